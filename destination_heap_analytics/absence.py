@@ -1,0 +1,140 @@
+"""Columns that no row has: a misspelled name is told from a row without a value.
+
+A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
+time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
+the rows wait here; they are let go by the first row that has it, or end the run with the nearest name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
+
+from destination_heap_analytics.columns import ABSENT, Column, column_names, schema_names, source_columns
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.rows import Row
+
+PROOF_ROWS: Final = 1000
+"""So many rows without a column prove that its name is wrong."""
+
+PATIENCE_SECONDS: Final = 60.0
+"""So long rows wait for the proof; a slow source must not wait for its states longer."""
+
+_NAMES_KEPT: Final = 2000
+_NAMES_SHOWN: Final = 20
+
+
+class ColumnNames:
+    """Names of the columns that the source has, from the catalog and the first rows."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._rows = 0
+        self._names = dict.fromkeys(islice(schema_names(schema), _NAMES_KEPT))
+
+    def learn(self, data: Mapping[str, Any]) -> None:
+        """Take the names of one more row, while there are few."""
+        if self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT:
+            self._rows += 1
+            names = column_names(source_columns(data).items())
+            self._names.update(dict.fromkeys(islice(names, _NAMES_KEPT)))
+
+    def did_you_mean(self, name: str) -> str:
+        """A question that offers the nearest name, with a space before it; empty where none is near."""
+        nearest = get_close_matches(name, self._names, n=1)
+        return f" Did you mean `{nearest[0]}`?" if nearest else ""
+
+    def listed(self) -> str:
+        """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
+        columns = list(dict.fromkeys(name.partition(".")[0] for name in self._names))
+        more = len(columns) - _NAMES_SHOWN
+        shown = ", ".join(f"`{name}`" for name in columns[:_NAMES_SHOWN])
+        return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
+
+
+class AbsenceWatch:
+    """Holds the first rows while a required column has been in none of them."""
+
+    def __init__(self, required: Mapping[str, Column], names: ColumnNames, clock: Callable[[], float]) -> None:
+        """Begin to watch.
+
+        Args:
+            required: columns by setting; those that the catalog declares are not watched.
+            names: for the message.
+            clock: seconds, monotonic.
+        """
+        self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
+        self._names = names
+        self._clock = clock
+        self._waiting: list[Row] = []
+        self._give_up_at = 0.0
+
+    def admit(self, row: Row) -> list[Row]:
+        """The rows that may go on, in the order read: none while a column is still unseen.
+
+        Raises:
+            ConfigError: this row was the last proof that a column's name is wrong.
+        """
+        if not self._unseen:
+            return [row]
+        if not self._waiting:
+            self._give_up_at = self._clock() + PATIENCE_SECONDS
+        self._waiting.append(row)
+        data = row.record.data
+        self._unseen = [
+            (setting, column)
+            for setting, column in self._unseen
+            if column.path is None and column.found_in(data).read(data) is ABSENT
+        ]
+        if self._unseen and len(self._waiting) >= PROOF_ROWS:
+            raise self._misspelled(f"the first {PROOF_ROWS:,} rows")
+        return [] if self._unseen else self._let_go()
+
+    def tick(self) -> list[Row]:
+        """The rows that have waited long enough."""
+        if self._waiting and self._clock() >= self._give_up_at:
+            self._unseen = []
+            return self._let_go()
+        return []
+
+    def end(self) -> None:
+        """The input has ended.
+
+        Raises:
+            ConfigError: rows are waiting for a column that none of them has.
+        """
+        if self._waiting:
+            count = len(self._waiting)
+            raise self._misspelled(f"all {count:,} rows" if count > 1 else "the only row")
+
+    def _let_go(self) -> list[Row]:
+        rows, self._waiting = self._waiting, []
+        return rows
+
+    def _misspelled(self, rows: str) -> ConfigError:
+        setting, column = self._unseen[0]
+        return ConfigError(
+            f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the catalog."
+            f"{self._names.did_you_mean(column.name)} No row was sent. Columns seen: {self._names.listed()}."
+        )
+
+
+class UnseenProperties:
+    """The listed property columns that no row has had yet."""
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        self._names = [column.name for column in columns]
+
+    def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
+        """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
+        if self._names:
+            has = {column.name for column in columns if column.read(data) is not ABSENT}
+            self._names = [name for name in self._names if name not in has]
+
+    def warning(self, names: ColumnNames) -> str | None:
+        """What to say of those that are left; None where none is."""
+        if not self._names:
+            return None
+        left = " ".join(f"`{name}`.{names.did_you_mean(name)}" for name in self._names)
+        return f"`api.property_columns` names columns that no row had: {left}"

@@ -1,0 +1,75 @@
+"""The configured catalog: the one stream of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from destination_heap_analytics.columns import Path
+from destination_heap_analytics.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """The stream that this connection loads.
+
+    Attributes:
+        namespace: None where the source gives none.
+        sync_mode: how the source reads: full_refresh or incremental.
+        destination_sync_mode: overwrite, append or append_dedup; Heap itself keeps what it has in all three.
+        primary_key: paths of the columns that together tell a row from all others; may be empty.
+        schema: JSON schema of the records, as far as the source declares it.
+    """
+
+    name: str
+    namespace: str | None
+    sync_mode: str
+    destination_sync_mode: str
+    primary_key: tuple[Path, ...]
+    schema: Mapping[str, Any]
+
+    @property
+    def is_deduplicated(self) -> bool:
+        """Whether the user asked for one row per primary key."""
+        return self.destination_sync_mode == "append_dedup"
+
+    def carries(self, name: str, namespace: str | None) -> bool:
+        """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
+        return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
+
+
+def parse_catalog(catalog: Any) -> Stream:
+    """The one stream of a configured catalog, read leniently: an unknown sync mode or key does no harm.
+
+    Raises:
+        ConfigError: there is no stream, or more than one, or the catalog is none.
+    """
+    streams = catalog.get("streams") if isinstance(catalog, Mapping) else None
+    if not isinstance(streams, list):
+        raise ConfigError("The configured catalog must be a JSON object with a list of `streams`.")
+    if len(streams) != 1:
+        names = ", ".join(f"`{_stream(configured).get('name')}`" for configured in streams)
+        found = (
+            f"has {len(streams)}: {names}. Keep one, and make a connection of its own for each other"
+            if names
+            else ("has none. Select one")
+        )
+        raise ConfigError(f"One connection loads one stream into Heap, and the configured catalog {found}.")
+    configured, stream = streams[0], _stream(streams[0])
+    if not isinstance(stream.get("name"), str):
+        raise ConfigError("The stream in the configured catalog has no name.")
+    keys = configured.get("primary_key") or stream.get("source_defined_primary_key") or []
+    return Stream(
+        name=stream["name"],
+        namespace=stream.get("namespace") or None,
+        sync_mode=configured.get("sync_mode") or "full_refresh",
+        destination_sync_mode=configured.get("destination_sync_mode") or "append",
+        primary_key=tuple(tuple(map(str, path)) for path in keys if path),
+        schema=stream.get("json_schema") or {},
+    )
+
+
+def _stream(configured: Any) -> Mapping[str, Any]:
+    stream = configured.get("stream") if isinstance(configured, Mapping) else None
+    return stream if isinstance(stream, Mapping) else {}

@@ -1,0 +1,76 @@
+"""Which STATE may go back, and with which counts.
+
+A state vouches for every row read before it, so it waits until each of those is delivered or rejected; states go back
+in the order they came. What lies between two states is a leg: rows join the last one, a state closes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from airbyte_cdk.models import AirbyteMessage
+
+from destination_heap_analytics.protocol import State
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """The rows between two states.
+
+    Attributes:
+        open: rows that are neither delivered nor rejected yet.
+        state: what closes the leg; None while it is the last one.
+    """
+
+    open: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    state: State | None = None
+
+    def settle(self, *, delivered: bool) -> None:
+        """One of its rows has ended."""
+        self.open -= 1
+        if delivered:
+            self.delivered += 1
+        else:
+            self.rejected += 1
+
+
+class Checkpoints:
+    """The legs of a run whose states have not gone back."""
+
+    def __init__(self, carries: Callable[[str, str | None], bool]) -> None:
+        """Begin a run.
+
+        Args:
+            carries: whether a stream, by name and namespace, is the one being loaded.
+        """
+        self._carries = carries
+        self._legs = deque([Leg()])
+
+    def row_read(self) -> Leg:
+        """The leg that a row just read belongs to; whoever ends the row settles it there."""
+        leg = self._legs[-1]
+        leg.open += 1
+        return leg
+
+    def state_read(self, state: State) -> None:
+        """A state closes the last leg and opens the next."""
+        self._legs[-1].state = state
+        self._legs.append(Leg())
+
+    def due(self) -> Iterator[AirbyteMessage]:
+        """The states that may go back now, with the counts of the rows each one covers and no earlier one did.
+
+        A state of another stream covers no row of this one: the counts pass on to the next.
+        """
+        while (leg := self._legs[0]).state is not None and not leg.open:
+            following = self._legs[1]
+            if leg.state.stream is not None and not self._carries(*leg.state.stream):
+                following.delivered += leg.delivered
+                following.rejected += leg.rejected
+                leg.delivered = leg.rejected = 0
+            self._legs.popleft()
+            yield leg.state.acknowledged(leg.delivered, leg.rejected)

@@ -1,0 +1,53 @@
+"""Payloads -> Heap: one request after another, in the order read.
+
+`take` may wait as long as Heap does, which slows the reading down; `settled` hears of each row once, when it is
+delivered or rejected. Both are all that the rest of the run knows of how rows travel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from destination_heap_analytics.client import Client, Kind, Verdict
+from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
+from destination_heap_analytics.heap_api import Endpoint
+from destination_heap_analytics.preflight import explain
+from destination_heap_analytics.rows import Row
+from destination_heap_analytics.transformer import Payload
+
+Settled = Callable[[Row, RowRejectedError | None], None]
+"""Told of each row at its end: the rejection, or None for a row that Heap has taken."""
+
+
+class Delivery:
+    """Sends the payloads of one run."""
+
+    def __init__(self, client: Client, endpoint: Endpoint, base_url: str, settled: Settled) -> None:
+        self._client = client
+        self._endpoint = endpoint
+        self._base_url = base_url
+        self._settled = settled
+
+    def take(self, row: Row, payload: Payload) -> None:
+        """Send one row's payload.
+
+        Raises:
+            ConfigError: what answers is not Heap, or Heap lets this app in nowhere.
+            TransientError: Heap or the network does not serve now.
+        """
+        verdict = self._client.post(self._endpoint, payload.element)
+        if verdict.kind is Kind.TAKEN:
+            self._settled(row, None)
+        elif reason := _reason(verdict):
+            self._settled(row, RowRejectedError(reason))
+        else:
+            error = ConfigError if verdict.kind in {Kind.NOT_HEAP, Kind.NO_ACCESS} else TransientError
+            raise error(f"The sync stopped at row {row.number}. {explain(verdict, self._base_url)}")
+
+
+def _reason(verdict: Verdict) -> Reason | None:
+    if verdict.kind is Kind.TOO_LARGE:
+        return Reason.REFUSED_413
+    if verdict.kind is Kind.REFUSED:
+        return Reason.REFUSED_422 if verdict.status == 422 else Reason.REFUSED_400  # noqa: PLR2004
+    return None

@@ -1,0 +1,192 @@
+"""The front door: spec, check, write. What happens behind it is in the modules named here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, Final
+
+from airbyte_cdk.destinations import Destination
+from airbyte_cdk.models import (
+    AirbyteConnectionStatus,
+    AirbyteErrorTraceMessage,
+    AirbyteMessage,
+    AirbyteTraceMessage,
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+    FailureType,
+    Status,
+    TraceType,
+    Type,
+)
+
+from destination_heap_analytics.catalog import Stream, parse_catalog
+from destination_heap_analytics.client import HeapClient, Kind
+from destination_heap_analytics.config import Settings, parse_config
+from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
+from destination_heap_analytics.intake import Intake, read_lines, read_messages
+from destination_heap_analytics.output import log_to_output, print_message
+from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
+from destination_heap_analytics.protocol import Message, parse_line, parse_message
+from destination_heap_analytics.sync import Sync
+
+TICK_SECONDS: Final = 1.0
+"""How long the input may be silent before the run looks at the clock again."""
+
+logger = logging.getLogger("airbyte")
+
+
+class DestinationHeapAnalytics(Destination):
+    """Heap, as a destination of Airbyte."""
+
+    check_config_against_spec = False  # config.py says the same in sentences
+
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        """Whether the settings are right and Heap takes the app ID; sends the one event of preflight.py."""
+        try:
+            settings = _settings(logger, config)
+        except ConfigError as wrong:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=wrong.message)
+        client = HeapClient(settings.base_url, settings.app_id, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
+        verdict = preflight(client)
+        if verdict.kind is Kind.TAKEN:
+            return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+        words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""
+        return AirbyteConnectionStatus(status=Status.FAILED, message=explain(verdict, settings.base_url) + words)
+
+    def write(
+        self,
+        config: Mapping[str, Any],
+        configured_catalog: ConfiguredAirbyteCatalog,
+        input_messages: Iterable[AirbyteMessage],
+    ) -> Iterator[AirbyteMessage]:
+        """Load messages handed over in process; behaves as the command does.
+
+        Raises:
+            SyncStoppedError: the run ended before its input did.
+        """
+        settings = _settings(logger, config)
+        stream = parse_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
+        intake = Intake(read_messages(input_messages))
+        try:
+            messages = (item if item is None else parse_message(item) for item in intake.items(TICK_SECONDS))
+            yield from _sync(settings, stream, messages)
+        finally:
+            intake.close()
+
+    def parse_args(self, args: list[str]) -> argparse.Namespace:
+        """The command line; prints usage and exits with 2 where it is wrong."""
+        parser = argparse.ArgumentParser(
+            prog="destination-heap-analytics", description="Loads any stream into Heap by its server-side API."
+        )
+        commands = parser.add_subparsers(title="commands", dest="command", required=True)
+        commands.add_parser("spec", help="print the specification of the settings")
+        check = commands.add_parser("check", help="check the settings, and that Heap takes the app ID")
+        write = commands.add_parser("write", help="load the messages on standard input into Heap")
+        for command in (check, write):
+            command.add_argument("--config", required=True, metavar="FILE", help="the settings, as JSON")
+        write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        return parser.parse_args(args)
+
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterator[AirbyteMessage]:
+        """The messages that a command answers with."""
+        if parsed_args.command == "spec":
+            yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
+        elif parsed_args.command == "check":
+            try:
+                status = self.check(logger, _read_json(parsed_args.config, "--config"))
+            except ConfigError as wrong:
+                status = AirbyteConnectionStatus(status=Status.FAILED, message=wrong.message)
+            yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
+        else:
+            settings = _settings(logger, _read_json(parsed_args.config, "--config"))
+            stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
+            intake = Intake(read_lines(sys.stdin.fileno()))
+            yield from _sync(settings, stream, _messages(intake.items(TICK_SECONDS)))
+
+    def run(self, args: list[str]) -> None:
+        """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
+        parsed_args = self.parse_args(args)
+        log_to_output()
+        try:
+            for message in self.run_cmd(parsed_args):
+                print_message(message)
+        except BrokenPipeError:
+            # Nobody listens any more, and so nothing more may be sent; nor can it be said.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except SyncStoppedError as stopped:
+            print_message(_trace(stopped.message or "", stopped.failure_type))
+            sys.exit(1)
+        except Exception as defect:  # noqa: BLE001  # the last door: what is behind it must be told, and told once
+            print_message(_defect(defect))
+            sys.exit(1)
+
+
+def _settings(logger: logging.Logger, config: Any) -> Settings:
+    parsed = parse_config(config)
+    if parsed.warning:
+        logger.warning(parsed.warning)
+    return parsed.settings
+
+
+def _sync(settings: Settings, stream: Stream, messages: Iterable[Message | None]) -> Iterator[AirbyteMessage]:
+    client = HeapClient(settings.base_url, settings.app_id)
+    try:
+        sync = Sync(settings, stream, client, logger=logger, clock=time.monotonic, random_text=token_hex(16))
+        yield from sync.run(messages)
+    finally:
+        client.close()
+
+
+def _messages(lines: Iterable[bytes | None]) -> Iterator[Message | None]:
+    position = 0
+    try:
+        for line in lines:
+            position += line is not None
+            yield line if line is None else parse_line(line, position)
+    except OSError as failure:
+        raise TransientError(f"Standard input cannot be read: {failure.strerror}. Run the sync again.") from None
+
+
+def _read_json(path: str, option: str) -> Any:
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as failure:
+        raise ConfigError(f"The file given with {option}, {path}, cannot be read: {failure.strerror}.") from None
+    except ValueError:
+        raise ConfigError(f"The file given with {option}, {path}, is not valid JSON.") from None
+
+
+def _defect(defect: Exception) -> AirbyteMessage:
+    """The trace of an error that nobody foresaw: where it arose, but not its text, which may hold a row's content."""
+    frames = "".join(traceback.format_tb(defect.__traceback__))
+    name = type(defect).__name__
+    message = f"The connector itself failed ({name}). Please report it with the stack trace; it holds no row's content."
+    return _trace(message, FailureType.system_error, frames)
+
+
+def _trace(message: str, failure_type: FailureType, frames: str | None = None) -> AirbyteMessage:
+    return AirbyteMessage(
+        type=Type.TRACE,
+        trace=AirbyteTraceMessage(
+            type=TraceType.ERROR,
+            emitted_at=time.time_ns() // 1_000_000,
+            error=AirbyteErrorTraceMessage(
+                message=message, internal_message=message, failure_type=failure_type, stack_trace=frames
+            ),
+        ),
+    )
+
+
+def main() -> None:
+    """The console script."""
+    DestinationHeapAnalytics().run(sys.argv[1:])

@@ -1,0 +1,86 @@
+"""What can go wrong, by consequence: an error's class is its policy.
+
+ConnectorError
+├── RowRejectedError     this row is counted, explained and set aside; the run goes on
+└── SyncStoppedError     the run ends, with one TRACE error that says what to do
+    ├── ConfigError      the user can mend it                     config_error
+    ├── TransientError   Heap or the network; try again later     transient_error
+    └── DefectError      ours, or the platform's                  system_error
+
+No message ever holds the content of a row: rows are personal data, messages travel.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import ClassVar
+
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+
+class Reason(Enum):
+    """Why a row is rejected, as the end of a sentence that begins with the column's or the row's name."""
+
+    ABSENT = "is absent"
+    NULL = "is null"
+    EMPTY = "is empty or blank"
+    NOT_TEXT_OR_NUMBER = "is neither a text nor a number"
+    TOO_LONG = "is longer than Heap takes"
+    NOT_A_TIME = "is no time: give ISO 8601, or epoch seconds, milliseconds or microseconds"
+    NOT_FINITE = "holds NaN or an infinity, which JSON cannot carry"
+    NOT_UNICODE = "holds text that is not valid Unicode"
+    NOT_JSON = "holds a value that JSON has no type for"
+    NAME_EMPTY = "holds an attribute without a name, which cannot become a property"
+    NAME_TOO_LONG = "gives a property name longer than Heap takes"
+    TOO_DEEP = "is nested too deeply to be read"
+    UNREADABLE = "is not readable as JSON"
+    NO_DATA = "is a RECORD message without a stream name or without a data object"
+    REFUSED_400 = "was refused by Heap with status 400: a value breaks one of Heap's rules"
+    REFUSED_413 = "was refused by Heap with status 413: the row is too large for one request"
+    REFUSED_422 = "was refused by Heap with status 422: a value breaks one of Heap's rules"
+
+
+class ConnectorError(Exception):
+    """The root of everything this connector raises on purpose."""
+
+
+class RowRejectedError(ConnectorError):
+    """This row cannot become a Heap payload, or Heap refused it.
+
+    Attributes:
+        reason: why.
+        column: the column at fault, as the user or the source wrote it; None where the whole row is.
+    """
+
+    def __init__(self, reason: Reason, column: str | None = None) -> None:
+        super().__init__(f"{f'column `{column}`' if column else 'the row'} {reason.value}")
+        self.reason = reason
+        self.column = column
+
+
+class SyncStoppedError(ConnectorError, AirbyteTracedException):
+    """The run ends here; `message` tells the user what is wrong and what to do."""
+
+    policy: ClassVar[FailureType]
+
+    def __init__(self, message: str) -> None:
+        AirbyteTracedException.__init__(self, internal_message=message, message=message, failure_type=type(self).policy)
+
+
+class ConfigError(SyncStoppedError):
+    """A setting, the catalog or the set-up of Heap is wrong, and the user can mend it."""
+
+    policy = FailureType.config_error
+
+
+class TransientError(SyncStoppedError):
+    """Heap or the network did not serve; the same sync may succeed later."""
+
+    policy = FailureType.transient_error
+
+
+class DefectError(SyncStoppedError):
+    """The connector or the platform broke a promise of its own."""
+
+    policy = FailureType.system_error

@@ -1,0 +1,88 @@
+"""What Heap documents of its server-side API: endpoints, names and limits, in one place.
+
+Sources, as they read in June 2026:
+    https://developers.heap.io/reference/track-1 and /bulk-track
+    https://developers.heap.io/reference/add-user-properties and /bulk-add-user-properties
+    https://developers.heap.io/reference/add-account-properties and /bulk-add-account-properties
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+US_HOST: Final = "https://heapanalytics.com"
+EU_HOST: Final = "https://c.eu.heap-api.com"
+
+MAX_IDENTITY: Final = 255
+"""UTF-16 units of an identity; Heap states nothing for an account id, which is held to the same."""
+
+MAX_EVENT: Final = 1024
+"""UTF-16 units of an event's name."""
+
+MAX_PROPERTY: Final = 1023
+"""UTF-16 units of a property's name or text: "fewer than 1024"."""
+
+MAX_LIST: Final = 1024
+"""UTF-16 units of a list after Heap has joined it with `LIST_SEPARATOR`; Heap cuts the rest."""
+
+MAX_INTEGER: Final = 2**53 - 1
+"""Largest integer that a JSON number carries safely, as Heap's own ids show (0 to 2^53 - 1)."""
+
+LIST_SEPARATOR: Final = "||"
+"""What Heap joins a list with when it stores a track property."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One of Heap's three APIs.
+
+    Attributes:
+        path: below the base URL; single and bulk requests share it.
+        key_field: the field that says whose row it is; rows of one key keep their order.
+        takes_lists: whether a property may be a list of scalars (documented for Track alone).
+        reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
+    """
+
+    title: str
+    path: str
+    key_field: str
+    takes_lists: bool
+    reserved: frozenset[str]
+
+
+class Api(Enum):
+    """The three APIs, by the setting `api.api_type`."""
+
+    TRACK = "track"
+    USER_PROPERTIES = "add_user_properties"
+    ACCOUNT_PROPERTIES = "add_account_properties"
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """What Heap documents of this API."""
+        return _ENDPOINTS[self]
+
+
+_ENDPOINTS: Final = {
+    Api.TRACK: Endpoint("Track Events", "/api/track", "identity", takes_lists=True, reserved=frozenset()),
+    Api.USER_PROPERTIES: Endpoint(
+        "Add User Properties", "/api/add_user_properties", "identity", takes_lists=False, reserved=frozenset({"id"})
+    ),
+    Api.ACCOUNT_PROPERTIES: Endpoint(
+        "Add Account Properties", "/api/add_account_properties", "account_id", takes_lists=False, reserved=frozenset()
+    ),
+}
+
+
+def text_units(text: str) -> int:
+    """Length of a text as Heap counts it: in UTF-16 units, the stricter of its clients' two ways."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
+
+
+def cut_text(text: str, units: int) -> str:
+    """The longest beginning of `text` within `units` UTF-16 units that ends on a whole character."""
+    if text.isascii():
+        return text[:units]
+    return text.encode("utf-16-le", "surrogatepass")[: units * 2].decode("utf-16-le", "ignore")

@@ -1,0 +1,71 @@
+"""The one event that `check` writes to Heap, and what its verdict tells the user.
+
+Heap's server-side API can be written to but not asked (https://developers.heap.io/llms.txt lists no read call), so the
+only proof that it takes an app ID is an event. This one is always the same to the last byte, its idempotency key
+included: however often it is sent, Heap keeps one.
+"""
+
+from __future__ import annotations
+
+import threading
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+from destination_heap_analytics.client import Client, Kind, Verdict
+from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
+
+PREFLIGHT_EVENT: Final = MappingProxyType(
+    {
+        "identity": "airbyte-connection-check",
+        "event": "Airbyte Connection Check",
+        "timestamp": "2022-10-26T00:00:00+00:00",
+        "idempotency_key": "destination-heap-analytics-connection-check",
+        "properties": {},
+    }
+)
+
+PREFLIGHT_SECONDS: Final = 25.0
+"""How long the verdict may take in all: Airbyte's form waits about half a minute."""
+
+
+def preflight(client: Client, seconds: float = PREFLIGHT_SECONDS) -> Verdict:
+    """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
+    verdicts: list[Verdict] = []
+    sender = threading.Thread(
+        target=lambda: verdicts.append(client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT)), name="preflight", daemon=True
+    )
+    sender.start()
+    sender.join(seconds)
+    return verdicts[0] if verdicts else Verdict(Kind.LATER, trouble=f"no answer came within {seconds:.0f} s")
+
+
+def explain(verdict: Verdict, base_url: str) -> str:
+    """What a verdict other than TAKEN says about the set-up, and what to do. Heap's own words are left out."""
+    hosts = f"{US_HOST}, or {EU_HOST} for data kept in the EU"
+    if verdict.kind is Kind.NOT_HEAP:
+        return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
+    if verdict.status is None:
+        return (
+            f"`base_url` cannot be reached: {verdict.trouble} at {base_url}. Check its spelling ({hosts}), and that "
+            "the network lets this machine connect to it."
+        )
+    answer = _answer(verdict.status)
+    if verdict.kind is Kind.REFUSED:
+        return (
+            f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "
+            f"Account > Manage > Projects, and as `base_url` the host of its data centre ({hosts})."
+        )
+    if verdict.kind is Kind.NO_ACCESS:
+        return (
+            f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
+            f"under Account > Manage > Projects, and as `base_url` {hosts}."
+        )
+    return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
+
+
+def _answer(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status}"

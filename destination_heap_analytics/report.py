@@ -1,0 +1,100 @@
+"""What the log says of a run: how it starts, how it goes on, what came of it. Never a word of a row's content."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+from destination_heap_analytics.catalog import Stream
+from destination_heap_analytics.config import Settings
+from destination_heap_analytics.rejects import Rejects
+from destination_heap_analytics.transformer import Payload
+
+PROGRESS_SECONDS: Final = 10.0
+_MOST_LINES: Final = 50
+
+
+class Report:
+    """Counts a run and logs what a user wants to know of it.
+
+    Attributes:
+        read: rows read so far.
+        delivered: rows that Heap has taken.
+        rejects: the others.
+        noise: lines that were no message.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+        self.read = 0
+        self.delivered = 0
+        self.rejects = Rejects()
+        self.noise = 0
+        self._logger = logger
+        self._clock = clock
+        self._began = self._last_time = clock()
+        self._last_read = 0
+        self._cut: Counter[str] = Counter()
+        self._noted: set[tuple[str, str]] = set()
+
+    def start(self, stream: Stream, settings: Settings) -> None:
+        """Say what is loaded, and where to."""
+        self._logger.info(
+            "Loading stream `%s` (%s, %s) into Heap by %s at %s, one request per row.",
+            stream.name,
+            stream.sync_mode,
+            stream.destination_sync_mode,
+            settings.selected_api.endpoint.title,
+            urlsplit(settings.base_url).netloc,
+        )
+
+    def progress(self) -> None:
+        """Say how far it is, when it is time to."""
+        now = self._clock()
+        seconds = now - self._last_time
+        if seconds >= PROGRESS_SECONDS:
+            rate = (self.read - self._last_read) / seconds
+            self._logger.info("%s, %s rows/s.", self._counts(), f"{rate:,.0f}")
+            self._last_time, self._last_read = now, self.read
+
+    def mapped(self, payload: Payload) -> None:
+        """Note what had to be done to make a payload; each name is warned of once."""
+        self._cut.update(payload.made.cut)
+        for name in payload.made.collisions:
+            self._once("collision", name, "Two values meet in the property `%s`: the one nearer to the top is sent.")
+        for name in payload.dropped:
+            self._once("dropped", name, "Column `%s` is left out: Heap forbids a user property of that name.")
+
+    def _once(self, kind: str, name: str, sentence: str) -> None:
+        if (kind, name) not in self._noted and len(self._noted) < _MOST_LINES:
+            self._noted.add((kind, name))
+            self._logger.warning(sentence, name)
+
+    def end(self, *, finished: bool, warning: str | None) -> None:
+        """Say what came of the run, and of what else to warn."""
+        seconds = self._clock() - self._began
+        rate = self.read / seconds if seconds > 0 else 0.0
+        self._logger.info(
+            "%s: %s in %.1f s (%s rows/s).", "Done" if finished else "Stopped", self._counts(), seconds, f"{rate:,.0f}"
+        )
+        for number, sentence in enumerate(self.rejects.explanations()):
+            if number == _MOST_LINES:
+                self._logger.warning("More reasons and columns are not listed.")
+                break
+            self._logger.warning(sentence)
+        for column, count in self._cut.most_common(_MOST_LINES):
+            self._logger.warning(
+                "%s values of column `%s` were cut to the length that Heap takes.", f"{count:,}", column
+            )
+        if warning:
+            self._logger.warning(warning)
+        if self.noise:
+            self._logger.warning(
+                "%s lines of the input were no Airbyte message and were passed over.", f"{self.noise:,}"
+            )
+
+    def _counts(self) -> str:
+        rows = "row" if self.read == 1 else "rows"
+        return f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"

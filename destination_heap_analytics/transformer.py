@@ -1,0 +1,139 @@
+"""A record -> a Heap payload, or the reason why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from destination_heap_analytics.columns import ABSENT, Column, source_columns
+from destination_heap_analytics.config import ALL_COLUMNS, AccountProperties, ApiSettings, TrackEvents
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
+from destination_heap_analytics.properties import Properties, make_properties
+from destination_heap_analytics.timestamps import heap_timestamp
+from destination_heap_analytics.values import name_text
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user picked: which API, and which column becomes what.
+
+    Attributes:
+        key: the column of the identity, or of the account ID.
+        properties: the columns that become properties; None for all.
+    """
+
+    api: Api
+    key: Column
+    event: Column | None
+    timestamp: Column | None
+    properties: tuple[Column, ...] | None
+
+    @classmethod
+    def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
+        """The columns that the settings name, their ways fixed where the catalog's schema declares them."""
+
+        def column(name: str) -> Column:
+            return Column(name).declared_by(schema)
+
+        event = settings.event_column if isinstance(settings, TrackEvents) else None
+        timestamp = settings.timestamp_column if isinstance(settings, TrackEvents) else None
+        names = settings.property_columns
+        return cls(
+            api=Api(settings.api_type),
+            key=column(
+                settings.account_id_column if isinstance(settings, AccountProperties) else settings.identity_column
+            ),
+            event=column(event) if event else None,
+            timestamp=column(timestamp) if timestamp else None,
+            properties=None if names == ALL_COLUMNS else tuple(column(name) for name in names),
+        )
+
+    @property
+    def required(self) -> dict[str, Column]:
+        """By setting, the columns without which rows go to the wrong place or nowhere: all but the properties."""
+        columns = {
+            "account_id_column" if self.api is Api.ACCOUNT_PROPERTIES else "identity_column": self.key,
+            "event_column": self.event,
+            "timestamp_column": self.timestamp,
+        }
+        return {setting: column for setting, column in columns.items() if column}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the way of some column waits for a record that has it."""
+        return any(column.path is None for column in (*self.required.values(), *(self.properties or ())))
+
+    def found_in(self, data: Mapping[str, Any]) -> Selection:
+        """This selection, with the ways fixed of those open columns that `data` has."""
+        return replace(
+            self,
+            key=self.key.found_in(data),
+            event=self.event and self.event.found_in(data),
+            timestamp=self.timestamp and self.timestamp.found_in(data),
+            properties=self.properties and tuple(column.found_in(data) for column in self.properties),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """What Heap is to be told of one row.
+
+    Attributes:
+        key: the identity or account ID; rows of one key keep their order.
+        element: the JSON object that Heap documents for the API, without `app_id`.
+        made: the properties, with what had to be done to make them.
+        dropped: columns left out under `*`, because Heap reserves their names.
+    """
+
+    key: str
+    element: dict[str, Any]
+    made: Properties
+    dropped: tuple[str, ...]
+
+
+def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> Payload:
+    """One record's payload.
+
+    Args:
+        data: the record.
+        selection: its columns, their ways fixed as far as this record can.
+        exact: which reading the record comes from (values.py).
+
+    Raises:
+        RowRejectedError: the record cannot be sent.
+        InexactNumberError: lost digits would matter; only where not `exact`.
+    """
+    endpoint = selection.api.endpoint
+    key = _name(data, selection.key, MAX_IDENTITY, exact=exact)
+    element: dict[str, Any] = {endpoint.key_field: key}
+    if selection.event:
+        element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
+    if selection.timestamp and (time := selection.timestamp.read(data)) is not ABSENT and time is not None:
+        element["timestamp"] = heap_timestamp(time, selection.timestamp.name)
+    dropped: tuple[str, ...] = ()
+    if selection.properties is None:
+        own = source_columns(data)
+        dropped = tuple(name for name in own if name.lower() in endpoint.reserved)
+        picked = [(name, value) for name, value in own.items() if name not in dropped]
+    else:
+        read = ((column.name, column.read(data)) for column in selection.properties)
+        picked = [(name, value) for name, value in read if value is not ABSENT]
+    made = make_properties(picked, takes_lists=endpoint.takes_lists, exact=exact)
+    element["properties"] = made.values
+    return Payload(key, element, made, dropped)
+
+
+def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:
+    value = column.read(data)
+    if value is ABSENT:
+        raise RowRejectedError(Reason.ABSENT, column.name)
+    if value is None:
+        raise RowRejectedError(Reason.NULL, column.name)
+    text = name_text(value, column.name, exact=exact)
+    if not text.strip():
+        raise RowRejectedError(Reason.EMPTY, column.name)
+    if text_units(text) > limit:
+        raise RowRejectedError(Reason.TOO_LONG, column.name)
+    return text

@@ -1,0 +1,53 @@
+"""Packages, dependencies and console scripts. Each dependency is listed where it is needed, with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from setuptools import setup
+
+CONNECTOR = [
+    "airbyte-cdk>=7.39,<8",  # the protocol's classes, the base class of a destination
+    "orjson>=3.10,<4",  # reads and writes JSON; one message a line, millions of lines
+    "pydantic>=2.11,<3",  # the settings: parsed once, and the specification drawn from them
+    "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms
+    "requests>=2.32,<3",  # HTTP
+]
+SANDBOX = [
+    "orjson>=3.10,<4",  # refuses what is not JSON (NaN, lone surrogates), as a strict server does
+    "python-dateutil>=2.9,<3",  # ISO 8601
+    "starlette>=0.41,<2",  # routes
+    "uvicorn>=0.34,<1",  # HTTP server
+]
+TESTS = [
+    "coverage[toml]>=7.6,<8",  # branch coverage, also of the processes that the tests start
+    "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
+    "mypy>=1.14,<3",  # strict types
+    "pytest>=8.3,<10",  # runs the tests
+    "pytest-cov>=6,<8",  # coverage inside pytest
+    "requests-mock>=1.12,<2",  # the client alone, without a server
+    "ruff>=0.14,<0.18",  # format and lint
+    "types-python-dateutil>=2.9,<3",  # types of dateutil
+    "types-requests>=2.32,<3",  # types of requests
+    "trustme>=1.2,<2",  # a certificate that no one trusts, for the TLS error
+]
+
+setup(
+    name="destination-heap-analytics",
+    version="0.2.0",
+    description="Loads any stream into Heap by its server-side API: an Airbyte destination.",
+    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=["destination_heap_analytics", "heap_sandbox"],
+    package_data={"destination_heap_analytics": ["spec.json", "py.typed"], "heap_sandbox": ["py.typed"]},
+    install_requires=CONNECTOR,
+    extras_require={"sandbox": SANDBOX, "tests": TESTS},
+    entry_points={
+        "console_scripts": [
+            "destination-heap-analytics = destination_heap_analytics.destination:main",
+            "heap-sandbox = heap_sandbox.cli:main",
+        ]
+    },
+)
