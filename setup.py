@@ -20,7 +20,7 @@ SANDBOX = [
     "uvicorn>=0.34,<1",  # HTTP server
 ]
 TESTS = [
-    "coverage[toml]>=7.6,<8",  # branch coverage, also of the processes that the tests start
+    "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "mypy>=1.14,<3",  # strict types
     "pytest>=8.3,<10",  # runs the tests

@@ -75,7 +75,6 @@ class HeapClient:
         app_id: str,
         *,
         timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
-        session: requests.Session | None = None,
     ) -> None:
         """Prepare a client; nothing is sent yet.
 
@@ -83,12 +82,11 @@ class HeapClient:
             base_url: scheme and host, without a slash at the end.
             app_id: goes into every body.
             timeout: seconds to connect, and between two bytes of the answer.
-            session: one to use in place of a new one.
         """
         self._base_url = base_url
         self._app_id = app_id
         self._timeout = timeout
-        self._session = session or requests.Session()
+        self._session = _Session()
         self._session.headers.update(
             {"Content-Type": "application/json", "User-Agent": f"destination-heap-analytics/{VERSION}"}
         )
@@ -111,6 +109,12 @@ class HeapClient:
     def close(self) -> None:
         """Give the connection up."""
         self._session.close()
+
+
+class _Session(requests.Session):
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # the base's signature
+        """Nowhere: a redirect is a verdict. Left to itself, requests reads its address and fails on a bad one."""
+        return None
 
 
 def _verdict(answer: requests.Response, words: str) -> Verdict:

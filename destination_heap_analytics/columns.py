@@ -101,9 +101,10 @@ def _way(root: Any, name: str, step: _Step) -> Path | None:
 
 def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = False) -> Path | None:
     """The keys that spell `name` when joined with dots or underscores; longer keys are preferred."""
-    if node is _OPEN and not through_open:
+    found = step(node, name)
+    if found is _OPEN and not through_open:
         return None  # any split of the name would do: the rows decide
-    if step(node, name) is not ABSENT:
+    if found is not ABSENT:
         return (name,)
     for cut in range(len(name) - 2, 0, -1):
         if name[cut] in "._" and (child := step(node, name[:cut])) is not ABSENT:

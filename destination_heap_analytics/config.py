@@ -48,12 +48,12 @@ def _digits(value: object) -> str:
 
 def _url(value: object) -> str:
     text = _text(value).rstrip("/")
-    parts = urlsplit(text)
     remedy = f"give {US_HOST}, or {EU_HOST} for data kept in the EU"
     try:
+        parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        host = None
+        parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
         raise _fault(f"is not a web address with https:// and a host: {remedy}")
     if parts.username is not None or parts.query or parts.fragment:
@@ -94,7 +94,7 @@ def _columns(value: object) -> tuple[str, ...]:
         raise _fault(f"names `{doubled}` twice: take one of them out")
     if long := next((name for name in names if text_units(name) > MAX_PROPERTY), None):
         raise _fault(
-            f"has a name longer than the {MAX_PROPERTY} characters Heap takes, at position {names.index(long)}"
+            f"has a name longer than the {MAX_PROPERTY} characters Heap takes, at position {names.index(long) + 1}"
         )
     return names
 
@@ -307,7 +307,8 @@ def _unknown_keys(config: Mapping[str, Any], settings: Settings) -> Iterator[str
     ):
         for key in given:
             if key not in known:
-                yield f"`{prefix}{key}`" + _did_you_mean(str(key), known, prefix)
+                stray = " (which belongs to another API type)" if prefix and key in _KNOWN_KEYS else ""
+                yield f"`{prefix}{key}`" + (stray or _did_you_mean(str(key), known, prefix))
 
 
 def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -22,7 +22,7 @@ _MESSAGE_BYTES: Final = 1024
 class Intake(Generic[Item]):
     """A bounded queue between the thread that reads and the run that consumes."""
 
-    def __init__(self, batches: Iterator[tuple[list[Item], int]], limit: int = QUEUE_BYTES) -> None:
+    def __init__(self, batches: Generator[tuple[list[Item], int], None, None], limit: int = QUEUE_BYTES) -> None:
         """Begin to read.
 
         Args:
@@ -79,13 +79,14 @@ class Intake(Generic[Item]):
         except BaseException as raised:  # noqa: BLE001  # handed to the consumer, which raises it
             failure = raised
         finally:
+            self._batches.close()
             with self._changed:
                 self._failure = failure
                 self._ended = True
                 self._changed.notify_all()
 
 
-def read_lines(descriptor: int) -> Iterator[tuple[list[bytes], int]]:
+def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
     """Whole lines of a file descriptor, a block at a time; the last one may lack its line end."""
     unfinished: list[bytes] = []
     while block := os.read(descriptor, _BLOCK):
@@ -100,7 +101,7 @@ def read_lines(descriptor: int) -> Iterator[tuple[list[bytes], int]]:
         yield [rest], len(rest)
 
 
-def read_messages(messages: Iterable[Item]) -> Iterator[tuple[list[Item], int]]:
+def read_messages(messages: Iterable[Item]) -> Generator[tuple[list[Item], int], None, None]:
     """Messages handed over in process, one at a time, since the next may be long in coming."""
     for message in messages:
         yield [message], _MESSAGE_BYTES

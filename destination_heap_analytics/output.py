@@ -6,45 +6,40 @@ and flushed under one lock, whichever thread it comes from.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from typing import Final
 
-import orjson
-from airbyte_cdk.logger import AirbyteLogFormatter
-from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer
+from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, AirbyteMessageSerializer, Level, Type
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
 from destination_heap_analytics.protocol import EchoedState
 
 _LOCK: Final = threading.Lock()
+_LEVELS: Final = {"CRITICAL": Level.FATAL, "ERROR": Level.ERROR, "WARNING": Level.WARN, "DEBUG": Level.DEBUG}
 
 
 def print_message(message: AirbyteMessage) -> None:
     """Write one message to standard output."""
-    if isinstance(message, EchoedState):
-        _print_line(message.line)
-    else:
-        _print_line(orjson.dumps(AirbyteMessageSerializer.dump(message)).decode())
+    # Escaped to ASCII: a name may hold half a surrogate pair, which no encoder takes.
+    line = message.line if isinstance(message, EchoedState) else json.dumps(AirbyteMessageSerializer.dump(message))
+    with _LOCK:
+        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        sys.stdout.buffer.flush()
 
 
 def log_to_output() -> None:
     """Send all log lines the same way, as LOG messages, Python's warnings too."""
-    root = logging.getLogger()
-    root.handlers = [_LogHandler()]
+    logging.getLogger().handlers = [_LogHandler()]
     logging.captureWarnings(capture=True)
 
 
 class _LogHandler(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(AirbyteLogFormatter())
+    """Prints the message of a log record alone: a stack trace might show a row."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _print_line(self.format(record))
-
-
-def _print_line(line: str) -> None:
-    with _LOCK:
-        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
-        sys.stdout.buffer.flush()
+        level = _LEVELS.get(record.levelname, Level.INFO)
+        text = filter_secrets(record.getMessage())
+        print_message(AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=level, message=text)))

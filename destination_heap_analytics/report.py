@@ -85,8 +85,9 @@ class Report:
                 break
             self._logger.warning(sentence)
         for column, count in self._cut.most_common(_MOST_LINES):
+            values = "value was" if count == 1 else "values were"
             self._logger.warning(
-                "%s values of column `%s` were cut to the length that Heap takes.", f"{count:,}", column
+                "%s %s cut to the length that Heap takes, in column `%s`.", f"{count:,}", values, column
             )
         if warning:
             self._logger.warning(warning)

@@ -1,0 +1,93 @@
+"""What `bash scripts/demo` shows: a Heap on this machine, the connector's three commands, and what Heap then holds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from heap_sandbox.server import Sandbox
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_files"
+CATALOG = SAMPLES / "configured_catalog.json"
+MESSAGES = SAMPLES / "messages.jsonl"
+APIS = ("track", "user_properties", "account_properties")
+
+
+def main() -> int:
+    """Run the demo; the exit code is that of the first command that failed."""
+    with Sandbox.start() as heap, tempfile.TemporaryDirectory() as folder:
+        print(f"A Heap sandbox listens on {heap.url}, on this machine only.")
+        if code := connector("spec"):
+            return code
+        for api in APIS:
+            config = at(heap.url, SAMPLES / f"config_{api}.json", Path(folder))
+            code = connector("check", "--config", config) or connector(
+                "write", "--config", config, "--catalog", CATALOG, source=MESSAGES
+            )
+            if code:
+                return code
+        holds("events", heap.events(), ("identity", "event", "timestamp"))
+        holds("users", heap.users(), ("identity",))
+        holds("accounts", heap.accounts(), ("account_id",))
+    return 0
+
+
+def at(url: str, sample: Path, folder: Path) -> Path:
+    """The sample configuration, with the address of this run's sandbox."""
+    config = folder / sample.name
+    config.write_text(json.dumps({**json.loads(sample.read_text()), "base_url": url}))
+    return config
+
+
+def connector(command: str, *options: str | Path, source: Path | None = None) -> int:
+    """Run one command of the connector and show its messages, a line each."""
+    words = [path.name if isinstance(path, Path) else path for path in options]
+    print(f"\n$ python main.py {' '.join([command, *words])}{f' < {source.name}' if source else ''}", flush=True)
+    with (source or Path("/dev/null")).open("rb") as stdin:
+        run = subprocess.run(  # noqa: S603  # this project's own program
+            [sys.executable, str(ROOT / "main.py"), command, *map(str, options)],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            check=False,
+        )
+    for line in run.stdout.splitlines():
+        print(f"  {shown(json.loads(line))}")
+    return run.returncode
+
+
+def shown(message: dict[str, Any]) -> str:
+    """One message as a short line."""
+    match message["type"]:
+        case "LOG":
+            return f"{message['log']['level']}: {message['log']['message']}"
+        case "SPEC":
+            return "settings: " + ", ".join(message["spec"]["connectionSpecification"]["properties"])
+        case "CONNECTION_STATUS":
+            status = message["connectionStatus"]
+            return f"check {status['status']} {status.get('message') or ''}".rstrip()
+        case "STATE":
+            state = message["state"]
+            return f"STATE {state['id']} comes back, for {state['destinationStats']['recordCount']:.0f} rows delivered"
+        case _:
+            return json.dumps(message)
+
+
+def holds(what: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    """A table of the first rows that Heap holds."""
+    table = [(*columns, "properties")]
+    table += [(*(str(row[column]) for column in columns), json.dumps(row["properties"])) for row in rows[:3]]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    print(f"\nHeap now holds {len(rows)} {what}:")
+    for line in table:
+        print("  " + "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    if len(rows) > len(table) - 1:
+        print(f"  ... and {len(rows) - len(table) + 1} more")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

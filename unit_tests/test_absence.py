@@ -1,0 +1,136 @@
+"""A misspelled column is told from a row without a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.absence import PATIENCE_SECONDS, PROOF_ROWS, AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.checkpoints import Leg
+from destination_heap_analytics.columns import Column
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.protocol import Record
+from destination_heap_analytics.rows import Row
+
+WITHOUT = {"email": "a@example.com", "o": {"kind": 1}}
+WITH = {**WITHOUT, "at": 1}
+
+
+def row(number: int, data: dict[str, Any]) -> Row:
+    return Row(number, Record("users", None, data, is_exact=True, line=None), Leg())
+
+
+class Watch(AbsenceWatch):
+    """A watch of some columns, on a clock that the test sets."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.now = 0.0
+        self.names = ColumnNames({})
+        super().__init__({f"{column.name}_column": column for column in columns}, self.names, lambda: self.now)
+
+    def numbers(self, first: int, data: dict[str, Any], count: int = 1) -> list[int]:
+        admitted = []
+        for number in range(first, first + count):
+            self.names.learn(data)
+            admitted += [row.number for row in self.admit(row(number, data))]
+        return admitted
+
+
+def test_rows_wait_until_one_has_the_column() -> None:
+    """Then all go on, in the order read, and later ones lack it without waiting."""
+    watch = Watch(Column("at"))
+    assert watch.numbers(1, WITHOUT, 5) == []
+    assert watch.numbers(6, WITH) == [1, 2, 3, 4, 5, 6]
+    assert watch.numbers(7, WITHOUT) == [7]
+    watch.end()
+
+
+@pytest.mark.parametrize("data", [{"at": None}, {"at": {"x": 1}}])
+def test_null_is_not_absent(data: dict[str, Any]) -> None:
+    """A column without values is no misspelled one."""
+    assert Watch(Column("at")).numbers(1, data) == [1]
+
+
+def test_below_a_null_parent_a_column_is_not_absent() -> None:
+    """The rows cannot tell, so they are let go."""
+    assert Watch(Column("o.at")).numbers(1, {"o": None}) == [1]
+
+
+def test_rows_wait_for_all_columns() -> None:
+    """Which may come in different rows."""
+    watch = Watch(Column("at"), Column("event"))
+    assert watch.numbers(1, WITH) == []
+    assert watch.numbers(2, {"event": "e"}) == [1, 2]
+
+
+@pytest.mark.parametrize("column", [Column("at", declared=True), Column("at", ("at",), declared=True)])
+def test_a_column_that_the_catalog_declares_is_not_waited_for(column: Column) -> None:
+    """Sources leave out what is empty."""
+    assert Watch(column).numbers(1, WITHOUT, 2000) == list(range(1, 2001))
+
+
+def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
+    """The setting, the nearest name and the columns seen are told; keys inside objects are not listed."""
+    watch = Watch(Column("emial"))
+    assert watch.numbers(1, WITHOUT, PROOF_ROWS - 1) == []
+    with pytest.raises(ConfigError) as misspelled:
+        watch.numbers(PROOF_ROWS, WITHOUT)
+    assert str(misspelled.value) == (
+        "`api.emial_column` names the column `emial`, which is absent from the first 1,000 rows and from the catalog. "
+        "Did you mean `email`? No row was sent. Columns seen: `email`, `o`."
+    )
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, "the only row"), (3, "all 3 rows")])
+def test_so_does_the_end_of_a_shorter_input(count: int, rows: str) -> None:
+    """Of at least one row."""
+    watch = Watch(Column("o.kid"))
+    watch.numbers(1, WITHOUT, count)
+    with pytest.raises(ConfigError, match=f"absent from {rows} and") as misspelled:
+        watch.end()
+    assert "Did you mean `o.kind`?" in str(misspelled.value)
+
+
+def test_an_input_without_rows_proves_nothing() -> None:
+    """It is a good sync of nothing."""
+    Watch(Column("at")).end()
+
+
+def test_rows_wait_for_a_minute_at_most() -> None:
+    """From then on they are treated like any others, and no verdict comes any more."""
+    watch = Watch(Column("at"))
+    watch.now = 1000.0
+    watch.numbers(1, WITHOUT)
+    watch.now += PATIENCE_SECONDS - 1
+    assert watch.tick() == []
+    watch.now += 1
+    assert [row.number for row in watch.tick()] == [1]
+    assert watch.tick() == []
+    assert watch.numbers(2, WITHOUT, 2000) == list(range(2, 2002))
+    watch.end()
+
+
+def test_the_names_learnt_are_bounded() -> None:
+    """A source may have columns without end."""
+    names = ColumnNames({"properties": {"email": {}}})
+    for number in range(5000):
+        names.learn({f"column {number}": 1})
+    assert names.listed().startswith("`email`, `column 0`, ")
+    assert names.listed().endswith(" and 981 more")
+    assert ColumnNames({}).listed() == "none"
+
+
+def test_listed_properties_that_no_row_had_are_warned_of_once() -> None:
+    """With the nearest name."""
+    columns = [Column(name) for name in ("email", "o.knd", "x")]
+    unseen, names = UnseenProperties(columns), ColumnNames({})
+    for data in (WITHOUT, WITH):
+        names.learn(data)
+        unseen.look(data, [column.found_in(data) for column in columns])
+    assert unseen.warning(names) == (
+        "`api.property_columns` names columns that no row had: `o.knd`. Did you mean `o.kind`? `x`."
+    )
+    unseen.look({}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
+    unseen.look({"o": {"knd": None}, "x": 0}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
+    assert unseen.warning(names) is None

@@ -1,0 +1,145 @@
+"""One request to Heap, and its verdict: every way it can end has one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from urllib3.exceptions import MaxRetryError, NameResolutionError
+
+from destination_heap_analytics.client import HeapClient, Kind, Verdict
+from destination_heap_analytics.heap_api import Api
+
+TRACK = Api.TRACK.endpoint
+URL = "https://heapanalytics.com/api/track"
+ELEMENT = {"identity": "a@example.com", "event": "Paid", "properties": {"née": "ü"}}
+
+
+def answer(**response: Any) -> Verdict:
+    with requests_mock.Mocker() as heap:
+        heap.post(URL, **response)
+        return HeapClient("https://heapanalytics.com", "11").post(TRACK, ELEMENT)
+
+
+@pytest.mark.parametrize("api", Api)
+def test_an_element_is_posted_to_its_api_with_the_app_id(api: Api) -> None:
+    """As JSON, under the documented header."""
+    with requests_mock.Mocker() as heap:
+        heap.post(f"https://heapanalytics.com{api.endpoint.path}", json={})
+        HeapClient("https://heapanalytics.com", "11").post(api.endpoint, ELEMENT)
+        request = heap.last_request
+    assert request is not None
+    assert json.loads(request.body) == {"app_id": "11", **ELEMENT}
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"].startswith("destination-heap-analytics/")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"json": {}},
+        {"text": "OK", "headers": {"Content-Type": "application/json"}},
+        {"status_code": 204},
+        {"status_code": 202, "text": "thanks", "headers": {"Content-Type": "text/plain"}},
+    ],
+)
+def test_any_success_that_is_no_page_means_taken(response: dict[str, Any]) -> None:
+    """The answer is never parsed: Heap's own differ between its APIs."""
+    assert answer(**response).kind is Kind.TAKEN
+
+
+KINDS = {400: Kind.REFUSED, 422: Kind.REFUSED, 413: Kind.TOO_LARGE, **dict.fromkeys((401, 403, 404), Kind.NO_ACCESS)}
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_every_other_status_has_its_verdict(status: int) -> None:
+    """Redirects are not Heap; refusals are the row's; the rest may pass."""
+    expected = Kind.NOT_HEAP if status < 400 else KINDS.get(status, Kind.LATER)
+    verdict = answer(status_code=status)
+    assert (verdict.kind, verdict.status) == (expected, status)
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "Text/HTML"])
+def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
+    """A login page or a parked domain takes everything and keeps nothing."""
+    verdict = answer(text="<html>", headers={"Content-Type": content_type})
+    assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, "an HTML page")
+
+
+@pytest.mark.parametrize(
+    ("location", "trouble"),
+    [
+        ("https://login.example.com/?next=a@example.com", "a redirect to login.example.com"),
+        ("/login", "a redirect"),
+        ("https://[::1", "a redirect"),
+        (None, "a redirect"),
+    ],
+)
+def test_a_redirect_is_not_followed(location: str | None, trouble: str) -> None:
+    """Only its host is told, for the rest may echo the row."""
+    verdict = answer(status_code=302, headers={"Location": location} if location else {})
+    assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, trouble)
+
+
+def test_heaps_words_are_kept_short_and_printable() -> None:
+    """The beginning of an answer that refuses."""
+    verdict = answer(status_code=400, content=b"bad\x00\nrow \xff" + b"x" * 100_000)
+    assert verdict.words.startswith("bad  row \ufffdxxx")
+    assert len(verdict.words) == 200
+
+
+def test_a_page_has_no_words() -> None:
+    """Markup helps nobody."""
+    assert answer(status_code=503, text="<html>", headers={"Content-Type": "text/html"}).words == ""
+
+
+ERRORS = [
+    (requests.exceptions.SSLError, "TLS"),
+    (requests.exceptions.ProxyError, "proxy"),
+    (requests.exceptions.ConnectTimeout, "no connection came about in time"),
+    (requests.exceptions.ReadTimeout, "no answer came in time"),
+    (requests.exceptions.ChunkedEncodingError, "broke off"),
+    (requests.exceptions.ContentDecodingError, "not readable"),
+    (requests.exceptions.ConnectionError, "the connection failed"),
+    (requests.exceptions.RequestException, "the request failed"),
+]
+
+
+@pytest.mark.parametrize(("error", "trouble"), ERRORS)
+def test_every_error_of_the_network_means_later(error: type[Exception], trouble: str) -> None:
+    """In words of our own: the error's may hold the row."""
+    verdict = answer(exc=error("secret row"))
+    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
+    assert trouble in verdict.trouble
+    assert "secret" not in repr(verdict)
+
+
+def test_every_exception_of_requests_has_a_verdict() -> None:
+    """A new one in a later version of requests too."""
+    kinds = [kind for kind in vars(requests.exceptions).values() if isinstance(kind, type)]
+    mine = [kind for kind in kinds if issubclass(kind, requests.RequestException) and kind.__init__ is not None]
+    assert len(mine) > 15
+    for kind in mine:
+        try:
+            error = kind("x")
+        except TypeError:
+            error = kind("x", "doc", 0)  # a JSON error says where
+        assert answer(exc=error).kind is Kind.LATER
+
+
+def test_an_unknown_host_is_told_from_a_refused_connection() -> None:
+    """The remedy differs."""
+    reason = NameResolutionError("heapanalytic.com", None, OSError())  # type: ignore[arg-type]  # only its class counts
+    error = requests.exceptions.ConnectionError(MaxRetryError(None, "/", reason))  # type: ignore[arg-type]
+    assert answer(exc=error).trouble == "the host's name is unknown"
+
+
+def test_a_closed_client_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connection it kept alive."""
+    closed: list[bool] = []
+    monkeypatch.setattr(requests.Session, "close", lambda _: closed.append(True))
+    HeapClient("https://heapanalytics.com", "11").close()
+    assert closed == [True]

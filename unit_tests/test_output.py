@@ -1,0 +1,52 @@
+"""Messages and log lines are written whole and at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+
+import pytest
+from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
+
+from destination_heap_analytics.output import log_to_output, print_message
+from destination_heap_analytics.protocol import EchoedState
+
+
+@pytest.fixture
+def _logging() -> Iterator[None]:
+    handlers = logging.getLogger().handlers
+    log_to_output()
+    yield
+    logging.getLogger().handlers = handlers
+    logging.captureWarnings(capture=False)
+
+
+def test_a_state_is_printed_as_its_text(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Bytes that are no UTF-8 included."""
+    print_message(EchoedState(type=Type.STATE, line='{"state": {"é": "\udcff"}}'))
+    assert capfdbinary.readouterr().out == b'{"state": {"\xc3\xa9": "\xff"}}\n'
+
+
+def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """In one line."""
+    status = AirbyteConnectionStatus(status=Status.FAILED, message="a\nb")
+    print_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
+    assert json.loads(capfdbinary.readouterr().out) == {
+        "type": "CONNECTION_STATUS",
+        "connectionStatus": {"status": "FAILED", "message": "a\nb"},
+    }
+
+
+@pytest.mark.usefixtures("_logging")
+def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Python's own warnings too, which the platform would otherwise show as errors."""
+    logging.getLogger("airbyte").warning("half a character: \ud800")
+    warnings.warn("old", stacklevel=1)
+    out, err = capfdbinary.readouterr()
+    first, second = (json.loads(line)["log"] for line in out.splitlines())
+    assert (first["level"], second["level"]) == ("WARN", "WARN")
+    assert first["message"].startswith("half a character")
+    assert "old" in second["message"]
+    assert err == b""

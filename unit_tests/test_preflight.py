@@ -1,0 +1,72 @@
+"""One event proves that Heap is there; its verdict becomes a sentence."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.client import Kind, Verdict
+from destination_heap_analytics.heap_api import Endpoint
+from destination_heap_analytics.preflight import PREFLIGHT_EVENT, explain, preflight
+
+HEAP = "https://heapanalytics.com"
+
+
+class Stub:
+    """A client whose requests end in one verdict, or never."""
+
+    def __init__(self, verdict: Verdict | None) -> None:
+        self.verdict = verdict
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.release = threading.Event()
+
+    def post(self, endpoint: Endpoint, element: Mapping[str, Any]) -> Verdict:
+        self.sent.append((endpoint.path, dict(element)))
+        if self.verdict is None:
+            self.release.wait(60)
+        return self.verdict or Verdict(Kind.TAKEN, 200)
+
+
+def test_the_event_is_always_the_same() -> None:
+    """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
+    client = Stub(Verdict(Kind.TAKEN, 200))
+    assert preflight(client).kind is Kind.TAKEN
+    assert preflight(client).kind is Kind.TAKEN
+    assert client.sent == 2 * [("/api/track", dict(PREFLIGHT_EVENT))]
+    assert set(PREFLIGHT_EVENT) == {"identity", "event", "timestamp", "idempotency_key", "properties"}
+
+
+def test_the_wait_is_bounded_as_a_whole() -> None:
+    """A server that never ends its answer cannot hold the form."""
+    client = Stub(None)
+    try:
+        verdict = preflight(client, seconds=0.01)
+    finally:
+        client.release.set()
+    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
+    assert "no answer came within" in verdict.trouble
+
+
+@pytest.mark.parametrize(
+    ("verdict", "setting", "remedy"),
+    [
+        (Verdict(Kind.NOT_HEAP, 302, "a redirect"), "`base_url` is not Heap's API", "Give https://heapanalytics.com"),
+        (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), "answers with an HTML page", "https://c.eu.heap-api.com"),
+        (Verdict(Kind.LATER, None, "the connection failed"), "`base_url` cannot be reached", "Check its spelling"),
+        (Verdict(Kind.REFUSED, 400), "`app_id` is refused", "Account > Manage > Projects"),
+        (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "answers 401 Unauthorized"),
+        (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
+        (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
+        (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
+        (Verdict(Kind.TOO_LARGE, 413), "Heap does not serve now", "check `base_url`"),
+    ],
+)
+def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:
+    """Never in words that came from outside."""
+    sentence = explain(verdict, HEAP)
+    assert setting in sentence
+    assert remedy in sentence
+    assert HEAP in sentence

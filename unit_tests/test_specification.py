@@ -1,0 +1,129 @@
+"""The specification is drawn from the settings, in the words that the form can render."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from destination_heap_analytics.specification import specification
+
+ROOT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted((ROOT / "sample_files").glob("config_*.json"))
+
+
+def form() -> dict[str, Any]:
+    schema: dict[str, Any] = specification()["connectionSpecification"]
+    return schema
+
+
+def objects(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        yield node
+        for value in node.values():
+            yield from objects(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from objects(item)
+
+
+def settings(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for name, setting in schema.get("properties", {}).items():
+        yield path + name, setting
+        for branch in setting.get("oneOf", ()):
+            yield from settings(branch, f"{path}{name}.{branch['title']}.")
+
+
+def test_the_committed_file_is_fresh() -> None:
+    """Otherwise: python -m destination_heap_analytics.specification > destination_heap_analytics/spec.json."""
+    committed = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
+    assert committed == specification()
+
+
+def test_it_holds_the_keys_that_work_and_no_others() -> None:
+    """The contract with saved connections."""
+    assert list(form()["properties"]) == ["app_id", "base_url", "api", "rejected_records"]
+    assert form()["required"] == ["app_id", "api"]
+
+
+def test_nothing_is_left_in_it_that_the_form_cannot_render() -> None:
+    """No reference, and no choice but oneOf."""
+    forbidden = {"$ref", "$defs", "anyOf", "allOf", "not", "discriminator", "patternProperties", "if"}
+    assert not [node for node in objects(form()) if forbidden & node.keys()]
+
+
+def test_a_choice_is_a_one_of_with_a_const() -> None:
+    """Each branch is an object, and one shared text tells which it is."""
+    api = form()["properties"]["api"]
+    assert api["type"] == "object"
+    assert [branch["properties"]["api_type"]["const"] for branch in api["oneOf"]] == [
+        "track",
+        "add_user_properties",
+        "add_account_properties",
+    ]
+    assert all(branch["type"] == "object" and "api_type" in branch["required"] for branch in api["oneOf"])
+
+
+@pytest.mark.parametrize(
+    ("path", "setting"), list(settings(form())), ids=lambda value: value if isinstance(value, str) else ""
+)
+def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any]) -> None:
+    """A title and an order; a description and examples where something is typed."""
+    assert setting["title"]
+    assert isinstance(setting["order"], int)
+    if "const" not in setting:
+        assert setting["description"].endswith(".")
+    if "pattern" in setting:
+        assert setting["pattern_descriptor"]
+        assert setting["examples"], path
+
+
+def test_the_order_is_unique_in_each_object() -> None:
+    """Equal ones are sorted by name, which is no order."""
+    for node in objects(form()):
+        orders = [setting["order"] for setting in node.get("properties", {}).values() if "order" in setting]
+        assert len(orders) == len(set(orders))
+
+
+def test_the_texts_tell_what_a_user_of_heap_must_know() -> None:
+    """Where the ID is found, which one properties take, and that accounts come first in Heap."""
+    text = json.dumps(form())
+    for fact in ("Account > Manage > Projects", "Main Production", "Accounts must be set up in Heap first"):
+        assert fact in text
+
+
+def test_all_sync_modes_of_the_users_document_are_there() -> None:
+    """Full refresh and incremental, append and deduplicated."""
+    spec = specification()
+    assert spec["supported_destination_sync_modes"] == ["overwrite", "append", "append_dedup"]
+    assert spec["supportsIncremental"] is True
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_the_sample_configurations_satisfy_it(config: Path) -> None:
+    """As the platform validates them when they are saved."""
+    assert len(CONFIGS) == 3
+    jsonschema.validate(json.loads(config.read_text(encoding="utf-8")), form())
+
+
+@pytest.mark.parametrize(
+    ("columns", "valid"),
+    [
+        ("a", True),
+        ("*", True),
+        ("a.b, c", True),
+        ("a,,b", False),
+        ("a,", False),
+        (" ", False),
+        (",a", False),
+        ("a, ,b", False),
+    ],
+)
+def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bool) -> None:  # noqa: FBT001
+    """What check would refuse, the form marks while it is typed."""
+    api = {"api_type": "add_user_properties", "property_columns": columns, "identity_column": "i"}
+    assert jsonschema.Draft7Validator(form()).is_valid({"app_id": "1", "api": api}) is valid
