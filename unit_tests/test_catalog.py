@@ -75,7 +75,7 @@ def test_any_other_number_of_streams_is_said(catalog: Any, sentence: str) -> Non
 def test_a_message_belongs_to_the_stream_by_name_and_namespace(
     mine: tuple[str, str | None],
     theirs: tuple[str, str | None],
-    carried: bool,  # noqa: FBT001
+    carried: bool,
 ) -> None:
     """A namespace that one side leaves out does not count."""
     stream = parse_catalog({"streams": [configured(mine[0], stream={"namespace": mine[1]})]})

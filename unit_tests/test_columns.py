@@ -110,7 +110,7 @@ def test_below_a_null_parent_a_path_is_null() -> None:
         ("anything.below", None, False),
     ],
 )
-def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[str, ...] | None, declared: bool) -> None:  # noqa: FBT001
+def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[str, ...] | None, declared: bool) -> None:
     """Declared as far as the schema has properties; an open object declares all below it, if not in which split."""
     schema = {
         "properties": {

@@ -39,6 +39,7 @@ def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture
     }
 
 
+@pytest.mark.filterwarnings("always")
 @pytest.mark.usefixtures("_logging")
 def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """Python's own warnings too, which the platform would otherwise show as errors."""

@@ -132,7 +132,7 @@ def test_digits_lost_in_a_picked_column_ask_for_the_exact_reading() -> None:
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())
-def test_whatever_comes_in_heap_takes_what_goes_out(columns: dict[str, Any], takes_lists: bool) -> None:  # noqa: FBT001
+def test_whatever_comes_in_heap_takes_what_goes_out(columns: dict[str, Any], takes_lists: bool) -> None:
     """Names and values keep to Heap's documented types and lengths."""
     for name, value in made(columns, takes_lists=takes_lists).values.items():
         assert 0 < text_units(name) <= 1023

@@ -203,7 +203,7 @@ json_values = st.recursive(
 def test_whatever_a_state_holds_it_comes_back_equal(
     state: dict[str, Any],
     others: dict[str, Any],
-    ascii_only: bool,  # noqa: FBT001
+    ascii_only: bool,
 ) -> None:
     """Except for the counts."""
     line = json.dumps({**others, "type": "STATE", "state": state}, ensure_ascii=ascii_only)

@@ -14,8 +14,10 @@ def test_rows_are_grouped_by_reason_and_column_with_the_first_row_numbers() -> N
         rejects.add(row, RowRejectedError(Reason.REFUSED_400))
     assert rejects.count == 8
     assert list(rejects.explanations()) == [
-        "7 rejected: the row was refused by Heap with status 400: a value breaks one of Heap's rules "
-        "(rows 10, 11, 12, 13, 14, ...).",
+        (
+            "7 rejected: the row was refused by Heap with status 400: a value breaks one of Heap's rules "
+            "(rows 10, 11, 12, 13, 14, ...)."
+        ),
         "1 rejected: column `email` is null (row 3).",
     ]
 

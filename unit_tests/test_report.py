@@ -44,8 +44,10 @@ def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
     settings = parse_config({"app_id": "3000610572", "api": api}).settings
     log.report.start(Stream("users", None, "incremental", "append", (), {}), settings)
     assert log.lines == [
-        "INFO Loading stream `users` (incremental, append) into Heap by Add User Properties at heapanalytics.com, "
-        "one request per row."
+        (
+            "INFO Loading stream `users` (incremental, append) into Heap by Add User Properties at heapanalytics.com, "
+            "one request per row."
+        )
     ]
 
 

@@ -123,7 +123,7 @@ def test_the_sample_configurations_satisfy_it(config: Path) -> None:
         ("a, ,b", False),
     ],
 )
-def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bool) -> None:  # noqa: FBT001
+def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bool) -> None:
     """What check would refuse, the form marks while it is typed."""
     api = {"api_type": "add_user_properties", "property_columns": columns, "identity_column": "i"}
     assert jsonschema.Draft7Validator(form()).is_valid({"app_id": "1", "api": api}) is valid

@@ -143,7 +143,7 @@ def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
     """The states before it hold, the row is not settled."""
     run = Run()
     run.config["rejected_records"] = "fail"
-    with pytest.raises(ConfigError, match="Row 2 is rejected: column `email` is null. .* `continue`"):
+    with pytest.raises(ConfigError, match=r"Row 2 is rejected: column `email` is null. .* `continue`"):
         run.load(row("a"), state(1), row(None), row("b"), state(2))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
@@ -184,7 +184,7 @@ def test_a_broken_state_ends_the_run() -> None:
 def test_a_misspelled_column_ends_the_run_with_nothing_sent() -> None:
     """No state passes rows that lack it."""
     run = Run(api={**USERS, "identity_column": "emial"})
-    with pytest.raises(ConfigError, match="`emial`.*Did you mean `email`"):
+    with pytest.raises(ConfigError, match=r"`emial`.*Did you mean `email`"):
         run.load(state(1), row("a"), state(2))
     assert (run.sent, run.states) == ([], [(1, 0, 0)])
 
@@ -192,7 +192,7 @@ def test_a_misspelled_column_ends_the_run_with_nothing_sent() -> None:
 def test_a_misspelled_timestamp_column_ends_the_run_with_nothing_sent() -> None:
     """Otherwise a thousand events would be at Heap with the wrong time, and come twice once it is mended."""
     run = Run(api={**TRACK, "timestamp_column": "att"})
-    with pytest.raises(ConfigError, match="`att`.*Did you mean `at`"):
+    with pytest.raises(ConfigError, match=r"`att`.*Did you mean `at`"):
         run.load(*[row("a", event="e", at=1)] * 1500, state(1))
     assert (run.sent, run.states) == ([], [])
 
