@@ -56,7 +56,7 @@ class DestinationHeapAnalytics(Destination):
         except ConfigError as wrong:
             return AirbyteConnectionStatus(status=Status.FAILED, message=wrong.message)
         client = HeapClient(settings.base_url, settings.app_id, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
-        verdict = preflight(client)
+        verdict = preflight(client, PREFLIGHT_SECONDS)
         if verdict.kind is Kind.TAKEN:
             return AirbyteConnectionStatus(status=Status.SUCCEEDED)
         words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""

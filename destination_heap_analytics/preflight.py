@@ -29,7 +29,7 @@ PREFLIGHT_SECONDS: Final = 25.0
 """How long the verdict may take in all: Airbyte's form waits about half a minute."""
 
 
-def preflight(client: Client, seconds: float = PREFLIGHT_SECONDS) -> Verdict:
+def preflight(client: Client, seconds: float) -> Verdict:
     """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
     verdicts: list[Verdict] = []
     sender = threading.Thread(

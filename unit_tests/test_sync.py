@@ -68,7 +68,7 @@ class Run:
             assert isinstance(message, EchoedState)
             line = json.loads(message.line)
             stats = line["state"]["destinationStats"]
-            self.states.append((line["id"], int(stats["recordCount"]), int(stats["rejectedRecordCount"])))
+            self.states.append((line["state"]["id"], int(stats["recordCount"]), int(stats["rejectedRecordCount"])))
         return self
 
     def _messages(self, lines: Iterable[str | bytes | float | None]) -> Any:
@@ -94,7 +94,7 @@ def without(**columns: Any) -> str:
 
 
 def state(number: int) -> str:
-    return json.dumps({"type": "STATE", "state": {"data": {}}, "id": number})
+    return json.dumps({"type": "STATE", "state": {"data": {}, "id": number}})
 
 
 def log_of(caplog: pytest.LogCaptureFixture) -> str:

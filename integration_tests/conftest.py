@@ -1,0 +1,127 @@
+"""The connector as a process, piped as the platform pipes it, and a Heap for it to talk to."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heap_sandbox.server import Sandbox
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_files"
+SECONDS = 120
+"""After so long a process counts as stuck; nothing here takes a tenth of it but on a very slow machine."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the connector left behind: its exit code, and its messages as the platform reads them."""
+
+    code: int
+    out: bytes
+    err: bytes
+    messages: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.messages if message["type"] == kind]
+
+    @property
+    def log(self) -> str:
+        return "\n".join(f"{line['log']['level']} {line['log']['message']}" for line in self.of("LOG"))
+
+    @property
+    def status(self) -> tuple[str, str]:
+        (message,) = self.of("CONNECTION_STATUS")
+        return message["connectionStatus"]["status"], message["connectionStatus"].get("message") or ""
+
+    @property
+    def error(self) -> tuple[str, str]:
+        (message,) = self.of("TRACE")
+        return message["trace"]["error"]["failure_type"], message["trace"]["error"]["message"]
+
+    @property
+    def states(self) -> list[tuple[Any, int, int]]:
+        """Id, delivered and rejected of each state that came back."""
+        return [
+            (
+                message["state"].get("id"),
+                int(message["state"]["destinationStats"]["recordCount"]),
+                int(message["state"]["destinationStats"]["rejectedRecordCount"]),
+            )
+            for message in self.of("STATE")
+        ]
+
+
+@dataclass(frozen=True)
+class Connector:
+    """The connector's command line, with its files in a folder of the test's own."""
+
+    folder: Path
+
+    def arguments(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
+        arguments = [sys.executable, str(ROOT / "main.py"), command]
+        for option, content in (("--config", config), ("--catalog", catalog)):
+            if content is not None:
+                arguments += [option, str(self.file(option.strip("-") + ".json", content))]
+        return arguments
+
+    def file(self, name: str, content: Any) -> Path:
+        if isinstance(content, Path):
+            return content
+        path = self.folder / name
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return path
+
+    def run(
+        self, command: str, config: Any = None, catalog: Any = None, lines: Iterable[str | bytes | dict[str, Any]] = ()
+    ) -> Outcome:
+        run = subprocess.run(
+            self.arguments(command, config, catalog),
+            input=piped(lines),
+            capture_output=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return outcome(run.returncode, run.stdout, run.stderr)
+
+
+def piped(lines: Iterable[str | bytes | dict[str, Any]]) -> bytes:
+    """Messages as lines of standard input."""
+    content = b""
+    for line in lines:
+        text = json.dumps(line) if isinstance(line, dict) else line
+        content += (text.encode() if isinstance(text, str) else text) + b"\n"
+    return content
+
+
+def outcome(code: int, out: bytes, err: bytes) -> Outcome:
+    return Outcome(code, out, err, [json.loads(line.decode("utf-8", "replace")) for line in out.splitlines()])
+
+
+@pytest.fixture
+def connector(tmp_path: Path) -> Connector:
+    return Connector(tmp_path)
+
+
+@pytest.fixture
+def heap() -> Iterator[Sandbox]:
+    with Sandbox.start() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
+    """The sample configuration of an API, at this test's Heap."""
+
+    def config(api: str) -> dict[str, Any]:
+        content: dict[str, Any] = json.loads((SAMPLES / f"config_{api}.json").read_text(encoding="utf-8"))
+        return {**content, "base_url": heap.url}
+
+    return config

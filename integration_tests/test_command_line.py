@@ -1,0 +1,71 @@
+"""The commands as a user types them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = Path(sys.executable).with_name("destination-heap-analytics")
+
+
+@pytest.mark.parametrize("program", [[sys.executable, str(ROOT / "main.py")], [str(SCRIPT)]], ids=["main.py", "script"])
+def test_spec_prints_the_committed_specification(program: list[str]) -> None:
+    """From main.py and from the console script alike."""
+    out = subprocess.run([*program, "spec"], capture_output=True, check=True, timeout=120).stdout
+    (message,) = (json.loads(line) for line in out.splitlines())
+    committed = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
+    assert message["type"] == "SPEC"
+    assert message["spec"]["connectionSpecification"] == committed["connectionSpecification"]
+    assert message["spec"]["supported_destination_sync_modes"] == ["overwrite", "append", "append_dedup"]
+    assert message["spec"]["supportsIncremental"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "required: command"),
+        (["chek"], "invalid choice: 'chek'"),
+        (["check"], "required: --config"),
+        (["write", "--config", "c"], "--catalog"),
+    ],
+)
+def test_a_wrong_command_line_is_told_with_its_usage(arguments: list[str], said: str) -> None:
+    """On standard error, with exit code 2 and no stack trace."""
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "main.py"), *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert said in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (Path("no-such-file.json"), "no-such-file.json, cannot be read: No such file"),
+        ("{", "is not valid JSON"),
+        ("[1]", "must be a JSON object"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_told_in_a_sentence(connector: Any, config: Any, said: str) -> None:
+    """As a failed check, and as a config_error of a write."""
+    check = connector.run("check", config)
+    assert (check.code, check.status[0]) == (0, "FAILED")
+    assert said in check.status[1]
+    write = connector.run("write", config, {"streams": []})
+    assert (write.code, write.error[0]) == (1, "config_error")
+    assert said in write.error[1]
+
+
+@pytest.mark.parametrize("catalog", [Path("no-such-file.json"), "{", "[]", {"streams": []}])
+def test_a_catalog_that_cannot_be_read_is_a_config_error(connector: Any, sample: Any, catalog: Any) -> None:
+    """Nothing is sent."""
+    run = connector.run("write", sample("track"), catalog)
+    assert (run.code, run.error[0]) == (1, "config_error")
+    assert "catalog" in run.error[1]

@@ -1,0 +1,365 @@
+"""`write` loads rows into Heap through its three APIs, and gives back the states that the platform needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
+
+from destination_heap_analytics import DestinationHeapAnalytics
+
+SAMPLES = Path(__file__).resolve().parents[1] / "sample_files"
+CATALOG = SAMPLES / "configured_catalog.json"
+MESSAGES = (SAMPLES / "messages.jsonl").read_bytes().splitlines()
+RECORDS = [message["record"]["data"] for message in map(json.loads, MESSAGES) if message["type"] == "RECORD"]
+SECRET = "wer.auch.immer@example.com"  # noqa: S105  # content of a row, which must never be seen in the output
+
+OPEN_CATALOG = {
+    "streams": [
+        {
+            "stream": {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]},
+            "sync_mode": "full_refresh",
+            "destination_sync_mode": "append",
+        }
+    ]
+}
+
+
+def row(email: Any = SECRET, **columns: Any) -> dict[str, Any]:
+    data = {"email": email, "event": "Paid", "at": "2022-10-21T04:09:54Z", **columns}
+    return {"type": "RECORD", "record": {"stream": "users", "data": data, "emitted_at": 1}}
+
+
+def state(number: int) -> dict[str, Any]:
+    stream = {"stream_descriptor": {"name": "users"}, "stream_state": {"n": number}}
+    return {"type": "STATE", "state": {"type": "STREAM", "stream": stream, "id": number}}
+
+
+@pytest.fixture
+def track(sample: Any) -> dict[str, Any]:
+    """A configuration for the rows of this file."""
+    api = {
+        "api_type": "track",
+        "property_columns": "plan",
+        "event_column": "event",
+        "identity_column": "email",
+        "timestamp_column": "at",
+    }
+    return {**sample("track"), "api": api}
+
+
+def with_column(track: dict[str, Any], **columns: str) -> dict[str, Any]:
+    return {**track, "api": {**track["api"], **columns}}
+
+
+def events(heap: Any) -> list[dict[str, Any]]:
+    return [
+        {key: value for key, value in event["payload"].items() if key != "idempotency_key"} for event in heap.events()
+    ]
+
+
+def test_the_sample_rows_arrive_as_events(connector: Any, heap: Any, sample: Any) -> None:
+    """Each of them once, with the payload that the settings ask for."""
+    run = connector.run("write", sample("track"), CATALOG, MESSAGES)
+    assert (run.code, run.err) == (0, b"")
+    assert events(heap) == [
+        {
+            "identity": data["email"],
+            "event": data["identities"]["connection"],
+            "timestamp": data["updated_at"],
+            "properties": {name: data[name] for name in ("blocked", "created_at", "name")},
+        }
+        for data in RECORDS
+    ]
+    assert run.states == [(1, 12, 0), (2, 12, 0), (3, 12, 0)]
+
+
+def test_the_sample_rows_arrive_as_user_properties(connector: Any, heap: Any, sample: Any) -> None:
+    """The column written with an underscore is found inside its object, and nulls are left out."""
+    assert connector.run("write", sample("user_properties"), CATALOG, MESSAGES).code == 0
+    assert {user["identity"]: user["properties"] for user in heap.users()} == {
+        data["user_id"]: {
+            "identities_provider": data["identities"]["provider"],
+            "created_at": data["created_at"],
+            **({"nickname": data["nickname"]} if data["nickname"] is not None else {}),
+        }
+        for data in RECORDS
+    }
+    assert len(heap.users()) == 36
+
+
+def test_the_sample_rows_arrive_as_account_properties(connector: Any, heap: Any, sample: Any) -> None:
+    """Under the account's ID, which lies inside an object."""
+    assert connector.run("write", sample("account_properties"), CATALOG, MESSAGES).code == 0
+    assert {account["account_id"]: account["properties"] for account in heap.accounts()} == {
+        data["identities"]["user_id"]: {name: data[name] for name in ("family_name", "email_verified", "blocked")}
+        for data in RECORDS
+    }
+    assert len(heap.accounts()) == 36
+
+
+def test_one_connection_is_kept_alive(connector: Any, heap: Any, sample: Any) -> None:
+    """One request per row, one after another, through the same port."""
+    connector.run("write", sample("track"), CATALOG, MESSAGES)
+    requests = heap.requests()
+    assert [request["form"] for request in requests] == ["single"] * 36
+    assert len({request["client_port"] for request in requests}) == 1
+
+
+def test_loading_again_adds_no_event(connector: Any, heap: Any, sample: Any) -> None:
+    """A replay or a full refresh is harmless where rows have a time or a primary key."""
+    for _ in range(2):
+        connector.run("write", sample("track"), CATALOG, MESSAGES)
+    assert heap.stats()["events"] == 36
+
+
+def test_the_log_tells_start_and_end(connector: Any, sample: Any) -> None:
+    """Stream, modes, API and host; rows read, delivered and rejected."""
+    run = connector.run("write", sample("track"), CATALOG, MESSAGES)
+    assert "Loading stream `users` (incremental, append_dedup) into Heap by Track Events at 127.0.0.1:" in run.log
+    assert "Done: 36 rows read, 36 delivered, 0 rejected" in run.log
+
+
+STATES = [
+    (
+        '{"type":"STATE","state":{"type":"STREAM","stream":{"stream_descriptor":{"name":"users","namespace":null}'
+        ',"stream_state":null},"sourceStats":{"recordCount":1.0},"id":1}}'
+    ),
+    (
+        '{"type":"STATE","id":12345678901234567890,"state":{"type":"GLOBAL","global":{"shared_state":{"lsn":987654321098765432'
+        '10,"at":1.10,"e":1E400},"stream_states":[{"stream_descriptor":{"name":"users"},"stream_state":{}}]},"later":{"a":[]}}}'
+    ),
+    '{"type":"STATE","state":{"data":{"cursor":"\\u00e9\\ud800","n":-0.0}},"later":true}',
+    '{"type":"STATE","state":{"type":"TELEPORT","x":null}}',
+]
+
+
+def test_states_of_every_kind_come_back_unchanged_but_for_the_counts(connector: Any, track: Any) -> None:
+    """In order; ids, unknown keys, 20 digits, nulls and decimals as written."""
+    lines = [line for text in STATES for line in (row(), text)]
+    out = connector.run("write", track, OPEN_CATALOG, lines).out.decode()
+    stats = '"destinationStats":{"recordCount": 1.0, "rejectedRecordCount": 0.0},'
+    back = [line.replace(stats, "", 1) for line in out.splitlines() if '"STATE"' in line]
+    assert back == STATES
+
+
+def test_a_state_comes_back_while_the_source_is_silent(connector: Any, heap: Any, track: Any) -> None:
+    """The input stays open, and nothing follows the state."""
+    arguments = connector.arguments("write", track, OPEN_CATALOG)
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write((json.dumps(row()) + "\n" + json.dumps(state(7)) + "\n").encode())
+        process.stdin.flush()
+        back = next(message for message in map(json.loads, process.stdout) if message["type"] == "STATE")
+        assert (back["state"]["id"], heap.stats()["events"]) == (7, 1)
+        process.stdin.close()
+        assert process.wait(60) == 0
+
+
+ODD_LINES: list[str | bytes] = [
+    f"no message: {SECRET}",
+    "",
+    "null",
+    "[1, 2]",
+    b"\xff\xfe " + SECRET.encode(),
+    '{"type": "TELEPORT", "x": "' + SECRET + '"}',
+    '{"type": "LOG", "log": {"level": "INFO", "message": "' + SECRET + '"}}',
+    '{"type": "TRACE", "trace": {"type": "STREAM_STATUS", "emitted_at": 1.5}}',
+    "{" * 5000,
+]
+
+
+@pytest.mark.parametrize("odd", ODD_LINES, ids=range(len(ODD_LINES)))
+def test_a_line_that_is_no_row_loses_no_row_around_it(connector: Any, heap: Any, track: Any, odd: str | bytes) -> None:
+    """And its content is not logged."""
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), odd, row("b"), state(1)])
+    assert (run.code, run.states) == (0, [(1, 2, 0)])
+    assert [event["identity"] for event in heap.events()] == ["a", "b"]
+    assert SECRET.encode() not in run.out + run.err
+
+
+ODD_ROWS: list[tuple[str | bytes, bool]] = [
+    ('{"type":"RECORD","record":{"stream":"users","emitted_at":1.5,"data":{DATA}}}', True),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA}}}', True),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"x":NaN}}}', True),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"x":1e400}}}', True),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"x":"\\ud800"}}}', True),
+    (b'{"type":"RECORD","record":{"stream":"users","data":{DATA,"x":"\xff"}}}', True),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"plan":NaN}}}', False),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"plan":-1e400}}}', False),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"plan":"\\udc00"}}}', False),
+    (b'{"type":"RECORD","record":{"stream":"users","data":{DATA,"plan":"\xff"}}}', False),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA', False),
+    ('{"type":"RECORD","record":{"stream":"users","data":"' + SECRET + '"}}', False),
+    ('{"type":"RECORD","record":null}', False),
+    ('{"type":"RECORD","record":{"stream":"users","data":{DATA,"x":' + "[" * 3000, False),
+]
+
+
+@pytest.mark.parametrize(("odd", "delivered"), ODD_ROWS, ids=range(len(ODD_ROWS)))
+def test_a_row_that_is_hard_to_read_is_delivered_or_counted_as_rejected(
+    connector: Any, heap: Any, track: Any, odd: str | bytes, delivered: bool
+) -> None:
+    """It never crashes the write, and never harms the rows around it."""
+    data = f'"email":"{SECRET}","event":"Paid","at":0'.encode()
+    line = (odd if isinstance(odd, bytes) else odd.encode()).replace(b"DATA", data)
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), line, row("b"), state(1)])
+    assert (run.code, run.states) == (0, [(1, 3, 0) if delivered else (1, 2, 1)])
+    assert [event["identity"] for event in heap.events()] == ["a", *([SECRET] if delivered else []), "b"]
+    assert ("(row 2)" in run.log) is not delivered
+    assert SECRET.encode() not in run.out + run.err
+
+
+def test_large_integers_keep_their_digits(connector: Any, heap: Any, track: Any) -> None:
+    """As identity, as property and as part of a key."""
+    line = '{"type":"RECORD","record":{"stream":"users","data":{"email":%s,"event":"e","at":0,"plan":%s}}}'
+    digits = ("123456789012345678901", "123456789012345678902")
+    connector.run("write", track, OPEN_CATALOG, [line % (n, n) for n in digits])
+    assert [(event["identity"], event["properties"]["plan"]) for event in heap.events()] == [(n, n) for n in digits]
+
+
+def test_a_misspelled_identity_column_is_recognised(connector: Any, heap: Any, track: Any) -> None:
+    """With the nearest name; nothing is sent and no state passes."""
+    run = connector.run(
+        "write", with_column(track, identity_column="emial"), OPEN_CATALOG, [row(), state(1), row(), state(2)]
+    )
+    assert (run.code, run.error[0], run.states) == (1, "config_error", [])
+    assert "`api.identity_column` names the column `emial`" in run.error[1]
+    assert "Did you mean `email`?" in run.error[1]
+    assert heap.stats()["requests"] == 0
+
+
+def test_a_misspelled_timestamp_column_is_recognised(connector: Any, heap: Any, track: Any) -> None:
+    """Before an event is at Heap with the wrong time."""
+    config = with_column(track, timestamp_column="att")
+    run = connector.run("write", config, OPEN_CATALOG, [*[row()] * 1200, state(1)])
+    assert (run.code, run.error[0], run.states) == (1, "config_error", [])
+    assert "absent from the first 1,000 rows" in run.error[1]
+    assert "Did you mean `at`?" in run.error[1]
+    assert heap.stats()["requests"] == 0
+
+
+def test_two_streams_in_a_catalog_are_refused(connector: Any, heap: Any, track: Any) -> None:
+    """In one sentence that names them."""
+    other = {**OPEN_CATALOG["streams"][0], "stream": {"name": "orders", "json_schema": {}}}
+    run = connector.run("write", track, {"streams": [*OPEN_CATALOG["streams"], other]}, [row()])
+    assert (run.code, run.error[0]) == (1, "config_error")
+    assert (
+        "One connection loads one stream into Heap, and the configured catalog has 2: `users`, `orders`."
+        in run.error[1]
+    )
+    assert heap.stats()["requests"] == 0
+
+
+def test_a_record_of_another_stream_is_refused(connector: Any, heap: Any, track: Any) -> None:
+    """The states before it hold."""
+    other = {"type": "RECORD", "record": {"stream": "orders", "data": {"email": "x"}, "emitted_at": 1}}
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), state(1), other, row("b"), state(2)])
+    assert (run.code, run.error[0], run.states) == (1, "config_error", [(1, 1, 0)])
+    assert "Row 2 belongs to stream `orders`" in run.error[1]
+    assert [event["identity"] for event in heap.events()] == ["a"]
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "append", "append_dedup", "soft_delete", "upsert"])
+def test_a_stream_without_rows_gives_its_states_back(connector: Any, heap: Any, track: Any, mode: str) -> None:
+    """Also when a clear comes as an overwrite with null states, and in modes of protocols to come."""
+    catalog = {"streams": [{**OPEN_CATALOG["streams"][0], "destination_sync_mode": mode}]}
+    run = connector.run("write", track, catalog, STATES)
+    assert (run.code, len(run.of("STATE"))) == (0, 4)
+    assert heap.stats()["requests"] == 0
+    assert "WARN" not in run.log
+
+
+def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, heap: Any, track: Any) -> None:
+    """Exit code 0, states back, counts right, and the reasons told."""
+    run = connector.run(
+        "write", track, OPEN_CATALOG, [row(None), row(""), state(1), row("x" * 256), row(True), state(2)]
+    )
+    assert (run.code, run.states) == (0, [(1, 0, 2), (2, 0, 2)])
+    assert "Done: 4 rows read, 0 delivered, 4 rejected" in run.log
+    for reason in ("is null (row 1)", "is empty or blank (row 2)", "is longer than Heap takes (row 3)", "(row 4)"):
+        assert f"column `email` {reason}" in run.log or reason in run.log
+    assert heap.stats()["requests"] == 0
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_row_that_heap_refuses_is_rejected_and_the_others_go_on(
+    connector: Any, heap: Any, track: Any, status: int
+) -> None:
+    """With its number and the status; Heap's words, which echo the row, stay out of the log."""
+    heap.fault(kind="status", status=status, match=SECRET, body=f"{SECRET} is not nice")
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)])
+    assert (run.code, run.states) == (0, [(1, 2, 1)])
+    assert f"1 rejected: the row was refused by Heap with status {status}" in run.log
+    assert "(row 2)" in run.log
+    assert [event["identity"] for event in heap.events()] == ["a", "b"]
+    assert SECRET.encode() not in run.out + run.err
+
+
+STOPS: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "status", "status": 401}, "config_error"),
+    ({"kind": "status", "status": 403}, "config_error"),
+    ({"kind": "status", "status": 404}, "config_error"),
+    ({"kind": "status", "status": 302, "headers": {"Location": f"https://example.com/{SECRET}"}}, "config_error"),
+    ({"kind": "status", "status": 200, "body": f"<html>{SECRET}", "content_type": "text/html"}, "config_error"),
+    ({"kind": "status", "status": 408}, "transient_error"),
+    ({"kind": "status", "status": 429}, "transient_error"),
+    ({"kind": "status", "status": 500, "body": SECRET}, "transient_error"),
+    ({"kind": "status", "status": 503, "headers": {"Retry-After": "9"}}, "transient_error"),
+    ({"kind": "reset_before"}, "transient_error"),
+    ({"kind": "reset_after"}, "transient_error"),
+]
+
+
+@pytest.mark.parametrize(("fault", "kind"), STOPS, ids=[f"{f['kind']}-{f.get('status', '')}" for f, _ in STOPS])
+def test_any_other_answer_ends_the_run_with_no_state_beyond_what_arrived(
+    connector: Any, heap: Any, track: Any, fault: dict[str, Any], kind: str
+) -> None:
+    """One trace that says at which row and what to do, and no content in it."""
+    heap.fault(match=SECRET, **fault)
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), state(1), row(), state(2), row("c"), state(3)])
+    assert (run.code, run.error[0], run.states) == (1, kind, [(1, 1, 0)])
+    assert run.error[1].startswith("The sync stopped at row 2. ")
+    assert "Stopped: 2 rows read, 1 delivered, 0 rejected" in run.log
+    arrived = ["a", SECRET] if fault["kind"] == "reset_after" else ["a"]
+    assert [event["identity"] for event in heap.events()] == arrived
+    assert SECRET.encode() not in run.out + run.err
+
+
+def test_with_rejected_records_fail_the_first_one_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+    """With the states before it given back."""
+    lines = [row("a"), state(1), row(None), state(2), row("b"), state(3)]
+    run = connector.run("write", {**track, "rejected_records": "fail"}, OPEN_CATALOG, lines)
+    assert (run.code, run.error[0], run.states) == (1, "config_error", [(1, 1, 0)])
+    assert "Row 2 is rejected: column `email` is null." in run.error[1]
+    assert [event["identity"] for event in heap.events()] == ["a"]
+
+
+def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+    """Nothing more is sent, and nothing is shown of it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    arguments = connector.arguments("write", track, OPEN_CATALOG)
+    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        _, err = process.communicate(json.dumps(row()).encode(), timeout=60)
+    assert (process.returncode, err) == (1, b"")
+    assert heap.stats()["requests"] == 0
+
+
+def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, track: Any) -> None:
+    """By `write`, as the CDK declares it."""
+    messages = [
+        AirbyteMessageSerializer.load(message) for message in (row("a"), state(1), row(None), row("b"), state(2))
+    ]
+    catalog = ConfiguredAirbyteCatalogSerializer.load(OPEN_CATALOG)
+    back = list(DestinationHeapAnalytics().write(track, catalog, iter(messages)))
+    assert [event["identity"] for event in heap.events()] == ["a", "b"]
+    stats = [message.state.destinationStats for message in back if message.state]
+    assert [(count.recordCount, count.rejectedRecordCount) for count in stats] == [(1.0, 0.0), (1.0, 1.0)]

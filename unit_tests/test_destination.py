@@ -1,0 +1,154 @@
+"""The front door: commands in, messages out, and every failure told once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests_mock
+from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
+
+from destination_heap_analytics import DestinationHeapAnalytics
+from destination_heap_analytics.destination import main
+from destination_heap_analytics.errors import TransientError
+
+CONFIG = {
+    "app_id": "11",
+    "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"},
+}
+CATALOG = {"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh"}]}
+ROW = b'{"type":"RECORD","record":{"stream":"users","data":{"email":"secret@example.com"}}}\n'
+URL = "https://heapanalytics.com/api/"
+
+Run = Callable[..., tuple[int, list[dict[str, Any]]]]
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
+    """The command line in process: its exit code and its messages."""
+    handlers = logging.getLogger().handlers
+    for name, content in (("config", CONFIG), ("catalog", CATALOG)):
+        (tmp_path / name).write_text(json.dumps(content))
+
+    def command(*words: str, stdin: bytes = b"") -> tuple[int, list[dict[str, Any]]]:
+        source = tmp_path / "stdin"
+        source.write_bytes(stdin)
+        files = {"CONFIG": str(tmp_path / "config"), "CATALOG": str(tmp_path / "catalog")}
+        monkeypatch.setattr(sys, "argv", ["main.py", *(files.get(word, word) for word in words)])
+        code = 0
+        with source.open("rb") as stream:
+            monkeypatch.setattr(sys, "stdin", stream)
+            try:
+                main()
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return code, [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
+
+    yield command
+    logging.getLogger().handlers = handlers
+    logging.captureWarnings(capture=False)
+
+
+WRITE = ("write", "--config", "CONFIG", "--catalog", "CATALOG")
+
+
+def test_spec_prints_the_specification(run: Run) -> None:
+    """And nothing else."""
+    code, (message,) = run("spec")
+    assert (code, message["type"]) == (0, "SPEC")
+
+
+def test_check_answers_with_one_status(run: Run) -> None:
+    """With the exit code 0 either way."""
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "track", [{"json": {}}, {"status_code": 400, "text": "{}"}])
+        code, (message,) = run("check", "--config", "CONFIG")
+        assert (code, message["connectionStatus"]["status"]) == (0, "SUCCEEDED")
+        code, (message,) = run("check", "--config", "CONFIG")
+    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
+    assert not message["connectionStatus"]["message"].endswith("{}")
+
+
+def test_write_prints_states_as_they_go_back(run: Run) -> None:
+    """Between the lines of the log."""
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "add_user_properties", json={})
+        code, messages = run(*WRITE, stdin=ROW + b'{"type":"STATE","state":{"data":{}}}\n')
+    assert code == 0
+    assert [message["type"] for message in messages] == ["LOG", "STATE", "LOG"]
+
+
+def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
+    """And exit code 1."""
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "add_user_properties", status_code=503)
+        code, messages = run(*WRITE, stdin=ROW)
+    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+    assert (code, trace["failure_type"]) == (1, "transient_error")
+    assert trace["message"].startswith("The sync stopped at row 1. Heap does not serve now")
+
+
+def test_a_failure_that_nobody_foresaw_is_told_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it arose and of which kind, for its text may hold a row."""
+
+    def fail(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
+        raise KeyError(ROW)
+
+    monkeypatch.setattr("destination_heap_analytics.destination._sync", fail)
+    code, messages = run(*WRITE, stdin=ROW)
+    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+    assert (code, trace["failure_type"]) == (1, "system_error")
+    assert "The connector itself failed (KeyError)" in trace["message"]
+    assert "in run_cmd" in trace["stack_trace"]
+    assert "secret" not in json.dumps(messages)
+
+
+def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sentence."""
+
+    def broken(*_: Any) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "read", broken)
+    code, messages = run(*WRITE)
+    assert code == 1
+    assert messages[-1]["trace"]["error"]["message"] == (
+        "Standard input cannot be read: Input/output error. Run the sync again."
+    )
+
+
+def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is nobody to tell."""
+    monkeypatch.setattr("destination_heap_analytics.destination.os.dup2", lambda *_: None)
+
+    def gone(_: AirbyteMessage) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr("destination_heap_analytics.destination.print_message", gone)
+    assert run("spec") == (1, [])
+
+
+def test_in_process_a_failure_is_raised_as_the_cdk_knows_it() -> None:
+    """With its policy as failure type; what was read ahead is given up."""
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "add_user_properties", status_code=503)
+        stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+        configured = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
+        catalog = ConfiguredAirbyteCatalogSerializer.load({"streams": [configured]})
+        record = {"stream": "users", "data": {"email": "a"}, "emitted_at": 1}
+        message = AirbyteMessageSerializer.load({"type": "RECORD", "record": record})
+        with pytest.raises(TransientError):
+            list(DestinationHeapAnalytics().write(CONFIG, catalog, [message]))
+
+
+def test_a_check_in_process_never_raises() -> None:
+    """Whatever the configuration."""
+    status = DestinationHeapAnalytics().check(logging.getLogger("test"), {})
+    assert status.status is Status.FAILED
+    assert "`app_id` is missing" in str(status.message)
