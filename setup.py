@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from runpy import run_path
 
-from setuptools import setup
+from setuptools import find_packages, setup
 
 CONNECTOR = [
     "airbyte-cdk>=7.39,<8",  # the protocol's classes, the base class of a destination
@@ -32,22 +33,29 @@ TESTS = [
     "trustme>=1.2,<2",  # a certificate that no one trusts, for the TLS error
 ]
 
+ROOT = Path(__file__).parent
+# The image is built from the connector's folder alone, so what is not there is left out.
+PACKAGES = find_packages(str(ROOT), include=["destination_heap_analytics", "heap_sandbox"])
+SCRIPTS = {
+    "destination-heap-analytics": "destination_heap_analytics.destination:main",
+    "heap-sandbox": "heap_sandbox.cli:main",
+}
+
 setup(
     name="destination-heap-analytics",
-    version="0.2.0",
+    version=run_path(str(ROOT / "destination_heap_analytics" / "version.py"))["VERSION"],
     description="Loads any stream into Heap by its server-side API: an Airbyte destination.",
-    long_description=(Path(__file__).parent / "README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=["destination_heap_analytics", "heap_sandbox"],
-    package_data={"destination_heap_analytics": ["spec.json", "py.typed"], "heap_sandbox": ["py.typed"]},
+    packages=PACKAGES,
+    package_data={package: ["spec.json", "py.typed"] for package in PACKAGES},
     install_requires=CONNECTOR,
     extras_require={"sandbox": SANDBOX, "tests": TESTS},
     entry_points={
         "console_scripts": [
-            "destination-heap-analytics = destination_heap_analytics.destination:main",
-            "heap-sandbox = heap_sandbox.cli:main",
+            f"{name} = {function}" for name, function in SCRIPTS.items() if function.partition(".")[0] in PACKAGES
         ]
     },
 )

@@ -123,6 +123,8 @@ class DestinationHeapAnalytics(Destination):
             # Nobody listens any more, and so nothing more may be sent; nor can it be said.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except KeyboardInterrupt:
+            sys.exit(130)  # as a shell has it
         except SyncStoppedError as stopped:
             print_message(_trace(stopped.message or "", stopped.failure_type))
             sys.exit(1)

@@ -32,7 +32,7 @@ def main() -> int:
             if code:
                 return code
         holds("events", heap.events(), ("identity", "event", "timestamp"))
-        holds("users", heap.users(), ("identity",))
+        holds("users with properties", [user for user in heap.users() if user["properties"]], ("identity",))
         holds("accounts", heap.accounts(), ("account_id",))
     return 0
 
@@ -46,8 +46,9 @@ def at(url: str, sample: Path, folder: Path) -> Path:
 
 def connector(command: str, *options: str | Path, source: Path | None = None) -> int:
     """Run one command of the connector and show its messages, a line each."""
-    words = [path.name if isinstance(path, Path) else path for path in options]
-    print(f"\n$ python main.py {' '.join([command, *words])}{f' < {source.name}' if source else ''}", flush=True)
+    words = [f"sample_files/{word.name}" if isinstance(word, Path) else word for word in (command, *options)]
+    piped = ["<", f"sample_files/{source.name}"] if source else []
+    print(f"\n$ python main.py {' '.join(words + piped)}", flush=True)
     with (source or Path("/dev/null")).open("rb") as stdin:
         run = subprocess.run(  # noqa: S603  # this project's own program
             [sys.executable, str(ROOT / "main.py"), command, *map(str, options)],

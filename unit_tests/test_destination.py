@@ -134,6 +134,16 @@ def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypat
     assert run("spec") == (1, [])
 
 
+def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the exit code that a shell expects."""
+
+    def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("destination_heap_analytics.destination._sync", interrupt)
+    assert run(*WRITE) == (130, [])
+
+
 def test_in_process_a_failure_is_raised_as_the_cdk_knows_it() -> None:
     """With its policy as failure type; what was read ahead is given up."""
     with requests_mock.Mocker() as heap:

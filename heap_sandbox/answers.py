@@ -1,0 +1,114 @@
+"""What a client gets: Heap's documented answers, answers by fault, and no answer at all."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any, Protocol
+
+import orjson
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from heap_sandbox.connection import Connection
+from heap_sandbox.faults import Fault
+from heap_sandbox.rules import ACCOUNTS, Api
+
+
+class Answer(Protocol):
+    """Anything that ends a request; the status is None when the client gets none."""
+
+    @property
+    def status_code(self) -> int | None:
+        """The status that the client sees."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer."""
+        ...
+
+
+class Json(Response):
+    """Any value as JSON."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """The value as bytes."""
+        return orjson.dumps(content)
+
+
+def accepted(api: Api) -> Response:
+    """Success: `{}`, but `OK` for accounts, labelled JSON all the same (add-account-properties)."""
+    return Response(b"OK" if api is ACCOUNTS else b"{}", media_type="application/json")
+
+
+def refused(api: Api, status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    """Refusal: `{}` without a reason, but a message as plain text for accounts (add-account-properties).
+
+    Heap documents this for 400; other statuses follow it.
+    """
+    if api is ACCOUNTS:
+        return Response(reason, status, headers, media_type="text/plain")
+    return Response(b"{}", status, headers, media_type="application/json")
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header that says so, in whole seconds and never too few."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}
+
+
+class Reset:
+    """No answer: the connection is reset."""
+
+    status_code = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # nothing is sent
+        """Reset the connection and wait until it is gone, since the server takes silence for a mistake."""
+        connection_of(scope).reset()
+        await _gone(receive)
+
+
+class Hang:
+    """No answer: the connection stays open for a while, then it is closed."""
+
+    status_code = None
+
+    def __init__(self, seconds: float, stopping: asyncio.Event) -> None:
+        self._seconds = seconds
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # nothing is sent
+        """Wait for the time to pass, for the client to leave or for the sandbox to stop."""
+        ends = {asyncio.create_task(_gone(receive)), asyncio.create_task(_set(self._stopping))}
+        _, waiting = await asyncio.wait(ends, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        connection_of(scope).close()
+        await _gone(receive)
+
+
+def struck(fault: Fault, stopping: asyncio.Event) -> Answer:
+    """What a fault gives to the client."""
+    if fault.kind == "hang":
+        return Hang(fault.seconds, stopping)
+    if fault.kind == "status":
+        # No Content-Type where there is no content: a bare 204 as other servers send it.
+        media_type = fault.content_type if fault.body else None
+        return Response(fault.body, fault.status, dict(fault.headers), media_type=media_type)
+    return Reset()
+
+
+def connection_of(scope: Scope) -> Connection:
+    """The connection that a request came by."""
+    connection: Connection = scope["state"]["connection"]
+    return connection
+
+
+async def _gone(receive: Receive) -> None:
+    await receive()  # the body was read to its end, so this is the disconnect
+
+
+async def _set(event: asyncio.Event) -> None:
+    await event.wait()

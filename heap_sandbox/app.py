@@ -1,0 +1,185 @@
+"""Heap's addresses: a request is judged by the rules, the faults and the rates, stored, logged and answered."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
+from datetime import datetime
+from http import HTTPStatus
+from itertools import count
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from heap_sandbox import answers, control, rules
+from heap_sandbox.answers import Answer
+from heap_sandbox.faults import Strike
+from heap_sandbox.heap import Heap
+from heap_sandbox.store import Entry
+from heap_sandbox.values import Refused
+
+_UNKNOWN = rules.Outline()
+_UNHARMED = Strike()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the documented rules make of a request: a batch to store, or a status and a reason."""
+
+    outline: rules.Outline = _UNKNOWN
+    batch: rules.Batch | None = None
+    status: int = 200
+    reason: str | None = None
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request whose body was read; `body` is None when it is larger than allowed."""
+
+    request: Request
+    received: datetime
+    started: float
+    connection: int
+    body: bytes | None
+    size: int
+    sha256: str
+
+
+class Intake:
+    """The application behind every address that is not the sandbox's own."""
+
+    def __init__(self, heap: Heap) -> None:
+        self._heap = heap
+        self._connections = count(heap.store.last_connection() + 1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read, judge and answer one request."""
+        try:
+            arrival = await self._arrival(Request(scope, receive))
+        except ClientDisconnect:
+            return  # half a request; nobody waits for an answer
+        answer = await self._answer(arrival)
+        await answer(scope, receive, send)
+
+    async def _arrival(self, request: Request) -> Arrival:
+        received, started = self._heap.now(), self._heap.timer()
+        connection = answers.connection_of(request.scope)
+        connection.number = connection.number or next(self._connections)
+        maximum = self._heap.limits.settings.body_bytes
+        digest = hashlib.sha256()
+        body = bytearray()
+        size = 0
+        async for chunk in request.stream():
+            digest.update(chunk)
+            size += len(chunk)
+            if size <= maximum:
+                body += chunk
+        kept = bytes(body) if size <= maximum else None
+        return Arrival(request, received, started, connection.number, kept, size, digest.hexdigest())
+
+    async def _answer(self, arrival: Arrival) -> Answer:
+        path, body = arrival.request.scope["path"], arrival.body
+        api = rules.APIS.get(path)
+        if api is None:
+            self._log(arrival, Verdict(reason="no such address"), _UNHARMED, 404)
+            return answers.Json({"error": f"Heap has no address {path}."}, 404)
+        if arrival.request.method != "POST":
+            return self._judged(arrival, api, Verdict(status=405, reason=f"{arrival.request.method} is not allowed"))
+        if body is None:
+            return self._judged(arrival, api, Verdict(status=413, reason="the body is larger than allowed"))
+        return await self._handled(arrival, api, body)
+
+    async def _handled(self, arrival: Arrival, api: rules.Api, body: bytes) -> Answer:
+        verdict = judge(api, arrival.request.headers, body, self._heap.app_ids)
+        strike = self._heap.faults.strike(api.path, body)
+        if strike.fault and not strike.fault.stores:
+            verdict = Verdict(verdict.outline)
+        elif verdict.batch:
+            verdict = self._within_rates(verdict, verdict.batch)
+        if strike.seconds and await self._stopped_within(strike.seconds):
+            return answers.Reset()
+        if strike.fault is None:
+            return self._judged(arrival, api, verdict, strike)
+        answer = answers.struck(strike.fault, self._heap.stopping)
+        self._log(arrival, verdict, strike, answer.status_code)
+        return answer
+
+    def _within_rates(self, verdict: Verdict, batch: rules.Batch) -> Verdict:
+        excess = self._heap.limits.admit(batch)
+        if excess is None:
+            return verdict
+        reason = f"more than {excess.rate.count} {excess.rate.what} in {excess.rate.seconds:g} s"
+        return replace(verdict, batch=None, status=429, reason=reason, wait=excess.seconds)
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            return await asyncio.wait_for(self._heap.stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False
+
+    def _judged(self, arrival: Arrival, api: rules.Api, verdict: Verdict, strike: Strike = _UNHARMED) -> Answer:
+        """Log the request and give the answer that Heap would give."""
+        self._log(arrival, verdict, strike, verdict.status)
+        if verdict.reason is None:
+            return answers.accepted(api)
+        headers = {}
+        if verdict.wait is not None and self._heap.limits.settings.retry_after:
+            headers = answers.retry_after(verdict.wait)
+        if verdict.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers = {"Allow": "POST"}
+        return answers.refused(api, verdict.status, verdict.reason, headers)
+
+    def _log(self, arrival: Arrival, verdict: Verdict, strike: Strike, status: int | None) -> None:
+        request = arrival.request
+        entry = Entry(
+            received=arrival.received,
+            path=request.scope["path"],
+            app_id=verdict.outline.app_id,
+            form=verdict.outline.form,
+            elements=verdict.outline.elements,
+            bytes=arrival.size,
+            sha256=arrival.sha256,
+            status=status,
+            fault=strike.kind,
+            reason=verdict.reason,
+            connection=arrival.connection,
+            client_port=request.client.port if request.client else None,
+            content_type=request.headers.get("content-type"),
+        )
+        self._heap.store.record(entry, verdict.batch, lambda: 1000 * (self._heap.timer() - arrival.started))
+
+
+def judge(api: rules.Api, headers: Headers, body: bytes, app_ids: AbstractSet[str]) -> Verdict:
+    """What the rules make of a body, whatever the faults and the rates."""
+    outline = _UNKNOWN
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
+        return Verdict(outline, status=415, reason="Content-Encoding: only plain bodies are read")
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+        return Verdict(outline, status=415, reason="Content-Type: must be application/json")
+    try:
+        document = rules.parse(body)
+        outline = rules.outline(api, document)
+        return Verdict(outline, rules.read(api, document, app_ids))
+    except Refused as refused:
+        return Verdict(outline, status=400, reason=str(refused))
+
+
+def application(heap: Heap) -> ASGIApp:
+    """The whole sandbox: its own addresses, and Heap's for everything else."""
+    return Starlette(
+        routes=[
+            Route("/", control.welcome),
+            Route("/sandbox", control.welcome),
+            Route("/favicon.ico", control.no_icon),  # a browser asks for it; it is no request to Heap
+            Mount("/sandbox", routes=control.routes(heap)),
+            Mount("/", app=Intake(heap)),
+        ],
+        exception_handlers={HTTPException: control.sorry},  # type: ignore[dict-item]  # typed for any exception
+    )

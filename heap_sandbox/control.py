@@ -1,0 +1,153 @@
+"""The sandbox's own addresses: what arrived, faults, limits, and a fresh start."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from heap_sandbox.answers import Json
+from heap_sandbox.faults import define
+from heap_sandbox.heap import Heap
+from heap_sandbox.store import PAGE_MAXIMUM
+
+PAGE_DEFAULT = 1000
+"""Rows of a page when no limit is asked for."""
+
+_FILTERS = {"events": "identity", "users": "identity", "accounts": "account_id", "requests": None}
+_WELCOME = """A local Heap. Nothing that arrives here leaves this computer.
+
+Send to
+  POST /api/track                     one event, or a list "events"
+  POST /api/add_user_properties       one user, or a list "users"
+  POST /api/add_account_properties    one account, or a list "accounts"
+
+See what arrived
+  GET  /sandbox/events                ?after=ID&limit=N&identity=WHO
+  GET  /sandbox/users                 ?after=ID&limit=N&identity=WHO
+  GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
+  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and the reason of a refusal
+  GET  /sandbox/stats
+
+Make it difficult
+  GET, POST, DELETE /sandbox/faults   {"kind": "status", "status": 503, "times": 2}
+  GET, POST /sandbox/limits           {"enabled": true, "scale": 60}
+  POST /sandbox/reset                 forgets everything
+"""
+
+
+async def welcome(_request: Request) -> Response:
+    """The list of addresses."""
+    return PlainTextResponse(_WELCOME)
+
+
+async def no_icon(_request: Request) -> Response:
+    """Nothing, so that a browser's question is not taken for a request to Heap."""
+    return Response(status_code=204)
+
+
+async def sorry(_request: Request, error: HTTPException) -> Response:
+    """An address or a method of the sandbox that does not exist, as JSON."""
+    return Json({"error": f"{error.detail}. The list of addresses is at /."}, error.status_code, error.headers)
+
+
+def routes(heap: Heap) -> list[Route]:
+    """Everything below /sandbox."""
+    control = Control(heap)
+    return [
+        *(Route(f"/{table}", control.pages(table, column)) for table, column in _FILTERS.items()),
+        Route("/stats", control.stats),
+        Route("/faults", control.faults),
+        Route("/faults", control.add_faults, methods=["POST"]),
+        Route("/faults", control.clear_faults, methods=["DELETE"]),
+        Route("/limits", control.limits),
+        Route("/limits", control.change_limits, methods=["POST"]),
+        Route("/reset", control.reset, methods=["POST"]),
+    ]
+
+
+class Control:
+    """The answers of the sandbox's own addresses."""
+
+    def __init__(self, heap: Heap) -> None:
+        self._heap = heap
+
+    def pages(self, table: str, column: str | None) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint that shows a table page by page, perhaps only the rows with one value in a column."""
+
+        async def page(request: Request) -> Response:
+            asked = request.query_params
+            try:
+                after = _whole(asked.get("after", "0"), "after", 0)
+                limit = _whole(asked.get("limit", str(PAGE_DEFAULT)), "limit", 1)
+            except ValueError as error:
+                return _wrong(error)
+            only = (column, asked[column]) if column and column in asked else None
+            found = self._heap.store.page(table, after, min(limit, PAGE_MAXIMUM), only)
+            return Json({"total": found.total, "rows": found.rows, "next": found.next})
+
+        return page
+
+    async def stats(self, _request: Request) -> Response:
+        """Counts of everything that arrived."""
+        return Json(self._heap.store.stats())
+
+    async def faults(self, _request: Request) -> Response:
+        """The faults and how often each has fired."""
+        rows = self._heap.faults.rows()
+        return Json({"total": len(rows), "rows": rows, "next": None})
+
+    async def add_faults(self, request: Request) -> Response:
+        """Put one fault or a list of faults in force; all of them or, if one is wrong, none."""
+        try:
+            wanted = await _json(request)
+            self._heap.faults.add([define(one) for one in (wanted if isinstance(wanted, list) else [wanted])])
+        except ValueError as error:
+            return _wrong(error)
+        return await self.faults(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        """End all faults."""
+        self._heap.faults.clear()
+        return await self.faults(request)
+
+    async def limits(self, _request: Request) -> Response:
+        """The settings and the documented rates."""
+        return Json(self._heap.limits.settings.row())
+
+    async def change_limits(self, request: Request) -> Response:
+        """Change some settings."""
+        try:
+            self._heap.limits.settings = self._heap.limits.settings.changed(await _json(request))
+        except ValueError as error:
+            return _wrong(error)
+        return await self.limits(request)
+
+    async def reset(self, _request: Request) -> Response:
+        """Forget what is stored, the faults and the windows; the settings stay."""
+        self._heap.store.forget()
+        self._heap.faults.clear()
+        self._heap.limits.forget()
+        return Json({})
+
+
+async def _json(request: Request) -> Any:
+    try:
+        return orjson.loads(await request.body())
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"The body is not JSON: {error}.") from error
+
+
+def _whole(text: str, name: str, minimum: int) -> int:
+    if not (text.isascii() and text.isdigit()) or len(text) > len(str(2**60)) or int(text) < minimum:
+        raise ValueError(f"{name} must be a whole number from {minimum}.")
+    return int(text)
+
+
+def _wrong(error: ValueError) -> Response:
+    return Json({"error": str(error)}, 422)

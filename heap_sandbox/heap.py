@@ -1,0 +1,36 @@
+"""The local Heap: what its addresses work on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+
+from heap_sandbox.faults import Faults
+from heap_sandbox.limits import Limits
+from heap_sandbox.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Heap:
+    """Everything that the addresses work on.
+
+    Attributes:
+        store: What arrived.
+        limits: The rates and the other settings.
+        app_ids: The only apps that exist; none means that any digits will do.
+        now: The time of day.
+        timer: Seconds, for durations.
+        faults: The faults in force.
+        stopping: Set when the sandbox ends; whatever waits then stops waiting.
+    """
+
+    store: Store
+    limits: Limits
+    app_ids: AbstractSet[str]
+    now: Callable[[], datetime]
+    timer: Callable[[], float]
+    faults: Faults
+    stopping: asyncio.Event

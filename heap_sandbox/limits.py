@@ -1,0 +1,167 @@
+"""The rates that Heap documents, as sliding windows counted at arrival; and the other settings of the sandbox.
+
+https://developers.heap.io/reference/bulk-track, https://developers.heap.io/reference/track-1 and
+https://developers.heap.io/reference/add-user-properties name the rates, none names the kind of window.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from heap_sandbox.rules import TRACK, USERS, Batch
+
+Key = tuple[str, str]
+"""Whom a window belongs to: an app and an identity; the identity is empty where the whole app counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` of something within any `seconds`."""
+
+    what: str
+    count: int
+    seconds: float
+
+
+BULK_APP = Rate("events in bulk of one app", 15_000, 60.0)
+BULK_IDENTITY = Rate("events in bulk of one identity", 1_000, 60.0)
+SINGLE_TRACK = Rate("single track requests of one identity", 30, 30.0)
+SINGLE_USER = Rate("single user property requests of one identity", 30, 30.0)
+RATES = (BULK_APP, BULK_IDENTITY, SINGLE_TRACK, SINGLE_USER)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be changed while the sandbox runs.
+
+    Attributes:
+        enabled: Whether the rates are enforced.
+        scale: Divides the length of every window: 60 turns a minute into a second.
+        body_bytes: The largest body; Heap names no limit.
+        retry_after: Whether a 429 says how long to wait; Heap does not say that it does.
+    """
+
+    enabled: bool = False
+    scale: float = 1.0
+    body_bytes: int = 10_000_000
+    retry_after: bool = True
+
+    def changed(self, wanted: Any) -> Settings:
+        """These settings with some replaced; ValueError says in a sentence what is wrong."""
+        if not isinstance(wanted, dict):
+            raise ValueError("Limits are one JSON object.")  # noqa: TRY004  # the answer is 422, whatever the mistake
+        for name, value in wanted.items():
+            if name not in _CHECKS:
+                raise ValueError(f"There is no setting {name!r}; there are {', '.join(_CHECKS)}.")
+            valid, rule = _CHECKS[name]
+            if not valid(value):
+                raise ValueError(f"{name} must be {rule}.")
+        return replace(self, **wanted)
+
+    def row(self) -> dict[str, Any]:
+        """The settings and the rates that they govern."""
+        return asdict(self) | {"rates": [asdict(rate) for rate in RATES]}
+
+
+_CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "enabled": (lambda value: type(value) is bool, "true or false"),
+    "scale": (lambda value: type(value) in (int, float) and value > 0, "a number above 0"),
+    "body_bytes": (lambda value: type(value) is int and value > 0, "a whole number above 0"),
+    "retry_after": (lambda value: type(value) is bool, "true or false"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Excess:
+    """A rate that a request would exceed, and the seconds until it would not."""
+
+    rate: Rate
+    seconds: float
+
+
+class Window:
+    """Everything that counts towards one rate, in order of arrival, for all keys at once.
+
+    One queue for all keys lets every expired entry go as time passes, also those of keys that never return.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._entries: deque[tuple[float, Key, int]] = deque()
+        self._totals: Counter[Key] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    def expire(self, horizon: float) -> None:
+        """Let go of what arrived at the horizon or before."""
+        while self._entries and self._entries[0][0] <= horizon:
+            _, key, count = self._entries.popleft()
+            self._totals[key] -= count
+            if not self._totals[key]:
+                del self._totals[key]
+
+    def full_until(self, key: Key, count: int) -> float | None:
+        """The arrival that must expire before `count` more fit in; None when they fit in now."""
+        surplus = self._totals[key] + count - self._rate.count if key in self._totals else 0
+        for arrival, owner, taken in self._entries if surplus > 0 else ():
+            if owner == key:
+                surplus -= taken
+                if surplus <= 0:
+                    return arrival
+        return None
+
+    def take(self, key: Key, count: int, now: float) -> None:
+        """Count something that arrived."""
+        self._entries.append((now, key, count))
+        self._totals[key] += count
+
+
+class Limits:
+    """Admits or refuses requests by the rates; a refused request takes no share."""
+
+    def __init__(self, clock: Callable[[], float], settings: Settings | None = None) -> None:
+        self.settings = settings or Settings()
+        self._clock = clock
+        self._windows: dict[Rate, Window] = {}
+        self.forget()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._windows.values()))
+
+    def forget(self) -> None:
+        """Start with empty windows."""
+        self._windows = {rate: Window(rate) for rate in RATES}
+
+    def admit(self, batch: Batch) -> Excess | None:
+        """Count the batch and return None, or return the rate that it would exceed."""
+        if not self.settings.enabled:
+            return None
+        now = self._clock()
+        for rate, window in self._windows.items():
+            window.expire(now - rate.seconds / self.settings.scale)
+        wanted = _shares(batch)
+        for rate, key, count in wanted:
+            arrival = self._windows[rate].full_until(key, count)
+            if arrival is not None:
+                return Excess(rate, arrival + rate.seconds / self.settings.scale - now)
+        for rate, key, count in wanted:
+            self._windows[rate].take(key, count, now)
+        return None
+
+
+def _shares(batch: Batch) -> list[tuple[Rate, Key, int]]:
+    if batch.api is TRACK and batch.bulk:
+        identities = Counter(event.identity for event in batch.events if event.identity is not None)
+        return [
+            (BULK_APP, (batch.app_id, ""), len(batch.events)),
+            *((BULK_IDENTITY, (batch.app_id, identity), count) for identity, count in identities.items()),
+        ]
+    if batch.api is TRACK:
+        return [(SINGLE_TRACK, (batch.app_id, event.identity), 1) for event in batch.events if event.identity]
+    if batch.api is USERS and not batch.bulk:
+        return [(SINGLE_USER, (batch.app_id, write.subject), 1) for write in batch.writes]
+    return []

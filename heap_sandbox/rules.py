@@ -1,0 +1,228 @@
+"""What Heap documents about its server-side calls, as pure functions: a body goes in, elements or a refusal come out.
+
+The pages, as they read in June 2026:
+https://developers.heap.io/reference/track-1, https://developers.heap.io/reference/bulk-track,
+https://developers.heap.io/reference/add-user-properties, https://developers.heap.io/reference/bulk-add-user-properties,
+https://developers.heap.io/reference/add-account-properties and
+https://developers.heap.io/reference/bulk-add-account-properties.
+
+Where they are silent the sandbox is strict: a client that passes here sends nothing doubtful to Heap. Only fields that
+no page names are let through, and shown in an event's payload.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from heap_sandbox.values import Refused, optional_text, properties, required_text, time, user_id
+
+BULK_MAXIMUM = 1000
+"""Elements of one bulk request (the three bulk pages)."""
+IDENTITY_MAXIMUM = 255
+"""Characters of an identity (track-1); of an account_id too, for which no page names a limit."""
+EVENT_MAXIMUM = 1024
+"""Characters of an event's name (track-1)."""
+
+_APP_ID = re.compile(r"[0-9]+")
+_LONG_NUMBER = re.compile(rb"[\s:\[,-][0-9]{19}")
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """One address of Heap: its path, the name of its bulk list, the fields of its single form."""
+
+    path: str
+    plural: str
+    fields: tuple[str, ...]
+
+
+TRACK = Api(
+    "/api/track",
+    "events",
+    ("identity", "user_id", "event", "properties", "timestamp", "idempotency_key", "session_id"),
+)
+USERS = Api("/api/add_user_properties", "users", ("identity", "properties"))
+ACCOUNTS = Api("/api/add_account_properties", "accounts", ("account_id", "properties"))
+APIS = {api.path: api for api in (TRACK, USERS, ACCOUNTS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as Heap would store it.
+
+    Attributes:
+        identity: Who did it; None when user_id says so.
+        user_id: Heap's own number of who did it.
+        event: What was done.
+        timestamp: When, as it was sent.
+        time: When, in UTC; None for "now".
+        idempotency_key: Makes a repeat harmless.
+        session_id: The session that it belongs to.
+        properties: A JSON object, arrays joined to texts.
+        payload: The element as it was received.
+    """
+
+    identity: str | None
+    user_id: str | None
+    event: str
+    timestamp: str | None
+    time: str | None
+    idempotency_key: str | None
+    session_id: str | None
+    properties: bytes
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Properties, a JSON object, for one user or account; `subject` is its identity or account_id."""
+
+    subject: str
+    properties: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The elements of one request that keeps every rule; either events or writes."""
+
+    api: Api
+    app_id: str
+    bulk: bool
+    events: tuple[Event, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What can be said of any body, right or wrong."""
+
+    app_id: str | None = None
+    form: str | None = None
+    elements: int | None = None
+
+
+def parse(body: bytes) -> Any:
+    """The JSON document of a body.
+
+    orjson refuses what is not JSON: NaN, infinities, lone surrogates, invalid UTF-8. It reads whole numbers beyond
+    64 bits as floats, though, so a body that may hold such a number is looked at a second time.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused("body", f"not JSON ({error})") from error
+    if _LONG_NUMBER.search(body):
+        json.loads(body, parse_int=_within_64_bits)
+    return document
+
+
+def outline(api: Api, document: Any) -> Outline:
+    """The app_id, the form and the number of elements, as far as the document shows them."""
+    if not isinstance(document, dict):
+        return Outline()
+    app_id = document.get("app_id")
+    known = str(app_id) if type(app_id) in (str, int) else None
+    if api.plural not in document:
+        return Outline(known, "single", 1)
+    elements = document[api.plural]
+    return Outline(known, "bulk", len(elements) if isinstance(elements, list) else None)
+
+
+def read(api: Api, document: Any, app_ids: AbstractSet[str] = frozenset()) -> Batch:
+    """Every element of the document, or Refused: one wrong element fails the whole request.
+
+    Args:
+        api: The address that received the document.
+        document: The parsed body.
+        app_ids: The only apps that exist; none means that any digits will do.
+    """
+    if not isinstance(document, dict):
+        raise Refused("body", "must be an object")
+    app_id = _app_id(api, document, app_ids)
+    bulk = api.plural in document
+    elements = _bulk(api, document) if bulk else {"": {key: document[key] for key in document if key != "app_id"}}
+    if api is TRACK:
+        return Batch(api, app_id, bulk, events=tuple(_event(element, where) for where, element in elements.items()))
+    write = _user if api is USERS else _account
+    return Batch(api, app_id, bulk, writes=tuple(write(element, where) for where, element in elements.items()))
+
+
+def _app_id(api: Api, document: dict[str, Any], app_ids: AbstractSet[str]) -> str:
+    app_id = document.get("app_id")
+    if api is ACCOUNTS and type(app_id) is int and app_id >= 0:  # "integer" in the OpenAPI of add-account-properties
+        app_id = str(app_id)
+    if not isinstance(app_id, str) or not _APP_ID.fullmatch(app_id):
+        raise Refused("app_id", "must be a text of digits")
+    if app_ids and app_id not in app_ids:
+        raise Refused("app_id", "no such app")
+    return app_id
+
+
+def _bulk(api: Api, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The elements of the list, each under the place that a refusal would name."""
+    elements = document[api.plural]
+    if beside := [field for field in api.fields if field in document]:
+        raise Refused(api.plural, f"stands beside {beside[0]}: a body is either single or bulk")
+    if not isinstance(elements, list):
+        raise Refused(api.plural, "must be a list")
+    if not 0 < len(elements) <= BULK_MAXIMUM:
+        raise Refused(api.plural, f"{len(elements)} elements, 1 to {BULK_MAXIMUM} are allowed")
+    for position, element in enumerate(elements):
+        if not isinstance(element, dict):
+            raise Refused(f"{api.plural}[{position}]", "must be an object")
+    return {f"{api.plural}[{position}].": element for position, element in enumerate(elements)}
+
+
+def _event(element: dict[str, Any], where: str) -> Event:
+    if ("identity" in element) == ("user_id" in element):
+        raise Refused(where + "identity", "exactly one of identity and user_id is required")
+    key = optional_text(element, where, "idempotency_key")
+    if key == "":
+        raise Refused(where + "idempotency_key", "is empty")
+    return Event(
+        identity=required_text(element, where, "identity", IDENTITY_MAXIMUM) if "identity" in element else None,
+        user_id=user_id(element, where),
+        event=required_text(element, where, "event", EVENT_MAXIMUM),
+        timestamp=element.get("timestamp"),
+        time=time(element, where),
+        idempotency_key=key,
+        session_id=optional_text(element, where, "session_id"),
+        properties=orjson.dumps(properties(element, where, arrays=True)),
+        payload=_payload(element, where),
+    )
+
+
+def _user(element: dict[str, Any], where: str) -> Write:
+    if "user_id" in element:
+        raise Refused(where + "user_id", "is not accepted here, only identity is")
+    identity = required_text(element, where, "identity", IDENTITY_MAXIMUM)
+    wanted = properties(element, where, arrays=False)
+    for key in wanted:
+        if key.lower() == "id":
+            raise Refused(f"{where}properties.{key}", "may not be the name of a user property")
+    return Write(identity, orjson.dumps(wanted))
+
+
+def _account(element: dict[str, Any], where: str) -> Write:
+    if "properties" not in element:
+        raise Refused(where + "properties", "is required")
+    account_id = required_text(element, where, "account_id", IDENTITY_MAXIMUM)
+    return Write(account_id, orjson.dumps(properties(element, where, arrays=False)))
+
+
+def _payload(element: dict[str, Any], where: str) -> bytes:
+    try:
+        return orjson.dumps(element)
+    except orjson.JSONEncodeError as error:  # only a field unknown to Heap can nest this deeply
+        raise Refused(where.removesuffix(".") or "body", "nested too deeply") from error
+
+
+def _within_64_bits(digits: str) -> None:
+    if len(digits) > len(str(-(2**64))) or not -(2**63) <= int(digits) < 2**64:
+        raise Refused("body", "a whole number beyond 64 bits")

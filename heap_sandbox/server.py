@@ -1,0 +1,216 @@
+"""The sandbox as a server: on 127.0.0.1 only, in this thread or, as `Sandbox`, in one of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from http import HTTPStatus
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from heap_sandbox.app import application
+from heap_sandbox.connection import ConnectionProtocol
+from heap_sandbox.faults import Faults
+from heap_sandbox.heap import Heap
+from heap_sandbox.limits import Limits, Settings
+from heap_sandbox.store import Store
+
+HOST = "127.0.0.1"
+"""The only address that it ever listens on."""
+
+_KEEP_ALIVE = 60  # seconds; longer than any client's pause between two batches
+_BACKLOG = 2048
+_PAGE = 5000  # rows that a Sandbox reads at a time
+
+
+def listen(port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. OSError when the port is busy."""
+    # With TCP named, asyncio sees it on accepted sockets too and sets TCP_NODELAY; without, each answer takes 40 ms.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere the option would let two programs share the port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((HOST, port))
+        listener.listen(_BACKLOG)
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+def url(listener: socket.socket) -> str:
+    """Where clients find the sandbox."""
+    return f"http://{HOST}:{listener.getsockname()[1]}"
+
+
+def assemble(store: Store, app_ids: Iterable[str], *, rate_limits: bool, scale: float) -> Heap:
+    """A Heap with the clocks of this computer. ValueError says in a sentence which setting is wrong."""
+    app_ids = frozenset(app_ids)
+    for app_id in app_ids:
+        if not (app_id.isascii() and app_id.isdigit()):
+            raise ValueError(f"An app id is made of digits, {app_id!r} is not.")
+    return Heap(
+        store=store,
+        limits=Limits(time.monotonic, Settings().changed({"enabled": rate_limits, "scale": scale})),
+        app_ids=app_ids,
+        now=lambda: datetime.now(timezone.utc),
+        timer=time.monotonic,
+        faults=Faults(),
+        stopping=asyncio.Event(),
+    )
+
+
+async def serve(heap: Heap, listener: socket.socket) -> None:
+    """Answer requests until `heap.stopping` is set, then end every connection at once.
+
+    The listener accepts connections already, so clients need not wait for this to begin.
+
+    uvicorn's protocol without uvicorn's Server: that one polls ten times a second, takes over the signals and waits
+    for clients to leave, and a sandbox should start and stop many times in a test run.
+    """
+    config = Config(
+        application(heap),
+        http=ConnectionProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        proxy_headers=False,
+        access_log=False,
+        log_config=None,
+        log_level="error",
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+    config.load()
+    state = ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: ConnectionProtocol(config, state, {}, loop), sock=listener, backlog=_BACKLOG
+    )
+    await heap.stopping.wait()
+    server.close()
+    await asyncio.sleep(0)  # what was accepted becomes a connection
+    while state.connections or state.tasks:
+        for protocol in list(state.connections):
+            protocol.transport.abort()
+        await asyncio.sleep(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox, for tests and scripts.
+
+    with Sandbox.start() as heap:
+        requests.post(f"{heap.url}/api/track", json=...)
+        assert heap.events()[0]["event"] == "Order Placed"
+    """
+
+    url: str
+
+    @classmethod
+    @contextmanager
+    def start(
+        cls,
+        *,
+        database: Path | str | None = None,
+        app_ids: Iterable[str] = (),
+        rate_limits: bool = False,
+        scale: float = 1.0,
+    ) -> Iterator[Sandbox]:
+        """Run a sandbox on a free port in a thread of its own.
+
+        Args:
+            database: File to keep the data in; without it the data is gone at the end.
+            app_ids: The only apps that exist; none means that any digits will do.
+            rate_limits: Whether the documented rates are enforced.
+            scale: Divides the length of the rates' windows.
+        """
+        with closing(Store(Path(database) if database else None)) as store:
+            heap = assemble(store, app_ids, rate_limits=rate_limits, scale=scale)
+            with closing(listen(0)) as listener, _thread(heap, listener):
+                yield cls(url(listener))
+
+    def events(self, identity: str | None = None) -> list[dict[str, Any]]:
+        """Every stored event, oldest first; only one identity's if asked."""
+        return list(self.rows("events", identity=identity))
+
+    def users(self, identity: str | None = None) -> list[dict[str, Any]]:
+        """Every user, oldest first; only one identity's if asked."""
+        return list(self.rows("users", identity=identity))
+
+    def accounts(self, account_id: str | None = None) -> list[dict[str, Any]]:
+        """Every account, oldest first; only one account_id's if asked."""
+        return list(self.rows("accounts", account_id=account_id))
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Every request to Heap, oldest first."""
+        return list(self.rows("requests"))
+
+    def stats(self) -> dict[str, int]:
+        """Counts of everything that arrived."""
+        stats: dict[str, int] = self._call("GET", "/sandbox/stats")
+        return stats
+
+    def fault(self, **definition: Any) -> None:
+        """Put a fault in force, such as `fault(kind="status", status=503, times=2)`."""
+        self._call("POST", "/sandbox/faults", definition)
+
+    def faults(self) -> list[dict[str, Any]]:
+        """The faults and how often each has fired."""
+        return list(self.rows("faults"))
+
+    def clear_faults(self) -> None:
+        """End all faults."""
+        self._call("DELETE", "/sandbox/faults")
+
+    def limits(self, **settings: Any) -> dict[str, Any]:
+        """Change some settings, such as `limits(enabled=True, scale=60)`; returns all of them."""
+        limits: dict[str, Any] = self._call("POST", "/sandbox/limits", settings)
+        return limits
+
+    def reset(self) -> None:
+        """Forget what is stored, the faults and the windows; the settings stay."""
+        self._call("POST", "/sandbox/reset")
+
+    def rows(self, table: str, **only: str | None) -> Iterator[dict[str, Any]]:
+        """The rows of events, users, accounts, requests or faults, read page by page."""
+        filters = {name: value for name, value in only.items() if value is not None}
+        after: int | None = 0
+        while after is not None:
+            page = self._call("GET", f"/sandbox/{table}?" + urlencode({"after": after, "limit": _PAGE} | filters))
+            yield from page["rows"]
+            after = page["next"]
+
+    def _call(self, method: str, path: str, content: Any = None) -> Any:
+        with closing(HTTPConnection(self.url.removeprefix("http://"))) as connection:
+            connection.request(method, path, None if content is None else orjson.dumps(content))
+            response = connection.getresponse()
+            document = orjson.loads(response.read())
+        if response.status != HTTPStatus.OK:
+            raise ValueError(document["error"])
+        return document
+
+
+@contextmanager
+def _thread(heap: Heap, listener: socket.socket) -> Iterator[None]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(heap, listener),), name="heap-sandbox")
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(heap.stopping.set)
+        thread.join()
+        loop.close()

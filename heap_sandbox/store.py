@@ -1,0 +1,298 @@
+"""What arrived, in SQLite: events, users, accounts and the log of requests."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from heap_sandbox.rules import USERS, Batch
+from heap_sandbox.values import instant
+
+PAGE_MAXIMUM = 100_000
+"""Rows of one page at most."""
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL,
+    identity TEXT,
+    user_id TEXT,
+    event TEXT NOT NULL,
+    timestamp TEXT,
+    timestamp_given INTEGER GENERATED ALWAYS AS (timestamp IS NOT NULL) VIRTUAL,
+    time TEXT NOT NULL,
+    idempotency_key TEXT,
+    session_id TEXT,
+    properties TEXT NOT NULL,
+    payload TEXT NOT NULL,
+    request INTEGER NOT NULL,
+    position INTEGER,
+    UNIQUE (app_id, idempotency_key)
+);
+CREATE INDEX events_identity ON events (identity);
+CREATE TABLE users (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    writes INTEGER NOT NULL,
+    UNIQUE (identity, app_id)
+);
+CREATE TABLE accounts (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL,
+    account_id TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    writes INTEGER NOT NULL,
+    UNIQUE (account_id, app_id)
+);
+CREATE TABLE requests (
+    id INTEGER PRIMARY KEY,
+    received TEXT NOT NULL,
+    path TEXT NOT NULL,
+    app_id TEXT,
+    form TEXT,
+    elements INTEGER,
+    duplicates INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    status INTEGER,
+    stored INTEGER NOT NULL,
+    fault TEXT,
+    reason TEXT,
+    connection INTEGER NOT NULL,
+    client_port INTEGER,
+    content_type TEXT,
+    milliseconds REAL NOT NULL
+);
+"""
+_TABLES = ("events", "users", "accounts", "requests")
+_TRUTHS = ("timestamp_given", "stored")
+_DOCUMENTS = ("properties", "payload")
+
+_ADD_EVENT = """
+INSERT INTO events (app_id, identity, user_id, event, timestamp, time, idempotency_key, session_id, properties, payload,
+    request, position)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (app_id, idempotency_key) DO NOTHING
+"""
+_ADD_SEEN_USERS = """
+INSERT INTO users (app_id, identity, properties, writes)
+SELECT app_id, identity, '{}', 0 FROM events WHERE id > ? AND identity IS NOT NULL ORDER BY id
+ON CONFLICT (identity, app_id) DO NOTHING
+"""
+# json_patch merges one level of keys, and no value is null or an object, so it is exactly "create or overwrite".
+_WRITE_USER = """
+INSERT INTO users (app_id, identity, properties, writes) VALUES (?, ?, ?, 1)
+ON CONFLICT (identity, app_id) DO UPDATE
+SET properties = json_patch(properties, excluded.properties), writes = writes + 1
+"""
+_WRITE_ACCOUNT = """
+INSERT INTO accounts (app_id, account_id, properties, writes) VALUES (?, ?, ?, 1)
+ON CONFLICT (account_id, app_id) DO UPDATE
+SET properties = json_patch(properties, excluded.properties), writes = writes + 1
+"""
+_LOG = """
+INSERT INTO requests (id, received, path, app_id, form, elements, duplicates, bytes, sha256, status, stored, fault,
+    reason, connection, client_port, content_type, milliseconds)
+VALUES (:id, :received, :path, :app_id, :form, :elements, :duplicates, :bytes, :sha256, :status, :stored, :fault,
+    :reason, :connection, :client_port, :content_type, :milliseconds)
+"""
+_STATS = """
+SELECT
+    COUNT(*) AS requests,
+    COUNT(reason) AS refused,
+    COUNT(fault) AS faulted,
+    (SELECT COUNT(*) FROM events) AS events,
+    COALESCE(SUM(duplicates), 0) AS duplicates,
+    (SELECT COUNT(*) FROM users) AS users,
+    (SELECT COUNT(*) FROM accounts) AS accounts,
+    COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_user_properties'), 0) AS user_writes,
+    COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_account_properties'), 0) AS account_writes,
+    COUNT(DISTINCT connection) AS connections
+FROM requests
+"""
+
+
+class Unusable(Exception):  # noqa: N818  # says what is the matter with the file, not with the program
+    """A database file that cannot hold the sandbox's data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One request for the log; `status` is None when it got no answer."""
+
+    received: datetime
+    path: str
+    app_id: str | None
+    form: str | None
+    elements: int | None
+    bytes: int
+    sha256: str
+    status: int | None
+    fault: str | None
+    reason: str | None
+    connection: int
+    client_port: int | None
+    content_type: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a table, oldest first; `next` is the id to go on after, None at the end."""
+
+    total: int
+    rows: list[dict[str, Any]]
+    next: int | None
+
+
+class Store:
+    """One SQLite database: a file, or without one a private temporary database that SQLite removes at the end.
+
+    Made in one thread and used in another, but never in two at the same time.
+    """
+
+    def __init__(self, database: Path | None = None) -> None:
+        try:
+            self._connection = _open(database)
+        except (sqlite3.Error, Unusable) as error:
+            raise Unusable(f"The database {database} cannot be used: {error}.") from error
+
+    def close(self) -> None:
+        """Close the database; a temporary one is gone then."""
+        self._connection.close()
+
+    def record(self, entry: Entry, batch: Batch | None, elapsed: Callable[[], float]) -> None:
+        """Log a request together with what it brought, in one transaction.
+
+        Args:
+            entry: The request.
+            batch: What is to be stored; None when nothing is.
+            elapsed: Milliseconds since the request arrived, asked when everything else is done.
+        """
+        with self._transaction():
+            request = self._last_id("requests") + 1
+            duplicates = self._keep(batch, request, instant(entry.received)) if batch else 0
+            outcome = {"id": request, "duplicates": duplicates, "stored": batch is not None, "milliseconds": elapsed()}
+            self._connection.execute(_LOG, asdict(entry) | outcome | {"received": instant(entry.received)})
+
+    def page(self, table: str, after: int = 0, limit: int = 1000, only: tuple[str, str] | None = None) -> Page:
+        """The rows of a table after an id; `only` names a column and the one value that it must have."""
+        if table not in _TABLES:
+            raise ValueError(f"There is no table {table!r}.")
+        condition, value = (f"{only[0]} = ?", only[1:]) if only else ("TRUE", ())
+        # Table and column are names of this package, never a client's; values are bound.
+        (total,) = self._connection.execute(
+            f"SELECT COUNT(*) FROM {table} WHERE {condition}",  # noqa: S608  # see above
+            value,
+        ).fetchone()
+        found = self._connection.execute(
+            f"SELECT * FROM {table} WHERE {condition} AND id > ? ORDER BY id LIMIT ?",  # noqa: S608  # see above
+            (*value, after, limit + 1),
+        ).fetchall()
+        rows = [_row(row) for row in found[:limit]]
+        return Page(total, rows, rows[-1]["id"] if len(found) > limit else None)
+
+    def stats(self) -> dict[str, int]:
+        """Counts of everything that arrived."""
+        return dict(self._connection.execute(_STATS).fetchone())
+
+    def last_connection(self) -> int:
+        """The number of the last connection in the log, 0 in an empty one."""
+        number: int
+        (number,) = self._connection.execute("SELECT COALESCE(MAX(connection), 0) FROM requests").fetchone()
+        return number
+
+    def forget(self) -> None:
+        """Delete everything that is stored."""
+        with self._transaction():
+            for table in _TABLES:
+                self._connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names of this module
+
+    def _keep(self, batch: Batch, request: int, received: str) -> int:
+        """Store the elements and return how many of them were duplicates."""
+        if batch.writes:
+            write = _WRITE_USER if batch.api is USERS else _WRITE_ACCOUNT
+            self._connection.executemany(
+                write, ((batch.app_id, item.subject, item.properties.decode()) for item in batch.writes)
+            )
+            return 0
+        before = self._last_id("events")
+        added = self._connection.executemany(_ADD_EVENT, _event_rows(batch, request, received)).rowcount
+        self._connection.execute(_ADD_SEEN_USERS, (before,))
+        return len(batch.events) - added
+
+    def _last_id(self, table: str) -> int:
+        last: int
+        (last,) = self._connection.execute(f"SELECT COALESCE(MAX(id), 0) FROM {table}").fetchone()  # noqa: S608  # own
+        return last
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+
+
+def _open(database: Path | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(database or "", isolation_level=None, check_same_thread=False)
+    try:
+        _prepare(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    connection.row_factory = sqlite3.Row
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (names,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
+    if version != _VERSION and (version or names):
+        raise Unusable("it is not a database of this sandbox")
+    # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.
+    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")
+    if version != _VERSION:
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
+
+
+def _event_rows(batch: Batch, request: int, received: str) -> Iterator[tuple[Any, ...]]:
+    for position, event in enumerate(batch.events):
+        yield (
+            batch.app_id,
+            event.identity,
+            event.user_id,
+            event.event,
+            event.timestamp,
+            event.time or received,
+            event.idempotency_key,
+            event.session_id,
+            event.properties.decode(),
+            event.payload.decode(),
+            request,
+            position if batch.bulk else None,
+        )
+
+
+def _row(row: sqlite3.Row) -> dict[str, Any]:
+    """A row as it is shown: truths as booleans, stored JSON as it is, without reading and writing it again."""
+    shown = dict(row)
+    for name in _TRUTHS:
+        if name in shown:
+            shown[name] = bool(shown[name])
+    for name in _DOCUMENTS:
+        if name in shown:
+            shown[name] = orjson.Fragment(shown[name])
+    return shown

@@ -1,0 +1,131 @@
+"""What Heap documents about single values: texts, times and properties. Pure functions.
+
+https://developers.heap.io/reference/track-1 and https://developers.heap.io/reference/add-user-properties; where they
+are silent the sandbox is strict.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+from dateutil.parser import isoparser
+
+TEXT_MAXIMUM = 1023
+"""Characters of a property's key and of its text: "fewer than 1024" (track-1, add-user-properties)."""
+ARRAY_MAXIMUM = 1024
+"""Characters that remain of an array after joining (track-1)."""
+NUMBER_MAXIMUM = 2**53 - 1
+"""Largest user_id (track-1), and largest whole number that every JSON reader takes for what it is."""
+
+_USER_ID = re.compile(r"0|[1-9][0-9]{0,15}")
+_TIME_SHAPE = re.compile(r"[0-9]{4}[0-9TWZ:.,+-]*")  # dateutil alone would take blanks, signs and "_" in a year
+_TIME = isoparser(sep="T")
+
+
+class Refused(ValueError):  # noqa: N818  # Heap refuses; nothing went wrong in the sandbox
+    """A body that breaks a rule: where, and why."""
+
+    def __init__(self, where: str, why: str) -> None:
+        super().__init__(f"{where}: {why}")
+
+
+def units(text: str) -> int:
+    """The length in UTF-16 units, as JavaScript counts."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def instant(moment: datetime) -> str:
+    """A moment as text in UTC, always of the same length, so that text order is time order."""
+    return moment.astimezone(timezone.utc).isoformat(timespec="microseconds")
+
+
+def required_text(element: dict[str, Any], where: str, field: str, maximum: int) -> str:
+    """A text that must be there, neither blank nor too long, as it was sent."""
+    text = element.get(field)
+    if not isinstance(text, str):
+        raise Refused(where + field, "must be a string" if field in element else "is required")
+    if not text.strip():
+        raise Refused(where + field, "is blank" if text else "is empty")
+    if (length := units(text)) > maximum:
+        raise Refused(where + field, f"{length} characters, at most {maximum} are allowed")
+    return text
+
+
+def optional_text(element: dict[str, Any], where: str, field: str) -> str | None:
+    """A text that may be missing; null is no way to leave it out."""
+    text = element.get(field)
+    if field in element and not isinstance(text, str):
+        raise Refused(where + field, "must be a string")
+    return text
+
+
+def user_id(element: dict[str, Any], where: str) -> str | None:
+    """Heap's own number of a user as a canonical decimal string, or None when it is missing (track-1)."""
+    text = optional_text(element, where, "user_id")
+    if text is not None and not (_USER_ID.fullmatch(text) and int(text) <= NUMBER_MAXIMUM):
+        raise Refused(where + "user_id", f"must be a decimal string from 0 to {NUMBER_MAXIMUM}")
+    return text
+
+
+def time(element: dict[str, Any], where: str) -> str | None:
+    """The timestamp in UTC, or None when it is missing; without an offset it is taken for UTC."""
+    text = optional_text(element, where, "timestamp")
+    if text is None:
+        return None
+    try:
+        moment = _TIME.isoparse(text if _TIME_SHAPE.fullmatch(text) else "")
+        return instant(moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc))
+    except (ValueError, OverflowError) as error:  # overflow: an offset that leads out of the years 1 to 9999
+        raise Refused(where + "timestamp", "not ISO 8601") from error
+
+
+def properties(element: dict[str, Any], where: str, *, arrays: bool) -> dict[str, Any]:
+    """The properties as Heap stores them; arrays become texts where they are allowed at all."""
+    sent = element.get("properties", {})
+    if not isinstance(sent, dict):
+        raise Refused(where + "properties", "must be an object")
+    stored = {}
+    for key, value in sent.items():
+        joined = arrays and isinstance(value, list)
+        flaw = _key_flaw(key) or (_items_flaw(value) if joined else _flaw(value))
+        if flaw:
+            raise Refused(f"{where}properties.{key[:100]}", flaw)
+        stored[key] = _joined(value) if joined else value
+    return stored
+
+
+def _key_flaw(key: str) -> str | None:
+    return None if 0 < units(key) <= TEXT_MAXIMUM else f"a key has 1 to {TEXT_MAXIMUM} characters"
+
+
+def _flaw(value: Any) -> str | None:
+    if isinstance(value, str):
+        length = units(value)
+        return f"{length} characters, at most {TEXT_MAXIMUM} are allowed" if length > TEXT_MAXIMUM else None
+    return _scalar_flaw(value)
+
+
+def _items_flaw(items: list[Any]) -> str | None:
+    flaws = ((position, _scalar_flaw(item)) for position, item in enumerate(items))  # only the joined text is cut
+    return next((f"item {position}: {flaw}" for position, flaw in flaws if flaw), None)
+
+
+def _scalar_flaw(value: Any) -> str | None:
+    if value is None:
+        return "null is not a value"
+    if isinstance(value, (dict, list)):
+        return f"an {'object' if isinstance(value, dict) else 'array'} is not a value here"
+    if isinstance(value, int) and abs(value) > NUMBER_MAXIMUM:
+        return f"a whole number beyond {NUMBER_MAXIMUM} does not survive every reader"
+    return None
+
+
+def _joined(items: list[Any]) -> str:
+    """An array as one text, its items joined by two pipes and cut (track-1); half a surrogate pair is dropped."""
+    text = "||".join(item if isinstance(item, str) else orjson.dumps(item).decode() for item in items)
+    if units(text) <= ARRAY_MAXIMUM:
+        return text
+    return text.encode("utf-16-le")[: 2 * ARRAY_MAXIMUM].decode("utf-16-le", errors="ignore")

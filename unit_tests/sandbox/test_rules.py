@@ -1,0 +1,412 @@
+"""Heap's documented rules; one element that breaks one of them fails the whole request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heap_sandbox.rules import ACCOUNTS, TRACK, USERS, Api, Batch, Outline, outline, parse, read
+from heap_sandbox.values import Refused
+
+PAIR = "\N{GRINNING FACE}"  # one character, two UTF-16 units
+
+
+def event(**fields: Any) -> dict[str, Any]:
+    return {"identity": "alice", "event": "Order Placed"} | fields
+
+
+def single(api: Api = TRACK, **fields: Any) -> Batch:
+    return read(api, {"app_id": "11"} | fields)
+
+
+def properties(value: Any) -> Any:
+    (element,) = single(**event(properties={"plan": value})).events
+    return orjson.loads(element.properties)["plan"]
+
+
+def refusal(api: Api, document: Any) -> str:
+    with pytest.raises(Refused) as refused:
+        read(api, document)
+    return str(refused.value)
+
+
+def track_refusal(**fields: Any) -> str:
+    return refusal(TRACK, {"app_id": "11"} | event(**fields))
+
+
+class TestParse:
+    def test_reads_a_document(self) -> None:
+        """A body is JSON."""
+        assert parse('{"a": [1, 2.5, "é"]}'.encode()) == {"a": [1, 2.5, "é"]}
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            b"",
+            b"{",
+            b"[1,]",
+            b'{"a": NaN}',
+            b'{"a": Infinity}',
+            b'{"a": 1e400}',
+            b'"\\ud800"',
+            b'"\xff"',
+            b"\xef\xbb\xbf{}",
+        ],
+    )
+    def test_refuses_what_is_not_json(self, body: bytes) -> None:
+        """What a strict reader does not take is refused."""
+        with pytest.raises(Refused, match="body: not JSON"):
+            parse(body)
+
+    @pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "9" * 300, "-" + "1" * 25])
+    def test_refuses_a_whole_number_that_orjson_would_read_as_a_float(self, number: str) -> None:
+        """Digits are never lost silently."""
+        with pytest.raises(Refused, match="body: a whole number beyond 64 bits"):
+            parse(f'{{"a": [{number}]}}'.encode())
+
+    @pytest.mark.parametrize(
+        "harmless", ["18446744073709551615", "0.12345678901234567890123", '"x: 99999999999999999999"']
+    )
+    def test_takes_long_digits_that_are_no_such_number(self, harmless: str) -> None:
+        """Fractions and texts may hold as many digits as they like."""
+        assert parse(f"[{harmless}]".encode()) == json.loads(f"[{harmless}]")
+
+
+class TestOutline:
+    @pytest.mark.parametrize(
+        ("document", "expected"),
+        [
+            ({"app_id": "11", "identity": "a"}, Outline("11", "single", 1)),
+            ({"app_id": "11", "events": [1, 2]}, Outline("11", "bulk", 2)),
+            ({"app_id": 11, "events": "no list"}, Outline("11", "bulk", None)),
+            ({"app_id": True}, Outline(None, "single", 1)),
+            ([], Outline()),
+        ],
+    )
+    def test_says_what_can_be_said_of_any_document(self, document: Any, expected: Outline) -> None:
+        """The log describes wrong requests too."""
+        assert outline(TRACK, document) == expected
+
+
+class TestBody:
+    @pytest.mark.parametrize("document", [[], "text", 1, None, True])
+    def test_must_be_an_object(self, document: Any) -> None:
+        """Nothing but an object is a body."""
+        assert refusal(TRACK, document) == "body: must be an object"
+
+    @pytest.mark.parametrize("app_id", ["", "a", "1 1", "-1", "1.0", "१", 11, None, True, ["11"]])
+    def test_app_id_is_a_text_of_digits(self, app_id: Any) -> None:
+        """An app id is digits, as text."""
+        assert refusal(TRACK, event(app_id=app_id)) == "app_id: must be a text of digits"
+
+    def test_app_id_is_required(self) -> None:
+        """There is no app by default."""
+        assert refusal(TRACK, event()) == "app_id: must be a text of digits"
+
+    def test_app_id_may_be_an_integer_for_account_properties(self) -> None:
+        """The OpenAPI of that page says integer, its samples show text."""
+        assert read(ACCOUNTS, {"app_id": 11, "account_id": "a", "properties": {}}).app_id == "11"
+
+    @pytest.mark.parametrize("app_id", [-1, 1.0, True])
+    def test_app_id_is_no_other_number_for_account_properties(self, app_id: Any) -> None:
+        """Only a whole number from 0 is an app id."""
+        document = {"app_id": app_id, "account_id": "a", "properties": {}}
+        assert refusal(ACCOUNTS, document) == "app_id: must be a text of digits"
+
+    def test_an_unknown_app_is_refused_when_the_apps_are_known(self) -> None:
+        """Only named apps exist once one is named."""
+        assert read(TRACK, {"app_id": "11"} | event(), {"11", "12"}).app_id == "11"
+        with pytest.raises(Refused, match="app_id: no such app"):
+            read(TRACK, {"app_id": "13"} | event(), {"11", "12"})
+
+
+class TestBulk:
+    @pytest.mark.parametrize(
+        ("api", "element"),
+        [
+            (TRACK, event()),
+            (USERS, {"identity": "alice", "properties": {}}),
+            (ACCOUNTS, {"account_id": "acme", "properties": {}}),
+        ],
+    )
+    def test_takes_up_to_1000_elements(self, api: Api, element: Any) -> None:
+        """The three bulk pages name 1000."""
+        batch = read(api, {"app_id": "11", api.plural: [element] * 1000})
+        assert batch.bulk
+        assert len(batch.events + batch.writes) == 1000
+        assert "1001 elements" in refusal(api, {"app_id": "11", api.plural: [element] * 1001})
+
+    @pytest.mark.parametrize("api", [TRACK, USERS, ACCOUNTS])
+    def test_refuses_an_empty_list(self, api: Api) -> None:
+        """An empty list is a mistake."""
+        assert refusal(api, {"app_id": "11", api.plural: []}) == f"{api.plural}: 0 elements, 1 to 1000 are allowed"
+
+    @pytest.mark.parametrize("elements", [None, {}, "text", 1])
+    def test_refuses_what_is_no_list(self, elements: Any) -> None:
+        """The bulk form has a list."""
+        assert refusal(TRACK, {"app_id": "11", "events": elements}) == "events: must be a list"
+
+    @pytest.mark.parametrize("element", [None, [], "text", 1])
+    def test_refuses_an_element_that_is_no_object(self, element: Any) -> None:
+        """An element is an object."""
+        assert refusal(TRACK, {"app_id": "11", "events": [event(), element]}) == "events[1]: must be an object"
+
+    @pytest.mark.parametrize("field", TRACK.fields)
+    def test_refuses_both_forms_in_one_body(self, field: str) -> None:
+        """What both forms together mean is not documented."""
+        document = {"app_id": "11", "events": [event()], field: "x"}
+        assert refusal(TRACK, document) == f"events: stands beside {field}: a body is either single or bulk"
+
+    def test_names_the_wrong_element(self) -> None:
+        """The reason leads to the place."""
+        events = [event(), event(), event(), event(properties={"plan": None})]
+        assert refusal(TRACK, {"app_id": "11", "events": events}) == "events[3].properties.plan: null is not a value"
+
+
+class TestTrack:
+    def test_keeps_what_was_sent(self) -> None:
+        """Every documented field arrives as it was sent."""
+        element = event(
+            timestamp="2017-03-10T22:21:56+02:00",
+            idempotency_key="k",
+            session_id="s",
+            properties={"total": 12.5, "b": True},
+        )
+        (stored,) = single(**element).events
+        assert (stored.identity, stored.user_id, stored.event) == ("alice", None, "Order Placed")
+        assert (stored.idempotency_key, stored.session_id) == ("k", "s")
+        assert (stored.timestamp, stored.time) == ("2017-03-10T22:21:56+02:00", "2017-03-10T20:21:56.000000+00:00")
+        assert orjson.loads(stored.properties) == {"total": 12.5, "b": True}
+        assert list(orjson.loads(stored.payload).items()) == list(element.items())
+
+    def test_lets_an_undocumented_field_through(self) -> None:
+        """Heap does not say that it refuses one; the payload shows it."""
+        (stored,) = single(**event(surprise={"a": [1]})).events
+        assert orjson.loads(stored.payload)["surprise"] == {"a": [1]}
+
+    def test_refuses_what_is_nested_too_deeply_to_be_written_again(self) -> None:
+        """A field of a thousand brackets is nonsense, not a crash."""
+        deep = parse(b"[" * 900 + b"]" * 900)
+        assert track_refusal(surprise=deep) == "body: nested too deeply"
+        document = {"app_id": "11", "events": [event(surprise=deep)]}
+        assert refusal(TRACK, document) == "events[0]: nested too deeply"
+
+    @pytest.mark.parametrize("who", [{}, {"identity": "a", "user_id": "1"}, {"identity": None, "user_id": "1"}])
+    def test_takes_exactly_one_of_identity_and_user_id(self, who: dict[str, Any]) -> None:
+        """Neither and both are forbidden."""
+        document = {"app_id": "11", "event": "E"} | who
+        assert refusal(TRACK, document) == "identity: exactly one of identity and user_id is required"
+
+    @pytest.mark.parametrize("number", ["0", "7", "9007199254740991"])
+    def test_takes_a_canonical_user_id(self, number: str) -> None:
+        """From 0 to 2^53 - 1."""
+        (stored,) = single(event="E", user_id=number).events
+        assert (stored.identity, stored.user_id) == (None, number)
+
+    @pytest.mark.parametrize(
+        "number", ["", "01", "-1", "+1", " 1", "1.0", "9007199254740992", "9" * 17, "x", "१", 5, None]
+    )
+    def test_refuses_any_other_user_id(self, number: Any) -> None:
+        """A second spelling of a number would be a second user."""
+        assert refusal(TRACK, {"app_id": "11", "event": "E", "user_id": number}).startswith("user_id: must be a")
+
+    @pytest.mark.parametrize(("field", "maximum"), [("identity", 255), ("event", 1024)])
+    def test_texts_have_a_maximum(self, field: str, maximum: int) -> None:
+        """255 characters for an identity, 1024 for the name of an event (track-1)."""
+        assert single(**event(**{field: "x" * maximum})).events
+        expected = f"{field}: {maximum + 1} characters, at most {maximum} are allowed"
+        assert track_refusal(**{field: "x" * (maximum + 1)}) == expected
+
+    def test_characters_are_utf16_units(self) -> None:
+        """One beyond the basic plane counts twice, as in JavaScript."""
+        assert single(**event(identity=PAIR * 127 + "é")).events
+        assert track_refusal(identity=PAIR * 128) == "identity: 256 characters, at most 255 are allowed"
+
+    @pytest.mark.parametrize("field", ["identity", "event"])
+    @pytest.mark.parametrize(
+        ("value", "why"), [("", "is empty"), (" \t", "is blank"), (None, "must be a string"), (5, "must be a string")]
+    )
+    def test_texts_hold_something(self, field: str, value: Any, why: str) -> None:
+        """Empty and blank names are refused."""
+        assert track_refusal(**{field: value}) == f"{field}: {why}"
+
+    def test_event_is_required(self) -> None:
+        """An event has a name."""
+        assert refusal(TRACK, {"app_id": "11", "identity": "a"}) == "event: is required"
+
+    def test_identity_is_taken_as_it_is(self) -> None:
+        """Case and surrounding spaces belong to it."""
+        (stored,) = single(**event(identity=" Alice ")).events
+        assert stored.identity == " Alice "
+
+    @pytest.mark.parametrize(
+        ("timestamp", "time"),
+        [
+            ("2017-03-10T22:21:56+00:00", "2017-03-10T22:21:56.000000+00:00"),
+            ("2017-03-10T22:21:56.123456Z", "2017-03-10T22:21:56.123456+00:00"),
+            ("20170310T222156Z", "2017-03-10T22:21:56.000000+00:00"),
+            ("2017-03-10T22:21:56", "2017-03-10T22:21:56.000000+00:00"),
+            ("2017-03-10", "2017-03-10T00:00:00.000000+00:00"),
+            ("2017-W10-5T23:00-02:00", "2017-03-11T01:00:00.000000+00:00"),
+        ],
+    )
+    def test_timestamp_is_iso_8601(self, timestamp: str, time: str) -> None:
+        """Every form of ISO 8601 is understood; without an offset it is UTC."""
+        (stored,) = single(**event(timestamp=timestamp)).events
+        assert (stored.timestamp, stored.time) == (timestamp, time)
+
+    @pytest.mark.parametrize(
+        "timestamp",
+        [
+            *("", "yesterday", "2017-03-10 22:21:56", "2017-13-01", "1489184516000", "2017-03-10T22:21:56 Z"),
+            *(" 201-03-10", "+201-03-10", "2_17-03-10", "10/03/2017", "2017-03-10T22:21:60Z", "२०१७"),
+            *("0001-01-01T00:00:00+14:00", "9999-12-31T24:00"),
+        ],
+    )
+    def test_refuses_a_timestamp_that_is_not_iso_8601(self, timestamp: str) -> None:
+        """No guessing, also not where dateutil alone would guess."""
+        assert track_refusal(timestamp=timestamp) == "timestamp: not ISO 8601"
+
+    @pytest.mark.parametrize("field", ["timestamp", "idempotency_key", "session_id"])
+    @pytest.mark.parametrize("value", [None, 1489184516000, True, []])
+    def test_optional_texts_are_texts(self, field: str, value: Any) -> None:
+        """Unix milliseconds are no timestamp, null is no way to leave a field out."""
+        assert track_refusal(**{field: value}) == f"{field}: must be a string"
+
+    def test_missing_timestamp_is_left_open(self) -> None:
+        """The time of arrival is not known here."""
+        (stored,) = single(**event()).events
+        assert (stored.timestamp, stored.time) == (None, None)
+
+    def test_idempotency_key_is_not_empty(self) -> None:
+        """An empty key would make all events one."""
+        assert track_refusal(idempotency_key="") == "idempotency_key: is empty"
+
+
+class TestProperties:
+    @pytest.mark.parametrize(
+        "value", ["", "x" * 1023, PAIR * 511, 0, -1.5, 1e300, 2**53 - 1, -(2**53) + 1, True, False]
+    )
+    def test_scalars_are_kept(self, value: Any) -> None:
+        """Texts, numbers and booleans arrive as they are."""
+        assert properties(value) == value
+        assert type(properties(value)) is type(value)
+
+    @pytest.mark.parametrize(
+        ("value", "why"),
+        [
+            (None, "null is not a value"),
+            ({}, "an object is not a value here"),
+            ("x" * 1024, "1024 characters, at most 1023 are allowed"),
+            (PAIR * 512, "1024 characters, at most 1023 are allowed"),
+            (2**53, "a whole number beyond 9007199254740991 does not survive every reader"),
+            (-(2**53), "a whole number beyond 9007199254740991 does not survive every reader"),
+            ([1, None], "item 1: null is not a value"),
+            ([[1]], "item 0: an array is not a value here"),
+            ([{}], "item 0: an object is not a value here"),
+            ([2**53], "item 0: a whole number beyond 9007199254740991 does not survive every reader"),
+        ],
+    )
+    def test_anything_else_is_refused(self, value: Any, why: str) -> None:
+        """Strict where Heap is silent."""
+        assert track_refusal(properties={"plan": value}) == f"properties.plan: {why}"
+
+    @pytest.mark.parametrize(
+        ("items", "text"),
+        [
+            (["vanilla", "chocolate"], "vanilla||chocolate"),
+            ([1, 2.5, "a", True, False], "1||2.5||a||true||false"),
+            ([], ""),
+            (["x" * 2000], "x" * 1024),
+            (["x" * 1023, "y"], "x" * 1023 + "|"),
+            (["x" * 1023 + PAIR], "x" * 1023),
+            (["x" * 1022 + PAIR], "x" * 1022 + PAIR),
+        ],
+    )
+    def test_an_array_becomes_a_text(self, items: list[Any], text: str) -> None:
+        """Joined by two pipes, cut at 1024, never through a character (track-1)."""
+        assert properties(items) == text
+
+    def test_the_payload_keeps_the_array(self) -> None:
+        """Only what is stored as properties is joined."""
+        (stored,) = single(**event(properties={"flavours": ["a", "b"]})).events
+        assert orjson.loads(stored.payload)["properties"] == {"flavours": ["a", "b"]}
+
+    @pytest.mark.parametrize("value", [None, [], "{}", 1])
+    def test_properties_are_an_object(self, value: Any) -> None:
+        """Although the OpenAPI of add-user-properties says string, its sample shows an object."""
+        assert track_refusal(properties=value) == "properties: must be an object"
+
+    def test_a_key_has_1_to_1023_characters(self) -> None:
+        """Fewer than 1024, in UTF-16 units."""
+        assert single(**event(properties={"k" * 1023: 1, PAIR * 511: 2})).events
+        assert track_refusal(properties={"": 1}) == "properties.: a key has 1 to 1023 characters"
+        assert track_refusal(properties={"k" * 1024: 1}).endswith("kkk: a key has 1 to 1023 characters")
+        assert track_refusal(properties={PAIR * 512: 1}).endswith("a key has 1 to 1023 characters")
+
+    def test_a_reason_shows_only_the_beginning_of_a_key(self) -> None:
+        """A reason stays readable."""
+        assert len(track_refusal(properties={"k" * 100_000: 1})) < 200
+
+    @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=600) | st.booleans(), max_size=9))
+    def test_a_joined_array_always_fits(self, items: list[Any]) -> None:
+        """Whatever the items, at most 1024 UTF-16 units remain, and they begin like the whole."""
+        joined = properties(items)
+        assert len(joined.encode("utf-16-le")) <= 2048
+        assert "||".join(i if isinstance(i, str) else str(i).lower() for i in items).startswith(joined)
+
+
+class TestUserProperties:
+    def test_keeps_what_was_sent(self) -> None:
+        """An identity and its properties."""
+        (write,) = single(USERS, identity="alice", properties={"Plan": "pro"}).writes
+        assert (write.subject, orjson.loads(write.properties)) == ("alice", {"Plan": "pro"})
+
+    def test_properties_may_be_missing(self) -> None:
+        """The schema does not require them."""
+        (write,) = single(USERS, identity="alice").writes
+        assert write.properties == b"{}"
+
+    @pytest.mark.parametrize("key", ["id", "ID", "Id", "iD"])
+    def test_id_in_any_casing_is_no_property(self, key: str) -> None:
+        """Reserved by add-user-properties."""
+        document = {"app_id": "11", "users": [{"identity": "a", "properties": {key: 1}}]}
+        assert refusal(USERS, document) == f"users[0].properties.{key}: may not be the name of a user property"
+
+    def test_id_is_a_property_of_events_and_accounts(self) -> None:
+        """The reservation is for users only."""
+        assert single(**event(properties={"id": 1})).events
+        assert single(ACCOUNTS, account_id="acme", properties={"id": 1}).writes
+
+    def test_user_id_is_not_accepted(self) -> None:
+        """These calls take an identity only."""
+        document = {"app_id": "11", "user_id": "5", "properties": {}}
+        assert refusal(USERS, document) == "user_id: is not accepted here, only identity is"
+
+    @pytest.mark.parametrize(("api", "subject"), [(USERS, "identity"), (ACCOUNTS, "account_id")])
+    def test_arrays_are_for_events_only(self, api: Api, subject: str) -> None:
+        """Joining is documented for events and not for these."""
+        document = {"app_id": "11", subject: "a", "properties": {"list": [1]}}
+        assert refusal(api, document) == "properties.list: an array is not a value here"
+
+
+class TestAccountProperties:
+    def test_keeps_what_was_sent(self) -> None:
+        """An account_id and its properties."""
+        (write,) = single(ACCOUNTS, account_id="acme", properties={"seats": 5}).writes
+        assert (write.subject, orjson.loads(write.properties)) == ("acme", {"seats": 5})
+
+    def test_properties_are_required(self) -> None:
+        """The page requires them."""
+        assert refusal(ACCOUNTS, {"app_id": "11", "account_id": "acme"}) == "properties: is required"
+
+    @pytest.mark.parametrize("account_id", ["", " ", "x" * 256, None, 5])
+    def test_account_id_is_like_an_identity(self, account_id: Any) -> None:
+        """No page names a limit for it, so an identity's holds."""
+        document = {"app_id": "11", "account_id": account_id, "properties": {}}
+        assert refusal(ACCOUNTS, document).startswith("account_id: ")

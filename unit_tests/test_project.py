@@ -1,0 +1,123 @@
+"""The files that a connector has agree with each other."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from destination_heap_analytics.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """In the code, the metadata, the image and the changelog."""
+    metadata = yaml.safe_load(text("metadata.yaml"))["data"]
+    (label,) = re.findall(r"io\.airbyte\.version=(\S+)", text("Dockerfile"))
+    newest = re.findall(r"^## (\S+)", text("CHANGELOG.md"), flags=re.MULTILINE)[0]
+    assert [metadata["dockerImageTag"], label, newest] == [VERSION] * 3
+
+
+def test_the_metadata_has_what_the_ecosystem_requires() -> None:
+    """The keys without which a registry refuses it."""
+    data = yaml.safe_load(text("metadata.yaml"))["data"]
+    required = (
+        "name definitionId connectorType connectorSubtype dockerRepository dockerImageTag license documentationUrl "
+        "githubIssueLabel releaseStage"
+    )
+    assert [key for key in required.split() if not data.get(key)] == []
+    assert data["license"] in text("LICENSE")
+
+
+def test_the_acceptance_configuration_names_files_that_exist() -> None:
+    """And configurations only: any other key stops the suite."""
+    tests = yaml.safe_load(text("acceptance-test-config.yml"))["acceptance_tests"]
+    entries = [entry for section in tests.values() for entry in section["tests"]]
+    assert len(entries) == 4
+    for entry in entries:
+        assert entry.keys() <= {"config_path", "status"}
+        assert (ROOT / entry["config_path"]).is_file()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The package, built from the sources as they are."""
+    folder = tmp_path_factory.mktemp("wheel")
+    sources = folder / "sources"
+    sources.mkdir()
+    for name in ("setup.py", "pyproject.toml", "README.md", "destination_heap_analytics", "heap_sandbox"):
+        (sources / name).symlink_to(ROOT / name)
+    build = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(folder),
+        str(sources),
+    ]
+    subprocess.run(build, check=True, capture_output=True, timeout=300)
+    (path,) = folder.glob("*.whl")
+    return zipfile.ZipFile(path)
+
+
+def header(wheel: zipfile.ZipFile) -> Any:
+    (name,) = (name for name in wheel.namelist() if name.endswith("METADATA"))
+    return Parser().parsestr(wheel.read(name).decode())
+
+
+def test_the_package_carries_the_specification_and_the_types(wheel: zipfile.ZipFile) -> None:
+    """The command `spec` prints the file."""
+    assert {"destination_heap_analytics/spec.json", "destination_heap_analytics/py.typed"} <= set(wheel.namelist())
+
+
+def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
+    """Those of the sandbox and of the tests come with their extras."""
+    requirements = header(wheel).get_all("Requires-Dist")
+    own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
+    assert own == ["airbyte-cdk", "orjson", "pydantic", "python-dateutil", "requests"]
+    assert set(header(wheel).get_all("Provides-Extra")) == {"sandbox", "tests"}
+    assert header(wheel)["Requires-Python"] == ">=3.10"
+
+
+def test_every_dependency_is_pinned_to_a_range(wheel: zipfile.ZipFile) -> None:
+    """With a lower and an upper bound."""
+    assert [line for line in header(wheel).get_all("Requires-Dist") if not ("<" in line and ">=" in line)] == []
+
+
+def test_the_console_scripts_are_there(wheel: zipfile.ZipFile) -> None:
+    """Under the names that the ecosystem and the README use."""
+    (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
+    scripts = wheel.read(name).decode()
+    assert "destination-heap-analytics = destination_heap_analytics.destination:main" in scripts
+    assert "heap-sandbox = heap_sandbox.cli:main" in scripts
+
+
+@pytest.mark.parametrize("name", ["destination_heap_analytics", "heap_sandbox"])
+def test_the_two_sides_of_the_wire_share_no_code(name: str) -> None:
+    """They agree because both follow Heap's documents."""
+    other = {"destination_heap_analytics": "heap_sandbox", "heap_sandbox": "destination_heap_analytics"}[name]
+    assert [
+        path.name
+        for path in (ROOT / name).glob("*.py")
+        if f"import {other}" in text_of(path) or f"from {other}" in text_of(path)
+    ] == []
+
+
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
