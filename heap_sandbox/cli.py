@@ -17,9 +17,8 @@ try:
     from heap_sandbox.server import HOST, assemble, listen, serve, url
     from heap_sandbox.store import Store, Unusable
 except ModuleNotFoundError as missing:
-    sys.exit(
-        f"The sandbox needs {missing.name}: pip install 'destination-heap-analytics[sandbox]', or -e '.[sandbox]'."
-    )
+    package = str(missing.name).partition(".")[0]
+    sys.exit(f"The sandbox needs {package}: pip install 'destination-heap-analytics[sandbox]', or -e '.[sandbox]'.")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
