@@ -12,12 +12,15 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
 
-from destination_heap_analytics.columns import ABSENT, Column, column_names, schema_names, source_columns
+from destination_heap_analytics.columns import ABSENT, Column, column_names, is_plain, schema_names, source_columns
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.rows import Row
 
 PROOF_ROWS: Final = 1000
 """So many rows without a column prove that its name is wrong."""
+
+PROOF_BYTES: Final = 64 * 1024 * 1024
+"""So many bytes of rows prove it too: rows that wait are held in memory."""
 
 PATIENCE_SECONDS: Final = 60.0
 """So long rows wait for the proof; a slow source must not wait for its states longer."""
@@ -31,26 +34,31 @@ class ColumnNames:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._rows = 0
-        self._names = dict.fromkeys(islice(schema_names(schema), _NAMES_KEPT))
+        self._columns = _names_in(schema.get("properties") or ())
+        self._names = _names_in(schema_names(schema))
 
     def learn(self, data: Mapping[str, Any]) -> None:
         """Take the names of one more row, while there are few."""
         if self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT:
             self._rows += 1
-            names = column_names(source_columns(data).items())
-            self._names.update(dict.fromkeys(islice(names, _NAMES_KEPT)))
+            columns = source_columns(data)
+            self._columns.update(_names_in(columns))
+            self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
 
     def did_you_mean(self, name: str) -> str:
-        """A question that offers the nearest name, with a space before it; empty where none is near."""
-        nearest = get_close_matches(name, self._names, n=1)
+        """A question that offers the nearest other name, with a space before it; empty where none is near."""
+        nearest = get_close_matches(name, (other for other in self._names if other != name), n=1)
         return f" Did you mean `{nearest[0]}`?" if nearest else ""
 
     def listed(self) -> str:
         """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
-        columns = list(dict.fromkeys(name.partition(".")[0] for name in self._names))
-        more = len(columns) - _NAMES_SHOWN
-        shown = ", ".join(f"`{name}`" for name in columns[:_NAMES_SHOWN])
+        more = len(self._columns) - _NAMES_SHOWN
+        shown = ", ".join(f"`{name}`" for name in islice(self._columns, _NAMES_SHOWN))
         return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
+
+
+def _names_in(names: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(islice(names, _NAMES_KEPT))
 
 
 class AbsenceWatch:
@@ -68,6 +76,7 @@ class AbsenceWatch:
         self._names = names
         self._clock = clock
         self._waiting: list[Row] = []
+        self._bytes = 0
         self._give_up_at = 0.0
 
     def admit(self, row: Row) -> list[Row]:
@@ -81,14 +90,15 @@ class AbsenceWatch:
         if not self._waiting:
             self._give_up_at = self._clock() + PATIENCE_SECONDS
         self._waiting.append(row)
+        self._bytes += row.record.size
         data = row.record.data
         self._unseen = [
             (setting, column)
             for setting, column in self._unseen
             if column.path is None and column.found_in(data).read(data) is ABSENT
         ]
-        if self._unseen and len(self._waiting) >= PROOF_ROWS:
-            raise self._misspelled(f"the first {PROOF_ROWS:,} rows")
+        if self._unseen and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
+            raise self._misspelled(f"the first {len(self._waiting):,} rows")
         return [] if self._unseen else self._let_go()
 
     def tick(self) -> list[Row]:

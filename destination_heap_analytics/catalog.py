@@ -59,15 +59,20 @@ def parse_catalog(catalog: Any) -> Stream:
     configured, stream = streams[0], _stream(streams[0])
     if not isinstance(stream.get("name"), str):
         raise ConfigError("The stream in the configured catalog has no name.")
+    schema = stream.get("json_schema")
     keys = configured.get("primary_key") or stream.get("source_defined_primary_key") or []
     return Stream(
         name=stream["name"],
         namespace=stream.get("namespace") or None,
         sync_mode=configured.get("sync_mode") or "full_refresh",
         destination_sync_mode=configured.get("destination_sync_mode") or "append",
-        primary_key=tuple(tuple(map(str, path)) for path in keys if path),
-        schema=stream.get("json_schema") or {},
+        primary_key=tuple(_path(key) for key in keys if key) if isinstance(keys, list) else (),
+        schema=schema if isinstance(schema, Mapping) else {},
     )
+
+
+def _path(key: Any) -> Path:
+    return tuple(map(str, key)) if isinstance(key, list) else (str(key),)
 
 
 def _stream(configured: Any) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 import orjson
 import requests
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError
 
 from destination_heap_analytics.heap_api import Endpoint
 from destination_heap_analytics.version import VERSION
@@ -102,8 +102,8 @@ class HeapClient:
                 allow_redirects=False,
                 stream=True,
             ) as answer:
-                return _verdict(answer, _words(answer))
-        except requests.RequestException as failure:
+                return _verdict(answer)
+        except (requests.RequestException, HTTPError) as failure:
             return Verdict(Kind.LATER, trouble=_trouble(failure))
 
     def close(self) -> None:
@@ -117,7 +117,9 @@ class _Session(requests.Session):
         return None
 
 
-def _verdict(answer: requests.Response, words: str) -> Verdict:
+def _verdict(answer: requests.Response) -> Verdict:
+    """What the status and the headers say; the body has no part in it, and may break off or be anything."""
+    words = _words(answer)
     status = answer.status_code
     is_page = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
     if 200 <= status < 300:  # noqa: PLR2004  # the classes of HTTP statuses
@@ -146,15 +148,18 @@ _KINDS: Final = {
 def _words(answer: requests.Response) -> str:
     """The beginning of the answer as one printable line; reading it to its end keeps the connection alive."""
     beginning = b""
-    for block in answer.iter_content(_WORDS_BYTES):
-        beginning = beginning or block
-        if answer.raw.tell() > _WORDS_BYTES:
-            break  # a long answer is no Heap's: give the connection up rather than read it
+    try:
+        for block in answer.iter_content(_WORDS_BYTES):
+            beginning = beginning or block
+            if answer.raw.tell() > _WORDS_BYTES:
+                break  # a long answer is no Heap's: give the connection up rather than read it
+    except (requests.RequestException, HTTPError):
+        pass
     text = beginning.decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:_WORDS_SHOWN]
 
 
-def _trouble(failure: requests.RequestException) -> str:
+def _trouble(failure: Exception) -> str:
     """Why no answer came, in words that hold nothing of the request."""
     for kinds, trouble in (
         (requests.exceptions.SSLError, "the TLS certificate or handshake failed"),
@@ -162,8 +167,6 @@ def _trouble(failure: requests.RequestException) -> str:
         (requests.exceptions.ConnectTimeout, "no connection came about in time"),
         (requests.exceptions.Timeout, "no answer came in time"),
         (requests.exceptions.ConnectionError, "the connection failed"),
-        (requests.exceptions.ChunkedEncodingError, "the answer broke off"),
-        (requests.exceptions.ContentDecodingError, "the answer was not readable"),
     ):
         if isinstance(failure, kinds):
             if kinds is requests.exceptions.ConnectionError and _is_unresolved(failure):
@@ -172,5 +175,5 @@ def _trouble(failure: requests.RequestException) -> str:
     return "the request failed"
 
 
-def _is_unresolved(failure: requests.RequestException) -> bool:
+def _is_unresolved(failure: Exception) -> bool:
     return bool(failure.args) and isinstance(getattr(failure.args[0], "reason", None), NameResolutionError)

@@ -4,7 +4,7 @@ A column is read in one of three ways, tried in this order:
 
     literal       the key `identities.user_id` itself
     dotted        `user_id` inside `identities`; list positions are numbers: `visits.0.date`
-    underscored   the same path written with underscores: `identities_user_id`
+    underscored   the same, where the user writes an underscore for a dot: `identities_user_id`
 
 The way is fixed once per run, by the catalog's schema or else by the first record that has the column.
 A record that lacks the column in that way lacks it: guessing anew for each row could send a row to the wrong person.
@@ -12,6 +12,7 @@ A record that lacks the column in that way lacks it: guessing anew for each row 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -28,6 +29,8 @@ ABSENT: Final = _Absent.ABSENT
 """There is no such column in the record; null is a value, and something else."""
 
 _AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
+
+_PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{0,63}|\d{1,4}))*")
 
 _LONGEST_POSITION: Final = 9
 """Digits of a list position; what is longer is a key."""
@@ -127,15 +130,28 @@ def _schema_step(node: Any, key: str) -> Any:
         return _OPEN
     if not isinstance(node, dict):
         return ABSENT
-    branches = [branch for word in ("oneOf", "anyOf", "allOf") for branch in node.get(word) or ()]
+    properties, types = node.get("properties"), node.get("type")
+    if isinstance(properties, dict) and key in properties:
+        return properties[key]
+    branches = [branch for word in ("oneOf", "anyOf", "allOf") for branch in _list(node.get(word))]
     if branches:
-        return next((found for branch in branches if (found := _schema_step(branch, key)) is not ABSENT), ABSENT)
-    if isinstance(node.get("properties"), dict):
-        return node["properties"].get(key, ABSENT)
-    types = node.get("type", "object")
+        # A branch may only constrain what stands beside it; unless it is of a type itself, it declares nothing.
+        found = (_schema_step(branch, key) for branch in branches if _is_typed(branch))
+        return next((child for child in found if child is not ABSENT), ABSENT)
+    if isinstance(properties, dict):
+        return ABSENT
+    types = types if isinstance(types, (str, list)) else "object"
     if "array" in types and _is_position(key):
         return node.get("items") or _OPEN
     return _OPEN if "object" in types else ABSENT
+
+
+def _is_typed(branch: Any) -> bool:
+    return isinstance(branch, dict) and not branch.keys().isdisjoint(("type", "properties", "oneOf", "anyOf", "allOf"))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _is_position(key: str) -> bool:
@@ -145,6 +161,11 @@ def _is_position(key: str) -> bool:
 def source_columns(data: Mapping[str, Any]) -> dict[str, Any]:
     """A record without the columns that Airbyte adds to those of the source."""
     return {name: value for name, value in data.items() if not name.startswith(_AIRBYTE_PREFIXES)}
+
+
+def is_plain(name: str) -> bool:
+    """Whether all keys in a name look like those of columns; a key in an object may be content, such as an address."""
+    return _PLAIN.fullmatch(name.partition(".")[2] or "_") is not None
 
 
 def column_names(pairs: Iterable[tuple[str, Any]]) -> Iterable[str]:

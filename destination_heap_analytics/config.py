@@ -52,6 +52,7 @@ def _url(value: object) -> str:
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # a label that is empty or too long
     except ValueError:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
@@ -342,7 +343,8 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
         return f"`{setting}` {fault['ctx']['sentence']}."
     given = config["api"] if len(keys) > 1 else config
     if key not in given:
-        misspelt = get_close_matches(key, [other for other in given if other not in _KNOWN_KEYS], n=1)
+        strays = [str(other) for other in given if other not in _KNOWN_KEYS]
+        misspelt = [stray for stray in strays if get_close_matches(stray, _KNOWN_KEYS, n=1, cutoff=0.8) == [key]]
         return f"`{setting}` is missing: {f'rename `{misspelt[0]}`' if misspelt else _REMEDIES[setting]}."
     guess = _did_you_mean(str(given[key]), _CHOICES.get(setting, ()))
     return f"`{setting}` is not valid: {_REMEDIES[setting]}{guess}."

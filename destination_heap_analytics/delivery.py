@@ -27,6 +27,7 @@ class Delivery:
         self._endpoint = endpoint
         self._base_url = base_url
         self._settled = settled
+        self._reached = False
 
     def take(self, row: Row, payload: Payload) -> None:
         """Send one row's payload.
@@ -37,12 +38,15 @@ class Delivery:
         """
         verdict = self._client.post(self._endpoint, payload.element)
         if verdict.kind is Kind.TAKEN:
+            self._reached = True
             self._settled(row, None)
         elif reason := _reason(verdict):
             self._settled(row, RowRejectedError(reason))
         else:
             error = ConfigError if verdict.kind in {Kind.NOT_HEAP, Kind.NO_ACCESS} else TransientError
-            raise error(f"The sync stopped at row {row.number}. {explain(verdict, self._base_url)}")
+            raise error(
+                f"The sync stopped at row {row.number}. {explain(verdict, self._base_url, reached=self._reached)}"
+            )
 
 
 def _reason(verdict: Verdict) -> Reason | None:

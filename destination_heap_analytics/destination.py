@@ -9,7 +9,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, Final
@@ -96,7 +96,7 @@ class DestinationHeapAnalytics(Destination):
         write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
         return parser.parse_args(args)
 
-    def run_cmd(self, parsed_args: argparse.Namespace) -> Iterator[AirbyteMessage]:
+    def run_cmd(self, parsed_args: argparse.Namespace) -> Generator[AirbyteMessage, None, None]:
         """The messages that a command answers with."""
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
@@ -109,19 +109,21 @@ class DestinationHeapAnalytics(Destination):
         else:
             settings = _settings(logger, _read_json(parsed_args.config, "--config"))
             stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
-            intake = Intake(read_lines(sys.stdin.fileno()))
+            intake = Intake(read_lines(sys.stdin.fileno() if sys.stdin else 0))  # None where the shell closed it
             yield from _sync(settings, stream, _messages(intake.items(TICK_SECONDS)))
 
     def run(self, args: list[str]) -> None:
         """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
         parsed_args = self.parse_args(args)
         log_to_output()
+        messages = self.run_cmd(parsed_args)
         try:
-            for message in self.run_cmd(parsed_args):
+            for message in messages:
                 print_message(message)
         except BrokenPipeError:
-            # Nobody listens any more, and so nothing more may be sent; nor can it be said.
+            # Nobody listens any more, and so nothing more may be sent; nor can the end of the run be told.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            messages.close()
             sys.exit(1)
         except KeyboardInterrupt:
             sys.exit(130)  # as a shell has it

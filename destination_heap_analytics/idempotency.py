@@ -76,5 +76,6 @@ class KeyMaker:
             [kind, self.app_id, self.stream.namespace, self.stream.name, *parts],
             sort_keys=True,
             separators=(",", ":"),
+            default=str,  # in process a record may hold what no line can, such as a date
         )
         return sha256(text.encode("ascii")).hexdigest()

@@ -15,6 +15,9 @@ Item = TypeVar("Item")
 
 QUEUE_BYTES: Final = 8 * 1024 * 1024
 _BLOCK: Final = 256 * 1024
+_LINE_BYTES: Final = 48
+"""What a line takes beside its characters, so that blank ones do not fill the memory either."""
+
 _MESSAGE_BYTES: Final = 1024
 """What a message handed over in process counts for in the queue; its real size is not known."""
 
@@ -96,9 +99,9 @@ def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None
             continue
         lines = b"".join([*unfinished, block[:last_end]]).split(b"\n")
         unfinished = [block[last_end + 1 :]]
-        yield lines, sum(map(len, lines))
+        yield lines, sum(map(len, lines)) + len(lines) * _LINE_BYTES
     if rest := b"".join(unfinished):
-        yield [rest], len(rest)
+        yield [rest], len(rest) + _LINE_BYTES
 
 
 def read_messages(messages: Iterable[Item]) -> Generator[tuple[list[Item], int], None, None]:

@@ -37,7 +37,13 @@ def log_to_output() -> None:
 
 
 class _LogHandler(logging.Handler):
-    """Prints the message of a log record alone: a stack trace might show a row."""
+    """Prints our own log lines and Python's warnings, without a stack trace.
+
+    Libraries have no line in the log: urllib3 quotes an answer that it cannot read, and an answer may echo a row.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] in {"airbyte", "py"}
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _LEVELS.get(record.levelname, Level.INFO)

@@ -8,6 +8,7 @@ included: however often it is sent, Heap keeps one.
 from __future__ import annotations
 
 import threading
+from concurrent.futures import Future, TimeoutError  # noqa: A004  # before Python 3.11 not the built-in one
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
@@ -25,26 +26,42 @@ PREFLIGHT_EVENT: Final = MappingProxyType(
     }
 )
 
+_PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+
 PREFLIGHT_SECONDS: Final = 25.0
 """How long the verdict may take in all: Airbyte's form waits about half a minute."""
 
 
 def preflight(client: Client, seconds: float) -> Verdict:
     """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
-    verdicts: list[Verdict] = []
-    sender = threading.Thread(
-        target=lambda: verdicts.append(client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT)), name="preflight", daemon=True
-    )
-    sender.start()
-    sender.join(seconds)
-    return verdicts[0] if verdicts else Verdict(Kind.LATER, trouble=f"no answer came within {seconds:.0f} s")
+    verdict: Future[Verdict] = Future()
+
+    def send() -> None:
+        try:
+            verdict.set_result(client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT))
+        except Exception as defect:  # noqa: BLE001  # raised again by the one who waits
+            verdict.set_exception(defect)
+
+    threading.Thread(target=send, name="preflight", daemon=True).start()
+    try:
+        return verdict.result(seconds)
+    except TimeoutError:
+        return Verdict(Kind.LATER, trouble=f"no answer came within {seconds:.0f} s")
 
 
-def explain(verdict: Verdict, base_url: str) -> str:
-    """What a verdict other than TAKEN says about the set-up, and what to do. Heap's own words are left out."""
+def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
+    """What a verdict other than TAKEN means, and what to do. Heap's own words are left out.
+
+    Args:
+        verdict: what came of a request.
+        base_url: where it was sent.
+        reached: Heap has taken something at this address before, so that the settings are right.
+    """
     hosts = f"{US_HOST}, or {EU_HOST} for data kept in the EU"
     if verdict.kind is Kind.NOT_HEAP:
         return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
+    if verdict.status is None and reached:
+        return f"Heap does not answer any more: {verdict.trouble} at {base_url}. Run the sync again."
     if verdict.status is None:
         return (
             f"`base_url` cannot be reached: {verdict.trouble} at {base_url}. Check its spelling ({hosts}), and that "
@@ -61,7 +78,9 @@ def explain(verdict: Verdict, base_url: str) -> str:
             f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
             f"under Account > Manage > Projects, and as `base_url` {hosts}."
         )
-    return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
+    if verdict.status in _PASSING or verdict.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
+    return f"`base_url` answers as Heap does not: {base_url} says {answer}. Give {hosts}."
 
 
 def _answer(status: int) -> str:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from destination_heap_analytics.columns import is_plain
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.heap_api import LIST_SEPARATOR, MAX_LIST, MAX_PROPERTY, cut_text, text_units
+from destination_heap_analytics.heap_api import LIST_SEPARATOR, MAX_LIST, MAX_PROPERTY, Endpoint, cut_text, text_units
 from destination_heap_analytics.values import Scalar, as_text, scalar, unicode_text
 
 _SHORT: Final = MAX_PROPERTY // 2
@@ -26,20 +27,22 @@ class Properties:
     Attributes:
         values: what is sent.
         cut: how many values were cut to Heap's length, by column.
-        collisions: names in which two values met; the one nearer to the record's top was kept.
+        collisions: names in which two values met, or their column; the value nearer to the record's top was kept.
+        forbidden: names that Heap reserves, and so were left out.
     """
 
     values: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
     cut: Counter[str] = field(default_factory=Counter)
     collisions: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
 
 
-def make_properties(columns: Iterable[tuple[str, Any]], *, takes_lists: bool, exact: bool) -> Properties:
+def make_properties(columns: Iterable[tuple[str, Any]], endpoint: Endpoint, *, exact: bool) -> Properties:
     """The properties made from columns and their values; nulls and what is empty are left out.
 
     Args:
         columns: name and value of each.
-        takes_lists: lists of scalars stay lists; otherwise they are joined with `||`, as Heap itself would.
+        endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
         exact: which reading the values come from (values.py).
 
     Raises:
@@ -48,19 +51,25 @@ def make_properties(columns: Iterable[tuple[str, Any]], *, takes_lists: bool, ex
     """
     made = Properties()
     for name, value, column in _flatten(columns):
-        if name in made.values:
-            made.collisions.append(name)
-            continue
         _check_name(name, column, exact=exact)
+        if name.lower() in endpoint.reserved:
+            made.forbidden.append(name)
+            continue
         if isinstance(value, list):
             items = [scalar(item, column, exact=exact) for item in value if item is not None]
-            sent, whole = _cut_list(items) if takes_lists else _cut_scalar(LIST_SEPARATOR.join(map(as_text, items)))
+            sent, whole = _cut_list(items) if endpoint.takes_lists else _cut_scalar(_joined(items))
         else:
             sent, whole = _cut_scalar(scalar(value, column, exact=exact))
-        if not whole:
-            made.cut[column] += 1
-        made.values[name] = sent
+        if name not in made.values:
+            made.values[name] = sent
+            made.cut.update({} if whole else {column: 1})
+        elif made.values[name] != sent:  # equal where the same column is picked twice, as `a` and as `a.b`
+            made.collisions.append(name if is_plain(name) else column)
     return made
+
+
+def _joined(items: list[Scalar]) -> str:
+    return LIST_SEPARATOR.join(map(as_text, items))
 
 
 def _flatten(columns: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any, str]]:

@@ -37,6 +37,11 @@ class Record:
     is_exact: bool
     line: bytes | None
 
+    @property
+    def size(self) -> int:
+        """Bytes of the line; none are counted for a message handed over in process, whose size is its owner's."""
+        return len(self.line or b"")
+
     def exactly(self) -> Mapping[str, Any]:
         """The record with all its digits, and floats that know how they were written."""
         if self.is_exact or self.line is None:
@@ -54,9 +59,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A line that is no message at all, of so many bytes."""
-
-    size: int
+    """A line that is no message at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,15 +133,14 @@ def parse_line(line: bytes, position: int) -> Message:
         except (ValueError, RecursionError):
             return _unreadable(line, position)
     if not isinstance(message, dict):
-        return Noise(len(line))
+        return Noise()
     kind = message.get("type")
     if kind == "RECORD":
         return _record(message.get("record"), line, is_exact=is_exact)
     if kind == "STATE":
         if not isinstance(message.get("state"), dict):
             raise DefectError(f"Line {position} of the input is a STATE message without a state.")
-        text = line.decode("utf-8", "surrogateescape").strip()
-        return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=text))
+        return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=_text(line)))
     return Ignored()
 
 
@@ -169,7 +171,7 @@ def _state_stream(state: Mapping[str, Any]) -> tuple[str, str | None] | None:
     return str(descriptor.get("name")), descriptor.get("namespace")
 
 
-_BEGINNING: Final = re.compile(rb'\s*\{\s*"(?:type"\s*:\s*"(RECORD|STATE)"|(record|state)"\s*:)')
+_BEGINNING: Final = re.compile(rb'[^"]{0,20}"(record|state)"\s*:|.{0,300}?"type"\s*:\s*"(RECORD|STATE)"', re.DOTALL)
 
 
 def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
@@ -180,21 +182,31 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
             f"Line {position} of the input begins as a STATE message and is not readable as JSON: "
             f"{len(line)} bytes. The run ends here, because the rows before and after it cannot be told apart."
         )
-    return Unreadable(Reason.UNREADABLE) if kind == b"RECORD" else Noise(len(line))
+    return Unreadable(Reason.UNREADABLE) if kind == b"RECORD" else Noise()
 
 
 def _read_exactly(line: bytes) -> Any:
     """The line by Python's own reader: all digits, NaN and infinities, lone surrogates, bytes that are no UTF-8."""
-    return json.loads(line.decode("utf-8", "surrogateescape"), parse_float=written_float)
+    return json.loads(_text(line), parse_float=written_float, parse_int=_integer)
 
 
-_VERBATIM: Final = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str, strict=False)
-_SPACE: Final = re.compile(r"[ \t\r\n]*")
+def _text(line: bytes) -> str:
+    return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+_MOST_DIGITS: Final = 4000
+"""Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
+
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
 
 
 def _with_stats(line: str, stats: str) -> str:
     """The line of a STATE message with these `destinationStats`, and every other character as it was."""
-    state_at = next(start for key, start, _ in _members(line, _space(line, 0)) if key == "state")
+    state_at = next(start for key, start, _ in _members(line, 0) if key == "state")
     members = list(_members(line, state_at))
     for key, start, end in members:
         if key == "destinationStats":
@@ -204,17 +216,23 @@ def _with_stats(line: str, stats: str) -> str:
 
 
 def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """(key, start and end of its value) of the object that opens at `at`; `text` is valid JSON."""
-    at = _space(text, at + 1)
-    while text[at] != "}":
-        key, key_end = _VERBATIM.raw_decode(text, at)
-        start = _space(text, _space(text, key_end) + 1)  # over the colon
-        _, end = _VERBATIM.raw_decode(text, start)
-        yield key, start, end
-        at = _space(text, end)
-        if text[at] == ",":
-            at = _space(text, at + 1)
+    """(key, start and end of its value) for each member of the object that opens at `at`; `text` is valid JSON.
 
-
-def _space(text: str, at: int) -> int:
-    return _SPACE.match(text, at).end()  # type: ignore[union-attr]  # matches everywhere
+    Read token by token rather than parsed, so that no depth and no number is too much.
+    """
+    depth, start, end = 0, -1, -1
+    key: str | None = None
+    for token in _TOKEN.finditer(text, at):
+        sign = token[0]
+        if depth == 1 and sign in ",}":
+            if key is not None:
+                yield key, start, end
+            key, start = None, -1
+            if sign == "}":
+                return
+        elif depth == 1 and key is None:
+            key = json.loads(sign)
+        elif depth == 1 and start < 0 and sign != ":":
+            start = token.start()
+        depth += (sign in "{[") - (sign in "}]")
+        end = token.end()

@@ -64,13 +64,16 @@ class Report:
         self._cut.update(payload.made.cut)
         for name in payload.made.collisions:
             self._once("collision", name, "Two values meet in the property `%s`: the one nearer to the top is sent.")
-        for name in payload.dropped:
-            self._once("dropped", name, "Column `%s` is left out: Heap forbids a user property of that name.")
+        for name in payload.made.forbidden:
+            self._once("forbidden", name, "Column `%s` is left out: Heap forbids a user property of that name.")
 
     def _once(self, kind: str, name: str, sentence: str) -> None:
-        if (kind, name) not in self._noted and len(self._noted) < _MOST_LINES:
+        if (kind, name) not in self._noted and len(self._noted) <= _MOST_LINES:
             self._noted.add((kind, name))
-            self._logger.warning(sentence, name)
+            if len(self._noted) <= _MOST_LINES:
+                self._logger.warning(sentence, name)
+            else:
+                self._logger.warning("More names like these are not listed.")
 
     def end(self, *, finished: bool, warning: str | None) -> None:
         """Say what came of the run, and of what else to warn."""
@@ -92,9 +95,8 @@ class Report:
         if warning:
             self._logger.warning(warning)
         if self.noise:
-            self._logger.warning(
-                "%s lines of the input were no Airbyte message and were passed over.", f"{self.noise:,}"
-            )
+            lines = "line of the input was" if self.noise == 1 else "lines of the input were"
+            self._logger.warning("%s %s no Airbyte message and passed over.", f"{self.noise:,}", lines)
 
     def _counts(self) -> str:
         rows = "row" if self.read == 1 else "rows"

@@ -17,7 +17,11 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _NO_T: Final = re.compile(r"(?<=\d)(?: +|t)(?=\d)")
-_HOURS_ONLY: Final = re.compile(r"(?<=[T:.,\d]\d)[+-]\d\d$")
+_PLAIN: Final = re.compile(
+    r"\d{4}(-?)\d\d\1\d\dT\d\d(?:(:?)\d\d(?:\2\d\d(?:[.,]\d+)?)?)?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
+)
+_HOURS_ONLY: Final = 3
+"""Length of an offset such as +00."""
 _ISO: Final = isoparser(sep="T")
 
 _MICROSECONDS_PER_UNIT: Final = (
@@ -37,27 +41,27 @@ def heap_timestamp(value: Any, column: str) -> str:
         RowRejectedError: anything else.
     """
     if isinstance(value, str):
-        if _NUMBER.fullmatch(value):
-            return _from_epoch(Decimal(value), column)
-        return _from_iso(value, column)
+        text = value.strip()
+        return _from_epoch(Decimal(text), column) if _NUMBER.fullmatch(text) else _from_iso(text, column)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _from_epoch(Decimal(repr(float(value)) if isinstance(value, float) else value), column)
     raise RowRejectedError(Reason.NOT_A_TIME, column)
 
 
 def _from_iso(text: str, column: str) -> str:
-    mended = _NO_T.sub("T", text.strip(), count=1)
+    mended = _NO_T.sub("T", text, count=1)
     try:
         parsed = _ISO.isoparse(mended)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise RowRejectedError(Reason.NOT_A_TIME, column) from None
-    if "T" not in mended:
-        return parsed.replace(tzinfo=timezone.utc).isoformat()
-    if parsed.tzinfo is None:
+    plain = _PLAIN.fullmatch(mended)
+    if not plain:  # a date alone, a week of the year, and what the reader is lenient with
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).isoformat()
+    offset = plain[3]
+    if not offset:
         return mended + "Z"
-    if _HOURS_ONLY.search(mended):
-        return mended + ":00"  # PostgreSQL writes +00, which few readers of ISO 8601 take
-    return mended
+    # PostgreSQL writes +00, which few readers of ISO 8601 take.
+    return mended + ":00" if len(offset) == _HOURS_ONLY else mended
 
 
 def _from_epoch(number: Decimal, column: str) -> str:

@@ -81,16 +81,12 @@ class Payload:
     """What Heap is to be told of one row.
 
     Attributes:
-        key: the identity or account ID; rows of one key keep their order.
         element: the JSON object that Heap documents for the API, without `app_id`.
-        made: the properties, with what had to be done to make them.
-        dropped: columns left out under `*`, because Heap reserves their names.
+        made: the properties in it, with what had to be done to make them.
     """
 
-    key: str
     element: dict[str, Any]
     made: Properties
-    dropped: tuple[str, ...]
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> Payload:
@@ -106,23 +102,19 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         InexactNumberError: lost digits would matter; only where not `exact`.
     """
     endpoint = selection.api.endpoint
-    key = _name(data, selection.key, MAX_IDENTITY, exact=exact)
-    element: dict[str, Any] = {endpoint.key_field: key}
+    element: dict[str, Any] = {endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event:
         element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
     if selection.timestamp and (time := selection.timestamp.read(data)) is not ABSENT and time is not None:
         element["timestamp"] = heap_timestamp(time, selection.timestamp.name)
-    dropped: tuple[str, ...] = ()
     if selection.properties is None:
-        own = source_columns(data)
-        dropped = tuple(name for name in own if name.lower() in endpoint.reserved)
-        picked = [(name, value) for name, value in own.items() if name not in dropped]
+        picked = source_columns(data)
     else:
         read = ((column.name, column.read(data)) for column in selection.properties)
-        picked = [(name, value) for name, value in read if value is not ABSENT]
-    made = make_properties(picked, takes_lists=endpoint.takes_lists, exact=exact)
+        picked = {name: value for name, value in read if value is not ABSENT}
+    made = make_properties(picked.items(), endpoint, exact=exact)
     element["properties"] = made.values
-    return Payload(key, element, made, dropped)
+    return Payload(element, made)
 
 
 def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,9 @@ from heap_sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+"""As on the platform, where standard output is block-buffered."""
+
 SECONDS = 120
 """After so long a process counts as stuck; nothing here takes a tenth of it but on a very slow machine."""
 
@@ -65,6 +69,10 @@ class Connector:
 
     folder: Path
 
+    def start(self, config: Any, catalog: Any, **streams: Any) -> subprocess.Popen[bytes]:
+        """Begin a write; the caller pipes its input and output."""
+        return subprocess.Popen(self.arguments("write", config, catalog), env=ENVIRONMENT, **streams)
+
     def arguments(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
         arguments = [sys.executable, str(ROOT / "main.py"), command]
         for option, content in (("--config", config), ("--catalog", catalog)):
@@ -85,6 +93,7 @@ class Connector:
         run = subprocess.run(
             self.arguments(command, config, catalog),
             input=piped(lines),
+            env=ENVIRONMENT,
             capture_output=True,
             timeout=SECONDS,
             check=False,

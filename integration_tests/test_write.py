@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -150,8 +151,7 @@ def test_states_of_every_kind_come_back_unchanged_but_for_the_counts(connector: 
 
 def test_a_state_comes_back_while_the_source_is_silent(connector: Any, heap: Any, track: Any) -> None:
     """The input stays open, and nothing follows the state."""
-    arguments = connector.arguments("write", track, OPEN_CATALOG)
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         process.stdin.write((json.dumps(row()) + "\n" + json.dumps(state(7)) + "\n").encode())
@@ -345,12 +345,33 @@ def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track:
     """Nothing more is sent, and nothing is shown of it."""
     reading, writing = os.pipe()
     os.close(reading)
-    arguments = connector.arguments("write", track, OPEN_CATALOG)
-    with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
+    with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
         os.close(writing)
         _, err = process.communicate(json.dumps(row()).encode(), timeout=60)
     assert (process.returncode, err) == (1, b"")
     assert heap.stats()["requests"] == 0
+
+
+def test_a_listener_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+    """The row behind the state that nobody read is not sent."""
+    reading, writing = os.pipe()
+    with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
+        os.close(writing)
+        with os.fdopen(reading, "rb") as out:
+            out.readline()
+        lines = [state(1), row()]
+        _, err = process.communicate("".join(json.dumps(line) + "\n" for line in lines).encode(), timeout=60)
+    assert (process.returncode, err) == (1, b"")
+    assert heap.stats()["requests"] == 0
+
+
+def test_a_closed_standard_input_is_told(connector: Any, track: Any) -> None:
+    """In a sentence."""
+    command = " ".join(map(shlex.quote, connector.arguments("write", track, OPEN_CATALOG)))
+    run = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, check=False, timeout=60)
+    error = json.loads(run.stdout.splitlines()[-1])["trace"]["error"]
+    assert (run.returncode, error["failure_type"]) == (1, "transient_error")
+    assert error["message"].startswith("Standard input cannot be read: ")
 
 
 def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, track: Any) -> None:

@@ -82,6 +82,16 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
     )
 
 
+def test_so_do_fewer_rows_that_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait in it."""
+    monkeypatch.setattr("destination_heap_analytics.absence.PROOF_BYTES", 3000)
+    watch = Watch(Column("at"))
+    for number in (1, 2):
+        assert watch.admit(Row(number, Record("users", None, WITHOUT, is_exact=True, line=b"x" * 1000), Leg())) == []
+    with pytest.raises(ConfigError, match="absent from the first 3 rows"):
+        watch.admit(Row(3, Record("users", None, WITHOUT, is_exact=True, line=b"x" * 1000), Leg()))
+
+
 @pytest.mark.parametrize(("count", "rows"), [(1, "the only row"), (3, "all 3 rows")])
 def test_so_does_the_end_of_a_shorter_input(count: int, rows: str) -> None:
     """Of at least one row."""
@@ -109,6 +119,20 @@ def test_rows_wait_for_a_minute_at_most() -> None:
     assert watch.tick() == []
     assert watch.numbers(2, WITHOUT, 2000) == list(range(2, 2002))
     watch.end()
+
+
+def test_a_key_that_may_be_content_is_not_offered() -> None:
+    """However near it is."""
+    names = ColumnNames({})
+    names.learn({"contacts": {"email@bob.example": 1}, "user.email": 2})
+    assert "email@bob" not in names.did_you_mean("contacts.email")
+    assert names.did_you_mean("user.emai") == " Did you mean `user.email`?"
+    assert names.listed() == "`contacts`, `user.email`"
+
+
+def test_a_name_is_not_offered_in_its_own_place() -> None:
+    """The catalog may declare what no row has."""
+    assert ColumnNames({"properties": {"nickname": {}}}).did_you_mean("nickname") == ""
 
 
 def test_the_names_learnt_are_bounded() -> None:

@@ -41,6 +41,20 @@ def test_modes_and_keys_of_later_protocols_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize(
+    ("key", "paths"), [(True, ()), ([5], (("5",),)), (["id"], (("id",),)), ([[]], ()), ([["o", 0]], (("o", "0"),))]
+)
+def test_an_odd_primary_key_is_read_as_far_as_it_can_be(key: Any, paths: tuple[tuple[str, ...], ...]) -> None:
+    """A bare name is the path of one column."""
+    assert parse_catalog({"streams": [configured(primary_key=key)]}).primary_key == paths
+
+
+@pytest.mark.parametrize("schema", [None, [], "x", True])
+def test_an_odd_schema_declares_nothing(schema: Any) -> None:
+    """It does no harm."""
+    assert parse_catalog({"streams": [configured(stream={"json_schema": schema})]}).schema == {}
+
+
+@pytest.mark.parametrize(
     ("catalog", "sentence"),
     [
         ({"streams": []}, "the configured catalog has none. Select one."),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
 import pytest
 import requests
 import requests_mock
-from urllib3.exceptions import MaxRetryError, NameResolutionError
+from urllib3.exceptions import LocationParseError, MaxRetryError, NameResolutionError, ProtocolError
 
 from destination_heap_analytics.client import HeapClient, Kind, Verdict
 from destination_heap_analytics.heap_api import Api
@@ -101,8 +102,6 @@ ERRORS = [
     (requests.exceptions.ProxyError, "proxy"),
     (requests.exceptions.ConnectTimeout, "no connection came about in time"),
     (requests.exceptions.ReadTimeout, "no answer came in time"),
-    (requests.exceptions.ChunkedEncodingError, "broke off"),
-    (requests.exceptions.ContentDecodingError, "not readable"),
     (requests.exceptions.ConnectionError, "the connection failed"),
     (requests.exceptions.RequestException, "the request failed"),
 ]
@@ -115,6 +114,22 @@ def test_every_error_of_the_network_means_later(error: type[Exception], trouble:
     assert (verdict.kind, verdict.status) == (Kind.LATER, None)
     assert trouble in verdict.trouble
     assert "secret" not in repr(verdict)
+
+
+def test_an_error_of_urllib3_that_requests_lets_through_means_later() -> None:
+    """It lets through those of addresses that it cannot read."""
+    assert answer(exc=LocationParseError("https://a..b")) == Verdict(Kind.LATER, None, "the request failed")
+
+
+class _BreakingBody(io.BytesIO):
+    def read(self, *_: Any) -> bytes:
+        raise ProtocolError("secret row")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, Kind.TAKEN), (400, Kind.REFUSED), (500, Kind.LATER)])
+def test_a_body_that_breaks_off_has_no_part_in_the_verdict(status: int, kind: Kind) -> None:
+    """The status has come, and says what became of the row."""
+    assert answer(status_code=status, body=_BreakingBody()) == Verdict(kind, status)
 
 
 def test_every_exception_of_requests_has_a_verdict() -> None:

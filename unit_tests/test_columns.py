@@ -12,6 +12,7 @@ from destination_heap_analytics.columns import (
     ABSENT,
     Column,
     column_names,
+    is_plain,
     look_up,
     schema_names,
     source_columns,
@@ -125,6 +126,57 @@ def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[st
     }
     column = Column(name).declared_by(schema)
     assert (column.path, column.declared) == (path, declared)
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "declared"),
+    [
+        ("o.email", ("o", "email"), True),
+        ("email", ("email",), True),
+        ("phone", ("phone",), True),
+        ("emial", None, False),
+        ("o.emial", None, False),
+    ],
+)
+def test_branches_that_only_constrain_declare_nothing(name: str, path: tuple[str, ...] | None, declared: bool) -> None:
+    """What stands beside them is declared, and so is what a branch has of its own."""
+    schema = {
+        "properties": {
+            "email": {},
+            "o": {"properties": {"email": {}}, "oneOf": [{"required": ["email"]}, {}, True]},
+        },
+        "anyOf": [{"required": ["email"]}, {"properties": {"phone": {}}}],
+    }
+    column = Column(name).declared_by(schema)
+    assert (column.path, column.declared) == (path, declared)
+
+
+@pytest.mark.parametrize(
+    "odd", [5, None, "text", [], True, {"type": 5}, {"anyOf": 5}, {"properties": []}, {"items": 5}]
+)
+def test_an_odd_schema_does_no_harm(odd: Any) -> None:
+    """It declares what it can."""
+    assert Column("a").declared_by({"properties": {"a": odd}}).path == ("a",)
+    Column("a.b_c").declared_by({"properties": {"a": odd}, "anyOf": odd})
+    list(schema_names({"properties": {"a": odd}}))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("email", True),
+        ("bob@example.com", True),
+        ("contacts.e-mail", True),
+        ("visits.0.date", True),
+        ("größe.länge", True),
+        ("contacts.bob@example.com", False),
+        ("contacts.+49 89 123", False),
+        ("orders.123456789", False),
+    ],
+)
+def test_a_key_inside_an_object_may_be_content(name: str, plain: bool) -> None:
+    """Only one that looks like a column's name is shown; the columns themselves are."""
+    assert is_plain(name) is plain
 
 
 @pytest.mark.parametrize("schema", [{}, {"type": "object"}, {"properties": None}])

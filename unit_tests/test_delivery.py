@@ -18,7 +18,7 @@ from destination_heap_analytics.rows import Row
 from destination_heap_analytics.transformer import Payload
 
 ROW = Row(7, Record("users", None, {}, is_exact=True, line=None), Leg())
-PAYLOAD = Payload("a", {"identity": "a", "properties": {}}, Properties(), ())
+PAYLOAD = Payload({"identity": "a", "properties": {}}, Properties())
 
 
 class Stub:

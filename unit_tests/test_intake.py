@@ -41,6 +41,17 @@ def test_lines_end_at_line_feeds_alone(content: bytes, expected: list[bytes]) ->
     assert lines(content) == expected
 
 
+def test_blank_lines_weigh_too() -> None:
+    """Else they would fill the memory behind a queue that counts none of them."""
+    reading, writing = os.pipe()
+    os.write(writing, b"\n" * 1000)
+    os.close(writing)
+    (batch,) = read_lines(reading)
+    os.close(reading)
+    assert len(batch[0]) == 1000
+    assert batch[1] >= 1000 * 33
+
+
 def test_a_line_may_be_longer_than_many_blocks() -> None:
     """It arrives whole."""
     long = b"x" * 3_000_000

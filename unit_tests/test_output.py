@@ -39,6 +39,13 @@ def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture
     }
 
 
+@pytest.mark.usefixtures("_logging")
+def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """They may quote an answer, which may echo a row."""
+    logging.getLogger("urllib3.connection").warning("unparsed data: secret row")
+    assert capfdbinary.readouterr().out == b""
+
+
 @pytest.mark.filterwarnings("always")
 @pytest.mark.usefixtures("_logging")
 def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:

@@ -50,6 +50,23 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
     assert "no answer came within" in verdict.trouble
 
 
+def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
+    """It is no time-out, and must not look like one."""
+
+    class Broken(Stub):
+        def post(self, *_: Any) -> Verdict:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        preflight(Broken(None), seconds=60)
+
+
+def test_once_heap_has_taken_something_its_address_is_right() -> None:
+    """Then a lost connection says nothing of the settings."""
+    sentence = explain(Verdict(Kind.LATER, None, "the connection failed"), HEAP, reached=True)
+    assert sentence == f"Heap does not answer any more: the connection failed at {HEAP}. Run the sync again."
+
+
 @pytest.mark.parametrize(
     ("verdict", "setting", "remedy"),
     [
@@ -61,7 +78,9 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
         (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
         (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
-        (Verdict(Kind.TOO_LARGE, 413), "Heap does not serve now", "check `base_url`"),
+        (Verdict(Kind.LATER, 429), "Heap does not serve now", "Try again later"),
+        (Verdict(Kind.TOO_LARGE, 413), "`base_url` answers as Heap does not", "Give https://heapanalytics.com"),
+        (Verdict(Kind.LATER, 405), "says 405 Method Not Allowed", "Give https://heapanalytics.com"),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:

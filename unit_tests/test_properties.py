@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.heap_api import text_units
+from destination_heap_analytics.heap_api import Api, text_units
 from destination_heap_analytics.properties import Properties, make_properties
 from destination_heap_analytics.values import InexactNumberError
 
@@ -20,7 +20,9 @@ json_values = st.recursive(
 
 
 def made(columns: dict[str, Any], *, takes_lists: bool = True, exact: bool = True) -> Properties:
-    return make_properties(columns.items(), takes_lists=takes_lists, exact=exact)
+    return make_properties(
+        columns.items(), (Api.TRACK if takes_lists else Api.ACCOUNT_PROPERTIES).endpoint, exact=exact
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,6 +55,17 @@ def test_where_two_values_meet_the_literal_key_wins(columns: dict[str, Any]) -> 
     properties = made(columns)
     assert properties.values == {"a.b": 1}
     assert properties.collisions == ["a.b"]
+
+
+def test_one_value_picked_twice_does_not_collide() -> None:
+    """As `a` and as `a.b`."""
+    properties = made({"a": {"b": 1}, "a.b": 1})
+    assert (properties.values, properties.collisions) == ({"a.b": 1}, [])
+
+
+def test_a_collision_in_a_key_that_may_be_content_is_told_by_its_column() -> None:
+    """Such as an address."""
+    assert made({"c": {"x@y.z": 1, "x@y": {"z": 2}}}).collisions == ["c"]
 
 
 def test_a_null_does_not_meet_a_value() -> None:

@@ -66,12 +66,17 @@ def test_when_a_record_was_emitted_does_not_matter(emitted_at: str) -> None:
     assert record(record_line(emitted_at=emitted_at)).data == {"id": 1}
 
 
-@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", '"\\ud800"', "12345678901234567890123"])
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", '"\\ud800"', "12345678901234567890123", "1" * 5000])
 def test_a_value_that_is_hard_to_read_does_no_harm_to_its_neighbours(value: str) -> None:
     """The row is there, with all its other columns."""
     data = record(record_line(f'{{"id": 1, "odd": {value}}}')).exactly()
     assert data["id"] == 1
     assert "odd" in data
+
+
+def test_an_integer_beyond_what_python_reads_is_a_text() -> None:
+    """As which it would be sent anyhow."""
+    assert record(record_line(f'{{"x": {"1" * 5000}}}')).exactly() == {"x": "1" * 5000}
 
 
 def test_bytes_that_are_no_utf_8_do_no_harm_to_their_neighbours() -> None:
@@ -97,8 +102,8 @@ def test_a_blank_line_is_nothing(line: str) -> None:
 
 @pytest.mark.parametrize("line", ["hello", "{", "[1]", "null", "12", '"RECORD"', b"\xff\xfe", "[" * 100_000])
 def test_a_line_that_is_no_message_is_noise(line: str | bytes) -> None:
-    """Of so many bytes; nothing else is kept of it."""
-    assert parsed(line) == Noise(len(line))
+    """Nothing is kept of it."""
+    assert parsed(line) == Noise()
 
 
 @pytest.mark.parametrize(
@@ -137,8 +142,8 @@ def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str)
     [
         '{"type":"RECORD","record":{"stream":"users","data":{"id":1',
         ' { "type" : "RECORD" , oops',
+        '{"emitted_at":1,"type":"RECORD","record":{"stream":',
         '{"record":{"stream":"users"',
-        '{"type":"RECORD","record":{"stream":"users","data":{"x":' + "1" * 5000 + "}}}",
         '{"type":"RECORD","record":{"stream":"users","data":{"x":' + "[" * 100_000,
     ],
 )
@@ -148,7 +153,14 @@ def test_a_broken_line_that_begins_as_a_record_is_a_row_that_cannot_be_read(line
 
 
 @pytest.mark.parametrize(
-    "line", ['{"type":"STATE","state":{"type":', '{"state": {', '{"type":"STATE"}', '{"type":"STATE","state":[]}']
+    "line",
+    [
+        '{"type":"STATE","state":{"type":',
+        '{"id":1,"type":"STATE","state":{',
+        '{"state": {',
+        '{"type":"STATE"}',
+        '{"type":"STATE","state":[]}',
+    ],
 )
 def test_a_broken_line_that_begins_as_a_state_ends_the_run(line: str) -> None:
     """Rows before it could not be told from rows after it; the message says where, not what."""
@@ -158,7 +170,7 @@ def test_a_broken_line_that_begins_as_a_state_ends_the_run(line: str) -> None:
 
 STREAM = '{"type":"STREAM","stream":{"stream_descriptor":{"name":"users","namespace":null},"stream_state":null}}'
 GLOBAL = '{"type":"GLOBAL","global":{"shared_state":{"lsn":12345678901234567890},"stream_states":[]}}'
-LEGACY = '{"data":{"cursor":1.10,"big":1E400,"later":{"key":[]}}}'
+LEGACY = '{"data":{"cursor":1.10,"big":1E400,"long":' + "7" * 5000 + ',"later":{"key":[]}}}'
 
 
 @pytest.mark.parametrize(("state", "stream"), [(STREAM, ("users", None)), (GLOBAL, None), (LEGACY, None), ("{}", None)])
@@ -171,6 +183,18 @@ def test_a_state_of_any_kind_goes_back_with_only_the_counts_added(state: str, st
     stats = '"destinationStats":{"recordCount": 2.0, "rejectedRecordCount": 1.0}'
     comma = "" if state == "{}" else ","
     assert echoed(line) == line.replace('"state":{', f'"state":{{{stats}{comma}', 1)
+
+
+def test_a_state_may_be_nested_as_deeply_as_it_can_be_read() -> None:
+    """Deeper than Python's own reader goes."""
+    line = '{"type":"STATE","state":{"data":' + "[" * 1015 + "]" * 1015 + "}}"
+    assert echoed(line).endswith("]" * 1015 + "}}")
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    """Some files begin with one."""
+    assert record(b"\xef\xbb\xbf" + record_line()).data == {"id": 1}
+    assert echoed(b'\xef\xbb\xbf{"type":"STATE","state":{}}').startswith('{"type"')
 
 
 def test_counts_that_are_there_already_are_replaced() -> None:

@@ -10,6 +10,7 @@ import pytest
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.properties import make_properties
 from destination_heap_analytics.report import Report
 from destination_heap_analytics.transformer import Payload
@@ -34,8 +35,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
     return Log(caplog)
 
 
-def payload(columns: dict[str, Any], dropped: tuple[str, ...] = ()) -> Payload:
-    return Payload("a", {}, make_properties(columns.items(), takes_lists=False, exact=True), dropped)
+def payload(columns: dict[str, Any]) -> Payload:
+    return Payload({}, make_properties(columns.items(), Api.USER_PROPERTIES.endpoint, exact=True))
 
 
 def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
@@ -82,7 +83,7 @@ def test_a_run_ends_with_a_summary(log: Log) -> None:
         "WARNING 2 values were cut to the length that Heap takes, in column `note`.",
         "WARNING 1 value was cut to the length that Heap takes, in column `bio`.",
         "WARNING Something else.",
-        "WARNING 4 lines of the input were no Airbyte message and were passed over.",
+        "WARNING 4 lines of the input were no Airbyte message and passed over.",
     ]
 
 
@@ -96,7 +97,7 @@ def test_a_run_that_stops_says_so(log: Log) -> None:
 def test_names_that_collide_or_are_forbidden_are_warned_of_once(log: Log) -> None:
     """Not for every row."""
     for _ in range(3):
-        log.report.mapped(payload({"a.b": 1, "a": {"b": 2}}, dropped=("id",)))
+        log.report.mapped(payload({"a.b": 1, "a": {"b": 2}, "id": 7}))
     assert log.lines == [
         "WARNING Two values meet in the property `a.b`: the one nearer to the top is sent.",
         "WARNING Column `id` is left out: Heap forbids a user property of that name.",
@@ -109,5 +110,6 @@ def test_the_log_is_bounded(log: Log) -> None:
         log.report.rejects.add(number, RowRejectedError(Reason.NULL, f"c{number}"))
         log.report.mapped(payload({f"a{number}.b": 1, f"a{number}": {"b": 2}}))
     log.report.end(finished=True, warning=None)
-    assert len(log.lines) == 50 + 1 + 50 + 1
+    assert len(log.lines) == 51 + 1 + 51
+    assert log.lines[50] == "WARNING More names like these are not listed."
     assert log.lines[-1] == "WARNING More reasons and columns are not listed."

@@ -126,7 +126,13 @@ def test_under_a_star_a_column_that_heap_forbids_is_dropped(name: str) -> None:
     """In any casing, for users; and it is noted."""
     made = payload(USERS, {"email": "a", name: 7, "o": {"id": 8}})
     assert made.element["properties"] == {"email": "a", "o.id": 8}
-    assert made.dropped == (name,)
+    assert made.made.forbidden == [name]
+
+
+def test_an_object_named_id_keeps_what_is_in_it() -> None:
+    """The name is forbidden, and the names below it are others."""
+    made = payload(USERS, {"email": "a", "_id": {"$oid": 1}, "id": {"$oid": 2}})
+    assert made.element["properties"] == {"email": "a", "_id.$oid": 1, "id.$oid": 2}
 
 
 def test_an_account_may_have_a_property_named_id() -> None:
@@ -184,7 +190,7 @@ def test_an_unusable_identity_or_account_rejects_the_row(
 )
 def test_a_number_is_an_identity_and_zero_is_one(value: Any, identity: str) -> None:
     """Spaces are part of a text: identities are case-sensitive and exact."""
-    assert payload(USERS, {"email": value}).key == identity
+    assert payload(USERS, {"email": value}).element["identity"] == identity
 
 
 @pytest.mark.parametrize(
@@ -231,5 +237,8 @@ def test_the_way_of_a_column_is_fixed_by_the_catalog_first() -> None:
     schema = {"properties": {"o": {"properties": {"email": {}}}}}
     api = parse_config({"app_id": "1", "api": {**USERS, "identity_column": "o.email"}}).settings.api
     selection = Selection.from_settings(api, schema)
-    assert transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True).key == "nested"
+    assert (
+        transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True).element["identity"]
+        == "nested"
+    )
     assert not selection.is_open
