@@ -126,6 +126,10 @@ _PROPERTIES: Final = (
     "The columns of the source that become properties, with commas between them; * takes all of them, objects "
     f"flattened with dots. {_DOTS}"
 )
+_IDENTITY: Final = (
+    "The column that holds the user's identity, the same that your site gives to <code>heap.identify</code>: "
+    f"case-sensitive, at most 255 characters; Heap creates a user for each new one. {_DOTS}"
+)
 
 
 class _Frozen(BaseModel):
@@ -152,10 +156,7 @@ class TrackEvents(_Frozen):
     )
     identity_column: ColumnName = Field(
         title="Identity Column",
-        description=(
-            "The column that holds the user's identity, the same that your site gives to <code>heap.identify</code>: "
-            f"case-sensitive, at most 255 characters; Heap creates a user for each new one. {_DOTS}"
-        ),
+        description=_IDENTITY,
         examples=["email", "user_id"],
         json_schema_extra={"order": 3},
     )
@@ -185,10 +186,7 @@ class UserProperties(_Frozen):
     )
     identity_column: ColumnName = Field(
         title="Identity Column",
-        description=(
-            "The column that holds the user's identity, the same that your site gives to <code>heap.identify</code>: "
-            f"case-sensitive, at most 255 characters; Heap creates a user for each new one. {_DOTS}"
-        ),
+        description=_IDENTITY,
         examples=["email", "user_id"],
         json_schema_extra={"order": 2},
     )

@@ -22,6 +22,7 @@ def specification() -> dict[str, Any]:
     """The specification as a JSON object."""
     schema = Settings.model_json_schema()
     definitions = schema["$defs"]
+    del schema["description"]  # the class's own, for its readers
     return {
         "documentationUrl": "https://docs.airbyte.com/integrations/destinations/heap-analytics",
         "supportsIncremental": True,
