@@ -80,7 +80,7 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
         )
     if verdict.status in _PASSING or verdict.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
-    return f"`base_url` answers as Heap does not: {base_url} says {answer}. Give {hosts}."
+    return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap does not. Give {hosts}."
 
 
 def _answer(status: int) -> str:

@@ -79,8 +79,12 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
         (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
         (Verdict(Kind.LATER, 429), "Heap does not serve now", "Try again later"),
-        (Verdict(Kind.TOO_LARGE, 413), "`base_url` answers as Heap does not", "Give https://heapanalytics.com"),
-        (Verdict(Kind.LATER, 405), "says 405 Method Not Allowed", "Give https://heapanalytics.com"),
+        (Verdict(Kind.TOO_LARGE, 413), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
+        (
+            Verdict(Kind.LATER, 405),
+            "answers 405 Method Not Allowed, which Heap does not",
+            "Give https://heapanalytics.com",
+        ),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:
