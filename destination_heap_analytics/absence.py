@@ -34,7 +34,8 @@ class ColumnNames:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._rows = 0
-        self._columns = _names_in(schema.get("properties") or ())
+        properties = schema.get("properties")
+        self._columns = _names_in(properties if isinstance(properties, Mapping) else ())
         self._names = _names_in(schema_names(schema))
 
     def learn(self, data: Mapping[str, Any]) -> None:

@@ -130,6 +130,12 @@ def test_a_key_that_may_be_content_is_not_offered() -> None:
     assert names.listed() == "`contacts`, `user.email`"
 
 
+@pytest.mark.parametrize("schema", [{"properties": 5}, {"properties": "x"}, {"properties": {"a": 5}}])
+def test_an_odd_schema_does_no_harm(schema: dict[str, Any]) -> None:
+    """It names what it can."""
+    assert ColumnNames(schema).listed() in {"none", "`a`"}
+
+
 def test_a_name_is_not_offered_in_its_own_place() -> None:
     """The catalog may declare what no row has."""
     assert ColumnNames({"properties": {"nickname": {}}}).did_you_mean("nickname") == ""
