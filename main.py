@@ -1,6 +1,11 @@
 """python main.py spec | check --config FILE | write --config FILE --catalog FILE."""
 
-from destination_heap_analytics.destination import main
+import sys
+
+try:
+    from destination_heap_analytics.destination import main
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed here: run `source .venv/bin/activate`, or `pip install .` first.")
 
 if __name__ == "__main__":
     main()

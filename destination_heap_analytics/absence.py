@@ -46,10 +46,10 @@ class ColumnNames:
             self._columns.update(_names_in(columns))
             self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
 
-    def did_you_mean(self, name: str) -> str:
-        """A question that offers the nearest other name, with a space before it; empty where none is near."""
+    def nearest(self, name: str) -> str | None:
+        """The nearest other name; None where none is near."""
         nearest = get_close_matches(name, (other for other in self._names if other != name), n=1)
-        return f" Did you mean `{nearest[0]}`?" if nearest else ""
+        return nearest[0] if nearest else None
 
     def listed(self) -> str:
         """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
@@ -125,9 +125,11 @@ class AbsenceWatch:
 
     def _misspelled(self, rows: str) -> ConfigError:
         setting, column = self._unseen[0]
+        nearest = self._names.nearest(column.name)
+        guess = f" Did you mean `{nearest}`?" if nearest else ""
         return ConfigError(
             f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the catalog."
-            f"{self._names.did_you_mean(column.name)} No row was sent. Columns seen: {self._names.listed()}."
+            f"{guess} No row was sent. Columns seen: {self._names.listed()}."
         )
 
 
@@ -136,16 +138,19 @@ class UnseenProperties:
 
     def __init__(self, columns: Iterable[Column]) -> None:
         self._names = [column.name for column in columns]
+        self._looked = False
 
     def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
         """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
+        self._looked = True
         if self._names:
             has = {column.name for column in columns if column.read(data) is not ABSENT}
             self._names = [name for name in self._names if name not in has]
 
     def warning(self, names: ColumnNames) -> str | None:
-        """What to say of those that are left; None where none is."""
-        if not self._names:
+        """What to say of those that are left; None where none is, or no row was looked at."""
+        if not self._names or not self._looked:
             return None
-        left = " ".join(f"`{name}`.{names.did_you_mean(name)}" for name in self._names)
-        return f"`api.property_columns` names columns that no row had: {left}"
+        guesses = ((name, names.nearest(name)) for name in self._names)
+        left = ", ".join(f"`{name}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in guesses)
+        return f"`api.property_columns` names columns that no row had: {left}."

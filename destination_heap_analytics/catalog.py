@@ -34,6 +34,11 @@ class Stream:
         """Whether the user asked for one row per primary key."""
         return self.destination_sync_mode == "append_dedup"
 
+    @property
+    def tells_rows_apart(self) -> bool:
+        """Whether a row's primary key alone says which one it is."""
+        return self.is_deduplicated and bool(self.primary_key)
+
     def carries(self, name: str, namespace: str | None) -> bool:
         """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)

@@ -12,7 +12,8 @@ Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import ssl
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -161,19 +162,27 @@ def _words(answer: requests.Response) -> str:
 
 def _trouble(failure: Exception) -> str:
     """Why no answer came, in words that hold nothing of the request."""
-    for kinds, trouble in (
-        (requests.exceptions.SSLError, "the TLS certificate or handshake failed"),
-        (requests.exceptions.ProxyError, "the proxy between here and there failed"),
+    causes = tuple(map(type, _causes(failure)))
+    for kind, trouble in (
+        (ssl.SSLCertVerificationError, "the TLS certificate is not trusted"),
+        (requests.exceptions.SSLError, "the TLS handshake failed"),
+        (requests.exceptions.ProxyError, "the proxy on the way failed"),
         (requests.exceptions.ConnectTimeout, "no connection came about in time"),
         (requests.exceptions.Timeout, "no answer came in time"),
+        (NameResolutionError, "the host's name is unknown"),
+        (ConnectionRefusedError, "nothing listens"),
         (requests.exceptions.ConnectionError, "the connection failed"),
     ):
-        if isinstance(failure, kinds):
-            if kinds is requests.exceptions.ConnectionError and _is_unresolved(failure):
-                return "the host's name is unknown"
+        if any(issubclass(cause, kind) for cause in causes):
             return trouble
     return "the request failed"
 
 
-def _is_unresolved(failure: Exception) -> bool:
-    return bool(failure.args) and isinstance(getattr(failure.args[0], "reason", None), NameResolutionError)
+def _causes(failure: BaseException) -> Iterator[BaseException]:
+    """The failure and what is below it; urllib3 hands a cause on as `reason`, requests as an argument."""
+    pending: list[object] = [failure]
+    while pending:
+        cause = pending.pop()
+        if isinstance(cause, BaseException):
+            yield cause
+            pending += [cause.__cause__, getattr(cause, "reason", None), *cause.args]

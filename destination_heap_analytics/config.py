@@ -37,7 +37,7 @@ def _text(value: object) -> str:
 
 
 def _digits(value: object) -> str:
-    text = _text(value)
+    text = value.strip() if isinstance(value, str) else ""
     if not re.fullmatch("[0-9]+", text):
         raise _fault(
             'must be the environment ID, which is digits only, as a text in quotes, such as "11"; '
@@ -47,7 +47,7 @@ def _digits(value: object) -> str:
 
 
 def _url(value: object) -> str:
-    text = _text(value).rstrip("/")
+    text = US_HOST if value is None else _text(value).rstrip("/")
     remedy = f"give {US_HOST}, or {EU_HOST} for data kept in the EU"
     try:
         parts = urlsplit(text)
@@ -128,7 +128,7 @@ _PROPERTIES: Final = (
 )
 _IDENTITY: Final = (
     "The column that holds the user's identity, the same that your site gives to <code>heap.identify</code>: "
-    f"case-sensitive, at most 255 characters; Heap creates a user for each new one. {_DOTS}"
+    f"case-sensitive, at most 255 characters; spaces count too. Heap creates a user for each new one. {_DOTS}"
 )
 
 
@@ -165,7 +165,8 @@ class TrackEvents(_Frozen):
         title="Timestamp Column",
         description=(
             "The column that holds the time of the event: ISO 8601, or epoch seconds, milliseconds or microseconds. "
-            "Without it the event takes the time of loading. With it, loading a row again adds no second event."
+            "Without it the event takes the time of loading. With it, loading a row again adds no second event, as "
+            "long as the row has a time."
         ),
         examples=["updated_at"],
         json_schema_extra={"order": 4},

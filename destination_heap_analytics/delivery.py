@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from destination_heap_analytics.client import Client, Kind, Verdict
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
-from destination_heap_analytics.heap_api import Endpoint
-from destination_heap_analytics.preflight import explain
+from destination_heap_analytics.heap_api import Api, Endpoint
+from destination_heap_analytics.preflight import PREFLIGHT_EVENT, explain
 from destination_heap_analytics.rows import Row
 from destination_heap_analytics.transformer import Payload
 
@@ -41,12 +41,25 @@ class Delivery:
             self._reached = True
             self._settled(row, None)
         elif reason := _reason(verdict):
+            if not self._reached:
+                self._doubt_the_set_up(row)
             self._settled(row, RowRejectedError(reason))
         else:
             error = ConfigError if verdict.kind in {Kind.NOT_HEAP, Kind.NO_ACCESS} else TransientError
             raise error(
                 f"The sync stopped at row {row.number}. {explain(verdict, self._base_url, reached=self._reached)}"
             )
+
+    def _doubt_the_set_up(self, row: Row) -> None:
+        """The first answer refuses: ask with the event of `check` whether it is the row or the app ID.
+
+        Otherwise a wrong app ID would reject every row behind a green sync.
+        """
+        verdict = self._client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT)
+        if verdict.kind is not Kind.TAKEN:
+            error = TransientError if verdict.kind is Kind.LATER else ConfigError
+            raise error(f"The sync stopped at row {row.number}. {explain(verdict, self._base_url)}")
+        self._reached = True
 
 
 def _reason(verdict: Verdict) -> Reason | None:

@@ -26,7 +26,7 @@ PREFLIGHT_EVENT: Final = MappingProxyType(
     }
 )
 
-_PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
+_PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
 
 PREFLIGHT_SECONDS: Final = 25.0
 """How long the verdict may take in all: Airbyte's form waits about half a minute."""
@@ -78,7 +78,14 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
             f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
             f"under Account > Manage > Projects, and as `base_url` {hosts}."
         )
-    if verdict.status in _PASSING or verdict.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return (
+            f"Heap has had too many requests: {base_url} answers {answer}. The settings are right; Heap takes 30 "
+            "requests in 30 seconds for one identity. Run the sync again later."
+        )
+    if verdict.status in _PASSING or (
+        verdict.status >= HTTPStatus.INTERNAL_SERVER_ERROR and verdict.status != HTTPStatus.NOT_IMPLEMENTED
+    ):
         return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
     return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap does not. Give {hosts}."
 

@@ -132,9 +132,9 @@ def parse_line(line: bytes, position: int) -> Message:
             is_exact = True
         except (ValueError, RecursionError):
             return _unreadable(line, position)
-    if not isinstance(message, dict):
+    kind = message.get("type") if isinstance(message, dict) else None
+    if not isinstance(kind, str):
         return Noise()
-    kind = message.get("type")
     if kind == "RECORD":
         return _record(message.get("record"), line, is_exact=is_exact)
     if kind == "STATE":

@@ -50,6 +50,13 @@ class Report:
             urlsplit(settings.base_url).netloc,
         )
 
+    def repeats(self) -> None:
+        """Say that events of this run have no key that a second loading would repeat."""
+        self._logger.warning(
+            "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
+            "with append-dedup and a primary key."
+        )
+
     def progress(self) -> None:
         """Say how far it is, when it is time to."""
         now = self._clock()

@@ -69,6 +69,8 @@ class Sync:
             SyncStoppedError: the run ends before its input does; the states given back until then hold.
         """
         self._report.start(self._stream, self._settings)
+        if self._selection.api is Api.TRACK and not self._selection.timestamp and not self._stream.tells_rows_apart:
+            self._report.repeats()
         finished = False
         try:
             for message in messages:
@@ -81,7 +83,7 @@ class Sync:
             self._watch.end()
             finished = True
         finally:
-            warning = self._unseen.warning(self._names) if finished and self._report.read else None
+            warning = self._unseen.warning(self._names) if finished else None
             self._report.end(finished=finished, warning=warning)
 
     def _admitted(self, message: Message | None) -> list[Row]:

@@ -17,6 +17,8 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _NO_T: Final = re.compile(r"(?<=\d)(?: +|t)(?=\d)")
+_UTC: Final = re.compile(r"(?<=\d) +UTC$")
+_OFFSET_APART: Final = re.compile(r" +(?=[+-]\d\d)")
 _PLAIN: Final = re.compile(
     r"\d{4}(-?)\d\d\1\d\dT\d\d(?:(:?)\d\d(?:\2\d\d(?:[.,]\d+)?)?)?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )
@@ -34,8 +36,8 @@ _MICROSECONDS_PER_UNIT: Final = (
 def heap_timestamp(value: Any, column: str) -> str:
     """A record's time, as Heap takes it.
 
-    ISO 8601 stays as it is, a space for its `T` mended, UTC where it names no offset. A number, also one written as
-    text, is epoch seconds, milliseconds or microseconds, by its magnitude.
+    ISO 8601 stays as it is, with a space for its `T` or before its offset mended; without an offset it is UTC. A number,
+    also one written as text, is epoch seconds, milliseconds or microseconds, by its magnitude.
 
     Raises:
         RowRejectedError: anything else.
@@ -49,7 +51,10 @@ def heap_timestamp(value: Any, column: str) -> str:
 
 
 def _from_iso(text: str, column: str) -> str:
+    if not text:
+        raise RowRejectedError(Reason.EMPTY, column)
     mended = _NO_T.sub("T", text, count=1)
+    mended = _OFFSET_APART.sub("", _UTC.sub("Z", mended))
     try:
         parsed = _ISO.isoparse(mended)
     except (ValueError, OverflowError):

@@ -43,7 +43,8 @@ def _listen(port: int) -> socket:
     try:
         return listen(port)
     except (OSError, OverflowError) as error:
-        raise _Busy(f"Cannot listen on {HOST}:{port}: {getattr(error, 'strerror', None) or error}.") from error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
+        raise _Busy(f"Cannot listen on {HOST}:{port}: {reason}. Choose another port with --port.") from error
 
 
 async def _run(heap: Heap, listener: socket) -> None:

@@ -13,6 +13,7 @@ import pytest
 from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer
 
 from destination_heap_analytics import DestinationHeapAnalytics
+from heap_sandbox.server import Sandbox
 
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_files"
 CATALOG = SAMPLES / "configured_catalog.json"
@@ -300,6 +301,15 @@ def test_a_row_that_heap_refuses_is_rejected_and_the_others_go_on(
     assert "(row 2)" in run.log
     assert [event["identity"] for event in heap.events()] == ["a", "b"]
     assert SECRET.encode() not in run.out + run.err
+
+
+def test_a_wrong_app_id_ends_the_run_at_its_first_row(connector: Any, track: Any) -> None:
+    """It does not reject every row behind a green sync."""
+    with Sandbox.start(app_ids=["12"]) as heap:
+        run = connector.run("write", {**track, "base_url": heap.url}, OPEN_CATALOG, [row("a"), row("b"), state(1)])
+        assert heap.stats()["requests"] == 2
+    assert (run.code, run.error[0], run.states) == (1, "config_error", [])
+    assert run.error[1].startswith("The sync stopped at row 1. `app_id` is refused")
 
 
 STOPS: list[tuple[dict[str, Any], str]] = [

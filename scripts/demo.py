@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -21,7 +23,7 @@ APIS = ("track", "user_properties", "account_properties")
 def main() -> int:
     """Run the demo; the exit code is that of the first command that failed."""
     with Sandbox.start() as heap, tempfile.TemporaryDirectory() as folder:
-        print(f"A Heap sandbox listens on {heap.url}, on this machine only.")
+        print(f"A Heap sandbox listens on {heap.url}, on this machine only; `base_url` is set to it below.")
         if code := connector("spec"):
             return code
         for api in APIS:
@@ -91,4 +93,11 @@ def holds(what: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # whoever read has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import ssl
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def test_a_page_has_no_words() -> None:
 
 
 ERRORS = [
-    (requests.exceptions.SSLError, "TLS"),
+    (requests.exceptions.SSLError, "the TLS handshake failed"),
     (requests.exceptions.ProxyError, "proxy"),
     (requests.exceptions.ConnectTimeout, "no connection came about in time"),
     (requests.exceptions.ReadTimeout, "no answer came in time"),
@@ -145,11 +146,24 @@ def test_every_exception_of_requests_has_a_verdict() -> None:
         assert answer(exc=error).kind is Kind.LATER
 
 
-def test_an_unknown_host_is_told_from_a_refused_connection() -> None:
-    """The remedy differs."""
-    reason = NameResolutionError("heapanalytic.com", None, OSError())  # type: ignore[arg-type]  # only its class counts
-    error = requests.exceptions.ConnectionError(MaxRetryError(None, "/", reason))  # type: ignore[arg-type]
-    assert answer(exc=error).trouble == "the host's name is unknown"
+@pytest.mark.parametrize(
+    ("cause", "trouble"),
+    [
+        (NameResolutionError("heap.invalid", None, OSError()), "the host's name is unknown"),  # type: ignore[arg-type]
+        (ConnectionRefusedError(111, "Connection refused"), "nothing listens"),
+        (ConnectionResetError(104, "reset"), "the connection failed"),
+    ],
+)
+def test_what_is_at_the_bottom_of_a_failed_connection_is_told(cause: Exception, trouble: str) -> None:
+    """The remedies differ."""
+    error = requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
+    assert answer(exc=error).trouble == trouble
+
+
+def test_a_certificate_that_is_not_trusted_is_told_from_a_server_without_tls() -> None:
+    """The one is mended there, the other here."""
+    error = requests.exceptions.SSLError(MaxRetryError(None, "/", ssl.SSLCertVerificationError("x")))  # type: ignore[arg-type]
+    assert answer(exc=error).trouble == "the TLS certificate is not trusted"
 
 
 def test_a_closed_client_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:

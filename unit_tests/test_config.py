@@ -39,6 +39,7 @@ def test_only_the_app_id_and_the_api_are_required() -> None:
     parsed = parse_config(config())
     assert (parsed.settings.base_url, parsed.settings.rejected_records) == ("https://heapanalytics.com", "continue")
     assert parsed.warning is None
+    assert parse_config(config(base_url=None)).settings.base_url == "https://heapanalytics.com"
 
 
 def test_spaces_around_names_and_commas_do_not_count() -> None:
@@ -86,13 +87,13 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         ("text", "The configuration must be a JSON object"),
         ({}, "`app_id` is missing: give the environment ID"),
         ({"app_id": "11"}, "`api` is missing: give an object with `api_type`"),
-        (config(app_id=11), "`app_id` must be a text in quotes"),
+        (config(app_id=11), "as a text in quotes, such as"),
         (config(app_id="main"), "`app_id` must be the environment ID, which is digits only"),
         (config(app_id="１１"), "`app_id` must be the environment ID, which is digits only"),
         ({"appid": "11", "api": TRACK}, "`app_id` is missing: rename `appid`"),
         ({"app_id": "11", "appid": "11"}, "`api` is missing: give an object"),
         (config(api={"api_type": "track", "identity_colum": "i"}), "`api.event_column` is missing: name the column"),
-        (config(base_url=None), "`base_url` must be a text"),
+        (config(base_url=5), "`base_url` must be a text"),
         (config(base_url="heapanalytics.com"), "`base_url` is not a web address"),
         (config(base_url="ftp://heapanalytics.com"), "`base_url` is not a web address"),
         (config(base_url="https://127.0.0.1:99999"), "`base_url` is not a web address"),

@@ -78,7 +78,8 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
         (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
         (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
-        (Verdict(Kind.LATER, 429), "Heap does not serve now", "Try again later"),
+        (Verdict(Kind.LATER, 429), "Heap has had too many requests", "Run the sync again later"),
+        (Verdict(Kind.LATER, 501), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
         (Verdict(Kind.TOO_LARGE, 413), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
         (
             Verdict(Kind.LATER, 405),

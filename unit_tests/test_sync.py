@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -222,7 +223,27 @@ def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> Non
 def test_a_property_column_that_no_row_had_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """At the end, with the nearest name."""
     Run(api={**USERS, "property_columns": "pln"}).load(row("a", plan=1))
-    assert "names columns that no row had: `pln`. Did you mean `plan`?" in log_of(caplog)
+    assert "names columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
+
+
+@pytest.mark.parametrize(
+    ("api", "mode", "key", "warned"),
+    [
+        (TRACK, "append", (), False),
+        ({**TRACK, "timestamp_column": None}, "append", (("email",),), True),
+        ({**TRACK, "timestamp_column": None}, "append_dedup", (), True),
+        ({**TRACK, "timestamp_column": None}, "append_dedup", (("email",),), False),
+        (USERS, "append", (), False),
+    ],
+)
+def test_events_that_a_second_loading_would_double_are_warned_of(
+    caplog: pytest.LogCaptureFixture, api: dict[str, Any], mode: str, key: tuple[Any, ...], warned: bool
+) -> None:
+    """At the start, with the remedy."""
+    run = Run(api=api)
+    run.stream = replace(run.stream, destination_sync_mode=mode, primary_key=key)
+    run.load(row("a", event="e", at=0, plan=1))
+    assert ("adds their events again" in log_of(caplog)) is warned
 
 
 def test_an_input_without_rows_is_a_good_sync(caplog: pytest.LogCaptureFixture) -> None:

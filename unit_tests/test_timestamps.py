@@ -31,12 +31,14 @@ def test_iso_8601_stays_as_it_is(text: str) -> None:
         ("2022-10-21t04:09:54Z", "2022-10-21T04:09:54Z"),
         ("2022-10-21 04:09:54.1+00", "2022-10-21T04:09:54.1+00:00"),
         ("2022-10-21 04:09:54-08", "2022-10-21T04:09:54-08:00"),
+        ("2022-10-21 04:09:54 UTC", "2022-10-21T04:09:54Z"),
+        ("2022-10-21 04:09:54.123456 +0200", "2022-10-21T04:09:54.123456+0200"),
         (" 2022-10-21T04:09:54Z ", "2022-10-21T04:09:54Z"),
         ("2022-10-21T04:09: 4+23:8", "2022-10-21T04:09:04+23:08"),
     ],
 )
 def test_what_databases_write_is_mended(value: str, sent: str) -> None:
-    """A space for the T, and an offset of hours alone."""
+    """A space for the T or before the offset, an offset of hours alone, and UTC by its name."""
     assert heap_timestamp(value, "c") == sent
 
 
@@ -79,7 +81,6 @@ def test_a_number_is_epoch_time_by_its_magnitude(value: Any, sent: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        "",
         "yesterday",
         "infinity",
         "2022-13-01",
@@ -104,3 +105,11 @@ def test_anything_else_rejects_the_row(value: Any) -> None:
     with pytest.raises(RowRejectedError) as rejected:
         heap_timestamp(value, "seen_at")
     assert (rejected.value.reason, rejected.value.column) == (Reason.NOT_A_TIME, "seen_at")
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_text_is_told_from_a_wrong_one(value: str) -> None:
+    """Null would mean now; a text says something."""
+    with pytest.raises(RowRejectedError) as rejected:
+        heap_timestamp(value, "seen_at")
+    assert rejected.value.reason is Reason.EMPTY

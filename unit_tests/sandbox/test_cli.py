@@ -125,7 +125,10 @@ def test_a_busy_port_is_explained() -> None:
     """One sentence, no traceback."""
     with closing(listen(0)) as listener:
         port = listener.getsockname()[1]
-        assert failure("--port", str(port)) == f"Cannot listen on 127.0.0.1:{port}: Address already in use.\n"
+        assert (
+            failure("--port", str(port))
+            == f"Cannot listen on 127.0.0.1:{port}: Address already in use. Choose another port with --port.\n"
+        )
 
 
 def test_a_port_that_cannot_be_is_explained() -> None:
