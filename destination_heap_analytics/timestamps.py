@@ -36,8 +36,8 @@ _MICROSECONDS_PER_UNIT: Final = (
 def heap_timestamp(value: Any, column: str) -> str:
     """A record's time, as Heap takes it.
 
-    ISO 8601 stays as it is, a space for its `T` or before its offset mended; without an offset it is UTC. A number, also
-    one written as text, is epoch seconds, milliseconds or microseconds, by its magnitude.
+    ISO 8601 stays as it is, a space for its `T` or before its offset mended; without an offset it is UTC. A number,
+    also as text, is epoch seconds, milliseconds or microseconds, by its magnitude.
 
     Raises:
         RowRejectedError: anything else.
