@@ -109,7 +109,9 @@ class DestinationHeapAnalytics(Destination):
         else:
             settings = _settings(logger, _read_json(parsed_args.config, "--config"))
             stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
-            intake = Intake(read_lines(sys.stdin.fileno() if sys.stdin else 0))  # None where the shell closed it
+            if sys.stdin is None:  # its descriptor may belong to another file by now
+                raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
+            intake = Intake(read_lines(sys.stdin.fileno()))
             yield from _sync(settings, stream, _messages(intake.items(TICK_SECONDS)))
 
     def run(self, args: list[str]) -> None:

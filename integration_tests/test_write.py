@@ -380,8 +380,8 @@ def test_a_closed_standard_input_is_told(connector: Any, track: Any) -> None:
     command = " ".join(map(shlex.quote, connector.arguments("write", track, OPEN_CATALOG)))
     run = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, check=False, timeout=60)
     error = json.loads(run.stdout.splitlines()[-1])["trace"]["error"]
-    assert (run.returncode, error["failure_type"]) == (1, "transient_error")
-    assert error["message"].startswith("Standard input cannot be read: ")
+    assert (run.returncode, error["failure_type"]) == (1, "config_error")
+    assert error["message"] == "Standard input is closed: pipe Airbyte messages into the command."
 
 
 def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, track: Any) -> None:
