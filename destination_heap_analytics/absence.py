@@ -144,7 +144,8 @@ class UnseenProperties:
         """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
         self._looked = True
         if self._names:
-            has = {column.name for column in columns if column.read(data) is not ABSENT}
+            left = (column for column in columns if column.name in self._names)
+            has = {column.name for column in left if column.read(data) is not ABSENT}
             self._names = [name for name in self._names if name not in has]
 
     def warning(self, names: ColumnNames) -> str | None:

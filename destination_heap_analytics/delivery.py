@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from destination_heap_analytics.client import Client, Kind, Verdict
-from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
+from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, SyncStoppedError, TransientError
 from destination_heap_analytics.heap_api import Api, Endpoint
 from destination_heap_analytics.preflight import PREFLIGHT_EVENT, explain
 from destination_heap_analytics.rows import Row
@@ -45,10 +45,7 @@ class Delivery:
                 self._doubt_the_set_up(row)
             self._settled(row, RowRejectedError(reason))
         else:
-            error = ConfigError if verdict.kind in {Kind.NOT_HEAP, Kind.NO_ACCESS} else TransientError
-            raise error(
-                f"The sync stopped at row {row.number}. {explain(verdict, self._base_url, reached=self._reached)}"
-            )
+            raise self._stopped(row, verdict)
 
     def _doubt_the_set_up(self, row: Row) -> None:
         """The first answer refuses: ask with the event of `check` whether it is the row or the app ID.
@@ -57,9 +54,12 @@ class Delivery:
         """
         verdict = self._client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT)
         if verdict.kind is not Kind.TAKEN:
-            error = TransientError if verdict.kind is Kind.LATER else ConfigError
-            raise error(f"The sync stopped at row {row.number}. {explain(verdict, self._base_url)}")
+            raise self._stopped(row, verdict)
         self._reached = True
+
+    def _stopped(self, row: Row, verdict: Verdict) -> SyncStoppedError:
+        error = TransientError if verdict.kind is Kind.LATER else ConfigError
+        return error(f"The sync stopped at row {row.number}. {explain(verdict, self._base_url, reached=self._reached)}")
 
 
 def _reason(verdict: Verdict) -> Reason | None:

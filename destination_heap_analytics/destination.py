@@ -54,13 +54,13 @@ class DestinationHeapAnalytics(Destination):
         try:
             settings = _settings(logger, config)
         except ConfigError as wrong:
-            return AirbyteConnectionStatus(status=Status.FAILED, message=wrong.message)
+            return _failed(str(wrong))
         client = HeapClient(settings.base_url, settings.app_id, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
         verdict = preflight(client, PREFLIGHT_SECONDS)
         if verdict.kind is Kind.TAKEN:
             return AirbyteConnectionStatus(status=Status.SUCCEEDED)
         words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""
-        return AirbyteConnectionStatus(status=Status.FAILED, message=explain(verdict, settings.base_url) + words)
+        return _failed(explain(verdict, settings.base_url) + words)
 
     def write(
         self,
@@ -104,7 +104,7 @@ class DestinationHeapAnalytics(Destination):
             try:
                 status = self.check(logger, _read_json(parsed_args.config, "--config"))
             except ConfigError as wrong:
-                status = AirbyteConnectionStatus(status=Status.FAILED, message=wrong.message)
+                status = _failed(str(wrong))
             yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
         else:
             settings = _settings(logger, _read_json(parsed_args.config, "--config"))
@@ -130,11 +130,15 @@ class DestinationHeapAnalytics(Destination):
         except KeyboardInterrupt:
             sys.exit(130)  # as a shell has it
         except SyncStoppedError as stopped:
-            print_message(_trace(stopped.message or "", stopped.failure_type))
+            print_message(_trace(str(stopped), stopped.failure_type))
             sys.exit(1)
         except Exception as defect:  # noqa: BLE001  # the last door: what is behind it must be told, and told once
             print_message(_defect(defect))
             sys.exit(1)
+
+
+def _failed(sentence: str) -> AirbyteConnectionStatus:
+    return AirbyteConnectionStatus(status=Status.FAILED, message=sentence)
 
 
 def _settings(logger: logging.Logger, config: Any) -> Settings:

@@ -50,6 +50,7 @@ class Sync:
         self._settings = settings
         self._stream = stream
         self._selection = Selection.from_settings(settings.api, stream.schema)
+        self._is_open = self._selection.is_open  # kept, since every row asks
         self._keys = KeyMaker(settings.app_id, stream, random_text)
         self._report = Report(logger, clock)
         self._checkpoints = Checkpoints(stream.carries)
@@ -114,8 +115,9 @@ class Sync:
 
     def _load(self, row: Row) -> None:
         data = row.record.data
-        if self._selection.is_open:
+        if self._is_open:
             self._selection = self._selection.found_in(data)
+            self._is_open = self._selection.is_open
         self._unseen.look(data, self._selection.properties or ())
         try:
             payload = self._payload(row)
