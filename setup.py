@@ -9,6 +9,7 @@ from setuptools import find_packages, setup
 
 CONNECTOR = [
     "airbyte-cdk>=7.39,<8",  # the protocol's classes, the base class of a destination
+    "boto3>=1.35,<2",  # rejected rows to S3; imported only then
     "orjson>=3.10,<4",  # reads and writes JSON; one message a line, millions of lines
     "pydantic>=2.11,<3",  # the settings: parsed once, and the specification drawn from them
     "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms
@@ -23,6 +24,7 @@ SANDBOX = [
 TESTS = [
     "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
+    "moto[server]>=5,<6",  # an S3 on this machine
     "mypy>=1.14,<3",  # strict types
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest

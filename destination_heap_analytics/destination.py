@@ -30,12 +30,13 @@ from airbyte_cdk.models import (
 
 from destination_heap_analytics.catalog import Stream, parse_catalog
 from destination_heap_analytics.client import HeapClient, Kind
-from destination_heap_analytics.config import Settings, parse_config
+from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
 from destination_heap_analytics.intake import Intake, read_lines, read_messages
 from destination_heap_analytics.output import log_to_output, print_message
 from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
 from destination_heap_analytics.protocol import Message, parse_line, parse_message
+from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.sync import Sync
 
 TICK_SECONDS: Final = 1.0

@@ -36,9 +36,9 @@ class Reason(Enum):
     TOO_DEEP = "is nested too deeply to be read"
     UNREADABLE = "is not readable as JSON"
     NO_DATA = "is a RECORD message without a stream name or without a data object"
-    REFUSED_400 = "was refused by Heap with status 400: a value breaks one of Heap's rules"
-    REFUSED_413 = "was refused by Heap with status 413: the row is too large for one request"
-    REFUSED_422 = "was refused by Heap with status 422: a value breaks one of Heap's rules"
+    REFUSED = "was refused by Heap: a value breaks one of Heap's rules"
+    TOO_LARGE = "is larger than Heap takes in one request"
+    NO_ENTRY = "was refused by Heap, or by a firewall before it, while other rows were taken"
 
 
 class ConnectorError(Exception):
@@ -51,12 +51,19 @@ class RowRejectedError(ConnectorError):
     Attributes:
         reason: why.
         column: the column at fault, as the user or the source wrote it; None where the whole row is.
+        status: the HTTP status of Heap's refusal; None where Heap was not asked.
+        words: the beginning of Heap's answer. It may echo the row, so it goes where the row goes, and into no log.
     """
 
-    def __init__(self, reason: Reason, column: str | None = None) -> None:
-        super().__init__(f"{f'column `{column}`' if column else 'the row'} {reason.value}")
+    def __init__(
+        self, reason: Reason, column: str | None = None, *, status: int | None = None, words: str = ""
+    ) -> None:
+        answer = f" (status {status})" if status else ""
+        super().__init__(f"{f'column `{column}`' if column else 'the row'} {reason.value}{answer}")
         self.reason = reason
         self.column = column
+        self.status = status
+        self.words = words
 
 
 class SyncStoppedError(ConnectorError, AirbyteTracedException):

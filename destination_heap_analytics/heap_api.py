@@ -30,8 +30,22 @@ MAX_LIST: Final = 1024
 MAX_INTEGER: Final = 2**53 - 1
 """Largest integer that a JSON number carries safely, as Heap's own ids show (0 to 2^53 - 1)."""
 
+MAX_BULK: Final = 1000
+"""Elements of one bulk request."""
+
+EVENTS_PER_MINUTE: Final = 15_000
+"""What Heap takes of one app by bulk Track."""
+
 LIST_SEPARATOR: Final = "||"
 """What Heap joins a list with when it stores a track property."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` within any `seconds`."""
+
+    count: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +54,22 @@ class Endpoint:
 
     Attributes:
         path: below the base URL; single and bulk requests share it.
+        bulk_field: the field of a bulk request that holds its elements.
         key_field: the field that says whose row it is; rows of one key keep their order.
         takes_lists: whether a property may be a list of scalars (documented for Track alone).
         reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
+        bulk_rate: what bulk requests may carry for one identity; None where Heap states nothing.
+        single_rate: the same for single requests.
     """
 
     title: str
     path: str
+    bulk_field: str
     key_field: str
     takes_lists: bool
     reserved: frozenset[str]
+    bulk_rate: Rate | None = None
+    single_rate: Rate | None = None
 
 
 class Api(Enum):
@@ -66,12 +86,32 @@ class Api(Enum):
 
 
 _ENDPOINTS: Final = {
-    Api.TRACK: Endpoint("Track Events", "/api/track", "identity", takes_lists=True, reserved=frozenset()),
+    Api.TRACK: Endpoint(
+        "Track Events",
+        "/api/track",
+        "events",
+        "identity",
+        takes_lists=True,
+        reserved=frozenset(),
+        bulk_rate=Rate(1000, 60),
+        single_rate=Rate(30, 30),
+    ),
     Api.USER_PROPERTIES: Endpoint(
-        "Add User Properties", "/api/add_user_properties", "identity", takes_lists=False, reserved=frozenset({"id"})
+        "Add User Properties",
+        "/api/add_user_properties",
+        "users",
+        "identity",
+        takes_lists=False,
+        reserved=frozenset({"id"}),
+        single_rate=Rate(30, 30),
     ),
     Api.ACCOUNT_PROPERTIES: Endpoint(
-        "Add Account Properties", "/api/add_account_properties", "account_id", takes_lists=False, reserved=frozenset()
+        "Add Account Properties",
+        "/api/add_account_properties",
+        "accounts",
+        "account_id",
+        takes_lists=False,
+        reserved=frozenset(),
     ),
 }
 

@@ -28,14 +28,14 @@ class Rejects:
 
     def __init__(self) -> None:
         self.count = 0
-        self._groups: dict[tuple[Reason, str | None], _Group] = {}
+        self._groups: dict[tuple[Reason, str | None, int | None], _Group] = {}
 
     def add(self, row: int, rejection: RowRejectedError) -> None:
         """Count the row of this number."""
         self.count += 1
-        key = (rejection.reason, rejection.column)
+        key = (rejection.reason, rejection.column, rejection.status)
         if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
-            key = (rejection.reason, None)
+            key = (rejection.reason, None, None)
         group = self._groups.setdefault(key, _Group())
         group.count += 1
         if len(group.first_rows) < _FIRST_ROWS:
@@ -43,7 +43,8 @@ class Rejects:
 
     def explanations(self) -> Iterator[str]:
         """A sentence for each reason and column, the most frequent first."""
-        for (reason, column), group in sorted(self._groups.items(), key=lambda item: -item[1].count):
+        for (reason, column, status), group in sorted(self._groups.items(), key=lambda item: -item[1].count):
             where = f"column `{column}`" if column else "the row"
             rows = ", ".join(map(str, group.first_rows)) + (", ..." if group.count > len(group.first_rows) else "")
-            yield f"{group.count:,} rejected: {where} {reason.value} (row{'s' if group.count > 1 else ''} {rows})."
+            answer = f", status {status}" if status else ""
+            yield f"{group.count:,} rejected: {where} {reason.value}{answer} (row{'s' if group.count > 1 else ''} {rows})."

@@ -9,8 +9,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.catalog import Stream
-from destination_heap_analytics.config import Settings
 from destination_heap_analytics.rejects import Rejects
+from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.transformer import Payload
 
 PROGRESS_SECONDS: Final = 10.0

@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any, Final
 
-from destination_heap_analytics.config import Settings
+from destination_heap_analytics.settings import Settings
 
 _NOT_FOR_FORMS: Final = ("$defs", "discriminator", "anyOf", "mapping")
 
@@ -47,8 +47,11 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
         given = next(option for option in node["anyOf"] if option != {"type": "null"})
         node = {**given, **{key: value for key, value in node.items() if key not in {"anyOf", "default"}}}
     plain = {key: _plain(value, definitions) for key, value in node.items() if key not in _NOT_FOR_FORMS}
+    if plain.get("default", ...) is None:
+        del plain["default"]
     if "oneOf" in plain:
-        plain = {"type": "object", **plain}
+        # Without a default the form preselects the first branch.
+        plain = {"type": "object", **{key: value for key, value in plain.items() if key != "default"}}
     if "description" in plain and isinstance(plain["description"], str):
         plain["description"] = " ".join(inspect.cleandoc(plain["description"]).split())
     return plain

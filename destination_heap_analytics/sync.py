@@ -12,7 +12,6 @@ from destination_heap_analytics.absence import AbsenceWatch, ColumnNames, Unseen
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.checkpoints import Checkpoints, Leg
 from destination_heap_analytics.client import Client
-from destination_heap_analytics.config import Settings
 from destination_heap_analytics.delivery import Delivery
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
@@ -20,6 +19,7 @@ from destination_heap_analytics.idempotency import KeyMaker
 from destination_heap_analytics.protocol import Message, Noise, Record, State, Unreadable
 from destination_heap_analytics.report import Report
 from destination_heap_analytics.rows import Row
+from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.transformer import Payload, Selection, transform
 from destination_heap_analytics.values import InexactNumberError
 

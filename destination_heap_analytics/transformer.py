@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from destination_heap_analytics.columns import ABSENT, Column, source_columns
-from destination_heap_analytics.config import ALL_COLUMNS, AccountProperties, ApiSettings, TrackEvents
 from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.fields import ALL_COLUMNS
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
 from destination_heap_analytics.properties import Properties, make_properties
+from destination_heap_analytics.settings import AccountProperties, ApiSettings, TrackEvents
 from destination_heap_analytics.timestamps import heap_timestamp
 from destination_heap_analytics.values import name_text
 

@@ -162,5 +162,5 @@ def test_unknown_keys_are_ignored_with_one_warning() -> None:
     assert parsed.warning == (
         "Unknown settings are ignored: `rejected_record` (did you mean `rejected_records`?), "
         "`api.timestmp_column` (did you mean `api.timestamp_column`?), `api.account_id_column` "
-        "(which belongs to another API type)."
+        "(which belongs to another choice)."
     )

@@ -49,7 +49,14 @@ def test_the_committed_file_is_fresh() -> None:
 
 def test_it_holds_the_keys_that_work_and_no_others() -> None:
     """The contract with saved connections."""
-    assert list(form()["properties"]) == ["app_id", "base_url", "api", "rejected_records"]
+    assert list(form()["properties"]) == [
+        "app_id",
+        "base_url",
+        "api",
+        "delivery",
+        "rejected_records",
+        "object_storage_config",
+    ]
     assert form()["required"] == ["app_id", "api"]
 
 

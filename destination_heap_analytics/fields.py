@@ -1,0 +1,180 @@
+"""The kinds of values that a setting takes: what is typed into it, what it becomes, and what the form knows of it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from destination_heap_analytics.heap_api import EU_HOST, MAX_PROPERTY, US_HOST, Api, text_units
+
+ALL_COLUMNS: Final = ("*",)
+"""The value of `property_columns` that takes every attribute."""
+
+_REGIONS_BY_AREA: Final = {
+    "af": "south-1",
+    "ap": "east-1 northeast-1 northeast-2 northeast-3 south-1 south-2 southeast-1 southeast-2 southeast-3 southeast-4",
+    "ca": "central-1 west-1",
+    "cn": "north-1 northwest-1",
+    "eu": "central-1 central-2 north-1 south-1 south-2 west-1 west-2 west-3",
+    "il": "central-1",
+    "me": "central-1 south-1",
+    "sa": "east-1",
+    "us": "east-1 east-2 gov-east-1 gov-west-1 west-1 west-2",
+}
+S3_REGIONS: Final = tuple(
+    f"{area}-{region}" for area, regions in _REGIONS_BY_AREA.items() for region in regions.split()
+)
+"""Regions of Amazon S3 that the form offers."""
+
+_CONTAINER_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
+
+
+def fault(sentence: str) -> PydanticCustomError:
+    """What a value breaks, as the end of a sentence that begins with the setting's name."""
+    return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise fault("must be a text in quotes")
+    return value.strip()
+
+
+def _digits(value: object) -> str:
+    text = value.strip() if isinstance(value, str) else ""
+    if not re.fullmatch("[0-9]+", text):
+        raise fault(
+            'must be the environment ID, which is digits only, as a text in quotes, such as "11"; '
+            "Heap shows it under Account > Manage > Projects"
+        )
+    return text
+
+
+def _base_url(value: object) -> str:
+    text = US_HOST if value is None else _text(value).rstrip("/")
+    remedy = f"give {US_HOST}, or {EU_HOST} for data kept in the EU"
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # a label that is empty or too long
+    except ValueError:
+        parts, host = urlsplit(""), None
+    if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
+        raise fault(f"is not a web address with https:// and a host: {remedy}")
+    if parts.username is not None or parts.query or parts.fragment:
+        raise fault(f"must be a host alone, without a user, `?` or `#`: {remedy}")
+    if "api" in parts.path.split("/"):
+        raise fault(f"must end before /api, which the connector adds itself: {remedy}")
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise fault(
+            "must begin with https://: rows are personal data and plain http carries them readable to anyone; "
+            "http is for a Heap sandbox on this machine only"
+        )
+    return text
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host in _CONTAINER_HOSTS
+
+
+def _column(value: object) -> str:
+    text = _text(value)
+    if not text:
+        raise fault("is empty: name a column, or leave the setting out where it is optional")
+    return text
+
+
+def _columns(value: object) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in _text(value).split(","))
+    if names == ("",):
+        raise fault("is empty: name columns with commas between them, or give * for all")
+    if "" in names:
+        raise fault(f"has no name at position {names.index('') + 1}: take out the comma too many")
+    if len(names) > 1 and "*" in names:
+        raise fault("names columns beside *: give either * for all columns, or the names")
+    if doubled := next((name for at, name in enumerate(names) if name in names[:at]), None):
+        raise fault(f"names `{doubled}` twice: take one of them out")
+    if long := next((name for name in names if text_units(name) > MAX_PROPERTY), None):
+        raise fault(
+            f"has a name longer than the {MAX_PROPERTY} characters Heap takes, at position {names.index(long) + 1}"
+        )
+    return names
+
+
+def _user_columns(value: object) -> tuple[str, ...]:
+    names = _columns(value)
+    reserved = Api.USER_PROPERTIES.endpoint.reserved
+    if name := next((name for name in names if name.lower() in reserved), None):
+        raise fault(f"names `{name}`, and Heap forbids a user property of that name in any casing: take it out")
+    return names
+
+
+def _given(value: object) -> str:
+    text = _text(value)
+    if not text:
+        raise fault("is empty")
+    return text
+
+
+def _given_or_none(value: object) -> str | None:
+    return None if value is None else _text(value) or None
+
+
+def _region(value: object) -> str:
+    return _given_or_none(value) or ""  # any name: a service other than Amazon's has regions of its own
+
+
+def _endpoint(value: object) -> str | None:
+    text = _given_or_none(value)
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"} or re.search(r"\s", text):
+        raise fault("is not a web address with https:// and a host, such as https://storage.example.com:9000")
+    if parts.scheme == "http" and not _is_this_machine(host):
+        raise fault("must begin with https://: rows are personal data and plain http carries them readable to anyone")
+    return text.rstrip("/")
+
+
+def _rate(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise fault("must be a whole number from 1 on")
+    return value
+
+
+def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
+    """What the form knows of a text: a pattern, and words for it."""
+    return WithJsonSchema({"type": "string", "pattern": pattern, "pattern_descriptor": descriptor})
+
+
+_COLUMN_LIST: Final = text_type(r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$", "column names with commas between them, or *")
+
+AppId = Annotated[str, BeforeValidator(_digits), text_type("^[0-9]+$", "digits")]
+BaseUrl = Annotated[str, BeforeValidator(_base_url), text_type(r"^https?://[^\s?#@]+$", US_HOST)]
+ColumnName = Annotated[str, BeforeValidator(_column), text_type(r"\S", "the name of a column")]
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_columns), _COLUMN_LIST]
+UserColumnNames = Annotated[tuple[str, ...], BeforeValidator(_user_columns), _COLUMN_LIST]
+EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]
+Given = Annotated[str, BeforeValidator(_given), text_type(r"\S", "not empty")]
+Text = Annotated[str, BeforeValidator(_text)]
+OptionalText = Annotated[str | None, BeforeValidator(_given_or_none), WithJsonSchema({"type": "string"})]
+S3Region = Annotated[
+    str,
+    BeforeValidator(_region),
+    WithJsonSchema({"type": "string", "enum": ["", *S3_REGIONS]}),
+]
+S3Endpoint = Annotated[
+    str | None, BeforeValidator(_endpoint), text_type(r"^https?://\S+$", "https://storage.example.com:9000")
+]
