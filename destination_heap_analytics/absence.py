@@ -80,6 +80,11 @@ class AbsenceWatch:
         self._bytes = 0
         self._give_up_at = 0.0
 
+    @property
+    def is_over(self) -> bool:
+        """Whether every column has been seen, so that rows need not come here any more."""
+        return not self._unseen and not self._waiting
+
     def admit(self, row: Row) -> list[Row]:
         """The rows that may go on, in the order read: none while a column is still unseen.
 
@@ -139,6 +144,11 @@ class UnseenProperties:
     def __init__(self, columns: Iterable[Column]) -> None:
         self._names = [column.name for column in columns]
         self._looked = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether there is nothing left to look for."""
+        return self._looked and not self._names
 
     def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
         """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""

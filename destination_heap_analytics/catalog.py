@@ -20,6 +20,7 @@ class Stream:
         destination_sync_mode: overwrite, append or append_dedup; Heap itself keeps what it has in all three.
         primary_key: paths of the columns that together tell a row from all others; may be empty.
         schema: JSON schema of the records, as far as the source declares it.
+        sync_id: the platform's number of this sync, the same for all its attempts; None where it gives none.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Stream:
     destination_sync_mode: str
     primary_key: tuple[Path, ...]
     schema: Mapping[str, Any]
+    sync_id: int | None = None
 
     @property
     def is_deduplicated(self) -> bool:
@@ -73,6 +75,7 @@ def parse_catalog(catalog: Any) -> Stream:
         destination_sync_mode=configured.get("destination_sync_mode") or "append",
         primary_key=tuple(_path(key) for key in keys if key) if isinstance(keys, list) else (),
         schema=schema if isinstance(schema, Mapping) else {},
+        sync_id=sync_id if isinstance(sync_id := configured.get("sync_id"), int) else None,
     )
 
 

@@ -1,11 +1,11 @@
 """One request to Heap, and its verdict.
 
-    2xx that is no HTML page          TAKEN       Heap has the row
-    400, 422                          REFUSED     a value breaks one of Heap's rules, or the app ID is unknown
-    413                               TOO_LARGE   the body is larger than Heap takes
-    401, 403, 404                     NO_ACCESS   the app ID, the host or the path is wrong
-    3xx, 2xx with an HTML page        NOT_HEAP    something else answers at this address; redirects are not followed
-    anything else, or no answer       LATER       Heap or the network does not serve now
+    2xx that is no HTML page            TAKEN       Heap has the rows
+    408, 425, 429, 5xx, or no answer    LATER       Heap or the network does not serve now
+    413                                 TOO_LARGE   the body is larger than Heap takes
+    401, 404                            NO_ACCESS   the app ID, the host or the path is wrong
+    any other 4xx                       REFUSED     a row breaks one of Heap's rules, or the app ID is unknown
+    3xx, 2xx with an HTML page          NOT_HEAP    something else answers at this address; redirects are not followed
 
 Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); the rest is what stands before it.
 """
@@ -13,27 +13,31 @@ Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
-import orjson
 import requests
-from urllib3.exceptions import HTTPError, NameResolutionError
+from urllib3.exceptions import HTTPError, InvalidHeader, NameResolutionError
+from urllib3.util.retry import Retry
 
-from destination_heap_analytics.heap_api import Endpoint
+from destination_heap_analytics.connections import Connections
 from destination_heap_analytics.version import VERSION
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
+REQUEST_SECONDS: Final = 90.0
+"""The whole of a request: a server that sends a byte now and then must not hold it for ever."""
+
 _WORDS_BYTES: Final = 4096
 _WORDS_SHOWN: Final = 200
 
 
 class Kind(Enum):
-    """What an answer means for the row that was sent."""
+    """What an answer means for the rows that were sent."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -51,64 +55,84 @@ class Verdict:
         status: the HTTP status; None where no answer came.
         trouble: what kept the answer from coming, or shows that it is not Heap's: a few words of our own.
         words: the beginning of Heap's answer. It may echo the row, so it is for stores and checks, never for a log.
+        retry_after: seconds that the answer asks to wait at least; None where it asks nothing.
     """
 
     kind: Kind
     status: int | None = None
     trouble: str = ""
     words: str = ""
+    retry_after: float | None = None
 
 
 class Client(Protocol):
-    """Sends one element, and says what came of it."""
+    """Posts a request, and says what came of it."""
 
-    def post(self, endpoint: Endpoint, element: Mapping[str, Any]) -> Verdict:
-        """Send `element` as a single request."""
+    def post(self, path: str, body: bytes) -> Verdict:
+        """Post `body`; used by several threads at once."""
+        ...
+
+    def cut_overdue(self) -> None:
+        """Cut off what takes too long."""
+        ...
+
+    def close(self) -> None:
+        """Cut off what is in flight, and take no more."""
         ...
 
 
 class HeapClient:
-    """Heap at one base URL for one app, over one connection that is kept alive."""
+    """Heap at one base URL, over connections that are kept alive."""
 
     def __init__(
         self,
         base_url: str,
-        app_id: str,
         *,
         timeout: tuple[float, float] = (CONNECT_SECONDS, READ_SECONDS),
+        connections: int = 1,
     ) -> None:
         """Prepare a client; nothing is sent yet.
 
         Args:
             base_url: scheme and host, without a slash at the end.
-            app_id: goes into every body.
             timeout: seconds to connect, and between two bytes of the answer.
+            connections: how many to keep alive, one for each thread that posts.
         """
         self._base_url = base_url
-        self._app_id = app_id
         self._timeout = timeout
+        self._connections = Connections(connections)
         self._session = _Session()
+        self._session.mount("http://", self._connections)
+        self._session.mount("https://", self._connections)
+        # The environment's proxies and certificates are the same for every request: read them once.
+        environment = self._session.merge_environment_settings(base_url, {}, None, None, None)
+        self._session.trust_env = False
+        self._session.proxies = environment["proxies"]
+        self._session.verify = environment["verify"]
         self._session.headers.update(
             {"Content-Type": "application/json", "User-Agent": f"destination-heap-analytics/{VERSION}"}
         )
 
-    def post(self, endpoint: Endpoint, element: Mapping[str, Any]) -> Verdict:
-        """Send one element in a request of its own; every way it can end is a verdict."""
-        body = orjson.dumps({"app_id": self._app_id, **element})
+    def post(self, path: str, body: bytes) -> Verdict:
+        """Post one request; every way it can end is a verdict."""
         try:
-            with self._session.post(
-                self._base_url + endpoint.path,
-                data=body,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as answer:
+            with (
+                self._connections.until(time.monotonic() + REQUEST_SECONDS),
+                self._session.post(
+                    self._base_url + path, data=body, timeout=self._timeout, allow_redirects=False, stream=True
+                ) as answer,
+            ):
                 return _verdict(answer)
         except (requests.RequestException, HTTPError) as failure:
             return Verdict(Kind.LATER, trouble=_trouble(failure))
 
+    def cut_overdue(self) -> None:
+        """Cut off what has taken longer than `REQUEST_SECONDS`; its verdict is LATER."""
+        self._connections.cut(time.monotonic())
+
     def close(self) -> None:
-        """Give the connection up."""
+        """Cut off what is in flight, and give the connections up."""
+        self._connections.cut(float("inf"))
         self._session.close()
 
 
@@ -133,17 +157,30 @@ def _verdict(answer: requests.Response) -> Verdict:
         except ValueError:
             host = None
         return Verdict(Kind.NOT_HEAP, status, f"a redirect to {host}" if host else "a redirect")
-    return Verdict(_KINDS.get(status, Kind.LATER), status, words="" if is_page else words)
+    is_refusal = 400 <= status < 500  # noqa: PLR2004
+    kind = _KINDS.get(status, Kind.REFUSED if is_refusal else Kind.LATER)
+    return Verdict(kind, status, words="" if is_page else words, retry_after=_retry_after(answer))
 
 
 _KINDS: Final = {
-    400: Kind.REFUSED,
-    422: Kind.REFUSED,
-    413: Kind.TOO_LARGE,
     401: Kind.NO_ACCESS,
-    403: Kind.NO_ACCESS,
     404: Kind.NO_ACCESS,
+    408: Kind.LATER,
+    413: Kind.TOO_LARGE,
+    425: Kind.LATER,
+    429: Kind.LATER,
 }
+
+
+def _retry_after(answer: requests.Response) -> float | None:
+    """The seconds of a Retry-After header, which may also be a date; None where there is none that can be read."""
+    header = answer.headers.get("Retry-After")
+    if header is None:
+        return None
+    try:
+        return Retry().parse_retry_after(header)
+    except (InvalidHeader, ValueError, OverflowError):
+        return None
 
 
 def _words(answer: requests.Response) -> str:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import logging
 import os
 import sys
 import time
 import traceback
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
+from random import SystemRandom
 from secrets import token_hex
-from typing import Any, Final
+from signal import SIGINT
+from typing import Any, TypeVar
 
 from airbyte_cdk.destinations import Destination
 from airbyte_cdk.models import (
@@ -30,17 +33,20 @@ from airbyte_cdk.models import (
 
 from destination_heap_analytics.catalog import Stream, parse_catalog
 from destination_heap_analytics.client import HeapClient, Kind
+from destination_heap_analytics.clock import Clock
 from destination_heap_analytics.config import parse_config
-from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
-from destination_heap_analytics.intake import Intake, read_lines, read_messages
+from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
+from destination_heap_analytics.inbox import Inbox
+from destination_heap_analytics.intake import read_lines, read_messages
 from destination_heap_analytics.output import log_to_output, print_message
 from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
 from destination_heap_analytics.protocol import Message, parse_line, parse_message
+from destination_heap_analytics.reject_store import Storage, open_storage
 from destination_heap_analytics.settings import Settings
-from destination_heap_analytics.sync import Sync
+from destination_heap_analytics.signals import exit_code, watch_signals
+from destination_heap_analytics.sync import MOST_SINGLE, Interrupt, Sync
 
-TICK_SECONDS: Final = 1.0
-"""How long the input may be silent before the run looks at the clock again."""
+Line = TypeVar("Line")
 
 logger = logging.getLogger("airbyte")
 
@@ -54,10 +60,12 @@ class DestinationHeapAnalytics(Destination):
         """Whether the settings are right and Heap takes the app ID; sends the one event of preflight.py."""
         try:
             settings = _settings(logger, config)
-        except ConfigError as wrong:
+            if storage := _storage(settings, None):
+                storage.probe()
+        except SyncStoppedError as wrong:
             return _failed(str(wrong))
-        client = HeapClient(settings.base_url, settings.app_id, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
-        verdict = preflight(client, PREFLIGHT_SECONDS)
+        client = HeapClient(settings.base_url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
+        verdict = preflight(client, settings.app_id, PREFLIGHT_SECONDS)
         if verdict.kind is Kind.TAKEN:
             return AirbyteConnectionStatus(status=Status.SUCCEEDED)
         words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""
@@ -76,12 +84,9 @@ class DestinationHeapAnalytics(Destination):
         """
         settings = _settings(logger, config)
         stream = parse_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        intake = Intake(read_messages(input_messages))
-        try:
-            messages = (item if item is None else parse_message(item) for item in intake.items(TICK_SECONDS))
-            yield from _sync(settings, stream, messages)
-        finally:
-            intake.close()
+        inbox: Inbox[AirbyteMessage] = Inbox()
+        inbox.read(read_messages(input_messages))
+        yield from _sync(settings, stream, inbox, lambda message, _: parse_message(message)).run()
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """The command line; prints usage and exits with 2 where it is wrong."""
@@ -112,8 +117,12 @@ class DestinationHeapAnalytics(Destination):
             stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
             if sys.stdin is None:  # its descriptor may belong to another file by now
                 raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
-            intake = Intake(read_lines(sys.stdin.fileno()))
-            yield from _sync(settings, stream, _messages(intake.items(TICK_SECONDS)))
+            inbox: Inbox[bytes] = Inbox()
+            watch_signals(lambda number: inbox.post(Interrupt(number)))
+            # What has been made until now stays to the end: the collector need not look at it again and again.
+            gc.freeze()
+            inbox.read(read_lines(sys.stdin.fileno()))
+            yield from _sync(settings, stream, inbox, parse_line).run()
 
     def run(self, args: list[str]) -> None:
         """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
@@ -128,8 +137,10 @@ class DestinationHeapAnalytics(Destination):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             messages.close()
             sys.exit(1)
-        except KeyboardInterrupt:
-            sys.exit(130)  # as a shell has it
+        except KeyboardInterrupt:  # before a write has begun to watch for it
+            sys.exit(exit_code(SIGINT))
+        except InterruptedSyncError as interrupted:
+            sys.exit(exit_code(interrupted.signal))
         except SyncStoppedError as stopped:
             print_message(_trace(str(stopped), stopped.failure_type))
             sys.exit(1)
@@ -149,23 +160,30 @@ def _settings(logger: logging.Logger, config: Any) -> Settings:
     return parsed.settings
 
 
-def _sync(settings: Settings, stream: Stream, messages: Iterable[Message | None]) -> Iterator[AirbyteMessage]:
-    client = HeapClient(settings.base_url, settings.app_id)
-    try:
-        sync = Sync(settings, stream, client, logger=logger, clock=time.monotonic, random_text=token_hex(16))
-        yield from sync.run(messages)
-    finally:
-        client.close()
+def _sync(settings: Settings, stream: Stream, inbox: Inbox[Line], parse: Callable[[Line, int], Message]) -> Sync[Line]:
+    return Sync(
+        settings,
+        stream,
+        HeapClient(settings.base_url, connections=MOST_SINGLE),
+        _storage(settings, stream),
+        inbox=inbox,
+        parse=parse,
+        logger=logger,
+        clock=Clock(),
+        chance=SystemRandom(),
+        random_text=token_hex(16),
+    )
 
 
-def _messages(lines: Iterable[bytes | None]) -> Iterator[Message | None]:
-    position = 0
-    try:
-        for line in lines:
-            position += line is not None
-            yield line if line is None else parse_line(line, position)
-    except OSError as failure:
-        raise TransientError(f"Standard input cannot be read: {failure.strerror}. Run the sync again.") from None
+def _storage(settings: Settings, stream: Stream | None) -> Storage | None:
+    now = time.time_ns() // 1_000_000
+    return open_storage(
+        settings.object_storage_config,
+        stream,
+        stream.sync_id if stream else None,
+        now=now,
+        random_text=token_hex(4),
+    )
 
 
 def _read_json(path: str, option: str) -> Any:

@@ -2,6 +2,7 @@
 
 ConnectorError
 ├── RowRejectedError     this row is counted, explained and set aside; the run goes on
+├── InterruptedSyncError the run ends because somebody asked it to; there is nothing to mend
 └── SyncStoppedError     the run ends, with one TRACE error that says what to do
     ├── ConfigError      the user can mend it                     config_error
     ├── TransientError   Heap or the network; try again later     transient_error
@@ -64,6 +65,18 @@ class RowRejectedError(ConnectorError):
         self.column = column
         self.status = status
         self.words = words
+
+
+class InterruptedSyncError(ConnectorError):
+    """The platform or the user ends the run, by a signal.
+
+    Attributes:
+        signal: its number.
+    """
+
+    def __init__(self, signal: int) -> None:
+        super().__init__(f"interrupted by signal {signal}")
+        self.signal = signal
 
 
 class SyncStoppedError(ConnectorError, AirbyteTracedException):

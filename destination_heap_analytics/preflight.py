@@ -13,6 +13,8 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
 
+import orjson
+
 from destination_heap_analytics.client import Client, Kind, Verdict
 from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
 
@@ -26,19 +28,25 @@ PREFLIGHT_EVENT: Final = MappingProxyType(
     }
 )
 
-_PASSING: Final = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY)
+_RULES: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""How Heap refuses what breaks its rules."""
 
 PREFLIGHT_SECONDS: Final = 25.0
 """How long the verdict may take in all: Airbyte's form waits about half a minute."""
 
 
-def preflight(client: Client, seconds: float) -> Verdict:
+def preflight_body(app_id: str) -> bytes:
+    """The event as the body of a request."""
+    return orjson.dumps({"app_id": app_id, **PREFLIGHT_EVENT})
+
+
+def preflight(client: Client, app_id: str, seconds: float) -> Verdict:
     """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
     verdict: Future[Verdict] = Future()
 
     def send() -> None:
         try:
-            verdict.set_result(client.post(Api.TRACK.endpoint, PREFLIGHT_EVENT))
+            verdict.set_result(client.post(Api.TRACK.endpoint.path, preflight_body(app_id)))
         except Exception as defect:  # noqa: BLE001  # raised again by the one who waits
             verdict.set_exception(defect)
 
@@ -68,24 +76,23 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
             "the network lets this machine connect to it."
         )
     answer = _answer(verdict.status)
-    if verdict.kind is Kind.REFUSED:
+    if verdict.kind is Kind.REFUSED and verdict.status in _RULES:
         return (
             f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "
             f"Account > Manage > Projects, and as `base_url` the host of its data centre ({hosts})."
         )
-    if verdict.kind is Kind.NO_ACCESS:
+    if verdict.kind in {Kind.NO_ACCESS, Kind.REFUSED, Kind.TOO_LARGE}:
         return (
             f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
-            f"under Account > Manage > Projects, and as `base_url` {hosts}."
+            f"under Account > Manage > Projects, and as `base_url` {hosts}; and check that no firewall on the way "
+            "refuses this machine."
         )
     if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
         return (
             f"Heap has had too many requests: {base_url} answers {answer}. The settings are right; Heap takes 30 "
             "requests in 30 seconds for one identity. Run the sync again later."
         )
-    if verdict.status in _PASSING or (
-        verdict.status >= HTTPStatus.INTERNAL_SERVER_ERROR and verdict.status != HTTPStatus.NOT_IMPLEMENTED
-    ):
+    if verdict.kind is Kind.LATER and verdict.status not in {HTTPStatus.NOT_IMPLEMENTED, *range(600, 1000)}:
         return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
     return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap does not. Give {hosts}."
 

@@ -46,5 +46,6 @@ class Rejects:
         for (reason, column, status), group in sorted(self._groups.items(), key=lambda item: -item[1].count):
             where = f"column `{column}`" if column else "the row"
             rows = ", ".join(map(str, group.first_rows)) + (", ..." if group.count > len(group.first_rows) else "")
+            rows = f"row{'s' if group.count > 1 else ''} {rows}"
             answer = f", status {status}" if status else ""
-            yield f"{group.count:,} rejected: {where} {reason.value}{answer} (row{'s' if group.count > 1 else ''} {rows})."
+            yield f"{group.count:,} rejected: {where} {reason.value}{answer} ({rows})."

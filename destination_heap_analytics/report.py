@@ -9,9 +9,9 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.catalog import Stream
+from destination_heap_analytics.properties import Properties
 from destination_heap_analytics.rejects import Rejects
 from destination_heap_analytics.settings import Settings
-from destination_heap_analytics.transformer import Payload
 
 PROGRESS_SECONDS: Final = 10.0
 _MOST_LINES: Final = 50
@@ -42,12 +42,13 @@ class Report:
     def start(self, stream: Stream, settings: Settings) -> None:
         """Say what is loaded, and where to."""
         self._logger.info(
-            "Loading stream `%s` (%s, %s) into Heap by %s at %s, one request per row.",
+            "Loading stream `%s` (%s, %s) into Heap by %s at %s, %s.",
             stream.name,
             stream.sync_mode,
             stream.destination_sync_mode,
             settings.selected_api.endpoint.title,
             urlsplit(settings.base_url).netloc,
+            "up to 1,000 rows in a request" if settings.delivery.mode == "bulk" else "one request per row",
         )
 
     def repeats(self) -> None:
@@ -66,12 +67,12 @@ class Report:
             self._logger.info("%s, %s rows/s.", self._counts(), f"{rate:,.0f}")
             self._last_time, self._last_read = now, self.read
 
-    def mapped(self, payload: Payload) -> None:
+    def mapped(self, made: Properties) -> None:
         """Note what had to be done to make a payload; each name is warned of once."""
-        self._cut.update(payload.made.cut)
-        for name in payload.made.collisions:
+        self._cut.update(made.cut)
+        for name in made.collisions:
             self._once("collision", name, "Two values meet in the property `%s`: the one nearer to the top is sent.")
-        for name in payload.made.forbidden:
+        for name in made.forbidden:
             self._once("forbidden", name, "Column `%s` is left out: Heap forbids a user property of that name.")
 
     def _once(self, kind: str, name: str, sentence: str) -> None:

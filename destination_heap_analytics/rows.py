@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from destination_heap_analytics.checkpoints import Leg
 from destination_heap_analytics.protocol import Record
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """A row of the source.
 
     Attributes:

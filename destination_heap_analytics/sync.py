@@ -3,28 +3,65 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
 
+import orjson
 from airbyte_cdk.models import AirbyteMessage
 
 from destination_heap_analytics.absence import AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.batch import Envelope, Item
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.checkpoints import Checkpoints, Leg
-from destination_heap_analytics.client import Client
+from destination_heap_analytics.client import Client, Verdict
+from destination_heap_analytics.clock import Clock
+from destination_heap_analytics.concurrency import Concurrency
 from destination_heap_analytics.delivery import Delivery
-from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
-from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.errors import (
+    ConfigError,
+    InterruptedSyncError,
+    Reason,
+    RowRejectedError,
+    SyncStoppedError,
+    TransientError,
+)
+from destination_heap_analytics.heap_api import Api, Rate
 from destination_heap_analytics.idempotency import KeyMaker
+from destination_heap_analytics.inbox import Inbox
+from destination_heap_analytics.pacing import Pacer
+from destination_heap_analytics.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.protocol import Message, Noise, Record, State, Unreadable
+from destination_heap_analytics.reject_store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.report import Report
 from destination_heap_analytics.rows import Row
+from destination_heap_analytics.senders import Answer, Senders
 from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.transformer import Payload, Selection, transform
 from destination_heap_analytics.values import InexactNumberError
 
+MOST_BULK: Final = 16
+MOST_SINGLE: Final = 64
+"""Requests in flight at most."""
 
-class Sync:
+TICK_SECONDS: Final = 1.0
+"""How long a run waits at most before it looks at the clock again."""
+
+WIND_DOWN_SECONDS: Final = 9.0
+"""How long a run that stops waits for what is in flight; the platform gives it fifteen seconds in all."""
+
+Line = TypeVar("Line")
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """An event: the run is to end. `signal` is the number of the signal that asked for it."""
+
+    signal: int
+
+
+class Sync(Generic[Line]):
     """Loads one stream into Heap."""
 
     def __init__(
@@ -32,9 +69,13 @@ class Sync:
         settings: Settings,
         stream: Stream,
         client: Client,
+        storage: Storage | None,
         *,
+        inbox: Inbox[Line],
+        parse: Callable[[Line, int], Message],
         logger: logging.Logger,
-        clock: Callable[[], float],
+        clock: Clock,
+        chance: random.Random,
         random_text: str,
     ) -> None:
         """Prepare a run; nothing is read or sent yet.
@@ -42,67 +83,189 @@ class Sync:
         Args:
             settings: what the user set.
             stream: the one to load.
-            client: sends to Heap.
+            client: posts to Heap.
+            storage: where rejected rows are kept; None where nowhere.
+            inbox: where the input and all that happens in other threads arrives.
+            parse: a message from one item of the input and its position, from 1.
             logger: for what a user wants to know.
-            clock: seconds, monotonic.
+            clock: its seconds are those of all rates and waits.
+            chance: spreads the pauses before a request is sent again.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
         """
         self._settings = settings
         self._stream = stream
+        self._inbox = inbox
+        self._parse = parse
+        self._clock = clock
+        self._now = clock.now()
+        self._logger = logger
+        self._report = Report(logger, clock.now)
+        self._checkpoints = Checkpoints(stream.carries)
+        self._position = 0
+        self._is_reading = True
+        self._failure: tuple[int, SyncStoppedError] | None = None
+
         self._selection = Selection.from_settings(settings.api, stream.schema)
         self._is_open = self._selection.is_open  # kept, since every row asks
-        self._keys = KeyMaker(settings.app_id, stream, random_text)
-        self._report = Report(logger, clock)
-        self._checkpoints = Checkpoints(stream.carries)
         self._names = ColumnNames(stream.schema)
-        self._watch = AbsenceWatch(self._selection.required, self._names, clock)
+        self._watch = AbsenceWatch(self._selection.required, self._names, clock.now)
         self._unseen = UnseenProperties(self._selection.properties or ())
-        self._delivery = Delivery(client, settings.selected_api.endpoint, settings.base_url, self._settled)
-        self._logger = logger
+        self._makes_keys = self._selection.api is Api.TRACK
+        self._keys = KeyMaker(settings.app_id, stream, random_text)
+        self._key_field = self._selection.api.endpoint.key_field
 
-    def run(self, messages: Iterable[Message | None]) -> Iterator[AirbyteMessage]:
+        self._client = client
+        self._senders: Senders[Job] = Senders(client, inbox.post)
+        self._delivery = self._make_delivery(chance)
+        self._writer = RejectWriter[Leg](storage, inbox.post) if storage else None
+        self._being_stored = 0
+
+    def run(self) -> Iterator[AirbyteMessage]:
         """The states that may go back, each as soon as it may.
-
-        Args:
-            messages: the input; None where the source has been silent for a while.
 
         Raises:
             SyncStoppedError: the run ends before its input does; the states given back until then hold.
+            InterruptedSyncError: the same, because a signal asked for it.
         """
         self._report.start(self._stream, self._settings)
-        if self._selection.api is Api.TRACK and not self._selection.timestamp and not self._stream.tells_rows_apart:
+        if self._makes_keys and not self._selection.timestamp and not self._stream.tells_rows_apart:
             self._report.repeats()
         finished = False
         try:
-            for message in messages:
-                for row in self._admitted(message):
-                    self._load(row)
-                    self._report.progress()
-                    yield from self._checkpoints.due()
-                self._report.progress()
-                yield from self._checkpoints.due()
-            self._watch.end()
+            yield from self._load_all()
             finished = True
+        except (SyncStoppedError, InterruptedSyncError):
+            yield from self._wind_down()
+            raise
         finally:
+            self._inbox.close()
+            self._senders.close()
+            if self._writer:
+                self._writer.close()
             warning = self._unseen.warning(self._names) if finished else None
             self._report.end(finished=finished, warning=warning)
 
-    def _admitted(self, message: Message | None) -> list[Row]:
-        """The rows that may go on, now that this message has come."""
-        rows = self._watch.tick()
-        match message:
-            case Record():
-                rows += self._watch.admit(self._row(message))
-            case State():
-                self._checkpoints.state_read(message)
-            case Unreadable():
-                self._report.read += 1
-                self._reject(self._report.read, self._checkpoints.row_read(), RowRejectedError(message.reason))
-            case Noise():
-                self._report.noise += 1
-        return rows
+    def _load_all(self) -> Iterator[AirbyteMessage]:
+        messages: Iterator[Message] = iter(())
+        while True:
+            self._attend()
+            yield from self._checkpoints.due()
+            if self._has_room:
+                if not self._read(messages):
+                    continue  # room has run out: see what may go
+                if (lines := self._next_input()) is not None:
+                    messages = self._parsed(lines)
+                    continue
+                if self._inbox.has_ended and self._is_reading:
+                    self._end_of_input()
+                    continue
+            if not self._is_reading and self._delivery.is_idle and not self._being_stored:
+                break
+            self._wait(self._delivery.wake_at(self._now))
+        if self._failure:
+            raise self._failure[1]
 
-    def _row(self, record: Record) -> Row:
+    @property
+    def _has_room(self) -> bool:
+        return self._is_reading and self._delivery.has_room and not (self._writer and self._writer.is_full)
+
+    def _attend(self) -> None:
+        """See to what has happened, and send what may go."""
+        self._now = self._clock.now()
+        while (event := self._inbox.event()) is not None:
+            match event:
+                case Answer(verdict=BaseException() as defect):
+                    raise defect
+                case Answer(ticket, Verdict() as verdict):
+                    self._delivery.answered(ticket, verdict, self._now)
+                case Interrupt(signal):
+                    raise InterruptedSyncError(signal)
+                case StoreFailed(error):
+                    raise error
+                case Stored(legs):
+                    self._stored(legs)
+        for row in self._watch.tick():
+            self._load(row)
+        self._delivery.dispatch(self._now)
+        self._client.cut_overdue()
+        self._report.progress()
+
+    def _wait(self, until: float) -> None:
+        seconds = self._clock.real(min(until - self._now, TICK_SECONDS * self._clock.speed))
+        self._inbox.wait(seconds, for_input=self._has_room)
+
+    def _wind_down(self) -> Iterator[AirbyteMessage]:
+        """Send nothing more, and see what becomes of what is in flight."""
+        self._is_reading = False
+        self._inbox.close()
+        end = self._clock.now() + WIND_DOWN_SECONDS * self._clock.speed
+        while (self._delivery.in_flight or self._being_stored) and (now := self._clock.now()) < end:
+            self._inbox.wait(self._clock.real(end - now), for_input=False)
+            while (event := self._inbox.event()) is not None:
+                match event:
+                    case Answer(ticket, Verdict() as verdict):
+                        self._delivery.wound_down(ticket, verdict)
+                    case Stored(legs):
+                        self._stored(legs)
+                    case StoreFailed():
+                        self._being_stored = 0
+            yield from self._checkpoints.due()
+        yield from self._checkpoints.due()
+
+    def _next_input(self) -> list[Line] | None:
+        try:
+            return self._inbox.input()
+        except OSError as failure:
+            self._stop(TransientError(f"Standard input cannot be read: {failure.strerror}. Run the sync again."))
+            return None
+
+    def _parsed(self, lines: Iterable[Line]) -> Iterator[Message]:
+        parse = self._parse
+        for line in lines:
+            self._position += 1
+            yield parse(line, self._position)
+
+    def _end_of_input(self) -> None:
+        self._is_reading = False
+        try:
+            self._watch.end()
+        except ConfigError as misspelled:
+            self._stop(misspelled)
+        self._delivery.flush()
+
+    def _read(self, messages: Iterator[Message]) -> bool:
+        """Take in messages while there is room; whether all were taken."""
+        delivery = self._delivery
+        try:
+            for message in messages:
+                if isinstance(message, Record):
+                    self._take(message)
+                    if not (delivery.has_room and self._is_reading):
+                        return False
+                elif isinstance(message, State):
+                    self._checkpoints.state_read(message)
+                elif isinstance(message, Unreadable):
+                    self._report.read += 1
+                    rejection = RowRejectedError(message.reason)
+                    self._reject(
+                        self._report.read, self._checkpoints.row_read(), getattr(message, "line", None), rejection
+                    )
+                elif isinstance(message, Noise):
+                    self._report.noise += 1
+        except SyncStoppedError as stopped:
+            self._stop(stopped)
+        return True
+
+    def _stop(self, error: SyncStoppedError, row: int | None = None) -> None:
+        """End the input here: what was read before this row is delivered still, then the run ends with the error."""
+        row = self._report.read + 1 if row is None else row
+        if self._failure is None or row < self._failure[0]:
+            self._failure = (row, error)
+        self._is_reading = False
+        self._inbox.close()
+        self._delivery.drop_after(row - 1)
+
+    def _take(self, record: Record) -> None:
         self._report.read += 1
         number = self._report.read
         if not self._stream.carries(record.stream, record.namespace):
@@ -111,48 +274,97 @@ class Sync:
                 f"`{self._stream.name}` alone. Make a connection of its own for the other."
             )
         self._names.learn(record.data)
-        return Row(number, record, self._checkpoints.row_read())
+        row = Row(number, record, self._checkpoints.row_read())
+        if self._watch.is_over:
+            self._load(row)
+        else:
+            for admitted in self._watch.admit(row):
+                self._load(admitted)
 
     def _load(self, row: Row) -> None:
-        data = row.record.data
+        number, record, leg = row
+        if self._failure and number >= self._failure[0]:
+            return
         if self._is_open:
-            self._selection = self._selection.found_in(data)
+            self._selection = self._selection.found_in(record.data)
             self._is_open = self._selection.is_open
-        self._unseen.look(data, self._selection.properties or ())
+        if not self._unseen.is_over:
+            self._unseen.look(record.data, self._selection.properties or ())
         try:
-            payload = self._payload(row)
+            payload = self._payload(record, number)
         except RowRejectedError as rejection:
-            self._settled(row, rejection)
+            self._reject(number, leg, self._source(record), rejection)
+            return
         except RecursionError:
-            self._settled(row, RowRejectedError(Reason.TOO_DEEP))
-        else:
-            self._report.mapped(payload)
-            self._delivery.take(row, payload)
+            self._reject(number, leg, self._source(record), RowRejectedError(Reason.TOO_DEEP))
+            return
+        if payload.made:
+            self._report.mapped(payload.made)
+        element = payload.element
+        key, token = element[self._key_field], element.get("idempotency_key")
+        item = Item(number, leg, self._source(record), key, orjson.dumps(element), token)
+        self._delivery.take(item, self._now)
 
-    def _payload(self, row: Row) -> Payload:
+    def _source(self, record: Record) -> Any:
+        """What a place of rejected rows needs of it, where there is such a place."""
+        return (record.line or record.data) if self._writer else None
+
+    def _payload(self, record: Record, number: int) -> Payload:
         try:
-            return self._mapped(row.record.data, row.number, exact=row.record.is_exact)
+            return self._mapped(record.data, number, exact=record.is_exact)
         except InexactNumberError:
-            return self._mapped(row.record.exactly(), row.number, exact=True)
+            return self._mapped(record.exactly(), number, exact=True)
 
-    def _mapped(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Payload:
+    def _mapped(self, data: Any, number: int, *, exact: bool) -> Payload:
         payload = transform(data, self._selection, exact=exact)
-        if self._selection.api is Api.TRACK:
+        if self._makes_keys:
             payload.element["idempotency_key"] = self._keys.key(data, payload.element, number, exact=exact)
         return payload
 
-    def _settled(self, row: Row, rejection: RowRejectedError | None) -> None:
+    def _settled(self, items: Sequence[Item], rejection: RowRejectedError | None) -> None:
         if rejection:
-            self._reject(row.number, row.leg, rejection)
+            for item in items:
+                self._reject(item.number, item.leg, item.source, rejection)
         else:
-            self._report.delivered += 1
-            row.leg.settle(delivered=True)
+            self._report.delivered += len(items)
+            for item in items:
+                item.leg.settle(delivered=True)
 
-    def _reject(self, number: int, leg: Leg, rejection: RowRejectedError) -> None:
+    def _reject(self, number: int, leg: Leg, source: Any, rejection: RowRejectedError) -> None:
         self._report.rejects.add(number, rejection)
         if self._settings.rejected_records == "fail":
-            raise ConfigError(
+            sentence = (
                 f"Row {number} is rejected: {rejection}. The sync stops here because `rejected_records` is `fail`: "
                 "mend the row or the columns, or set it to `continue`."
             )
-        leg.settle(delivered=False)
+            self._stop(ConfigError(sentence), number)
+        elif self._writer:
+            self._being_stored += 1
+            self._writer.put(rejected_line(source, rejection), leg)
+        else:
+            leg.settle(delivered=False)
+
+    def _stored(self, legs: Sequence[Leg]) -> None:
+        self._being_stored -= len(legs)
+        for leg in legs:
+            leg.settle(delivered=False)
+
+    def _make_delivery(self, chance: random.Random) -> Delivery:
+        """What the settings ask for: how rows are put into requests, and how many of them Heap takes."""
+        settings, api = self._settings, self._settings.selected_api
+        is_bulk = settings.delivery.mode == "bulk"
+        app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
+        pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
+        form = bulk_form(merges=api is not Api.TRACK) if is_bulk else ROW_FORM
+        return Delivery(
+            planner=Planner(form, pacer, Concurrency(MOST_BULK if is_bulk else MOST_SINGLE)),
+            pacer=pacer,
+            envelope=Envelope(settings.app_id, api.endpoint, bulk=is_bulk),
+            app_id=settings.app_id,
+            base_url=settings.base_url,
+            send=self._senders.send,
+            settled=self._settled,
+            chance=chance,
+            logger=self._logger,
+            now=self._now,
+        )

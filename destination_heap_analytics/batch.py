@@ -1,0 +1,85 @@
+"""Rows that are ready to go, and the bodies of the requests that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from destination_heap_analytics.checkpoints import Leg
+from destination_heap_analytics.heap_api import Endpoint
+
+
+class Item(NamedTuple):
+    """A row that is ready to go.
+
+    Attributes:
+        number: the row's position in the input, from 1.
+        leg: where it counts when it is delivered or rejected.
+        source: the line or the record it came from, for the place of rejected rows; None where there is no such place.
+        key: its identity or account; rows of one key reach Heap in the order read.
+        body: the JSON object that Heap is to be told, without `app_id`; serialised once.
+        token: the idempotency key; None where the API needs none.
+    """
+
+    number: int
+    leg: Leg
+    source: bytes | Mapping[str, Any] | None
+    key: str
+    body: bytes
+    token: str | None
+
+
+class Envelope:
+    """What is put around rows to make a request of them; the same rows make the same bytes, whenever they are sent.
+
+    In a bulk request of events, two with one idempotency key are sent once. In one of properties a key appears once,
+    with the later rows merged over the earlier ones, which is what sending them one by one would leave behind.
+    """
+
+    def __init__(self, app_id: str, endpoint: Endpoint, *, bulk: bool) -> None:
+        self.path = endpoint.path
+        self.bulk = bulk
+        self._key_field = endpoint.key_field
+        self._single = b'{"app_id":' + orjson.dumps(app_id) + b","
+        self._many = self._single + orjson.dumps(endpoint.bulk_field) + b":["
+
+    def body(self, items: Sequence[Item]) -> bytes:
+        """The body of one request."""
+        if not self.bulk:
+            (item,) = items
+            return self._single + item.body[1:]
+        bodies = [item.body for item in items]
+        if len(_names(items)) < len(items):
+            bodies = [self._merged(element) for element in elements(items)]
+        return self._many + b",".join(bodies) + b"]}"
+
+    def _merged(self, items: Sequence[Item]) -> bytes:
+        if len(items) == 1 or items[0].token is not None:
+            return items[0].body
+        properties: dict[str, Any] = {}
+        for item in items:
+            properties.update(orjson.loads(item.body)["properties"])
+        return orjson.dumps({self._key_field: items[0].key, "properties": properties})
+
+
+def elements(items: Sequence[Item]) -> list[list[Item]]:
+    """The rows of each element of a bulk request, in the order of their first rows."""
+    by_name: dict[str, list[Item]] = {}
+    for item in items:
+        by_name.setdefault(item.token or item.key, []).append(item)
+    return list(by_name.values())
+
+
+def halves(items: Sequence[Item]) -> list[list[Item]]:
+    """Smaller requests of the same rows, in order: two halves, or the rows of one element each by itself."""
+    parts = elements(items)
+    if len(parts) == 1:
+        return [[item] for item in items]
+    middle = (len(parts) + 1) // 2
+    return [[item for part in half for item in part] for half in (parts[:middle], parts[middle:])]
+
+
+def _names(items: Sequence[Item]) -> set[str]:
+    return {item.token or item.key for item in items}

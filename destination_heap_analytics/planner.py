@@ -1,0 +1,357 @@
+"""Which rows go to Heap, and when. Pure: it sends nothing and waits for nothing; `now` is passed in, in seconds.
+
+Rows are put into the open batch in the order read. Passed over are rows whose key (identity or account) is in a request
+under way or waits for its own rate window, and all later rows of that key: they wait in a lane of their own and come
+first as soon as the key is free. So rows of one key reach Heap in order, and hold back no others, until there are so
+many of them that reading has to pause.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from destination_heap_analytics.batch import Item
+from destination_heap_analytics.concurrency import Concurrency
+from destination_heap_analytics.heap_api import MAX_BULK
+from destination_heap_analytics.pacing import Pacer, counter_of
+
+MAX_ITEMS: Final = 10_000
+"""Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
+
+MAX_BYTES: Final = 1_000_000
+"""Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
+
+PASSED_OVER_ROWS: Final = 10_000
+PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
+PASSED_OVER_SECONDS: Final = 300.0
+"""Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness."""
+
+_LEAST_SHARE: Final = 10
+"""A batch is cut to the room in the app's window, but not below one part in so many of a full one."""
+
+_LOOK_SECONDS: Final = 1.0
+
+_NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are put into requests.
+
+    Attributes:
+        rows: elements of a request.
+        merges: whether a key is one element, however many rows it has.
+        patience: seconds that a row waits for others to fill its batch.
+        jobs: requests whose outcome may be open at once, those that wait to be tried again included.
+    """
+
+    rows: int
+    merges: bool
+    patience: float
+    jobs: int
+
+
+def bulk_form(*, merges: bool) -> Form:
+    """Requests of up to a thousand."""
+    return Form(rows=MAX_BULK, merges=merges, patience=2.0, jobs=24)
+
+
+ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)
+"""One request per row."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Rows under way: a batch, cut into parts where Heap refused it. The parts go one after another.
+
+    Attributes:
+        parts: what is left of it, the next one last.
+        keys: of all its rows.
+        due_at: when the next part may go.
+        sent_at: when the last one went.
+        failures: how often this part has been tried in vain.
+        failing_since: when that began.
+        only_500: whether it was 500 each time.
+        suspect: whether one of its rows is thought to make Heap fail.
+        covers: rows held back whose fate this request decides, when it carries no rows itself.
+    """
+
+    parts: list[list[Item]]
+    keys: list[str]
+    due_at: float = 0.0
+    sent_at: float = 0.0
+    failures: int = 0
+    failing_since: float = _NEVER
+    only_500: bool = True
+    suspect: bool = False
+    covers: int = 0
+
+    @property
+    def items(self) -> list[Item]:
+        """The part that goes next, or is in flight."""
+        return self.parts[-1] if self.parts else []
+
+    def next_part(self, due_at: float) -> None:
+        """Turn to what is left; its failures are not those of the part before."""
+        self.due_at = due_at
+        self.failures = 0
+        self.failing_since = _NEVER
+        self.only_500 = True
+
+
+class Planner:
+    """The rows of a run between the mapping and Heap.
+
+    Attributes:
+        has_room: whether more rows may come.
+        in_flight: requests that Heap has not answered yet.
+        jobs: requests whose outcome is open, those that wait to be tried again included.
+        flushes: whether rows go without waiting for others, since no more will come.
+    """
+
+    def __init__(self, form: Form, pacer: Pacer, concurrency: Concurrency) -> None:
+        self.has_room = True
+        self.in_flight = 0
+        self.jobs = 0
+        self.flushes = False
+        self.concurrency = concurrency
+        self._form = form
+        self._pacer = pacer
+        self._open: list[Item] = []
+        self._open_names: set[str] = set()
+        self._open_bytes = 0
+        self._open_since = _NEVER
+        self._busy: set[str] = set()
+        self._waiting: list[Job] = []
+        self._lanes: dict[str, deque[tuple[float, Item]]] = {}
+        self._lane_rows = 0
+        self._lane_bytes = 0
+        self._oldest = _NEVER
+        self._looked_at = -_NEVER
+        self._ready: deque[str] = deque()
+        self._sleeping: dict[int, list[str]] = {}
+        self._is_starved = False
+        self._is_promised = False
+
+    def offer(self, item: Item, now: float) -> None:
+        """Take in a row that was read now."""
+        key = item.key
+        if key in self._lanes:
+            self._pass_over(item, now)
+        elif key in self._busy:
+            self._lanes[key] = deque()
+            self._pass_over(item, now)
+        elif self._pacer.counts_keys and not self._pacer.reserve(key):
+            self._lanes[key] = deque()
+            self._sleep(key)
+            self._pass_over(item, now)
+        else:
+            self._add(item, now)
+
+    def next(self, now: float) -> Job | None:
+        """The next request that goes now; None where none does."""
+        for counter in self._pacer.expire(now):
+            if counter in self._sleeping:
+                self._ready.extend(self._sleeping.pop(counter))
+        self._is_starved = self._is_promised = False
+        if self.in_flight >= self.concurrency.limit:
+            return None
+        return self._next_again(now) or self._next_new(now)
+
+    def landed(self, job: Job, now: float) -> None:
+        """A request was answered, or given up; what becomes of its rows is said next."""
+        self.in_flight -= 1
+        self._pacer.landed([item.key for item in job.items], job.sent_at, now)
+
+    def again(self, job: Job) -> None:
+        """It goes once more, or what is left of it goes on, when it is due."""
+        self._waiting.append(job)
+
+    def done(self, job: Job) -> None:
+        """Its rows have ended; their keys are free."""
+        self.jobs -= 1
+        self._busy.difference_update(job.keys)
+        if self._lanes:
+            self._ready.extend(key for key in dict.fromkeys(job.keys) if key in self._lanes)
+
+    def drop_after(self, number: int) -> None:
+        """Forget the rows read after this one that have not gone."""
+        kept = [item for item in self._open if item.number <= number]
+        self._pacer.give_back([item.key for item in self._open if item.number > number])
+        self._reopen(kept)
+        for key, lane in list(self._lanes.items()):
+            rows = [(since, item) for since, item in lane if item.number <= number]
+            self._lane_rows -= len(lane) - len(rows)
+            self._lane_bytes -= sum(len(item.body) for _, item in lane) - sum(len(item.body) for _, item in rows)
+            if rows:
+                self._lanes[key] = deque(rows)
+            else:
+                del self._lanes[key]
+        for keys in self._sleeping.values():  # what was given back wakes nobody
+            self._ready.extend(keys)
+        self._sleeping.clear()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every row has ended."""
+        return not (self._open or self._lanes or self.jobs)
+
+    def wake_at(self, now: float) -> float:
+        """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
+        times = [job.due_at for job in self._waiting if job.due_at > now]
+        if self._open and self._open_since + self._form.patience > now:
+            times.append(self._open_since + self._form.patience)
+        if self._is_starved or self._sleeping:
+            times.append(self._pacer.next_expiry)
+        return min(times, default=_NEVER)
+
+    def _next_again(self, now: float) -> Job | None:
+        """A request that was tried before, or the next part of one."""
+        for position, job in enumerate(self._waiting):
+            if job.due_at > now:
+                continue
+            if not self._pacer.app_takes(len(job.items)):
+                self._is_starved = self._is_promised = True  # no other may take the room that this one waits for
+                return None
+            if self._pacer.reserve_again([item.key for item in job.items]):
+                del self._waiting[position]
+                return self.sent(job, now)
+            self._is_starved = True
+        return None
+
+    def _next_new(self, now: float) -> Job | None:
+        if self._is_promised or self.jobs >= self._form.jobs:
+            return None
+        self._refill(now)
+        if not self._open or not (self.flushes or self._is_full or now >= self._open_since + self._form.patience):
+            return None
+        count = self._count_to_send()
+        if not count:
+            self._is_starved = True
+            return None
+        items, rest = self._open[:count], self._open[count:]
+        job = Job([items], [item.key for item in items])
+        self._busy.update(job.keys)
+        self.jobs += 1
+        self._reopen(self._still_open(rest, now) if rest else rest)
+        self._look_for_room(now)
+        return self.sent(job, now)
+
+    def sent(self, job: Job, now: float) -> Job:
+        """A request goes now."""
+        self.in_flight += 1
+        self.concurrency.sending(self.in_flight, now)
+        self._pacer.sent(len(job.items))
+        job.sent_at = now
+        return job
+
+    def _count_to_send(self) -> int:
+        """How many rows of the open batch fit into one request now."""
+        room, most = self._pacer.app_room, self._rows
+        if len(self._open) > room:
+            if room < max(1, most // _LEAST_SHARE):
+                return 0
+            most = min(most, room)
+        if self._open_elements <= most and self._open_bytes <= MAX_BYTES:
+            return len(self._open)
+        size = 0
+        names: set[str] = set()
+        for count, item in enumerate(self._open):
+            size += len(item.body) + 1
+            names.add(item.key)
+            if count and (size > MAX_BYTES or (len(names) if self._form.merges else count + 1) > most):
+                return count
+        return len(self._open)
+
+    def _still_open(self, rest: Iterable[Item], now: float) -> list[Item]:
+        """The rows that stay when a part of the open batch goes; those of its keys wait for it in their lanes."""
+        stay: list[Item] = []
+        for item in reversed(list(rest)):
+            if item.key in self._busy:
+                self._pacer.give_back([item.key])
+                self._lanes.setdefault(item.key, deque())
+                self._pass_over(item, min(now, self._open_since), first=True)
+            else:
+                stay.append(item)
+        stay.reverse()
+        return stay
+
+    def _reopen(self, items: list[Item]) -> None:
+        self._open = items
+        self._open_names = {item.key for item in items} if self._form.merges else set()
+        self._open_bytes = sum(len(item.body) + 1 for item in items)
+        if not items:
+            self._open_since = _NEVER
+
+    @property
+    def _rows(self) -> int:
+        return min(self._form.rows, self._pacer.app_limit)
+
+    @property
+    def _open_elements(self) -> int:
+        return len(self._open_names) if self._form.merges else len(self._open)
+
+    @property
+    def _is_full(self) -> bool:
+        return self._open_elements >= self._rows or self._open_bytes >= MAX_BYTES or len(self._open) >= MAX_ITEMS
+
+    def _add(self, item: Item, since: float) -> None:
+        self._open.append(item)
+        self._open_bytes += len(item.body) + 1
+        if self._form.merges:
+            self._open_names.add(item.key)
+        self._open_since = min(self._open_since, since)
+        if self._is_full:
+            self.has_room = False
+
+    def _pass_over(self, item: Item, since: float, *, first: bool = False) -> None:
+        lane = self._lanes[item.key]
+        if first:
+            lane.appendleft((since, item))
+        else:
+            lane.append((since, item))
+        self._lane_rows += 1
+        self._lane_bytes += len(item.body)
+        if self._lane_rows >= PASSED_OVER_ROWS or self._lane_bytes >= PASSED_OVER_BYTES:
+            self.has_room = False
+
+    def _sleep(self, key: str) -> None:
+        self._sleeping.setdefault(counter_of(key), []).append(key)
+
+    def _refill(self, now: float) -> None:
+        """Rows that were passed over come first, as far as their keys are free."""
+        while self._ready and not self._is_full:
+            key = self._ready.popleft()
+            lane = self._lanes.get(key)
+            if lane is None or key in self._busy:
+                continue  # it comes again when its request is done
+            while lane and not self._is_full:
+                if not self._pacer.reserve(key):
+                    self._sleep(key)
+                    break
+                since, item = lane.popleft()
+                self._lane_rows -= 1
+                self._lane_bytes -= len(item.body)
+                self._add(item, since)
+            else:
+                if lane:
+                    self._ready.appendleft(key)
+                else:
+                    del self._lanes[key]
+        self._look_for_room(now)
+
+    def _look_for_room(self, now: float) -> None:
+        if not self._lanes:
+            self._oldest = _NEVER
+        elif now - self._looked_at >= _LOOK_SECONDS:
+            self._oldest = min(lane[0][0] for lane in self._lanes.values())
+            self._looked_at = now
+        self.has_room = not (
+            self._is_full
+            or self._lane_rows >= PASSED_OVER_ROWS
+            or self._lane_bytes >= PASSED_OVER_BYTES
+            or now - self._oldest >= PASSED_OVER_SECONDS
+        )
