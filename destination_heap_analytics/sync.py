@@ -181,6 +181,7 @@ class Sync(Generic[Line]):
                 case Interrupt(signal):
                     raise InterruptedSyncError(signal)
                 case StoreFailed(error):
+                    self._being_stored = 0  # nothing more will be
                     raise error
                 case Stored(legs):
                     self._stored(legs)

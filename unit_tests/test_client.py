@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-import json
 import ssl
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -13,30 +14,64 @@ import requests_mock
 from urllib3.exceptions import LocationParseError, MaxRetryError, NameResolutionError, ProtocolError
 
 from destination_heap_analytics.client import HeapClient, Kind, Verdict
-from destination_heap_analytics.heap_api import Api
 
-TRACK = Api.TRACK.endpoint
-URL = "https://heapanalytics.com/api/track"
-ELEMENT = {"identity": "a@example.com", "event": "Paid", "properties": {"née": "ü"}}
+HEAP = "https://heapanalytics.com"
+PATH = "/api/track"
+URL = HEAP + PATH
+BODY = '{"app_id":"11","events":[{"née":"ü"}]}'.encode()
 
 
 def answer(**response: Any) -> Verdict:
     with requests_mock.Mocker() as heap:
         heap.post(URL, **response)
-        return HeapClient("https://heapanalytics.com", "11").post(TRACK, ELEMENT)
+        return HeapClient(HEAP).post(PATH, BODY)
 
 
-@pytest.mark.parametrize("api", Api)
-def test_an_element_is_posted_to_its_api_with_the_app_id(api: Api) -> None:
-    """As JSON, under the documented header."""
+def test_a_body_is_posted_as_it_is() -> None:
+    """Under the documented header."""
     with requests_mock.Mocker() as heap:
-        heap.post(f"https://heapanalytics.com{api.endpoint.path}", json={})
-        HeapClient("https://heapanalytics.com", "11").post(api.endpoint, ELEMENT)
+        heap.post(URL, json={})
+        HeapClient(HEAP).post(PATH, BODY)
         request = heap.last_request
     assert request is not None
-    assert json.loads(request.body) == {"app_id": "11", **ELEMENT}
+    assert request.body == BODY
     assert request.headers["Content-Type"] == "application/json"
     assert request.headers["User-Agent"].startswith("destination-heap-analytics/")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 3600 ", 3600.0),
+        ("Fri, 21 Oct 2022 04:09:54 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("9" * 5000, None),
+        (None, None),
+    ],
+)
+def test_how_long_heap_asks_to_wait(header: str | None, seconds: float | None) -> None:
+    """In seconds, or as a date; what cannot be read asks for nothing."""
+    assert answer(status_code=503, headers={"Retry-After": header} if header is not None else {}).retry_after == seconds
+
+
+def test_a_date_to_come_back_at_is_a_wait_from_now_on() -> None:
+    """As RFC 9110 writes it."""
+    date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
+    seconds = answer(status_code=429, headers={"Retry-After": date}).retry_after
+    assert seconds is not None
+    assert 3000 < seconds <= 3600
+
+
+def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read once, since they are the same for every request."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/bundle.pem")
+    monkeypatch.setenv("NO_PROXY", "c.eu.heap-api.com")
+    session = HeapClient(HEAP)._session
+    assert (session.proxies["https"], session.verify) == ("http://proxy.example.com:3128", "/etc/bundle.pem")
+    assert not HeapClient("https://c.eu.heap-api.com")._session.proxies
 
 
 @pytest.mark.parametrize(
@@ -53,13 +88,18 @@ def test_any_success_that_is_no_page_means_taken(response: dict[str, Any]) -> No
     assert answer(**response).kind is Kind.TAKEN
 
 
-KINDS = {400: Kind.REFUSED, 422: Kind.REFUSED, 413: Kind.TOO_LARGE, **dict.fromkeys((401, 403, 404), Kind.NO_ACCESS)}
+KINDS = {
+    413: Kind.TOO_LARGE,
+    **dict.fromkeys((401, 404), Kind.NO_ACCESS),
+    **dict.fromkeys((408, 425, 429), Kind.LATER),
+}
 
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_other_status_has_its_verdict(status: int) -> None:
-    """Redirects are not Heap; refusals are the row's; the rest may pass."""
-    expected = Kind.NOT_HEAP if status < 400 else KINDS.get(status, Kind.LATER)
+    """Redirects are not Heap; refusals are the rows'; the rest may pass."""
+    by_class = {3: Kind.NOT_HEAP, 4: Kind.REFUSED, 5: Kind.LATER}
+    expected = KINDS.get(status, by_class[status // 100])
     verdict = answer(status_code=status)
     assert (verdict.kind, verdict.status) == (expected, status)
 
@@ -170,5 +210,5 @@ def test_a_closed_client_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> 
     """Whatever connection it kept alive."""
     closed: list[bool] = []
     monkeypatch.setattr(requests.Session, "close", lambda _: closed.append(True))
-    HeapClient("https://heapanalytics.com", "11").close()
+    HeapClient(HEAP).close()
     assert closed == [True]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
 
 import pytest
@@ -16,7 +18,7 @@ from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, Configu
 
 from destination_heap_analytics import DestinationHeapAnalytics
 from destination_heap_analytics.destination import main
-from destination_heap_analytics.errors import TransientError
+from destination_heap_analytics.errors import InterruptedSyncError, TransientError
 
 CONFIG = {
     "app_id": "11",
@@ -33,6 +35,8 @@ Run = Callable[..., tuple[int, list[dict[str, Any]]]]
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
     """The command line in process: its exit code and its messages."""
     handlers = logging.getLogger().handlers
+    # A process of its own may block signals for good; this one is pytest's.
+    monkeypatch.setattr("destination_heap_analytics.destination.watch_signals", lambda _: None)
     for name, content in (("config", CONFIG), ("catalog", CATALOG)):
         (tmp_path / name).write_text(json.dumps(content))
 
@@ -53,6 +57,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Cap
     yield command
     logging.getLogger().handlers = handlers
     logging.captureWarnings(capture=False)
+    gc.unfreeze()
 
 
 WRITE = ("write", "--config", "CONFIG", "--catalog", "CATALOG")
@@ -87,7 +92,7 @@ def test_write_prints_states_as_they_go_back(run: Run) -> None:
 def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
     """And exit code 1."""
     with requests_mock.Mocker() as heap:
-        heap.post(URL + "add_user_properties", status_code=503)
+        heap.post(URL + "add_user_properties", status_code=503, headers={"Retry-After": "3600"})
         code, messages = run(*WRITE, stdin=ROW)
     (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
     assert (code, trace["failure_type"]) == (1, "transient_error")
@@ -144,10 +149,34 @@ def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pyt
     assert run(*WRITE) == (130, [])
 
 
+def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And no trace: there is nothing to mend."""
+
+    def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
+        raise InterruptedSyncError(SIGTERM)
+
+    monkeypatch.setattr("destination_heap_analytics.destination._sync", interrupt)
+    assert run(*WRITE) == (143, [])
+
+
+def test_check_tries_the_place_of_rejected_rows(tmp_path: Path) -> None:
+    """Before it asks Heap; what it wrote there is gone."""
+    config = {**CONFIG, "object_storage_config": {"storage_type": "Local", "path": str(tmp_path / "rejected")}}
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "track", json={})
+        assert DestinationHeapAnalytics().check(logging.getLogger("test"), config).status is Status.SUCCEEDED
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        (tmp_path / "file").touch()
+        config["object_storage_config"]["path"] = str(tmp_path / "file")  # type: ignore[index]
+        status = DestinationHeapAnalytics().check(logging.getLogger("test"), config)
+    assert (status.status, heap.call_count) == (Status.FAILED, 1)
+    assert "`object_storage_config.path`" in str(status.message)
+
+
 def test_in_process_a_failure_is_raised_as_the_cdk_knows_it() -> None:
     """With its policy as failure type; what was read ahead is given up."""
     with requests_mock.Mocker() as heap:
-        heap.post(URL + "add_user_properties", status_code=503)
+        heap.post(URL + "add_user_properties", status_code=503, headers={"Retry-After": "3600"})
         stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
         configured = {"stream": stream, "sync_mode": "full_refresh", "destination_sync_mode": "append"}
         catalog = ConfiguredAirbyteCatalogSerializer.load({"streams": [configured]})

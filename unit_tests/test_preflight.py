@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from destination_heap_analytics.client import Kind, Verdict
-from destination_heap_analytics.heap_api import Endpoint
 from destination_heap_analytics.preflight import PREFLIGHT_EVENT, explain, preflight
 
 HEAP = "https://heapanalytics.com"
@@ -23,19 +22,25 @@ class Stub:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.release = threading.Event()
 
-    def post(self, endpoint: Endpoint, element: Mapping[str, Any]) -> Verdict:
-        self.sent.append((endpoint.path, dict(element)))
+    def post(self, path: str, body: bytes) -> Verdict:
+        self.sent.append((path, json.loads(body)))
         if self.verdict is None:
             self.release.wait(60)
         return self.verdict or Verdict(Kind.TAKEN, 200)
+
+    def cut_overdue(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
 
 
 def test_the_event_is_always_the_same() -> None:
     """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
     client = Stub(Verdict(Kind.TAKEN, 200))
-    assert preflight(client, seconds=60).kind is Kind.TAKEN
-    assert preflight(client, seconds=60).kind is Kind.TAKEN
-    assert client.sent == 2 * [("/api/track", dict(PREFLIGHT_EVENT))]
+    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
+    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
+    assert client.sent == 2 * [("/api/track", {"app_id": "11", **PREFLIGHT_EVENT})]
     assert set(PREFLIGHT_EVENT) == {"identity", "event", "timestamp", "idempotency_key", "properties"}
 
 
@@ -43,7 +48,7 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
     """A server that never ends its answer cannot hold the form."""
     client = Stub(None)
     try:
-        verdict = preflight(client, seconds=0.01)
+        verdict = preflight(client, "11", seconds=0.01)
     finally:
         client.release.set()
     assert (verdict.kind, verdict.status) == (Kind.LATER, None)
@@ -58,7 +63,7 @@ def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        preflight(Broken(None), seconds=60)
+        preflight(Broken(None), "11", seconds=60)
 
 
 def test_once_heap_has_taken_something_its_address_is_right() -> None:
@@ -80,12 +85,9 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
         (Verdict(Kind.LATER, 429), "Heap has had too many requests", "Run the sync again later"),
         (Verdict(Kind.LATER, 501), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
-        (Verdict(Kind.TOO_LARGE, 413), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
-        (
-            Verdict(Kind.LATER, 405),
-            "answers 405 Method Not Allowed, which Heap does not",
-            "Give https://heapanalytics.com",
-        ),
+        (Verdict(Kind.LATER, 777), "answers 777, which Heap does not", "Give https://heapanalytics.com"),
+        (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Give the environment ID"),
+        (Verdict(Kind.REFUSED, 403), "answers 403 Forbidden", "check that no firewall on the way"),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:

@@ -11,11 +11,11 @@ def test_rows_are_grouped_by_reason_and_column_with_the_first_row_numbers() -> N
     rejects = Rejects()
     rejects.add(3, RowRejectedError(Reason.NULL, "email"))
     for row in range(10, 17):
-        rejects.add(row, RowRejectedError(Reason.REFUSED_400))
+        rejects.add(row, RowRejectedError(Reason.REFUSED, status=400))
     assert rejects.count == 8
     assert list(rejects.explanations()) == [
         (
-            "7 rejected: the row was refused by Heap with status 400: a value breaks one of Heap's rules "
+            "7 rejected: the row was refused by Heap: a value breaks one of Heap's rules, status 400 "
             "(rows 10, 11, 12, 13, 14, ...)."
         ),
         "1 rejected: column `email` is null (row 3).",

@@ -11,9 +11,8 @@ from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.properties import make_properties
+from destination_heap_analytics.properties import Properties, make_properties
 from destination_heap_analytics.report import Report
-from destination_heap_analytics.transformer import Payload
 
 
 class Log:
@@ -35,8 +34,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
     return Log(caplog)
 
 
-def payload(columns: dict[str, Any]) -> Payload:
-    return Payload({}, make_properties(columns.items(), Api.USER_PROPERTIES.endpoint, exact=True))
+def payload(columns: dict[str, Any]) -> Properties:
+    return make_properties(columns.items(), Api.USER_PROPERTIES.endpoint, exact=True)
 
 
 def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
