@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence, Sized
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from destination_heap_analytics.checkpoints import Leg
 from destination_heap_analytics.heap_api import Endpoint
+
+MAX_ITEMS: Final = 10_000
+"""Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
+
+MAX_BYTES: Final = 1_000_000
+"""Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
 
 
 class Item(NamedTuple):
@@ -29,6 +35,71 @@ class Item(NamedTuple):
     key: str
     body: bytes
     token: str | None
+
+
+class OpenBatch:
+    """The rows that go next, in order.
+
+    Attributes:
+        items: the rows; `hold` replaces them.
+        since: when the first of them came; infinity while there is none.
+        is_full: whether they fill a request.
+    """
+
+    __slots__ = ("_bytes", "_elements", "_merges", "_most", "_names", "is_full", "items", "since")
+
+    def __init__(self, most: int, *, merges: bool) -> None:
+        """Begin empty.
+
+        Args:
+            most: elements of a request.
+            merges: whether all rows of a key are one element.
+        """
+        self._merges = merges
+        self._most = most
+        self.hold([], float("inf"))
+
+    def hold(self, items: list[Item], since: float) -> None:
+        """Begin anew with these rows."""
+        self.items = items
+        self.since = since
+        self._names = {item.key for item in items} if self._merges else set[str]()
+        self._elements: Sized = self._names if self._merges else items
+        self._bytes = sum(len(item.body) + 1 for item in items)
+        self._look()
+
+    def limit(self, most: int) -> None:
+        """Let a request have so many elements from now on."""
+        self._most = most
+        self._look()
+
+    def add(self, item: Item, since: float) -> None:
+        """Append a row; it may be one too many."""
+        items = self.items
+        items.append(item)
+        self._bytes += len(item.body) + 1
+        if self._merges:
+            self._names.add(item.key)
+        if since < self.since:  # noqa: PLR1730  # this runs once for every row, and a call of min() costs a fifth of it
+            self.since = since
+        if len(self._elements) >= self._most or self._bytes >= MAX_BYTES or len(items) >= MAX_ITEMS:
+            self.is_full = True
+
+    def count(self, most: int) -> int:
+        """How many of the first rows go in one request of so many elements; a row alone always does."""
+        if len(self._elements) <= most and self._bytes <= MAX_BYTES and len(self.items) <= MAX_ITEMS:
+            return len(self.items)
+        size = 0
+        names = set[str | int]()
+        for count, item in enumerate(self.items):
+            size += len(item.body) + 1
+            names.add(item.key if self._merges else count)
+            if count and (size > MAX_BYTES or len(names) > most or count >= MAX_ITEMS):
+                return count
+        return len(self.items)
+
+    def _look(self) -> None:
+        self.is_full = len(self._elements) >= self._most or self._bytes >= MAX_BYTES or len(self.items) >= MAX_ITEMS
 
 
 class Envelope:

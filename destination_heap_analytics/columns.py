@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, Literal
 
@@ -28,7 +28,8 @@ class _Absent(Enum):
 ABSENT: Final = _Absent.ABSENT
 """There is no such column in the record; null is a value, and something else."""
 
-_AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
+AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
+"""What the columns begin with that Airbyte adds to those of the source."""
 
 _PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{0,63}|\d{1,4}))*")
 
@@ -49,11 +50,17 @@ class Column:
         name: as written; also the name of the property it becomes.
         path: the keys that lead to it, once its way is fixed.
         declared: whether the catalog's schema has it, so that its absence from a few rows proves nothing.
+        keys: where it is read: its path, or the dotted way, which before the way is fixed can only find it null below
+            a null parent.
     """
 
     name: str
     path: Path | None = None
     declared: bool = False
+    keys: Path = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", self.path or tuple(self.name.split(".")))
 
     def declared_by(self, schema: Mapping[str, Any]) -> Column:
         """This column, with the way that a JSON schema declares, if it declares one."""
@@ -72,21 +79,19 @@ class Column:
         return self if path is None else replace(self, path=path)
 
     def read(self, data: Mapping[str, Any]) -> Any | Literal[_Absent.ABSENT]:
-        """The value in `data`: None also where a parent is null, ABSENT where there is no such column.
-
-        Before its way is fixed a column is read as dotted, which can only find it null below a null parent.
-        """
-        return look_up(data, self.path or tuple(self.name.split(".")))
+        """The value in `data`: None also where a parent is null, ABSENT where there is no such column."""
+        return look_up(data, self.keys)
 
 
 def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
     """The value at a path of keys and list positions: None also where a parent is null, ABSENT where there is none."""
     for key in path:
-        if data is None:
+        if isinstance(data, dict):
+            data = data.get(key, ABSENT)
+        elif data is None:
             return None
-        data = _data_step(data, key)
-        if data is ABSENT:
-            return ABSENT
+        else:
+            data = _data_step(data, key)
     return data
 
 
@@ -160,7 +165,7 @@ def _is_position(key: str) -> bool:
 
 def source_columns(data: Mapping[str, Any]) -> dict[str, Any]:
     """A record without the columns that Airbyte adds to those of the source."""
-    return {name: value for name, value in data.items() if not name.startswith(_AIRBYTE_PREFIXES)}
+    return {name: value for name, value in data.items() if not name.startswith(AIRBYTE_PREFIXES)}
 
 
 def is_plain(name: str) -> bool:

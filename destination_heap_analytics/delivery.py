@@ -16,7 +16,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from destination_heap_analytics.batch import Envelope, Item, halves
 from destination_heap_analytics.client import Kind, Verdict
@@ -57,6 +57,14 @@ Send = Callable[[Job, str, bytes, int], None]
 """Posts a request (its job, path and body), the last of so many in flight; the answer comes back as an event."""
 
 
+class _Held(NamedTuple):
+    """A row refused alone, and how many requests had been sent then: what Heap takes of those proves nothing."""
+
+    item: Item
+    rejection: RowRejectedError
+    serial: int
+
+
 class Delivery:
     """The rows of one run between the mapping and their end."""
 
@@ -85,7 +93,8 @@ class Delivery:
         self._logger = logger
         self._reached = False
         self._taken_at = now
-        self._held: list[tuple[Item, RowRejectedError]] = []
+        self._held: list[_Held] = []
+        self._serial = 0
         self._refusals = 0
         self._refused_row = 0
         self._doubt: Job | None = None
@@ -127,7 +136,7 @@ class Delivery:
         if self._doubt and self._refusals >= DOUBTS:
             return  # what is answered now decides whether anything more is to go
         while job := self._planner.next(now):
-            self._send(job, self._envelope.path, self._envelope.body(job.items), self._planner.in_flight)
+            self._post(job, self._envelope.path, self._envelope.body(job.items))
 
     def wake_at(self, now: float) -> float:
         """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
@@ -167,20 +176,21 @@ class Delivery:
     def _taken(self, job: Job, now: float) -> None:
         self._reached = True
         self._refusals = 0
+        proven = [held for held in self._held if held.serial < job.serial]
+        self._held = self._held[len(proven) :]
+        for held in proven:
+            self._settled([held.item], held.rejection)
         if job is self._doubt:
             self._doubt = None
-            self._let_go(job.covers)
         else:
             self._taken_at = now
-            self._let_go(len(self._held))
             self._settled(job.items, None)
             self._go_on(job, now)
 
-    def _let_go(self, count: int) -> None:
-        """The first of the rows held back are wrong indeed."""
-        proven, self._held = self._held[:count], self._held[count:]
-        for item, rejection in proven:
-            self._settled([item], rejection)
+    def _post(self, job: Job, path: str, body: bytes) -> None:
+        self._serial += 1
+        job.serial = self._serial
+        self._send(job, path, body, self._planner.in_flight)
 
     def _go_on(self, job: Job, now: float) -> None:
         """Its part has ended: turn to the next one."""
@@ -206,7 +216,8 @@ class Delivery:
         else:
             is_rule = verdict.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
             reason = Reason.REFUSED if is_rule else Reason.NO_ENTRY
-            self._held.append((item, RowRejectedError(reason, status=verdict.status, words=verdict.words)))
+            rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
+            self._held.append(_Held(item, rejection, self._serial))
         self._go_on(job, now)
 
     def _halve(self, job: Job, now: float) -> None:
@@ -222,10 +233,9 @@ class Delivery:
             self._doubted_at = now
             self._doubt_is_in_flight = False
         if self._doubt and not self._doubt_is_in_flight and now >= self._doubt.due_at:
-            self._doubt.covers = len(self._held)
             self._doubt_is_in_flight = True
             self._planner.sent(self._doubt, now)
-            self._send(self._doubt, Api.TRACK.endpoint.path, self._preflight, self._planner.in_flight)
+            self._post(self._doubt, Api.TRACK.endpoint.path, self._preflight)
 
     def _later(self, job: Job, verdict: Verdict, now: float) -> None:
         self._planner.concurrency.congested(job.sent_at, now)
@@ -239,9 +249,12 @@ class Delivery:
             job.suspect = True
             self._halve(job, now)
             return
-        left = (self._taken_at if is_throttled else job.failing_since) + BUDGET_SECONDS - now
+        since = max(self._taken_at, job.failing_since) if is_throttled else job.failing_since
+        left = since + BUDGET_SECONDS - now
         asked = verdict.retry_after or 0.0
-        if left <= 0 or asked > left:
+        if asked > left > 0:
+            raise self._stopped(job, verdict, f" It asks to be left alone for {-(-asked // 60):,.0f} minutes.")
+        if left <= 0:
             raise self._stopped(job, verdict)
         ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(job.failures - 1, 10))
         job.due_at = now + max(asked, min(left, self._chance.uniform(0.0, ceiling)))
@@ -269,13 +282,11 @@ class Delivery:
             )
         return False
 
-    def _stopped(self, job: Job, verdict: Verdict) -> SyncStoppedError:
+    def _stopped(self, job: Job, verdict: Verdict, more: str = "") -> SyncStoppedError:
         error = TransientError if verdict.kind is Kind.LATER else ConfigError
         sentence = explain(verdict, self._base_url, reached=self._reached)
-        if verdict.kind is Kind.LATER and verdict.retry_after and verdict.retry_after > BUDGET_SECONDS:
-            sentence = f"{sentence} It asks to be left alone for {_duration(verdict.retry_after)}."
         where = f"at row {job.items[0].number}" if job.items else f"behind row {self._refused_row}, which was refused"
-        return error(f"The sync stopped {where}. {sentence}")
+        return error(f"The sync stopped {where}. {sentence}{more}")
 
     def _log(self, verdict: Verdict, now: float) -> None:
         """Say that Heap does not serve now; for each trouble once in a while."""
@@ -283,8 +294,3 @@ class Delivery:
         if now - self._logged_at.get(trouble, -_LOG_SECONDS) >= _LOG_SECONDS:
             self._logged_at[trouble] = now
             self._logger.warning("Heap %s. The same rows are sent again, for up to ten minutes.", trouble)
-
-
-def _duration(seconds: float) -> str:
-    minutes = -(-seconds // 60)
-    return f"{minutes:,.0f} minutes"

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import SystemRandom
 from secrets import token_hex
@@ -42,6 +42,7 @@ from destination_heap_analytics.output import log_to_output, print_message
 from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
 from destination_heap_analytics.protocol import Message, parse_line, parse_message
 from destination_heap_analytics.reject_store import Storage, open_storage
+from destination_heap_analytics.resend import resend
 from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.signals import exit_code, watch_signals
 from destination_heap_analytics.sync import MOST_SINGLE, Interrupt, Sync
@@ -100,6 +101,9 @@ class DestinationHeapAnalytics(Destination):
         for command in (check, write):
             command.add_argument("--config", required=True, metavar="FILE", help="the settings, as JSON")
         write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        again = commands.add_parser("resend", help="print stored rejected rows as messages, to be piped into write")
+        again.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of rejected rows")
+        again.add_argument("--stream", metavar="NAME", help="their stream, where the file's folder does not tell it")
         return parser.parse_args(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Generator[AirbyteMessage, None, None]:
@@ -130,6 +134,9 @@ class DestinationHeapAnalytics(Destination):
         log_to_output()
         messages = self.run_cmd(parsed_args)
         try:
+            if parsed_args.command == "resend":
+                _resend(parsed_args.files, parsed_args.stream)
+                return
             for message in messages:
                 print_message(message)
         except BrokenPipeError:
@@ -176,14 +183,9 @@ def _sync(settings: Settings, stream: Stream, inbox: Inbox[Line], parse: Callabl
 
 
 def _storage(settings: Settings, stream: Stream | None) -> Storage | None:
-    now = time.time_ns() // 1_000_000
-    return open_storage(
-        settings.object_storage_config,
-        stream,
-        stream.sync_id if stream else None,
-        now=now,
-        random_text=token_hex(4),
-    )
+    place = settings.object_storage_config
+    sync_id = stream.sync_id if stream else None
+    return open_storage(place, stream, sync_id, now=_now(), random_text=token_hex(4))
 
 
 def _read_json(path: str, option: str) -> Any:
@@ -193,6 +195,23 @@ def _read_json(path: str, option: str) -> Any:
         raise ConfigError(f"The file given with {option}, {path}, cannot be read: {failure.strerror}.") from None
     except ValueError:
         raise ConfigError(f"The file given with {option}, {path}, is not valid JSON.") from None
+
+
+def _resend(files: Sequence[Path], stream: str | None) -> None:
+    """Print the rows of these files as messages; what is wrong goes to standard error, since `write` reads the rest."""
+    try:
+        for line in resend(files, stream, _now()):
+            sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+    except ConfigError as wrong:
+        sys.stdout.buffer.flush()
+        sys.stderr.write(f"{wrong}\n")
+        sys.exit(1)
+
+
+def _now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
 
 
 def _defect(defect: Exception) -> AirbyteMessage:
@@ -208,7 +227,7 @@ def _trace(message: str, failure_type: FailureType, frames: str | None = None) -
         type=Type.TRACE,
         trace=AirbyteTraceMessage(
             type=TraceType.ERROR,
-            emitted_at=time.time_ns() // 1_000_000,
+            emitted_at=_now(),
             error=AirbyteErrorTraceMessage(
                 message=message, internal_message=message, failure_type=failure_type, stack_trace=frames
             ),

@@ -12,11 +12,12 @@ a key is unique within the app, and made from data that a replay repeats:
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Any
+from json import JSONEncoder
+from json.encoder import encode_basestring_ascii
+from typing import Any, Final
 
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.columns import ABSENT, look_up, source_columns
@@ -36,6 +37,11 @@ class KeyMaker:
     app_id: str
     stream: Stream
     run: str
+    _scope: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        scope = _canonical([self.app_id, self.stream.namespace, self.stream.name])
+        object.__setattr__(self, "_scope", scope[1:-1])
 
     def key(self, data: Mapping[str, Any], element: Mapping[str, Any], row: int, *, exact: bool) -> str:
         """64 hexadecimal digits, the same on every machine for the same row.
@@ -51,31 +57,44 @@ class KeyMaker:
         """
         timestamp = element.get("timestamp")
         primary_key = self._primary_key(data, exact=exact)
-        mapped = [element["identity"], element["event"]]
-        if primary_key and timestamp is not None:
-            return self._digest("state", [primary_key, *mapped, timestamp])
-        if primary_key and self.stream.is_deduplicated:
-            return self._digest("row", [primary_key, *mapped])
-        if timestamp is not None and not primary_key:
+        if primary_key and (timestamp is not None or self.stream.is_deduplicated):
+            values = ",".join([_canonical(value) for value in primary_key])
+            parts = f"[{values}],{_canonical(element['identity'])},{_canonical(element['event'])}"
+            if timestamp is None:
+                return self._digest("row", parts)
+            return self._digest("state", f"{parts},{_canonical(timestamp)}")
+        if timestamp is not None:
             if not exact:
                 raise InexactNumberError
-            return self._digest("record", [source_columns(data)])
-        return self._digest("position", [self.run, row])
+            return self._digest("record", _canonical(source_columns(data)))
+        return self._digest("position", f"{_canonical(self.run)},{row}")
 
-    def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any] | None:
-        """The values of the primary key; None where the stream has none, or the row lacks one of them."""
-        values = [look_up(data, path) for path in self.stream.primary_key]
-        if not values or any(value is ABSENT or value is None for value in values):
-            return None
-        if not exact and any(has_lost_digits(value) for value in values):
+    def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
+        """The values of the primary key; empty where the stream has none, or the row lacks one of them."""
+        values = []
+        for path in self.stream.primary_key:
+            value = look_up(data, path)
+            if value is ABSENT or value is None:
+                return []
+            values.append(value)
+        if not exact and any(map(has_lost_digits, values)):
             raise InexactNumberError
         return values
 
-    def _digest(self, kind: str, parts: list[Any]) -> str:
-        text = json.dumps(
-            [kind, self.app_id, self.stream.namespace, self.stream.name, *parts],
-            sort_keys=True,
-            separators=(",", ":"),
-            default=str,  # in process a record may hold what no line can, such as a date
-        )
-        return sha256(text.encode("ascii")).hexdigest()
+    def _digest(self, kind: str, parts: str) -> str:
+        return sha256(f'["{kind}",{self._scope},{parts}]'.encode("ascii")).hexdigest()
+
+
+_encode: Final = JSONEncoder(
+    sort_keys=True,
+    separators=(",", ":"),
+    default=str,  # in process a record may hold what no line can, such as a date
+).encode
+
+
+def _canonical(part: Any) -> str:
+    """A part's JSON: ASCII alone, keys in order, no spaces."""
+    kind = type(part)
+    if kind is str:
+        return encode_basestring_ascii(part)
+    return repr(part) if kind is int else _encode(part)

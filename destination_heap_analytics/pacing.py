@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from destination_heap_analytics.heap_api import Rate
@@ -17,6 +17,14 @@ from destination_heap_analytics.heap_api import Rate
 MARGIN_SECONDS: Final = 1.0
 """How much longer than documented a window is kept: Heap counts arrivals, and two requests may be a while apart on
 their way even when they left together."""
+
+_BURST: Final = 0.5
+"""So much of the app's window may go at once, which is all that a small run needs. What follows is spread out, so that
+the window comes free bit by bit: after a burst it comes free in a burst, and a key whose own window opens a moment
+later finds no room, minute after minute."""
+
+_SPREAD: Final = 0.75
+"""Over how much of the window it is spread; what is late finds room in the rest."""
 
 _COUNTERS: Final = 1 << 16
 """Keys are counted by hash, so that memory does not grow with them. Two that share a counter share a limit: one in
@@ -29,6 +37,8 @@ _CUT_SECONDS: Final = 5.0
 _RECOVERY_SECONDS: Final = 10.0
 
 NO_LIMIT: Final = 1 << 60
+
+_NEVER: Final = float("inf")
 
 
 def counter_of(key: str) -> int:
@@ -53,14 +63,14 @@ class Pacer:
         self._app = app
         self._key = key
         self.counts_keys = key is not None
-        self._seconds = max((rate.seconds for rate in (app, key) if rate), default=0.0)
         self._used = 0
+        self._next_at = -_NEVER
+        self._is_held = False
         self._counts = array("l", bytes(array("l").itemsize * _COUNTERS)) if key else array("l")
-        self._expiries: list[tuple[float, int, array[int]]] = []
         self._app_expiries: list[tuple[float, int]] = []
-        self._order = 0
+        self._key_expiries: list[tuple[float, array[int]]] = []
         self._factor = 1.0
-        self._cut_at = self._recovered_at = -_RECOVERY_SECONDS
+        self._cut_at = self._recovered_at = -_NEVER
 
     @property
     def app_limit(self) -> int:
@@ -69,8 +79,12 @@ class Pacer:
 
     @property
     def app_room(self) -> int:
-        """Rows that may go now, as far as the app is concerned; all of a window where it is empty."""
-        return max(0, self.app_limit - self._used)
+        """Rows that may go now, as far as the app is concerned."""
+        return 0 if self._is_held else max(0, self.app_limit - self._used)
+
+    def rows_within(self, seconds: float) -> int:
+        """Rows of one key that may go within so many seconds, however many windows that is."""
+        return int(self._key.count * seconds / self._key.seconds) if self._key else NO_LIMIT
 
     def app_takes(self, rows: int) -> bool:
         """Whether so many rows may go in one request; more than a window holds may go when it is empty."""
@@ -80,7 +94,7 @@ class Pacer:
         """Take a row's share of its key's window, if one is left."""
         if self._key is None:
             return True
-        counter = hash(key) % _COUNTERS
+        counter = hash(key) % _COUNTERS  # counter_of, without the call: this runs once for every row
         if self._counts[counter] >= self._key.count:
             return False
         self._counts[counter] += 1
@@ -88,55 +102,54 @@ class Pacer:
 
     def reserve_again(self, keys: Sequence[str]) -> bool:
         """Take the shares of a request that has been tried before: all of them, or none."""
-        if self._key is None:
-            return True
-        taken: list[str] = []
-        for key in keys:
+        for count, key in enumerate(keys):
             if not self.reserve(key):
-                self.give_back(taken)
+                self.give_back(keys[:count])
                 return False
-            taken.append(key)
         return True
 
-    def give_back(self, keys: Sequence[str]) -> None:
+    def give_back(self, keys: Iterable[str]) -> None:
         """Shares that were reserved and not used."""
         if self._key:
             for key in keys:
-                self._counts[hash(key) % _COUNTERS] -= 1
+                self._counts[counter_of(key)] -= 1
 
-    def sent(self, rows: int) -> None:
+    def sent(self, rows: int, now: float) -> None:
         """A request of so many rows goes; the shares of its keys are reserved."""
         self._used += rows
-
-    def landed(self, keys: Sequence[str], sent_at: float, now: float) -> None:
-        """It has been answered, or given up: from now on its shares grow old."""
-        self._order += 1
         if self._app:
-            until = _until(self._app, sent_at, now)
-            heapq.heappush(self._app_expiries, (until, len(keys)))
+            self._next_at = now + self._app.seconds * _SPREAD * rows / self.app_limit
+            self._is_held = self._used > self.app_limit * _BURST
+
+    def landed(self, rows: int, keys: Iterable[str], sent_at: float, now: float) -> None:
+        """It has been answered, or given up: from now on its shares grow old."""
+        if self._app:
+            heapq.heappush(self._app_expiries, (_until(self._app, sent_at, now), rows))
         if self._key:
-            until = _until(self._key, sent_at, now)
-            counters = array("H", (hash(key) % _COUNTERS for key in keys))
-            heapq.heappush(self._expiries, (until, self._order, counters))
+            counters = array("H", map(counter_of, keys))
+            heapq.heappush(self._key_expiries, (_until(self._key, sent_at, now), counters))
 
     def expire(self, now: float) -> list[int]:
         """Forget what Heap does not count any more; the counters of keys that may go on."""
         freed: list[int] = []
         while self._app_expiries and self._app_expiries[0][0] <= now:
             self._used -= heapq.heappop(self._app_expiries)[1]
-        while self._expiries and self._expiries[0][0] <= now:
-            counters = heapq.heappop(self._expiries)[2]
+        while self._key_expiries and self._key_expiries[0][0] <= now:
+            counters = heapq.heappop(self._key_expiries)[1]
             for counter in counters:
                 self._counts[counter] -= 1
             freed.extend(counters)
         self._recover(now)
+        self._is_held = now < self._next_at and self._used > self.app_limit * _BURST
         return freed
 
     @property
-    def next_expiry(self) -> float:
-        """When the next share comes free; infinity while none is known to."""
-        ends = [expiries[0][0] for expiries in (self._app_expiries, self._expiries) if expiries]
-        return min(ends, default=float("inf"))
+    def opens_at(self) -> float:
+        """When there may be more room than now; infinity while that hangs on answers alone."""
+        times = [expiries[0][0] for expiries in (self._app_expiries, self._key_expiries) if expiries]
+        if self._is_held:
+            times.append(self._next_at)
+        return min(times, default=_NEVER)
 
     def throttled(self, sent_at: float, now: float) -> None:
         """Heap answered 429 all the same: somebody shares the app's rate. Take less of it for a while."""

@@ -9,32 +9,28 @@ many of them that reading has to pause.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from destination_heap_analytics.batch import Item
+from destination_heap_analytics.batch import Item, OpenBatch
 from destination_heap_analytics.concurrency import Concurrency
 from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.pacing import Pacer, counter_of
 
-MAX_ITEMS: Final = 10_000
-"""Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
-
-MAX_BYTES: Final = 1_000_000
-"""Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
-
 PASSED_OVER_ROWS: Final = 10_000
 PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
 PASSED_OVER_SECONDS: Final = 300.0
-"""Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness."""
+"""Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness. A key
+may have as many rows waiting as its own window lets through in so many seconds."""
 
 _LEAST_SHARE: Final = 10
 """A batch is cut to the room in the app's window, but not below one part in so many of a full one."""
 
-_LOOK_SECONDS: Final = 1.0
-
 _NEVER: Final = float("inf")
+
+Lane = deque[tuple[float, Item]]
+"""Rows of one key that were passed over, in order, and when they came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ class Job:
         failing_since: when that began.
         only_500: whether it was 500 each time.
         suspect: whether one of its rows is thought to make Heap fail.
-        covers: rows held back whose fate this request decides, when it carries no rows itself.
+        serial: of the last request, counted over the run.
     """
 
     parts: list[list[Item]]
@@ -87,7 +83,7 @@ class Job:
     failing_since: float = _NEVER
     only_500: bool = True
     suspect: bool = False
-    covers: int = 0
+    serial: int = 0
 
     @property
     def items(self) -> list[Item]:
@@ -120,42 +116,37 @@ class Planner:
         self.concurrency = concurrency
         self._form = form
         self._pacer = pacer
-        self._open: list[Item] = []
-        self._open_names: set[str] = set()
-        self._open_bytes = 0
-        self._open_since = _NEVER
+        self._open = OpenBatch(form.rows, merges=form.merges)
         self._busy: set[str] = set()
         self._waiting: list[Job] = []
-        self._lanes: dict[str, deque[tuple[float, Item]]] = {}
+        self._lanes: dict[str, Lane] = {}
         self._lane_rows = 0
         self._lane_bytes = 0
-        self._oldest = _NEVER
-        self._looked_at = -_NEVER
+        self._longest_lane = pacer.rows_within(PASSED_OVER_SECONDS)
+        self._long_lanes = 0
         self._ready: deque[str] = deque()
-        self._sleeping: dict[int, list[str]] = {}
+        self._sleeping: dict[int, dict[str, None]] = {}
         self._is_starved = False
         self._is_promised = False
 
     def offer(self, item: Item, now: float) -> None:
         """Take in a row that was read now."""
         key = item.key
-        if key in self._lanes:
-            self._pass_over(item, now)
-        elif key in self._busy:
-            self._lanes[key] = deque()
+        if key in self._lanes or key in self._busy:
             self._pass_over(item, now)
         elif self._pacer.counts_keys and not self._pacer.reserve(key):
-            self._lanes[key] = deque()
             self._sleep(key)
             self._pass_over(item, now)
         else:
-            self._add(item, now)
+            self._open.add(item, now)
+            if self._open.is_full:
+                self.has_room = False
 
     def next(self, now: float) -> Job | None:
         """The next request that goes now; None where none does."""
-        for counter in self._pacer.expire(now):
-            if counter in self._sleeping:
-                self._ready.extend(self._sleeping.pop(counter))
+        freed = self._pacer.expire(now)
+        for counter in self._sleeping.keys() & freed:
+            self._ready.extend(self._sleeping.pop(counter))
         self._is_starved = self._is_promised = False
         if self.in_flight >= self.concurrency.limit:
             return None
@@ -164,7 +155,7 @@ class Planner:
     def landed(self, job: Job, now: float) -> None:
         """A request was answered, or given up; what becomes of its rows is said next."""
         self.in_flight -= 1
-        self._pacer.landed([item.key for item in job.items], job.sent_at, now)
+        self._pacer.landed(len(job.items), (item.key for item in job.items), job.sent_at, now)
 
     def again(self, job: Job) -> None:
         """It goes once more, or what is left of it goes on, when it is due."""
@@ -179,16 +170,13 @@ class Planner:
 
     def drop_after(self, number: int) -> None:
         """Forget the rows read after this one that have not gone."""
-        kept = [item for item in self._open if item.number <= number]
-        self._pacer.give_back([item.key for item in self._open if item.number > number])
-        self._reopen(kept)
+        kept = [item for item in self._open.items if item.number <= number]
+        self._pacer.give_back(item.key for item in self._open.items if item.number > number)
+        self._open.hold(kept, self._open.since if kept else _NEVER)
         for key, lane in list(self._lanes.items()):
-            rows = [(since, item) for since, item in lane if item.number <= number]
-            self._lane_rows -= len(lane) - len(rows)
-            self._lane_bytes -= sum(len(item.body) for _, item in lane) - sum(len(item.body) for _, item in rows)
-            if rows:
-                self._lanes[key] = deque(rows)
-            else:
+            while lane and lane[-1][1].number > number:
+                self._left(lane, lane.pop()[1])
+            if not lane:
                 del self._lanes[key]
         for keys in self._sleeping.values():  # what was given back wakes nobody
             self._ready.extend(keys)
@@ -197,16 +185,15 @@ class Planner:
     @property
     def is_idle(self) -> bool:
         """Whether every row has ended."""
-        return not (self._open or self._lanes or self.jobs)
+        return not (self._open.items or self._lanes or self.jobs)
 
     def wake_at(self, now: float) -> float:
         """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
-        times = [job.due_at for job in self._waiting if job.due_at > now]
-        if self._open and self._open_since + self._form.patience > now:
-            times.append(self._open_since + self._form.patience)
+        times = [job.due_at for job in self._waiting]
+        times.append(self._open.since + self._form.patience)
         if self._is_starved or self._sleeping:
-            times.append(self._pacer.next_expiry)
-        return min(times, default=_NEVER)
+            times.append(self._pacer.opens_at)
+        return min((time for time in times if time > now), default=_NEVER)
 
     def _next_again(self, now: float) -> Job | None:
         """A request that was tried before, or the next part of one."""
@@ -225,133 +212,106 @@ class Planner:
     def _next_new(self, now: float) -> Job | None:
         if self._is_promised or self.jobs >= self._form.jobs:
             return None
-        self._refill(now)
-        if not self._open or not (self.flushes or self._is_full or now >= self._open_since + self._form.patience):
+        self._open.limit(self._most)
+        self._refill()
+        self._look_for_room()
+        if not self._open.items or not (
+            self.flushes or self._open.is_full or now >= self._open.since + self._form.patience
+        ):
             return None
         count = self._count_to_send()
         if not count:
             self._is_starved = True
             return None
-        items, rest = self._open[:count], self._open[count:]
+        items, rest = self._open.items[:count], self._open.items[count:]
         job = Job([items], [item.key for item in items])
         self._busy.update(job.keys)
         self.jobs += 1
-        self._reopen(self._still_open(rest, now) if rest else rest)
-        self._look_for_room(now)
+        self._keep_open(rest)
+        self._look_for_room()
         return self.sent(job, now)
 
     def sent(self, job: Job, now: float) -> Job:
         """A request goes now."""
         self.in_flight += 1
         self.concurrency.sending(self.in_flight, now)
-        self._pacer.sent(len(job.items))
+        self._pacer.sent(len(job.items), now)
         job.sent_at = now
         return job
 
+    @property
+    def _most(self) -> int:
+        """Elements of a request now: a rate that was cut may allow less than the API."""
+        return min(self._form.rows, self._pacer.app_limit)
+
     def _count_to_send(self) -> int:
         """How many rows of the open batch fit into one request now."""
-        room, most = self._pacer.app_room, self._rows
-        if len(self._open) > room:
+        room, most = self._pacer.app_room, self._most
+        if len(self._open.items) > room:
             if room < max(1, most // _LEAST_SHARE):
                 return 0
             most = min(most, room)
-        if self._open_elements <= most and self._open_bytes <= MAX_BYTES:
-            return len(self._open)
-        size = 0
-        names: set[str] = set()
-        for count, item in enumerate(self._open):
-            size += len(item.body) + 1
-            names.add(item.key)
-            if count and (size > MAX_BYTES or (len(names) if self._form.merges else count + 1) > most):
-                return count
-        return len(self._open)
+        return self._open.count(most)
 
-    def _still_open(self, rest: Iterable[Item], now: float) -> list[Item]:
+    def _keep_open(self, rest: Sequence[Item]) -> None:
         """The rows that stay when a part of the open batch goes; those of its keys wait for it in their lanes."""
+        since = self._open.since
         stay: list[Item] = []
-        for item in reversed(list(rest)):
+        for item in reversed(rest):
             if item.key in self._busy:
                 self._pacer.give_back([item.key])
-                self._lanes.setdefault(item.key, deque())
-                self._pass_over(item, min(now, self._open_since), first=True)
+                self._pass_over(item, since, first=True)
             else:
                 stay.append(item)
         stay.reverse()
-        return stay
-
-    def _reopen(self, items: list[Item]) -> None:
-        self._open = items
-        self._open_names = {item.key for item in items} if self._form.merges else set()
-        self._open_bytes = sum(len(item.body) + 1 for item in items)
-        if not items:
-            self._open_since = _NEVER
-
-    @property
-    def _rows(self) -> int:
-        return min(self._form.rows, self._pacer.app_limit)
-
-    @property
-    def _open_elements(self) -> int:
-        return len(self._open_names) if self._form.merges else len(self._open)
-
-    @property
-    def _is_full(self) -> bool:
-        return self._open_elements >= self._rows or self._open_bytes >= MAX_BYTES or len(self._open) >= MAX_ITEMS
-
-    def _add(self, item: Item, since: float) -> None:
-        self._open.append(item)
-        self._open_bytes += len(item.body) + 1
-        if self._form.merges:
-            self._open_names.add(item.key)
-        self._open_since = min(self._open_since, since)
-        if self._is_full:
-            self.has_room = False
+        self._open.hold(stay, since if stay else _NEVER)
 
     def _pass_over(self, item: Item, since: float, *, first: bool = False) -> None:
-        lane = self._lanes[item.key]
+        lane = self._lanes.get(item.key)
+        if lane is None:
+            lane = self._lanes[item.key] = deque()
         if first:
             lane.appendleft((since, item))
         else:
             lane.append((since, item))
         self._lane_rows += 1
         self._lane_bytes += len(item.body)
-        if self._lane_rows >= PASSED_OVER_ROWS or self._lane_bytes >= PASSED_OVER_BYTES:
-            self.has_room = False
+        self._long_lanes += len(lane) == self._longest_lane
+        self._look_for_room()
+
+    def _left(self, lane: Lane, item: Item) -> None:
+        """A row is passed over no more."""
+        self._lane_rows -= 1
+        self._lane_bytes -= len(item.body)
+        self._long_lanes -= len(lane) == self._longest_lane - 1
 
     def _sleep(self, key: str) -> None:
-        self._sleeping.setdefault(counter_of(key), []).append(key)
+        self._sleeping.setdefault(counter_of(key), {})[key] = None
 
-    def _refill(self, now: float) -> None:
+    def _refill(self) -> None:
         """Rows that were passed over come first, as far as their keys are free."""
-        while self._ready and not self._is_full:
+        while self._ready and not self._open.is_full:
             key = self._ready.popleft()
             lane = self._lanes.get(key)
             if lane is None or key in self._busy:
                 continue  # it comes again when its request is done
-            while lane and not self._is_full:
+            while lane and not self._open.is_full:
                 if not self._pacer.reserve(key):
                     self._sleep(key)
                     break
                 since, item = lane.popleft()
-                self._lane_rows -= 1
-                self._lane_bytes -= len(item.body)
-                self._add(item, since)
+                self._left(lane, item)
+                self._open.add(item, since)
             else:
                 if lane:
                     self._ready.appendleft(key)
                 else:
                     del self._lanes[key]
-        self._look_for_room(now)
 
-    def _look_for_room(self, now: float) -> None:
-        if not self._lanes:
-            self._oldest = _NEVER
-        elif now - self._looked_at >= _LOOK_SECONDS:
-            self._oldest = min(lane[0][0] for lane in self._lanes.values())
-            self._looked_at = now
+    def _look_for_room(self) -> None:
         self.has_room = not (
-            self._is_full
+            self._open.is_full
+            or self._long_lanes
             or self._lane_rows >= PASSED_OVER_ROWS
             or self._lane_bytes >= PASSED_OVER_BYTES
-            or now - self._oldest >= PASSED_OVER_SECONDS
         )

@@ -6,98 +6,155 @@ booleans go as JSON booleans, as the user's reference has them.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from destination_heap_analytics.columns import is_plain
+from destination_heap_analytics.columns import ABSENT, is_plain
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.heap_api import LIST_SEPARATOR, MAX_LIST, MAX_PROPERTY, Endpoint, cut_text, text_units
+from destination_heap_analytics.heap_api import (
+    LIST_SEPARATOR,
+    MAX_INTEGER,
+    MAX_LIST,
+    MAX_PROPERTY,
+    Endpoint,
+    cut_text,
+    text_units,
+)
 from destination_heap_analytics.values import Scalar, as_text, scalar, unicode_text
 
 _SHORT: Final = MAX_PROPERTY // 2
 """A text of so many characters is within the limit, whatever they are: one is at most two UTF-16 units."""
 
+_NUMBERS: Final = frozenset({bool, int, float})
 
-@dataclass(frozen=True, slots=True)
+_MOST_NAMES: Final = 10_000
+"""So many names are remembered; a key inside an object may be content, and new in each row."""
+
+Values = dict[str, Scalar | list[Scalar]]
+
+_Objects = list[tuple[str, str | None, Iterable[tuple[Any, Any]]]]
+"""Of each object: what its keys are prefixed with, its column, and its members; the record itself has no column."""
+
+
+@dataclass(slots=True)
 class Properties:
     """The properties of one row, and what had to be done to make them.
 
     Attributes:
         values: what is sent.
-        cut: how many values were cut to Heap's length, by column.
+        cut: the column of each value that was cut to Heap's length.
         collisions: names in which two values met, or their column; the value nearer to the record's top was kept.
         forbidden: names that Heap reserves, and so were left out.
     """
 
-    values: dict[str, Scalar | list[Scalar]] = field(default_factory=dict)
-    cut: Counter[str] = field(default_factory=Counter)
+    values: Values = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
     collisions: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
 
 
-def make_properties(columns: Iterable[tuple[str, Any]], endpoint: Endpoint, *, exact: bool) -> Properties:
-    """The properties made from columns and their values; nulls and what is empty are left out.
+class PropertyMaker:
+    """Makes the properties of one run's rows; it remembers the names that it found fit.
 
-    Args:
-        columns: name and value of each.
+    Attributes:
         endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
-        exact: which reading the values come from (values.py).
-
-    Raises:
-        RowRejectedError: a name or a value that cannot be sent.
-        InexactNumberError: only where not `exact`.
     """
-    made = Properties()
-    for name, value, column in _flatten(columns):
-        _check_name(name, column, exact=exact)
-        if name.lower() in endpoint.reserved:
+
+    def __init__(self, endpoint: Endpoint, left_out: tuple[str, ...] = ()) -> None:
+        """Begin.
+
+        Args:
+            endpoint: where the properties go.
+            left_out: beginnings of the names of columns that are passed over.
+        """
+        self.endpoint = endpoint
+        self._left_out = left_out
+        self._fit: set[str] = set()
+
+    def make(self, columns: Iterable[tuple[str, Any]], *, exact: bool) -> tuple[Values, Properties | None]:
+        """The properties made from columns and their values; the second is None where there is nothing to say of them.
+
+        Nulls and what is absent or empty are left out. Shallow names are made first: a literal key comes before a path.
+
+        Args:
+            columns: name and value of each.
+            exact: which reading the values come from (values.py).
+
+        Raises:
+            RowRejectedError: a name or a value that cannot be sent.
+            InexactNumberError: only where not `exact`.
+        """
+        values: Values = {}
+        made: Properties | None = None
+        fit = self._fit
+        objects: _Objects = [("", None, columns)]  # it grows below, by the objects inside these
+        for prefix, parent, members in objects:
+            for key, value in members:
+                name = f"{prefix}{key}" if prefix else key
+                kind = type(value)
+                if (
+                    # Nearly every value goes as it is; the rules for all others are in `_add` and its helpers alone.
+                    (
+                        len(value) <= _SHORT and (not exact or value.isascii())
+                        if kind is str
+                        else kind in _NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
+                    )
+                    and name in fit
+                    and name not in values
+                ):
+                    values[name] = value
+                elif value is None or value is ABSENT or (not prefix and name.startswith(self._left_out)):
+                    continue
+                else:
+                    column = name if parent is None else parent
+                    if isinstance(value, dict):
+                        objects.append((f"{name}.", column, value.items()))
+                    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+                        objects.append((f"{name}.", column, enumerate(value)))
+                    elif not isinstance(value, list) or any(item is not None for item in value):
+                        made = made or Properties(values)
+                        self._add(made, name, value, column, exact=exact)
+        return values, made if made and (made.cut or made.collisions or made.forbidden) else None
+
+    def _add(self, made: Properties, name: str, value: Any, column: str, *, exact: bool) -> None:
+        if not self._is_free(name, column):
             made.forbidden.append(name)
-            continue
-        if isinstance(value, list):
-            items = [scalar(item, column, exact=exact) for item in value if item is not None]
-            sent, whole = _cut_list(items) if endpoint.takes_lists else _cut_scalar(_joined(items))
-        else:
-            sent, whole = _cut_scalar(scalar(value, column, exact=exact))
+            return
+        sent, whole = self._sent(value, column, exact=exact)
         if name not in made.values:
             made.values[name] = sent
-            made.cut.update({} if whole else {column: 1})
+            if not whole:
+                made.cut.append(column)
         elif made.values[name] != sent:  # equal where the same column is picked twice, as `a` and as `a.b`
             made.collisions.append(name if is_plain(name) else column)
-    return made
 
+    def _is_free(self, name: str, column: str) -> bool:
+        """Whether Heap does not reserve a name.
 
-def _joined(items: list[Scalar]) -> str:
-    return LIST_SEPARATOR.join(map(as_text, items))
-
-
-def _flatten(columns: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any, str]]:
-    """(name, scalar or list of scalars, column), shallow names first: a literal key comes before a path."""
-    level = [(name, value, name) for name, value in columns]
-    while level:
-        deeper = []
-        for name, value, column in level:
-            if isinstance(value, dict):
-                deeper.extend([(f"{name}.{key}", inner, column) for key, inner in value.items()])
-            elif isinstance(value, list):
-                if any(isinstance(item, (dict, list)) for item in value):
-                    deeper.extend([(f"{name}.{position}", item, column) for position, item in enumerate(value)])
-                elif any(item is not None for item in value):
-                    yield name, value, column
-            elif value is not None:
-                yield name, value, column
-        level = deeper
-
-
-def _check_name(name: str, column: str, *, exact: bool) -> None:
-    at = column if column != name else None  # a name that is at fault itself is no help in a message
-    if not name:
-        raise RowRejectedError(Reason.NAME_EMPTY)
-    if len(name) > _SHORT and text_units(name) > MAX_PROPERTY:
-        raise RowRejectedError(Reason.NAME_TOO_LONG, at)
-    if exact:
+        Raises:
+            RowRejectedError: no property can have it.
+        """
+        if name in self._fit:
+            return True
+        at = column if column != name else None  # a name that is at fault itself is no help in a message
+        if not name:
+            raise RowRejectedError(Reason.NAME_EMPTY)
+        if len(name) > _SHORT and text_units(name) > MAX_PROPERTY:
+            raise RowRejectedError(Reason.NAME_TOO_LONG, at)
         unicode_text(name, at)
+        if name.lower() in self.endpoint.reserved:
+            return False
+        if len(self._fit) >= _MOST_NAMES:
+            self._fit.clear()
+        self._fit.add(name)
+        return True
+
+    def _sent(self, value: Any, column: str, *, exact: bool) -> tuple[Scalar | list[Scalar], bool]:
+        if not isinstance(value, list):
+            return _cut_scalar(scalar(value, column, exact=exact))
+        items = [scalar(item, column, exact=exact) for item in value if item is not None]
+        return _cut_list(items) if self.endpoint.takes_lists else _cut_scalar(LIST_SEPARATOR.join(map(as_text, items)))
 
 
 def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:

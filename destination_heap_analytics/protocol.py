@@ -52,9 +52,14 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that cannot be read; it counts, and is rejected."""
+    """A row that cannot be read; it counts, and is rejected.
+
+    Attributes:
+        line: what came in its place.
+    """
 
     reason: Reason
+    line: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +161,10 @@ def parse_message(message: AirbyteMessage) -> Message:
 
 def _record(record: Any, line: bytes, *, is_exact: bool) -> Record | Unreadable:
     if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
-        return Unreadable(Reason.NO_DATA)
+        return Unreadable(Reason.NO_DATA, line)
     stream, namespace = record.get("stream"), record.get("namespace")
     if not isinstance(stream, str) or not (namespace is None or isinstance(namespace, str)):
-        return Unreadable(Reason.NO_DATA)
+        return Unreadable(Reason.NO_DATA, line)
     return Record(stream, namespace, record["data"], is_exact, line)
 
 
@@ -182,7 +187,7 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
             f"Line {position} of the input begins as a STATE message and is not readable as JSON: "
             f"{len(line)} bytes. The run ends here, because the rows before and after it cannot be told apart."
         )
-    return Unreadable(Reason.UNREADABLE) if kind == b"RECORD" else Noise()
+    return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise()
 
 
 def _read_exactly(line: bytes) -> Any:

@@ -149,7 +149,8 @@ class Sync(Generic[Line]):
         messages: Iterator[Message] = iter(())
         while True:
             self._attend()
-            yield from self._checkpoints.due()
+            yield from self._checkpoints.due()  # first, so that nothing goes where nobody listens any more
+            self._dispatch()
             if self._has_room:
                 if not self._read(messages):
                     continue  # room has run out: see what may go
@@ -170,7 +171,7 @@ class Sync(Generic[Line]):
         return self._is_reading and self._delivery.has_room and not (self._writer and self._writer.is_full)
 
     def _attend(self) -> None:
-        """See to what has happened, and send what may go."""
+        """See to what has happened."""
         self._now = self._clock.now()
         while (event := self._inbox.event()) is not None:
             match event:
@@ -187,6 +188,8 @@ class Sync(Generic[Line]):
                     self._stored(legs)
         for row in self._watch.tick():
             self._load(row)
+
+    def _dispatch(self) -> None:
         self._delivery.dispatch(self._now)
         self._client.cut_overdue()
         self._report.progress()
@@ -248,9 +251,7 @@ class Sync(Generic[Line]):
                 elif isinstance(message, Unreadable):
                     self._report.read += 1
                     rejection = RowRejectedError(message.reason)
-                    self._reject(
-                        self._report.read, self._checkpoints.row_read(), getattr(message, "line", None), rejection
-                    )
+                    self._reject(self._report.read, self._checkpoints.row_read(), message.line, rejection)
                 elif isinstance(message, Noise):
                     self._report.noise += 1
         except SyncStoppedError as stopped:

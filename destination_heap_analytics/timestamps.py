@@ -15,6 +15,14 @@ from dateutil.parser import isoparser
 from destination_heap_analytics.errors import Reason, RowRejectedError
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_COMMON: Final = re.compile(
+    r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
+)
+"""What nearly all sources write; to be a time it needs only a date, minutes and seconds that there are."""
+
+_WHOLE_SECONDS: Final = 19
+"""Length of a time such as 2022-10-21T04:09:54."""
+
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _NO_T: Final = re.compile(r"(?<=\d)(?: +|t)(?=\d)")
 _UTC: Final = re.compile(r"(?<=\d) +UTC$")
@@ -43,6 +51,12 @@ def heap_timestamp(value: Any, column: str) -> str:
         RowRejectedError: anything else.
     """
     if isinstance(value, str):
+        if common := _COMMON.fullmatch(value):
+            try:
+                datetime.fromisoformat(value[:_WHOLE_SECONDS])
+            except ValueError:
+                raise RowRejectedError(Reason.NOT_A_TIME, column) from None
+            return value if common[1] else value + "Z"
         text = value.strip()
         return _from_epoch(Decimal(text), column) if _NUMBER.fullmatch(text) else _from_iso(text, column)
     if isinstance(value, (int, float)) and not isinstance(value, bool):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from destination_heap_analytics.columns import ABSENT, Column, source_columns
+from destination_heap_analytics.columns import ABSENT, AIRBYTE_PREFIXES, Column, Path, look_up
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.fields import ALL_COLUMNS
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
-from destination_heap_analytics.properties import Properties, make_properties
+from destination_heap_analytics.properties import Properties, PropertyMaker
 from destination_heap_analytics.settings import AccountProperties, ApiSettings, TrackEvents
 from destination_heap_analytics.timestamps import heap_timestamp
 from destination_heap_analytics.values import name_text
@@ -23,6 +23,8 @@ class Selection:
     Attributes:
         key: the column of the identity, or of the account ID.
         properties: the columns that become properties; None for all.
+        maker: makes them.
+        reads: of each of these columns its name, and the first key and the other keys that lead to it.
     """
 
     api: Api
@@ -30,6 +32,12 @@ class Selection:
     event: Column | None
     timestamp: Column | None
     properties: tuple[Column, ...] | None
+    maker: PropertyMaker = field(repr=False, compare=False)
+    reads: tuple[tuple[str, str, Path], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        reads = tuple((column.name, column.keys[0], column.keys[1:]) for column in self.properties or ())
+        object.__setattr__(self, "reads", reads)
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
@@ -41,14 +49,17 @@ class Selection:
         event = settings.event_column if isinstance(settings, TrackEvents) else None
         timestamp = settings.timestamp_column if isinstance(settings, TrackEvents) else None
         names = settings.property_columns
+        takes_all = names == ALL_COLUMNS
+        api = Api(settings.api_type)
         return cls(
-            api=Api(settings.api_type),
+            api=api,
             key=column(
                 settings.account_id_column if isinstance(settings, AccountProperties) else settings.identity_column
             ),
             event=column(event) if event else None,
             timestamp=column(timestamp) if timestamp else None,
-            properties=None if names == ALL_COLUMNS else tuple(column(name) for name in names),
+            properties=None if takes_all else tuple(column(name) for name in names),
+            maker=PropertyMaker(api.endpoint, AIRBYTE_PREFIXES if takes_all else ()),
         )
 
     @property
@@ -77,17 +88,17 @@ class Selection:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Payload:
     """What Heap is to be told of one row.
 
     Attributes:
         element: the JSON object that Heap documents for the API, without `app_id`.
-        made: the properties in it, with what had to be done to make them.
+        made: the properties in it, with what had to be done to make them; None where nothing is to be said of them.
     """
 
     element: dict[str, Any]
-    made: Properties
+    made: Properties | None
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> Payload:
@@ -102,24 +113,27 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         RowRejectedError: the record cannot be sent.
         InexactNumberError: lost digits would matter; only where not `exact`.
     """
-    endpoint = selection.api.endpoint
-    element: dict[str, Any] = {endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
+    maker, timed = selection.maker, selection.timestamp
+    element: dict[str, Any] = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event:
         element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
-    if selection.timestamp and (time := selection.timestamp.read(data)) is not ABSENT and time is not None:
-        element["timestamp"] = heap_timestamp(time, selection.timestamp.name)
+    if timed and (time := timed.read(data)) is not ABSENT and time is not None:
+        element["timestamp"] = heap_timestamp(time, timed.name)
     if selection.properties is None:
-        picked = source_columns(data)
+        columns: Iterable[tuple[str, Any]] = data.items()
     else:
-        read = ((column.name, column.read(data)) for column in selection.properties)
-        picked = {name: value for name, value in read if value is not ABSENT}
-    made = make_properties(picked.items(), endpoint, exact=exact)
-    element["properties"] = made.values
+        columns = [
+            (name, look_up(data.get(key, ABSENT), others) if others else data.get(key, ABSENT))
+            for name, key, others in selection.reads
+        ]
+    element["properties"], made = maker.make(columns, exact=exact)
     return Payload(element, made)
 
 
 def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:
-    value = column.read(data)
+    value = look_up(data, column.keys)
+    if type(value) is str and len(value) <= limit and value.isascii() and value.strip():
+        return value
     if value is ABSENT:
         raise RowRejectedError(Reason.ABSENT, column.name)
     if value is None:

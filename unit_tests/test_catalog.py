@@ -94,3 +94,9 @@ def test_a_message_belongs_to_the_stream_by_name_and_namespace(
     """A namespace that one side leaves out does not count."""
     stream = parse_catalog({"streams": [configured(mine[0], stream={"namespace": mine[1]})]})
     assert stream.carries(*theirs) is carried
+
+
+@pytest.mark.parametrize(("given", "read"), [({"sync_id": 42}, 42), ({"sync_id": "42"}, None), ({}, None)])
+def test_the_platforms_number_of_the_sync_is_read(given: dict[str, Any], read: int | None) -> None:
+    """Files of rejected rows are sorted by it."""
+    assert parse_catalog({"streams": [configured(**given)]}).sync_id == read

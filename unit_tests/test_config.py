@@ -164,3 +164,117 @@ def test_unknown_keys_are_ignored_with_one_warning() -> None:
         "`api.timestmp_column` (did you mean `api.timestamp_column`?), `api.account_id_column` "
         "(which belongs to another choice)."
     )
+
+
+def test_without_a_delivery_each_row_is_a_request() -> None:
+    """As connections saved with version 0.1.0 expect it."""
+    delivery = parse_config(config()).settings.delivery
+    assert (delivery.mode, delivery.max_events_per_minute) == ("row", 15_000)
+    assert parse_config(config(delivery=None)).settings.delivery.mode == "row"
+
+
+@pytest.mark.parametrize("mode", ["bulk", "row"])
+def test_the_share_of_heaps_rate_is_a_setting_of_both_modes(mode: str) -> None:
+    """Several connections may share one app."""
+    delivery = parse_config(config(delivery={"mode": mode, "max_events_per_minute": 500})).settings.delivery
+    assert (delivery.mode, delivery.max_events_per_minute) == (mode, 500)
+
+
+S3 = {"storage_type": "S3", "s3_bucket_name": "bucket", "bucket_path": "rejected"}
+
+
+def test_rejected_rows_are_kept_nowhere_unless_a_place_is_given() -> None:
+    """A directory, or a bucket."""
+    assert parse_config(config()).settings.object_storage_config.storage_type == "None"
+    assert parse_config(config(object_storage_config=None)).settings.object_storage_config.storage_type == "None"
+    local = parse_config(config(object_storage_config={"storage_type": "Local", "path": " /local "})).settings
+    assert local.object_storage_config.model_dump() == {"storage_type": "Local", "path": "/local"}
+    bucket = parse_config(config(object_storage_config={**S3, "access_key_id": "", "s3_endpoint": None}))
+    assert bucket.settings.object_storage_config.model_dump() == {
+        "storage_type": "S3",
+        "access_key_id": None,
+        "secret_access_key": None,
+        "role_arn": None,
+        "s3_bucket_name": "bucket",
+        "s3_bucket_region": "",
+        "s3_endpoint": None,
+        "bucket_path": "rejected",
+        "format": {"format_type": "JSONL"},
+    }
+    assert bucket.warning is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"delivery": {"mode": "bulky"}},
+            "`delivery.mode` is not valid: give one of bulk, row (did you mean `bulk`?).",
+        ),
+        ({"delivery": {}}, "`delivery.mode` is missing: give one of bulk, row."),
+        ({"delivery": "bulk"}, '`delivery` is not valid: give {"mode": "bulk"}, or {"mode": "row"} for one request'),
+        (
+            {"delivery": {"mode": "bulk", "max_events_per_minute": 0}},
+            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+        ),
+        (
+            {"delivery": {"mode": "row", "max_events_per_minute": "many"}},
+            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+        ),
+        (
+            {"object_storage_config": {"storage_type": "s3"}},
+            "`object_storage_config.storage_type` is not valid: give one of None, Local, S3 (did you mean `S3`?).",
+        ),
+        (
+            {"object_storage_config": {"storage_type": "Local"}},
+            "`object_storage_config.path` is missing: name the directory that takes the rejected rows.",
+        ),
+        ({"object_storage_config": {"storage_type": "Local", "path": " "}}, "`object_storage_config.path` is empty."),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "storage.example.com"}},
+            "`object_storage_config.s3_endpoint` is not a web address with https:// and a host",
+        ),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "https://[::1"}},
+            "`object_storage_config.s3_endpoint` is not a web address with https:// and a host",
+        ),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "http://storage.example.com"}},
+            "`object_storage_config.s3_endpoint` must begin with https://: rows are personal data",
+        ),
+        (
+            {"object_storage_config": {**S3, "format": {"format_type": "CSV"}}},
+            "`object_storage_config.format.format_type` is not valid: give one of JSONL.",
+        ),
+        (
+            {"object_storage_config": {**S3, "format": "JSONL"}},
+            '`object_storage_config.format` is not valid: leave it out, or give {"format_type": "JSONL"}.',
+        ),
+        ({"object_storage_config": {"storage_type": "S3"}}, "`object_storage_config.bucket_path` is missing"),
+    ],
+)
+def test_what_is_wrong_inside_a_choice_is_said_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    """With the setting, and the remedy."""
+    with pytest.raises(ConfigError) as error:
+        parse_config(config(**changes))
+    assert sentence in str(error.value)
+
+
+def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
+    """With the nearest one, or that they belong to another branch."""
+    parsed = parse_config(
+        config(
+            delivery={"mode": "bulk", "max_events_per_minut": 3},
+            object_storage_config={"storage_type": "None", "path": "/local"},
+        )
+    )
+    assert parsed.warning == (
+        "Unknown settings are ignored: `delivery.max_events_per_minut` (did you mean "
+        "`delivery.max_events_per_minute`?), `object_storage_config.path` (which belongs to another choice)."
+    )
+
+
+def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
+    """A service other than Amazon's has its own."""
+    parsed = parse_config(config(object_storage_config={**S3, "s3_bucket_region": "garage"}))
+    assert parsed.settings.object_storage_config.model_dump()["s3_bucket_region"] == "garage"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -9,6 +10,8 @@ from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.idempotency import KeyMaker
@@ -21,6 +24,11 @@ KEYED = Stream("users", "app", "incremental", "append", (("id",),), {})
 DEDUPLICATED = replace(KEYED, destination_sync_mode="append_dedup")
 KEYLESS = replace(KEYED, primary_key=())
 ROW = {"id": 7, "plan": "gold"}
+
+json_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
 
 
 def key(  # the defaults are one row; each test changes what it speaks of
@@ -43,6 +51,16 @@ def key(  # the defaults are one row; each test changes what it speaks of
         (DEDUPLICATED, ELEMENT, '["row","11","app","users",[7],"a@example.com","Paid"]'),
         (KEYLESS, TIMED, '["record","11","app","users",{"id":7,"plan":"gold"}]'),
         (KEYLESS, ELEMENT, '["position","11","app","users","r1",1]'),
+        (
+            replace(KEYED, namespace=None, name="é"),
+            TIMED,
+            r'["state","11",null,"\u00e9",[7],"a@example.com","Paid","2022-10-21T04:09:54Z"]',
+        ),
+        (
+            replace(KEYED, primary_key=(("id",), ("plan",))),
+            TIMED,
+            '["state","11","app","users",[7,"gold"],"a@example.com","Paid","2022-10-21T04:09:54Z"]',
+        ),
     ],
 )
 def test_a_key_is_the_sha_256_of_a_canonical_text(stream: Stream, element: dict[str, Any], canonical: str) -> None:
@@ -124,6 +142,16 @@ def test_digits_beyond_64_bits_tell_rows_apart() -> None:
         key(data={"id": 1e20}, exact=False)
     with pytest.raises(InexactNumberError):
         key(KEYLESS, exact=False)
+
+
+@given(json_values, json_values, st.text(st.characters()))
+def test_whatever_the_parts_the_text_is_that_of_one_list(first: Any, second: Any, identity: str) -> None:
+    """As Python writes it with sorted keys and no spaces."""
+    stream = replace(KEYED, primary_key=(("first",), ("second",)))
+    element = {**TIMED, "identity": identity}
+    parts = ["state", "11", "app", "users", [first, second], identity, "Paid", AT]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    assert key(stream, {"first": first, "second": second}, element) == sha256(text.encode()).hexdigest()
 
 
 def test_any_record_has_a_key() -> None:

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destination_heap_analytics.columns import ABSENT
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api, text_units
-from destination_heap_analytics.properties import Properties, make_properties
+from destination_heap_analytics.properties import Properties, PropertyMaker
 from destination_heap_analytics.values import InexactNumberError
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -19,10 +20,13 @@ json_values = st.recursive(
 )
 
 
+def maker(*, takes_lists: bool = True) -> PropertyMaker:
+    return PropertyMaker((Api.TRACK if takes_lists else Api.ACCOUNT_PROPERTIES).endpoint)
+
+
 def made(columns: dict[str, Any], *, takes_lists: bool = True, exact: bool = True) -> Properties:
-    return make_properties(
-        columns.items(), (Api.TRACK if takes_lists else Api.ACCOUNT_PROPERTIES).endpoint, exact=exact
-    )
+    values, properties = maker(takes_lists=takes_lists).make(columns.items(), exact=exact)
+    return properties or Properties(values)
 
 
 @pytest.mark.parametrize(
@@ -89,14 +93,14 @@ def test_a_text_too_long_is_cut_and_counted(text: str, sent: str) -> None:
     """At 1,023 UTF-16 units, and never through a character."""
     properties = made({"bio": {"long": text}})
     assert properties.values == {"bio.long": sent}
-    assert properties.cut == ({"bio": 1} if text != sent else {})
+    assert properties.cut == (["bio"] if text != sent else [])
 
 
 def test_a_joined_list_too_long_is_cut_like_a_text() -> None:
     """It is one where Heap takes no lists."""
     properties = made({"a": ["x" * 600, "y" * 600]}, takes_lists=False)
     assert properties.values == {"a": "x" * 600 + "||" + "y" * 421}
-    assert properties.cut == {"a": 1}
+    assert properties.cut == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +118,7 @@ def test_a_list_too_long_is_cut_to_what_heap_stores_of_it(items: list[Any], sent
     """1,024 units when joined, and no text in it beyond 1,023; a number is never cut in two."""
     properties = made({"a": items})
     assert properties.values == {"a": sent}
-    assert properties.cut == ({} if items == sent else {"a": 1})
+    assert properties.cut == ([] if items == sent else ["a"])
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,43 @@ def test_digits_lost_in_a_picked_column_ask_for_the_exact_reading() -> None:
     """Also inside a list or an object."""
     with pytest.raises(InexactNumberError):
         made({"a": [{"b": 1e20}]}, exact=False)
+
+
+def test_a_row_with_nothing_to_tell_costs_no_note() -> None:
+    """Most rows are of this kind."""
+    assert maker().make([("a", 1), ("b", ABSENT), ("c", None)], exact=True) == ({"a": 1}, None)
+
+
+def test_columns_may_be_passed_over_by_the_beginning_of_their_names() -> None:
+    """Whatever is in them; a key inside another object is not meant."""
+    passing = PropertyMaker(Api.TRACK.endpoint, left_out=("_x",))
+    columns: dict[str, Any] = {"_x1": 1, "_x2": {"a": float("nan")}, "a": {"_x": 2}}
+    assert passing.make(columns.items(), exact=True) == ({"a._x": 2}, None)
+
+
+@given(st.lists(st.dictionaries(st.text(max_size=3), json_values, max_size=5), max_size=4), st.booleans())
+def test_a_row_is_made_the_same_whichever_rows_came_before(rows: list[dict[str, Any]], takes_lists: bool) -> None:
+    """What a maker remembers of names makes it faster, and nothing else."""
+    old_hand = maker(takes_lists=takes_lists)
+
+    def outcome(maker: PropertyMaker, row: dict[str, Any]) -> Any:
+        try:
+            values, properties = maker.make(row.items(), exact=True)
+        except RowRejectedError as rejection:
+            return rejection.reason, rejection.column
+        return list(values.items()), properties
+
+    for row in rows + rows:
+        assert outcome(old_hand, row) == outcome(maker(takes_lists=takes_lists), row)
+
+
+def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key inside an object may be content; the properties are the same."""
+    monkeypatch.setattr("destination_heap_analytics.properties._MOST_NAMES", 2)
+    one = maker()
+    for row in range(5):
+        assert one.make([("o", {str(row): 1}), ("a", 2)], exact=True) == ({"a": 2, f"o.{row}": 1}, None)
+        assert len(one._fit) <= 2
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())

@@ -135,7 +135,7 @@ def test_other_messages_are_ignored(line: str) -> None:
 )
 def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str) -> None:
     """It counts, and is rejected."""
-    assert parsed(line) == Unreadable(Reason.NO_DATA)
+    assert parsed(line) == Unreadable(Reason.NO_DATA, line.encode())
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str)
 )
 def test_a_broken_line_that_begins_as_a_record_is_a_row_that_cannot_be_read(line: str) -> None:
     """It must not vanish from the counts."""
-    assert parsed(line) == Unreadable(Reason.UNREADABLE)
+    assert parsed(line) == Unreadable(Reason.UNREADABLE, line.encode())
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.properties import Properties, make_properties
+from destination_heap_analytics.properties import Properties, PropertyMaker
 from destination_heap_analytics.report import Report
 
 
@@ -35,7 +35,8 @@ def log(caplog: pytest.LogCaptureFixture) -> Log:
 
 
 def payload(columns: dict[str, Any]) -> Properties:
-    return make_properties(columns.items(), Api.USER_PROPERTIES.endpoint, exact=True)
+    values, made = PropertyMaker(Api.USER_PROPERTIES.endpoint).make(columns.items(), exact=True)
+    return made or Properties(values)
 
 
 def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:

@@ -137,3 +137,24 @@ def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bo
     """What check would refuse, the form marks while it is typed."""
     api = {"api_type": "add_user_properties", "property_columns": columns, "identity_column": "i"}
     assert jsonschema.Draft7Validator(form()).is_valid({"app_id": "1", "api": api}) is valid
+
+
+def test_the_form_preselects_bulk_requests_and_no_place_of_rejected_rows() -> None:
+    """The first branch of a choice is the one that a new connection gets."""
+    delivery, storage = (form()["properties"][name] for name in ("delivery", "object_storage_config"))
+    assert [branch["properties"]["mode"]["const"] for branch in delivery["oneOf"]] == ["bulk", "row"]
+    assert [branch["properties"]["storage_type"]["const"] for branch in storage["oneOf"]] == ["None", "Local", "S3"]
+    assert "default" not in delivery
+    assert "default" not in storage
+
+
+def test_secrets_are_marked() -> None:
+    """So that they are kept as secrets, and blotted out of the log."""
+    marked = [path for path, setting in settings(form()) if setting.get("airbyte_secret")]
+    assert marked == ["object_storage_config.S3.access_key_id", "object_storage_config.S3.secret_access_key"]
+
+
+def test_rejected_rows_are_lines_of_json_alone() -> None:
+    """One format, in the shape that the platform knows."""
+    bucket = form()["properties"]["object_storage_config"]["oneOf"][2]["properties"]
+    assert [branch["properties"]["format_type"]["const"] for branch in bucket["format"]["oneOf"]] == ["JSONL"]

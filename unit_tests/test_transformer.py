@@ -126,6 +126,7 @@ def test_under_a_star_a_column_that_heap_forbids_is_dropped(name: str) -> None:
     """In any casing, for users; and it is noted."""
     made = payload(USERS, {"email": "a", name: 7, "o": {"id": 8}})
     assert made.element["properties"] == {"email": "a", "o.id": 8}
+    assert made.made is not None
     assert made.made.forbidden == [name]
 
 
@@ -138,6 +139,12 @@ def test_an_object_named_id_keeps_what_is_in_it() -> None:
 def test_an_account_may_have_a_property_named_id() -> None:
     """Heap forbids it for users alone."""
     assert payload(ACCOUNTS, {"org": "o", "id": 7}).element["properties"] == {"org": "o", "id": 7}
+
+
+@pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
+def test_a_row_that_goes_as_it_is_comes_with_no_note(columns: str) -> None:
+    """Nobody needs to look into it."""
+    assert payload({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}}).made is None
 
 
 def test_an_airbyte_column_that_is_listed_is_taken() -> None:

@@ -1,0 +1,84 @@
+"""Who is measured, and with how many rows: the lines of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LATENCIES = (0, 50)
+"""Milliseconds before an answer of the server."""
+
+LEAST_ROWS = 2000
+"""With fewer in the longest lines, the shortest would have none."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contender:
+    """One of those who are measured.
+
+    Attributes:
+        program: the command, below the project's folder.
+        api: whose sample configuration it gets.
+        delivery: the connector's setting of that name; None for what is not the connector.
+        is_bulk: whether a request may hold many rows.
+        posts: whether it sends anything.
+    """
+
+    name: str
+    program: str
+    api: str = "user_properties"
+    delivery: Mapping[str, object] | None = None
+    is_bulk: bool = False
+    posts: bool = True
+
+
+LOOP = Contender("plain loop", "benchmarks/loop.py")
+ROW = Contender("row mode", "main.py", delivery={"mode": "row"})
+BULK = Contender("bulk mode", "main.py", delivery={"mode": "bulk"}, is_bulk=True)
+TRACK = Contender(
+    "bulk mode, events",
+    "main.py",
+    api="track",
+    delivery={"mode": "bulk", "max_events_per_minute": 1_000_000_000},
+    is_bulk=True,
+)
+FLOOR = Contender("floor", "benchmarks/floor.py", posts=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A line of the table; with no rows, the start-up of its program.
+
+    Attributes:
+        latency: milliseconds before an answer.
+        rounds: how often it is run.
+    """
+
+    contender: Contender
+    rows: int
+    latency: int
+    rounds: int
+
+    def __str__(self) -> str:
+        latency = f" at {self.latency} ms" if self.rows and self.contender.posts else ""
+        return f"{self.contender.name}, {self.rows:,} rows{latency}"
+
+
+def plan(rows: int, rounds: int) -> list[Case]:
+    """What is run in a round, one after another; what takes long is run in the first two rounds at most."""
+    fast, slow = LATENCIES
+    small, few = rows // 20, min(2, rounds)
+    return [
+        *(Case(contender, 0, fast, rounds) for contender in (LOOP, BULK, FLOOR)),
+        Case(LOOP, rows // 200, fast, rounds),
+        Case(ROW, rows // 200, fast, rounds),
+        Case(BULK, small, fast, rounds),
+        Case(TRACK, small, fast, rounds),
+        Case(FLOOR, small, fast, rounds),
+        Case(BULK, rows, fast, few),
+        Case(TRACK, rows, fast, few),
+        Case(FLOOR, rows, fast, few),
+        Case(LOOP, rows // 2000, slow, few),
+        Case(ROW, rows // 50, slow, few),
+        Case(BULK, rows, slow, few),
+    ]

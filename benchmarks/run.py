@@ -1,0 +1,78 @@
+"""One command as a process of its own, and what it cost. Needs POSIX, for `wait4`."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SECONDS = 900.0
+"""After so long a command counts as stuck, and is killed."""
+
+_LEFT_OUT = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+_LEFT_OUT_PREFIX, _LEFT_OUT_SUFFIX = "COVERAGE", "_PROXY"
+ENVIRONMENT = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIX) and not name.upper().endswith(_LEFT_OUT_SUFFIX)
+}
+"""As a user's, without what would be measured with the command."""
+
+_PEAK_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A command that has ended.
+
+    Attributes:
+        code: its exit code.
+        wall: seconds from its start to its end.
+        cpu: seconds of processor time, the system's included.
+        peak: bytes of memory at the most. It cannot be below what this process itself takes, about 25 MB.
+    """
+
+    code: int
+    wall: float
+    cpu: float
+    peak: int
+
+
+def run(arguments: list[str], stdin: Path, stdout: Path) -> Run:
+    """Run Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours."""
+    with stdin.open("rb") as source, stdout.open("wb") as sink:
+        begun = time.perf_counter()
+        process = subprocess.Popen(  # noqa: S603  # this project's own programs
+            [sys.executable, *arguments],
+            stdin=source,
+            stdout=sink,
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            start_new_session=True,  # a Ctrl-C is for the benchmark, which then ends the command
+        )
+        alarm = threading.Timer(SECONDS, os.kill, (process.pid, signal.SIGKILL))
+        alarm.daemon = True
+        alarm.start()
+        try:
+            _, status, usage = os.wait4(process.pid, 0)
+            wall = time.perf_counter() - begun
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            alarm.cancel()
+        process.returncode = os.waitstatus_to_exitcode(status)
+    return Run(process.returncode, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _PEAK_BYTES)
+
+
+def tail(path: Path, count: int = 5) -> Iterator[str]:
+    """The last lines of what a command printed."""
+    yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]

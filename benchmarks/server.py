@@ -1,0 +1,152 @@
+"""A bare HTTP server: takes whatever is posted, answers `{}`, and counts. All lines of the table post to it.
+
+It is to cost so little that it is not what is measured. What it counts per row is one search through the body, at
+about a nanosecond per byte, in a process and on a core of its own.
+
+    python benchmarks/server.py 0 50    two ports on 127.0.0.1, one that answers at once and one after 50 ms
+
+It prints its ports as JSON, and ends with its standard input, so that it never outlives whoever started it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from http.client import HTTPConnection
+from pathlib import Path
+
+HOST = "127.0.0.1"
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_ROW = b'"identity":'  # once in every row; inside a JSON text its quotes would be escaped
+_HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}"
+_TAKEN = _HEAD.format(2, "{}").encode()
+_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Counts:
+    """What was posted so far.
+
+    Attributes:
+        size: bytes of all bodies.
+        cpu: seconds of processor time that the server took.
+    """
+
+    requests: int = 0
+    rows: int = 0
+    size: int = 0
+    cpu: float = 0.0
+
+    def since(self, before: Counts) -> Counts:
+        """What came between two moments."""
+        return Counts(
+            self.requests - before.requests, self.rows - before.rows, self.size - before.size, self.cpu - before.cpu
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server as its clients know it: a port for each latency, in milliseconds."""
+
+    ports: dict[int, int]
+
+    @classmethod
+    @contextmanager
+    def start(cls, latencies: Iterable[int]) -> Iterator[Server]:
+        """A server in a process of its own, gone when the block ends."""
+        process = subprocess.Popen(  # noqa: S603  # this very file
+            [sys.executable, str(Path(__file__)), *map(str, latencies)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for who started it, and who then ends it
+        )
+        try:
+            assert process.stdout  # noqa: S101  # it is piped
+            yield cls({int(latency): port for latency, port in json.loads(process.stdout.readline()).items()})
+        finally:
+            process.terminate()
+            process.communicate()
+
+    def url(self, latency: int) -> str:
+        """Where answers take `latency` milliseconds."""
+        return f"http://{HOST}:{self.ports[latency]}"
+
+    def counts(self) -> Counts:
+        """What was posted so far, to all ports."""
+        connection = HTTPConnection(HOST, next(iter(self.ports.values())), timeout=_SECONDS)
+        try:
+            connection.request("GET", "/")
+            return Counts(**json.loads(connection.getresponse().read()))
+        finally:
+            connection.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One client. It waits for an answer before it sends on, as all clients without pipelining do."""
+
+    def __init__(self, counts: Counts, delay: float) -> None:
+        self._counts = counts
+        self._delay = delay
+        self._received = bytearray()
+        self._head = 0  # bytes of the request's head; 0 while it is not there yet
+        self._body = 0  # and those of its body
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  # it is TCP
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        received = self._received
+        received += data
+        if not self._head:
+            end = received.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            length = _LENGTH.search(received, 0, end + 2)
+            self._head, self._body = end + 4, int(length[1]) if length else 0
+        if len(received) >= self._head + self._body:
+            if received.startswith(b"GET "):
+                self._tell()
+            else:
+                self._take()
+            self._head = 0
+            received.clear()
+
+    def _take(self) -> None:
+        counts = self._counts
+        counts.requests += 1
+        counts.rows += self._received.count(_ROW, self._head)
+        counts.size += self._body
+        if self._delay:
+            asyncio.get_running_loop().call_later(self._delay, self._transport.write, _TAKEN)
+        else:
+            self._transport.write(_TAKEN)
+
+    def _tell(self) -> None:
+        self._counts.cpu = time.process_time()
+        counts = json.dumps(asdict(self._counts))
+        self._transport.write(_HEAD.format(len(counts), counts).encode())
+
+
+async def _serve(latencies: Iterable[int]) -> None:
+    loop = asyncio.get_running_loop()
+    counts = Counts()
+    ports = {}
+    for latency in latencies:
+        server = await loop.create_server(partial(_Connection, counts, latency / 1000), HOST, 0)
+        ports[latency] = server.sockets[0].getsockname()[1]
+    print(json.dumps(ports), flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(map(int, sys.argv[1:])))
