@@ -9,7 +9,7 @@ from setuptools import find_packages, setup
 
 CONNECTOR = [
     "airbyte-cdk>=7.39,<8",  # the protocol's classes, the base class of a destination
-    "boto3>=1.35,<2",  # rejected rows to S3; imported only then
+    "boto3>=1.36,<2",  # rejected rows to S3; imported only then
     "orjson>=3.10,<4",  # reads and writes JSON; one message a line, millions of lines
     "pydantic>=2.11,<3",  # the settings: parsed once, and the specification drawn from them
     "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms

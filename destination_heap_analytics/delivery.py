@@ -66,7 +66,11 @@ class _Held(NamedTuple):
 
 
 class Delivery:
-    """The rows of one run between the mapping and their end."""
+    """The rows of one run between the mapping and their end.
+
+    Attributes:
+        take: takes in a row that was read now (the row, and now).
+    """
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class Delivery:
         logger: logging.Logger,
         now: float,
     ) -> None:
+        self.take = planner.offer
         self._planner = planner
         self._pacer = pacer
         self._envelope = envelope
@@ -101,10 +106,6 @@ class Delivery:
         self._doubt_is_in_flight = False
         self._doubted_at = now - _DOUBT_SECONDS
         self._logged_at: dict[str, float] = {}
-
-    def take(self, item: Item, now: float) -> None:
-        """Take in a row that was read now."""
-        self._planner.offer(item, now)
 
     @property
     def has_room(self) -> bool:

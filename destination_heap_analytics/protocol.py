@@ -42,6 +42,11 @@ class Record:
         """Bytes of the line; none are counted for a message handed over in process, whose size is its owner's."""
         return len(self.line or b"")
 
+    @property
+    def source(self) -> bytes | Mapping[str, Any]:
+        """What it came as: the line, or the data of a message handed over in process."""
+        return self.line or self.data
+
     def exactly(self) -> Mapping[str, Any]:
         """The record with all its digits, and floats that know how they were written."""
         if self.is_exact or self.line is None:
@@ -145,7 +150,7 @@ def parse_line(line: bytes, position: int) -> Message:
     if kind == "STATE":
         if not isinstance(message.get("state"), dict):
             raise DefectError(f"Line {position} of the input is a STATE message without a state.")
-        return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=_text(line)))
+        return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=line_text(line)))
     return Ignored()
 
 
@@ -192,10 +197,11 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
 
 def _read_exactly(line: bytes) -> Any:
     """The line by Python's own reader: all digits, NaN and infinities, lone surrogates, bytes that are no UTF-8."""
-    return json.loads(_text(line), parse_float=written_float, parse_int=_integer)
+    return json.loads(line_text(line), parse_float=written_float, parse_int=_integer)
 
 
-def _text(line: bytes) -> str:
+def line_text(line: bytes) -> str:
+    """A line as text; bytes that are no UTF-8 stand in it as surrogates."""
     return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
 
 
@@ -211,8 +217,8 @@ _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+
 
 def _with_stats(line: str, stats: str) -> str:
     """The line of a STATE message with these `destinationStats`, and every other character as it was."""
-    state_at = next(start for key, start, _ in _members(line, 0) if key == "state")
-    members = list(_members(line, state_at))
+    state_at = next(start for key, start, _ in json_members(line, 0) if key == "state")
+    members = list(json_members(line, state_at))
     for key, start, end in members:
         if key == "destinationStats":
             return line[:start] + stats + line[end:]
@@ -220,7 +226,7 @@ def _with_stats(line: str, stats: str) -> str:
     return f'{line[:state_at]}{{"destinationStats":{stats}{separator}{line[state_at + 1 :]}'
 
 
-def _members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+def json_members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
     """(key, start and end of its value) for each member of the object that opens at `at`; `text` is valid JSON.
 
     Read token by token rather than parsed, so that no depth and no number is too much.

@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.local_storage import LocalFile
-from destination_heap_analytics.protocol import _members, _text
+from destination_heap_analytics.protocol import json_members, line_text
 from destination_heap_analytics.settings import LocalStorage, NoStorage, S3Storage
 
 Ticket = TypeVar("Ticket")
@@ -66,7 +66,7 @@ def _row_text(source: bytes | Mapping[str, Any] | None, reason: Reason) -> str:
         return _dumped(source or {})
     if reason in UNREADABLE_REASONS:
         return json.dumps({UNREADABLE_LINE: source.removesuffix(b"\n").decode("utf-8", "surrogateescape")})
-    text = _text(source)
+    text = line_text(source)
     record, _ = _spans(text, 0)["record"]
     start, end = _spans(text, record)["data"]
     return text[start:end]
@@ -94,7 +94,7 @@ def _spans(text: str, opening: int) -> dict[str, tuple[int, int]]:
             if text[at] == ",":
                 at = _inked(text, at + 1)
     except RecursionError:  # nested more deeply than it reads
-        return {key: (start, end) for key, start, end in _members(text, opening)}
+        return {key: (start, end) for key, start, end in json_members(text, opening)}
     return spans
 
 

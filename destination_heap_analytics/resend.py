@@ -10,7 +10,7 @@ from typing import Any, Final
 import orjson
 
 from destination_heap_analytics.errors import ConfigError
-from destination_heap_analytics.protocol import _members, _text
+from destination_heap_analytics.protocol import json_members, line_text
 from destination_heap_analytics.reject_store import ADDED_KEYS, UNREADABLE_LINE, UNREADABLE_REASONS, part_name
 
 _UNREADABLE: Final = tuple(reason.name.lower() for reason in UNREADABLE_REASONS)
@@ -65,7 +65,7 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
 
 def _message(line: bytes, stream: str, now_ms: int) -> bytes | None:
     """The message of one line; None where it cannot be read."""
-    text = _text(line)
+    text = line_text(line)
     try:
         row = _read(text)
         if not isinstance(row, dict):
@@ -90,7 +90,7 @@ def _without_added(text: str) -> str:
     members: list[str] = []
     added: dict[str, int] = {}
     end = 1
-    for position, (key, _, member_end) in enumerate(_members(text, 0)):
+    for position, (key, _, member_end) in enumerate(json_members(text, 0)):
         members.append(text[end:member_end])
         end = member_end
         if key in ADDED_KEYS:

@@ -227,10 +227,9 @@ def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
         session = _in_role(settings.role_arn, session, settings.s3_endpoint, Config(**options))
     if settings.s3_endpoint:
         options["s3"] = {"addressing_style": "path"}
-    # Checksums beyond what S3 asks for are news to many services that speak like it; older versions send none anyhow.
+    # Checksums beyond what S3 asks for are news to many services that speak like it.
     for option in ("request_checksum_calculation", "response_checksum_validation"):
-        if option in Config.OPTION_DEFAULTS:
-            options[option] = "when_required"
+        options[option] = "when_required"
     return session.client("s3", endpoint_url=settings.s3_endpoint, config=Config(**options))
 
 

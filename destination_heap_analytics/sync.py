@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-import orjson
 from airbyte_cdk.models import AirbyteMessage
 
-from destination_heap_analytics.absence import AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.absence import AbsenceWatch
 from destination_heap_analytics.batch import Envelope, Item
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.checkpoints import Checkpoints, Leg
@@ -22,14 +21,13 @@ from destination_heap_analytics.delivery import Delivery
 from destination_heap_analytics.errors import (
     ConfigError,
     InterruptedSyncError,
-    Reason,
     RowRejectedError,
     SyncStoppedError,
     TransientError,
 )
 from destination_heap_analytics.heap_api import Api, Rate
-from destination_heap_analytics.idempotency import KeyMaker
 from destination_heap_analytics.inbox import Inbox
+from destination_heap_analytics.mapper import Mapper
 from destination_heap_analytics.pacing import Pacer
 from destination_heap_analytics.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.protocol import Message, Noise, Record, State, Unreadable
@@ -38,8 +36,6 @@ from destination_heap_analytics.report import Report
 from destination_heap_analytics.rows import Row
 from destination_heap_analytics.senders import Answer, Senders
 from destination_heap_analytics.settings import Settings
-from destination_heap_analytics.transformer import Payload, Selection, transform
-from destination_heap_analytics.values import InexactNumberError
 
 MOST_BULK: Final = 16
 MOST_SINGLE: Final = 64
@@ -105,14 +101,8 @@ class Sync(Generic[Line]):
         self._is_reading = True
         self._failure: tuple[int, SyncStoppedError] | None = None
 
-        self._selection = Selection.from_settings(settings.api, stream.schema)
-        self._is_open = self._selection.is_open  # kept, since every row asks
-        self._names = ColumnNames(stream.schema)
-        self._watch = AbsenceWatch(self._selection.required, self._names, clock.now)
-        self._unseen = UnseenProperties(self._selection.properties or ())
-        self._makes_keys = self._selection.api is Api.TRACK
-        self._keys = KeyMaker(settings.app_id, stream, random_text)
-        self._key_field = self._selection.api.endpoint.key_field
+        self._mapper = Mapper(settings, stream, random_text, keeps_source=storage is not None, told=self._report.mapped)
+        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, clock.now)
 
         self._client = client
         self._senders: Senders[Job] = Senders(client, inbox.post)
@@ -128,7 +118,7 @@ class Sync(Generic[Line]):
             InterruptedSyncError: the same, because a signal asked for it.
         """
         self._report.start(self._stream, self._settings)
-        if self._makes_keys and not self._selection.timestamp and not self._stream.tells_rows_apart:
+        if not self._mapper.is_repeatable:
             self._report.repeats()
         finished = False
         try:
@@ -142,20 +132,20 @@ class Sync(Generic[Line]):
             self._senders.close()
             if self._writer:
                 self._writer.close()
-            warning = self._unseen.warning(self._names) if finished else None
+            warning = self._mapper.warning() if finished else None
             self._report.end(finished=finished, warning=warning)
 
     def _load_all(self) -> Iterator[AirbyteMessage]:
-        messages: Iterator[Message] = iter(())
+        lines: Iterator[Line] = iter(())
         while True:
             self._attend()
             yield from self._checkpoints.due()  # first, so that nothing goes where nobody listens any more
             self._dispatch()
             if self._has_room:
-                if not self._read(messages):
+                if not self._read(lines):
                     continue  # room has run out: see what may go
-                if (lines := self._next_input()) is not None:
-                    messages = self._parsed(lines)
+                if (batch := self._next_input()) is not None:
+                    lines = iter(batch)
                     continue
                 if self._inbox.has_ended and self._is_reading:
                     self._end_of_input()
@@ -223,12 +213,6 @@ class Sync(Generic[Line]):
             self._stop(TransientError(f"Standard input cannot be read: {failure.strerror}. Run the sync again."))
             return None
 
-    def _parsed(self, lines: Iterable[Line]) -> Iterator[Message]:
-        parse = self._parse
-        for line in lines:
-            self._position += 1
-            yield parse(line, self._position)
-
     def _end_of_input(self) -> None:
         self._is_reading = False
         try:
@@ -237,11 +221,13 @@ class Sync(Generic[Line]):
             self._stop(misspelled)
         self._delivery.flush()
 
-    def _read(self, messages: Iterator[Message]) -> bool:
+    def _read(self, lines: Iterator[Line]) -> bool:
         """Take in messages while there is room; whether all were taken."""
-        delivery = self._delivery
+        parse, delivery = self._parse, self._delivery
         try:
-            for message in messages:
+            for line in lines:
+                self._position += 1
+                message = parse(line, self._position)
                 if isinstance(message, Record):
                     self._take(message)
                     if not (delivery.has_room and self._is_reading):
@@ -275,7 +261,7 @@ class Sync(Generic[Line]):
                 f"Row {number} belongs to stream `{record.stream}`, and this connection loads stream "
                 f"`{self._stream.name}` alone. Make a connection of its own for the other."
             )
-        self._names.learn(record.data)
+        self._mapper.names.learn(record.data)
         row = Row(number, record, self._checkpoints.row_read())
         if self._watch.is_over:
             self._load(row)
@@ -284,44 +270,14 @@ class Sync(Generic[Line]):
                 self._load(admitted)
 
     def _load(self, row: Row) -> None:
-        number, record, leg = row
-        if self._failure and number >= self._failure[0]:
+        if self._failure and row.number >= self._failure[0]:
             return
-        if self._is_open:
-            self._selection = self._selection.found_in(record.data)
-            self._is_open = self._selection.is_open
-        if not self._unseen.is_over:
-            self._unseen.look(record.data, self._selection.properties or ())
         try:
-            payload = self._payload(record, number)
+            item = self._mapper.item(row)
         except RowRejectedError as rejection:
-            self._reject(number, leg, self._source(record), rejection)
-            return
-        except RecursionError:
-            self._reject(number, leg, self._source(record), RowRejectedError(Reason.TOO_DEEP))
-            return
-        if payload.made:
-            self._report.mapped(payload.made)
-        element = payload.element
-        key, token = element[self._key_field], element.get("idempotency_key")
-        item = Item(number, leg, self._source(record), key, orjson.dumps(element), token)
-        self._delivery.take(item, self._now)
-
-    def _source(self, record: Record) -> Any:
-        """What a place of rejected rows needs of it, where there is such a place."""
-        return (record.line or record.data) if self._writer else None
-
-    def _payload(self, record: Record, number: int) -> Payload:
-        try:
-            return self._mapped(record.data, number, exact=record.is_exact)
-        except InexactNumberError:
-            return self._mapped(record.exactly(), number, exact=True)
-
-    def _mapped(self, data: Any, number: int, *, exact: bool) -> Payload:
-        payload = transform(data, self._selection, exact=exact)
-        if self._makes_keys:
-            payload.element["idempotency_key"] = self._keys.key(data, payload.element, number, exact=exact)
-        return payload
+            self._reject(row.number, row.leg, row.record.source, rejection)
+        else:
+            self._delivery.take(item, self._now)
 
     def _settled(self, items: Sequence[Item], rejection: RowRejectedError | None) -> None:
         if rejection:
