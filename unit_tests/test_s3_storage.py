@@ -13,7 +13,6 @@ import botocore.exceptions
 import pytest
 import requests
 from botocore.client import BaseClient
-from botocore.config import Config
 from moto.server import ThreadedMotoServer
 
 from destination_heap_analytics.catalog import Stream
