@@ -3,7 +3,7 @@ FROM docker.io/library/python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY setup.py pyproject.toml README.md ./
 COPY destination_heap_analytics destination_heap_analytics
-RUN python -m venv /connector && /connector/bin/pip install --no-cache-dir --no-compile .
+RUN python -m venv /connector && /connector/bin/pip install --no-cache-dir .
 
 FROM docker.io/library/python:3.11-slim-bookworm
 RUN useradd --create-home --uid 1000 airbyte

@@ -1,0 +1,178 @@
+"""Rejected rows are kept, and come through once the mapping is mended."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+ROOT = Path(__file__).resolve().parents[1]
+KEYS = {"access_key_id": "AKIDEXAMPLE1", "secret_access_key": "very-secret-key-42"}
+
+CATALOG = {
+    "streams": [
+        {
+            "stream": {"name": "users", "namespace": "public", "json_schema": {}},
+            "sync_mode": "incremental",
+            "destination_sync_mode": "append",
+            "sync_id": 77,
+        }
+    ]
+}
+
+
+def row(**columns: Any) -> str:
+    record = {"stream": "users", "namespace": "public", "data": columns, "emitted_at": 1}
+    return json.dumps({"type": "RECORD", "record": record})
+
+
+def state(number: int) -> str:
+    return json.dumps({"type": "STATE", "state": {"data": {}, "id": number}})
+
+
+LINES = [
+    row(mail="a", plan=1),
+    '{"type":"RECORD","record":{"stream":"users","namespace":"public","data":{"mail":null,"old":"b","plan":1.50}}}',
+    row(mail="c", plan=3),
+    row(mail="", old="d", plan=12345678901234567890123),
+    state(1),
+]
+
+
+@pytest.fixture
+def users(sample: Any) -> dict[str, Any]:
+    api = {"api_type": "add_user_properties", "property_columns": "plan", "identity_column": "mail"}
+    return {**sample("user_properties"), "api": api}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+def local(folder: Path) -> dict[str, Any]:
+    return {"object_storage_config": {"storage_type": "Local", "path": str(folder)}}
+
+
+def bucket(endpoint: str, name: str) -> dict[str, Any]:
+    place = {"storage_type": "S3", "s3_bucket_name": name, "bucket_path": "heap", "s3_bucket_region": "us-east-1"}
+    return {"object_storage_config": {**place, "s3_endpoint": endpoint, **KEYS}}
+
+
+def test_rejected_rows_come_through_once_the_mapping_is_mended(
+    connector: Any, heap: Any, users: dict[str, Any], tmp_path: Path
+) -> None:
+    """Stored with their reasons, printed again by `resend`, and piped into `write`."""
+    run = connector.run("write", {**users, **local(tmp_path / "rejected")}, CATALOG, LINES)
+    assert (run.code, run.states) == (0, [(1, 2, 2)])
+    (file,) = (tmp_path / "rejected" / "77" / "public" / "users").iterdir()
+    stored = [json.loads(line) for line in file.read_bytes().splitlines()]
+    assert stored == [
+        {
+            "mail": None,
+            "old": "b",
+            "plan": 1.5,
+            "rejected_reason": "null",
+            "rejected_field": "mail",
+            "rejected_message": "column `mail` is null",
+        },
+        {
+            "mail": "",
+            "old": "d",
+            "plan": 12345678901234567890123,
+            "rejected_reason": "empty",
+            "rejected_field": "mail",
+            "rejected_message": "column `mail` is empty or blank",
+        },
+    ]
+    command = [sys.executable, str(ROOT / "main.py"), "resend", str(file)]
+    lines = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.splitlines()
+    mended = {**users, "api": {**users["api"], "identity_column": "old"}}
+    again = connector.run("write", mended, CATALOG, [*lines, state(1)])
+    assert (again.code, again.states) == (0, [(1, 2, 0)])
+    assert {user["identity"]: user["properties"] for user in heap.users()} == {
+        "a": {"plan": 1},
+        "c": {"plan": 3},
+        "b": {"plan": 1.5},
+        "d": {"plan": "12345678901234567890123"},
+    }
+
+
+def test_rows_that_heap_refuses_are_stored_with_its_words(
+    connector: Any, heap: Any, users: dict[str, Any], tmp_path: Path
+) -> None:
+    """They go where the row goes, and into no log."""
+    heap.fault(kind="status", status=400, match='"c"', body="c is not nice")
+    run = connector.run("write", {**users, **local(tmp_path)}, CATALOG, [LINES[0], LINES[2], state(1)])
+    assert (run.code, run.states) == (0, [(1, 1, 1)])
+    (file,) = (path for path in tmp_path.rglob("*.jsonl"))
+    stored = json.loads(file.read_bytes())
+    assert stored["rejected_message"].endswith("c is not nice")
+    assert b"not nice" not in run.out + run.err
+
+
+def test_each_attempt_of_a_sync_writes_files_of_its_own(connector: Any, users: dict[str, Any], tmp_path: Path) -> None:
+    """The number of a sync is that of all its attempts."""
+    for _ in range(2):
+        assert connector.run("write", {**users, **local(tmp_path / "rejected")}, CATALOG, LINES).code == 0
+    files = list((tmp_path / "rejected").rglob("*.jsonl"))
+    assert len(files) == 2
+    assert {file.parent for file in files} == {tmp_path / "rejected" / "77" / "public" / "users"}
+
+
+def test_rejected_rows_are_kept_in_a_bucket(connector: Any, s3: str, users: dict[str, Any]) -> None:
+    """Before the state that passes them goes back; keys never show."""
+    client = boto3.client(
+        "s3", endpoint_url=s3, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"  # noqa: S106
+    )
+    client.create_bucket(Bucket="rejected")
+    config = {**users, **bucket(s3, "rejected")}
+    assert connector.run("check", config).status == ("SUCCEEDED", "")
+    run = connector.run("write", config, CATALOG, LINES)
+    assert (run.code, run.states) == (0, [(1, 2, 2)])
+    names = [item["Key"] for item in client.list_objects_v2(Bucket="rejected")["Contents"]]
+    assert {name.rpartition("/")[0] for name in names} == {"heap/77/public/users"}
+    stored = b"".join(client.get_object(Bucket="rejected", Key=name)["Body"].read() for name in names)
+    assert [json.loads(line)["old"] for line in stored.splitlines()] == ["b", "d"]
+    assert KEYS["secret_access_key"].encode() not in run.out + run.err
+
+
+def test_a_place_that_cannot_be_written_is_found_by_check_and_ends_a_write(
+    connector: Any, heap: Any, s3: str, users: dict[str, Any], tmp_path: Path
+) -> None:
+    """In one sentence that names the setting; no state passes the rows."""
+    (tmp_path / "file").touch()
+    for place, setting in (
+        (local(tmp_path / "file" / "below"), "object_storage_config.path"),
+        (bucket(s3, "missing"), "object_storage_config.s3_bucket_name"),
+    ):
+        config = {**users, **place}
+        outcome, sentence = connector.run("check", config).status
+        assert (outcome, setting in sentence) == ("FAILED", True)
+        run = connector.run("write", config, CATALOG, LINES)
+        assert (run.code, run.error[0], run.states) == (1, "config_error", [])
+        assert setting in run.error[1]
+    assert heap.stats()["requests"] <= 4
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl"])
+def test_what_resend_cannot_read_is_told_on_standard_error(tmp_path: Path, name: str) -> None:
+    """Standard output belongs to the next command."""
+    (tmp_path / "broken.jsonl").write_text('{"secret": 1\n')
+    command = [sys.executable, str(ROOT / "main.py"), "resend", str(tmp_path / name)]
+    run = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    assert (run.returncode, run.stdout) == (1, b"")
+    assert name.encode() in run.stderr
+    assert b"secret" not in run.stderr
+    assert run.stderr.count(b"\n") == 1
