@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from http.client import HTTPResponse, RemoteDisconnected
 from typing import Any
 
 from requests.adapters import HTTPAdapter
@@ -77,13 +78,47 @@ def _watch(manager: PoolManager) -> None:
     manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
+class _Response(HTTPResponse):
+    """An answer whose headers have come to their end: the base takes a connection that breaks off for an end too."""
+
+    def begin(self) -> None:
+        file, lines = self.fp, _Lines(self.fp)
+        self.fp = lines  # type: ignore[assignment]
+        try:
+            super().begin()
+        finally:
+            self.fp = self.fp and file  # it is None where the base has closed it
+        if lines.last.strip():
+            raise RemoteDisconnected("the headers broke off")
+
+
+class _Lines:
+    """A file that remembers the last line read from it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.last = b"-"
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self._file.readline(limit)
+        self.last = line or b"-"
+        return line
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class _Http(HTTPConnection):
+    response_class = _Response
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _note(self)
         super().request(*args, **kwargs)
 
 
 class _Https(HTTPSConnection):
+    response_class = _Response
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         _note(self)
         super().request(*args, **kwargs)

@@ -116,8 +116,8 @@ class Pacer:
 
     def sent(self, rows: int, now: float) -> None:
         """A request of so many rows goes; the shares of its keys are reserved."""
-        self._used += rows
         if self._app:
+            self._used += rows
             self._next_at = now + self._app.seconds * _SPREAD * rows / self.app_limit
             self._is_held = self._used > self.app_limit * _BURST
 

@@ -143,14 +143,19 @@ class Planner:
                 self.has_room = False
 
     def next(self, now: float) -> Job | None:
-        """The next request that goes now; None where none does."""
+        """The next request that goes now; to be asked for until it is None, and none does."""
         freed = self._pacer.expire(now)
         for counter in self._sleeping.keys() & freed:
             self._ready.extend(self._sleeping.pop(counter))
         self._is_starved = self._is_promised = False
-        if self.in_flight >= self.concurrency.limit:
-            return None
-        return self._next_again(now) or self._next_new(now)
+        may_go = self.in_flight < self.concurrency.limit
+        if may_go and (job := self._next_again(now)):
+            return job
+        self._open.limit(self._most)
+        self._refill()
+        self._look_for_room()
+        may_go = may_go and not self._is_promised and self.jobs < self._form.jobs
+        return self._next_new(now) if may_go else None
 
     def landed(self, job: Job, now: float) -> None:
         """A request was answered, or given up; what becomes of its rows is said next."""
@@ -210,11 +215,6 @@ class Planner:
         return None
 
     def _next_new(self, now: float) -> Job | None:
-        if self._is_promised or self.jobs >= self._form.jobs:
-            return None
-        self._open.limit(self._most)
-        self._refill()
-        self._look_for_room()
         if not self._open.items or not (
             self.flushes or self._open.is_full or now >= self._open.since + self._form.patience
         ):
@@ -228,7 +228,6 @@ class Planner:
         self._busy.update(job.keys)
         self.jobs += 1
         self._keep_open(rest)
-        self._look_for_room()
         return self.sent(job, now)
 
     def sent(self, job: Job, now: float) -> Job:
@@ -289,24 +288,25 @@ class Planner:
         self._sleeping.setdefault(counter_of(key), {})[key] = None
 
     def _refill(self) -> None:
-        """Rows that were passed over come first, as far as their keys are free."""
+        """Rows that were passed over come first, as far as their keys are free.
+
+        One of each key in turn, so that of two keys with one counter neither has all its shares.
+        """
         while self._ready and not self._open.is_full:
             key = self._ready.popleft()
             lane = self._lanes.get(key)
             if lane is None or key in self._busy:
                 continue  # it comes again when its request is done
-            while lane and not self._open.is_full:
-                if not self._pacer.reserve(key):
-                    self._sleep(key)
-                    break
-                since, item = lane.popleft()
-                self._left(lane, item)
-                self._open.add(item, since)
+            if not self._pacer.reserve(key):
+                self._sleep(key)
+                continue
+            since, item = lane.popleft()
+            self._left(lane, item)
+            self._open.add(item, since)
+            if lane:
+                self._ready.append(key)
             else:
-                if lane:
-                    self._ready.appendleft(key)
-                else:
-                    del self._lanes[key]
+                del self._lanes[key]
 
     def _look_for_room(self) -> None:
         self.has_room = not (

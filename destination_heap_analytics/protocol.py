@@ -165,12 +165,11 @@ def parse_message(message: AirbyteMessage) -> Message:
 
 
 def _record(record: Any, line: bytes, *, is_exact: bool) -> Record | Unreadable:
-    if not isinstance(record, dict) or not isinstance(record.get("data"), dict):
-        return Unreadable(Reason.NO_DATA, line)
-    stream, namespace = record.get("stream"), record.get("namespace")
-    if not isinstance(stream, str) or not (namespace is None or isinstance(namespace, str)):
-        return Unreadable(Reason.NO_DATA, line)
-    return Record(stream, namespace, record["data"], is_exact, line)
+    if isinstance(record, dict):
+        data, stream, namespace = record.get("data"), record.get("stream"), record.get("namespace")
+        if isinstance(data, dict) and isinstance(stream, str) and (namespace is None or isinstance(namespace, str)):
+            return Record(stream, namespace, data, is_exact, line)
+    return Unreadable(Reason.NO_DATA, line)
 
 
 def _state_stream(state: Mapping[str, Any]) -> tuple[str, str | None] | None:

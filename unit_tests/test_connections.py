@@ -15,6 +15,13 @@ from destination_heap_analytics.client import HeapClient, Kind, Verdict
 LONG = 60.0
 
 
+def take_request(connection: socket.socket) -> None:
+    """Read up to the body, which is an empty object."""
+    content = b"-"
+    while content and not content.endswith(b"{}"):
+        content = connection.recv(65536)
+
+
 @contextmanager
 def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
     """A server that does this with each connection, once a request has come."""
@@ -25,7 +32,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
             while True:
                 connection, _ = listener.accept()
                 with connection:
-                    connection.recv(65536)
+                    take_request(connection)
                     answer(connection)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -76,13 +83,24 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
     assert [verdict.kind for verdict in verdicts] == [kind]
 
 
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 200 OK\r\nContent-Ty", b"HTTP/1.1 200 OK\r\nDate: x\r\n", b"HTTP/1.1 200 OK\r\n"]
+)
+def test_an_answer_whose_headers_break_off_is_none(answer: bytes) -> None:
+    """What it would have been is not known: a page, perhaps."""
+    with server(lambda connection: connection.sendall(answer)) as url:
+        client = HeapClient(url)
+        assert client.post("/api/track", b"{}").kind is Kind.LATER
+        client.close()
+
+
 def test_a_request_within_its_time_is_not_cut() -> None:
     """Nor is the next one, over the same connection."""
 
     def answer(connection: socket.socket) -> None:
         for _ in range(2):
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
-            connection.recv(65536)
+            take_request(connection)
 
     with server(answer) as url:
         client = HeapClient(url)
