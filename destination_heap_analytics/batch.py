@@ -17,6 +17,10 @@ MAX_BYTES: Final = 1_000_000
 """Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
 
 
+MAX_KEPT: Final = 4 * 1024 * 1024
+"""Bytes of the rows of a batch themselves, which are kept for the place of rejected rows."""
+
+
 class Item(NamedTuple):
     """A row that is ready to go.
 
@@ -36,6 +40,11 @@ class Item(NamedTuple):
     body: bytes
     token: str | None
 
+    @property
+    def kept(self) -> int:
+        """Bytes that it takes until it has ended; of a record handed over in process the size is its owner's."""
+        return len(self.body) + (len(self.source) if isinstance(self.source, bytes) else 0)
+
 
 class OpenBatch:
     """The rows that go next, in order.
@@ -46,7 +55,7 @@ class OpenBatch:
         is_full: whether they fill a request.
     """
 
-    __slots__ = ("_bytes", "_elements", "_merges", "_most", "_names", "is_full", "items", "since")
+    __slots__ = ("_bytes", "_elements", "_kept", "_merges", "_most", "_names", "is_full", "items", "since")
 
     def __init__(self, most: int, *, merges: bool) -> None:
         """Begin empty.
@@ -66,6 +75,7 @@ class OpenBatch:
         self._names = {item.key for item in items} if self._merges else set[str]()
         self._elements: Sized = self._names if self._merges else items
         self._bytes = sum(len(item.body) + 1 for item in items)
+        self._kept = sum(item.kept for item in items if item.source is not None)
         self._look()
 
     def limit(self, most: int) -> None:
@@ -78,11 +88,18 @@ class OpenBatch:
         items = self.items
         items.append(item)
         self._bytes += len(item.body) + 1
+        if item.source is not None:
+            self._kept += item.kept
         if self._merges:
             self._names.add(item.key)
         if since < self.since:  # noqa: PLR1730  # this runs once for every row, and a call of min() costs a fifth of it
             self.since = since
-        if len(self._elements) >= self._most or self._bytes >= MAX_BYTES or len(items) >= MAX_ITEMS:
+        if (
+            len(self._elements) >= self._most
+            or self._bytes >= MAX_BYTES
+            or len(items) >= MAX_ITEMS
+            or self._kept >= MAX_KEPT
+        ):
             self.is_full = True
 
     def count(self, most: int) -> int:
@@ -99,7 +116,12 @@ class OpenBatch:
         return len(self.items)
 
     def _look(self) -> None:
-        self.is_full = len(self._elements) >= self._most or self._bytes >= MAX_BYTES or len(self.items) >= MAX_ITEMS
+        self.is_full = (
+            len(self._elements) >= self._most
+            or self._bytes >= MAX_BYTES
+            or len(self.items) >= MAX_ITEMS
+            or self._kept >= MAX_KEPT
+        )
 
 
 class Envelope:

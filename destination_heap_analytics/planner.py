@@ -274,14 +274,14 @@ class Planner:
         else:
             lane.append((since, item))
         self._lane_rows += 1
-        self._lane_bytes += len(item.body)
+        self._lane_bytes += item.kept
         self._long_lanes += len(lane) == self._longest_lane
         self._look_for_room()
 
     def _left(self, lane: Lane, item: Item) -> None:
         """A row is passed over no more."""
         self._lane_rows -= 1
-        self._lane_bytes -= len(item.body)
+        self._lane_bytes -= item.kept
         self._long_lanes -= len(lane) == self._longest_lane - 1
 
     def _sleep(self, key: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics import batch
-from destination_heap_analytics.batch import Envelope, Item, OpenBatch, elements, halves
+from destination_heap_analytics.batch import MAX_KEPT, Envelope, Item, OpenBatch, elements, halves
 from destination_heap_analytics.checkpoints import Leg
 from destination_heap_analytics.heap_api import Api
 
@@ -169,3 +169,18 @@ def test_a_request_takes_so_many_rows_however_few_elements_they_are(monkeypatch:
     """Each of them is kept until Heap has answered."""
     monkeypatch.setattr(batch, "MAX_ITEMS", 3)
     assert filled("aaaa", most=10, merges=True).count(10) == 3
+
+
+def test_rows_that_are_kept_for_the_place_of_rejected_rows_fill_a_batch_by_their_own_size() -> None:
+    """A wide row may become a small property, and memory holds both."""
+    batch = OpenBatch(1000, merges=False)
+    wide = Item(1, Leg(), b"x" * (MAX_KEPT // 4), "a", b"{}", None)
+    for _ in range(3):
+        batch.add(wide, 0.0)
+    assert not batch.is_full
+    batch.add(wide, 0.0)
+    assert batch.is_full
+    batch.hold(batch.items[:3], 0.0)
+    assert not batch.is_full
+    batch.add(wide._replace(source={"a": 1}), 0.0)
+    assert not batch.is_full
