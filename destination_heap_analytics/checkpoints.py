@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from airbyte_cdk.models import AirbyteMessage
 
@@ -38,8 +39,16 @@ class Leg:
             self.rejected += 1
 
 
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of states that may wait: rows that are tried again for minutes hold up all states behind them."""
+
+
 class Checkpoints:
-    """The legs of a run whose states have not gone back."""
+    """The legs of a run whose states have not gone back.
+
+    Attributes:
+        has_room: whether more states may come.
+    """
 
     def __init__(self, carries: Callable[[str, str | None], bool]) -> None:
         """Begin a run.
@@ -47,8 +56,10 @@ class Checkpoints:
         Args:
             carries: whether a stream, by name and namespace, is the one being loaded.
         """
+        self.has_room = True
         self._carries = carries
         self._legs = deque([Leg()])
+        self._bytes = 0
 
     def row_read(self) -> Leg:
         """The leg that a row just read belongs to; whoever ends the row settles it there."""
@@ -60,6 +71,7 @@ class Checkpoints:
         """A state closes the last leg and opens the next."""
         self._legs[-1].state = state
         self._legs.append(Leg())
+        self._waits(state.size)
 
     def due(self) -> Iterator[AirbyteMessage]:
         """The states that may go back now, with the counts of the rows each one covers and no earlier one did.
@@ -73,4 +85,9 @@ class Checkpoints:
                 following.rejected += leg.rejected
                 leg.delivered = leg.rejected = 0
             self._legs.popleft()
+            self._waits(-leg.state.size)
             yield leg.state.acknowledged(leg.delivered, leg.rejected)
+
+    def _waits(self, size: int) -> None:
+        self._bytes += size
+        self.has_room = self._bytes < MAX_BYTES

@@ -26,10 +26,13 @@ class _Request:
     Attributes:
         deadline: when it is cut off, on the clock of the one who asks.
         connection: what carries it, once there is one.
+        sock: the socket of that, once the request is out: a connection that is not to be kept lets go of it then, while
+            the answer is still read from it.
     """
 
     deadline: float
     connection: HTTPConnection | None = None
+    sock: socket.socket | None = None
 
 
 _current = threading.local()
@@ -57,8 +60,8 @@ class Connections(HTTPAdapter):
     def cut(self, now: float) -> None:
         """Cut off the requests whose deadline has come; the thread that waits for one gets a connection error."""
         for request in list(self._under_way):
-            sock = request.connection.sock if request.connection and request.deadline <= now else None
-            if sock:
+            sock = request.sock or (request.connection and request.connection.sock)
+            if sock and request.deadline <= now:
                 with suppress(OSError):  # it has ended meanwhile
                     sock.shutdown(socket.SHUT_RDWR)
 
@@ -112,16 +115,16 @@ class _Http(HTTPConnection):
     response_class = _Response
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _note(self)
-        super().request(*args, **kwargs)
+        with _noted(self):
+            super().request(*args, **kwargs)
 
 
 class _Https(HTTPSConnection):
     response_class = _Response
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        _note(self)
-        super().request(*args, **kwargs)
+        with _noted(self):
+            super().request(*args, **kwargs)
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -132,7 +135,11 @@ class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
 
 
-def _note(connection: HTTPConnection) -> None:
+@contextmanager
+def _noted(connection: HTTPConnection) -> Iterator[None]:
     request = getattr(_current, "request", None)
     if request:
         request.connection = connection
+    yield
+    if request:
+        request.sock = connection.sock

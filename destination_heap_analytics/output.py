@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 import threading
+from contextlib import suppress
 from typing import Final
 
 from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, AirbyteMessageSerializer, Level, Type
@@ -25,13 +27,17 @@ def print_message(message: AirbyteMessage) -> None:
     """Write one message to standard output."""
     # Escaped to ASCII: a name may hold half a surrogate pair, which no encoder takes.
     line = message.line if isinstance(message, EchoedState) else json.dumps(AirbyteMessageSerializer.dump(message))
+    content = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
     with _LOCK:
-        sys.stdout.buffer.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        while content:  # unbuffered, a write may be short
+            content = content[sys.stdout.buffer.write(content) :]
         sys.stdout.buffer.flush()
 
 
 def log_to_output() -> None:
     """Send all log lines the same way, as LOG messages, Python's warnings too."""
+    with suppress(OSError, ValueError):  # no descriptor, as in a test
+        os.set_blocking(sys.stdout.fileno(), True)  # whoever shares the pipe may have it otherwise
     logging.getLogger().handlers = [_LogHandler()]
     logging.captureWarnings(capture=True)
 

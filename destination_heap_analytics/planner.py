@@ -8,6 +8,7 @@ many of them that reading has to pause.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ class Planner:
         self._long_lanes = 0
         self._ready: deque[str] = deque()
         self._sleeping: dict[int, dict[str, None]] = {}
+        self._last = sys.maxsize
         self._is_starved = False
         self._is_promised = False
 
@@ -164,7 +166,11 @@ class Planner:
 
     def again(self, job: Job) -> None:
         """It goes once more, or what is left of it goes on, when it is due."""
-        self._waiting.append(job)
+        job.parts = [rows for part in job.parts if (rows := [item for item in part if item.number <= self._last])]
+        if job.parts:
+            self._waiting.append(job)
+        else:
+            self.done(job)
 
     def done(self, job: Job) -> None:
         """Its rows have ended; their keys are free."""
@@ -174,7 +180,8 @@ class Planner:
             self._ready.extend(key for key in dict.fromkeys(job.keys) if key in self._lanes)
 
     def drop_after(self, number: int) -> None:
-        """Forget the rows read after this one that have not gone."""
+        """Forget the rows read after this one, as far as they are not in flight."""
+        self._last = number
         kept = [item for item in self._open.items if item.number <= number]
         self._pacer.give_back(item.key for item in self._open.items if item.number > number)
         self._open.hold(kept, self._open.since if kept else _NEVER)
@@ -186,6 +193,9 @@ class Planner:
         for keys in self._sleeping.values():  # what was given back wakes nobody
             self._ready.extend(keys)
         self._sleeping.clear()
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            self.again(job)
 
     @property
     def is_idle(self) -> bool:

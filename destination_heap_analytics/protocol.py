@@ -89,6 +89,11 @@ class State:
     stream: tuple[str, str | None] | None
     message: AirbyteMessage
 
+    @property
+    def size(self) -> int:
+        """Characters of the text it came as; none are counted for one handed over in process."""
+        return len(self.message.line) if isinstance(self.message, EchoedState) else 0
+
     def acknowledged(self, delivered: int, rejected: int) -> AirbyteMessage:
         """The state as it goes back, with the counts of the rows since the one before it."""
         if isinstance(self.message, EchoedState):

@@ -124,8 +124,10 @@ class Sync(Generic[Line]):
         try:
             yield from self._load_all()
             finished = True
-        except (SyncStoppedError, InterruptedSyncError):
+        except (SyncStoppedError, InterruptedSyncError) as stop:
             yield from self._wind_down()
+            if self._failure and isinstance(stop, SyncStoppedError):
+                raise self._failure[1] from None  # it came first, whatever became of what was in flight
             raise
         finally:
             self._inbox.close()
@@ -158,7 +160,12 @@ class Sync(Generic[Line]):
 
     @property
     def _has_room(self) -> bool:
-        return self._is_reading and self._delivery.has_room and not (self._writer and self._writer.is_full)
+        return (
+            self._is_reading
+            and self._delivery.has_room
+            and self._checkpoints.has_room
+            and not (self._writer and self._writer.is_full)
+        )
 
     def _attend(self) -> None:
         """See to what has happened."""
@@ -234,6 +241,8 @@ class Sync(Generic[Line]):
                         return False
                 elif isinstance(message, State):
                     self._checkpoints.state_read(message)
+                    if not self._checkpoints.has_room:
+                        return False
                 elif isinstance(message, Unreadable):
                     self._report.read += 1
                     rejection = RowRejectedError(message.reason)

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from destination_heap_analytics.checkpoints import Checkpoints, Leg
+from destination_heap_analytics.checkpoints import MAX_BYTES, Checkpoints, Leg
 from destination_heap_analytics.protocol import EchoedState, State, parse_line
 
 
@@ -103,3 +103,18 @@ def test_whatever_the_order_in_which_rows_end_the_counts_add_up(seed: int) -> No
     back += due(run)
     assert [number for number, _, _ in back] == list(range(1, 30))
     assert sum(delivered + rejected for _, delivered, rejected in back) == total
+
+
+def test_states_that_wait_are_bounded_in_bytes() -> None:
+    """Rows that are tried again for minutes hold up all states behind them."""
+    run = checkpoints()
+    leg = run.row_read()
+    large = parse_line(b'{"type":"STATE","state":{"data":"%s"}}' % (b"x" * (MAX_BYTES // 2)), 1)
+    assert isinstance(large, State)
+    run.state_read(large)
+    assert run.has_room
+    run.state_read(large)
+    assert not run.has_room
+    leg.settle(delivered=True)
+    assert len(list(run.due())) == 2
+    assert run.has_room

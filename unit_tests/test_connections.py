@@ -60,9 +60,10 @@ def drip(beginning: bytes) -> Callable[[socket.socket], None]:
     ("beginning", "kind"),
     [
         (b"HTTP/1.1 200 OK\r\nX-Slow: ", Kind.LATER),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4000\r\n\r\n", Kind.TAKEN),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", Kind.TAKEN),
     ],
-    ids=["in a header", "in the body"],
+    ids=["in a header", "in the body of a connection that ends with it", "in the body"],
 )
 def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes, kind: Kind

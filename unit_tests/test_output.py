@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
+import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
 
 from destination_heap_analytics.output import log_to_output, print_message
 from destination_heap_analytics.protocol import EchoedState
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -58,3 +65,25 @@ def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> No
     assert first["message"].startswith("half a character")
     assert "old" in second["message"]
     assert err == b""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blocking(unbuffered: str) -> None:
+    """A message must not be lost or cut in half there."""
+    script = (
+        "from destination_heap_analytics.output import log_to_output, print_message\n"
+        "from destination_heap_analytics.protocol import EchoedState\n"
+        "from airbyte_cdk.models import Type\n"
+        "log_to_output()\n"
+        "for number in range(3000): print_message(EchoedState(type=Type.STATE, line=str(number).zfill(100)))\n"
+    )
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=writing, env=environment) as process:
+        os.close(writing)
+        time.sleep(0.2)
+        with os.fdopen(reading, "rb") as out:
+            lines = out.read().splitlines()
+        assert process.wait(60) == 0
+    assert lines == [str(number).zfill(100).encode() for number in range(3000)]

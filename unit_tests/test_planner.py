@@ -340,6 +340,16 @@ def test_rows_after_the_last_that_counts_are_forgotten() -> None:
     assert plan.taken(job).go() == [[5]]
 
 
+def test_requests_that_wait_to_go_again_forget_them_too() -> None:
+    """Else rows that nobody asks for any more would be tried for minutes."""
+    plan = Plan().offer("abcd").flushed()
+    part, rest = plan.job(), plan.offer("ef").job()
+    plan.later(part, due_at=9.0)
+    plan.planner.drop_after(2)
+    plan.later(rest, due_at=9.0)
+    assert (plan.planner.jobs, plan.at(9.0).go()) == (1, [[1, 2]])
+
+
 def test_a_row_forgotten_gives_its_share_back() -> None:
     """And one that waited for it goes, since nothing else would wake it."""
     plan = Plan(key=Rate(2, 30)).offer("aa")

@@ -427,3 +427,20 @@ def test_rows_of_one_key_keep_their_order_whatever_the_concurrency() -> None:
         assert plans == sorted(plans)
         assert len(plans) in {71, 72}
     assert run.states == [(1, 500, 0)]
+
+
+def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flight() -> None:
+    """It came first, and is what the user can mend."""
+    run = Run(a=Verdict(Kind.LATER, 503, retry_after=3600.0))
+    run.config["rejected_records"] = "fail"
+    gate = run.heap.gate = threading.Event()
+
+    def until_it_is_in_flight() -> None:
+        assert run.heap.asked.wait(SECONDS)
+
+    def answer() -> None:
+        time.sleep(0.1)
+        gate.set()
+
+    with pytest.raises(ConfigError, match="Row 2 is rejected"):
+        run.load(row("a"), until_it_is_in_flight, row(None), answer)
