@@ -134,7 +134,11 @@ def test_each_attempt_of_a_sync_writes_files_of_its_own(connector: Any, users: d
 def test_rejected_rows_are_kept_in_a_bucket(connector: Any, s3: str, users: dict[str, Any]) -> None:
     """Before the state that passes them goes back; keys never show."""
     client = boto3.client(
-        "s3", endpoint_url=s3, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y"  # noqa: S106
+        "s3",
+        endpoint_url=s3,
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="y",  # noqa: S106
     )
     client.create_bucket(Bucket="rejected")
     config = {**users, **bucket(s3, "rejected")}
