@@ -6,9 +6,9 @@ described here and nowhere else. Its keys are a contract with saved connections:
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field
 
 from destination_heap_analytics.fields import (
     AppId,
@@ -244,7 +244,7 @@ class S3Storage(_Frozen):
         examples=["heap/rejected"],
         json_schema_extra={"order": 7},
     )
-    format: Annotated[JsonLines, WithJsonSchema({"type": "object", "oneOf": [JsonLines.model_json_schema()]})] = Field(
+    format: JsonLines = Field(
         default=JsonLines(format_type="JSONL"),
         title="Format",
         description="The format of the files: one JSON object per line.",

@@ -42,7 +42,9 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
     if not isinstance(node, dict):
         return node
     if "$ref" in node:
-        return _plain(definitions[node["$ref"].rpartition("/")[2]], definitions)
+        branch = definitions[node["$ref"].rpartition("/")[2]]
+        beside = {key: value for key, value in node.items() if key != "$ref"}
+        return _plain({**beside, "oneOf": [branch]} if beside else branch, definitions)  # a choice of one
     if "anyOf" in node:  # an optional setting: absent rather than null
         given = next(option for option in node["anyOf"] if option != {"type": "null"})
         node = {**given, **{key: value for key, value in node.items() if key not in {"anyOf", "default"}}}

@@ -594,6 +594,39 @@ def test_an_answer_to_what_left_before_proves_nothing(load: Load, tmp_path: Path
     assert (ran.kind, ran.back, stored(tmp_path)) == ("config_error", [], [])
 
 
+def test_with_fail_what_has_not_gone_behind_the_bad_row_does_not_go(load: Load) -> None:
+    """It waits for a request of its user, while the bad row is found."""
+    refused, taken = threading.Event(), threading.Event()
+    bodies: list[bytes] = []
+
+    def handle(client: socket.socket, _: int) -> None:
+        while body := take(client):
+            bodies.append(body)
+            if POISON.encode() in body:
+                client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}")
+                refused.set()
+                continue
+            if b"SLOW" in body:
+                taken.wait(60)
+                time.sleep(0.5)  # the other answer is read first
+            client.sendall(OK)
+            if b"LAST" in body:
+                taken.set()
+
+    def go_on() -> None:
+        refused.wait(60)
+        time.sleep(0.5)  # only what is sent after the refusal was seen proves it right
+
+    slow, behind = row(1, people=10, note="SLOW"), row(11, people=10, note="BEHIND")
+    content: list[Row | int] = [slow, 1, row(2, note=POISON), 2, behind, 11]
+    with server(handle) as url:
+        settings = {**config_at(url), "delivery": {"mode": "row"}, "rejected_records": "fail"}
+        ran = load(settings, [lines(content), go_on, lines([row(12, note="LAST")])])
+    assert (ran.kind, ran.back) == ("config_error", [(1, 1, 0)])
+    assert "Row 2 is rejected" in ran.error
+    assert [body for body in bodies if b"BEHIND" in body] == []
+
+
 # What a source may do.
 
 
