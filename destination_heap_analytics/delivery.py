@@ -47,6 +47,9 @@ DOUBTS: Final = 10
 _DOUBT_SECONDS: Final = 2.0
 """Between two events of `check`: Heap takes 30 in 30 seconds for its identity."""
 
+_PROOF_SECONDS: Final = 3.0
+"""How long a refused row waits for a row that Heap takes; the states behind it wait too."""
+
 _MOST_HELD: Final = 1000
 _LOG_SECONDS: Final = 60.0
 
@@ -58,10 +61,11 @@ Send = Callable[[Job, str, bytes, int], None]
 
 
 class _Held(NamedTuple):
-    """A row refused alone, and how many requests had been sent then: what Heap takes of those proves nothing."""
+    """A row refused alone, when that was, and how many requests had been sent then: to take those proves nothing."""
 
     item: Item
     rejection: RowRejectedError
+    since: float
     serial: int
 
 
@@ -145,7 +149,9 @@ class Delivery:
         if self._doubt:
             doubt_at = self._doubt.due_at
         elif self._held or self._refusals >= DOUBTS:
-            doubt_at = self._doubted_at + _DOUBT_SECONDS
+            doubt_at = max(
+                self._doubted_at + _DOUBT_SECONDS, self._held[0].since + _PROOF_SECONDS if self._held else now
+            )
         return min(self._planner.wake_at(now), doubt_at if doubt_at > now else float("inf"))
 
     def answered(self, job: Job, verdict: Verdict, now: float) -> None:
@@ -218,7 +224,7 @@ class Delivery:
             is_rule = verdict.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
             reason = Reason.REFUSED if is_rule else Reason.NO_ENTRY
             rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
-            self._held.append(_Held(item, rejection, self._serial))
+            self._held.append(_Held(item, rejection, now, self._serial))
         self._go_on(job, now)
 
     def _halve(self, job: Job, now: float) -> None:
@@ -228,7 +234,8 @@ class Delivery:
 
     def _doubt_the_set_up(self, now: float) -> None:
         """Send the event of `check` where nothing else shows whether the rows are wrong or the set-up."""
-        is_open = self._refusals >= DOUBTS or (self._held and self._planner.is_idle)
+        is_late = self._held and now - self._held[0].since >= _PROOF_SECONDS
+        is_open = self._refusals >= DOUBTS or is_late or (self._held and self._planner.is_idle)
         if not self._doubt and is_open and now >= self._doubted_at + _DOUBT_SECONDS:
             self._doubt = Job([], [], due_at=now)
             self._doubted_at = now

@@ -292,6 +292,17 @@ def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
     assert run.asked == [[2], [3], [4]]
 
 
+def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
+    """Whatever else is under way: the states behind it wait too."""
+    waits = Verdict(Kind.LATER, 503, retry_after=500.0)
+    run = Run(
+        lambda numbers, now: waits if 1 in numbers and now < 400 else REFUSED if 2 in numbers else TAKEN, bulk=False
+    )
+    run.offer(1, 2).until(20.0)
+    assert run.ends == {2: Reason.REFUSED}
+    assert run.finish().ends == {1: None, 2: Reason.REFUSED}
+
+
 def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
     """The set-up may have broken in between, and no state may pass the row then."""
     run = Run(refusing(2), bulk=False).offer(1, 2, 3)
