@@ -30,21 +30,27 @@ _NAMES_SHOWN: Final = 20
 
 
 class ColumnNames:
-    """Names of the columns that the source has, from the catalog and the first rows."""
+    """Names of the columns that the source has, from the catalog and the first rows.
+
+    Attributes:
+        learns: whether more rows are to be looked at.
+    """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._rows = 0
+        self.learns = True
         properties = schema.get("properties")
         self._columns = _names_in(properties if isinstance(properties, Mapping) else ())
         self._names = _names_in(schema_names(schema))
 
     def learn(self, data: Mapping[str, Any]) -> None:
         """Take the names of one more row, while there are few."""
-        if self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT:
+        if self.learns:
             self._rows += 1
             columns = source_columns(data)
             self._columns.update(_names_in(columns))
             self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
+            self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
 
     def nearest(self, name: str) -> str | None:
         """The nearest other name; None where none is near."""
@@ -63,7 +69,11 @@ def _names_in(names: Iterable[str]) -> dict[str, None]:
 
 
 class AbsenceWatch:
-    """Holds the first rows while a required column has been in none of them."""
+    """Holds the first rows while a required column has been in none of them.
+
+    Attributes:
+        is_over: whether every column has been seen, so that rows need not come here any more.
+    """
 
     def __init__(self, required: Mapping[str, Column], names: ColumnNames, clock: Callable[[], float]) -> None:
         """Begin to watch.
@@ -79,11 +89,7 @@ class AbsenceWatch:
         self._waiting: list[Row] = []
         self._bytes = 0
         self._give_up_at = 0.0
-
-    @property
-    def is_over(self) -> bool:
-        """Whether every column has been seen, so that rows need not come here any more."""
-        return not self._unseen and not self._waiting
+        self.is_over = not self._unseen
 
     def admit(self, row: Row) -> list[Row]:
         """The rows that may go on, in the order read: none while a column is still unseen.
@@ -126,6 +132,7 @@ class AbsenceWatch:
 
     def _let_go(self) -> list[Row]:
         rows, self._waiting = self._waiting, []
+        self.is_over = True
         return rows
 
     def _misspelled(self, rows: str) -> ConfigError:
@@ -139,16 +146,16 @@ class AbsenceWatch:
 
 
 class UnseenProperties:
-    """The listed property columns that no row has had yet."""
+    """The listed property columns that no row has had yet.
+
+    Attributes:
+        is_over: whether there is nothing left to look for.
+    """
 
     def __init__(self, columns: Iterable[Column]) -> None:
         self._names = [column.name for column in columns]
         self._looked = False
-
-    @property
-    def is_over(self) -> bool:
-        """Whether there is nothing left to look for."""
-        return self._looked and not self._names
+        self.is_over = False
 
     def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
         """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
@@ -157,6 +164,7 @@ class UnseenProperties:
             left = (column for column in columns if column.name in self._names)
             has = {column.name for column in left if column.read(data) is not ABSENT}
             self._names = [name for name in self._names if name not in has]
+        self.is_over = not self._names
 
     def warning(self, names: ColumnNames) -> str | None:
         """What to say of those that are left; None where none is, or no row was looked at."""

@@ -73,7 +73,7 @@ class Delivery:
     """The rows of one run between the mapping and their end.
 
     Attributes:
-        take: takes in a row that was read now (the row, and now).
+        take: takes in a row that was read now (the row, and now), and says whether there is room for another.
     """
 
     def __init__(

@@ -131,8 +131,8 @@ class Planner:
         self._is_starved = False
         self._is_promised = False
 
-    def offer(self, item: Item, now: float) -> None:
-        """Take in a row that was read now."""
+    def offer(self, item: Item, now: float) -> bool:
+        """Take in a row that was read now; whether there is room for another."""
         key = item.key
         if key in self._lanes or key in self._busy:
             self._pass_over(item, now)
@@ -143,6 +143,7 @@ class Planner:
             self._open.add(item, now)
             if self._open.is_full:
                 self.has_room = False
+        return self.has_room
 
     def next(self, now: float) -> Job | None:
         """The next request that goes now; to be asked for until it is None, and none does."""

@@ -230,14 +230,13 @@ class Sync(Generic[Line]):
 
     def _read(self, lines: Iterator[Line]) -> bool:
         """Take in messages while there is room; whether all were taken."""
-        parse, delivery = self._parse, self._delivery
+        parse = self._parse
         try:
             for line in lines:
                 self._position += 1
                 message = parse(line, self._position)
                 if isinstance(message, Record):
-                    self._take(message)
-                    if not (delivery.has_room and self._is_reading):
+                    if not self._take(message):
                         return False
                 elif isinstance(message, State):
                     self._checkpoints.state_read(message)
@@ -262,7 +261,8 @@ class Sync(Generic[Line]):
         self._inbox.close()
         self._delivery.drop_after(row - 1)
 
-    def _take(self, record: Record) -> None:
+    def _take(self, record: Record) -> bool:
+        """Take in a row; whether there is room for another."""
         self._report.read += 1
         number = self._report.read
         if not self._stream.carries(record.stream, record.namespace):
@@ -270,23 +270,23 @@ class Sync(Generic[Line]):
                 f"Row {number} belongs to stream `{record.stream}`, and this connection loads stream "
                 f"`{self._stream.name}` alone. Make a connection of its own for the other."
             )
-        self._mapper.names.learn(record.data)
         row = Row(number, record, self._checkpoints.row_read())
-        if self._watch.is_over:
-            self._load(row)
-        else:
-            for admitted in self._watch.admit(row):
-                self._load(admitted)
+        if self._watch.is_over and not self._mapper.names.learns:
+            return self._load(row)
+        self._mapper.names.learn(record.data)
+        for admitted in self._watch.admit(row):
+            self._load(admitted)
+        return self._has_room
 
-    def _load(self, row: Row) -> None:
+    def _load(self, row: Row) -> bool:
         if self._failure and row.number >= self._failure[0]:
-            return
+            return False
         try:
             item = self._mapper.item(row)
         except RowRejectedError as rejection:
             self._reject(row.number, row.leg, row.record.source, rejection)
-        else:
-            self._delivery.take(item, self._now)
+            return self._has_room
+        return self._delivery.take(item, self._now)
 
     def _settled(self, items: Sequence[Item], rejection: RowRejectedError | None) -> None:
         if rejection:

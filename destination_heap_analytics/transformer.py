@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from destination_heap_analytics.columns import ABSENT, AIRBYTE_PREFIXES, Column, Path, look_up
 from destination_heap_analytics.errors import Reason, RowRejectedError
@@ -88,8 +88,7 @@ class Selection:
         )
 
 
-@dataclass(slots=True)
-class Payload:
+class Payload(NamedTuple):
     """What Heap is to be told of one row.
 
     Attributes:
@@ -131,7 +130,8 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
 
 
 def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:
-    value = look_up(data, column.keys)
+    keys = column.keys
+    value = data.get(keys[0], ABSENT) if len(keys) == 1 else look_up(data, keys)
     if type(value) is str and len(value) <= limit and value.isascii() and value.strip():
         return value
     if value is ABSENT:
