@@ -52,7 +52,7 @@ def track(sample: Any) -> dict[str, Any]:
         "identity_column": "email",
         "timestamp_column": "at",
     }
-    return {**sample("track"), "api": api}
+    return {**sample("track"), "api": api, "delivery": {"mode": "row"}}
 
 
 def with_column(track: dict[str, Any], **columns: str) -> dict[str, Any]:
