@@ -1,4 +1,4 @@
-"""python main.py spec | check --config FILE | write --config FILE --catalog FILE."""
+"""python main.py spec | check --config FILE | write --config FILE --catalog FILE | resend FILE..."""
 
 import sys
 

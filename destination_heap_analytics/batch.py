@@ -16,7 +16,6 @@ MAX_ITEMS: Final = 10_000
 MAX_BYTES: Final = 1_000_000
 """Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
 
-
 MAX_KEPT: Final = 4 * 1024 * 1024
 """Bytes of the rows of a batch themselves, which are kept for the place of rejected rows."""
 
@@ -85,8 +84,7 @@ class OpenBatch:
 
     def add(self, item: Item, since: float) -> None:
         """Append a row; it may be one too many."""
-        items = self.items
-        items.append(item)
+        self.items.append(item)
         self._bytes += len(item.body) + 1
         if item.source is not None:
             self._kept += item.kept
@@ -94,13 +92,7 @@ class OpenBatch:
             self._names.add(item.key)
         if since < self.since:  # noqa: PLR1730  # this runs once for every row, and a call of min() costs a fifth of it
             self.since = since
-        if (
-            len(self._elements) >= self._most
-            or self._bytes >= MAX_BYTES
-            or len(items) >= MAX_ITEMS
-            or self._kept >= MAX_KEPT
-        ):
-            self.is_full = True
+        self._look()
 
     def count(self, most: int) -> int:
         """How many of the first rows go in one request of so many elements; a row alone always does."""

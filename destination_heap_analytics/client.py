@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
@@ -63,6 +64,11 @@ class Verdict:
     trouble: str = ""
     words: str = ""
     retry_after: float | None = None
+
+    @property
+    def breaks_a_rule(self) -> bool:
+        """Whether it is how Heap refuses what breaks its rules; a firewall refuses otherwise."""
+        return self.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class Client(Protocol):

@@ -221,8 +221,7 @@ class Delivery:
         if verdict.kind is Kind.TOO_LARGE:
             self._settled([item], RowRejectedError(Reason.TOO_LARGE, status=verdict.status, words=verdict.words))
         else:
-            is_rule = verdict.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
-            reason = Reason.REFUSED if is_rule else Reason.NO_ENTRY
+            reason = Reason.REFUSED if verdict.breaks_a_rule else Reason.NO_ENTRY
             rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
             self._held.append(_Held(item, rejection, now, self._serial))
         self._go_on(job, now)

@@ -28,9 +28,6 @@ PREFLIGHT_EVENT: Final = MappingProxyType(
     }
 )
 
-_RULES: Final = (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY)
-"""How Heap refuses what breaks its rules."""
-
 PREFLIGHT_SECONDS: Final = 25.0
 """How long the verdict may take in all: Airbyte's form waits about half a minute."""
 
@@ -76,7 +73,7 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
             "the network lets this machine connect to it."
         )
     answer = _answer(verdict.status)
-    if verdict.kind is Kind.REFUSED and verdict.status in _RULES:
+    if verdict.breaks_a_rule:
         return (
             f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "
             f"Account > Manage > Projects, and as `base_url` the host of its data centre ({hosts})."

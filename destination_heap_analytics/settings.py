@@ -6,7 +6,7 @@ described here and nowhere else. Its keys are a contract with saved connections:
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -122,10 +122,15 @@ class AccountProperties(_Frozen):
 
 ApiSettings = TrackEvents | UserProperties | AccountProperties
 
-
-_RATE: Final = (
-    "For Track Events: how many events a minute this connection sends at most. Heap takes 15,000 a minute for an app; "
-    "give less where several connections load into the same app."
+_EVENTS_PER_MINUTE: Any = Field(
+    default=EVENTS_PER_MINUTE,
+    title="Events per Minute",
+    description=(
+        "For Track Events: how many events a minute this connection sends at most. Heap takes 15,000 a minute for an "
+        "app; give less where several connections load into the same app."
+    ),
+    examples=[EVENTS_PER_MINUTE],
+    json_schema_extra={"order": 1},
 )
 
 
@@ -135,13 +140,7 @@ class BulkDelivery(_Frozen):
     model_config = ConfigDict(title="Bulk requests")
 
     mode: Literal["bulk"] = Field(title="Mode", json_schema_extra={"order": 0})
-    max_events_per_minute: EventsPerMinute = Field(
-        default=EVENTS_PER_MINUTE,
-        title="Events per Minute",
-        description=_RATE,
-        examples=[EVENTS_PER_MINUTE],
-        json_schema_extra={"order": 1},
-    )
+    max_events_per_minute: EventsPerMinute = _EVENTS_PER_MINUTE
 
 
 class RowDelivery(_Frozen):
@@ -150,13 +149,7 @@ class RowDelivery(_Frozen):
     model_config = ConfigDict(title="One request per row")
 
     mode: Literal["row"] = Field(title="Mode", json_schema_extra={"order": 0})
-    max_events_per_minute: EventsPerMinute = Field(
-        default=EVENTS_PER_MINUTE,
-        title="Events per Minute",
-        description=_RATE,
-        examples=[EVENTS_PER_MINUTE],
-        json_schema_extra={"order": 1},
-    )
+    max_events_per_minute: EventsPerMinute = _EVENTS_PER_MINUTE
 
 
 class NoStorage(_Frozen):

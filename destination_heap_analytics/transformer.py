@@ -130,8 +130,7 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
 
 
 def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:
-    keys = column.keys
-    value = data.get(keys[0], ABSENT) if len(keys) == 1 else look_up(data, keys)
+    value = look_up(data, column.keys)
     if type(value) is str and len(value) <= limit and value.isascii() and value.strip():
         return value
     if value is ABSENT:
