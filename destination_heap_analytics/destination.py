@@ -183,9 +183,7 @@ def _sync(settings: Settings, stream: Stream, inbox: Inbox[Line], parse: Callabl
 
 
 def _storage(settings: Settings, stream: Stream | None) -> Storage | None:
-    place = settings.object_storage_config
-    sync_id = stream.sync_id if stream else None
-    return open_storage(place, stream, sync_id, now=_now(), random_text=token_hex(4))
+    return open_storage(settings.object_storage_config, stream, now=_now(), random_text=token_hex(4))
 
 
 def _read_json(path: str, option: str) -> Any:

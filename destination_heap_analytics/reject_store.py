@@ -150,7 +150,6 @@ class Storage(Protocol):
 def open_storage(
     settings: NoStorage | LocalStorage | S3Storage,
     stream: Stream | None,
-    sync_id: int | None,
     *,
     now: int,
     random_text: str,
@@ -160,11 +159,10 @@ def open_storage(
     Args:
         settings: `object_storage_config`.
         stream: the one being loaded; None for `check`, which knows of none and only probes.
-        sync_id: the platform's number of the sync, the same in each of its attempts.
         now: milliseconds since the epoch.
         random_text: tells this attempt's files from another's of the same moment.
     """
-    names = (str(sync_id or 0), stream.namespace, stream.name) if stream else ()
+    names = (str(stream.sync_id or 0), stream.namespace, stream.name) if stream else ()
     folder = "/".join(path_part(name) for name in names if name is not None)
     date = datetime.fromtimestamp(now / 1000, tz=timezone.utc).date().isoformat()
     attempt = f"{date}_{now}_{random_text[:8]}"

@@ -203,10 +203,10 @@ def test_the_path_says_sync_namespace_stream_and_attempt(
     namespace: str | None, name: str, sync_id: int | None, folder: str, tmp_path: Path
 ) -> None:
     """Attempts of one sync have the same number, and files of their own."""
-    stream = Stream(name, namespace, "incremental", "append", (), {})
+    stream = Stream(name, namespace, "incremental", "append", (), {}, sync_id)
     settings = LocalStorage(storage_type="Local", path=str(tmp_path))
     for random_text in ("0123456789abcdef", "fedcba98"):
-        storage = open_storage(settings, stream, sync_id, now=1_769_817_599_999, random_text=random_text)
+        storage = open_storage(settings, stream, now=1_769_817_599_999, random_text=random_text)
         assert storage is not None
         storage.append(b"{}\n")
     assert sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.jsonl")) == [
@@ -218,7 +218,7 @@ def test_the_path_says_sync_namespace_stream_and_attempt(
 def test_the_check_needs_no_stream(tmp_path: Path) -> None:
     """It leaves nothing behind, in a place that is made for it."""
     place = tmp_path / "new"
-    storage = open_storage(LocalStorage(storage_type="Local", path=str(place)), None, None, now=0, random_text="r")
+    storage = open_storage(LocalStorage(storage_type="Local", path=str(place)), None, now=0, random_text="r")
     assert storage is not None
     storage.probe()
     assert list(place.iterdir()) == []
@@ -227,7 +227,7 @@ def test_the_check_needs_no_stream(tmp_path: Path) -> None:
 def test_without_a_place_there_is_no_storage() -> None:
     """Rows are counted and explained only."""
     stream = Stream("users", None, "incremental", "append", (), {})
-    assert open_storage(NoStorage(storage_type="None"), stream, 1, now=0, random_text="r") is None
+    assert open_storage(NoStorage(storage_type="None"), stream, now=0, random_text="r") is None
 
 
 def test_what_speaks_to_s3_is_imported_only_where_it_is_needed() -> None:
@@ -235,7 +235,7 @@ def test_what_speaks_to_s3_is_imported_only_where_it_is_needed() -> None:
     code = (
         "import sys, destination_heap_analytics.destination, destination_heap_analytics.reject_store as store;"
         "from destination_heap_analytics.settings import LocalStorage;"
-        "store.open_storage(LocalStorage(storage_type='Local', path='x'), None, None, now=0, random_text='r');"
+        "store.open_storage(LocalStorage(storage_type='Local', path='x'), None, now=0, random_text='r');"
         "sys.exit('destination_heap_analytics.s3_storage' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=LONG, cwd=Path(__file__).parents[1])

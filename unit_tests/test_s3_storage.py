@@ -107,8 +107,8 @@ def test_each_append_is_an_object_of_its_own(s3: str, bucket: Any) -> None:
 @pytest.mark.parametrize(("prefix", "beginning"), [("", ""), ("/", ""), ("/heap/", "heap/"), ("a b/%é", "a b/%é/")])
 def test_the_prefix_is_what_all_names_begin_with(s3: str, bucket: Any, prefix: str, beginning: str) -> None:
     """Slashes around it make no nameless folders; the parts below it stay encoded."""
-    stream = Stream("a/b", "..", "incremental", "append", (), {})
-    place = open_storage(settings(s3, bucket_path=prefix), stream, 7, now=0, random_text="0123456789")
+    stream = Stream("a/b", "..", "incremental", "append", (), {}, 7)
+    place = open_storage(settings(s3, bucket_path=prefix), stream, now=0, random_text="0123456789")
     assert place is not None
     place.append(b"1\n")
     assert list(objects(bucket)) == [f"{beginning}7/%2E./a%2Fb/1970-01-01_0_01234567_1.jsonl"]
