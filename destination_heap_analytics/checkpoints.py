@@ -30,13 +30,13 @@ class Leg:
     rejected: int = 0
     state: State | None = None
 
-    def settle(self, *, delivered: bool) -> None:
-        """One of its rows has ended."""
-        self.open -= 1
+    def settle(self, rows: int = 1, *, delivered: bool) -> None:
+        """So many of its rows have ended."""
+        self.open -= rows
         if delivered:
-            self.delivered += 1
+            self.delivered += rows
         else:
-            self.rejected += 1
+            self.rejected += rows
 
 
 MAX_BYTES: Final = 32 * 1024 * 1024

@@ -17,7 +17,7 @@ from destination_heap_analytics.idempotency import KeyMaker
 from destination_heap_analytics.properties import Properties
 from destination_heap_analytics.rows import Row
 from destination_heap_analytics.settings import Settings
-from destination_heap_analytics.transformer import Payload, Selection, transform
+from destination_heap_analytics.transformer import Element, Selection, transform
 from destination_heap_analytics.values import InexactNumberError
 
 
@@ -71,7 +71,7 @@ class Mapper:
         Raises:
             RowRejectedError: it cannot be sent.
         """
-        number, record, leg = row
+        record = row.record
         data = record.data
         if self._is_open:
             self._selection = self._selection.found_in(data)
@@ -80,17 +80,14 @@ class Mapper:
             self._unseen.look(data, self._selection.properties or ())
         try:
             try:
-                payload = self._payload(data, number, exact=record.is_exact)
+                element = self._element(data, row.number, exact=record.is_exact)
             except InexactNumberError:
-                payload = self._payload(record.exactly(), number, exact=True)
+                element = self._element(record.exactly(), row.number, exact=True)
         except RecursionError:
             raise RowRejectedError(Reason.TOO_DEEP) from None
-        if payload.made:
-            self._told(payload.made)
-        element = payload.element
         return Item(
-            number,
-            leg,
+            row.number,
+            row.leg,
             record.source if self._keeps_source else None,
             element[self._key_field],
             orjson.dumps(element),
@@ -101,8 +98,10 @@ class Mapper:
         """What to say at the end of listed properties that no row had."""
         return self._unseen.warning(self.names)
 
-    def _payload(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Payload:
-        payload = transform(data, self._selection, exact=exact)
+    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Element:
+        element, made = transform(data, self._selection, exact=exact)
         if self._keys:
-            payload.element["idempotency_key"] = self._keys.key(data, payload.element, number, exact=exact)
-        return payload
+            element["idempotency_key"] = self._keys.key(data, element, number, exact=exact)
+        if made:
+            self._told(made)
+        return element

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -294,8 +295,8 @@ class Sync(Generic[Line]):
                 self._reject(item.number, item.leg, item.source, rejection)
         else:
             self._report.delivered += len(items)
-            for item in items:
-                item.leg.settle(delivered=True)
+            for leg, rows in Counter([item.leg for item in items]).items():
+                leg.settle(rows, delivered=True)
 
     def _reject(self, number: int, leg: Leg, source: Any, rejection: RowRejectedError) -> None:
         self._report.rejects.add(number, rejection)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from itertools import repeat
+from typing import Any
 
 from destination_heap_analytics.columns import ABSENT, AIRBYTE_PREFIXES, Column, Path, look_up
 from destination_heap_analytics.errors import Reason, RowRejectedError
@@ -15,6 +16,9 @@ from destination_heap_analytics.settings import AccountProperties, ApiSettings, 
 from destination_heap_analytics.timestamps import heap_timestamp
 from destination_heap_analytics.values import name_text
 
+Element = dict[str, Any]
+"""The JSON object that Heap documents for an API, without `app_id`."""
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:
@@ -24,7 +28,9 @@ class Selection:
         key: the column of the identity, or of the account ID.
         properties: the columns that become properties; None for all.
         maker: makes them.
-        reads: of each of these columns its name, and the first key and the other keys that lead to it.
+        names: of these columns.
+        first_keys: of each of them the first key that leads to it.
+        inner_keys: the other keys, with the column's position, of those that have any.
     """
 
     api: Api
@@ -33,11 +39,16 @@ class Selection:
     timestamp: Column | None
     properties: tuple[Column, ...] | None
     maker: PropertyMaker = field(repr=False, compare=False)
-    reads: tuple[tuple[str, str, Path], ...] = field(init=False, repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    first_keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    inner_keys: tuple[tuple[int, Path], ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        reads = tuple((column.name, column.keys[0], column.keys[1:]) for column in self.properties or ())
-        object.__setattr__(self, "reads", reads)
+        columns = self.properties or ()
+        inner = tuple((position, column.keys[1:]) for position, column in enumerate(columns) if len(column.keys) > 1)
+        object.__setattr__(self, "names", tuple(column.name for column in columns))
+        object.__setattr__(self, "first_keys", tuple(column.keys[0] for column in columns))
+        object.__setattr__(self, "inner_keys", inner)
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
@@ -88,20 +99,8 @@ class Selection:
         )
 
 
-class Payload(NamedTuple):
-    """What Heap is to be told of one row.
-
-    Attributes:
-        element: the JSON object that Heap documents for the API, without `app_id`.
-        made: the properties in it, with what had to be done to make them; None where nothing is to be said of them.
-    """
-
-    element: dict[str, Any]
-    made: Properties | None
-
-
-def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> Payload:
-    """One record's payload.
+def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
+    """What Heap is to be told of one record; the second is None where there is nothing to say of its properties.
 
     Args:
         data: the record.
@@ -113,7 +112,7 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         InexactNumberError: lost digits would matter; only where not `exact`.
     """
     maker, timed = selection.maker, selection.timestamp
-    element: dict[str, Any] = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
+    element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event:
         element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
     if timed and (time := timed.read(data)) is not ABSENT and time is not None:
@@ -121,12 +120,12 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
     if selection.properties is None:
         columns: Iterable[tuple[str, Any]] = data.items()
     else:
-        columns = [
-            (name, look_up(data.get(key, ABSENT), others) if others else data.get(key, ABSENT))
-            for name, key, others in selection.reads
-        ]
+        values = list(map(data.get, selection.first_keys, repeat(ABSENT)))
+        for position, keys in selection.inner_keys:
+            values[position] = look_up(values[position], keys)
+        columns = zip(selection.names, values, strict=True)
     element["properties"], made = maker.make(columns, exact=exact)
-    return Payload(element, made)
+    return element, made
 
 
 def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:

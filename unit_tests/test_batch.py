@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -182,5 +183,5 @@ def test_rows_that_are_kept_for_the_place_of_rejected_rows_fill_a_batch_by_their
     assert batch.is_full
     batch.hold(batch.items[:3], 0.0)
     assert not batch.is_full
-    batch.add(wide._replace(source={"a": 1}), 0.0)
+    batch.add(replace(wide, source={"a": 1}), 0.0)
     assert not batch.is_full

@@ -8,7 +8,8 @@ import pytest
 
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.transformer import Payload, Selection, transform
+from destination_heap_analytics.properties import Properties
+from destination_heap_analytics.transformer import Element, Selection, transform
 from destination_heap_analytics.values import InexactNumberError, written_float
 
 TRACK = {"api_type": "track", "property_columns": "plan", "event_column": "event", "identity_column": "email"}
@@ -18,9 +19,13 @@ ACCOUNTS = {"api_type": "add_account_properties", "property_columns": "*", "acco
 ROW = {"email": "a@example.com", "event": "Paid", "plan": "gold"}
 
 
-def payload(api: dict[str, Any], data: dict[str, Any], *, exact: bool = True) -> Payload:
+def transformed(api: dict[str, Any], data: dict[str, Any], *, exact: bool = True) -> tuple[Element, Properties | None]:
     selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {})
     return transform(data, selection.found_in(data), exact=exact)
+
+
+def payload(api: dict[str, Any], data: dict[str, Any], *, exact: bool = True) -> Element:
+    return transformed(api, data, exact=exact)[0]
 
 
 def rejection(api: dict[str, Any], data: dict[str, Any]) -> tuple[Reason, str | None]:
@@ -56,7 +61,7 @@ def test_the_track_example_of_the_users_document() -> None:
         "identity_column": "email",
         "timestamp_column": "updated_at",
     }
-    assert payload(api, data).element == {
+    assert payload(api, data) == {
         "identity": "evalyn_shields@hotmail.com",
         "event": "Username-Password-Authentication",
         "timestamp": "2022-10-21T04:09:54.622Z",
@@ -84,7 +89,7 @@ def test_the_user_properties_example_of_the_users_document() -> None:
         "property_columns": "identities_provider,created_at,nickname",
         "identity_column": "user_id",
     }
-    assert payload(api, data).element == {
+    assert payload(api, data) == {
         "identity": "auth0|26d8952b-2e1e-4b79-b2aa-e363f062701a",
         "properties": {
             "identities_provider": "auth0",
@@ -109,7 +114,7 @@ def test_the_account_properties_example_of_the_users_document() -> None:
         "property_columns": "family_name,email_verified,blocked",
         "account_id_column": "identities.user_id",
     }
-    assert payload(api, data).element == {
+    assert payload(api, data) == {
         "account_id": "815ff3c3-84fa-4f63-b959-ac2d11efc63c",
         "properties": {"family_name": "Tillman", "email_verified": False, "blocked": False},
     }
@@ -118,54 +123,52 @@ def test_the_account_properties_example_of_the_users_document() -> None:
 def test_a_star_takes_all_columns_but_airbytes_own() -> None:
     """The identity, event and timestamp columns included, objects flattened."""
     data = {"email": "a", "o": {"x": 1}, "none": None, "_airbyte_raw_id": "r", "_ab_cdc_lsn": 3}
-    assert payload(USERS, data).element["properties"] == {"email": "a", "o.x": 1}
+    assert payload(USERS, data)["properties"] == {"email": "a", "o.x": 1}
 
 
 @pytest.mark.parametrize("name", ["id", "ID", "Id", "iD"])
 def test_under_a_star_a_column_that_heap_forbids_is_dropped(name: str) -> None:
     """In any casing, for users; and it is noted."""
-    made = payload(USERS, {"email": "a", name: 7, "o": {"id": 8}})
-    assert made.element["properties"] == {"email": "a", "o.id": 8}
-    assert made.made is not None
-    assert made.made.forbidden == [name]
+    element, made = transformed(USERS, {"email": "a", name: 7, "o": {"id": 8}})
+    assert element["properties"] == {"email": "a", "o.id": 8}
+    assert made is not None
+    assert made.forbidden == [name]
 
 
 def test_an_object_named_id_keeps_what_is_in_it() -> None:
     """The name is forbidden, and the names below it are others."""
     made = payload(USERS, {"email": "a", "_id": {"$oid": 1}, "id": {"$oid": 2}})
-    assert made.element["properties"] == {"email": "a", "_id.$oid": 1, "id.$oid": 2}
+    assert made["properties"] == {"email": "a", "_id.$oid": 1, "id.$oid": 2}
 
 
 def test_an_account_may_have_a_property_named_id() -> None:
     """Heap forbids it for users alone."""
-    assert payload(ACCOUNTS, {"org": "o", "id": 7}).element["properties"] == {"org": "o", "id": 7}
+    assert payload(ACCOUNTS, {"org": "o", "id": 7})["properties"] == {"org": "o", "id": 7}
 
 
 @pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
 def test_a_row_that_goes_as_it_is_comes_with_no_note(columns: str) -> None:
     """Nobody needs to look into it."""
-    assert payload({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}}).made is None
+    assert transformed({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}})[1] is None
 
 
 def test_an_airbyte_column_that_is_listed_is_taken() -> None:
     """Who names it wants it."""
     api = {**USERS, "property_columns": "_ab_source_file_url"}
-    assert payload(api, {"email": "a", "_ab_source_file_url": "f"}).element["properties"] == {
-        "_ab_source_file_url": "f"
-    }
+    assert payload(api, {"email": "a", "_ab_source_file_url": "f"})["properties"] == {"_ab_source_file_url": "f"}
 
 
 def test_a_listed_object_is_flattened_below_its_own_name() -> None:
     """The name is the one that the user wrote."""
     api = {**USERS, "property_columns": "o_p,n"}
-    assert payload(api, {"email": "a", "o": {"p": {"q": 1}}}).element["properties"] == {"o_p.q": 1}
+    assert payload(api, {"email": "a", "o": {"p": {"q": 1}}})["properties"] == {"o_p.q": 1}
 
 
 def test_a_list_stays_one_for_track_and_is_joined_for_the_others() -> None:
     """Heap documents lists for Track alone."""
-    assert payload(TRACK, {**ROW, "plan": ["a", "b"]}).element["properties"] == {"plan": ["a", "b"]}
-    assert payload(USERS, {"email": "a", "plan": ["a", "b"]}).element["properties"]["plan"] == "a||b"
-    assert payload(ACCOUNTS, {"org": "a", "plan": ["a", "b"]}).element["properties"]["plan"] == "a||b"
+    assert payload(TRACK, {**ROW, "plan": ["a", "b"]})["properties"] == {"plan": ["a", "b"]}
+    assert payload(USERS, {"email": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
+    assert payload(ACCOUNTS, {"org": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ def test_an_unusable_identity_or_account_rejects_the_row(
 )
 def test_a_number_is_an_identity_and_zero_is_one(value: Any, identity: str) -> None:
     """Spaces are part of a text: identities are case-sensitive and exact."""
-    assert payload(USERS, {"email": value}).element["identity"] == identity
+    assert payload(USERS, {"email": value})["identity"] == identity
 
 
 @pytest.mark.parametrize(
@@ -207,7 +210,7 @@ def test_a_number_is_an_identity_and_zero_is_one(value: Any, identity: str) -> N
 def test_an_unusable_event_rejects_the_row(event: Any, reason: Reason) -> None:
     """Its name may have 1,024 characters."""
     assert rejection(TRACK, {**ROW, "event": event}) == (reason, "event")
-    assert payload(TRACK, {**ROW, "event": "e" * 1024}).element["event"] == "e" * 1024
+    assert payload(TRACK, {**ROW, "event": "e" * 1024})["event"] == "e" * 1024
 
 
 @pytest.mark.parametrize(("api", "column"), [(TRACK, "email"), (TRACK, "event"), (ACCOUNTS, "org")])
@@ -220,7 +223,7 @@ def test_a_row_without_a_required_column_is_rejected(api: dict[str, Any], column
 @pytest.mark.parametrize("row", [ROW, {**ROW, "at": None}])
 def test_without_a_time_an_event_happens_now(row: dict[str, Any]) -> None:
     """Absent and null alike: Heap sets the time."""
-    assert "timestamp" not in payload(TIMED, row).element
+    assert "timestamp" not in payload(TIMED, row)
 
 
 def test_a_time_that_is_none_rejects_the_row() -> None:
@@ -230,7 +233,7 @@ def test_a_time_that_is_none_rejects_the_row() -> None:
 
 def test_a_column_listed_that_a_row_lacks_is_left_out() -> None:
     """Properties are optional, row by row."""
-    assert payload(TRACK, {"email": "a", "event": "e"}).element["properties"] == {}
+    assert payload(TRACK, {"email": "a", "event": "e"})["properties"] == {}
 
 
 def test_digits_that_matter_ask_for_the_exact_reading() -> None:
@@ -244,8 +247,5 @@ def test_the_way_of_a_column_is_fixed_by_the_catalog_first() -> None:
     schema = {"properties": {"o": {"properties": {"email": {}}}}}
     api = parse_config({"app_id": "1", "api": {**USERS, "identity_column": "o.email"}}).settings.api
     selection = Selection.from_settings(api, schema)
-    assert (
-        transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True).element["identity"]
-        == "nested"
-    )
+    assert transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True)[0]["identity"] == "nested"
     assert not selection.is_open
