@@ -1,0 +1,160 @@
+"""The user's guide: its examples happen, its messages exist, and nothing that a user can set is missing."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.absence import AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.catalog import parse_catalog
+from destination_heap_analytics.checkpoints import Leg
+from destination_heap_analytics.client import Kind, Verdict
+from destination_heap_analytics.columns import Column
+from destination_heap_analytics.config import parse_config
+from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
+from destination_heap_analytics.heap_api import US_HOST
+from destination_heap_analytics.preflight import explain
+from destination_heap_analytics.protocol import Record
+from destination_heap_analytics.rejects import Rejects
+from destination_heap_analytics.report import Report
+from destination_heap_analytics.rows import Row
+from destination_heap_analytics.version import VERSION
+
+ROOT = Path(__file__).resolve().parents[1]
+GUIDE = (ROOT / "docs" / "heap-analytics.md").read_text(encoding="utf-8")
+CATALOG = json.loads((ROOT / "sample_files" / "configured_catalog.json").read_text(encoding="utf-8"))
+
+
+def section(heading: str) -> str:
+    return re.split(r"^##+ ", GUIDE.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+@pytest.mark.parametrize("heading", ["Track Events", "Add User Properties", "Add Account Properties"])
+def test_an_example_is_what_heap_gets(connector: Any, heap: Any, heading: str) -> None:
+    """The row, the settings, and what they make."""
+    row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL))
+    record = {"type": "RECORD", "record": {"stream": "users", "data": row, "emitted_at": 1}}
+    outcome = connector.run("write", {"app_id": "11", "base_url": heap.url, "api": api}, CATALOG, [record])
+    assert outcome.code == 0
+    if heading == "Track Events":
+        (stored,) = heap.events()
+        assert stored["payload"].pop("idempotency_key")
+        assert stored["payload"] == made
+    else:
+        (stored,) = [*heap.users(), *heap.accounts()]
+        assert {key: stored[key] for key in made} == made
+
+
+def sentence(provoke: Callable[[], object]) -> str:
+    with pytest.raises(ConfigError) as stopped:
+        provoke()
+    return str(stopped.value.message)
+
+
+def sentences(connector: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
+    """What the code says of each trouble."""
+    for verdict in (
+        Verdict(Kind.REFUSED, 400),
+        Verdict(Kind.NO_ACCESS, 404),
+        Verdict(Kind.NOT_HEAP, 301, "a redirect"),
+        Verdict(Kind.LATER, trouble="the name is not known"),
+        Verdict(Kind.LATER, 429),
+        Verdict(Kind.LATER, 503),
+    ):
+        yield explain(verdict, US_HOST)
+
+    config = {
+        "app_id": "11",
+        "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "e"},
+    }
+    yield sentence(lambda: parse_config({**config, "base_url": "http://heapanalytics.com"}))
+    yield sentence(lambda: parse_catalog({"streams": [*CATALOG["streams"], *CATALOG["streams"]]}))
+
+    names, column = ColumnNames({}), Column("emial")
+    watch = AbsenceWatch({"identity_column": column}, names, lambda: 0.0)
+    watch.admit(Row(1, Record("users", None, {"email": "a"}, is_exact=True, line=None), Leg()))
+    yield sentence(watch.end)
+    unseen = UnseenProperties([column])
+    unseen.look({"email": "a"}, [column])
+    yield str(unseen.warning(names))
+
+    other = {"type": "RECORD", "record": {"stream": "orders", "data": {"e": "a"}, "emitted_at": 1}}
+    yield connector.run("write", config, CATALOG, [other]).error[1]
+
+    rejects = Rejects()
+    for row in (1, 2):
+        rejects.add(row, RowRejectedError(Reason.NULL, "email"))
+    rejects.add(3, RowRejectedError(Reason.REFUSED, status=400))
+    yield from rejects.explanations()
+
+    with caplog.at_level(logging.WARNING):
+        Report(logging.getLogger("guide"), lambda: 0.0).repeats()
+    yield caplog.text.partition("Loading")[1] + caplog.text.partition("Loading")[2]
+
+
+def test_each_message_in_the_troubleshooting_is_one_that_the_connector_gives(
+    connector: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """To the letter, but for names and numbers."""
+    told = re.findall(r"^\| (?!message|---)(.*?) \| ", section("Troubleshooting"), flags=re.MULTILINE)
+    said = list(sentences(connector, caplog))
+    assert len(told) > 10
+    assert [
+        message
+        for message in told
+        if not any(re.match(re.escape(message).replace("…", ".*"), text, flags=re.DOTALL) for text in said)
+    ] == []
+
+
+def test_every_setting_is_in_the_guide() -> None:
+    """By its key, and what the form shows by its title."""
+    spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
+    settings = spec["connectionSpecification"]["properties"]
+    branches = [branch["properties"] for setting in settings.values() for branch in setting.get("oneOf", [])]
+    keys = {*settings, *(key for branch in branches for key in branch)}
+    assert sorted(key for key in keys if f"`{key}`" not in GUIDE) == []
+    assert sorted(setting["title"] for setting in settings.values() if f"| {setting['title']} |" not in GUIDE) == []
+
+
+def test_every_choice_is_in_the_guide() -> None:
+    """Of the API and of the place of rejected rows, by its value."""
+    spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
+    settings = spec["connectionSpecification"]["properties"]
+    choices = [
+        branch["properties"][selector]["const"]
+        for setting, selector in (("api", "api_type"), ("object_storage_config", "storage_type"))
+        for branch in settings[setting]["oneOf"]
+    ]
+    assert [choice for choice in choices if f"`{choice}`" not in GUIDE] == []
+
+
+def test_the_settings_named_are_those_that_exist() -> None:
+    """A key that was renamed would stay behind."""
+    named = re.findall(r"^ *\| [\w ]+ \| `(\w+)`", GUIDE, flags=re.MULTILINE)
+    spec = (ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8")
+    assert len(named) > 10
+    assert [key for key in named if f'"{key}"' not in spec] == []
+
+
+def test_links_within_the_guide_lead_somewhere() -> None:
+    """To a heading, or to a file beside it."""
+    headings = {
+        re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", GUIDE, re.MULTILINE)
+    }
+    links = re.findall(r"\]\((?!https?://)([^)]+)\)", GUIDE)
+    assert [
+        link
+        for link in links
+        if not (link[1:] in headings if link.startswith("#") else (ROOT / "docs" / link).exists())
+    ] == []
+
+
+def test_this_version_is_in_the_changelog_of_the_guide() -> None:
+    """As the first row."""
+    assert re.findall(r"^\| (\d+\.\d+\.\d+) \|", section("Changelog"), flags=re.MULTILINE)[0] == VERSION
