@@ -28,6 +28,7 @@ TESTS = [
     "mypy>=1.14,<3",  # strict types
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest
+    "pytest-xdist>=3.6,<4",  # several tests at a time: most of them wait for a process to start
     "requests-mock>=1.12,<2",  # the client alone, without a server
     "ruff>=0.14,<0.18",  # format and lint
     "types-python-dateutil>=2.9,<3",  # types of dateutil
