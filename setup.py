@@ -26,6 +26,7 @@ TESTS = [
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "moto[server]>=5,<6",  # an S3 on this machine
     "mypy>=1.14,<3",  # strict types
+    "playwright>=1.49,<2",  # drives Debian's Chromium through the pages
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest
     "pytest-xdist>=3.6,<4",  # several tests at a time: most of them wait for a process to start

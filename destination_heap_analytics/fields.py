@@ -155,21 +155,26 @@ def _rate(value: object) -> int:
 
 
 def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
-    """What the form knows of a text: a pattern, and words for it."""
+    """What the form knows of a text: a pattern, and few words for it, which it shows beside the title."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "pattern_descriptor": descriptor})
 
 
-_COLUMN_LIST: Final = text_type(r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$", "column names with commas between them, or *")
+_TEXT: Final = WithJsonSchema({"type": "string"})  # that it is not blank, the form sees to by itself
+_COLUMN_LIST: Final = text_type(r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$", "a,b,c or *")
 
-AppId = Annotated[str, BeforeValidator(_digits), text_type("^[0-9]+$", "digits")]
-BaseUrl = Annotated[str, BeforeValidator(_base_url), text_type(r"^https?://[^\s?#@]+$", US_HOST)]
-ColumnName = Annotated[str, BeforeValidator(_column), text_type(r"\S", "the name of a column")]
+AppId = Annotated[str, BeforeValidator(_digits), text_type("^[0-9]+$", "digits only")]
+BaseUrl = Annotated[
+    str,
+    BeforeValidator(_base_url),
+    text_type(r"^https?://(?!.*/api(/|$))[^\s?#@]+$", "https:// and a host, without /api"),
+]
+ColumnName = Annotated[str, BeforeValidator(_column), _TEXT]
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_columns), _COLUMN_LIST]
 UserColumnNames = Annotated[tuple[str, ...], BeforeValidator(_user_columns), _COLUMN_LIST]
 EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]
-Given = Annotated[str, BeforeValidator(_given), text_type(r"\S", "not empty")]
+Given = Annotated[str, BeforeValidator(_given), _TEXT]
 Text = Annotated[str, BeforeValidator(_text)]
-OptionalText = Annotated[str | None, BeforeValidator(_given_or_none), WithJsonSchema({"type": "string"})]
+OptionalText = Annotated[str | None, BeforeValidator(_given_or_none), _TEXT]
 S3Region = Annotated[
     str,
     BeforeValidator(_region),

@@ -25,14 +25,12 @@ from destination_heap_analytics.fields import (
 )
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, Api
 
-_DOTS: Final = "A column inside an object is written with dots: <code>identities.user_id</code>."
 _PROPERTIES: Final = (
-    "The columns of the source that become properties, with commas between them; * takes all of them, objects "
-    f"flattened with dots. {_DOTS}"
+    "The columns that become properties, with commas between them, or * for all. Objects are flattened with dots."
 )
 _IDENTITY: Final = (
-    "The column that holds the user's identity, the same that your site gives to <code>heap.identify</code>: "
-    f"case-sensitive, at most 255 characters; spaces count too. Heap creates a user for each new one. {_DOTS}"
+    "The column that says whose row it is, by the identity that your site gives to <code>heap.identify</code>. "
+    "Case and spaces count; at most 255 characters. Heap creates a user for each new one."
 )
 
 
@@ -46,33 +44,33 @@ class TrackEvents(_Frozen):
     model_config = ConfigDict(title="Track Events")
 
     api_type: Literal["track"] = Field(title="API Type", json_schema_extra={"order": 0})
-    property_columns: ColumnNames = Field(
-        title="Property Columns",
-        description=_PROPERTIES,
-        examples=["blocked,created_at,name", "*"],
-        json_schema_extra={"order": 1},
-    )
-    event_column: ColumnName = Field(
-        title="Event Column",
-        description=f"The column that holds the event's name, at most 1,024 characters. {_DOTS}",
-        examples=["event_name", "identities.connection"],
-        json_schema_extra={"order": 2},
-    )
     identity_column: ColumnName = Field(
         title="Identity Column",
         description=_IDENTITY,
         examples=["email", "user_id"],
-        json_schema_extra={"order": 3},
+        json_schema_extra={"order": 1},
+    )
+    event_column: ColumnName = Field(
+        title="Event Column",
+        description="The column that holds the event's name, at most 1,024 characters.",
+        examples=["event_name", "identities.connection"],
+        json_schema_extra={"order": 2},
     )
     timestamp_column: ColumnName | None = Field(
         default=None,
         title="Timestamp Column",
         description=(
             "The column that holds the time of the event: ISO 8601, or epoch seconds, milliseconds or microseconds. "
-            "Without it the event takes the time of loading. With it, loading a row again adds no second event, as "
-            "long as the row has a time."
+            "Name it where there is one: without it events take the time of loading, and a row that is loaded again "
+            "can become a second event."
         ),
         examples=["updated_at"],
+        json_schema_extra={"order": 3, "always_show": True},
+    )
+    property_columns: ColumnNames = Field(
+        title="Property Columns",
+        description=_PROPERTIES,
+        examples=["blocked,created_at,name", "*"],
         json_schema_extra={"order": 4},
     )
 
@@ -83,16 +81,16 @@ class UserProperties(_Frozen):
     model_config = ConfigDict(title="Add User Properties")
 
     api_type: Literal["add_user_properties"] = Field(title="API Type", json_schema_extra={"order": 0})
-    property_columns: UserColumnNames = Field(
-        title="Property Columns",
-        description=f"{_PROPERTIES} Heap forbids a user property named <code>id</code>, in any casing.",
-        examples=["identities.provider,created_at,nickname", "*"],
-        json_schema_extra={"order": 1},
-    )
     identity_column: ColumnName = Field(
         title="Identity Column",
         description=_IDENTITY,
         examples=["email", "user_id"],
+        json_schema_extra={"order": 1},
+    )
+    property_columns: UserColumnNames = Field(
+        title="Property Columns",
+        description=f"{_PROPERTIES} Heap forbids a user property named <code>id</code>, in any casing.",
+        examples=["identities.provider,created_at,nickname", "*"],
         json_schema_extra={"order": 2},
     )
 
@@ -106,16 +104,16 @@ class AccountProperties(_Frozen):
     model_config = ConfigDict(title="Add Account Properties")
 
     api_type: Literal["add_account_properties"] = Field(title="API Type", json_schema_extra={"order": 0})
+    account_id_column: ColumnName = Field(
+        title="Account ID Column",
+        description="The column that says whose row it is, by the account's ID, at most 255 characters.",
+        examples=["account_id", "identities.user_id"],
+        json_schema_extra={"order": 1},
+    )
     property_columns: ColumnNames = Field(
         title="Property Columns",
         description=_PROPERTIES,
         examples=["family_name,email_verified,blocked", "*"],
-        json_schema_extra={"order": 1},
-    )
-    account_id_column: ColumnName = Field(
-        title="Account ID Column",
-        description=f"The column that holds the account's ID, at most 255 characters. {_DOTS}",
-        examples=["account_id", "identities.user_id"],
         json_schema_extra={"order": 2},
     )
 
@@ -137,16 +135,16 @@ _EVENTS_PER_MINUTE: Any = Field(
 class BulkDelivery(_Frozen):
     """Up to 1,000 rows in a request: as fast as Heap takes them."""
 
-    model_config = ConfigDict(title="Bulk requests")
+    model_config = ConfigDict(title="Bulk Requests")
 
     mode: Literal["bulk"] = Field(title="Mode", json_schema_extra={"order": 0})
     max_events_per_minute: EventsPerMinute = _EVENTS_PER_MINUTE
 
 
 class RowDelivery(_Frozen):
-    """One request for each row, several at a time. For whoever wants to see each row as a request of its own."""
+    """One request for each row, several at a time. Slower, for whoever wants each row as a request of its own."""
 
-    model_config = ConfigDict(title="One request per row")
+    model_config = ConfigDict(title="One Request per Row")
 
     mode: Literal["row"] = Field(title="Mode", json_schema_extra={"order": 0})
     max_events_per_minute: EventsPerMinute = _EVENTS_PER_MINUTE
@@ -163,7 +161,7 @@ class NoStorage(_Frozen):
 class LocalStorage(_Frozen):
     """Rejected rows go to files on the machine that runs the connector."""
 
-    model_config = ConfigDict(title="Local")
+    model_config = ConfigDict(title="Local Directory")
 
     storage_type: Literal["Local"] = Field(title="Storage Type", json_schema_extra={"order": 0})
     path: Given = Field(
@@ -188,7 +186,7 @@ class JsonLines(_Frozen):
 class S3Storage(_Frozen):
     """Rejected rows go to a bucket of Amazon S3, or of anything that speaks like it."""
 
-    model_config = ConfigDict(title="S3")
+    model_config = ConfigDict(title="S3 Bucket")
 
     storage_type: Literal["S3"] = Field(title="Storage Type", json_schema_extra={"order": 0})
     access_key_id: OptionalText = Field(
@@ -222,7 +220,7 @@ class S3Storage(_Frozen):
         default="",
         title="S3 Bucket Region",
         description="The region of the bucket. Left empty, the machine's own AWS settings decide.",
-        json_schema_extra={"order": 5},
+        json_schema_extra={"order": 5, "always_show": True},
     )
     s3_endpoint: S3Endpoint = Field(
         default=None,
@@ -233,9 +231,9 @@ class S3Storage(_Frozen):
     )
     bucket_path: Text = Field(
         title="Prefix Path in the Bucket",
-        description="What the names of all files begin with, such as a folder of their own.",
+        description="The folder in the bucket that takes the files.",
         examples=["heap/rejected"],
-        json_schema_extra={"order": 7},
+        json_schema_extra={"order": 7, "default": "heap/rejected"},
     )
     format: JsonLines = Field(
         default=JsonLines(format_type="JSONL"),
@@ -253,8 +251,9 @@ class Settings(_Frozen):
     app_id: AppId = Field(
         title="App ID",
         description=(
-            "The environment ID that Heap shows under Account > Manage > Projects. Track Events takes the ID of any "
-            "environment; Add User Properties and Add Account Properties take that of Main Production only."
+            "The environment ID, which Heap shows under Account > Manage > Projects; your site gives the same number "
+            "to <code>heap.load</code>. Track Events takes that of any environment; Add User Properties and Add "
+            "Account Properties take that of Main Production only."
         ),
         examples=["11"],
         json_schema_extra={"order": 0},
@@ -262,16 +261,17 @@ class Settings(_Frozen):
     base_url: BaseUrl = Field(
         default=US_HOST,
         title="Base URL",
-        description=f"Where your Heap keeps its data: {US_HOST}, or {EU_HOST} for an account in the EU.",
+        description=f"Where Heap keeps your data. For an account in the EU: {EU_HOST}.",
         examples=[US_HOST, EU_HOST],
-        json_schema_extra={"order": 1},
+        json_schema_extra={"order": 1, "always_show": True},
     )
     api: ApiSettings = Field(
         discriminator="api_type",
         title="API Type",
         description=(
-            "What each row becomes in Heap. A connection loads one stream by one of the three; for a second stream, "
-            "or a second mapping, make another destination."
+            "What each row becomes in Heap. Columns go by their names in the source; one inside an object is written "
+            "with dots: <code>identities.user_id</code>. A connection loads one stream by one of the three; for a "
+            "second stream, or a second mapping, make another destination."
         ),
         json_schema_extra={"order": 2},
     )
@@ -279,22 +279,22 @@ class Settings(_Frozen):
         default=RowDelivery(mode="row"),
         discriminator="mode",
         title="Delivery",
-        description="How rows travel to Heap. A configuration without this setting sends one request per row.",
+        description="How rows travel to Heap: in bulk, unless there is a reason.",
         json_schema_extra={"order": 3},
     )
     rejected_records: Literal["continue", "fail"] = Field(
         default="continue",
         title="Rejected Records",
         description=(
-            "What happens when a row cannot become a Heap payload, or Heap refuses it. <code>continue</code> sets the "
-            "row aside, counts it, and says at the end which rows and why; <code>fail</code> ends the sync there."
+            "What happens when a row lacks what Heap needs, or Heap refuses it. <code>continue</code> sets the row "
+            "aside, counts it, and says at the end which rows and why; <code>fail</code> ends the sync there."
         ),
         json_schema_extra={"order": 4},
     )
     object_storage_config: NoStorage | LocalStorage | S3Storage = Field(
         default=NoStorage(storage_type="None"),
         discriminator="storage_type",
-        title="Object Storage Configuration",
+        title="Storage of Rejected Records",
         description=(
             "Where rejected rows are kept, each with the reason, so that they can be mended and sent again. Rows are "
             "personal data: mind who may read that place."

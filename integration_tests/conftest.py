@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from heap_sandbox.server import Sandbox
 
@@ -134,3 +136,22 @@ def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
         return {**content, "base_url": heap.url}
 
     return config
+
+
+@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run one of their own
+def chromium() -> Iterator[Browser]:
+    """Debian's own, which `scripts/test` installs where it may."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    page = chromium.new_page()
+    yield page
+    page.close()

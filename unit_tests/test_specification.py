@@ -12,9 +12,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from destination_heap_analytics.config import parse_config
+from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.specification import specification
 
 ROOT = Path(__file__).resolve().parents[1]
+USERS = {"api_type": "add_user_properties", "identity_column": "i"}
 CONFIGS = sorted((ROOT / "sample_files").glob("config_*.json"))
 
 
@@ -75,7 +78,35 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
         "add_user_properties",
         "add_account_properties",
     ]
-    assert all(branch["type"] == "object" and "api_type" in branch["required"] for branch in api["oneOf"])
+
+
+@pytest.mark.parametrize(
+    "choice", [node for node in objects(form()) if "oneOf" in node], ids=lambda node: node["title"]
+)
+def test_the_form_can_tell_and_name_the_branches_of_a_choice(choice: dict[str, Any]) -> None:
+    """One shared and required constant, another in each branch; a title for the list, and a description beside it."""
+    branches = choice["oneOf"]
+    assert choice["type"] == "object"
+    assert all(branch["type"] == "object" and branch["title"] and branch["description"] for branch in branches)
+    constants = [
+        {key: setting["const"] for key, setting in branch["properties"].items() if "const" in setting}
+        for branch in branches
+    ]
+    (key,) = constants[0]
+    assert all(list(constant) == [key] for constant in constants)
+    assert len({constant[key] for constant in constants}) == len(branches)
+    assert all(key in branch["required"] for branch in branches)
+
+
+def test_optional_settings_that_many_need_are_not_folded_away() -> None:
+    """The EU's address, the time that keeps events from doubling, and what a bucket needs outside of AWS."""
+    assert [path for path, setting in settings(form()) if setting.get("always_show")] == [
+        "base_url",
+        "api.Track Events.timestamp_column",
+        "object_storage_config.S3 Bucket.access_key_id",
+        "object_storage_config.S3 Bucket.secret_access_key",
+        "object_storage_config.S3 Bucket.s3_bucket_region",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -87,9 +118,9 @@ def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any
     assert isinstance(setting["order"], int)
     if "const" not in setting:
         assert setting["description"].endswith(".")
-    if "pattern" in setting:
-        assert setting["pattern_descriptor"]
+    if setting["type"] == "string" and not {"const", "enum"} & setting.keys():
         assert setting["examples"], path
+    assert ("pattern" in setting) == ("pattern_descriptor" in setting)
 
 
 def test_the_order_is_unique_in_each_object() -> None:
@@ -135,8 +166,34 @@ def test_the_sample_configurations_satisfy_it(config: Path) -> None:
 )
 def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bool) -> None:
     """What check would refuse, the form marks while it is typed."""
-    api = {"api_type": "add_user_properties", "property_columns": columns, "identity_column": "i"}
-    assert jsonschema.Draft7Validator(form()).is_valid({"app_id": "1", "api": api}) is valid
+    config = {"app_id": "1", "api": {**USERS, "property_columns": columns}}
+    assert jsonschema.Draft7Validator(form()).is_valid(config) is valid
+
+
+@pytest.mark.parametrize(
+    ("url", "valid"),
+    [
+        ("https://heapanalytics.com", True),
+        ("https://c.eu.heap-api.com/", True),
+        ("http://127.0.0.1:8470", True),
+        ("https://example.com/apis/heap", True),
+        ("heapanalytics.com", False),
+        ("https://heapanalytics.com/api", False),
+        ("https://heapanalytics.com/api/track", False),
+        ("https://heapanalytics.com?a=b", False),
+        ("https://user@heapanalytics.com", False),
+    ],
+)
+def test_the_pattern_of_the_base_url_agrees_with_check(url: str, valid: bool) -> None:
+    """What people copy from Heap's documents ends in /api/track."""
+    config = {"app_id": "1", "base_url": url, "api": {**USERS, "property_columns": "*"}}
+    assert jsonschema.Draft7Validator(form()).is_valid(config) is valid
+    try:
+        parse_config(config)
+    except ConfigError:
+        assert not valid
+    else:
+        assert valid
 
 
 def test_the_form_preselects_bulk_requests_and_no_place_of_rejected_rows() -> None:
@@ -151,7 +208,10 @@ def test_the_form_preselects_bulk_requests_and_no_place_of_rejected_rows() -> No
 def test_secrets_are_marked() -> None:
     """So that they are kept as secrets, and blotted out of the log."""
     marked = [path for path, setting in settings(form()) if setting.get("airbyte_secret")]
-    assert marked == ["object_storage_config.S3.access_key_id", "object_storage_config.S3.secret_access_key"]
+    assert marked == [
+        "object_storage_config.S3 Bucket.access_key_id",
+        "object_storage_config.S3 Bucket.secret_access_key",
+    ]
 
 
 def test_rejected_rows_are_lines_of_json_alone() -> None:

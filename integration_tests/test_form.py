@@ -1,0 +1,323 @@
+"""The form that a person fills in: the specification, drawn in a browser by form/form.jsx."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from playwright.sync_api import Locator, Page
+
+from destination_heap_analytics.config import ParsedConfig, parse_config
+
+ROOT = Path(__file__).resolve().parents[1]
+FORM = Path(__file__).with_name("form")
+PICTURE = ROOT / "docs" / "form.png"
+SPECIFICATION = (ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8")
+
+STAMP = b"Comment\0" + hashlib.sha256(SPECIFICATION.encode()).hexdigest().encode()
+
+TRACK = {"Identity Column": "email", "Event Column": "event_name", "Property Columns": "name,plan.tier"}
+USERS = {"Identity Column": "email", "Property Columns": "*"}
+ACCOUNTS = {"Account ID Column": "company.id", "Property Columns": "name"}
+BULK = {"mode": "bulk", "max_events_per_minute": 15_000}
+
+
+@pytest.fixture(scope="session")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page with the form, and all that it is drawn with."""
+    esbuild = FORM / "node_modules" / ".bin" / "esbuild"
+    if not (esbuild.exists() and shutil.which("node")):
+        pytest.skip("what the form is drawn with is not installed; with npm on this machine: bash scripts/browser")
+    folder = tmp_path_factory.mktemp("form")
+    options = ["--bundle", "--jsx=automatic", '--define:process.env.NODE_ENV="production"', "--log-level=warning"]
+    subprocess.run([esbuild, FORM / "form.jsx", *options, f"--outfile={folder / 'form.js'}"], check=True, timeout=120)
+    page = folder / "form.html"
+    page.write_text((FORM / "form.html").read_text(encoding="utf-8").replace("SPECIFICATION", SPECIFICATION))
+    return page
+
+
+@pytest.fixture
+def form(page: Page, drawing: Path) -> Iterator[Page]:
+    """The form as it opens; an error in the page fails the test."""
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type in {"error", "warning"} else None)
+    page.goto(drawing.as_uri())
+    yield page
+    assert errors == []
+
+
+def field(form: Page, title: str) -> Locator:
+    """What is typed or chosen under a title."""
+    return form.get_by_label(title, exact=True)
+
+
+def shown(form: Page) -> list[str]:
+    """The titles in sight, from top to bottom."""
+    return [label.inner_text() for label in form.locator("label").all() if label.is_visible()]
+
+
+def options(form: Page, title: str) -> list[str]:
+    return field(form, title).locator("option").all_inner_texts()
+
+
+def unfold(form: Page) -> None:
+    for summary in form.locator("details:not([open]) > summary").all()[::-1]:  # the first ones keep their places
+        summary.click()
+
+
+def fill(form: Page, fields: dict[str, str]) -> None:
+    for title, text in fields.items():
+        field(form, title).fill(text)
+
+
+def save(form: Page) -> Any:
+    """The configuration that comes of it, None where the form finds fault."""
+    form.get_by_role("button", name="Save").click()
+    saved = form.locator("output").inner_text()
+    return json.loads(saved) if saved else None
+
+
+def stamped(png: bytes) -> bytes:
+    """The picture with the specification's digest in it, as a comment after the header."""
+    comment = b"tEXt" + STAMP
+    return png[:33] + len(STAMP).to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big") + png[33:]
+
+
+def accepted(config: Any) -> ParsedConfig:
+    """As the platform does when it is saved, then the connector."""
+    jsonschema.validate(config, json.loads(SPECIFICATION)["connectionSpecification"])
+    parsed = parse_config(config)
+    assert parsed.warning is None
+    return parsed
+
+
+def test_what_must_be_seen_is_in_sight_and_in_order(form: Page) -> None:
+    """The app, where it is, what rows become, in the order of Heap's API, their way, and a place for the bad ones."""
+    assert shown(form) == [
+        "App ID",
+        "Base URL",
+        "API Type",
+        "Identity Column",
+        "Event Column",
+        "Timestamp Column",
+        "Property Columns",
+        "Delivery",
+        "Storage of Rejected Records",
+    ]
+
+
+def test_what_has_a_good_default_is_folded(form: Page) -> None:
+    """The rate and the rule for rejected rows show when they are asked for."""
+    unfold(form)
+    assert {"Events per Minute", "Rejected Records"} <= set(shown(form))
+    assert field(form, "Events per Minute").input_value() == "15000"
+    assert options(form, "Rejected Records") == ["continue", "fail"]
+
+
+@pytest.mark.parametrize(
+    ("api", "titles"),
+    [
+        ("Track Events", ["Identity Column", "Event Column", "Timestamp Column", "Property Columns"]),
+        ("Add User Properties", ["Identity Column", "Property Columns"]),
+        ("Add Account Properties", ["Account ID Column", "Property Columns"]),
+    ],
+)
+def test_each_api_asks_for_its_own_columns(form: Page, api: str, titles: list[str]) -> None:
+    """Three to choose from, and nothing of the others in sight."""
+    assert options(form, "API Type") == ["Track Events", "Add User Properties", "Add Account Properties"]
+    field(form, "API Type").select_option(api)
+    assert shown(form)[3:-2] == titles
+
+
+def test_a_new_connection_loads_events_in_bulk_into_heap_in_the_us(form: Page) -> None:
+    """What a person gets who leaves the choices alone."""
+    fill(form, {"App ID": "11", **TRACK})
+    config = save(form)
+    assert config == {
+        "app_id": "11",
+        "base_url": "https://heapanalytics.com",
+        "api": {
+            "api_type": "track",
+            "identity_column": "email",
+            "event_column": "event_name",
+            "property_columns": "name,plan.tier",
+        },
+        "delivery": BULK,
+        "rejected_records": "continue",
+        "object_storage_config": {"storage_type": "None"},
+    }
+    accepted(config)
+
+
+@pytest.mark.parametrize(
+    ("title", "fields", "api"),
+    [
+        (
+            "Add User Properties",
+            USERS,
+            {"api_type": "add_user_properties", "identity_column": "email", "property_columns": "*"},
+        ),
+        (
+            "Add Account Properties",
+            ACCOUNTS,
+            {"api_type": "add_account_properties", "account_id_column": "company.id", "property_columns": "name"},
+        ),
+    ],
+)
+def test_a_change_of_mind_leaves_nothing_behind(
+    form: Page, title: str, fields: dict[str, str], api: dict[str, str]
+) -> None:
+    """Columns typed for events are not saved with another API."""
+    fill(form, {"App ID": "11", **TRACK})
+    field(form, "API Type").select_option(title)
+    fill(form, fields)
+    config = save(form)
+    assert config["api"] == api
+    accepted(config)
+
+
+def test_the_other_settings_come_out_as_they_were_chosen(form: Page) -> None:
+    """The EU, a time, one request per row at a lower rate, and the end at the first bad row."""
+    field(form, "Delivery").select_option("One Request per Row")
+    unfold(form)
+    eu = "https://c.eu.heap-api.com"
+    fill(form, {"App ID": "11", "Base URL": eu, **TRACK, "Timestamp Column": "at", "Events per Minute": "500"})
+    field(form, "Rejected Records").select_option("fail")
+    config = save(form)
+    assert config["base_url"] == eu
+    assert config["api"]["timestamp_column"] == "at"
+    assert config["delivery"] == {"mode": "row", "max_events_per_minute": 500}
+    assert config["rejected_records"] == "fail"
+    accepted(config)
+
+
+def test_rejected_records_can_go_to_a_directory(form: Page) -> None:
+    """Which has to be named."""
+    fill(form, {"App ID": "11", **TRACK})
+    assert options(form, "Storage of Rejected Records") == ["None", "Local Directory", "S3 Bucket"]
+    field(form, "Storage of Rejected Records").select_option("Local Directory")
+    assert save(form) is None
+    fill(form, {"Directory": "/local/rejected"})
+    config = save(form)
+    assert config["object_storage_config"] == {"storage_type": "Local", "path": "/local/rejected"}
+    accepted(config)
+
+
+def test_rejected_records_can_go_to_a_bucket(form: Page) -> None:
+    """Only its name has to be given; the format, of which there is one, is not asked for."""
+    fill(form, {"App ID": "11", **TRACK})
+    field(form, "Storage of Rejected Records").select_option("S3 Bucket")
+    assert shown(form)[9:] == [
+        "Access Key ID",
+        "Secret Access Key",
+        "S3 Bucket Name",
+        "S3 Bucket Region",
+        "Prefix Path in the Bucket",
+    ]
+    fill(form, {"S3 Bucket Name": "my-rejected-rows"})
+    field(form, "S3 Bucket Region").select_option("eu-central-1")
+    config = save(form)
+    assert config["object_storage_config"] == {
+        "storage_type": "S3",
+        "s3_bucket_name": "my-rejected-rows",
+        "s3_bucket_region": "eu-central-1",
+        "bucket_path": "heap/rejected",
+        "format": {"format_type": "JSONL"},
+    }
+    accepted(config)
+
+
+def test_secrets_do_not_show_while_they_are_typed(form: Page) -> None:
+    """Both halves of the access key."""
+    field(form, "Storage of Rejected Records").select_option("S3 Bucket")
+    assert [field(form, key).get_attribute("type") for key in ("Access Key ID", "Secret Access Key")] == [
+        "password",
+        "password",
+    ]
+    assert field(form, "App ID").get_attribute("type") == "text"
+
+
+@pytest.mark.parametrize(
+    ("title", "wrong", "hint"),
+    [
+        ("App ID", "eleven", "digits only"),
+        ("Base URL", "heapanalytics.com", "https:// and a host, without /api"),
+        ("Base URL", "https://heapanalytics.com/api/track", "https:// and a host, without /api"),
+        ("Property Columns", "name,,plan", "a,b,c or *"),
+        ("Property Columns", "name,", "a,b,c or *"),
+    ],
+)
+def test_what_the_connector_would_refuse_is_marked(form: Page, title: str, wrong: str, hint: str) -> None:
+    """Nothing is saved, the field and no other says why, and a right value mends it."""
+    right = {"App ID": "11", "Base URL": "https://heapanalytics.com", **TRACK}
+    fill(form, {**right, title: wrong})
+    assert save(form) is None
+    (marked,) = (
+        form.locator(".wrong", has=form.get_by_role("alert"))
+        .locator("visible=true")
+        .filter(has_not=form.locator(".wrong"))
+        .all()
+    )
+    assert marked.locator("label").inner_text() == title
+    assert marked.locator(".format").inner_text() == hint
+    assert "must match pattern" in marked.get_by_role("alert").inner_text()
+    fill(form, {title: right[title]})
+    accepted(save(form))
+
+
+def test_what_is_missing_is_marked(form: Page) -> None:
+    """Each field that has to be filled in, and no optional one."""
+    assert save(form) is None
+    alerts = form.get_by_role("alert").all_inner_texts()
+    assert alerts == [
+        f"must have required property '{title}'"
+        for title in ("App ID", "Identity Column", "Event Column", "Property Columns")
+    ]
+
+
+def test_the_texts_read_as_they_were_meant(form: Page) -> None:
+    """Where the ID is found; code is set as code, and nothing is left of the markup."""
+    text = form.locator("main").inner_text()
+    assert "Account > Manage > Projects" in text
+    assert form.locator("code", has_text="heap.identify").is_visible()
+    assert "<" not in text
+    assert "undefined" not in text
+
+
+def test_each_choice_says_what_it_does(form: Page) -> None:
+    """Below the chosen branch."""
+    chosen = form.locator(".field", has_text="API Type").locator(".branch")
+    field(form, "API Type").select_option("Add Account Properties")
+    assert "Accounts must be set up in Heap first" in chosen.inner_text()
+
+
+def test_the_page_asks_for_nothing_outside(page: Page, drawing: Path) -> None:
+    """Two files, and no network."""
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(drawing.as_uri(), wait_until="networkidle")
+    assert shown(page)
+    assert [url for url in asked if not url.startswith("data:")] == [
+        drawing.as_uri(),
+        drawing.with_name("form.js").as_uri(),
+    ]
+
+
+def test_the_picture_in_the_documents_is_of_this_form(form: Page) -> None:
+    """After a change of the settings: FORM_PICTURE=new python -m pytest integration_tests/test_form.py -k picture."""
+    if "FORM_PICTURE" in os.environ:
+        fill(form, {"App ID": "11", **TRACK, "Timestamp Column": "updated_at"})
+        form.set_viewport_size({"width": 600, "height": 400})
+        PICTURE.write_bytes(stamped(form.screenshot(full_page=True)))
+    assert STAMP in PICTURE.read_bytes()
+    assert PICTURE.stat().st_size < 150_000
