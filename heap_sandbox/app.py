@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -17,7 +16,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from heap_sandbox import answers, control, rules
+from heap_sandbox import answers, control, live, rules
 from heap_sandbox.answers import Answer
 from heap_sandbox.faults import Strike
 from heap_sandbox.heap import Heap
@@ -103,7 +102,7 @@ class Intake:
             verdict = Verdict(verdict.outline)
         elif verdict.batch:
             verdict = self._within_rates(verdict, verdict.batch)
-        if strike.seconds and await self._stopped_within(strike.seconds):
+        if strike.seconds and await self._heap.stopped_within(strike.seconds):
             return answers.Reset()
         if strike.fault is None:
             return self._judged(arrival, api, verdict, strike)
@@ -117,12 +116,6 @@ class Intake:
             return verdict
         reason = f"more than {excess.rate.count} {excess.rate.what} in {excess.rate.seconds:g} s"
         return replace(verdict, batch=None, status=429, reason=reason, wait=excess.seconds)
-
-    async def _stopped_within(self, seconds: float) -> bool:
-        try:
-            return await asyncio.wait_for(self._heap.stopping.wait(), seconds)
-        except asyncio.TimeoutError:
-            return False
 
     def _judged(self, arrival: Arrival, api: rules.Api, verdict: Verdict, strike: Strike = _UNHARMED) -> Answer:
         """Log the request and give the answer that Heap would give."""
@@ -175,10 +168,10 @@ def application(heap: Heap) -> ASGIApp:
     """The whole sandbox: its own addresses, and Heap's for everything else."""
     return Starlette(
         routes=[
-            Route("/", control.welcome),
+            Route("/", live.home),
             Route("/sandbox", control.welcome),
             Route("/favicon.ico", control.no_icon),  # a browser asks for it; it is no request to Heap
-            Mount("/sandbox", routes=control.routes(heap)),
+            Mount("/sandbox", routes=[*live.routes(heap), *control.routes(heap)]),
             Mount("/", app=Intake(heap)),
         ],
         exception_handlers={HTTPException: control.sorry},  # type: ignore[dict-item]  # typed for any exception

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,7 +21,7 @@ PAGE_DEFAULT = 1000
 """Rows of a page when no limit is asked for."""
 
 _FILTERS = {"events": "identity", "users": "identity", "accounts": "account_id", "requests": None}
-_WELCOME = """A local Heap. Nothing that arrives here leaves this computer.
+_WELCOME = """A local Heap. Nothing that arrives here leaves this computer. In a browser, this address shows it live.
 
 Send to
   POST /api/track                     one event, or a list "events"
@@ -32,10 +33,14 @@ See what arrived
   GET  /sandbox/users                 ?after=ID&limit=N&identity=WHO
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
   GET  /sandbox/requests              ?after=ID&limit=N    each with its status and the reason of a refusal
+  GET  /sandbox/events/ID             one row; users, accounts and requests likewise
+  GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
+  GET  /sandbox/live                  counters and rates as they change, as server-sent events
   GET  /sandbox/stats
 
 Make it difficult
   GET, POST, DELETE /sandbox/faults   {"kind": "status", "status": 503, "times": 2}
+  DELETE /sandbox/faults/ID           ends one
   GET, POST /sandbox/limits           {"enabled": true, "scale": 60}
   POST /sandbox/reset                 forgets everything
 """
@@ -61,10 +66,12 @@ def routes(heap: Heap) -> list[Route]:
     control = Control(heap)
     return [
         *(Route(f"/{table}", control.pages(table, column)) for table, column in _FILTERS.items()),
+        *(Route(f"/{table}/{{number:int}}", control.row(table)) for table in _FILTERS),
         Route("/stats", control.stats),
         Route("/faults", control.faults),
         Route("/faults", control.add_faults, methods=["POST"]),
         Route("/faults", control.clear_faults, methods=["DELETE"]),
+        Route("/faults/{number:int}", control.end_fault, methods=["DELETE"]),
         Route("/limits", control.limits),
         Route("/limits", control.change_limits, methods=["POST"]),
         Route("/reset", control.reset, methods=["POST"]),
@@ -83,15 +90,28 @@ class Control:
         async def page(request: Request) -> Response:
             asked = request.query_params
             try:
-                after = _whole(asked.get("after", "0"), "after", 0)
-                limit = _whole(asked.get("limit", str(PAGE_DEFAULT)), "limit", 1)
+                after = whole(asked.get("after", "0"), "after", 0)
+                limit = whole(asked.get("limit", str(PAGE_DEFAULT)), "limit", 1)
             except ValueError as error:
-                return _wrong(error)
+                return wrong(error)
             only = (column, asked[column]) if column and column in asked else None
             found = self._heap.store.page(table, after, min(limit, PAGE_MAXIMUM), only)
             return Json({"total": found.total, "rows": found.rows, "next": found.next})
 
         return page
+
+    def row(self, table: str) -> Callable[[Request], Awaitable[Response]]:
+        """The endpoint that shows one row of a table, whole and for a reader: indented, each number as it was sent."""
+
+        async def row(request: Request) -> Response:
+            number = request.path_params["number"]
+            found = self._heap.store.row(table, number)
+            if found is None:
+                return _unknown(f"There is no row {number} in {table}.")
+            text = json.dumps(orjson.loads(orjson.dumps(found)), indent=2, ensure_ascii=False)
+            return Response(text, media_type=Json.media_type)
+
+        return row
 
     async def stats(self, _request: Request) -> Response:
         """Counts of everything that arrived."""
@@ -108,12 +128,19 @@ class Control:
             wanted = await _json(request)
             self._heap.faults.add([define(one) for one in (wanted if isinstance(wanted, list) else [wanted])])
         except ValueError as error:
-            return _wrong(error)
+            return wrong(error)
         return await self.faults(request)
 
     async def clear_faults(self, request: Request) -> Response:
         """End all faults."""
         self._heap.faults.clear()
+        return await self.faults(request)
+
+    async def end_fault(self, request: Request) -> Response:
+        """End one fault."""
+        number = request.path_params["number"]
+        if not self._heap.faults.remove(number):
+            return _unknown(f"There is no fault {number}.")
         return await self.faults(request)
 
     async def limits(self, _request: Request) -> Response:
@@ -125,7 +152,7 @@ class Control:
         try:
             self._heap.limits.settings = self._heap.limits.settings.changed(await _json(request))
         except ValueError as error:
-            return _wrong(error)
+            return wrong(error)
         return await self.limits(request)
 
     async def reset(self, _request: Request) -> Response:
@@ -143,11 +170,17 @@ async def _json(request: Request) -> Any:
         raise ValueError(f"The body is not JSON: {error}.") from error
 
 
-def _whole(text: str, name: str, minimum: int) -> int:
+def whole(text: str, name: str, minimum: int) -> int:
+    """A parameter that is a whole number; ValueError says so in a sentence."""
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(2**60)) or int(text) < minimum:
         raise ValueError(f"{name} must be a whole number from {minimum}.")
     return int(text)
 
 
-def _wrong(error: ValueError) -> Response:
+def _unknown(sentence: str) -> Response:
+    return Json({"error": sentence}, 404)
+
+
+def wrong(error: ValueError) -> Response:
+    """The answer to a wrong parameter or body."""
     return Json({"error": str(error)}, 422)

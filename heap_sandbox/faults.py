@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 from heap_sandbox.rules import APIS
@@ -100,7 +101,8 @@ class Strike:
 class Armed:
     """A fault at work: how many requests it matched, and how many it struck."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, number: int, fault: Fault) -> None:
+        self.number = number
         self.fault = fault
         self.matched = 0
         self.fired = 0
@@ -124,7 +126,8 @@ class Armed:
 
     def row(self) -> dict[str, Any]:
         """The fault and its counts."""
-        return self.fault.row() | {"matched": self.matched, "fired": self.fired, "spent": self.spent}
+        counts = {"matched": self.matched, "fired": self.fired, "spent": self.spent}
+        return {"id": self.number} | self.fault.row() | counts
 
 
 class Faults:
@@ -132,10 +135,18 @@ class Faults:
 
     def __init__(self) -> None:
         self._armed: list[Armed] = []
+        self._numbers = count(1)
 
     def add(self, faults: list[Fault]) -> None:
         """Put more faults in force."""
-        self._armed += map(Armed, faults)
+        self._armed += map(Armed, self._numbers, faults)
+
+    def remove(self, number: int) -> bool:
+        """End one fault; whether there was one of this number."""
+        left = [armed for armed in self._armed if armed.number != number]
+        found = len(left) < len(self._armed)
+        self._armed = left
+        return found
 
     def clear(self) -> None:
         """End all faults."""

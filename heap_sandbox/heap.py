@@ -10,6 +10,7 @@ from datetime import datetime
 
 from heap_sandbox.faults import Faults
 from heap_sandbox.limits import Limits
+from heap_sandbox.pulse import Pulse
 from heap_sandbox.store import Store
 
 
@@ -19,6 +20,7 @@ class Heap:
 
     Attributes:
         store: What arrived.
+        pulse: How much arrived, and when.
         limits: The rates and the other settings.
         app_ids: The only apps that exist; none means that any digits will do.
         now: The time of day.
@@ -28,9 +30,17 @@ class Heap:
     """
 
     store: Store
+    pulse: Pulse
     limits: Limits
     app_ids: AbstractSet[str]
     now: Callable[[], datetime]
     timer: Callable[[], float]
     faults: Faults
     stopping: asyncio.Event
+
+    async def stopped_within(self, seconds: float) -> bool:
+        """Wait, but no longer than until the sandbox ends; whether it does."""
+        try:
+            return await asyncio.wait_for(self.stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            return False

@@ -26,6 +26,7 @@ from heap_sandbox.connection import ConnectionProtocol
 from heap_sandbox.faults import Faults
 from heap_sandbox.heap import Heap
 from heap_sandbox.limits import Limits, Settings
+from heap_sandbox.pulse import Pulse
 from heap_sandbox.store import Store
 
 HOST = "127.0.0.1"
@@ -64,6 +65,7 @@ def assemble(store: Store, app_ids: Iterable[str], *, rate_limits: bool, scale: 
             raise ValueError(f"An app id is made of digits, {app_id!r} is not.")
     return Heap(
         store=store,
+        pulse=Pulse(store),
         limits=Limits(time.monotonic, Settings().changed({"enabled": rate_limits, "scale": scale})),
         app_ids=app_ids,
         now=lambda: datetime.now(timezone.utc),

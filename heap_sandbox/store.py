@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,11 +15,14 @@ import orjson
 
 from heap_sandbox.rules import USERS, Batch
 from heap_sandbox.values import instant
+from heap_sandbox.views import VIEWS, Listed, View, search
 
 PAGE_MAXIMUM = 100_000
 """Rows of one page at most."""
+STRETCH = 5_000
+"""Rows that are searched at a time, and requests that are counted at a time; a few milliseconds."""
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
@@ -44,6 +48,8 @@ CREATE TABLE users (
     identity TEXT NOT NULL,
     properties TEXT NOT NULL,
     writes INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    request INTEGER GENERATED ALWAYS AS (revision / 1000) VIRTUAL,
     UNIQUE (identity, app_id)
 );
 CREATE TABLE accounts (
@@ -52,6 +58,8 @@ CREATE TABLE accounts (
     account_id TEXT NOT NULL,
     properties TEXT NOT NULL,
     writes INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    request INTEGER GENERATED ALWAYS AS (revision / 1000) VIRTUAL,
     UNIQUE (account_id, app_id)
 );
 CREATE TABLE requests (
@@ -85,20 +93,22 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (app_id, idempotency_key) DO NOTHING
 """
 _ADD_SEEN_USERS = """
-INSERT INTO users (app_id, identity, properties, writes)
-SELECT app_id, identity, '{}', 0 FROM events WHERE id > ? AND identity IS NOT NULL ORDER BY id
+INSERT INTO users (app_id, identity, properties, writes, revision)
+SELECT app_id, identity, '{}', 0, 1000 * request + COALESCE(position, 0)
+FROM events WHERE id > ? AND identity IS NOT NULL ORDER BY id
 ON CONFLICT (identity, app_id) DO NOTHING
 """
+# A revision, 1000 * request + position, is unique, as a request has 1,000 elements at most, and grows with each write.
 # json_patch merges one level of keys, and no value is null or an object, so it is exactly "create or overwrite".
 _WRITE_USER = """
-INSERT INTO users (app_id, identity, properties, writes) VALUES (?, ?, ?, 1)
+INSERT INTO users (app_id, identity, properties, writes, revision) VALUES (?, ?, ?, 1, ?)
 ON CONFLICT (identity, app_id) DO UPDATE
-SET properties = json_patch(properties, excluded.properties), writes = writes + 1
+SET properties = json_patch(properties, excluded.properties), writes = writes + 1, revision = excluded.revision
 """
 _WRITE_ACCOUNT = """
-INSERT INTO accounts (app_id, account_id, properties, writes) VALUES (?, ?, ?, 1)
+INSERT INTO accounts (app_id, account_id, properties, writes, revision) VALUES (?, ?, ?, 1, ?)
 ON CONFLICT (account_id, app_id) DO UPDATE
-SET properties = json_patch(properties, excluded.properties), writes = writes + 1
+SET properties = json_patch(properties, excluded.properties), writes = writes + 1, revision = excluded.revision
 """
 _LOG = """
 INSERT INTO requests (id, received, path, app_id, form, elements, duplicates, bytes, sha256, status, stored, fault,
@@ -119,6 +129,25 @@ SELECT
     COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_account_properties'), 0) AS account_writes,
     COUNT(DISTINCT connection) AS connections
 FROM requests
+"""
+_NEWEST = """
+SELECT {cursor} AS cursor, id, {request} AS request, {columns},
+    (SELECT received FROM requests WHERE requests.id = listed.{request}) AS received
+FROM {table} AS listed
+WHERE {cursor} < :before AND {cursor} > :floor AND {condition} AND holds({text})
+ORDER BY {cursor} DESC LIMIT :limit
+"""
+_END = "SELECT {cursor} FROM {table} WHERE {cursor} < ? ORDER BY {cursor} DESC LIMIT 1 OFFSET ?"
+_TALLY = """
+SELECT
+    substr(received, 1, 19) || '+00:00' AS second,
+    MAX(id) AS request,
+    COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/track'), 0) AS events,
+    COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_user_properties'), 0) AS users,
+    COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_account_properties'), 0) AS accounts,
+    COUNT(*) FILTER (WHERE {failed}) AS failed,
+    SUM(duplicates) AS duplicates
+FROM requests WHERE id > :after AND id <= :after + :limit GROUP BY second
 """
 
 
@@ -160,7 +189,11 @@ class Store:
     Made in one thread and used in another, but never in two at the same time.
     """
 
+    epoch: str
+    """Another one each time that ids begin anew, or might."""
+
     def __init__(self, database: Path | None = None) -> None:
+        self.epoch = secrets.token_hex(4)
         try:
             self._connection = _open(database)
         except (sqlite3.Error, Unusable) as error:
@@ -201,6 +234,48 @@ class Store:
         rows = [_row(row) for row in found[:limit]]
         return Page(total, rows, rows[-1]["id"] if len(found) > limit else None)
 
+    def row(self, table: str, number: int) -> dict[str, Any] | None:
+        """One row by its id, whole, with the time of arrival of what made or last changed it."""
+        if table not in _TABLES:
+            raise ValueError(f"There is no table {table!r}.")
+        arrival = "" if table == "requests" else ", (SELECT received FROM requests WHERE id = listed.request) AS received"
+        sql = f"SELECT *{arrival} FROM {table} AS listed WHERE id = ?"  # noqa: S608  # names of this module
+        found = self._connection.execute(sql, (number,)).fetchone()
+        return _row(found) if found else None
+
+    def newest(self, name: str, words: str = "", before: int | None = None, since: int = 0, limit: int = 100) -> Listed:
+        """A stretch of a view, newest first; perhaps fewer rows than it holds, as only so many are searched at a time.
+
+        Args:
+            name: The view.
+            before: The cursor to go on before; None begins at the newest.
+            since: The cursor to stop at.
+            limit: Rows at most.
+            words: What each row must hold.
+        """
+        view = VIEWS[name]
+        if view.cursor == "revision":  # not before someone looks: it would slow down what no one looks at
+            self._connection.execute(f"CREATE INDEX IF NOT EXISTS {view.table}_revision ON {view.table} (revision)")
+        self._connection.create_function("holds", 1, search(words), deterministic=True)
+        newest = self._highest(view)
+        before = newest + 1 if before is None else before
+        end = self._connection.execute(_END.format_map(asdict(view)), (before, STRETCH)).fetchone()
+        floor = max(since, end[0] if end else 0)
+        asked = {"before": before, "floor": floor, "limit": limit}
+        rows = [dict(row) for row in self._connection.execute(_NEWEST.format_map(asdict(view)), asked)]
+        if len(rows) == limit:
+            return Listed(rows, rows[-1]["cursor"], newest)
+        return Listed(rows, floor + 1 if floor > since else None, newest)
+
+    def tallies(self, after: int) -> list[dict[str, Any]]:
+        """What the requests after a number brought, second by second; only so many requests are counted at a time."""
+        sql = _TALLY.format(failed=VIEWS["failed"].condition)
+        return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": STRETCH})]
+
+    def counts(self) -> dict[str, int]:
+        """How many rows each table has, at no cost: no row is ever deleted alone, so the last id is their number."""
+        return {table: self._last_id(table) for table in _TABLES}
+
     def stats(self) -> dict[str, int]:
         """Counts of everything that arrived."""
         return dict(self._connection.execute(_STATS).fetchone())
@@ -216,19 +291,29 @@ class Store:
         with self._transaction():
             for table in _TABLES:
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names of this module
+        self.epoch = secrets.token_hex(4)
 
     def _keep(self, batch: Batch, request: int, received: str) -> int:
         """Store the elements and return how many of them were duplicates."""
         if batch.writes:
             write = _WRITE_USER if batch.api is USERS else _WRITE_ACCOUNT
             self._connection.executemany(
-                write, ((batch.app_id, item.subject, item.properties.decode()) for item in batch.writes)
+                write,
+                (
+                    (batch.app_id, item.subject, item.properties.decode(), 1000 * request + position)
+                    for position, item in enumerate(batch.writes)
+                ),
             )
             return 0
         before = self._last_id("events")
         added = self._connection.executemany(_ADD_EVENT, _event_rows(batch, request, received)).rowcount
         self._connection.execute(_ADD_SEEN_USERS, (before,))
         return len(batch.events) - added
+
+    def _highest(self, view: View) -> int:
+        highest: int
+        (highest,) = self._connection.execute(f"SELECT COALESCE(MAX({view.cursor}), 0) FROM {view.table}").fetchone()  # noqa: S608  # own
+        return highest
 
     def _last_id(self, table: str) -> int:
         last: int

@@ -1,0 +1,115 @@
+"""The page that shows the sandbox while it works: its files, the lists it shows, and a stream of counters and rates."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
+
+from heap_sandbox import control
+from heap_sandbox.answers import Json
+from heap_sandbox.heap import Heap
+from heap_sandbox.views import VIEWS
+
+LIST_DEFAULT, LIST_MAXIMUM = 100, 1000
+"""Rows of a list when no limit is asked for, and at most."""
+
+_PAUSE = 0.25  # seconds between two looks; what arrives within them travels together
+_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FILES = {path.name: path.read_bytes() for path in (Path(__file__).parent / "page").iterdir() if path.suffix in _TYPES}
+_HEADERS = {
+    # Nothing from elsewhere, nothing inline, and (trusted types) no way to turn a text into HTML.
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+    "Vary": "Accept",
+}
+
+
+async def home(request: Request) -> Response:
+    """The page for a browser, the list of addresses for a program."""
+    if "text/html" in request.headers.get("accept", ""):
+        return _file("index.html")
+    return await control.welcome(request)
+
+
+async def file(request: Request) -> Response:
+    """A file of the page."""
+    name = request.path_params["name"]
+    return _file(name) if name in _FILES else Response(status_code=404)
+
+
+def routes(heap: Heap) -> list[Route]:
+    """What the page asks for."""
+    live = Live(heap)
+    return [
+        Route("/page/{name}", file),
+        Route("/live", live.stream),
+        Route("/newest/{name}", live.newest),
+    ]
+
+
+class Live:
+    """What the page shows of a Heap."""
+
+    def __init__(self, heap: Heap) -> None:
+        self._heap = heap
+
+    async def newest(self, request: Request) -> Response:
+        """Some rows of a view, newest first; others are served between two stretches of a long search."""
+        name, asked = request.path_params["name"], request.query_params
+        if name not in VIEWS:
+            return Json({"error": f"There is no list {name!r}; there are {', '.join(VIEWS)}."}, 404)
+        try:
+            since = control.whole(asked.get("since", "0"), "since", 0)
+            before = control.whole(asked["before"], "before", 0) if "before" in asked else None
+            limit = min(control.whole(asked.get("limit", str(LIST_DEFAULT)), "limit", 1), LIST_MAXIMUM)
+        except ValueError as error:
+            return control.wrong(error)
+        epoch = self._heap.store.epoch
+        first = found = self._heap.store.newest(name, asked.get("q", ""), before, since, limit + 1)
+        rows = found.rows
+        while found.next is not None and len(rows) <= limit:
+            await asyncio.sleep(0)
+            found = self._heap.store.newest(name, asked.get("q", ""), found.next, since, limit + 1 - len(rows))
+            rows += found.rows
+        after = rows[limit - 1]["cursor"] if len(rows) > limit else None
+        return Json({"epoch": epoch, "newest": first.newest, "rows": rows[:limit], "next": after})
+
+    async def stream(self, request: Request) -> Response:
+        """Server-sent events: all counters, rates and faults, as often as they change.
+
+        A message needs none before it, and its id is a digest of it: a client that comes back with the id of the newest
+        has missed nothing, and hears of the next change; any other gets the newest at once.
+        """
+        messages = self._messages(request.headers.get("last-event-id"))
+        return StreamingResponse(messages, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+    async def _messages(self, known: str | None) -> AsyncIterator[bytes]:
+        yield b"retry: 1000\n\n"
+        while True:
+            while self._heap.pulse.advance():  # noqa: ASYNC110  # there is work, not an event to wait for
+                await asyncio.sleep(0)  # others come first
+            settings = self._heap.limits.settings
+            data = orjson.dumps(
+                self._heap.pulse.row() | {"faults": self._heap.faults.rows(), "rate_limits": settings.enabled}
+            )
+            digest = hashlib.sha256(data).hexdigest()[:16]
+            if digest != known:
+                known = digest
+                yield b"id: %b\ndata: %b\n\n" % (digest.encode(), data)
+            if await self._heap.stopped_within(_PAUSE):
+                return
+
+
+def _file(name: str) -> Response:
+    return Response(_FILES[name], media_type=_TYPES[Path(name).suffix], headers=_HEADERS)

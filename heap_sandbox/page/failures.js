@@ -1,0 +1,42 @@
+// The requests that were refused or that a fault struck, newest first, each with the reason.
+
+import { clock, element, one } from "./element.js";
+import { address } from "./place.js";
+import { read } from "./sandbox.js";
+
+const LIMIT = 50;
+const list = one("#failures");
+
+let shown = "";
+
+export async function beat(pulse) {
+  const wanted = `${pulse.epoch} ${pulse.changes.failed}`;
+  if (wanted === shown) return;
+  shown = wanted;
+  try {
+    const { rows } = await read(`newest/failed?limit=${LIMIT}`);
+    if (wanted !== shown) return;
+    list.replaceChildren(...(rows.length ? rows.map(line) : [element("li", { class: "hint" }, "None so far.")]));
+    mark();
+  } catch {
+    shown = "";
+  }
+}
+
+// A link keeps the tab that is open.
+export function mark() {
+  for (const link of list.querySelectorAll("a")) link.href = address({ show: link.dataset.show });
+}
+
+function line(row) {
+  const rows = row.elements > 1 ? `, ${row.elements} rows` : "";
+  const link = element(
+    "a",
+    { href: "#", "data-show": `requests/${row.id}` },
+    clock(row.received),
+    element("b", {}, String(row.status ?? "no answer")),
+    ` ${row.path}${rows}`,
+    element("span", {}, row.reason ?? `Struck by the fault ${row.fault}.`),
+  );
+  return element("li", {}, link);
+}

@@ -1,0 +1,93 @@
+// Faults and the documented rates, to be switched on and off.
+
+import { element, number, one } from "./element.js";
+import { send } from "./sandbox.js";
+
+const PRESETS = [
+  ["Busy", "answers 503", { kind: "status", status: 503 }],
+  ["Too many requests", "answers 429, Retry-After: 5", { kind: "status", status: 429, headers: { "Retry-After": "5" } }],
+  ["Refused", "answers 400", { kind: "status", status: 400 }],
+  ["Connection reset", "nothing is stored", { kind: "reset_before" }],
+  ["Answer lost", "stored, then the connection is reset", { kind: "reset_after" }],
+  ["No answer", "the connection hangs", { kind: "hang" }],
+  ["Slow", "each answer takes a second longer", { kind: "latency", seconds: 1 }],
+];
+const UNSAID = new Set(["id", "kind", "matched", "fired", "spent"]);
+const DEFAULTS = { skip: 0, every: 1, probability: 1, body: "", content_type: "text/plain", store: false };
+
+const list = one("#faults");
+const others = new Map(); // faults that came from elsewhere, by id
+
+let faults = [];
+
+const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
+const simple = (fault) => !fault.spent && !fault.path && !fault.match;
+const is = (fault, preset) => simple(fault) && Object.entries(preset).every(([name, value]) => same(fault[name], value));
+
+function toggle(name, change) {
+  const box = element("input", { type: "checkbox", role: "switch" });
+  const hint = element("span", { class: "hint" });
+  const made = { box, hint, item: element("li", {}, element("label", {}, element("span", {}, name), box, hint)) };
+  box.addEventListener("change", async () => {
+    try {
+      await change(box.checked);
+    } catch (error) {
+      box.checked = !box.checked;
+      hint.textContent = error.message;
+    }
+  });
+  return made;
+}
+
+const rates = toggle("Heap's documented rates", (on) => send("POST", "limits", { enabled: on }));
+rates.hint.textContent = "15,000 events a minute, 1,000 of one identity; then 429";
+const presets = PRESETS.map(([name, hint, fault]) => ({
+  ...toggle(name, async (on) => {
+    if (on) update((await send("POST", "faults", { ...fault, ...JSON.parse(one("#turn").value) })).rows);
+    else for (const { id } of faults.filter((armed) => is(armed, fault))) update((await send("DELETE", `faults/${id}`)).rows);
+  }),
+  said: hint,
+  fault,
+}));
+one("#rates").append(rates.item);
+list.append(...presets.map(({ item }) => item));
+
+export function beat(pulse) {
+  rates.box.checked = pulse.rate_limits;
+  update(pulse.faults);
+}
+
+function update(rows) {
+  faults = rows;
+  for (const preset of presets) {
+    const armed = faults.filter((fault) => is(fault, preset.fault));
+    preset.box.checked = armed.length > 0;
+    preset.hint.textContent = armed.length ? counts(armed) : preset.said;
+  }
+  const strange = faults.filter((fault) => !fault.spent && !PRESETS.some(([, , preset]) => is(fault, preset)));
+  for (const [id, made] of others) {
+    if (strange.some((fault) => fault.id === id)) continue;
+    made.item.remove();
+    others.delete(id);
+  }
+  for (const fault of strange) {
+    if (!others.has(fault.id)) {
+      others.set(fault.id, toggle(describe(fault), () => send("DELETE", `faults/${fault.id}`)));
+      list.append(others.get(fault.id).item);
+    }
+    others.get(fault.id).box.checked = true;
+    others.get(fault.id).hint.textContent = counts([fault]);
+  }
+}
+
+function counts(armed) {
+  const sum = (name) => number(armed.reduce((total, fault) => total + fault[name], 0));
+  return `struck ${sum("fired")} of ${sum("matched")} requests`;
+}
+
+function describe(fault) {
+  const told = Object.entries(fault).filter(
+    ([name, value]) => !UNSAID.has(name) && value !== null && value !== DEFAULTS[name] && !same(value, {}),
+  );
+  return [fault.kind, ...told.map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)].join(", ");
+}

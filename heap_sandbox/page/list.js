@@ -1,0 +1,174 @@
+// The rows of the tab, newest first, a page at a time: so many are in the document, however many the sandbox holds.
+
+import { clock, element, number, one } from "./element.js";
+import { address, place } from "./place.js";
+import { read } from "./sandbox.js";
+
+const LIMIT = 100;
+const COLUMNS = {
+  events: { time: "Arrived", event: "Event", who: "Identity", preview: "Properties" },
+  users: { time: "Changed", who: "Identity", writes: "Writes", preview: "Properties" },
+  accounts: { time: "Changed", who: "Account", writes: "Writes", preview: "Properties" },
+};
+const EXAMPLES = {
+  events: ["track", { identity: "ada@example.com", event: "Order Placed", properties: { total: 12.5 } }],
+  users: ["add_user_properties", { identity: "ada@example.com", properties: { plan: "pro" } }],
+  accounts: ["add_account_properties", { account_id: "acme", properties: { seats: 5 } }],
+};
+
+const panel = one("#panel");
+const body = one("#panel tbody");
+const scroller = one("#panel .scroll");
+const more = one("#more");
+
+let pulse = null; // the newest that is known of the sandbox
+let shown = { key: "", epoch: "", newest: 0, changes: 0, next: null }; // what the table shows
+let asking = null; // the question under way
+
+// Someone reads, so the rows stay where they are.
+const held = () => place().show || body.contains(document.activeElement) || scroller.scrollTop > 0;
+
+export function beat(newest) {
+  pulse = newest;
+  refresh();
+}
+
+// Bring the table up to date, whatever has changed: the place, the rows, or the sandbox itself.
+export async function refresh(anyhow = false) {
+  mark();
+  if (!pulse || document.hidden) return;
+  const { tab, q, before } = place();
+  const key = JSON.stringify([tab, q, before]);
+  const anew = key !== shown.key || pulse.epoch !== shown.epoch;
+  if (asking) {
+    if (asking.key === key) return; // it looks again when it is done
+    asking.abort();
+  }
+  const changes = pulse.changes[tab];
+  if (!anew && (changes === shown.changes || before)) return;
+  if (!anew && !anyhow && held()) {
+    more.hidden = false;
+    return;
+  }
+  const since = anew ? "" : shown.newest;
+  const question = Object.assign(new AbortController(), { key });
+  asking = question;
+  try {
+    const asked = new URLSearchParams({ q, limit: LIMIT, ...(before && { before }), ...(since && { since }) });
+    const answer = await read(`newest/${tab}?${asked}`, { signal: question.signal });
+    if (anew || answer.epoch === shown.epoch) {
+      if (anew) begin(tab);
+      fill(tab, answer.rows, !anew);
+      if (anew) shown.next = answer.next;
+      Object.assign(shown, { key, epoch: answer.epoch, newest: answer.newest, changes });
+    } else {
+      shown.key = ""; // the sandbox was emptied in between
+    }
+  } catch (error) {
+    if (!question.signal.aborted) setTimeout(refresh, 1000);
+    return;
+  } finally {
+    if (asking === question) asking = null;
+  }
+  describe();
+  refresh();
+}
+
+function begin(tab) {
+  body.replaceChildren();
+  scroller.scrollTo(0, 0);
+  panel.setAttribute("aria-labelledby", `tab-${tab}`);
+  const names = Object.entries(COLUMNS[tab]).map(([kind, name]) => element("th", { scope: "col", class: kind }, name));
+  one("#panel thead tr").replaceChildren(...names);
+}
+
+// Put rows on top. One that is there already has changed, and moves up; what gets too far down leaves.
+function fill(tab, rows, fresh) {
+  for (const row of rows.toReversed()) {
+    document.getElementById(`row-${row.id}`)?.remove();
+    body.prepend(line(tab, row, fresh));
+  }
+  while (body.rows.length > LIMIT) {
+    body.lastChild.remove();
+    shown.next = Number(body.lastChild.dataset.cursor);
+  }
+  more.hidden = true;
+}
+
+function line(tab, row, fresh) {
+  const link = element("a", { href: "#", tabindex: -1, "data-show": `${tab}/${row.id}` });
+  const cells = Object.keys(COLUMNS[tab]).map((kind) => element("td", { class: kind }));
+  const made = element("tr", { id: `row-${row.id}`, "data-cursor": row.cursor }, ...cells);
+  if (fresh) made.className = "new";
+  for (const cell of cells) {
+    const kind = cell.className;
+    const content = kind === "time" ? clock(row.received) : kind === "writes" ? number(row.writes) : row[kind];
+    cell.append(kind === (tab === "events" ? "event" : "who") ? link : content);
+  }
+  link.append(tab === "events" ? row.event : row.who);
+  return made;
+}
+
+function describe() {
+  const { tab, q, before } = place();
+  const count = body.rows.length;
+  const more = shown.next !== null;
+  one("#empty").hidden = count > 0;
+  one("#panel table").hidden = count === 0;
+  if (!count) one("#empty").replaceChildren(...empty(tab, q, before));
+  const all = number(pulse.counts[tab]);
+  one("#range").textContent = !count ? "" : q ? `${more ? "the newest " : ""}${number(count)} that match` : `${number(count)} of ${all}`;
+  one("#first").hidden = !before;
+  one("#older").hidden = !more;
+  mark();
+}
+
+function empty(tab, q, before) {
+  if (q || before) return [q ? `None of the ${tab} match “${q}”.` : `There are no older ${tab}.`];
+  const [path, content] = EXAMPLES[tab];
+  const words = `curl ${location.origin}/api/${path} -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify({ app_id: "11", ...content })}'`;
+  return [
+    `No ${tab} have arrived yet. Set the base_url of a connection to ${location.origin}, or try:`,
+    element("pre", { tabindex: 0 }, words),
+  ];
+}
+
+// What depends on the place alone: the links, the open row, and the one row that the Tab key reaches.
+function mark() {
+  const { show } = place();
+  for (const link of body.querySelectorAll("a")) {
+    link.href = address({ show: link.dataset.show });
+    const open = link.dataset.show === show;
+    link.closest("tr").toggleAttribute("aria-current", open);
+    link.tabIndex = -1;
+  }
+  one("#first").href = address({ before: "", show: "" });
+  one("#older").href = address({ before: String(shown.next), show: "" });
+  const reached = body.contains(document.activeElement) ? document.activeElement : body.querySelector("[aria-current] a, a");
+  if (reached) reached.tabIndex = 0;
+}
+
+body.addEventListener("click", (event) => {
+  const link = event.target.closest("tr").querySelector("a");
+  link.focus({ preventScroll: true });
+  if (!link.contains(event.target)) link.click();
+});
+
+body.addEventListener("keydown", (event) => {
+  const links = [...body.querySelectorAll("a")];
+  const here = links.indexOf(document.activeElement);
+  const to = { ArrowDown: here + 1, ArrowUp: here - 1, Home: 0, End: links.length - 1 }[event.key];
+  if (to === undefined || !links[to]) return;
+  event.preventDefault();
+  links[to].focus();
+  if (place().show) links[to].click();
+  else mark();
+});
+
+more.addEventListener("click", () => {
+  scroller.scrollTo(0, 0);
+  refresh(true);
+});
+
+scroller.addEventListener("scroll", () => refresh());
+for (const name of ["focusout", "visibilitychange"]) document.addEventListener(name, () => refresh());

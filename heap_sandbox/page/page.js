@@ -1,0 +1,90 @@
+// The page: where it is, what it hears from the sandbox, and the rooms that show it.
+
+import * as detail from "./detail.js";
+import { number, one } from "./element.js";
+import * as failures from "./failures.js";
+import * as faults from "./faults.js";
+import * as list from "./list.js";
+import { address, move, place, TABS } from "./place.js";
+import * as plot from "./plot.js";
+import { send } from "./sandbox.js";
+
+const tabs = TABS.map((name) => one(`#tab-${name}`));
+const search = one("#search");
+const TYPING = 200; // ms without a key before a search begins
+
+let changes = {};
+
+function settle() {
+  const { tab, q } = place();
+  for (const link of tabs) {
+    const name = link.id.slice("tab-".length);
+    link.href = address({ tab: name, before: "", show: "" });
+    link.setAttribute("aria-selected", name === tab);
+    link.tabIndex = name === tab ? 0 : -1;
+  }
+  if (document.activeElement !== search) search.value = q;
+  search.placeholder = `Search ${tab}`;
+  list.refresh();
+  detail.refresh();
+  failures.mark();
+}
+
+function beat(pulse) {
+  for (const link of tabs) link.querySelector("b").textContent = number(pulse.counts[link.id.slice("tab-".length)]);
+  for (const name of ["requests", "failed", "duplicates"]) one(`#${name}`).textContent = number(pulse.counts[name]);
+  one("#failed").className = pulse.counts.failed ? "bad" : "";
+  for (const room of [plot, list, failures, faults]) room.beat(pulse);
+  const [table] = place().show.split("/");
+  if (["users", "accounts"].includes(table) && pulse.changes[table] !== changes[table]) detail.refresh(true);
+  changes = pulse.changes;
+}
+
+function connect() {
+  const source = new EventSource("/sandbox/live");
+  const tell = (state, text) => {
+    one("#status").dataset.state = state;
+    one("#status").textContent = text;
+  };
+  source.onopen = () => {
+    tell("live", "Live");
+    list.refresh();
+  };
+  source.onmessage = (message) => beat(JSON.parse(message.data));
+  source.onerror = () => {
+    tell("waiting", "Waiting for the sandbox");
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
+  };
+}
+
+one("[role=tablist]").addEventListener("keydown", (event) => {
+  const here = tabs.indexOf(document.activeElement);
+  const to = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: -1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  const link = tabs.at(to % tabs.length);
+  link.focus();
+  link.click();
+});
+
+let typing;
+search.addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(() => move({ q: search.value.trim(), before: "" }), TYPING);
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "/" || event.target.matches("input, select")) return;
+  event.preventDefault();
+  search.focus();
+});
+
+one("#reset").addEventListener("click", () => {
+  if (confirm("Forget all events, users, accounts, requests and faults?")) send("POST", "reset");
+});
+
+addEventListener("hashchange", settle);
+setInterval(plot.draw, 1000);
+one("#address").textContent = location.origin;
+settle();
+connect();

@@ -1,0 +1,11 @@
+// What this page asks of the sandbox.
+
+export async function ask(path, options = {}) {
+  const answer = await fetch(`/sandbox/${path}`, options);
+  if (!answer.ok) throw new Error((await answer.json()).error);
+  return answer;
+}
+
+export const read = async (path, options) => (await ask(path, options)).json();
+
+export const send = (method, path, content) => read(path, { method, body: content && JSON.stringify(content) });

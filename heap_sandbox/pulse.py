@@ -1,0 +1,69 @@
+"""How much arrived, in all and in each second of the last minutes: counted from the log of requests, when asked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from heap_sandbox.store import Store
+
+SECONDS = 300
+"""How far back the rates go, counted from the newest request."""
+
+_SERIES = ("events", "users", "accounts", "failed")
+
+
+@dataclass(slots=True)
+class _Count:
+    """What was counted so far, up to a request."""
+
+    epoch: str
+    request: int = 0
+    totals: Counter[str] = field(default_factory=Counter)
+    rates: dict[int, list[int]] = field(default_factory=dict)
+
+
+class Pulse:
+    """Counters and rates. Each look reads what was logged since the last one, so what arrives never waits for it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._count = _Count(store.epoch)
+
+    def advance(self) -> bool:
+        """Count some more of the log; whether there may be still more."""
+        if self._store.epoch != self._count.epoch:
+            self._count = _Count(self._store.epoch)
+        count = self._count
+        tallies = self._store.tallies(count.request)
+        for tally in tallies:
+            count.request = max(count.request, tally["request"])
+            second = int(datetime.fromisoformat(tally["second"]).timestamp())
+            before = count.rates.get(second, [0] * len(_SERIES))
+            count.rates[second] = [old + tally[name] for old, name in zip(before, _SERIES, strict=True)]
+            count.totals.update({name: tally[name] for name in (*_SERIES, "duplicates")})
+        oldest = max(count.rates, default=0) - SECONDS
+        count.rates = {second: rates for second, rates in count.rates.items() if second > oldest}
+        return bool(tallies)
+
+    def row(self) -> dict[str, Any]:
+        """All of it in absolute numbers: whoever reads the newest needs none before it.
+
+        `counts` are rows; `changes` grow with each change of a list; `rates` are lists of a second since 1970 and the
+        events, users and accounts that were stored and the requests that failed in it.
+        """
+        count, totals = self._count, self._count.totals
+        rows = self._store.counts()
+        return {
+            "epoch": count.epoch,
+            "counts": rows | {name: totals[name] for name in ("failed", "duplicates")},
+            "changes": {
+                "events": rows["events"],
+                "users": rows["users"] + totals["users"],  # an event makes a user, a write changes one
+                "accounts": totals["accounts"],
+                "failed": totals["failed"],
+            },
+            "rates": [[second, *rates] for second, rates in sorted(count.rates.items())],
+        }

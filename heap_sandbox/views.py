@@ -1,0 +1,78 @@
+"""What the page lists: of each view its table, its columns, its order and the text that a search looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+_PREVIEW = "substr(properties, 1, 200) AS preview"  # a line on a screen; the whole row is one click away
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One list, as SQL of this package.
+
+    Attributes:
+        table: Where its rows are.
+        cursor: A number, unique in the table, that is higher the newer a row is.
+        request: The number of the request that brought the row.
+        columns: What is shown of a row.
+        text: What a search looks at; never null.
+        condition: Which of the table's rows belong to it.
+    """
+
+    table: str
+    cursor: str
+    request: str
+    columns: str
+    text: str
+    condition: str = "TRUE"
+
+
+VIEWS: Mapping[str, View] = {
+    "events": View("events", "id", "request", f"event, COALESCE(identity, user_id) AS who, {_PREVIEW}", "payload"),
+    "users": View(
+        "users", "revision", "request", f"identity AS who, writes, {_PREVIEW}", "identity || ' ' || properties"
+    ),
+    "accounts": View(
+        "accounts", "revision", "request", f"account_id AS who, writes, {_PREVIEW}", "account_id || ' ' || properties"
+    ),
+    "failed": View(
+        "requests",
+        "id",
+        "id",
+        "path, elements, status, fault, reason",
+        "path || ' ' || COALESCE(status, '') || ' ' || COALESCE(fault, '') || ' ' || COALESCE(reason, '')",
+        "(reason IS NOT NULL OR fault <> 'latency')",
+    ),
+}
+"""The lists by name; `failed` are the requests that were refused, or struck by a fault that is more than a delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Some rows of a view, newest first.
+
+    Attributes:
+        rows: The rows.
+        next: The cursor to go on before; None when all rows were seen.
+        newest: The highest cursor that there was, whether its row is among these or not.
+    """
+
+    rows: list[dict[str, Any]]
+    next: int | None
+    newest: int
+
+
+def search(words: str) -> Callable[[str], bool]:
+    """Whether a text holds every one of the words, in any casing, also where JSON escapes their signs."""
+    wanted = [(word, orjson.dumps(word)[1:-1].decode()) for word in words.casefold().split()]
+
+    def holds(text: str) -> bool:
+        folded = text.casefold()
+        return all(plain in folded or escaped in folded for plain, escaped in wanted)
+
+    return holds
