@@ -54,7 +54,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=PACKAGES,
-    package_data={package: ["spec.json", "py.typed"] for package in PACKAGES},
+    package_data={package: ["spec.json", "py.typed", "page/*"] for package in PACKAGES},
     install_requires=CONNECTOR,
     extras_require={"sandbox": SANDBOX, "tests": TESTS},
     entry_points={

@@ -49,7 +49,9 @@ def _listen(port: int) -> socket:
 
 async def _run(heap: Heap, listener: socket) -> None:
     with _signals(heap.stopping):
-        sys.stdout.write(f"Heap sandbox listening on {url(listener)}\n")
+        sys.stdout.write(
+            f"Heap sandbox listening on {url(listener)}\nOpen {url(listener)}/ in a browser to watch it.\n"
+        )
         sys.stdout.flush()
         await serve(heap, listener)
 
@@ -73,7 +75,7 @@ def _signals(stopping: asyncio.Event) -> Iterator[None]:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="heap-sandbox",
-        description="A local Heap to try a client against. It answers on 127.0.0.1 only.",
+        description="A local Heap to try a client against, and a page to watch it. It answers on 127.0.0.1 only.",
     )
     parser.add_argument("--port", type=int, default=8470, help="port to listen on, 0 for a free one (default: 8470)")
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: gone at the end)")

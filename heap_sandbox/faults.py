@@ -139,7 +139,7 @@ class Faults:
 
     def add(self, faults: list[Fault]) -> None:
         """Put more faults in force."""
-        self._armed += map(Armed, self._numbers, faults)
+        self._armed += [Armed(next(self._numbers), fault) for fault in faults]
 
     def remove(self, number: int) -> bool:
         """End one fault; whether there was one of this number."""

@@ -238,7 +238,9 @@ class Store:
         """One row by its id, whole, with the time of arrival of what made or last changed it."""
         if table not in _TABLES:
             raise ValueError(f"There is no table {table!r}.")
-        arrival = "" if table == "requests" else ", (SELECT received FROM requests WHERE id = listed.request) AS received"
+        arrival = (
+            "" if table == "requests" else ", (SELECT received FROM requests WHERE id = listed.request) AS received"
+        )
         sql = f"SELECT *{arrival} FROM {table} AS listed WHERE id = ?"  # noqa: S608  # names of this module
         found = self._connection.execute(sql, (number,)).fetchone()
         return _row(found) if found else None

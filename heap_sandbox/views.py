@@ -33,7 +33,14 @@ class View:
 
 
 VIEWS: Mapping[str, View] = {
-    "events": View("events", "id", "request", f"event, COALESCE(identity, user_id) AS who, {_PREVIEW}", "payload"),
+    "events": View(
+        "events",
+        "id",
+        "request",
+        f"event, COALESCE(identity, user_id) AS who, {_PREVIEW}",
+        # Not the payload, which holds the names of all its fields: everyone would be found who looks for "event".
+        "COALESCE(identity, user_id) || ' ' || event || ' ' || properties || ' ' || COALESCE(idempotency_key, '')",
+    ),
     "users": View(
         "users", "revision", "request", f"identity AS who, writes, {_PREVIEW}", "identity || ' ' || properties"
     ),

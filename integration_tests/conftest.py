@@ -144,14 +144,16 @@ def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
         pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
+    quiet = ("background-networking", "component-update", "sync", "gpu")
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
         yield browser
         browser.close()
 
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    page = chromium.new_page()
-    yield page
-    page.close()
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,13 @@ APIS = ("track", "user_properties", "account_properties")
 
 def main() -> int:
     """Run the demo; the exit code is that of the first command that failed."""
+    parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
+    parser.add_argument("--watch", action="store_true", help="then leave that Heap open, with its page, until Ctrl-C")
+    watch = parser.parse_args().watch
     with Sandbox.start() as heap, tempfile.TemporaryDirectory() as folder:
         print(f"A Heap sandbox listens on {heap.url}, on this machine only; `base_url` is set to it below.")
+        if watch:
+            print(f"Open {heap.url} in a browser to see what arrives.")
         if code := connector("spec"):
             return code
         for api in APIS:
@@ -36,7 +43,18 @@ def main() -> int:
         holds("events", heap.events(), ("identity", "event", "timestamp"))
         holds("users with properties", [user for user in heap.users() if user["properties"]], ("identity",))
         holds("accounts", heap.accounts(), ("account_id",))
+        if watch:
+            wait(heap.url)
     return 0
+
+
+def wait(url: str) -> None:
+    """Wait for Ctrl-C, which is the way to end it and no failure."""
+    print(f"\nIt stays open, with these rows: {url}\nCtrl-C ends it.", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        print()
 
 
 def at(url: str, sample: Path, folder: Path) -> Path:

@@ -86,6 +86,13 @@ def test_the_package_carries_the_specification_and_the_types(wheel: zipfile.ZipF
     assert {"destination_heap_analytics/spec.json", "destination_heap_analytics/py.typed"} <= set(wheel.namelist())
 
 
+def test_the_package_carries_the_page(wheel: zipfile.ZipFile) -> None:
+    """All its files."""
+    files = {f"heap_sandbox/page/{path.name}" for path in (ROOT / "heap_sandbox" / "page").iterdir()}
+    assert len(files) > 5
+    assert files <= set(wheel.namelist())
+
+
 def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
     """Those of the sandbox and of the tests come with their extras."""
     requirements = header(wheel).get_all("Requires-Dist")

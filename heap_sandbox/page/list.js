@@ -60,7 +60,8 @@ export async function refresh(anyhow = false) {
       if (anew) begin(tab);
       fill(tab, answer.rows, !anew);
       if (anew) shown.next = answer.next;
-      Object.assign(shown, { key, epoch: answer.epoch, newest: answer.newest, changes });
+      const known = answer.epoch === pulse.epoch; // else the next beat tells what has changed
+      Object.assign(shown, { key, epoch: answer.epoch, newest: answer.newest, changes: known ? changes : -1 });
     } else {
       shown.key = ""; // the sandbox was emptied in between
     }
@@ -71,7 +72,7 @@ export async function refresh(anyhow = false) {
     if (asking === question) asking = null;
   }
   describe();
-  refresh();
+  if (shown.epoch === pulse.epoch) refresh();
 }
 
 function begin(tab) {

@@ -21,6 +21,7 @@ COMMAND = (sys.executable, "-m", "heap_sandbox.cli")
 EVENT = {"app_id": "11", "identity": "alice", "event": "E"}
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a shell has it
 READY = "Heap sandbox listening on "
+INVITATION = "Open {}/ in a browser to watch it.\n"
 
 
 class Running:
@@ -30,6 +31,8 @@ class Running:
         self.process = process
         self.line = line
         self.heap = Sandbox(line.removeprefix(READY).strip())
+        assert process.stdout is not None
+        assert process.stdout.readline() == INVITATION.format(self.heap.url)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
         self.process.send_signal(number)
@@ -62,7 +65,7 @@ def failure(*options: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_listens_and_ends_in_peace(number: signal.Signals) -> None:
-    """One line when it is ready, exit code 0 at the end, nothing else."""
+    """A line for programs when it is ready and one for people, exit code 0 at the end, nothing else."""
     with command("--port", "0") as running:
         assert running.line == f"{READY}{running.heap.url}\n"
         assert running.heap.url.startswith("http://127.0.0.1:")

@@ -103,6 +103,7 @@ def test_rows_tell_how_often_each_has_fired() -> None:
     kinds(armed, 3)
     (row,) = armed.rows()
     assert row == {
+        "id": 1,
         "kind": "reset_before",
         "path": None,
         "match": None,
@@ -130,6 +131,16 @@ def test_clear_ends_all() -> None:
     armed.clear()
     assert kinds(armed, 1) == [None]
     assert armed.rows() == []
+
+
+def test_one_can_be_ended_without_the_others() -> None:
+    """By its id, which no later one gets."""
+    armed = faults({"kind": "hang"}, {"kind": "reset_before"})
+    assert [armed.remove(1), armed.remove(1)] == [True, False]
+    assert kinds(armed, 1) == ["reset_before"]
+    armed.clear()
+    armed.add([define({"kind": "hang"})])
+    assert [row["id"] for row in armed.rows()] == [3]
 
 
 def test_only_an_answer_given_after_handling_stores() -> None:

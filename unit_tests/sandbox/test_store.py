@@ -131,6 +131,8 @@ def test_properties_are_merged_and_the_last_write_wins(store: Store, api: Api, s
         subject: "a",
         "properties": {"plan": "max", "seats": 1, "pro": True, "max": True},
         "writes": 3,
+        "revision": 2001,
+        "request": 2,
     }
 
 
@@ -226,10 +228,79 @@ def test_a_page_can_be_of_one_subject_only(store: Store) -> None:
     assert (page.total, [row["id"] for row in page.rows], page.next) == (3, [1, 3], 3)
 
 
+def test_a_row_can_be_read_alone(store: Store) -> None:
+    """With the time of what made or last changed it."""
+    record(store, USERS, identity="alice", properties={"a": 1})
+    record(store, TRACK, **event())
+    shown = orjson.loads(orjson.dumps(store.row("users", 1)))
+    assert (shown["identity"], shown["properties"], shown["received"]) == (
+        "alice",
+        {"a": 1},
+        "2026-06-01T10:00:00.000000+00:00",
+    )
+    request = store.row("requests", 2)
+    assert request
+    assert request["path"] == "/api/track"
+    assert store.row("events", 2) is None
+
+
+def listed(store: Store, view: str, **asked: Any) -> list[Any]:
+    return [row["who"] for row in store.newest(view, **asked).rows]
+
+
+def test_the_newest_come_first(store: Store) -> None:
+    """Of subjects, those that were changed last; an event makes a user and changes none."""
+    record(store, USERS, users=[{"identity": who} for who in "abc"])
+    record(store, USERS, users=[{"identity": "b"}, {"identity": "a"}])
+    record(store, TRACK, events=[event("c"), event("d")])
+    record(store, ACCOUNTS, accounts=[{"account_id": who, "properties": {}} for who in "xyx"])
+    assert listed(store, "users") == ["d", "a", "b", "c"]
+    assert listed(store, "accounts") == ["x", "y"]
+    assert listed(store, "events") == ["d", "c"]
+
+
+def test_a_list_goes_on_where_it_ended(store: Store) -> None:
+    """Before the last that was seen, or up to the newest that is known."""
+    record(store, TRACK, events=[event(who) for who in "abcde"])
+    found = store.newest("events", limit=2)
+    assert ([row["who"] for row in found.rows], found.next, found.newest) == (["e", "d"], 4, 5)
+    assert listed(store, "events", before=4) == ["c", "b", "a"]
+    assert listed(store, "events", since=3) == ["e", "d"]
+    assert store.newest("events", since=5).next is None
+
+
+def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each says where the next begins, until all rows were seen."""
+    monkeypatch.setattr("heap_sandbox.store.STRETCH", 2)
+    record(store, USERS, users=[{"identity": f"{number}"} for number in range(5)])
+    found, seen = store.newest("users", "0"), 1
+    while found.next is not None:
+        assert found.rows == []
+        found, seen = store.newest("users", "0", found.next), seen + 1
+    assert ([row["who"] for row in found.rows], seen) == (["0"], 3)
+
+
+def test_what_failed_is_what_was_refused_or_struck(store: Store) -> None:
+    """A delay alone is no failure."""
+    for fate in ({"reason": "wrong"}, {"fault": "latency"}, {"fault": "hang"}, {}, {"fault": "status", "reason": "x"}):
+        store.record(entry(**fate), None, lambda: 0.0)
+    assert [row["id"] for row in store.newest("failed").rows] == [5, 3, 1]
+    assert [row["id"] for row in store.newest("failed", "WRONG").rows] == [1]
+
+
+def test_ids_that_begin_anew_are_of_another_epoch(store: Store) -> None:
+    """So that nobody takes a new row for an old one."""
+    before = store.epoch
+    store.forget()
+    assert store.epoch != before
+
+
 def test_there_are_four_tables(store: Store) -> None:
     """A name from elsewhere never reaches SQL."""
     with pytest.raises(ValueError, match="There is no table 'sqlite_master'"):
         store.page("sqlite_master")
+    with pytest.raises(ValueError, match="There is no table 'sqlite_master'"):
+        store.row("sqlite_master", 1)
 
 
 def test_stats_count_everything(store: Store) -> None:

@@ -1,0 +1,167 @@
+"""The page's addresses: its files, its lists, its stream."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+import requests
+from urllib3.exceptions import ProtocolError
+
+from heap_sandbox import live
+from heap_sandbox.server import Sandbox
+
+BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
+PAGE = Path(live.__file__).parent / "page"
+
+
+def post(heap: Sandbox, *identities: str, **properties: Any) -> None:
+    events = [{"identity": who, "event": "E", "properties": properties} for who in identities]
+    requests.post(f"{heap.url}/api/track", json={"app_id": "11", "events": events}, timeout=30).raise_for_status()
+
+
+def newest(heap: Sandbox, name: str = "events", **asked: Any) -> Any:
+    return requests.get(f"{heap.url}/sandbox/newest/{name}", asked, timeout=30).json()
+
+
+@contextmanager
+def stream(heap: Sandbox, **headers: str) -> Iterator[Iterator[tuple[str, Any]]]:
+    """The messages as they come, each with its id."""
+    with requests.get(f"{heap.url}/sandbox/live", headers=headers, stream=True, timeout=30) as answer:
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+        lines = (line.decode() for line in answer.iter_lines(chunk_size=1))
+        yield ((line[4:], orjson.loads(next(lines)[6:])) for line in lines if line.startswith("id: "))
+
+
+class TestFiles:
+    def test_a_browser_gets_the_page(self, heap: Sandbox) -> None:
+        """With a policy that lets in nothing from elsewhere and nothing inline."""
+        answer = requests.get(heap.url, headers=BROWSER, timeout=30)
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert answer.headers["Vary"] == "Accept"
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert set(re.findall(r"-src (\S+?)(?:;|$)", policy)) == {"'none'", "'self'"}
+        assert "unsafe" not in policy
+
+    @pytest.mark.parametrize("accept", ["*/*", "text/plain", "application/json"])
+    def test_a_program_gets_the_list_of_addresses(self, heap: Sandbox, accept: str) -> None:
+        """As before there was a page."""
+        answer = requests.get(heap.url, headers={"Accept": accept}, timeout=30)
+        assert answer.headers["Content-Type"].startswith("text/plain")
+        assert "POST /api/track" in answer.text
+
+    def test_every_file_that_the_page_names_is_there(self, heap: Sandbox) -> None:
+        """As what it is."""
+        text = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
+        names = set(re.findall(r"(?:/sandbox/page/|\./)([a-z]+\.[a-z]+)", text))
+        assert names | {"index.html"} == {path.name for path in PAGE.iterdir()}
+        types = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+        for name in names:
+            answer = requests.get(f"{heap.url}/sandbox/page/{name}", timeout=30)
+            assert answer.headers["Content-Type"].startswith(types[Path(name).suffix])
+
+    def test_no_other_file_is(self, heap: Sandbox) -> None:
+        """Nor anything above the folder."""
+        for name in ("no.js", "..%2flive.py", "%2e%2e/live.py"):
+            assert requests.get(f"{heap.url}/sandbox/page/{name}", timeout=30).status_code == 404
+
+    def test_it_names_no_other_host(self) -> None:
+        """But for the name of a namespace."""
+        text = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
+        assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}
+
+
+class TestNewest:
+    def test_pages_follow_each_other(self, heap: Sandbox) -> None:
+        """Newest first; the last says that it is the last."""
+        post(heap, *"abcde")
+        pages = [newest(heap, limit=2)]
+        while pages[-1]["next"]:
+            pages.append(newest(heap, limit=2, before=pages[-1]["next"]))
+        assert [[row["who"] for row in page["rows"]] for page in pages] == [["e", "d"], ["c", "b"], ["a"]]
+        assert pages[0]["newest"] == 5
+
+    def test_a_search_passes_over_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        """And goes on behind what it found."""
+        monkeypatch.setattr("heap_sandbox.store.STRETCH", 3)
+        post(heap, "a", plan="pro")
+        post(heap, *"bcdefgh")
+        post(heap, "i", plan="pro")
+        first = newest(heap, q="PRO", limit=1)
+        assert ([row["who"] for row in first["rows"]], first["newest"]) == (["i"], 9)
+        second = newest(heap, q="PRO", limit=1, before=first["next"])
+        assert ([row["who"] for row in second["rows"]], second["next"]) == (["a"], None)
+        assert [row["who"] for row in newest(heap, q="pro", since=1)["rows"]] == ["i"]
+
+    def test_a_row_is_told_in_a_line(self, heap: Sandbox) -> None:
+        """Long properties are cut; the whole row has an address of its own."""
+        post(heap, "a", text="x" * 1000)
+        (row,) = newest(heap)["rows"]
+        assert len(row["preview"]) == 200
+        whole = requests.get(f"{heap.url}/sandbox/events/{row['id']}", timeout=30)
+        assert whole.json()["properties"] == {"text": "x" * 1000}
+        assert "\n  " in whole.text
+
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("newest/no", 404),
+            ("newest/events?limit=0", 422),
+            ("newest/events?before=x", 422),
+            ("newest/events?since=-1", 422),
+            ("events/1", 404),
+            ("no/1", 404),
+        ],
+    )
+    def test_a_wrong_question_is_explained(self, heap: Sandbox, path: str, status: int) -> None:
+        """In a sentence."""
+        answer = requests.get(f"{heap.url}/sandbox/{path}", timeout=30)
+        assert answer.status_code == status
+        assert answer.json()["error"].endswith(".")
+
+
+class TestStream:
+    def test_it_tells_what_is_and_then_what_changes(self, heap: Sandbox) -> None:
+        """All of it, each time."""
+        post(heap, "a")
+        with stream(heap) as messages:
+            assert next(messages)[1]["counts"]["events"] == 1
+            post(heap, "b", "c")
+            assert next(messages)[1]["counts"]["events"] == 3
+            heap.fault(kind="hang")
+            assert [fault["kind"] for fault in next(messages)[1]["faults"]] == ["hang"]
+            heap.limits(enabled=True)
+            assert next(messages)[1]["rate_limits"] is True
+
+    def test_who_comes_back_hears_of_changes_only(self, heap: Sandbox) -> None:
+        """The newest id is known again; whoever has missed something gets the newest at once."""
+        post(heap, "a")
+        with stream(heap) as messages:
+            (old, _) = next(messages)
+        with stream(heap, **{"Last-Event-ID": old}) as messages:
+            post(heap, "b")
+            assert next(messages)[1]["counts"]["events"] == 2
+        with stream(heap, **{"Last-Event-ID": old}) as messages:
+            assert next(messages)[1]["counts"]["events"] == 2
+
+    def test_a_sandbox_ends_while_someone_listens(self) -> None:
+        """At once."""
+        with Sandbox.start() as heap:
+            answer = requests.get(f"{heap.url}/sandbox/live", stream=True, timeout=30)
+        with answer, pytest.raises(ProtocolError):
+            answer.raw.read(1_000_000)
+
+
+def test_a_fault_can_be_ended_alone(heap: Sandbox) -> None:
+    """By its id."""
+    heap.fault(kind="hang")
+    heap.fault(kind="reset_before")
+    assert requests.delete(f"{heap.url}/sandbox/faults/1", timeout=30).json()["total"] == 1
+    assert [fault["id"] for fault in heap.faults()] == [2]
+    assert requests.delete(f"{heap.url}/sandbox/faults/1", timeout=30).status_code == 404

@@ -1,0 +1,31 @@
+"""What a search finds."""
+
+from __future__ import annotations
+
+import pytest
+
+from heap_sandbox.views import search
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ("", "anything"),
+        ("ada", "x ADA y"),
+        ("placed order", "Order Placed"),
+        ("STRASSE", "Straße"),
+        ('say "hi"', r'{"text":"they say \"hi\""}'),
+        (r"c:\temp", r'{"path":"C:\\Temp"}'),
+        ('"plan":"pro"', '{"plan":"pro"}'),
+        ("%", "100%"),
+    ],
+)
+def test_a_text_that_holds_all_words_is_found(words: str, text: str) -> None:
+    """In any casing and order, and also where JSON escapes them."""
+    assert search(words)(text)
+
+
+@pytest.mark.parametrize(("words", "text"), [("ada bob", "ada"), ("%", "ada"), ("_", "ada"), (r"\"", "ada")])
+def test_any_other_is_not(words: str, text: str) -> None:
+    """No sign stands for others."""
+    assert not search(words)(text)
