@@ -100,11 +100,13 @@ class TestRows:
         assert json.loads(shown.inner_text())["payload"] == event("a", total=12.0, note="x" * 500)
         watched.get_by_role("button", name="Close").click()
         expect(shown).to_be_hidden()
+        expect(rows(watched).get_by_role("link")).to_be_focused()
 
     def test_rows_stay_put_while_one_is_open(self, watched: Page, heap: Sandbox) -> None:
         """Newer ones wait for a click."""
         post(heap, "events", event("a"))
         rows(watched).first.click()
+        watched.get_by_role("button", name="Copy").focus()
         post(heap, "events", event("b"))
         waiting = watched.get_by_role("button", name="Newer rows have arrived")
         expect(waiting).to_be_visible()
@@ -268,6 +270,12 @@ class TestReaders:
         expect(detail).to_contain_text('"identity": "a"')
         press("Escape")
         expect(detail).to_be_hidden()
+        expect(watched.get_by_role("link", name="a", exact=True)).to_be_focused()
+        press("ArrowUp")
+        expect(watched.get_by_role("link", name="b", exact=True)).to_be_focused()
+        press("Enter")
+        press("ArrowDown")
+        watched.get_by_role("button", name="Close").click()
         expect(watched.get_by_role("link", name="a", exact=True)).to_be_focused()
 
     def test_the_address_names_what_is_seen(self, watched: Page, heap: Sandbox) -> None:
