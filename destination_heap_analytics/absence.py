@@ -3,10 +3,14 @@
 A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
 time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
 the rows wait here; they are let go by the first row that has it, or end the run with the nearest name.
+
+A column that the catalog declares may well be absent from a row. Only where a row has it under a name that says the
+same in other signs, and that the catalog does not know, it has been renamed on its way, as PyAirbyte's caches do.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from itertools import islice
@@ -40,7 +44,8 @@ class ColumnNames:
         self._rows = 0
         self.learns = True
         properties = schema.get("properties")
-        self._columns = _names_in(properties if isinstance(properties, Mapping) else ())
+        self._declared = properties if isinstance(properties, Mapping) else {}
+        self._columns = _names_in(self._declared)
         self._names = _names_in(schema_names(schema))
 
     def learn(self, data: Mapping[str, Any]) -> None:
@@ -52,6 +57,14 @@ class ColumnNames:
             self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
             self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
 
+    def renamed(self, key: str, data: Mapping[str, Any]) -> str | None:
+        """The key of this row that can only be the declared `key` by another name; None where it has none."""
+        if key in data or key not in self._declared:
+            return None
+        bare = _bare(key)
+        others = (other for other in data if bare and _bare(other) == bare and other not in self._declared)
+        return next(others, None)
+
     def nearest(self, name: str) -> str | None:
         """The nearest other name; None where none is near."""
         nearest = get_close_matches(name, (other for other in self._names if other != name), n=1)
@@ -62,6 +75,11 @@ class ColumnNames:
         more = len(self._columns) - _NAMES_SHOWN
         shown = ", ".join(f"`{name}`" for name in islice(self._columns, _NAMES_SHOWN))
         return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
+
+
+def _bare(name: str) -> str:
+    """A name without what a cache may change of it: cases, and all but the letters and digits of ASCII."""
+    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _names_in(names: Iterable[str]) -> dict[str, None]:
@@ -79,11 +97,12 @@ class AbsenceWatch:
         """Begin to watch.
 
         Args:
-            required: columns by setting; those that the catalog declares are not watched.
+            required: columns by setting; rows do not wait for those that the catalog declares.
             names: for the message.
             clock: seconds, monotonic.
         """
         self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
+        self._declared = [(setting, column) for setting, column in required.items() if column.declared]
         self._names = names
         self._clock = clock
         self._waiting: list[Row] = []
@@ -97,6 +116,9 @@ class AbsenceWatch:
         Raises:
             ConfigError: this row was the last proof that a column's name is wrong.
         """
+        for setting, column in self._declared:
+            if other := self._names.renamed(column.keys[0], row.record.data):
+                raise _renamed(setting, column, other, row.number)
         if not self._unseen:
             return [row]
         if not self._waiting:
@@ -143,6 +165,14 @@ class AbsenceWatch:
             f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the catalog."
             f"{guess} No row was sent. Columns seen: {self._names.listed()}."
         )
+
+
+def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigError:
+    name = ".".join((other, *column.keys[1:]))
+    return ConfigError(
+        f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has `{other}` in its "
+        f"place: a cache between the source and here has renamed it. Write `{name}`, and the other columns likewise."
+    )
 
 
 class UnseenProperties:

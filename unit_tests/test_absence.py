@@ -24,9 +24,9 @@ def row(number: int, data: dict[str, Any]) -> Row:
 class Watch(AbsenceWatch):
     """A watch of some columns, on a clock that the test sets."""
 
-    def __init__(self, *columns: Column) -> None:
+    def __init__(self, *columns: Column, schema: dict[str, Any] | None = None) -> None:
         self.now = 0.0
-        self.names = ColumnNames({})
+        self.names = ColumnNames(schema or {})
         super().__init__({f"{column.name}_column": column for column in columns}, self.names, lambda: self.now)
 
     def numbers(self, first: int, data: dict[str, Any], count: int = 1) -> list[int]:
@@ -68,6 +68,45 @@ def test_rows_wait_for_all_columns() -> None:
 def test_a_column_that_the_catalog_declares_is_not_waited_for(column: Column) -> None:
     """Sources leave out what is empty."""
     assert Watch(column).numbers(1, WITHOUT, 2000) == list(range(1, 2001))
+
+
+DECLARED = {
+    "properties": {"updatedAt": {}, "Who Is It": {"properties": {"userId": {}}}, "email": {}, "größe": {}, "名": {}}
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("updatedAt", {"updatedat": 1}, "has `updatedat` in its place"),
+        ("updatedAt", {"UPDATEDAT": 1}, "Write `UPDATEDAT`"),
+        ("größe", {"gr__e": 1}, "Write `gr__e`"),
+        ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Write `who_is_it.userId`"),
+    ],
+)
+def test_a_column_that_a_cache_has_renamed_is_told_at_once(name: str, data: dict[str, Any], told: str) -> None:
+    """The catalog keeps the old name, so that every row would lack the column, and an event take the wrong time."""
+    watch = Watch(Column(name).declared_by(DECLARED), schema=DECLARED)
+    assert watch.numbers(1, {"email": "a"}) == [1]
+    with pytest.raises(ConfigError, match="as the catalog does, but row 2 ") as renamed:
+        watch.numbers(2, data)
+    assert told in str(renamed.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("updatedAt", {"updatedAt": None, "updatedat": 1}),
+        ("updatedAt", {"updated": 1, "at": 2}),
+        ("email", {"Email": 1}),
+        ("名", {"__": 1}),
+        ("Who Is It.userId", {"Who Is It": {"userid": 1}}),
+    ],
+)
+def test_a_row_without_the_column_is_no_renamed_one(name: str, data: dict[str, Any]) -> None:
+    """Where it has the column as well, nothing like it, or something that the catalog knows as another column."""
+    schema = {"properties": {**DECLARED["properties"], "Email": {}}}
+    assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
 
 
 def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
