@@ -25,8 +25,12 @@ _LEVELS: Final = {"CRITICAL": Level.FATAL, "ERROR": Level.ERROR, "WARNING": Leve
 
 def print_message(message: AirbyteMessage) -> None:
     """Write one message to standard output."""
-    # Escaped to ASCII: a name may hold half a surrogate pair, which no encoder takes.
-    line = message.line if isinstance(message, EchoedState) else json.dumps(AirbyteMessageSerializer.dump(message))
+    if isinstance(message, EchoedState):
+        line = message.line
+    else:
+        # Escaped to ASCII: a name may hold half a surrogate pair, which no encoder takes. Without a space, because
+        # PyAirbyte looks in its log for a line with `{"type":"TRACE"` to tell why a run has failed.
+        line = json.dumps(AirbyteMessageSerializer.dump(message), separators=(",", ":"))
     content = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
     with _LOCK:
         while content:  # unbuffered, a write may be short

@@ -46,6 +46,14 @@ def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture
     }
 
 
+def test_a_message_begins_with_its_type_and_holds_no_space_between_its_parts(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """So PyAirbyte knows an error in its log: it looks for these very characters."""
+    print_message(AirbyteMessage(type=Type.TRACE))
+    assert capfdbinary.readouterr().out == b'{"type":"TRACE"}\n'
+
+
 @pytest.mark.usefixtures("_logging")
 def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """They may quote an answer, which may echo a row."""
