@@ -1,0 +1,74 @@
+"""Makes an environment with PyAirbyte, once per change of its requirement, and prints the path of its Python.
+
+    python scripts/pyairbyte_env.py
+
+It brings more than a hundred packages (800 MB, some minutes), in versions of its own, so it is no part of .venv. Exit
+code 3: no Python on this machine is one that PyAirbyte runs on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+REQUIREMENTS = ROOT / "integration_tests" / "pyairbyte" / "requirements.txt"
+FOLDER = ROOT / ".venv-pyairbyte"
+SUPPORTED = ((3, 10), (3, 12))
+"""The Python versions of that PyAirbyte: `Requires-Python: <3.13,>=3.10`."""
+
+NO_PYTHON = 3
+
+
+def main() -> None:
+    """Print the path of a Python that has PyAirbyte."""
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side wait for the one that makes it
+        print(_environment(FOLDER / "env", FOLDER / "made-for"))
+
+
+def _environment(folder: Path, stamp: Path) -> Path:
+    made = folder / "bin" / "python"
+    wanted = REQUIREMENTS.read_text(encoding="utf-8")
+    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted and _version(str(made)):
+        return made
+    stamp.unlink(missing_ok=True)
+    python = _supported_python()
+    _say(f"Installing PyAirbyte into {FOLDER.name} (800 MB, some minutes, the first time) ...")
+    subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True, stdout=sys.stderr)  # noqa: S603
+    pip = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)]
+    subprocess.run(pip, check=True, stdout=sys.stderr)  # noqa: S603
+    stamp.write_text(wanted, encoding="utf-8")
+    return made
+
+
+def _supported_python() -> str:
+    least, most = SUPPORTED
+    names = [sys.executable, *(f"python{major}.{minor}" for major, minor in ((3, 12), (3, 11), (3, 10)))]
+    for name in names:
+        version = _version(name)
+        if version and least <= version <= most:
+            return name
+    _say("PyAirbyte runs on Python 3.10 to 3.12, and none of them is on this machine.")
+    sys.exit(NO_PYTHON)
+
+
+def _version(python: str) -> tuple[int, ...] | None:
+    """(major, minor) of a Python, None where it does not run."""
+    ask = "import sys; print(*sys.version_info[:2])"
+    try:
+        run = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError:
+        return None
+    return tuple(map(int, run.stdout.split())) if run.returncode == 0 else None
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()
