@@ -196,10 +196,12 @@ class UnseenProperties:
             self._names = [name for name in self._names if name not in has]
         self.is_over = not self._names
 
+    def left(self, names: ColumnNames) -> dict[str, str | None]:
+        """Those that are left, each with the nearest name; none where no row was looked at."""
+        return {name: names.nearest(name) for name in self._names} if self._looked else {}
+
     def warning(self, names: ColumnNames) -> str | None:
-        """What to say of those that are left; None where none is, or no row was looked at."""
-        if not self._names or not self._looked:
-            return None
-        guesses = ((name, names.nearest(name)) for name in self._names)
+        """What to say of them; None where none is left."""
+        guesses = self.left(names).items()
         left = ", ".join(f"`{name}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in guesses)
-        return f"`api.property_columns` names columns that no row had: {left}."
+        return f"`api.property_columns` names columns that no row had: {left}." if left else None

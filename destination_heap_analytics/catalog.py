@@ -45,6 +45,13 @@ class Stream:
         """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
 
+    def strange_row(self, number: int, stream: str) -> ConfigError:
+        """What is wrong with a row of another stream."""
+        return ConfigError(
+            f"Row {number} belongs to stream `{stream}`, and this connection loads stream `{self.name}` alone. "
+            "Make a connection of its own for the other."
+        )
+
 
 def parse_catalog(catalog: Any) -> Stream:
     """The one stream of a configured catalog, read leniently: an unknown sync mode or key does no harm.

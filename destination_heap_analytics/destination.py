@@ -1,4 +1,4 @@
-"""The front door: spec, check, write. What happens behind it is in the modules named here."""
+"""The front door: spec, check, write, resend, preview. What happens behind it is in the modules named here."""
 
 from __future__ import annotations
 
@@ -36,10 +36,13 @@ from destination_heap_analytics.client import HeapClient, Kind
 from destination_heap_analytics.clock import Clock
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
+from destination_heap_analytics.findings import Findings, Json, Text
 from destination_heap_analytics.inbox import Inbox
 from destination_heap_analytics.intake import read_lines, read_messages
 from destination_heap_analytics.output import log_to_output, print_message
 from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
+from destination_heap_analytics.preview import PAYLOADS, Preview
+from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.protocol import Message, parse_line, parse_message
 from destination_heap_analytics.reject_store import Storage, open_storage
 from destination_heap_analytics.resend import resend
@@ -56,6 +59,7 @@ class DestinationHeapAnalytics(Destination):
     """Heap, as a destination of Airbyte."""
 
     check_config_against_spec = False  # config.py says the same in sentences
+    _progress = Progress()
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Whether the settings are right and Heap takes the app ID; sends the one event of preflight.py."""
@@ -98,9 +102,25 @@ class DestinationHeapAnalytics(Destination):
         commands.add_parser("spec", help="print the specification of the settings")
         check = commands.add_parser("check", help="check the settings, and that Heap takes the app ID")
         write = commands.add_parser("write", help="load the messages on standard input into Heap")
-        for command in (check, write):
+        show = commands.add_parser(
+            "preview",
+            help="show what write would post of the messages on standard input, without any network",
+            description="Shows what `write` would post of the messages on standard input, and what is wrong with them: "
+            "the first payloads, then the counts. Nothing is sent, and nothing is written.",
+            epilog="Exit code: 0 where there is something to load, 1 where there is nothing or `write` would stop.",
+        )
+        for command in (check, write, show):
             command.add_argument("--config", required=True, metavar="FILE", help="the settings, as JSON")
-        write.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        for command in (write, show):
+            command.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        show.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+        show.add_argument(
+            "--limit",
+            type=_count,
+            default=PAYLOADS,
+            metavar="N",
+            help="how many payloads to show (default: %(default)s)",
+        )
         again = commands.add_parser("resend", help="print stored rejected rows as messages, to be piped into write")
         again.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of rejected rows")
         again.add_argument("--stream", metavar="NAME", help="their stream, where the file's folder does not tell it")
@@ -119,26 +139,30 @@ class DestinationHeapAnalytics(Destination):
         else:
             settings = _settings(logger, _read_json(parsed_args.config, "--config"))
             stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
-            if sys.stdin is None:  # its descriptor may belong to another file by now
-                raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
+            descriptor = _standard_input()
             inbox: Inbox[bytes] = Inbox()
             watch_signals(lambda number: inbox.post(Interrupt(number)))
             # What has been made until now stays to the end: the collector need not look at it again and again.
             gc.freeze()
-            inbox.read(read_lines(sys.stdin.fileno()))
-            yield from _sync(settings, stream, inbox, parse_line).run()
+            inbox.read(read_lines(descriptor))
+            yield from _sync(settings, stream, inbox, parse_line, self._progress).run()
 
     def run(self, args: list[str]) -> None:
         """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
         parsed_args = self.parse_args(args)
-        log_to_output()
+        if parsed_args.command in {"write", "preview"}:
+            self._progress = Progress.on_standard_error()
+        log_to_output(self._progress)
         messages = self.run_cmd(parsed_args)
         try:
             if parsed_args.command == "resend":
                 _resend(parsed_args.files, parsed_args.stream)
                 return
+            if parsed_args.command == "preview":
+                sys.exit(_preview(parsed_args, self._progress))
             for message in messages:
-                print_message(message)
+                with self._progress.aside():
+                    print_message(message)
         except BrokenPipeError:
             # Nobody listens any more, and so nothing more may be sent; nor can the end of the run be told.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -149,11 +173,15 @@ class DestinationHeapAnalytics(Destination):
         except InterruptedSyncError as interrupted:
             sys.exit(exit_code(interrupted.signal))
         except SyncStoppedError as stopped:
-            print_message(_trace(str(stopped), stopped.failure_type))
+            with self._progress.aside():
+                print_message(_trace(str(stopped), stopped.failure_type))
             sys.exit(1)
         except Exception as defect:  # noqa: BLE001  # the last door: what is behind it must be told, and told once
-            print_message(_defect(defect))
+            with self._progress.aside():
+                print_message(_defect(defect))
             sys.exit(1)
+        finally:
+            self._progress.erase()
 
 
 def _failed(sentence: str) -> AirbyteConnectionStatus:
@@ -167,7 +195,13 @@ def _settings(logger: logging.Logger, config: Any) -> Settings:
     return parsed.settings
 
 
-def _sync(settings: Settings, stream: Stream, inbox: Inbox[Line], parse: Callable[[Line, int], Message]) -> Sync[Line]:
+def _sync(
+    settings: Settings,
+    stream: Stream,
+    inbox: Inbox[Line],
+    parse: Callable[[Line, int], Message],
+    progress: Progress | None = None,
+) -> Sync[Line]:
     return Sync(
         settings,
         stream,
@@ -179,6 +213,7 @@ def _sync(settings: Settings, stream: Stream, inbox: Inbox[Line], parse: Callabl
         clock=Clock(),
         chance=SystemRandom(),
         random_text=token_hex(16),
+        progress=progress,
     )
 
 
@@ -193,6 +228,39 @@ def _read_json(path: str, option: str) -> Any:
         raise ConfigError(f"The file given with {option}, {path}, cannot be read: {failure.strerror}.") from None
     except ValueError:
         raise ConfigError(f"The file given with {option}, {path}, is not valid JSON.") from None
+
+
+def _standard_input() -> int:
+    """Its descriptor; whoever forgot to pipe something in is told what is waited for."""
+    if sys.stdin is None:  # its descriptor may belong to another file by now
+        raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
+    if sys.stdin.isatty() and sys.stderr is not None:
+        sys.stderr.write("Reading Airbyte messages from this terminal, a line each, until Ctrl-D: ")
+        sys.stderr.write("pipe a file in, as in `< messages.jsonl`, where you have one.\n")
+    return sys.stdin.fileno()
+
+
+def _preview(arguments: argparse.Namespace, progress: Progress) -> int:
+    """Show on standard output what `write` would do, its failures too; the exit code."""
+    output = (Json if arguments.json else Text)(sys.stdout.buffer, progress)
+    try:
+        config = parse_config(_read_json(arguments.config, "--config"))
+        stream = parse_catalog(_read_json(arguments.catalog, "--catalog"))
+        lines = read_lines(_standard_input())
+    except ConfigError as wrong:
+        findings = Findings(error=str(wrong))
+        output.end(findings)
+    else:
+        preview = Preview(config, stream, token_hex(16))
+        preview.show(lines, output, limit=arguments.limit, progress=progress)
+        findings = preview.findings
+    return findings.exit_code
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return int(text)
 
 
 def _resend(files: Sequence[Path], stream: str | None) -> None:

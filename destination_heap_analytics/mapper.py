@@ -98,6 +98,10 @@ class Mapper:
         """What to say at the end of listed properties that no row had."""
         return self._unseen.warning(self.names)
 
+    def unseen(self) -> dict[str, str | None]:
+        """Those columns, each with the nearest name."""
+        return self._unseen.left(self.names)
+
     def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Element:
         element, made = transform(data, self._selection, exact=exact)
         if self._keys:

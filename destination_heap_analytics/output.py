@@ -17,6 +17,7 @@ from typing import Final
 from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, AirbyteMessageSerializer, Level, Type
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
 
+from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.protocol import EchoedState
 
 _LOCK: Final = threading.Lock()
@@ -38,11 +39,11 @@ def print_message(message: AirbyteMessage) -> None:
         sys.stdout.buffer.flush()
 
 
-def log_to_output() -> None:
-    """Send all log lines the same way, as LOG messages, Python's warnings too."""
+def log_to_output(progress: Progress | None = None) -> None:
+    """Send all log lines the same way, as LOG messages, Python's warnings too; progress steps aside for them."""
     with suppress(OSError, ValueError):  # no descriptor, as in a test
         os.set_blocking(sys.stdout.fileno(), True)  # whoever shares the pipe may have it otherwise
-    logging.getLogger().handlers = [_LogHandler()]
+    logging.getLogger().handlers = [_LogHandler(progress or Progress())]
     logging.captureWarnings(capture=True)
 
 
@@ -52,10 +53,15 @@ class _LogHandler(logging.Handler):
     Libraries have no line in the log: urllib3 quotes an answer that it cannot read, and an answer may echo a row.
     """
 
+    def __init__(self, progress: Progress) -> None:
+        super().__init__()
+        self._progress = progress
+
     def filter(self, record: logging.LogRecord) -> bool:
         return record.name.partition(".")[0] in {"airbyte", "py"}
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _LEVELS.get(record.levelname, Level.INFO)
         text = filter_secrets(record.getMessage())
-        print_message(AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=level, message=text)))
+        with self._progress.aside():
+            print_message(AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=level, message=text)))

@@ -14,9 +14,30 @@ _MOST_GROUPS: Final = 200
 
 
 @dataclass(slots=True)
-class _Group:
+class Group:
+    """Rows that were rejected for the same.
+
+    Attributes:
+        column: None where the whole row is at fault, or where there are too many to tell apart.
+        status: of Heap's answer; None where it was not asked.
+        first_rows: numbers of the first few.
+    """
+
+    reason: Reason
+    column: str | None
+    status: int | None
     count: int = 0
     first_rows: list[int] = field(default_factory=list)
+
+    @property
+    def explanation(self) -> str:
+        """A sentence."""
+        where = f"column `{self.column}`" if self.column else "the row"
+        rows = ", ".join(map(str, self.first_rows)) + (", ..." if self.count > len(self.first_rows) else "")
+        answer = f", status {self.status}" if self.status else ""
+        return (
+            f"{self.count:,} rejected: {where} {self.reason.value}{answer} (row{'s' if self.count > 1 else ''} {rows})."
+        )
 
 
 class Rejects:
@@ -28,7 +49,7 @@ class Rejects:
 
     def __init__(self) -> None:
         self.count = 0
-        self._groups: dict[tuple[Reason, str | None, int | None], _Group] = {}
+        self._groups: dict[tuple[Reason, str | None, int | None], Group] = {}
 
     def add(self, row: int, rejection: RowRejectedError) -> None:
         """Count the row of this number."""
@@ -36,16 +57,15 @@ class Rejects:
         key = (rejection.reason, rejection.column, rejection.status)
         if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
             key = (rejection.reason, None, None)
-        group = self._groups.setdefault(key, _Group())
+        group = self._groups.setdefault(key, Group(*key))
         group.count += 1
         if len(group.first_rows) < _FIRST_ROWS:
             group.first_rows.append(row)
 
+    def groups(self) -> list[Group]:
+        """Of each reason and column, the most frequent first."""
+        return sorted(self._groups.values(), key=lambda group: -group.count)
+
     def explanations(self) -> Iterator[str]:
-        """A sentence for each reason and column, the most frequent first."""
-        for (reason, column, status), group in sorted(self._groups.items(), key=lambda item: -item[1].count):
-            where = f"column `{column}`" if column else "the row"
-            rows = ", ".join(map(str, group.first_rows)) + (", ..." if group.count > len(group.first_rows) else "")
-            rows = f"row{'s' if group.count > 1 else ''} {rows}"
-            answer = f", status {status}" if status else ""
-            yield f"{group.count:,} rejected: {where} {reason.value}{answer} ({rows})."
+        """A sentence for each group."""
+        return (group.explanation for group in self.groups())

@@ -9,12 +9,20 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.catalog import Stream
+from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.properties import Properties
 from destination_heap_analytics.rejects import Rejects
 from destination_heap_analytics.settings import Settings
 
 PROGRESS_SECONDS: Final = 10.0
-_MOST_LINES: Final = 50
+MOST_LINES: Final = 50
+
+COLLISION: Final = "Two values meet in the property `%s`: the one nearer to the top is sent."
+FORBIDDEN: Final = "Column `%s` is left out: Heap forbids a user property of that name."
+REPEATS: Final = (
+    "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
+    "with append-dedup and a primary key."
+)
 
 
 class Report:
@@ -27,13 +35,14 @@ class Report:
         noise: lines that were no message.
     """
 
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float]) -> None:
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float], progress: Progress | None = None) -> None:
         self.read = 0
         self.delivered = 0
         self.rejects = Rejects()
         self.noise = 0
         self._logger = logger
         self._clock = clock
+        self._progress = progress or Progress()
         self._began = self._last_time = clock()
         self._last_read = 0
         self._cut: Counter[str] = Counter()
@@ -53,13 +62,11 @@ class Report:
 
     def repeats(self) -> None:
         """Say that events of this run have no key that a second loading would repeat."""
-        self._logger.warning(
-            "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
-            "with append-dedup and a primary key."
-        )
+        self._logger.warning(REPEATS)
 
     def progress(self) -> None:
         """Say how far it is, when it is time to."""
+        self._progress.show(self.read, self.rejects.count, self.delivered)
         now = self._clock()
         seconds = now - self._last_time
         if seconds >= PROGRESS_SECONDS:
@@ -71,14 +78,14 @@ class Report:
         """Note what had to be done to make a payload; each name is warned of once."""
         self._cut.update(made.cut)
         for name in made.collisions:
-            self._once("collision", name, "Two values meet in the property `%s`: the one nearer to the top is sent.")
+            self._once("collision", name, COLLISION)
         for name in made.forbidden:
-            self._once("forbidden", name, "Column `%s` is left out: Heap forbids a user property of that name.")
+            self._once("forbidden", name, FORBIDDEN)
 
     def _once(self, kind: str, name: str, sentence: str) -> None:
-        if (kind, name) not in self._noted and len(self._noted) <= _MOST_LINES:
+        if (kind, name) not in self._noted and len(self._noted) <= MOST_LINES:
             self._noted.add((kind, name))
-            if len(self._noted) <= _MOST_LINES:
+            if len(self._noted) <= MOST_LINES:
                 self._logger.warning(sentence, name)
             else:
                 self._logger.warning("More names like these are not listed.")
@@ -91,21 +98,28 @@ class Report:
             "%s: %s in %.1f s (%s rows/s).", "Done" if finished else "Stopped", self._counts(), seconds, f"{rate:,.0f}"
         )
         for number, sentence in enumerate(self.rejects.explanations()):
-            if number == _MOST_LINES:
+            if number == MOST_LINES:
                 self._logger.warning("More reasons and columns are not listed.")
                 break
             self._logger.warning(sentence)
-        for column, count in self._cut.most_common(_MOST_LINES):
-            values = "value was" if count == 1 else "values were"
-            self._logger.warning(
-                "%s %s cut to the length that Heap takes, in column `%s`.", f"{count:,}", values, column
-            )
+        for column, count in self._cut.most_common(MOST_LINES):
+            self._logger.warning(cut_sentence(f"column `{column}`", count))
         if warning:
             self._logger.warning(warning)
         if self.noise:
-            lines = "line of the input was" if self.noise == 1 else "lines of the input were"
-            self._logger.warning("%s %s no Airbyte message and passed over.", f"{self.noise:,}", lines)
+            self._logger.warning(noise_sentence(self.noise))
 
     def _counts(self) -> str:
         rows = "row" if self.read == 1 else "rows"
         return f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"
+
+
+def cut_sentence(where: str, count: int) -> str:
+    """What to say of values that were too long."""
+    return f"{count:,} value{' was' if count == 1 else 's were'} cut to the length that Heap takes, in {where}."
+
+
+def noise_sentence(count: int) -> str:
+    """What to say of lines that were no message."""
+    lines = "line of the input was" if count == 1 else "lines of the input were"
+    return f"{count:,} {lines} no Airbyte message and passed over."

@@ -31,6 +31,7 @@ from destination_heap_analytics.inbox import Inbox
 from destination_heap_analytics.mapper import Mapper
 from destination_heap_analytics.pacing import Pacer
 from destination_heap_analytics.planner import ROW_FORM, Job, Planner, bulk_form
+from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.protocol import Message, Noise, Record, State, Unreadable
 from destination_heap_analytics.reject_store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.report import Report
@@ -74,6 +75,7 @@ class Sync(Generic[Line]):
         clock: Clock,
         chance: random.Random,
         random_text: str,
+        progress: Progress | None = None,
     ) -> None:
         """Prepare a run; nothing is read or sent yet.
 
@@ -88,6 +90,7 @@ class Sync(Generic[Line]):
             clock: its seconds are those of all rates and waits.
             chance: spreads the pauses before a request is sent again.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
+            progress: shows whoever watches how far it is.
         """
         self._settings = settings
         self._stream = stream
@@ -96,7 +99,7 @@ class Sync(Generic[Line]):
         self._clock = clock
         self._now = clock.now()
         self._logger = logger
-        self._report = Report(logger, clock.now)
+        self._report = Report(logger, clock.now, progress)
         self._checkpoints = Checkpoints(stream.carries)
         self._position = 0
         self._is_reading = True
@@ -267,10 +270,7 @@ class Sync(Generic[Line]):
         self._report.read += 1
         number = self._report.read
         if not self._stream.carries(record.stream, record.namespace):
-            raise ConfigError(
-                f"Row {number} belongs to stream `{record.stream}`, and this connection loads stream "
-                f"`{self._stream.name}` alone. Make a connection of its own for the other."
-            )
+            raise self._stream.strange_row(number, record.stream)
         row = Row(number, record, self._checkpoints.row_read())
         if self._watch.is_over and not self._mapper.names.learns:
             return self._load(row)
