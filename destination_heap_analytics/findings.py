@@ -41,8 +41,8 @@ class Findings:
         rejects: the others.
         noise: lines that are no message.
         cut: values that were too long, by column.
-        collisions: rows in which two values met in one property, by its name.
-        forbidden: rows with a name that Heap reserves, by that name.
+        collisions: values that met another one in their property, by its name.
+        forbidden: values that were left out because Heap reserves their name, by that name.
         unseen: listed columns that no row had, each with the nearest name.
         unseen_warning: a sentence on these; None where there are none.
         unknown: a sentence on settings that are none; None where all are known.
@@ -127,12 +127,12 @@ class Text:
         yield from islice(findings.rejects.explanations(), MOST_LINES)
         if len(findings.rejects.groups()) > MOST_LINES:
             yield "More reasons and columns are not listed."
-        for column, count in findings.cut.most_common():
+        for column, count in _ranked(findings.cut):
             yield cut_sentence(f"column `{column}`" if column is not None else "other columns", count)
         for tally, sentence in ((findings.collisions, COLLISION), (findings.forbidden, FORBIDDEN)):
-            for name, count in tally.most_common():
-                times = f" ({count:,} row{'' if count == 1 else 's'})"
-                yield sentence % name + times if name is not None else f"More names like these are not listed{times}."
+            for name, count in _ranked(tally):
+                times = f" ({count:,} time{'' if count == 1 else 's'})."
+                yield (sentence % name if name is not None else "More names like these are not listed.")[:-1] + times
         if findings.noise:
             yield noise_sentence(findings.noise)
         repeats = REPEATS if findings.repeatable is False else None
@@ -144,6 +144,11 @@ class Text:
         with self._progress.aside():
             self._out.write(_HIDDEN.sub(_escaped, text).encode() + b"\n")
             self._out.flush()
+
+
+def _ranked(tally: Tally) -> list[tuple[str | None, int]]:
+    """The most frequent first, and all beyond the first names last."""
+    return sorted(tally.items(), key=lambda counted: (counted[0] is None, -counted[1]))
 
 
 _HIDDEN: Final = re.compile(r"[^\n -~]")
@@ -200,9 +205,9 @@ def _document(findings: Findings) -> dict[str, Any]:
             }
             for group in findings.rejects.groups()
         ],
-        "cut": [{"column": name, "values": count} for name, count in findings.cut.most_common()],
-        "collisions": [{"property": name, "rows": count} for name, count in findings.collisions.most_common()],
-        "forbidden": [{"column": name, "rows": count} for name, count in findings.forbidden.most_common()],
+        "cut": [{"column": name, "count": count} for name, count in _ranked(findings.cut)],
+        "collisions": [{"property": name, "count": count} for name, count in _ranked(findings.collisions)],
+        "forbidden": [{"column": name, "count": count} for name, count in _ranked(findings.forbidden)],
         "unseen_columns": [{"column": name, "nearest": near} for name, near in findings.unseen.items()],
         "noise": findings.noise,
         "unknown_settings": findings.unknown,

@@ -1,0 +1,127 @@
+"""The commands in a terminal: a progress line that never mixes with the output."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import struct
+import subprocess
+import termios
+from pathlib import Path
+from typing import Any
+
+import pyte
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SAMPLES = ROOT / "sample_files"
+CATALOG = SAMPLES / "configured_catalog.json"
+MESSAGES = SAMPLES / "messages.jsonl"
+COLUMNS, LINES = 2000, 400
+PROGRESS = re.compile(rb"\d rows?, ")
+
+
+class Session:
+    """A command in a terminal: what it wrote there, and what then stands on the screen."""
+
+    def __init__(self, arguments: list[str], term: str = "xterm", **streams: Any) -> None:
+        keeper, terminal = os.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        streams = {name: terminal if stream == "terminal" else stream for name, stream in streams.items()}
+        environment = {**os.environ, "TERM": term}
+        with subprocess.Popen(arguments, env=environment, start_new_session=True, **streams) as process:
+            os.close(terminal)
+            if terminal == streams["stdin"]:
+                os.write(keeper, b"\x04")
+            self.written = b""
+            while part := _read(keeper):
+                self.written += part
+            self.out = process.stdout.read() if process.stdout else b""
+            self.code = process.wait(120)
+        os.close(keeper)
+        screen = pyte.Screen(COLUMNS, LINES)
+        pyte.ByteStream(screen).feed(self.written)
+        self.lines = [line.rstrip() for line in screen.display if line.strip()]
+
+
+def _read(keeper: int) -> bytes:
+    try:
+        return os.read(keeper, 65536)
+    except OSError:  # nobody has the terminal open any more
+        return b""
+
+
+def write(connector: Any, sample: Any) -> list[str]:
+    arguments: list[str] = connector.arguments("write", sample("track"), CATALOG)
+    return arguments
+
+
+def preview(connector: Any, sample: Any) -> list[str]:
+    arguments: list[str] = connector.arguments("preview", sample("track"), CATALOG)
+    return arguments
+
+
+def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -> None:
+    """The line of progress makes room for each, and is gone at the end."""
+    with MESSAGES.open("rb") as source:
+        session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
+    assert session.code == 0
+    assert PROGRESS.search(session.written)
+    assert [json.loads(line)["type"] for line in session.lines] == ["LOG", "STATE", "STATE", "STATE", "LOG"]
+    assert b"\x1b" not in session.written
+
+
+@pytest.mark.parametrize(("command", "said"), [(write, b" delivered, 0 rejected"), (preview, b" rows, 0 rejected")])
+def test_whoever_redirects_the_output_watches_the_terminal(
+    connector: Any, sample: Any, command: Any, said: bytes
+) -> None:
+    """Nothing of it is in the output, and nothing is left on the screen."""
+    with MESSAGES.open("rb") as source:
+        session = Session(command(connector, sample), stdin=source, stdout=subprocess.PIPE, stderr="terminal")
+    assert session.code == 0
+    assert said in session.written
+    assert session.lines == []
+    assert not PROGRESS.search(session.out.replace(b"36 rows", b""))
+
+
+def test_a_run_that_fails_leaves_no_progress_behind(connector: Any, heap: Any, sample: Any) -> None:
+    """Only its last message."""
+    heap.fault(kind="status", status=503, headers={"Retry-After": "3600"})
+    with MESSAGES.open("rb") as source:
+        session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
+    assert session.code == 1
+    assert PROGRESS.search(session.written)
+    assert [json.loads(line)["type"] for line in session.lines][-1] == "TRACE"
+
+
+def test_a_preview_on_a_terminal_reads_as_it_does_in_a_file(connector: Any, sample: Any) -> None:
+    """Line by line."""
+    arguments = preview(connector, sample)
+    with MESSAGES.open("rb") as source:
+        piped = subprocess.run(arguments, stdin=source, capture_output=True, check=True, timeout=120)
+    with MESSAGES.open("rb") as source:
+        session = Session(arguments, stdin=source, stdout="terminal", stderr="terminal")
+    assert PROGRESS.search(session.written.replace(b"36 rows read", b""))
+    assert session.lines == [line.rstrip() for line in piped.stdout.decode().splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("command", [write, preview])
+def test_a_terminal_that_can_do_nothing_shows_no_progress(connector: Any, sample: Any, command: Any) -> None:
+    """Nor does standard error that is piped, as it is on the platform."""
+    with MESSAGES.open("rb") as source:
+        session = Session(command(connector, sample), "dumb", stdin=source, stdout=subprocess.PIPE, stderr="terminal")
+    assert (session.code, session.written) == (0, b"")
+    with MESSAGES.open("rb") as source:
+        run = subprocess.run(command(connector, sample), stdin=source, capture_output=True, check=True, timeout=120)
+    assert run.stderr == b""
+
+
+def test_whoever_forgot_to_pipe_is_told_what_is_waited_for(connector: Any, sample: Any) -> None:
+    """And may type, or end it by Ctrl-D; no progress mixes with what is typed."""
+    session = Session(preview(connector, sample), stdin="terminal", stdout=subprocess.PIPE, stderr="terminal")
+    assert session.code == 1
+    assert session.lines[0].startswith("Reading Airbyte messages from this terminal, a line each, until Ctrl-D")
+    assert not PROGRESS.search(session.written)
+    assert b"Error: No row arrived" in session.out
