@@ -27,6 +27,7 @@ TESTS = [
     "moto[server]>=5,<6",  # an S3 on this machine
     "mypy>=1.14,<3",  # strict types
     "playwright>=1.49,<2",  # drives Debian's Chromium through the pages
+    "pyte>=0.8,<0.9",  # a terminal, for what a person sees there
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest
     "pytest-xdist>=3.6,<4",  # several tests at a time: most of them wait for a process to start

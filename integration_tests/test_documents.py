@@ -38,6 +38,19 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert run.stderr == ""
 
 
+def test_the_readme_shows_what_a_preview_prints() -> None:
+    """To the letter."""
+    (shown,) = blocks(README.partition("<!-- preview -->")[2].partition("**How rows travel")[0], "console")
+    command, _, printed = shown.partition("\n")
+    words, _, source = command.removeprefix("$ python ").partition(" < ")
+    with (ROOT / source).open("rb") as messages:
+        run = subprocess.run(
+            [sys.executable, *words.split()], stdin=messages, cwd=ROOT, capture_output=True, check=True, timeout=120
+        )
+    assert run.stdout.decode() == printed
+    assert run.stderr == b""
+
+
 @pytest.mark.parametrize("example", blocks(README, "json"))
 def test_the_configurations_in_the_readme_are_valid(example: str) -> None:
     """Without a warning."""

@@ -58,7 +58,7 @@ def posted() -> Iterator[Posted]:
         thread.join()
 
 
-def settings(api: str, posted: Posted, **more: Any) -> dict[str, Any]:
+def settings(api: str, posted: Posted, /, **more: Any) -> dict[str, Any]:
     content = json.loads((SAMPLES / f"config_{api}.json").read_text(encoding="utf-8"))
     return {**content, "base_url": posted.url, **more}
 

@@ -11,6 +11,7 @@ from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.config import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.properties import Properties, PropertyMaker
 from destination_heap_analytics.report import Report
 
@@ -113,3 +114,18 @@ def test_the_log_is_bounded(log: Log) -> None:
     assert len(log.lines) == 51 + 1 + 51
     assert log.lines[50] == "WARNING More names like these are not listed."
     assert log.lines[-1] == "WARNING More reasons and columns are not listed."
+
+
+def test_whoever_watches_a_terminal_sees_how_far_it_is(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time the run tells it, not only when the log does."""
+
+    class Seen(Progress):
+        def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
+            seen.append((rows, rejected, delivered))
+
+    seen: list[tuple[int, int, int | None]] = []
+    report = Report(logging.getLogger("test"), lambda: log.now, Seen())
+    report.read, report.delivered = 3, 1
+    report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
+    report.progress()
+    assert (seen, caplog.records) == ([(3, 1, 1)], [])
