@@ -48,7 +48,7 @@ class Preview:
         self._settings = settings
         self._stream = stream
         self._mapper = Mapper(settings, stream, random_text, keeps_source=False, told=self._told)
-        # No state waits for these rows, so they wait for their columns as long as the input does.
+        # No state waits for these rows, so they wait for their columns without a look at a clock.
         self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, lambda: 0.0)
         self._position = 0
         self._leg = Leg()

@@ -152,7 +152,7 @@ def test_unknown_settings_are_told() -> None:
 
 @pytest.mark.parametrize("rows", [3, 1000, 1500])
 def test_a_misspelled_column_is_told_as_a_run_tells_it(rows: int) -> None:
-    """With the nearest name, and without any payload; however slowly the rows come."""
+    """With the nearest name, and without any payload."""
     api = {**ALL_PROPERTIES, "identity_column": "emial"}
     findings, payloads = preview([line(email="a@b.c")] * rows, api=api)
     proof = "all 3 rows" if rows == 3 else "the first 1,000 rows"
