@@ -1,6 +1,11 @@
 """python main.py spec | check --config FILE | preview or write --config FILE --catalog FILE | resend FILE..."""
 
+import os
+import signal
 import sys
+
+# Until `write` waits for signals: the first process of a container is deaf to one that nobody handles.
+signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 try:
     from destination_heap_analytics.destination import main

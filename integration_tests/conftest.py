@@ -157,3 +157,15 @@ def page(chromium: Browser) -> Iterator[Page]:
     context = chromium.new_context()
     yield context.new_page()
     context.close()
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The image of the checkout as it is: its ID, since another run may take its name meanwhile."""
+    if shutil.which("docker") is None:
+        pytest.skip("There is no `docker` on this machine: THE IMAGE IS NOT TESTED. Install Docker or Podman.")
+    number = tmp_path_factory.mktemp("image") / "id"
+    build = ["docker", "build", "--iidfile", str(number), "-t", "destination-heap-analytics:test", str(ROOT)]
+    run = subprocess.run(build, capture_output=True, text=True, timeout=1800, check=False)
+    assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
+    return number.read_text().strip()

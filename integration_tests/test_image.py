@@ -1,0 +1,265 @@
+"""The image, used as the README says: what it carries, as whom it runs, in how little memory, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from email.parser import Parser
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from benchmarks.messages import cursor, cursors, lines
+from destination_heap_analytics.version import VERSION
+from integration_tests.conftest import ROOT, SAMPLES, SECONDS, Outcome, outcome, piped
+
+NAME = f"airbyte/destination-heap-analytics:{VERSION}"
+PYTHON = "/connector/bin/python"
+MEMORY = ("--memory", "256m", "--memory-swap", "256m")
+SANDBOX = "http://127.0.0.1:8470"
+
+COMMANDS = [
+    line[2:]
+    for block in re.findall(
+        r"^```console\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    for line in block.replace("\\\n", "").splitlines()
+    if line.startswith("$ docker ")
+]
+"""The README's commands with `docker`."""
+
+
+def docker(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    command = ["docker", *arguments]
+    return subprocess.run(command, capture_output=True, check=False, timeout=SECONDS * 5, **options)
+
+
+def inside(image: str, program: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
+    """What another program prints inside the image."""
+    run = docker("run", "--rm", *options, "--entrypoint", program, image, *arguments)
+    assert run.returncode == 0, run.stderr.decode()
+    return run.stdout.decode()
+
+
+@pytest.fixture
+def folder(heap: Any, tmp_path: Path) -> Path:
+    """Where the user types: it has the sample files, for this test's Heap in place of the one on port 8470."""
+    shutil.copytree(SAMPLES, tmp_path / "sample_files")
+    for config in (tmp_path / "sample_files").glob("config_*.json"):
+        config.write_text(config.read_text("utf-8").replace(SANDBOX, heap.url), "utf-8")
+    return tmp_path
+
+
+@pytest.fixture
+def typed(image: str, folder: Path) -> Callable[[str], Outcome]:
+    """Runs a command of the README by the shell."""
+
+    def run(command: str) -> Outcome:
+        assert NAME in command
+        shell = ["bash", "-c", command.replace(NAME, image)]
+        done = subprocess.run(shell, cwd=folder, capture_output=True, check=False, timeout=SECONDS)
+        return outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+def writing(folder: Path, image: str, config: Any, *options: str) -> list[str]:
+    """The README's `write`, with a configuration of the test's own and more options."""
+    (folder / "sample_files" / "config.json").write_text(json.dumps(config), "utf-8")
+    volume = f"{folder}/sample_files:/sample_files:ro"
+    run = ["docker", "run", "--rm", "-i", "--network", "host", "-v", volume, *options, image]
+    return [
+        *run,
+        "write",
+        "--config",
+        "/sample_files/config.json",
+        "--catalog",
+        "/sample_files/configured_catalog.json",
+    ]
+
+
+def test_the_commands_of_the_readme_load_the_sample_rows(typed: Callable[[str], Outcome], heap: Any) -> None:
+    """Build, spec, check, write."""
+    build, spec, check, write = COMMANDS
+    assert build == f"docker build -t {NAME} ."  # which the image of this test was built by, but for its name
+    (specification,) = typed(spec).of("SPEC")
+    committed = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text("utf-8"))
+    assert specification["spec"]["connectionSpecification"] == committed["connectionSpecification"]
+    assert typed(check).status == ("SUCCEEDED", "")
+    run = typed(write)
+    assert (run.code, run.states, run.err) == (0, [(1, 12, 0), (2, 12, 0), (3, 12, 0)], b"")
+    assert len(heap.events()) == 37
+
+
+@pytest.mark.parametrize("api", ["user_properties", "account_properties"])
+def test_the_other_two_apis_work_as_well(typed: Callable[[str], Outcome], heap: Any, api: str) -> None:
+    """By the same commands, with the other sample configurations."""
+    *_, check, write = (command.replace("config_track", f"config_{api}") for command in COMMANDS)
+    assert typed(check).status == ("SUCCEEDED", "")
+    assert typed(write).states == [(1, 12, 0), (2, 12, 0), (3, 12, 0)]
+    stored = heap.accounts() if api == "account_properties" else [user for user in heap.users() if user["properties"]]
+    assert len(stored) == 36
+
+
+def test_256_mb_are_a_limit_that_is_in_force(image: str) -> None:
+    """Otherwise the next test would show nothing."""
+    run = docker("run", "--rm", *MEMORY, "--entrypoint", PYTHON, image, "-c", "bytearray(300 << 20)")
+    assert run.returncode == 137
+
+
+def test_200_000_rows_are_loaded_in_256_mb(image: str, folder: Path, heap: Any, sample: Any) -> None:
+    """Every state comes back, and every row arrives once."""
+    rows = 200_000
+    messages = folder / "messages.jsonl"
+    with messages.open("w", encoding="utf-8") as file:
+        file.writelines(lines(rows))
+    config = {**sample("track"), "delivery": {"mode": "bulk", "max_events_per_minute": 1_000_000_000}}
+    with messages.open("rb") as source:
+        run = subprocess.run(
+            writing(folder, image, config, *MEMORY), stdin=source, capture_output=True, check=False, timeout=SECONDS * 5
+        )
+    done = outcome(run.returncode, run.stdout, run.stderr)
+    assert (done.code, done.err) == (0, b"")
+    assert [cursor(message["state"]) for message in done.of("STATE")] == cursors(rows)
+    assert sum(delivered for _, delivered, _ in done.states) == rows
+    arrived = Counter(event["identity"] for event in heap.rows("events"))
+    assert arrived == Counter(f"user.{number}@example.com" for number in range(1, rows + 1))
+
+
+@pytest.mark.parametrize("by", ["docker kill", "the end of docker run"])
+def test_a_signal_ends_it_in_good_order(image: str, folder: Path, heap: Any, sample: Any, by: str) -> None:
+    """What is in flight ends and its state comes back; the exit code is that of SIGTERM."""
+    heap.fault(kind="latency", seconds=3, match="ada.abbate")
+    (record, *_) = (SAMPLES / "messages.jsonl").read_text("utf-8").splitlines()
+    state = {"type": "STATE", "state": {"data": {}, "id": 7}}
+    number = folder / "container"
+    command = writing(folder, image, sample("track"), "--cidfile", str(number))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        assert run.stdin
+        assert run.stdout
+        run.stdin.write(piped([record, state]))
+        run.stdin.flush()
+        while not heap.events():
+            assert run.poll() is None
+        if by == "docker kill":
+            assert docker("kill", "--signal", "TERM", number.read_text().strip()).returncode == 0
+        else:
+            run.send_signal(signal.SIGTERM)
+        out = run.stdout.read()  # to its end, while the source is still open
+        assert run.wait(SECONDS) == 143
+    assert outcome(143, out, b"").states == [(7, 1, 0)]
+
+
+def test_a_signal_ends_a_check_at_once(image: str, folder: Path, heap: Any, sample: Any) -> None:
+    """As the first process of a container it would be deaf to a signal that nobody handles."""
+    heap.fault(kind="hang", seconds=600)
+    number = folder / "container"
+    arguments = writing(folder, image, sample("track"), "--cidfile", str(number))
+    check = [*arguments[: arguments.index("write")], "check", "--config", "/sample_files/config.json"]
+    with subprocess.Popen(check, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        while not heap.stats()["requests"]:
+            assert run.poll() is None
+        assert docker("kill", "--signal", "TERM", number.read_text().strip()).returncode == 0
+        assert run.wait(SECONDS) == 143
+
+
+def test_its_name_and_version_are_those_of_the_connector(image: str) -> None:
+    """As labels, with the entrypoint where the platform looks for it, in a form without a shell."""
+    config = json.loads(docker("image", "inspect", image).stdout)[0]["Config"]
+    assert config["Labels"]["io.airbyte.name"] == NAME.partition(":")[0]
+    assert config["Labels"]["io.airbyte.version"] == VERSION
+    assert config["Entrypoint"] == [PYTHON, "/airbyte/integration_code/main.py"]
+    assert f"AIRBYTE_ENTRYPOINT={' '.join(config['Entrypoint'])}" in config["Env"]
+
+
+def test_it_runs_as_a_user_who_is_not_root(image: str) -> None:
+    """And who owns nothing of the connector."""
+    assert inside(image, "id", "-un").strip() == "airbyte"
+    assert inside(image, "find", "/connector", "/airbyte", "!", "-user", "root") == ""
+
+
+def test_it_runs_as_any_user_on_a_file_system_that_takes_no_writes(image: str) -> None:
+    """As careful clusters run what they don't know."""
+    run = docker("run", "--rm", "--read-only", "--user", "12345:12345", "--cap-drop", "ALL", image, "spec")
+    assert (run.returncode, run.stderr) == (0, b"")
+
+
+def test_nothing_is_compiled_at_a_start(image: str) -> None:
+    """Compiling takes three times as long as the rest, and the user who runs it cannot keep what is compiled."""
+    run = docker("run", "--rm", "--entrypoint", PYTHON, image, "-v", "main.py", "spec")
+    loaded = re.findall(r"^# code object from '(.*)'$", run.stderr.decode(), flags=re.MULTILINE)
+    assert len(loaded) > 500
+    assert [path for path in loaded if not path.endswith(".pyc")] == []
+
+
+def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
+    """No sandbox, no tests, no pip of its own, no cache."""
+    code = inside(image, "find", "/connector", "/airbyte", "-name", "*.py").splitlines()
+    assert "/airbyte/integration_code/main.py" in code
+    ours = {path.name for path in (ROOT / "destination_heap_analytics").glob("*.py")}
+    assert {Path(path).name for path in code if "/destination_heap_analytics/" in path} == ours
+    strange = "heap_sandbox|benchmarks|unit_tests|integration_tests|pytest|pip|setuptools|wheel"
+    assert [path for path in code if re.search(rf"/(site-packages|integration_code)/({strange})/", path)] == []
+    kept = inside(image, "find", "/root", "/home", "-type", "f", "-path", "*pip*", options=("--user", "0:0"))
+    assert kept == ""
+
+
+def test_it_carries_what_requirements_txt_names_and_no_other_requirement_is_left_out(image: str) -> None:
+    """To the version; but for the packages that the file says are left out."""
+    text = (ROOT / "requirements.txt").read_text("utf-8")
+    named = dict(line.split("==") for line in text.splitlines() if not line.startswith("#"))
+    left_out = {name for line in re.findall("^# - (.*)", text, flags=re.MULTILINE) for name in line.split()}
+    files = inside(image, "sh", "-c", "for f in /connector/lib/*/site-packages/*.dist-info/METADATA; do cat $f; "
+                   "printf '\\0'; done")  # fmt: skip
+    packages = [Parser().parsestr(content) for content in files.split("\0")[:-1]]
+    carried = {canonicalize_name(package["Name"]): package["Version"] for package in packages}
+    assert carried == {**named, "destination-heap-analytics": VERSION}
+
+    lacking = set()
+    for package in packages:
+        for line in package.get_all("Requires-Dist") or ():
+            needs = Requirement(line)
+            if needs.marker is None or needs.marker.evaluate({"python_version": "3.11", "extra": ""}):
+                name = canonicalize_name(needs.name)
+                if not needs.specifier.contains(carried.get(name, ""), prereleases=True):
+                    lacking.add(name)
+    assert lacking <= left_out
+
+
+def test_rejected_rows_go_to_a_bucket_by_a_role(image: str, folder: Path, sample: Any) -> None:
+    """With no more of Amazon's services aboard than these two."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
+    server.start()
+    try:
+        keys = {"aws_access_key_id": "AKIDEXAMPLE1", "aws_secret_access_key": "very-secret-key-42"}
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        s3 = boto3.client("s3", "us-east-1", endpoint_url=endpoint, **keys)
+        s3.create_bucket(Bucket="rows")
+        place = {
+            "storage_type": "S3",
+            "s3_bucket_name": "rows",
+            "s3_bucket_region": "us-east-1",
+            "s3_endpoint": endpoint,
+            "bucket_path": "heap",
+            "access_key_id": keys["aws_access_key_id"],
+            "secret_access_key": keys["aws_secret_access_key"],
+            "role_arn": "arn:aws:iam::123456789012:role/rejected-rows",
+        }
+        config = {**sample("track"), "object_storage_config": place}
+        row = {"stream": "users", "data": {"email": None, "identities": {"connection": "c"}}, "emitted_at": 1}
+        source = piped([{"type": "RECORD", "record": row}, {"type": "STATE", "state": {"data": {}, "id": 1}}])
+        done = docker(*writing(folder, image, config)[1:], input=source)
+        assert outcome(done.returncode, done.stdout, done.stderr).states == [(1, 0, 1)], done.stdout.decode()
+        assert len(s3.list_objects_v2(Bucket="rows")["Contents"]) == 1
+    finally:
+        server.stop()
