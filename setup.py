@@ -22,6 +22,7 @@ SANDBOX = [
     "uvicorn>=0.34,<1",  # HTTP server
 ]
 TESTS = [
+    'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
     "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "moto[server]>=5,<6",  # an S3 on this machine

@@ -19,6 +19,9 @@ from heap_sandbox.server import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
+SANDBOX_URL = "http://127.0.0.1:8470"
+"""Where the sample files look for a Heap; a test puts its own in its place."""
+
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
 """As on the platform, where standard output is block-buffered."""
 

@@ -21,12 +21,11 @@ from packaging.utils import canonicalize_name
 
 from benchmarks.messages import cursor, cursors, lines
 from destination_heap_analytics.version import VERSION
-from integration_tests.conftest import ROOT, SAMPLES, SECONDS, Outcome, outcome, piped
+from integration_tests.conftest import ROOT, SAMPLES, SANDBOX_URL, SECONDS, Outcome, outcome, piped
 
 NAME = f"airbyte/destination-heap-analytics:{VERSION}"
 PYTHON = "/connector/bin/python"
 MEMORY = ("--memory", "256m", "--memory-swap", "256m")
-SANDBOX = "http://127.0.0.1:8470"
 
 COMMANDS = [
     line[2:]
@@ -56,7 +55,7 @@ def folder(heap: Any, tmp_path: Path) -> Path:
     """Where the user types: it has the sample files, for this test's Heap in place of the one on port 8470."""
     shutil.copytree(SAMPLES, tmp_path / "sample_files")
     for config in (tmp_path / "sample_files").glob("config_*.json"):
-        config.write_text(config.read_text("utf-8").replace(SANDBOX, heap.url), "utf-8")
+        config.write_text(config.read_text("utf-8").replace(SANDBOX_URL, heap.url), "utf-8")
     return tmp_path
 
 

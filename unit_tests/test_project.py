@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
 from destination_heap_analytics.version import VERSION
 
@@ -23,32 +24,25 @@ def text(name: str) -> str:
 
 
 def test_the_version_is_the_same_everywhere() -> None:
-    """In the code, the metadata, the image and the changelog."""
+    """In the code, the metadata, the image, the changelog and the documents."""
     metadata = yaml.safe_load(text("metadata.yaml"))["data"]
     (label,) = re.findall(r"io\.airbyte\.version=(\S+)", text("Dockerfile"))
     newest = re.findall(r"^## (\S+)", text("CHANGELOG.md"), flags=re.MULTILINE)[0]
     assert [metadata["dockerImageTag"], label, newest] == [VERSION] * 3
-
-
-def test_the_metadata_has_what_the_ecosystem_requires() -> None:
-    """The keys without which a registry refuses it."""
-    data = yaml.safe_load(text("metadata.yaml"))["data"]
-    required = (
-        "name definitionId connectorType connectorSubtype dockerRepository dockerImageTag license documentationUrl "
-        "githubIssueLabel releaseStage"
-    )
-    assert [key for key in required.split() if not data.get(key)] == []
-    assert data["license"] in text("LICENSE")
+    documents = "".join(path.read_text(encoding="utf-8") for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")))
+    assert set(re.findall(r"airbyte/destination-heap-analytics:([\w.]*\w)", documents)) == {VERSION}
 
 
 def test_the_acceptance_configuration_names_files_that_exist() -> None:
     """And configurations only: any other key stops the suite."""
     tests = yaml.safe_load(text("acceptance-test-config.yml"))["acceptance_tests"]
     entries = [entry for section in tests.values() for entry in section["tests"]]
-    assert len(entries) == 4
+    assert len(entries) == 16
     for entry in entries:
         assert entry.keys() <= {"config_path", "status"}
         assert (ROOT / entry["config_path"]).is_file()
+    invalid = {f"integration_tests/invalid_configs/{path.name}" for path in ROOT.glob("integration_tests/invalid_*/*")}
+    assert {entry["config_path"] for entry in entries if entry.get("status") == "failed"} == invalid
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +99,14 @@ def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.
 def test_every_dependency_is_pinned_to_a_range(wheel: zipfile.ZipFile) -> None:
     """With a lower and an upper bound."""
     assert [line for line in header(wheel).get_all("Requires-Dist") if not ("<" in line and ">=" in line)] == []
+
+
+def test_the_image_carries_versions_that_the_package_allows(wheel: zipfile.ZipFile) -> None:
+    """Otherwise: bash scripts/requirements."""
+    lines = text("requirements.txt").splitlines()
+    carried = dict(line.split("==") for line in lines if not line.startswith("#"))
+    own = [Requirement(line) for line in header(wheel).get_all("Requires-Dist") if "extra ==" not in line]
+    assert [need.name for need in own if not need.specifier.contains(carried.get(need.name, ""))] == []
 
 
 def test_the_console_scripts_are_there(wheel: zipfile.ZipFile) -> None:

@@ -26,16 +26,6 @@ def form() -> dict[str, Any]:
     return schema
 
 
-def objects(node: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(node, dict):
-        yield node
-        for value in node.values():
-            yield from objects(value)
-    elif isinstance(node, list):
-        for item in node:
-            yield from objects(item)
-
-
 def settings(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     for name, setting in schema.get("properties", {}).items():
         yield path + name, setting
@@ -61,12 +51,6 @@ def test_it_holds_the_keys_that_work_and_no_others() -> None:
         "object_storage_config",
     ]
     assert form()["required"] == ["app_id", "api"]
-
-
-def test_nothing_is_left_in_it_that_the_form_cannot_render() -> None:
-    """No reference, and no choice but oneOf."""
-    forbidden = {"$ref", "$defs", "anyOf", "allOf", "not", "discriminator", "patternProperties", "if"}
-    assert not [node for node in objects(form()) if forbidden & node.keys()]
 
 
 def test_a_choice_is_a_one_of_with_a_const() -> None:
@@ -121,13 +105,6 @@ def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any
     if setting["type"] == "string" and not {"const", "enum"} & setting.keys():
         assert setting["examples"], path
     assert ("pattern" in setting) == ("pattern_descriptor" in setting)
-
-
-def test_the_order_is_unique_in_each_object() -> None:
-    """Equal ones are sorted by name, which is no order."""
-    for node in objects(form()):
-        orders = [setting["order"] for setting in node.get("properties", {}).values() if "order" in setting]
-        assert len(orders) == len(set(orders))
 
 
 def test_the_texts_tell_what_a_user_of_heap_must_know() -> None:

@@ -1,0 +1,99 @@
+"""The CDK's standard tests of a destination, with the settings that acceptance-test-config.yml lists."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airbyte_cdk.test.models.scenario import ConnectorTestScenario, ScenarioCommand
+from airbyte_cdk.test.standard_tests import DestinationTestSuiteBase
+
+from destination_heap_analytics.destination import DestinationHeapAnalytics
+from heap_sandbox.server import Sandbox
+from integration_tests.conftest import ROOT, SANDBOX_URL
+
+REASONS = {
+    "track_wrong_app_id": "`app_id` is refused",
+    "track_wrong_base_url": "`app_id` or `base_url` is wrong",
+    "track_absent_event_column": "`api.event_column` is missing",
+    "track_misspelled_api_type": "`api.api_type` is not valid: give one of track",
+    "user_properties_wrong_app_id": "`app_id` is refused",
+    "user_properties_wrong_base_url": "`base_url` must begin with https://",
+    "user_properties_misspelled_identity_column": "`api.identity_column` is missing",
+    "account_properties_wrong_app_id": "`app_id` is refused",
+    "account_properties_wrong_base_url": "cannot be reached",
+    "account_properties_absent_account_id_column": "`api.account_id_column` is missing",
+}
+"""What is said of each configuration that fails."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test for each entry that is meant for it; the suite's own hook makes one for each entry, and skips the rest."""
+    if "scenario" in metafunc.fixturenames:
+        command: ScenarioCommand = "spec" if "spec" in metafunc.function.__name__ else "check"
+        scenarios = [scenario for scenario in TestAcceptance.get_scenarios() if scenario.runs(command)]
+        metafunc.parametrize("scenario", scenarios, ids=[scenario.id for scenario in scenarios])
+
+
+@pytest.fixture
+def heap() -> Iterator[Sandbox]:
+    """A Heap that knows the app of the sample files, and no other."""
+    with Sandbox.start(app_ids=["11"]) as sandbox:
+        yield sandbox
+
+
+def at(scenario: ConnectorTestScenario, heap: Sandbox) -> ConnectorTestScenario:
+    """The same settings, for this Heap in place of the one on the port that the files name."""
+    config = scenario.get_config_dict(connector_root=ROOT, empty_if_missing=False)
+    return scenario.model_copy(
+        update={"config_dict": {**config, "base_url": config["base_url"].replace(SANDBOX_URL, heap.url)}}
+    )
+
+
+class TestAcceptance(DestinationTestSuiteBase):
+    """The suite, and beside it what it cannot ask: whether a check fails for the reason that is meant."""
+
+    connector = DestinationHeapAnalytics
+    connector_name = "destination-heap-analytics"
+
+    # Those of a source; a comparison with what a registry has published, where nothing is yet; and a check in a
+    # container that cannot reach this Heap, which test_image.py does with the host's network.
+    test_docker_image_build_and_discover = None  # type: ignore[assignment]
+    test_docker_image_build_and_read = None  # type: ignore[assignment]
+    test_docker_image_spec_backward_compatibility = None  # type: ignore[assignment]
+    test_docker_image_build_and_check = None  # type: ignore[assignment]
+
+    @classmethod
+    def get_connector_root_dir(cls) -> Path:
+        return ROOT
+
+    @pytest.fixture
+    def connector_image_override(self, image: str) -> str:
+        return image
+
+    @pytest.fixture
+    def connector_base_image_override(self) -> None:
+        return None
+
+    @pytest.fixture(autouse=True)
+    def own_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the suite leaves its files there
+
+    def test_check(self, scenario: ConnectorTestScenario, heap: Sandbox) -> None:
+        super().test_check(at(scenario, heap))
+
+    def test_a_check_fails_for_the_reason_that_is_meant(
+        self, scenario: ConnectorTestScenario, heap: Sandbox, connector: Any
+    ) -> None:
+        """And only then."""
+        config = at(scenario, heap).get_config_dict(connector_root=ROOT, empty_if_missing=False)
+        status, said = connector.run("check", config).status
+        if scenario.status == "failed":
+            assert status == "FAILED"
+            assert REASONS[scenario.id] in said
+        else:
+            assert (status, said) == ("SUCCEEDED", "")
+            assert len(heap.events()) == 1
