@@ -53,6 +53,7 @@ def at(scenario: ConnectorTestScenario, heap: Sandbox) -> ConnectorTestScenario:
     )
 
 
+@pytest.mark.xdist_group("image")  # which is built once
 class TestAcceptance(DestinationTestSuiteBase):
     """The suite, and beside it what it cannot ask: whether a check fails for the reason that is meant."""
 

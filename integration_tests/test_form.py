@@ -18,6 +18,7 @@ from playwright.sync_api import Locator, Page
 
 from destination_heap_analytics.config import ParsedConfig, parse_config
 
+pytestmark = pytest.mark.xdist_group("form")  # one browser shows all
 ROOT = Path(__file__).resolve().parents[1]
 FORM = Path(__file__).with_name("form")
 PICTURE = ROOT / "docs" / "form.png"

@@ -20,6 +20,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from heap_sandbox.server import Sandbox
 
+pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
 ROOT = Path(__file__).resolve().parents[1]
 CATALOG = ROOT / "sample_files" / "configured_catalog.json"
 MESSAGES = ROOT / "sample_files" / "messages.jsonl"

@@ -64,24 +64,6 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    "choice", [node for node in objects(form()) if "oneOf" in node], ids=lambda node: node["title"]
-)
-def test_the_form_can_tell_and_name_the_branches_of_a_choice(choice: dict[str, Any]) -> None:
-    """One shared and required constant, another in each branch; a title for the list, and a description beside it."""
-    branches = choice["oneOf"]
-    assert choice["type"] == "object"
-    assert all(branch["type"] == "object" and branch["title"] and branch["description"] for branch in branches)
-    constants = [
-        {key: setting["const"] for key, setting in branch["properties"].items() if "const" in setting}
-        for branch in branches
-    ]
-    (key,) = constants[0]
-    assert all(list(constant) == [key] for constant in constants)
-    assert len({constant[key] for constant in constants}) == len(branches)
-    assert all(key in branch["required"] for branch in branches)
-
-
 def test_optional_settings_that_many_need_are_not_folded_away() -> None:
     """The EU's address, the time that keeps events from doubling, and what a bucket needs outside of AWS."""
     assert [path for path, setting in settings(form()) if setting.get("always_show")] == [

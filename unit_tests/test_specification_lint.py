@@ -99,10 +99,10 @@ def test_the_places_within_an_object_are_unlike(schema: dict[str, Any]) -> None:
 
 @each_choice
 def test_a_choice_shows_which_branch_is_meant(choice: dict[str, Any]) -> None:
-    """An object of objects with titles, which share one required text, a constant of its own in each."""
+    """An object of objects with titles and descriptions, which share one required text, a constant of its own in each."""
     assert choice["type"] == "object"
     branches = choice["oneOf"]
-    assert all(branch["type"] == "object" and branch["title"] for branch in branches)
+    assert all(branch["type"] == "object" and branch["title"] and branch["description"] for branch in branches)
     (shared,) = set.intersection(
         *({name for name, setting in branch["properties"].items() if "const" in setting} for branch in branches)
     )
