@@ -99,7 +99,7 @@ def test_the_places_within_an_object_are_unlike(schema: dict[str, Any]) -> None:
 
 @each_choice
 def test_a_choice_shows_which_branch_is_meant(choice: dict[str, Any]) -> None:
-    """An object of objects with titles and descriptions, which share one required text, a constant of its own in each."""
+    """Objects with a title and a description each, which share one required text, a constant of its own in each."""
     assert choice["type"] == "object"
     branches = choice["oneOf"]
     assert all(branch["type"] == "object" and branch["title"] and branch["description"] for branch in branches)
