@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from stat import S_ISFIFO
 from typing import Final, TextIO
 
 DRAW_SECONDS: Final = 0.25
@@ -48,8 +49,13 @@ class Progress:
 
     @classmethod
     def on_standard_error(cls) -> Progress:
-        """For whoever watches a command; nobody does where the input is typed, which would mix with the line."""
-        watched = _is_terminal(sys.stderr) and not _is_terminal(sys.stdin) and os.environ.get("TERM") != "dumb"
+        """For whoever watches a command.
+
+        Nobody does where the input is typed, which would mix with the line, or where another program reads the output:
+        it may draw on the same terminal, as PyAirbyte and `less` do.
+        """
+        shared = _is_terminal(sys.stdin) or _is_pipe(sys.stdout)
+        watched = _is_terminal(sys.stderr) and not shared and os.environ.get("TERM") != "dumb"
         return cls(sys.stderr.fileno() if watched else None, is_shared=_is_terminal(sys.stdout))
 
     def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
@@ -101,6 +107,13 @@ class Progress:
 
 def _is_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()  # a stream whose descriptor is closed is None
+
+
+def _is_pipe(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and S_ISFIFO(os.fstat(stream.fileno()).st_mode)
+    except (OSError, ValueError):  # no descriptor, as in a test
+        return False
 
 
 def _is_in_front(terminal: int) -> bool:

@@ -38,19 +38,6 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert run.stderr == ""
 
 
-def test_the_readme_shows_what_a_preview_prints() -> None:
-    """To the letter."""
-    (shown,) = blocks(README.partition("<!-- preview -->")[2].partition("**How rows travel")[0], "console")
-    command, _, printed = shown.partition("\n")
-    words, _, source = command.removeprefix("$ python ").partition(" < ")
-    with (ROOT / source).open("rb") as messages:
-        run = subprocess.run(
-            [sys.executable, *words.split()], stdin=messages, cwd=ROOT, capture_output=True, check=True, timeout=120
-        )
-    assert run.stdout.decode() == printed
-    assert run.stderr == b""
-
-
 @pytest.mark.parametrize("example", blocks(README, "json"))
 def test_the_configurations_in_the_readme_are_valid(example: str) -> None:
     """Without a warning."""
@@ -72,13 +59,3 @@ def test_the_example_of_a_rows_way_is_what_heap_gets(connector: Any, heap: Any, 
 def test_every_module_has_its_place_in_the_map(path: Path) -> None:
     """So that a stranger finds the room."""
     assert path.stem == "__init__" or f"`{path.name}`" in BOOTSTRAP
-
-
-def test_every_setting_is_documented() -> None:
-    """In the README, by its key."""
-    spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
-    properties = spec["connectionSpecification"]["properties"]
-    choices = [setting["oneOf"] for setting in properties.values() if "oneOf" in setting]
-    keys = {*properties, *(key for choice in choices for branch in choice for key in branch["properties"])}
-    assert len(keys) > 20
-    assert sorted(key for key in keys if not re.search(rf'[`."]{key}[`"]', README)) == []

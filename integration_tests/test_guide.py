@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,8 @@ from destination_heap_analytics.version import VERSION
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "heap-analytics.md").read_text(encoding="utf-8")
+MAIN, SANDBOX, DEMO, BENCH = ["main.py"], ["-m", "heap_sandbox.cli"], ["scripts/demo.py"], ["-m", "benchmarks.bench"]
+COMMANDS = ["spec", "check", "write", "preview", "resend"]
 CATALOG = json.loads((ROOT / "sample_files" / "configured_catalog.json").read_text(encoding="utf-8"))
 
 
@@ -112,6 +116,32 @@ def test_each_message_in_the_troubleshooting_is_one_that_the_connector_gives(
     ] == []
 
 
+def test_a_preview_prints_what_the_guide_shows() -> None:
+    """To the letter."""
+    shown = GUIDE.partition("<!-- preview -->\n```console\n")[2].partition("```")[0]
+    command, _, printed = shown.partition("\n")
+    words, _, source = command.removeprefix("$ python ").partition(" < ")
+    with (ROOT / source).open("rb") as messages:
+        run = subprocess.run(
+            [sys.executable, *words.split()], stdin=messages, cwd=ROOT, capture_output=True, check=True, timeout=120
+        )
+    assert run.stdout.decode() == printed
+    assert run.stderr == b""
+
+
+@pytest.mark.parametrize(
+    "program", [MAIN, *([*MAIN, command] for command in COMMANDS), SANDBOX, DEMO, BENCH], ids=" ".join
+)
+def test_every_command_and_flag_is_in_the_guide(program: list[str]) -> None:
+    """As `--help` tells them."""
+    run = subprocess.run([sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, check=True, timeout=120)
+    flags = set(re.findall(r"--[a-z-]+", run.stdout.decode())) - {"--help"}
+    told = section("On the command line")
+    assert program == MAIN or flags or program[-1] == "spec"
+    assert [flag for flag in sorted(flags) if flag not in told] == []
+    assert program[0] != "main.py" or len(program) == 1 or f"`{program[1]}" in told
+
+
 def test_every_setting_is_in_the_guide() -> None:
     """By its key, and what the form shows by its title."""
     spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
@@ -142,17 +172,15 @@ def test_the_settings_named_are_those_that_exist() -> None:
     assert [key for key in named if f'"{key}"' not in spec] == []
 
 
-def test_links_within_the_guide_lead_somewhere() -> None:
-    """To a heading, or to a file beside it."""
-    headings = {
-        re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"^#+ (.*)$", GUIDE, re.MULTILINE)
-    }
-    links = re.findall(r"\]\((?!https?://)([^)]+)\)", GUIDE)
-    assert [
-        link
-        for link in links
-        if not (link[1:] in headings if link.startswith("#") else (ROOT / "docs" / link).exists())
-    ] == []
+@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://)([^)]+)\)", GUIDE))
+def test_a_link_leads_somewhere(link: str) -> None:
+    """To a file of the project, and to a heading in it."""
+    path, _, heading = link.partition("#")
+    file = ROOT / "docs" / (path or "heap-analytics.md")
+    assert file.exists()
+    if heading:
+        headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
 
 
 def test_this_version_is_in_the_changelog_of_the_guide() -> None:

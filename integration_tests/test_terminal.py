@@ -75,15 +75,24 @@ def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -
 
 @pytest.mark.parametrize(("command", "said"), [(write, b" delivered, 0 rejected"), (preview, b" rows, 0 rejected")])
 def test_whoever_redirects_the_output_watches_the_terminal(
-    connector: Any, sample: Any, command: Any, said: bytes
+    connector: Any, sample: Any, tmp_path: Path, command: Any, said: bytes
 ) -> None:
     """Nothing of it is in the output, and nothing is left on the screen."""
-    with MESSAGES.open("rb") as source:
-        session = Session(command(connector, sample), stdin=source, stdout=subprocess.PIPE, stderr="terminal")
+    path = tmp_path / "output"
+    with MESSAGES.open("rb") as source, path.open("wb") as output:
+        session = Session(command(connector, sample), stdin=source, stdout=output, stderr="terminal")
     assert session.code == 0
     assert said in session.written
     assert session.lines == []
-    assert not PROGRESS.search(session.out.replace(b"36 rows", b""))
+    assert not PROGRESS.search(path.read_bytes().replace(b"36 rows", b""))
+
+
+@pytest.mark.parametrize("command", [write, preview])
+def test_a_program_that_reads_the_output_has_the_terminal_to_itself(connector: Any, sample: Any, command: Any) -> None:
+    """It may draw there, as PyAirbyte and `less` do."""
+    with MESSAGES.open("rb") as source:
+        session = Session(command(connector, sample), stdin=source, stdout=subprocess.PIPE, stderr="terminal")
+    assert (session.code, session.written) == (0, b"")
 
 
 def test_a_run_that_fails_leaves_no_progress_behind(connector: Any, heap: Any, sample: Any) -> None:
@@ -111,7 +120,8 @@ def test_a_preview_on_a_terminal_reads_as_it_does_in_a_file(connector: Any, samp
 def test_a_terminal_that_can_do_nothing_shows_no_progress(connector: Any, sample: Any, command: Any) -> None:
     """Nor does standard error that is piped, as it is on the platform."""
     with MESSAGES.open("rb") as source:
-        session = Session(command(connector, sample), "dumb", stdin=source, stdout=subprocess.PIPE, stderr="terminal")
+        arguments = command(connector, sample)
+        session = Session(arguments, "dumb", stdin=source, stdout=subprocess.DEVNULL, stderr="terminal")
     assert (session.code, session.written) == (0, b"")
     with MESSAGES.open("rb") as source:
         run = subprocess.run(command(connector, sample), stdin=source, capture_output=True, check=True, timeout=120)
