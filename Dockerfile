@@ -2,10 +2,11 @@
 FROM docker.io/library/python:3.11-slim-bookworm AS build
 RUN python -m venv --without-pip /connector
 COPY requirements.txt .
-# --no-deps: what the file leaves out is left out. Of the many services that botocore describes, S3 and STS are used.
+# --no-deps: what the file leaves out is left out. Of the many services that botocore describes, S3 is used, and those by
+# which a machine shows its identity.
 RUN pip --python /connector install --no-cache-dir --no-deps -r requirements.txt \
  && find /connector/lib/*/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
-    ! -name s3 ! -name sts -exec rm -r {} +
+    ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} +
 WORKDIR /src
 COPY setup.py pyproject.toml README.md ./
 COPY destination_heap_analytics destination_heap_analytics

@@ -23,8 +23,8 @@ from destination_heap_analytics.rows import Row
 PROOF_ROWS: Final = 1000
 """So many rows without a column prove that its name is wrong."""
 
-PROOF_BYTES: Final = 64 * 1024 * 1024
-"""So many bytes of rows prove it too: rows that wait are held in memory."""
+PROOF_BYTES: Final = 8 * 1024 * 1024
+"""So many bytes of rows prove it too: rows that wait are held in memory, where they take up to ten times as much."""
 
 PATIENCE_SECONDS: Final = 60.0
 """So long rows wait for the proof; a slow source must not wait for its states longer."""
@@ -116,9 +116,7 @@ class AbsenceWatch:
         Raises:
             ConfigError: this row was the last proof that a column's name is wrong.
         """
-        for setting, column in self._declared:
-            if other := self._names.renamed(column.keys[0], row.record.data):
-                raise _renamed(setting, column, other, row.number)
+        self._look_for_renamed(row)
         if not self._unseen:
             return [row]
         if not self._waiting:
@@ -151,6 +149,14 @@ class AbsenceWatch:
         if self._waiting:
             count = len(self._waiting)
             raise self._misspelled(f"all {count:,} rows" if count > 1 else "the only row")
+
+    def _look_for_renamed(self, row: Row) -> None:
+        """A cache renames a column in all rows: the first row that has it, or enough without it, end the question."""
+        if self._names.learns:
+            for setting, column in self._declared:
+                if other := self._names.renamed(column.keys[0], row.record.data):
+                    raise _renamed(setting, column, other, row.number)
+            self._declared = [named for named in self._declared if named[1].keys[0] not in row.record.data]
 
     def _let_go(self) -> list[Row]:
         rows, self._waiting = self._waiting, []

@@ -45,7 +45,7 @@ class Stream:
         """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
 
-    def strange_row(self, number: int, stream: str) -> ConfigError:
+    def foreign_row(self, number: int, stream: str) -> ConfigError:
         """What is wrong with a row of another stream."""
         return ConfigError(
             f"Row {number} belongs to stream `{stream}`, and this connection loads stream `{self.name}` alone. "

@@ -100,6 +100,11 @@ class TransientError(SyncStoppedError):
     policy = FailureType.transient_error
 
 
+def unreadable_input(failure: OSError) -> TransientError:
+    """Standard input breaks off."""
+    return TransientError(f"Standard input cannot be read: {failure.strerror}. Run it again.")
+
+
 class DefectError(SyncStoppedError):
     """The connector or the platform broke a promise of its own."""
 

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Final, Protocol
 import orjson
 
 from destination_heap_analytics.catalog import Stream
+from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.rejects import Rejects
 from destination_heap_analytics.report import COLLISION, FORBIDDEN, MOST_LINES, REPEATS, cut_sentence, noise_sentence
@@ -98,7 +99,7 @@ class Text:
         """Say what is loaded, and where to."""
         endpoint = settings.selected_api.endpoint
         travel = (
-            "up to 1,000 rows in a request; below each is shown alone"
+            f"up to {MAX_BULK:,} rows in a request; below each is shown alone"
             if settings.delivery.mode == "bulk"
             else "one row in a request"
         )

@@ -14,7 +14,7 @@ from destination_heap_analytics.batch import Envelope, Item
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.checkpoints import Leg
 from destination_heap_analytics.config import ParsedConfig
-from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError
+from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
 from destination_heap_analytics.findings import Findings, Output
 from destination_heap_analytics.mapper import Mapper
 from destination_heap_analytics.progress import Progress
@@ -85,7 +85,6 @@ class Preview:
             findings.error = str(stopped)
         except KeyboardInterrupt:
             findings.interrupted = True
-        findings.unseen, findings.unseen_warning = self._mapper.unseen(), self._mapper.warning()
         output.end(findings)
 
     def _items(self, lines: Iterable[bytes]) -> Iterator[Item]:
@@ -97,7 +96,7 @@ class Preview:
             if isinstance(message, Record):
                 findings.rows += 1
                 if not self._stream.carries(message.stream, message.namespace):
-                    raise self._stream.strange_row(findings.rows, message.stream)
+                    raise self._stream.foreign_row(findings.rows, message.stream)
                 self._mapper.names.learn(message.data)
                 for row in self._watch.admit(Row(findings.rows, message, self._leg)):
                     if item := self._item(row):
@@ -120,6 +119,7 @@ class Preview:
         """The input has ended: is there something to load?"""
         self._watch.end()
         findings, rejects = self.findings, self.findings.rejects
+        findings.unseen, findings.unseen_warning = self._mapper.unseen(), self._mapper.warning()
         if not findings.rows:
             raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
         if not findings.mapped:
@@ -148,6 +148,4 @@ def _readable(batches: Iterable[tuple[list[bytes], int]]) -> Iterator[list[bytes
         for lines, _ in batches:
             yield lines
     except OSError as failure:
-        raise ConfigError(
-            f"Standard input cannot be read: {failure.strerror}. Pipe a file of Airbyte messages into the command."
-        ) from None
+        raise unreadable_input(failure) from None

@@ -9,6 +9,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.catalog import Stream
+from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.properties import Properties
 from destination_heap_analytics.rejects import Rejects
@@ -57,7 +58,7 @@ class Report:
             stream.destination_sync_mode,
             settings.selected_api.endpoint.title,
             urlsplit(settings.base_url).netloc,
-            "up to 1,000 rows in a request" if settings.delivery.mode == "bulk" else "one request per row",
+            f"up to {MAX_BULK:,} rows in a request" if settings.delivery.mode == "bulk" else "one request per row",
         )
 
     def repeats(self) -> None:

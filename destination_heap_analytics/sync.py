@@ -24,7 +24,7 @@ from destination_heap_analytics.errors import (
     InterruptedSyncError,
     RowRejectedError,
     SyncStoppedError,
-    TransientError,
+    unreadable_input,
 )
 from destination_heap_analytics.heap_api import Api, Rate
 from destination_heap_analytics.inbox import Inbox
@@ -221,7 +221,7 @@ class Sync(Generic[Line]):
         try:
             return self._inbox.input()
         except OSError as failure:
-            self._stop(TransientError(f"Standard input cannot be read: {failure.strerror}. Run the sync again."))
+            self._stop(unreadable_input(failure))
             return None
 
     def _end_of_input(self) -> None:
@@ -270,7 +270,7 @@ class Sync(Generic[Line]):
         self._report.read += 1
         number = self._report.read
         if not self._stream.carries(record.stream, record.namespace):
-            raise self._stream.strange_row(number, record.stream)
+            raise self._stream.foreign_row(number, record.stream)
         row = Row(number, record, self._checkpoints.row_read())
         if self._watch.is_over and not self._mapper.names.learns:
             return self._load(row)

@@ -26,7 +26,10 @@ from destination_heap_analytics.protocol import Record
 from destination_heap_analytics.rejects import Rejects
 from destination_heap_analytics.report import Report
 from destination_heap_analytics.rows import Row
+from destination_heap_analytics.s3_storage import S3Bucket
+from destination_heap_analytics.settings import S3Storage
 from destination_heap_analytics.version import VERSION
+from integration_tests.conftest import piped
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "heap-analytics.md").read_text(encoding="utf-8")
@@ -36,15 +39,19 @@ CATALOG = json.loads((ROOT / "sample_files" / "configured_catalog.json").read_te
 
 
 def section(heading: str) -> str:
+    assert len(re.findall(rf"^##+ {heading}$", GUIDE, flags=re.MULTILINE)) == 1
     return re.split(r"^##+ ", GUIDE.partition(f"# {heading}\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+
+
+def record(data: dict[str, Any], stream: str = "users") -> dict[str, Any]:
+    return {"type": "RECORD", "record": {"stream": stream, "data": data, "emitted_at": 1}}
 
 
 @pytest.mark.parametrize("heading", ["Track Events", "Add User Properties", "Add Account Properties"])
 def test_an_example_is_what_heap_gets(connector: Any, heap: Any, heading: str) -> None:
     """The row, the settings, and what they make."""
     row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL))
-    record = {"type": "RECORD", "record": {"stream": "users", "data": row, "emitted_at": 1}}
-    outcome = connector.run("write", {"app_id": "11", "base_url": heap.url, "api": api}, CATALOG, [record])
+    outcome = connector.run("write", {"app_id": "11", "base_url": heap.url, "api": api}, CATALOG, [record(row)])
     assert outcome.code == 0
     if heading == "Track Events":
         (stored,) = heap.events()
@@ -61,7 +68,7 @@ def sentence(provoke: Callable[[], object]) -> str:
     return str(stopped.value.message)
 
 
-def sentences(connector: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
+def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
     """What the code says of each trouble."""
     for verdict in (
         Verdict(Kind.REFUSED, 400),
@@ -73,47 +80,56 @@ def sentences(connector: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]
     ):
         yield explain(verdict, US_HOST)
 
-    config = {
-        "app_id": "11",
-        "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "e"},
-    }
+    api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "e"}
+    config = {"app_id": "11", "base_url": heap.url, "api": api}
     yield sentence(lambda: parse_config({**config, "base_url": "http://heapanalytics.com"}))
     yield sentence(lambda: parse_catalog({"streams": [*CATALOG["streams"], *CATALOG["streams"]]}))
+    directory = {"storage_type": "Local", "path": "/proc/none"}
+    yield connector.run("check", {**config, "object_storage_config": directory}).status[1]
+    bucket = {"storage_type": "S3", "s3_bucket_name": "rows", "bucket_path": "heap", "s3_bucket_region": "us-east-1"}
+    storage = parse_config({**config, "object_storage_config": bucket}).settings.object_storage_config
+    assert isinstance(storage, S3Storage)
+    yield str(S3Bucket(storage, "users", "1")._config_error(("it does not exist", "make it")).message)
 
+    row = Row(1, Record("users", None, {"email": "a"}, is_exact=True, line=None), Leg())
     names, column = ColumnNames({}), Column("emial")
     watch = AbsenceWatch({"identity_column": column}, names, lambda: 0.0)
-    watch.admit(Row(1, Record("users", None, {"email": "a"}, is_exact=True, line=None), Leg()))
+    watch.admit(row)
     yield sentence(watch.end)
     unseen = UnseenProperties([column])
     unseen.look({"email": "a"}, [column])
     yield str(unseen.warning(names))
+    schema = {"properties": {"Email": {}}}
+    renamed = AbsenceWatch({"identity_column": Column("Email").declared_by(schema)}, ColumnNames(schema), lambda: 0.0)
+    yield sentence(lambda: renamed.admit(row))
 
-    other = {"type": "RECORD", "record": {"stream": "orders", "data": {"e": "a"}, "emitted_at": 1}}
-    yield connector.run("write", config, CATALOG, [other]).error[1]
+    yield connector.run("write", config, CATALOG, [record({"e": "a"}, "orders")]).error[1]
+    yield connector.run("write", {**config, "rejected_records": "fail"}, CATALOG, [record({"e": None})]).error[1]
+    for lines in ([], [record({"e": None})]):
+        arguments = [*connector.arguments("preview", config, CATALOG), "--json"]
+        run = subprocess.run(arguments, input=piped(lines), capture_output=True, check=False, timeout=120)
+        yield json.loads(run.stdout)["error"]
 
     rejects = Rejects()
-    for row in (1, 2):
-        rejects.add(row, RowRejectedError(Reason.NULL, "email"))
+    for number in (1, 2):
+        rejects.add(number, RowRejectedError(Reason.NULL, "email"))
     rejects.add(3, RowRejectedError(Reason.REFUSED, status=400))
     yield from rejects.explanations()
-
     with caplog.at_level(logging.WARNING):
         Report(logging.getLogger("guide"), lambda: 0.0).repeats()
-    yield caplog.text.partition("Loading")[1] + caplog.text.partition("Loading")[2]
+    yield "Loading" + caplog.text.partition("Loading")[2]
 
 
-def test_each_message_in_the_troubleshooting_is_one_that_the_connector_gives(
-    connector: Any, caplog: pytest.LogCaptureFixture
+def test_the_troubleshooting_tells_what_the_connector_says(
+    connector: Any, heap: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """To the letter, but for names and numbers."""
+    """To the letter, but for names and numbers; nothing else, and nothing less."""
     told = re.findall(r"^\| (?!message|---)(.*?) \| ", section("Troubleshooting"), flags=re.MULTILINE)
-    said = list(sentences(connector, caplog))
-    assert len(told) > 10
-    assert [
-        message
-        for message in told
-        if not any(re.match(re.escape(message).replace("…", ".*"), text, flags=re.DOTALL) for text in said)
-    ] == []
+    patterns = {message: re.compile(re.escape(message).replace("…", ".*"), flags=re.DOTALL) for message in told}
+    said = list(sentences(connector, heap, caplog))
+    assert len(told) > 15
+    assert [message for message, pattern in patterns.items() if not any(map(pattern.match, said))] == []
+    assert [text for text in said if not any(pattern.match(text) for pattern in patterns.values())] == []
 
 
 def test_a_preview_prints_what_the_guide_shows() -> None:
@@ -181,6 +197,21 @@ def test_a_link_leads_somewhere(link: str) -> None:
     if heading:
         headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
         assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_no_heading_comes_twice() -> None:
+    """A link could mean either."""
+    headings = re.findall(r"^##+ (.*)$", GUIDE, flags=re.MULTILINE)
+    assert [heading for heading in headings if headings.count(heading) > 1] == []
+
+
+def test_the_smallest_configuration_and_catalog_are_enough(connector: Any) -> None:
+    """To preview a row."""
+    config, catalog = map(json.loads, re.findall(r"```json\n(.*?)```", section("On the command line"), flags=re.DOTALL))
+    arguments = [*connector.arguments("preview", config, catalog), "--json"]
+    run = subprocess.run(arguments, input=piped([record({"email": "a"})]), capture_output=True, check=True, timeout=120)
+    found = json.loads(run.stdout)
+    assert (found["mapped"], found["unknown_settings"]) == (1, None)
 
 
 def test_this_version_is_in_the_changelog_of_the_guide() -> None:

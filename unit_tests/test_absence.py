@@ -109,6 +109,20 @@ def test_a_row_without_the_column_is_no_renamed_one(name: str, data: dict[str, A
     assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
 
 
+def test_once_a_row_had_the_column_another_name_proves_nothing() -> None:
+    """A cache renames it in all rows or in none."""
+    watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
+    assert watch.numbers(1, {"updatedAt": 1}) == [1]
+    assert watch.numbers(2, {"updatedat": 1}) == [2]
+
+
+def test_after_enough_rows_nobody_asks_for_a_renamed_column() -> None:
+    """A run looks at so many rows and no more, and a preview at as many."""
+    watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
+    assert len(watch.numbers(1, {"email": "a"}, PROOF_ROWS)) == PROOF_ROWS
+    assert watch.numbers(PROOF_ROWS + 1, {"updatedat": 1}) == [PROOF_ROWS + 1]
+
+
 def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
     """The setting, the nearest name and the columns seen are told; keys inside objects are not listed."""
     watch = Watch(Column("emial"))

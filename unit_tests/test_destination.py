@@ -124,7 +124,7 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
     code, messages = run(*WRITE)
     assert code == 1
     assert messages[-1]["trace"]["error"]["message"] == (
-        "Standard input cannot be read: Input/output error. Run the sync again."
+        "Standard input cannot be read: Input/output error. Run it again."
     )
 
 

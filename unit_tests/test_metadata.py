@@ -83,9 +83,9 @@ def test_the_version_is_semantic_and_a_major_one_tells_what_breaks() -> None:
 
 
 def test_the_hosts_are_those_that_the_connector_talks_to() -> None:
-    """Both of Heap's, and Amazon's for rejected rows."""
+    """Both of Heap's, and Amazon's for rejected rows, in China too."""
     hosts = [host.removeprefix("https://") for host in (US_HOST, EU_HOST)]
-    assert DATA["allowedHosts"]["hosts"] == [*hosts, "*.amazonaws.com"]
+    assert DATA["allowedHosts"]["hosts"] == [*hosts, "*.amazonaws.com", "*.amazonaws.com.cn"]
 
 
 def test_all_addresses_are_safe_ones() -> None:
