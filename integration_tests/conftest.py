@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -117,6 +118,14 @@ def piped(lines: Iterable[str | bytes | dict[str, Any]]) -> bytes:
 
 def outcome(code: int, out: bytes, err: bytes) -> Outcome:
     return Outcome(code, out, err, [json.loads(line.decode("utf-8", "replace")) for line in out.splitlines()])
+
+
+def until(condition: Callable[[], object]) -> None:
+    """Wait for something to come about."""
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.inbox import Inbox
 from destination_heap_analytics.protocol import parse_line
 from heap_sandbox.server import Sandbox
+from integration_tests.conftest import until
 from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 SPEED = 100.0
@@ -85,14 +86,6 @@ def _batches(blocks: Iterable[Block]) -> Iterator[tuple[list[bytes], int]]:
             block()
         else:
             yield block, sum(map(len, block))
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something to come about."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.01)
 
 
 def keeping(folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 
 from benchmarks.messages import cursor, cursors, lines
 from destination_heap_analytics.version import VERSION
-from integration_tests.conftest import ROOT, SAMPLES, SANDBOX_URL, SECONDS, Outcome, outcome, piped
+from integration_tests.conftest import ROOT, SAMPLES, SANDBOX_URL, SECONDS, Outcome, outcome, piped, until
 
 pytestmark = pytest.mark.xdist_group("image")  # which is built once
 NAME = f"airbyte/destination-heap-analytics:{VERSION}"
@@ -161,8 +161,7 @@ def test_a_signal_ends_it_in_good_order(image: str, folder: Path, heap: Any, sam
         assert run.stdout
         run.stdin.write(piped([record, {"type": "STATE", "state": {"data": {}, "id": 7}}]))
         run.stdin.flush()
-        while not heap.events():
-            assert run.poll() is None
+        until(heap.events)
         if by == "docker kill":
             assert docker("kill", "--signal", "TERM", number.read_text().strip()).returncode == 0
         else:
@@ -178,8 +177,7 @@ def test_a_signal_ends_a_check_at_once(image: str, folder: Path, heap: Any, samp
     write = writing(folder, image, sample("track"))
     check = [*write[: write.index("write")], "check", "--config", "/sample_files/config.json"]
     with started(check, number) as run:
-        while not heap.stats()["requests"]:
-            assert run.poll() is None
+        until(lambda: heap.stats()["requests"])
         assert docker("kill", "--signal", "TERM", number.read_text().strip()).returncode == 0
         assert run.wait(SECONDS) == 143
 

@@ -15,7 +15,7 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from heap_sandbox.server import Sandbox
+from integration_tests.conftest import until
 from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 GRACE_SECONDS = 30
@@ -31,14 +32,6 @@ GRACE_SECONDS = 30
 
 POISON = "POISON"
 PIPE_BYTES = 4096
-
-
-def until(condition: Callable[[], object]) -> None:
-    """Wait for something to come about."""
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
 
 
 def answers(out: bytes) -> list[Answer]:
