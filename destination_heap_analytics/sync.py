@@ -267,8 +267,7 @@ class Sync(Generic[Line]):
 
     def _take(self, record: Record) -> bool:
         """Take in a row; whether there is room for another."""
-        self._report.read += 1
-        number = self._report.read
+        self._report.read = number = self._report.read + 1
         if not self._stream.carries(record.stream, record.namespace):
             raise self._stream.foreign_row(number, record.stream)
         row = Row(number, record, self._checkpoints.row_read())
