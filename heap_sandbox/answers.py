@@ -96,7 +96,9 @@ def struck(fault: Fault, stopping: asyncio.Event) -> Answer:
     if fault.kind == "status":
         # No Content-Type where there is no content: a bare 204 as other servers send it.
         media_type = fault.content_type if fault.body else None
-        return Response(fault.body, fault.status, dict(fault.headers), media_type=media_type)
+        # In a browser that is sent here, the body has an origin of its own and no scripts: it is no page of this one.
+        headers = dict(fault.headers) | ({"Content-Security-Policy": "sandbox"} if fault.body else {})
+        return Response(fault.body, fault.status, headers, media_type=media_type)
     return Reset()
 
 

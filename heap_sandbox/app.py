@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from heap_sandbox import answers, control, live, rules
 from heap_sandbox.answers import Answer
 from heap_sandbox.faults import Strike
+from heap_sandbox.gate import Gate
 from heap_sandbox.heap import Heap
 from heap_sandbox.store import Entry
 from heap_sandbox.values import Refused
@@ -165,8 +166,8 @@ def judge(api: rules.Api, headers: Headers, body: bytes, app_ids: AbstractSet[st
 
 
 def application(heap: Heap) -> ASGIApp:
-    """The whole sandbox: its own addresses, and Heap's for everything else."""
-    return Starlette(
+    """The whole sandbox, behind its gate: its own addresses, and Heap's for everything else."""
+    addresses = Starlette(
         routes=[
             Route("/", live.home),
             Route("/sandbox", control.welcome),
@@ -176,3 +177,4 @@ def application(heap: Heap) -> ASGIApp:
         ],
         exception_handlers={HTTPException: control.sorry},  # type: ignore[dict-item]  # typed for any exception
     )
+    return Gate(addresses)

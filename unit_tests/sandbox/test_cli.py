@@ -76,7 +76,7 @@ def test_it_says_where_it_listens_and_ends_in_peace(number: signal.Signals) -> N
 def test_it_ends_while_a_request_hangs_and_a_client_holds_on() -> None:
     """A signal is enough."""
     body = b'{"app_id": "11"}'
-    head = f"POST /api/track HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /api/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with command("--port", "0") as running:
         running.heap.fault(kind="hang")
         address = ("127.0.0.1", int(running.heap.url.rpartition(":")[2]))

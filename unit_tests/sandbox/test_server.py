@@ -34,8 +34,8 @@ def client(heap: Sandbox, data: bytes = b"") -> Iterator[socket.socket]:
 
 
 def request(body: bytes = BODY) -> bytes:
-    head = f"POST {TRACK} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    head = f"POST {TRACK} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 def wait_for_fault(heap: Sandbox, count: int = 1) -> None:
