@@ -12,6 +12,9 @@ from heap_sandbox.store import Store
 SECONDS = 300
 """How far back the rates go, counted from the newest request."""
 
+STRETCH = 5_000
+"""Requests that are counted at a time; a few milliseconds."""
+
 _SERIES = ("events", "users", "accounts", "failed")
 
 
@@ -33,12 +36,12 @@ class Pulse:
         self._count = _Count(store.epoch)
 
     def advance(self) -> bool:
-        """Count some more of the log; whether there may be still more."""
+        """Count some more of the log; whether it was a whole stretch, so that much may be left."""
         if self._store.epoch != self._count.epoch:
             self._count = _Count(self._store.epoch)
         count = self._count
-        tallies = self._store.tallies(count.request)
-        for tally in tallies:
+        end = count.request + STRETCH
+        for tally in self._store.tallies(count.request, STRETCH):
             count.request = max(count.request, tally["request"])
             second = int(datetime.fromisoformat(tally["second"]).timestamp())
             before = count.rates.get(second, [0] * len(_SERIES))
@@ -46,7 +49,7 @@ class Pulse:
             count.totals.update({name: tally[name] for name in (*_SERIES, "duplicates")})
         oldest = max(count.rates, default=0) - SECONDS
         count.rates = {second: rates for second, rates in count.rates.items() if second > oldest}
-        return bool(tallies)
+        return count.request == end
 
     def row(self) -> dict[str, Any]:
         """All of it in absolute numbers: whoever reads the newest needs none before it.

@@ -19,8 +19,8 @@ from heap_sandbox.views import VIEWS, Listed, View, search
 
 PAGE_MAXIMUM = 100_000
 """Rows of one page at most."""
-STRETCH = 5_000
-"""Rows that are searched at a time, and requests that are counted at a time; a few milliseconds."""
+STRETCH = 1_000
+"""Rows that are searched at a time; a millisecond or two."""
 
 _VERSION = 2
 _SCHEMA = """
@@ -269,10 +269,10 @@ class Store:
             return Listed(rows, rows[-1]["cursor"], newest)
         return Listed(rows, floor + 1 if floor > since else None, newest)
 
-    def tallies(self, after: int) -> list[dict[str, Any]]:
-        """What the requests after a number brought, second by second; only so many requests are counted at a time."""
+    def tallies(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """What so many requests after a number brought, second by second."""
         sql = _TALLY.format(failed=VIEWS["failed"].condition)
-        return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": STRETCH})]
+        return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": limit})]
 
     def counts(self) -> dict[str, int]:
         """How many rows each table has, at no cost: no row is ever deleted alone, so the last id is their number."""

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
 import requests
+from starlette.requests import Request
 from urllib3.exceptions import ProtocolError
 
 from heap_sandbox import live
-from heap_sandbox.server import Sandbox
+from heap_sandbox.rules import TRACK, read
+from heap_sandbox.server import Sandbox, assemble
+from heap_sandbox.store import Entry, Store
+from heap_sandbox.views import Listed
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 PAGE = Path(live.__file__).parent / "page"
@@ -27,6 +32,16 @@ def post(heap: Sandbox, *identities: str, **properties: Any) -> None:
 
 def newest(heap: Sandbox, name: str = "events", **asked: Any) -> Any:
     return requests.get(f"{heap.url}/sandbox/newest/{name}", asked, timeout=30).json()
+
+
+class Looked(Store):
+    """A store that counts the stretches that are searched."""
+
+    looks = 0
+
+    def newest(self, *asked: Any, **more: Any) -> Listed:
+        self.looks += 1
+        return super().newest(*asked, **more)
 
 
 @contextmanager
@@ -98,6 +113,29 @@ class TestNewest:
         second = newest(heap, q="PRO", limit=1, before=first["next"])
         assert ([row["who"] for row in second["rows"]], second["next"]) == (["a"], None)
         assert [row["who"] for row in newest(heap, q="pro", since=1)["rows"]] == ["i"]
+
+    @pytest.mark.parametrize("end", ["the client leaves", "the sandbox stops"])
+    def test_a_search_that_nobody_waits_for_ends(self, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+        """After the stretch that it is at."""
+        monkeypatch.setattr("heap_sandbox.store.STRETCH", 1)
+        with closing(Looked(None)) as store:
+            heap = assemble(store, (), rate_limits=False, scale=1)
+            events = [{"identity": who, "event": "E"} for who in "abcdefgh"]
+            log = Entry(heap.now(), TRACK.path, "11", "bulk", 8, 1, "ab", 200, None, None, 1, 1, "application/json")
+            store.record(log, read(TRACK, {"app_id": "11", "events": events}), lambda: 0.0)
+            if end == "the sandbox stops":
+                heap.stopping.set()
+            messages = iter(["disconnect"] if end == "the client leaves" else [])
+
+            async def receive() -> dict[str, Any]:
+                for message in messages:
+                    return {"type": f"http.{message}"}
+                await asyncio.Event().wait()
+                raise AssertionError
+
+            asked = {"type": "http", "path_params": {"name": "events"}, "query_string": b"q=nobody", "headers": []}
+            answer = asyncio.run(live.Live(heap).newest(Request(asked, receive)))
+            assert (store.looks, answer.status_code) == (1, 503)
 
     def test_a_row_is_told_in_a_line(self, heap: Sandbox) -> None:
         """Long properties are cut; the whole row has an address of its own."""

@@ -99,12 +99,22 @@ def test_only_the_last_minutes_have_rates(store: Store) -> None:
 
 def test_a_long_log_is_read_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that others are served between them."""
-    monkeypatch.setattr("heap_sandbox.store.STRETCH", 2)
+    monkeypatch.setattr("heap_sandbox.pulse.STRETCH", 2)
     for _ in range(5):
         arrive(store, reason="wrong")
     pulse = Pulse(store)
-    assert [pulse.advance() for _ in range(4)] == [True, True, True, False]
+    assert [pulse.advance() for _ in range(3)] == [True, True, False]
     assert pulse.row()["counts"]["failed"] == 5
+
+
+def test_a_look_ends_while_more_arrives(store: Store) -> None:
+    """What comes meanwhile is counted by the next one."""
+    pulse = Pulse(store)
+    for _ in range(100):
+        arrive(store, reason="wrong")
+        if not pulse.advance():
+            break
+    assert pulse.row()["counts"]["failed"] == 1
 
 
 def test_what_is_forgotten_is_counted_no_more(store: Store) -> None:
