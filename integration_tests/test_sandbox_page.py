@@ -19,6 +19,7 @@ import requests
 from playwright.sync_api import Locator, Page, expect
 
 from heap_sandbox.server import Sandbox
+from heap_sandbox.store import Store
 
 pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
 ROOT = Path(__file__).resolve().parents[1]
@@ -103,18 +104,74 @@ class TestRows:
         expect(shown).to_be_hidden()
         expect(rows(watched).get_by_role("link")).to_be_focused()
 
-    def test_rows_stay_put_while_one_is_open(self, watched: Page, heap: Sandbox) -> None:
-        """Newer ones wait for a click."""
+    def test_rows_go_on_beside_the_open_one(self, watched: Page, heap: Sandbox) -> None:
+        """Which a click has opened, and which a screen reader is told of."""
         post(heap, "events", event("a"))
         rows(watched).first.click()
-        watched.get_by_role("button", name="Copy").focus()
+        expect(watched.locator("tr[aria-current=true]")).to_have_count(1)
+        post(heap, "events", event("b"))
+        expect(names(watched)).to_have_text(["b", "a"])
+        expect(watched.get_by_role("dialog")).to_contain_text('"identity": "a"')
+        assert [row.get_attribute("aria-current") for row in rows(watched).all()] == [None, "true"]
+
+    def test_selecting_text_opens_nothing(self, watched: Page, heap: Sandbox) -> None:
+        """So that it can be copied."""
+        post(heap, "events", event("a", plan="professional"))
+        box = rows(watched).first.locator(".preview").bounding_box()
+        assert box is not None
+        watched.mouse.move(box["x"] + 10, box["y"] + 10)
+        watched.mouse.down()
+        watched.mouse.move(box["x"] + 90, box["y"] + 10)
+        watched.mouse.up()
+        assert watched.evaluate("getSelection().toString()")
+        watched.mouse.click(5, 5)
+        expect(watched.get_by_role("dialog")).to_be_hidden()
+        assert "show" not in watched.url
+
+    @pytest.mark.parametrize("reader", ["who uses the keyboard", "who has scrolled", "of a row that covers the rows"])
+    def test_rows_stay_put_for_a_reader(self, watched: Page, heap: Sandbox, reader: str) -> None:
+        """Newer ones wait for a click."""
+        watched.set_viewport_size({"width": 900 if reader.startswith("of") else 1200, "height": 500})
+        everyone = [f"u{number:02}" for number in range(40, 0, -1)]
+        post(heap, "events", *map(event, reversed(everyone)))
+        expect(names(watched)).to_have_text(everyone)
+        if reader == "who uses the keyboard":
+            watched.get_by_label("Search").focus()
+            watched.keyboard.press("Tab")
+        elif reader == "who has scrolled":
+            watched.locator(".scroll").evaluate("(scroller) => scroller.scrollTo(0, 100)")
+        else:
+            rows(watched).first.click()
+            expect(watched.get_by_role("dialog")).to_be_visible()
         post(heap, "events", event("b"))
         waiting = watched.get_by_role("button", name="Newer rows have arrived")
         expect(waiting).to_be_visible()
-        expect(names(watched)).to_have_text(["a"])
-        waiting.click()
-        expect(names(watched)).to_have_text(["b", "a"])
+        expect(names(watched)).to_have_text(everyone)
+        if reader.startswith("of"):
+            watched.get_by_role("button", name="Close").click()
+        else:
+            waiting.click()
+        expect(names(watched)).to_have_text(["b", *everyone])
         expect(waiting).to_be_hidden()
+
+    def test_older_rows_are_found_behind_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
+        """Which brings more than a page holds, while the page is open and empty."""
+        post(heap, "events", *(event(f"u{number}") for number in range(250)))
+        expect(names(watched).first).to_have_text("u249")
+        watched.get_by_role("link", name="Older").click()
+        expect(names(watched).first).to_have_text("u149")
+
+    @pytest.mark.parametrize("kind", ["users", "accounts"])
+    def test_a_subject_that_matches_no_more_leaves(self, watched: Page, heap: Sandbox, kind: str) -> None:
+        """A search shows what is, not what was."""
+        key = {"users": "identity", "accounts": "account_id"}[kind]
+        post(heap, kind, *({key: who, "properties": {"plan": "free"}} for who in "ab"))
+        post(heap, kind, {key: "c", "properties": {"plan": "pro"}})
+        tab(watched, kind.title()).click()
+        watched.get_by_label("Search").fill("free")
+        expect(names(watched)).to_have_text(["b", "a"])
+        post(heap, kind, {key: "b", "properties": {"plan": "pro"}})
+        expect(names(watched)).to_have_text(["a"])
 
     def test_the_search_looks_into_properties(self, watched: Page, heap: Sandbox) -> None:
         """All words, in any casing; what arrives later is searched too."""
@@ -178,6 +235,19 @@ class TestConnection:
         post(heap, "events", event("before"))
         expect(names(watched)).to_have_text(["before"])
         heap.reset()
+        post(heap, "events", event("after"))
+        expect(names(watched)).to_have_text(["after"])
+
+    def test_an_open_row_goes_with_the_sandbox_that_had_it(self, watched: Page, heap: Sandbox) -> None:
+        """Its id may be another row's now; and so may the place among older ones."""
+        post(heap, "events", *(event(f"u{number}") for number in range(101)))
+        expect(names(watched).first).to_have_text("u100")
+        watched.get_by_role("link", name="Older").click()
+        expect(names(watched)).to_have_text(["u0"])
+        rows(watched).first.click()
+        expect(watched.get_by_role("dialog")).to_be_visible()
+        heap.reset()
+        expect(watched.get_by_role("dialog")).to_be_hidden()
         post(heap, "events", event("after"))
         expect(names(watched)).to_have_text(["after"])
 
@@ -292,13 +362,17 @@ class TestReaders:
         watched.go_back()
         expect(tab(watched, "Users")).to_have_attribute("aria-selected", "true")
 
-    def test_it_fits_a_phone(self, watched: Page, heap: Sandbox) -> None:
-        """Nothing reaches beyond the screen's edge, and a row covers it all and can be closed."""
+    def test_it_fits_a_phone(self, watched: Page, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing reaches beyond the screen's edge, also with large counts; a row covers it all and can be closed."""
         watched.set_viewport_size({"width": 375, "height": 700})
+        counts = Store.counts
+        many = {"events": 888_000, "users": 888_000, "accounts": 888_000, "requests": 888_000}
+        monkeypatch.setattr(Store, "counts", lambda store: {name: many[name] + n for name, n in counts(store).items()})
         post(heap, "events", event("a" * 200, **{"k" * 200: "v" * 500}))
         post(heap, "events", event("a", **{"k" * 200: None}))
         expect(watched.locator("#failures a")).to_be_visible()
         expect(rows(watched)).to_have_count(1)
+        expect(tab(watched, "Accounts", "888,000")).to_be_visible()
         assert width(watched) <= 375
         rows(watched).first.click()
         expect(watched.get_by_role("dialog")).to_be_visible()
@@ -306,6 +380,18 @@ class TestReaders:
         watched.keyboard.press("Escape")
         expect(watched.get_by_role("dialog")).to_be_hidden()
         assert all(box["height"] >= 24 for box in map(Locator.bounding_box, watched.get_by_role("tab").all()) if box)
+
+    def test_only_the_status_is_read_out(self, watched: Page) -> None:
+        """Not what changes with every row."""
+        expect(watched.get_by_role("status")).to_have_text(["Live"])
+
+    def test_a_switch_that_is_off_can_be_seen(self, watched: Page) -> None:
+        """Its border stands out from the card (3:1, as WCAG has it), in the light and in the dark."""
+        for scheme in ("light", "dark"):
+            watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            card = luminance(watched, ".side .card:last-child", "backgroundColor")
+            border = luminance(watched, "[role=switch]", "borderTopColor")
+            assert (max(card, border) + 0.05) / (min(card, border) + 0.05) >= 3
 
     def test_it_is_dark_where_the_reader_wants_it_dark(self, watched: Page) -> None:
         """By the browser's own setting."""
@@ -357,6 +443,14 @@ def wait(page: Page, condition: Any) -> None:
             return
         page.wait_for_timeout(100)
     raise AssertionError
+
+
+def luminance(page: Page, selector: str, kind: str) -> float:
+    """The relative luminance of a colour (WCAG 2)."""
+    colour = page.locator(selector).first.evaluate(f"(found) => getComputedStyle(found).{kind}")
+    parts = [int(part) / 255 for part in colour[4:-1].split(",")]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 def width(page: Page) -> int:

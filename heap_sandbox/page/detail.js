@@ -1,7 +1,7 @@
 // One row, whole.
 
 import { element, one } from "./element.js";
-import { address, move, place } from "./place.js";
+import { address, move, narrow, place } from "./place.js";
 import { ask } from "./sandbox.js";
 
 const NAMES = { events: "Event", users: "User", accounts: "Account", requests: "Request" };
@@ -9,7 +9,6 @@ const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*
 const COLOURED = 50_000; // characters; a longer text stays plain, since each colour is an element
 
 const dialog = one("#detail");
-const narrow = matchMedia("(max-width: 960px)");
 
 let shown = "";
 
@@ -38,13 +37,8 @@ export async function refresh(anyhow = false) {
 
 // Beside the rows where there is room, and the focus stays with them; else over them.
 function open() {
-  const before = document.activeElement;
-  if (narrow.matches) {
-    dialog.showModal();
-  } else {
-    dialog.show();
-    before.focus({ preventScroll: true });
-  }
+  if (narrow.matches) dialog.showModal();
+  else dialog.open = true; // show() would take the focus
 }
 
 function links(table, text) {

@@ -1,7 +1,7 @@
 // The rows of the tab, newest first, a page at a time: so many are in the document, however many the sandbox holds.
 
 import { clock, element, number, one } from "./element.js";
-import { address, place } from "./place.js";
+import { address, narrow, place } from "./place.js";
 import { read } from "./sandbox.js";
 
 const LIMIT = 100;
@@ -24,9 +24,11 @@ const more = one("#more");
 let pulse = null; // the newest that is known of the sandbox
 let shown = { key: "", epoch: "", newest: 0, changes: 0, next: null }; // what the table shows
 let asking = null; // the question under way
+let keyboard = false; // rather than the mouse; :focus-visible also matches what a script focuses after a click
 
-// Someone reads, so the rows stay where they are.
-const held = () => place().show || body.contains(document.activeElement) || scroller.scrollTop > 0;
+// Someone reads, so the rows stay where they are: by the keyboard, further down, or a row that covers them.
+const held = () =>
+  scroller.scrollTop > 0 || (keyboard && body.contains(document.activeElement)) || (place().show && narrow.matches);
 
 export function beat(newest) {
   pulse = newest;
@@ -50,16 +52,17 @@ export async function refresh(anyhow = false) {
     more.hidden = false;
     return;
   }
-  const since = anew ? "" : shown.newest;
+  const whole = anew || (q && tab !== "events"); // a subject may match no more, which only a new search tells
+  const since = whole ? "" : shown.newest;
   const question = Object.assign(new AbortController(), { key });
   asking = question;
   try {
     const asked = new URLSearchParams({ q, limit: LIMIT, ...(before && { before }), ...(since && { since }) });
     const answer = await read(`newest/${tab}?${asked}`, { signal: question.signal });
     if (anew || answer.epoch === shown.epoch) {
-      if (anew) begin(tab);
-      fill(tab, answer.rows, !anew);
-      if (anew) shown.next = answer.next;
+      if (whole) begin(tab);
+      fill(tab, answer.rows, !whole);
+      if (whole || answer.next !== null) shown.next = answer.next; // with one, the newer ones alone fill the page
       const known = answer.epoch === pulse.epoch; // else the next beat tells what has changed
       Object.assign(shown, { key, epoch: answer.epoch, newest: answer.newest, changes: known ? changes : -1 });
     } else {
@@ -140,7 +143,8 @@ function mark() {
   for (const link of body.querySelectorAll("a")) {
     link.href = address({ show: link.dataset.show });
     const open = link.dataset.show === show;
-    link.closest("tr").toggleAttribute("aria-current", open);
+    if (open) link.closest("tr").setAttribute("aria-current", "true");
+    else link.closest("tr").removeAttribute("aria-current");
     link.tabIndex = -1;
   }
   one("#first").href = address({ before: "", show: "" });
@@ -150,6 +154,7 @@ function mark() {
 }
 
 body.addEventListener("click", (event) => {
+  if (!getSelection().isCollapsed) return; // text is being selected
   const link = event.target.closest("tr").querySelector("a");
   link.focus({ preventScroll: true });
   if (!link.contains(event.target)) link.click();
@@ -165,6 +170,9 @@ body.addEventListener("keydown", (event) => {
   if (place().show) links[to].click();
   else mark();
 });
+
+document.addEventListener("keydown", () => (keyboard = true), true);
+document.addEventListener("pointerdown", () => (keyboard = false), true);
 
 more.addEventListener("click", () => {
   scroller.scrollTo(0, 0);

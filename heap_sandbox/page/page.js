@@ -14,6 +14,7 @@ const search = one("#search");
 const TYPING = 200; // ms without a key before a search begins
 
 let changes = {};
+let epoch = ""; // of the sandbox that the page shows
 
 function settle() {
   const { tab, q } = place();
@@ -31,6 +32,8 @@ function settle() {
 }
 
 function beat(pulse) {
+  if (epoch && pulse.epoch !== epoch) move({ before: "", show: "" }); // what has these numbers now is something else
+  epoch = pulse.epoch;
   for (const link of tabs) link.querySelector("b").textContent = number(pulse.counts[link.id.slice("tab-".length)]);
   for (const name of ["requests", "failed", "duplicates"]) one(`#${name}`).textContent = number(pulse.counts[name]);
   one("#failed").className = pulse.counts.failed ? "bad" : "";

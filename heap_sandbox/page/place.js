@@ -1,6 +1,7 @@
 // Where the page is, kept in the address: #users?q=ada&before=900&show=users/7
 
 export const TABS = ["events", "users", "accounts"];
+export const narrow = matchMedia("(max-width: 960px)"); // an open row covers the others
 
 export function place() {
   const [name, query] = location.hash.slice(1).split("?");
