@@ -88,7 +88,7 @@ class Live:
         return Json({"epoch": epoch, "newest": first.newest, "rows": rows[:limit], "next": after})
 
     async def stream(self, request: Request) -> Response:
-        """Server-sent events: all counters, rates and faults, as often as they change.
+        """Server-sent events: all counters, rates and faults in force, as often as they change.
 
         A message needs none before it, and its id is a digest of it: a client that comes back with the id of the newest
         has missed nothing, and hears of the next change; any other gets the newest at once.
@@ -101,10 +101,9 @@ class Live:
         while True:
             while self._heap.pulse.advance():  # noqa: ASYNC110  # there is work, not an event to wait for
                 await asyncio.sleep(0)  # others come first
-            settings = self._heap.limits.settings
-            data = orjson.dumps(
-                self._heap.pulse.row() | {"faults": self._heap.faults.rows(), "rate_limits": settings.enabled}
-            )
+            faults = [fault for fault in self._heap.faults.rows() if not fault["spent"]]
+            enabled = self._heap.limits.settings.enabled
+            data = orjson.dumps(self._heap.pulse.row() | {"faults": faults, "rate_limits": enabled})
             digest = hashlib.sha256(data).hexdigest()[:16]
             if digest != known:
                 known = digest

@@ -83,6 +83,7 @@ CREATE TABLE requests (
 );
 """
 _TABLES = ("events", "users", "accounts", "requests")
+_HIGHEST_ID = 2**63 - 1  # of SQLite, which takes no higher number at all
 _TRUTHS = ("timestamp_given", "stored")
 _DOCUMENTS = ("properties", "payload")
 
@@ -241,6 +242,8 @@ class Store:
         arrival = (
             "" if table == "requests" else ", (SELECT received FROM requests WHERE id = listed.request) AS received"
         )
+        if number > _HIGHEST_ID:
+            return None
         sql = f"SELECT *{arrival} FROM {table} AS listed WHERE id = ?"  # noqa: S608  # names of this module
         found = self._connection.execute(sql, (number,)).fetchone()
         return _row(found) if found else None
@@ -348,6 +351,9 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (names,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     if version != _VERSION and (version or names):
+        (own,) = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN (?, ?, ?, ?)", _TABLES).fetchone()
+        if own == len(_TABLES):
+            raise Unusable("another version of the sandbox made it; delete it or name another file")
         raise Unusable("it is not a database of this sandbox")
     # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.
     connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")

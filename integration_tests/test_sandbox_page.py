@@ -251,6 +251,30 @@ class TestConnection:
         post(heap, "events", event("after"))
         expect(names(watched)).to_have_text(["after"])
 
+    def test_what_is_refused_is_not_asked_for_again(self, page: Page, heap: Sandbox) -> None:
+        """It would be refused for ever; the reason is told instead."""
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.clock.install()
+        page.goto(f"{heap.url}/#events?before={'9' * 30}")
+        expect(page.get_by_text("before must be a whole number from 0.")).to_be_visible()
+        page.clock.run_for(10_000)
+        page.goto(f"{heap.url}/#users")
+        expect(page.get_by_text("No users have arrived yet")).to_be_visible()
+        assert len([url for url in asked if "newest/events" in url]) == 1
+
+    def test_a_hidden_page_takes_no_connection(self, watched: Page, heap: Sandbox) -> None:
+        """A browser has six for a host, so that a seventh page would wait; seen again, it is live again."""
+        hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+        watched.evaluate(hide, arg=True)
+        expect(watched.get_by_text("Paused")).to_be_attached()
+        post(heap, "events", event("a"))
+        assert tab(watched, "Events", "0").count() == 1
+        watched.evaluate(hide, arg=False)
+        expect(watched.get_by_text("Live", exact=True)).to_be_visible()
+        expect(names(watched)).to_have_text(["a"])
+
     def test_it_asks_nobody_else(self, watched: Page, heap: Sandbox) -> None:
         """And could not: its policy forbids it."""
         asked: list[str] = []
@@ -284,6 +308,15 @@ class TestFaults:
         assert [post(heap, "events", event("a")) for _ in range(2)] == [400, 200]
         expect(refused).not_to_be_checked()
 
+    def test_how_often_it_strikes_is_told_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
+        """As it is in force, whatever is chosen for the next one."""
+        heap.fault(kind="status", status=503, every=3)
+        heap.fault(kind="status", status=400, probability=0.1)
+        heap.fault(kind="reset_before", times=2, skip=5)
+        watched.reload()
+        for told in ("every 3: struck 0", "probability 0.1: struck 0", "skip 5, times 2: struck 0"):
+            expect(watched.get_by_text(f"{told} of 0 requests")).to_be_visible()
+
     def test_faults_from_elsewhere_are_there_too(self, watched: Page, heap: Sandbox) -> None:
         """Told by what they are, and one can be ended without the other."""
         heap.fault(kind="status", status=418, match="tea")
@@ -313,6 +346,14 @@ class TestFaults:
         watched.get_by_role("button", name="Forget everything").click()
         expect(watched.get_by_text("No events have arrived yet")).to_be_visible()
         assert heap.events() == []
+
+    def test_what_could_not_be_forgotten_is_told(self, page: Page, heap: Sandbox) -> None:
+        """With the reason."""
+        page.route("**/sandbox/reset", lambda route: route.fulfill(status=500, json={"error": "The disk is full."}))
+        page.goto(heap.url)
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Forget everything").click()
+        expect(page.get_by_role("alert")).to_have_text("The disk is full.")
 
 
 class TestReaders:

@@ -13,6 +13,7 @@ const PRESETS = [
   ["Slow", "each answer takes a second longer", { kind: "latency", seconds: 1 }],
 ];
 const UNSAID = new Set(["id", "kind", "matched", "fired", "spent"]);
+const TURN = ["skip", "every", "times", "probability"];
 const DEFAULTS = { skip: 0, every: 1, probability: 1, body: "", content_type: "text/plain", store: false };
 
 const list = one("#faults");
@@ -62,7 +63,7 @@ function update(rows) {
   for (const preset of presets) {
     const armed = faults.filter((fault) => is(fault, preset.fault));
     preset.box.checked = armed.length > 0;
-    preset.hint.textContent = armed.length ? counts(armed) : preset.said;
+    preset.hint.textContent = armed.length ? armed.map(turns).join("; ") : preset.said;
   }
   const strange = faults.filter((fault) => !fault.spent && !PRESETS.some(([, , preset]) => is(fault, preset)));
   for (const [id, made] of others) {
@@ -76,18 +77,21 @@ function update(rows) {
       list.append(others.get(fault.id).item);
     }
     others.get(fault.id).box.checked = true;
-    others.get(fault.id).hint.textContent = counts([fault]);
+    others.get(fault.id).hint.textContent = counts(fault);
   }
 }
 
-function counts(armed) {
-  const sum = (name) => number(armed.reduce((total, fault) => total + fault[name], 0));
-  return `struck ${sum("fired")} of ${sum("matched")} requests`;
+const counts = (fault) => `struck ${number(fault.fired)} of ${number(fault.matched)} requests`;
+
+// How often it strikes, when that is not always, and has struck.
+function turns(fault) {
+  const often = told(fault, TURN).join(", ");
+  return `${often}${often && ": "}${counts(fault)}`;
 }
 
-function describe(fault) {
-  const told = Object.entries(fault).filter(
-    ([name, value]) => !UNSAID.has(name) && value !== null && value !== DEFAULTS[name] && !same(value, {}),
-  );
-  return [fault.kind, ...told.map(([name, value]) => `${name} ${typeof value === "string" ? value : JSON.stringify(value)}`)].join(", ");
+const describe = (fault) => [fault.kind, ...told(fault, Object.keys(fault).filter((name) => !UNSAID.has(name)))].join(", ");
+
+function told(fault, names) {
+  const unusual = names.filter((name) => fault[name] !== null && fault[name] !== DEFAULTS[name] && !same(fault[name], {}));
+  return unusual.map((name) => `${name} ${typeof fault[name] === "string" ? fault[name] : JSON.stringify(fault[name])}`);
 }

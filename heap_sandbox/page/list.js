@@ -69,13 +69,23 @@ export async function refresh(anyhow = false) {
       shown.key = ""; // the sandbox was emptied in between
     }
   } catch (error) {
-    if (!question.signal.aborted) setTimeout(refresh, 1000);
+    if (question.signal.aborted) return;
+    if (error.status >= 400 && error.status < 500) refused(key, error);
+    else setTimeout(refresh, 1000);
     return;
   } finally {
     if (asking === question) asking = null;
   }
   describe();
   if (shown.epoch === pulse.epoch) refresh();
+}
+
+// The same question would get the same answer, so it is not asked again.
+function refused(key, error) {
+  body.replaceChildren();
+  shown = { key, epoch: pulse.epoch, newest: 0, changes: pulse.changes[place().tab], next: null };
+  describe();
+  one("#empty").replaceChildren(error.message);
 }
 
 function begin(tab) {

@@ -13,6 +13,7 @@ const tabs = TABS.map((name) => one(`#tab-${name}`));
 const search = one("#search");
 const TYPING = 200; // ms without a key before a search begins
 
+let source; // of what is heard from the sandbox
 let changes = {};
 let epoch = ""; // of the sandbox that the page shows
 
@@ -43,12 +44,19 @@ function beat(pulse) {
   changes = pulse.changes;
 }
 
+function tell(state, text) {
+  one("#status").dataset.state = state;
+  one("#status").textContent = text;
+}
+
+// A page that nobody sees does without: a browser has six connections for a host, and a seventh page would wait.
 function connect() {
-  const source = new EventSource("/sandbox/live");
-  const tell = (state, text) => {
-    one("#status").dataset.state = state;
-    one("#status").textContent = text;
-  };
+  source?.close();
+  if (document.hidden) {
+    tell("waiting", "Paused");
+    return;
+  }
+  source = new EventSource("/sandbox/live");
   source.onopen = () => {
     tell("live", "Live");
     list.refresh();
@@ -82,11 +90,18 @@ document.addEventListener("keydown", (event) => {
   search.focus();
 });
 
-one("#reset").addEventListener("click", () => {
-  if (confirm("Forget all events, users, accounts, requests and faults?")) send("POST", "reset");
+one("#reset").addEventListener("click", async () => {
+  if (!confirm("Forget all events, users, accounts, requests and faults?")) return;
+  one("#kept").textContent = "";
+  try {
+    await send("POST", "reset");
+  } catch (error) {
+    one("#kept").textContent = error.message;
+  }
 });
 
 addEventListener("hashchange", settle);
+document.addEventListener("visibilitychange", connect);
 setInterval(plot.draw, 1000);
 one("#address").textContent = location.origin;
 settle();

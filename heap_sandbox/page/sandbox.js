@@ -2,7 +2,7 @@
 
 export async function ask(path, options = {}) {
   const answer = await fetch(`/sandbox/${path}`, options);
-  if (!answer.ok) throw new Error((await answer.json()).error);
+  if (!answer.ok) throw Object.assign(new Error((await answer.json()).error), { status: answer.status });
   return answer;
 }
 

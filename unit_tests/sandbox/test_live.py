@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -154,6 +156,8 @@ class TestNewest:
             ("newest/events?before=x", 422),
             ("newest/events?since=-1", 422),
             ("events/1", 404),
+            (f"events/{2**63}", 404),
+            (f"requests/{10**30}", 404),
             ("no/1", 404),
         ],
     )
@@ -177,6 +181,15 @@ class TestStream:
             heap.limits(enabled=True)
             assert next(messages)[1]["rate_limits"] is True
 
+    def test_a_fault_that_is_spent_is_not_told(self, heap: Sandbox) -> None:
+        """It is in force no more, and however many there were, a message stays small."""
+        heap.fault(kind="status", times=1)
+        heap.fault(kind="latency", seconds=0)
+        requests.post(f"{heap.url}/api/track", timeout=30)
+        assert [fault["spent"] for fault in heap.faults()] == [True, False]
+        with stream(heap) as messages:
+            assert [fault["kind"] for fault in next(messages)[1]["faults"]] == ["latency"]
+
     def test_who_comes_back_hears_of_changes_only(self, heap: Sandbox) -> None:
         """The newest id is known again; whoever has missed something gets the newest at once."""
         post(heap, "a")
@@ -189,11 +202,19 @@ class TestStream:
             assert next(messages)[1]["counts"]["events"] == 2
 
     def test_a_sandbox_ends_while_someone_listens(self) -> None:
-        """At once."""
-        with Sandbox.start() as heap:
-            answer = requests.get(f"{heap.url}/sandbox/live", stream=True, timeout=30)
-        with answer, pytest.raises(ProtocolError):
-            answer.raw.read(1_000_000)
+        """A process that did not would be ended by the limit, which fails the test."""
+        command = [sys.executable, "-m", "heap_sandbox.cli", "--port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
+            try:
+                assert running.stdout is not None
+                url = running.stdout.readline().split()[-1]
+                with requests.get(f"{url}/sandbox/live", stream=True, timeout=30) as answer:
+                    running.terminate()
+                    assert running.wait(timeout=30) == 0
+                    with pytest.raises(ProtocolError):
+                        answer.raw.read(1_000_000)
+            finally:
+                running.kill()
 
 
 def test_a_fault_can_be_ended_alone(heap: Sandbox) -> None:

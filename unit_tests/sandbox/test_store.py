@@ -355,6 +355,19 @@ def test_a_path_that_cannot_be_a_database_is_explained(tmp_path: Path) -> None:
         assert str(error.value).startswith(f"The database {path} cannot be used: ")
 
 
+def test_a_database_of_another_version_is_told_from_that_of_another_program(tmp_path: Path) -> None:
+    """With the remedy; its rows stay."""
+    file = tmp_path / "heap.db"
+    with closing(Store(file)) as store:
+        record(store, TRACK, **event())
+    with closing(sqlite3.connect(file)) as other:
+        other.execute("PRAGMA user_version = 1")
+    with pytest.raises(Unusable, match="another version of the sandbox made it; delete it or name another file"):
+        Store(file)
+    with closing(sqlite3.connect(file)) as other:
+        assert other.execute("SELECT COUNT(*) FROM events").fetchone() == (1,)
+
+
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     """Not one table is added to it."""
     file = tmp_path / "other.db"
