@@ -253,10 +253,10 @@ def test_rejected_rows_go_to_a_bucket_by_a_role(image: str, folder: Path, sample
         keys = {"aws_access_key_id": "AKIDEXAMPLE1", "aws_secret_access_key": "very-secret-key-42"}
         endpoint = "http://{}:{}".format(*server.get_host_and_port())
         s3 = boto3.client("s3", "us-east-1", endpoint_url=endpoint, **keys)
-        s3.create_bucket(Bucket="rows")
+        s3.create_bucket(Bucket="rows-of-the-image")
         place = {
             "storage_type": "S3",
-            "s3_bucket_name": "rows",
+            "s3_bucket_name": "rows-of-the-image",
             "s3_bucket_region": "us-east-1",
             "s3_endpoint": endpoint,
             "bucket_path": "heap",
@@ -269,6 +269,6 @@ def test_rejected_rows_go_to_a_bucket_by_a_role(image: str, folder: Path, sample
         source = piped([{"type": "RECORD", "record": row}, {"type": "STATE", "state": {"data": {}, "id": 1}}])
         done = docker(*writing(folder, image, config)[1:], input=source)
         assert outcome(done.returncode, done.stdout, done.stderr).states == [(1, 0, 1)], done.stdout.decode()
-        assert len(s3.list_objects_v2(Bucket="rows")["Contents"]) == 1
+        assert len(s3.list_objects_v2(Bucket="rows-of-the-image")["Contents"]) == 1
     finally:
         server.stop()

@@ -22,7 +22,6 @@ import pytest
 
 from heap_sandbox.server import Sandbox
 
-pytestmark = pytest.mark.xdist_group("pyairbyte")  # one process serves all
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "integration_tests" / "pyairbyte"
 DESTINATION = Path(sys.executable).with_name("destination-heap-analytics")
