@@ -15,7 +15,6 @@ import orjson
 import pytest
 import requests
 from starlette.requests import Request
-from urllib3.exceptions import ProtocolError
 
 from heap_sandbox import live
 from heap_sandbox.rules import TRACK, read
@@ -208,11 +207,9 @@ class TestStream:
             try:
                 assert running.stdout is not None
                 url = running.stdout.readline().split()[-1]
-                with requests.get(f"{url}/sandbox/live", stream=True, timeout=30) as answer:
+                with requests.get(f"{url}/sandbox/live", stream=True, timeout=30):
                     running.terminate()
                     assert running.wait(timeout=30) == 0
-                    with pytest.raises(ProtocolError):
-                        answer.raw.read(1_000_000)
             finally:
                 running.kill()
 
