@@ -19,7 +19,7 @@ import sys, threading, time
 from destination_heap_analytics.signals import watch_signals
 told = threading.Event()
 def interrupt(number):
-    print("told", number, flush=True)
+    print("told", int(number), flush=True)
     told.set()
 watch_signals(interrupt, patience={patience})
 print("ready", flush=True)
