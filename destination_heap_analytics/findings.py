@@ -10,7 +10,6 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from signal import SIGINT
 from typing import Any, BinaryIO, Final, Protocol
 
@@ -20,7 +19,14 @@ from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.rejects import Rejects
-from destination_heap_analytics.report import COLLISION, FORBIDDEN, MOST_LINES, REPEATS, cut_sentence, noise_sentence
+from destination_heap_analytics.report import (
+    COLLISION,
+    FORBIDDEN,
+    REPEATS,
+    cut_sentence,
+    noise_sentence,
+    reject_sentences,
+)
 from destination_heap_analytics.settings import Settings
 from destination_heap_analytics.signals import exit_code
 
@@ -125,9 +131,7 @@ class Text:
             yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all).\n"
         rows = "row" if findings.rows == 1 else "rows"
         yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected."
-        yield from islice(findings.rejects.explanations(), MOST_LINES)
-        if len(findings.rejects.groups()) > MOST_LINES:
-            yield "More reasons and columns are not listed."
+        yield from reject_sentences(findings.rejects)
         for column, count in _ranked(findings.cut):
             yield cut_sentence(f"column `{column}`" if column is not None else "other columns", count)
         for tally, sentence in ((findings.collisions, COLLISION), (findings.forbidden, FORBIDDEN)):

@@ -20,6 +20,7 @@ from destination_heap_analytics.mapper import Mapper
 from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.properties import Properties
 from destination_heap_analytics.protocol import Noise, Record, Unreadable, parse_line
+from destination_heap_analytics.report import BECAUSE_OF_FAIL
 from destination_heap_analytics.rows import Row
 
 PAYLOADS: Final = 5
@@ -127,10 +128,7 @@ class Preview:
             raise ConfigError(f"Nothing can be loaded: {rows} rejected. Mend the columns in the settings, or the rows.")
         if rejects.count and self._settings.rejected_records == "fail":
             first = min(row for group in rejects.groups() for row in group.first_rows)
-            raise ConfigError(
-                f"Row {first:,} is rejected, and `write` would stop there because `rejected_records` is `fail`: "
-                "mend the row or the columns, or set it to `continue`."
-            )
+            raise ConfigError(f"Row {first:,} is rejected, and `write` would stop there {BECAUSE_OF_FAIL}")
 
     def _told(self, made: Properties) -> None:
         findings = self.findings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -24,6 +25,8 @@ REPEATS: Final = (
     "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
     "with append-dedup and a primary key."
 )
+
+BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: mend the row or the columns, or set it to `continue`."
 
 
 class Report:
@@ -98,10 +101,7 @@ class Report:
         self._logger.info(
             "%s: %s in %.1f s (%s rows/s).", "Done" if finished else "Stopped", self._counts(), seconds, f"{rate:,.0f}"
         )
-        for number, sentence in enumerate(self.rejects.explanations()):
-            if number == MOST_LINES:
-                self._logger.warning("More reasons and columns are not listed.")
-                break
+        for sentence in reject_sentences(self.rejects):
             self._logger.warning(sentence)
         for column, count in self._cut.most_common(MOST_LINES):
             self._logger.warning(cut_sentence(f"column `{column}`", count))
@@ -113,6 +113,13 @@ class Report:
     def _counts(self) -> str:
         rows = "row" if self.read == 1 else "rows"
         return f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"
+
+
+def reject_sentences(rejects: Rejects) -> Iterator[str]:
+    """What to say of the rejected rows: the most frequent reasons and columns."""
+    yield from islice(rejects.explanations(), MOST_LINES)
+    if len(rejects.groups()) > MOST_LINES:
+        yield "More reasons and columns are not listed."
 
 
 def cut_sentence(where: str, count: int) -> str:

@@ -34,7 +34,7 @@ from destination_heap_analytics.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.progress import Progress
 from destination_heap_analytics.protocol import Message, Noise, Record, State, Unreadable
 from destination_heap_analytics.reject_store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
-from destination_heap_analytics.report import Report
+from destination_heap_analytics.report import BECAUSE_OF_FAIL, Report
 from destination_heap_analytics.rows import Row
 from destination_heap_analytics.senders import Answer, Senders
 from destination_heap_analytics.settings import Settings
@@ -300,10 +300,7 @@ class Sync(Generic[Line]):
     def _reject(self, number: int, leg: Leg, source: Any, rejection: RowRejectedError) -> None:
         self._report.rejects.add(number, rejection)
         if self._settings.rejected_records == "fail":
-            sentence = (
-                f"Row {number} is rejected: {rejection}. The sync stops here because `rejected_records` is `fail`: "
-                "mend the row or the columns, or set it to `continue`."
-            )
+            sentence = f"Row {number} is rejected: {rejection}. The sync stops here {BECAUSE_OF_FAIL}"
             self._stop(ConfigError(sentence), number)
         elif self._writer:
             self._being_stored += 1
