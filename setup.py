@@ -21,6 +21,27 @@ SANDBOX = [
     "starlette>=0.41,<2",  # routes
     "uvicorn>=0.34,<1",  # HTTP server
 ]
+COURIER = [
+    "adbc-driver-manager>=1.6,<2",  # Arrow to PostgreSQL and back
+    "adbc-driver-postgresql>=1.6,<2",  # loads Arrow batches by COPY
+    "apscheduler>=3.11,<4",  # runs groups at their instants
+    "boto3>=1.36,<2",  # S3 and roles
+    "click>=8.1,<9",  # commands and their help
+    "cramjam>=2.9,<3",  # the codecs of Avro files
+    "cronsim>=2.6,<3",  # reads cron schedules
+    "duckdb>=1.4,<3",  # the embedded warehouse; MERGE since 1.4
+    "fastavro>=1.10,<2",  # Avro of any schema
+    "filelock>=3.16,<4",  # one run of a courier at a time
+    "ijson>=3.3,<4",  # JSON documents larger than memory
+    "orjson>=3.10,<4",  # JSON lines, and values that have no column type
+    "polars>=1.20,<3",  # Avro of flat records, nine times as fast
+    "pyarrow>=18,<27",  # batches, their types and conversions; CSV and Parquet
+    "pydantic>=2.11,<3",  # the project file
+    "python-dateutil>=2.9,<3",  # ISO 8601
+    "pyyaml>=6,<7",  # the project and the feeds are YAML
+    "rich>=13.9,<16",  # progress bars and tables
+    "tzdata>=2025.1",  # time zones, where the machine has none; must not grow old
+]
 TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
     "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
@@ -35,15 +56,17 @@ TESTS = [
     "requests-mock>=1.12,<2",  # the client alone, without a server
     "ruff>=0.14,<0.18",  # format and lint
     "types-python-dateutil>=2.9,<3",  # types of dateutil
+    "types-pyyaml>=6,<7",  # types of PyYAML
     "types-requests>=2.32,<3",  # types of requests
     "trustme>=1.2,<2",  # a certificate that no one trusts, for the TLS error
 ]
 
 ROOT = Path(__file__).parent
 # The image is built from the connector's folder alone, so what is not there is left out.
-PACKAGES = find_packages(str(ROOT), include=["destination_heap_analytics", "heap_sandbox"])
+PACKAGES = find_packages(str(ROOT), include=["destination_heap_analytics", "heap_sandbox", "heap_courier"])
 SCRIPTS = {
     "destination-heap-analytics": "destination_heap_analytics.destination:main",
+    "heap-courier": "heap_courier.cli:main",
     "heap-sandbox": "heap_sandbox.cli:main",
 }
 
@@ -58,7 +81,7 @@ setup(
     packages=PACKAGES,
     package_data={package: ["spec.json", "py.typed", "page/*"] for package in PACKAGES},
     install_requires=CONNECTOR,
-    extras_require={"sandbox": SANDBOX, "tests": TESTS},
+    extras_require={"courier": COURIER, "sandbox": SANDBOX, "tests": TESTS},
     entry_points={
         "console_scripts": [
             f"{name} = {function}" for name, function in SCRIPTS.items() if function.partition(".")[0] in PACKAGES

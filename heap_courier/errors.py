@@ -1,0 +1,84 @@
+"""The error tree of the courier. An error's class is what happens next.
+
+CourierError                   one sentence: what is wrong, where, and what to do
+├── SetupError                 stop: the user must act (project, feed, credential, bucket, warehouse)
+│   └── MissingFeedsError      files are fetched and kept, then the run fails in the documented words
+├── LaterError                 nothing is wrong here: the bucket or the warehouse may answer later
+├── MissingFilesError          required files are not there (yet): wait for them, skip them, or fail
+├── InterruptedRunError        the run was asked to end
+└── FeedError                  this feed or table does not land, and nothing of it; others go on
+    ├── UnreadableFileError    a file is no file of its format, or is cut short
+    ├── SchemaError            a file's columns contradict the feed or the table
+    └── TooManyRejectsError    more rows are rejected than the feed's error threshold lets pass
+
+A rejected row is no error but a value, `RejectedRow`: it is counted, explained, and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class CourierError(Exception):
+    """Anything that a user is told in a sentence."""
+
+
+class SetupError(CourierError):
+    """The user must act: the project, a feed, a credential, the bucket or the warehouse is not as it has to be."""
+
+
+class MissingFeedsError(SetupError):
+    """Load operations name feeds that do not exist.
+
+    The two lines are literal: https://docs.amperity.com/operator/source_heap.html. `hint` may follow them.
+    """
+
+    def __init__(self, feed_ids: Sequence[str], hint: str = "") -> None:
+        names = ", ".join(f'"{feed_id}"' for feed_id in feed_ids)
+        lines = ["Error running load-operations task", f"Cannot find required feeds: {names}"]
+        super().__init__("\n".join([*lines, hint] if hint else lines))
+        self.feed_ids = tuple(feed_ids)
+
+
+class LaterError(CourierError):
+    """The bucket or the warehouse does not answer now: the same may pass later."""
+
+
+class MissingFilesError(CourierError):
+    """Files that the courier needs are not in the bucket."""
+
+
+class InterruptedRunError(CourierError):
+    """The run was asked to end (Ctrl-C, SIGTERM); what had landed has landed."""
+
+
+class FeedError(CourierError):
+    """This feed, or this table of a dump, does not land, and nothing of it; the others go on."""
+
+
+class UnreadableFileError(FeedError):
+    """A file is not what its format says, or ends too early."""
+
+
+class SchemaError(FeedError):
+    """The columns of a file contradict those of the feed or the table."""
+
+
+class TooManyRejectsError(FeedError):
+    """More rows were rejected than the error threshold allows, so that none is loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedRow:
+    """A row that cannot be loaded. Never holds what the row contains.
+
+    Attributes:
+        row: its number in the file, from 1, the header not counted.
+        column: the column that is to blame, or None where it is the whole row.
+        reason: what is wrong, as the end of a sentence: "is no date", "is empty, and a primary key must not be".
+    """
+
+    row: int
+    column: str | None
+    reason: str

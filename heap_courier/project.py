@@ -1,0 +1,141 @@
+"""heap-courier.yaml: the project that a user writes, parsed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+
+@dataclass(frozen=True, slots=True)
+class KeyCredential:
+    """An access key pair, by the names of the environment variables that hold it."""
+
+    name: str
+    access_key_env: str
+    secret_key_env: str
+    session_token_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileCredential:
+    """A profile of the AWS configuration files."""
+
+    name: str
+    profile: str
+
+
+@dataclass(frozen=True, slots=True)
+class DefaultCredential:
+    """Whatever the AWS libraries find by themselves: environment, profile, the machine's role."""
+
+    name: str = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCredential:
+    """A role, usually of another account, assumed on the strength of another credential."""
+
+    name: str
+    role_arn: str
+    external_id: str | None
+    base: Credential
+
+
+Credential = KeyCredential | ProfileCredential | DefaultCredential | RoleCredential
+
+
+@dataclass(frozen=True, slots=True)
+class Courier:
+    """Where files are brought from, and where the two lists that say which and how are.
+
+    `prefix` ends with a slash or is empty. `operations` is None where the entities say themselves how their tables land
+    (heap-connect).
+    """
+
+    name: str
+    credential: Credential
+    bucket: str
+    prefix: str
+    endpoint_url: str | None
+    region: str | None
+    entities: Path
+    operations: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCourier:
+    """A courier in a group.
+
+    Attributes:
+        courier: its name.
+        wait: how long to look again for files that are missing.
+        offset: how much older than the scheduled instant the files are.
+        missing: what to do when they are missing after the wait: tell and stop, or tell and go on without them.
+    """
+
+    courier: str
+    wait: timedelta
+    offset: timedelta
+    missing: Literal["stop", "notify"]
+
+
+@dataclass(frozen=True, slots=True)
+class Constraint:
+    """Another group whose run must have succeeded: for the same slot, or one that is older by `offset` at most."""
+
+    group: str
+    wait: timedelta
+    offset: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A courier group: https://docs.amperity.com/reference/courier_groups.html.
+
+    Attributes:
+        schedule: five fields of cron, or None: run by hand alone.
+        time_zone: that the schedule is meant in.
+        enabled: whether the schedule holds.
+        warn_after: a run that takes longer is told of.
+        dates_in_time_zone: whether days of files are days of `time_zone` rather than of UTC.
+        past_day_only: whether a run looks at one day alone, rather than at each since the last run that succeeded.
+    """
+
+    name: str
+    schedule: str | None
+    time_zone: ZoneInfo
+    enabled: bool
+    couriers: tuple[GroupCourier, ...]
+    constraints: tuple[Constraint, ...]
+    warn_after: timedelta | None
+    dates_in_time_zone: bool
+    past_day_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WarehouseSettings:
+    """Where the domain tables are: a DuckDB file, or a PostgreSQL by its connection string or the variable with it."""
+
+    engine: Literal["duckdb", "postgresql"]
+    path: Path | None = None
+    dsn: str | None = None
+    dsn_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project folder: its warehouse, couriers, feeds and groups.
+
+    `notify` is a command that gets each notice on its standard input.
+    """
+
+    folder: Path
+    warehouse: WarehouseSettings
+    couriers: Mapping[str, Courier]
+    feeds: Path
+    groups: Mapping[str, Group]
+    notify: tuple[str, ...] = ()
