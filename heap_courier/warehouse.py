@@ -17,10 +17,15 @@ class Warehouse(Protocol):
     SQL is what DuckDB and PostgreSQL from 15 on have in common: `$1` for parameters, MERGE, DISTINCT ON. Domain tables
     lie in the schema where new tables go; what the courier notes for itself lies in the schema `heap_courier`. Database
     errors come as SetupError or LaterError, in a sentence.
+
+    Attributes:
+        indexes_keys: whether a unique index on a table's key serves a MERGE.
     """
 
-    def execute(self, sql: str, parameters: Sequence[object] = ()) -> None:
-        """Runs a statement."""
+    indexes_keys: bool
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Runs a statement; the number of rows that it added, changed or deleted."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -36,6 +41,9 @@ class Warehouse(Protocol):
 
     def sql_type(self, field_type: FieldType) -> str:
         """How the engine calls a type, as `columns` would give it back."""
+
+    def lock(self, table: str) -> None:
+        """Keeps other writers away from a table until the transaction ends."""
 
     def close(self) -> None:
         """Ends the connection; an open transaction is rolled back."""

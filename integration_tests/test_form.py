@@ -37,7 +37,7 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page with the form, and all that it is drawn with."""
     esbuild = FORM / "node_modules" / ".bin" / "esbuild"
     if not (esbuild.exists() and shutil.which("node")):
-        pytest.skip("what the form is drawn with is not installed; with npm on this machine: bash scripts/browser")
+        pytest.skip("what the form is drawn with is not installed; with npm on this machine: bash scripts/packages")
     folder = tmp_path_factory.mktemp("form")
     options = ["--bundle", "--jsx=automatic", '--define:process.env.NODE_ENV="production"', "--log-level=warning"]
     subprocess.run([esbuild, FORM / "form.jsx", *options, f"--outfile={folder / 'form.js'}"], check=True, timeout=120)

@@ -1,0 +1,139 @@
+"""The embedded warehouse: a DuckDB file. No extension is used or looked for, since they are downloaded at run time."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.field_types import FieldType, Kind
+from heap_courier.warehouse import quoted
+
+PATIENCE: Final = 30.0  # seconds to wait for another process that has the file open
+PAUSE: Final = 0.2  # seconds between two looks
+MEMORY: Final = "1GB"  # beyond it DuckDB writes to `<file>.tmp`
+_TYPES: Final = {
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.DATE: "DATE",
+    Kind.DATETIME: "TIMESTAMP",
+    Kind.FLOAT: "DOUBLE",
+    Kind.INTEGER: "BIGINT",
+    Kind.STRING: "VARCHAR",
+}
+_QUIET: Final = (duckdb.ConversionException, duckdb.ConstraintException, duckdb.OutOfRangeException)  # quote values
+
+# DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
+_turns: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
+
+
+class DuckDBWarehouse:
+    """A connection to a DuckDB file, which one process can have open for writing, or several for reading.
+
+    Raises:
+        SetupError: the file cannot be made or is none of DuckDB's.
+        LaterError: another process has it open.
+    """
+
+    indexes_keys = False  # a MERGE joins by hash here, and DuckDB keeps an index in memory
+
+    def __init__(
+        self, path: Path, *, read_only: bool = False, patience: float = PATIENCE, wait: Callable[[float], object]
+    ) -> None:
+        self._path = path.resolve()
+        if read_only and not self._path.exists():
+            raise SetupError(f"There is no warehouse `{path}` yet: run a courier or activate a feed first.")
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": MEMORY,
+            "preserve_insertion_order": False,
+        }
+        for patience_left in (*range(round(patience / PAUSE)), None):
+            try:
+                with self._sentences():
+                    self._connection = duckdb.connect(str(self._path), read_only=read_only, config=settings)
+                break
+            except LaterError:
+                if patience_left is None:
+                    raise
+            wait(PAUSE)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        with self._sentences():
+            rows = self._connection.execute(sql, list(parameters)).fetchall()
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._sentences():
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with _turns[self._path], self._sentences():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                self._connection.rollback()
+                raise
+
+    def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        empty = pa.Table.from_batches([], schema)
+        with self._sentences():
+            self._insert(f"CREATE TEMP TABLE {quoted(table)} AS FROM incoming", empty)
+            for batch in batches:
+                self._insert(f"INSERT INTO {quoted(table)} FROM incoming", batch)
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        return dict(
+            self.query(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = current_schema() AND table_catalog = current_database() AND table_name = $1 "
+                "ORDER BY ordinal_position",
+                (table,),
+            )
+        )
+
+    def sql_type(self, field_type: FieldType) -> str:
+        if field_type.kind is Kind.DECIMAL:
+            return f"DECIMAL({field_type.precision},{field_type.scale})"
+        return _TYPES[field_type.kind]
+
+    def lock(self, table: str) -> None:
+        """Nothing to do: transactions take turns."""
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _insert(self, sql: str, rows: pa.RecordBatch | pa.Table) -> None:
+        self._connection.register("incoming", rows)
+        try:
+            self._connection.execute(sql)
+        finally:
+            self._connection.unregister("incoming")
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except duckdb.Error as error:
+            raise self._sentence(error) from error
+
+    def _sentence(self, error: duckdb.Error) -> CourierError:
+        said = str(error).partition("\n")[0]
+        if isinstance(error, duckdb.IOException) and "lock" in said:
+            return LaterError(
+                f"The warehouse `{self._path}` is open in another process: end that one, or try again when it is done."
+            )
+        if isinstance(error, _QUIET):
+            said = type(error).__name__.removesuffix("Exception")
+        return SetupError(f"The warehouse `{self._path}` refuses: {said}.")

@@ -1,0 +1,137 @@
+"""A warehouse on PostgreSQL 15 or later, which brought MERGE. Arrow batches go in by COPY, through ADBC."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import pyarrow as pa
+from adbc_driver_manager import Error
+from adbc_driver_postgresql import dbapi
+
+from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.field_types import FieldType, Kind
+from heap_courier.warehouse import quoted
+
+OLDEST: Final = 15  # the first with MERGE: https://www.postgresql.org/docs/15/release-15.html
+LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
+_TYPES: Final = {
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.DATETIME: "timestamp without time zone",
+    Kind.FLOAT: "double precision",
+    Kind.INTEGER: "bigint",
+    Kind.STRING: "text",
+}
+# Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html that pass by themselves.
+_LATER: Final = ("08", "40", "53", "55", "57", "58")
+_QUOTES_VALUES: Final = ("22", "23")
+_LATER_TEXTS: Final = (
+    "could not connect",
+    "Connection refused",
+    "starting up",
+    "shutting down",
+    "timeout",
+    "no response",
+)
+
+
+class PostgreSQLWarehouse:
+    """A connection to PostgreSQL.
+
+    Raises:
+        SetupError: no such database, a wrong password, too old a server.
+        LaterError: the server does not answer.
+    """
+
+    indexes_keys = True  # a small load finds its rows without reading the table
+
+    def __init__(self, dsn: str) -> None:
+        self._in_transaction = False
+        with self._sentences():
+            self._connection = dbapi.connect(dsn)
+        version = int(self.query("SELECT current_setting('server_version_num')::int")[0][0]) // 10_000
+        if version < OLDEST:
+            self.close()
+            raise SetupError(f"The warehouse is PostgreSQL {version}: MERGE needs PostgreSQL {OLDEST} or later.")
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        with self._statement() as cursor:
+            cursor.execute(sql, tuple(parameters) or None)
+            return max(int(cursor.rowcount), 0)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._statement() as cursor:
+            cursor.execute(sql, tuple(parameters) or None)
+            return list(cursor.fetchall())
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._in_transaction = True
+        try:
+            with self._sentences():
+                yield
+                self._connection.commit()
+        except BaseException:
+            with self._sentences():
+                self._connection.rollback()
+            raise
+        finally:
+            self._in_transaction = False
+
+    def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        with self._statement() as cursor:
+            cursor.adbc_ingest(table, pa.Table.from_batches([], schema), mode="create", temporary=True)
+            for batch in batches:
+                cursor.adbc_ingest(table, batch, mode="append", temporary=True)
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        rows = self.query(
+            "SELECT column_name, CASE WHEN data_type = 'numeric' "
+            "THEN 'numeric(' || numeric_precision || ',' || numeric_scale || ')' ELSE data_type END "
+            "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 "
+            "ORDER BY ordinal_position",
+            (table,),
+        )
+        return dict(rows)
+
+    def sql_type(self, field_type: FieldType) -> str:
+        if field_type.kind is Kind.DECIMAL:
+            return f"numeric({field_type.precision},{field_type.scale})"
+        return _TYPES[field_type.kind]
+
+    def lock(self, table: str) -> None:
+        """Keeps others from writing to the table until the transaction ends; they may read."""
+        self.execute(f"LOCK TABLE {quoted(table)} IN SHARE ROW EXCLUSIVE MODE")
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def _statement(self) -> Iterator[dbapi.Cursor]:
+        with self._sentences():
+            try:
+                with self._connection.cursor() as cursor:
+                    yield cursor
+            finally:
+                if not self._in_transaction:
+                    self._connection.commit()
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except Error as error:
+            raise _sentence(error) from error
+
+
+def _sentence(error: Error) -> CourierError:
+    state = error.sqlstate or ""
+    said = str(error).partition("ERROR:")[2].strip() or str(error).partition("FATAL:")[2].strip() or str(error)
+    said = said.partition("\n")[0]
+    if state.startswith(_LATER) or any(text in str(error) for text in _LATER_TEXTS):
+        return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
+    if state.startswith(_QUOTES_VALUES):
+        said = f"error {state}"
+    return SetupError(f"The warehouse refuses: {said}.")
