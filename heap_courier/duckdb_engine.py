@@ -41,7 +41,7 @@ class DuckDBWarehouse:
         LaterError: another process has it open.
     """
 
-    indexes_keys = False  # a MERGE joins by hash here, and DuckDB keeps an index in memory
+    indexes_keys = False  # it joins by hash, and keeps an index in memory
 
     def __init__(
         self, path: Path, *, read_only: bool = False, patience: float = PATIENCE, wait: Callable[[float], object]

@@ -1,4 +1,4 @@
-"""Rows into a domain table: staged, then one MERGE where the newest row of a key wins, in one transaction."""
+"""Rows into a domain table: staged, and then put where the newest row of a key wins, in one transaction."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from heap_courier.warehouse import Warehouse, quoted
 
 SEQUENCE: Final = "_seq"  # staged beside each row: its place in the order of loading
 _STAGING: Final = "heap_courier_staging"
+_WINNERS: Final = "heap_courier_winners"
 
 
 class Column(NamedTuple):
@@ -83,7 +84,7 @@ def land(
         warehouse.lock(table.name)
         if replace:
             warehouse.execute(f"DELETE FROM {quoted(table.name)}")
-        merged = warehouse.execute(_insert(table) if replace or not table.key else _merge(table))
+        merged = _upsert(warehouse, table) if table.key else _insert(warehouse, table)
         stored = warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0]
         warehouse.execute(f"DROP TABLE {_STAGING}")
         landed = Landed(count.rows, merged, stored)
@@ -127,41 +128,37 @@ class _Count:
             yield batch.append_column(SEQUENCE, numbers)
 
 
-def _merge(table: Table) -> str:
-    match = " AND ".join(f"t.{quoted(column)} = s.{quoted(column)}" for column in table.key)
-    names = [quoted(column.name) for column in table.columns]
-    condition = ""
-    if table.newest:
-        newest = quoted(table.newest[0])
-        condition = f" AND (t.{newest} IS NULL OR s.{newest} >= t.{newest})"
-    return (
-        f"MERGE INTO {quoted(table.name)} AS t USING ({_winners(table)}) AS s ON {match} "
-        f"WHEN MATCHED{condition} THEN UPDATE SET {_list(f'{name} = s.{name}' for name in names)} "
-        f"WHEN NOT MATCHED THEN INSERT ({_list(names)}) VALUES ({_list(f's.{name}' for name in names)})"
-    )
+def _upsert(warehouse: Warehouse, table: Table) -> int:
+    """Puts the newest of the staged rows of each key, and all rows whose key is null, in the place of what is stored.
 
-
-def _insert(table: Table) -> str:
-    names = _list(quoted(column.name) for column in table.columns)
-    return f"INSERT INTO {quoted(table.name)} ({names}) {_winners(table)}"
-
-
-def _winners(table: Table) -> str:
-    """Selects the newest of the staged rows of each key, and all rows whose key is null."""
-    rows = f"SELECT {_list(quoted(column.name) for column in table.columns)} FROM {_STAGING}"
-    if not table.key:
-        return rows
+    The winners are found in the narrow columns alone, and wide rows are written once: on DuckDB that takes half as long
+    as a MERGE.
+    """
+    name = quoted(table.name)
     key = _list(map(quoted, table.key))
-    if table.newest:
-        order = _list(f"{quoted(column)} DESC NULLS LAST" for column in table.newest)
-        numbers = (
-            f"SELECT DISTINCT ON ({key}) {SEQUENCE}, {key} FROM {_STAGING} ORDER BY {key}, {order}, {SEQUENCE} DESC"
-        )
-        numbers = f"SELECT {SEQUENCE} FROM ({numbers}) AS newest"
-    else:
-        numbers = f"SELECT max({SEQUENCE}) FROM {_STAGING} GROUP BY {key}"
-    without = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
-    return f"{rows} WHERE {SEQUENCE} IN ({numbers} UNION ALL SELECT {SEQUENCE} FROM {_STAGING} WHERE {without})"
+    newest = [quoted(column) for column in table.newest]
+    narrow = _list(dict.fromkeys([*map(quoted, table.key), *newest[:1], SEQUENCE]))
+    order = _list([key, *(f"{column} DESC NULLS LAST" for column in newest), f"{SEQUENCE} DESC"])
+    no_key = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
+    same_key = " AND ".join(f"t.{quoted(column)} = w.{quoted(column)}" for column in table.key)
+
+    warehouse.execute(
+        f"CREATE TEMPORARY TABLE {_WINNERS} AS SELECT DISTINCT ON ({key}) {narrow} FROM {_STAGING} "
+        f"WHERE NOT ({no_key}) ORDER BY {order}"
+    )
+    warehouse.execute(f"INSERT INTO {_WINNERS} SELECT {narrow} FROM {_STAGING} WHERE {no_key}")
+    for column in newest[:1]:
+        stays = f"t.{column} > w.{column} OR t.{column} IS NOT NULL AND w.{column} IS NULL"
+        warehouse.execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({stays})")
+    warehouse.execute(f"DELETE FROM {name} AS t USING {_WINNERS} AS w WHERE {same_key}")
+    added = _insert(warehouse, table, f"WHERE {SEQUENCE} IN (SELECT {SEQUENCE} FROM {_WINNERS})")
+    warehouse.execute(f"DROP TABLE {_WINNERS}")
+    return added
+
+
+def _insert(warehouse: Warehouse, table: Table, where: str = "") -> int:
+    names = _list(quoted(column.name) for column in table.columns)
+    return warehouse.execute(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_STAGING} {where}")
 
 
 def _list(parts: Iterable[str]) -> str:

@@ -1,4 +1,4 @@
-"""A warehouse on PostgreSQL 15 or later, which brought MERGE. Arrow batches go in by COPY, through ADBC."""
+"""A warehouse on PostgreSQL. Arrow batches go in by COPY, through ADBC."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from heap_courier.errors import CourierError, LaterError, SetupError
 from heap_courier.field_types import FieldType, Kind
 from heap_courier.warehouse import quoted
 
-OLDEST: Final = 15  # the first with MERGE: https://www.postgresql.org/docs/15/release-15.html
 LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
 _TYPES: Final = {
     Kind.BOOLEAN: "boolean",
@@ -41,7 +40,7 @@ class PostgreSQLWarehouse:
     """A connection to PostgreSQL.
 
     Raises:
-        SetupError: no such database, a wrong password, too old a server.
+        SetupError: no such database, a wrong password.
         LaterError: the server does not answer.
     """
 
@@ -51,10 +50,6 @@ class PostgreSQLWarehouse:
         self._in_transaction = False
         with self._sentences():
             self._connection = dbapi.connect(dsn)
-        version = int(self.query("SELECT current_setting('server_version_num')::int")[0][0]) // 10_000
-        if version < OLDEST:
-            self.close()
-            raise SetupError(f"The warehouse is PostgreSQL {version}: MERGE needs PostgreSQL {OLDEST} or later.")
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._statement() as cursor:

@@ -14,12 +14,12 @@ from heap_courier.field_types import FieldType
 class Warehouse(Protocol):
     """One connection to the database that holds the domain tables; not to be shared between threads.
 
-    SQL is what DuckDB and PostgreSQL from 15 on have in common: `$1` for parameters, MERGE, DISTINCT ON. Domain tables
+    SQL is what DuckDB and PostgreSQL have in common: `$1` for parameters, DISTINCT ON, DELETE ... USING. Domain tables
     lie in the schema where new tables go; what the courier notes for itself lies in the schema `heap_courier`. Database
     errors come as SetupError or LaterError, in a sentence.
 
     Attributes:
-        indexes_keys: whether a unique index on a table's key serves a MERGE.
+        indexes_keys: whether a unique index on a table's key helps to find stored rows.
     """
 
     indexes_keys: bool

@@ -1,0 +1,144 @@
+"""What a person sees in the terminal: tables, durations, a bar while something takes long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table as RichTable
+from rich.text import Text
+
+_UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+class Bar(Protocol):
+    """Where a run tells how far it is."""
+
+    def stage(self, what: str, total_bytes: int | None = None) -> None:
+        """Something new begins: files of so many bytes, or rows, whose number is not known beforehand."""
+
+    def advance(self, amount: int) -> None:
+        """So many bytes or rows more are done. May be called by any thread."""
+
+
+class NoBar:
+    """Tells no one."""
+
+    def stage(self, what: str, total_bytes: int | None = None) -> None:
+        """Nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Nothing."""
+
+
+class _TerminalBar:
+    def __init__(self, console: Console) -> None:
+        self._bytes = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._rows = Progress(
+            TextColumn("{task.description}"),
+            SpinnerColumn(),
+            TextColumn("{task.completed:,.0f} rows"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+        self._shown: Progress | None = None
+        self._task = TaskID(0)
+
+    def stage(self, what: str, total_bytes: int | None = None) -> None:
+        self.end()
+        self._shown = self._rows if total_bytes is None else self._bytes
+        self._task = self._shown.add_task(what, total=total_bytes)
+        self._shown.start()
+
+    def advance(self, amount: int) -> None:
+        if self._shown:
+            self._shown.advance(self._task, amount)
+
+    def end(self) -> None:
+        if self._shown:
+            self._shown.stop()
+            self._shown.remove_task(self._task)
+            self._shown = None
+
+
+@contextmanager
+def progress_bar() -> Iterator[Bar]:
+    """A bar on standard error while a block runs, where that is a terminal; gone at the end."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield NoBar()
+        return
+    bar = _TerminalBar(console)
+    try:
+        yield bar
+    finally:
+        bar.end()
+
+
+def duration(seconds: float) -> str:
+    """`5 minutes 12 seconds`: whole seconds, at least one, without units that are zero."""
+    left = max(round(seconds), 1)
+    parts = []
+    for unit, length in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
+    return " ".join(parts)
+
+
+def instant(when: datetime | None) -> str:
+    """An instant of the ledger, in UTC."""
+    return f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
+
+
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004  (the units are of thousands)
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> None:
+    """A table on standard output: folded in a terminal, as wide as need be in a pipe. Numbers stand to the right."""
+    table = RichTable(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings):
+        numeric = bool(rows) and all(isinstance(row[number], int | None) for row in rows)
+        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell or "") for cell in row))
+    _console().print(table)
+
+
+def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows of a domain table: side by side where they fit into the terminal, else one below the other."""
+    texts = [["" if value is None else str(value) for value in row] for row in rows]
+    needed = sum(max(map(len, cells)) + 2 for cells in zip(columns, *texts, strict=True))
+    console = _console()
+    if not console.is_terminal or needed <= console.width:
+        print_table(columns, texts)
+        return
+    longest = max(map(len, columns))
+    for number, row in enumerate(texts, 1):
+        console.print(Text(f"row {number}", style="bold"))
+        for column, value in zip(columns, row, strict=True):
+            console.print(Text(f"  {column:<{longest}}  {value}"))
+
+
+def _console() -> Console:
+    console = Console(soft_wrap=True)
+    return console if console.is_terminal else Console(soft_wrap=True, width=100_000)

@@ -1,0 +1,137 @@
+"""What ran, what landed, which feeds are active: tables of the courier's own, beside the domain tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from heap_courier.errors import RejectedRow
+from heap_courier.feeds import Feed
+from heap_courier.warehouse import Warehouse
+
+MOST_REJECTED: Final = 1_000  # rows of a table in a run that are named one by one; all are counted
+_TABLES: Final = {
+    "feeds": "id text, domain_table text, definition text, activated timestamp",
+    "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
+    "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
+    "stored bigint, message text",
+    "rejected_rows": "run text, domain_table text, file text, row_number bigint, column_name text, reason text",
+}
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
+
+
+class Run(NamedTuple):
+    """A run of a courier. Instants are in UTC; `ended` is None while it runs."""
+
+    id: str
+    courier: str
+    what: str  # which files it was to bring, in words
+    started: datetime
+    ended: datetime | None = None
+    outcome: str = RUNNING
+    message: str | None = None
+
+
+class TableRun(NamedTuple):
+    """What a run did to a domain table; `message` is why nothing of it landed, or None."""
+
+    domain_table: str
+    files: int
+    rows: int
+    rejected: int = 0
+    merged: int = 0
+    stored: int | None = None
+    message: str | None = None
+
+
+class Rejected(NamedTuple):
+    """A rejected row and the file it stands in."""
+
+    file: str
+    row: RejectedRow
+
+
+class Ledger:
+    """The notes. Each method is a statement or a few; to note with the rows, call inside their transaction."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def make(self) -> None:
+        """Makes the tables where they are missing."""
+        self._warehouse.execute("CREATE SCHEMA IF NOT EXISTS heap_courier")
+        for name, columns in _TABLES.items():
+            self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS heap_courier.{name} ({columns})")
+
+    def begin(self, run: Run) -> None:
+        """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""
+        self._warehouse.execute(
+            "UPDATE heap_courier.runs SET outcome = $1, ended = $2, message = $3 WHERE courier = $4 AND outcome = $5",
+            (INTERRUPTED, run.started, "It was ended from outside; what had landed has landed.", run.courier, RUNNING),
+        )
+        self._warehouse.execute("INSERT INTO heap_courier.runs VALUES ($1, $2, $3, $4, $5, $6, $7)", run)
+
+    def end(self, run: Run, now: datetime, outcome: str, message: str | None) -> None:
+        """Notes how a run ended."""
+        self._warehouse.execute(
+            "UPDATE heap_courier.runs SET ended = $1, outcome = $2, message = $3 WHERE id = $4",
+            (now, outcome, message, run.id),
+        )
+
+    def note_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
+        """Notes what a run did to a domain table."""
+        self._warehouse.execute(
+            "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)
+        )
+        for file, row in rejected:
+            self._warehouse.execute(
+                "INSERT INTO heap_courier.rejected_rows VALUES ($1, $2, $3, $4, $5, $6)",
+                (run.id, table.domain_table, file, row.row, row.column, row.reason),
+            )
+
+    def runs(self, limit: int) -> list[Run]:
+        """The newest runs, newest first."""
+        rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
+        return [Run._make(row) for row in rows]
+
+    def run_tables(self, run_id: str) -> list[TableRun]:
+        """What a run did to each domain table."""
+        rows = self._warehouse.query(
+            "SELECT domain_table, files, rows_read, rejected, merged, stored, message "
+            "FROM heap_courier.run_tables WHERE run = $1 ORDER BY domain_table",
+            (run_id,),
+        )
+        return [TableRun._make(row) for row in rows]
+
+    def rejected(self, run_id: str) -> list[tuple[str, Rejected]]:
+        """The rejected rows of a run that are named, with their domain tables."""
+        rows = self._warehouse.query(
+            "SELECT domain_table, file, row_number, column_name, reason FROM heap_courier.rejected_rows "
+            "WHERE run = $1 ORDER BY domain_table, file, row_number",
+            (run_id,),
+        )
+        return [(row[0], Rejected(row[1], RejectedRow(row[2], row[3], row[4]))) for row in rows]
+
+    def activate(self, feed: Feed, now: datetime) -> None:
+        """Notes that a feed is active as it is now."""
+        self._warehouse.execute("DELETE FROM heap_courier.feeds WHERE id = $1", (feed.id,))
+        self._warehouse.execute(
+            "INSERT INTO heap_courier.feeds VALUES ($1, $2, $3, $4)",
+            (feed.id, feed.domain_table, definition(feed), now),
+        )
+
+    def active_definition(self, feed: Feed) -> str | None:
+        """The definition under which a feed was activated last, or None where it never was."""
+        rows = self._warehouse.query("SELECT definition FROM heap_courier.feeds WHERE id = $1", (feed.id,))
+        return str(rows[0][0]) if rows else None
+
+
+def definition(feed: Feed) -> str:
+    """What of a feed decides how its table looks: fields with their types and sources, keys; not tags and flags."""
+    fields = "; ".join(f"{field.name} {field.type} <- {field.source} {field.pattern or ''}" for field in feed.fields)
+    return f"{feed.domain_table} | key {', '.join(feed.primary_key)} | updated {feed.last_updated or ''} | {fields}"
