@@ -77,7 +77,7 @@ def land(
         settle: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
     """
     with warehouse.transaction():
-        count = _Count()
+        count = _Count(table.schema)
         warehouse.stage(_STAGING, table.schema.append(pa.field(SEQUENCE, pa.int64())), count.numbered(batches))
         before()
         shape(warehouse, table)
@@ -116,16 +116,21 @@ def shape(warehouse: Warehouse, table: Table) -> None:
 
 
 class _Count:
-    """Numbers rows as they pass."""
+    """Numbers rows as they pass.
 
-    def __init__(self) -> None:
+    Sees to it that the types are those of the table: ADBC copies what it is given bit by bit, and a float that meets an
+    integer column becomes another number without a word.
+    """
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._schema = schema
         self.rows = 0
 
     def numbered(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             numbers = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=self.rows)
             self.rows += batch.num_rows
-            yield batch.append_column(SEQUENCE, numbers)
+            yield batch.cast(self._schema).append_column(SEQUENCE, numbers)
 
 
 def _upsert(warehouse: Warehouse, table: Table) -> int:
