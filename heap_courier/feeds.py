@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from heap_courier.entities import FileFormat
 from heap_courier.field_types import FieldType
 
 UPDATED: Final = "_updated"  # the generated last-updated field: when the row was ingested
@@ -34,6 +35,14 @@ class Field:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """The file that a feed was proposed from, and how it is read; `path` is relative to the project's folder."""
+
+    path: str
+    format: FileFormat
+
+
+@dataclass(frozen=True, slots=True)
 class Feed:
     """A feed: https://docs.amperity.com/reference/feeds.html.
 
@@ -45,6 +54,7 @@ class Feed:
         last_updated: the name of a Datetime or Integer field, or None where it is generated.
         error_threshold: per cent of rows that may be rejected; above it nothing is loaded.
         stitch: "make available to Stitch": kept and shown.
+        sample: what is loaded when the feed is activated.
     """
 
     id: str
@@ -55,6 +65,7 @@ class Feed:
     last_updated: str | None = None
     error_threshold: int = 1
     stitch: bool = False
+    sample: Sample | None = None
 
     @property
     def domain_table(self) -> str:

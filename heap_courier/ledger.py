@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
+
+import orjson
 
 from heap_courier.errors import RejectedRow
 from heap_courier.feeds import Feed
@@ -122,16 +124,21 @@ class Ledger:
         self._warehouse.execute("DELETE FROM heap_courier.feeds WHERE id = $1", (feed.id,))
         self._warehouse.execute(
             "INSERT INTO heap_courier.feeds VALUES ($1, $2, $3, $4)",
-            (feed.id, feed.domain_table, definition(feed), now),
+            (feed.id, feed.domain_table, orjson.dumps(definition(feed)).decode(), now),
         )
 
-    def active_definition(self, feed: Feed) -> str | None:
-        """The definition under which a feed was activated last, or None where it never was."""
+    def active_definition(self, feed: Feed) -> dict[str, Any]:
+        """The definition under which a feed was activated last; empty where it never was."""
         rows = self._warehouse.query("SELECT definition FROM heap_courier.feeds WHERE id = $1", (feed.id,))
-        return str(rows[0][0]) if rows else None
+        return dict(orjson.loads(rows[0][0])) if rows else {}
 
 
-def definition(feed: Feed) -> str:
-    """What of a feed decides how its table looks: fields with their types and sources, keys; not tags and flags."""
-    fields = "; ".join(f"{field.name} {field.type} <- {field.source} {field.pattern or ''}" for field in feed.fields)
-    return f"{feed.domain_table} | key {', '.join(feed.primary_key)} | updated {feed.last_updated or ''} | {fields}"
+def definition(feed: Feed) -> dict[str, Any]:
+    """What of a feed decides how rows become rows of its table, as JSON has it; not tags and flags."""
+    return {
+        "table": feed.domain_table,
+        "key": list(feed.primary_key),
+        "updated": feed.last_updated,
+        "types": {field.name: str(field.type) for field in feed.fields},
+        "sources": {field.name: [field.source, field.pattern, field.required] for field in feed.fields},
+    }

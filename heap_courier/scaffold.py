@@ -33,15 +33,15 @@ credentials:                # never the secret itself, but where it is found
   #   credential: heap-bucket
 
 couriers:
-  Heap:                     # follows the manifests that Heap writes: every table, each dump once
+  Heap:                     # brings files by the dates in their names, and loads them as the operations say
     credential: heap-bucket
     bucket: heap-rs3-example
     entities: entities/heap.json
-  Heap-Files:               # brings files by the dates in their names, and loads them as the operations say
+    load-operations: load-operations/heap.json
+  Heap-Connect:             # follows the manifests that Heap writes: every table, each dump once
     credential: heap-bucket
     bucket: heap-rs3-example
-    entities: entities/heap-files.json
-    load-operations: load-operations/heap-files.json
+    entities: entities/heap-connect.json
 
 feeds: feeds                # the folder of the feeds that `heap-courier feed add` writes
 
@@ -51,22 +51,22 @@ groups:
     time-zone: UTC
     status: disabled        # or enabled
     couriers:
-      - courier: Heap
+      - courier: Heap-Connect
         wait: 2 hours       # for files that are late
         missing: stop       # or notify, and go on without them
     warn-after: 3 hours
 
 # notify: [mail, -s, heap-courier, data@example.com]   # a command that gets each notice on its standard input
 """,
-    "entities/heap.json": """\
+    "entities/heap-connect.json": """\
 [
   {
     "object/type": "heap-connect",
-    "heap-connect/source": "Heap"
+    "heap-connect/source": "Heap-Connect"
   }
 ]
 """,
-    "entities/heap-files.json": """\
+    "entities/heap.json": """\
 [
   {
     "object/type": "file",
@@ -78,7 +78,7 @@ groups:
   }
 ]
 """,
-    "load-operations/heap-files.json": "{}\n",
+    "load-operations/heap.json": "{}\n",
     ".gitignore": """\
 # Rows of people, and what can be fetched again.
 /heap.duckdb*

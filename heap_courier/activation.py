@@ -1,0 +1,87 @@
+"""A feed becomes active: its domain table is made, and filled from the sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from heap_courier.errors import SetupError
+from heap_courier.feeds import Feed
+from heap_courier.filesets import FetchedFile
+from heap_courier.ingest import Ingested, domain_table, ingest
+from heap_courier.ledger import Ledger, definition
+from heap_courier.load import shape
+from heap_courier.warehouse import Warehouse, quoted
+
+
+def activate(
+    warehouse: Warehouse,
+    feed: Feed,
+    sample: FetchedFile | None,
+    *,
+    now: datetime,
+    truncate: bool,
+    workers: int,
+) -> Ingested | None:
+    """Makes or alters the domain table of a feed, loads a sample where there is one, and notes that the feed is active.
+
+    Args:
+        warehouse: an open connection without a transaction.
+        feed: valid in itself.
+        sample: to be loaded, by the feed's own rules.
+        now: the time, in UTC.
+        truncate: whether the table is emptied, which another primary key or type asks for.
+        workers: see `ingest`.
+
+    Raises:
+        SetupError: the table holds rows that do not fit the feed as it is now.
+        FeedError: the sample does not fit the feed; it is not active then.
+    """
+    ledger = Ledger(warehouse)
+    ledger.make()
+    exists = bool(warehouse.columns(feed.domain_table))
+    fits = _fits(ledger.active_definition(feed), feed)
+    if exists and not fits and not truncate:
+        held = warehouse.query(f"SELECT count(*) FROM {quoted(feed.domain_table)}")[0][0]
+        if held:
+            raise SetupError(
+                f"The domain table `{feed.domain_table}` holds {held:,} rows of an earlier form of the feed, with another "
+                "primary key, last-updated field or type: activate it with --truncate, which empties the table."
+            )
+
+    def make_room() -> None:
+        if exists and (truncate or not fits):
+            warehouse.execute(f"DROP TABLE {quoted(feed.domain_table)}")
+
+    if sample is None:
+        with warehouse.transaction():
+            make_room()
+            shape(warehouse, domain_table(feed))
+            ledger.activate(feed, now)
+        return None
+    return ingest(
+        warehouse,
+        feed,
+        (sample,),
+        truncate=False,
+        now=now,
+        workers=workers,
+        advance=lambda _rows: None,
+        before=make_room,
+        settle=lambda _ingested: ledger.activate(feed, now),
+    )
+
+
+def is_active(ledger: Ledger, feed: Feed) -> bool:
+    """Whether a feed was activated as it is now."""
+    return ledger.active_definition(feed) == definition(feed)
+
+
+def _fits(active: Mapping[str, Any], feed: Feed) -> bool:
+    """Whether stored rows keep their meaning: fields may come and go, what is there stays as it is."""
+    now = definition(feed)
+    types = active.get("types", {})
+    return all(active.get(part) == now[part] for part in ("table", "key", "updated")) and all(
+        types.get(name, kind) == kind for name, kind in now["types"].items()
+    )

@@ -1,0 +1,460 @@
+"""`heap-courier`: the way from a bucket to tables, a command for each step."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+import click
+import orjson
+
+from heap_courier import daemon, display, groups, samples, slots
+from heap_courier.activation import activate, is_active
+from heap_courier.days import Days
+from heap_courier.display import duration, instant, print_rows, print_table, progress_bar, size
+from heap_courier.entities import CONTENT_TYPES
+from heap_courier.errors import CourierError, InterruptedRunError, MissingFilesError, SetupError
+from heap_courier.feed_files import read_feeds, write_feed
+from heap_courier.feeds import Feed
+from heap_courier.groups import End
+from heap_courier.ledger import Ledger
+from heap_courier.notices import notifier
+from heap_courier.project import Courier, Group
+from heap_courier.project_file import named, read_project
+from heap_courier.runs import WORKERS, Context, Report, check_courier, run_courier, sample_courier
+from heap_courier.scaffold import make_project
+from heap_courier.schedule import warnings
+from heap_courier.warehouse import Warehouse, quoted
+
+DAY = click.DateTime(["%Y-%m-%d"])
+SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def main() -> NoReturn:
+    """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except CourierError as error:
+        click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
+        sys.exit(1)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted: what had landed has landed, the rest comes with the next run.", err=True)
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(0)
+
+
+def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
+    click.echo("Terminated: what had landed has landed, the rest comes with the next run.", err=True)
+    sys.exit(128 + signal.SIGTERM)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option("--project", "folder", type=FOLDER, default=Path(), help="The project's folder; else the current one.")
+@click.pass_context
+def cli(context: click.Context, folder: Path) -> None:
+    """Pulls Heap's exports (Heap Connect for S3) into tables."""
+    context.obj = folder
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER, default=Path())
+def init(folder: Path) -> None:
+    """Make a project in FOLDER: heap-courier.yaml, entities, load operations."""
+    for path in make_project(folder):
+        click.echo(f"Wrote {path}")
+    click.echo("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")
+
+
+@cli.command()
+@click.argument("courier", required=False)
+@click.pass_obj
+def check(folder: Path, courier: str | None) -> None:
+    """Check the bucket, the credential, the files of the project and the feeds of COURIER, or of all."""
+    with _context(folder) as context:
+        chosen = [_courier(context, courier)] if courier else list(context.project.couriers.values())
+        failed = False
+        for each in chosen:
+            try:
+                found = check_courier(context, each)
+            except CourierError as error:
+                failed = True
+                click.echo(f"{each.name}: {error}")
+            else:
+                click.echo(f"{each.name}: good. {found}")
+        for group in context.project.groups.values():
+            for sentence in _warnings(group):
+                click.echo(f"{group.name}: {sentence}")
+    if failed:
+        sys.exit(1)
+
+
+@cli.command()
+@click.argument("courier")
+@click.option("--day", type=DAY, help="The day of the files, such as 2026-11-21; else today (UTC).")
+@click.pass_obj
+def sample(folder: Path, courier: str, day: datetime | None) -> None:
+    """Bring files of COURIER and keep them as samples, without loading them."""
+    with _context(folder) as context:
+        _print_samples(context, sample_courier(context, _courier(context, courier), _day(day)))
+
+
+@cli.group()
+def feed() -> None:
+    """Feeds: how the rows of a file become rows of a domain table."""
+
+
+@feed.command(name="add")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file.")
+@click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; else what its name says.")
+@click.option("--header-rows", type=click.Choice(["0", "1"]), help="0 where the first line is data already.")
+@click.option("--separator", help="Between the values of a line.")
+@click.option("--quote", help="Around values.")
+@click.option("--escape", help="Before a sign that is meant as it is.")
+@click.pass_obj
+def add_feed(folder: Path, name: str, path: Path, **given: str | None) -> None:
+    """Propose a feed from a sample and write it into a file to be edited."""
+    with _context(folder) as context:
+        sample = samples.sample_of(context.project, path, **given)
+        proposed = samples.propose_feed(context.project, name, sample)
+        written = write_feed(proposed, context.project.feeds)
+    _print_feed(proposed)
+    click.echo(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
+
+
+@feed.command(name="activate")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.option("--no-sample", is_flag=True, help="Make the domain table and leave it empty.")
+@click.option("--truncate", is_flag=True, help="Empty the domain table first: for another primary key or type.")
+@click.pass_obj
+def activate_feed(folder: Path, name: str, no_sample: bool, truncate: bool) -> None:  # noqa: FBT001  (click's way)
+    """Validate a feed, make its domain table, load the sample and show it."""
+    with _context(folder) as context:
+        chosen = _feed(read_feeds(context.project.feeds), name)
+        file = None if no_sample else samples.file_of(context.project, chosen)
+        with context.warehouse() as warehouse:
+            activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
+            click.echo(f"The feed `{chosen.domain_table}` is active. In load operations it is \"{chosen.id}\".")
+            if not no_sample:
+                _show(warehouse, chosen.domain_table, limit=10)
+
+
+@feed.command(name="list")
+@click.pass_obj
+def list_feeds(folder: Path) -> None:
+    """List the feeds, with their ids and whether they are active."""
+    with _context(folder) as context:
+        feeds = read_feeds(context.project.feeds)
+        with context.warehouse() as warehouse:
+            ledger = Ledger(warehouse)
+            ledger.make()
+            active = {each.id for each in feeds if is_active(ledger, each)}
+    rows = [
+        [each.domain_table, each.id, "active" if each.id in active else "not active", ", ".join(each.primary_key)]
+        + [each.last_updated or "generated", "yes" if each.stitch else "no"]
+        for each in feeds
+    ]
+    print_table(["feed", "id", "status", "primary key", "last updated", "Stitch"], rows)
+
+
+@feed.command(name="show")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.pass_obj
+def show_feed(folder: Path, name: str) -> None:
+    """Show the fields of a feed with their semantic tags."""
+    with _context(folder) as context:
+        _print_feed(_feed(read_feeds(context.project.feeds), name))
+
+
+@cli.command()
+@click.argument("courier")
+@click.option("--day", type=DAY, help="A day, such as 2026-11-21.")
+@click.option("--from", "start", type=DAY, help="The first day.")
+@click.option("--to", "end", type=DAY, help="The day after the last one.")
+@click.option("--all", "everything", is_flag=True, help="All days that there are.")
+@click.option("--skip-missing", is_flag=True, help="Go on without required files that are missing.")
+@click.pass_obj
+def run(
+    folder: Path,
+    courier: str,
+    day: datetime | None,
+    start: datetime | None,
+    end: datetime | None,
+    everything: bool,  # noqa: FBT001  (click's way)
+    skip_missing: bool,  # noqa: FBT001
+) -> None:
+    """Run COURIER: bring its files and land them in their domain tables.
+
+    Which files is said by --day, by --from and --to, or by --all. A courier that follows Heap Connect needs none of
+    them: it brings what is new.
+    """
+    with _context(folder) as context:
+        chosen = _courier(context, courier)
+        report = run_courier(context, chosen, _days(context, chosen, day, start, end, everything), skip_missing=skip_missing)
+        _print_report(context, report)
+    if report.failed:
+        sys.exit(1)
+
+
+@cli.group()
+def group() -> None:
+    """Courier groups: couriers that run together, by hand or on a schedule."""
+
+
+@group.command(name="list")
+@click.pass_obj
+def list_groups(folder: Path) -> None:
+    """List the groups, and when each runs next."""
+    with _context(folder) as context:
+        now = context.now()
+        rows = []
+        for each in context.project.groups.values():
+            next_run = daemon.upcoming(each, now)
+            local = f"{next_run.astimezone(each.time_zone):%Y-%m-%d %H:%M} {each.time_zone.key}" if next_run else ""
+            names = ", ".join(courier.courier for courier in each.couriers)
+            rows.append([each.name, names, each.schedule, "enabled" if each.enabled else "disabled", local])
+        print_table(["group", "couriers", "schedule", "status", "next run"], rows)
+        for each in context.project.groups.values():
+            for sentence in _warnings(each):
+                click.echo(f"{each.name}: {sentence}")
+
+
+@group.command(name="run")
+@click.argument("name")
+@click.option("--slot", type=SLOT, help="The scheduled instant that it stands for, in UTC: 2026-11-21T08:30.")
+@click.pass_obj
+def run_group(folder: Path, name: str, slot: datetime | None) -> None:
+    """Run the group NAME now, enabled or not."""
+    with _context(folder) as context, _stoppable() as stop:
+        chosen = _named_group(context, name)
+        ended = groups.run_by_hand(chosen, _means(context, stop), slot and slot.replace(tzinfo=timezone.utc))
+    _end(chosen, ended)
+
+
+@group.command(name="serve")
+@click.pass_obj
+def serve_groups(folder: Path) -> None:
+    """Run the enabled groups at their times, until ended by Ctrl-C or SIGTERM."""
+    with _context(folder) as context:
+        stop = threading.Event()
+        daemon.serve(context.project.groups.values(), _means(context, stop), stop, _say)
+
+
+@group.command(name="runs")
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1), default=20)
+@click.pass_obj
+def group_runs(folder: Path, name: str, limit: int) -> None:
+    """List what became of the runs of a group, newest first."""
+    with _context(folder) as context, context.warehouse() as warehouse:
+        slots.prepare(warehouse)
+        rows = [
+            [instant(each.slot), "by hand" if each.attempt else "schedule", instant(each.started), instant(each.ended)]
+            + [each.outcome or "running", each.message]
+            for each in slots.history(warehouse, _named_group(context, name).name, limit)
+        ]
+    print_table(["slot (UTC)", "by", "started", "ended", "outcome", "message"], rows)
+
+
+@cli.command()
+@click.pass_obj
+def tables(folder: Path) -> None:
+    """List the domain tables."""
+    with _context(folder) as context, context.warehouse(read_only=True) as warehouse:
+        rows = []
+        for name in warehouse.tables():
+            count = warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0]
+            rows.append([name, count, len(warehouse.columns(name))])
+    print_table(["domain table", "rows", "columns"], rows)
+
+
+@cli.command()
+@click.argument("table")
+@click.option("--limit", type=click.IntRange(1), default=20, help="So many rows.")
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON for each row.")
+@click.pass_obj
+def show(folder: Path, table: str, limit: int, as_json: bool) -> None:  # noqa: FBT001  (click's way)
+    """Show rows of a domain table, such as "Heap:Users"."""
+    with _context(folder) as context, context.warehouse(read_only=True) as warehouse:
+        _show(warehouse, table, limit=limit, as_json=as_json)
+
+
+@cli.command()
+@click.argument("run_id", required=False, metavar="[RUN]")
+@click.option("--limit", type=click.IntRange(1), default=20, help="So many runs.")
+@click.pass_obj
+def runs(folder: Path, run_id: str | None, limit: int) -> None:
+    """List the runs, newest first; of RUN the domain tables and the rejected rows."""
+    with _context(folder) as context, context.warehouse() as warehouse:
+        ledger = Ledger(warehouse)
+        ledger.make()
+        if run_id:
+            _print_tables(ledger.run_tables(run_id))
+            rejected = ledger.rejected(run_id)
+            if rejected:
+                click.echo("")
+                rows = [[table, each.file, each.row.row, each.row.column, each.row.reason] for table, each in rejected]
+                print_table(["domain table", "file", "row", "column", "rejected because it"], rows)
+            return
+        rows = [
+            [each.id, each.courier, each.what, instant(each.started), instant(each.ended), each.outcome, each.message]
+            for each in ledger.runs(limit)
+        ]
+    print_table(["run", "courier", "files", "started (UTC)", "ended", "outcome", "message"], rows)
+
+
+def _show(warehouse: Warehouse, table: str, *, limit: int, as_json: bool = False) -> None:
+    there = {name.lower(): name for name in warehouse.tables()}
+    name = named(there, table.lower(), "The warehouse", "domain table")
+    columns = list(warehouse.columns(name))
+    rows = warehouse.query(f"SELECT * FROM {quoted(name)} LIMIT {limit:d}")
+    if as_json:
+        for row in rows:
+            click.echo(orjson.dumps(dict(zip(columns, row, strict=True)), default=str))
+        return
+    print_rows(columns, rows)
+
+
+def _print_samples(context: Context, files: samples.Samples) -> None:
+    rows = [[instant(file.modified), size(file.size), context.shown(file.path)] for file in files]
+    print_table(["changed (UTC)", "size", "sample"], rows)
+    if files:
+        click.echo(f"Next: heap-courier feed add SOURCE:NAME --sample {context.shown(files[0].path)}")
+
+
+def _print_feed(feed: Feed) -> None:
+    click.echo(f"Feed {feed.domain_table}, id {feed.id}")
+    rows = []
+    for field in feed.fields:
+        key = "primary key" if field.name in feed.primary_key else ""
+        updated = "last updated" if field.name == feed.last_updated else ""
+        rows.append([field.name, str(field.type), field.source, field.tag, ", ".join(filter(None, [key, updated]))])
+    print_table(["field", "type", "incoming", "tag", ""], rows)
+    if feed.last_updated is None:
+        click.echo("Last updated: generated (`_updated`, when the row was ingested).")
+    click.echo(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {'yes' if feed.stitch else 'no'}.")
+
+
+def _print_report(context: Context, report: Report) -> None:
+    if report.fetched and not report.tables:
+        _print_samples(context, report.fetched)
+    _print_tables(report.tables)
+    click.echo(f"{'Failed' if report.failed else 'Completed'} in {duration(report.seconds)}")
+
+
+def _print_tables(tables: Any) -> None:
+    if not tables:
+        return
+    print_table(
+        ["domain table", "files", "rows read", "rejected", "added or changed", "rows now", ""],
+        [
+            [each.domain_table, each.files, each.rows, each.rejected, each.merged, each.stored]
+            + [f"did not land: {each.message}" if each.message else "landed"]
+            for each in tables
+        ],
+    )
+
+
+@contextmanager
+def _context(folder: Path) -> Iterator[Context]:
+    with progress_bar() as bar:
+        yield Context(read_project(folder), os.environ, lambda: datetime.now(timezone.utc), bar)
+
+
+def _courier(context: Context, name: str) -> Courier:
+    courier: Courier = named(context.project.couriers, name, "heap-courier.yaml", "courier")
+    return courier
+
+
+def _named_group(context: Context, name: str) -> Group:
+    chosen: Group = named(context.project.groups, name, "heap-courier.yaml", "group")
+    return chosen
+
+
+def _feed(feeds: tuple[Feed, ...], name: str) -> Feed:
+    by_name = {feed.domain_table.lower(): feed for feed in feeds} | {feed.id: feed for feed in feeds}
+    chosen: Feed = named(by_name, name if name in by_name else name.lower(), "The project", "feed")
+    return chosen
+
+
+def _day(day: datetime | None) -> Days:
+    return Days.of((day or datetime.now(timezone.utc)).date())
+
+
+def _days(
+    context: Context,
+    courier: Courier,
+    day: datetime | None,
+    start: datetime | None,
+    end: datetime | None,
+    everything: bool,  # noqa: FBT001  (as click gives it)
+) -> Days | None:
+    given = [day is not None, start is not None or end is not None, everything]
+    if not any(given) and courier.operations is None:
+        return None
+    if sum(given) != 1:
+        raise click.UsageError("Say which files to bring by one of --day, --from with --to, or --all.")
+    if everything:
+        return None
+    if day:
+        return Days.of(day.date())
+    if not (start and end and start < end):
+        raise click.UsageError("--from is the first day, --to the day after the last one: give both, the earlier first.")
+    return Days(start.date(), end.date())
+
+
+def _means(context: Context, stop: threading.Event) -> groups.Means:
+    def bring(name: str, days: Days, skip_missing: bool) -> None:  # noqa: FBT001  (as groups call it)
+        report = run_courier(context, context.project.couriers[name], days, skip_missing=skip_missing)
+        if report.failed:
+            raise SetupError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise InterruptedRunError("It was asked to end.")
+
+    return groups.Means(
+        run_courier=bring,
+        open_warehouse=context.warehouse,
+        notify=notifier(context.project.notify, _say),
+        now=context.now,
+        pause=pause,
+    )
+
+
+@contextmanager
+def _stoppable() -> Iterator[threading.Event]:
+    """Set by the first Ctrl-C or SIGTERM."""
+    stop = threading.Event()
+    yield stop
+
+
+def _end(group: Group, ended: End) -> None:
+    if ended.message:
+        click.echo(ended.message)
+    click.echo(f"Group `{group.name}` {ended.outcome}.")
+    if ended.outcome != "succeeded":
+        sys.exit(1)
+
+
+def _warnings(group: Group) -> list[str]:
+    if not group.schedule:
+        return []
+    return warnings(group.schedule, group.time_zone, datetime.now(timezone.utc))
+
+
+def _say(sentence: str) -> None:
+    click.echo(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)

@@ -1,0 +1,106 @@
+"""Sample files: what a feed is proposed from, and filled with when it is activated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from heap_courier.entities import AVRO, PARQUET, FileEntity, FileFormat, read_entities
+from heap_courier.errors import SetupError
+from heap_courier.feeds import Feed, Sample
+from heap_courier.filesets import FetchedFile
+from heap_courier.project import Project
+from heap_courier.proposal import propose
+from heap_courier.readers import chunks, schema
+
+FOLDER: Final = "samples"
+_BATCHES: Final = 4  # of the file that a proposal looks at: some ten thousand rows
+_CONTENT_TYPES: Final = {
+    ".avro": AVRO,
+    ".parquet": PARQUET,
+    ".csv": "text/csv",
+    ".dat": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".tab": "text/tab-separated-values",
+    ".psv": "text/pipe-separated-values",
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+}
+
+
+def sample_of(project: Project, path: Path, given: FileFormat | None) -> Sample:
+    """A file as a sample.
+
+    Args:
+        project: of the feed.
+        path: of the file.
+        given: how it is read; None: as the entities list says that it was fetched by, or as its name says.
+
+    Raises:
+        SetupError: there is no such file, or nothing says what it is.
+    """
+    if not path.is_file():
+        raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` brings some.")
+    file_format = given or _fetched_as(project, path) or _named_as(path)
+    return Sample(os.path.relpath(path.resolve(), project.folder.resolve()), file_format)
+
+
+def propose_feed(project: Project, sample: Sample, source: str, name: str, feed_id: str) -> Feed:
+    """Proposes a feed from the first rows of a sample.
+
+    Raises:
+        UnreadableFileError: it is not what it is said to be.
+    """
+    path = project.folder / sample.path
+    return propose(schema(path, sample.format, sample.path), _rows(path, sample), source, name, feed_id)
+
+
+def file_of(project: Project, feed: Feed) -> FetchedFile:
+    """The sample of a feed, as a file to be loaded.
+
+    Raises:
+        SetupError: the feed has none, or it is gone.
+    """
+    if feed.sample is None:
+        raise SetupError(f"The feed `{feed.domain_table}` has no `sample`: name one, or activate it with --no-sample.")
+    path = project.folder / feed.sample.path
+    if not path.is_file():
+        raise SetupError(
+            f"The sample `{path}` of the feed `{feed.domain_table}` is gone: bring it again by `heap-courier sample`, or "
+            "activate the feed with --no-sample."
+        )
+    status = path.stat()
+    modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+    return FetchedFile(path, feed.sample.path, "", None, feed.sample.format, status.st_size, modified)
+
+
+def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
+    for chunk in islice(chunks(path, sample.format, sample.path), _BATCHES):
+        yield chunk.decode().batch
+
+
+def _fetched_as(project: Project, path: Path) -> FileFormat | None:
+    """How the courier that fetched a sample reads it, where it is still the courier's."""
+    for courier in project.couriers.values():
+        folder = (project.folder / FOLDER / courier.name).resolve()
+        if path.resolve().is_relative_to(folder):
+            key = path.resolve().relative_to(folder).as_posix()
+            for entity in read_entities(courier.entities):
+                if isinstance(entity, FileEntity) and entity.pattern.matches_any(key):
+                    return entity.format
+    return None
+
+
+def _named_as(path: Path) -> FileFormat:
+    name = path.name.lower().removesuffix(".gz")
+    content_type = _CONTENT_TYPES.get(Path(name).suffix)
+    if content_type is None:
+        raise SetupError(f"The name of `{path}` does not say what it holds: give --content-type.")
+    return FileFormat(content_type, header_rows=0 if name.endswith(".dat") else 1)
