@@ -1,0 +1,203 @@
+"""Avro's types, and what they are in Arrow.
+
+| Avro | Arrow |
+|---|---|
+| null, boolean, int, long, float, double, bytes, string | the same |
+| date, time-*, timestamp-*, local-timestamp-*, decimal | the same; `timestamp-*` in UTC |
+| a union of one of these with null | the same |
+| a union of numbers of one kind | the larger one |
+| enum | text |
+| fixed | text of hexadecimal digits |
+| record | struct |
+| array, map, other unions, a record inside itself | text: JSON, and in a union a scalar as it is |
+
+In JSON a logical type is what it is stored as: an instant is a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import fastavro
+import fastavro.schema
+import orjson
+import pyarrow as pa
+
+_PRIMITIVES: Final[Mapping[str, pa.DataType]] = {
+    "null": pa.null(),
+    "boolean": pa.bool_(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "float": pa.float32(),
+    "double": pa.float64(),
+    "bytes": pa.binary(),
+    "string": pa.string(),
+}
+_LOGICAL: Final[Mapping[tuple[str, str], pa.DataType]] = {
+    ("int", "date"): pa.date32(),
+    ("int", "time-millis"): pa.time32("ms"),
+    ("long", "time-micros"): pa.time64("us"),
+    **{
+        ("long", f"{local}timestamp-{name}"): pa.timestamp(unit, tz=zone)
+        for local, zone in (("", "UTC"), ("local-", None))
+        for name, unit in (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
+    },
+}
+_MOST_DIGITS: Final = 38  # of Arrow's decimal128
+_NUMBERS: Final = ({"int", "long"}, {"float", "double"})
+_NULL_OR_ELSE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class AvroType:
+    """How a type is decoded.
+
+    Attributes:
+        raw: what its decoded values are.
+        arrow: what the column is: `raw`, cast.
+        plain: the Avro type, without what tells only its meaning, if it is flat: a primitive, or one of them or null.
+        value: makes what `raw` holds from what fastavro gives; None where that is the same.
+    """
+
+    raw: pa.DataType
+    arrow: pa.DataType
+    plain: Any = None
+    value: Callable[[Any], Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A field of the records of a file."""
+
+    name: str
+    type: AvroType
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """What a file's schema says.
+
+    Attributes:
+        columns: of its records.
+        schema: for fastavro.
+    """
+
+    columns: tuple[Column, ...]
+    schema: Any
+
+
+def read_schema(schema: Any) -> Records:
+    """Understands a schema, parsed from JSON.
+
+    Raises:
+        ValueError: it is no schema of records; the message ends a sentence that begins with the file's name.
+    """
+    if not (isinstance(schema, dict) and schema.get("type") == "record"):
+        raise ValueError("does not hold records")
+    names: dict[str, Any] = {}
+    try:
+        parsed: Any = fastavro.parse_schema(_told_apart(schema), names)
+        columns = tuple(Column(field["name"], _type_of(field["type"], names, ())) for field in parsed["fields"])
+    except (fastavro.schema.SchemaParseException, LookupError, TypeError, ValueError, RecursionError) as error:
+        raise ValueError("has a schema that is none") from error
+    if len({column.name for column in columns}) < len(columns):
+        raise ValueError("has a schema that names a column twice")
+    return Records(columns, parsed)
+
+
+def json_text(value: Any) -> str:
+    """A value of any type as a column of text has it: a text as it is, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value, default=_plain_text, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _plain_text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _told_apart(schema: Any) -> Any:
+    """The schema with logical types under `meaning`, so that fastavro leaves the values as they are stored.
+
+    Numbers become instants by a cast of the whole column, which knows no year 9999. Decimals alone stay fastavro's.
+    Default values and comments are left out: nothing here needs them, and a wrong one does no harm then.
+    """
+    if isinstance(schema, list):
+        return [_told_apart(branch) for branch in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if isinstance(schema["type"], (dict, list)):  # {"type": {"type": "string"}}
+        return _told_apart(schema["type"])
+    kept = {key: schema[key] for key in ("type", "name", "namespace", "symbols", "size") if key in schema}
+    if "fields" in schema:
+        kept["fields"] = [{"name": field["name"], "type": _told_apart(field["type"])} for field in schema["fields"]]
+    for part in ("items", "values"):
+        if part in schema:
+            kept[part] = _told_apart(schema[part])
+    if schema.get("logicalType") == "decimal":
+        kept |= {key: schema[key] for key in ("logicalType", "precision", "scale") if key in schema}
+    elif "logicalType" in schema:
+        kept["meaning"] = schema["logicalType"]
+    return kept
+
+
+def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
+    """What a type is in Arrow; `above` are the records that it lies in."""
+    if isinstance(schema, list):
+        return _union(schema, names, above)
+    if isinstance(schema, str):
+        return _primitive(schema, None) if schema in _PRIMITIVES else _type_of(names[schema], names, above)
+    name = schema["type"]
+    if "logicalType" in schema and schema.get("precision", 0) <= _MOST_DIGITS:
+        decimal = pa.decimal128(schema["precision"], schema.get("scale", 0))
+        return AvroType(decimal, decimal)
+    if name in _PRIMITIVES and "logicalType" not in schema:
+        return _primitive(name, schema.get("meaning"))
+    if name == "enum":
+        return AvroType(pa.string(), pa.string())
+    if name == "fixed" and "logicalType" not in schema:
+        return AvroType(pa.string(), pa.string(), value=bytes.hex)
+    if name == "record" and schema["fields"] and schema["name"] not in above:
+        return _struct(schema, names, (*above, schema["name"]))
+    return _JSON
+
+
+def _primitive(name: str, meaning: str | None) -> AvroType:
+    raw = _PRIMITIVES[name]
+    return AvroType(raw, _LOGICAL.get((name, meaning or ""), raw), plain=name)
+
+
+def _struct(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
+    parts = {field["name"]: _type_of(field["type"], names, above) for field in schema["fields"]}
+    values = {name: part.value for name, part in parts.items() if part.value}
+
+    def value(record: dict[str, Any]) -> dict[str, Any]:
+        return record | {name: make(record[name]) for name, make in values.items() if record[name] is not None}
+
+    return AvroType(
+        pa.struct([(name, part.raw) for name, part in parts.items()]),
+        pa.struct([(name, part.arrow) for name, part in parts.items()]),
+        value=value if values else None,
+    )
+
+
+def _union(branches: list[Any], names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
+    others = [branch for branch in branches if branch != "null"]
+    if not others:
+        return AvroType(pa.null(), pa.null())
+    if len(others) == 1:
+        only = _type_of(others[0], names, above)
+        plain = ["null" if branch == "null" else only.plain for branch in branches]
+        return replace(only, plain=plain if only.plain and len(branches) == _NULL_OR_ELSE else None)
+    for numbers in _NUMBERS:
+        if numbers.issuperset(branch for branch in others if isinstance(branch, str)) and all(
+            isinstance(branch, str) for branch in others
+        ):
+            larger = _PRIMITIVES[max(numbers, key=lambda name: _PRIMITIVES[name].bit_width)]
+            return AvroType(larger, larger)
+    return _JSON
+
+
+_JSON: Final = AvroType(pa.string(), pa.string(), value=json_text)
