@@ -138,7 +138,7 @@ def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], A
 
 def _read(value: pa.Scalar, read: Callable[[Any], Any]) -> Any:
     try:
-        return read(value.as_py()) if value.is_valid else None
+        return read(value.as_py(maps_as_pydicts="lossy")) if value.is_valid else None
     except (ValueError, OverflowError, ArithmeticError):
         return _WRONG
 
