@@ -1,0 +1,43 @@
+"""Semantic tags: what a field means to a profile, https://docs.amperity.com/reference/semantics.html."""
+
+from __future__ import annotations
+
+import re
+from difflib import get_close_matches
+from typing import Final
+
+PROFILE: Final = (
+    "address",
+    "address2",
+    "birthdate",
+    "city",
+    "company",
+    "country",
+    "create-dt",
+    "email",
+    "full-name",
+    "gender",
+    "generational-suffix",
+    "given-name",
+    "phone",
+    "postal",
+    "state",
+    "surname",
+    "title",
+    "update-dt",
+)
+KEYS: Final = ("pk", "ck", "fk-[x]", "bk-[x]", "sk-[x]")
+_KEY: Final = re.compile(r"pk|ck|[fbs]k-[a-z0-9-]+")
+_LEGAL: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+def legal(tag: str) -> bool:
+    """Whether a tag is written as one: small letters and digits, with hyphens between words."""
+    return bool(_LEGAL.fullmatch(tag))
+
+
+def meant(tag: str) -> str | None:
+    """The tag that a custom one may be a misspelling of, or None: a misspelt tag is a new one, and no error."""
+    if tag in PROFILE or _KEY.fullmatch(tag):
+        return None
+    return next(iter(get_close_matches(tag, PROFILE, n=1, cutoff=0.8)), None)
