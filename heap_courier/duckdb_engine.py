@@ -42,6 +42,7 @@ class DuckDBWarehouse:
     """
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
+    longest_name = None
 
     def __init__(
         self, path: Path, *, read_only: bool = False, patience: float = PATIENCE, wait: Callable[[float], object]

@@ -45,6 +45,7 @@ class PostgreSQLWarehouse:
     """
 
     indexes_keys = True  # a small load finds its rows without reading the table
+    longest_name = LONGEST_NAME
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False

@@ -20,9 +20,11 @@ class Warehouse(Protocol):
 
     Attributes:
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
+        longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
     """
 
     indexes_keys: bool
+    longest_name: int | None
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Runs a statement; the number of rows that it added, changed or deleted."""
