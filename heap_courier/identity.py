@@ -11,7 +11,7 @@ it is SQL that DuckDB and PostgreSQL share.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from heap_courier.field_types import BOOLEAN, INTEGER, STRING
@@ -48,6 +48,19 @@ def domain_table(source: str, table: str) -> str:
 def view_name(source: str, table: str) -> str:
     """The view of a table in which ids are resolved: `Heap:users:resolved`."""
     return f"{domain_table(source, table)}:resolved"
+
+
+def drop_views(warehouse: Warehouse, source: str, tables: Iterable[str]) -> None:
+    """Drops the views of tables, where there are any; that of the migrations last, since the others look there."""
+    for table in sorted(tables, key=lambda table: table == MIGRATIONS):
+        warehouse.execute(f"DROP VIEW IF EXISTS {quoted(view_name(source, table))}")
+
+
+def make_views(warehouse: Warehouse, source: str, tables: Tables, wanted: Collection[str]) -> None:
+    """Makes the views of the wanted ones of the tables, or makes them anew; columns may only have come since."""
+    for table, query in views(source, tables, Types.of(warehouse)).items():
+        if table in wanted:
+            warehouse.execute(f"CREATE OR REPLACE VIEW {quoted(view_name(source, table))} AS {query}")
 
 
 def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
