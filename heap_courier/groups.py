@@ -9,11 +9,12 @@ never in its place; the schedule waits while it is under way, and then runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from graphlib import CycleError, TopologicalSorter
 from typing import Final, NamedTuple, TypeVar
 
@@ -94,13 +95,14 @@ def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None
     return Days(min(first, last), last + timedelta(days=1))
 
 
-def run_by_hand(group: Group, means: Means, slot: datetime | None = None) -> End:
+def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, skip_missing: bool = False) -> End:
     """Runs a group now, enabled or not.
 
     Args:
         group: the group.
         means: what it works with.
         slot: that it stands for; None: this minute. That is no slot of another group, so none is waited for then.
+        skip_missing: whether to go on without missing files, and at once.
 
     Raises:
         LaterError: the group is running already, or the warehouse does not answer.
@@ -109,6 +111,9 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None) -> End
     now = means.now()
     if slot is None:
         group, slot = replace(group, constraints=()), now.replace(second=0, microsecond=0)
+    if skip_missing:
+        couriers = (replace(courier, missing="notify", wait=timedelta()) for courier in group.couriers)
+        group = replace(group, couriers=tuple(couriers))
     if slot > now:
         raise SetupError(f"The slot {_text(slot)} lies in the future: give one that has passed, or none for now.")
     claim = None
@@ -158,7 +163,9 @@ class _Run:
         self._claim = claim
         self._means = means
         self._started = means.now()
-        self._stopped = threading.Event()
+        self._stopped = threading.Event()  # by one courier, for those that still wait
+        self._errors: list[CourierError] = []
+        self._notes: list[str] = []
 
     def end(self) -> End:
         """Runs it."""
@@ -166,16 +173,18 @@ class _Run:
             for constraint in self._group.constraints:
                 self._await_group(constraint)
         except CourierError as error:
-            return self._end({"": error})
-        with ThreadPoolExecutor(max(1, len(self._group.couriers)), thread_name_prefix="courier") as threads:
-            errors = dict(zip(self._group.couriers, threads.map(self._bring, self._group.couriers), strict=True))
-        return self._end({f"Courier `{courier.courier}`: ": error for courier, error in errors.items() if error})
-
-    def _end(self, errors: Mapping[str, CourierError]) -> End:
-        message = "\n".join(f"{who}{error}" for who, error in errors.items())
-        if errors and all(isinstance(error, InterruptedRunError) for error in errors.values()):
+            self._note(error)
+        else:
+            with ThreadPoolExecutor(max(1, len(self._group.couriers)), thread_name_prefix="courier") as threads:
+                list(threads.map(self._bring, self._group.couriers))
+        message = "\n".join(self._notes)
+        if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
             return End("interrupted", f"{message}\n{_what_follows(self._group)}")
-        return End("failed" if errors else "succeeded", message)
+        return End("failed" if self._errors else "succeeded", message)
+
+    def _note(self, error: CourierError, who: str = "") -> None:
+        self._errors.append(error)
+        self._notes.append(f"{who}{error}")
 
     def _await_group(self, constraint: Constraint) -> None:
         slot = self._claim.slot
@@ -184,41 +193,44 @@ class _Run:
             with self._means.open_warehouse() as warehouse:
                 if slots.has_succeeded(warehouse, constraint.group, slot - constraint.offset, slot):
                     return
-            earliest = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
+            which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
             raise LaterError(
-                f"Group `{constraint.group}`, which this one waits for, has no run for {earliest} that succeeded: mend "
+                f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: mend "
                 "and run that one by hand for this slot, then this one."
             )
 
-        self._patiently(look, constraint.wait)
+        self._patiently(look, self._started + constraint.wait)
 
-    def _bring(self, courier: GroupCourier) -> CourierError | None:
+    def _bring(self, courier: GroupCourier) -> None:
+        who = f"Courier `{courier.courier}`: "
         days = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
+        run = partial(self._means.run_courier, courier.courier, days)
         try:
             try:
-                self._patiently(lambda: self._means.run_courier(courier.courier, days, False), courier.wait)  # noqa: FBT003
+                self._patiently(lambda: run(False), self._means.now() + courier.wait)  # noqa: FBT003
             except MissingFilesError as error:
                 if courier.missing == "stop":
                     raise
-                self._means.notify(f"{title(self._group, self._claim.slot)} goes on without files. {error}")
-                self._means.run_courier(courier.courier, days, True)  # noqa: FBT003
+                self._notes.append(f"{who}{error} It went on without them.")
+                self._means.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
+                run(True)  # noqa: FBT003
         except MissingFilesError as error:
             self._stopped.set()
-            return error
+            self._note(error, who)
+            self._notes.append(f"To go on without them: `heap-courier group run {self._group.name} --skip-missing`.")
         except CourierError as error:
-            return error
+            self._note(error, who)
         except BaseException:
             self._stopped.set()
             raise
-        return None
 
-    def _patiently(self, attempt: Callable[[], None], wait: timedelta) -> None:
+    def _patiently(self, attempt: Callable[[], None], deadline: datetime) -> None:
         def pause(seconds: float) -> None:
             self._means.pause(seconds)
             if self._stopped.is_set():
                 raise InterruptedRunError("It waits no longer, since the group's run has failed already.")
 
-        _patiently(attempt, self._started + wait, self._means.now, pause)
+        _patiently(attempt, deadline, self._means.now, pause)
 
 
 def _patiently(

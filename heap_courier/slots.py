@@ -79,10 +79,11 @@ class Claim:
 
 def prepare(warehouse: Warehouse) -> None:
     """Makes the tables, where they are not there yet."""
-    with suppress(CourierError):  # of two that make the same at the same time PostgreSQL refuses one
-        _make_tables(warehouse)
-        return
-    _make_tables(warehouse)
+    for statement in ("CREATE SCHEMA IF NOT EXISTS heap_courier", _SLOTS, _SCHEDULES):
+        with suppress(CourierError):  # of two that make the same at the same time PostgreSQL refuses one
+            warehouse.execute(statement)
+            continue
+        warehouse.execute(statement)
 
 
 def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
@@ -172,11 +173,6 @@ def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
         (group,),
     )
     return [_run(row) for row in rows]
-
-
-def _make_tables(warehouse: Warehouse) -> None:
-    for statement in ("CREATE SCHEMA IF NOT EXISTS heap_courier", _SLOTS, _SCHEDULES):
-        warehouse.execute(statement)
 
 
 def _since(warehouse: Warehouse, group: str, before: datetime) -> Since | None:
