@@ -185,8 +185,8 @@ def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> Non
 @contextmanager
 def _ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
     def ask() -> None:
-        stop.set()
         say("Ending, as soon as what is under way has ended; once more ends it at once.")
+        stop.set()
 
     def end(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
