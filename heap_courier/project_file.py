@@ -110,7 +110,7 @@ class _Default(_Section):
 class _Role(_Section):
     type: Literal["iam-role-to-role"]
     role_arn: Annotated[str, Field(pattern=r"^arn:[^:]*:iam::\d+:role/.+$")]
-    external_id: Annotated[str, Field(pattern=r"^[\w+=,.@:/-]{2,1224}$")] | None = None
+    external_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}$")] | None = None
     credential: str | None = None
 
 
