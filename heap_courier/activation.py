@@ -46,8 +46,8 @@ def activate(
         held = warehouse.query(f"SELECT count(*) FROM {quoted(feed.domain_table)}")[0][0]
         if held:
             raise SetupError(
-                f"The domain table `{feed.domain_table}` holds {held:,} rows of an earlier form of the feed, with another "
-                "primary key, last-updated field or type: activate it with --truncate, which empties the table."
+                f"The domain table `{feed.domain_table}` holds {held:,} rows of an earlier form of the feed, with "
+                "another primary key, last-updated field or type: activate it with --truncate, which empties the table."
             )
 
     def make_room() -> None:

@@ -8,31 +8,39 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import click
-import orjson
 
-from heap_courier import daemon, display, groups, samples, slots
-from heap_courier.activation import activate, is_active
+from heap_courier import activation, daemon, groups, samples, slots
 from heap_courier.days import Days
-from heap_courier.display import duration, instant, print_rows, print_table, progress_bar, size
-from heap_courier.entities import CONTENT_TYPES
-from heap_courier.errors import CourierError, InterruptedRunError, MissingFilesError, SetupError
+from heap_courier.display import instant, print_table, progress_bar
+from heap_courier.entities import CONTENT_TYPES, FileFormat
+from heap_courier.errors import CourierError, FeedError, InterruptedRunError
 from heap_courier.feed_files import read_feeds, write_feed
 from heap_courier.feeds import Feed
 from heap_courier.groups import End
 from heap_courier.ledger import Ledger
+from heap_courier.listings import (
+    print_domain_table,
+    print_domain_tables,
+    print_feed,
+    print_feeds,
+    print_rejected,
+    print_report,
+    print_runs,
+    print_samples,
+    print_tables,
+)
 from heap_courier.notices import notifier
 from heap_courier.project import Courier, Group
 from heap_courier.project_file import named, read_project
-from heap_courier.runs import WORKERS, Context, Report, check_courier, run_courier, sample_courier
+from heap_courier.runs import WORKERS, Context, check_courier, run_courier, sample_courier
 from heap_courier.scaffold import make_project
 from heap_courier.schedule import warnings
-from heap_courier.warehouse import Warehouse, quoted
 
 DAY = click.DateTime(["%Y-%m-%d"])
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
@@ -84,21 +92,20 @@ def init(folder: Path) -> None:
 def check(folder: Path, courier: str | None) -> None:
     """Check the bucket, the credential, the files of the project and the feeds of COURIER, or of all."""
     with _context(folder) as context:
-        chosen = [_courier(context, courier)] if courier else list(context.project.couriers.values())
-        failed = False
-        for each in chosen:
-            try:
-                found = check_courier(context, each)
-            except CourierError as error:
-                failed = True
-                click.echo(f"{each.name}: {error}")
-            else:
-                click.echo(f"{each.name}: good. {found}")
-        for group in context.project.groups.values():
-            for sentence in _warnings(group):
-                click.echo(f"{group.name}: {sentence}")
-    if failed:
+        couriers = [_courier(context, courier)] if courier else context.project.couriers.values()
+        good = [_is_good(context, each) for each in couriers]
+        _print_warnings(context)
+    if not all(good):
         sys.exit(1)
+
+
+def _is_good(context: Context, courier: Courier) -> bool:
+    try:
+        click.echo(f"{courier.name}: good. {check_courier(context, courier)}")
+    except CourierError as error:
+        click.echo(f"{courier.name}: {error}")
+        return False
+    return True
 
 
 @cli.command()
@@ -108,7 +115,8 @@ def check(folder: Path, courier: str | None) -> None:
 def sample(folder: Path, courier: str, day: datetime | None) -> None:
     """Bring files of COURIER and keep them as samples, without loading them."""
     with _context(folder) as context:
-        _print_samples(context, sample_courier(context, _courier(context, courier), _day(day)))
+        days = Days.of((day or context.now()).date())
+        print_samples(sample_courier(context, _courier(context, courier), days))
 
 
 @cli.group()
@@ -120,18 +128,19 @@ def feed() -> None:
 @click.argument("name", metavar="SOURCE:NAME")
 @click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file.")
 @click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; else what its name says.")
-@click.option("--header-rows", type=click.Choice(["0", "1"]), help="0 where the first line is data already.")
+@click.option("--header-rows", type=click.IntRange(0, 1), default=1, help="0 where the first line is data already.")
 @click.option("--separator", help="Between the values of a line.")
 @click.option("--quote", help="Around values.")
 @click.option("--escape", help="Before a sign that is meant as it is.")
 @click.pass_obj
-def add_feed(folder: Path, name: str, path: Path, **given: str | None) -> None:
+def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
     """Propose a feed from a sample and write it into a file to be edited."""
     with _context(folder) as context:
-        sample = samples.sample_of(context.project, path, **given)
-        proposed = samples.propose_feed(context.project, name, sample)
-        written = write_feed(proposed, context.project.feeds)
-    _print_feed(proposed)
+        given = FileFormat(content_type, **signs) if content_type else None
+        proposed = samples.propose_feed(context.project, name, samples.sample_of(context.project, path, given))
+        written = samples.path_of(context.project, proposed)
+        write_feed(proposed, written)
+    print_feed(proposed)
     click.echo(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
 
 
@@ -140,16 +149,16 @@ def add_feed(folder: Path, name: str, path: Path, **given: str | None) -> None:
 @click.option("--no-sample", is_flag=True, help="Make the domain table and leave it empty.")
 @click.option("--truncate", is_flag=True, help="Empty the domain table first: for another primary key or type.")
 @click.pass_obj
-def activate_feed(folder: Path, name: str, no_sample: bool, truncate: bool) -> None:  # noqa: FBT001  (click's way)
+def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -> None:
     """Validate a feed, make its domain table, load the sample and show it."""
     with _context(folder) as context:
-        chosen = _feed(read_feeds(context.project.feeds), name)
+        chosen = _feed(context, name)
         file = None if no_sample else samples.file_of(context.project, chosen)
         with context.warehouse() as warehouse:
-            activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
-            click.echo(f"The feed `{chosen.domain_table}` is active. In load operations it is \"{chosen.id}\".")
-            if not no_sample:
-                _show(warehouse, chosen.domain_table, limit=10)
+            activation.activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
+            click.echo(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
+            if file:
+                print_domain_table(warehouse, chosen.domain_table, limit=10)
 
 
 @feed.command(name="list")
@@ -161,13 +170,7 @@ def list_feeds(folder: Path) -> None:
         with context.warehouse() as warehouse:
             ledger = Ledger(warehouse)
             ledger.make()
-            active = {each.id for each in feeds if is_active(ledger, each)}
-    rows = [
-        [each.domain_table, each.id, "active" if each.id in active else "not active", ", ".join(each.primary_key)]
-        + [each.last_updated or "generated", "yes" if each.stitch else "no"]
-        for each in feeds
-    ]
-    print_table(["feed", "id", "status", "primary key", "last updated", "Stitch"], rows)
+            print_feeds(feeds, [each.id for each in feeds if activation.is_active(ledger, each)])
 
 
 @feed.command(name="show")
@@ -176,7 +179,7 @@ def list_feeds(folder: Path) -> None:
 def show_feed(folder: Path, name: str) -> None:
     """Show the fields of a feed with their semantic tags."""
     with _context(folder) as context:
-        _print_feed(_feed(read_feeds(context.project.feeds), name))
+        print_feed(_feed(context, name))
 
 
 @cli.command()
@@ -187,26 +190,33 @@ def show_feed(folder: Path, name: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="All days that there are.")
 @click.option("--skip-missing", is_flag=True, help="Go on without required files that are missing.")
 @click.pass_obj
-def run(
-    folder: Path,
-    courier: str,
-    day: datetime | None,
-    start: datetime | None,
-    end: datetime | None,
-    everything: bool,  # noqa: FBT001  (click's way)
-    skip_missing: bool,  # noqa: FBT001
-) -> None:
+def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> None:
     """Run COURIER: bring its files and land them in their domain tables.
 
-    Which files is said by --day, by --from and --to, or by --all. A courier that follows Heap Connect needs none of
+    Which files is said by --day, by --from with --to, or by --all. A courier that follows Heap Connect needs none of
     them: it brings what is new.
     """
     with _context(folder) as context:
         chosen = _courier(context, courier)
-        report = run_courier(context, chosen, _days(context, chosen, day, start, end, everything), skip_missing=skip_missing)
-        _print_report(context, report)
+        selected = None if chosen.operations is None else _days(**days)
+        report = run_courier(context, chosen, selected, skip_missing=skip_missing)
+        print_report(report)
     if report.failed:
         sys.exit(1)
+
+
+def _days(*, day: datetime | None, start: datetime | None, end: datetime | None, everything: bool) -> Days | None:
+    if [day is not None, start is not None or end is not None, everything].count(True) != 1:
+        raise click.UsageError("Say which files to bring by one of --day, --from with --to, or --all.")
+    if everything:
+        return None
+    if day:
+        return Days.of(day.date())
+    if not (start and end and start < end):
+        raise click.UsageError(
+            "--from is the first day, --to the day after the last one: give both, the earlier first."
+        )
+    return Days(start.date(), end.date())
 
 
 @cli.group()
@@ -227,9 +237,7 @@ def list_groups(folder: Path) -> None:
             names = ", ".join(courier.courier for courier in each.couriers)
             rows.append([each.name, names, each.schedule, "enabled" if each.enabled else "disabled", local])
         print_table(["group", "couriers", "schedule", "status", "next run"], rows)
-        for each in context.project.groups.values():
-            for sentence in _warnings(each):
-                click.echo(f"{each.name}: {sentence}")
+        _print_warnings(context)
 
 
 @group.command(name="run")
@@ -261,11 +269,11 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
     """List what became of the runs of a group, newest first."""
     with _context(folder) as context, context.warehouse() as warehouse:
         slots.prepare(warehouse)
-        rows = [
-            [instant(each.slot), "by hand" if each.attempt else "schedule", instant(each.started), instant(each.ended)]
-            + [each.outcome or "running", each.message]
-            for each in slots.history(warehouse, _named_group(context, name).name, limit)
-        ]
+        rows = []
+        for each in slots.history(warehouse, _named_group(context, name).name, limit):
+            who = "by hand" if each.attempt else "schedule"
+            instants = [instant(when) for when in (each.started, each.ended)]
+            rows.append([instant(each.slot), who, *instants, each.outcome or "running", each.message])
     print_table(["slot (UTC)", "by", "started", "ended", "outcome", "message"], rows)
 
 
@@ -274,11 +282,7 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
 def tables(folder: Path) -> None:
     """List the domain tables."""
     with _context(folder) as context, context.warehouse(read_only=True) as warehouse:
-        rows = []
-        for name in warehouse.tables():
-            count = warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0]
-            rows.append([name, count, len(warehouse.columns(name))])
-    print_table(["domain table", "rows", "columns"], rows)
+        print_domain_tables(warehouse)
 
 
 @cli.command()
@@ -286,10 +290,10 @@ def tables(folder: Path) -> None:
 @click.option("--limit", type=click.IntRange(1), default=20, help="So many rows.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each row.")
 @click.pass_obj
-def show(folder: Path, table: str, limit: int, as_json: bool) -> None:  # noqa: FBT001  (click's way)
+def show(folder: Path, table: str, limit: int, *, as_json: bool) -> None:
     """Show rows of a domain table, such as "Heap:Users"."""
     with _context(folder) as context, context.warehouse(read_only=True) as warehouse:
-        _show(warehouse, table, limit=limit, as_json=as_json)
+        print_domain_table(warehouse, table, limit, as_json=as_json)
 
 
 @cli.command()
@@ -301,71 +305,13 @@ def runs(folder: Path, run_id: str | None, limit: int) -> None:
     with _context(folder) as context, context.warehouse() as warehouse:
         ledger = Ledger(warehouse)
         ledger.make()
-        if run_id:
-            _print_tables(ledger.run_tables(run_id))
-            rejected = ledger.rejected(run_id)
-            if rejected:
-                click.echo("")
-                rows = [[table, each.file, each.row.row, each.row.column, each.row.reason] for table, each in rejected]
-                print_table(["domain table", "file", "row", "column", "rejected because it"], rows)
+        if run_id is None:
+            print_runs(ledger.runs(limit))
             return
-        rows = [
-            [each.id, each.courier, each.what, instant(each.started), instant(each.ended), each.outcome, each.message]
-            for each in ledger.runs(limit)
-        ]
-    print_table(["run", "courier", "files", "started (UTC)", "ended", "outcome", "message"], rows)
-
-
-def _show(warehouse: Warehouse, table: str, *, limit: int, as_json: bool = False) -> None:
-    there = {name.lower(): name for name in warehouse.tables()}
-    name = named(there, table.lower(), "The warehouse", "domain table")
-    columns = list(warehouse.columns(name))
-    rows = warehouse.query(f"SELECT * FROM {quoted(name)} LIMIT {limit:d}")
-    if as_json:
-        for row in rows:
-            click.echo(orjson.dumps(dict(zip(columns, row, strict=True)), default=str))
-        return
-    print_rows(columns, rows)
-
-
-def _print_samples(context: Context, files: samples.Samples) -> None:
-    rows = [[instant(file.modified), size(file.size), context.shown(file.path)] for file in files]
-    print_table(["changed (UTC)", "size", "sample"], rows)
-    if files:
-        click.echo(f"Next: heap-courier feed add SOURCE:NAME --sample {context.shown(files[0].path)}")
-
-
-def _print_feed(feed: Feed) -> None:
-    click.echo(f"Feed {feed.domain_table}, id {feed.id}")
-    rows = []
-    for field in feed.fields:
-        key = "primary key" if field.name in feed.primary_key else ""
-        updated = "last updated" if field.name == feed.last_updated else ""
-        rows.append([field.name, str(field.type), field.source, field.tag, ", ".join(filter(None, [key, updated]))])
-    print_table(["field", "type", "incoming", "tag", ""], rows)
-    if feed.last_updated is None:
-        click.echo("Last updated: generated (`_updated`, when the row was ingested).")
-    click.echo(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {'yes' if feed.stitch else 'no'}.")
-
-
-def _print_report(context: Context, report: Report) -> None:
-    if report.fetched and not report.tables:
-        _print_samples(context, report.fetched)
-    _print_tables(report.tables)
-    click.echo(f"{'Failed' if report.failed else 'Completed'} in {duration(report.seconds)}")
-
-
-def _print_tables(tables: Any) -> None:
-    if not tables:
-        return
-    print_table(
-        ["domain table", "files", "rows read", "rejected", "added or changed", "rows now", ""],
-        [
-            [each.domain_table, each.files, each.rows, each.rejected, each.merged, each.stored]
-            + [f"did not land: {each.message}" if each.message else "landed"]
-            for each in tables
-        ],
-    )
+        print_tables(ledger.run_tables(run_id))
+        if rejected := ledger.rejected(run_id):
+            click.echo("")
+            print_rejected(rejected)
 
 
 @contextmanager
@@ -384,43 +330,18 @@ def _named_group(context: Context, name: str) -> Group:
     return chosen
 
 
-def _feed(feeds: tuple[Feed, ...], name: str) -> Feed:
+def _feed(context: Context, name: str) -> Feed:
+    feeds = read_feeds(context.project.feeds)
     by_name = {feed.domain_table.lower(): feed for feed in feeds} | {feed.id: feed for feed in feeds}
     chosen: Feed = named(by_name, name if name in by_name else name.lower(), "The project", "feed")
     return chosen
-
-
-def _day(day: datetime | None) -> Days:
-    return Days.of((day or datetime.now(timezone.utc)).date())
-
-
-def _days(
-    context: Context,
-    courier: Courier,
-    day: datetime | None,
-    start: datetime | None,
-    end: datetime | None,
-    everything: bool,  # noqa: FBT001  (as click gives it)
-) -> Days | None:
-    given = [day is not None, start is not None or end is not None, everything]
-    if not any(given) and courier.operations is None:
-        return None
-    if sum(given) != 1:
-        raise click.UsageError("Say which files to bring by one of --day, --from with --to, or --all.")
-    if everything:
-        return None
-    if day:
-        return Days.of(day.date())
-    if not (start and end and start < end):
-        raise click.UsageError("--from is the first day, --to the day after the last one: give both, the earlier first.")
-    return Days(start.date(), end.date())
 
 
 def _means(context: Context, stop: threading.Event) -> groups.Means:
     def bring(name: str, days: Days, skip_missing: bool) -> None:  # noqa: FBT001  (as groups call it)
         report = run_courier(context, context.project.couriers[name], days, skip_missing=skip_missing)
         if report.failed:
-            raise SetupError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
+            raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
@@ -450,10 +371,10 @@ def _end(group: Group, ended: End) -> None:
         sys.exit(1)
 
 
-def _warnings(group: Group) -> list[str]:
-    if not group.schedule:
-        return []
-    return warnings(group.schedule, group.time_zone, datetime.now(timezone.utc))
+def _print_warnings(context: Context) -> None:
+    for each in context.project.groups.values():
+        for sentence in warnings(each.schedule, each.time_zone, context.now()) if each.schedule else ():
+            click.echo(f"{each.name}: {sentence}")
 
 
 def _say(sentence: str) -> None:

@@ -42,7 +42,7 @@ class DuckDBWarehouse:
     """
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
-    longest_name = None
+    longest_name: int | None = None
 
     def __init__(
         self, path: Path, *, read_only: bool = False, patience: float = PATIENCE, wait: Callable[[float], object]
@@ -103,6 +103,13 @@ class DuckDBWarehouse:
                 (table,),
             )
         )
+
+    def domain_tables(self) -> Sequence[str]:
+        rows = self.query(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
+        )
+        return [name for (name,) in rows]
 
     def sql_type(self, field_type: FieldType) -> str:
         if field_type.kind is Kind.DECIMAL:

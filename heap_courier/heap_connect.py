@@ -78,7 +78,7 @@ class HeapConnect:
                 back have landed.
         """
         manifests = []
-        for found in ordered_map(self._manifest, self._manifests(), workers=CONNECTIONS):
+        for found in ordered_map(self._manifest, manifest_keys(self._bucket), workers=CONNECTIONS):
             if isinstance(found, Manifest):
                 manifests.append(found)
             else:
@@ -90,15 +90,6 @@ class HeapConnect:
             if fetched.step.table not in self._failed:
                 yield self._landed(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
             shutil.rmtree(fetched.folder, ignore_errors=True)
-
-    def _manifests(self) -> list[str]:
-        keys = in_order(found.key for found in self._bucket.list(FOLDER) if is_manifest(found.key))
-        if not keys:
-            raise MissingFilesError(
-                f"There is no manifest `{FOLDER}sync_<dump_id>.json` in {self._bucket}: wait for the first dump of "
-                "Heap Connect, or mend the courier's `bucket` and `prefix`."
-            )
-        return keys
 
     def _manifest(self, key: str) -> Manifest | FeedError:
         try:
@@ -148,3 +139,18 @@ class HeapConnect:
     def _not_landed(self, run: StepRun) -> StepRun:
         self._note(run)
         return run
+
+
+def manifest_keys(bucket: Bucket) -> list[str]:
+    """The manifests of a bucket, dumps ascending.
+
+    Raises:
+        MissingFilesError: there is none at all.
+    """
+    keys = in_order(found.key for found in bucket.list(FOLDER) if is_manifest(found.key))
+    if not keys:
+        raise MissingFilesError(
+            f"There is no manifest `{FOLDER}sync_<dump_id>.json` in {bucket}: wait for the first dump of Heap Connect, "
+            "or mend the courier's `bucket` and `prefix`."
+        )
+    return keys

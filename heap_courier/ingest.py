@@ -36,6 +36,16 @@ class Ingested(NamedTuple):
     rejected: tuple[Rejected, ...]
     ignored: tuple[str, ...]
 
+    @property
+    def notices(self) -> Iterator[str]:
+        """What a person should know of it, in sentences."""
+        name = self.table.domain_table
+        if self.table.rejected:
+            rows = "row was" if self.table.rejected == 1 else "rows were"
+            yield f"{name}: {self.table.rejected:,} {rows} rejected; `heap-courier runs RUN` names them."
+        if self.ignored:
+            yield f"{name}: the feed has no field for {', '.join(f'`{column}`' for column in self.ignored)}."
+
 
 def domain_table(feed: Feed) -> Table:
     """The table of a feed: its fields, `_pk` where the key has several of them, `_updated` where it is generated."""
@@ -84,9 +94,7 @@ def ingest(
     outcome: list[Ingested] = []
 
     def note(landed: Landed) -> None:
-        table = TableRun(
-            feed.domain_table, len(files), tally.rows, tally.rejected, landed.merged, landed.stored
-        )
+        table = TableRun(feed.domain_table, len(files), tally.rows, tally.rejected, landed.merged, landed.stored)
         outcome.append(Ingested(table, tuple(tally.named), tuple(ignored)))
         settle(outcome[0])
 
@@ -115,8 +123,8 @@ class _Tally:
             first = self.named[0]
             column = f"column `{first.row.column}` " if first.row.column else ""
             raise TooManyRejectsError(
-                f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than the feed's "
-                f"error threshold of {self._feed.error_threshold} % allows, so that none is loaded. The first one is row "
+                f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than the "
+                f"feed's error threshold of {self._feed.error_threshold} % allows, so that none is loaded. The first is row "
                 f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Mend the feed or the file, or raise "
                 "the threshold."
             )

@@ -45,7 +45,7 @@ class PostgreSQLWarehouse:
     """
 
     indexes_keys = True  # a small load finds its rows without reading the table
-    longest_name = LONGEST_NAME
+    longest_name: int | None = LONGEST_NAME
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False
@@ -91,6 +91,13 @@ class PostgreSQLWarehouse:
             (table,),
         )
         return dict(rows)
+
+    def domain_tables(self) -> Sequence[str]:
+        rows = self.query(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
+        )
+        return [name for (name,) in rows]
 
     def sql_type(self, field_type: FieldType) -> str:
         if field_type.kind is Kind.DECIMAL:

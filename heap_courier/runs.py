@@ -5,29 +5,27 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from filelock import FileLock, Timeout
 
-from heap_courier.activation import is_active
+from heap_courier.assignment import Assignment, read_assignment
 from heap_courier.bucket import Bucket
 from heap_courier.days import Days
 from heap_courier.display import Bar
 from heap_courier.engines import open_warehouse
-from heap_courier.entities import Entity, HeapConnectEntity, read_entities
-from heap_courier.errors import CourierError, FeedError, LaterError, MissingFeedsError, SetupError
-from heap_courier.feed_files import read_feeds
-from heap_courier.feeds import Feed
-from heap_courier.filesets import FetchedFile, fetch, find
-from heap_courier.heap_connect import newest_files, pull
+from heap_courier.entities import HeapConnectEntity
+from heap_courier.errors import CourierError, FeedError, LaterError
+from heap_courier.filesets import FetchedFile, Found, fetch, find
+from heap_courier.heap_connect import HeapConnect, manifest_keys
+from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
 from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Run, TableRun
-from heap_courier.operations import Operations, read_operations
 from heap_courier.project import Courier, Project
 from heap_courier.warehouse import Warehouse
 
@@ -69,26 +67,13 @@ class Report(NamedTuple):
     run: Run
     samples: tuple[FetchedFile, ...]
     tables: tuple[TableRun, ...]
+    notices: tuple[str, ...]
     seconds: float
 
     @property
     def failed(self) -> tuple[TableRun, ...]:
         """Tables of which nothing landed."""
         return tuple(table for table in self.tables if table.message)
-
-
-class Assignment(NamedTuple):
-    """What a courier is to do, as its two lists and the feeds have it."""
-
-    entities: tuple[Entity, ...]
-    operations: tuple[Operations, ...]
-    feeds: Mapping[str, Feed]  # by id
-
-    @property
-    def heap_connect(self) -> HeapConnectEntity | None:
-        """Set where the manifests of Heap Connect are followed."""
-        first = self.entities[0]
-        return first if isinstance(first, HeapConnectEntity) else None
 
 
 def check_courier(context: Context, courier: Courier) -> str:
@@ -99,22 +84,32 @@ def check_courier(context: Context, courier: Courier) -> str:
     """
     assignment = read_assignment(context.project, courier)
     bucket = Bucket(courier, context.environment)
-    bucket.check()
-    _know_feeds(assignment)
+    if assignment.heap_connect:
+        dumps = manifest_keys(bucket)
+        return f"{len(dumps):,} dumps in {bucket}, the newest is `{dumps[-1]}`."
+    newest = max(bucket.list(), key=lambda found: found.modified, default=None)
+    assignment.expect_known_feeds()
     with context.warehouse() as warehouse:
-        _active_feeds(Ledger(warehouse), assignment)
-    ...
+        assignment.expect_active_feeds(Ledger(warehouse))
+    if newest is None:
+        return f"There is no file yet in {bucket}."
+    return f"The newest file in {bucket} is `{newest.key}`."
 
 
 def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[FetchedFile, ...]:
-    """Fetches the files of a courier and keeps them as samples, newest first.
+    """Fetches the files of a courier for these days and keeps them as samples, newest first.
+
+    With Heap Connect it is the newest file of each table.
 
     Raises:
         CourierError: they cannot be fetched.
     """
     assignment = read_assignment(context.project, courier)
+    bucket = Bucket(courier, context.environment)
     with _alone(context, courier):
-        return _samples(context, courier, assignment, days)
+        if assignment.heap_connect:
+            return ()
+        return _kept(context, courier, bucket, find(bucket, assignment.entities, days))
 
 
 def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_missing: bool = False) -> Report:
@@ -132,41 +127,131 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
         CourierError: the run failed. A table that does not land is no such error: it is in the report.
     """
     assignment = read_assignment(context.project, courier)
+    bucket = Bucket(courier, context.environment)
     with _alone(context, courier):
         if assignment.heap_connect:
-            with _noted(context, courier, "what is new") as run:
-                tables = pull()
-                return Report(run, (), tables, _seconds(context, run))
-        with context.warehouse() as warehouse:
-            _active_feeds(Ledger(warehouse), assignment)
-        bucket = Bucket(courier, context.environment)
+            manifest_keys(bucket)
+            with _noted(context, courier, "what is new") as noted:
+                _pull(context, bucket, assignment.heap_connect, noted)
+            return noted.report()
         found = find(bucket, assignment.entities, days)
         if not skip_missing:
-            found.require()
-        with _noted(context, courier, _what(days)) as run:
-            if not assignment.operations:
-                return Report(run, _samples(context, courier, assignment, days), (), _seconds(context, run))
-            ...
+            found.expect_all()
+        with _noted(context, courier, _what(days)) as noted:
+            if not assignment.operations or assignment.unknown_feeds:
+                noted.samples = _kept(context, courier, bucket, found)
+                assignment.expect_known_feeds()
+            else:
+                _ingest(context, bucket, assignment, found, noted)
+        return noted.report()
 
 
-def read_assignment(project: Project, courier: Courier) -> Assignment:
-    """Reads what a courier is to do.
+class _Noted:
+    """A run as it goes on: what is known of its end so far."""
 
-    Raises:
-        SetupError: one of the files is not as it has to be.
-    """
-    entities = read_entities(courier.entities)
-    feeds = {feed.id: feed for feed in read_feeds(project.feeds)}
-    operations: tuple[Operations, ...] = ()
-    if isinstance(entities[0], HeapConnectEntity):
-        if courier.operations:
-            raise SetupError(
-                f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
-                "`load-operations` from heap-courier.yaml."
+    def __init__(self, context: Context, run: Run) -> None:
+        self._context = context
+        self.run = run
+        self.samples: tuple[FetchedFile, ...] = ()
+        self.tables: list[TableRun] = []
+        self.notices: list[str] = []
+
+    def report(self) -> Report:
+        """The end."""
+        seconds = (self._context.now().replace(tzinfo=None) - self.run.started).total_seconds()
+        return Report(self.run, self.samples, _by_table(self.tables), tuple(self.notices), seconds)
+
+
+def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _Noted) -> None:
+    with context.warehouse() as warehouse:
+        ledger = Ledger(warehouse)
+        steps = HeapConnect(
+            warehouse,
+            bucket,
+            entity,
+            context.work(bucket.courier) / "files",
+            workers=WORKERS,
+            begin=context.bar.stage,
+            advance=context.bar.advance,
+            note=lambda step: ledger.note_table(noted.run, step.run, step.examples),
+        )
+        for step in steps.pull():
+            noted.tables.append(step.run)
+            noted.notices += _notices(step)
+
+
+def _ingest(context: Context, bucket: Bucket, assignment: Assignment, found: Found, noted: _Noted) -> None:
+    """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
+    with context.warehouse() as warehouse:
+        assignment.expect_active_feeds(Ledger(warehouse))
+    folder = context.work(bucket.courier) / "files"
+    context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
+    files = fetch(bucket, found, folder, context.bar.advance)
+    with context.warehouse() as warehouse:
+        ledger = Ledger(warehouse)
+        for operation in assignment.operations:
+            feed = assignment.feeds[operation.feed_id]
+            chosen = [file for file in files if file.tag in operation.load_tags]
+            context.bar.stage(feed.domain_table)
+            if operation.load_tags and not chosen:
+                noted.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
+                continue
+            try:
+                ingested = ingest(
+                    warehouse,
+                    feed,
+                    chosen,
+                    truncate=operation.truncate,
+                    now=context.now(),
+                    workers=WORKERS,
+                    advance=context.bar.advance,
+                    settle=lambda done: ledger.note_table(noted.run, done.table, done.rejected),
+                )
+            except FeedError as error:
+                failed = TableRun(feed.domain_table, len(chosen), 0, message=str(error))
+                ledger.note_table(noted.run, failed)
+                noted.tables.append(failed)
+            else:
+                noted.tables.append(ingested.table)
+                noted.notices += ingested.notices
+    if not any(table.message for table in noted.tables):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _kept(context: Context, courier: Courier, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:
+    context.bar.stage(f"Fetching from {courier.bucket}", found.size)
+    files = fetch(bucket, found, context.samples(courier), context.bar.advance)
+    return tuple(sorted(files, key=lambda file: file.modified, reverse=True))
+
+
+def _notices(step: StepRun) -> Iterator[str]:
+    if step.notice:
+        yield step.notice
+    for column, count in step.unreadable.items():
+        values = "value is" if count == 1 else "values are"
+        yield (
+            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and null "
+            "in the table; `heap-courier runs RUN` names the rows."
+        )
+
+
+def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
+    """One for each domain table: a run lands several dumps of a table one after another."""
+    tables: dict[str, TableRun] = {}
+    for run in runs:
+        before = tables.get(run.domain_table)
+        if before:
+            run = TableRun(  # noqa: PLW2901
+                run.domain_table,
+                before.files + run.files,
+                before.rows + run.rows,
+                before.rejected + run.rejected,
+                before.merged + run.merged,
+                before.stored if run.stored is None else run.stored,
+                run.message,
             )
-    elif courier.operations:
-        operations = read_operations(courier.operations, tags_of(entities))
-    return Assignment(entities, operations, feeds)
+        tables[run.domain_table] = run
+    return tuple(tables.values())
 
 
 @contextmanager
@@ -174,15 +259,21 @@ def _alone(context: Context, courier: Courier) -> Iterator[None]:
     """One run of a courier at a time; the lock goes with the process, however that ends."""
     folder = context.work(courier)
     folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
     try:
-        with FileLock(folder / "lock", timeout=0):
-            yield
+        lock.acquire()
     except Timeout:
-        raise LaterError(f"Another run of the courier `{courier.name}` is going on: try again when it is done.") from None
+        raise LaterError(
+            f"Another run of the courier `{courier.name}` is going on: try again when it is done."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def _noted(context: Context, courier: Courier, what: str) -> Iterator[Run]:
+def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
     """Notes in the ledger that a run begins, and how it ends."""
     started = context.now().replace(tzinfo=None)
     run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
@@ -190,10 +281,12 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[Run]:
         ledger = Ledger(warehouse)
         ledger.make()
         ledger.begin(run)
-    outcome, message = INTERRUPTED, None
+    noted = _Noted(context, run)
+    outcome, message = INTERRUPTED, cast("str | None", "It was asked to end; what had landed has landed.")
     try:
-        yield run
-        outcome = COMPLETED
+        yield noted
+        failed = [table.domain_table for table in noted.tables if table.message]
+        outcome, message = (FAILED, f"{', '.join(failed)} did not land.") if failed else (COMPLETED, None)
     except CourierError as error:
         outcome, message = FAILED, str(error)
         raise
@@ -201,5 +294,11 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[Run]:
         outcome, message = FAILED, "A fault of heap-courier itself."
         raise
     finally:
-        with suppress(CourierError), context.warehouse() as warehouse:
+        with context.warehouse() as warehouse:
             Ledger(warehouse).end(run, context.now().replace(tzinfo=None), outcome, message)
+
+
+def _what(days: Days | None) -> str:
+    if days is None:
+        return "all days"
+    return f"{days.start}" if days == Days.of(days.start) else f"{days.start} to {days.end}"

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
+import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
+from string import ascii_letters, digits
 from typing import Final
 
 import pyarrow as pa
 
 from heap_courier.entities import AVRO, PARQUET, FileEntity, FileFormat, read_entities
 from heap_courier.errors import SetupError
+from heap_courier.feed_files import read_feeds
 from heap_courier.feeds import Feed, Sample
 from heap_courier.filesets import FetchedFile
 from heap_courier.project import Project
@@ -52,14 +57,36 @@ def sample_of(project: Project, path: Path, given: FileFormat | None) -> Sample:
     return Sample(os.path.relpath(path.resolve(), project.folder.resolve()), file_format)
 
 
-def propose_feed(project: Project, sample: Sample, source: str, name: str, feed_id: str) -> Feed:
+def propose_feed(project: Project, domain_table: str, sample: Sample) -> Feed:
     """Proposes a feed from the first rows of a sample.
 
     Raises:
-        UnreadableFileError: it is not what it is said to be.
+        SetupError: the name is not `source:name`.
+        UnreadableFileError: the sample is not what it is said to be.
     """
+    source, colon, name = domain_table.partition(":")
+    if not (source.strip() and colon and name.strip()):
+        raise SetupError(f"`{domain_table}` is no name of a domain table: write it as Heap:Users.")
     path = project.folder / sample.path
-    return propose(schema(path, sample.format, sample.path), _rows(path, sample), source, name, feed_id)
+    feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
+    feed = propose(schema(path, sample.format, sample.path), _rows(path, sample), source, name, feed_id)
+    return replace(feed, sample=sample)
+
+
+def path_of(project: Project, feed: Feed) -> Path:
+    """Where the file of a new feed goes.
+
+    Raises:
+        SetupError: there is one already.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", feed.domain_table.lower()).strip("-")
+    path = project.feeds / f"{name}.yaml"
+    twins = [other for other in read_feeds(project.feeds) if other.domain_table.lower() == feed.domain_table.lower()]
+    if path.exists() or twins:
+        raise SetupError(
+            f"The feed `{feed.domain_table}` exists already (`{path}`): edit that file, or remove it first."
+        )
+    return path
 
 
 def file_of(project: Project, feed: Feed) -> FetchedFile:

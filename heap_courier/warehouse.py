@@ -41,6 +41,9 @@ class Warehouse(Protocol):
     def columns(self, table: str) -> Mapping[str, str]:
         """Columns of a domain table and their SQL types as the engine names them; empty: there is no such table."""
 
+    def domain_tables(self) -> Sequence[str]:
+        """Names of the domain tables and of views on them, in their order: those that have a source before a colon."""
+
     def sql_type(self, field_type: FieldType) -> str:
         """How the engine calls a type, as `columns` would give it back."""
 

@@ -1,0 +1,95 @@
+"""What a courier is to do: its entities, its load operations, and the feeds that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heap_courier.activation import is_active
+from heap_courier.entities import ArchiveEntity, Entity, FileEntity, HeapConnectEntity, read_entities
+from heap_courier.errors import MissingFeedsError, SetupError
+from heap_courier.feed_files import read_feeds
+from heap_courier.feeds import Feed
+from heap_courier.ledger import Ledger
+from heap_courier.operations import Operations, read_operations
+from heap_courier.project import Courier, Project
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a courier is to do; `feeds` are all of the project's, by id."""
+
+    entities: tuple[Entity, ...]
+    operations: tuple[Operations, ...]
+    feeds: Mapping[str, Feed]
+
+    @property
+    def heap_connect(self) -> HeapConnectEntity | None:
+        """Set where the manifests of Heap Connect are followed."""
+        first = self.entities[0]
+        return first if isinstance(first, HeapConnectEntity) else None
+
+    @property
+    def unknown_feeds(self) -> list[str]:
+        """Feeds that operations name and that do not exist."""
+        return [operation.feed_id for operation in self.operations if operation.feed_id not in self.feeds]
+
+    def expect_known_feeds(self) -> None:
+        """Raises MissingFeedsError where an operation names a feed that does not exist."""
+        if not self.unknown_feeds:
+            return
+        there = ", ".join(f"{feed.id} is {feed.domain_table}" for feed in self.feeds.values())
+        raise MissingFeedsError(self.unknown_feeds, f"Feeds that there are: {there}." if there else "")
+
+    def expect_active_feeds(self, ledger: Ledger) -> None:
+        """Raises SetupError where an operation names a feed that is not active as it is now."""
+        ledger.make()
+        for operation in self.operations:
+            feed = self.feeds[operation.feed_id]
+            if not is_active(ledger, feed):
+                state = "was changed since it was activated" if ledger.active_definition(feed) else "is not active yet"
+                raise SetupError(
+                    f"The feed `{feed.domain_table}` {state}: run `heap-courier feed activate {feed.domain_table}`."
+                )
+
+
+def read_assignment(project: Project, courier: Courier) -> Assignment:
+    """Reads what a courier is to do.
+
+    Raises:
+        SetupError: one of the files is not as it has to be, or they contradict each other.
+    """
+    entities = read_entities(courier.entities)
+    feeds = read_feeds(project.feeds)
+    operations: tuple[Operations, ...] = ()
+    first = entities[0]
+    if isinstance(first, HeapConnectEntity):
+        if courier.operations:
+            raise SetupError(
+                f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
+                "`load-operations` from heap-courier.yaml."
+            )
+        for feed in feeds:
+            if feed.source.lower() == first.source.lower():
+                raise SetupError(
+                    f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
+                    f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+                )
+    elif courier.operations is None:
+        raise SetupError(
+            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which "
+            "may hold {}."
+        )
+    else:
+        operations = read_operations(courier.operations, _tags(entities))
+    return Assignment(entities, operations, {feed.id: feed for feed in feeds})
+
+
+def _tags(entities: tuple[Entity, ...]) -> set[str]:
+    tags = set()
+    for entity in entities:
+        if isinstance(entity, FileEntity):
+            tags.add(entity.tag)
+        elif isinstance(entity, ArchiveEntity):
+            tags.update(member.tag for member in entity.members)
+    return tags
