@@ -12,8 +12,9 @@ from typing import Any, Final
 import yaml
 
 from heap_courier import joda, tags
+from heap_courier.entities import CONTENT_TYPES, FileFormat
 from heap_courier.errors import SetupError
-from heap_courier.feeds import PRIMARY_KEY, UPDATED, Feed, Field
+from heap_courier.feeds import PRIMARY_KEY, UPDATED, Feed, Field, Sample
 from heap_courier.field_types import Kind, parse_type
 from heap_courier.load import SEQUENCE
 
@@ -36,7 +37,8 @@ RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED, SEQUENCE})
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _ID: Final = re.compile(r"df-[A-Za-z0-9]+")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_KEYS: Final = ("id", "source", "name", "primary-key", "last-updated", "error-threshold", "stitch", "fields")
+_KEYS: Final = ("id", "source", "name", "primary-key", "last-updated", "error-threshold", "stitch", "sample", "fields")
+_SAMPLE_KEYS: Final = ("file", "content-type", "header-rows", "separator", "quote", "escape")
 _FIELD_KEYS: Final = ("name", "type", "source", "tag", "required", "pattern")
 _MOST_PER_CENT: Final = 100
 
@@ -51,7 +53,7 @@ primary-key: [{primary_key}]  # fields that tell rows apart, one at least
 last-updated: {last_updated}  # the Datetime or Integer field by which the newest row wins; {generated}: the last loaded
 error-threshold: {error_threshold}  # per cent of rows that may be rejected; above it nothing is loaded
 stitch: {stitch}  # whether it is available to Stitch: for tables with personal data
-
+{sample}
 # name: of the column, letters, digits and underscores
 # type: Boolean, Date, Datetime, Decimal(38, 2), Float, Integer or String
 # source: the incoming name where it is another one; traits.email is a field of the record traits
@@ -78,6 +80,7 @@ def write_feed(feed: Feed, path: Path) -> None:
         generated=GENERATED,
         error_threshold=feed.error_threshold,
         stitch=_scalar(str(feed.stitch).lower()),
+        sample=_sample_line(feed.sample) if feed.sample else "",
         fields="\n".join(map(_field_line, feed.fields)),
         tags=", ".join(tags.PROFILE),
         keys=", ".join(tags.KEYS),
@@ -245,7 +248,20 @@ def _feed(parsed: Any) -> Feed:
         last_updated=None if last_updated.lower() == GENERATED else last_updated,
         error_threshold=int(threshold),
         stitch=_yes_or_no(values, "stitch", "the feed"),
+        sample=_sample(values["sample"]) if "sample" in values else None,
     )
+
+
+def _sample(parsed: Any) -> Sample:
+    values = _keys(parsed, _SAMPLE_KEYS, "`sample`")
+    content_type = _text(values, "content-type")
+    if content_type not in CONTENT_TYPES:
+        raise ValueError(f"`sample`: there is no content type `{content_type}`{_nearest(content_type, CONTENT_TYPES)}.")
+    header_rows = _text(values, "header-rows", "1")
+    if header_rows not in ("0", "1"):
+        raise ValueError(f"`sample`: `header-rows` is `{header_rows}`; it is 0 or 1.")
+    separator, quote, escape = (values.get(key) for key in ("separator", "quote", "escape"))
+    return Sample(_text(values, "file"), FileFormat(content_type, int(header_rows), separator, quote, escape))
 
 
 def _field(number: int, parsed: Any) -> Field:
@@ -300,6 +316,18 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 # Writing
 
 
+def _sample_line(sample: Sample) -> str:
+    parts = {
+        "file": sample.path,
+        "content-type": sample.format.content_type,
+        "header-rows": "0" if sample.format.header_rows == 0 else None,
+        "separator": sample.format.separator,
+        "quote": sample.format.quote,
+        "escape": sample.format.escape,
+    }
+    return f"sample: {_mapping(parts)}  # what is loaded when the feed is activated; of the project's folder\n"
+
+
 def _field_line(field: Field) -> str:
     parts = {
         "name": field.name,
@@ -309,7 +337,11 @@ def _field_line(field: Field) -> str:
         "required": "true" if field.required else None,
         "pattern": field.pattern,
     }
-    return f"  - {{{', '.join(f'{key}: {_scalar(value)}' for key, value in parts.items() if value)}}}"
+    return f"  - {_mapping(parts)}"
+
+
+def _mapping(parts: Mapping[str, str | None]) -> str:
+    return f"{{{', '.join(f'{key}: {_scalar(value)}' for key, value in parts.items() if value)}}}"
 
 
 def _scalar(text: str) -> str:

@@ -69,7 +69,9 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Feed:
         raise SetupError(f"`{domain_table}` is no name of a domain table: write it as Heap:Users.")
     path = project.folder / sample.path
     feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
-    feed = propose(schema(path, sample.format, sample.path), _rows(path, sample), source, name, feed_id)
+    feed = propose(
+        schema(path, sample.format, sample.path), _rows(path, sample), source=source, name=name, feed_id=feed_id
+    )
     return replace(feed, sample=sample)
 
 
