@@ -5,20 +5,16 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, NamedTuple, cast
 
 from filelock import FileLock, Timeout
 
 from heap_courier.assignment import Assignment, read_assignment
 from heap_courier.bucket import Bucket
+from heap_courier.context import Context
 from heap_courier.days import Days
-from heap_courier.display import Bar
-from heap_courier.engines import open_warehouse
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import CourierError, FeedError, LaterError
 from heap_courier.filesets import FetchedFile, Found, fetch, find
@@ -26,39 +22,9 @@ from heap_courier.heap_connect import HeapConnect, manifest_keys
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
 from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Run, TableRun
-from heap_courier.project import Courier, Project
-from heap_courier.warehouse import Warehouse
+from heap_courier.project import Courier
 
 WORKERS: Final = os.cpu_count() or 1
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What runs work with.
-
-    Attributes:
-        project: the project.
-        environment: where credentials and the warehouse's address are found.
-        now: the time, with UTC for its zone.
-        bar: where a run tells how far it is.
-    """
-
-    project: Project
-    environment: Mapping[str, str]
-    now: Callable[[], datetime]
-    bar: Bar
-
-    def warehouse(self, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
-        """The project's warehouse, for a block: a DuckDB file is not to be held for longer than need be."""
-        return open_warehouse(self.project.warehouse, self.environment, read_only=read_only)
-
-    def samples(self, courier: Courier) -> Path:
-        """Where files are kept that no feed has taken yet."""
-        return self.project.folder / "samples" / courier.name
-
-    def work(self, courier: Courier) -> Path:
-        """Where files lie between the bucket and the tables."""
-        return self.project.folder / ".heap-courier" / courier.name
 
 
 class Report(NamedTuple):
@@ -230,8 +196,8 @@ def _notices(step: StepRun) -> Iterator[str]:
     for column, count in step.unreadable.items():
         values = "value is" if count == 1 else "values are"
         yield (
-            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and null "
-            "in the table; `heap-courier runs RUN` names the rows."
+            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and "
+            "null in the table; `heap-courier runs RUN` names the rows."
         )
 
 

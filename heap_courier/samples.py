@@ -102,8 +102,8 @@ def file_of(project: Project, feed: Feed) -> FetchedFile:
     path = project.folder / feed.sample.path
     if not path.is_file():
         raise SetupError(
-            f"The sample `{path}` of the feed `{feed.domain_table}` is gone: bring it again by `heap-courier sample`, or "
-            "activate the feed with --no-sample."
+            f"The sample `{path}` of the feed `{feed.domain_table}` is gone: bring it again by `heap-courier sample`, "
+            "or activate the feed with --no-sample."
         )
     status = path.stat()
     modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
