@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from heap_courier.activation import is_active
-from heap_courier.entities import ArchiveEntity, Entity, FileEntity, HeapConnectEntity, read_entities
+from heap_courier.entities import FileEntity, HeapConnectEntity, read_entities
 from heap_courier.errors import MissingFeedsError, SetupError
 from heap_courier.feed_files import read_feeds
 from heap_courier.feeds import Feed
+from heap_courier.filesets import FilesEntity
 from heap_courier.ledger import Ledger
 from heap_courier.operations import Operations, read_operations
 from heap_courier.project import Courier, Project
@@ -17,17 +18,19 @@ from heap_courier.project import Courier, Project
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a courier is to do; `feeds` are all of the project's, by id."""
+    """What a courier is to do.
 
-    entities: tuple[Entity, ...]
+    Attributes:
+        entities: files that it brings; none with Heap Connect.
+        heap_connect: set where it follows the manifests of Heap Connect instead.
+        operations: how the files land; none: they are kept as samples.
+        feeds: all of the project's, by id.
+    """
+
+    entities: tuple[FilesEntity, ...]
+    heap_connect: HeapConnectEntity | None
     operations: tuple[Operations, ...]
     feeds: Mapping[str, Feed]
-
-    @property
-    def heap_connect(self) -> HeapConnectEntity | None:
-        """Set where the manifests of Heap Connect are followed."""
-        first = self.entities[0]
-        return first if isinstance(first, HeapConnectEntity) else None
 
     @property
     def unknown_feeds(self) -> list[str]:
@@ -61,35 +64,35 @@ def read_assignment(project: Project, courier: Courier) -> Assignment:
     """
     entities = read_entities(courier.entities)
     feeds = read_feeds(project.feeds)
-    operations: tuple[Operations, ...] = ()
-    first = entities[0]
-    if isinstance(first, HeapConnectEntity):
-        if courier.operations:
-            raise SetupError(
-                f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
-                "`load-operations` from heap-courier.yaml."
-            )
-        for feed in feeds:
-            if feed.source.lower() == first.source.lower():
-                raise SetupError(
-                    f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
-                    f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
-                )
-    elif courier.operations is None:
+    by_id = {feed.id: feed for feed in feeds}
+    if isinstance(entities[0], HeapConnectEntity):
+        _expect_no_rival(courier, entities[0], feeds)
+        return Assignment((), entities[0], (), by_id)
+    files = tuple(entity for entity in entities if not isinstance(entity, HeapConnectEntity))
+    if courier.operations is None:
         raise SetupError(
-            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which "
-            "may hold {}."
+            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which may "
+            "hold {}."
         )
-    else:
-        operations = read_operations(courier.operations, _tags(entities))
-    return Assignment(entities, operations, {feed.id: feed for feed in feeds})
+    return Assignment(files, None, read_operations(courier.operations, _tags(files)), by_id)
 
 
-def _tags(entities: tuple[Entity, ...]) -> set[str]:
+def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterable[Feed]) -> None:
+    if courier.operations:
+        raise SetupError(
+            f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
+            "`load-operations` from heap-courier.yaml."
+        )
+    for feed in feeds:
+        if feed.source.lower() == entity.source.lower():
+            raise SetupError(
+                f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
+                f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+            )
+
+
+def _tags(entities: Iterable[FilesEntity]) -> set[str]:
     tags = set()
     for entity in entities:
-        if isinstance(entity, FileEntity):
-            tags.add(entity.tag)
-        elif isinstance(entity, ArchiveEntity):
-            tags.update(member.tag for member in entity.members)
+        tags.update([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
     return tags

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import IO, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3
 import botocore.session
-from boto3.exceptions import RetriesExceededError
-from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.credentials import DeferredRefreshableCredentials
 from botocore.exceptions import (
@@ -35,14 +33,14 @@ from botocore.exceptions import (
     PartialCredentialsError,
     ProfileNotFound,
     ProxyConnectionError,
+    ReadTimeoutError,
+    ResponseStreamingError,
     SSLError,
     SSOError,
     TokenRetrievalError,
 )
 from botocore.exceptions import ConnectionError as AnyConnectionError
 from botocore.parsers import ResponseParserError
-from s3transfer.exceptions import RetriesExceededError as TransferRetriesExceededError
-from s3transfer.exceptions import S3DownloadFailedError
 
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.project import Courier, Credential, KeyCredential, ProfileCredential, RoleCredential
@@ -50,6 +48,7 @@ from heap_courier.project import Courier, Credential, KeyCredential, ProfileCred
 CONNECTIONS: Final = 8  # files that may be fetched at a time
 
 _SECONDS: Final = 10.0  # of silence, after which an attempt has failed
+_BLOCK: Final = 1 << 20
 _ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
 
 _DENIED: Final = (
@@ -93,14 +92,7 @@ _OF_A_FILE: Final = {
     "InvalidObjectState": "is in a storage class for archives: restore it first",
 }
 _BUSY: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
-_FAILURES: Final = (
-    BotoCoreError,
-    ResponseParserError,
-    RetriesExceededError,
-    S3DownloadFailedError,
-    TransferRetriesExceededError,
-    ValueError,
-)
+_CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _UNREACHABLE: Final = (
     (ProxyConnectionError, "the proxy on the way failed"),
     (ConnectTimeoutError, "no connection came about in time"),
@@ -108,9 +100,6 @@ _UNREACHABLE: Final = (
     (AnyConnectionError, "the connection failed"),
     (HTTPClientError, "its answer did not come whole"),
     (IncompleteReadError, "its answer did not come whole"),
-    (RetriesExceededError, "its answer did not come whole"),
-    (TransferRetriesExceededError, "its answer did not come whole"),
-    (S3DownloadFailedError, "a file changed while it was fetched"),
 )
 _UNUSABLE: Final = (
     ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
@@ -168,9 +157,7 @@ class Bucket:
             "user_agent_extra": "heap-courier",
             "response_checksum_validation": "when_required",  # news to many services that speak like S3
         }
-        self._transfer = TransferConfig(
-            use_threads=False, num_download_attempts=attempts, preferred_transfer_client="classic"
-        )
+        self._attempts = attempts
         with self._explained():
             session = _session(courier.credential, courier, environment, Config(**options))
             if courier.endpoint_url:
@@ -206,19 +193,39 @@ class Bucket:
         Raises:
             UnreadableFileError: there is no such object (any more).
         """
+        temporary = to.with_name(f"{to.name}.part")
         with self._explained(key):
-            self._client.download_file(
-                self.courier.bucket, self.courier.prefix + key, str(to), Callback=progress, Config=self._transfer
-            )
+            try:
+                with temporary.open("wb") as file:
+                    self._copy(key, file, progress or (lambda _bytes: None))
+                temporary.replace(to)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def read(self, key: str) -> bytes:
         """The content of a small object. Raises what `fetch` raises."""
         content = BytesIO()
         with self._explained(key):
-            self._client.download_fileobj(
-                self.courier.bucket, self.courier.prefix + key, content, Config=self._transfer
-            )
+            self._copy(key, content, lambda _bytes: None)
         return content.getvalue()
+
+    def _copy(self, key: str, to: IO[bytes], progress: Callable[[int], None]) -> None:
+        """Asks again for an object that came in part, which the library does not do."""
+        for attempts_left in reversed(range(self._attempts)):
+            answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+            try:
+                with closing(answer["Body"]) as body:
+                    for block in body.iter_chunks(_BLOCK):
+                        to.write(block)
+                        progress(len(block))
+            except _CUT_SHORT:
+                if not attempts_left:
+                    raise
+                progress(-to.tell())
+                to.seek(0)
+                to.truncate()
+            else:
+                return
 
     @contextmanager
     def _explained(self, key: str | None = None) -> Iterator[None]:
@@ -226,7 +233,7 @@ class Bucket:
             yield
         except ClientError as refusal:
             raise self._refused(refusal, key) from None
-        except _FAILURES as failure:
+        except (BotoCoreError, ResponseParserError, ValueError) as failure:
             raise self._failed(failure) from None
         except OSError as fault:
             raise SetupError(f"The file `{key}` cannot be kept here: {fault.strerror}.") from None
@@ -242,8 +249,6 @@ class Bucket:
             return self._setup_error(_UNASSUMED)
         if key is not None and code in _OF_A_FILE:
             return UnreadableFileError(f"The file `{key}` of {self} {_OF_A_FILE[code]}.")
-        if status == HTTPStatus.PRECONDITION_FAILED:
-            return self._later_error("a file changed while it was fetched")
         shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
         if code in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return self._later_error(f"it does not serve now ({shown})")

@@ -18,7 +18,7 @@ from heap_courier.errors import CourierError
 from heap_courier.filesets import FetchedFile
 from heap_courier.group_commands import print_warnings
 from heap_courier.project import Courier
-from heap_courier.runs import Report, run_courier, sample_courier
+from heap_courier.runs import Report, check_courier, run_courier, sample_courier
 from heap_courier.table_commands import print_tables
 
 DAY = click.DateTime(["%Y-%m-%d"])

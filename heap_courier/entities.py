@@ -5,6 +5,7 @@ The grammar: https://docs.amperity.com/legacy/couriers.html. `heap-connect` is t
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -66,6 +67,13 @@ class Member:
     name: str | None
     tag: str
     format: FileFormat
+
+    def takes(self, name: str) -> bool:
+        """Whether a file of this name in the archive is one of them."""
+        if self.name is None:
+            return True
+        parts = (re.escape(part) for part in self.name.split("*"))
+        return re.fullmatch("[^/]*".join(parts), name.removeprefix("./")) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,19 +1,48 @@
-"""The fileset of a run: stub until the bucket side's module is there."""
+"""The fileset of a run: the files of the bucket that the entities ask for, brought to this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import islice
+from operator import attrgetter
 from pathlib import Path
+from typing import Final, NamedTuple
 
-from heap_courier.bucket import Bucket
+from heap_courier.archives import unpack
+from heap_courier.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.days import Days
-from heap_courier.entities import Entity, FileEntity, FileFormat
+from heap_courier.entities import PARQUET, ArchiveEntity, FileEntity, FileFormat, Member
+from heap_courier.errors import InterruptedRunError, MissingFilesError, SetupError
+from heap_courier.parallel import ordered_map
+from heap_courier.patterns import FilePattern
+
+FilesEntity = FileEntity | ArchiveEntity
+
+_SHOWN: Final = 3  # missing files that a sentence names
+_LOOKED_AT: Final = 10_000  # objects, for what lies nearest to a missing one
+_LONGEST_NAME: Final = 150
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedFile:
+    """A file of a fileset, on this machine.
+
+    Attributes:
+        path: where it lies; the ends of its name (`.csv.gz`) are those of the key.
+        key: in the bucket, relative to the prefix; of a member of an archive, `archive.zip!users.csv`.
+        tag: by which load operations know it.
+        day: of its pattern's date; None where the pattern has none.
+        format: how it is read.
+        size: in bytes, as it lies here.
+        modified: when the object was written into the bucket.
+    """
+
     path: Path
     key: str
     tag: str
@@ -23,29 +52,194 @@ class FetchedFile:
     modified: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    size: int
-    items: tuple
+class Hit(NamedTuple):
+    """An object that an entity asks for."""
 
-    def expect_all(self) -> None:
-        pass
-
-
-def find(bucket: Bucket, entities: tuple[Entity, ...], days: Days | None) -> Found:
-    items = []
-    for day in days or ():
-        for e in entities:
-            assert isinstance(e, FileEntity)
-            items += [(e, day, o) for o in bucket.list(e.pattern.prefix(day)) if e.pattern.matches(o.key, day)]
-    return Found(sum(o.size for _, _, o in items), tuple(items))
+    entity: FilesEntity
+    object: Object
+    day: date | None
 
 
-def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], None]) -> tuple[FetchedFile, ...]:
-    files = []
-    for e, day, o in found.items:
-        p = folder / o.key
-        p.parent.mkdir(parents=True, exist_ok=True)
-        bucket.fetch(o.key, p, progress)
-        files.append(FetchedFile(p, o.key, e.tag, day, e.format, o.size, o.modified))
-    return tuple(files)
+class Missing(NamedTuple):
+    """A pattern without a file, on a day or (None) at all."""
+
+    pattern: FilePattern
+    day: date | None
+
+
+class Found(NamedTuple):
+    """What the bucket has of a fileset, by day and key, and what it lacks."""
+
+    hits: tuple[Hit, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes to fetch, archives as they are."""
+        return sum(item.size for item in {hit.object for hit in self.hits})
+
+
+def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> Found:
+    """Looks for the files of some days, or (None) of all.
+
+    A required pattern without a file is missing, on each day. Where all are optional, all are missing on a day that has
+    none of them. A pattern without a date is that of every day, and its files are found once.
+
+    Raises:
+        SetupError: the bucket cannot be read, or a key has no date where its pattern says.
+        LaterError: the bucket does not answer now.
+    """
+
+    def listed(asked: tuple[FilesEntity, date | None]) -> list[Hit]:
+        entity, day = asked
+        prefix = entity.pattern.prefix(day)
+        return [hit for item in bucket.list(prefix) if (hit := _hit(entity, item, day))]
+
+    days_asked = tuple(days) if days is not None else (None,)
+    asked = {day: [(entity, day and entity.pattern.first_day(day)) for entity in entities] for day in days_asked}
+    questions = tuple(dict.fromkeys(question for questions in asked.values() for question in questions))
+    answers = dict(zip(questions, ordered_map(listed, questions, workers=CONNECTIONS), strict=True))
+    missing = [question for question in questions if not answers[question] and not question[0].optional]
+    if all(entity.optional for entity in entities):
+        for questions_of_day in asked.values():
+            if not any(answers[question] for question in questions_of_day):
+                missing.extend(questions_of_day)
+    return Found(
+        tuple(
+            sorted((hit for hits in answers.values() for hit in hits), key=lambda hit: _order(hit.day, hit.object.key))
+        ),
+        tuple(dict.fromkeys(Missing(entity.pattern, day) for entity, day in missing)),
+    )
+
+
+def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
+    """What is missing, and what lies nearest, in a sentence. Raises what `find` raises."""
+    shown = [item.pattern.text + (f" on {item.day}" if item.day else "") for item in missing[:_SHOWN]]
+    if more := len(missing) - len(shown):
+        shown.append(f"{more} more")
+    nearest = _nearest(bucket, missing[0].pattern)
+    found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
+    return MissingFilesError(
+        f"No file matches {' and '.join(shown)} in {bucket}, and {found}: wait for it, load another day, or mend the "
+        "pattern."
+    )
+
+
+def fetch(
+    bucket: Bucket,
+    found: Found,
+    folder: Path,
+    progress: Callable[[int], None] | None = None,
+    *,
+    skip_missing: bool = False,
+) -> tuple[FetchedFile, ...]:
+    """Brings the files into a folder, several at a time, and unpacks archives; days ascending, then by key.
+
+    An object that lies there already is not fetched again.
+
+    Args:
+        bucket: where they are.
+        found: which.
+        folder: made, if need be.
+        progress: told how many more bytes have come, up to the size of `found`; by one thread at a time.
+        skip_missing: whether an archive may lack members that it should have.
+
+    Raises:
+        MissingFilesError: an archive lacks a member.
+        UnreadableFileError: an archive is damaged, or an object is there no longer.
+        SetupError: the bucket cannot be read, or the folder not be written.
+        LaterError: the bucket does not answer now.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SetupError(f"The folder `{folder}` cannot be made: {fault.strerror}.") from None
+    stopped = threading.Event()
+    lock = threading.Lock()
+
+    def told(bytes_more: int) -> None:
+        if stopped.is_set():
+            raise InterruptedRunError("The run was asked to end while files were fetched.")
+        if progress:
+            with lock:
+                progress(bytes_more)
+
+    def brought(item: Object, hits: list[Hit]) -> list[FetchedFile]:
+        path = folder / _local_name(bucket, item, item.key)
+        if path.exists() and path.stat().st_size == item.size:
+            told(item.size)
+        else:
+            bucket.fetch(item.key, path, told)
+        return [file for hit in hits for file in _files(bucket, hit, path, skip_missing=skip_missing)]
+
+    hits_of: dict[Object, list[Hit]] = {}
+    for hit in found.hits:
+        hits_of.setdefault(hit.object, []).append(hit)
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
+        futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
+        try:
+            files = [file for future in futures for file in future.result()]
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return tuple(sorted(files, key=lambda file: _order(file.day, file.key)))
+
+
+def _order(day: date | None, key: str) -> tuple[date, str]:
+    return day or date.min, key
+
+
+def _hit(entity: FilesEntity, item: Object, day: date | None) -> Hit | None:
+    """Parquet files may be the parts in a folder that has the name of one: a level below the pattern."""
+    names = [item.key]
+    if isinstance(entity, FileEntity) and entity.format.content_type == PARQUET:
+        folder, _, part = item.key.rpartition("/")
+        names += [folder] if part.lower().endswith(".parquet") else []
+    for name in names:
+        if entity.pattern.matches_any(name) if day is None else entity.pattern.matches(name, day):
+            return Hit(entity, item, day or entity.pattern.day_of(name))
+    return None
+
+
+def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
+    beginning = pattern.prefix(None)
+    for prefix in dict.fromkeys((beginning, beginning[: beginning.rfind("/") + 1], "")):
+        newest = max(islice(bucket.list(prefix), _LOOKED_AT), key=attrgetter("modified", "key"), default=None)
+        if newest:
+            return newest.key
+    return None
+
+
+def _files(bucket: Bucket, hit: Hit, path: Path, *, skip_missing: bool) -> Iterator[FetchedFile]:
+    entity, item, day = hit
+    if isinstance(entity, FileEntity):
+        yield FetchedFile(path, item.key, entity.tag, day, entity.format, item.size, item.modified)
+        return
+    members: dict[str, tuple[Member, Path]] = {}
+
+    def place(name: str) -> Path | None:
+        for member in entity.members:
+            if member.takes(name):
+                members[name] = member, path.with_name(_local_name(bucket, item, f"{item.key}!{name}"))
+                return members[name][1]
+        return None
+
+    for name in unpack(path, item.key, place):
+        member, to = members[name]
+        size = to.stat().st_size
+        yield FetchedFile(to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified)
+    taken = {member for member, _ in members.values()}
+    for member in entity.members:
+        if member not in taken and not (skip_missing or entity.skip_missing):
+            lacking = f"file `{member.name}`" if member.name else "files"
+            raise MissingFilesError(
+                f"The archive `{item.key}` in {bucket} has no {lacking}: have it written anew, mend "
+                "`archive/contents`, or set `archive/skip-missing-contents`."
+            )
+
+
+def _local_name(bucket: Bucket, item: Object, key: str) -> str:
+    """A name that tells apart all versions of all objects, is one for any file system, and ends as the key does."""
+    digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}".encode()).hexdigest()[:12]
+    return f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', key.rpartition('/')[2])[-_LONGEST_NAME:]}"

@@ -14,12 +14,14 @@ from typing import NamedTuple
 
 from heap_courier import readers
 from heap_courier.bucket import CONNECTIONS, Bucket
-from heap_courier.entities import HeapConnectEntity
+from heap_courier.entities import FileEntity, HeapConnectEntity
 from heap_courier.errors import FeedError, MissingFilesError
+from heap_courier.filesets import Found, Hit
 from heap_courier.heap_landing import FORMAT, File, Landing, StepRun
 from heap_courier.ledger import TableRun
-from heap_courier.manifests import FOLDER, Manifest, Step, in_order, is_manifest, parse_manifest, plan
+from heap_courier.manifests import FOLDER, UNUSED, Manifest, Step, in_order, is_manifest, parse_manifest, plan
 from heap_courier.parallel import ordered_map
+from heap_courier.patterns import FilePattern
 from heap_courier.warehouse import Warehouse
 
 
@@ -154,3 +156,22 @@ def manifest_keys(bucket: Bucket) -> list[str]:
             "or mend the courier's `bucket` and `prefix`."
         )
     return keys
+
+
+def newest_of_each_table(bucket: Bucket) -> Found:
+    """A file of each table, of the newest dump that has one.
+
+    Raises:
+        MissingFilesError: there is no manifest at all.
+        UnreadableFileError: a manifest is none.
+    """
+    newest: dict[str, str] = {}
+    for key in reversed(manifest_keys(bucket)):
+        for table in parse_manifest(bucket.read(key), key, bucket.courier.prefix).tables:
+            if table.files and table.name not in UNUSED:
+                newest.setdefault(table.name, table.files[0])
+    hits = []
+    for name, key in newest.items():
+        entity = FileEntity(FilePattern(key, (("text", key),)), optional=False, tag=name, format=FORMAT)
+        hits += [Hit(entity, found, None) for found in bucket.list(key) if found.key == key]
+    return Found(tuple(hits), ())

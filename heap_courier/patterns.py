@@ -49,6 +49,13 @@ class FilePattern:
         """Whether a day selects among its keys; if not, the same keys are those of every day."""
         return any(kind == "date" for kind, _ in self.pieces)
 
+    def first_day(self, day: date) -> date | None:
+        """The first of the days that have the same files as this one; None where all days have."""
+        parts = {value for kind, value in self.pieces if kind == "date"}
+        if "year" not in parts:
+            return None
+        return day.replace(month=day.month if "month" in parts else 1, day=day.day if "day" in parts else 1)
+
     def prefix(self, day: date | None) -> str:
         """What all keys of that day begin with; of any day, where none is given."""
         beginning = ""

@@ -17,12 +17,13 @@ from heap_courier.context import Context
 from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import CourierError, FeedError, LaterError
-from heap_courier.filesets import FetchedFile, Found, fetch, find
-from heap_courier.heap_connect import HeapConnect, manifest_keys
+from heap_courier.filesets import FetchedFile, Found, fetch, find, missing_error
+from heap_courier.heap_connect import HeapConnect, manifest_keys, newest_of_each_table
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
 from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Run, TableRun
 from heap_courier.project import Courier
+from heap_courier.samples import keep_sample
 
 WORKERS: Final = os.cpu_count() or 1
 
@@ -74,8 +75,11 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
     bucket = Bucket(courier, context.environment)
     with _alone(context, courier):
         if assignment.heap_connect:
-            return ()
-        return _kept(context, courier, bucket, find(bucket, assignment.entities, days))
+            return _kept(context, bucket, newest_of_each_table(bucket))
+        found = find(bucket, assignment.entities, days)
+        if not found.hits:
+            raise missing_error(bucket, found.missing)
+        return _kept(context, bucket, found)
 
 
 def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_missing: bool = False) -> Report:
@@ -101,14 +105,14 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
                 _pull(context, bucket, assignment.heap_connect, noted)
             return noted.report()
         found = find(bucket, assignment.entities, days)
-        if not skip_missing:
-            found.expect_all()
+        if found.missing and not skip_missing:
+            raise missing_error(bucket, found.missing)
         with _noted(context, courier, _what(days)) as noted:
             if not assignment.operations or assignment.unknown_feeds:
-                noted.samples = _kept(context, courier, bucket, found)
+                noted.samples = _kept(context, bucket, found)
                 assignment.expect_known_feeds()
             else:
-                _ingest(context, bucket, assignment, found, noted)
+                _ingest(context, bucket, assignment, found, noted, skip_missing=skip_missing)
         return noted.report()
 
 
@@ -146,13 +150,15 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _N
             noted.notices += _notices(step)
 
 
-def _ingest(context: Context, bucket: Bucket, assignment: Assignment, found: Found, noted: _Noted) -> None:
+def _ingest(
+    context: Context, bucket: Bucket, assignment: Assignment, found: Found, noted: _Noted, *, skip_missing: bool
+) -> None:
     """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
     with context.warehouse() as warehouse:
         assignment.expect_active_feeds(Ledger(warehouse))
     folder = context.work(bucket.courier) / "files"
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
-    files = fetch(bucket, found, folder, context.bar.advance)
+    files = fetch(bucket, found, folder, context.bar.advance, skip_missing=skip_missing)
     with context.warehouse() as warehouse:
         ledger = Ledger(warehouse)
         for operation in assignment.operations:
@@ -184,10 +190,14 @@ def _ingest(context: Context, bucket: Bucket, assignment: Assignment, found: Fou
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _kept(context: Context, courier: Courier, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:
-    context.bar.stage(f"Fetching from {courier.bucket}", found.size)
-    files = fetch(bucket, found, context.samples(courier), context.bar.advance)
-    return tuple(sorted(files, key=lambda file: file.modified, reverse=True))
+def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:
+    """Fetches files as samples, named as they are in the bucket; newest first."""
+    context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
+    folder = context.work(bucket.courier) / "files"
+    files = fetch(bucket, found, folder, context.bar.advance, skip_missing=True)
+    kept = tuple(keep_sample(context.samples(bucket.courier), file) for file in files)
+    shutil.rmtree(folder, ignore_errors=True)
+    return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
 
 
 def _notices(step: StepRun) -> Iterator[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from itertools import islice
@@ -15,7 +16,16 @@ from typing import Final
 
 import pyarrow as pa
 
-from heap_courier.entities import AVRO, PARQUET, FileEntity, FileFormat, read_entities
+from heap_courier.entities import (
+    AVRO,
+    PARQUET,
+    ArchiveEntity,
+    Entity,
+    FileEntity,
+    FileFormat,
+    HeapConnectEntity,
+    read_entities,
+)
 from heap_courier.errors import SetupError
 from heap_courier.feed_files import read_feeds
 from heap_courier.feeds import Feed, Sample
@@ -115,15 +125,34 @@ def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
         yield chunk.decode().batch
 
 
+def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
+    """Moves a fetched file to where samples are kept, under the name that it has in the bucket."""
+    names = [name for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
+    path = folder.joinpath(*names)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return replace(file, path=Path(shutil.move(file.path, path)))
+
+
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:
     """How the courier that fetched a sample reads it, where it is still the courier's."""
     for courier in project.couriers.values():
         folder = (project.folder / FOLDER / courier.name).resolve()
         if path.resolve().is_relative_to(folder):
-            key = path.resolve().relative_to(folder).as_posix()
-            for entity in read_entities(courier.entities):
-                if isinstance(entity, FileEntity) and entity.pattern.matches_any(key):
-                    return entity.format
+            return _format_of(read_entities(courier.entities), path.resolve().relative_to(folder))
+    return None
+
+
+def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
+    for entity in entities:
+        if isinstance(entity, HeapConnectEntity):
+            return FileFormat(AVRO)
+        if isinstance(entity, FileEntity) and entity.pattern.matches_any(kept.as_posix()):
+            return entity.format
+        if isinstance(entity, ArchiveEntity):
+            for archive in kept.parents:
+                member = kept.relative_to(archive).as_posix()
+                if entity.pattern.matches_any(archive.as_posix()):
+                    return next((each.format for each in entity.members if each.takes(member)), None)
     return None
 
 
