@@ -72,8 +72,8 @@ def _members(archive: Path, name: str) -> Iterator[Member]:
     if ending.endswith(".zip"):
         yield from _in_zip(archive, name)
     elif ending.endswith((".tar", ".tgz", ".tar.gz")):
-        whole: Any = archive.open("rb") if ending.endswith(".tar") else gzip.open(archive)
-        with whole, tarfile.open(fileobj=whole, mode="r|") as tar:
+        opened: Callable[..., Any] = Path.open if ending.endswith(".tar") else gzip.open
+        with opened(archive, "rb") as whole, tarfile.open(fileobj=whole, mode="r|") as tar:
             for entry in tar:
                 if entry.isreg():
                     yield entry.name, partial(tar.extractfile, entry)

@@ -117,11 +117,11 @@ def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesErr
     shown = [item.pattern.text + (f" on {item.day}" if item.day else "") for item in missing[:_SHOWN]]
     if more := len(missing) - len(shown):
         shown.append(f"{more} more")
+    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     nearest = _nearest(bucket, missing[0].pattern)
     found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
-        f"No file matches {' and '.join(shown)} in {bucket}, and {found}: wait for it, load another day, or mend the "
-        "pattern."
+        f"No file matches {listed} in {bucket}, and {found}: wait for it, load another day, or mend the pattern."
     )
 
 
