@@ -82,7 +82,7 @@ class Shape:
 
 
 def shape(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> Shape:
-    """Finds the column of each field.
+    """Finds the column of each field. A file without columns (of JSON, then) has no rows, and does no harm.
 
     Raises:
         SchemaError: a required or key field has no column, or several; or its column cannot be of the field's type.
@@ -90,7 +90,7 @@ def shape(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str],
     fields = tuple(fields)
     ways = _ways(incoming, fields, name)
     for field, way in zip(fields, ways, strict=True):
-        if not way and (field.required or field.name in key):
+        if incoming.names and not way and (field.required or field.name in key):
             near = get_close_matches(field.source, incoming.names, n=1)
             hint = f" (the nearest is `{near[0]}`)" if near else ""
             needs = "is a primary key" if field.name in key else "is required"
