@@ -18,7 +18,7 @@ from heap_courier.chunk import Chunk, Decoded
 from heap_courier.entities import FileFormat
 from heap_courier.errors import RejectedRow, UnreadableFileError
 
-_READ_AT_ONCE: Final = 1_000_000  # Arrow reads up to 32 times as much ahead
+_AT_ONCE: Final = 1_000_000  # Arrow reads up to 32 times as much ahead
 _MOST_COLUMNS: Final = 5_000  # that are named to Arrow as texts before it has seen the file
 
 
@@ -62,9 +62,7 @@ def _batches(
     with _told(name):
         reader = pa.csv.open_csv(
             stream,
-            read_options=pa.csv.ReadOptions(
-                use_threads=False, block_size=_READ_AT_ONCE, autogenerate_column_names=True
-            ),
+            read_options=pa.csv.ReadOptions(use_threads=False, block_size=_AT_ONCE, autogenerate_column_names=True),
             parse_options=pa.csv.ParseOptions(
                 delimiter=file_format.separator or separator,
                 quote_char=file_format.quote or '"',
@@ -103,5 +101,5 @@ def _told(name: str) -> Iterator[None]:
         elif "UTF8" in text:
             reason = "is not in UTF-8; have it written so"
         elif "straddl" in text:
-            reason = f"has a row of more than {_READ_AT_ONCE:,} bytes, or a quote that is not closed; mend it there"
+            reason = f"has a row of more than {_AT_ONCE:,} bytes, or a quote that is not closed; mend it there"
         raise UnreadableFileError(f"`{name}` {reason}.") from None

@@ -11,7 +11,6 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
-from itertools import islice
 from typing import Any, BinaryIO, Final
 
 import ijson
@@ -22,7 +21,6 @@ from heap_courier.chunk import CHUNK_BYTES, Chunk, Decoded
 from heap_courier.errors import RejectedRow, UnreadableFileError
 
 _MARK: Final = b"\xef\xbb\xbf"  # that some put before UTF-8
-_ROWS_AT_ONCE: Final = 5_000
 _MOST_KEYS: Final = 200  # of a record; an object with more has data for keys
 _MOST: Final = 2**63
 
@@ -52,15 +50,22 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
         pass
     stream.seek(start)
     objects = ijson.items(stream, "item" if sign == b"[" else "", multiple_values=True)
+    rows: list[Any] = []
     first_row = 1
     try:
-        while rows := list(islice(objects, _ROWS_AT_ONCE)):
-            yield Chunk(first_row, partial(_decoded, rows, first_row))
-            first_row += len(rows)
+        for row in objects:
+            rows.append(row)
+            if stream.tell() - start >= CHUNK_BYTES:
+                yield Chunk(first_row, partial(_decoded, rows, first_row))
+                first_row += len(rows)
+                start, rows = stream.tell(), []
     except (ijson.JSONError, UnicodeDecodeError):
+        before = first_row + len(rows) - 1
         raise UnreadableFileError(
-            f"`{name}` is no JSON, or is cut short, {first_row - 1:,} rows in or later; bring it anew from its source."
+            f"`{name}` is no JSON, or is cut short, {before:,} rows in; bring it anew from its source."
         ) from None
+    if rows:
+        yield Chunk(first_row, partial(_decoded, rows, first_row))
 
 
 def _from_lines(rows: list[bytes], first_row: int) -> Decoded:
