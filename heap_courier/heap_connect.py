@@ -34,51 +34,73 @@ class _Fetched(NamedTuple):
     error: FeedError | None = None
 
 
-class HeapConnect:
+def pull(
+    warehouse: Warehouse,
+    bucket: Bucket,
+    entity: HeapConnectEntity,
+    folder: Path,
+    *,
+    workers: int,
+    begin: Callable[[str], None] = lambda _what: None,
+    advance: Callable[[int], None] = lambda _rows: None,
+    note: Callable[[StepRun], None] = lambda _run: None,
+) -> Iterator[StepRun]:
+    """Lands what has not landed yet, dump after dump; each table of a dump is given back when it is done.
+
+    Args:
+        warehouse: an open connection, used in the thread of the caller alone.
+        bucket: that Heap writes to.
+        entity: which tables, and the source that the domain tables are named by.
+        folder: for fetched files as long as they are needed; what lies there goes.
+        workers: threads that decode.
+        begin: told what begins.
+        advance: told how many more rows have been read.
+        note: called with each step that lands, inside its transaction, and with each that does not.
+
+    Raises:
+        MissingFilesError: there is no manifest at all.
+        SetupError, LaterError: the bucket or the warehouse does not do what it should; what was given back has landed.
+    """
+    landing = Landing(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
+    return _Pull(bucket, entity, folder, landing, begin=begin, note=note).runs()
+
+
+def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> dict[str, str]:
+    """The key of one file of each table, of the newest dump that has any: what samples are made from.
+
+    Raises:
+        MissingFilesError: there is no manifest at all.
+        UnreadableFileError: one is none.
+        SetupError, LaterError: of the bucket.
+    """
+    prefix = bucket.courier.prefix
+    manifests = [parse_manifest(bucket.read(key), key, prefix) for key in _manifests(bucket)]
+    steps = [step for step in plan(manifests, (), partial(_is_wanted, entity)) if step.files]
+    return {step.table: step.files[0] for step in steps}  # (dumps ascend)
+
+
+class _Pull:
     """One pass over a bucket."""
 
     def __init__(
         self,
-        warehouse: Warehouse,
         bucket: Bucket,
         entity: HeapConnectEntity,
         folder: Path,
+        landing: Landing,
         *,
-        workers: int,
-        begin: Callable[[str], None] = lambda _what: None,
-        advance: Callable[[int], None] = lambda _rows: None,
-        note: Callable[[StepRun], None] = lambda _run: None,
+        begin: Callable[[str], None],
+        note: Callable[[StepRun], None],
     ) -> None:
-        """Does nothing yet.
-
-        Args:
-            warehouse: an open connection, used in the thread of the caller alone.
-            bucket: that Heap writes to.
-            entity: which tables, and the source that the domain tables are named by.
-            folder: for fetched files as long as they are needed; what lies there goes.
-            workers: threads that decode.
-            begin: told what begins.
-            advance: told how many more rows have been read.
-            note: called with each step that lands, inside its transaction, and with each that does not.
-        """
         self._bucket = bucket
         self._entity = entity
         self._folder = folder
+        self._landing = landing
         self._begin = begin
         self._note = note
-        self._landing = Landing(
-            warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note
-        )
         self._failed: set[str] = set()
 
-    def pull(self) -> Iterator[StepRun]:
-        """Lands what has not landed yet, dump after dump; each step is given back when it is done.
-
-        Raises:
-            MissingFilesError: there is no manifest at all.
-            SetupError, LaterError: the bucket or the warehouse does not do what it should; the steps that were given
-                back have landed.
-        """
+    def runs(self) -> Iterator[StepRun]:
         manifests = []
         for found in ordered_map(self._manifest, manifest_keys(self._bucket), workers=CONNECTIONS):
             if isinstance(found, Manifest):
@@ -86,7 +108,7 @@ class HeapConnect:
             else:
                 yield self._not_landed(StepRun(None, TableRun("", 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
-        steps = plan(manifests, self._landing.begin(tables), self._is_wanted)
+        steps = plan(manifests, self._landing.begin(tables), partial(_is_wanted, self._entity))
         shutil.rmtree(self._folder, ignore_errors=True)
         for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
             if fetched.step.table not in self._failed:
@@ -98,10 +120,6 @@ class HeapConnect:
             return parse_manifest(self._bucket.read(key), key, self._bucket.courier.prefix)
         except FeedError as error:
             return error
-
-    def _is_wanted(self, table: str) -> bool:
-        included = not self._entity.tables or any(fnmatchcase(table, pattern) for pattern in self._entity.tables)
-        return included and not any(fnmatchcase(table, pattern) for pattern in self._entity.exclude)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
         """Fetches the files of a step, one step ahead of landing, in a thread of its own."""
@@ -175,3 +193,8 @@ def newest_of_each_table(bucket: Bucket) -> Found:
         entity = FileEntity(FilePattern(key, (("text", key),)), optional=False, tag=name, format=FORMAT)
         hits += [Hit(entity, found, None) for found in bucket.list(key) if found.key == key]
     return Found(tuple(hits), ())
+
+
+def _is_wanted(entity: HeapConnectEntity, table: str) -> bool:
+    included = not entity.tables or any(fnmatchcase(table, pattern) for pattern in entity.tables)
+    return included and not any(fnmatchcase(table, pattern) for pattern in entity.exclude)

@@ -128,11 +128,13 @@ def story(chance: Random, people: int = 20) -> tuple[Dump, ...]:
     world = _World(chance)
     ids = [world.number() for _ in range(people)]
     anonymous = [{"user_id": user, "joindate": world.milliseconds(0)} for user in ids]
-    known = {user: chance.getrandbits(52) for user in ids[: people // 2]}
+    known = {user: world.number() for user in ids[: people // 2]}
+    known[ids[people // 2 - 1]] = known[ids[0]]  # one person, two devices
+    names = list(dict.fromkeys(known.values()))
     moved = [{"from_user_id": old, "to_user_id": new, "time": world.milliseconds(1)} for old, new in known.items()]
     moved[0]["time"] = 0
-    named = [world.person(number, user, 1) for number, user in enumerate(known.values())]
-    merged = {user: chance.getrandbits(52) for user in list(known.values())[::2]}
+    named = [world.person(number, user, 1) for number, user in enumerate(names)]
+    merged = {user: world.number() for user in names[::2]}
     again = [{"from_user_id": old, "to_user_id": new, "time": world.milliseconds(2)} for old, new in merged.items()]
     plans = {**USERS, **nullable(plan="string")}
     without = {name: kind for name, kind in plans.items() if name != "handle"}
@@ -165,7 +167,7 @@ def story(chance: Random, people: int = 20) -> tuple[Dump, ...]:
         night(
             10,
             1,
-            [*known.values(), *ids[people // 2 :]],
+            [*names, *ids[people // 2 :]],
             TableDump("users", plans, tuple({**person, "plan": "free"} for person in named)),
             TableDump("user_migrations", MIGRATIONS, tuple(moved), full=True),
             TableDump("sign_up", {**SIGN_UP, **nullable(coupon="string")}, tuple(signed), full=True, files=2),

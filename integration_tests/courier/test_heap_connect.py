@@ -19,7 +19,7 @@ from heap_courier.bucket import Bucket
 from heap_courier.duckdb_engine import DuckDBWarehouse
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import MissingFilesError
-from heap_courier.heap_connect import HeapConnect
+from heap_courier.heap_connect import newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.project import Courier, KeyCredential
@@ -34,6 +34,7 @@ from integration_tests.courier.heap_bucket import (
     nullable,
     objects,
     put,
+    story,
 )
 
 PEOPLE = nullable(user_id="long", email="string")
@@ -69,16 +70,19 @@ class Place:
         content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
         return content
 
-    def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepRun]:
+    @property
+    def courier(self) -> Courier:
         credential = KeyCredential("test", "KEY", "SECRET")
-        courier = Courier(
-            self.name, credential, self.bucket, self.prefix, self.address, "us-east-1", Path("entities.json"), None
-        )
-        bucket = Bucket(courier, {"KEY": "k", "SECRET": "s"})
-        heap_connect = HeapConnect(
-            self.warehouse, bucket, entity or HeapConnectEntity(), self.folder / "fetched", workers=2, **told
-        )
-        return list(heap_connect.pull())
+        entities = Path("entities.json")
+        return Courier(self.name, credential, self.bucket, self.prefix, self.address, "us-east-1", entities, None)
+
+    @property
+    def source(self) -> Bucket:
+        return Bucket(self.courier, {"KEY": "k", "SECRET": "s"})
+
+    def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepRun]:
+        folder = self.folder / "fetched"
+        return list(pull(self.warehouse, self.source, entity or HeapConnectEntity(), folder, workers=2, **told))
 
     def rows(self, table: str, columns: str = "*", order: str = "1") -> list[tuple[Any, ...]]:
         return self.warehouse.query(f"SELECT {columns} FROM {quoted(f'Heap:{table}')} ORDER BY {order}")
@@ -133,7 +137,7 @@ def moves(*rows: tuple[Any, Any, Any]) -> TableDump:
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     opened: Warehouse
     if request.param == "duckdb":
-        opened = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
+        opened = _duckdb(tmp_path)
     else:
         opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
     with closing(opened):
@@ -228,6 +232,13 @@ class TestDumps:
     def test_a_bucket_without_manifests_has_its_files_missing(self, place: Place) -> None:
         with pytest.raises(MissingFilesError, match="There is no manifest"):
             place.pull()
+
+    def test_samples_are_the_newest_file_of_each_table(self, place: Place) -> None:
+        place.write(Dump(9, (people((1, "a")), events((7, 1)))), Dump(10, (people((2, "b")), events(files=0))))
+
+        files = newest_files(place.source, HeapConnectEntity(exclude=("accounts",)))
+
+        assert files == {"users": place.keys("sync_10/users")[0], "sign_up": place.keys("sync_9/sign_up")[0]}
 
 
 class TestFullResyncs:
@@ -641,8 +652,78 @@ class TestFailures:
         assert landed(*place.pull()) == [(1, "Heap:sign_up")]
 
 
+def test_the_story_ends_as_it_is_told(place: Place) -> None:
+    """Four nights, and a run after each."""
+    dumps = story(Random(7))
+    for dump in dumps:
+        place.write(dump)
+        place.pull()
+
+    assert ("person-0", "team") in place.rows("users:resolved", "identity, plan")
+    assert len(place.rows("users:resolved")) == 19  # of 20 ids at first, two of which were devices of one person
+    assert place.rows("trial_started") == []
+    assert {"handle", "plan", "coupon"} & set(place.columns("users")) == {"handle", "plan"}
+    assert "coupon" in place.columns("sign_up")
+
+
+def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path: Path) -> None:
+    """Each run is broken off at another statement, one further than the run before, until one comes to its end."""
+    with closing(_duckdb(tmp_path / "whole")) as warehouse:
+        whole = Place(s3, warehouse, tmp_path / "whole")
+        whole.write(*story(Random(7)))
+        whole.pull()
+        expected = whole.everything()
+    with closing(_duckdb(tmp_path / "broken")) as warehouse:
+        broken = Place(s3, warehouse, tmp_path / "broken")
+        broken.write(*story(Random(7)))
+        for statement in count(1):
+            broken.warehouse = _BreaksOff(warehouse, statement)
+            try:
+                broken.pull()
+                break
+            except _BrokenOffError:
+                pass
+        broken.warehouse = warehouse
+
+        assert statement > 20
+        assert broken.everything() == expected
+        assert broken.pull() == []
+
+
+class _BrokenOffError(Exception):
+    """As if the process had been killed."""
+
+
+class _BreaksOff:
+    """A warehouse that answers no more from one statement on."""
+
+    def __init__(self, warehouse: Warehouse, statements: int) -> None:
+        self._warehouse = warehouse
+        self._left = statements
+
+    def execute(self, sql: str, parameters: Any = ()) -> int:
+        self._count()
+        return self._warehouse.execute(sql, parameters)
+
+    def query(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
+        self._count()
+        return self._warehouse.query(sql, parameters)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._warehouse, name)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise _BrokenOffError
+
+
+def _duckdb(folder: Path) -> DuckDBWarehouse:
+    return DuckDBWarehouse(folder / "heap.duckdb", wait=lambda _seconds: None)
+
+
 def test_a_large_file_is_read_in_parts(s3: str, tmp_path: Path) -> None:
-    with closing(DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)) as warehouse:
+    with closing(_duckdb(tmp_path)) as warehouse:
         place = Place(s3, warehouse, tmp_path)
         put(place.client, place.bucket, big(Random(1), files=2, rows=30_000, bucket=place.bucket))
         parts: list[int] = []
