@@ -10,7 +10,7 @@ from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -137,7 +137,7 @@ def moves(*rows: tuple[Any, Any, Any]) -> TableDump:
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
     opened: Warehouse
     if request.param == "duckdb":
-        opened = _duckdb(tmp_path)
+        opened = duckdb(tmp_path)
     else:
         opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
     with closing(opened):
@@ -668,20 +668,20 @@ def test_the_story_ends_as_it_is_told(place: Place) -> None:
 
 def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path: Path) -> None:
     """Each run is broken off at another statement, one further than the run before, until one comes to its end."""
-    with closing(_duckdb(tmp_path / "whole")) as warehouse:
+    with closing(duckdb(tmp_path / "whole")) as warehouse:
         whole = Place(s3, warehouse, tmp_path / "whole")
         whole.write(*story(Random(7)))
         whole.pull()
         expected = whole.everything()
-    with closing(_duckdb(tmp_path / "broken")) as warehouse:
+    with closing(duckdb(tmp_path / "broken")) as warehouse:
         broken = Place(s3, warehouse, tmp_path / "broken")
         broken.write(*story(Random(7)))
         for statement in count(1):
-            broken.warehouse = _BreaksOff(warehouse, statement)
+            broken.warehouse = cast("Warehouse", BreaksOff(warehouse, statement))
             try:
                 broken.pull()
                 break
-            except _BrokenOffError:
+            except BrokenOffError:
                 pass
         broken.warehouse = warehouse
 
@@ -690,11 +690,11 @@ def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path:
         assert broken.pull() == []
 
 
-class _BrokenOffError(Exception):
+class BrokenOffError(Exception):
     """As if the process had been killed."""
 
 
-class _BreaksOff:
+class BreaksOff:
     """A warehouse that answers no more from one statement on."""
 
     def __init__(self, warehouse: Warehouse, statements: int) -> None:
@@ -715,15 +715,15 @@ class _BreaksOff:
     def _count(self) -> None:
         self._left -= 1
         if self._left < 0:
-            raise _BrokenOffError
+            raise BrokenOffError
 
 
-def _duckdb(folder: Path) -> DuckDBWarehouse:
+def duckdb(folder: Path) -> DuckDBWarehouse:
     return DuckDBWarehouse(folder / "heap.duckdb", wait=lambda _seconds: None)
 
 
 def test_a_large_file_is_read_in_parts(s3: str, tmp_path: Path) -> None:
-    with closing(_duckdb(tmp_path)) as warehouse:
+    with closing(duckdb(tmp_path)) as warehouse:
         place = Place(s3, warehouse, tmp_path)
         put(place.client, place.bucket, big(Random(1), files=2, rows=30_000, bucket=place.bucket))
         parts: list[int] = []
