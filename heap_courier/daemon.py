@@ -8,14 +8,10 @@ group was still running, the machine asleep or the warehouse out of reach, is ru
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from types import FrameType
 from typing import Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
@@ -27,8 +23,7 @@ from heap_courier.errors import CourierError, InterruptedRunError, LaterError, S
 from heap_courier.groups import Means, break_off, carry_out, title
 from heap_courier.project import Group
 from heap_courier.schedule import instants, latest, warnings
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+from heap_courier.signals import ended_by_signals
 
 
 def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Callable[[str], None]) -> None:
@@ -49,7 +44,7 @@ def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Cal
     kept = [group for group in groups if group.enabled and group.schedule]
     if not kept:
         raise SetupError("There is nothing to serve: no group is enabled and has a `schedule`.")
-    with _ended_by_signals(stop, say):
+    with ended_by_signals(stop, say):
         try:
             _prepare(kept, means, say)
         except InterruptedRunError:
@@ -180,23 +175,3 @@ def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> Non
         except LaterError as error:
             say(str(error))
         means.pause(means.lease.total_seconds() / 2)
-
-
-@contextmanager
-def _ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
-    def ask() -> None:
-        say("Ending, as soon as what is under way has ended; once more ends it at once.")
-        stop.set()
-
-    def end(number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(128 + number)
-        # By a thread, since the signal may have come in the midst of `stop.wait`, which holds what `stop.set` needs.
-        threading.Thread(target=ask, name="signal").start()
-
-    before = {number: signal.signal(number, end) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -16,10 +16,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from graphlib import CycleError, TopologicalSorter
+from shlex import quote
 from typing import Final, NamedTuple, TypeVar
 
 from heap_courier import slots
 from heap_courier.days import Days
+from heap_courier.display import duration
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, MissingFilesError, SetupError
 from heap_courier.project import Constraint, Group, GroupCourier
 from heap_courier.slots import Claim, Outcome, Since
@@ -131,9 +133,9 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, ski
 
 def break_off(warehouse: Warehouse, group: Group, means: Means) -> list[str]:
     """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
-    message = f"The run was broken off, and nobody noted its end. {_what_follows(group)}"
+    message = "The run was broken off, and nobody noted its end."
     broken = slots.break_off(warehouse, group.name, means.now() - means.lease, message)
-    return [f"{title(group, slot)}: {message}" for slot in broken]
+    return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
 
 
 def carry_out(group: Group, claim: Claim, means: Means) -> End:
@@ -146,7 +148,7 @@ def carry_out(group: Group, claim: Claim, means: Means) -> End:
     try:
         with _signs_of_life(group, claim, means):
             end = _Run(group, claim, means).end()
-    except BaseException as error:
+    except Exception as error:
         _settle(claim, means, End("failed", f"A fault of this program ended the run: {type(error).__name__}."))
         raise
     _settle(claim, means, end)
@@ -179,7 +181,7 @@ class _Run:
                 list(threads.map(self._bring, self._group.couriers))
         message = "\n".join(self._notes)
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
-            return End("interrupted", f"{message}\n{_what_follows(self._group)}")
+            return End("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
         return End("failed" if self._errors else "succeeded", message)
 
     def _note(self, error: CourierError, who: str = "") -> None:
@@ -195,8 +197,8 @@ class _Run:
                     return
             which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
             raise LaterError(
-                f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: mend "
-                "and run that one by hand for this slot, then this one."
+                f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: "
+                f"mend it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
             )
 
         self._patiently(look, self._started + constraint.wait)
@@ -217,10 +219,12 @@ class _Run:
         except MissingFilesError as error:
             self._stopped.set()
             self._note(error, who)
-            self._notes.append(f"To go on without them: `heap-courier group run {self._group.name} --skip-missing`.")
+            self._notes.append(
+                f"To go on without them: {_by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
+            )
         except CourierError as error:
             self._note(error, who)
-        except BaseException:
+        except Exception:
             self._stopped.set()
             raise
 
@@ -263,9 +267,10 @@ def _signs_of_life(group: Group, claim: Claim, means: Means) -> Iterator[None]:
     warned = threading.Event()
 
     def warn() -> None:
-        if group.warn_after and means.now() - started > group.warn_after and not warned.is_set():
+        limit = group.warn_after
+        if limit and means.now() - started > limit and not warned.is_set():
             warned.set()
-            means.notify(f"{title(group, claim.slot)} takes longer than {group.warn_after}.")
+            means.notify(f"{title(group, claim.slot)} takes longer than {duration(limit.total_seconds())}.")
 
     def live() -> None:
         while not ended.wait(means.lease.total_seconds() / 4):
@@ -288,10 +293,14 @@ def title(group: Group, slot: datetime) -> str:
     return f"Group `{group.name}`, slot {_text(slot)}"
 
 
-def _what_follows(group: Group) -> str:
+def _what_follows(group: Group, slot: datetime) -> str:
     if group.past_day_only:
-        return f"Its day is not looked at again: `heap-courier group run {group.name} --slot` does so."
+        return f"Its day is not looked at again by itself: {_by_hand(group.name, slot)}."
     return "Its days come with the next run."
+
+
+def _by_hand(group: str, slot: datetime) -> str:
+    return f"`heap-courier group run {quote(group)} --slot {slot.astimezone(timezone.utc):%Y-%m-%dT%H:%M}`"
 
 
 def _text(instant: datetime) -> str:

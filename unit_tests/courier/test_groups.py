@@ -287,7 +287,7 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
     assert end == End(
         "failed",
         "Courier `heap`: There is no users.avro.\n"
-        "To go on without them: `heap-courier group run daily --skip-missing`.",
+        "To go on without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
     )
     assert len(trial.notices) == 1
 
@@ -340,7 +340,9 @@ def test_a_run_that_is_asked_to_end_is_interrupted(trial: Trial) -> None:
 def test_a_run_that_is_interrupted_says_where_its_day_stays_with_past_day_only(trial: Trial) -> None:
     trial.answers["heap"] = raises(InterruptedRunError("The run was asked to end."))
     end = trial.run(replace(group(), past_day_only=True), at(20))
-    assert end.message.endswith("Its day is not looked at again: `heap-courier group run daily --slot` does so.")
+    assert end.message.endswith(
+        "Its day is not looked at again by itself: `heap-courier group run daily --slot 2026-11-20T17:00`."
+    )
 
 
 # Time
@@ -353,7 +355,7 @@ def test_a_run_that_takes_too_long_is_told_of_once(trial: Trial, takes: timedelt
 
     trial.answers["heap"] = answer
     trial.run(replace(group(), warn_after=HOUR), at(20))
-    assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC takes longer than 1:00:00."] * warned
+    assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC takes longer than 1 hour."] * warned
 
 
 def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> None:
@@ -438,8 +440,9 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
 
     assert end == End(
         "failed",
-        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: mend and run "
-        "that one by hand for this slot, then this one.",
+        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: mend it, "
+        "then `heap-courier group run daily --slot 2026-11-20T17:00` "
+        "and `heap-courier group run reports --slot 2026-11-20T17:00`.",
     )
     assert trial.time == at(20, 19)
     assert trial.runs == []

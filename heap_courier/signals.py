@@ -1,0 +1,38 @@
+"""SIGTERM and Ctrl-C: what is under way is asked to end, and if it cannot, once more ends the process all the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Final
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+    """While the block runs, the first signal sets `stop` and says so; the second one ends the process at once.
+
+    Called in the main thread.
+    """
+
+    def ask() -> None:
+        say("Ending, as soon as what is under way has ended; once more ends it at once.")
+        stop.set()
+
+    def end(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        # By a thread, since the signal may have come in the midst of `stop.wait`, which holds what `stop.set` needs.
+        threading.Thread(target=ask, name="signal").start()
+
+    before = {number: signal.signal(number, end) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
