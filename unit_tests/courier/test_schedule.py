@@ -109,7 +109,8 @@ def test_a_leap_day_comes_every_four_years() -> None:
 
 
 def test_asking_from_between_the_two_of_a_time_finds_the_second() -> None:
-    assert next(instants("30 1 * * *", LOS_ANGELES, at("2026-11-01 09:00"))) == at("2026-11-01 09:30")
+    half_past_one = at("2026-11-01 08:30")
+    assert next(instants("10 1 * * *", LOS_ANGELES, half_past_one)) == at("2026-11-01 09:10")
 
 
 def by_the_clock(zone: ZoneInfo, start: datetime, minutes: int) -> Iterator[tuple[datetime, datetime]]:
