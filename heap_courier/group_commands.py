@@ -21,6 +21,7 @@ from heap_courier.notices import notifier
 from heap_courier.project import Group
 from heap_courier.runs import run_courier
 from heap_courier.schedule import warnings
+from heap_courier.signals import ended_by_signals
 
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
@@ -51,12 +52,14 @@ def list_groups(folder: Path) -> None:
 @click.option(
     "--slot", type=SLOT, metavar="INSTANT", help="The scheduled instant that it stands for, in UTC: 2026-11-21T08:30."
 )
+@click.option("--skip-missing", is_flag=True, help="Go on at once without files that are missing.")
 @click.pass_obj
-def run_group(folder: Path, name: str, slot: datetime | None) -> None:
+def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
     with opened(folder) as context, _stoppable() as stop:
         chosen = context.group(name)
-        ended = groups.run_by_hand(chosen, _means(context, stop), slot and slot.replace(tzinfo=timezone.utc))
+        at = slot and slot.replace(tzinfo=timezone.utc)
+        ended = groups.run_by_hand(chosen, _means(context, stop), at, skip_missing=skip_missing)
     _end(chosen, ended)
 
 
@@ -108,7 +111,8 @@ def _means(context: Context, stop: threading.Event) -> groups.Means:
 def _stoppable() -> Iterator[threading.Event]:
     """Set by the first Ctrl-C or SIGTERM."""
     stop = threading.Event()
-    yield stop
+    with ended_by_signals(stop, _say):
+        yield stop
 
 
 def _end(group: Group, ended: End) -> None:

@@ -313,7 +313,7 @@ def test_a_courier_that_still_waits_gives_up_when_another_one_stops_the_run(tria
         raise MissingFilesError("There is no users.avro.")
 
     trial.answers["heap"] = stop
-    end = trial.run(group(courier(), courier("late", wait=10_000 * DAY, missing="notify")), at(20))
+    end = trial.run(group(courier(), courier("late", wait=100 * DAY, missing="notify")), at(20))
 
     assert end.outcome == "failed"
     assert "Courier `late`: It waits no longer, since the group's run has failed already." in end.message
