@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,10 +28,16 @@ _TYPES: Final = {
     Kind.INTEGER: "BIGINT",
     Kind.STRING: "VARCHAR",
 }
-_QUIET: Final = (duckdb.ConversionException, duckdb.ConstraintException, duckdb.OutOfRangeException)  # quote values
+_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in its place
+    duckdb.ConstraintException: "a row breaks a constraint of its table",
+    duckdb.ConversionException: "a value is not of its column's type",
+    duckdb.InvalidInputException: "its input is not valid",
+    duckdb.OutOfRangeException: "a number is too large for its column",
+}
+_LOCKED: Final = ("Could not set lock", "used by another process")
 
 # DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
-_turns: defaultdict[Path, threading.RLock] = defaultdict(threading.RLock)
+_turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
 
 
 class DuckDBWarehouse:
@@ -50,17 +57,16 @@ class DuckDBWarehouse:
         self._path = path.resolve()
         if read_only and not self._path.exists():
             raise SetupError(f"There is no warehouse `{path}` yet: run a courier or activate a feed first.")
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        settings: dict[str, str | bool | int | float | list[str]] = {
-            "autoinstall_known_extensions": False,
-            "autoload_known_extensions": False,
-            "memory_limit": MEMORY,
-            "preserve_insertion_order": False,
-        }
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"The folder of the warehouse `{self._path}` cannot be made: {error.strerror}. Name another `file` in "
+                "heap-courier.yaml."
+            ) from error
         for patience_left in (*range(round(patience / PAUSE)), None):
             try:
-                with self._sentences():
-                    self._connection = duckdb.connect(str(self._path), read_only=read_only, config=settings)
+                self._connection = self._connected(read_only=read_only)
                 break
             except LaterError:
                 if patience_left is None:
@@ -78,13 +84,15 @@ class DuckDBWarehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with _turns[self._path], self._sentences():
+        with _turns[str(self._path)], self._sentences():
             self._connection.execute("BEGIN")
             try:
                 yield
+                self._connection.execute("SELECT 1")  # COMMIT after a failed statement rolls back without a word
                 self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.rollback()
+                with suppress(duckdb.Error):  # the first error is the one to tell
+                    self._connection.rollback()
                 raise
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
@@ -122,6 +130,30 @@ class DuckDBWarehouse:
     def close(self) -> None:
         self._connection.close()
 
+    def _connected(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": MEMORY,
+            "preserve_insertion_order": False,
+        }
+        try:
+            return duckdb.connect(str(self._path), read_only=read_only, config=settings)
+        except duckdb.Error as error:
+            said = _first_line(error)
+            if any(text in said for text in _LOCKED):
+                holder = re.search(r" \(PID \d+\)", said)
+                raise LaterError(
+                    f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: end that "
+                    "one, or try again when it is done."
+                ) from error
+            if "not a valid DuckDB" in said or "Extension" in said:  # (it would open a SQLite file by an extension)
+                said = "it is no DuckDB file"
+            raise SetupError(
+                f"The warehouse `{self._path}` cannot be opened: {said}. Name another `file` in heap-courier.yaml, or "
+                "move this one away."
+            ) from error
+
     def _insert(self, sql: str, rows: pa.RecordBatch | pa.Table) -> None:
         self._connection.register("incoming", rows)
         try:
@@ -137,11 +169,9 @@ class DuckDBWarehouse:
             raise self._sentence(error) from error
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
-        said = str(error).partition("\n")[0]
-        if isinstance(error, duckdb.IOException) and "lock" in said:
-            return LaterError(
-                f"The warehouse `{self._path}` is open in another process: end that one, or try again when it is done."
-            )
-        if isinstance(error, _QUIET):
-            said = type(error).__name__.removesuffix("Exception")
+        said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
         return SetupError(f"The warehouse `{self._path}` refuses: {said}.")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0].rstrip(".!")

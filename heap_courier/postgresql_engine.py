@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pyarrow as pa
@@ -23,16 +23,33 @@ _TYPES: Final = {
     Kind.INTEGER: "bigint",
     Kind.STRING: "text",
 }
-# Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html that pass by themselves.
+# Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html that pass by themselves, and those whose messages
+# quote values.
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
-_QUOTES_VALUES: Final = ("22", "23")
+_QUOTES_VALUES: Final = {
+    "22": "a value is not what its column can hold",
+    "23": "a row breaks a constraint of its table",
+    "38": "a function fails",
+    "44": "a row breaks the condition of a view",
+    "P0": "a function fails",
+}
+_NOT_ALLOWED: Final = "42501"
+# What the client says by itself, without any such code.
 _LATER_TEXTS: Final = (
-    "could not connect",
+    "closed the connection",
+    "connection slots",
     "Connection refused",
+    "Connection reset",
+    "No route to host",
+    "no connection to the server",
+    "No such file or directory",  # the socket of a server that does not run
     "starting up",
     "shutting down",
+    "Temporary failure",
+    "terminating connection",
     "timeout",
-    "no response",
+    "too many clients",
+    "unreachable",
 )
 
 
@@ -49,8 +66,10 @@ class PostgreSQLWarehouse:
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False
-        with self._sentences():
+        try:
             self._connection = dbapi.connect(dsn)
+        except Error as error:
+            raise _refused(error) from None  # (the address can hold a password, and the error can hold the address)
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._statement() as cursor:
@@ -68,10 +87,11 @@ class PostgreSQLWarehouse:
         try:
             with self._sentences():
                 yield
+                # PostgreSQL answers COMMIT after a failed statement by rolling back, and that is no error to it.
+                self.query("SELECT 1")
                 self._connection.commit()
         except BaseException:
-            with self._sentences():
-                self._connection.rollback()
+            self._roll_back()
             raise
         finally:
             self._in_transaction = False
@@ -117,9 +137,16 @@ class PostgreSQLWarehouse:
             try:
                 with self._connection.cursor() as cursor:
                     yield cursor
-            finally:
                 if not self._in_transaction:
                     self._connection.commit()
+            except BaseException:
+                if not self._in_transaction:
+                    self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        with suppress(Error):  # the first error is the one to tell
+            self._connection.rollback()
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -129,12 +156,29 @@ class PostgreSQLWarehouse:
             raise _sentence(error) from error
 
 
+def _refused(error: Error) -> CourierError:
+    """Why there is no connection. What the client says of the address itself is left out: it quotes parts of it."""
+    said = str(error)
+    if "connection to server" not in said and "Temporary failure" not in said:
+        return SetupError(
+            "The warehouse's address (`dsn`, `dsn-env`) leads nowhere: it has to be like "
+            "postgresql://user:password@host/database, with %40, %2F, %3A for `@`, `/`, `:` in the password, and the "
+            "host has to be known here."
+        )
+    reason = said.partition("failed: ")[2].partition("\n")[0].removeprefix("FATAL:").strip()
+    if any(text in said for text in _LATER_TEXTS):
+        return LaterError(f"The warehouse does not answer now: {reason or 'its host has no address'}. Try again later.")
+    return SetupError(f"The warehouse lets nobody in: {reason}. Check its address (`dsn`, `dsn-env`).")
+
+
 def _sentence(error: Error) -> CourierError:
     state = error.sqlstate or ""
     said = str(error).partition("ERROR:")[2].strip() or str(error).partition("FATAL:")[2].strip() or str(error)
     said = said.partition("\n")[0]
-    if state.startswith(_LATER) or any(text in str(error) for text in _LATER_TEXTS):
+    if state.startswith(_LATER) or (not state and any(text in said for text in _LATER_TEXTS)):
         return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
-    if state.startswith(_QUOTES_VALUES):
-        said = f"error {state}"
+    if state == _NOT_ALLOWED:
+        return SetupError(f"The warehouse refuses: {said}. Grant it to the user whom the address names.")
+    if state[:2] in _QUOTES_VALUES:
+        said = f"{_QUOTES_VALUES[state[:2]]} (error {state})"
     return SetupError(f"The warehouse refuses: {said}.")

@@ -1,0 +1,198 @@
+"""What DuckDB says, in sentences; what both engines do stands in test_load."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from heap_courier.duckdb_engine import PAUSE, DuckDBWarehouse
+from heap_courier.errors import LaterError, SetupError
+
+HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
+
+
+def never(_seconds: float) -> None:
+    pytest.fail("nothing to wait for")
+
+
+def opened(path: Path, *, read_only: bool = False) -> closing[DuckDBWarehouse]:
+    return closing(DuckDBWarehouse(path, read_only=read_only, wait=never))
+
+
+@contextmanager
+def another_process(path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline()
+        yield holder
+        end(holder)
+
+
+def end(holder: subprocess.Popen[bytes]) -> None:
+    assert holder.stdin
+    holder.stdin.close()
+    holder.wait()
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(SetupError) as refused:
+        DuckDBWarehouse(path, wait=never)
+    return str(refused.value)
+
+
+def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
+    with opened(tmp_path / "new/folder/heap.duckdb") as warehouse:
+        assert warehouse.query("SELECT 1") == [(1,)]
+    assert (tmp_path / "new/folder/heap.duckdb").exists()
+
+
+def test_to_look_at_a_warehouse_makes_none(tmp_path: Path) -> None:
+    path = tmp_path / "new/heap.duckdb"
+    with pytest.raises(SetupError) as refused:
+        DuckDBWarehouse(path, read_only=True, wait=never)
+    assert str(refused.value) == f"There is no warehouse `{path}` yet: run a courier or activate a feed first."
+    assert not path.parent.exists()
+
+
+def test_who_only_looks_cannot_change(tmp_path: Path) -> None:
+    with opened(tmp_path / "heap.duckdb"):
+        pass
+    with opened(tmp_path / "heap.duckdb", read_only=True) as warehouse:
+        with pytest.raises(SetupError):
+            warehouse.execute("CREATE TABLE t (a int)")
+        assert dict(warehouse.columns("t")) == {}
+
+
+def test_a_file_in_another_process_is_waited_for_and_then_said_to_be_open(tmp_path: Path) -> None:
+    waits: list[float] = []
+    path = tmp_path / "heap.duckdb"
+    with another_process(path) as holder, pytest.raises(LaterError) as refused:
+        DuckDBWarehouse(path, patience=3 * PAUSE, wait=waits.append)
+    assert str(refused.value) == (
+        f"The warehouse `{path}` is open in another process (PID {holder.pid}): end that one, or try again when it is "
+        "done."
+    )
+    assert waits == [PAUSE] * 3
+
+
+def test_a_file_that_becomes_free_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "heap.duckdb"
+    with (
+        another_process(path) as holder,
+        closing(DuckDBWarehouse(path, wait=lambda _seconds: end(holder))) as warehouse,
+    ):
+        assert warehouse.query("SELECT 1") == [(1,)]
+
+
+@pytest.mark.parametrize("content", [b"", b"rows, rows, rows\n" * 1000, None])
+def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "clock.lock"  # (no lock, for all its name)
+    if content is None:
+        with closing(sqlite3.connect(path)) as sqlite:
+            sqlite.execute("CREATE TABLE t (a)")
+    else:
+        path.write_bytes(content)
+    before = path.read_bytes()
+
+    assert refusal(path) == (
+        f"The warehouse `{path}` cannot be opened: it is no DuckDB file. Name another `file` in heap-courier.yaml, or "
+        "move this one away."
+    )
+    assert path.read_bytes() == before
+
+
+def test_a_damaged_file_is_said_to_be_so(tmp_path: Path) -> None:
+    path = tmp_path / "heap.duckdb"
+    with opened(path) as warehouse:
+        warehouse.execute("CREATE TABLE t AS SELECT range AS a FROM range(200000)")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+    assert refusal(path).startswith(f"The warehouse `{path}` cannot be opened: ")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    path = tmp_path / "file/heap.duckdb"
+    assert refusal(path) == (
+        f"The folder of the warehouse `{path}` cannot be made: File exists. Name another `file` in heap-courier.yaml."
+    )
+    assert refusal(tmp_path).startswith(f"The warehouse `{tmp_path}` cannot be opened: ")
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("INSERT INTO t VALUES ('secret', 1)", "a row breaks a constraint of its table"),
+        ("SELECT CAST(k AS integer) FROM t", "a value is not of its column's type"),
+        ("SELECT strptime(k, '%Y') FROM t", "its input is not valid"),
+        ("SELECT 9223372036854775807 + n FROM t", "a number is too large for its column"),
+        ("SELECT * FROM nothing", "Catalog Error: Table with name nothing does not exist"),
+    ],
+)
+def test_what_the_database_refuses_is_said_without_values(tmp_path: Path, sql: str, reason: str) -> None:
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        warehouse.execute("CREATE TABLE t (k text PRIMARY KEY, n bigint)")
+        warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
+        with pytest.raises(SetupError) as refused:
+            warehouse.query(sql)
+    assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refuses: {reason}."
+
+
+def test_a_transaction_tells_its_first_error_though_it_cannot_be_rolled_back(tmp_path: Path) -> None:
+    with opened(tmp_path / "heap.duckdb") as warehouse, pytest.raises(ZeroDivisionError), warehouse.transaction():  # noqa: PT012
+        warehouse.execute("ROLLBACK")
+        raise ZeroDivisionError
+
+
+def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_success(tmp_path: Path) -> None:
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        with pytest.raises(SetupError), warehouse.transaction():  # noqa: PT012
+            warehouse.execute("CREATE TABLE t (k integer PRIMARY KEY)")
+            warehouse.execute("INSERT INTO t VALUES (1)")
+            with pytest.raises(SetupError):
+                warehouse.execute("INSERT INTO t VALUES (1)")
+        assert dict(warehouse.columns("t")) == {}
+
+
+def test_transactions_of_one_process_take_turns(tmp_path: Path) -> None:
+    """DuckDB would refuse the second of two that change the same row."""
+    path = tmp_path / "heap.duckdb"
+
+    def count() -> None:
+        with opened(path) as mine:
+            for _ in range(20):
+                with mine.transaction():
+                    mine.execute("UPDATE t SET n = n + 1")
+
+    with opened(path) as warehouse:
+        warehouse.execute("CREATE TABLE t AS SELECT 0 AS n")
+        threads = [threading.Thread(target=count) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert warehouse.query("SELECT n FROM t") == [(60,)]
+
+
+def test_no_extension_is_fetched(tmp_path: Path) -> None:
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        settings = "SELECT value FROM duckdb_settings() WHERE name LIKE 'auto%_known_extensions'"
+        assert warehouse.query(settings) == [("false",), ("false",)]
+
+
+def test_the_file_is_read_by_duckdb_alone(tmp_path: Path) -> None:
+    """It is the user's, and opens with any tool; `Heap:Users` is a table like any other."""
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        warehouse.execute('CREATE TABLE "Heap:Users" AS SELECT 1 AS user_id')
+    with duckdb.connect(str(tmp_path / "heap.duckdb"), read_only=True) as plain:
+        assert plain.execute('SELECT user_id FROM "Heap:Users"').fetchall() == [(1,)]
