@@ -23,8 +23,8 @@ def ordered_map(
     under_way: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
         try:
-            for item in items:
-                under_way.append(pool.submit(function, item))
+            for future in _submitted(pool, function, items):
+                under_way.append(future)
                 if len(under_way) >= ahead:
                     yield under_way.popleft().result()
             while under_way:
@@ -32,3 +32,15 @@ def ordered_map(
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def _submitted(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Future[Result]]:
+    try:
+        for item in items:
+            yield pool.submit(function, item)
+    except Exception as error:  # noqa: BLE001  (it passes when its turn comes, after the results before it)
+        failed: Future[Result] = Future()
+        failed.set_exception(error)
+        yield failed

@@ -1,0 +1,85 @@
+"""Work on several cores."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator
+
+import pytest
+
+from heap_courier.parallel import ordered_map
+
+
+def decoders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+def test_results_come_in_the_order_of_the_items_whichever_is_ready_first() -> None:
+    second = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert second.wait(60)
+        if item == 1:
+            second.set()
+        return item * 10
+
+    assert list(ordered_map(work, range(5), workers=2)) == [0, 10, 20, 30, 40]
+    assert decoders() == []
+
+
+def test_several_items_are_worked_on_at_the_same_time() -> None:
+    meeting = threading.Barrier(3, timeout=60)
+    list(ordered_map(lambda _item: meeting.wait(), range(6), workers=3))
+
+
+def test_nothing_gives_nothing() -> None:
+    assert list(ordered_map(str, [], workers=2)) == []
+
+
+@pytest.mark.parametrize(("ahead", "most"), [(None, 4), (1, 1), (3, 3)])
+def test_no_more_than_so_many_items_are_taken_ahead(ahead: int | None, most: int) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for item in range(20):
+            taken.append(item)
+            yield item
+
+    for got, _result in enumerate(ordered_map(str, items(), workers=2, ahead=ahead)):
+        assert len(taken) <= got + most
+    assert taken == list(range(20))
+
+
+def broken_items() -> Iterator[int]:
+    yield from range(3)
+    raise EOFError("cut short")
+
+
+def refuses_three(item: int) -> int:
+    if item == 3:
+        raise EOFError("cut short")
+    return item
+
+
+@pytest.mark.parametrize("source", ["items", "function"])
+def test_an_exception_passes_at_its_place_and_the_threads_end(source: str) -> None:
+    if source == "items":
+        results = ordered_map(str, broken_items(), workers=2)
+    else:
+        results = map(str, ordered_map(refuses_three, range(100), workers=2))
+    assert [next(results), next(results), next(results)] == ["0", "1", "2"]
+    with pytest.raises(EOFError, match="cut short"):
+        next(results)
+    assert decoders() == []
+
+
+def test_whoever_stops_early_leaves_no_work_behind() -> None:
+    done: list[int] = []
+    results = ordered_map(done.append, range(1000), workers=2)
+    next(results)
+    assert isinstance(results, Generator)
+    results.close()
+
+    assert len(done) <= 4
+    assert decoders() == []
