@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from heap_courier.errors import RejectedRow
+from heap_courier.errors import RejectedRow, SetupError
 from heap_courier.feeds import Feed
 from heap_courier.warehouse import Warehouse
 
@@ -65,10 +65,19 @@ class Ledger:
         self._warehouse = warehouse
 
     def make(self) -> None:
-        """Makes the tables where they are missing."""
-        self._warehouse.execute("CREATE SCHEMA IF NOT EXISTS heap_courier")
-        for name, columns in _TABLES.items():
-            self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS heap_courier.{name} ({columns})")
+        """Makes the tables where they are missing. Outside a transaction."""
+        try:
+            self._make()
+        except SetupError:  # PostgreSQL lets IF NOT EXISTS fail where another connection makes the same just now
+            self._make()
+
+    def _make(self) -> None:
+        with self._warehouse.transaction():
+            # (PostgreSQL asks for the right to make schemas even where this one exists)
+            if not self._warehouse.query("SELECT 1 FROM pg_namespace WHERE nspname = 'heap_courier'"):
+                self._warehouse.execute("CREATE SCHEMA heap_courier")
+            for name, columns in _TABLES.items():
+                self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS heap_courier.{name} ({columns})")
 
     def begin(self, run: Run) -> None:
         """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""
