@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table as RichTable
 from rich.text import Text
 
+# All but the line feed: one of them can move the cursor, ring, or recolour the terminal.
+_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -107,7 +111,7 @@ def size(count: int) -> str:
     """Bytes as people read them."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000:  # noqa: PLR2004  (the units are of thousands)
+        if round(value, 1) < 1000:  # noqa: PLR2004  (the units are of thousands)
             return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
         value /= 1000
     return f"{value:,.1f} TB"
@@ -118,9 +122,9 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | Non
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[number], int | None) for row in rows)
-        table.add_column(heading, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(_harmless(heading)), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else cell or "") for cell in row))
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else _harmless(cell or "")) for cell in row))
     console = _console()
     with console.capture() as captured:
         console.print(table)
@@ -130,8 +134,8 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | Non
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Rows of a domain table: side by side where they fit into the terminal, else one below the other."""
-    texts = [["" if value is None else str(value) for value in row] for row in rows]
-    needed = sum(max(map(len, cells)) + 2 for cells in zip(columns, *texts, strict=True))
+    texts = [["" if value is None else _one_line(str(value)) for value in row] for row in rows]
+    needed = sum(max(map(cell_len, cells)) + 2 for cells in zip(columns, *texts, strict=True))
     console = _console()
     if not console.is_terminal or needed <= console.width:
         print_table(columns, texts)
@@ -141,6 +145,14 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         console.print(Text(f"row {number}", style="bold"))
         for column, value in zip(columns, row, strict=True):
             console.print(Text(f"  {column:<{longest}}  {value}"))
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
+
+
+def _one_line(text: str) -> str:
+    return _harmless(text).replace("\n", "\\n")
 
 
 def _console() -> Console:
