@@ -95,12 +95,13 @@ def make_project(folder: Path) -> list[Path]:
         SetupError: one of them exists, and nothing is written then; or the folder cannot be written.
     """
     paths = [folder / name for name in _FILES]
-    if there := [path for path in paths if path.exists()]:
-        raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
     try:
-        for path, content in zip(paths, _FILES.values(), strict=True):
+        if there := [path for path in paths if path.exists()]:
+            raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
+        for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, _FILES.values(), strict=True):
             path.write_text(content, encoding="utf-8")
     except OSError as error:
-        raise SetupError(f"`{folder}` cannot be written: {error.strerror}.") from error
+        raise SetupError(f"`{error.filename}` cannot be written: {error.strerror}. Choose another folder.") from error
     return paths
