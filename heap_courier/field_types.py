@@ -62,7 +62,7 @@ _ARROW: Final = {
     Kind.INTEGER: pa.int64(),
     Kind.STRING: pa.string(),
 }
-_DECIMAL: Final = re.compile(r"Decimal(?:\((\d{1,2})(?:,\s*(\d{1,2}))?\))?", re.IGNORECASE)
+_DECIMAL: Final = re.compile(r"Decimal(?:\s*\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?", re.IGNORECASE)
 
 
 def parse_type(text: str) -> FieldType:
