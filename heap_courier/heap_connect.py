@@ -19,7 +19,7 @@ from heap_courier.errors import FeedError, MissingFilesError
 from heap_courier.filesets import Found, Hit
 from heap_courier.heap_landing import FORMAT, File, Landing, StepRun
 from heap_courier.ledger import TableRun
-from heap_courier.manifests import FOLDER, UNUSED, Manifest, Step, in_order, is_manifest, parse_manifest, plan
+from heap_courier.manifests import FOLDER, Manifest, Step, in_order, is_manifest, parse_manifest, plan
 from heap_courier.parallel import ordered_map
 from heap_courier.patterns import FilePattern
 from heap_courier.warehouse import Warehouse
@@ -65,8 +65,8 @@ def pull(
     return _Pull(bucket, entity, folder, landing, begin=begin, note=note).runs()
 
 
-def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> dict[str, str]:
-    """The key of one file of each table, of the newest dump that has any: what samples are made from.
+def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
+    """One file of each table, of the newest dump that has any: what samples are made from.
 
     Raises:
         MissingFilesError: there is no manifest at all.
@@ -74,9 +74,14 @@ def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> dict[str, str]:
         SetupError, LaterError: of the bucket.
     """
     prefix = bucket.courier.prefix
-    manifests = [parse_manifest(bucket.read(key), key, prefix) for key in _manifests(bucket)]
+    manifests = [parse_manifest(bucket.read(key), key, prefix) for key in manifest_keys(bucket)]
     steps = [step for step in plan(manifests, (), partial(_is_wanted, entity)) if step.files]
-    return {step.table: step.files[0] for step in steps}  # (dumps ascend)
+    newest = {step.table: step.files[0] for step in steps}  # (dumps ascend)
+    hits = []
+    for table, key in newest.items():
+        file = FileEntity(FilePattern(key, (("text", key),)), optional=False, tag=table, format=FORMAT)
+        hits += [Hit(file, found, None) for found in bucket.list(key) if found.key == key]
+    return Found(tuple(hits), ())
 
 
 class _Pull:
@@ -174,25 +179,6 @@ def manifest_keys(bucket: Bucket) -> list[str]:
             "or mend the courier's `bucket` and `prefix`."
         )
     return keys
-
-
-def newest_of_each_table(bucket: Bucket) -> Found:
-    """A file of each table, of the newest dump that has one.
-
-    Raises:
-        MissingFilesError: there is no manifest at all.
-        UnreadableFileError: a manifest is none.
-    """
-    newest: dict[str, str] = {}
-    for key in reversed(manifest_keys(bucket)):
-        for table in parse_manifest(bucket.read(key), key, bucket.courier.prefix).tables:
-            if table.files and table.name not in UNUSED:
-                newest.setdefault(table.name, table.files[0])
-    hits = []
-    for name, key in newest.items():
-        entity = FileEntity(FilePattern(key, (("text", key),)), optional=False, tag=name, format=FORMAT)
-        hits += [Hit(entity, found, None) for found in bucket.list(key) if found.key == key]
-    return Found(tuple(hits), ())
 
 
 def _is_wanted(entity: HeapConnectEntity, table: str) -> bool:

@@ -18,7 +18,7 @@ from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import CourierError, FeedError, LaterError
 from heap_courier.filesets import FetchedFile, Found, fetch, find, missing_error
-from heap_courier.heap_connect import HeapConnect, manifest_keys, newest_of_each_table
+from heap_courier.heap_connect import manifest_keys, newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
 from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Run, TableRun
@@ -75,7 +75,7 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
     bucket = Bucket(courier, context.environment)
     with _alone(context, courier):
         if assignment.heap_connect:
-            return _kept(context, bucket, newest_of_each_table(bucket))
+            return _kept(context, bucket, newest_files(bucket, assignment.heap_connect))
         found = find(bucket, assignment.entities, days)
         if not found.hits:
             raise missing_error(bucket, found.missing)
@@ -135,7 +135,7 @@ class _Noted:
 def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _Noted) -> None:
     with context.warehouse() as warehouse:
         ledger = Ledger(warehouse)
-        steps = HeapConnect(
+        steps = pull(
             warehouse,
             bucket,
             entity,
@@ -145,7 +145,7 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _N
             advance=context.bar.advance,
             note=lambda step: ledger.note_table(noted.run, step.run, step.examples),
         )
-        for step in steps.pull():
+        for step in steps:
             noted.tables.append(step.run)
             noted.notices += _notices(step)
 
