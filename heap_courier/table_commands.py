@@ -91,18 +91,10 @@ def print_tables(tables: Iterable[TableRun]) -> None:
 
 def print_runs(runs: Iterable[Run]) -> None:
     """Runs, a line each."""
-    rows = [
-        [
-            run.id,
-            run.courier,
-            run.what,
-            instant(run.started),
-            instant(run.ended),
-            run.outcome,
-            " ".join((run.message or "").splitlines()),
-        ]
-        for run in runs
-    ]
+    rows = []
+    for run in runs:
+        when = [instant(run.started), instant(run.ended)]
+        rows.append([run.id, run.courier, run.what, *when, run.outcome, " ".join((run.message or "").splitlines())])
     print_table(["run", "courier", "files", "started (UTC)", "ended", "outcome", "message"], rows)
 
 

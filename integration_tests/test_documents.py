@@ -55,7 +55,10 @@ def test_the_example_of_a_rows_way_is_what_heap_gets(connector: Any, heap: Any, 
     assert payload == body
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "destination_heap_analytics").glob("*.py")), ids=lambda path: path.stem)
+MODULES = [path for package in ("destination_heap_analytics", "heap_courier") for path in (ROOT / package).glob("*.py")]
+
+
+@pytest.mark.parametrize("path", sorted(MODULES), ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_every_module_has_its_place_in_the_map(path: Path) -> None:
     """So that a stranger finds the room."""
     assert path.stem == "__init__" or f"`{path.name}`" in BOOTSTRAP
