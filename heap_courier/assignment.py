@@ -37,12 +37,13 @@ class Assignment:
         """Feeds that operations name and that do not exist."""
         return [operation.feed_id for operation in self.operations if operation.feed_id not in self.feeds]
 
-    def expect_known_feeds(self) -> None:
-        """Raises MissingFeedsError where an operation names a feed that does not exist."""
+    def expect_known_feeds(self, hint: str = "") -> None:
+        """Raises MissingFeedsError where an operation names a feed that does not exist; `hint` is a line more."""
         if not self.unknown_feeds:
             return
         there = ", ".join(f"{feed.id} is {feed.domain_table}" for feed in self.feeds.values())
-        raise MissingFeedsError(self.unknown_feeds, f"Feeds that there are: {there}." if there else "")
+        lines = [hint, f"Feeds that there are: {there}." if there else ""]
+        raise MissingFeedsError(self.unknown_feeds, "\n".join(filter(None, lines)))
 
     def expect_active_feeds(self, ledger: Ledger) -> None:
         """Raises SetupError where an operation names a feed that is not active as it is now."""

@@ -202,6 +202,11 @@ class Bucket:
             finally:
                 temporary.unlink(missing_ok=True)
 
+    def probe(self, key: str) -> None:
+        """Asks whether an object can be fetched, without its content. Raises what `fetch` raises."""
+        with self._explained(key):
+            self._client.head_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+
     def read(self, key: str) -> bytes:
         """The content of a small object. Raises what `fetch` raises."""
         content = BytesIO()

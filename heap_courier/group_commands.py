@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import click
 from heap_courier import daemon, groups, slots
 from heap_courier.context import Context, opened
 from heap_courier.days import Days
-from heap_courier.display import instant, print_table
+from heap_courier.display import NoBar, instant, print_table
 from heap_courier.errors import FeedError, InterruptedRunError
 from heap_courier.groups import End
 from heap_courier.notices import notifier
@@ -89,8 +90,10 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
 
 
 def _means(context: Context, stop: threading.Event) -> groups.Means:
+    silent = replace(context, bar=NoBar())  # couriers run side by side, and a terminal has one bar
+
     def bring(name: str, days: Days, skip_missing: bool) -> None:  # noqa: FBT001  (as groups call it)
-        report = run_courier(context, context.project.couriers[name], days, skip_missing=skip_missing)
+        report = run_courier(silent, context.project.couriers[name], days, skip_missing=skip_missing)
         if report.failed:
             raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
 

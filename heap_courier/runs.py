@@ -53,14 +53,15 @@ def check_courier(context: Context, courier: Courier) -> str:
     bucket = Bucket(courier, context.environment)
     if assignment.heap_connect:
         dumps = manifest_keys(bucket)
-        return f"{len(dumps):,} dumps in {bucket}, the newest is `{dumps[-1]}`."
-    newest = max(bucket.list(), key=lambda found: found.modified, default=None)
+        bucket.probe(dumps[-1])
+        return f"There are {len(dumps):,} dumps in {bucket}, the newest is `{dumps[-1]}`."
+    first = next(bucket.list(), None)
+    if first:
+        bucket.probe(first.key)
     assignment.expect_known_feeds()
     with context.warehouse() as warehouse:
         assignment.expect_active_feeds(Ledger(warehouse))
-    if newest is None:
-        return f"There is no file yet in {bucket}."
-    return f"The newest file in {bucket} is `{newest.key}`."
+    return f"There is {'a file' if first else 'no file yet'} in {bucket}."
 
 
 def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[FetchedFile, ...]:
@@ -110,7 +111,8 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
         with _noted(context, courier, _what(days)) as noted:
             if not assignment.operations or assignment.unknown_feeds:
                 noted.samples = _kept(context, bucket, found)
-                assignment.expect_known_feeds()
+                folder = os.path.relpath(context.samples(courier))
+                assignment.expect_known_feeds(f"The files are kept, {len(noted.samples):,} of them, in `{folder}`.")
             else:
                 _ingest(context, bucket, assignment, found, noted, skip_missing=skip_missing)
         return noted.report()
