@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from heap_courier import activation, samples
+from heap_courier import activation, samples, tags
 from heap_courier.context import Context, opened
 from heap_courier.display import print_table
 from heap_courier.entities import CONTENT_TYPES, FileFormat
@@ -57,6 +57,7 @@ def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -
         file = None if no_sample else samples.file_of(context.project, chosen)
         with context.warehouse() as warehouse:
             activation.activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
+            _print_doubtful_tags(chosen)
             click.echo(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
             if file:
                 print_domain_table(warehouse, chosen.domain_table, limit=10)
@@ -95,6 +96,7 @@ def print_feed(feed: Feed) -> None:
     print_table(["field", "type", "incoming", "tag", ""], rows)
     if feed.last_updated is None:
         click.echo("Last updated: generated (`_updated`, when the row was ingested).")
+    _print_doubtful_tags(feed)
     stitch = "yes" if feed.stitch else "no"
     click.echo(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {stitch}.")
 
@@ -117,3 +119,9 @@ def _feed(context: Context, name: str) -> Feed:
     by_name = {feed.domain_table.lower(): feed for feed in feeds} | {feed.id: feed for feed in feeds}
     chosen: Feed = named(by_name, name if name in by_name else name.lower(), "The project", "feed")
     return chosen
+
+
+def _print_doubtful_tags(feed: Feed) -> None:
+    for field in feed.fields:
+        if field.tag and (meant := tags.meant(field.tag)):
+            click.echo(f"The tag `{field.tag}` of `{field.name}` is one of your own; did you mean `{meant}`?")

@@ -29,8 +29,6 @@ def lines(stream: BinaryIO) -> Iterator[Chunk]:
     """The rows of a file with an object a line; a line that is none is a rejected row."""
     first_row = 1
     while read := stream.readlines(CHUNK_BYTES):
-        if first_row == 1:
-            read[0] = read[0].removeprefix(_MARK)
         rows = [line for line in read if not line.isspace()]
         if rows:
             yield Chunk(first_row, partial(_from_lines, rows, first_row))

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heap_courier import feed_files, tags
+from heap_courier.entities import FileFormat
 from heap_courier.errors import SetupError
 from heap_courier.feed_files import read_feed, read_feeds, write_feed
-from heap_courier.feeds import Feed, Field
+from heap_courier.feeds import Feed, Field, Sample
 from heap_courier.field_types import DATETIME, INTEGER, STRING, FieldType, Kind
 
 USERS = Feed(
@@ -41,7 +42,13 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "feed", [USERS, replace(USERS, last_updated=None, stitch=False, primary_key=("user_id", "on"))]
+    "feed",
+    [
+        USERS,
+        replace(USERS, last_updated=None, stitch=False, primary_key=("user_id", "on")),
+        replace(USERS, sample=Sample("samples/Heap/users.avro", FileFormat("application/avro"))),
+        replace(USERS, sample=Sample("a b/ü#1.dat", FileFormat("text/csv", 0, "\t", '"', "\\"))),
+    ],
 )
 def test_what_is_written_is_read(path: Path, feed: Feed) -> None:
     write_feed(feed, path)

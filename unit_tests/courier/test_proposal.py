@@ -117,10 +117,10 @@ def test_a_name_tells_times_and_numbers_that_are_none(column: str, values: list[
 
 
 def test_a_name_that_is_illegal_reserved_or_there_twice_is_changed() -> None:
-    columns = ["User Id", "user_id", "e-mail", "_pk", "日本", "x" * 70, "x" * 71]
+    columns = ["User Id", "user_id", "e-mail", "E-MAIL", "_pk", "日本", "x" * 70, "x" * 71]
     batch = pa.RecordBatch.from_arrays([pa.array([1])] * len(columns), names=columns)
     names = [field.name for field in proposed(batch).fields]
-    assert names == ["User_Id", "user_id_2", "e_mail", "_pk_2", "field", "x" * 63, "x" * 58 + "_2"]
+    assert names == ["User_Id", "user_id_2", "e_mail", "E_MAIL_2", "_pk_2", "field", "x" * 63, "x" * 58 + "_2"]
 
 
 def test_fields_of_records_become_fields_of_their_own() -> None:

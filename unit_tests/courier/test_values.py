@@ -113,7 +113,7 @@ def test_a_text_is_read_alone_and_among_others(field_type: FieldType, text: str,
         (BOOLEAN, pa.array([True, None]), [True, None]),
         (BOOLEAN, pa.array([0, 1, 2]), [False, True, WRONG]),
         (DATE, pa.array([datetime(2022, 10, 4, 23)]), [date(2022, 10, 4)]),  # noqa: DTZ001
-        (DATE, pa.array([1664923193], pa.timestamp("s", "America/New_York")), [date(2022, 10, 4)]),
+        (DATE, pa.array([1664930000], pa.timestamp("s", "America/New_York")), [date(2022, 10, 5)]),
         (DATETIME, pa.array([1664923193627, 2**62], pa.timestamp("ms", "UTC")), [AT, WRONG]),
         (DATETIME, pa.array([1664923193627000999], pa.timestamp("ns")), [AT]),
         (DATETIME, pa.array([2**62], pa.timestamp("us")), [WRONG]),
