@@ -119,7 +119,7 @@ def _stoppable() -> Iterator[threading.Event]:
 
 
 def _end(group: Group, ended: End) -> None:
-    if ended.message:
+    if ended.message and ended.outcome != "failed":  # which was notified, and so said
         click.echo(ended.message)
     click.echo(f"Group `{group.name}` {ended.outcome}.")
     if ended.outcome != "succeeded":
