@@ -381,7 +381,7 @@ def test_a_run_gives_signs_of_life(trial: Trial) -> None:
 
     trial.answers["heap"] = answer
     trial.means = replace(trial.means, lease=timedelta(milliseconds=40))
-    trial.run(group(), at(20))
+    assert trial.run(group(), at(20)) == End("succeeded", "")
 
 
 def until(condition: Callable[[], object]) -> None:
