@@ -38,6 +38,8 @@ _LOCKED: Final = ("Could not set lock", "used by another process")
 
 # DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
 _turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+# Nor does it bear that one thread opens a file while the last other connection to it is being closed.
+_door: Final = threading.Lock()
 
 
 class DuckDBWarehouse:
@@ -128,7 +130,8 @@ class DuckDBWarehouse:
         """Nothing to do: transactions take turns."""
 
     def close(self) -> None:
-        self._connection.close()
+        with _door:
+            self._connection.close()
 
     def _connected(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         settings: dict[str, str | bool | int | float | list[str]] = {
@@ -138,7 +141,8 @@ class DuckDBWarehouse:
             "preserve_insertion_order": False,
         }
         try:
-            return duckdb.connect(str(self._path), read_only=read_only, config=settings)
+            with _door:
+                return duckdb.connect(str(self._path), read_only=read_only, config=settings)
         except duckdb.Error as error:
             said = _first_line(error)
             if any(text in said for text in _LOCKED):

@@ -124,6 +124,11 @@ def test_the_warehouse_is_let_alone_while_nothing_is_due(trial: Trial) -> None:
         trial.looks(keeper, at(20, hour))
     assert trial.opened == before
 
+    trial.looks(keeper, at(20))
+    before = trial.opened
+    trial.looks(keeper, at(20, 18))
+    assert trial.opened == before
+
 
 def test_what_passed_before_a_daemon_first_kept_the_schedule_is_not_run(trial: Trial) -> None:
     trial.keeper()

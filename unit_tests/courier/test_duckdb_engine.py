@@ -6,7 +6,9 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -196,3 +198,18 @@ def test_the_file_is_read_by_duckdb_alone(tmp_path: Path) -> None:
         warehouse.execute('CREATE TABLE "Heap:Users" AS SELECT 1 AS user_id')
     with duckdb.connect(str(tmp_path / "heap.duckdb"), read_only=True) as plain:
         assert plain.execute('SELECT user_id FROM "Heap:Users"').fetchall() == [(1,)]
+
+
+def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
+    path = tmp_path / "heap.duckdb"
+    with opened(path) as warehouse:
+        warehouse.execute("CREATE TABLE held (id BIGINT)")
+
+    def look(_number: int) -> int:
+        with opened(path) as warehouse:
+            count = int(warehouse.query("SELECT count(*) FROM held")[0][0])
+        time.sleep(0.002)  # so that there are moments when nobody has it open
+        return count
+
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(look, range(150))) == [0] * 150
