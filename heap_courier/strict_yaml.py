@@ -41,7 +41,7 @@ def read_yaml(path: Path) -> Any:
         SetupError: there is no such file, or it is no YAML, with the line and the column.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise SetupError(f"There is no file `{path}`.") from None
     except OSError as error:
