@@ -9,13 +9,12 @@ never in its place; the schedule waits while it is under way, and then runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
-from graphlib import CycleError, TopologicalSorter
 from shlex import quote
 from typing import Final, NamedTuple, TypeVar
 
@@ -63,16 +62,6 @@ class End(NamedTuple):
 
     outcome: Outcome
     message: str
-
-
-def find_cycle(groups: Iterable[Group]) -> list[str] | None:
-    """Groups of which each waits for the next, and the last is the first again; None: nobody waits in a circle."""
-    waits = TopologicalSorter({group.name: [constraint.group for constraint in group.constraints] for group in groups})
-    try:
-        waits.prepare()
-    except CycleError as error:
-        return list(reversed(error.args[1]))
-    return None
 
 
 def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None) -> Days:

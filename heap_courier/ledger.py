@@ -149,5 +149,5 @@ def definition(feed: Feed) -> dict[str, Any]:
         "key": list(feed.primary_key),
         "updated": feed.last_updated,
         "types": {field.name: str(field.type) for field in feed.fields},
-        "sources": {field.name: [field.source, field.pattern, field.required] for field in feed.fields},
+        "sources": {field.name: [field.source, field.pattern] for field in feed.fields},
     }

@@ -30,6 +30,7 @@ from heap_courier.project import (
     RoleCredential,
     WarehouseSettings,
 )
+from heap_courier.schedule import check_schedule
 from heap_courier.strict_yaml import read_yaml
 
 FILE_NAME: Final = "heap-courier.yaml"
@@ -329,6 +330,11 @@ class _Reader:
                 raise SetupError(f"{where}.couriers: `{courier.courier}` stands twice.")
         for constraint in section.constraints:
             named(self._model.groups, constraint.group, f"{where}.constraints", "group")
+        if section.schedule is not None:
+            try:
+                check_schedule(section.schedule)
+            except SetupError as fault:
+                raise SetupError(f"{where}: {fault}") from None
         return Group(
             name=name,
             schedule=section.schedule,

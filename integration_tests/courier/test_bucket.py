@@ -404,12 +404,13 @@ CUT = answer(200, "123", length=5)
 
 
 def test_a_body_that_is_cut_short_is_asked_for_again(tmp_path: Path) -> None:
+    """From its beginning, since it may be another one by then."""
     told: list[int] = []
-    with service(CUT, answer(200, "12345")) as (url, asked):
+    with service(CUT, answer(200, "ab")) as (url, asked):
         bucket(url, attempts=2).fetch("a", tmp_path / "a", told.append)
-    assert (tmp_path / "a").read_bytes() == b"12345"
+    assert (tmp_path / "a").read_bytes() == b"ab"
     assert [path for path, *_ in asked] == ["/heap-rs3/exports/a"] * 2
-    assert told == [3, -3, 5]
+    assert told == [3, -3, 2]
 
 
 @pytest.mark.parametrize("action", ["fetch", "read"])

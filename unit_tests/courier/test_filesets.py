@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import threading
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -16,7 +16,7 @@ from heap_courier import filesets
 from heap_courier.bucket import Object
 from heap_courier.days import Days
 from heap_courier.entities import ArchiveEntity, FileEntity, FileFormat, Member
-from heap_courier.errors import LaterError, MissingFilesError, SetupError, UnreadableFileError
+from heap_courier.errors import InterruptedRunError, LaterError, MissingFilesError, SetupError, UnreadableFileError
 from heap_courier.filesets import Found, Missing, fetch, find, missing_error
 from heap_courier.patterns import parse_pattern
 
@@ -226,11 +226,16 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> None:
-    bucket = holding("users-2020-04-10.avro")
-    found = find(bucket, [USERS, file("'users-*.avro'", "all")], Days.of(FIRST))
-    assert [(file.tag, file.day) for file in fetch(bucket, found, tmp_path)] == [("all", None), ("users", FIRST)]
-    assert bucket.fetched == ["users-2020-04-10.avro"]
-    assert found.size == len("users-2020-04-10.avro")
+    """It is in the fileset twice, each time at its place."""
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
+    found = find(bucket, [USERS, file("'users-*-11.avro'", "all")], THREE_DAYS)
+    assert [(file.tag, file.key) for file in fetch(bucket, found, tmp_path)] == [
+        ("all", "users-2020-04-11.avro"),
+        ("users", "users-2020-04-10.avro"),
+        ("users", "users-2020-04-11.avro"),
+    ]
+    assert sorted(bucket.fetched) == ["users-2020-04-10.avro", "users-2020-04-11.avro"]
+    assert found.size == 2 * len("users-2020-04-10.avro")
 
 
 def test_keys_become_names_that_any_file_system_takes(tmp_path: Path) -> None:
@@ -324,14 +329,17 @@ def test_a_file_that_does_not_come_ends_the_fetching(tmp_path: Path, failure: Ex
 def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is under way stops in the middle of a file."""
     bucket = holding("users-2020-04-10.avro")
-    ended = threading.Event()
+    ended: list[str] = []
 
-    def endless(_key: str, _to: Path, progress: Callable[[int], None]) -> None:
+    def long(_key: str, _to: Path, progress: Callable[[int], None]) -> None:
         try:
-            while True:
+            for _ in range(600):
                 progress(1)
-        finally:
-            ended.set()
+                time.sleep(0.1)
+            ended.append("came to its end")
+        except InterruptedRunError:
+            ended.append("stopped")
+            raise
 
     class Impatient(filesets.ThreadPoolExecutor):
         def submit(self, *arguments: Any) -> Any:
@@ -342,11 +350,11 @@ def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.Monk
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    bucket.fetch = endless
+    bucket.fetch = long
     monkeypatch.setattr(filesets, "ThreadPoolExecutor", Impatient)
     with pytest.raises(KeyboardInterrupt):
         fetch(bucket, find(bucket, [USERS], Days.of(FIRST)), tmp_path)
-    assert ended.wait(60)
+    assert ended == ["stopped"]
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
-from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -24,7 +23,7 @@ from heap_courier.errors import (
     MissingFilesError,
     SetupError,
 )
-from heap_courier.groups import End, Means, carry_out, days_of, find_cycle, run_by_hand
+from heap_courier.groups import End, Means, carry_out, days_of, run_by_hand
 from heap_courier.project import Constraint, Group, GroupCourier
 from heap_courier.slots import Claim, Since
 from heap_courier.warehouse import Warehouse
@@ -474,31 +473,6 @@ def test_the_wait_for_files_begins_when_the_wait_for_the_other_group_is_over(tri
     trial.means = replace(trial.means, pause=meanwhile)
     waits = replace(after(wait=3 * HOUR), couriers=(courier(wait=HOUR),))
     assert trial.run(waits, at(20)).outcome == "succeeded"
-
-
-def waits(*pairs: str) -> list[Group]:
-    """Groups of which each waits for others: "a: b c"."""
-    return [
-        group(name=name, constraints=tuple(Constraint(other, HOUR, NONE) for other in others.split()))
-        for name, _, others in (pair.partition(":") for pair in pairs)
-    ]
-
-
-@pytest.mark.parametrize("groups", [(), ("a:",), ("a: b c", "b: c", "c:"), ("a: unknown",)])
-def test_groups_that_do_not_wait_in_a_circle(groups: tuple[str, ...]) -> None:
-    assert find_cycle(waits(*groups)) is None
-
-
-def test_a_circle_is_told_in_the_order_of_waiting() -> None:
-    cycle = find_cycle(waits("a: b", "b: c", "c: a", "d: a"))
-    assert cycle
-    assert cycle[0] == cycle[-1]
-    assert sorted(cycle[1:]) == ["a", "b", "c"]
-    assert all(pair in {("a", "b"), ("b", "c"), ("c", "a")} for pair in pairwise(cycle))
-
-
-def test_a_group_that_waits_for_itself_is_a_circle() -> None:
-    assert find_cycle(waits("a: a")) == ["a", "a"]
 
 
 # By hand

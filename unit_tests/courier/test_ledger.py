@@ -124,7 +124,7 @@ def test_a_feed_is_active_as_it_was_activated_last(ledger: Ledger) -> None:
     other = replace(FEED, id="df-other123", name="Events")
     changed = replace(FEED, last_updated=None)
     ledger.activate(other, NOON)
-    assert ledger.active_definition(FEED) is None
+    assert ledger.active_definition(FEED) == {}
 
     ledger.activate(FEED, NOON)
     ledger.activate(changed, NOON)

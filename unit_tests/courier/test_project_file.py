@@ -68,6 +68,12 @@ def refusal(folder: Path, content: str) -> str:
     return str(refused.value)
 
 
+SCHEDULE = (
+    'groups.n: The schedule "0 25 * * *" is wrong (bad hour): write minute, hour, day of month, month and day of week, '
+    'as in "0 17 * * 1-5".'
+)
+
+
 def grouped(settings: str) -> str:
     return f"{HEAP}groups:\n  n: {{{settings}}}\n"
 
@@ -254,6 +260,10 @@ POSTGRESQL = (
         ("warehouse: {engine: postgresql, dsn-env: X, file: x}", POSTGRESQL),
         (grouped("couriers: []"), "`groups.n.couriers` must not be empty."),
         (grouped("schedule: '0 8 * * *'"), "`groups.n` lacks `couriers`."),
+        (
+            grouped("schedule: '0 25 * * *', couriers: [{courier: Heap}]"),
+            SCHEDULE,
+        ),
         (grouped("couriers: Heap"), "`groups.n.couriers` has to be a list, such as `[a, b]`."),
         (grouped("couriers: [Heap]"), f"`groups.n.couriers[0]` {SETTINGS}"),
         (

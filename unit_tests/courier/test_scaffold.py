@@ -22,7 +22,7 @@ def test_what_is_made_is_a_project_as_it_stands(tmp_path: Path) -> None:
 
     project = read_project(tmp_path / "new" / "heap")
     assert {str(path.relative_to(project.folder)) for path in paths} == files(project.folder)
-    assert list(project.couriers) == ["Heap", "Heap-Files"]
+    assert list(project.couriers) == ["Heap", "Heap-Connect"]
     assert project.couriers["Heap"].credential == KeyCredential(
         "heap-bucket", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
     )
