@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_manager import Error
 from adbc_driver_postgresql import dbapi
 
@@ -100,7 +101,7 @@ class PostgreSQLWarehouse:
         with self._statement() as cursor:
             cursor.adbc_ingest(table, pa.Table.from_batches([], schema), mode="create", temporary=True)
             for batch in batches:
-                cursor.adbc_ingest(table, batch, mode="append", temporary=True)
+                cursor.adbc_ingest(table, _without_nul(batch), mode="append", temporary=True)
 
     def columns(self, table: str) -> Mapping[str, str]:
         rows = self.query(
@@ -169,6 +170,15 @@ def _refused(error: Error) -> CourierError:
     if any(text in said for text in _LATER_TEXTS):
         return LaterError(f"The warehouse does not answer now: {reason or 'its host has no address'}. Try again later.")
     return SetupError(f"The warehouse lets nobody in: {reason}. Check its address (`dsn`, `dsn-env`).")
+
+
+def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts with the sign for what cannot be shown in the place of U+0000, which PostgreSQL cannot hold."""
+    columns = [
+        pc.replace_substring(column, "\0", "\ufffd") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def _sentence(error: Error) -> CourierError:

@@ -73,9 +73,7 @@ def test_a_feed_has_to_be_active_as_it_is(project: Project, tmp_path: Path) -> N
     warehouse = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
     from_now_on = {"now": datetime(2026, 11, 21, tzinfo=timezone.utc), "truncate": False, "workers": 1}
 
-    with pytest.raises(
-        SetupError, match=r"is not active yet: run `heap-courier feed activate Heap:Users`"
-    ):
+    with pytest.raises(SetupError, match=r"is not active yet: run `heap-courier feed activate Heap:Users`"):
         assignment.expect_active_feeds(Ledger(warehouse))
     activate(warehouse, replace(USERS, fields=(*USERS.fields, Field("more", INTEGER, "more"))), None, **from_now_on)
     with pytest.raises(SetupError, match="was changed since it was activated"):
@@ -104,7 +102,5 @@ def test_heap_connect_has_none(project: Project) -> None:
 def test_a_feed_and_heap_connect_do_not_share_a_source(project: Project) -> None:
     write_feed(replace(USERS, source="HEAP"), project.feeds / "users.yaml")
 
-    with pytest.raises(
-        SetupError, match=r"Both the feed `HEAP:Users` and the courier `Heap` fill tables of"
-    ):
+    with pytest.raises(SetupError, match=r"Both the feed `HEAP:Users` and the courier `Heap` fill tables of"):
         read_assignment(project, courier(project.folder, [CONNECT], None))

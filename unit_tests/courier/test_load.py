@@ -169,6 +169,13 @@ def test_every_type_arrives_as_it_is(warehouse: Warehouse) -> None:
     assert decimal == [(str(row[3]),), (None,)]
 
 
+def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse) -> None:
+    """PostgreSQL cannot hold one, and gets a sign that says so."""
+    land(warehouse, USERS, [users((1, "a\0b", 1))])
+
+    assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
+
+
 class WrongError(Exception):
     """Something between the rows."""
 
