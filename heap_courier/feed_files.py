@@ -37,9 +37,9 @@ RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED, SEQUENCE})
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _ID: Final = re.compile(r"df-[A-Za-z0-9]+")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
-_KEYS: Final = ("id", "source", "name", "primary-key", "last-updated", "error-threshold", "stitch", "sample", "fields")
+KEYS: Final = ("id", "source", "name", "primary-key", "last-updated", "error-threshold", "stitch", "sample", "fields")
 _SAMPLE_KEYS: Final = ("file", "content-type", "header-rows", "separator", "quote", "escape")
-_FIELD_KEYS: Final = ("name", "type", "source", "tag", "required", "pattern")
+FIELD_KEYS: Final = ("name", "type", "source", "tag", "required", "pattern")
 _MOST_PER_CENT: Final = 100
 
 _TEMPLATE: Final = """\
@@ -230,7 +230,7 @@ class _Loader(yaml.BaseLoader):
 
 
 def _feed(parsed: Any) -> Feed:
-    values = _keys(parsed, _KEYS, "the feed")
+    values = _keys(parsed, KEYS, "the feed")
     fields = values.get("fields") or []
     if not isinstance(fields, list):
         raise ValueError("`fields` is no list; each field is a line that begins with a hyphen.")  # noqa: TRY004
@@ -265,7 +265,7 @@ def _sample(parsed: Any) -> Sample:
 
 
 def _field(number: int, parsed: Any) -> Field:
-    values = _keys(parsed, _FIELD_KEYS, f"field {number}")
+    values = _keys(parsed, FIELD_KEYS, f"field {number}")
     if not values.get("name"):
         raise ValueError(f"field {number} has no `name`.")
     name = _text(values, "name")

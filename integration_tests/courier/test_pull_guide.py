@@ -17,9 +17,12 @@ from typing import Any
 
 import boto3
 import pytest
+from pydantic import BaseModel
 
+from heap_courier import entities, feed_files, project_file
 from integration_tests.courier import heap_bucket
 
+ENTITIES = Path(entities.__file__).read_text(encoding="utf-8")
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "pull-from-heap.md"
 PROGRAM = str(Path(sys.executable).with_name("heap-courier"))
 KEYS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -123,3 +126,22 @@ def test_what_is_typed_shows_what_the_guide_says(bucket: str, tmp_path: Path) ->
             text = text.replace(f"```console\n{old}```", f"```console\n{new}```", 1)
         GUIDE.write_text(text, encoding="utf-8")
     assert [settled(old, bucket) for old, _ in blocks] == [new for _, new in blocks]
+
+
+SETTINGS = {
+    name.replace("_", "-")
+    for section in vars(project_file).values()
+    if isinstance(section, type) and issubclass(section, BaseModel)
+    for name in section.model_fields
+}
+ENTITY_KEYS = set(re.findall(r'"((?:object|file|archive|subobject|heap-connect)/[a-z-]+)"', ENTITIES))
+
+
+@pytest.mark.parametrize("key", sorted(SETTINGS | ENTITY_KEYS | {*feed_files.KEYS, *feed_files.FIELD_KEYS}))
+def test_all_that_can_be_set_is_named(key: str) -> None:
+    assert re.search(rf"[`.]{re.escape(key)}[`.]|\b{re.escape(key)}: ", GUIDE.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("content_type", entities.CONTENT_TYPES)
+def test_all_content_types_are_named(content_type: str) -> None:
+    assert f"`{content_type}`" in GUIDE.read_text(encoding="utf-8")
