@@ -70,7 +70,7 @@ def print_domain_table(warehouse: Warehouse, table: str, limit: int, *, as_json:
     there = {name.lower(): name for name in warehouse.domain_tables()}
     name = table if table in there.values() else named(there, table.lower(), "The warehouse", "domain table")
     columns = list(warehouse.columns(name))
-    rows = warehouse.query(f"SELECT * FROM {quoted(name)} LIMIT {limit:d}")
+    rows = warehouse.query(f"SELECT * FROM {quoted(name)} ORDER BY 1 LIMIT {limit:d}")
     if not as_json:
         print_rows(columns, rows)
         return
