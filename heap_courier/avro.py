@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 import json
+import signal
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +45,17 @@ _PROBE: Final[Mapping[str, Any]] = {
     "string": "no row's value",
 }
 """What no row has: a row of this, put after the last one, is read back right only if all before it was."""
+
+
+def _keep_ctrl_c() -> None:
+    """Takes SIGINT back from polars, which takes it once, with a handler that wakes no thread that waits."""
+    handler = signal.getsignal(signal.SIGINT)
+    pl.DataFrame({"": [0]}).write_avro(io.BytesIO())
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+
+
+_keep_ctrl_c()
 
 
 class _Block(NamedTuple):

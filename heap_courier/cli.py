@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Final, NoReturn
 
 import click
 
 from heap_courier.errors import CourierError
+from heap_courier.signals import Ending
 
 _COMMANDS: Final = {
     "init": ("project_commands", "Make a project: heap-courier.yaml, entities, load operations."),
@@ -46,24 +47,21 @@ class _Commands(click.Group):
 
 def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
-    signal.signal(signal.SIGTERM, _terminated)
+    ending = Ending()
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        word = "Terminated" if ending.number == signal.SIGTERM else "Interrupted"
+        click.echo(f"{word}: what had landed has landed, the rest comes with the next run.", err=True)
+        sys.stdout.flush()
+        os._exit(128 + ending.number)  # without waiting for threads that wait for a bucket
     except CourierError as error:
         click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
         sys.exit(1)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted: what had landed has landed, the rest comes with the next run.", err=True)
-        sys.exit(128 + signal.SIGINT)
     sys.exit(0)
-
-
-def _terminated(_number: int, _frame: FrameType | None) -> NoReturn:
-    click.echo("Terminated: what had landed has landed, the rest comes with the next run.", err=True)
-    sys.exit(128 + signal.SIGTERM)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})

@@ -34,6 +34,7 @@ _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in i
     duckdb.InvalidInputException: "its input is not valid",
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
+_INTERRUPTED: Final = "Query interrupted"  # in the place of what the handler of a signal raises
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
 # DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
@@ -169,8 +170,14 @@ class DuckDBWarehouse:
     def _sentences(self) -> Iterator[None]:
         try:
             yield
+        except duckdb.InterruptException as error:
+            raise KeyboardInterrupt from error
         except duckdb.Error as error:
             raise self._sentence(error) from error
+        except RuntimeError as error:
+            if str(error) != _INTERRUPTED:
+                raise
+            raise KeyboardInterrupt from error
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)

@@ -17,21 +17,25 @@ def ordered_map(
     """Applies a function to items by threads and yields the results in the items' order.
 
     At most `ahead` results (twice the workers, where it is not given) are under way or waiting. An exception of an
-    item or of the function passes at its place in the order; the threads have ended then.
+    item or of the function passes at its place in the order; the threads have ended then. After Ctrl-C, or when nobody
+    takes results any more, they are left to themselves: one may wait for a bucket that does not answer.
     """
     ahead = ahead or 2 * workers
     under_way: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="decode") as pool:
-        try:
-            for future in _submitted(pool, function, items):
-                under_way.append(future)
-                if len(under_way) >= ahead:
-                    yield under_way.popleft().result()
-            while under_way:
+    patient = True
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
+    try:
+        for future in _submitted(pool, function, items):
+            under_way.append(future)
+            if len(under_way) >= ahead:
                 yield under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+        while under_way:
+            yield under_way.popleft().result()
+    except (KeyboardInterrupt, GeneratorExit):
+        patient = False
+        raise
+    finally:
+        pool.shutdown(wait=patient, cancel_futures=True)
 
 
 def _submitted(

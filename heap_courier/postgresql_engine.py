@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -67,6 +68,7 @@ class PostgreSQLWarehouse:
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
         try:
             self._connection = dbapi.connect(dsn)
         except Error as error:
@@ -74,13 +76,13 @@ class PostgreSQLWarehouse:
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._statement() as cursor:
-            cursor.execute(sql, tuple(parameters) or None)
+            self._call(cursor, cursor.execute, sql, tuple(parameters) or None)
             return max(int(cursor.rowcount), 0)
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with self._statement() as cursor:
-            cursor.execute(sql, tuple(parameters) or None)
-            return list(cursor.fetchall())
+            self._call(cursor, cursor.execute, sql, tuple(parameters) or None)
+            return list(self._call(cursor, cursor.fetchall))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -99,9 +101,10 @@ class PostgreSQLWarehouse:
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         with self._statement() as cursor:
-            cursor.adbc_ingest(table, pa.Table.from_batches([], schema), mode="create", temporary=True)
+            empty = pa.Table.from_batches([], schema)
+            self._call(cursor, cursor.adbc_ingest, table, empty, mode="create", temporary=True)
             for batch in batches:
-                cursor.adbc_ingest(table, _without_nul(batch), mode="append", temporary=True)
+                self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append", temporary=True)
 
     def columns(self, table: str) -> Mapping[str, str]:
         rows = self.query(
@@ -131,6 +134,17 @@ class PostgreSQLWarehouse:
 
     def close(self) -> None:
         self._connection.close()
+        self._thread.shutdown()
+
+    def _call(self, cursor: dbapi.Cursor, function: Callable[..., Any], *arguments: object, **options: object) -> Any:
+        """Calls the library by a thread: in the main one Ctrl-C can get lost and SIGTERM has to wait."""
+        answer = self._thread.submit(function, *arguments, **options)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            cursor.adbc_cancel()
+            wait([answer])
+            raise
 
     @contextmanager
     def _statement(self) -> Iterator[dbapi.Cursor]:

@@ -13,6 +13,22 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+class Ending:
+    """Has SIGTERM end what the main thread does as Ctrl-C does, by a KeyboardInterrupt.
+
+    Attributes:
+        number: of the signal that has come; SIGINT before any has.
+    """
+
+    def __init__(self) -> None:
+        self.number = signal.SIGINT
+        signal.signal(signal.SIGTERM, self._end)
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        self.number = signal.SIGTERM
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
     """While the block runs, the first signal sets `stop` and says so; the second one ends the process at once.
