@@ -73,7 +73,12 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
     """
     with opened(folder) as context:
         chosen = context.courier(courier)
-        selected = None if chosen.operations is None else _days(**days)
+        if chosen.operations is None and any(days.values()):
+            raise click.UsageError(
+                f"The courier `{chosen.name}` has no `load-operations`, so it follows Heap Connect and brings what is "
+                "new: leave the days out."
+            )
+        selected = _days(**days) if chosen.operations else None
         report = run_courier(context, chosen, selected, skip_missing=skip_missing)
         print_report(report)
     if report.failed:

@@ -106,9 +106,18 @@ class Ledger:
             )
 
     def runs(self, limit: int) -> list[Run]:
-        """The newest runs, newest first."""
+        """The newest runs, newest first; none, where there is no ledger yet."""
+        if not self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_tables'"):
+            return []
         rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
         return [Run._make(row) for row in rows]
+
+    def expect_run(self, run_id: str) -> None:
+        """Raises SetupError where there is no such run."""
+        newest = self.runs(limit=1)
+        if not newest or not self._warehouse.query("SELECT 1 FROM heap_courier.runs WHERE id = $1", (run_id,)):
+            remedy = f"the newest is `{newest[0].id}`" if newest else "there is none yet"
+            raise SetupError(f"There is no run `{run_id}`: {remedy}; `heap-courier runs` lists them.")
 
     def run_tables(self, run_id: str) -> list[TableRun]:
         """What a run did to each domain table."""

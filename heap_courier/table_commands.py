@@ -40,12 +40,12 @@ def show(folder: Path, table: str, limit: int, *, as_json: bool) -> None:
 @click.pass_obj
 def runs(folder: Path, run_id: str | None, limit: int) -> None:
     """List the runs, newest first; of RUN the domain tables and the rejected rows."""
-    with opened(folder) as context, context.warehouse() as warehouse:
+    with opened(folder) as context, context.warehouse(read_only=True) as warehouse:
         ledger = Ledger(warehouse)
-        ledger.make()
         if run_id is None:
             print_runs(ledger.runs(limit))
             return
+        ledger.expect_run(run_id)
         print_tables(ledger.run_tables(run_id))
         if rejected := ledger.rejected(run_id):
             click.echo("")
