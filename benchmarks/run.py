@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,16 +46,26 @@ class Run:
     peak: int
 
 
-def run(arguments: list[str], stdin: Path, stdout: Path) -> Run:
-    """Run Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours."""
-    with stdin.open("rb") as source, stdout.open("wb") as sink:
+def run(
+    arguments: list[str],
+    stdin: Path,
+    stdout: Path,
+    *,
+    environment: Mapping[str, str] = ENVIRONMENT,
+    cores: Collection[int] = (),
+) -> Run:
+    """Run Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours.
+
+    It runs on all cores, or on these alone, which needs Linux.
+    """
+    with stdin.open("rb") as source, stdout.open("wb") as sink, _pinned(cores):
         begun = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603  # this project's own programs
             [sys.executable, *arguments],
             stdin=source,
             stdout=sink,
             cwd=ROOT,
-            env=ENVIRONMENT,
+            env=environment,
             start_new_session=True,  # a Ctrl-C is for the benchmark, which then ends the command
         )
         alarm = threading.Timer(SECONDS, os.kill, (process.pid, signal.SIGKILL))
@@ -71,6 +82,20 @@ def run(arguments: list[str], stdin: Path, stdout: Path) -> Run:
             alarm.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
     return Run(process.returncode, wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _PEAK_BYTES)
+
+
+@contextmanager
+def _pinned(cores: Collection[int]) -> Iterator[None]:
+    """The cores of this thread, which those of a process that it starts are, too."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def tail(path: Path, count: int = 5) -> Iterator[str]:

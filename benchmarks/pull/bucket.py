@@ -1,0 +1,121 @@
+"""An S3 on this machine that holds dumps as Heap Connect writes them: what everyone here reads from.
+
+    python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    a bucket for each: so many files of so many rows
+
+It prints its address when all is there, then for each line that comes in the seconds of processor time that it took so
+far, and ends with its standard input, so that it never outlives whoever started it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from random import Random
+from typing import NamedTuple
+
+from benchmarks.run import ENVIRONMENT, ROOT
+
+HOST = "127.0.0.1"
+KEYS = {"AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench", "AWS_DEFAULT_REGION": "us-east-1"}
+TABLE = "pageviews"
+
+
+class Dump(NamedTuple):
+    """A dump of one table, in a bucket of its own."""
+
+    files: int
+    rows_of_a_file: int
+
+    def __str__(self) -> str:
+        return f"{self.files}x{self.rows_of_a_file}"
+
+    @property
+    def rows(self) -> int:
+        """Of all its files."""
+        return self.files * self.rows_of_a_file
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+        return f"heap-rs3-{self}"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """The server as its clients know it."""
+
+    url: str
+    _process: subprocess.Popen[str]
+
+    @classmethod
+    @contextmanager
+    def start(cls, dumps: Iterable[Dump]) -> Iterator[Server]:
+        """A server in a process of its own, gone when the block ends.
+
+        Raises:
+            RuntimeError: it does not come up; it has said why.
+        """
+        process = subprocess.Popen(  # noqa: S603  # this very file
+            [sys.executable, "-m", "benchmarks.pull.bucket", *map(str, dumps)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=ROOT,
+            env={**ENVIRONMENT, **KEYS},
+            start_new_session=True,  # a Ctrl-C is for who started it, and who then ends it
+            text=True,
+        )
+        try:
+            assert process.stdout  # noqa: S101  # it is piped
+            if not (url := process.stdout.readline().strip()):
+                raise RuntimeError("The S3 of this benchmark does not come up.")
+            yield cls(url, process)
+        finally:
+            process.terminate()
+            process.communicate()
+
+    def cpu(self) -> float:
+        """Seconds of processor time that it took so far."""
+        assert self._process.stdin  # noqa: S101
+        assert self._process.stdout  # noqa: S101
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return float(json.loads(self._process.stdout.readline()))
+
+
+def _serve(dumps: Iterable[Dump]) -> None:
+    import boto3  # noqa: PLC0415  (who only starts the server needs none of these, and is to stay small)
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415
+
+    sys.path.append(str(ROOT / "integration_tests" / "courier"))
+    heap_bucket = import_module("heap_bucket")  # the tests' generator of buckets
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(HOST, 0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    client = boto3.client("s3", endpoint_url=url)
+    for dump in dumps:
+        client.create_bucket(Bucket=dump.bucket)
+        objects = heap_bucket.big(
+            Random(0),  # noqa: S311  # no secret
+            files=dump.files,
+            rows=dump.rows_of_a_file,
+            table=TABLE,
+            bucket=dump.bucket,
+        )
+        heap_bucket.put(client, dump.bucket, objects)
+    print(url, flush=True)
+    for _ in sys.stdin:
+        print(json.dumps(time.process_time()), flush=True)
+    server.stop()
+
+
+if __name__ == "__main__":
+    _serve(Dump(*map(int, text.split("x"))) for text in sys.argv[1:])

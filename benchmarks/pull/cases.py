@@ -1,0 +1,63 @@
+"""Who is measured, and with how many rows: the lines of the table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.pull.bucket import Dump
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One of those who are measured.
+
+    Attributes:
+        engine: of the database that it loads into.
+        is_courier: or else the script.
+        is_pinned: to one core; else it may have all.
+    """
+
+    name: str
+    engine: str
+    is_courier: bool = True
+    is_pinned: bool = False
+
+
+SCRIPT = Contender("script: fastavro, SQLite", "sqlite", is_courier=False, is_pinned=True)
+ONE_CORE = Contender("courier, DuckDB", "duckdb", is_pinned=True)
+ALL_CORES = Contender("courier, DuckDB", "duckdb")
+POSTGRESQL = Contender("courier, PostgreSQL", "postgresql")
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A line of the table; without rows, the start-up of its program."""
+
+    contender: Contender
+    dump: Dump
+
+    def __str__(self) -> str:
+        files = f"{self.dump.files:,} file{'' if self.dump.files == 1 else 's'}"
+        return f"{self.contender.name}, {'one core' if self.contender.is_pinned else 'all cores'}, {files}"
+
+
+def dumps(files: int, rows: int) -> tuple[Dump, Dump, Dump]:
+    """One of nothing, one of a single file, one of all files, each of so many rows."""
+    return Dump(0, rows), Dump(1, rows), Dump(files, rows)
+
+
+def plan(files: int, rows: int, *, postgresql: bool) -> list[Case]:
+    """What is run in a round, one after another."""
+    nothing, one, all_files = dumps(files, rows)
+    contenders = [SCRIPT, ONE_CORE, ALL_CORES, *([POSTGRESQL] if postgresql else [])]
+    return [
+        *(Case(contender, nothing) for contender in contenders),
+        Case(ONE_CORE, one),
+        Case(ALL_CORES, one),
+        *(Case(contender, all_files) for contender in contenders),
+    ]
+
+
+def start_up(case: Case) -> Case:
+    """The same without rows."""
+    return Case(case.contender, Dump(0, case.dump.rows_of_a_file))
