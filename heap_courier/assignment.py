@@ -68,6 +68,7 @@ def read_assignment(project: Project, courier: Courier) -> Assignment:
     by_id = {feed.id: feed for feed in feeds}
     if isinstance(entities[0], HeapConnectEntity):
         _expect_no_rival(courier, entities[0], feeds)
+        _expect_no_twin(project, courier, entities[0])
         return Assignment((), entities[0], (), by_id)
     files = tuple(entity for entity in entities if not isinstance(entity, HeapConnectEntity))
     if courier.operations is None:
@@ -90,6 +91,18 @@ def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterabl
                 f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
                 f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
             )
+
+
+def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntity) -> None:
+    for other in project.couriers.values():
+        if other.name == courier.name or other.operations or not other.entities.exists():
+            continue
+        for rival in read_entities(other.entities):
+            if isinstance(rival, HeapConnectEntity) and rival.source.lower() == entity.source.lower():
+                raise SetupError(
+                    f"The couriers `{courier.name}` and `{other.name}` both fill tables of the source "
+                    f"`{entity.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+                )
 
 
 def _tags(entities: Iterable[FilesEntity]) -> set[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from heap_courier.manifests import Bookmark
+from heap_courier.own_tables import make_tables
 from heap_courier.warehouse import Warehouse
 
 _TABLE: Final = "heap_courier.landed_files"
@@ -21,9 +22,12 @@ class Bookmarks:
         self._source = source
 
     def make(self) -> None:
-        """Makes the table where it is missing."""
-        self._warehouse.execute("CREATE SCHEMA IF NOT EXISTS heap_courier")
-        self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS {_TABLE} ({_COLUMNS})")
+        """Makes the table where it is missing. Outside a transaction."""
+        make_tables(self._warehouse, {"landed_files": _COLUMNS})
+
+    def lock(self) -> None:
+        """Lets no one else note anything until the transaction ends."""
+        self._warehouse.lock(_TABLE)
 
     def read(self) -> set[Bookmark]:
         """Those of this courier."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 import duckdb
 import pyarrow as pa
 
-from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.field_types import FieldType, Kind
 from heap_courier.warehouse import quoted
 
@@ -34,6 +34,7 @@ _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in i
     duckdb.InvalidInputException: "its input is not valid",
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
+_OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
 _INTERRUPTED: Final = "Query interrupted"  # in the place of what the handler of a signal raises
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
@@ -164,7 +165,8 @@ class DuckDBWarehouse:
         try:
             self._connection.execute(sql)
         finally:
-            self._connection.unregister("incoming")
+            with suppress(duckdb.Error):  # the first error is the one to tell
+                self._connection.unregister("incoming")
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:
@@ -181,7 +183,8 @@ class DuckDBWarehouse:
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
-        return SetupError(f"The warehouse `{self._path}` refuses: {said}.")
+        policy = SchemaError if isinstance(error, _OF_A_ROW) else SetupError
+        return policy(f"The warehouse `{self._path}` refuses: {said}.")
 
 
 def _first_line(error: duckdb.Error) -> str:

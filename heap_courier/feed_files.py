@@ -16,7 +16,6 @@ from heap_courier.entities import CONTENT_TYPES, FileFormat
 from heap_courier.errors import SetupError
 from heap_courier.feeds import PRIMARY_KEY, UPDATED, Feed, Field, Sample
 from heap_courier.field_types import Kind, parse_type
-from heap_courier.load import SEQUENCE
 
 GENERATED: Final = "generated"
 """What `last-updated` says where no field tells when a row was updated."""
@@ -32,7 +31,7 @@ NAME_CONFLICT: Final = (
 """Both are literal: https://docs.amperity.com/reference/feeds.html."""
 
 LONGEST_NAME: Final = 63  # of a column in PostgreSQL, which cuts off the rest without a word
-RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED, SEQUENCE})
+RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED})
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _ID: Final = re.compile(r"df-[A-Za-z0-9]+")

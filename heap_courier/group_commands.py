@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -57,11 +55,16 @@ def list_groups(folder: Path) -> None:
 @click.pass_obj
 def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
-    with opened(folder) as context, _stoppable() as stop:
+    stop = threading.Event()
+    with opened(folder) as context, ended_by_signals(stop, _say) as came:
         chosen = context.group(name)
         at = slot and slot.replace(tzinfo=timezone.utc)
         ended = groups.run_by_hand(chosen, _means(context, stop), at, skip_missing=skip_missing)
     _end(chosen, ended)
+    if came:
+        sys.exit(128 + came[0])
+    if ended.outcome != "succeeded":
+        sys.exit(1)
 
 
 @group.command(name="serve")
@@ -110,20 +113,10 @@ def _means(context: Context, stop: threading.Event) -> groups.Means:
     )
 
 
-@contextmanager
-def _stoppable() -> Iterator[threading.Event]:
-    """Set by the first Ctrl-C or SIGTERM."""
-    stop = threading.Event()
-    with ended_by_signals(stop, _say):
-        yield stop
-
-
 def _end(group: Group, ended: End) -> None:
     if ended.message and ended.outcome != "failed":  # which was notified, and so said
         click.echo(ended.message)
     click.echo(f"Group `{group.name}` {ended.outcome}.")
-    if ended.outcome != "succeeded":
-        sys.exit(1)
 
 
 def print_warnings(context: Context) -> None:

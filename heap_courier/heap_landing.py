@@ -19,7 +19,7 @@ from heap_courier import readers
 from heap_courier.bookmarks import Bookmarks
 from heap_courier.chunk import Chunk
 from heap_courier.entities import AVRO, FileFormat
-from heap_courier.errors import RejectedRow, SchemaError
+from heap_courier.errors import LaterError, RejectedRow, SchemaError
 from heap_courier.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.heap_tables import DUMP, Shaped, shaped, table_of
 from heap_courier.identity import MIGRATIONS, domain_table, drop_views, make_views, view_name
@@ -94,14 +94,15 @@ class Landing:
         self._bookmarks = Bookmarks(warehouse, courier, source)
         self._stored: dict[str, Mapping[str, str]] = {}  # columns with SQL types, by Heap's names of the tables
         self._others: dict[str, str] = {}
+        self._landed: set[Bookmark] = set()
 
     def begin(self, tables: Iterable[str]) -> set[Bookmark]:
         """Looks at what there is of these tables and others; what has landed of them.
 
         Of a table that someone has dropped nothing has: it begins anew.
         """
+        self._bookmarks.make()
         with self._warehouse.transaction():
-            self._bookmarks.make()
             landed = self._bookmarks.read()
             others = self._bookmarks.others()
             known = {mark.table for mark in landed} | others.keys()
@@ -110,8 +111,9 @@ class Landing:
             dropped = {table for table in known if not self._stored[table]}
             for table in dropped:
                 self._bookmarks.forget(table)
+        self._landed = {mark for mark in landed if mark.table not in dropped}
         self._others = {table: courier for table, courier in others.items() if table not in dropped}
-        return {mark for mark in landed if mark.table not in dropped}
+        return set(self._landed)
 
     def domain_table(self, table: str) -> str:
         """Where a table of Heap's lands."""
@@ -136,6 +138,7 @@ class Landing:
         runs: list[StepRun] = []
 
         def before() -> None:
+            self._expect_no_other_run(step.table)
             if changes:
                 drop_views(self._warehouse, self._source, views)
             if stored and step.outdates:
@@ -153,7 +156,23 @@ class Landing:
 
         land(self._warehouse, table, reading.batches(files), replace=step.replaces, before=before, settle=settle)
         self._stored[step.table] = wanted
+        self._landed.update(step.bookmarks)
         return runs[0]
+
+    def _expect_no_other_run(self, table: str) -> None:
+        """What is planned holds only as long as the bookmarks are those that it was planned by."""
+        self._bookmarks.lock()
+        of_table = {mark for mark in self._landed if mark.table == table}
+        if {mark for mark in self._bookmarks.read() if mark.table == table} != of_table:
+            raise LaterError(
+                f"Another run has landed dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
+                "again."
+            )
+        if other := self._bookmarks.others().get(table):
+            raise SchemaError(
+                f"The table `{self.domain_table(table)}` is filled by the courier `{other}`: give the entity another "
+                "`heap-connect/source`, or exclude the table."
+            )
 
     def _table(self, step: Step, files: Sequence[File]) -> Table:
         name = self.domain_table(step.table)
@@ -169,6 +188,11 @@ class Landing:
     def _refuse_foreign(self, table: str) -> None:
         name = self.domain_table(table)
         stored = self._stored[table]
+        for other, columns in self._stored.items():
+            if columns and other != table and other.lower() == table.lower():
+                raise SchemaError(
+                    f"The tables `{table}` and `{other}` differ in case alone: rename one in Heap, or exclude it."
+                )
         owner = f"is filled by the courier `{self._others[table]}`" if table in self._others else None
         if stored and DUMP not in stored:
             owner = "was not made from dumps of Heap Connect"

@@ -10,6 +10,7 @@ import orjson
 
 from heap_courier.errors import RejectedRow, SetupError
 from heap_courier.feeds import Feed
+from heap_courier.own_tables import make_tables
 from heap_courier.warehouse import Warehouse
 
 MOST_REJECTED: Final = 1_000  # rows of a table in a run that are named one by one; all are counted
@@ -66,18 +67,7 @@ class Ledger:
 
     def make(self) -> None:
         """Makes the tables where they are missing. Outside a transaction."""
-        try:
-            self._make()
-        except SetupError:  # PostgreSQL lets IF NOT EXISTS fail where another connection makes the same just now
-            self._make()
-
-    def _make(self) -> None:
-        with self._warehouse.transaction():
-            # (PostgreSQL asks for the right to make schemas even where this one exists)
-            if not self._warehouse.query("SELECT 1 FROM pg_namespace WHERE nspname = 'heap_courier'"):
-                self._warehouse.execute("CREATE SCHEMA heap_courier")
-            for name, columns in _TABLES.items():
-                self._warehouse.execute(f"CREATE TABLE IF NOT EXISTS heap_courier.{name} ({columns})")
+        make_tables(self._warehouse, _TABLES)
 
     def begin(self, run: Run) -> None:
         """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from heap_courier.field_types import FieldType
 from heap_courier.warehouse import Warehouse, quoted
 
-SEQUENCE: Final = "_seq"  # staged beside each row: its place in the order of loading
+SEQUENCE: Final = "_seq:"  # staged beside each row: its place in the order of loading; no column is called so
 _STAGING: Final = "heap_courier_staging"
 _WINNERS: Final = "heap_courier_winners"
 
@@ -34,7 +34,7 @@ class Table:
             and those of another type are cast.
         key: columns that tell rows apart; empty: rows are only added. So are rows whose key is null.
         newest: columns by which the newest of several rows of a key is found, most telling first, null being the
-            oldest; after them the row that was loaded last wins. A stored row stays where its first one is greater.
+            oldest; after them the row that was loaded last wins. A stored row stays where it is newer by them.
             Empty: what comes wins over what is stored.
     """
 
@@ -81,7 +81,7 @@ def land(
         warehouse.stage(_STAGING, table.schema.append(pa.field(SEQUENCE, pa.int64())), count.numbered(batches))
         before()
         shape(warehouse, table)
-        warehouse.lock(table.name)
+        warehouse.lock(quoted(table.name))
         if replace:
             warehouse.execute(f"DELETE FROM {quoted(table.name)}")
         merged = _upsert(warehouse, table) if table.key else _insert(warehouse, table)
@@ -104,15 +104,15 @@ def shape(warehouse: Warehouse, table: Table) -> None:
         if warehouse.indexes_keys and table.key:
             warehouse.execute(f"CREATE UNIQUE INDEX ON {name} ({_list(map(quoted, table.key))})")
         return
+    for column in stored:
+        if column not in wanted:  # before others come: DuckDB takes `Email` for `email`
+            warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
     for column, kind in wanted.items():
         if column not in stored:
             warehouse.execute(f"ALTER TABLE {name} ADD COLUMN {quoted(column)} {kind}")
         elif stored[column] != kind:
             cast = f"CAST({quoted(column)} AS {kind})"
             warehouse.execute(f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {kind} USING {cast}")
-    for column in stored:
-        if column not in wanted:
-            warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
 
 
 class _Count:
@@ -142,8 +142,9 @@ def _upsert(warehouse: Warehouse, table: Table) -> int:
     name = quoted(table.name)
     key = _list(map(quoted, table.key))
     newest = [quoted(column) for column in table.newest]
-    narrow = _list(dict.fromkeys([*map(quoted, table.key), *newest[:1], SEQUENCE]))
-    order = _list([key, *(f"{column} DESC NULLS LAST" for column in newest), f"{SEQUENCE} DESC"])
+    sequence = quoted(SEQUENCE)
+    narrow = _list(dict.fromkeys([*map(quoted, table.key), *newest, sequence]))
+    order = _list([key, *(f"{column} DESC NULLS LAST" for column in newest), f"{sequence} DESC"])
     no_key = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
     same_key = " AND ".join(f"t.{quoted(column)} = w.{quoted(column)}" for column in table.key)
 
@@ -152,13 +153,19 @@ def _upsert(warehouse: Warehouse, table: Table) -> int:
         f"WHERE NOT ({no_key}) ORDER BY {order}"
     )
     warehouse.execute(f"INSERT INTO {_WINNERS} SELECT {narrow} FROM {_STAGING} WHERE {no_key}")
-    for column in newest[:1]:
-        stays = f"t.{column} > w.{column} OR t.{column} IS NOT NULL AND w.{column} IS NULL"
-        warehouse.execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({stays})")
+    if newest:
+        warehouse.execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({_is_newer(newest)})")
     warehouse.execute(f"DELETE FROM {name} AS t USING {_WINNERS} AS w WHERE {same_key}")
-    added = _insert(warehouse, table, f"WHERE {SEQUENCE} IN (SELECT {SEQUENCE} FROM {_WINNERS})")
+    added = _insert(warehouse, table, f"WHERE {sequence} IN (SELECT {sequence} FROM {_WINNERS})")
     warehouse.execute(f"DROP TABLE {_WINNERS}")
     return added
+
+
+def _is_newer(columns: Sequence[str]) -> str:
+    """Whether a stored row is newer than the one that comes, by the first of the columns in which they differ."""
+    first, *others = columns
+    newer = f"t.{first} > w.{first} OR t.{first} IS NOT NULL AND w.{first} IS NULL"
+    return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({_is_newer(others)})" if others else newer
 
 
 def _insert(warehouse: Warehouse, table: Table, where: str = "") -> int:

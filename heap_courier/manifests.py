@@ -19,6 +19,7 @@ from heap_courier.errors import UnreadableFileError
 FOLDER: Final = "manifests/"
 UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists and that hold nothing for a reader
 
+_DUMPS_END: Final = 2**63
 _KEY: Final = re.compile(r"manifests/sync_(\d+)\.json")
 _BUCKET: Final = re.compile(r"^s3[an]?://[^/]*/")
 _NUMBERS: Final = re.compile(r"(\d+)")
@@ -125,7 +126,10 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
     names = [table.name for table in parsed]
     if doubled := sorted({name for name in names if names.count(name) > 1}):
         raise UnreadableFileError(f"{_name(key)} lists the table `{doubled[0]}` twice; have Heap write it again.")
-    return Manifest(_value(document, key, "dump_id", int), parsed)
+    dump_id = _value(document, key, "dump_id", int)
+    if not 0 <= dump_id < _DUMPS_END:
+        raise UnreadableFileError(f"{_name(key)} has a `dump_id` of no dump; have Heap write it again.")
+    return Manifest(dump_id, parsed)
 
 
 def plan(

@@ -12,9 +12,8 @@ import pyarrow.compute as pc
 from adbc_driver_manager import Error
 from adbc_driver_postgresql import dbapi
 
-from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.field_types import FieldType, Kind
-from heap_courier.warehouse import quoted
 
 LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
 _TYPES: Final = {
@@ -32,9 +31,11 @@ _QUOTES_VALUES: Final = {
     "22": "a value is not what its column can hold",
     "23": "a row breaks a constraint of its table",
     "38": "a function fails",
+    "54": "a value or a row is larger than it can be",
     "44": "a row breaks the condition of a view",
     "P0": "a function fails",
 }
+_OF_A_ROW: Final = ("22", "23", "44", "54")
 _NOT_ALLOWED: Final = "42501"
 # What the client says by itself, without any such code.
 _LATER_TEXTS: Final = (
@@ -130,7 +131,7 @@ class PostgreSQLWarehouse:
 
     def lock(self, table: str) -> None:
         """Keeps others from writing to the table until the transaction ends; they may read."""
-        self.execute(f"LOCK TABLE {quoted(table)} IN SHARE ROW EXCLUSIVE MODE")
+        self.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
 
     def close(self) -> None:
         self._connection.close()
@@ -205,4 +206,5 @@ def _sentence(error: Error) -> CourierError:
         return SetupError(f"The warehouse refuses: {said}. Grant it to the user whom the address names.")
     if state[:2] in _QUOTES_VALUES:
         said = f"{_QUOTES_VALUES[state[:2]]} (error {state})"
-    return SetupError(f"The warehouse refuses: {said}.")
+    policy = SchemaError if state[:2] in _OF_A_ROW else SetupError
+    return policy(f"The warehouse refuses: {said}.")

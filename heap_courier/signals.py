@@ -30,11 +30,12 @@ class Ending:
 
 
 @contextmanager
-def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[None]:
+def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[list[int]]:
     """While the block runs, the first signal sets `stop` and says so; the second one ends the process at once.
 
-    Called in the main thread.
+    Called in the main thread. The block gets the numbers of the signals that have come.
     """
+    came: list[int] = []
 
     def ask() -> None:
         say("Ending, as soon as what is under way has ended; once more ends it at once.")
@@ -43,12 +44,13 @@ def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Itera
     def end(number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             os._exit(128 + number)
+        came.append(number)
         # By a thread, since the signal may have come in the midst of `stop.wait`, which holds what `stop.set` needs.
         threading.Thread(target=ask, name="signal").start()
 
     before = {number: signal.signal(number, end) for number in SIGNALS}
     try:
-        yield
+        yield came
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

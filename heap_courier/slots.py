@@ -6,12 +6,11 @@ Each function is one statement or a read, so that two daemons on one PostgreSQL 
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
-from heap_courier.errors import CourierError
+from heap_courier.own_tables import make_tables
 from heap_courier.project import Group
 from heap_courier.warehouse import Warehouse
 
@@ -19,14 +18,12 @@ Outcome = Literal["succeeded", "failed", "interrupted"]
 
 SCHEDULED: Final = 0  # the attempt that the schedule makes; those by hand count from 1
 # An attempt is what makes a run by hand a row of its own: it never takes a slot away from the schedule.
-_SLOTS: Final = """
-CREATE TABLE IF NOT EXISTS heap_courier.slots (
-    "group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text,
-    message text, PRIMARY KEY ("group", slot, attempt))"""
+_SLOTS: Final = (
+    '"group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text, '
+    'message text, PRIMARY KEY ("group", slot, attempt)'
+)
 # Since when a daemon keeps a schedule: what came due before is not made up for.
-_SCHEDULES: Final = """
-CREATE TABLE IF NOT EXISTS heap_courier.schedules (
-    "group" text PRIMARY KEY, schedule text, time_zone text, since timestamp)"""
+_SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
 
 
@@ -78,12 +75,8 @@ class Claim:
 
 
 def prepare(warehouse: Warehouse) -> None:
-    """Makes the tables, where they are not there yet."""
-    for statement in ("CREATE SCHEMA IF NOT EXISTS heap_courier", _SLOTS, _SCHEDULES):
-        with suppress(CourierError):  # of two that make the same at the same time PostgreSQL refuses one
-            warehouse.execute(statement)
-            continue
-        warehouse.execute(statement)
+    """Makes the tables, where they are not there yet. Outside a transaction."""
+    make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES})
 
 
 def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:

@@ -48,7 +48,7 @@ class Warehouse(Protocol):
         """How the engine calls a type, as `columns` would give it back."""
 
     def lock(self, table: str) -> None:
-        """Keeps other writers away from a table until the transaction ends."""
+        """Keeps other writers away from a table, named as SQL has it, until the transaction ends."""
 
     def close(self) -> None:
         """Ends the connection; an open transaction is rolled back."""

@@ -16,7 +16,7 @@ import duckdb
 import pytest
 
 from heap_courier.duckdb_engine import PAUSE, DuckDBWarehouse
-from heap_courier.errors import LaterError, SetupError
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 
 HOLDER = "import duckdb, sys; held = duckdb.connect(sys.argv[1]); print(flush=True); sys.stdin.read()"
 
@@ -145,7 +145,7 @@ def test_what_the_database_refuses_is_said_without_values(tmp_path: Path, sql: s
     with opened(tmp_path / "heap.duckdb") as warehouse:
         warehouse.execute("CREATE TABLE t (k text PRIMARY KEY, n bigint)")
         warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
-        with pytest.raises(SetupError) as refused:
+        with pytest.raises(CourierError) as refused:
             warehouse.query(sql)
     assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refuses: {reason}."
 
@@ -161,7 +161,7 @@ def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_succe
         with pytest.raises(SetupError), warehouse.transaction():  # noqa: PT012
             warehouse.execute("CREATE TABLE t (k integer PRIMARY KEY)")
             warehouse.execute("INSERT INTO t VALUES (1)")
-            with pytest.raises(SetupError):
+            with pytest.raises(SchemaError):
                 warehouse.execute("INSERT INTO t VALUES (1)")
         assert dict(warehouse.columns("t")) == {}
 

@@ -123,7 +123,6 @@ fields:
         ("name: email", "name: USER_ID", r"field `USER_ID`: " + feed_files.NAME_CONFLICT.replace("(", r"\(")[:60]),
         ("name: email", "name: _pk", "field `_pk`: There is a name conflict in the resulting fields"),
         ("name: email", "name: _updated", "field `_updated`: There is a name conflict in the resulting fields"),
-        ("name: email", "name: _seq", "field `_seq`: There is a name conflict in the resulting fields"),
         ("name: email", "name: " + "e" * 64, "longer than 63 letters; add a rename"),
         ("type: String", "type: String, tag: E-Mail", "a tag is small letters and digits with hyphens, not `E-Mail`"),
         ("type: String", "type: String, required: 'on'", "field `email`: `required` is `on`; write true or false"),

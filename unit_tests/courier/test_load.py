@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from heap_courier.duckdb_engine import DuckDBWarehouse
-from heap_courier.errors import SetupError
+from heap_courier.errors import SchemaError
 from heap_courier.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.load import Column, Landed, Table, land
 from heap_courier.postgresql_engine import PostgreSQLWarehouse
@@ -145,6 +145,29 @@ def test_columns_come_and_go_with_the_table(warehouse: Warehouse) -> None:
     assert rows_of(warehouse) == [(1, at(1), None), (2, at(2), "pro")]
 
 
+def test_a_column_can_change_the_case_of_its_name(warehouse: Warehouse) -> None:
+    land(warehouse, Table("t", (Column("k", INTEGER), Column("email", STRING)), ("k",)), [])
+    land(warehouse, Table("t", (Column("k", INTEGER), Column("Email", STRING)), ("k",)), [])
+
+    assert list(warehouse.columns("t")) == ["k", "Email"]
+
+
+def test_a_stored_row_is_held_against_what_comes_by_all_that_tells_its_age(warehouse: Warehouse) -> None:
+    table = Table("t", (*USERS.columns, Column("dump", INTEGER)), ("user_id",), ("dump", "updated"))
+    land(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
+
+    land(warehouse, table, [batch(table, (1, "older", at(2), 1), (2, "new", at(2), 1), (3, "later", None, 1))])
+
+    assert [row[1] for row in rows_of(warehouse, "t")] == ["newer", "new", "later"]
+
+
+def test_a_column_may_be_called_as_the_courier_calls_its_own(warehouse: Warehouse) -> None:
+    table = Table("t", (Column("k", INTEGER), Column("_seq", INTEGER)), ("k",))
+    land(warehouse, table, [batch(table, (1, 99), (1, 5), (2, 99), (3, 99))])
+
+    assert rows_of(warehouse, "t") == [(1, 5), (2, 99), (3, 99)]
+
+
 def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
     land(warehouse, Table("t", (Column("k", INTEGER), Column("v", INTEGER)), ("k",)), [])
     wide = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
@@ -236,6 +259,6 @@ def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(wareho
     land(warehouse, Table("t", (Column("k", STRING),), ()), [])
     warehouse.execute("INSERT INTO t VALUES ('secret')")
 
-    with pytest.raises(SetupError, match=r"refuses: ") as refused:
+    with pytest.raises(SchemaError, match=r"refuses: ") as refused:
         land(warehouse, Table("t", (Column("k", INTEGER),), ()), [])
     assert "secret" not in str(refused.value)

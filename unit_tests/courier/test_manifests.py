@@ -92,6 +92,7 @@ class TestReading:
             (b'{"dump_id": 1}', "has no list at `tables`"),
             (b'{"tables": []}', "has no whole number at `dump_id`"),
             (b'{"dump_id": true, "tables": []}', "has no whole number at `dump_id`"),
+            (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` of no dump"),
             (b'{"dump_id": 1, "tables": [{"files": []}]}', "has no name at `name`"),
             (b'{"dump_id": 1, "tables": ["users"]}', "has no name at `name`"),
             (b'{"dump_id": 1, "tables": [{"name": ""}]}', "has no name at `name`"),
