@@ -17,8 +17,8 @@ import pytest
 
 from heap_courier.bucket import Bucket
 from heap_courier.duckdb_engine import DuckDBWarehouse
-from heap_courier.entities import HeapConnectEntity
-from heap_courier.errors import MissingFilesError
+from heap_courier.entities import FileEntity, HeapConnectEntity
+from heap_courier.errors import LaterError, MissingFilesError
 from heap_courier.heap_connect import newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.postgresql_engine import PostgreSQLWarehouse
@@ -236,9 +236,12 @@ class TestDumps:
     def test_samples_are_the_newest_file_of_each_table(self, place: Place) -> None:
         place.write(Dump(9, (people((1, "a")), events((7, 1)))), Dump(10, (people((2, "b")), events(files=0))))
 
-        files = newest_files(place.source, HeapConnectEntity(exclude=("accounts",)))
+        found = newest_files(place.source, HeapConnectEntity(exclude=("accounts",)))
 
-        assert files == {"users": place.keys("sync_10/users")[0], "sign_up": place.keys("sync_9/sign_up")[0]}
+        assert {hit.entity.tag: hit.object.key for hit in found.hits if isinstance(hit.entity, FileEntity)} == {
+            "users": place.keys("sync_10/users")[0],
+            "sign_up": place.keys("sync_9/sign_up")[0],
+        }
 
 
 class TestFullResyncs:
@@ -688,6 +691,26 @@ def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path:
         assert statement > 20
         assert broken.everything() == expected
         assert broken.pull() == []
+
+
+class TestOthers:
+    def test_a_plan_that_another_run_has_overtaken_is_given_up(self, place: Place, tmp_path: Path) -> None:
+        place.write(Dump(4, (people((1, "a")), events((1, 1), full=True))))
+        slow = pull(place.warehouse, place.source, HeapConnectEntity(), tmp_path / "slow", workers=1)
+        assert next(slow).run.domain_table == "Heap:users"
+        place.write(Dump(5, (events((2, 2)),)))
+        place.pull()
+
+        with pytest.raises(LaterError, match="Another run has landed dumps of the table `Heap:sign_up` meanwhile"):
+            list(slow)
+        assert place.rows("sign_up", "event_id") == [(1,), (2,)]
+
+    def test_tables_whose_names_differ_in_case_alone_do_not_share_one(self, place: Place) -> None:
+        place.write(Dump(1, (events((1, 1), table="SignUp"), events((2, 2), table="signup"), people((1, "a")))))
+
+        assert "`signup` and `SignUp` differ in case alone" in failure(place.pull())
+        assert place.rows("SignUp", "event_id") == [(1,)]
+        assert place.rows("users", "email") == [("a",)]
 
 
 class BrokenOffError(Exception):
