@@ -66,7 +66,19 @@ class SchemaError(FeedError):
 
 
 class TooManyRejectsError(FeedError):
-    """More rows were rejected than the error threshold allows, so that none is loaded."""
+    """More rows were rejected than the error threshold allows, so that none is loaded.
+
+    Attributes:
+        rows: that were read.
+        rejected: how many of them were.
+        named: the first of these, each with its file.
+    """
+
+    def __init__(self, message: str, *, rows: int, rejected: int, named: Sequence[tuple[str, RejectedRow]]) -> None:
+        super().__init__(message)
+        self.rows = rows
+        self.rejected = rejected
+        self.named = tuple(named)
 
 
 @dataclass(frozen=True, slots=True)

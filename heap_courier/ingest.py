@@ -126,7 +126,10 @@ class _Tally:
                 f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than "
                 f"the error threshold of {self._feed.error_threshold} % allows, so none is loaded. The first is row "
                 f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Mend the feed or the file, or raise "
-                "the threshold."
+                "the threshold.",
+                rows=self.rows,
+                rejected=self.rejected,
+                named=self.named,
             )
 
 

@@ -16,12 +16,12 @@ from heap_courier.bucket import Bucket
 from heap_courier.context import Context
 from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
-from heap_courier.errors import CourierError, FeedError, LaterError
+from heap_courier.errors import CourierError, FeedError, LaterError, TooManyRejectsError
 from heap_courier.filesets import FetchedFile, Found, fetch, find, missing_error
 from heap_courier.heap_connect import manifest_keys, newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
-from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Run, TableRun
+from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Rejected, Run, TableRun
 from heap_courier.project import Courier
 from heap_courier.samples import keep_sample
 
@@ -182,14 +182,23 @@ def _ingest(
                     settle=lambda done: ledger.note_table(noted.run, done.table, done.rejected),
                 )
             except FeedError as error:
-                failed = TableRun(feed.domain_table, len(chosen), 0, message=str(error))
-                ledger.note_table(noted.run, failed)
-                noted.tables.append(failed)
+                noted.tables.append(_failed(ledger, noted.run, TableRun(feed.domain_table, len(chosen), 0), error))
             else:
                 noted.tables.append(ingested.table)
                 noted.notices += ingested.notices
     if not any(table.message for table in noted.tables):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failed(ledger: Ledger, run: Run, table: TableRun, error: FeedError) -> TableRun:
+    """Notes that a feed did not land, and the rows that were to blame."""
+    table = table._replace(message=str(error))
+    named: tuple[Rejected, ...] = ()
+    if isinstance(error, TooManyRejectsError):
+        table = table._replace(rows=error.rows, rejected=error.rejected)
+        named = tuple(map(Rejected._make, error.named))
+    ledger.note_table(run, table, named)
+    return table
 
 
 def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:

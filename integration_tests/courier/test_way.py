@@ -349,6 +349,9 @@ class TestRun:
         assert "row 1 of " in above.out
         assert re.search(r"^Failed in \d+ seconds?$", above.out, re.MULTILINE)
         assert stored(user) == []
+        assert above.row("Heap:Users")[:5] == ["Heap:Users", "1", "99", "1", "0"]
+        blamed = user.types("runs", run_of(user)).out
+        assert re.search(r"path/to/users-2026-03-02\.avro +1 +user_id", blamed)
 
         below = user.types("run", "Heap", "--day", "2026-03-01")
         assert below.code == 0

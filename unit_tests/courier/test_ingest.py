@@ -130,6 +130,8 @@ def test_one_rejected_row_more_and_nothing_is_loaded(load: Any, warehouse: Wareh
         "The first is row 99 of `1-0.csv`: column `id` is no whole number of 64 bits."
     )
     assert "secret" not in str(stopped.value)
+    assert (stopped.value.rows, stopped.value.rejected) == (100, 2)
+    assert [(file, row.row) for file, row in stopped.value.named] == [("1-0.csv", 99), ("1-0.csv", 100)]
 
 
 @pytest.mark.parametrize(("threshold", "lands"), [(0, False), (50, True), (100, True)])
