@@ -65,6 +65,7 @@ class Missing(NamedTuple):
 
     pattern: FilePattern
     day: date | None
+    tags: frozenset[str]  # of the files that would have matched
 
 
 class Found(NamedTuple):
@@ -90,7 +91,7 @@ def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> 
         LaterError: the bucket does not answer now.
     """
 
-    def listed(asked: tuple[FilesEntity, date | None]) -> list[Hit]:
+    def hits(asked: tuple[FilesEntity, date | None]) -> list[Hit]:
         entity, day = asked
         prefix = entity.pattern.prefix(day)
         return [hit for item in bucket.list(prefix) if (hit := _hit(entity, item, day))]
@@ -98,7 +99,7 @@ def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> 
     days_asked = tuple(days) if days is not None else (None,)
     asked = {day: [(entity, day and entity.pattern.first_day(day)) for entity in entities] for day in days_asked}
     questions = tuple(dict.fromkeys(question for questions in asked.values() for question in questions))
-    answers = dict(zip(questions, ordered_map(listed, questions, workers=CONNECTIONS), strict=True))
+    answers = dict(zip(questions, ordered_map(hits, questions, workers=CONNECTIONS), strict=True))
     missing = [question for question in questions if not answers[question] and not question[0].optional]
     if all(entity.optional for entity in entities):
         for questions_of_day in asked.values():
@@ -106,22 +107,29 @@ def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> 
                 missing.extend(questions_of_day)
     return Found(
         tuple(
-            sorted((hit for hits in answers.values() for hit in hits), key=lambda hit: _order(hit.day, hit.object.key))
+            sorted(
+                (hit for found in answers.values() for hit in found), key=lambda hit: _order(hit.day, hit.object.key)
+            )
         ),
-        tuple(dict.fromkeys(Missing(entity.pattern, day) for entity, day in missing)),
+        tuple(dict.fromkeys(Missing(entity.pattern, day, _tags(entity)) for entity, day in missing)),
     )
+
+
+def listed(missing: Sequence[Missing]) -> str:
+    """The first of what is missing, and how much more is."""
+    shown = [item.pattern.text + (f" on {item.day}" if item.day else "") for item in missing[:_SHOWN]]
+    if more := len(missing) - len(shown):
+        shown.append(f"{more} more")
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
 
 
 def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
     """What is missing, and what lies nearest, in a sentence. Raises what `find` raises."""
-    shown = [item.pattern.text + (f" on {item.day}" if item.day else "") for item in missing[:_SHOWN]]
-    if more := len(missing) - len(shown):
-        shown.append(f"{more} more")
-    listed = " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
     nearest = _nearest(bucket, missing[0].pattern)
     found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
-        f"No file matches {listed} in {bucket}, and {found}: wait for it, load another day, or mend the pattern."
+        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for it, load another day, or mend "
+        "the pattern."
     )
 
 
@@ -184,6 +192,10 @@ def fetch(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return tuple(sorted(files, key=lambda file: _order(file.day, file.key)))
+
+
+def _tags(entity: FilesEntity) -> frozenset[str]:
+    return frozenset([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
 
 
 def _order(day: date | None, key: str) -> tuple[date, str]:

@@ -17,7 +17,7 @@ from heap_courier.context import Context
 from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import CourierError, FeedError, LaterError, TooManyRejectsError
-from heap_courier.filesets import FetchedFile, Found, fetch, find, missing_error
+from heap_courier.filesets import FetchedFile, Found, fetch, find, listed, missing_error
 from heap_courier.heap_connect import manifest_keys, newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
@@ -109,6 +109,8 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
         if found.missing and not skip_missing:
             raise missing_error(bucket, found.missing)
         with _noted(context, courier, _what(days)) as noted:
+            if found.missing:
+                noted.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
             if not assignment.operations or assignment.unknown_feeds:
                 noted.samples = _kept(context, bucket, found)
                 folder = os.path.relpath(context.samples(courier))
@@ -169,6 +171,13 @@ def _ingest(
             context.bar.stage(feed.domain_table)
             if operation.load_tags and not chosen:
                 noted.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
+                continue
+            missing = [item for item in found.missing if item.tags & set(operation.load_tags)]
+            if operation.truncate and missing:
+                noted.notices.append(
+                    f"{feed.domain_table} stays as it is: it is only emptied for all of its files, and no file matches "
+                    f"{listed(missing)}."
+                )
                 continue
             try:
                 ingested = ingest(

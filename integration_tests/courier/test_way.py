@@ -338,6 +338,24 @@ class TestRun:
         assert said.code == 0
         assert stored(user) == [(1, "a")]
 
+    def test_a_feed_is_not_emptied_for_some_of_its_files_and_what_is_missing_is_named(self, user: User) -> None:
+        entities = user.folder / "entities" / "heap.json"
+        (entity,) = json.loads(entities.read_text())
+        more = {**entity, "object/file-pattern": "'path/to/more-'yyyy-MM-dd'.avro'"}
+        entities.write_text(json.dumps([entity, more]))
+        user.loads(df_people01=[*LOAD, {"type": "truncate"}])
+        arrive(user, "2026-03-01", (1, "a", 1))
+        user.puts("path/to/more-2026-03-01.avro", people((2, "b", 1)))
+        arrive(user, "2026-03-02", (3, "c", 1))
+        user.types("run", "Heap", "--day", "2026-03-01")
+
+        said = user.types("run", "Heap", "--day", "2026-03-02", "--skip-missing")
+
+        assert said.code == 0
+        assert "Missing files were skipped: none matches 'path/to/more-'yyyy-MM-dd'.avro' on 2026-03-02." in said.out
+        assert "Heap:Users stays as it is" in said.out
+        assert stored(user) == [(1, "a"), (2, "b")]
+
     def test_above_the_threshold_nothing_is_loaded_and_below_it_the_rest(self, user: User) -> None:
         good = [(number, "a", 1) for number in range(1, 100)]
         arrive(user, "2026-03-01", (None, "secret@example.com", 1), *good)

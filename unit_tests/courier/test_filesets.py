@@ -147,14 +147,14 @@ def test_a_required_file_is_missed_on_each_day() -> None:
     found = find(holding("users-2020-04-11.avro"), [USERS, optional, CALENDAR], THREE_DAYS)
     assert keys(found) == [("2020-04-11", "users-2020-04-11.avro")]
     assert found.missing == (
-        Missing(USERS.pattern, FIRST),
-        Missing(CALENDAR.pattern, None),
-        Missing(USERS.pattern, FIRST + timedelta(days=2)),
+        Missing(USERS.pattern, FIRST, frozenset({USERS.tag})),
+        Missing(CALENDAR.pattern, None, frozenset({CALENDAR.tag})),
+        Missing(USERS.pattern, FIRST + timedelta(days=2), frozenset({USERS.tag})),
     )
 
 
 def test_a_required_file_is_missed_in_a_run_over_all() -> None:
-    assert find(holding("a"), [USERS], None).missing == (Missing(USERS.pattern, None),)
+    assert find(holding("a"), [USERS], None).missing == (Missing(USERS.pattern, None, frozenset({USERS.tag})),)
 
 
 def test_of_optional_files_one_must_be_there() -> None:
@@ -162,7 +162,7 @@ def test_of_optional_files_one_must_be_there() -> None:
     either = [file("'a-'yyyy-MM-dd", optional=True), file("'b-'yyyy-MM-dd", optional=True)]
     second = FIRST + timedelta(days=1)
     found = find(holding("a-2020-04-10", "b-2020-04-12"), either, THREE_DAYS)
-    assert found.missing == (Missing(either[0].pattern, second), Missing(either[1].pattern, second))
+    assert found.missing == tuple(Missing(entity.pattern, second, frozenset({entity.tag})) for entity in either)
     assert find(holding("a-2020-04-10", "b-2020-04-11"), either, Days.of(FIRST)).missing == ()
     assert len(find(holding(), either, None).missing) == 2
 
