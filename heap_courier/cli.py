@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ import click
 
 from heap_courier.errors import CourierError
 from heap_courier.signals import Ending
+from heap_courier.spelling import did_you_mean
 
 _COMMANDS: Final = {
     "init": ("project_commands", "Make a project: heap-courier.yaml, entities, load operations."),
@@ -33,9 +35,9 @@ class _Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            return None
+            ctx.fail(f"There is no command `{cmd_name}`{did_you_mean(cmd_name, _COMMANDS)}.")
         module, _ = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(f"heap_courier.{module}"), cmd_name)
         return command
@@ -47,21 +49,40 @@ class _Commands(click.Group):
 
 def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
-    ending = Ending()
+    code = _exit_code(Ending())
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            click.echo(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.", err=True)
+        code = code or 1
+    # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
+    # interpreter is taken down: an end by signal 6, after a command that did what it should. And after a signal a thread
+    # may wait for a bucket for long.
+    os._exit(code)
+
+
+def _exit_code(ending: Ending) -> int:
     try:
         cli.main(standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    except CourierError as error:
+        click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("Error: The disk is full, or what the output goes to: make room, then run this again.", err=True)
+        return 1
     except (click.Abort, KeyboardInterrupt):
         word = "Terminated" if ending.number == signal.SIGTERM else "Interrupted"
         click.echo(f"{word}: what had landed has landed, the rest comes with the next run.", err=True)
-        sys.stdout.flush()
-        os._exit(128 + ending.number)  # without waiting for threads that wait for a bucket
-    except CourierError as error:
-        click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
-        sys.exit(1)
-    sys.exit(0)
+        return 128 + ending.number
+    return 0
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
