@@ -57,8 +57,8 @@ def main() -> NoReturn:
             click.echo(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.", err=True)
         code = code or 1
     # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
-    # interpreter is taken down: an end by signal 6, after a command that did what it should. And after a signal a thread
-    # may wait for a bucket for long.
+    # interpreter is taken down: an end by signal 6, after a command that did what it should. And after a signal a
+    # thread may wait for a bucket for long.
     os._exit(code)
 
 

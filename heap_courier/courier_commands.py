@@ -54,7 +54,8 @@ def sample(folder: Path, courier: str, day: datetime | None) -> None:
     """Bring files of COURIER and keep them as samples, without loading them."""
     with opened(folder) as context:
         days = Days.of((day or context.now()).date())
-        print_samples(sample_courier(context, context.courier(courier), days))
+        files = sample_courier(context, context.courier(courier), days)
+    print_samples(files)
 
 
 @click.command()
@@ -80,7 +81,7 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
             )
         selected = _days(**days) if chosen.operations else None
         report = run_courier(context, chosen, selected, skip_missing=skip_missing)
-        print_report(report)
+    print_report(report)
     if report.failed:
         sys.exit(1)
 
