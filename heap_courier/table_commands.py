@@ -25,7 +25,7 @@ def tables(folder: Path) -> None:
 
 @click.command()
 @click.argument("table")
-@click.option("--limit", type=click.IntRange(1), default=20, help="So many rows.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many rows.")
 @click.option("--json", "as_json", is_flag=True, help="A line of JSON for each row.")
 @click.pass_obj
 def show(folder: Path, table: str, limit: int, *, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def show(folder: Path, table: str, limit: int, *, as_json: bool) -> None:
 
 @click.command()
 @click.argument("run_id", required=False, metavar="[RUN]")
-@click.option("--limit", type=click.IntRange(1), default=20, help="So many runs.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs.")
 @click.pass_obj
 def runs(folder: Path, run_id: str | None, limit: int) -> None:
     """List the runs, newest first; of RUN the domain tables and the rejected rows."""
