@@ -16,6 +16,7 @@ from rich.text import Text
 
 # All but the line feed: one of them can move the cursor, ring, or recolour the terminal.
 _CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+_NAME: Final = 32  # columns of the terminal: a name that is not longer is never folded, so that it can be copied
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
@@ -122,7 +123,10 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | Non
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[number], int | None) for row in rows)
-        table.add_column(Text(_harmless(heading)), justify="right" if numeric else "left", overflow="fold")
+        name = number == 0 and all(cell_len(str(row[0])) <= _NAME for row in rows)
+        table.add_column(
+            Text(_harmless(heading)), justify="right" if numeric else "left", overflow="fold", no_wrap=name
+        )
     for row in rows:
         table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else _harmless(cell or "")) for cell in row))
     console = _console()

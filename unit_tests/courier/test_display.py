@@ -172,3 +172,9 @@ def test_a_bar_in_a_pipe_is_none(capsys: pytest.CaptureFixture[str]) -> None:
         bar.stage("fetching", 10)
         threading.Thread(target=bar.advance, args=(10,)).run()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_short_name_in_the_first_column_is_not_folded_so_that_it_can_be_copied() -> None:
+    script = "from heap_courier.display import print_table\n"
+    script += "print_table(['run', 'message'], [['20261121-193153-1a49', 'word ' * 40]])"
+    assert any(line.startswith("20261121-193153-1a49  word") for line in terminal(script, columns=40))
