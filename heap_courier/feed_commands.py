@@ -25,7 +25,7 @@ def feed() -> None:
     """Feeds: how the rows of a file become rows of a domain table."""
 
 
-@feed.command(name="add")
+@feed.command(name="add", short_help="Propose a feed from a sample.")
 @click.argument("name", metavar="SOURCE:NAME")
 @click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file.")
 @click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; else what its name says.")
@@ -45,7 +45,7 @@ def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, *
     click.echo(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
 
 
-@feed.command(name="activate")
+@feed.command(name="activate", short_help="Make the domain table of a feed and load its sample.")
 @click.argument("name", metavar="SOURCE:NAME")
 @click.option("--no-sample", is_flag=True, help="Make the domain table and leave it empty.")
 @click.option("--truncate", is_flag=True, help="Empty the domain table first: for another primary key or type.")

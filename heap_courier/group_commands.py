@@ -67,7 +67,7 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
         sys.exit(1)
 
 
-@group.command(name="serve")
+@group.command(name="serve", short_help="Run the enabled groups at their times.")
 @click.pass_obj
 def serve_groups(folder: Path) -> None:
     """Run the enabled groups at their times, until ended by Ctrl-C or SIGTERM."""
@@ -78,7 +78,7 @@ def serve_groups(folder: Path) -> None:
 
 @group.command(name="runs")
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1), default=20)
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs.")
 @click.pass_obj
 def group_runs(folder: Path, name: str, limit: int) -> None:
     """List what became of the runs of a group, newest first."""
