@@ -107,11 +107,12 @@ class _Pull:
 
     def runs(self) -> Iterator[StepRun]:
         manifests = []
-        for found in ordered_map(self._manifest, manifest_keys(self._bucket), workers=CONNECTIONS):
+        keys = manifest_keys(self._bucket)
+        for key, found in zip(keys, ordered_map(self._manifest, keys, workers=CONNECTIONS), strict=True):
             if isinstance(found, Manifest):
                 manifests.append(found)
             else:
-                yield self._not_landed(StepRun(None, TableRun("", 1, 0, message=str(found))))
+                yield self._not_landed(StepRun(None, TableRun(key, 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
         steps = plan(manifests, self._landing.begin(tables), partial(_is_wanted, self._entity))
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -616,6 +616,15 @@ class TestFailures:
         assert "manifests/sync_2.json is no JSON" in failure(runs)
         assert place.rows("users", "user_id") == [(1,)]
 
+    def test_each_manifest_that_is_none_is_told_by_its_name(self, place: Place) -> None:
+        for number in (1, 2):
+            place.client.put_object(Bucket=place.bucket, Key=manifest_key(number), Body=b"[")
+
+        runs = [step.run for step in place.pull()]
+
+        assert [run.domain_table for run in runs] == ["manifests/sync_1.json", "manifests/sync_2.json"]
+        assert all(run.message and run.domain_table in run.message for run in runs)
+
     def test_a_table_of_another_making_is_left_alone(self, place: Place) -> None:
         place.warehouse.execute('CREATE TABLE "Heap:users" (user_id bigint)')
         place.write(Dump(1, (people((1, "a")),)))
