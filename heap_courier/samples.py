@@ -126,11 +126,19 @@ def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
 
 
 def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
-    """Moves a fetched file to where samples are kept, under the name that it has in the bucket."""
+    """Moves a fetched file to where samples are kept, under the name that it has in the bucket; of several tags once.
+
+    A bucket can hold both `x` and `x/y`: the one that is kept later has `~x` in its place.
+    """
     names = [name for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
-    path = folder.joinpath(*names)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return replace(file, path=Path(shutil.move(file.path, path)))
+    *outer, last = names
+    for name in outer:
+        folder /= f"~{name}" if (folder / name).is_file() else name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (f"~{last}" if (folder / last).is_dir() else last)
+    if file.path.exists():
+        shutil.move(file.path, path)
+    return replace(file, path=path)
 
 
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:

@@ -62,6 +62,31 @@ def test_a_sample_is_kept_under_its_name_in_the_bucket_and_never_elsewhere(tmp_p
     assert file.path.read_text() == "1|a\n2|b\n"
 
 
+def test_a_sample_of_two_tags_is_kept_once(tmp_path: Path) -> None:
+    file = fetched(tmp_path, "users.txt")
+
+    kept = [keep_sample(tmp_path / "samples", each) for each in (file, replace(file, tag="others"))]
+
+    assert [each.path for each in kept] == [tmp_path / "samples" / "users.txt"] * 2
+    assert kept[0].path.read_text() == "1|a\n2|b\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [(("x/a.csv", "x/a.csv/b.csv"), "x/~a.csv/b.csv"), (("x/a.csv/b.csv", "x/a.csv"), "x/~a.csv")],
+)
+def test_a_sample_whose_name_is_a_folder_of_another_is_kept_beside_it(
+    tmp_path: Path, keys: tuple[str, str], kept: str
+) -> None:
+    for _ in range(2):
+        first, second = (keep_sample(tmp_path / "samples", fetched(tmp_path, key)) for key in keys)
+
+        assert first.path == tmp_path / "samples" / keys[0]
+        assert second.path == tmp_path / "samples" / kept
+        assert first.path.is_file()
+        assert second.path.is_file()
+
+
 @pytest.mark.parametrize("key", ["in/users-2026-11-21.txt", "in/all-2026-11-21.zip!users_1.txt"])
 def test_a_sample_that_a_courier_fetched_is_read_as_its_entities_say(project: Project, key: str) -> None:
     file = keep_sample(project.folder / "samples" / "Heap", fetched(project.folder, key))
