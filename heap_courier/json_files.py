@@ -91,9 +91,9 @@ def _decoded(rows: list[Any], first_row: int) -> Decoded:
         [_array([row.get(name) for row in objects]) for name in names], names=list(names)
     )
     rejected = (
-        RejectedRow(number, None, "is no JSON object")
+        RejectedRow(number, None, "is an empty object" if row == {} else "is no JSON object")
         for number, row in enumerate(rows, first_row)
-        if not isinstance(row, dict)
+        if not isinstance(row, dict) or not names  # (rows without a column cannot be counted)
     )
     return Decoded(batch, tuple(rejected))
 

@@ -164,6 +164,18 @@ def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> No
     assert rejected == [RejectedRow(2, None, "is no JSON object")]
 
 
+@pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
+def test_rows_of_nothing_but_empty_objects_are_rejected_not_lost(
+    path: Path, file_format: FileFormat, data: str
+) -> None:
+    empty, none = "is an empty object", "is no JSON object"
+
+    assert read(path, file_format, data) == (
+        [],
+        [RejectedRow(1, None, empty), RejectedRow(2, None, none), RejectedRow(3, None, empty)],
+    )
+
+
 @pytest.mark.parametrize("data", ["", "[1", '{"a": ', '[{"a": 1}', "nonsense"])
 def test_json_that_is_cut_short_is_said(path: Path, data: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no JSON, or is cut short, [01] rows in"):
