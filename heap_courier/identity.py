@@ -121,13 +121,13 @@ def _resolved(rows: str, columns: Mapping[str, str], ends: str, ends_type: str |
 
 
 def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
-    """Users, one row per resolved id, as Heap says to put them together."""
+    """Users, one row per resolved id, as Heap says to put them together; a row without an id is nobody's."""
     names = [
         "user_id" if name == "user_id" else f"{_choice(name, kind, types)}({quoted(name)}) AS {quoted(name)}"
         for name, kind in columns.items()
         if name != "raw_user_id"
     ]
-    return f"SELECT {', '.join(names)} FROM ({rows}) AS resolved GROUP BY user_id"
+    return f"SELECT {', '.join(names)} FROM ({rows}) AS resolved WHERE user_id IS NOT NULL GROUP BY user_id"
 
 
 def _choice(name: str, kind: str, types: Types) -> str:

@@ -144,6 +144,12 @@ def test_users_are_put_together_as_heap_says(warehouse: Warehouse) -> None:
     ]
 
 
+def test_users_without_an_id_do_not_become_one_person(warehouse: Warehouse) -> None:
+    make(warehouse, "users", "user_id bigint, email text", [(None, "a"), (None, "b"), (1, "c")])
+
+    assert look(warehouse, "users") == [(1, "c")]
+
+
 def test_names_may_hold_any_sign(warehouse: Warehouse) -> None:
     make(warehouse, 'od"d', 'user_id bigint, "a ""b"" c" text', [(1, "x")])
 
