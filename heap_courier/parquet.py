@@ -25,7 +25,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     """The rows of a file, in order; Arrow decodes their columns side by side.
 
     Raises:
-        UnreadableFileError: it is no Parquet file, or it is damaged or cut short.
+        UnreadableFileError: it is no Parquet file, or it is damaged, cut short, or holds text that is not UTF-8.
     """
     first_row = 1
     with _told(name), pa.parquet.ParquetFile(stream) as file:
@@ -33,6 +33,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
             about = file.metadata.row_group(group)
             rows = max(1, min(_MOST_ROWS, CHUNK_BYTES * about.num_rows // max(1, about.total_byte_size)))
             for batch in file.iter_batches(rows, row_groups=[group]):
+                batch.validate(full=True)  # nothing that comes later looks whether texts are UTF-8
                 yield _chunk(first_row, batch)
                 first_row += batch.num_rows
 
@@ -48,5 +49,6 @@ def _told(name: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError):
         raise UnreadableFileError(
-            f"`{name}` is no Parquet file, or is damaged or cut short; bring it anew from its source."
+            f"`{name}` is no Parquet file, or is damaged, cut short, or holds text that is not UTF-8; "
+            "bring it anew from its source."
         ) from None

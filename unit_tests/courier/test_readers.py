@@ -209,6 +209,12 @@ def test_what_is_no_parquet_is_said(path: Path, data: bytes) -> None:
         read(path, PARQUET, data)
 
 
+def test_parquet_with_text_that_is_not_utf8_is_said(path: Path) -> None:
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer(b"M\xfcll")])
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
+        read(path, PARQUET, parquet(pa.table({"n": text})))
+
+
 # All of them
 
 
