@@ -49,6 +49,8 @@ def convertible(incoming: pa.DataType, field_type: FieldType, pattern: str | Non
         return True
     if pa.types.is_dictionary(incoming):
         return convertible(incoming.value_type, field_type, pattern)
+    if isinstance(incoming, pa.BaseExtensionType) and not isinstance(incoming, pa.UuidType):
+        return convertible(incoming.storage_type, field_type, pattern)
     whole = pa.types.is_integer(incoming)
     number = whole or pa.types.is_floating(incoming) or pa.types.is_decimal(incoming)
     moment = _is_moment(incoming)
@@ -77,10 +79,9 @@ def converted(values: pa.Array, field_type: FieldType, pattern: str | None = Non
     """Converts a column whose type is `convertible`; `pattern` is in Joda's letters, and good."""
     if values.type == field_type.arrow and field_type.kind not in _DATED:
         return Converted(values)
+    values = _plain(values)
     if pa.types.is_null(values.type):
         return Converted(pa.nulls(len(values), field_type.arrow))
-    if pa.types.is_dictionary(values.type):
-        return converted(values.dictionary_decode(), field_type, pattern)
     if _is_text(values.type):
         values = values.cast(pa.string())
         if field_type.kind is Kind.STRING:
@@ -95,9 +96,22 @@ def converted(values: pa.Array, field_type: FieldType, pattern: str | None = Non
             return _one_by_one(values.cast(pa.string()), field_type, joda.reader(pattern))
     try:
         whole = _AT_ONCE[field_type.kind](values, field_type)
-    except pa.ArrowInvalid:
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         return _one_by_one(values, field_type, partial(_ONE[field_type.kind], field_type))
     return _of_known_years(whole) if field_type.kind in _DATED else Converted(whole)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    """The values of dictionaries, extensions and narrow decimals in the types that Arrow's functions know."""
+    if pa.types.is_dictionary(values.type):
+        return _plain(values.dictionary_decode())
+    if isinstance(values.type, pa.UuidType):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    if isinstance(values.type, pa.BaseExtensionType):
+        return _plain(values.storage)
+    if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
+        return values.cast(pa.decimal128(values.type.precision, values.type.scale))
+    return values
 
 
 def _is_text(incoming: pa.DataType) -> bool:

@@ -6,6 +6,7 @@ from datetime import date, datetime, timezone
 from decimal import Decimal
 from functools import partial
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pytest
@@ -136,6 +137,10 @@ def test_a_text_is_read_alone_and_among_others(field_type: FieldType, text: str,
         (STRING, pa.array([1664923193627], pa.timestamp("ms", "UTC")), ["2022-10-04T22:39:53.627Z"]),
         (STRING, pa.array([date(2022, 10, 4)]), ["2022-10-04"]),
         (STRING, pa.array([b"ada", b"\xff"]), ["ada", WRONG]),
+        (STRING, pa.array([UUID(int=1).bytes, None], pa.uuid()), ["00000000-0000-0000-0000-000000000001", None]),
+        (STRING, pa.array(["{}", None], pa.json_()), ["{}", None]),
+        (STRING, pa.array([Decimal("1.50"), None], pa.decimal32(5, 2)), ["1.50", None]),
+        (INTEGER, pa.array([Decimal("2.00"), None], pa.decimal32(5, 2)), [2, None]),
         (STRING, pa.array([{"a": 1, "b": AT}, None]), ['{"a":1,"b":"2022-10-04T22:39:53.627000"}', None]),
         (STRING, pa.array([[1, None]]), ["[1,null]"]),
         (STRING, pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64())), ['{"a":1}']),
