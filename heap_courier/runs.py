@@ -93,7 +93,8 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
         skip_missing: whether required files may be missing.
 
     Raises:
-        MissingFilesError: required files are not there; nothing was fetched or noted.
+        MissingFilesError: required files are not there; nothing was fetched or noted. Or an archive lacks a member,
+            which shows once it is fetched: that run is noted as failed.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that does not land is no such error: it is in the report.
     """
