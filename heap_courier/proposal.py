@@ -24,7 +24,7 @@ from heap_courier.field_types import (
     FieldType,
     Kind,
 )
-from heap_courier.values import converted
+from heap_courier.values import converted, plain
 
 _SAMPLE_ROWS: Final = 20_000  # looked at
 _KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own: what else has an id there is not told apart by it
@@ -122,6 +122,7 @@ def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_C
 
 def _leaves(source: str, values: pa.Array) -> Iterator[_Column]:
     if not pa.types.is_struct(values.type):
+        values = plain(values)
         yield _Column(source, values.type, values)
         return
     for position in range(values.type.num_fields):

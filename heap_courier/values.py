@@ -79,7 +79,7 @@ def converted(values: pa.Array, field_type: FieldType, pattern: str | None = Non
     """Converts a column whose type is `convertible`; `pattern` is in Joda's letters, and good."""
     if values.type == field_type.arrow and field_type.kind not in _DATED:
         return Converted(values)
-    values = _plain(values)
+    values = plain(values)
     if pa.types.is_null(values.type):
         return Converted(pa.nulls(len(values), field_type.arrow))
     if _is_text(values.type):
@@ -101,14 +101,14 @@ def converted(values: pa.Array, field_type: FieldType, pattern: str | None = Non
     return _of_known_years(whole) if field_type.kind in _DATED else Converted(whole)
 
 
-def _plain(values: pa.Array) -> pa.Array:
+def plain(values: pa.Array) -> pa.Array:
     """The values of dictionaries, extensions and narrow decimals in the types that Arrow's functions know."""
     if pa.types.is_dictionary(values.type):
-        return _plain(values.dictionary_decode())
+        return plain(values.dictionary_decode())
     if isinstance(values.type, pa.UuidType):
         return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
     if isinstance(values.type, pa.BaseExtensionType):
-        return _plain(values.storage)
+        return plain(values.storage)
     if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
         return values.cast(pa.decimal128(values.type.precision, values.type.scale))
     return values

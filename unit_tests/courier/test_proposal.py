@@ -157,3 +157,11 @@ def test_a_sample_without_rows_has_a_feed_all_the_same() -> None:
     feed = propose(schema, [], source="Heap", name="Users", feed_id="df-1")
     assert feed.primary_key == ("user_id",)
     assert feed.last_updated is None
+
+
+def test_uuids_are_proposed_as_texts() -> None:
+    batch = pa.record_batch({"id": pa.array([bytes(16), bytes(range(16))], pa.uuid())})
+
+    feed = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-users001")
+
+    assert [(field.name, str(field.type)) for field in feed.fields] == [("id", "String")]
