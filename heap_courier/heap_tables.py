@@ -28,7 +28,6 @@ _RAW: Final = {f"{name}_raw": name for name in INSTANTS}
 _KEYS: Final = {USERS: "user_id", MIGRATIONS: "from_user_id"}  # of other tables: event_id
 _IDS: Final = frozenset({"user_id", "event_id", "session_id", "from_user_id", "to_user_id"})  # usually long
 _NEWEST: Final = {MIGRATIONS: "time"}  # of other tables: last_modified
-_EPOCH: Final = pa.scalar(0, pa.timestamp("us"))
 
 Types = Mapping[str, FieldType]
 
@@ -108,7 +107,7 @@ def _values(batch: pa.RecordBatch, column: Column, dump_id: int) -> tuple[pa.Arr
     values, wrong = converted(incoming, column.type)
     if column.name in INSTANTS:
         # Heap writes 0 where it knows none.
-        values = pc.if_else(pc.equal(values, _EPOCH), pa.scalar(None, values.type), values)
+        values = pc.if_else(pc.equal(values, pa.scalar(0, values.type)), pa.scalar(None, values.type), values)
     return values, wrong
 
 
