@@ -151,9 +151,9 @@ def contents(warehouse: Warehouse, table: str) -> Counter[tuple[Any, ...]]:
     return Counter(tuple(zip(columns, row, strict=True)) for row in rows)
 
 
-def until(condition: Callable[[], object]) -> None:
+def until(condition: Callable[[], object], pause: float = 0.005) -> None:
     """Wait for something to come about."""
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it never came about"
-        time.sleep(0.005)
+        time.sleep(pause)

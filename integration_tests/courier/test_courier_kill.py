@@ -1,17 +1,20 @@
 """A run is killed with -9 at any moment and run again: the tables equal, row by row, those of a run left in peace.
 
-After each kill every domain table is as it was before or after one of its loads, never between. Moments are fractions
-of the time that an undisturbed run took here, so that they fall all over a run; no time is asserted.
+After each kill every domain table is as it was before or after one of its loads, never between. A moment is a fraction
+of the time that an undisturbed run took here, or of the bytes that it wrote into the warehouse's log: so kills fall all
+over a run, and often amid the milliseconds in which a table changes. No time is asserted.
 """
 
 from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -28,7 +31,7 @@ from heap_courier.warehouse import quoted
 from integration_tests.courier import heap_bucket
 from integration_tests.courier.command import User, contents, until
 
-KILLS: Final = 4  # that fall amid a load, in each test
+KILLS: Final = 6  # that fall amid a load, in each test
 TRIES: Final = 40
 
 Tables = dict[str, Counter[tuple[Any, ...]]]
@@ -60,7 +63,8 @@ class Run:
     states: dict[str, list[Counter[tuple[Any, ...]]]]
     amid: int = 0  # kills that left a run without an end, with something landed or not
     between: int = 0  # of them those after something had landed
-    _length: float = field(default=0.0)
+    _length: float = 0.0  # of an undisturbed run, in seconds
+    _bytes: int = 0  # that it logs
 
     @property
     def lock(self) -> Path:
@@ -71,8 +75,13 @@ class Run:
         self.begin()
         process = self._start()
         begun = time.monotonic()
-        out, err = process.communicate()
+        with self._log() as written:
+            before = written()
+            while process.poll() is None:
+                self._bytes = max(self._bytes, written() - before)
+                time.sleep(0.002)
         self._length = time.monotonic() - begun
+        out, err = process.communicate()
         assert (process.returncode, err) == (0, ""), out
         return self.user.tables()
 
@@ -81,7 +90,7 @@ class Run:
         self.begin()
         for _ in range(kills):
             process = self._start()
-            time.sleep(chance.uniform(0, self._length))
+            self._pass_time(process, chance)
             process.kill()
             out, err = process.communicate()
             assert process.returncode in {0, -signal.SIGKILL}, out + err
@@ -93,12 +102,32 @@ class Run:
         assert self._unended() == 0
         return self.user.tables()
 
-    def _start(self) -> Any:
+    def _start(self) -> subprocess.Popen[str]:
         """A process that has begun with the run itself, its modules imported."""
         self.lock.unlink(missing_ok=True)
         process = self.user.start(*self.words)
         until(lambda: self.lock.exists() or process.poll() is not None)
         return process
+
+    def _pass_time(self, process: subprocess.Popen[str], chance: Random) -> None:
+        if chance.random() < 0.4:
+            time.sleep(chance.uniform(0, self._length))
+            return
+        with self._log() as written:
+            enough = written() + chance.uniform(0, self._bytes)
+            until(lambda: written() >= enough or process.poll() is not None, pause=0.0005)
+
+    @contextmanager
+    def _log(self) -> Iterator[Callable[[], int]]:
+        """How many bytes the warehouse has logged so far: what is only staged is not among them."""
+        if self.user.dsn is None:
+            log = self.user.folder / "heap.duckdb.wal"
+            yield lambda: log.stat().st_size if log.exists() else 0
+            return
+        with self.user.warehouse() as warehouse:
+            yield lambda: int(
+                warehouse.query("SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")[0][0]
+            )
 
     def _look(self) -> None:
         """Holds what a kill left against what may be."""
