@@ -500,8 +500,8 @@ class TestGroups:
         said = user.types("group", "run", "nightly")
 
         assert said.code == 1
-        assert "There is no manifest" in said.out
-        assert "Group `nightly` failed." in said.out
+        assert "There is no manifest" in said.err
+        assert said.out == "Group `nightly` failed.\n"
 
     def test_a_misspelled_group_has_a_nearest_name(self, user: User) -> None:
         assert "there is no group `nightli`. Did you mean `nightly`?" in refused(user, "group", "run", "nightli")
