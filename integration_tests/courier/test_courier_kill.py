@@ -122,7 +122,7 @@ class Run:
         """How many bytes the warehouse has logged so far: what is only staged is not among them."""
         if self.user.dsn is None:
             log = self.user.folder / "heap.duckdb.wal"
-            yield lambda: log.stat().st_size if log.exists() else 0
+            yield lambda: size_of(log)
             return
         with self.user.warehouse() as warehouse:
             yield lambda: int(
@@ -145,6 +145,14 @@ class Run:
                 return 0
             (row,) = warehouse.query("SELECT count(*) FROM heap_courier.runs WHERE outcome = 'running'")
         return int(row[0])
+
+
+def size_of(log: Path) -> int:
+    """Its bytes; DuckDB removes it whenever it has taken it over."""
+    try:
+        return log.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def wiped(user: User) -> None:
