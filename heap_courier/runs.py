@@ -54,7 +54,8 @@ def check_courier(context: Context, courier: Courier) -> str:
     if assignment.heap_connect:
         dumps = manifest_keys(bucket)
         bucket.probe(dumps[-1])
-        return f"There are {len(dumps):,} dumps in {bucket}, the newest is `{dumps[-1]}`."
+        count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
+        return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
     first = next(bucket.list(), None)
     if first:
         bucket.probe(first.key)

@@ -108,7 +108,7 @@ class TestCheck:
         said = user.types("check")
 
         assert (said.code, said.err) == (0, "")
-        assert "Heap: good. The newest file in" in said.out
+        assert "Heap: good. There is a file in" in said.out
         assert "Heap-Connect: good." in said.out
         assert "the newest is `manifests/sync_9.json`" in said.out
 
