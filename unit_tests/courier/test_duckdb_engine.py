@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 import pytest
 
 from heap_courier.duckdb_engine import PAUSE, DuckDBWarehouse
@@ -213,3 +216,46 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(look, range(150))) == [0] * 150
+
+
+@pytest.mark.parametrize("where", ["a statement", "a stream"])
+def test_a_signal_in_the_midst_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
+    """Ctrl-C, or whatever the handler of another signal raises: DuckDB makes an error of its own of it."""
+    begun = threading.Event()
+
+    def numbers() -> Iterator[pa.RecordBatch]:
+        batch = pa.record_batch({"n": range(1000)})
+        begun.set()
+        while True:
+            yield batch
+
+    def work(warehouse: DuckDBWarehouse) -> None:
+        if where == "a stream":
+            warehouse.stage("numbers", pa.schema({"n": pa.int64()}), numbers())
+        else:
+            warehouse.execute("SET threads = 1")  # else another one may have it all, and signals wait for its end
+            begun.set()
+            warehouse.query("SELECT sum(n) FROM range(1000000000000) AS t(n)")
+
+    def interrupt() -> None:
+        begun.wait()
+        time.sleep(0.5)  # so that it is in the midst; were it not, this would pass all the same
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt), warehouse.transaction():
+            work(warehouse)
+        assert warehouse.query("SELECT 1") == [(1,)]
+
+
+def test_a_stream_that_fails_leaves_all_cores_to_what_comes(tmp_path: Path) -> None:
+    def failing() -> Iterator[pa.RecordBatch]:
+        raise LookupError
+        yield
+
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        before = warehouse.query("SELECT current_setting('threads')")
+        with pytest.raises(LookupError), warehouse.transaction():
+            warehouse.stage("numbers", pa.schema({"n": pa.int64()}), failing())
+        assert warehouse.query("SELECT current_setting('threads')") == before
