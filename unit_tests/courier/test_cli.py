@@ -10,7 +10,6 @@ import pytest
 from click.testing import CliRunner
 
 from heap_courier.cli import cli
-from heap_courier.errors import SetupError
 from heap_courier.scaffold import make_project
 
 
@@ -28,10 +27,11 @@ def test_a_thread_that_aborts_an_interpreter_being_taken_down_does_not_spoil_the
 
 def test_a_full_disk_behind_the_output_is_a_sentence(project: Path) -> None:
     program = "from heap_courier.cli import main; main()"
-    words = [sys.executable, "-c", program, "--project", str(project), "runs"]
+    words = [sys.executable, "-c", program, "--project", str(project), "group", "list"]
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "disk is full" in ended.stderr or "cannot be written" in ended.stderr
 
 
 def test_a_misspelt_command_is_told_with_the_one_that_was_meant() -> None:
@@ -41,9 +41,3 @@ def test_a_misspelt_command_is_told_with_the_one_that_was_meant() -> None:
 def test_days_are_refused_for_a_courier_that_follows_heap_connect(project: Path) -> None:
     ended = CliRunner().invoke(cli, ["--project", str(project), "run", "Heap-Connect", "--day", "2026-03-01"])
     assert (ended.exit_code, "leave the days out" in ended.output) == (2, True)
-
-
-def test_a_run_that_never_was_is_told(project: Path) -> None:
-    ended = CliRunner().invoke(cli, ["--project", str(project), "runs", "nope"])
-    assert isinstance(ended.exception, SetupError)
-    assert "There is no run `nope`" in str(ended.exception)
