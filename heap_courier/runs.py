@@ -25,7 +25,7 @@ from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Rejected
 from heap_courier.project import Courier
 from heap_courier.samples import keep_sample
 
-WORKERS: Final = os.cpu_count() or 1
+WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Report(NamedTuple):
