@@ -625,8 +625,8 @@ class TestAtTheSameTime:
             run = user.start("run", "Heap-Connect")
             assert held.reached.wait(SECONDS)
             run.send_signal(number)
-            held.opened.set()
             out, err = run.communicate(timeout=SECONDS)
+            held.opened.set()
         assert (run.returncode, out) == (code, "")
         assert len(err.strip().splitlines()) == 1
         assert "what had landed has landed, the rest comes with the next run" in err
