@@ -40,7 +40,7 @@ COURIER = [
     "python-dateutil>=2.9,<3",  # ISO 8601
     "pyyaml>=6,<7",  # the project and the feeds are YAML
     "rich>=13.9,<16",  # progress bars and tables
-    "tzdata>=2025.1",  # time zones, where the machine has none; must not grow old
+    "tzdata>=2025.1,<2100",  # time zones, where the machine has none; must not grow old
 ]
 TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published

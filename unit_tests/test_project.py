@@ -88,11 +88,11 @@ def test_the_package_carries_the_page(wheel: zipfile.ZipFile) -> None:
 
 
 def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
-    """Those of the sandbox and of the tests come with their extras."""
+    """Those of the courier, of the sandbox and of the tests come with their extras."""
     requirements = header(wheel).get_all("Requires-Dist")
     own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
     assert own == ["airbyte-cdk", "boto3", "orjson", "pydantic", "python-dateutil", "requests"]
-    assert set(header(wheel).get_all("Provides-Extra")) == {"sandbox", "tests"}
+    assert set(header(wheel).get_all("Provides-Extra")) == {"courier", "sandbox", "tests"}
     assert header(wheel)["Requires-Python"] == ">=3.10"
 
 
