@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
@@ -111,9 +111,10 @@ def _serve(dumps: Iterable[Dump]) -> None:
             bucket=dump.bucket,
         )
         heap_bucket.put(client, dump.bucket, objects)
-    print(url, flush=True)
-    for _ in sys.stdin:
-        print(json.dumps(time.process_time()), flush=True)
+    with suppress(BrokenPipeError):  # who started it may have been broken off
+        print(url, flush=True)
+        for _ in sys.stdin:
+            print(json.dumps(time.process_time()), flush=True)
     server.stop()
 
 

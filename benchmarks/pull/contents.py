@@ -17,7 +17,7 @@ SUMS = {
     "rows": "count(*)",
     "event ids": "count(DISTINCT event_id)",
     "sum of event ids": "sum(event_id)",
-    "sum of session ids": "sum(session_id)",
+    "sum of session ids": "sum(session_id % 1000003)",
     "sum of quantities": "sum(quantity)",
     "members": "sum(CASE WHEN member THEN 1 ELSE 0 END)",
     "cents": "sum(CAST(round(price * 100) AS integer))",
