@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import requests
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from heap_sandbox.server import Sandbox
 from heap_sandbox.store import Store
@@ -299,12 +299,26 @@ class TestFaults:
         wait(watched, lambda: heap.faults() == [])
         assert post(heap, "events", event("a")) == 200
 
+    def test_a_switch_stays_as_it_was_put_until_it_is_answered(self, watched: Page, heap: Sandbox) -> None:
+        """Whatever comes in meanwhile, that knows nothing of it yet."""
+        held: list[Route] = []
+        watched.route("**/sandbox/faults", lambda route: held.append(route))  # noqa: PLW0108  (it is marked by Playwright)
+        busy = watched.get_by_role("switch", name="Busy")
+        busy.check()
+        wait(watched, lambda: held)
+        post(heap, "events", event("a"))
+        expect(tab(watched, "Events", "1")).to_be_visible()
+        assert busy.is_checked()
+        held[0].continue_()
+        wait(watched, heap.faults)
+        expect(busy).to_be_checked()
+
     def test_it_strikes_as_often_as_is_chosen(self, watched: Page, heap: Sandbox) -> None:
         """Here once; then its switch is off again."""
         watched.get_by_label("Strike").select_option("the next request only")
         refused = watched.get_by_role("switch", name="Refused")
-        refused.check()
-        wait(watched, heap.faults)
+        with watched.expect_response("**/sandbox/faults"):
+            refused.check()
         assert [post(heap, "events", event("a")) for _ in range(2)] == [400, 200]
         expect(refused).not_to_be_checked()
 
@@ -322,7 +336,7 @@ class TestFaults:
         heap.fault(kind="status", status=418, match="tea")
         heap.fault(kind="hang", path="/api/track", skip=2)
         expect(watched.get_by_role("switch", name="hang, path /api/track, skip 2")).to_be_checked()
-        watched.get_by_role("switch", name="status, match tea, status 418").uncheck()
+        watched.get_by_role("switch", name="status, match tea, status 418").click()  # and is gone, maybe at once
         wait(watched, lambda: [fault["kind"] for fault in heap.faults()] == ["hang"])
         expect(watched.get_by_role("switch", name="status")).to_have_count(0)
 

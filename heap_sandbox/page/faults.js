@@ -25,27 +25,39 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const simple = (fault) => !fault.spent && !fault.path && !fault.match;
 const is = (fault, preset) => simple(fault) && Object.entries(preset).every(([name, value]) => same(fault[name], value));
 
+// A switch stays as it was put until it is answered; a beat of before says nothing about it.
 function toggle(name, change) {
   const box = element("input", { type: "checkbox", role: "switch" });
   const hint = element("span", { class: "hint" });
-  const made = { box, hint, item: element("li", {}, element("label", {}, element("span", {}, name), box, hint)) };
+  const item = element("li", {}, element("label", {}, element("span", {}, name), box, hint));
+  let told = false;
+  let asked = 0;
+  const show = (on) => {
+    told = on;
+    if (!asked) box.checked = on;
+  };
   box.addEventListener("change", async () => {
+    asked += 1;
     try {
       await change(box.checked);
     } catch (error) {
-      box.checked = !box.checked;
       hint.textContent = error.message;
+    } finally {
+      asked -= 1;
+      show(told);
     }
   });
-  return made;
+  return { show, hint, item };
 }
 
-const rates = toggle("Heap's documented rates", (on) => send("POST", "limits", { enabled: on }));
+const rates = toggle("Heap's documented rates", async (on) => {
+  rates.show((await send("POST", "limits", { enabled: on })).enabled);
+});
 rates.hint.textContent = "15,000 events a minute, 1,000 of one identity; then 429";
 const presets = PRESETS.map(([name, hint, fault]) => ({
   ...toggle(name, async (on) => {
     if (on) update((await send("POST", "faults", { ...fault, ...JSON.parse(one("#turn").value) })).rows);
-    else for (const { id } of faults.filter((armed) => is(armed, fault))) update((await send("DELETE", `faults/${id}`)).rows);
+    else for (const armed of faults.filter((found) => is(found, fault))) await end(armed);
   }),
   said: hint,
   fault,
@@ -54,7 +66,7 @@ one("#rates").append(rates.item);
 list.append(...presets.map(({ item }) => item));
 
 export function beat(pulse) {
-  rates.box.checked = pulse.rate_limits;
+  rates.show(pulse.rate_limits);
   update(pulse.faults);
 }
 
@@ -62,7 +74,7 @@ function update(rows) {
   faults = rows;
   for (const preset of presets) {
     const armed = faults.filter((fault) => is(fault, preset.fault));
-    preset.box.checked = armed.length > 0;
+    preset.show(armed.length > 0);
     preset.hint.textContent = armed.length ? armed.map(turns).join("; ") : preset.said;
   }
   const strange = faults.filter((fault) => !fault.spent && !PRESETS.some(([, , preset]) => is(fault, preset)));
@@ -73,13 +85,15 @@ function update(rows) {
   }
   for (const fault of strange) {
     if (!others.has(fault.id)) {
-      others.set(fault.id, toggle(describe(fault), () => send("DELETE", `faults/${fault.id}`)));
+      others.set(fault.id, toggle(describe(fault), () => end(fault)));
       list.append(others.get(fault.id).item);
     }
-    others.get(fault.id).box.checked = true;
+    others.get(fault.id).show(true);
     others.get(fault.id).hint.textContent = counts(fault);
   }
 }
+
+const end = async ({ id }) => update((await send("DELETE", `faults/${id}`)).rows);
 
 const counts = (fault) => `struck ${number(fault.fired)} of ${number(fault.matched)} requests`;
 
