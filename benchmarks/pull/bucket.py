@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from random import Random
@@ -111,10 +112,12 @@ def _serve(dumps: Iterable[Dump]) -> None:
             bucket=dump.bucket,
         )
         heap_bucket.put(client, dump.bucket, objects)
-    with suppress(BrokenPipeError):  # who started it may have been broken off
+    try:
         print(url, flush=True)
         for _ in sys.stdin:
             print(json.dumps(time.process_time()), flush=True)
+    except BrokenPipeError:  # who started it was broken off; what is left to print is for nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     server.stop()
 
 

@@ -13,9 +13,11 @@ import pytest
 
 from benchmarks.bench import DishonestError
 from benchmarks.pull.bench import Bench
-from benchmarks.pull.bucket import Dump, Server
+from benchmarks.pull.bucket import KEYS, Dump, Server
 from benchmarks.pull.cases import ALL_CORES, SCRIPT, Case
 from benchmarks.pull.postgresql import programs
+from benchmarks.run import ENVIRONMENT
+from integration_tests.test_bench import table
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "benchmarks" / "pull" / "script.py"
@@ -32,12 +34,6 @@ def bench(temporary: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-
-
-def table(text: str) -> list[list[str]]:
-    """The cells of the first table, without its head."""
-    lines = [line for line in text.split("\n\n")[1].splitlines() if line.startswith("|")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def test_the_table_has_all_lines(tmp_path: Path) -> None:
@@ -108,3 +104,18 @@ def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
         assert process.communicate(timeout=SECONDS) == ("", "")
     assert process.returncode == 130
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_bucket_ends_in_silence_where_nobody_reads_it() -> None:
+    """Who started it may have been broken off before it came up."""
+    command = [sys.executable, "-m", "benchmarks.pull.bucket", "1x1"]
+    piped = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**ENVIRONMENT, **KEYS}, stdin=piped, stdout=piped, stderr=piped, text=True
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
