@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = {"access_key_id": "AKIDEXAMPLE1", "secret_access_key": "very-secret-key-42"}
@@ -50,15 +48,6 @@ LINES = [
 def users(sample: Any) -> dict[str, Any]:
     api = {"api_type": "add_user_properties", "property_columns": "plan", "identity_column": "mail"}
     return {**sample("user_properties"), "api": api}
-
-
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
 
 
 def local(folder: Path) -> dict[str, Any]:
@@ -131,17 +120,17 @@ def test_each_attempt_of_a_sync_writes_files_of_its_own(connector: Any, users: d
     assert {file.parent for file in files} == {tmp_path / "rejected" / "77" / "public" / "users"}
 
 
-def test_rejected_rows_are_kept_in_a_bucket(connector: Any, s3: str, users: dict[str, Any]) -> None:
+def test_rejected_rows_are_kept_in_a_bucket(connector: Any, moto_server: str, users: dict[str, Any]) -> None:
     """Before the state that passes them goes back; keys never show."""
     client = boto3.client(
         "s3",
-        endpoint_url=s3,
+        endpoint_url=moto_server,
         region_name="us-east-1",
         aws_access_key_id="x",
         aws_secret_access_key="y",  # noqa: S106
     )
     client.create_bucket(Bucket="rejected")
-    config = {**users, **bucket(s3, "rejected")}
+    config = {**users, **bucket(moto_server, "rejected")}
     assert connector.run("check", config).status == ("SUCCEEDED", "")
     run = connector.run("write", config, CATALOG, LINES)
     assert (run.code, run.states) == (0, [(1, 2, 2)])
@@ -153,13 +142,13 @@ def test_rejected_rows_are_kept_in_a_bucket(connector: Any, s3: str, users: dict
 
 
 def test_a_place_that_cannot_be_written_is_found_by_check_and_ends_a_write(
-    connector: Any, heap: Any, s3: str, users: dict[str, Any], tmp_path: Path
+    connector: Any, heap: Any, moto_server: str, users: dict[str, Any], tmp_path: Path
 ) -> None:
     """In one sentence that names the setting; no state passes the rows."""
     (tmp_path / "file").touch()
     for place, setting in (
         (local(tmp_path / "file" / "below"), "object_storage_config.path"),
-        (bucket(s3, "missing"), "object_storage_config.s3_bucket_name"),
+        (bucket(moto_server, "missing"), "object_storage_config.s3_bucket_name"),
     ):
         config = {**users, **place}
         outcome, sentence = connector.run("check", config).status

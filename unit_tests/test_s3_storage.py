@@ -13,7 +13,6 @@ import botocore.exceptions
 import pytest
 import requests
 from botocore.client import BaseClient
-from moto.server import ThreadedMotoServer
 
 from destination_heap_analytics.catalog import Stream
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
@@ -26,31 +25,13 @@ ANYONE = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
 ROLE = "arn:aws:iam::123456789012:role/rejected-rows"
 
 
-@pytest.fixture(autouse=True)
-def no_identity_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in (
-        "AWS_ACCESS_KEY_ID",
-        "AWS_SECRET_ACCESS_KEY",
-        "AWS_SESSION_TOKEN",
-        "AWS_PROFILE",
-        "AWS_DEFAULT_REGION",
-    ):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
-        monkeypatch.setenv(name, "/nonexistent")
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_identity_of_this_machine")
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
+@pytest.fixture
+def s3(moto_server: str) -> str:
     """The address of an S3 on this machine."""
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    return moto_server
 
 
 @pytest.fixture

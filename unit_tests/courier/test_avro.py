@@ -180,7 +180,7 @@ def flat_files(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, An
 
 
 @given(flat_files(), st.sampled_from(["null", "snappy"]), st.sampled_from([1, 100, 16_000]))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_the_fast_way_reads_what_fastavro_reads(
     file: tuple[list[dict[str, Any]], list[dict[str, Any]]], codec: str, block: int
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from heap_courier.errors import SetupError
@@ -31,6 +31,7 @@ CUSTOMERS = "'files/'yyyy'/'MM'/'dd'/customers-*.csv'"
         ("'users-'yyyy-MM-dd'.avro'", "users-2020-04-10.avro"),
         ("'o''clock-'yyyyMMdd", "o'clock-20200410"),
         ("''yyyy''MM''dd", "'2020'04'10"),
+        ("yyyyMMdd''''", "20200410''"),
         ("'sync_*/users/*.avro'", "sync_852/users/part-00000-a-c000.avro"),
         ("yyyy/MM/dd'/all-'yyyyMMdd", "2020/04/10/all-20200410"),
         ("'monthly-'yyyy-MM'.csv'", "monthly-2020-04.csv"),
@@ -119,12 +120,18 @@ def test_digits_that_are_no_date_are_told(digits: str) -> None:
     )
 
 
+def in_quotes(text: str) -> str:
+    """As a pattern writes it; quotes around nothing but quotes would be more of them, as Joda-Time reads them."""
+    doubled = text.replace("'", "''")
+    return f"'{doubled}'" if text.strip("'") else doubled
+
+
 @given(st.dates(), st.text(), st.text(st.characters(exclude_characters="/")), st.text())
+@example(DAY, "'", "", "''")
 def test_what_is_made_of_a_pattern_matches_it(day: date, before: str, middle: str, after: str) -> None:
     """Whatever the texts in quotes are."""
     assume("*" not in before + after)
-    quoted = [f"'{text.replace(chr(39), chr(39) * 2)}'" if text else "" for text in (before, after)]
-    pattern = parse_pattern(f"{quoted[0]}yyyyMMdd*'/'yyyy-MM-dd{quoted[1]}")
+    pattern = parse_pattern(f"{in_quotes(before)}yyyyMMdd*'/'yyyy-MM-dd{in_quotes(after)}")
     key = f"{before}{day.year:04}{day:%m%d}{middle}/{day.isoformat()}{after}"
     assert pattern.matches(key, day)
     assert pattern.day_of(key) == day

@@ -120,7 +120,7 @@ def by_the_clock(zone: ZoneInfo, start: datetime, minutes: int) -> Iterator[tupl
         yield instant, instant.astimezone(zone)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     zone=st.sampled_from(ZONES),
     minutes=st.sets(st.integers(0, 59), min_size=1, max_size=3),
@@ -219,7 +219,7 @@ def test_what_is_no_schedule_is_said_in_a_sentence(schedule: str, why: str) -> N
     )
 
 
-@settings(deadline=None, max_examples=500)
+@settings(max_examples=500)
 @given(st.lists(st.text("0123456789*/,-LW#?MONJA", max_size=6), min_size=5, max_size=5).map(" ".join))
 def test_no_text_raises_anything_but_a_sentence(schedule: str) -> None:
     with suppress(SetupError):

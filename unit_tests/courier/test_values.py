@@ -197,7 +197,7 @@ TIMES = st.datetimes().flatmap(
     st.lists(NUMERALS | TIMES | st.text("0123456789-+.:TZ eE", max_size=12), min_size=1, max_size=3),
     st.sampled_from([BOOLEAN, DATE, DATETIME, MONEY, FLOAT, INTEGER]),
 )
-@settings(deadline=None, max_examples=1000)
+@settings(max_examples=1000)
 def test_a_column_at_once_is_what_value_by_value_would_be(texts: list[str], field_type: FieldType) -> None:
     column = pa.array([text.strip() or None for text in texts], pa.string())
     one = values._one_by_one(column, field_type, partial(values._ONE[field_type.kind], field_type))
