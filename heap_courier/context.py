@@ -36,10 +36,6 @@ class Context:
         """The project's warehouse, for a block: a DuckDB file is not to be held for longer than need be."""
         return open_warehouse(self.project.warehouse, self.environment, read_only=read_only)
 
-    def samples(self, courier: Courier) -> Path:
-        """Where files are kept that no feed has taken yet."""
-        return self.project.folder / "samples" / courier.name
-
     def work(self, courier: Courier) -> Path:
         """Where files lie between the bucket and the tables."""
         return self.project.folder / ".heap-courier" / courier.name

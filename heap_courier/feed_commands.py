@@ -15,8 +15,8 @@ from heap_courier.entities import CONTENT_TYPES, FileFormat
 from heap_courier.feed_files import read_feeds, write_feed
 from heap_courier.feeds import Feed
 from heap_courier.ledger import Ledger
+from heap_courier.parallel import WORKERS
 from heap_courier.project_file import named
-from heap_courier.runs import WORKERS
 from heap_courier.table_commands import print_domain_table
 
 

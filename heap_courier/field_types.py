@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from enum import Enum
 from typing import Final
 
@@ -63,6 +64,11 @@ _ARROW: Final = {
     Kind.STRING: pa.string(),
 }
 _DECIMAL: Final = re.compile(r"Decimal(?:\s*\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?", re.IGNORECASE)
+
+
+def in_utc(instant: datetime) -> datetime:
+    """An instant as a Datetime has it: with a zone each engine would take it for one of its own."""
+    return instant.astimezone(timezone.utc).replace(tzinfo=None) if instant.tzinfo else instant
 
 
 def parse_type(text: str) -> FieldType:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from heap_courier.conform import Shape, shape
 from heap_courier.errors import RejectedRow, TooManyRejectsError
 from heap_courier.feeds import PRIMARY_KEY, UPDATED, Feed
-from heap_courier.field_types import DATETIME, STRING
+from heap_courier.field_types import DATETIME, STRING, in_utc
 from heap_courier.filesets import FetchedFile
 from heap_courier.ledger import MOST_REJECTED, Rejected, TableRun
 from heap_courier.load import Column, Landed, Table, land
@@ -153,6 +153,6 @@ def _generated(feed: Feed, batch: pa.RecordBatch, now: datetime) -> pa.RecordBat
         keys = [pc.cast(batch.column(name), pa.string()) for name in feed.primary_key]
         batch = batch.append_column(PRIMARY_KEY, pc.binary_join_element_wise(*keys, "|"))
     if feed.last_updated is None:
-        updated = pa.repeat(pa.scalar(now.replace(tzinfo=None), pa.timestamp("us")), batch.num_rows)
+        updated = pa.repeat(pa.scalar(in_utc(now), pa.timestamp("us")), batch.num_rows)
         batch = batch.append_column(UPDATED, updated)
     return batch

@@ -10,6 +10,7 @@ import orjson
 
 from heap_courier.errors import RejectedRow, SetupError
 from heap_courier.feeds import Feed
+from heap_courier.field_types import in_utc
 from heap_courier.own_tables import make_tables
 from heap_courier.warehouse import Warehouse
 
@@ -81,7 +82,7 @@ class Ledger:
         """Notes how a run ended."""
         self._warehouse.execute(
             "UPDATE heap_courier.runs SET ended = $1, outcome = $2, message = $3 WHERE id = $4",
-            (now, outcome, message, run.id),
+            (in_utc(now), outcome, message, run.id),
         )
 
     def note_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
@@ -132,7 +133,7 @@ class Ledger:
         self._warehouse.execute("DELETE FROM heap_courier.feeds WHERE id = $1", (feed.id,))
         self._warehouse.execute(
             "INSERT INTO heap_courier.feeds VALUES ($1, $2, $3, $4)",
-            (feed.id, feed.domain_table, orjson.dumps(definition(feed)).decode(), now),
+            (feed.id, feed.domain_table, orjson.dumps(definition(feed)).decode(), in_utc(now)),
         )
 
     def active_definition(self, feed: Feed) -> dict[str, Any]:

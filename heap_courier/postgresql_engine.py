@@ -117,13 +117,6 @@ class PostgreSQLWarehouse:
         )
         return dict(rows)
 
-    def domain_tables(self) -> Sequence[str]:
-        rows = self.query(
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
-        )
-        return [name for (name,) in rows]
-
     def sql_type(self, field_type: FieldType) -> str:
         if field_type.kind is Kind.DECIMAL:
             return f"numeric({field_type.precision},{field_type.scale})"

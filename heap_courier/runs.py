@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from filelock import FileLock, Timeout
 
@@ -17,15 +17,15 @@ from heap_courier.context import Context
 from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
 from heap_courier.errors import CourierError, FeedError, LaterError, TooManyRejectsError
+from heap_courier.field_types import in_utc
 from heap_courier.filesets import FetchedFile, Found, fetch, find, listed, missing_error
 from heap_courier.heap_connect import manifest_keys, newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
 from heap_courier.ledger import COMPLETED, FAILED, INTERRUPTED, Ledger, Rejected, Run, TableRun
+from heap_courier.parallel import WORKERS
 from heap_courier.project import Courier
-from heap_courier.samples import keep_sample
-
-WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+from heap_courier.samples import folder_of, keep_sample
 
 
 class Report(NamedTuple):
@@ -115,7 +115,7 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
                 noted.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
             if not assignment.operations or assignment.unknown_feeds:
                 noted.samples = _kept(context, bucket, found)
-                folder = os.path.relpath(context.samples(courier))
+                folder = os.path.relpath(folder_of(context.project, courier))
                 assignment.expect_known_feeds(f"The files are kept, {len(noted.samples):,} of them, in `{folder}`.")
             else:
                 _ingest(context, bucket, assignment, found, noted, skip_missing=skip_missing)
@@ -134,7 +134,7 @@ class _Noted:
 
     def report(self) -> Report:
         """The end."""
-        seconds = (self._context.now().replace(tzinfo=None) - self.run.started).total_seconds()
+        seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
         return Report(self.run, self.samples, _by_table(self.tables), tuple(self.notices), seconds)
 
 
@@ -217,7 +217,8 @@ def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, 
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     folder = context.work(bucket.courier) / "files"
     files = fetch(bucket, found, folder, context.bar.advance, skip_missing=True)
-    kept = tuple(keep_sample(context.samples(bucket.courier), file) for file in files)
+    to = folder_of(context.project, bucket.courier)
+    kept = tuple(keep_sample(to, file) for file in files)
     shutil.rmtree(folder, ignore_errors=True)
     return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
 
@@ -273,7 +274,7 @@ def _alone(context: Context, courier: Courier) -> Iterator[None]:
 @contextmanager
 def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
     """Notes in the ledger that a run begins, and how it ends."""
-    started = context.now().replace(tzinfo=None)
+    started = in_utc(context.now())
     run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
     with context.warehouse() as warehouse:
         ledger = Ledger(warehouse)
@@ -293,7 +294,7 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
         raise
     finally:
         with context.warehouse() as warehouse:
-            Ledger(warehouse).end(run, context.now().replace(tzinfo=None), outcome, message)
+            Ledger(warehouse).end(run, context.now(), outcome, message)
 
 
 def _what(days: Days | None) -> str:

@@ -30,7 +30,7 @@ from heap_courier.errors import SetupError
 from heap_courier.feed_files import read_feeds
 from heap_courier.feeds import Feed, Sample
 from heap_courier.filesets import FetchedFile
-from heap_courier.project import Project
+from heap_courier.project import Courier, Project
 from heap_courier.proposal import propose
 from heap_courier.readers import chunks, schema
 
@@ -48,6 +48,11 @@ _CONTENT_TYPES: Final = {
     ".ndjson": "application/x-ndjson",
     ".jsonl": "application/x-ndjson",
 }
+
+
+def folder_of(project: Project, courier: Courier) -> Path:
+    """Where files of a courier are kept that no feed has taken yet."""
+    return project.folder / FOLDER / courier.name
 
 
 def sample_of(project: Project, path: Path, given: FileFormat | None) -> Sample:
@@ -144,7 +149,7 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:
     """How the courier that fetched a sample reads it, where it is still the courier's."""
     for courier in project.couriers.values():
-        folder = (project.folder / FOLDER / courier.name).resolve()
+        folder = folder_of(project, courier).resolve()
         if path.resolve().is_relative_to(folder):
             return _format_of(read_entities(courier.entities), path.resolve().relative_to(folder))
     return None

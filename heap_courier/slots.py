@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
+from heap_courier.field_types import in_utc
 from heap_courier.own_tables import make_tables
 from heap_courier.project import Group
 from heap_courier.warehouse import Warehouse
@@ -87,7 +88,7 @@ def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
         "SET schedule = excluded.schedule, time_zone = excluded.time_zone, since = CASE "
         "WHEN schedules.schedule = excluded.schedule AND schedules.time_zone = excluded.time_zone "
         "THEN schedules.since ELSE excluded.since END RETURNING since",
-        (group.name, group.schedule, group.time_zone.key, _stored(now)),
+        (group.name, group.schedule, group.time_zone.key, in_utc(now)),
     )
     last = warehouse.query(
         f'SELECT max(slot) FROM heap_courier.slots WHERE "group" = $1 AND attempt = {SCHEDULED}', (group.name,)
@@ -109,7 +110,7 @@ def claim(warehouse: Warehouse, group: str, slot: datetime, now: datetime, *, by
         'INSERT INTO heap_courier.slots ("group", slot, attempt, started, seen, message) '
         f"VALUES ($1, $2, ({next_by_hand if by_hand else SCHEDULED}), $3, $3, '') "
         "ON CONFLICT DO NOTHING RETURNING attempt",
-        (group, _stored(slot), _stored(now)),
+        (group, in_utc(slot), in_utc(now)),
     )
     return Claim(group, slot, rows[0][0], _since(warehouse, group, slot)) if rows else None
 
@@ -118,7 +119,7 @@ def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
     """Notes that a run is alive."""
     warehouse.execute(
         'UPDATE heap_courier.slots SET seen = $4 WHERE "group" = $1 AND slot = $2 AND attempt = $3',
-        (run.group, _stored(run.slot), run.attempt, _stored(now)),
+        (run.group, in_utc(run.slot), run.attempt, in_utc(now)),
     )
 
 
@@ -127,7 +128,7 @@ def settle(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, me
     warehouse.execute(
         "UPDATE heap_courier.slots SET seen = $4, ended = $4, outcome = $5, message = $6 "
         'WHERE "group" = $1 AND slot = $2 AND attempt = $3',
-        (run.group, _stored(run.slot), run.attempt, _stored(now), outcome, message),
+        (run.group, in_utc(run.slot), run.attempt, in_utc(now), outcome, message),
     )
 
 
@@ -136,7 +137,7 @@ def break_off(warehouse: Warehouse, group: str, silent_since: datetime, message:
     rows = warehouse.query(
         "UPDATE heap_courier.slots SET ended = seen, outcome = 'interrupted', message = $3 "
         'WHERE "group" = $1 AND outcome IS NULL AND seen < $2 RETURNING slot',
-        (group, _stored(silent_since), message),
+        (group, in_utc(silent_since), message),
     )
     return sorted(_instant(slot) for (slot,) in rows)
 
@@ -154,7 +155,7 @@ def has_succeeded(warehouse: Warehouse, group: str, start: datetime, end: dateti
     rows = warehouse.query(
         'SELECT count(*) FROM heap_courier.slots WHERE "group" = $1 AND slot BETWEEN $2 AND $3 '
         "AND outcome = 'succeeded'",
-        (group, _stored(start), _stored(end)),
+        (group, in_utc(start), in_utc(end)),
     )
     return bool(rows[0][0])
 
@@ -170,7 +171,7 @@ def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
 
 def _since(warehouse: Warehouse, group: str, before: datetime) -> Since | None:
     query = 'SELECT max(slot), min(slot) FROM heap_courier.slots WHERE "group" = $1 AND slot < $2'
-    parameters = (group, _stored(before))
+    parameters = (group, in_utc(before))
     last = warehouse.query(f"{query} AND outcome = 'succeeded'", parameters)[0][0]
     first = warehouse.query(query, parameters)[0][1]
     if last is not None:
@@ -185,10 +186,5 @@ def _run(row: tuple[Any, ...]) -> SlotRun:
     )
 
 
-def _stored(instant: datetime) -> datetime:
-    """A column has no zone: it is UTC."""
-    return instant.astimezone(timezone.utc).replace(tzinfo=None)
-
-
-def _instant(stored: datetime) -> datetime:
-    return stored.replace(tzinfo=timezone.utc)
+def _instant(column: datetime) -> datetime:
+    return column.replace(tzinfo=timezone.utc)

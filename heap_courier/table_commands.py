@@ -12,7 +12,7 @@ from heap_courier.context import opened
 from heap_courier.display import instant, print_rows, print_table
 from heap_courier.ledger import Ledger, Rejected, Run, TableRun
 from heap_courier.project_file import named
-from heap_courier.warehouse import Warehouse, quoted
+from heap_courier.warehouse import Warehouse, domain_tables, quoted
 
 
 @click.command()
@@ -55,7 +55,7 @@ def runs(folder: Path, run_id: str | None, limit: int) -> None:
 def print_domain_tables(warehouse: Warehouse) -> None:
     """All domain tables and views, with their sizes."""
     rows = []
-    for name in warehouse.domain_tables():
+    for name in domain_tables(warehouse):
         count = warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0]
         rows.append([name, count, len(warehouse.columns(name))])
     print_table(["domain table", "rows", "columns"], rows)
@@ -67,7 +67,7 @@ def print_domain_table(warehouse: Warehouse, table: str, limit: int, *, as_json:
     Raises:
         SetupError: there is no such table.
     """
-    there = {name.lower(): name for name in warehouse.domain_tables()}
+    there = {name.lower(): name for name in domain_tables(warehouse)}
     name = table if table in there.values() else named(there, table.lower(), "The warehouse", "domain table")
     columns = list(warehouse.columns(name))
     rows = warehouse.query(f"SELECT * FROM {quoted(name)} ORDER BY 1 LIMIT {limit:d}")

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 from dateutil.parser import isoparser
 
 from heap_courier import joda
-from heap_courier.field_types import FieldType, Kind
+from heap_courier.field_types import FieldType, Kind, in_utc
 
 
 class Converted(NamedTuple):
@@ -262,7 +262,7 @@ def _iso(text: str) -> datetime:
         raise ValueError
     time = f"T{match['time']}{match['offset'] or ''}" if match["time"] else ""
     instant = isoparser(sep="T").isoparse(match["date"] + time)
-    return instant.astimezone(timezone.utc).replace(tzinfo=None) if instant.tzinfo else instant
+    return in_utc(instant)
 
 
 def _decimal(field_type: FieldType, value: Any) -> Decimal:

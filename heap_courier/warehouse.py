@@ -41,9 +41,6 @@ class Warehouse(Protocol):
     def columns(self, table: str) -> Mapping[str, str]:
         """Columns of a domain table and their SQL types as the engine names them; empty: there is no such table."""
 
-    def domain_tables(self) -> Sequence[str]:
-        """Names of the domain tables and of views on them, in their order: those that have a source before a colon."""
-
     def sql_type(self, field_type: FieldType) -> str:
         """How the engine calls a type, as `columns` would give it back."""
 
@@ -52,6 +49,15 @@ class Warehouse(Protocol):
 
     def close(self) -> None:
         """Ends the connection; an open transaction is rolled back."""
+
+
+def domain_tables(warehouse: Warehouse) -> list[str]:
+    """Names of the domain tables and of views on them, in their order: those that have a source before a colon."""
+    rows = warehouse.query(
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
+    )
+    return [name for (name,) in rows]
 
 
 def quoted(name: str) -> str:

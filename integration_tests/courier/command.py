@@ -24,7 +24,7 @@ from heap_courier.feed_files import write_feed
 from heap_courier.feeds import Feed
 from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.scaffold import make_project
-from heap_courier.warehouse import Warehouse, quoted
+from heap_courier.warehouse import Warehouse, domain_tables, quoted
 
 PROGRAM: Final = Path(sys.executable).with_name("heap-courier")
 SECONDS: Final = 240
@@ -141,7 +141,7 @@ class User:
     def tables(self) -> dict[str, Counter[tuple[Any, ...]]]:
         """All rows of all domain tables and views, each value with the name of its column."""
         with self.warehouse() as warehouse:
-            return {name: contents(warehouse, name) for name in warehouse.domain_tables()}
+            return {name: contents(warehouse, name) for name in domain_tables(warehouse)}
 
 
 def contents(warehouse: Warehouse, table: str) -> Counter[tuple[Any, ...]]:

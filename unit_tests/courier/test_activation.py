@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -10,14 +9,12 @@ from pathlib import Path
 import pytest
 
 from heap_courier.activation import activate, is_active
-from heap_courier.duckdb_engine import DuckDBWarehouse
 from heap_courier.entities import FileFormat
 from heap_courier.errors import SetupError, TooManyRejectsError
 from heap_courier.feeds import Feed, Field
 from heap_courier.field_types import DATETIME, INTEGER, STRING
 from heap_courier.filesets import FetchedFile
 from heap_courier.ledger import Ledger
-from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.warehouse import Warehouse
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
@@ -28,17 +25,6 @@ USERS = Feed(
     fields=(Field("id", INTEGER, "id"), Field("email", STRING, "email"), Field("seen", DATETIME, "seen")),
     primary_key=("id",),
 )
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    opened: Warehouse
-    if request.param == "duckdb":
-        opened = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
-    else:
-        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
-    yield opened
-    opened.close()
 
 
 @pytest.fixture

@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
-from heap_courier.duckdb_engine import DuckDBWarehouse
 from heap_courier.identity import Types, domain_table, view_name, views
-from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.warehouse import Warehouse, quoted
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    opened: Warehouse
-    if request.param == "duckdb":
-        opened = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
-    else:
-        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
-    yield opened
-    opened.close()
-
 
 Rows = Sequence[tuple[Any, ...]]
 

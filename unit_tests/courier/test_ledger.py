@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -192,6 +192,14 @@ def test_who_may_make_no_schema_can_use_one_that_is_there(postgresql: str) -> No
 )
 def test_what_changes_the_table_changes_the_definition(other: Feed) -> None:
     assert definition(other) != definition(FEED)
+
+
+def test_an_instant_is_kept_in_utc_whatever_its_zone(ledger: Ledger) -> None:
+    run = Run("r1", "Heap", "all days", NOON)
+    ledger.begin(run)
+    ledger.end(run, datetime(2026, 11, 21, 4, 30, tzinfo=timezone(timedelta(hours=-8))), COMPLETED, None)
+
+    assert ledger.runs(1)[0].ended == datetime(2026, 11, 21, 12, 30)  # noqa: DTZ001  (as the column has it)
 
 
 def test_tags_and_flags_do_not_change_the_definition() -> None:

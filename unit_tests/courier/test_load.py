@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from heap_courier.duckdb_engine import DuckDBWarehouse
 from heap_courier.errors import SchemaError
 from heap_courier.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.load import Column, Landed, Table, land
-from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.warehouse import Warehouse
 
 USERS = Table(
@@ -24,17 +21,6 @@ USERS = Table(
     key=("user_id",),
     newest=("updated",),
 )
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    opened: Warehouse
-    if request.param == "duckdb":
-        opened = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
-    else:
-        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
-    yield opened
-    opened.close()
 
 
 def batch(table: Table, *rows: tuple[Any, ...]) -> pa.RecordBatch:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from heap_courier import slots
-from heap_courier.duckdb_engine import DuckDBWarehouse
 from heap_courier.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.project import Group
 from heap_courier.slots import Claim, Outcome, Since
@@ -37,16 +34,9 @@ def at(day: int, hour: int = 17) -> datetime:
     return datetime(2026, 11, day, hour, tzinfo=timezone.utc)
 
 
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    opened: Warehouse
-    if request.param == "duckdb":
-        opened = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
-    else:
-        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
-    slots.prepare(opened)
-    yield opened
-    opened.close()
+@pytest.fixture(autouse=True)
+def prepared(warehouse: Warehouse) -> None:
+    slots.prepare(warehouse)
 
 
 def claimed(warehouse: Warehouse, slot: datetime, *, by_hand: bool = False, group: str = "daily") -> Claim:
