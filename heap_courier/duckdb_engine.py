@@ -35,7 +35,8 @@ _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in i
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
 _OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
-_INTERRUPTED: Final = "Query interrupted"  # in the place of what the handler of a signal raises
+# In the place of a KeyboardInterrupt, which the handler of a signal may raise wherever DuckDB calls Python.
+_INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
 # DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
@@ -184,14 +185,12 @@ class DuckDBWarehouse:
     def _sentences(self) -> Iterator[None]:
         try:
             yield
-        except duckdb.InterruptException as error:
-            raise KeyboardInterrupt from error
-        except duckdb.Error as error:
-            raise self._sentence(error) from error
-        except RuntimeError as error:
-            if str(error) != _INTERRUPTED:
+        except (duckdb.Error, RuntimeError) as error:
+            if isinstance(error, duckdb.InterruptException) or _INTERRUPTED.search(str(error)):
+                raise KeyboardInterrupt from error
+            if not isinstance(error, duckdb.Error):
                 raise
-            raise KeyboardInterrupt from error
+            raise self._sentence(error) from error
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)

@@ -249,6 +249,36 @@ def test_a_signal_in_the_midst_interrupts_as_anywhere_else(tmp_path: Path, where
         assert warehouse.query("SELECT 1") == [(1,)]
 
 
+class Signalled:
+    """Something that DuckDB reads, in whose code a signal comes."""
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        raise KeyboardInterrupt
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        raise KeyboardInterrupt
+        yield
+
+
+@pytest.mark.parametrize("where", ["the schema", "the stream"])
+def test_a_signal_while_duckdb_begins_to_read_interrupts_as_anywhere_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """It made an error of the warehouse's of it, in a window of a few milliseconds."""
+
+    class Reader(pa.RecordBatchReader):
+        @staticmethod
+        def from_batches(schema: pa.Schema, _batches: Iterator[pa.RecordBatch]) -> object:
+            return Signalled() if where == "the schema" else whole(schema, iter(Signalled()))
+
+    whole = pa.RecordBatchReader.from_batches
+    monkeypatch.setattr(pa, "RecordBatchReader", Reader)
+    with opened(tmp_path / "heap.duckdb") as warehouse:
+        with pytest.raises(KeyboardInterrupt), warehouse.transaction():
+            warehouse.stage("numbers", pa.schema({"n": pa.int64()}), [])
+        assert warehouse.query("SELECT 1") == [(1,)]
+
+
 def test_a_stream_that_fails_leaves_all_cores_to_what_comes(tmp_path: Path) -> None:
     def failing() -> Iterator[pa.RecordBatch]:
         raise LookupError
