@@ -93,6 +93,7 @@ def _exit_code(ending: Ending) -> int:
     default=Path(),
     help="The project's folder; else the current one.",
 )
+@click.version_option(package_name="destination-heap-analytics", message="heap-courier %(version)s")
 @click.pass_context
 def cli(context: click.Context, folder: Path) -> None:
     """Pulls Heap's exports (Heap Connect for S3) into tables."""

@@ -14,7 +14,7 @@ import click
 from heap_courier.context import Context, opened
 from heap_courier.days import Days
 from heap_courier.display import duration, instant, print_table, size
-from heap_courier.errors import CourierError
+from heap_courier.errors import CourierError, MissingFilesError
 from heap_courier.filesets import FetchedFile
 from heap_courier.group_commands import print_warnings
 from heap_courier.project import Courier
@@ -80,7 +80,11 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
                 "new: leave the days out."
             )
         selected = _days(**days) if chosen.operations else None
-        report = run_courier(context, chosen, selected, skip_missing=skip_missing)
+        try:
+            report = run_courier(context, chosen, selected, skip_missing=skip_missing)
+        except MissingFilesError as error:
+            remedy = " Or go on without, by --skip-missing." if chosen.operations is not None else ""
+            raise MissingFilesError(f"{error}{remedy}") from None
     print_report(report)
     if report.failed:
         sys.exit(1)

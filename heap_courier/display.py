@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from rich.cells import cell_len
@@ -118,12 +118,22 @@ def size(count: int) -> str:
     return f"{value:,.1f} TB"
 
 
+def took(started: datetime, ended: datetime | None) -> str:
+    """`0:05:12`: a duration for a column; empty while it goes on."""
+    return str(timedelta(seconds=round((ended - started).total_seconds()))) if ended else ""
+
+
+def ending(outcome: str, message: str | None) -> str:
+    """How something ended and what is to be said of it, in a line."""
+    return f"{outcome}: {' '.join(message.splitlines())}" if message else outcome
+
+
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> None:
     """A table on standard output: folded in a terminal, as wide as need be in a pipe. Numbers stand to the right."""
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[number], int | None) for row in rows)
-        name = number == 0 and all(cell_len(str(row[0])) <= _NAME for row in rows)
+        name = not numeric and all(_is_name(str(row[number] or "")) for row in rows)
         table.add_column(
             Text(_harmless(heading)), justify="right" if numeric else "left", overflow="fold", no_wrap=name
         )
@@ -149,6 +159,10 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         console.print(Text(f"row {number}", style="bold"))
         for column, value in zip(columns, row, strict=True):
             console.print(Text(f"  {column:<{longest}}  {value}"))
+
+
+def _is_name(text: str) -> bool:
+    return " " not in text and cell_len(text) <= _NAME
 
 
 def _harmless(text: str) -> str:

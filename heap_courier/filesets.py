@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -18,7 +18,7 @@ from heap_courier.archives import unpack
 from heap_courier.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.days import Days
 from heap_courier.entities import PARQUET, ArchiveEntity, FileEntity, FileFormat, Member
-from heap_courier.errors import InterruptedRunError, MissingFilesError, SetupError
+from heap_courier.errors import InterruptedRunError, MissingFilesError, SetupError, UnreadableFileError
 from heap_courier.parallel import ordered_map
 from heap_courier.patterns import FilePattern
 
@@ -67,6 +67,31 @@ class Missing(NamedTuple):
     day: date | None
     tags: frozenset[str]  # of the files that would have matched
 
+    @property
+    def text(self) -> str:
+        """What a sentence calls it."""
+        return self.pattern.text + (f" on {self.day}" if self.day else "")
+
+
+class MissingMember(NamedTuple):
+    """A member that an archive should have and has not; without a name, where it has none at all."""
+
+    archive: str
+    name: str | None
+    tags: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """What a sentence calls it."""
+        return f"`{self.name or '*'}` in the archive `{self.archive}`"
+
+
+class Damage(NamedTuple):
+    """An object of which no file can be made."""
+
+    error: UnreadableFileError
+    tags: frozenset[str]  # of the files that it would have been
+
 
 class Found(NamedTuple):
     """What the bucket has of a fileset, by day and key, and what it lacks."""
@@ -78,6 +103,25 @@ class Found(NamedTuple):
     def size(self) -> int:
         """The bytes to fetch, archives as they are."""
         return sum(item.size for item in {hit.object for hit in self.hits})
+
+
+class Fetched(NamedTuple):
+    """The files of a fileset, days ascending, then by key; and what could not be had of it."""
+
+    files: tuple[FetchedFile, ...]
+    missing: tuple[MissingMember, ...]
+    damaged: tuple[Damage, ...]
+
+    def tagged(self, tags: Collection[str]) -> tuple[FetchedFile, ...]:
+        """The files with one of these tags.
+
+        Raises:
+            UnreadableFileError: some of them are in an object that is damaged.
+        """
+        for damage in self.damaged:
+            if not damage.tags.isdisjoint(tags):
+                raise damage.error
+        return tuple(file for file in self.files if file.tag in tags)
 
 
 def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> Found:
@@ -115,9 +159,9 @@ def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> 
     )
 
 
-def listed(missing: Sequence[Missing]) -> str:
+def listed(missing: Sequence[Missing | MissingMember]) -> str:
     """The first of what is missing, and how much more is."""
-    shown = [item.pattern.text + (f" on {item.day}" if item.day else "") for item in missing[:_SHOWN]]
+    shown = [item.text for item in missing[:_SHOWN]]
     if more := len(missing) - len(shown):
         shown.append(f"{more} more")
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
@@ -133,15 +177,17 @@ def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesErr
     )
 
 
-def fetch(
-    bucket: Bucket,
-    found: Found,
-    folder: Path,
-    progress: Callable[[int], None] | None = None,
-    *,
-    skip_missing: bool = False,
-) -> tuple[FetchedFile, ...]:
-    """Brings the files into a folder, several at a time, and unpacks archives; days ascending, then by key.
+def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFilesError:
+    """What an archive lacks, in a sentence."""
+    lacking = f"file `{missing.name}`" if missing.name else "files"
+    return MissingFilesError(
+        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written anew, mend "
+        "`archive/contents`, or set `archive/skip-missing-contents`."
+    )
+
+
+def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], None] | None = None) -> Fetched:
+    """Brings the files into a folder, several at a time, and unpacks archives.
 
     An object that lies there already is not fetched again.
 
@@ -150,11 +196,8 @@ def fetch(
         found: which.
         folder: made, if need be.
         progress: told how many more bytes have come, up to the size of `found`; by one thread at a time.
-        skip_missing: whether an archive may lack members that it should have.
 
     Raises:
-        MissingFilesError: an archive lacks a member.
-        UnreadableFileError: an archive is damaged, or an object is there no longer.
         SetupError: the bucket cannot be read, or the folder not be written.
         LaterError: the bucket does not answer now.
     """
@@ -172,13 +215,16 @@ def fetch(
             with lock:
                 progress(bytes_more)
 
-    def brought(item: Object, hits: list[Hit]) -> list[FetchedFile]:
+    def brought(item: Object, hits: list[Hit]) -> list[Fetched]:
         path = folder / _local_name(bucket, item, item.key)
-        if path.exists() and path.stat().st_size == item.size:
-            told(item.size)
-        else:
-            bucket.fetch(item.key, path, told)
-        return [file for hit in hits for file in _files(bucket, hit, path, skip_missing=skip_missing)]
+        try:
+            if path.exists() and path.stat().st_size == item.size:
+                told(item.size)
+            else:
+                bucket.fetch(item.key, path, told)
+        except UnreadableFileError as error:
+            return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
+        return [_files(bucket, hit, path) for hit in hits]
 
     hits_of: dict[Object, list[Hit]] = {}
     for hit in found.hits:
@@ -186,12 +232,16 @@ def fetch(
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
         futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
         try:
-            files = [file for future in futures for file in future.result()]
+            parts = [part for future in futures for part in future.result()]
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return tuple(sorted(files, key=lambda file: _order(file.day, file.key)))
+    return Fetched(
+        tuple(sorted((file for part in parts for file in part.files), key=lambda file: _order(file.day, file.key))),
+        tuple(member for part in parts for member in part.missing),
+        tuple(damage for part in parts for damage in part.damaged),
+    )
 
 
 def _tags(entity: FilesEntity) -> frozenset[str]:
@@ -223,11 +273,11 @@ def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
     return None
 
 
-def _files(bucket: Bucket, hit: Hit, path: Path, *, skip_missing: bool) -> Iterator[FetchedFile]:
+def _files(bucket: Bucket, hit: Hit, path: Path) -> Fetched:
+    """What an object that lies at a path brings."""
     entity, item, day = hit
     if isinstance(entity, FileEntity):
-        yield FetchedFile(path, item.key, entity.tag, day, entity.format, item.size, item.modified)
-        return
+        return Fetched((FetchedFile(path, item.key, entity.tag, day, entity.format, item.size, item.modified),), (), ())
     members: dict[str, tuple[Member, Path]] = {}
 
     def place(name: str) -> Path | None:
@@ -237,18 +287,21 @@ def _files(bucket: Bucket, hit: Hit, path: Path, *, skip_missing: bool) -> Itera
                 return members[name][1]
         return None
 
-    for name in unpack(path, item.key, place):
-        member, to = members[name]
-        size = to.stat().st_size
-        yield FetchedFile(to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified)
+    files = []
+    try:
+        for name in unpack(path, item.key, place):
+            member, to = members[name]
+            size = to.stat().st_size
+            files.append(FetchedFile(to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified))
+    except UnreadableFileError as error:
+        return Fetched((), (), (Damage(error, _tags(entity)),))
     taken = {member for member, _ in members.values()}
-    for member in entity.members:
-        if member not in taken and not (skip_missing or entity.skip_missing):
-            lacking = f"file `{member.name}`" if member.name else "files"
-            raise MissingFilesError(
-                f"The archive `{item.key}` in {bucket} has no {lacking}: have it written anew, mend "
-                "`archive/contents`, or set `archive/skip-missing-contents`."
-            )
+    missing = [
+        MissingMember(item.key, member.name, frozenset([member.tag]))
+        for member in entity.members
+        if member not in taken and not entity.skip_missing
+    ]
+    return Fetched(tuple(files), tuple(missing), ())
 
 
 def _local_name(bucket: Bucket, item: Object, key: str) -> str:

@@ -13,7 +13,7 @@ import click
 from heap_courier import daemon, groups, slots
 from heap_courier.context import Context, opened
 from heap_courier.days import Days
-from heap_courier.display import NoBar, instant, print_table
+from heap_courier.display import NoBar, ending, instant, print_table, took
 from heap_courier.errors import FeedError, InterruptedRunError
 from heap_courier.groups import End
 from heap_courier.notices import notifier
@@ -87,9 +87,12 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
         rows = []
         for each in slots.history(warehouse, context.group(name).name, limit):
             who = "by hand" if each.attempt else "schedule"
-            instants = [instant(when) for when in (each.started, each.ended)]
-            rows.append([instant(each.slot), who, *instants, each.outcome or "running", each.message])
-    print_table(["slot (UTC)", "by", "started", "ended", "outcome", "message"], rows)
+            outcome = ending(each.outcome or "running", each.message)
+            rows.append([instant(each.slot), who, instant(each.started), took(each.started, each.ended), outcome])
+    if rows:
+        print_table(["slot (UTC)", "by", "started", "took", "outcome"], rows)
+    else:
+        click.echo(f"The group `{name}` has not run yet.")
 
 
 def _means(context: Context, stop: threading.Event) -> groups.Means:

@@ -85,6 +85,10 @@ class Ledger:
             (in_utc(now), outcome, message, run.id),
         )
 
+    def forget(self, run: Run) -> None:
+        """A run that did not come to do anything."""
+        self._warehouse.execute("DELETE FROM heap_courier.runs WHERE id = $1", (run.id,))
+
     def note_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
         """Notes what a run did to a domain table."""
         self._warehouse.execute(

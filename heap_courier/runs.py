@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -16,9 +16,19 @@ from heap_courier.bucket import Bucket
 from heap_courier.context import Context
 from heap_courier.days import Days
 from heap_courier.entities import HeapConnectEntity
-from heap_courier.errors import CourierError, FeedError, LaterError, TooManyRejectsError
+from heap_courier.errors import CourierError, FeedError, LaterError, MissingFilesError, TooManyRejectsError
 from heap_courier.field_types import in_utc
-from heap_courier.filesets import FetchedFile, Found, fetch, find, listed, missing_error
+from heap_courier.filesets import (
+    FetchedFile,
+    Found,
+    Missing,
+    MissingMember,
+    fetch,
+    find,
+    listed,
+    missing_error,
+    missing_member_error,
+)
 from heap_courier.heap_connect import manifest_keys, newest_files, pull
 from heap_courier.heap_landing import StepRun
 from heap_courier.ingest import ingest
@@ -94,8 +104,7 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
         skip_missing: whether required files may be missing.
 
     Raises:
-        MissingFilesError: required files are not there; nothing was fetched or noted. Or an archive lacks a member,
-            which shows once it is fetched: that run is noted as failed.
+        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or noted.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that does not land is no such error: it is in the report.
     """
@@ -164,17 +173,26 @@ def _ingest(
         assignment.expect_active_feeds(Ledger(warehouse))
     folder = context.work(bucket.courier) / "files"
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
-    files = fetch(bucket, found, folder, context.bar.advance, skip_missing=skip_missing)
+    fetched = fetch(bucket, found, folder, context.bar.advance)
+    if fetched.missing:
+        if not skip_missing:
+            raise missing_member_error(bucket, fetched.missing[0])
+        noted.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
+    lacking: tuple[Missing | MissingMember, ...] = found.missing + fetched.missing
     with context.warehouse() as warehouse:
         ledger = Ledger(warehouse)
         for operation in assignment.operations:
             feed = assignment.feeds[operation.feed_id]
-            chosen = [file for file in files if file.tag in operation.load_tags]
             context.bar.stage(feed.domain_table)
+            try:
+                chosen = fetched.tagged(operation.load_tags)
+            except FeedError as error:
+                noted.tables.append(_failed(ledger, noted.run, TableRun(feed.domain_table, 0, 0), error))
+                continue
             if operation.load_tags and not chosen:
                 noted.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
                 continue
-            missing = [item for item in found.missing if item.tags & set(operation.load_tags)]
+            missing = [item for item in lacking if not item.tags.isdisjoint(operation.load_tags)]
             if operation.truncate and missing:
                 noted.notices.append(
                     f"{feed.domain_table} stays as it is: it is only emptied for all of its files, and no file matches "
@@ -216,9 +234,11 @@ def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, 
     """Fetches files as samples, named as they are in the bucket; newest first."""
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     folder = context.work(bucket.courier) / "files"
-    files = fetch(bucket, found, folder, context.bar.advance, skip_missing=True)
+    fetched = fetch(bucket, found, folder, context.bar.advance)
+    for damage in fetched.damaged:
+        raise damage.error
     to = folder_of(context.project, bucket.courier)
-    kept = tuple(keep_sample(to, file) for file in files)
+    kept = tuple(keep_sample(to, file) for file in fetched.files)
     shutil.rmtree(folder, ignore_errors=True)
     return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
 
@@ -273,7 +293,7 @@ def _alone(context: Context, courier: Courier) -> Iterator[None]:
 
 @contextmanager
 def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
-    """Notes in the ledger that a run begins, and how it ends."""
+    """Notes in the ledger that a run begins, and how it ends; nothing, where files are missing for it."""
     started = in_utc(context.now())
     run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
     with context.warehouse() as warehouse:
@@ -281,11 +301,15 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
         ledger.make()
         ledger.begin(run)
     noted = _Noted(context, run)
-    outcome, message = INTERRUPTED, cast("str | None", "It was asked to end; what had landed has landed.")
+    outcome: str | None = INTERRUPTED
+    message: str | None = "It was asked to end; what had landed has landed."
     try:
         yield noted
         failed = [table.domain_table for table in noted.tables if table.message]
         outcome, message = (FAILED, f"{', '.join(failed)} did not land.") if failed else (COMPLETED, None)
+    except MissingFilesError:  # it may be tried each minute until they are there
+        outcome = None
+        raise
     except CourierError as error:
         outcome, message = FAILED, str(error)
         raise
@@ -294,7 +318,11 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
         raise
     finally:
         with context.warehouse() as warehouse:
-            Ledger(warehouse).end(run, context.now(), outcome, message)
+            ledger = Ledger(warehouse)
+            if outcome:
+                ledger.end(run, context.now(), outcome, message)
+            else:
+                ledger.forget(run)
 
 
 def _what(days: Days | None) -> str:

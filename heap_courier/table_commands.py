@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import click
 import orjson
 
 from heap_courier.context import opened
-from heap_courier.display import instant, print_rows, print_table
+from heap_courier.display import ending, print_rows, print_table, took
 from heap_courier.ledger import Ledger, Rejected, Run, TableRun
 from heap_courier.project_file import named
 from heap_courier.warehouse import Warehouse, domain_tables, quoted
@@ -89,13 +89,15 @@ def print_tables(tables: Iterable[TableRun]) -> None:
     print_table(headings, rows)
 
 
-def print_runs(runs: Iterable[Run]) -> None:
-    """Runs, a line each."""
-    rows = []
-    for run in runs:
-        when = [instant(run.started), instant(run.ended)]
-        rows.append([run.id, run.courier, run.what, *when, run.outcome, " ".join((run.message or "").splitlines())])
-    print_table(["run", "courier", "files", "started (UTC)", "ended", "outcome", "message"], rows)
+def print_runs(runs: Sequence[Run]) -> None:
+    """Runs, a line each; a run's name is the instant of its start."""
+    if not runs:
+        click.echo("There is no run yet: `heap-courier run COURIER` is one.")
+        return
+    rows = [
+        [run.id, run.courier, run.what, took(run.started, run.ended), ending(run.outcome, run.message)] for run in runs
+    ]
+    print_table(["run (UTC)", "courier", "files", "took", "outcome"], rows)
 
 
 def print_rejected(rejected: Iterable[tuple[str, Rejected]]) -> None:

@@ -68,7 +68,7 @@ def test_a_fileset_is_brought(bucket: Bucket, stored: Any, entities: Any, tmp_pa
     found = find(bucket, entities, Days.of(DAY))
     assert found.missing == ()
     told: list[int] = []
-    files = fetch(bucket, found, tmp_path / "files", told.append)
+    files = fetch(bucket, found, tmp_path / "files", told.append).files
     assert [(file.key, file.tag, file.day) for file in files] == [
         ("all/2026/04/10/night.zip!sessions.csv", "sessions", DAY),
         ("users-2026-04-10.avro", "users", DAY),
@@ -94,5 +94,5 @@ def test_a_file_that_vanishes_in_between_is_told(bucket: Bucket, stored: Any, en
     with pytest.raises(
         UnreadableFileError, match=r"`users-2026-04-10\.avro` of the bucket .* is in the bucket no longer"
     ):
-        fetch(bucket, found, tmp_path / "files")
+        fetch(bucket, found, tmp_path / "files").tagged({"users"})
     assert list((tmp_path / "files").iterdir()) == []

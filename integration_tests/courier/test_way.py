@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import signal
 import time
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
@@ -77,6 +79,28 @@ def refused(user: User, *words: str) -> str:
     assert said.code == 1, said.out
     assert "Traceback" not in said.err
     return said.err.strip()
+
+
+def brings_an_archive(user: User) -> None:
+    """Beside the users' file there is an archive of each day, for a feed that is emptied before."""
+    entities = user.folder / "entities" / "heap.json"
+    archive = {
+        "object/type": "archive",
+        "object/file-pattern": "'all-'yyyy-MM-dd'.zip'",
+        "archive/contents": {
+            "events.avro": {"subobject/land-as": {"file/tag": "events", "file/content-type": "application/avro"}}
+        },
+    }
+    entities.write_text(json.dumps([*json.loads(entities.read_text()), archive]))
+    user.activates(replace(FEED, id="df-events01", name="Events"))
+    user.loads(df_events01=[{"type": "truncate"}, {"type": "load", "file": "events"}], df_people01=LOAD)
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr(name, people((2, "b", 1)))
+    return content.getvalue()
 
 
 class TestInit:
@@ -179,7 +203,7 @@ class TestSamples:
         assert said.err.startswith(f'{WORDS}"df-xxxxxx", "df-yyyyyy"\n')
         (kept,) = (path for path in (user.folder / "samples").rglob("*.avro"))
         assert kept.read_bytes() == people((1, "a", 1))
-        assert user.types("runs").row(run_of(user))[-2] == "failed"
+        assert user.types("runs").row(run_of(user))[-1].startswith("failed: Error running load-operations task")
 
     def test_sample_lists_what_it_brought(self, user: User) -> None:
         arrive(user, "2026-03-02", (1, "a", 1))
@@ -356,6 +380,41 @@ class TestRun:
         assert "Heap:Users stays as it is" in said.out
         assert stored(user) == [(1, "a"), (2, "b")]
 
+    def test_a_damaged_archive_fails_its_feed_and_lets_the_others_land(self, user: User) -> None:
+        brings_an_archive(user)
+        arrive(user, "2026-03-01", (1, "a", 1))
+        user.puts("all-2026-03-01.zip", zipped("events.avro")[:-9])
+
+        said = user.types("run", "Heap", "--day", "2026-03-01")
+
+        assert said.code == 1
+        assert said.row("Heap:Users")[-1] == "landed"
+        assert "The archive `all-2026-03-01.zip` cannot be unpacked" in said.row("Heap:Events")[-1]
+        assert stored(user) == [(1, "a")]
+
+        user.puts("all-2026-03-01.zip", zipped("events.avro"))
+        assert user.types("run", "Heap", "--day", "2026-03-01").row("Heap:Events")[-1] == "landed"
+
+    def test_a_member_that_an_archive_lacks_is_a_missing_file(self, user: User) -> None:
+        """Nothing lands, no run is noted; or it is left out, which is said, and no table is emptied for the rest."""
+        brings_an_archive(user)
+        arrive(user, "2026-03-01", (1, "a", 1))
+        user.puts("all-2026-03-01.zip", zipped("other.avro"))
+
+        said = refused(user, "run", "Heap", "--day", "2026-03-01")
+        assert "The archive `all-2026-03-01.zip` in the bucket" in said
+        assert "has no file `events.avro`" in said
+        assert said.endswith("Or go on without, by --skip-missing.")
+        assert stored(user) == []
+        assert "There is no run yet" in user.types("runs").out
+
+        skipped = user.types("run", "Heap", "--day", "2026-03-01", "--skip-missing")
+        assert skipped.code == 0
+        missing = "matches `events.avro` in the archive `all-2026-03-01.zip`"
+        assert f"Missing files were skipped: none {missing}." in skipped.out
+        assert "Heap:Events stays as it is" in skipped.out
+        assert stored(user) == [(1, "a")]
+
     def test_above_the_threshold_nothing_is_loaded_and_below_it_the_rest(self, user: User) -> None:
         good = [(number, "a", 1) for number in range(1, 100)]
         arrive(user, "2026-03-01", (None, "secret@example.com", 1), *good)
@@ -416,6 +475,7 @@ class TestRun:
             (("run", "Heap", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "the earlier first"),
             (("run", "Heap", "--day", "01.03.2026"), 2, "01.03.2026"),
             (("runn",), 2, "runn"),
+            (("run", "Heap", "--day", "2026-03-01"), 1, "mend the pattern. Or go on without, by --skip-missing."),
         ],
     )
     def test_what_is_typed_wrongly_is_told(self, user: User, words: tuple[str, ...], code: int, said: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,10 @@ def test_a_full_disk_behind_the_output_is_a_sentence(project: Path) -> None:
 
 def test_a_misspelt_command_is_told_with_the_one_that_was_meant() -> None:
     assert "no command `chekc` (did you mean `check`?)" in CliRunner().invoke(cli, ["chekc"]).output
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).output == f"heap-courier {version('destination-heap-analytics')}\n"
 
 
 def test_days_are_refused_for_a_courier_that_follows_heap_connect(project: Path) -> None:

@@ -7,12 +7,12 @@ import pty
 import subprocess
 import sys
 import threading
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pyte
 import pytest
 
-from heap_courier.display import NoBar, duration, instant, print_rows, print_table, progress_bar, size
+from heap_courier.display import NoBar, duration, ending, instant, print_rows, print_table, progress_bar, size, took
 
 
 def terminal(script: str, columns: int = 60) -> list[str]:
@@ -70,6 +70,18 @@ def test_a_size_is_told_in_the_unit_that_fits(count: int, text: str) -> None:
 def test_an_instant_is_told_to_the_second() -> None:
     assert instant(datetime(2026, 11, 1, 8, 5, 9, 999_999)) == "2026-11-01 08:05:09"  # noqa: DTZ001
     assert instant(None) == ""
+
+
+def test_what_took_long_is_told_as_a_clock_does() -> None:
+    noon = datetime(2026, 11, 1, 12)  # noqa: DTZ001
+    assert took(noon, noon + timedelta(minutes=5, seconds=12.4)) == "0:05:12"
+    assert took(noon, noon + timedelta(days=1, seconds=1)) == "1 day, 0:00:01"
+    assert took(noon, None) == ""
+
+
+def test_an_end_and_its_message_are_one_line() -> None:
+    assert ending("failed", "Error\nWhy") == "failed: Error Why"
+    assert ending("completed", None) == ending("completed", "") == "completed"
 
 
 def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -139,6 +151,16 @@ def test_a_table_folds_in_a_terminal() -> None:
     lines = terminal(script, columns=40)
     assert lines[0] == "run  message"
     assert " ".join(line.removeprefix("r1").strip() for line in lines[1:]) == ("so it is " * 9).strip()
+
+
+def test_a_name_is_not_folded_while_there_is_something_else_to_fold() -> None:
+    """So that it can be copied."""
+    script = (
+        "from heap_courier.display import print_table; "
+        "print_table(['run', 'courier', 'why'], [['r1', 'Heap-Connect', 'so it is ' * 9]])"
+    )
+    lines = terminal(script, columns=30)
+    assert lines[1].startswith("r1   Heap-Connect  so it is")
 
 
 BAR = """

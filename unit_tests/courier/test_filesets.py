@@ -16,8 +16,8 @@ from heap_courier import filesets
 from heap_courier.bucket import Object
 from heap_courier.days import Days
 from heap_courier.entities import ArchiveEntity, FileEntity, FileFormat, Member
-from heap_courier.errors import InterruptedRunError, LaterError, MissingFilesError, SetupError, UnreadableFileError
-from heap_courier.filesets import Found, Missing, fetch, find, missing_error
+from heap_courier.errors import InterruptedRunError, LaterError, SetupError, UnreadableFileError
+from heap_courier.filesets import Found, Missing, fetch, find, listed, missing_error, missing_member_error
 from heap_courier.patterns import parse_pattern
 
 AVRO, CSV, PARQUET = FileFormat("application/avro"), FileFormat("text/csv"), FileFormat("application/x-parquet")
@@ -198,7 +198,7 @@ def test_files_are_fetched(tmp_path: Path) -> None:
     bucket = holding("users-2020-04-11.avro", "users-2020-04-10.avro", "calendar.csv")
     found = find(bucket, [USERS, CALENDAR], THREE_DAYS)
     told: list[int] = []
-    files = fetch(bucket, found, tmp_path / "samples" / "heap", told.append)
+    files = fetch(bucket, found, tmp_path / "samples" / "heap", told.append).files
     assert [(file.key, file.tag, file.day, file.format) for file in files] == [
         ("calendar.csv", "calendar", None, CSV),
         ("users-2020-04-10.avro", "users", FIRST, AVRO),
@@ -213,13 +213,13 @@ def test_files_are_fetched(tmp_path: Path) -> None:
 def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     """Unless the object has changed, or the file here is not whole."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
-    before = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
+    before = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path).files
     before[1].path.write_bytes(b"torn")
     bucket.objects["users-2020-04-12.avro"] = b"USERS-2020-04-12.avro"
     bucket.fetched.clear()
     told: list[int] = []
     found = find(bucket, [USERS], THREE_DAYS)
-    files = fetch(bucket, found, tmp_path, told.append)
+    files = fetch(bucket, found, tmp_path, told.append).files
     assert sorted(bucket.fetched) == ["users-2020-04-11.avro", "users-2020-04-12.avro"]
     assert [file.path.read_bytes() for file in files] == list(bucket.objects.values())
     assert sum(told) == found.size
@@ -229,7 +229,7 @@ def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> Non
     """It is in the fileset twice, each time at its place."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
     found = find(bucket, [USERS, file("'users-*-11.avro'", "all")], THREE_DAYS)
-    assert [(file.tag, file.key) for file in fetch(bucket, found, tmp_path)] == [
+    assert [(file.tag, file.key) for file in fetch(bucket, found, tmp_path).files] == [
         ("all", "users-2020-04-11.avro"),
         ("users", "users-2020-04-10.avro"),
         ("users", "users-2020-04-11.avro"),
@@ -243,7 +243,7 @@ def test_keys_become_names_that_any_file_system_takes(tmp_path: Path) -> None:
     odd = ["a/..", "a/users.csv.gz", "b/users.csv.gz", "a/Users.csv.gz", "é\n?", "x" * 900 + ".csv.gz", "a/b", "a"]
     bucket = holding(*odd)
     entities = [file(f"'{key}'") for key in odd]
-    files = fetch(bucket, find(bucket, entities, None), tmp_path)
+    files = fetch(bucket, find(bucket, entities, None), tmp_path).files
     assert {file.key: file.path.read_bytes().decode() for file in files} == {key: key for key in odd}
     assert {file.path.parent for file in files} == {tmp_path}
     assert len({file.path.name.lower() for file in files}) == len(odd)
@@ -269,60 +269,79 @@ def test_the_members_of_an_archive_are_files(tmp_path: Path) -> None:
     """Each by the first name in the list that it matches."""
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1", events="22", users_2="3")})
     found = find(bucket, [archive(*TWO)], Days.of(FIRST))
-    files = fetch(bucket, found, tmp_path)
+    files = fetch(bucket, found, tmp_path).files
     assert [(file.key, file.tag, file.day, file.size, file.path.read_text()) for file in files] == [
         ("all-2020-04-10.zip!data/events.csv", "rest", FIRST, 2, "22"),
         ("all-2020-04-10.zip!data/users_1.csv", "users", FIRST, 1, "1"),
         ("all-2020-04-10.zip!data/users_2.csv", "users", FIRST, 1, "3"),
     ]
     assert all(file.path.name.endswith(".csv") for file in files)
-    assert fetch(bucket, found, tmp_path) == files
+    assert fetch(bucket, found, tmp_path) == (files, (), ())
     assert len(bucket.fetched) == 1
 
 
 def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(a="1", b="2")})
-    files = fetch(bucket, find(bucket, [archive(Member(None, "all", CSV))], None), tmp_path)
+    files = fetch(bucket, find(bucket, [archive(Member(None, "all", CSV))], None), tmp_path).files
     assert [(file.tag, file.path.read_text()) for file in files] == [("all", "1"), ("all", "2")]
 
 
 @pytest.mark.parametrize(
-    ("members", "content", "words"),
+    ("members", "content", "text", "words"),
     [
-        (TWO, zipped(events="1"), "has no file `data/users_*.csv`"),
-        ((Member("*.csv", "users", CSV),), zipped(users_1="1"), "has no file `*.csv`"),
-        ((Member(None, "users", CSV),), zipped(), "has no files"),
+        (TWO, zipped(events="1"), "`data/users_*.csv`", "file `data/users_*.csv`"),
+        ((Member("*.csv", "users", CSV),), zipped(users_1="1"), "`*.csv`", "file `*.csv`"),
+        ((Member(None, "users", CSV),), zipped(), "`*`", "files"),
     ],
 )
 def test_a_member_that_is_missing_is_told(
-    tmp_path: Path, members: tuple[Member, ...], content: bytes, words: str
+    tmp_path: Path, members: tuple[Member, ...], content: bytes, text: str, words: str
 ) -> None:
-    """Or left out, where the entity or the run says so."""
+    """Or is not, where the entity says so; the other members are there."""
     bucket: Any = Bucket({"all-2020-04-10.zip": content})
-    found = find(bucket, [archive(*members)], None)
-    with pytest.raises(MissingFilesError) as failed:
-        fetch(bucket, found, tmp_path)
-    assert str(failed.value) == (
-        f"The archive `all-2020-04-10.zip` in the bucket `heap` {words}: have it written anew, mend "
+    fetched = fetch(bucket, find(bucket, [archive(*members)], None), tmp_path)
+    (missing,) = fetched.missing
+    assert missing.tags == {"users"}
+    assert listed(fetched.missing) == f"{text} in the archive `all-2020-04-10.zip`"
+    assert str(missing_member_error(bucket, missing)) == (
+        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written anew, mend "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
-    there = len(fetch(bucket, found, tmp_path, skip_missing=True))
+    assert len(fetched.files) == (1 if members is TWO else 0)
     skipping = find(bucket, [archive(*members, skip_missing=True)], None)
-    assert len(fetch(bucket, skipping, tmp_path)) == there == (1 if members is TWO else 0)
+    assert fetch(bucket, skipping, tmp_path) == fetched._replace(missing=())
 
 
-@pytest.mark.parametrize("failure", [LaterError("later"), UnreadableFileError("gone")])
-def test_a_file_that_does_not_come_ends_the_fetching(tmp_path: Path, failure: Exception) -> None:
+def test_a_damaged_archive_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    """What is needed of other objects is there."""
+    bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")[:-9], "users-2020-04-10.avro": b"1"})
+    fetched = fetch(bucket, find(bucket, [archive(*TWO), file("'users-'yyyy-MM-dd'.avro'", "others")], None), tmp_path)
+    assert [item.key for item in fetched.tagged({"others"})] == ["users-2020-04-10.avro"]
+    for tags in ({"users"}, {"rest", "others"}):
+        with pytest.raises(UnreadableFileError, match=r"The archive `all-2020-04-10\.zip` cannot be unpacked"):
+            fetched.tagged(tags)
+
+
+def test_an_object_that_is_gone_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
+    bucket.failures["users-2020-04-11.avro"] = UnreadableFileError("gone")
+    fetched = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
+    assert [item.key for item in fetched.files] == ["users-2020-04-10.avro"]
+    with pytest.raises(UnreadableFileError, match="gone"):
+        fetched.tagged({"users"})
+
+
+def test_a_bucket_that_does_not_answer_ends_the_fetching(tmp_path: Path) -> None:
     """What has come stays, and is not fetched again."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
     found = find(bucket, [USERS], THREE_DAYS)
-    bucket.failures["users-2020-04-12.avro"] = failure
-    with pytest.raises(type(failure)):
+    bucket.failures["users-2020-04-12.avro"] = LaterError("later")
+    with pytest.raises(LaterError):
         fetch(bucket, found, tmp_path)
     bucket.failures.clear()
     came = len(list(tmp_path.iterdir()))
     bucket.fetched.clear()
-    assert len(fetch(bucket, found, tmp_path)) == 3
+    assert len(fetch(bucket, found, tmp_path).files) == 3
     assert len(bucket.fetched) == 3 - came
 
 
