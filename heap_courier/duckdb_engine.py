@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.field_types import FieldType, Kind
+from heap_courier.project import MEMORY
 from heap_courier.warehouse import quoted
 
 PATIENCE: Final = 30.0  # seconds to wait for another process that has the file open
 PAUSE: Final = 0.2  # seconds between two looks
-MEMORY: Final = "512MB"  # beyond it DuckDB writes to `<file>.tmp`; ten million rows take as long as with twice as much
 _TYPES: Final = {
     Kind.BOOLEAN: "BOOLEAN",
     Kind.DATE: "DATE",
@@ -57,9 +57,16 @@ class DuckDBWarehouse:
     longest_name: int | None = None
 
     def __init__(
-        self, path: Path, *, read_only: bool = False, patience: float = PATIENCE, wait: Callable[[float], object]
+        self,
+        path: Path,
+        *,
+        memory: str = MEMORY,
+        read_only: bool = False,
+        patience: float = PATIENCE,
+        wait: Callable[[float], object],
     ) -> None:
         self._path = path.resolve()
+        self._memory = memory
         if read_only and not self._path.exists():
             raise SetupError(f"There is no warehouse `{path}` yet: run a courier or activate a feed first.")
         try:
@@ -160,7 +167,7 @@ class DuckDBWarehouse:
         settings: dict[str, str | bool | int | float | list[str]] = {
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
-            "memory_limit": MEMORY,
+            "memory_limit": self._memory,
             "preserve_insertion_order": False,
         }
         try:
@@ -193,6 +200,11 @@ class DuckDBWarehouse:
             raise self._sentence(error) from error
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
+        if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is the disk)
+            return SetupError(
+                f"The warehouse `{self._path}` needs more than the {self._memory} of memory that it may take, since "
+                "rows are that wide: give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+            )
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
         policy = SchemaError if isinstance(error, _OF_A_ROW) else SetupError
         return policy(f"The warehouse `{self._path}` refuses: {said}.")

@@ -29,7 +29,7 @@ def _opened(settings: WarehouseSettings, environment: Mapping[str, str], *, read
     if settings.path:
         from heap_courier.duckdb_engine import DuckDBWarehouse  # noqa: PLC0415
 
-        return DuckDBWarehouse(settings.path, read_only=read_only, wait=time.sleep)
+        return DuckDBWarehouse(settings.path, memory=settings.memory, read_only=read_only, wait=time.sleep)
     from heap_courier.postgresql_engine import PostgreSQLWarehouse  # noqa: PLC0415
 
     dsn = settings.dsn or environment.get(settings.dsn_env or "")

@@ -18,6 +18,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from heap_courier.errors import SetupError
 from heap_courier.project import (
+    MEMORY,
     Constraint,
     Courier,
     Credential,
@@ -35,6 +36,7 @@ from heap_courier.strict_yaml import read_yaml
 
 FILE_NAME: Final = "heap-courier.yaml"
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
 _DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
 _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty signs that go with it
@@ -223,6 +225,7 @@ class _Group(_Section):
 class _Warehouse(_Section):
     engine: Literal["duckdb", "postgresql"] = "duckdb"
     file: str | None = None
+    memory: Annotated[str, _like(_SIZE, "has to be a size of memory such as `512MB` or `2GB`")] | None = None
     dsn: Annotated[str, AfterValidator(_dsn)] | None = None
     dsn_env: Variable | None = None
 
@@ -286,7 +289,10 @@ class _Reader:
         if section.engine == "duckdb":
             if section.dsn or section.dsn_env:
                 raise SetupError(f"`{FILE_NAME}`: warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`.")
-            return WarehouseSettings("duckdb", path=self._path(section.file or "heap.duckdb"))
+            path = self._path(section.file or "heap.duckdb")
+            return WarehouseSettings("duckdb", path=path, memory=section.memory or MEMORY)
+        if section.memory:
+            raise SetupError(f"`{FILE_NAME}`: warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.")
         if section.file or (section.dsn is None) == (section.dsn_env is None):
             raise SetupError(
                 f"`{FILE_NAME}`: warehouse with `engine: postgresql` takes either `dsn`, an address without a "

@@ -279,6 +279,21 @@ def test_a_signal_while_duckdb_begins_to_read_interrupts_as_anywhere_else(
         assert warehouse.query("SELECT 1") == [(1,)]
 
 
+def test_rows_too_wide_for_its_memory_are_told_with_the_setting(tmp_path: Path) -> None:
+    texts = [os.urandom(180_000).hex() for _ in range(100)]
+    wide = pa.record_batch({"n": range(100), "text": texts})
+    path = tmp_path / "heap.duckdb"
+    with closing(DuckDBWarehouse(path, memory="20MB", wait=time.sleep)) as warehouse:
+        with pytest.raises(SetupError) as failed, warehouse.transaction():
+            warehouse.stage("wide", wide.schema, [wide])
+            warehouse.execute("CREATE TABLE held AS FROM wide WHERE n IN (SELECT n FROM wide)")
+        assert str(failed.value) == (
+            f"The warehouse `{path}` needs more than the 20MB of memory that it may take, since rows are that wide: "
+            "give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+        )
+        assert warehouse.query("SELECT 1") == [(1,)]
+
+
 def test_a_stream_that_fails_leaves_all_cores_to_what_comes(tmp_path: Path) -> None:
     def failing() -> Iterator[pa.RecordBatch]:
         raise LookupError

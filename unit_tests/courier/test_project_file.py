@@ -153,6 +153,11 @@ def test_a_credential_can_be_a_profile_or_what_the_machine_has(
     assert read(tmp_path, f"credentials: {{c: {{{section}}}}}\n{couriers}\n").couriers["Heap"].credential == credential
 
 
+def test_duckdb_may_be_given_more_memory(tmp_path: Path) -> None:
+    assert read(tmp_path, "").warehouse.memory == "512MB"
+    assert read(tmp_path, "warehouse: {memory: 2GB}").warehouse.memory == "2GB"
+
+
 @pytest.mark.parametrize("content", ["", "# all\n", "couriers:\n  # Heap:\nnotify:\nwarehouse:\n  # engine: x\n"])
 def test_what_is_left_out_or_commented_out_is_as_it_is_without(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == Project(
@@ -256,6 +261,15 @@ POSTGRESQL = (
         ("warehouse: {engine: mysql}", "`warehouse.engine` has to be `duckdb` or `postgresql`."),
         ("warehouse: {dsn-env: X}", "warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`."),
         ("warehouse: {engine: postgresql}", POSTGRESQL),
+        (
+            "warehouse: {engine: postgresql, dsn-env: X, memory: 1GB}",
+            "warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.",
+        ),
+        ("warehouse: {memory: 50%}", "`warehouse.memory` has to be a size of memory such as `512MB` or `2GB`."),
+        (
+            "warehouse: {memory: 2000000}",
+            "`warehouse.memory` has to be a text; one that looks like a number or a yes stands in quotes.",
+        ),
         ("warehouse: {engine: postgresql, dsn: 'postgresql://h/d', dsn-env: X}", POSTGRESQL),
         ("warehouse: {engine: postgresql, dsn-env: X, file: x}", POSTGRESQL),
         (grouped("couriers: []"), "`groups.n.couriers` must not be empty."),
