@@ -283,13 +283,17 @@ def test_rows_too_wide_for_its_memory_are_told_with_the_setting(tmp_path: Path) 
     texts = [os.urandom(180_000).hex() for _ in range(100)]
     wide = pa.record_batch({"n": range(100), "text": texts})
     path = tmp_path / "heap.duckdb"
+
+    def land(warehouse: DuckDBWarehouse) -> None:
+        warehouse.stage("wide", wide.schema, [wide])
+        warehouse.execute("CREATE TABLE held AS FROM wide WHERE n IN (SELECT n FROM wide)")
+
     with closing(DuckDBWarehouse(path, memory="20MB", wait=time.sleep)) as warehouse:
         with pytest.raises(SetupError) as failed, warehouse.transaction():
-            warehouse.stage("wide", wide.schema, [wide])
-            warehouse.execute("CREATE TABLE held AS FROM wide WHERE n IN (SELECT n FROM wide)")
+            land(warehouse)
         assert str(failed.value) == (
-            f"The warehouse `{path}` needs more than the 20MB of memory that it may take, since rows are that wide: "
-            "give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+            f"The warehouse `{path}` needs more than the 20MB of memory that it may take, since rows are that "
+            "wide: give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
         )
         assert warehouse.query("SELECT 1") == [(1,)]
 
