@@ -15,33 +15,6 @@ CONNECTOR = [
     "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms
     "requests>=2.32,<3",  # HTTP
 ]
-SANDBOX = [
-    "orjson>=3.10,<4",  # refuses what is not JSON (NaN, lone surrogates), as a strict server does
-    "python-dateutil>=2.9,<3",  # ISO 8601
-    "starlette>=0.41,<2",  # routes
-    "uvicorn>=0.34,<1",  # HTTP server
-]
-COURIER = [
-    "adbc-driver-manager>=1.6,<2",  # Arrow to PostgreSQL and back
-    "adbc-driver-postgresql>=1.6,<2",  # loads Arrow batches by COPY
-    "apscheduler>=3.11,<4",  # runs groups at their instants
-    "boto3>=1.36,<2",  # S3 and roles
-    "click>=8.1,<9",  # commands and their help
-    "cramjam>=2.9,<3",  # the codecs of Avro files
-    "cronsim>=2.6,<3",  # reads cron schedules
-    "duckdb>=1.4,<3",  # the embedded warehouse; MERGE since 1.4
-    "fastavro>=1.10,<2",  # Avro of any schema
-    "filelock>=3.16,<4",  # one run of a courier at a time
-    "ijson>=3.3,<4",  # JSON documents larger than memory
-    "orjson>=3.10,<4",  # JSON lines, and values that have no column type
-    "polars>=1.20,<3",  # Avro of flat records, nine times as fast
-    "pyarrow>=20,<27",  # batches, their types and conversions; CSV and Parquet
-    "pydantic>=2.11,<3",  # the project file
-    "python-dateutil>=2.9,<3",  # ISO 8601
-    "pyyaml>=6,<7",  # the project and the feeds are YAML
-    "rich>=13.9,<16",  # progress bars and tables
-    "tzdata>=2025.1,<2100",  # time zones, where the machine has none; must not grow old
-]
 TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
     "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
@@ -62,13 +35,6 @@ TESTS = [
 ]
 
 ROOT = Path(__file__).parent
-# The image is built from the connector's folder alone, so what is not there is left out.
-PACKAGES = find_packages(str(ROOT), include=["destination_heap_analytics", "heap_sandbox", "heap_courier"])
-SCRIPTS = {
-    "destination-heap-analytics": "destination_heap_analytics.destination:main",
-    "heap-courier": "heap_courier.cli:main",
-    "heap-sandbox": "heap_sandbox.cli:main",
-}
 
 setup(
     name="destination-heap-analytics",
@@ -78,13 +44,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=PACKAGES,
-    package_data={package: ["spec.json", "py.typed", "page/*"] for package in PACKAGES},
+    packages=find_packages(str(ROOT), include=["destination_heap_analytics*"]),
+    package_data={"destination_heap_analytics": ["spec.json", "py.typed"]},
     install_requires=CONNECTOR,
-    extras_require={"courier": COURIER, "sandbox": SANDBOX, "tests": TESTS},
+    extras_require={"tests": TESTS},
     entry_points={
-        "console_scripts": [
-            f"{name} = {function}" for name, function in SCRIPTS.items() if function.partition(".")[0] in PACKAGES
-        ]
+        "console_scripts": ["destination-heap-analytics = destination_heap_analytics.destination:main"],
     },
 )

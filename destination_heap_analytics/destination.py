@@ -31,24 +31,24 @@ from airbyte_cdk.models import (
     Type,
 )
 
-from destination_heap_analytics.catalog import Stream, parse_catalog
-from destination_heap_analytics.client import HeapClient, Kind
-from destination_heap_analytics.clock import Clock
-from destination_heap_analytics.config import parse_config
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.delivery.client import HeapClient, Kind
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_SECONDS, explain, preflight
 from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
-from destination_heap_analytics.findings import Findings, Json, Text
-from destination_heap_analytics.inbox import Inbox
-from destination_heap_analytics.intake import read_lines, read_messages
-from destination_heap_analytics.output import log_to_output, print_message
-from destination_heap_analytics.preflight import PREFLIGHT_SECONDS, explain, preflight
-from destination_heap_analytics.preview import PAYLOADS, Preview
-from destination_heap_analytics.progress import Progress
-from destination_heap_analytics.protocol import Message, parse_line, parse_message
-from destination_heap_analytics.reject_store import Storage, open_storage
-from destination_heap_analytics.resend import resend
-from destination_heap_analytics.settings import Settings
-from destination_heap_analytics.signals import exit_code, watch_signals
-from destination_heap_analytics.sync import MOST_SINGLE, Interrupt, Sync
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.signals import exit_code, watch_signals
+from destination_heap_analytics.process.stdin import read_lines, read_messages
+from destination_heap_analytics.process.stdout import log_to_output, print_message
+from destination_heap_analytics.protocol.catalog import Stream, parse_catalog
+from destination_heap_analytics.protocol.messages import Message, parse_line, parse_message
+from destination_heap_analytics.rejected.resend import resend
+from destination_heap_analytics.rejected.store import Storage, open_storage
+from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.preview import PAYLOADS, Preview
+from destination_heap_analytics.run.preview_report import Findings, Json, Text
+from destination_heap_analytics.run.sync import MOST_SINGLE, Interrupt, Sync
 
 Line = TypeVar("Line")
 
@@ -89,9 +89,9 @@ class DestinationHeapAnalytics(Destination):
         """
         settings = _settings(logger, config)
         stream = parse_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
-        inbox: Inbox[AirbyteMessage] = Inbox()
-        inbox.read(read_messages(input_messages))
-        yield from _sync(settings, stream, inbox, lambda message, _: parse_message(message)).run()
+        events: EventQueue[AirbyteMessage] = EventQueue()
+        events.read(read_messages(input_messages))
+        yield from _sync(settings, stream, events, lambda message, _: parse_message(message)).run()
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """The command line; prints usage and exits with 2 where it is wrong."""
@@ -140,12 +140,12 @@ class DestinationHeapAnalytics(Destination):
             settings = _settings(logger, _read_json(parsed_args.config, "--config"))
             stream = parse_catalog(_read_json(parsed_args.catalog, "--catalog"))
             descriptor = _standard_input()
-            inbox: Inbox[bytes] = Inbox()
-            watch_signals(lambda number: inbox.post(Interrupt(number)))
+            events: EventQueue[bytes] = EventQueue()
+            watch_signals(lambda number: events.post(Interrupt(number)))
             # What has been made until now stays to the end: the collector need not look at it again and again.
             gc.freeze()
-            inbox.read(read_lines(descriptor))
-            yield from _sync(settings, stream, inbox, parse_line, self._progress).run()
+            events.read(read_lines(descriptor))
+            yield from _sync(settings, stream, events, parse_line, self._progress).run()
 
     def run(self, args: list[str]) -> None:
         """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
@@ -198,7 +198,7 @@ def _settings(logger: logging.Logger, config: Any) -> Settings:
 def _sync(
     settings: Settings,
     stream: Stream,
-    inbox: Inbox[Line],
+    events: EventQueue[Line],
     parse: Callable[[Line, int], Message],
     progress: Progress | None = None,
 ) -> Sync[Line]:
@@ -207,7 +207,7 @@ def _sync(
         stream,
         HeapClient(settings.base_url, connections=MOST_SINGLE),
         _storage(settings, stream),
-        inbox=inbox,
+        events=events,
         parse=parse,
         logger=logger,
         clock=Clock(),

@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from destination_heap_analytics.catalog import parse_catalog
-from destination_heap_analytics.idempotency import KeyMaker
+from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.protocol.catalog import parse_catalog
 from heap_sandbox.server import Sandbox
 
 CATALOG: dict[str, Any] = {
@@ -95,7 +95,12 @@ def stored(folder: Path) -> list[Row]:
 
 
 def verify(
-    heap: Sandbox, content: Sequence[Row | int], back: Sequence[Answer], rejected: Sequence[Row] = (), *, api: str
+    heap: Sandbox,
+    content: Sequence[Row | int],
+    back: Sequence[Answer],
+    rejected: Sequence[Row] = (),
+    *,
+    api: str,
 ) -> None:
     """Hold what came back, what is at Heap and what was rejected against what went in."""
     rows = [item for item in content if not isinstance(item, int)]
@@ -120,20 +125,20 @@ def _numbers(rejected: Sequence[Row], rows: Sequence[Row]) -> set[int]:
 
 def _verify_states(content: Sequence[Row | int], back: Sequence[Answer], refused: Collection[int]) -> None:
     """In the order sent, none left out, and each counts the rows since the one before it."""
-    legs: dict[int, list[int]] = {}
-    leg: list[int] = []
+    checkpoints: dict[int, list[int]] = {}
+    checkpoint: list[int] = []
     for item in content:
         if isinstance(item, int):
-            legs[item], leg = leg, []
+            checkpoints[item], checkpoint = checkpoint, []
         else:
-            leg.append(item["n"])
+            checkpoint.append(item["n"])
     expected = [
         (
             state,
             len(numbers) - sum(number in refused for number in numbers),
             sum(number in refused for number in numbers),
         )
-        for state, numbers in legs.items()
+        for state, numbers in checkpoints.items()
     ]
     assert list(back) == expected[: len(back)]
 

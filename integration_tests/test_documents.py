@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from destination_heap_analytics.config import parse_config
+from destination_heap_analytics.config.parse import parse_config
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -16,7 +16,7 @@ import jsonschema
 import pytest
 from playwright.sync_api import Locator, Page
 
-from destination_heap_analytics.config import ParsedConfig, parse_config
+from destination_heap_analytics.config.parse import ParsedConfig, parse_config
 
 pytestmark = pytest.mark.xdist_group("form")  # one browser shows all
 ROOT = Path(__file__).resolve().parents[1]

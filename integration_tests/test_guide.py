@@ -13,21 +13,20 @@ from typing import Any
 
 import pytest
 
-from destination_heap_analytics.absence import AbsenceWatch, ColumnNames, UnseenProperties
-from destination_heap_analytics.catalog import parse_catalog
-from destination_heap_analytics.checkpoints import Leg
-from destination_heap_analytics.client import Kind, Verdict
-from destination_heap_analytics.columns import Column
-from destination_heap_analytics.config import parse_config
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.connection_check import explain
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
 from destination_heap_analytics.heap_api import US_HOST
-from destination_heap_analytics.preflight import explain
-from destination_heap_analytics.protocol import Record
-from destination_heap_analytics.rejects import Rejects
-from destination_heap_analytics.report import Report
-from destination_heap_analytics.rows import Row
-from destination_heap_analytics.s3_storage import S3Bucket
-from destination_heap_analytics.settings import S3Storage
+from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.missing_columns import AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.protocol.catalog import parse_catalog
+from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
+from destination_heap_analytics.protocol.messages import Record
+from destination_heap_analytics.rejected.s3 import S3Bucket
+from destination_heap_analytics.rejected.summary import Rejects
+from destination_heap_analytics.run.report import Report
 from destination_heap_analytics.version import VERSION
 from integration_tests.conftest import piped
 
@@ -91,7 +90,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
     assert isinstance(storage, S3Storage)
     yield str(S3Bucket(storage, "users", "1")._config_error(("it does not exist", "make it")).message)
 
-    row = Row(1, Record("users", None, {"email": "a"}, is_exact=True, line=None), Leg())
+    row = PendingRecord(1, Record("users", None, {"email": "a"}, is_exact=True, line=None), Checkpoint())
     names, column = ColumnNames({}), Column("emial")
     watch = AbsenceWatch({"identity_column": column}, names, lambda: 0.0)
     watch.admit(row)

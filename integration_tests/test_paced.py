@@ -9,13 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from destination_heap_analytics.catalog import Stream
-from destination_heap_analytics.client import HeapClient
-from destination_heap_analytics.clock import Clock
-from destination_heap_analytics.config import parse_config
-from destination_heap_analytics.inbox import Inbox
-from destination_heap_analytics.protocol import EchoedState, parse_line
-from destination_heap_analytics.sync import MOST_BULK, Sync
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.delivery.client import HeapClient
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.messages import EchoedState, parse_line
+from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.sync import MOST_BULK, Sync
 from heap_sandbox.server import Sandbox
 
 ROWS_PER_BLOCK = 1000
@@ -50,7 +50,7 @@ def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, 
     """No 429, every event once, those of an identity that is passed over again and again in order, every state back."""
     chance = random.Random(1)
     emails = ["hot" if chance.random() < part else f"user{chance.randrange(20_000)}" for _ in range(events)]
-    inbox: Inbox[bytes] = Inbox()
+    events: EventQueue[bytes] = EventQueue()
     with Sandbox.start(rate_limits=True, scale=speed) as heap:
         config = {"app_id": "11", "base_url": heap.url, "api": API, "delivery": {"mode": "bulk"}}
         sync = Sync(
@@ -58,14 +58,14 @@ def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, 
             Stream("visits", None, "incremental", "append", (), {}),
             HeapClient(heap.url, connections=MOST_BULK),
             None,
-            inbox=inbox,
+            events=events,
             parse=parse_line,
             logger=logging.getLogger("test"),
             clock=Clock(speed),
             chance=chance,
             random_text="r",
         )
-        inbox.read(blocks(emails))
+        events.read(blocks(emails))
         states = [message for message in sync.run() if isinstance(message, EchoedState)]
         assert {request["status"] for request in heap.requests()} == {200}
         arrived = [(event["identity"], event["properties"]["n"]) for event in heap.events()]

@@ -20,7 +20,7 @@ import boto3
 from moto.server import ThreadedMotoServer
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "integration_tests" / "courier"))
+sys.path.append(str(ROOT / "courier" / "integration_tests"))
 
 import heap_bucket  # noqa: E402  (the tests' generator of buckets)
 

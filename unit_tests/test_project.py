@@ -51,7 +51,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     folder = tmp_path_factory.mktemp("wheel")
     sources = folder / "sources"
     sources.mkdir()
-    for name in ("setup.py", "pyproject.toml", "README.md", "destination_heap_analytics", "heap_sandbox"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "destination_heap_analytics"):
         (sources / name).symlink_to(ROOT / name)
     build = [
         sys.executable,
@@ -80,19 +80,12 @@ def test_the_package_carries_the_specification_and_the_types(wheel: zipfile.ZipF
     assert {"destination_heap_analytics/spec.json", "destination_heap_analytics/py.typed"} <= set(wheel.namelist())
 
 
-def test_the_package_carries_the_page(wheel: zipfile.ZipFile) -> None:
-    """All its files."""
-    files = {f"heap_sandbox/page/{path.name}" for path in (ROOT / "heap_sandbox" / "page").iterdir()}
-    assert len(files) > 5
-    assert files <= set(wheel.namelist())
-
-
 def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
-    """Those of the courier, of the sandbox and of the tests come with their extras."""
+    """Those of the tests come with an extra; the courier and the sandbox are projects of their own."""
     requirements = header(wheel).get_all("Requires-Dist")
     own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
     assert own == ["airbyte-cdk", "boto3", "orjson", "pydantic", "python-dateutil", "requests"]
-    assert set(header(wheel).get_all("Provides-Extra")) == {"courier", "sandbox", "tests"}
+    assert set(header(wheel).get_all("Provides-Extra")) == {"tests"}
     assert header(wheel)["Requires-Python"] == ">=3.10"
 
 
@@ -114,19 +107,3 @@ def test_the_console_scripts_are_there(wheel: zipfile.ZipFile) -> None:
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     scripts = wheel.read(name).decode()
     assert "destination-heap-analytics = destination_heap_analytics.destination:main" in scripts
-    assert "heap-sandbox = heap_sandbox.cli:main" in scripts
-
-
-@pytest.mark.parametrize("name", ["destination_heap_analytics", "heap_sandbox"])
-def test_the_two_sides_of_the_wire_share_no_code(name: str) -> None:
-    """They agree because both follow Heap's documents."""
-    other = {"destination_heap_analytics": "heap_sandbox", "heap_sandbox": "destination_heap_analytics"}[name]
-    assert [
-        path.name
-        for path in (ROOT / name).glob("*.py")
-        if f"import {other}" in text_of(path) or f"from {other}" in text_of(path)
-    ] == []
-
-
-def text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8")

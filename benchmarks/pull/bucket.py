@@ -94,7 +94,7 @@ def _serve(dumps: Iterable[Dump]) -> None:
     import boto3  # noqa: PLC0415  (who only starts the server needs none of these, and is to stay small)
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
-    sys.path.append(str(ROOT / "integration_tests" / "courier"))
+    sys.path.append(str(ROOT / "courier" / "integration_tests"))
     heap_bucket = import_module("heap_bucket")  # the tests' generator of buckets
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

@@ -1,0 +1,126 @@
+"""Commands of feeds: `feed add`, `activate`, `list`, `show`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from heap_courier.cli.tables import print_domain_table
+from heap_courier.cli.terminal import print_table
+from heap_courier.couriers.context import Context, opened
+from heap_courier.documents.wording import named
+from heap_courier.feeds import activation, samples, tags
+from heap_courier.feeds.model import Feed
+from heap_courier.feeds.reader import read_feeds, write_feed
+from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+from heap_courier.parallel import WORKERS
+
+
+@click.group()
+def feed() -> None:
+    """Feeds: how the rows of a file become rows of a domain table."""
+
+
+@feed.command(name="add", short_help="Propose a feed from a sample.")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file.")
+@click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; else what its name says.")
+@click.option("--header-rows", type=click.IntRange(0, 1), default=1, help="0 where the first line is data already.")
+@click.option("--separator", help="Between the values of a line.")
+@click.option("--quote", help="Around values.")
+@click.option("--escape", help="Before a sign that is meant as it is.")
+@click.pass_obj
+def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
+    """Propose a feed from a sample and write it into a file to be edited."""
+    with opened(folder) as context:
+        given = FileFormat(content_type, **signs) if content_type else None
+        proposed = samples.propose_feed(context.project, name, samples.sample_of(context.project, path, given))
+        written = samples.path_of(context.project, proposed)
+        write_feed(proposed, written)
+    print_feed(proposed)
+    click.echo(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
+
+
+@feed.command(name="activate", short_help="Make the domain table of a feed and load its sample.")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.option("--no-sample", is_flag=True, help="Make the domain table and leave it empty.")
+@click.option("--truncate", is_flag=True, help="Empty the domain table first: for another primary key or type.")
+@click.pass_obj
+def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -> None:
+    """Validate a feed, make its domain table, load the sample and show it."""
+    with opened(folder) as context:
+        chosen = _feed(context, name)
+        file = None if no_sample else samples.file_of(context.project, chosen)
+        with context.warehouse() as warehouse:
+            activation.activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
+            _print_doubtful_tags(chosen)
+            click.echo(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
+            if file:
+                print_domain_table(warehouse, chosen.domain_table, limit=10)
+
+
+@feed.command(name="list")
+@click.pass_obj
+def list_feeds(folder: Path) -> None:
+    """List the feeds, with their ids and whether they are active."""
+    with opened(folder) as context:
+        feeds = read_feeds(context.project.feeds)
+        with context.warehouse() as warehouse:
+            active = activation.ActiveFeeds(warehouse)
+            active.make()
+            print_feeds(feeds, [each.id for each in feeds if active.has(each)])
+
+
+@feed.command(name="show")
+@click.argument("name", metavar="SOURCE:NAME")
+@click.pass_obj
+def show_feed(folder: Path, name: str) -> None:
+    """Show the fields of a feed with their semantic tags."""
+    with opened(folder) as context:
+        print_feed(_feed(context, name))
+
+
+def print_feed(feed: Feed) -> None:
+    """A feed with its fields and their semantic tags."""
+    click.echo(f"Feed {feed.domain_table}, id {feed.id}")
+    rows = []
+    for field in feed.fields:
+        roles = ["primary key"] * (field.name in feed.primary_key) + ["last updated"] * (
+            field.name == feed.last_updated
+        )
+        rows.append([field.name, str(field.type), field.source, field.tag, ", ".join(roles)])
+    print_table(["field", "type", "incoming", "tag", ""], rows)
+    if feed.last_updated is None:
+        click.echo("Last updated: generated (`_updated`, when the row was ingested).")
+    _print_doubtful_tags(feed)
+    stitch = "yes" if feed.stitch else "no"
+    click.echo(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {stitch}.")
+
+
+def print_feeds(feeds: Iterable[Feed], active: Iterable[str]) -> None:
+    """The feeds; `active` are the ids of those that are."""
+    active = set(active)
+    rows = []
+    for feed in feeds:
+        status = "active" if feed.id in active else "not active"
+        updated = feed.last_updated or "generated"
+        rows.append(
+            [feed.domain_table, feed.id, status, ", ".join(feed.primary_key), updated, str(feed.stitch).lower()]
+        )
+    print_table(["feed", "id", "status", "primary key", "last updated", "Stitch"], rows)
+
+
+def _feed(context: Context, name: str) -> Feed:
+    feeds = read_feeds(context.project.feeds)
+    by_name = {feed.domain_table.lower(): feed for feed in feeds} | {feed.id: feed for feed in feeds}
+    chosen: Feed = named(by_name, name if name in by_name else name.lower(), "The project", "feed")
+    return chosen
+
+
+def _print_doubtful_tags(feed: Feed) -> None:
+    for field in feed.fields:
+        if field.tag and (meant := tags.meant(field.tag)):
+            click.echo(f"The tag `{field.tag}` of `{field.name}` is one of your own; did you mean `{meant}`?")

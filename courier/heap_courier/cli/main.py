@@ -1,0 +1,100 @@
+"""`heap-courier`: the way from a bucket to tables, a command for each step."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Final, NoReturn
+
+import click
+
+from heap_courier.documents.wording import did_you_mean
+from heap_courier.errors import CourierError
+from heap_courier.signals import Ending
+
+_COMMANDS: Final = {
+    "init": ("init", "Make a project: heap-courier.yaml, entities, load operations."),
+    "check": ("couriers", "Check buckets, credentials, the project's files and feeds."),
+    "sample": ("couriers", "Bring files of a courier and keep them, without loading them."),
+    "feed": ("feeds", "Feeds: how the rows of a file become rows of a domain table."),
+    "run": ("couriers", "Run a courier: bring its files and land them in their domain tables."),
+    "group": ("groups", "Courier groups: couriers that run together, by hand or on a schedule."),
+    "tables": ("tables", "List the domain tables."),
+    "show": ("tables", "Show rows of a domain table."),
+    "runs": ("tables", "List the runs, or what one of them did."),
+}
+
+
+class _Commands(click.Group):
+    """Commands whose modules are imported when they are called: what reads Avro and S3 takes a second to import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            ctx.fail(f"There is no command `{cmd_name}`{did_you_mean(cmd_name, _COMMANDS)}.")
+        module, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f"heap_courier.cli.{module}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, sentence) for name, (_, sentence) in _COMMANDS.items()])
+
+
+def main() -> NoReturn:
+    """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
+    code = _exit_code(Ending())
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if error.errno != errno.EPIPE:
+            click.echo(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.", err=True)
+        code = code or 1
+    # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
+    # interpreter is taken down: an end by signal 6, after a command that did what it should. And after a signal a
+    # thread may wait for a bucket for long.
+    os._exit(code)
+
+
+def _exit_code(ending: Ending) -> int:
+    try:
+        cli.main(standalone_mode=False)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except CourierError as error:
+        click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
+        return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("Error: The disk is full, or what the output goes to: make room, then run this again.", err=True)
+        return 1
+    except (click.Abort, KeyboardInterrupt):
+        word = "Terminated" if ending.number == signal.SIGTERM else "Interrupted"
+        click.echo(f"{word}: what had landed has landed, the rest comes with the next run.", err=True)
+        return 128 + ending.number
+    return 0
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.option(
+    "--project",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="The project's folder; else the current one.",
+)
+@click.version_option(package_name="heap-courier", message="heap-courier %(version)s")
+@click.pass_context
+def cli(context: click.Context, folder: Path) -> None:
+    """Pulls Heap's exports (Heap Connect for S3) into tables."""
+    context.obj = folder

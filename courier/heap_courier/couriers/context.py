@@ -1,0 +1,63 @@
+"""What commands work with: the project, its warehouse, the time, a place to tell how far they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from heap_courier.documents.wording import named
+from heap_courier.progress import Bar, progress_bar
+from heap_courier.project.model import Courier, Group, Project
+from heap_courier.project.reader import FILE_NAME, read_project
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.open import open_warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What runs work with.
+
+    Attributes:
+        project: the project.
+        environment: where credentials and the warehouse's address are found.
+        now: the time, with UTC for its zone.
+        bar: where a run tells how far it is.
+    """
+
+    project: Project
+    environment: Mapping[str, str]
+    now: Callable[[], datetime]
+    bar: Bar
+
+    def warehouse(self, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
+        """The project's warehouse, for a block: a DuckDB file is not to be held for longer than need be."""
+        return open_warehouse(self.project.warehouse, self.environment, read_only=read_only)
+
+    def work(self, courier: Courier) -> Path:
+        """Where files lie between the bucket and the tables."""
+        return self.project.folder / ".heap-courier" / courier.name
+
+    def courier(self, name: str) -> Courier:
+        """A courier by its name. Raises SetupError where there is none."""
+        courier: Courier = named(self.project.couriers, name, f"`{FILE_NAME}`", "courier")
+        return courier
+
+    def group(self, name: str) -> Group:
+        """A group by its name. Raises SetupError where there is none."""
+        group: Group = named(self.project.groups, name, f"`{FILE_NAME}`", "group")
+        return group
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Context]:
+    """The project of a folder for the length of a command, with a progress bar where standard error is a terminal.
+
+    Raises:
+        SetupError: there is no project, or it is not as it has to be.
+    """
+    with progress_bar() as bar:
+        yield Context(read_project(folder), os.environ, lambda: datetime.now(timezone.utc), bar)

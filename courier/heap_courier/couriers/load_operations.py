@@ -1,0 +1,83 @@
+"""Load operations: which fetched files go into which feed's domain table.
+
+The grammar: https://docs.amperity.com/legacy/couriers.html.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from heap_courier.documents.strict_json import JsonObject, read_json
+from heap_courier.documents.wording import did_you_mean
+from heap_courier.errors import SetupError
+
+_TYPES: Final = ("load", "truncate")
+_EXAMPLE: Final = '{"df-xxxxxx": [{"type": "load", "file": "users"}]}'
+
+
+@dataclass(frozen=True, slots=True)
+class Operations:
+    """What is done for one feed.
+
+    Attributes:
+        feed_id: the feed, which may not exist.
+        truncate: whether the table is emptied first; always first, wherever it is written.
+        load_tags: of the files to load, in the order written, each once.
+    """
+
+    feed_id: str
+    truncate: bool
+    load_tags: tuple[str, ...]
+
+
+def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]:
+    """Reads load operations; `{}` is none: files are fetched and kept, and nothing is loaded.
+
+    Args:
+        path: of the file.
+        tags: those of the entities list.
+
+    Raises:
+        SetupError: the file is missing or not as the grammar has it, or an operation names a tag that no file has.
+    """
+    document = read_json(path)
+    if not isinstance(document, dict):
+        raise SetupError(f"`{path}`: an object of feeds and their operations is expected, such as {_EXAMPLE}, or {{}}.")
+    return tuple(
+        _operations(feed_id, listed, f"`{path}`, feed `{feed_id}`", tags) for feed_id, listed in document.items()
+    )
+
+
+def _operations(feed_id: str, listed: object, where: str, tags: Collection[str]) -> Operations:
+    if not isinstance(listed, list) or not listed:
+        raise SetupError(f"{where}: a list with one operation at least is expected, such as {_EXAMPLE}.")
+    truncate = False
+    load_tags: dict[str, None] = {}
+    for number, item in enumerate(listed, 1):
+        given = JsonObject(item, f"{where}, operation {number}")
+        kind = given.text("type")
+        if kind == "truncate":
+            truncate = True
+        elif kind == "load":
+            load_tags[_tag(given, tags)] = None
+        elif kind == "spark-sql":
+            raise given.wrong("`spark-sql` is not supported: use `load`, which reads records, lists and unions as well")
+        else:
+            raise given.wrong(
+                f"there is no type `{kind}`{did_you_mean(kind, _TYPES) or ': write `load` or `truncate`'}"
+            )
+        given.end()
+    return Operations(feed_id, truncate, tuple(load_tags))
+
+
+def _tag(given: JsonObject, tags: Collection[str]) -> str:
+    tag = given.text("file")
+    if tag not in tags:
+        known = ", ".join(f"`{other}`" for other in sorted(tags)) or "none"
+        raise given.wrong(
+            f"no entity has the `file/tag` `{tag}`{did_you_mean(tag, tags)}; those of the entities are {known}"
+        )
+    return tag

@@ -1,0 +1,331 @@
+"""One run of a courier: from its bucket to the domain tables, and into the run_log."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.work_plan import Assignment, read_assignment
+from heap_courier.data_types.field_types import in_utc
+from heap_courier.errors import CourierError, FeedError, LaterError, MissingFilesError, TooManyRejectsError
+from heap_courier.feeds.ingest import ingest
+from heap_courier.feeds.samples import folder_of, keep_sample
+from heap_courier.files.bucket import Bucket
+from heap_courier.files.days import Days
+from heap_courier.files.entities import HeapConnectEntity
+from heap_courier.files.fileset import (
+    FetchedFile,
+    Found,
+    Missing,
+    MissingMember,
+    fetch,
+    find,
+    listed,
+    missing_error,
+    missing_member_error,
+)
+from heap_courier.heap_connect.landing import StepRun
+from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
+from heap_courier.parallel import WORKERS
+from heap_courier.project.model import Courier
+from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Rejected, Run, RunLog, TableRun
+
+
+class Report(NamedTuple):
+    """How a run ended. `tables` holds those that did not land too; `samples` the files that were kept, not loaded."""
+
+    run: Run
+    samples: tuple[FetchedFile, ...]
+    tables: tuple[TableRun, ...]
+    notices: tuple[str, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[TableRun, ...]:
+        """Tables of which nothing landed."""
+        return tuple(table for table in self.tables if table.message)
+
+
+def check_courier(context: Context, courier: Courier) -> str:
+    """Looks whether a courier could run; a sentence on what it found.
+
+    Raises:
+        CourierError: it could not.
+    """
+    assignment = read_assignment(context.project, courier)
+    bucket = Bucket(courier, context.environment)
+    if assignment.heap_connect:
+        dumps = manifest_keys(bucket)
+        bucket.probe(dumps[-1])
+        count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
+        return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
+    first = next(bucket.list(), None)
+    if first:
+        bucket.probe(first.key)
+    assignment.expect_known_feeds()
+    with context.warehouse() as warehouse:
+        assignment.expect_active_feeds(warehouse)
+    return f"There is {'a file' if first else 'no file yet'} in {bucket}."
+
+
+def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[FetchedFile, ...]:
+    """Fetches the files of a courier for these days and keeps them as samples, newest first.
+
+    With Heap Connect it is the newest file of each table.
+
+    Raises:
+        CourierError: they cannot be fetched.
+    """
+    assignment = read_assignment(context.project, courier)
+    bucket = Bucket(courier, context.environment)
+    with _alone(context, courier):
+        if assignment.heap_connect:
+            return _kept(context, bucket, newest_files(bucket, assignment.heap_connect))
+        found = find(bucket, assignment.entities, days)
+        if not found.hits:
+            raise missing_error(bucket, found.missing)
+        return _kept(context, bucket, found)
+
+
+def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_missing: bool = False) -> Report:
+    """Runs a courier.
+
+    Args:
+        context: what the run works with.
+        courier: one of the project's.
+        days: of the files; None: all that there are. Manifests know no days.
+        skip_missing: whether required files may be missing.
+
+    Raises:
+        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or noted.
+        MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
+        CourierError: the run failed. A table that does not land is no such error: it is in the report.
+    """
+    assignment = read_assignment(context.project, courier)
+    bucket = Bucket(courier, context.environment)
+    with _alone(context, courier):
+        if assignment.heap_connect:
+            manifest_keys(bucket)
+            with _noted(context, courier, "what is new") as noted:
+                _pull(context, bucket, assignment.heap_connect, noted)
+            return noted.report()
+        found = find(bucket, assignment.entities, days)
+        if found.missing and not skip_missing:
+            raise missing_error(bucket, found.missing)
+        with _noted(context, courier, _what(days)) as noted:
+            if found.missing:
+                noted.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
+            if not assignment.operations or assignment.unknown_feeds:
+                noted.samples = _kept(context, bucket, found)
+                folder = os.path.relpath(folder_of(context.project, courier))
+                assignment.expect_known_feeds(f"The files are kept, {len(noted.samples):,} of them, in `{folder}`.")
+            else:
+                _ingest(context, bucket, assignment, found, noted, skip_missing=skip_missing)
+        return noted.report()
+
+
+class _Noted:
+    """A run as it goes on: what is known of its end so far."""
+
+    def __init__(self, context: Context, run: Run) -> None:
+        self._context = context
+        self.run = run
+        self.samples: tuple[FetchedFile, ...] = ()
+        self.tables: list[TableRun] = []
+        self.notices: list[str] = []
+
+    def report(self) -> Report:
+        """The end."""
+        seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
+        return Report(self.run, self.samples, _by_table(self.tables), tuple(self.notices), seconds)
+
+
+def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _Noted) -> None:
+    with context.warehouse() as warehouse:
+        run_log = RunLog(warehouse)
+        steps = pull(
+            warehouse,
+            bucket,
+            entity,
+            context.work(bucket.courier) / "files",
+            workers=WORKERS,
+            begin=context.bar.stage,
+            advance=context.bar.advance,
+            note=lambda step: run_log.note_table(noted.run, step.run, step.examples),
+        )
+        for step in steps:
+            noted.tables.append(step.run)
+            noted.notices += _notices(step)
+
+
+def _ingest(
+    context: Context, bucket: Bucket, assignment: Assignment, found: Found, noted: _Noted, *, skip_missing: bool
+) -> None:
+    """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
+    with context.warehouse() as warehouse:
+        assignment.expect_active_feeds(warehouse)
+    folder = context.work(bucket.courier) / "files"
+    context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
+    fetched = fetch(bucket, found, folder, context.bar.advance)
+    if fetched.missing:
+        if not skip_missing:
+            raise missing_member_error(bucket, fetched.missing[0])
+        noted.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
+    lacking: tuple[Missing | MissingMember, ...] = found.missing + fetched.missing
+    with context.warehouse() as warehouse:
+        run_log = RunLog(warehouse)
+        for operation in assignment.operations:
+            feed = assignment.feeds[operation.feed_id]
+            context.bar.stage(feed.domain_table)
+            try:
+                chosen = fetched.tagged(operation.load_tags)
+            except FeedError as error:
+                noted.tables.append(_failed(run_log, noted.run, TableRun(feed.domain_table, 0, 0), error))
+                continue
+            if operation.load_tags and not chosen:
+                noted.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
+                continue
+            missing = [item for item in lacking if not item.tags.isdisjoint(operation.load_tags)]
+            if operation.truncate and missing:
+                noted.notices.append(
+                    f"{feed.domain_table} stays as it is: it is only emptied for all of its files, and no file matches "
+                    f"{listed(missing)}."
+                )
+                continue
+            try:
+                ingested = ingest(
+                    warehouse,
+                    feed,
+                    chosen,
+                    truncate=operation.truncate,
+                    now=context.now(),
+                    workers=WORKERS,
+                    advance=context.bar.advance,
+                    settle=lambda done: run_log.note_table(noted.run, done.table, done.rejected),
+                )
+            except FeedError as error:
+                noted.tables.append(_failed(run_log, noted.run, TableRun(feed.domain_table, len(chosen), 0), error))
+            else:
+                noted.tables.append(ingested.table)
+                noted.notices += ingested.notices
+    if not any(table.message for table in noted.tables):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _failed(run_log: RunLog, run: Run, table: TableRun, error: FeedError) -> TableRun:
+    """Notes that a feed did not land, and the rows that were to blame."""
+    table = table._replace(message=str(error))
+    named: tuple[Rejected, ...] = ()
+    if isinstance(error, TooManyRejectsError):
+        table = table._replace(rows=error.rows, rejected=error.rejected)
+        named = tuple(map(Rejected._make, error.named))
+    run_log.note_table(run, table, named)
+    return table
+
+
+def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:
+    """Fetches files as samples, named as they are in the bucket; newest first."""
+    context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
+    folder = context.work(bucket.courier) / "files"
+    fetched = fetch(bucket, found, folder, context.bar.advance)
+    for damage in fetched.damaged:
+        raise damage.error
+    to = folder_of(context.project, bucket.courier)
+    kept = tuple(keep_sample(to, file) for file in fetched.files)
+    shutil.rmtree(folder, ignore_errors=True)
+    return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
+
+
+def _notices(step: StepRun) -> Iterator[str]:
+    if step.notice:
+        yield step.notice
+    for column, count in step.unreadable.items():
+        values = "value is" if count == 1 else "values are"
+        yield (
+            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and "
+            "null in the table; `heap-courier runs RUN` names the rows."
+        )
+
+
+def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
+    """One for each domain table: a run lands several dumps of a table one after another."""
+    tables: dict[str, TableRun] = {}
+    for run in runs:
+        before = tables.get(run.domain_table)
+        if before:
+            run = TableRun(  # noqa: PLW2901
+                run.domain_table,
+                before.files + run.files,
+                before.rows + run.rows,
+                before.rejected + run.rejected,
+                before.merged + run.merged,
+                before.stored if run.stored is None else run.stored,
+                run.message,
+            )
+        tables[run.domain_table] = run
+    return tuple(tables.values())
+
+
+@contextmanager
+def _alone(context: Context, courier: Courier) -> Iterator[None]:
+    """One run of a courier at a time; the lock goes with the process, however that ends."""
+    folder = context.work(courier)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LaterError(
+            f"Another run of the courier `{courier.name}` is going on: try again when it is done."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
+    """Notes in the run_log that a run begins, and how it ends; nothing, where files are missing for it."""
+    started = in_utc(context.now())
+    run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
+    with context.warehouse() as warehouse:
+        run_log = RunLog(warehouse)
+        run_log.make()
+        run_log.begin(run)
+    noted = _Noted(context, run)
+    outcome: str | None = INTERRUPTED
+    message: str | None = "It was asked to end; what had landed has landed."
+    try:
+        yield noted
+        failed = [table.domain_table for table in noted.tables if table.message]
+        outcome, message = (FAILED, f"{', '.join(failed)} did not land.") if failed else (COMPLETED, None)
+    except MissingFilesError:  # it may be tried each minute until they are there
+        outcome = None
+        raise
+    except CourierError as error:
+        outcome, message = FAILED, str(error)
+        raise
+    except Exception:
+        outcome, message = FAILED, "A fault of heap-courier itself."
+        raise
+    finally:
+        with context.warehouse() as warehouse:
+            run_log = RunLog(warehouse)
+            if outcome:
+                run_log.end(run, context.now(), outcome, message)
+            else:
+                run_log.forget(run)
+
+
+def _what(days: Days | None) -> str:
+    if days is None:
+        return "all days"
+    return f"{days.start}" if days == Days.of(days.start) else f"{days.start} to {days.end}"

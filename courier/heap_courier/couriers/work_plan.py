@@ -1,0 +1,113 @@
+"""What a courier is to do: its entities, its load operations, and the feeds that they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from heap_courier.couriers.load_operations import Operations, read_operations
+from heap_courier.errors import MissingFeedsError, SetupError
+from heap_courier.feeds.activation import ActiveFeeds
+from heap_courier.feeds.model import Feed
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.files.entities import FileEntity, HeapConnectEntity, read_entities
+from heap_courier.files.fileset import FilesEntity
+from heap_courier.project.model import Courier, Project
+from heap_courier.warehouse.base import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """What a courier is to do.
+
+    Attributes:
+        entities: files that it brings; none with Heap Connect.
+        heap_connect: set where it follows the manifests of Heap Connect instead.
+        operations: how the files land; none: they are kept as samples.
+        feeds: all of the project's, by id.
+    """
+
+    entities: tuple[FilesEntity, ...]
+    heap_connect: HeapConnectEntity | None
+    operations: tuple[Operations, ...]
+    feeds: Mapping[str, Feed]
+
+    @property
+    def unknown_feeds(self) -> list[str]:
+        """Feeds that operations name and that do not exist."""
+        return [operation.feed_id for operation in self.operations if operation.feed_id not in self.feeds]
+
+    def expect_known_feeds(self, hint: str = "") -> None:
+        """Raises MissingFeedsError where an operation names a feed that does not exist; `hint` is a line more."""
+        if not self.unknown_feeds:
+            return
+        there = ", ".join(f"{feed.id} is {feed.domain_table}" for feed in self.feeds.values())
+        lines = [hint, f"Feeds that there are: {there}." if there else ""]
+        raise MissingFeedsError(self.unknown_feeds, "\n".join(filter(None, lines)))
+
+    def expect_active_feeds(self, warehouse: Warehouse) -> None:
+        """Raises SetupError where an operation names a feed that is not active as it is now."""
+        active = ActiveFeeds(warehouse)
+        active.make()
+        for operation in self.operations:
+            feed = self.feeds[operation.feed_id]
+            if not active.has(feed):
+                state = "was changed since it was activated" if active.definition(feed) else "is not active yet"
+                raise SetupError(
+                    f"The feed `{feed.domain_table}` {state}: run `heap-courier feed activate {feed.domain_table}`."
+                )
+
+
+def read_assignment(project: Project, courier: Courier) -> Assignment:
+    """Reads what a courier is to do.
+
+    Raises:
+        SetupError: one of the files is not as it has to be, or they contradict each other.
+    """
+    entities = read_entities(courier.entities)
+    feeds = read_feeds(project.feeds)
+    by_id = {feed.id: feed for feed in feeds}
+    if isinstance(entities[0], HeapConnectEntity):
+        _expect_no_rival(courier, entities[0], feeds)
+        _expect_no_twin(project, courier, entities[0])
+        return Assignment((), entities[0], (), by_id)
+    files = tuple(entity for entity in entities if not isinstance(entity, HeapConnectEntity))
+    if courier.operations is None:
+        raise SetupError(
+            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which may "
+            "hold {}."
+        )
+    return Assignment(files, None, read_operations(courier.operations, _tags(files)), by_id)
+
+
+def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterable[Feed]) -> None:
+    if courier.operations:
+        raise SetupError(
+            f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
+            "`load-operations` from heap-courier.yaml."
+        )
+    for feed in feeds:
+        if feed.source.lower() == entity.source.lower():
+            raise SetupError(
+                f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
+                f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+            )
+
+
+def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntity) -> None:
+    for other in project.couriers.values():
+        if other.name == courier.name or other.operations or not other.entities.exists():
+            continue
+        for rival in read_entities(other.entities):
+            if isinstance(rival, HeapConnectEntity) and rival.source.lower() == entity.source.lower():
+                raise SetupError(
+                    f"The couriers `{courier.name}` and `{other.name}` both fill tables of the source "
+                    f"`{entity.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+                )
+
+
+def _tags(entities: Iterable[FilesEntity]) -> set[str]:
+    tags = set()
+    for entity in entities:
+        tags.update([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
+    return tags

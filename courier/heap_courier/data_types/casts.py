@@ -1,0 +1,355 @@
+"""Columns of any type into the types of a feed.
+
+A whole column is converted at once where Arrow can; a column that holds what Arrow refuses is read value by value, each
+distinct value once. What can be read is the same either way:
+
+| to | from |
+|---|---|
+| Boolean | booleans; 0 and 1; true, false, t, f, yes, no, y, n, 1, 0 in any case |
+| Date | dates; instants (their day in UTC); ISO 8601 texts, also 20221021; with a pattern: what is written like it |
+| Datetime | instants; dates (midnight); ISO 8601 texts; numbers since 1970; with a pattern: what is written like it |
+| Decimal | numbers, also as text, that fit without rounding; floats are rounded |
+| Float | numbers, also as text |
+| Integer | whole numbers, also as text and with zeros behind the point |
+| String | anything: numbers and texts as they are, instants in ISO 8601, records, lists and maps as JSON |
+
+A time without an offset is UTC. A number since 1970, also as text, is seconds below 100,000,000,000, milliseconds below
+a thousand times that, microseconds below a thousand times that. Dates and instants are of the years 1 to 9999. Empty
+and blank texts are nulls, except as String.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+from dateutil.parser import isoparser
+
+from heap_courier.data_types import date_patterns as joda
+from heap_courier.data_types.field_types import FieldType, Kind, in_utc
+
+
+class Converted(NamedTuple):
+    """A column of a field's type; `wrong` tells which values could not be read and are null now, None: all could."""
+
+    values: pa.Array
+    wrong: pa.BooleanArray | None = None
+
+
+def convertible(incoming: pa.DataType, field_type: FieldType, pattern: str | None = None) -> bool:
+    """Whether values of a type can become values of a field's type at all."""
+    if _is_text(incoming) or pa.types.is_null(incoming) or field_type.kind is Kind.STRING:
+        return True
+    if pa.types.is_dictionary(incoming):
+        return convertible(incoming.value_type, field_type, pattern)
+    if isinstance(incoming, pa.BaseExtensionType) and not isinstance(incoming, pa.UuidType):
+        return convertible(incoming.storage_type, field_type, pattern)
+    whole = pa.types.is_integer(incoming)
+    number = whole or pa.types.is_floating(incoming) or pa.types.is_decimal(incoming)
+    moment = _is_moment(incoming)
+    possible: Mapping[Kind, bool] = {
+        Kind.BOOLEAN: pa.types.is_boolean(incoming) or whole,
+        Kind.DATE: moment or (whole and pattern is not None),
+        Kind.DATETIME: moment or number,
+        Kind.DECIMAL: number,
+        Kind.FLOAT: number,
+        Kind.INTEGER: number,
+    }
+    return possible[field_type.kind]
+
+
+def reason(field_type: FieldType, pattern: str | None = None) -> str:
+    """Why a value cannot be of a type, as the end of a sentence."""
+    if pattern is not None and field_type.kind in (Kind.DATE, Kind.DATETIME):
+        return f"is no date of the pattern {pattern}"
+    if field_type.kind is Kind.DECIMAL:
+        whole = field_type.precision - field_type.scale
+        return f"is no number of at most {whole} digits before and {field_type.scale} behind the point"
+    return _REASONS[field_type.kind]
+
+
+def converted(values: pa.Array, field_type: FieldType, pattern: str | None = None) -> Converted:
+    """Converts a column whose type is `convertible`; `pattern` is in Joda's letters, and good."""
+    if values.type == field_type.arrow and field_type.kind not in _DATED:
+        return Converted(values)
+    values = plain(values)
+    if pa.types.is_null(values.type):
+        return Converted(pa.nulls(len(values), field_type.arrow))
+    if _is_text(values.type):
+        values = values.cast(pa.string())
+        if field_type.kind is Kind.STRING:
+            return Converted(values)
+        trimmed = pc.utf8_trim_whitespace(values)
+        values = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+    if field_type.kind in _DATED:
+        if _is_moment(values.type):
+            known = _of_known_years(values)
+            return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
+        if pattern is not None and (_is_text(values.type) or pa.types.is_integer(values.type)):
+            return _one_by_one(values.cast(pa.string()), field_type, joda.reader(pattern))
+    try:
+        whole = _AT_ONCE[field_type.kind](values, field_type)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return _one_by_one(values, field_type, partial(_ONE[field_type.kind], field_type))
+    return _of_known_years(whole) if field_type.kind in _DATED else Converted(whole)
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """The values of dictionaries, extensions and narrow decimals in the types that Arrow's functions know."""
+    if pa.types.is_dictionary(values.type):
+        return plain(values.dictionary_decode())
+    if isinstance(values.type, pa.UuidType):
+        return pa.array([None if value is None else str(value) for value in values.to_pylist()], pa.string())
+    if isinstance(values.type, pa.BaseExtensionType):
+        return plain(values.storage)
+    if pa.types.is_decimal32(values.type) or pa.types.is_decimal64(values.type):
+        return values.cast(pa.decimal128(values.type.precision, values.type.scale))
+    return values
+
+
+def _is_text(incoming: pa.DataType) -> bool:
+    return any(is_it(incoming) for is_it in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
+
+
+def _is_moment(incoming: pa.DataType) -> bool:
+    return bool(pa.types.is_date(incoming) or pa.types.is_timestamp(incoming))
+
+
+def _of_known_years(values: pa.Array) -> Converted:
+    """Dates or instants without those before the year 1 or after 9999."""
+    first, last = _YEARS
+    if not pa.types.is_date32(values.type):
+        unit = "ms" if pa.types.is_date64(values.type) else values.type.unit
+        day = 86_400 * _PER_SECOND[unit]
+        first, last = first * day, last * day + day - 1
+    numbers = values.view(pa.int32() if pa.types.is_date32(values.type) else pa.int64())
+    least, most = pc.min_max(numbers).as_py().values()
+    if least is None or (first <= least and most <= last):
+        return Converted(values)
+    wrong = pc.fill_null(pc.or_(pc.less(numbers, first), pc.greater(numbers, last)), False)  # noqa: FBT003
+    return Converted(pc.if_else(wrong, pa.scalar(None, values.type), values), wrong)
+
+
+def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], Any]) -> Converted:
+    """Reads each distinct value; `read` raises ValueError, OverflowError or ArithmeticError for what it cannot read."""
+    nested = pa.types.is_nested(values.type)
+    encoded = values if nested else values.dictionary_encode()
+    found = [_read(value, read) for value in (values if nested else encoded.dictionary)]
+    wrong = pa.array([value is _WRONG for value in found], pa.bool_())
+    good = pa.array([None if value is _WRONG else value for value in found], field_type.arrow)
+    if not nested:
+        good = good.take(encoded.indices)
+        wrong = pc.fill_null(wrong.take(encoded.indices), False)  # noqa: FBT003
+    return Converted(good, wrong if wrong.true_count else None)
+
+
+def _read(value: pa.Scalar, read: Callable[[Any], Any]) -> Any:
+    try:
+        return read(value.as_py(maps_as_pydicts="lossy")) if value.is_valid else None
+    except (ValueError, OverflowError, ArithmeticError):
+        return _WRONG
+
+
+# A column at once; raises ArrowInvalid where that cannot be
+
+
+def _never(_values: pa.Array, _: FieldType) -> pa.Array:
+    raise pa.ArrowInvalid
+
+
+def _dates(values: pa.Array, _: FieldType) -> pa.Array:
+    if pa.types.is_timestamp(values.type):
+        return values.view(pa.timestamp(values.type.unit)).cast(pa.date32(), safe=False)
+    return values.cast(pa.date32())
+
+
+def _instants(values: pa.Array, _: FieldType) -> pa.Array:
+    if pa.types.is_timestamp(values.type):
+        return values.view(pa.timestamp(values.type.unit)).cast(_INSTANT, safe=False)
+    if pa.types.is_date(values.type):
+        return values.cast(_INSTANT)
+    if pa.types.is_integer(values.type):
+        return _since_epoch(values.cast(pa.int64()))
+    if not _is_text(values.type):
+        raise pa.ArrowInvalid
+    if _all_match(values, r"^-?\d{1,18}$"):
+        return _since_epoch(values.cast(pa.int64()))
+    try:
+        return values.cast(pa.timestamp("us", "UTC")).view(_INSTANT)
+    except pa.ArrowInvalid:
+        return values.cast(_INSTANT)
+
+
+def _since_epoch(numbers: pa.Array) -> pa.Array:
+    (seconds, millis, micros) = (end for end, _ in _MICROSECONDS)
+    least, most = pc.min_max(numbers).as_py().values()
+    if least is not None and (least <= -micros or most >= micros):
+        raise pa.ArrowInvalid
+    size = pc.abs(numbers)
+    factor = pc.if_else(pc.less(size, seconds), 1_000_000, pc.if_else(pc.less(size, millis), 1_000, 1))
+    return pc.multiply(numbers, factor).cast(_INSTANT)
+
+
+def _decimals(values: pa.Array, field_type: FieldType) -> pa.Array:
+    if pa.types.is_integer(values.type):
+        values = values.cast(pa.decimal128(38, min(field_type.scale, 18)))
+    elif pa.types.is_floating(values.type) or (_is_text(values.type) and not _all_match(values, _PLAIN)):
+        raise pa.ArrowInvalid  # a float is rounded by the digits that it shows, which Arrow does not
+    return values.cast(field_type.arrow)
+
+
+def _floats(values: pa.Array, _: FieldType) -> pa.Array:
+    if _is_text(values.type) and not _all_match(values, _PLAIN):
+        raise pa.ArrowInvalid
+    floats = values.cast(pa.float64(), safe=False)
+    if _is_text(values.type) and pc.any(pc.is_inf(floats)).as_py():
+        raise pa.ArrowInvalid
+    return floats
+
+
+def _integers(values: pa.Array, _: FieldType) -> pa.Array:
+    if _is_text(values.type) and not _all_match(values, r"^-?\d{1,18}$"):
+        raise pa.ArrowInvalid  # Arrow reads 0x1F
+    return values.cast(pa.int64())
+
+
+def _texts(values: pa.Array, _: FieldType) -> pa.Array:
+    if pa.types.is_nested(values.type):
+        raise pa.ArrowInvalid
+    if pa.types.is_timestamp(values.type):
+        zone = "UTC" if values.type.tz else None
+        return pc.replace_substring(values.cast(pa.timestamp(values.type.unit, zone)).cast(pa.string()), " ", "T")
+    return values.cast(pa.string())
+
+
+def _all_match(values: pa.Array, expression: str) -> bool:
+    return pc.all(pc.match_substring_regex(values, expression)).as_py() is not False
+
+
+# One value
+
+
+def _boolean(_: FieldType, value: Any) -> bool:
+    text = str(value).lower()
+    if text not in _TRUE_OR_FALSE:
+        raise ValueError
+    return _TRUE_OR_FALSE[text]
+
+
+def _date(_: FieldType, value: str) -> date:
+    return _iso(value).date()
+
+
+def _instant(_: FieldType, value: Any) -> datetime:
+    if not isinstance(value, str) or _NUMBER.fullmatch(value):
+        number = Decimal(str(value))
+        for end, microseconds in _MICROSECONDS:
+            if abs(number) < end:
+                return _EPOCH + timedelta(microseconds=int((number * microseconds).to_integral_value()))
+        raise ValueError
+    return _iso(value)
+
+
+def _iso(text: str) -> datetime:
+    if not (match := _ISO.fullmatch(text)):
+        raise ValueError
+    time = f"T{match['time']}{match['offset'] or ''}" if match["time"] else ""
+    instant = isoparser(sep="T").isoparse(match["date"] + time)
+    return in_utc(instant)
+
+
+def _decimal(field_type: FieldType, value: Any) -> Decimal:
+    number = Decimal(_numeral(value))
+    step = Decimal(1).scaleb(-field_type.scale)
+    rounded = number.quantize(step, ROUND_HALF_EVEN, Context(prec=field_type.precision))  # InvalidOperation: too many
+    if rounded != number and not isinstance(value, float):
+        raise ValueError
+    return rounded
+
+
+def _float(_: FieldType, value: Any) -> float:
+    if isinstance(value, str) and value.lower().lstrip("+-") in _NO_NUMBERS:
+        return float(value)
+    number = float(_numeral(value))
+    if number in (float("inf"), float("-inf")):
+        raise ValueError
+    return number
+
+
+def _integer(_: FieldType, value: Any) -> int:
+    number = Decimal(_numeral(value))
+    if number.adjusted() > _LONGEST_INTEGER or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+        raise ValueError
+    return int(number)
+
+
+def _text(_: FieldType, value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode()
+    return orjson.dumps(value, default=_json_text, option=orjson.OPT_NON_STR_KEYS).decode()
+
+
+def _json_text(value: Any) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _numeral(value: Any) -> str:
+    text = str(value)
+    if not _NUMBER.fullmatch(text):
+        raise ValueError
+    return text
+
+
+_WRONG: Final = object()
+_DATED: Final = (Kind.DATE, Kind.DATETIME)
+_INSTANT: Final = pa.timestamp("us")
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (UTC, without a zone, as the columns are)
+_YEARS: Final = tuple((end - date(1970, 1, 1)).days for end in (date.min, date.max))  # in days since 1970
+_PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
+_MICROSECONDS: Final = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))  # of a number below: seconds to the year 5138
+_LONGEST_INTEGER: Final = 18  # its first digit stands for so many tens at most
+_NO_NUMBERS: Final = ("nan", "inf", "infinity")
+_PLAIN: Final = r"^[+-]?(\d+(\.\d*)?|\.\d+)$"
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
+_ISO: Final = re.compile(
+    r"(?P<date>\d{4}-?(?:\d\d-?\d\d|W\d\d-?\d))"
+    r"(?:(?:[Tt]| +)(?P<time>\d\d[\d:.,]*) *(?P<utc>[Zz]|UTC)?(?P<offset>[+-]\d\d(?::?\d\d)?)?)?",
+    re.ASCII,
+)
+_TRUE_OR_FALSE: Final = {
+    **dict.fromkeys(("true", "t", "yes", "y", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "0"), False),
+}
+_REASONS: Final = {
+    Kind.BOOLEAN: "is neither true nor false",
+    Kind.DATE: "is no date",
+    Kind.DATETIME: "is no date with a time",
+    Kind.FLOAT: "is no number",
+    Kind.INTEGER: "is no whole number of 64 bits",
+    Kind.STRING: "is no text in UTF-8",
+}
+_AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
+    Kind.BOOLEAN: _never,
+    Kind.DATE: _dates,
+    Kind.DATETIME: _instants,
+    Kind.DECIMAL: _decimals,
+    Kind.FLOAT: _floats,
+    Kind.INTEGER: _integers,
+    Kind.STRING: _texts,
+}
+_ONE: Final[Mapping[Kind, Callable[[FieldType, Any], Any]]] = {
+    Kind.BOOLEAN: _boolean,
+    Kind.DATE: _date,
+    Kind.DATETIME: _instant,
+    Kind.DECIMAL: _decimal,
+    Kind.FLOAT: _float,
+    Kind.INTEGER: _integer,
+    Kind.STRING: _text,
+}

@@ -1,0 +1,52 @@
+"""Words shared by messages: the nearest known name, names in a list, durations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Any, Final
+
+from heap_courier.errors import SetupError
+
+_UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The nearest known word, for the end of a clause: " (did you mean `users`?)"; empty where none is near."""
+    spelt = {other.lower(): other for other in known}
+    nearest = get_close_matches(word.lower(), spelt, n=1, cutoff=0.5)
+    return f" (did you mean `{spelt[nearest[0]]}`?)" if nearest else ""
+
+
+def duration(seconds: float) -> str:
+    """`5 minutes 12 seconds`: whole seconds, at least one, without units that are zero."""
+    left = max(round(seconds), 1)
+    parts = []
+    for unit, length in _UNITS:
+        count, left = divmod(left, length)
+        if count:
+            parts.append(f"{count} {unit}{'' if count == 1 else 's'}")
+    return " ".join(parts)
+
+
+def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
+    """What a name stands for.
+
+    Raises:
+        SetupError: there is no such thing, with the nearest name, or with those that there are.
+    """
+    if name in things:
+        return things[name]
+    near = get_close_matches(name, things, n=1)
+    if near:
+        remedy = f"Did you mean `{near[0]}`?"
+    elif things:
+        remedy = f"There is {listed(things)}."
+    else:
+        remedy = "There is none at all."
+    raise SetupError(f"{where}: there is no {noun} `{name}`. {remedy}")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence: `a`, `b`."""
+    return ", ".join(f"`{name}`" for name in names)

@@ -1,0 +1,150 @@
+"""Rows of a file into rows of a feed: its columns, its types, its rules."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heap_courier.data_types.casts import Converted, converted, convertible, reason
+from heap_courier.errors import RejectedRow, SchemaError
+from heap_courier.feeds.model import Field
+
+
+class Conformed(NamedTuple):
+    """Rows of exactly a feed's fields, and the rows that are left out of them, in the file's order."""
+
+    batch: pa.RecordBatch
+    rejected: tuple[RejectedRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How the columns of a file become the fields of a feed.
+
+    Attributes:
+        incoming: the columns of the file.
+        fields: of the feed.
+        key: the fields that must have a value beside those that are required.
+        name: what errors call the file.
+        ways: for each field the positions that lead to its column, from the outermost record; empty: there is none.
+        ignored: columns of the file that the feed does not take.
+    """
+
+    incoming: pa.Schema
+    fields: tuple[Field, ...]
+    key: frozenset[str]
+    name: str
+    ways: tuple[tuple[int, ...], ...]
+    ignored: tuple[str, ...]
+
+    def conform(self, batch: pa.RecordBatch, first_row: int, rejected: Sequence[RejectedRow] = ()) -> Conformed:
+        """Makes rows of the feed.
+
+        Args:
+            batch: rows of the file. Where it has other columns than the file showed at first (JSON does not tell
+                beforehand), a column that it lacks is null.
+            first_row: the number of its first row in the file, from 1.
+            rejected: rows that the reader has left out of it; they are counted, and come back with the others.
+
+        Raises:
+            SchemaError: the batch has other columns than the file showed at first, which the feed cannot take.
+        """
+        ways = self.ways if batch.schema.equals(self.incoming) else _ways(batch.schema, self.fields, self.name)
+        columns: list[pa.Array] = []
+        faults: dict[int, tuple[str, str]] = {}  # position in the batch -> column, reason
+        for field, way in zip(self.fields, ways, strict=True):
+            values, wrong = (
+                converted(_at(batch, way), field.type, field.pattern)
+                if way
+                else Converted(pa.nulls(batch.num_rows, field.type.arrow))
+            )
+            columns.append(values)
+            if wrong is not None:
+                for position in _where(wrong):
+                    faults.setdefault(position, (field.name, reason(field.type, field.pattern)))
+            if values.null_count and (field.required or field.name in self.key):
+                rule = "a primary key must not be" if field.name in self.key else "the feed requires a value"
+                for position in _where(values.is_null()):
+                    faults.setdefault(position, (field.name, f"is empty, and {rule}"))
+        conformed = pa.RecordBatch.from_arrays(columns, names=[field.name for field in self.fields])
+        if not faults:
+            return Conformed(conformed, tuple(rejected))
+        left_out = {row.row for row in rejected}
+        numbers = [row for row in range(first_row, first_row + batch.num_rows + len(left_out)) if row not in left_out]
+        found = [RejectedRow(numbers[position], *fault) for position, fault in faults.items()]
+        kept = pa.array([position not in faults for position in range(batch.num_rows)])
+        return Conformed(conformed.filter(kept), tuple(sorted([*rejected, *found], key=lambda row: row.row)))
+
+
+def shape(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> Shape:
+    """Finds the column of each field. A file without columns (of JSON, then) has no rows, and does no harm.
+
+    Raises:
+        SchemaError: a required or key field has no column, or several; or its column cannot be of the field's type.
+    """
+    fields = tuple(fields)
+    ways = _ways(incoming, fields, name)
+    for field, way in zip(fields, ways, strict=True):
+        if incoming.names and not way and (field.required or field.name in key):
+            near = get_close_matches(field.source, incoming.names, n=1)
+            hint = f" (the nearest is `{near[0]}`)" if near else ""
+            needs = "is a primary key" if field.name in key else "is required"
+            raise SchemaError(
+                f"`{name}` has no column `{field.source}`, which {needs} in the feed{hint}; "
+                f"mend the source of field `{field.name}`, or bring a file that has it."
+            )
+    taken = {way[0] for way in ways if way}
+    ignored = tuple(column for position, column in enumerate(incoming.names) if position not in taken)
+    return Shape(incoming, fields, frozenset(key), name, ways, ignored)
+
+
+def _ways(incoming: pa.Schema, fields: Sequence[Field], name: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(_way(list(incoming), field, name) for field in fields)
+
+
+def _way(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...]:
+    way, found = _looked_up(columns, field.source, name)
+    if found and not convertible(found.type, field.type, field.pattern):
+        remedy = (
+            "give the field a pattern, or make it a String"
+            if pa.types.is_integer(found.type)
+            else "make the field a String"
+        )
+        raise SchemaError(
+            f"`{name}`: column `{field.source}` is of type {found.type}, which cannot be {field.type} "
+            f"as field `{field.name}` of the feed is; {remedy}."
+        )
+    return way
+
+
+def _looked_up(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tuple[int, ...], pa.Field | None]:
+    """The way to a column, and the column: by its whole name, or else by the record before a dot."""
+    exact = [position for position, column in enumerate(columns) if column.name == source]
+    alike = exact or [position for position, column in enumerate(columns) if column.name.lower() == source.lower()]
+    if len(alike) > 1:
+        raise SchemaError(f"`{name}` has the column `{source}` {len(alike)} times; it has to be there once.")
+    if alike:
+        return (alike[0],), columns[alike[0]]
+    for dot in (position for position, sign in enumerate(source) if sign == "."):
+        outer, record = _looked_up(columns, source[:dot], name)
+        if record and pa.types.is_struct(record.type):
+            inner, found = _looked_up(
+                [record.type.field(i) for i in range(record.type.num_fields)], source[dot + 1 :], name
+            )
+            if found:
+                return (*outer, *inner), found
+    return (), None
+
+
+def _at(batch: pa.RecordBatch, way: tuple[int, ...]) -> pa.Array:
+    column = batch.column(way[0])
+    return pc.struct_field(column, list(way[1:])) if way[1:] else column
+
+
+def _where(flags: pa.BooleanArray) -> list[int]:
+    return list(pc.indices_nonzero(flags).to_pylist())

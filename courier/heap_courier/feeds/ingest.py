@@ -1,0 +1,158 @@
+"""The files of one feed into its domain table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heap_courier.data_types.field_types import DATETIME, STRING, in_utc
+from heap_courier.errors import RejectedRow, TooManyRejectsError
+from heap_courier.feeds.column_mapping import Shape, shape
+from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed
+from heap_courier.files.fileset import FetchedFile
+from heap_courier.formats.readers import Chunk, chunks, schema
+from heap_courier.parallel import ordered_map
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
+from heap_courier.warehouse.upsert import Column, Landed, Table, land
+
+
+class Part(NamedTuple):
+    """A chunk of a file, conformed to the feed."""
+
+    file: str
+    batch: pa.RecordBatch
+    rejected: tuple[RejectedRow, ...]
+
+
+class Ingested(NamedTuple):
+    """What became of a feed, the first of its rejected rows, and columns of the files that it does not take."""
+
+    table: TableRun
+    rejected: tuple[Rejected, ...]
+    ignored: tuple[str, ...]
+
+    @property
+    def notices(self) -> Iterator[str]:
+        """What a person should know of it, in sentences."""
+        name = self.table.domain_table
+        if self.table.rejected:
+            rows = "row was" if self.table.rejected == 1 else "rows were"
+            yield f"{name}: {self.table.rejected:,} {rows} rejected; `heap-courier runs RUN` names them."
+        if self.ignored:
+            yield f"{name}: the feed has no field for {', '.join(f'`{column}`' for column in self.ignored)}."
+
+
+def domain_table(feed: Feed) -> Table:
+    """The table of a feed: its fields, `_pk` where the key has several of them, `_updated` where it is generated."""
+    columns = [Column(field.name, field.type) for field in feed.fields]
+    if len(feed.primary_key) > 1:
+        columns.append(Column(PRIMARY_KEY, STRING))
+    if feed.last_updated is None:
+        columns.append(Column(UPDATED, DATETIME))
+    newest = () if feed.last_updated is None else (feed.last_updated,)
+    return Table(feed.domain_table, tuple(columns), feed.primary_key, newest)
+
+
+def ingest(
+    warehouse: Warehouse,
+    feed: Feed,
+    files: Iterable[FetchedFile],
+    *,
+    truncate: bool,
+    now: datetime,
+    workers: int,
+    advance: Callable[[int], None],
+    settle: Callable[[Ingested], None],
+    before: Callable[[], None] = lambda: None,
+) -> Ingested:
+    """Lands the rows of files in the domain table of a feed, all or none.
+
+    Args:
+        warehouse: an open connection without a transaction.
+        feed: an active one.
+        files: days ascending, then by key: of equal rows the last one wins.
+        truncate: whether the table is emptied first.
+        now: what `_updated` becomes, where the feed generates it.
+        workers: how many chunks are decoded side by side.
+        advance: told of rows as they are read.
+        settle: called with the outcome inside the transaction.
+        before: called inside the transaction before the table is touched.
+
+    Raises:
+        FeedError: a file is not what it should be, or too many rows are rejected. Nothing has landed then.
+    """
+    files = tuple(files)
+    tally = _Tally(feed)
+    ignored: dict[str, None] = {}
+    parts = ordered_map(lambda task: _conformed(*task), _tasks(feed, files, ignored), workers=workers)
+    batches = (_generated(feed, part.batch, now) for part in tally.checked(parts, advance))
+    outcome: list[Ingested] = []
+
+    def note(landed: Landed) -> None:
+        table = TableRun(feed.domain_table, len(files), tally.rows, tally.rejected, landed.merged, landed.stored)
+        outcome.append(Ingested(table, tuple(tally.named), tuple(ignored)))
+        settle(outcome[0])
+
+    land(warehouse, domain_table(feed), batches, replace=truncate, before=before, settle=note)
+    return outcome[0]
+
+
+class _Tally:
+    """Counts rows, and stops at the end when too many of them were rejected."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+        self.rows = 0
+        self.rejected = 0
+        self.named: list[Rejected] = []
+
+    def checked(self, parts: Iterable[Part], advance: Callable[[int], None]) -> Iterator[Part]:
+        for part in parts:
+            rows = part.batch.num_rows + len(part.rejected)
+            self.rows += rows
+            self.rejected += len(part.rejected)
+            self.named += [Rejected(part.file, row) for row in part.rejected[: MOST_REJECTED - len(self.named)]]
+            advance(rows)
+            yield part
+        if self.rejected * 100 > self.rows * self._feed.error_threshold:
+            first = self.named[0]
+            column = f"column `{first.row.column}` " if first.row.column else ""
+            raise TooManyRejectsError(
+                f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than "
+                f"the error threshold of {self._feed.error_threshold} % allows, so none is loaded. The first is row "
+                f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Mend the feed or the file, or raise "
+                "the threshold.",
+                rows=self.rows,
+                rejected=self.rejected,
+                named=self.named,
+            )
+
+
+def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -> Iterator[tuple[Shape, Chunk]]:
+    for file in files:
+        incoming = schema(file.path, file.format, file.key)
+        shaped = shape(incoming, feed.fields, key=feed.primary_key, name=file.key)
+        ignored.update(dict.fromkeys(shaped.ignored))
+        for chunk in chunks(file.path, file.format, file.key):
+            yield shaped, chunk
+
+
+def _conformed(shaped: Shape, chunk: Chunk) -> Part:
+    decoded = chunk.decode()
+    conformed = shaped.conform(decoded.batch, chunk.first_row, decoded.rejected)
+    return Part(shaped.name, conformed.batch, conformed.rejected)
+
+
+def _generated(feed: Feed, batch: pa.RecordBatch, now: datetime) -> pa.RecordBatch:
+    if len(feed.primary_key) > 1:
+        keys = [pc.cast(batch.column(name), pa.string()) for name in feed.primary_key]
+        batch = batch.append_column(PRIMARY_KEY, pc.binary_join_element_wise(*keys, "|"))
+    if feed.last_updated is None:
+        updated = pa.repeat(pa.scalar(in_utc(now), pa.timestamp("us")), batch.num_rows)
+        batch = batch.append_column(UPDATED, updated)
+    return batch

@@ -1,0 +1,73 @@
+"""What a feed is: how the rows of a file become rows of a domain table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from heap_courier.data_types.field_types import FieldType
+from heap_courier.formats.file_format import FileFormat
+
+UPDATED: Final = "_updated"  # the generated last-updated field: when the row was ingested
+PRIMARY_KEY: Final = "_pk"  # the generated field of a primary key that has several fields, joined
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A field of a feed, and so a column of its domain table.
+
+    Attributes:
+        name: of the column; letters, numbers, underscores.
+        type: what its values are.
+        source: the incoming name, matched without regard to case; `traits.email` is a field of a record.
+        tag: a semantic tag such as `email` or `pk`; kept and shown, nothing follows from it here.
+        required: a row without a value is rejected, a file without the column does not land.
+        pattern: how a text is read as a date or an instant, in Joda's letters; None where it is ISO 8601 or a number of
+            seconds, milliseconds or microseconds, told apart by magnitude.
+    """
+
+    name: str
+    type: FieldType
+    source: str
+    tag: str | None = None
+    required: bool = False
+    pattern: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The file that a feed was proposed from, and how it is read; `path` is relative to the project's folder."""
+
+    path: str
+    format: FileFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """A feed: https://docs.amperity.com/reference/feeds.html.
+
+    Attributes:
+        id: what load operations call it: `df-` and eight letters or digits.
+        source, name: of the domain table, `<source>:<name>`.
+        fields: in the order of the table's columns.
+        primary_key: names of fields, at least one.
+        last_updated: the name of a Datetime or Integer field, or None where it is generated.
+        error_threshold: per cent of rows that may be rejected; above it nothing is loaded.
+        stitch: "make available to Stitch": kept and shown.
+        sample: what is loaded when the feed is activated.
+    """
+
+    id: str
+    source: str
+    name: str
+    fields: tuple[Field, ...]
+    primary_key: tuple[str, ...]
+    last_updated: str | None = None
+    error_threshold: int = 1
+    stitch: bool = False
+    sample: Sample | None = None
+
+    @property
+    def domain_table(self) -> str:
+        """The table that it fills."""
+        return f"{self.source}:{self.name}"

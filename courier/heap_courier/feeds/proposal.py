@@ -1,0 +1,255 @@
+"""A first version of a feed, read off a sample: a person looks it over before it is used."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import count
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heap_courier.data_types.casts import converted, plain
+from heap_courier.data_types.field_types import (
+    BOOLEAN,
+    DATE,
+    DATETIME,
+    FLOAT,
+    INTEGER,
+    MOST_DIGITS,
+    STRING,
+    FieldType,
+    Kind,
+)
+from heap_courier.feeds.model import Feed, Field
+from heap_courier.feeds.reader import LONGEST_NAME, RESERVED
+
+_SAMPLE_ROWS: Final = 20_000  # looked at
+_KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own: what else has an id there is not told apart by it
+_UPDATED: Final = (
+    "last_modified",
+    "last_updated",
+    "updated_at",
+    "modified_at",
+    "update_time",
+    "updated",
+    "modified",
+    "timestamp",
+    "time",
+)
+_IS_TIME: Final = re.compile(r"(^|_)(time|timestamp|date|joindate|modified|updated|created|at|on)$|date$|time$")
+_DAY: Final = r"^\d{4}-\d\d-\d\d$"
+_INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
+_WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"  # no zeros before it, which a number would lose
+_BROKEN: Final = r"^-?(0|[1-9]\d{0,14})\.\d{1,15}$"
+_TRUE_OR_FALSE: Final = r"^(?i:true|false)$"
+_IS_NO_NUMBER: Final = re.compile(r"(^|_)(id|zip|phone|mobile|postal\w*|zip_?code|code|number|no|version)$")
+_EPOCH_FROM: Final = 946_684_800  # the year 2000: from here to 2100 a number may be a time, in seconds
+_EPOCH_TO: Final = 4_102_444_800
+
+_TAGS: Final[Mapping[str, tuple[str, ...]]] = {
+    "address": ("address", "address1", "addressline1", "street", "streetaddress"),
+    "address2": ("address2", "addressline2"),
+    "birthdate": ("birthdate", "birthday", "dateofbirth", "dob"),
+    "city": ("city", "town"),
+    "company": ("company", "companyname", "organization", "organisation"),
+    "country": ("country", "countrycode"),
+    "create-dt": ("createdat", "created", "joindate", "signupdate", "createdate"),
+    "email": ("email", "emailaddress", "mail"),
+    "full-name": ("fullname",),
+    "gender": ("gender", "sex"),
+    "generational-suffix": ("suffix", "namesuffix", "generationalsuffix"),
+    "given-name": ("givenname", "firstname", "forename"),
+    "phone": ("phone", "phonenumber", "mobile", "mobilephone", "telephone"),
+    "postal": ("postal", "postalcode", "postcode", "zip", "zipcode"),
+    "state": ("state", "province"),
+    "surname": ("surname", "lastname", "familyname"),
+    "title": ("jobtitle", "salutation"),
+    "update-dt": ("updatedat", "lastmodified", "lastupdated", "modifiedat"),
+}
+_TAG_OF: Final = {name: tag for tag, names in _TAGS.items() for name in names}
+_PERSONAL: Final = frozenset({"email", "phone", "surname", "given-name", "full-name"})
+
+
+class _Column(NamedTuple):
+    """A column of the sample, inner ones of records by their way."""
+
+    source: str
+    type: pa.DataType
+    values: pa.Array
+
+
+def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str, name: str, feed_id: str) -> Feed:
+    """Proposes names, types, key, tags and the last-updated field for files like a sample.
+
+    Args:
+        schema: of the file.
+        sample: its rows; the first 20,000 that have just these columns are looked at.
+        source: of the domain table, such as Heap.
+        name: of the feed, such as Users.
+        feed_id: what load operations shall call it.
+    """
+    columns = tuple(_columns(schema, sample))
+    names = _names([column.source for column in columns])
+    fields = tuple(Field(field, _type(column), column.source) for field, column in zip(names, columns, strict=True))
+    values = {field.name: column.values for field, column in zip(fields, columns, strict=True)}
+    key = _key(fields, values, name)
+    tagged = tuple(_tagged(fields, key))
+    return Feed(
+        id=feed_id,
+        source=source,
+        name=name,
+        fields=tagged,
+        primary_key=(key,),
+        last_updated=_last_updated(fields, values),
+        stitch=any(field.tag in _PERSONAL for field in tagged),
+    )
+
+
+def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_Column]:
+    batches: list[pa.RecordBatch] = []
+    for batch in sample:
+        if batch.schema.equals(schema):
+            batches.append(batch)
+        if sum(looked_at.num_rows for looked_at in batches) >= _SAMPLE_ROWS:
+            break
+    table = pa.Table.from_batches(batches, schema)
+    for column, values in zip(table.column_names, table.columns, strict=True):
+        yield from _leaves(column, values.combine_chunks())
+
+
+def _leaves(source: str, values: pa.Array) -> Iterator[_Column]:
+    if not pa.types.is_struct(values.type):
+        values = plain(values)
+        yield _Column(source, values.type, values)
+        return
+    for position in range(values.type.num_fields):
+        inner = f"{source}.{values.type.field(position).name}"
+        yield from _leaves(inner, pc.struct_field(values, [position]))
+
+
+# Names
+
+
+def _names(sources: Iterable[str]) -> list[str]:
+    """Legal names, each of them once: what is no letter, digit or underscore becomes one underscore."""
+    taken = set(RESERVED)
+    names = []
+    for source in sources:
+        legal = re.sub(r"[^A-Za-z0-9_]+", "_", source)
+        plain = (legal if legal == source else legal.strip("_"))[:LONGEST_NAME] or "field"
+        name = plain
+        for number in count(2):
+            if name.lower() not in taken:
+                break
+            name = f"{plain[: LONGEST_NAME - 5]}_{number}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+# Types
+
+
+def _type(column: _Column) -> FieldType:
+    kind, values = column.type, column.values
+    last = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.source.rpartition(".")[2]).lower()
+    if pa.types.is_boolean(kind):
+        return BOOLEAN
+    if pa.types.is_integer(kind):
+        return DATETIME if _IS_TIME.search(last) and _all_since_2000(values) else INTEGER
+    if pa.types.is_floating(kind):
+        return FLOAT
+    if pa.types.is_decimal(kind) and 0 <= kind.scale < MOST_DIGITS and kind.precision <= MOST_DIGITS:
+        return FieldType(Kind.DECIMAL, kind.precision, kind.scale)
+    if pa.types.is_date(kind):
+        return DATE
+    if pa.types.is_timestamp(kind):
+        return DATETIME
+    return _type_of_text(last, values) if pa.types.is_string(kind) else STRING
+
+
+def _type_of_text(last: str, values: pa.Array) -> FieldType:
+    """What all texts of a column are that are not empty; a text where that is not sure."""
+    texts = pc.utf8_trim_whitespace(values)
+    texts = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False))  # noqa: FBT003
+
+    def all_are(form: str, field_type: FieldType) -> bool:
+        every = pc.all(pc.match_substring_regex(texts, form)).as_py()
+        return bool(every) and converted(texts, field_type).wrong is None
+
+    if not len(texts):
+        return STRING
+    if all_are(_DAY, DATE):
+        return DATE
+    if all_are(_INSTANT, DATETIME):
+        return DATETIME
+    if all_are(_WHOLE, INTEGER):
+        if _IS_TIME.search(last) and _all_since_2000(texts.cast(pa.int64())):
+            return DATETIME
+        return STRING if _IS_NO_NUMBER.search(last) else INTEGER
+    if all_are(f"{_WHOLE}|{_BROKEN}", FLOAT):
+        return STRING if _IS_NO_NUMBER.search(last) else FLOAT
+    return BOOLEAN if all_are(_TRUE_OR_FALSE, BOOLEAN) else STRING
+
+
+def _all_since_2000(numbers: pa.Array) -> bool:
+    """Whether numbers can be times: seconds, milliseconds or microseconds from 2000 to 2100; 0 stands for none."""
+    numbers = numbers.filter(pc.fill_null(pc.not_equal(numbers, 0), False))  # noqa: FBT003
+    if numbers.null_count == len(numbers):
+        return False
+    least, most = pc.min_max(numbers).as_py().values()
+    return any(_EPOCH_FROM * unit <= least and most < _EPOCH_TO * unit for unit in (1, 10**3, 10**6))
+
+
+# What a column is for
+
+
+def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], name: str) -> str:
+    """The field whose values tell rows apart: the likeliest by its name whose values differ, or by its name alone."""
+    singular = re.sub(r"[^a-z0-9]+", "_", name.lower()).removesuffix("s")
+    by_name = {field.name.lower(): field.name for field in fields}
+    likely = [*_KEYS_FIRST, f"{singular}_id", "id", "user_id", *(lower for lower in by_name if lower.endswith("id"))]
+    candidates = [by_name[lower] for lower in dict.fromkeys(likely) if lower in by_name]
+    whole = [field.name for field in fields if field.type.kind in (Kind.INTEGER, Kind.STRING)]
+    unique = (field for field in [*candidates, *whole] if _tells_apart(values[field]))
+    return next(unique, (candidates or [fields[0].name])[0])
+
+
+def _tells_apart(values: pa.Array) -> bool:
+    if not len(values) or values.null_count or pa.types.is_nested(values.type):
+        return False
+    return len(values.unique()) == len(values)
+
+
+def _last_updated(fields: Sequence[Field], values: Mapping[str, pa.Array]) -> str | None:
+    by_name = {
+        field.name.lower(): field.name
+        for field in fields
+        if field.type.kind in (Kind.DATETIME, Kind.INTEGER) and _always_filled(values[field.name], field.type)
+    }
+    return next((by_name[name] for name in _UPDATED if name in by_name), None)
+
+
+def _always_filled(values: pa.Array, field_type: FieldType) -> bool:
+    return len(values) > 0 and converted(values, field_type).values.null_count == 0
+
+
+def _tagged(fields: Sequence[Field], key: str) -> Iterator[Field]:
+    """Tags of profiles where rows are about people, of keys elsewhere: Heap's events have no tags of their own."""
+    plain = {field.name: re.sub(r"[^a-z0-9]+", "", field.source.rpartition(".")[2].lower()) for field in fields}
+    personal = any(_TAG_OF.get(name) in _PERSONAL for name in plain.values())
+    taken: set[str] = set()
+    for field in fields:
+        tag = _TAG_OF.get(plain[field.name]) if personal else None
+        if field.name == key:
+            tag = "pk"
+        elif not personal and plain[field.name] in ("userid", "customerid", "touserid"):
+            tag = "fk-user"
+        if tag is None or tag in taken:
+            yield field
+        else:
+            taken.add(tag)
+            yield replace(field, tag=tag)

@@ -1,0 +1,169 @@
+"""Sample files: what a feed is proposed from, and filled with when it is activated."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from string import ascii_letters, digits
+from typing import Final
+
+import pyarrow as pa
+
+from heap_courier.errors import SetupError
+from heap_courier.feeds.model import Feed, Sample
+from heap_courier.feeds.proposal import propose
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.files.entities import ArchiveEntity, Entity, FileEntity, HeapConnectEntity, read_entities
+from heap_courier.files.fileset import FetchedFile
+from heap_courier.formats.file_format import AVRO, PARQUET, FileFormat
+from heap_courier.formats.readers import chunks, schema
+from heap_courier.project.model import Courier, Project
+
+FOLDER: Final = "samples"
+_BATCHES: Final = 4  # of the file that a proposal looks at: some ten thousand rows
+_CONTENT_TYPES: Final = {
+    ".avro": AVRO,
+    ".parquet": PARQUET,
+    ".csv": "text/csv",
+    ".dat": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".tab": "text/tab-separated-values",
+    ".psv": "text/pipe-separated-values",
+    ".json": "application/json",
+    ".ndjson": "application/x-ndjson",
+    ".jsonl": "application/x-ndjson",
+}
+
+
+def folder_of(project: Project, courier: Courier) -> Path:
+    """Where files of a courier are kept that no feed has taken yet."""
+    return project.folder / FOLDER / courier.name
+
+
+def sample_of(project: Project, path: Path, given: FileFormat | None) -> Sample:
+    """A file as a sample.
+
+    Args:
+        project: of the feed.
+        path: of the file.
+        given: how it is read; None: as the entities list says that it was fetched by, or as its name says.
+
+    Raises:
+        SetupError: there is no such file, or nothing says what it is.
+    """
+    if not path.is_file():
+        raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` brings some.")
+    file_format = given or _fetched_as(project, path) or _named_as(path)
+    return Sample(os.path.relpath(path.resolve(), project.folder.resolve()), file_format)
+
+
+def propose_feed(project: Project, domain_table: str, sample: Sample) -> Feed:
+    """Proposes a feed from the first rows of a sample.
+
+    Raises:
+        SetupError: the name is not `source:name`.
+        UnreadableFileError: the sample is not what it is said to be.
+    """
+    source, colon, name = domain_table.partition(":")
+    if not (source.strip() and colon and name.strip()):
+        raise SetupError(f"`{domain_table}` is no name of a domain table: write it as Heap:Users.")
+    path = project.folder / sample.path
+    feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
+    feed = propose(
+        schema(path, sample.format, sample.path), _rows(path, sample), source=source, name=name, feed_id=feed_id
+    )
+    return replace(feed, sample=sample)
+
+
+def path_of(project: Project, feed: Feed) -> Path:
+    """Where the file of a new feed goes.
+
+    Raises:
+        SetupError: there is one already.
+    """
+    name = re.sub(r"[^a-z0-9]+", "-", feed.domain_table.lower()).strip("-")
+    path = project.feeds / f"{name}.yaml"
+    twins = [other for other in read_feeds(project.feeds) if other.domain_table.lower() == feed.domain_table.lower()]
+    if path.exists() or twins:
+        raise SetupError(
+            f"The feed `{feed.domain_table}` exists already (`{path}`): edit that file, or remove it first."
+        )
+    return path
+
+
+def file_of(project: Project, feed: Feed) -> FetchedFile:
+    """The sample of a feed, as a file to be loaded.
+
+    Raises:
+        SetupError: the feed has none, or it is gone.
+    """
+    if feed.sample is None:
+        raise SetupError(f"The feed `{feed.domain_table}` has no `sample`: name one, or activate it with --no-sample.")
+    path = project.folder / feed.sample.path
+    if not path.is_file():
+        raise SetupError(
+            f"The sample `{path}` of the feed `{feed.domain_table}` is gone: bring it again by `heap-courier sample`, "
+            "or activate the feed with --no-sample."
+        )
+    status = path.stat()
+    modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+    return FetchedFile(path, feed.sample.path, "", None, feed.sample.format, status.st_size, modified)
+
+
+def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
+    for chunk in islice(chunks(path, sample.format, sample.path), _BATCHES):
+        yield chunk.decode().batch
+
+
+def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
+    """Moves a fetched file to where samples are kept, under the name that it has in the bucket; of several tags once.
+
+    A bucket can hold both `x` and `x/y`: the one that is kept later has `~x` in its place.
+    """
+    names = [name for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
+    *outer, last = names
+    for name in outer:
+        folder /= f"~{name}" if (folder / name).is_file() else name
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (f"~{last}" if (folder / last).is_dir() else last)
+    if file.path.exists():
+        shutil.move(file.path, path)
+    return replace(file, path=path)
+
+
+def _fetched_as(project: Project, path: Path) -> FileFormat | None:
+    """How the courier that fetched a sample reads it, where it is still the courier's."""
+    for courier in project.couriers.values():
+        folder = folder_of(project, courier).resolve()
+        if path.resolve().is_relative_to(folder):
+            return _format_of(read_entities(courier.entities), path.resolve().relative_to(folder))
+    return None
+
+
+def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
+    for entity in entities:
+        if isinstance(entity, HeapConnectEntity):
+            return FileFormat(AVRO)
+        if isinstance(entity, FileEntity) and entity.pattern.matches_any(kept.as_posix()):
+            return entity.format
+        if isinstance(entity, ArchiveEntity):
+            for archive in kept.parents:
+                member = kept.relative_to(archive).as_posix()
+                if entity.pattern.matches_any(archive.as_posix()):
+                    return next((each.format for each in entity.members if each.takes(member)), None)
+    return None
+
+
+def _named_as(path: Path) -> FileFormat:
+    name = path.name.lower().removesuffix(".gz")
+    content_type = _CONTENT_TYPES.get(Path(name).suffix)
+    if content_type is None:
+        raise SetupError(f"The name of `{path}` does not say what it holds: give --content-type.")
+    return FileFormat(content_type, header_rows=0 if name.endswith(".dat") else 1)

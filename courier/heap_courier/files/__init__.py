@@ -1,0 +1,1 @@
+"""The bucket and its files: entities, patterns, days, filesets, archives. Never what a file contains."""

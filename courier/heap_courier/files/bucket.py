@@ -1,0 +1,339 @@
+"""The bucket of a courier: what lies below its prefix, listed and fetched.
+
+What can fail is told by the error's code alone, never in the words of an answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from http import HTTPStatus
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    IncompleteReadError,
+    InvalidRegionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    ReadTimeoutError,
+    ResponseStreamingError,
+    SSLError,
+    SSOError,
+    TokenRetrievalError,
+)
+from botocore.exceptions import ConnectionError as AnyConnectionError
+from botocore.parsers import ResponseParserError
+
+from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
+from heap_courier.project.model import Courier, Credential, KeyCredential, ProfileCredential, RoleCredential
+
+CONNECTIONS: Final = 8  # files that may be fetched at a time
+
+_SECONDS: Final = 10.0  # of silence, after which an attempt has failed
+_BLOCK: Final = 1 << 20
+_ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
+
+_DENIED: Final = (
+    "access is denied",
+    "allow s3:ListBucket on the bucket and s3:GetObject below the courier's `prefix` to {credential}",
+)
+_UNKNOWN_KEY: Final = ("the access key is unknown", "mend {key}")
+_EXPIRED: Final = ("the credential has expired", "renew {credential}")
+_ELSEWHERE: Final = ("the bucket is in another region", "mend the courier's `region`")
+_NO_CREDENTIALS: Final = ("{credential} yields no access key", "mend it, or give `access-key-env` and `secret-key-env`")
+_UNASSUMED: Final = (
+    "{credential} may not be assumed",
+    "mend its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
+)
+_NOT_S3: Final = ("what answers there is no S3", "mend the courier's `endpoint-url`")
+_MEND: Final = "mend the courier's settings"
+_REFUSALS: Final = {
+    "NoSuchBucket": ("there is no such bucket", "mend the courier's `bucket`"),
+    "InvalidBucketName": ("no bucket can have this name", "mend the courier's `bucket`"),
+    "AccessDenied": _DENIED,
+    "AllAccessDisabled": _DENIED,
+    "403": _DENIED,
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "InvalidClientTokenId": _UNKNOWN_KEY,
+    "UnrecognizedClientException": _UNKNOWN_KEY,
+    "SignatureDoesNotMatch": ("the secret does not belong to the access key", "mend {secret}"),
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "InvalidToken": _EXPIRED,
+    "PermanentRedirect": _ELSEWHERE,
+    "TemporaryRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "301": _ELSEWHERE,
+    "307": _ELSEWHERE,
+    "RequestTimeTooSkewed": ("the clock of this machine is wrong", "set it"),
+}
+_OF_A_FILE: Final = {
+    "NoSuchKey": "is in the bucket no longer: list the files again",
+    "404": "is in the bucket no longer: list the files again",
+    "InvalidObjectState": "is in a storage class for archives: restore it first",
+}
+_BUSY: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
+_CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_UNREACHABLE: Final = (
+    (ProxyConnectionError, "the proxy on the way failed"),
+    (ConnectTimeoutError, "no connection came about in time"),
+    (EndpointConnectionError, "nothing answers at its address"),
+    (AnyConnectionError, "the connection failed"),
+    (HTTPClientError, "its answer did not come whole"),
+    (IncompleteReadError, "its answer did not come whole"),
+)
+_UNUSABLE: Final = (
+    ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
+    ((SSOError, TokenRetrievalError), _EXPIRED),
+    (ProfileNotFound, ("AWS has no such profile here", "mend the `profile` of {credential}, or AWS_PROFILE")),
+    (SSLError, ("the TLS handshake failed", "mend the courier's `endpoint-url`, or this machine's certificates")),
+    (ResponseParserError, _NOT_S3),
+    (InvalidRegionError, ("there is no such region", "mend the courier's `region`")),
+    (ParamValidationError, ("a name is malformed", "mend the courier's `bucket`, or `role-arn` and `external-id`")),
+    (ValueError, ("its address is none", "mend the courier's `endpoint-url`")),
+)
+
+
+class Object(NamedTuple):
+    """An object of the bucket; its key is relative to the courier's prefix."""
+
+    key: str
+    size: int
+    etag: str
+    modified: datetime
+
+
+class Bucket:
+    """The objects below the prefix of a courier. May be shared between threads.
+
+    Every method raises SetupError where the user must act, and LaterError where the same may pass later, after five
+    attempts.
+    """
+
+    def __init__(
+        self,
+        courier: Courier,
+        environment: Mapping[str, str],
+        *,
+        attempts: int = _ATTEMPTS,
+        seconds: float = _SECONDS,
+    ) -> None:
+        """Asks nobody yet.
+
+        Args:
+            courier: which bucket, and by which credential.
+            environment: of the variables that the credential names.
+            attempts: how often to ask before it counts as failed.
+            seconds: how long to wait for an answer, and in the middle of one.
+
+        Raises:
+            SetupError: a variable is missing, or a setting is malformed.
+        """
+        self.courier = courier
+        options: dict[str, Any] = {
+            "connect_timeout": seconds,
+            "read_timeout": seconds,
+            "retries": {"mode": "standard", "total_max_attempts": attempts},
+            "max_pool_connections": CONNECTIONS,
+            "user_agent_extra": "heap-courier",
+            "response_checksum_validation": "when_required",  # news to many services that speak like S3
+        }
+        self._attempts = attempts
+        with self._explained():
+            session = _session(courier.credential, courier, environment, Config(**options))
+            if courier.endpoint_url:
+                options["s3"] = {"addressing_style": "path"}
+            self._client = session.client("s3", endpoint_url=courier.endpoint_url, config=Config(**options))
+
+    def __str__(self) -> str:
+        at = f" at {self.courier.endpoint_url}" if self.courier.endpoint_url else ""
+        below = f" below `{self.courier.prefix}`" if self.courier.prefix else ""
+        return f"the bucket `{self.courier.bucket}`{at}{below}"
+
+    def list(self, prefix: str = "") -> Iterator[Object]:
+        """The objects whose keys begin so, by key. Those that stand for folders are left out."""
+        beginning = self.courier.prefix + prefix
+        with self._explained():
+            pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.courier.bucket, Prefix=beginning)
+            for page in pages:
+                if "Name" not in page:  # a web server may say 200 to anything
+                    raise self._setup_error(_NOT_S3)
+                for item in page.get("Contents", ()):
+                    if not item["Key"].endswith("/"):
+                        key = item["Key"].removeprefix(self.courier.prefix)
+                        yield Object(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
+
+    def fetch(self, key: str, to: Path, progress: Callable[[int], None] | None = None) -> None:
+        """Brings an object into a file, which is there only when it is whole.
+
+        Args:
+            key: relative to the courier's prefix.
+            to: the file; an older one is replaced.
+            progress: told how many more bytes have come; fewer than none, when a part is asked for again.
+
+        Raises:
+            UnreadableFileError: there is no such object (any more).
+        """
+        temporary = to.with_name(f"{to.name}.part")
+        with self._explained(key):
+            try:
+                with temporary.open("wb") as file:
+                    self._copy(key, file, progress or (lambda _bytes: None))
+                temporary.replace(to)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def probe(self, key: str) -> None:
+        """Asks whether an object can be fetched, without its content. Raises what `fetch` raises."""
+        with self._explained(key):
+            self._client.head_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+
+    def read(self, key: str) -> bytes:
+        """The content of a small object. Raises what `fetch` raises."""
+        content = BytesIO()
+        with self._explained(key):
+            self._copy(key, content, lambda _bytes: None)
+        return content.getvalue()
+
+    def _copy(self, key: str, to: IO[bytes], progress: Callable[[int], None]) -> None:
+        """Asks again for an object that came in part, which the library does not do."""
+        for attempts_left in reversed(range(self._attempts)):
+            answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+            try:
+                with closing(answer["Body"]) as body:
+                    for block in body.iter_chunks(_BLOCK):
+                        to.write(block)
+                        progress(len(block))
+            except _CUT_SHORT:
+                if not attempts_left:
+                    raise
+                progress(-to.tell())
+                to.seek(0)
+                to.truncate()
+            else:
+                return
+
+    @contextmanager
+    def _explained(self, key: str | None = None) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as refusal:
+            raise self._refused(refusal, key) from None
+        except (BotoCoreError, ResponseParserError, ValueError) as failure:
+            raise self._failed(failure) from None
+        except OSError as fault:
+            raise SetupError(f"The file `{key}` cannot be kept here: {fault.strerror}.") from None
+
+    def _refused(self, refusal: ClientError, key: str | None) -> CourierError:
+        status = refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = refusal.response.get("Error", {}).get("Code") or str(status)
+        in_role = refusal.operation_name == "AssumeRole"
+        known = _REFUSALS.get(code)
+        if known and not (in_role and known is _DENIED):
+            return self._setup_error(known)
+        if in_role and status < HTTPStatus.INTERNAL_SERVER_ERROR and code not in _BUSY:
+            return self._setup_error(_UNASSUMED)
+        if key is not None and code in _OF_A_FILE:
+            return UnreadableFileError(f"The file `{key}` of {self} {_OF_A_FILE[code]}.")
+        shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
+        if code in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self._later_error(f"it does not serve now ({shown})")
+        return self._setup_error((f"it refuses ({shown})", _MEND))
+
+    def _failed(self, failure: Exception) -> CourierError:
+        for unusable, fault in _UNUSABLE:
+            if isinstance(failure, unusable):
+                return self._setup_error(fault)
+        for unreachable, trouble in _UNREACHABLE:
+            if isinstance(failure, unreachable):
+                return self._later_error(trouble)
+        return self._setup_error((f"of {type(failure).__name__}", _MEND))
+
+    def _setup_error(self, fault: tuple[str, str]) -> SetupError:
+        """The error in a sentence that names the credential, or the variables of the key pair that it rests on."""
+        credential = self.courier.credential
+        root = credential
+        while isinstance(root, RoleCredential):
+            root = root.base
+        names = dict.fromkeys(("key", "secret"), f"the credential `{root.name}`")
+        if isinstance(root, KeyCredential):
+            names = {"key": f"the variable `{root.access_key_env}`", "secret": f"the variable `{root.secret_key_env}`"}
+        reason, remedy = (words.format(credential=f"the credential `{credential.name}`", **names) for words in fault)
+        return SetupError(f"{self._sentence(reason)}: {remedy}.")
+
+    def _later_error(self, reason: str) -> LaterError:
+        return LaterError(f"{self._sentence(reason)}: try again later.")
+
+    def _sentence(self, reason: str) -> str:
+        return f"The courier `{self.courier.name}` cannot read {self}, because {reason}"
+
+
+def _session(credential: Credential, courier: Courier, environment: Mapping[str, str], config: Config) -> Any:
+    if isinstance(credential, KeyCredential):
+        names = (credential.access_key_env, credential.secret_key_env, credential.session_token_env)
+        for name in names:
+            if name and not environment.get(name):
+                raise SetupError(f"The variable `{name}` of the credential `{credential.name}` is not set: set it.")
+        key, secret, token = (environment[name] if name else None for name in names)
+        return boto3.Session(key, secret, token, courier.region)
+    if isinstance(credential, ProfileCredential):
+        return boto3.Session(profile_name=credential.profile, region_name=courier.region)
+    if isinstance(credential, RoleCredential):
+        return _in_role(credential, _session(credential.base, courier, environment, config), courier, config)
+    return boto3.Session(region_name=courier.region)
+
+
+def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Config) -> Any:
+    """A session whose credentials are those of the role, assumed anew before they expire.
+
+    A service other than Amazon's assumes roles at its own address; Amazon has another for it.
+    """
+    is_amazon = courier.endpoint_url is None or ".amazonaws.com" in (urlsplit(courier.endpoint_url).hostname or "")
+    region = session.region_name or "us-east-1"
+    address = None if is_amazon else courier.endpoint_url
+    sts = session.client("sts", region_name=region, endpoint_url=address, config=config)
+    request = {"RoleArn": role.role_arn, "RoleSessionName": "heap-courier"}
+    if role.external_id is not None:
+        request["ExternalId"] = role.external_id
+
+    def assumed() -> dict[str, str]:
+        given = sts.assume_role(**request)["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
+    core = botocore.session.get_session()
+    core.register_component("credential_provider", _Role(DeferredRefreshableCredentials(assumed, "assume-role")))
+    return boto3.Session(botocore_session=core, region_name=session.region_name)
+
+
+class _Role:
+    """What botocore asks for credentials."""
+
+    def __init__(self, credentials: DeferredRefreshableCredentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> DeferredRefreshableCredentials:
+        return self._credentials

@@ -1,0 +1,189 @@
+"""The entities list of a courier: which files it brings, how they are read, and the tag that operations know them by.
+
+The grammar: https://docs.amperity.com/legacy/couriers.html. `heap-connect` is this program's own addition to it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from heap_courier.documents.strict_json import JsonObject, read_json
+from heap_courier.documents.wording import did_you_mean
+from heap_courier.errors import SetupError
+from heap_courier.files.file_pattern import FilePattern, parse_pattern
+from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+
+_UNSUPPORTED: Final = ("application/xml", "application/ingest-pack+cbor")
+_KINDS: Final = ("file", "archive", "heap-connect")
+_ARCHIVES: Final = (".zip", ".tar", ".tgz", ".tar.gz")
+_SKIP: Final = "archive/skip-missing-contents"
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntity:
+    """Files that are read as they are."""
+
+    pattern: FilePattern
+    optional: bool
+    tag: str
+    format: FileFormat
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Files in an archive: by a name that may hold `*` (up to a slash), or all of them where it is None."""
+
+    name: str | None
+    tag: str
+    format: FileFormat
+
+    def takes(self, name: str) -> bool:
+        """Whether a file of this name in the archive is one of them."""
+        if self.name is None:
+            return True
+        parts = (re.escape(part) for part in self.name.split("*"))
+        return re.fullmatch("[^/]*".join(parts), name.removeprefix("./")) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEntity:
+    """Archives, and what is read of them. A file is that of the first member that it matches."""
+
+    pattern: FilePattern
+    optional: bool
+    members: tuple[Member, ...]
+    skip_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HeapConnectEntity:
+    """What Heap Connect writes, selected by its manifests; the only entity of its courier.
+
+    Attributes:
+        source: of the domain tables, as `Heap` in `Heap:users`.
+        tables, exclude: names that may hold `*`; without `tables` it is all of them.
+    """
+
+    source: str = "Heap"
+    tables: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+Entity = FileEntity | ArchiveEntity | HeapConnectEntity
+
+
+def read_entities(path: Path) -> tuple[Entity, ...]:
+    """Reads an entities list.
+
+    Raises:
+        SetupError: the file is missing or not as the grammar has it.
+    """
+    document = read_json(path)
+    if not isinstance(document, list) or not document:
+        raise SetupError(f"`{path}`: a list of entities in square brackets is expected, with one at least.")
+    entities = tuple(_entity(item, f"`{path}`, entity {number}") for number, item in enumerate(document, 1))
+    if len(entities) > 1 and any(isinstance(entity, HeapConnectEntity) for entity in entities):
+        raise SetupError(
+            f"`{path}`: `heap-connect` must be the only entity of its courier; give others one of their own."
+        )
+    return entities
+
+
+def _entity(item: object, where: str) -> Entity:
+    given = JsonObject(item, where)
+    kind = given.text("object/type")
+    if kind == "heap-connect":
+        entity: Entity = _heap_connect(given)
+    elif kind == "file":
+        pattern = _pattern(given)
+        if pattern.ending.endswith(_ARCHIVES):
+            raise given.wrong(f"the pattern {pattern.text} is one of archives: write `archive` as `object/type`")
+        entity = FileEntity(pattern, given.flag("object/optional", default=False), *_land_as(given, "object/land-as"))
+    elif kind == "archive":
+        entity = _archive(given)
+    else:
+        raise given.wrong(f"there is no `object/type` `{kind}`{did_you_mean(kind, _KINDS) or _listed(_KINDS)}")
+    given.end()
+    return entity
+
+
+def _pattern(given: JsonObject) -> FilePattern:
+    try:
+        pattern = parse_pattern(given.text("object/file-pattern"))
+    except SetupError as fault:
+        raise SetupError(f"{given.where}: {fault}") from None
+    if pattern.ending.endswith((".pgp", ".gpg")):
+        raise given.wrong(
+            f"the pattern {pattern.text} is one of encrypted files, which are not supported: decrypt them"
+        )
+    return pattern
+
+
+def _land_as(given: JsonObject, key: str) -> tuple[str, FileFormat]:
+    inner = JsonObject(given.take(key), f"{given.where}, `{key}`")
+    tag = inner.text("file/tag")
+    content_type = inner.text("file/content-type")
+    if content_type not in CONTENT_TYPES:
+        reason = "not supported" if content_type in _UNSUPPORTED else "no content type"
+        hint = did_you_mean(content_type, CONTENT_TYPES) if reason == "no content type" else ""
+        raise inner.wrong(f"`{content_type}` is {reason}{hint or _listed(CONTENT_TYPES)}")
+    header_rows = inner.take("file/header-rows", 1)
+    if type(header_rows) is not int or header_rows not in (0, 1):
+        raise inner.wrong("`file/header-rows` must be 0 or 1")
+    signs = [_sign(inner, f"file/{name}") for name in ("separator", "quote", "escape")]
+    inner.end()
+    return tag, FileFormat(content_type, header_rows, *signs)
+
+
+def _sign(given: JsonObject, key: str) -> str | None:
+    if not given.has(key):
+        return None
+    sign = given.take(key)
+    if not isinstance(sign, str) or len(sign) != 1:
+        raise given.wrong(f"`{key}` must be one sign, such as `|`; a tab is written `\\t`, a backslash `\\\\`")
+    return sign
+
+
+def _archive(given: JsonObject) -> ArchiveEntity:
+    pattern = _pattern(given)
+    if "." in pattern.ending and not pattern.ending.endswith((*_ARCHIVES, ".gz")):
+        raise given.wrong(f"the pattern {pattern.text} is not one of archives ({', '.join(_ARCHIVES)}): write `file`")
+    optional = given.flag("object/optional", default=False)
+    skip_missing = given.flag(_SKIP, default=False)
+    if given.has("object/land-as") and given.has("archive/contents"):
+        raise given.wrong("`object/land-as` is for all that an archive holds, `archive/contents` for some: remove one")
+    if not given.has("archive/contents"):
+        return ArchiveEntity(pattern, optional, (Member(None, *_land_as(given, "object/land-as")),), skip_missing)
+    contents = given.take("archive/contents")
+    inner = JsonObject(contents, f"{given.where}, `archive/contents`")
+    skip_missing = inner.flag(_SKIP, default=skip_missing)
+    members = tuple(_member(name, contents[name], inner) for name in contents if name != _SKIP)
+    if not members:
+        raise inner.wrong("name one member at least, or give `object/land-as` for all of them")
+    return ArchiveEntity(pattern, optional, members, skip_missing)
+
+
+def _member(name: str, value: Any, contents: JsonObject) -> Member:
+    if name.endswith(":") or not name.strip():
+        raise contents.wrong(f"`{name}` is no name of a file" + (": remove the colon in the quotes" if name else ""))
+    given = JsonObject(value, f"{contents.where}, `{name}`")
+    member = Member(name, *_land_as(given, "subobject/land-as"))
+    given.end()
+    return member
+
+
+def _heap_connect(given: JsonObject) -> HeapConnectEntity:
+    names = []
+    for key in ("heap-connect/tables", "heap-connect/exclude"):
+        listed = given.take(key, [])
+        if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
+            raise given.wrong(f"`{key}` must be a list of names of tables, which may hold `*`")
+        names.append(tuple(listed))
+    return HeapConnectEntity(given.text("heap-connect/source", "Heap"), *names)
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"; there are {', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,311 @@
+"""The fileset of a run: the files of the bucket that the entities ask for, brought to this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import islice
+from operator import attrgetter
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from heap_courier.errors import InterruptedRunError, MissingFilesError, SetupError, UnreadableFileError
+from heap_courier.files.archives import unpack
+from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
+from heap_courier.files.days import Days
+from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
+from heap_courier.files.file_pattern import FilePattern
+from heap_courier.formats.file_format import PARQUET, FileFormat
+from heap_courier.parallel import ordered_map
+
+FilesEntity = FileEntity | ArchiveEntity
+
+_SHOWN: Final = 3  # missing files that a sentence names
+_LOOKED_AT: Final = 10_000  # objects, for what lies nearest to a missing one
+_LONGEST_NAME: Final = 150
+
+
+@dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A file of a fileset, on this machine.
+
+    Attributes:
+        path: where it lies; the ends of its name (`.csv.gz`) are those of the key.
+        key: in the bucket, relative to the prefix; of a member of an archive, `archive.zip!users.csv`.
+        tag: by which load operations know it.
+        day: of its pattern's date; None where the pattern has none.
+        format: how it is read.
+        size: in bytes, as it lies here.
+        modified: when the object was written into the bucket.
+    """
+
+    path: Path
+    key: str
+    tag: str
+    day: date | None
+    format: FileFormat
+    size: int
+    modified: datetime
+
+
+class Hit(NamedTuple):
+    """An object that an entity asks for."""
+
+    entity: FilesEntity
+    object: Object
+    day: date | None
+
+
+class Missing(NamedTuple):
+    """A pattern without a file, on a day or (None) at all."""
+
+    pattern: FilePattern
+    day: date | None
+    tags: frozenset[str]  # of the files that would have matched
+
+    @property
+    def text(self) -> str:
+        """What a sentence calls it."""
+        return self.pattern.text + (f" on {self.day}" if self.day else "")
+
+
+class MissingMember(NamedTuple):
+    """A member that an archive should have and has not; without a name, where it has none at all."""
+
+    archive: str
+    name: str | None
+    tags: frozenset[str]
+
+    @property
+    def text(self) -> str:
+        """What a sentence calls it."""
+        return f"`{self.name or '*'}` in the archive `{self.archive}`"
+
+
+class Damage(NamedTuple):
+    """An object of which no file can be made."""
+
+    error: UnreadableFileError
+    tags: frozenset[str]  # of the files that it would have been
+
+
+class Found(NamedTuple):
+    """What the bucket has of a fileset, by day and key, and what it lacks."""
+
+    hits: tuple[Hit, ...]
+    missing: tuple[Missing, ...]
+
+    @property
+    def size(self) -> int:
+        """The bytes to fetch, archives as they are."""
+        return sum(item.size for item in {hit.object for hit in self.hits})
+
+
+class Fetched(NamedTuple):
+    """The files of a fileset, days ascending, then by key; and what could not be had of it."""
+
+    files: tuple[FetchedFile, ...]
+    missing: tuple[MissingMember, ...]
+    damaged: tuple[Damage, ...]
+
+    def tagged(self, tags: Collection[str]) -> tuple[FetchedFile, ...]:
+        """The files with one of these tags.
+
+        Raises:
+            UnreadableFileError: some of them are in an object that is damaged.
+        """
+        for damage in self.damaged:
+            if not damage.tags.isdisjoint(tags):
+                raise damage.error
+        return tuple(file for file in self.files if file.tag in tags)
+
+
+def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> Found:
+    """Looks for the files of some days, or (None) of all.
+
+    A required pattern without a file is missing, on each day. Where all are optional, all are missing on a day that has
+    none of them. A pattern without a date is that of every day, and its files are found once.
+
+    Raises:
+        SetupError: the bucket cannot be read, or a key has no date where its pattern says.
+        LaterError: the bucket does not answer now.
+    """
+
+    def hits(asked: tuple[FilesEntity, date | None]) -> list[Hit]:
+        entity, day = asked
+        prefix = entity.pattern.prefix(day)
+        return [hit for item in bucket.list(prefix) if (hit := _hit(entity, item, day))]
+
+    days_asked = tuple(days) if days is not None else (None,)
+    asked = {day: [(entity, day and entity.pattern.first_day(day)) for entity in entities] for day in days_asked}
+    questions = tuple(dict.fromkeys(question for questions in asked.values() for question in questions))
+    answers = dict(zip(questions, ordered_map(hits, questions, workers=CONNECTIONS), strict=True))
+    missing = [question for question in questions if not answers[question] and not question[0].optional]
+    if all(entity.optional for entity in entities):
+        for questions_of_day in asked.values():
+            if not any(answers[question] for question in questions_of_day):
+                missing.extend(questions_of_day)
+    return Found(
+        tuple(
+            sorted(
+                (hit for found in answers.values() for hit in found), key=lambda hit: _order(hit.day, hit.object.key)
+            )
+        ),
+        tuple(dict.fromkeys(Missing(entity.pattern, day, _tags(entity)) for entity, day in missing)),
+    )
+
+
+def listed(missing: Sequence[Missing | MissingMember]) -> str:
+    """The first of what is missing, and how much more is."""
+    shown = [item.text for item in missing[:_SHOWN]]
+    if more := len(missing) - len(shown):
+        shown.append(f"{more} more")
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))
+
+
+def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
+    """What is missing, and what lies nearest, in a sentence. Raises what `find` raises."""
+    nearest = _nearest(bucket, missing[0].pattern)
+    found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
+    return MissingFilesError(
+        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for it, load another day, or mend "
+        "the pattern."
+    )
+
+
+def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFilesError:
+    """What an archive lacks, in a sentence."""
+    lacking = f"file `{missing.name}`" if missing.name else "files"
+    return MissingFilesError(
+        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written anew, mend "
+        "`archive/contents`, or set `archive/skip-missing-contents`."
+    )
+
+
+def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], None] | None = None) -> Fetched:
+    """Brings the files into a folder, several at a time, and unpacks archives.
+
+    An object that lies there already is not fetched again.
+
+    Args:
+        bucket: where they are.
+        found: which.
+        folder: made, if need be.
+        progress: told how many more bytes have come, up to the size of `found`; by one thread at a time.
+
+    Raises:
+        SetupError: the bucket cannot be read, or the folder not be written.
+        LaterError: the bucket does not answer now.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SetupError(f"The folder `{folder}` cannot be made: {fault.strerror}.") from None
+    stopped = threading.Event()
+    lock = threading.Lock()
+
+    def told(bytes_more: int) -> None:
+        if stopped.is_set():
+            raise InterruptedRunError("The run was asked to end while files were fetched.")
+        if progress:
+            with lock:
+                progress(bytes_more)
+
+    def brought(item: Object, hits: list[Hit]) -> list[Fetched]:
+        path = folder / _local_name(bucket, item, item.key)
+        try:
+            if path.exists() and path.stat().st_size == item.size:
+                told(item.size)
+            else:
+                bucket.fetch(item.key, path, told)
+        except UnreadableFileError as error:
+            return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
+        return [_files(bucket, hit, path) for hit in hits]
+
+    hits_of: dict[Object, list[Hit]] = {}
+    for hit in found.hits:
+        hits_of.setdefault(hit.object, []).append(hit)
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
+        futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
+        try:
+            parts = [part for future in futures for part in future.result()]
+        except BaseException:
+            stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return Fetched(
+        tuple(sorted((file for part in parts for file in part.files), key=lambda file: _order(file.day, file.key))),
+        tuple(member for part in parts for member in part.missing),
+        tuple(damage for part in parts for damage in part.damaged),
+    )
+
+
+def _tags(entity: FilesEntity) -> frozenset[str]:
+    return frozenset([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
+
+
+def _order(day: date | None, key: str) -> tuple[date, str]:
+    return day or date.min, key
+
+
+def _hit(entity: FilesEntity, item: Object, day: date | None) -> Hit | None:
+    """Parquet files may be the parts in a folder that has the name of one: a level below the pattern."""
+    names = [item.key]
+    if isinstance(entity, FileEntity) and entity.format.content_type == PARQUET:
+        folder, _, part = item.key.rpartition("/")
+        names += [folder] if part.lower().endswith(".parquet") else []
+    for name in names:
+        if entity.pattern.matches_any(name) if day is None else entity.pattern.matches(name, day):
+            return Hit(entity, item, day or entity.pattern.day_of(name))
+    return None
+
+
+def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
+    beginning = pattern.prefix(None)
+    for prefix in dict.fromkeys((beginning, beginning[: beginning.rfind("/") + 1], "")):
+        newest = max(islice(bucket.list(prefix), _LOOKED_AT), key=attrgetter("modified", "key"), default=None)
+        if newest:
+            return newest.key
+    return None
+
+
+def _files(bucket: Bucket, hit: Hit, path: Path) -> Fetched:
+    """What an object that lies at a path brings."""
+    entity, item, day = hit
+    if isinstance(entity, FileEntity):
+        return Fetched((FetchedFile(path, item.key, entity.tag, day, entity.format, item.size, item.modified),), (), ())
+    members: dict[str, tuple[Member, Path]] = {}
+
+    def place(name: str) -> Path | None:
+        for member in entity.members:
+            if member.takes(name):
+                members[name] = member, path.with_name(_local_name(bucket, item, f"{item.key}!{name}"))
+                return members[name][1]
+        return None
+
+    files = []
+    try:
+        for name in unpack(path, item.key, place):
+            member, to = members[name]
+            size = to.stat().st_size
+            files.append(FetchedFile(to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified))
+    except UnreadableFileError as error:
+        return Fetched((), (), (Damage(error, _tags(entity)),))
+    taken = {member for member, _ in members.values()}
+    missing = [
+        MissingMember(item.key, member.name, frozenset([member.tag]))
+        for member in entity.members
+        if member not in taken and not entity.skip_missing
+    ]
+    return Fetched(tuple(files), tuple(missing), ())
+
+
+def _local_name(bucket: Bucket, item: Object, key: str) -> str:
+    """A name that tells apart all versions of all objects, is one for any file system, and ends as the key does."""
+    digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}".encode()).hexdigest()[:12]
+    return f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', key.rpartition('/')[2])[-_LONGEST_NAME:]}"

@@ -1,0 +1,335 @@
+"""Avro object container files: https://avro.apache.org/docs/1.12.0/specification/#object-container-files.
+
+The framing (header, blocks, sync markers, checksums) is read here, so that a file is never in memory as a whole and its
+blocks can be decoded side by side. What is in the blocks is decoded by polars where the records are flat, which is how
+Heap writes them, and by fastavro otherwise, or where polars finds fault; the columns are the same.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, BinaryIO, Final, NamedTuple
+
+import cramjam
+import fastavro
+import polars as pl
+import pyarrow as pa
+
+from heap_courier.errors import UnreadableFileError
+from heap_courier.formats.avro_schema import Records, read_schema
+from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
+
+_MAGIC: Final = b"Obj\x01"
+_SYNC_BYTES: Final = 16
+_CHECKSUM_BYTES: Final = 4
+_MORE: Final = 0x80  # the bit that says that a number goes on in the next byte
+_LONGEST_NUMBER: Final = 10
+_PIECE: Final = 1 << 24  # read at once: a length may be a lie
+_MOST_ROWS: Final = 100_000  # of a chunk: nulls take little room in the file, and more in memory
+_PACKED: Final = 4  # how much smaller codecs make text, about
+
+_PROBE: Final[Mapping[str, Any]] = {
+    "boolean": True,
+    "int": 0x2B5A_17C3,
+    "long": 0x5D3A_71E4_2B5A_17C3,
+    "float": 13125000.0,
+    "double": 130517578125.5,
+    "bytes": bytes(range(200, 213)),
+    "string": "no row's value",
+}
+"""What no row has: a row of this, put after the last one, is read back right only if all before it was."""
+
+
+def _keep_ctrl_c() -> None:
+    """Takes SIGINT back from polars, which takes it once, with a handler that wakes no thread that waits."""
+    handler = signal.getsignal(signal.SIGINT)
+    pl.DataFrame({"": [0]}).write_avro(io.BytesIO())
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, handler)
+
+
+_keep_ctrl_c()
+
+
+class _Block(NamedTuple):
+    """Rows as they lie in the file."""
+
+    number: int  # in the file, from 1
+    first_row: int
+    rows: int
+    packed: bytes
+
+
+class _Fast(NamedTuple):
+    """What polars is given beside the rows: a header with its schema, and one row more."""
+
+    header: bytes
+    probe: bytes
+    probed: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What the header says; `name` is what errors call the file, `fast` is None where polars cannot decode it."""
+
+    name: str
+    records: Records
+    codec: str
+    sync: bytes
+    fast: _Fast | None
+
+    def damaged(self, reason: str, block: int, rows_before: int) -> UnreadableFileError:
+        """The error that says where the file goes wrong."""
+        return UnreadableFileError(
+            f"`{self.name}` {reason} in block {block}, after {rows_before:,} rows; bring it anew from its source."
+        )
+
+
+def schema(stream: BinaryIO, name: str) -> pa.Schema:
+    """The columns of a file.
+
+    Raises:
+        UnreadableFileError: this is no Avro file of records.
+    """
+    return pa.schema([(column.name, column.type.arrow) for column in _header(stream, name).records.columns])
+
+
+def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
+    """The rows of a file, in order; `name` is what errors call it.
+
+    Raises:
+        UnreadableFileError: this is no Avro file of records, or it is damaged or cut short; `decode` raises it too.
+    """
+    file = _header(stream, name)
+    blocks: list[_Block] = []
+    size = rows = 0
+    for block in _blocks(stream, file):
+        blocks.append(block)
+        size += _plain_size(file.codec, block.packed)
+        rows += block.rows
+        if size >= CHUNK_BYTES or rows >= _MOST_ROWS:
+            yield Chunk(blocks[0].first_row, partial(_decode, file, blocks))
+            blocks, size, rows = [], 0, 0
+    if blocks:
+        yield Chunk(blocks[0].first_row, partial(_decode, file, blocks))
+
+
+# The framing
+
+
+def _header(stream: BinaryIO, name: str) -> _File:
+    def unreadable(reason: str) -> UnreadableFileError:
+        return UnreadableFileError(f"`{name}` {reason}; look whether it is the right file, or bring it anew.")
+
+    magic = stream.read(len(_MAGIC))
+    if magic != _MAGIC:
+        raise unreadable("is no Avro file: it does not begin like one" if magic else "is empty, which no Avro file is")
+    try:
+        metadata = _metadata(stream)
+        sync = _exactly(stream, _SYNC_BYTES)
+    except (EOFError, OverflowError):
+        raise unreadable("is cut short or damaged in its header") from None
+    codec = metadata.get(b"avro.codec", b"null").decode(errors="replace")
+    if codec not in _CODECS:
+        raise unreadable(f"is packed by `{codec}`, and only {', '.join(_CODECS)} can be read")
+    try:
+        parsed = json.loads(metadata.get(b"avro.schema", b""))
+    except ValueError:
+        raise unreadable("has a schema that is no JSON") from None
+    try:
+        records = read_schema(parsed)
+    except ValueError as error:
+        raise unreadable(str(error)) from None
+    return _File(name, records, codec, sync, _fast(records))
+
+
+def _metadata(stream: BinaryIO) -> Mapping[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    while count := _number(stream):
+        if count < 0:
+            _number(stream)  # the size of what follows, for those who skip it
+        for _ in range(abs(count)):
+            key = _exactly(stream, _number(stream))
+            found[key] = _exactly(stream, _number(stream))
+    return found
+
+
+def _blocks(stream: BinaryIO, file: _File) -> Iterator[_Block]:
+    rows_before = 0
+    number = 1
+    while first := stream.read(1):
+        try:
+            rows = _number(stream, first)
+            packed = _exactly(stream, _number(stream))
+            sync = _exactly(stream, _SYNC_BYTES)
+        except EOFError:
+            raise file.damaged("ends too early,", number, rows_before) from None
+        except OverflowError:
+            raise file.damaged("is damaged", number, rows_before) from None
+        if sync != file.sync or rows < 0:
+            raise file.damaged("is damaged", number, rows_before)
+        if rows:
+            yield _Block(number, rows_before + 1, rows, packed)
+        rows_before += rows
+        number += 1
+
+
+def _number(stream: BinaryIO, byte: bytes = b"") -> int:
+    """An int or long: seven bits a byte, the lowest first, the sign in the lowest bit; its first byte may be given."""
+    number = 0
+    for position in range(_LONGEST_NUMBER):
+        byte = byte or stream.read(1)
+        if not byte:
+            raise EOFError
+        number |= (byte[0] & ~_MORE) << 7 * position
+        if byte[0] < _MORE:
+            return (number >> 1) ^ -(number & 1)
+        byte = b""
+    raise OverflowError
+
+
+def _as_number(number: int) -> bytes:
+    """A long that is not negative, as Avro writes it."""
+    written = bytearray()
+    number <<= 1
+    while number >= _MORE:
+        written.append(number & ~_MORE & 0xFF | _MORE)
+        number >>= 7
+    return bytes([*written, number])
+
+
+def _exactly(stream: BinaryIO, size: int) -> bytes:
+    """So many bytes; a size that the file does not have is not allocated."""
+    pieces: list[bytes] = []
+    left = size
+    while left > 0 and (piece := stream.read(min(left, _PIECE))):
+        pieces.append(piece)
+        left -= len(piece)
+    if left:
+        raise EOFError
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+# The codecs
+
+
+def _unsnapped(packed: bytes) -> Any:
+    plain = cramjam.snappy.decompress_raw(packed[:-_CHECKSUM_BYTES])
+    if zlib.crc32(plain).to_bytes(_CHECKSUM_BYTES, "big") != packed[-_CHECKSUM_BYTES:]:
+        raise cramjam.DecompressionError("its checksum is another one")
+    return plain
+
+
+def _as_it_is(packed: bytes) -> Any:
+    return packed
+
+
+_CODECS: Final[Mapping[str, Callable[[bytes], Any]]] = {
+    "null": _as_it_is,
+    "deflate": cramjam.deflate.decompress,
+    "snappy": _unsnapped,
+    "zstandard": cramjam.zstd.decompress,
+    "bzip2": cramjam.bzip2.decompress,
+    "xz": cramjam.xz.decompress,
+}
+
+
+def _plain_size(codec: str, packed: bytes) -> int:
+    """How many bytes it will be, about; Snappy writes it at the beginning."""
+    if codec == "snappy":
+        try:
+            return int(cramjam.snappy.decompress_raw_len(packed))
+        except cramjam.DecompressionError:
+            return len(packed)
+    return len(packed) if codec == "null" else _PACKED * len(packed)
+
+
+# What is in the blocks
+
+
+def _decode(file: _File, blocks: list[_Block]) -> Decoded:
+    plain = [_unpacked(file, block) for block in blocks]
+    batch = _decoded_fast(file.fast, file.records, blocks, plain) if file.fast else None
+    return Decoded(_decoded(file, blocks, plain) if batch is None else batch)
+
+
+def _unpacked(file: _File, block: _Block) -> Any:
+    try:
+        return _CODECS[file.codec](block.packed)
+    except cramjam.DecompressionError:
+        raise file.damaged("is damaged", block.number, block.first_row - 1) from None
+
+
+def _fast(records: Records) -> _Fast | None:
+    """How polars decodes these records: columns by position, so that no name of the file can be in its way."""
+    plain = {f"{position}": column.type.plain for position, column in enumerate(records.columns)}
+    fields = [{"name": name, "type": kind} for name, kind in plain.items() if kind != "null"]  # nulls take no bytes
+    if not fields or None in plain.values():
+        return None
+    row = {"type": "record", "name": "row", "fields": fields}
+    probed = {
+        field["name"]: _PROBE[next(kind for kind in _branches(field["type"]) if kind != "null")] for field in fields
+    }
+    probe = io.BytesIO()
+    fastavro.schemaless_writer(probe, row, probed)
+    text = json.dumps(row).encode()
+    entry = _as_number(len(b"avro.schema")) + b"avro.schema" + _as_number(len(text)) + text
+    return _Fast(_MAGIC + _as_number(1) + entry + _as_number(0) + bytes(_SYNC_BYTES), probe.getvalue(), probed)
+
+
+def _branches(kind: str | list[str]) -> list[str]:
+    return kind if isinstance(kind, list) else [kind]
+
+
+def _decoded_fast(fast: _Fast, records: Records, blocks: list[_Block], plain: list[Any]) -> pa.RecordBatch | None:
+    """The rows by polars; None where it finds fault, or reads the probe as something else."""
+    rows = sum(block.rows for block in blocks)
+    size = sum(map(len, plain))
+    if rows > size:  # each row takes a byte at least, and polars makes room for as many as it is told of
+        return None
+    data = b"".join(
+        [fast.header, _as_number(rows + 1), _as_number(size + len(fast.probe)), *plain, fast.probe, bytes(_SYNC_BYTES)]
+    )
+    try:
+        table = pl.read_avro(io.BytesIO(data)).to_arrow(compat_level=pl.CompatLevel.oldest())
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+        return None
+    if len(table) != rows + 1 or table.slice(rows).to_pylist() != [fast.probed]:
+        return None
+    columns = {name: table.column(name).slice(0, rows).combine_chunks() for name in fast.probed}
+    return pa.RecordBatch.from_arrays(
+        [
+            columns[f"{position}"].cast(column.type.arrow) if f"{position}" in columns else pa.nulls(rows)
+            for position, column in enumerate(records.columns)
+        ],
+        names=[column.name for column in records.columns],
+    )
+
+
+def _decoded(file: _File, blocks: list[_Block], plain: list[Any]) -> pa.RecordBatch:
+    """The rows by fastavro: any schema, and to the row where something is wrong."""
+    records: list[Any] = []
+    for block, data in zip(blocks, plain, strict=True):
+        stream = io.BytesIO(data)
+        before = len(records)
+        try:
+            for _ in range(block.rows):
+                records.append(fastavro.schemaless_reader(stream, file.records.schema, None))  # noqa: PERF401
+        except Exception:  # noqa: BLE001  (bytes that are no record make it raise anything)
+            raise file.damaged("is damaged", block.number, block.first_row - 1 + len(records) - before) from None
+        if stream.tell() != len(data):
+            raise file.damaged("is damaged", block.number, block.first_row - 1)
+    arrays = []
+    for column in file.records.columns:
+        values = [record[column.name] for record in records]
+        if make := column.type.value:
+            values = [None if value is None else make(value) for value in values]
+        arrays.append(pa.array(values, column.type.raw).cast(column.type.arrow))
+    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in file.records.columns])

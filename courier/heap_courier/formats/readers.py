@@ -1,0 +1,97 @@
+"""Files to Arrow batches, whatever their format."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import pyarrow as pa
+
+from heap_courier.errors import SetupError, UnreadableFileError
+from heap_courier.formats import avro_reader as avro
+from heap_courier.formats import csv_reader as delimited
+from heap_courier.formats import json_reader as json_files
+from heap_courier.formats import parquet_reader as parquet
+from heap_courier.formats.chunk import Chunk, Decoded
+from heap_courier.formats.file_format import FileFormat
+
+__all__ = ["CONTENT_TYPES", "Chunk", "Decoded", "chunks", "schema"]
+
+_READ_AT_ONCE: Final = 1 << 20
+_AVRO: Final = "application/avro"
+_PARQUET: Final = "application/x-parquet"
+_JSON: Final = ("application/json", "application/x-json-stream")
+_LINES: Final = "application/x-ndjson"
+_SEPARATORS: Final[Mapping[str, str]] = {
+    "text/csv": ",",
+    "text/tab-separated-values": "\t",
+    "text/pipe-separated-values": "|",
+}
+CONTENT_TYPES: Final = (_AVRO, _PARQUET, *_JSON, _LINES, *_SEPARATORS)
+"""What can be read."""
+
+
+def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
+    """The columns of a file: its own (Avro, Parquet, the header of a CSV), or for JSON those of its first rows.
+
+    Args:
+        path: of the file; one that ends in `.gz` is unpacked on the way.
+        file_format: what the entities list says of it.
+        name: what errors call it.
+
+    Raises:
+        SetupError: files of this content type cannot be read.
+        UnreadableFileError: the file is not what its content type says, or is cut short.
+    """
+    content_type = file_format.content_type
+    with _opened(path, name) as stream:
+        if content_type == _AVRO:
+            return avro.schema(stream, name)
+        if content_type == _PARQUET:
+            return parquet.schema(stream, name)
+        first = next(_chunks(stream, file_format, name), None)
+        return first.decode().batch.schema if first else pa.schema([])
+
+
+def chunks(path: Path, file_format: FileFormat, name: str) -> Iterator[Chunk]:
+    """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`."""
+    with _opened(path, name) as stream:
+        yield from _chunks(stream, file_format, name)
+
+
+def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Chunk]:
+    content_type = file_format.content_type
+    if content_type == _AVRO:
+        return avro.chunks(stream, name)
+    if content_type == _PARQUET:
+        return parquet.chunks(stream, name)
+    if content_type in _JSON:
+        return json_files.documents(stream, name)
+    if content_type == _LINES:
+        return json_files.lines(stream)
+    if content_type in _SEPARATORS:
+        return delimited.chunks(stream, file_format, _SEPARATORS[content_type], name)
+    raise SetupError(
+        f"`{name}`: files of content type `{content_type}` cannot be read; "
+        f"have the file written as one of {', '.join(CONTENT_TYPES)}."
+    )
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
+    with path.open("rb", _READ_AT_ONCE) as stream:
+        if path.suffix.lower() != ".gz":
+            yield stream
+            return
+        try:
+            with gzip.GzipFile(fileobj=stream) as unpacked:
+                yield cast("BinaryIO", io.BufferedReader(unpacked, _READ_AT_ONCE))
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise UnreadableFileError(
+                f"`{name}` is no gzip file, or is damaged or cut short; bring it anew from its source."
+            ) from None

@@ -1,0 +1,1 @@
+"""Courier groups: runs of several couriers, schedules, notifications. Never what a courier does."""

@@ -1,0 +1,296 @@
+"""Courier groups: couriers that run as one unit, for one instant of a schedule or by hand.
+
+A run has a slot, the instant that it stands for. Which days it looks at, and whether another group may start, follows
+from the slot alone, never from who started the run or when. So a run by hand for a slot that failed repairs it: groups
+that wait for that slot start, and its days count as looked at. It is noted beside the schedule's own run of the slot,
+never in its place; the schedule waits while it is under way, and then runs.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from shlex import quote
+from typing import Final, NamedTuple, TypeVar
+
+from heap_courier.documents.wording import duration
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, MissingFilesError, SetupError
+from heap_courier.files.days import Days
+from heap_courier.groups import slots
+from heap_courier.groups.slots import Claim, Outcome, Since
+from heap_courier.project.model import Constraint, Group, GroupCourier
+from heap_courier.warehouse.base import Warehouse
+
+POLL: Final = 60.0  # seconds between two looks for files or for another group
+LEASE: Final = timedelta(minutes=2)  # a run that gives no sign of life for so long counts as broken off
+SETTLE: Final = timedelta(minutes=10)  # how long to try to note the end of a run
+
+RunCourier = Callable[[str, Days, bool], None]
+"""Runs a courier for days, without its missing files if the last is true. Raises CourierError."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What runs of groups work with. All of it is called from several threads.
+
+    Attributes:
+        run_courier: brings the files of a courier and lands them.
+        open_warehouse: opened for moments only, since a DuckDB file bears one process at a time.
+        notify: tells someone who is not looking.
+        now: the time.
+        pause: waits for so many seconds; raises InterruptedRunError as soon as the run is asked to end.
+        lease: how long a run may be silent before it counts as broken off.
+    """
+
+    run_courier: RunCourier
+    open_warehouse: Callable[[], AbstractContextManager[Warehouse]]
+    notify: Callable[[str], None]
+    now: Callable[[], datetime]
+    pause: Callable[[float], None]
+    lease: timedelta = LEASE
+
+
+class End(NamedTuple):
+    """How a run ended, and what to know about it, in sentences, one a line."""
+
+    outcome: Outcome
+    message: str
+
+
+def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None) -> Days:
+    """The days whose files a run looks at.
+
+    The last one is the day of the slot less the offset. The first one is the day after the one that the last run that
+    succeeded ended with, but that day itself if it was not over then, since files may have come later. Where none
+    succeeded yet, the first run that was tried is the measure, so that its days are not lost. Where none was tried, or
+    with `past_day_only`, it is the last day alone.
+
+    Days are those of UTC, or with `dates_in_time_zone` those of the group's zone, where an offset of 24 hours is a day
+    also when clocks are changed.
+    """
+    zone = group.time_zone if group.dates_in_time_zone else timezone.utc
+    last = (slot.astimezone(zone) - offset).date()
+    first = last
+    if since and not group.past_day_only:
+        seen = since.slot.astimezone(zone)
+        first = (seen - offset).date()
+        if since.succeeded and first < seen.date():
+            first += timedelta(days=1)
+    return Days(min(first, last), last + timedelta(days=1))
+
+
+def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, skip_missing: bool = False) -> End:
+    """Runs a group now, enabled or not.
+
+    Args:
+        group: the group.
+        means: what it works with.
+        slot: that it stands for; None: this minute. That is no slot of another group, so none is waited for then.
+        skip_missing: whether to go on without missing files, and at once.
+
+    Raises:
+        LaterError: the group is running already, or the warehouse does not answer.
+        SetupError: the slot lies in the future, or the warehouse is not as it has to be.
+    """
+    now = means.now()
+    if slot is None:
+        group, slot = replace(group, constraints=()), now.replace(second=0, microsecond=0)
+    if skip_missing:
+        couriers = (replace(courier, missing="notify", wait=timedelta()) for courier in group.couriers)
+        group = replace(group, couriers=tuple(couriers))
+    if slot > now:
+        raise SetupError(f"The slot {_text(slot)} lies in the future: give one that has passed, or none for now.")
+    claim = None
+    with means.open_warehouse() as warehouse:
+        slots.prepare(warehouse)
+        broken = break_off(warehouse, group, means)
+        if slots.running(warehouse, group.name) is None:
+            claim = slots.claim(warehouse, group.name, slot, now, by_hand=True)
+    for notice in broken:
+        means.notify(notice)
+    if claim is None:
+        raise LaterError(f"Group `{group.name}` is running already: try again when it is done.")
+    return carry_out(group, claim, means)
+
+
+def break_off(warehouse: Warehouse, group: Group, means: Means) -> list[str]:
+    """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
+    message = "The run was broken off, and nobody noted its end."
+    broken = slots.break_off(warehouse, group.name, means.now() - means.lease, message)
+    return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
+
+
+def carry_out(group: Group, claim: Claim, means: Means) -> End:
+    """Runs a group for a slot that was claimed, and notes how that ended.
+
+    Raises:
+        CourierError: the end could not be noted.
+        Exception: a fault of the program; the run is noted as failed.
+    """
+    try:
+        with _signs_of_life(group, claim, means):
+            end = _Run(group, claim, means).end()
+    except Exception as error:
+        _settle(claim, means, End("failed", f"A fault of this program ended the run: {type(error).__name__}."))
+        raise
+    _settle(claim, means, end)
+    if end.outcome == "failed":
+        means.notify(f"{title(group, claim.slot)} failed.\n{end.message}")
+    return end
+
+
+class _Run:
+    """One run of a group."""
+
+    def __init__(self, group: Group, claim: Claim, means: Means) -> None:
+        self._group = group
+        self._claim = claim
+        self._means = means
+        self._started = means.now()
+        self._stopped = threading.Event()  # by one courier, for those that still wait
+        self._errors: list[CourierError] = []
+        self._notes: list[str] = []
+
+    def end(self) -> End:
+        """Runs it."""
+        try:
+            for constraint in self._group.constraints:
+                self._await_group(constraint)
+        except CourierError as error:
+            self._note(error)
+        else:
+            with ThreadPoolExecutor(max(1, len(self._group.couriers)), thread_name_prefix="courier") as threads:
+                list(threads.map(self._bring, self._group.couriers))
+        message = "\n".join(self._notes)
+        if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
+            return End("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
+        return End("failed" if self._errors else "succeeded", message)
+
+    def _note(self, error: CourierError, who: str = "") -> None:
+        self._errors.append(error)
+        self._notes.append(f"{who}{error}")
+
+    def _await_group(self, constraint: Constraint) -> None:
+        slot = self._claim.slot
+
+        def look() -> None:
+            with self._means.open_warehouse() as warehouse:
+                if slots.has_succeeded(warehouse, constraint.group, slot - constraint.offset, slot):
+                    return
+            which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
+            raise LaterError(
+                f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: "
+                f"mend it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
+            )
+
+        self._patiently(look, self._started + constraint.wait)
+
+    def _bring(self, courier: GroupCourier) -> None:
+        who = f"Courier `{courier.courier}`: "
+        days = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
+        run = partial(self._means.run_courier, courier.courier, days)
+        try:
+            try:
+                self._patiently(lambda: run(False), self._means.now() + courier.wait)  # noqa: FBT003
+            except MissingFilesError as error:
+                if courier.missing == "stop":
+                    raise
+                self._notes.append(f"{who}{error} It went on without them.")
+                self._means.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
+                run(True)  # noqa: FBT003
+        except MissingFilesError as error:
+            self._stopped.set()
+            self._note(error, who)
+            self._notes.append(
+                f"To go on without them: {_by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
+            )
+        except CourierError as error:
+            self._note(error, who)
+        except Exception:
+            self._stopped.set()
+            raise
+
+    def _patiently(self, attempt: Callable[[], None], deadline: datetime) -> None:
+        def pause(seconds: float) -> None:
+            self._means.pause(seconds)
+            if self._stopped.is_set():
+                raise InterruptedRunError("It waits no longer, since the group's run has failed already.")
+
+        _patiently(attempt, deadline, self._means.now, pause)
+
+
+def _patiently(
+    attempt: Callable[[], None], deadline: datetime, now: Callable[[], datetime], pause: Callable[[float], None]
+) -> None:
+    """Tries until it works; what fails at the deadline, or does not get better by waiting, passes."""
+    while True:
+        try:
+            return attempt()
+        except (MissingFilesError, LaterError):
+            left = (deadline - now()).total_seconds()
+            if left <= 0:
+                raise
+        pause(min(POLL, left))
+
+
+def _settle(claim: Claim, means: Means, end: End) -> None:
+    def settle() -> None:
+        with means.open_warehouse() as warehouse:
+            slots.settle(warehouse, claim, means.now(), *end)
+
+    _patiently(settle, means.now() + SETTLE, means.now, means.pause)
+
+
+@contextmanager
+def _signs_of_life(group: Group, claim: Claim, means: Means) -> Iterator[None]:
+    """Notes now and then that the run is alive, and warns once when it takes too long."""
+    ended = threading.Event()
+    started = means.now()
+    warned = threading.Event()
+
+    def warn() -> None:
+        limit = group.warn_after
+        if limit and means.now() - started > limit and not warned.is_set():
+            warned.set()
+            means.notify(f"{title(group, claim.slot)} takes longer than {duration(limit.total_seconds())}.")
+
+    def live() -> None:
+        while not ended.wait(means.lease.total_seconds() / 4):
+            with suppress(CourierError), means.open_warehouse() as warehouse:
+                slots.beat(warehouse, claim, means.now())
+            warn()
+
+    thread = threading.Thread(target=live, name="signs-of-life", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        warn()
+
+
+def title(group: Group, slot: datetime) -> str:
+    """What a run is called."""
+    return f"Group `{group.name}`, slot {_text(slot)}"
+
+
+def _what_follows(group: Group, slot: datetime) -> str:
+    if group.past_day_only:
+        return f"Its day is not looked at again by itself: {_by_hand(group.name, slot)}."
+    return "Its days come with the next run."
+
+
+def _by_hand(group: str, slot: datetime) -> str:
+    return f"`heap-courier group run {quote(group)} --slot {slot.astimezone(timezone.utc):%Y-%m-%dT%H:%M}`"
+
+
+def _text(instant: datetime) -> str:
+    return f"{instant.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,177 @@
+"""`heap-courier group serve`: runs each enabled group at the instants of its schedule, until it is told to end.
+
+What is due is not remembered but looked up, at each instant and now and then between: the last instant of the schedule
+that has passed since the last slot in the warehouse. So a slot that passed while no daemon was there, or while the
+group was still running, the machine asleep or the warehouse out of reach, is run late, once, the last one alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from datetime import datetime, timezone
+from typing import Final
+
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
+from heap_courier.groups import slots
+from heap_courier.groups.run import Means, break_off, carry_out, title
+from heap_courier.project.cron import instants, latest, warnings
+from heap_courier.project.model import Group
+from heap_courier.signals import ended_by_signals
+
+
+def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Callable[[str], None]) -> None:
+    """Keeps the schedules of all enabled groups, until `stop` is set, or by the first SIGTERM or Ctrl-C.
+
+    Runs that are under way are asked to end then, by `means.pause` and whatever else listens to `stop`, and awaited; a
+    second signal ends the process at once. Called in the main thread.
+
+    Args:
+        groups: all of the project.
+        means: what their runs work with.
+        stop: what `means` listens to.
+        say: takes a sentence for the log.
+
+    Raises:
+        SetupError: no group is enabled and has a schedule, or the warehouse is not as it has to be.
+    """
+    kept = [group for group in groups if group.enabled and group.schedule]
+    if not kept:
+        raise SetupError("There is nothing to serve: no group is enabled and has a `schedule`.")
+    with ended_by_signals(stop, say):
+        try:
+            _prepare(kept, means, say)
+        except InterruptedRunError:
+            return
+        # Silent while a run goes on for long: looks in between are left out, which is told as a warning each time.
+        logging.getLogger("apscheduler").setLevel(logging.ERROR)
+        scheduler = BackgroundScheduler(timezone=timezone.utc, executors={"default": ThreadPoolExecutor(len(kept))})
+        for group in kept:
+            for sentence in warnings(str(group.schedule), group.time_zone, means.now()):
+                say(f"Group `{group.name}`: {sentence}")
+            say(next_run(group, means.now()))
+            scheduler.add_job(
+                Keeper(group, means, say).look,
+                _Trigger(group, means),
+                next_run_time=datetime.now(timezone.utc),
+                misfire_grace_time=None,
+                coalesce=True,
+            )
+        scheduler.start()
+        stop.wait()
+        scheduler.shutdown()
+
+
+def upcoming(group: Group, now: datetime) -> datetime | None:
+    """When a group runs next by its schedule, in UTC."""
+    if not (group.schedule and group.enabled):
+        return None
+    return next(instants(group.schedule, group.time_zone, now), None)
+
+
+def next_run(group: Group, now: datetime) -> str:
+    """A sentence that says when a group runs next."""
+    slot = upcoming(group, now)
+    if slot is None:
+        return f"Group `{group.name}` runs by hand alone."
+    local = slot.astimezone(group.time_zone)
+    return f"Group `{group.name}` runs next on {local:%A %Y-%m-%d at %H:%M} {group.time_zone.key} ({slot:%H:%M} UTC)."
+
+
+class Keeper:
+    """Keeps the schedule of one group."""
+
+    def __init__(self, group: Group, means: Means, say: Callable[[str], None]) -> None:
+        self._group = group
+        self._means = means
+        self._say = say
+        self._floor: datetime | None = None  # after it slots are due; None: to be looked up
+        self._trouble = ""
+
+    def look(self) -> None:
+        """Runs the slot that is due, if there is one, and says what came of it. What goes wrong is said once."""
+        trouble = ""
+        try:
+            self._look()
+        except CourierError as error:
+            trouble = f"Group `{self._group.name}`: {error}"
+        except Exception as error:  # noqa: BLE001  (the next slot shall run all the same)
+            trouble = f"Group `{self._group.name}`: a fault of this program, {_place(error)}."
+        if trouble and trouble != self._trouble:
+            self._say(trouble)
+        self._trouble = trouble
+
+    def _look(self) -> None:
+        if self._floor and not self._due(self._floor):
+            return
+        claim = self._claim()
+        if claim is None:
+            return
+        run = title(self._group, claim.slot)
+        late = self._means.now() - claim.slot > self._means.lease
+        self._say(f"{run} passed without a run: it runs now." if late else f"{run} runs.")
+        end = carry_out(self._group, claim, self._means)
+        if end.outcome != "failed":  # which was notified
+            self._say("\n".join(filter(None, [f"{run} {_ENDED[end.outcome]}.", end.message])))
+        self._say(next_run(self._group, self._means.now()))
+
+    def _claim(self) -> slots.Claim | None:
+        self._floor = None
+        now = self._means.now()
+        claim = None
+        with self._means.open_warehouse() as warehouse:
+            broken = break_off(warehouse, self._group, self._means)
+            floor = slots.kept_since(warehouse, self._group, now)
+            if slots.running(warehouse, self._group.name) is None:
+                slot = self._due(floor)
+                self._floor = slot or floor
+                if slot:
+                    claim = slots.claim(warehouse, self._group.name, slot, now, by_hand=False)
+        for notice in broken:
+            self._means.notify(notice)
+        return claim
+
+    def _due(self, floor: datetime) -> datetime | None:
+        return latest(str(self._group.schedule), self._group.time_zone, floor, self._means.now())
+
+
+def _place(error: Exception) -> str:
+    """Where it was raised, without its words, since they may quote a row."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}"
+
+
+_ENDED: Final = {"succeeded": "succeeded", "interrupted": "was interrupted"}
+
+
+class _Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Fires at the instants of a schedule, and in between as often as it takes to notice what else may be due."""
+
+    def __init__(self, group: Group, means: Means) -> None:
+        self._group = group
+        self._means = means
+
+    def get_next_fire_time(self, _previous: datetime | None, _now: datetime) -> datetime:
+        """Never earlier than the instant: the machine's clock is read after the daemon's."""
+        now = self._means.now()
+        again = now + self._means.lease / 2
+        slot = upcoming(self._group, now)
+        return datetime.now(timezone.utc) + ((min(slot, again) if slot else again) - now)
+
+
+def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> None:
+    while True:
+        try:
+            with means.open_warehouse() as warehouse:
+                slots.prepare(warehouse)
+                slots.forget_others(warehouse, [group.name for group in kept])
+                return
+        except LaterError as error:
+            say(str(error))
+        means.pause(means.lease.total_seconds() / 2)

@@ -1,0 +1,190 @@
+"""What became of each scheduled instant of a group, noted in the warehouse, so that none runs twice.
+
+Each function is one statement or a read, so that two daemons on one PostgreSQL cannot both succeed where one may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Final, Literal
+
+from heap_courier.data_types.field_types import in_utc
+from heap_courier.project.model import Group
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.system_tables import make_tables
+
+Outcome = Literal["succeeded", "failed", "interrupted"]
+
+SCHEDULED: Final = 0  # the attempt that the schedule makes; those by hand count from 1
+# An attempt is what makes a run by hand a row of its own: it never takes a slot away from the schedule.
+_SLOTS: Final = (
+    '"group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text, '
+    'message text, PRIMARY KEY ("group", slot, attempt)'
+)
+# Since when a daemon keeps a schedule: what came due before is not made up for.
+_SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
+_COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
+
+
+@dataclass(frozen=True, slots=True)
+class SlotRun:
+    """One run of a group.
+
+    Attributes:
+        group: its name.
+        slot: the instant that it stands for, in UTC.
+        attempt: 0 for the schedule's own, from 1 on for those by hand.
+        started, ended: when it really ran.
+        seen: when it last gave a sign of life.
+        outcome: None while it runs.
+        message: what to know about it, in sentences, one a line.
+    """
+
+    group: str
+    slot: datetime
+    attempt: int
+    started: datetime
+    seen: datetime
+    ended: datetime | None
+    outcome: Outcome | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """The run from which on a group has to look for files.
+
+    Attributes:
+        slot: of the last run that succeeded, or of the first where none did.
+        succeeded: which of both.
+    """
+
+    slot: datetime
+    succeeded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to a run, which nobody else has."""
+
+    group: str
+    slot: datetime
+    attempt: int
+    since: Since | None
+
+
+def prepare(warehouse: Warehouse) -> None:
+    """Makes the tables, where they are not there yet. Outside a transaction."""
+    make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES})
+
+
+def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
+    """The instant after which slots of a group are due: from `now` on, where its schedule is new or was changed."""
+    rows = warehouse.query(
+        "INSERT INTO heap_courier.schedules VALUES ($1, $2, $3, $4) "
+        'ON CONFLICT ("group") DO UPDATE '
+        "SET schedule = excluded.schedule, time_zone = excluded.time_zone, since = CASE "
+        "WHEN schedules.schedule = excluded.schedule AND schedules.time_zone = excluded.time_zone "
+        "THEN schedules.since ELSE excluded.since END RETURNING since",
+        (group.name, group.schedule, group.time_zone.key, in_utc(now)),
+    )
+    last = warehouse.query(
+        f'SELECT max(slot) FROM heap_courier.slots WHERE "group" = $1 AND attempt = {SCHEDULED}', (group.name,)
+    )
+    return max(_instant(rows[0][0]), _instant(last[0][0] or rows[0][0]))
+
+
+def forget_others(warehouse: Warehouse, kept: Collection[str]) -> None:
+    """Groups that no daemon keeps any more make up for nothing when they are enabled again."""
+    for (name,) in warehouse.query('SELECT "group" FROM heap_courier.schedules'):
+        if name not in kept:
+            warehouse.execute('DELETE FROM heap_courier.schedules WHERE "group" = $1', (name,))
+
+
+def claim(warehouse: Warehouse, group: str, slot: datetime, now: datetime, *, by_hand: bool) -> Claim | None:
+    """Takes a slot; None: it has been taken before, and is never run again by the schedule."""
+    next_by_hand = 'SELECT coalesce(max(attempt), 0) + 1 FROM heap_courier.slots WHERE "group" = $1 AND slot = $2'
+    rows = warehouse.query(
+        'INSERT INTO heap_courier.slots ("group", slot, attempt, started, seen, message) '
+        f"VALUES ($1, $2, ({next_by_hand if by_hand else SCHEDULED}), $3, $3, '') "
+        "ON CONFLICT DO NOTHING RETURNING attempt",
+        (group, in_utc(slot), in_utc(now)),
+    )
+    return Claim(group, slot, rows[0][0], _since(warehouse, group, slot)) if rows else None
+
+
+def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
+    """Notes that a run is alive."""
+    warehouse.execute(
+        'UPDATE heap_courier.slots SET seen = $4 WHERE "group" = $1 AND slot = $2 AND attempt = $3',
+        (run.group, in_utc(run.slot), run.attempt, in_utc(now)),
+    )
+
+
+def settle(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, message: str) -> None:
+    """Notes how a run ended, also where it was taken for dead meanwhile."""
+    warehouse.execute(
+        "UPDATE heap_courier.slots SET seen = $4, ended = $4, outcome = $5, message = $6 "
+        'WHERE "group" = $1 AND slot = $2 AND attempt = $3',
+        (run.group, in_utc(run.slot), run.attempt, in_utc(now), outcome, message),
+    )
+
+
+def break_off(warehouse: Warehouse, group: str, silent_since: datetime, message: str) -> list[datetime]:
+    """Marks runs that gave no sign of life for too long as interrupted; their slots."""
+    rows = warehouse.query(
+        "UPDATE heap_courier.slots SET ended = seen, outcome = 'interrupted', message = $3 "
+        'WHERE "group" = $1 AND outcome IS NULL AND seen < $2 RETURNING slot',
+        (group, in_utc(silent_since), message),
+    )
+    return sorted(_instant(slot) for (slot,) in rows)
+
+
+def running(warehouse: Warehouse, group: str) -> SlotRun | None:
+    """The run of a group that is under way."""
+    rows = warehouse.query(
+        f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 AND outcome IS NULL', (group,)
+    )
+    return _run(rows[0]) if rows else None
+
+
+def has_succeeded(warehouse: Warehouse, group: str, start: datetime, end: datetime) -> bool:
+    """Whether a run for a slot of this time, both ends included, succeeded."""
+    rows = warehouse.query(
+        'SELECT count(*) FROM heap_courier.slots WHERE "group" = $1 AND slot BETWEEN $2 AND $3 '
+        "AND outcome = 'succeeded'",
+        (group, in_utc(start), in_utc(end)),
+    )
+    return bool(rows[0][0])
+
+
+def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
+    """The newest runs of a group, newest first."""
+    rows = warehouse.query(
+        f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 ORDER BY started DESC, slot DESC LIMIT {limit}',
+        (group,),
+    )
+    return [_run(row) for row in rows]
+
+
+def _since(warehouse: Warehouse, group: str, before: datetime) -> Since | None:
+    query = 'SELECT max(slot), min(slot) FROM heap_courier.slots WHERE "group" = $1 AND slot < $2'
+    parameters = (group, in_utc(before))
+    last = warehouse.query(f"{query} AND outcome = 'succeeded'", parameters)[0][0]
+    first = warehouse.query(query, parameters)[0][1]
+    if last is not None:
+        return Since(_instant(last), succeeded=True)
+    return Since(_instant(first), succeeded=False) if first is not None else None
+
+
+def _run(row: tuple[Any, ...]) -> SlotRun:
+    group, slot, attempt, started, seen, ended, outcome, message = row
+    return SlotRun(
+        group, _instant(slot), attempt, _instant(started), _instant(seen), ended and _instant(ended), outcome, message
+    )
+
+
+def _instant(column: datetime) -> datetime:
+    return column.replace(tzinfo=timezone.utc)

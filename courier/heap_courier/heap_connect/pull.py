@@ -1,0 +1,187 @@
+"""Heap Connect for S3: the dumps of a bucket, in the order of their manifests, into domain tables.
+
+A table of a dump lands whole or not at all. Where that fails the table's later dumps wait, and other tables go on.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from heap_courier.errors import FeedError, MissingFilesError
+from heap_courier.files.bucket import CONNECTIONS, Bucket
+from heap_courier.files.entities import FileEntity, HeapConnectEntity
+from heap_courier.files.file_pattern import FilePattern
+from heap_courier.files.fileset import Found, Hit
+from heap_courier.formats import readers
+from heap_courier.heap_connect.landing import FORMAT, File, Landing, StepRun
+from heap_courier.heap_connect.manifests import FOLDER, Manifest, Step, in_order, is_manifest, parse_manifest, plan
+from heap_courier.parallel import ordered_map
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.run_log import TableRun
+
+
+class _Fetched(NamedTuple):
+    """The files of a step, or why they are not to be had."""
+
+    step: Step
+    folder: Path
+    files: tuple[File, ...] = ()
+    error: FeedError | None = None
+
+
+def pull(
+    warehouse: Warehouse,
+    bucket: Bucket,
+    entity: HeapConnectEntity,
+    folder: Path,
+    *,
+    workers: int,
+    begin: Callable[[str], None] = lambda _what: None,
+    advance: Callable[[int], None] = lambda _rows: None,
+    note: Callable[[StepRun], None] = lambda _run: None,
+) -> Iterator[StepRun]:
+    """Lands what has not landed yet, dump after dump; each table of a dump is given back when it is done.
+
+    Args:
+        warehouse: an open connection, used in the thread of the caller alone.
+        bucket: that Heap writes to.
+        entity: which tables, and the source that the domain tables are named by.
+        folder: for fetched files as long as they are needed; what lies there goes.
+        workers: threads that decode.
+        begin: told what begins.
+        advance: told how many more rows have been read.
+        note: called with each step that lands, inside its transaction, and with each that does not.
+
+    Raises:
+        MissingFilesError: there is no manifest at all.
+        SetupError, LaterError: the bucket or the warehouse does not do what it should; what was given back has landed.
+    """
+    landing = Landing(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
+    return _Pull(bucket, entity, folder, landing, begin=begin, note=note).runs()
+
+
+def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
+    """One file of each table, of the newest dump that has any: what samples are made from.
+
+    Raises:
+        MissingFilesError: there is no manifest at all.
+        UnreadableFileError: one is none.
+        SetupError, LaterError: of the bucket.
+    """
+    prefix = bucket.courier.prefix
+    manifests = [parse_manifest(bucket.read(key), key, prefix) for key in manifest_keys(bucket)]
+    steps = [step for step in plan(manifests, (), partial(_is_wanted, entity)) if step.files]
+    newest = {step.table: step.files[0] for step in steps}  # (dumps ascend)
+    hits = []
+    for table, key in newest.items():
+        file = FileEntity(FilePattern(key, (("text", key),)), optional=False, tag=table, format=FORMAT)
+        hits += [Hit(file, found, None) for found in bucket.list(key) if found.key == key]
+    return Found(tuple(hits), ())
+
+
+class _Pull:
+    """One pass over a bucket."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        entity: HeapConnectEntity,
+        folder: Path,
+        landing: Landing,
+        *,
+        begin: Callable[[str], None],
+        note: Callable[[StepRun], None],
+    ) -> None:
+        self._bucket = bucket
+        self._entity = entity
+        self._folder = folder
+        self._landing = landing
+        self._begin = begin
+        self._note = note
+        self._failed: set[str] = set()
+
+    def runs(self) -> Iterator[StepRun]:
+        manifests = []
+        keys = manifest_keys(self._bucket)
+        for key, found in zip(keys, ordered_map(self._manifest, keys, workers=CONNECTIONS), strict=True):
+            if isinstance(found, Manifest):
+                manifests.append(found)
+            else:
+                yield self._not_landed(StepRun(None, TableRun(key, 1, 0, message=str(found))))
+        tables = {table.name for manifest in manifests for table in manifest.tables}
+        steps = plan(manifests, self._landing.begin(tables), partial(_is_wanted, self._entity))
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
+            if fetched.step.table not in self._failed:
+                yield self._landed(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
+            shutil.rmtree(fetched.folder, ignore_errors=True)
+
+    def _manifest(self, key: str) -> Manifest | FeedError:
+        try:
+            return parse_manifest(self._bucket.read(key), key, self._bucket.courier.prefix)
+        except FeedError as error:
+            return error
+
+    def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
+        """Fetches the files of a step, one step ahead of landing, in a thread of its own."""
+        number, step = numbered
+        folder = self._folder / f"{number}"
+        if step.table in self._failed:
+            return _Fetched(step, folder)
+        folder.mkdir(parents=True)
+        try:
+            files = ordered_map(partial(self._file, folder), enumerate(step.files), workers=CONNECTIONS)
+            return _Fetched(step, folder, tuple(files))
+        except FeedError as error:
+            return _Fetched(step, folder, error=error)
+
+    def _file(self, folder: Path, numbered: tuple[int, str]) -> File:
+        number, key = numbered
+        path = folder / f"{number}.avro"
+        self._bucket.fetch(key, path)
+        return File(key, path, readers.schema(path, FORMAT, key))
+
+    def _landed(self, fetched: _Fetched, dumps: list[int]) -> StepRun:
+        """Lands a step, or tells why not; `dumps` are all that the table has steps of."""
+        step = fetched.step
+        name = self._landing.domain_table(step.table)
+        self._begin(f"{name}, dump {step.dump_id}")
+        try:
+            if fetched.error:
+                raise fetched.error
+            return self._landing.land(step, fetched.files)
+        except FeedError as error:
+            self._failed.add(step.table)
+            message = f"Dump {step.dump_id}: {error}"
+            if waiting := [dump for dump in dumps if dump > step.dump_id]:
+                message += f" Later dumps of the table wait for it: {', '.join(map(str, waiting))}."
+            return self._not_landed(StepRun(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
+
+    def _not_landed(self, run: StepRun) -> StepRun:
+        self._note(run)
+        return run
+
+
+def manifest_keys(bucket: Bucket) -> list[str]:
+    """The manifests of a bucket, dumps ascending.
+
+    Raises:
+        MissingFilesError: there is none at all.
+    """
+    keys = in_order(found.key for found in bucket.list(FOLDER) if is_manifest(found.key))
+    if not keys:
+        raise MissingFilesError(
+            f"There is no manifest `{FOLDER}sync_<dump_id>.json` in {bucket}: wait for the first dump of Heap Connect, "
+            "or mend the courier's `bucket` and `prefix`."
+        )
+    return keys
+
+
+def _is_wanted(entity: HeapConnectEntity, table: str) -> bool:
+    included = not entity.tables or any(fnmatchcase(table, pattern) for pattern in entity.tables)
+    return included and not any(fnmatchcase(table, pattern) for pattern in entity.exclude)

@@ -1,0 +1,167 @@
+"""What tables of Heap Connect look like here: columns and types from the files, instants, and the dump of each row.
+
+The manifest's `columns` decide which columns there are, and the files what type they have. A column that changes its
+type is widened: integers and floats to Float, anything else to String. `time`, `joindate` and `last_modified` have been
+seen as text and in several units, so each is an instant here, and unless the file has instants itself the value as it
+came stands in `<name>_raw` beside it. All of this is pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from heap_courier.data_types.casts import converted, convertible
+from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
+from heap_courier.errors import SchemaError
+from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
+from heap_courier.heap_connect.manifests import Step
+from heap_courier.warehouse.upsert import Column, Table
+
+DUMP: Final = "_dump_id"  # a column of every table: the dump that a row came with
+INSTANTS: Final = ("time", "joindate", "last_modified")
+
+_RAW: Final = {f"{name}_raw": name for name in INSTANTS}
+_KEYS: Final = {USERS: "user_id", MIGRATIONS: "from_user_id"}  # of other tables: event_id
+_IDS: Final = frozenset({"user_id", "event_id", "session_id", "from_user_id", "to_user_id"})  # usually long
+_NEWEST: Final = {MIGRATIONS: "time"}  # of other tables: last_modified
+
+Types = Mapping[str, FieldType]
+
+
+def table_of(step: Step, name: str, stored: Types, files: Iterable[pa.Schema], *, fresh: bool) -> Table:
+    """The domain table as it shall be once a step has landed.
+
+    A column whose type neither the table nor a file tells has its usual one in an empty table, and waits in others.
+
+    Args:
+        step: what is to be landed.
+        name: of the domain table.
+        stored: its columns as they are; none: there is no such table yet.
+        files: the schemas of the step's files, which need not be equal.
+        fresh: whether none of the stored rows stays, so that the types are those of the files alone.
+
+    Raises:
+        SchemaError: two columns differ in case alone.
+    """
+    brought = _brought(files)
+    known = {} if fresh else stored
+    columns: dict[str, FieldType] = {}
+    for column in _names(step, stored, brought):
+        kind = _wider(known.get(column), brought.get(column))
+        if column in INSTANTS:
+            columns[column] = DATETIME
+            raw = _wider(known.get(f"{column}_raw"), None if brought.get(column) == DATETIME else brought.get(column))
+            if raw:
+                columns[f"{column}_raw"] = raw
+        elif kind or fresh:
+            columns[column] = kind or (INTEGER if column in _IDS else STRING)
+    columns[DUMP] = INTEGER
+    if twins := _twins(columns):
+        raise SchemaError(
+            f"The table `{step.table}` has columns that differ in case alone: rename {' or '.join(twins)} in Heap."
+        )
+    key = _KEYS.get(step.table, "event_id")
+    newest = _NEWEST.get(step.table, "last_modified")
+    return Table(
+        name,
+        tuple(Column(column, kind) for column, kind in columns.items()),
+        key=(key,) if key in columns else (),
+        newest=(DUMP, newest) if newest in columns else (DUMP,),
+    )
+
+
+class Shaped(NamedTuple):
+    """Rows as the table has them, and which values, by column, could not be read: null in the table."""
+
+    batch: pa.RecordBatch
+    unreadable: Mapping[str, pa.BooleanArray]
+
+
+def shaped(batch: pa.RecordBatch, table: Table, dump_id: int) -> Shaped:
+    """Rows of a file as rows of the table."""
+    arrays = []
+    unreadable = {}
+    for column in table.columns:
+        values, wrong = _values(batch, column, dump_id)
+        arrays.append(values)
+        if wrong is not None:
+            unreadable[column.name] = wrong
+    return Shaped(pa.RecordBatch.from_arrays(arrays, schema=table.schema), unreadable)
+
+
+def _values(batch: pa.RecordBatch, column: Column, dump_id: int) -> tuple[pa.Array, pa.BooleanArray | None]:
+    if column.name == DUMP:
+        return pa.repeat(pa.scalar(dump_id, pa.int64()), batch.num_rows), None
+    source = _RAW.get(column.name, column.name)
+    position = batch.schema.get_field_index(source)
+    absent = position < 0 or (source != column.name and field_type(batch.schema.field(position).type) == DATETIME)
+    if absent:
+        return pa.nulls(batch.num_rows, column.type.arrow), None
+    incoming = batch.column(position)
+    if not convertible(incoming.type, column.type):
+        return pa.nulls(batch.num_rows, column.type.arrow), incoming.is_valid()
+    values, wrong = converted(incoming, column.type)
+    if column.name in INSTANTS:
+        # Heap writes 0 where it knows none.
+        values = pc.if_else(pc.equal(values, pa.scalar(0, values.type)), pa.scalar(None, values.type), values)
+    return values, wrong
+
+
+def field_type(incoming: pa.DataType) -> FieldType | None:
+    """The type that a column of a file has by itself; None where it holds nothing."""
+    if pa.types.is_null(incoming):
+        return None
+    if pa.types.is_decimal(incoming):
+        return FieldType(Kind.DECIMAL, incoming.precision, incoming.scale)
+    for is_kind, kind in _KINDS:
+        if is_kind(incoming):
+            return kind
+    return STRING
+
+
+_KINDS: Final = (
+    (pa.types.is_integer, INTEGER),
+    (pa.types.is_floating, FLOAT),
+    (pa.types.is_boolean, BOOLEAN),
+    (pa.types.is_date, DATE),
+    (pa.types.is_timestamp, DATETIME),
+)
+
+
+def _names(step: Step, stored: Types, brought: Types) -> list[str]:
+    """The columns that there shall be, without those of this program's own."""
+    names = step.columns
+    if step.late or names is None:
+        names = (*stored, *(() if step.late else brought))
+    return [name for name in dict.fromkeys(names) if name != DUMP and name not in _RAW]
+
+
+def _brought(files: Iterable[pa.Schema]) -> dict[str, FieldType]:
+    """The columns of files taken together, by name."""
+    brought: dict[str, FieldType] = {}
+    for schema in files:
+        for field in schema:
+            if kind := _wider(brought.get(field.name), field_type(field.type)):
+                brought[field.name] = kind
+    return brought
+
+
+def _wider(one: FieldType | None, other: FieldType | None) -> FieldType | None:
+    """The type that holds what either holds."""
+    if one is None or other is None or one == other:
+        return one or other
+    return FLOAT if {one, other} == {INTEGER, FLOAT} else STRING
+
+
+def _twins(columns: Iterable[str]) -> list[str]:
+    """The first two names that differ in case alone, which DuckDB takes for one."""
+    seen: dict[str, str] = {}
+    for name in columns:
+        if name.lower() in seen:
+            return [f"`{seen[name.lower()]}`", f"`{name}`"]
+        seen[name.lower()] = name
+    return []

@@ -1,0 +1,410 @@
+"""Reads heap-courier.yaml into a Project, or says in a sentence what is wrong with it."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from difflib import get_close_matches
+from functools import reduce
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from heap_courier.documents.strict_yaml import read_yaml
+from heap_courier.documents.wording import listed, named
+from heap_courier.errors import SetupError
+from heap_courier.project.cron import check_schedule
+from heap_courier.project.model import (
+    MEMORY,
+    Constraint,
+    Courier,
+    Credential,
+    DefaultCredential,
+    Group,
+    GroupCourier,
+    KeyCredential,
+    ProfileCredential,
+    Project,
+    RoleCredential,
+    WarehouseSettings,
+)
+
+FILE_NAME: Final = "heap-courier.yaml"
+_UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
+_SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
+_DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
+_SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty signs that go with it
+_ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
+_SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
+_FREE: Final = {"external-id", "prefix"}  # may look like one by chance
+_KEY_IN_FILE: Final = (
+    f"`{FILE_NAME}`: {{}} holds what looks like an access key, which does not belong into the file: put it into an "
+    "environment variable, and name that one here (`access-key-env`, `secret-key-env`)."
+)
+_SETTINGS: Final = "has to hold settings, each as `name: value`"
+_REASONS: Final = {
+    "bool_type": "has to be `true` or `false`",
+    "dict_type": _SETTINGS,
+    "list_type": "has to be a list, such as `[a, b]`",
+    "model_attributes_type": _SETTINGS,
+    "model_type": _SETTINGS,
+    "string_too_short": "must not be empty",
+    "string_type": "has to be a text; one that looks like a number or a yes stands in quotes",
+    "too_short": "must not be empty",
+}
+
+
+def _like(pattern: str, sentence: str) -> AfterValidator:
+    def checked(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(checked)
+
+
+def _duration(value: object) -> timedelta:
+    if type(value) is int and value == 0:
+        return timedelta()
+    if not isinstance(value, str) or not (match := _DURATION.fullmatch(value.strip())):
+        raise ValueError("has to be a duration such as `30 minutes`, `24 hours` or `2 days`")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
+
+
+def _time_zone(value: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(value))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        zones = {zone.lower(): zone for zone in available_timezones()}
+        near = get_close_matches(str(value).lower(), zones, n=1, cutoff=0.8)
+        hint = f"; did you mean `{zones[near[0]]}`?" if near else ""
+        raise ValueError(f"has to be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
+
+
+def _dsn(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        secret = parts.password is not None or any("password" in name for name in parse_qs(parts.query))
+    except ValueError:
+        raise ValueError("has to be an address such as postgresql://user@host/database") from None
+    if parts.scheme not in {"postgresql", "postgres"}:
+        raise ValueError("has to be an address such as postgresql://user@host/database")
+    if secret:
+        raise ValueError("holds a password, which does not belong into the file: use `dsn-env`, or ~/.pgpass")
+    return value
+
+
+def _status(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value in {"enabled", "disabled"}:
+        return value == "enabled"
+    raise ValueError("has to be `enabled` or `disabled`")
+
+
+def _kebab(name: str) -> str:
+    return name.replace("_", "-")
+
+
+Name = Annotated[
+    str, _like(r"[^\W_][\w .-]{0,63}", "has to be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
+]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Variable = Annotated[
+    str,
+    _like(
+        r"[A-Za-z_][A-Za-z0-9_]*",
+        "has to be the name of an environment variable; the secret itself does not belong into the file",
+    ),
+]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        str_min_length=1,
+        alias_generator=_kebab,
+        arbitrary_types_allowed=True,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, section: object) -> object:
+        """Refuses what is no setting. One without a value is as if it were not there: all below it is a comment."""
+        if not isinstance(section, dict):
+            return section
+        settings = [_kebab(name) for name in cls.model_fields]
+        for name in section:
+            if name in _SECRETS:
+                raise ValueError(f"takes no `{name}`: `{_kebab(name)}-env` is the name of the variable that holds it")
+            if name not in settings:
+                near = get_close_matches(str(name), settings, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"there is {listed(settings)}"
+                raise ValueError(f"has no setting `{name}`; {hint}")
+        return {name: value for name, value in section.items() if value is not None}
+
+
+class _Keys(_Section):
+    type: Literal["iam-credential"]
+    access_key_env: Variable
+    secret_key_env: Variable
+    session_token_env: Variable | None = None
+
+
+class _Profile(_Section):
+    type: Literal["profile"]
+    profile: str
+
+
+class _Default(_Section):
+    type: Literal["default"]
+
+
+class _Role(_Section):
+    type: Literal["iam-role-to-role"]
+    role_arn: Annotated[
+        str, _like(r"arn:[^:]*:iam::\d+:role/.+", "has to be a role such as `arn:aws:iam::123456789012:role/reader`")
+    ]
+    external_id: (
+        Annotated[str, _like(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "has to be 2 to 1224 letters, digits or _+=,.@:/-")]
+        | None
+    ) = None
+    credential: str | None = None
+
+
+class _Courier(_Section):
+    credential: str | None = None
+    bucket: Annotated[
+        str,
+        _like(
+            r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
+            "has to be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
+        ),
+    ]
+    prefix: Annotated[str, Field(min_length=0)] = ""
+    endpoint_url: (
+        Annotated[str, _like(r"https?://[^/@]+(/[^@]*)?", "has to be an address such as https://host:port")] | None
+    ) = None
+    region: str | None = None
+    entities: str
+    load_operations: str | None = None
+
+
+class _GroupCourier(_Section):
+    courier: str
+    wait: Duration = timedelta()
+    offset: Duration = timedelta()
+    missing: Literal["stop", "notify"] = "stop"
+
+
+class _Constraint(_Section):
+    group: str
+    wait: Duration = timedelta()
+    offset: Duration = timedelta()
+
+
+class _Group(_Section):
+    schedule: str | None = None
+    time_zone: Annotated[ZoneInfo, BeforeValidator(_time_zone)] = ZoneInfo("UTC")
+    status: Annotated[bool, BeforeValidator(_status)] = True
+    couriers: Annotated[list[_GroupCourier], Field(min_length=1)]
+    constraints: list[_Constraint] = []
+    warn_after: Duration | None = None
+    dates_in_time_zone: bool = False
+    past_day_only: bool = False
+
+
+class _Warehouse(_Section):
+    engine: Literal["duckdb", "postgresql"] = "duckdb"
+    file: str | None = None
+    memory: Annotated[str, _like(_SIZE, "has to be a size of memory such as `512MB` or `2GB`")] | None = None
+    dsn: Annotated[str, AfterValidator(_dsn)] | None = None
+    dsn_env: Variable | None = None
+
+
+class _Project(_Section):
+    warehouse: _Warehouse = _Warehouse()
+    credentials: dict[Name, Annotated[_Keys | _Profile | _Default | _Role, Field(discriminator="type")]] = {}
+    couriers: dict[Name, _Courier] = {}
+    feeds: str = "feeds"
+    groups: dict[Name, _Group] = {}
+    notify: list[str] = []
+
+
+def read_project(folder: Path) -> Project:
+    """Reads the project of a folder.
+
+    Raises:
+        SetupError: there is none, or it is not as it has to be: the setting, what is wrong, what to do.
+    """
+    path = folder / FILE_NAME
+    if not os.path.exists(path):  # noqa: PTH110  (False, where `Path.exists` raises in a folder that is not ours)
+        raise SetupError(
+            f"There is no `{FILE_NAME}` in `{folder}`: go to the project's folder, or make one with `init`."
+        )
+    content = read_yaml(path)
+    _refuse_secrets(content)
+    try:
+        model = _Project.model_validate({} if content is None else content)
+    except ValidationError as error:
+        raise SetupError(_sentence(error)) from None
+    return _Reader(folder, model).project()
+
+
+class _Reader:
+    """Turns sections into value objects, and names into what they name."""
+
+    def __init__(self, folder: Path, model: _Project) -> None:
+        self._folder = folder
+        self._model = model
+
+    def project(self) -> Project:
+        for name in self._model.credentials:
+            self._credential(name, f"credentials.{name}")
+        couriers = {name: self._courier(name, section) for name, section in self._model.couriers.items()}
+        groups = {name: self._group(name, section) for name, section in self._model.groups.items()}
+        _refuse_circles(groups)
+        return Project(
+            folder=self._folder,
+            warehouse=self._warehouse(),
+            couriers=couriers,
+            feeds=self._path(self._model.feeds),
+            groups=groups,
+            notify=tuple(self._model.notify),
+        )
+
+    def _path(self, text: str) -> Path:
+        return self._folder / os.path.expanduser(text)  # noqa: PTH111  (`Path.expanduser` raises for an unknown user)
+
+    def _warehouse(self) -> WarehouseSettings:
+        section = self._model.warehouse
+        if section.engine == "duckdb":
+            if section.dsn or section.dsn_env:
+                raise SetupError(f"`{FILE_NAME}`: warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`.")
+            path = self._path(section.file or "heap.duckdb")
+            return WarehouseSettings("duckdb", path=path, memory=section.memory or MEMORY)
+        if section.memory:
+            raise SetupError(f"`{FILE_NAME}`: warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.")
+        if section.file or (section.dsn is None) == (section.dsn_env is None):
+            raise SetupError(
+                f"`{FILE_NAME}`: warehouse with `engine: postgresql` takes either `dsn`, an address without a "
+                "password, or `dsn-env`, the name of the environment variable that holds it."
+            )
+        return WarehouseSettings("postgresql", dsn=section.dsn, dsn_env=section.dsn_env)
+
+    def _credential(self, name: str | None, where: str, on_the_way: tuple[str, ...] = ()) -> Credential:
+        if name is None:
+            return DefaultCredential()
+        section = named(self._model.credentials, name, f"`{FILE_NAME}`: {where}", "credential")
+        if name in on_the_way:
+            raise SetupError(f"`{FILE_NAME}`: {where}: the credential `{name}` rests on itself.")
+        if isinstance(section, _Keys):
+            return KeyCredential(name, section.access_key_env, section.secret_key_env, section.session_token_env)
+        if isinstance(section, _Profile):
+            return ProfileCredential(name, section.profile)
+        if isinstance(section, _Default):
+            return DefaultCredential(name)
+        base = self._credential(section.credential, f"credentials.{name}.credential", (*on_the_way, name))
+        return RoleCredential(name, section.role_arn, section.external_id, base)
+
+    def _courier(self, name: str, section: _Courier) -> Courier:
+        prefix = section.prefix.strip("/")
+        return Courier(
+            name=name,
+            credential=self._credential(section.credential, f"couriers.{name}.credential"),
+            bucket=section.bucket,
+            prefix=f"{prefix}/" if prefix else "",
+            endpoint_url=section.endpoint_url,
+            region=section.region,
+            entities=self._path(section.entities),
+            operations=None if section.load_operations is None else self._path(section.load_operations),
+        )
+
+    def _group(self, name: str, section: _Group) -> Group:
+        where = f"`{FILE_NAME}`: groups.{name}"
+        for number, courier in enumerate(section.couriers):
+            named(self._model.couriers, courier.courier, f"{where}.couriers", "courier")
+            if courier.courier in [earlier.courier for earlier in section.couriers[:number]]:
+                raise SetupError(f"{where}.couriers: `{courier.courier}` stands twice.")
+        for constraint in section.constraints:
+            named(self._model.groups, constraint.group, f"{where}.constraints", "group")
+        if section.schedule is not None:
+            try:
+                check_schedule(section.schedule)
+            except SetupError as fault:
+                raise SetupError(f"{where}: {fault}") from None
+        return Group(
+            name=name,
+            schedule=section.schedule,
+            time_zone=section.time_zone,
+            enabled=section.status,
+            couriers=tuple(GroupCourier(**_values(courier)) for courier in section.couriers),
+            constraints=tuple(Constraint(**_values(constraint)) for constraint in section.constraints),
+            warn_after=section.warn_after,
+            dates_in_time_zone=section.dates_in_time_zone,
+            past_day_only=section.past_day_only,
+        )
+
+
+def _values(section: _Section) -> dict[str, Any]:
+    return {name: getattr(section, name) for name in type(section).model_fields}
+
+
+def _refuse_secrets(content: Any, where: str = "") -> None:
+    """Refuses an access key at whatever place, and with it all sentences that would name it."""
+    entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in entries:
+        if _is_secret(str(key)):
+            raise SetupError(_KEY_IN_FILE.format(f"`{where or FILE_NAME}`"))
+        below = _place(where, key)
+        if isinstance(value, str) and _is_secret(value) and key not in _FREE:
+            raise SetupError(_KEY_IN_FILE.format(f"`{below}`"))
+        _refuse_secrets(value, below)
+
+
+def _is_secret(text: str) -> bool:
+    return bool(_ACCESS_KEY.search(text) or _SECRET_KEY.fullmatch(text))
+
+
+def _refuse_circles(groups: Mapping[str, Group]) -> None:
+    waits = {name: [constraint.group for constraint in group.constraints] for name, group in groups.items()}
+    try:
+        TopologicalSorter(waits).prepare()
+    except CycleError as error:
+        circle = " <- ".join(f"`{name}`" for name in error.args[1])
+        raise SetupError(f"`{FILE_NAME}`: groups wait for each other by their constraints: {circle}.") from None
+
+
+def _place(where: str, part: object) -> str:
+    return f"{where}[{part}]" if isinstance(part, int) else f"{where}.{part}".lstrip(".")
+
+
+def _sentence(invalid: ValidationError) -> str:
+    error = invalid.errors(include_url=False)[0]
+    path = list(error["loc"])
+    if path[:1] == ["credentials"]:
+        del path[2:3]  # pydantic names the kind of credential there
+    if path[-1:] == ["[key]"]:
+        del path[-1:]  # and that it is the name that is wrong
+    kind = error["type"]
+    if kind == "missing":
+        path, reason = path[:-1], f"lacks `{path[-1]}`"
+    elif kind == "value_error":
+        reason = str(error["ctx"]["error"])
+    elif kind == "literal_error":
+        reason = "has to be " + error["ctx"]["expected"].replace("'", "`")
+    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
+        reason = "has to have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`"
+    else:
+        reason = _REASONS.get(kind) or error["msg"]
+    where = f"`{FILE_NAME}`" + (f": `{reduce(_place, path, '')}`" if path else "")
+    return f"{where} {reason}" + ("" if reason.endswith("?") else ".")

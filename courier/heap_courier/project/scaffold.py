@@ -1,0 +1,107 @@
+"""A new project folder, ready to be edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from heap_courier.errors import SetupError
+from heap_courier.project.reader import FILE_NAME
+
+_FILES: Final = {
+    FILE_NAME: """\
+# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
+
+warehouse:
+  engine: duckdb            # a file on this computer; or postgresql
+  file: heap.duckdb
+  # engine: postgresql
+  # dsn-env: HEAP_WAREHOUSE # the variable that holds postgresql://user:password@host/database
+
+credentials:                # never the secret itself, but where it is found
+  heap-bucket:
+    type: iam-credential
+    access-key-env: AWS_ACCESS_KEY_ID
+    secret-key-env: AWS_SECRET_ACCESS_KEY
+  # heap-profile:
+  #   type: profile         # of ~/.aws/config
+  #   profile: heap
+  # heap-role:
+  #   type: iam-role-to-role
+  #   role-arn: arn:aws:iam::123456789012:role/heap-reader
+  #   external-id: "01234567890123456789"
+  #   credential: heap-bucket
+
+couriers:
+  Heap:                     # brings files by the dates in their names, and loads them as the operations say
+    credential: heap-bucket
+    bucket: heap-rs3-example
+    entities: entities/heap.json
+    load-operations: load-operations/heap.json
+  Heap-Connect:             # follows the manifests that Heap writes: every table, each dump once
+    credential: heap-bucket
+    bucket: heap-rs3-example
+    entities: entities/heap-connect.json
+
+feeds: feeds                # the folder of the feeds that `heap-courier feed add` writes
+
+groups:
+  nightly:
+    schedule: "30 8 * * *"  # minute, hour, day of the month, month, day of the week
+    time-zone: UTC
+    status: disabled        # or enabled
+    couriers:
+      - courier: Heap-Connect
+        wait: 2 hours       # for files that are late
+        missing: stop       # or notify, and go on without them
+    warn-after: 3 hours
+
+# notify: [mail, -s, heap-courier, data@example.com]   # a command that gets each notice on its standard input
+""",
+    "entities/heap-connect.json": """\
+[
+  {
+    "object/type": "heap-connect",
+    "heap-connect/source": "Heap-Connect"
+  }
+]
+""",
+    "entities/heap.json": """\
+[
+  {
+    "object/type": "file",
+    "object/file-pattern": "'path/to/users'-YYYY-MM-dd'.avro'",
+    "object/land-as": {
+      "file/tag": "users",
+      "file/content-type": "application/avro"
+    }
+  }
+]
+""",
+    "load-operations/heap.json": "{}\n",
+    ".gitignore": """\
+# Rows of people, and what can be fetched again.
+/heap.duckdb*
+/samples/
+/.heap-courier/
+""",
+}
+
+
+def make_project(folder: Path) -> list[Path]:
+    """Writes the files of a new project and returns their paths. `feeds/` comes with the first feed.
+
+    Raises:
+        SetupError: one of them exists, and nothing is written then; or the folder cannot be written.
+    """
+    paths = [folder / name for name in _FILES]
+    try:
+        if there := [path for path in paths if path.exists()]:
+            raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        for path, content in zip(paths, _FILES.values(), strict=True):
+            path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise SetupError(f"`{error.filename}` cannot be written: {error.strerror}. Choose another folder.") from error
+    return paths

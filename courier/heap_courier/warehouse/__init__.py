@@ -1,0 +1,1 @@
+"""DuckDB and PostgreSQL: transactions, upserts, the run log. Never where rows come from."""

@@ -1,0 +1,65 @@
+"""What the courier asks of a database. An engine is a module that answers it: `duckdb_engine`, `postgresql_engine`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from heap_courier.data_types.field_types import FieldType
+
+
+class Warehouse(Protocol):
+    """One connection to the database that holds the domain tables; not to be shared between threads.
+
+    SQL is what DuckDB and PostgreSQL have in common: `$1` for parameters, DISTINCT ON, DELETE ... USING. Domain tables
+    lie in the schema where new tables go; what the courier notes for itself lies in the schema `heap_courier`. Database
+    errors come as SetupError or LaterError, in a sentence.
+
+    Attributes:
+        indexes_keys: whether a unique index on a table's key helps to find stored rows.
+        longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
+    """
+
+    indexes_keys: bool
+    longest_name: int | None
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        """Runs a statement; the number of rows that it added, changed or deleted."""
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end of the block, rolls back on any exception. Not nested."""
+
+    def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """Makes a temporary table and streams the batches into it, one after another, inside the transaction."""
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        """Columns of a domain table and their SQL types as the engine names them; empty: there is no such table."""
+
+    def sql_type(self, field_type: FieldType) -> str:
+        """How the engine calls a type, as `columns` would give it back."""
+
+    def lock(self, table: str) -> None:
+        """Keeps other writers away from a table, named as SQL has it, until the transaction ends."""
+
+    def close(self) -> None:
+        """Ends the connection; an open transaction is rolled back."""
+
+
+def domain_tables(warehouse: Warehouse) -> list[str]:
+    """Names of the domain tables and of views on them, in their order: those that have a source before a colon."""
+    rows = warehouse.query(
+        "SELECT table_name FROM information_schema.tables "
+        "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
+    )
+    return [name for (name,) in rows]
+
+
+def quoted(name: str) -> str:
+    """A name as SQL writes it when it may hold any sign."""
+    return '"' + name.replace('"', '""') + '"'

@@ -1,0 +1,214 @@
+"""The embedded warehouse: a DuckDB file. No extension is used or looked for, since they are downloaded at run time."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+import pyarrow as pa
+
+from heap_courier.data_types.field_types import FieldType, Kind
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
+from heap_courier.project.model import MEMORY
+from heap_courier.warehouse.base import quoted
+
+PATIENCE: Final = 30.0  # seconds to wait for another process that has the file open
+PAUSE: Final = 0.2  # seconds between two looks
+_TYPES: Final = {
+    Kind.BOOLEAN: "BOOLEAN",
+    Kind.DATE: "DATE",
+    Kind.DATETIME: "TIMESTAMP",
+    Kind.FLOAT: "DOUBLE",
+    Kind.INTEGER: "BIGINT",
+    Kind.STRING: "VARCHAR",
+}
+_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in its place
+    duckdb.ConstraintException: "a row breaks a constraint of its table",
+    duckdb.ConversionException: "a value is not of its column's type",
+    duckdb.InvalidInputException: "its input is not valid",
+    duckdb.OutOfRangeException: "a number is too large for its column",
+}
+_OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
+# In the place of a KeyboardInterrupt, which the handler of a signal may raise wherever DuckDB calls Python.
+_INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
+_LOCKED: Final = ("Could not set lock", "used by another process")
+
+# DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
+_turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+# Nor does it bear that one thread opens a file while the last other connection to it is being closed.
+_door: Final = threading.Lock()
+
+
+class DuckDBWarehouse:
+    """A connection to a DuckDB file, which one process can have open for writing, or several for reading.
+
+    Raises:
+        SetupError: the file cannot be made or is none of DuckDB's.
+        LaterError: another process has it open.
+    """
+
+    indexes_keys = False  # it joins by hash, and keeps an index in memory
+    longest_name: int | None = None
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory: str = MEMORY,
+        read_only: bool = False,
+        patience: float = PATIENCE,
+        wait: Callable[[float], object],
+    ) -> None:
+        self._path = path.resolve()
+        self._memory = memory
+        if read_only and not self._path.exists():
+            raise SetupError(f"There is no warehouse `{path}` yet: run a courier or activate a feed first.")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise SetupError(
+                f"The folder of the warehouse `{self._path}` cannot be made: {error.strerror}. Name another `file` in "
+                "heap-courier.yaml."
+            ) from error
+        for patience_left in (*range(round(patience / PAUSE)), None):
+            try:
+                self._connection = self._connected(read_only=read_only)
+                break
+            except LaterError:
+                if patience_left is None:
+                    raise
+            wait(PAUSE)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        with self._sentences():
+            rows = self._connection.execute(sql, list(parameters)).fetchall()
+        return int(rows[0][0]) if rows and isinstance(rows[0][0], int) else 0
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._sentences():
+            return self._connection.execute(sql, list(parameters)).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with _turns[str(self._path)], self._sentences():
+            self._connection.execute("BEGIN")
+            try:
+                yield
+                self._connection.execute("SELECT 1")  # COMMIT after a failed statement rolls back without a word
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with suppress(duckdb.Error):  # the first error is the one to tell
+                    self._connection.rollback()
+                raise
+
+    def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """All in one statement: one for each batch takes half as long again, and 400 MB more.
+
+        It runs in this thread alone. Were the batches made in threads of DuckDB's, a signal would come to a standstill:
+        DuckDB ends them while it holds Python's lock, and they wait for it.
+        """
+        failures: list[BaseException] = []
+
+        def passed() -> Generator[pa.RecordBatch, None, None]:
+            try:
+                yield from batches
+            except GeneratorExit:
+                raise
+            except BaseException as failure:  # DuckDB makes a text of it
+                failures.append(failure)
+                raise
+
+        stream = passed()
+        with self._sentences():
+            self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, stream))
+            self._connection.execute("SET threads = 1")
+            try:
+                self._connection.execute(f"CREATE TEMP TABLE {quoted(table)} AS FROM incoming")
+            except (duckdb.Error, RuntimeError):
+                if failures:
+                    raise failures[0] from None
+                raise
+            finally:
+                stream.close()
+                with suppress(duckdb.Error):  # the transaction has failed, and the name is gone with it
+                    self._connection.unregister("incoming")
+                with self._connection.cursor() as another:  # since a failed transaction takes no statement
+                    another.execute("RESET threads")
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        return dict(
+            self.query(
+                "SELECT column_name, data_type FROM information_schema.columns "
+                "WHERE table_schema = current_schema() AND table_catalog = current_database() AND table_name = $1 "
+                "ORDER BY ordinal_position",
+                (table,),
+            )
+        )
+
+    def sql_type(self, field_type: FieldType) -> str:
+        if field_type.kind is Kind.DECIMAL:
+            return f"DECIMAL({field_type.precision},{field_type.scale})"
+        return _TYPES[field_type.kind]
+
+    def lock(self, table: str) -> None:
+        """Nothing to do: transactions take turns."""
+
+    def close(self) -> None:
+        with _door:
+            self._connection.close()
+
+    def _connected(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+        settings: dict[str, str | bool | int | float | list[str]] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "memory_limit": self._memory,
+            "preserve_insertion_order": False,
+        }
+        try:
+            with _door:
+                return duckdb.connect(str(self._path), read_only=read_only, config=settings)
+        except duckdb.Error as error:
+            said = _first_line(error)
+            if any(text in said for text in _LOCKED):
+                holder = re.search(r" \(PID \d+\)", said)
+                raise LaterError(
+                    f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: end that "
+                    "one, or try again when it is done."
+                ) from error
+            if "not a valid DuckDB" in said or "Extension" in said:  # (it would open a SQLite file by an extension)
+                said = "it is no DuckDB file"
+            raise SetupError(
+                f"The warehouse `{self._path}` cannot be opened: {said}. Name another `file` in heap-courier.yaml, or "
+                "move this one away."
+            ) from error
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except (duckdb.Error, RuntimeError) as error:
+            if isinstance(error, duckdb.InterruptException) or _INTERRUPTED.search(str(error)):
+                raise KeyboardInterrupt from error
+            if not isinstance(error, duckdb.Error):
+                raise
+            raise self._sentence(error) from error
+
+    def _sentence(self, error: duckdb.Error) -> CourierError:
+        if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is the disk)
+            return SetupError(
+                f"The warehouse `{self._path}` needs more than the {self._memory} of memory that it may take, since "
+                "rows are that wide: give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+            )
+        said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
+        policy = SchemaError if isinstance(error, _OF_A_ROW) else SetupError
+        return policy(f"The warehouse `{self._path}` refuses: {said}.")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).partition("\n")[0].rstrip(".!")

@@ -1,0 +1,41 @@
+"""Opens the warehouse that a project names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+
+from heap_courier.errors import SetupError
+from heap_courier.project.model import WarehouseSettings
+from heap_courier.warehouse.base import Warehouse
+
+
+@contextmanager
+def open_warehouse(
+    settings: WarehouseSettings, environment: Mapping[str, str], *, read_only: bool = False
+) -> Iterator[Warehouse]:
+    """A connection for the length of a block. An engine's library is imported when it is needed.
+
+    Raises:
+        SetupError: the variable with the address is not set, or the engine refuses.
+        LaterError: the engine does not answer, or another process holds the file.
+    """
+    with closing(_opened(settings, environment, read_only=read_only)) as warehouse:
+        yield warehouse
+
+
+def _opened(settings: WarehouseSettings, environment: Mapping[str, str], *, read_only: bool) -> Warehouse:
+    if settings.path:
+        from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse  # noqa: PLC0415
+
+        return DuckDBWarehouse(settings.path, memory=settings.memory, read_only=read_only, wait=time.sleep)
+    from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse  # noqa: PLC0415
+
+    dsn = settings.dsn or environment.get(settings.dsn_env or "")
+    if not dsn:
+        raise SetupError(
+            f"The environment variable `{settings.dsn_env}` is not set: it holds the warehouse's address, such as "
+            "postgresql://user:password@host/database (`dsn-env` in heap-courier.yaml)."
+        )
+    return PostgreSQLWarehouse(dsn)

@@ -1,0 +1,203 @@
+"""A warehouse on PostgreSQL. Arrow batches go in by COPY, through ADBC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from adbc_driver_manager import Error
+from adbc_driver_postgresql import dbapi
+
+from heap_courier.data_types.field_types import FieldType, Kind
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
+
+LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
+_TYPES: Final = {
+    Kind.BOOLEAN: "boolean",
+    Kind.DATE: "date",
+    Kind.DATETIME: "timestamp without time zone",
+    Kind.FLOAT: "double precision",
+    Kind.INTEGER: "bigint",
+    Kind.STRING: "text",
+}
+# Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html that pass by themselves, and those whose messages
+# quote values.
+_LATER: Final = ("08", "40", "53", "55", "57", "58")
+_QUOTES_VALUES: Final = {
+    "22": "a value is not what its column can hold",
+    "23": "a row breaks a constraint of its table",
+    "38": "a function fails",
+    "54": "a value or a row is larger than it can be",
+    "44": "a row breaks the condition of a view",
+    "P0": "a function fails",
+}
+_OF_A_ROW: Final = ("22", "23", "44", "54")
+_NOT_ALLOWED: Final = "42501"
+# What the client says by itself, without any such code.
+_LATER_TEXTS: Final = (
+    "closed the connection",
+    "connection slots",
+    "Connection refused",
+    "Connection reset",
+    "No route to host",
+    "no connection to the server",
+    "No such file or directory",  # the socket of a server that does not run
+    "starting up",
+    "shutting down",
+    "Temporary failure",
+    "terminating connection",
+    "timeout",
+    "too many clients",
+    "unreachable",
+)
+
+
+class PostgreSQLWarehouse:
+    """A connection to PostgreSQL.
+
+    Raises:
+        SetupError: no such database, a wrong password.
+        LaterError: the server does not answer.
+    """
+
+    indexes_keys = True  # a small load finds its rows without reading the table
+    longest_name: int | None = LONGEST_NAME
+
+    def __init__(self, dsn: str) -> None:
+        self._in_transaction = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
+        try:
+            self._connection = dbapi.connect(dsn)
+        except Error as error:
+            raise _refused(error) from None  # (the address can hold a password, and the error can hold the address)
+
+    def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
+        with self._statement() as cursor:
+            self._call(cursor, cursor.execute, sql, tuple(parameters) or None)
+            return max(int(cursor.rowcount), 0)
+
+    def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._statement() as cursor:
+            self._call(cursor, cursor.execute, sql, tuple(parameters) or None)
+            return list(self._call(cursor, cursor.fetchall))
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        self._in_transaction = True
+        try:
+            with self._sentences():
+                yield
+                # PostgreSQL answers COMMIT after a failed statement by rolling back, and that is no error to it.
+                self.query("SELECT 1")
+                self._connection.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        finally:
+            self._in_transaction = False
+
+    def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        with self._statement() as cursor:
+            empty = pa.Table.from_batches([], schema)
+            self._call(cursor, cursor.adbc_ingest, table, empty, mode="create", temporary=True)
+            for batch in batches:
+                self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append", temporary=True)
+
+    def columns(self, table: str) -> Mapping[str, str]:
+        rows = self.query(
+            "SELECT column_name, CASE WHEN data_type = 'numeric' "
+            "THEN 'numeric(' || numeric_precision || ',' || numeric_scale || ')' ELSE data_type END "
+            "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 "
+            "ORDER BY ordinal_position",
+            (table,),
+        )
+        return dict(rows)
+
+    def sql_type(self, field_type: FieldType) -> str:
+        if field_type.kind is Kind.DECIMAL:
+            return f"numeric({field_type.precision},{field_type.scale})"
+        return _TYPES[field_type.kind]
+
+    def lock(self, table: str) -> None:
+        """Keeps others from writing to the table until the transaction ends; they may read."""
+        self.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
+
+    def close(self) -> None:
+        self._connection.close()
+        self._thread.shutdown()
+
+    def _call(self, cursor: dbapi.Cursor, function: Callable[..., Any], *arguments: object, **options: object) -> Any:
+        """Calls the library by a thread: in the main one Ctrl-C can get lost and SIGTERM has to wait."""
+        answer = self._thread.submit(function, *arguments, **options)
+        try:
+            return answer.result()
+        except KeyboardInterrupt:
+            cursor.adbc_cancel()
+            wait([answer])
+            raise
+
+    @contextmanager
+    def _statement(self) -> Iterator[dbapi.Cursor]:
+        with self._sentences():
+            try:
+                with self._connection.cursor() as cursor:
+                    yield cursor
+                if not self._in_transaction:
+                    self._connection.commit()
+            except BaseException:
+                if not self._in_transaction:
+                    self._roll_back()
+                raise
+
+    def _roll_back(self) -> None:
+        with suppress(Error):  # the first error is the one to tell
+            self._connection.rollback()
+
+    @contextmanager
+    def _sentences(self) -> Iterator[None]:
+        try:
+            yield
+        except Error as error:
+            raise _sentence(error) from error
+
+
+def _refused(error: Error) -> CourierError:
+    """Why there is no connection. What the client says of the address itself is left out: it quotes parts of it."""
+    said = str(error)
+    if "connection to server" not in said and "Temporary failure" not in said:
+        return SetupError(
+            "The warehouse's address (`dsn`, `dsn-env`) leads nowhere: it has to be like "
+            "postgresql://user:password@host/database, with %40, %2F, %3A for `@`, `/`, `:` in the password, and the "
+            "host has to be known here."
+        )
+    reason = said.partition("failed: ")[2].partition("\n")[0].removeprefix("FATAL:").strip()
+    if any(text in said for text in _LATER_TEXTS):
+        return LaterError(f"The warehouse does not answer now: {reason or 'its host has no address'}. Try again later.")
+    return SetupError(f"The warehouse lets nobody in: {reason}. Check its address (`dsn`, `dsn-env`).")
+
+
+def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Texts with the sign for what cannot be shown in the place of U+0000, which PostgreSQL cannot hold."""
+    columns = [
+        pc.replace_substring(column, "\0", "\ufffd") if pa.types.is_string(column.type) else column
+        for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def _sentence(error: Error) -> CourierError:
+    state = error.sqlstate or ""
+    said = str(error).partition("ERROR:")[2].strip() or str(error).partition("FATAL:")[2].strip() or str(error)
+    said = said.partition("\n")[0]
+    if state.startswith(_LATER) or (not state and any(text in said for text in _LATER_TEXTS)):
+        return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
+    if state == _NOT_ALLOWED:
+        return SetupError(f"The warehouse refuses: {said}. Grant it to the user whom the address names.")
+    if state[:2] in _QUOTES_VALUES:
+        said = f"{_QUOTES_VALUES[state[:2]]} (error {state})"
+    policy = SchemaError if state[:2] in _OF_A_ROW else SetupError
+    return policy(f"The warehouse refuses: {said}.")

@@ -1,0 +1,129 @@
+"""What ran and what landed: tables of the courier's own, beside the domain tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from heap_courier.data_types.field_types import in_utc
+from heap_courier.errors import RejectedRow, SetupError
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.system_tables import make_tables
+
+MOST_REJECTED: Final = 1_000  # rows of a table in a run that are named one by one; all are counted
+_TABLES: Final = {
+    "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
+    "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
+    "stored bigint, message text",
+    "rejected_rows": "run text, domain_table text, file text, row_number bigint, column_name text, reason text",
+}
+
+RUNNING: Final = "running"
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+INTERRUPTED: Final = "interrupted"
+
+
+class Run(NamedTuple):
+    """A run of a courier. Instants are in UTC; `ended` is None while it runs."""
+
+    id: str
+    courier: str
+    what: str  # which files it was to bring, in words
+    started: datetime
+    ended: datetime | None = None
+    outcome: str = RUNNING
+    message: str | None = None
+
+
+class TableRun(NamedTuple):
+    """What a run did to a domain table; `message` is why nothing of it landed, or None."""
+
+    domain_table: str
+    files: int
+    rows: int
+    rejected: int = 0
+    merged: int = 0
+    stored: int | None = None
+    message: str | None = None
+
+
+class Rejected(NamedTuple):
+    """A rejected row and the file it stands in."""
+
+    file: str
+    row: RejectedRow
+
+
+class RunLog:
+    """The notes. Each method is a statement or a few; to note with the rows, call inside their transaction."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+
+    def make(self) -> None:
+        """Makes the tables where they are missing. Outside a transaction."""
+        make_tables(self._warehouse, _TABLES)
+
+    def begin(self, run: Run) -> None:
+        """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""
+        self._warehouse.execute(
+            "UPDATE heap_courier.runs SET outcome = $1, ended = $2, message = $3 WHERE courier = $4 AND outcome = $5",
+            (INTERRUPTED, run.started, "It was ended from outside; what had landed has landed.", run.courier, RUNNING),
+        )
+        self._warehouse.execute("INSERT INTO heap_courier.runs VALUES ($1, $2, $3, $4, $5, $6, $7)", run)
+
+    def end(self, run: Run, now: datetime, outcome: str, message: str | None) -> None:
+        """Notes how a run ended."""
+        self._warehouse.execute(
+            "UPDATE heap_courier.runs SET ended = $1, outcome = $2, message = $3 WHERE id = $4",
+            (in_utc(now), outcome, message, run.id),
+        )
+
+    def forget(self, run: Run) -> None:
+        """A run that did not come to do anything."""
+        self._warehouse.execute("DELETE FROM heap_courier.runs WHERE id = $1", (run.id,))
+
+    def note_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
+        """Notes what a run did to a domain table."""
+        self._warehouse.execute(
+            "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)
+        )
+        for file, row in rejected:
+            self._warehouse.execute(
+                "INSERT INTO heap_courier.rejected_rows VALUES ($1, $2, $3, $4, $5, $6)",
+                (run.id, table.domain_table, file, row.row, row.column, row.reason),
+            )
+
+    def runs(self, limit: int) -> list[Run]:
+        """The newest runs, newest first; none, where there is no run_log yet."""
+        if not self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_tables'"):
+            return []
+        rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
+        return [Run._make(row) for row in rows]
+
+    def expect_run(self, run_id: str) -> None:
+        """Raises SetupError where there is no such run."""
+        newest = self.runs(limit=1)
+        if not newest or not self._warehouse.query("SELECT 1 FROM heap_courier.runs WHERE id = $1", (run_id,)):
+            remedy = f"the newest is `{newest[0].id}`" if newest else "there is none yet"
+            raise SetupError(f"There is no run `{run_id}`: {remedy}; `heap-courier runs` lists them.")
+
+    def run_tables(self, run_id: str) -> list[TableRun]:
+        """What a run did to each domain table."""
+        rows = self._warehouse.query(
+            "SELECT domain_table, files, rows_read, rejected, merged, stored, message "
+            "FROM heap_courier.run_tables WHERE run = $1 ORDER BY domain_table",
+            (run_id,),
+        )
+        return [TableRun._make(row) for row in rows]
+
+    def rejected(self, run_id: str) -> list[tuple[str, Rejected]]:
+        """The rejected rows of a run that are named, with their domain tables."""
+        rows = self._warehouse.query(
+            "SELECT domain_table, file, row_number, column_name, reason FROM heap_courier.rejected_rows "
+            "WHERE run = $1 ORDER BY domain_table, file, row_number",
+            (run_id,),
+        )
+        return [(row[0], Rejected(row[1], RejectedRow(row[2], row[3], row[4]))) for row in rows]

@@ -1,0 +1,85 @@
+"""A daemon whose only courier writes down that it ran, in a time that begins when it is told: for test_daemon.py.
+
+`python served.py FOLDER WAREHOUSE NOW SCHEDULE`: WAREHOUSE is the path of a DuckDB file or the connection string of a
+PostgreSQL. While there is a file `hold` in the folder the courier does not end; while there is one called `deaf` it
+cannot be asked to end either.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from heap_courier.errors import InterruptedRunError
+from heap_courier.files.days import Days
+from heap_courier.groups.run import Means
+from heap_courier.groups.scheduler import serve
+from heap_courier.project.model import Group, GroupCourier
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
+
+LEASE = timedelta(seconds=6)
+
+
+def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
+    ahead = begin - datetime.now(timezone.utc)
+    stop = threading.Event()
+
+    def say(sentence: str) -> None:
+        print(sentence, flush=True)  # noqa: T201  (a program)
+
+    def pause(seconds: float) -> None:
+        if stop.wait(seconds):
+            raise InterruptedRunError("The run was asked to end.")
+
+    def run_courier(courier: str, days: Days, _skip_missing: bool) -> None:
+        line = f"{courier} {days.start} {days.end} {os.getpid()}\n"
+        with (folder / "runs").open("a", encoding="utf-8") as runs:
+            runs.write(line)
+        while (folder / "hold").exists():
+            time.sleep(0.01)
+            if not (folder / "deaf").exists():
+                pause(0)
+
+    @contextmanager
+    def open_warehouse() -> Iterator[Warehouse]:
+        postgresql = place.startswith("postgresql:")
+        warehouse: Warehouse = (
+            PostgreSQLWarehouse(place) if postgresql else DuckDBWarehouse(Path(place), wait=time.sleep)
+        )
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+            with (folder / f"closed-{os.getpid()}").open("a") as closed:
+                closed.write("x")
+
+    group = Group(
+        name="daily",
+        schedule=schedule,
+        time_zone=ZoneInfo("UTC"),
+        enabled=True,
+        couriers=(GroupCourier("heap", timedelta(), timedelta(), "stop"),),
+        constraints=(),
+        warn_after=None,
+        dates_in_time_zone=False,
+        past_day_only=False,
+    )
+    serve(
+        [group],
+        Means(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, LEASE),
+        stop,
+        say,
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], datetime.fromisoformat(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,83 @@
+"""Load operations: what they mean, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heap_courier.couriers.load_operations import Operations, read_operations
+from heap_courier.errors import SetupError
+
+
+def written(folder: Path, document: Any) -> Path:
+    path = folder / "heap.json"
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+def load(tag: str) -> dict[str, str]:
+    return {"type": "load", "file": tag}
+
+
+def test_the_documented_example_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "operations.json"
+    path.write_text(
+        """{
+  "USERS-FEED-ID": [
+    {
+      "type": "truncate"
+    },
+    {
+      "type": "load",
+      "file": "users"
+    }
+  ]
+}""",
+        encoding="utf-8",
+    )
+    assert read_operations(path, ["users"]) == (Operations("USERS-FEED-ID", True, ("users",)),)
+
+
+def test_no_operations_are_no_fault(tmp_path: Path) -> None:
+    """Files are fetched then, as samples."""
+    assert read_operations(written(tmp_path, {}), ["users"]) == ()
+
+
+def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
+    """And a truncate counts wherever it stands."""
+    document = {"df-2": [load("b"), load("a"), load("b")], "df-1": [load("a"), {"type": "truncate"}]}
+    assert read_operations(written(tmp_path, document), {"a", "b"}) == (
+        Operations("df-2", False, ("b", "a")),
+        Operations("df-1", True, ("a",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("document", "words"),
+    [
+        ("df-xxxxxx", 'an object of feeds and their operations is expected, such as {"df-xxxxxx": ['),
+        ([], "an object of feeds"),
+        ({"df-1": []}, "feed `df-1`: a list with one operation at least"),
+        ({"df-1": {"type": "truncate"}}, "feed `df-1`: a list with one operation at least"),
+        ({"df-1": ["truncate"]}, "feed `df-1`, operation 1: an object in braces is expected"),
+        ({"df-1": [{"type": "OPERATION"}]}, "there is no type `OPERATION`: write `load` or `truncate`"),
+        ({"df-1": [{"type": "truncte"}]}, "there is no type `truncte` (did you mean `truncate`?)"),
+        ({"df-1": [{"type": "write", "file": "users"}]}, "there is no type `write`"),
+        ({"df-1": [{"type": "spark-sql"}]}, "`spark-sql` is not supported: use `load`"),
+        ({"df-1": [{"type": "load"}]}, "`file` is missing"),
+        ({"df-1": [{"type": "truncate", "file": "users"}]}, "there is no key `file` here"),
+        ({"df-1": [load("users"), load("FILE_NAME")]}, "operation 2: no entity has the `file/tag` `FILE_NAME`; those"),
+        ({"df-1": [load("user")]}, "no entity has the `file/tag` `user` (did you mean `users`?)"),
+        ({"df-1": [load("zzz")]}, "those of the entities are `sessions`, `users`."),
+    ],
+)
+def test_what_is_no_operation_is_told(tmp_path: Path, document: Any, words: str) -> None:
+    """With the file, the feed, and which of its operations."""
+    path = written(tmp_path, document)
+    with pytest.raises(SetupError) as failed:
+        read_operations(path, ["users", "sessions"])
+    assert str(failed.value).startswith(f"`{path}`")
+    assert words in str(failed.value)

@@ -1,0 +1,76 @@
+"""YAML written by people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heap_courier.documents.strict_yaml import read_yaml
+from heap_courier.errors import SetupError
+
+
+def read(tmp_path: Path, content: str | bytes) -> Any:
+    path = tmp_path / "x.yaml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return read_yaml(path)
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet\n", "---\n"])
+def test_an_empty_file_holds_nothing(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, content) is None
+
+
+@pytest.mark.parametrize("content", ["a: 1\r\nb: [x]\r\n", "\ufeffa: 1\nb: [x]\n"])
+def test_what_windows_editors_write_is_read(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, content) == {"a": 1, "b": ["x"]}
+
+
+def test_a_date_is_a_text_whether_there_is_such_a_day_or_not(tmp_path: Path) -> None:
+    assert read(tmp_path, "[2026-11-01, 2026-02-30]") == ["2026-11-01", "2026-02-30"]
+
+
+def test_settings_can_be_shared_by_anchors(tmp_path: Path) -> None:
+    shared = "a: &shared {bucket: x, prefix: y}\nb: &more {<<: *shared, prefix: z}\nc: {<<: *more, bucket: w}\n"
+
+    assert read(tmp_path, shared)["c"] == {"bucket": "w", "prefix": "z"}
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("a:\n  Heap: 1\n  'Heap': 2\n", ", line 3, column 3: `Heap` stands twice."),
+        ("a:\n\tb: 1\n", ", line 2, column 1: a tab, where YAML wants spaces."),
+        ("schedule: * * * * *\n", ", line 1, column 12: a value that begins with `*` has to stand in quotes."),
+        ("a: *hunter2\n", ", line 1, column 4: a value that begins with `*` has to stand in quotes."),
+        ("a: !hunter2 x\n", ", line 1, column 4: a value that begins with `!` has to stand in quotes."),
+        ("a: @hunter2\n", ", line 1, column 4: a value that begins with `@` has to stand in quotes."),
+        ("a: !!python/name:os.system\n", ", line 1, column 4: a value that begins with `!` has to stand in quotes."),
+        ("- [a, b\n", ", line 2, column 1: while parsing a flow sequence expected ',' or ']', but got '<stream end>'."),
+        (
+            "a: 1\n---\nb: 1\n",
+            ", line 2, column 1: expected a single document in the stream but found another document.",
+        ),
+        ("? [a]\n: b\n", ", line 1, column 3: while constructing a mapping found unhashable key."),
+        ("a: 1\nb: \0", ", line 2: a sign that cannot be seen (U+0000)."),
+        (b"a: caf\xe9\n", " is no text in UTF-8: save it as such."),
+        ("a: 1\n".encode("utf-16"), " is no text in UTF-8: save it as such."),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_place_and_without_the_value(
+    tmp_path: Path, content: str | bytes, sentence: str
+) -> None:
+    with pytest.raises(SetupError) as refused:
+        read(tmp_path, content)
+    assert str(refused.value) == f"`{tmp_path / 'x.yaml'}`{sentence}"
+
+
+def test_a_file_that_is_not_there_or_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SetupError) as refused:
+        read_yaml(tmp_path / "x.yaml")
+    assert str(refused.value) == f"There is no file `{tmp_path / 'x.yaml'}`."
+
+    with pytest.raises(SetupError) as refused:
+        read_yaml(tmp_path)
+    assert str(refused.value) == f"`{tmp_path}` cannot be read: Is a directory."

@@ -1,0 +1,190 @@
+"""Feeds as YAML files."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heap_courier.data_types.field_types import DATETIME, INTEGER, STRING, FieldType, Kind
+from heap_courier.errors import SetupError
+from heap_courier.feeds import reader as feed_files
+from heap_courier.feeds import tags
+from heap_courier.feeds.model import Feed, Field, Sample
+from heap_courier.feeds.reader import read_feed, read_feeds, write_feed
+from heap_courier.formats.file_format import FileFormat
+
+USERS = Feed(
+    id="df-5Jagkabc",
+    source="Heap",
+    name="Users",
+    fields=(
+        Field("user_id", INTEGER, "user_id", tag="pk", required=True),
+        Field("email", STRING, "traits.e-mail: #1", tag="email"),
+        Field("spent", FieldType(Kind.DECIMAL, 10, 2), "spent"),
+        Field("on", STRING, "on"),
+        Field("joined", DATETIME, "joindate", pattern="yyyy-MM-dd'T'HH:mm"),
+    ),
+    primary_key=("user_id",),
+    last_updated="joined",
+    error_threshold=5,
+    stitch=True,
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "feeds" / "heap-users.yaml"
+
+
+@pytest.mark.parametrize(
+    "feed",
+    [
+        USERS,
+        replace(USERS, last_updated=None, stitch=False, primary_key=("user_id", "on")),
+        replace(USERS, sample=Sample("samples/Heap/users.avro", FileFormat("application/avro"))),
+        replace(USERS, sample=Sample("a b/ü#1.dat", FileFormat("text/csv", 0, "\t", '"', "\\"))),
+    ],
+)
+def test_what_is_written_is_read(path: Path, feed: Feed) -> None:
+    write_feed(feed, path)
+    assert read_feed(path) == feed
+
+
+SIGNS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+
+
+@given(
+    source=SIGNS.filter(bool),
+    name=SIGNS.filter(str.strip).filter(str.isprintable),
+    pattern=st.none() | st.just("y 'é\"'"),
+)
+def test_names_may_hold_any_sign(
+    tmp_path_factory: pytest.TempPathFactory, source: str, name: str, pattern: str | None
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "any.yaml"
+    feed = replace(USERS, name=name, fields=(Field("user_id", DATETIME, source, pattern=pattern),), last_updated=None)
+    write_feed(feed, path)
+    assert read_feed(path) == feed
+
+
+def test_the_file_is_yaml_that_says_what_its_keys_mean(path: Path) -> None:
+    write_feed(USERS, path)
+    text = path.read_text(encoding="utf-8")
+    assert yaml.safe_load(text)["primary-key"] == ["user_id"]
+    assert all(tag in text for tag in tags.PROFILE)
+    assert '  - {name: spent, type: "Decimal(10, 2)"}\n' in text
+    assert max(map(len, text.splitlines())) < 360
+
+
+def test_what_may_be_left_out_has_a_default(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text(
+        "id: df-1\nsource: Heap\nname: Users\nprimary-key: user_id\nfields: [{name: user_id, type: integer}]\n"
+    )
+    assert read_feed(path) == Feed("df-1", "Heap", "Users", (Field("user_id", INTEGER, "user_id"),), ("user_id",))
+
+
+GOOD = """\
+id: df-5Jagkabc
+source: Heap
+name: Users
+primary-key: [user_id]
+last-updated: generated
+fields:
+  - {name: user_id, type: Integer}
+  - {name: email, type: String}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("", "- a\n", "line 9: expected <block end>"),
+        ("id: df", "id: df-2\nid: df", r"line 2: `id` is there twice; mend the YAML there\."),
+        (GOOD, "", r"the feed is not written as `key: value`; its keys are id, source"),
+        ("source:", "sauce:", r"the feed has the key `sauce`, which is none \(did you mean `source`\?\)\."),
+        ("source: Heap\n", "", "`source` is missing"),
+        ("source: Heap", "source: [Heap]", "`source` is not one value"),
+        ("source: Heap", "source: He:ap", "without a colon"),
+        ("name: Users", 'name: "Users\\e"', "holds a sign that cannot be shown"),
+        ("name: Users", "name: " + "U" * 60, "longer than 63 bytes"),
+        ("df-5Jagkabc", "5Jagkabc", "the id `5Jagkabc` is not `df-` and letters or digits"),
+        ("name: email", "nmae: email", r"field 2 has the key `nmae`, which is none \(did you mean `name`\?\)\."),
+        ("name: email, ", "", r"field 2 has no `name`\."),
+        ("type: String", "type: Text", "field `email`: there is no type `Text`; the types are Boolean, Date"),
+        ("type: String", "tag: email", "`type` is missing"),
+        ("{name: email, type: String}", "email", "field 2 is not written as `key: value`"),
+        ("name: email", "name: e-mail", "field `e-mail`: " + feed_files.ILLEGAL_NAME),
+        ("name: email", "name: USER_ID", r"field `USER_ID`: " + feed_files.NAME_CONFLICT.replace("(", r"\(")[:60]),
+        ("name: email", "name: _pk", "field `_pk`: There is a name conflict in the resulting fields"),
+        ("name: email", "name: _updated", "field `_updated`: There is a name conflict in the resulting fields"),
+        ("name: email", "name: " + "e" * 64, "longer than 63 letters; add a rename"),
+        ("type: String", "type: String, tag: E-Mail", "a tag is small letters and digits with hyphens, not `E-Mail`"),
+        ("type: String", "type: String, required: 'on'", "field `email`: `required` is `on`; write true or false"),
+        ("type: String", "type: String, pattern: yyyy", "field `email` has a pattern, which only a Date or Datetime"),
+        ("type: String", "type: Date, pattern: yy z", "the pattern `yy z` asks for the name of a time zone"),
+        ("type: String", "type: String, source: ''", "field `email` has an empty `source`"),
+        ("[user_id]", "[]", "`primary-key` is empty"),
+        ("[user_id]", "[userid]", r"`primary-key` names `userid`, which is no field \(did you mean `user_id`\?\)\."),
+        ("[user_id]", "[user_id, user_id]", "`primary-key` names a field twice"),
+        ("generated", "updated", r"`last-updated` names `updated`, which is no field \(there are user_id, email\)"),
+        ("generated", "email", "`last-updated` is `email`, a String; it has to be a Datetime or an Integer"),
+        ("last-updated: generated", "error-threshold: 101", "`error-threshold` is 101; it is per cent"),
+        ("last-updated: generated", "error-threshold: 1.5", "`error-threshold` is `1.5`; it is per cent"),
+        ("last-updated: generated", "error-threshold: -1", "`error-threshold` is -1; it is per cent"),
+    ],
+)
+def test_what_is_wrong_is_said_in_a_sentence_with_the_files_name(path: Path, old: str, new: str, sentence: str) -> None:
+    path.parent.mkdir()
+    path.write_text(GOOD.replace(old, new, 1) if old else GOOD + new)
+    with pytest.raises(SetupError, match=sentence) as raised:
+        read_feed(path)
+    assert str(raised.value).startswith(f"{path}: ")
+    assert str(raised.value).endswith(".")
+    assert "\n" not in str(raised.value)
+
+
+def test_a_file_that_is_no_text_is_said(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SetupError, match="it is no UTF-8"):
+        read_feed(path)
+    path.write_bytes(b"id: \x00")
+    with pytest.raises(SetupError, match="a sign in it cannot be in YAML"):
+        read_feed(path)
+    with pytest.raises(SetupError, match="No such file"):
+        read_feed(path.parent / "other.yaml")
+
+
+def test_all_feeds_of_a_folder_are_read_and_no_folder_is_no_feed(path: Path) -> None:
+    assert read_feeds(path.parent) == ()
+    other = replace(USERS, id="df-2", name="Sessions")
+    write_feed(USERS, path)
+    write_feed(other, path.with_name("heap-sessions.yml"))
+    (path.parent / "notes.txt").write_text("not a feed")
+    assert read_feeds(path.parent) == (other, USERS)
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"id": "DF-5jagkabc".replace("DF", "df"), "name": "Other"}, "id"),
+        ({"id": "df-2", "name": "USERS"}, "domain table"),
+    ],
+)
+def test_two_feeds_of_one_name_or_id_are_refused(path: Path, change: dict[str, Any], what: str) -> None:
+    write_feed(USERS, path)
+    write_feed(replace(USERS, **change), path.with_name("a.yaml"))
+    with pytest.raises(SetupError, match=rf"a\.yaml and .*heap-users\.yaml have the same {what}"):
+        read_feeds(path.parent)
+
+
+def test_a_tag_that_is_nearly_another_is_told_and_one_of_ones_own_is_not() -> None:
+    assert tags.meant("givenname") == "given-name"
+    assert [tags.meant(tag) for tag in ("given-name", "fk-user", "pk", "shoe-size")] == [None] * 4

@@ -1,0 +1,174 @@
+"""Sample files: kept, recognised, made feeds of."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from heap_courier.errors import SetupError
+from heap_courier.feeds.model import Sample
+from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.samples import file_of, keep_sample, path_of, propose_feed, sample_of
+from heap_courier.files.fileset import FetchedFile
+from heap_courier.formats.file_format import FileFormat
+from heap_courier.project.model import Courier, DefaultCredential, Project, WarehouseSettings
+
+PIPES = FileFormat("text/csv", 0, "|")
+LAND_AS = {"file/tag": "users", "file/content-type": "text/csv", "file/header-rows": 0, "file/separator": "|"}
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    entities = [
+        {"object/type": "file", "object/file-pattern": "'in/users-'yyyy-MM-dd'.txt'", "object/land-as": LAND_AS},
+        {
+            "object/type": "archive",
+            "object/file-pattern": "'in/all-'yyyy-MM-dd'.zip'",
+            "archive/contents": {"users_*.txt": {"subobject/land-as": LAND_AS}},
+        },
+    ]
+    (tmp_path / "entities.json").write_text(json.dumps(entities))
+    courier = Courier(
+        "Heap", DefaultCredential(), "bucket", "", None, None, tmp_path / "entities.json", tmp_path / "operations.json"
+    )
+    warehouse = WarehouseSettings("duckdb", tmp_path / "heap.duckdb")
+    return Project(tmp_path, warehouse, {"Heap": courier}, tmp_path / "feeds", {})
+
+
+def fetched(folder: Path, key: str) -> FetchedFile:
+    path = folder / "fetched"
+    path.write_text("1|a\n2|b\n")
+    return FetchedFile(path, key, "users", None, PIPES, 8, datetime(2026, 11, 21, tzinfo=timezone.utc))
+
+
+@pytest.mark.parametrize(
+    ("key", "kept"),
+    [
+        ("in/users-2026-11-21.txt", "in/users-2026-11-21.txt"),
+        ("in/all.zip!dir/users_1.txt", "in/all.zip/dir/users_1.txt"),
+        ("../../a/./b", "a/b"),
+        ("/etc//x", "etc/x"),
+    ],
+)
+def test_a_sample_is_kept_under_its_name_in_the_bucket_and_never_elsewhere(tmp_path: Path, key: str, kept: str) -> None:
+    file = keep_sample(tmp_path / "samples", fetched(tmp_path, key))
+
+    assert file.path == tmp_path / "samples" / kept
+    assert file.path.read_text() == "1|a\n2|b\n"
+
+
+def test_a_sample_of_two_tags_is_kept_once(tmp_path: Path) -> None:
+    file = fetched(tmp_path, "users.txt")
+
+    kept = [keep_sample(tmp_path / "samples", each) for each in (file, replace(file, tag="others"))]
+
+    assert [each.path for each in kept] == [tmp_path / "samples" / "users.txt"] * 2
+    assert kept[0].path.read_text() == "1|a\n2|b\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [(("x/a.csv", "x/a.csv/b.csv"), "x/~a.csv/b.csv"), (("x/a.csv/b.csv", "x/a.csv"), "x/~a.csv")],
+)
+def test_a_sample_whose_name_is_a_folder_of_another_is_kept_beside_it(
+    tmp_path: Path, keys: tuple[str, str], kept: str
+) -> None:
+    for _ in range(2):
+        first, second = (keep_sample(tmp_path / "samples", fetched(tmp_path, key)) for key in keys)
+
+        assert first.path == tmp_path / "samples" / keys[0]
+        assert second.path == tmp_path / "samples" / kept
+        assert first.path.is_file()
+        assert second.path.is_file()
+
+
+@pytest.mark.parametrize("key", ["in/users-2026-11-21.txt", "in/all-2026-11-21.zip!users_1.txt"])
+def test_a_sample_that_a_courier_fetched_is_read_as_its_entities_say(project: Project, key: str) -> None:
+    file = keep_sample(project.folder / "samples" / "Heap", fetched(project.folder, key))
+
+    assert sample_of(project, file.path, None).format == PIPES
+
+
+@pytest.mark.parametrize(
+    ("name", "content_type", "header_rows"),
+    [
+        ("u.avro", "application/avro", 1),
+        ("U.AVRO", "application/avro", 1),
+        ("u.csv.gz", "text/csv", 1),
+        ("u.dat", "text/csv", 0),
+        ("u.tsv", "text/tab-separated-values", 1),
+        ("u.parquet", "application/x-parquet", 1),
+        ("u.jsonl", "application/x-ndjson", 1),
+        ("u.json", "application/json", 1),
+    ],
+)
+def test_another_file_is_what_its_name_says(project: Project, name: str, content_type: str, header_rows: int) -> None:
+    path = project.folder / name
+    path.touch()
+
+    assert sample_of(project, path, None) == Sample(name, FileFormat(content_type, header_rows))
+
+
+def test_what_is_given_wins(project: Project) -> None:
+    path = project.folder / "u.csv"
+    path.touch()
+
+    assert sample_of(project, path, PIPES).format == PIPES
+
+
+def test_a_name_that_says_nothing_asks_for_a_content_type(project: Project) -> None:
+    (project.folder / "users").touch()
+
+    with pytest.raises(SetupError, match="does not say what it holds: give --content-type"):
+        sample_of(project, project.folder / "users", None)
+    with pytest.raises(SetupError, match=r"There is no file .*heap-courier sample"):
+        sample_of(project, project.folder / "none.avro", None)
+
+
+def test_a_feed_is_proposed_from_the_rows(project: Project) -> None:
+    path = project.folder / "u.csv.gz"
+    path.write_bytes(gzip.compress(b"id,email\n1,a@example.com\n2,b@example.com\n"))
+
+    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None))
+
+    assert (feed.domain_table, [field.name for field in feed.fields], feed.primary_key) == (
+        "Heap:Users",
+        ["id", "email"],
+        ("id",),
+    )
+    assert file_of(project, feed).path == path
+    assert propose_feed(project, "Heap:Users", sample_of(project, path, None)).id != feed.id
+
+
+@pytest.mark.parametrize("name", ["Users", ":Users", "Heap:", " : "])
+def test_a_domain_table_has_a_source_and_a_name(project: Project, name: str) -> None:
+    with pytest.raises(SetupError, match="is no name of a domain table: write it as Heap:Users"):
+        propose_feed(project, name, Sample("u.csv", PIPES))
+
+
+def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
+    path = project.folder / "u.csv"
+    path.write_text("id\n1\n")
+    feed = propose_feed(project, "Heap:Sign Ups", sample_of(project, path, None))
+
+    assert path_of(project, feed) == project.feeds / "heap-sign-ups.yaml"
+    write_feed(feed, project.feeds / "other.yaml")
+    with pytest.raises(SetupError, match="`HEAP:sign ups` exists already"):
+        path_of(project, replace(feed, source="HEAP", name="sign ups"))
+
+
+def test_a_sample_that_is_gone_is_told(project: Project) -> None:
+    path = project.folder / "u.csv"
+    path.write_text("id\n1\n")
+    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None))
+    path.unlink()
+
+    with pytest.raises(SetupError, match=r"is gone: bring it again"):
+        file_of(project, feed)
+    with pytest.raises(SetupError, match=r"has no `sample`"):
+        file_of(project, replace(feed, sample=None))

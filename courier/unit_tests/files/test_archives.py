@@ -1,0 +1,153 @@
+"""Archives: their members come into files, and nothing else does."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from heap_courier.errors import SetupError, UnreadableFileError
+from heap_courier.files.archives import unpack
+
+FILES = {"users.csv": b"id\n1\n", "data/events.csv": b"id\n2\n" * 100_000, "data/empty.csv": b""}
+NOISE = {"__MACOSX/._users.csv": b"private", "data/.DS_Store": b"private"}
+
+
+def packed(folder: Path, name: str, files: dict[str, bytes]) -> Path:
+    path = folder / name
+    if name.endswith(".zip"):
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as zipped:
+            zipped.writestr("data/", b"")
+            for member, content in files.items():
+                zipped.writestr(member, content)
+        return path
+    with tarfile.open(path, "w" if name.endswith(".tar") else "w:gz") as tar:
+        folder_entry = tarfile.TarInfo("data")
+        folder_entry.type = tarfile.DIRTYPE
+        tar.addfile(folder_entry)
+        for member, content in files.items():
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def unpacked(archive: Path, folder: Path, name: str | None = None) -> dict[str, bytes]:
+    """What came of an archive, by name, when everything is wanted."""
+    folder.mkdir(exist_ok=True)
+    places: dict[str, Path] = {}
+
+    def place(member: str) -> Path:
+        return places.setdefault(member, folder / str(len(places)))
+
+    brought = unpack(archive, name or archive.name, place)
+    assert list(brought) == sorted(places)
+    return {member: places[member].read_bytes() for member in brought}
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
+def test_the_files_of_an_archive_are_brought(tmp_path: Path, name: str) -> None:
+    """Not its folders, and not what a system added by itself."""
+    archive = packed(tmp_path, name, {**FILES, **NOISE})
+    assert unpacked(archive, tmp_path / "out") == FILES
+    assert unpacked(archive, tmp_path / "out", name.upper()) == FILES
+
+
+def test_a_single_file_in_gzip_has_the_name_of_its_archive(tmp_path: Path) -> None:
+    archive = tmp_path / "local"
+    archive.write_bytes(gzip.compress(b"id\n1\n"))
+    assert unpacked(archive, tmp_path / "out", "exports/users.csv.gz") == {"users.csv": b"id\n1\n"}
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tgz"])
+def test_what_is_not_wanted_is_passed_over(tmp_path: Path, name: str) -> None:
+    archive = packed(tmp_path, name, FILES)
+    brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None)
+    assert brought == ("users.csv",)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "users"]
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar"])
+def test_a_name_that_leads_elsewhere_leads_nowhere(tmp_path: Path, name: str) -> None:
+    """It is a name, and no path."""
+    evil = {"../../evil.csv": b"1", "/etc/evil.csv": b"2"}
+    assert unpacked(packed(tmp_path, name, evil), tmp_path / "out") == evil
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "out"]
+
+
+def test_links_are_no_files(tmp_path: Path) -> None:
+    """They could show what lies outside."""
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+            entry = tarfile.TarInfo("passwords.csv")
+            entry.type, entry.linkname = kind, "/etc/passwd"
+            tar.addfile(entry)
+    assert unpacked(tmp_path / "all.tar", tmp_path / "out") == {}
+
+
+def test_a_name_of_windows_has_slashes_too(tmp_path: Path) -> None:
+    archive = packed(tmp_path, "all.zip", {"data\\users.csv": b"1", "logs\\": b""})
+    assert unpacked(archive, tmp_path / "out") == {"data/users.csv": b"1"}
+
+
+def test_a_name_that_comes_twice_counts_once(tmp_path: Path) -> None:
+    """The later one holds, as for other programs."""
+    with tarfile.open(tmp_path / "all.tar", "w") as tar:
+        for content in (b"1", b"2"):
+            entry = tarfile.TarInfo("a.csv")
+            entry.size = 1
+            tar.addfile(entry, io.BytesIO(content))
+    assert unpacked(tmp_path / "all.tar", tmp_path / "out") == {"a.csv": b"2"}
+
+
+NOISY = {"a.csv": os.urandom(50_000), "b.csv": os.urandom(50_000)}
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "a.csv.gz"])
+@pytest.mark.parametrize("damage", ["cut", "flipped", "other", "empty"])
+def test_a_damaged_archive_is_told(tmp_path: Path, name: str, damage: str) -> None:
+    whole = gzip.compress(NOISY["a.csv"]) if name == "a.csv.gz" else packed(tmp_path, name, NOISY).read_bytes()
+    middle = len(whole) // 2
+    if name == "all.tar" and damage == "flipped":
+        middle = 3  # in a header: a tar keeps no sum of the contents
+    damaged = {
+        "cut": whole[:-20_000],
+        "flipped": whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :],
+        "other": b"<html>Not found</html>" * 100,
+        "empty": b"",
+    }[damage]
+    archive = tmp_path / "damaged"
+    archive.write_bytes(damaged)
+    with pytest.raises(UnreadableFileError) as failed:
+        unpacked(archive, tmp_path / "out", name)
+    assert str(failed.value) == (
+        f"The archive `{name}` cannot be unpacked: it is damaged, or not what the end of its name says; have it "
+        "written anew."
+    )
+
+
+def test_an_encrypted_archive_is_told(tmp_path: Path) -> None:
+    archive = packed(tmp_path, "all.zip", {"a.csv": b"1"})
+    content = bytearray(archive.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the mark of an encrypted member
+    archive.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=r"The archive `all\.zip` is encrypted, which is not supported"):
+        unpacked(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["all.rar", "all.zip.pgp", "users.csv"])
+def test_another_kind_of_archive_is_told(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"1")
+    with pytest.raises(UnreadableFileError, match="is no archive to be unpacked: it must end with"):
+        unpacked(tmp_path / name, tmp_path / "out")
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    archive = packed(tmp_path, "all.zip", FILES)
+    with pytest.raises(SetupError, match=r"The archive `all\.zip` cannot be unpacked here: No such file or directory"):
+        unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file")

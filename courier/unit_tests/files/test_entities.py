@@ -1,0 +1,151 @@
+"""The entities list: what it means, and what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heap_courier.errors import SetupError
+from heap_courier.files.entities import ArchiveEntity, FileEntity, HeapConnectEntity, Member, read_entities
+from heap_courier.files.file_pattern import parse_pattern
+from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+
+AVRO = {"file/tag": "users", "file/content-type": "application/avro"}
+FILE = {"object/type": "file", "object/file-pattern": "'users-'yyyy-MM-dd'.avro'", "object/land-as": AVRO}
+ARCHIVE = {"object/type": "archive", "object/file-pattern": "'all-'yyyy-MM-dd'.zip'"}
+HEAP = {"object/type": "heap-connect"}
+
+
+def written(folder: Path, *entities: Any) -> Path:
+    path = folder / "heap.json"
+    path.write_text(json.dumps(entities), encoding="utf-8")
+    return path
+
+
+def fault(folder: Path, *entities: Any) -> str:
+    with pytest.raises(SetupError) as failed:
+        read_entities(written(folder, *entities))
+    return str(failed.value)
+
+
+def file(**changed: Any) -> dict[str, Any]:
+    """A file entity whose `land-as` is changed."""
+    return {**FILE, "object/land-as": {**AVRO, **{f"file/{name.replace('_', '-')}": changed[name] for name in changed}}}
+
+
+def test_the_documented_example_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "entities.json"
+    path.write_text(
+        """[
+  {
+    "object/type": "file",
+    "object/file-pattern": "'path/to/users'-YYYY-MM-dd'.avro'",
+    "object/land-as": {
+      "file/tag": "FILE_NAME",
+      "file/content-type": "application/avro"
+    }
+  }
+]""",
+        encoding="utf-8",
+    )
+    pattern = parse_pattern("'path/to/users'-YYYY-MM-dd'.avro'")
+    assert read_entities(path) == (FileEntity(pattern, False, "FILE_NAME", FileFormat("application/avro")),)
+
+
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
+def test_a_file_says_how_it_is_read(tmp_path: Path, content_type: str) -> None:
+    written_so = file(content_type=content_type, header_rows=0, separator="|", quote="'", escape="\\")
+    (entity,) = read_entities(written(tmp_path, {**written_so, "object/optional": True}))
+    assert isinstance(entity, FileEntity)
+    assert entity.optional
+    assert entity.format == FileFormat(content_type, 0, "|", "'", "\\")
+
+
+def test_an_archive_names_its_members(tmp_path: Path) -> None:
+    entity = {
+        **ARCHIVE,
+        "archive/contents": {"data/*.avro": {"subobject/land-as": AVRO}, "b.avro": {"subobject/land-as": AVRO}},
+    }
+    as_avro = FileFormat("application/avro")
+    members = (Member("data/*.avro", "users", as_avro), Member("b.avro", "users", as_avro))
+    assert read_entities(written(tmp_path, entity)) == (
+        ArchiveEntity(parse_pattern("'all-'yyyy-MM-dd'.zip'"), False, members, False),
+    )
+
+
+def test_an_archive_may_be_landed_as_a_whole(tmp_path: Path) -> None:
+    (entity,) = read_entities(written(tmp_path, {**ARCHIVE, "object/land-as": AVRO}))
+    assert isinstance(entity, ArchiveEntity)
+    assert entity.members == (Member(None, "users", FileFormat("application/avro")),)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_missing_members_may_be_skipped(tmp_path: Path, inside: bool) -> None:
+    """The key is accepted among the members, where the documentation prints it, and beside them."""
+    contents: dict[str, Any] = {"a.avro": {"subobject/land-as": AVRO}}
+    beside: dict[str, Any] = {}
+    (contents if inside else beside)["archive/skip-missing-contents"] = True
+    (entity,) = read_entities(written(tmp_path, {**ARCHIVE, "archive/contents": contents, **beside}))
+    assert isinstance(entity, ArchiveEntity)
+    assert entity.skip_missing
+    assert [member.name for member in entity.members] == ["a.avro"]
+
+
+def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
+    """Unless it says which."""
+    assert read_entities(written(tmp_path, HEAP)) == (HeapConnectEntity("Heap", (), ()),)
+    chosen = {"heap-connect/source": "Shop", "heap-connect/tables": ["u*"], "heap-connect/exclude": ["user_migrations"]}
+    assert read_entities(written(tmp_path, {**HEAP, **chosen})) == (
+        HeapConnectEntity("Shop", ("u*",), ("user_migrations",)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("entity", "words"),
+    [
+        (1, "an object in braces is expected"),
+        ({}, "`object/type` is missing"),
+        ({"object/typ": "file"}, "`object/type` is missing: rename `object/typ`"),
+        ({"object/type": "flie"}, "there is no `object/type` `flie` (did you mean `file`?)"),
+        ({"object/type": "sftp-9"}, "there is no `object/type` `sftp-9`; there are file, archive and heap-connect"),
+        ({**FILE, "object/file-pattern": "users.avro"}, "has `users` outside quotes"),
+        ({**FILE, "object/file-pattern": 3}, "`object/file-pattern` must be a text"),
+        ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "encrypted files, which are not supported: decrypt them"),
+        ({**FILE, "object/file-pattern": "'a.zip'"}, "write `archive` as `object/type`"),
+        ({**FILE, "object/optional": "true"}, "`object/optional` must be true or false, without quotes"),
+        ({**FILE, "object/optionl": True}, "there is no key `object/optionl` here (did you mean `object/optional`?)"),
+        ({**FILE, "object/land-as": None}, "`object/land-as`: an object in braces is expected"),
+        (file(tag=""), "`object/land-as`: `file/tag` must be a text"),
+        (file(content_type="text/cvs"), "`text/cvs` is no content type (did you mean `text/csv`?)"),
+        (file(content_type="application/xml"), "`application/xml` is not supported; there are text/csv, "),
+        (file(header_rows="p"), "`file/header-rows` must be 0 or 1"),
+        (file(header_rows=2), "`file/header-rows` must be 0 or 1"),
+        (file(header_rows=True), "`file/header-rows` must be 0 or 1"),
+        (file(separator="||"), "`file/separator` must be one sign"),
+        (file(delimiter="|"), "there is no key `file/delimiter` here"),
+        ({**ARCHIVE}, "`object/land-as` is missing"),
+        ({**ARCHIVE, "object/file-pattern": "'a.csv'"}, "is not one of archives (.zip, .tar, .tgz, .tar.gz)"),
+        ({**ARCHIVE, "object/land-as": AVRO, "archive/contents": {}}, "remove one"),
+        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "name one member at least"),
+        ({**ARCHIVE, "archive/contents": {"a_*.csv:": {"subobject/land-as": AVRO}}}, "remove the colon in the quotes"),
+        ({**ARCHIVE, "archive/contents": {"a.csv": AVRO}}, "`a.csv`: `subobject/land-as` is missing"),
+        ({**HEAP, "heap-connect/tables": "users"}, "`heap-connect/tables` must be a list of names"),
+        ({**HEAP, "object/file-pattern": "'a'"}, "there is no key `object/file-pattern` here"),
+    ],
+)
+def test_what_is_no_entity_is_told(tmp_path: Path, entity: Any, words: str) -> None:
+    """With the file, which of its entities, and the key."""
+    sentence = fault(tmp_path, FILE, entity)
+    assert sentence.startswith(f"`{tmp_path / 'heap.json'}`, entity 2")
+    assert words in sentence
+
+
+def test_heap_connect_stands_alone(tmp_path: Path) -> None:
+    assert "`heap-connect` must be the only entity" in fault(tmp_path, FILE, HEAP)
+
+
+def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
+    assert "a list of entities in square brackets is expected, with one at least" in fault(tmp_path)

@@ -1,0 +1,383 @@
+"""The fileset of a run: which files it has, what it lacks, and that they are brought whole."""
+
+from __future__ import annotations
+
+import io
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heap_courier.errors import InterruptedRunError, LaterError, SetupError, UnreadableFileError
+from heap_courier.files import fileset as filesets
+from heap_courier.files.bucket import Object
+from heap_courier.files.days import Days
+from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
+from heap_courier.files.file_pattern import parse_pattern
+from heap_courier.files.fileset import Found, Missing, fetch, find, listed, missing_error, missing_member_error
+from heap_courier.formats.file_format import FileFormat
+
+AVRO, CSV, PARQUET = FileFormat("application/avro"), FileFormat("text/csv"), FileFormat("application/x-parquet")
+FIRST = date(2020, 4, 10)
+THREE_DAYS = Days(FIRST, FIRST + timedelta(days=3))
+WRITTEN = datetime(2020, 4, 13, tzinfo=timezone.utc)
+
+
+class Bucket:
+    """A bucket in memory; the later an object is named the newer it is."""
+
+    def __init__(self, objects: dict[str, bytes]) -> None:
+        self.objects = objects
+        self.fetched: list[str] = []
+        self.failures: dict[str, Exception] = {}
+
+    def __str__(self) -> str:
+        return "the bucket `heap`"
+
+    def list(self, prefix: str = "") -> Iterator[Object]:
+        for number, key in enumerate(self.objects):
+            if key.startswith(prefix):
+                content = self.objects[key]
+                yield Object(key, len(content), f"{hash(content)}", WRITTEN + timedelta(hours=number))
+
+    def fetch(self, key: str, to: Path, progress: Callable[[int], None]) -> None:
+        self.fetched.append(key)
+        if key in self.failures:
+            raise self.failures[key]
+        for byte in self.objects[key]:
+            progress(len(bytes([byte])))
+        to.write_bytes(self.objects[key])
+
+
+def holding(*keys: str) -> Any:
+    return Bucket({key: key.encode() for key in keys})
+
+
+def file(pattern: str, tag: str = "users", *, optional: bool = False, form: FileFormat = AVRO) -> FileEntity:
+    return FileEntity(parse_pattern(pattern), optional, tag, form)
+
+
+USERS = file("'users-'yyyy-MM-dd'.avro'")
+EVENTS = file("'events/'yyyy-MM-dd'/*.avro'", "events")
+CALENDAR = file("'calendar.csv'", "calendar", form=CSV)
+
+
+def keys(found: Found) -> list[tuple[str, str]]:
+    return [(str(hit.day), hit.object.key) for hit in found.hits]
+
+
+def test_the_files_of_the_days_are_found() -> None:
+    """Days ascending, then by key; the end of the days is not one of them."""
+    bucket = holding(
+        "users-2020-04-12.avro",
+        "users-2020-04-13.avro",
+        "users-2020-04-11.avro",
+        "users-2020-04-10.avro",
+        "events/2020-04-10/b.avro",
+        "events/2020-04-10/a.avro",
+        "events/2020-04-11/a.avro",
+        "events/2020-04-12/a/b.avro",
+        "events/2020-04-12/c.avro",
+        "users-2020-04-09.avro",
+    )
+    found = find(bucket, [USERS, EVENTS], THREE_DAYS)
+    assert keys(found) == [
+        ("2020-04-10", "events/2020-04-10/a.avro"),
+        ("2020-04-10", "events/2020-04-10/b.avro"),
+        ("2020-04-10", "users-2020-04-10.avro"),
+        ("2020-04-11", "events/2020-04-11/a.avro"),
+        ("2020-04-11", "users-2020-04-11.avro"),
+        ("2020-04-12", "events/2020-04-12/c.avro"),
+        ("2020-04-12", "users-2020-04-12.avro"),
+    ]
+    assert found.missing == ()
+    assert found.size == sum(len(key) for _, key in keys(found))
+
+
+def test_all_files_are_found_where_no_days_are_given() -> None:
+    bucket = holding("users-2021-01-01.avro", "users-2019-12-31.avro", "users-2020.avro", "calendar.csv")
+    assert keys(find(bucket, [USERS, CALENDAR], None)) == [
+        ("None", "calendar.csv"),
+        ("2019-12-31", "users-2019-12-31.avro"),
+        ("2021-01-01", "users-2021-01-01.avro"),
+    ]
+
+
+def test_a_date_that_is_none_ends_a_run_over_all_files() -> None:
+    """With a sentence, before anything is fetched; a run by day never looks at that file."""
+    bucket = holding("users-2020-04-10.avro", "users-2020-13-10.avro")
+    with pytest.raises(SetupError, match=r"`users-2020-13-10.avro` matches .* but `2020-13-10` is no date"):
+        find(bucket, [USERS], None)
+    assert find(bucket, [USERS], Days.of(FIRST)).missing == ()
+
+
+def test_a_file_of_every_day_is_found_once() -> None:
+    assert keys(find(holding("calendar.csv"), [CALENDAR], THREE_DAYS)) == [("None", "calendar.csv")]
+
+
+def test_a_file_of_a_month_is_found_once() -> None:
+    """It counts as one of the month's first day, whether by day or in a run over all files."""
+    monthly = file("'users-'yyyy-MM'.avro'")
+    for days in (THREE_DAYS, None):
+        assert keys(find(holding("users-2020-04.avro"), [monthly], days)) == [("2020-04-01", "users-2020-04.avro")]
+
+
+def test_the_parts_of_a_parquet_file_are_found() -> None:
+    """A level below the pattern; what else its writer left there is none of them."""
+    bucket = holding(
+        *(f"users-2020-04-10.parquet/{name}" for name in ("_SUCCESS", "part-0.snappy.parquet", "a/part-1.parquet")),
+        "users-2020-04-11.parquet",
+    )
+    parquet = file("'users-'yyyy-MM-dd'.parquet'", form=PARQUET)
+    expected = [
+        ("2020-04-10", "users-2020-04-10.parquet/part-0.snappy.parquet"),
+        ("2020-04-11", "users-2020-04-11.parquet"),
+    ]
+    assert keys(find(bucket, [parquet], None)) == expected
+    assert keys(find(bucket, [parquet], THREE_DAYS)) == expected
+    assert keys(find(bucket, [file("'users-'yyyy-MM-dd'.parquet'")], Days.of(FIRST))) == []
+
+
+def test_a_required_file_is_missed_on_each_day() -> None:
+    """An optional one is not."""
+    optional = file("'events-'yyyy-MM-dd", optional=True)
+    found = find(holding("users-2020-04-11.avro"), [USERS, optional, CALENDAR], THREE_DAYS)
+    assert keys(found) == [("2020-04-11", "users-2020-04-11.avro")]
+    assert found.missing == (
+        Missing(USERS.pattern, FIRST, frozenset({USERS.tag})),
+        Missing(CALENDAR.pattern, None, frozenset({CALENDAR.tag})),
+        Missing(USERS.pattern, FIRST + timedelta(days=2), frozenset({USERS.tag})),
+    )
+
+
+def test_a_required_file_is_missed_in_a_run_over_all() -> None:
+    assert find(holding("a"), [USERS], None).missing == (Missing(USERS.pattern, None, frozenset({USERS.tag})),)
+
+
+def test_of_optional_files_one_must_be_there() -> None:
+    """On each day."""
+    either = [file("'a-'yyyy-MM-dd", optional=True), file("'b-'yyyy-MM-dd", optional=True)]
+    second = FIRST + timedelta(days=1)
+    found = find(holding("a-2020-04-10", "b-2020-04-12"), either, THREE_DAYS)
+    assert found.missing == tuple(Missing(entity.pattern, second, frozenset({entity.tag})) for entity in either)
+    assert find(holding("a-2020-04-10", "b-2020-04-11"), either, Days.of(FIRST)).missing == ()
+    assert len(find(holding(), either, None).missing) == 2
+
+
+def test_what_is_missing_is_told_with_what_lies_nearest() -> None:
+    bucket = holding("users-2020-04-08.avro", "users-2020-04-09.avro", "calendar.csv")
+    missing = find(bucket, [USERS], Days.of(FIRST)).missing
+    assert str(missing_error(bucket, missing)) == (
+        "No file matches 'users-'yyyy-MM-dd'.avro' on 2020-04-10 in the bucket `heap`, and the newest file like it is "
+        "`users-2020-04-09.avro`: wait for it, load another day, or mend the pattern."
+    )
+
+
+@pytest.mark.parametrize(
+    ("there", "words"),
+    [
+        (["events/2020-04-01/a.avro"], "the newest file like it is `events/2020-04-01/a.avro`"),
+        (["events/x.csv", "other"], "the newest file like it is `events/x.csv`"),
+        (["other"], "the newest file like it is `other`"),
+        ([], "there is no file at all"),
+    ],
+)
+def test_the_nearest_file_may_be_far(there: list[str], words: str) -> None:
+    bucket = holding(*there)
+    days = Days(FIRST, FIRST + timedelta(days=30))
+    sentence = str(missing_error(bucket, find(bucket, [EVENTS, CALENDAR], days).missing))
+    assert words in sentence
+    assert "on 2020-04-11 and 28 more in the bucket" in sentence
+
+
+def test_files_are_fetched(tmp_path: Path) -> None:
+    """Into the folder, which is made; and progress is told, up to their size."""
+    bucket = holding("users-2020-04-11.avro", "users-2020-04-10.avro", "calendar.csv")
+    found = find(bucket, [USERS, CALENDAR], THREE_DAYS)
+    told: list[int] = []
+    files = fetch(bucket, found, tmp_path / "samples" / "heap", told.append).files
+    assert [(file.key, file.tag, file.day, file.format) for file in files] == [
+        ("calendar.csv", "calendar", None, CSV),
+        ("users-2020-04-10.avro", "users", FIRST, AVRO),
+        ("users-2020-04-11.avro", "users", FIRST + timedelta(days=1), AVRO),
+    ]
+    assert [file.path.read_bytes().decode() for file in files] == [file.key for file in files]
+    assert all(file.path.name.endswith(f"-{file.key}") for file in files)
+    assert [file.modified.hour for file in files] == [2, 1, 0]
+    assert sum(told) == found.size == sum(file.size for file in files)
+
+
+def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
+    """Unless the object has changed, or the file here is not whole."""
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
+    before = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path).files
+    before[1].path.write_bytes(b"torn")
+    bucket.objects["users-2020-04-12.avro"] = b"USERS-2020-04-12.avro"
+    bucket.fetched.clear()
+    told: list[int] = []
+    found = find(bucket, [USERS], THREE_DAYS)
+    files = fetch(bucket, found, tmp_path, told.append).files
+    assert sorted(bucket.fetched) == ["users-2020-04-11.avro", "users-2020-04-12.avro"]
+    assert [file.path.read_bytes() for file in files] == list(bucket.objects.values())
+    assert sum(told) == found.size
+
+
+def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> None:
+    """It is in the fileset twice, each time at its place."""
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
+    found = find(bucket, [USERS, file("'users-*-11.avro'", "all")], THREE_DAYS)
+    assert [(file.tag, file.key) for file in fetch(bucket, found, tmp_path).files] == [
+        ("all", "users-2020-04-11.avro"),
+        ("users", "users-2020-04-10.avro"),
+        ("users", "users-2020-04-11.avro"),
+    ]
+    assert sorted(bucket.fetched) == ["users-2020-04-10.avro", "users-2020-04-11.avro"]
+    assert found.size == 2 * len("users-2020-04-10.avro")
+
+
+def test_keys_become_names_that_any_file_system_takes(tmp_path: Path) -> None:
+    """Which tell them apart, and end as the keys do."""
+    odd = ["a/..", "a/users.csv.gz", "b/users.csv.gz", "a/Users.csv.gz", "é\n?", "x" * 900 + ".csv.gz", "a/b", "a"]
+    bucket = holding(*odd)
+    entities = [file(f"'{key}'") for key in odd]
+    files = fetch(bucket, find(bucket, entities, None), tmp_path).files
+    assert {file.key: file.path.read_bytes().decode() for file in files} == {key: key for key in odd}
+    assert {file.path.parent for file in files} == {tmp_path}
+    assert len({file.path.name.lower() for file in files}) == len(odd)
+    assert [file.path.name.endswith(".csv.gz") for file in files] == [file.key.endswith(".csv.gz") for file in files]
+
+
+def zipped(**members: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, text in members.items():
+            archive.writestr(f"data/{name}.csv", text)
+    return content.getvalue()
+
+
+def archive(*members: Member, skip_missing: bool = False) -> ArchiveEntity:
+    return ArchiveEntity(parse_pattern("'all-'yyyy-MM-dd'.zip'"), False, members, skip_missing)
+
+
+TWO = (Member("data/users_*.csv", "users", CSV), Member("data/*.csv", "rest", CSV))
+
+
+def test_the_members_of_an_archive_are_files(tmp_path: Path) -> None:
+    """Each by the first name in the list that it matches."""
+    bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1", events="22", users_2="3")})
+    found = find(bucket, [archive(*TWO)], Days.of(FIRST))
+    files = fetch(bucket, found, tmp_path).files
+    assert [(file.key, file.tag, file.day, file.size, file.path.read_text()) for file in files] == [
+        ("all-2020-04-10.zip!data/events.csv", "rest", FIRST, 2, "22"),
+        ("all-2020-04-10.zip!data/users_1.csv", "users", FIRST, 1, "1"),
+        ("all-2020-04-10.zip!data/users_2.csv", "users", FIRST, 1, "3"),
+    ]
+    assert all(file.path.name.endswith(".csv") for file in files)
+    assert fetch(bucket, found, tmp_path) == (files, (), ())
+    assert len(bucket.fetched) == 1
+
+
+def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
+    bucket: Any = Bucket({"all-2020-04-10.zip": zipped(a="1", b="2")})
+    files = fetch(bucket, find(bucket, [archive(Member(None, "all", CSV))], None), tmp_path).files
+    assert [(file.tag, file.path.read_text()) for file in files] == [("all", "1"), ("all", "2")]
+
+
+@pytest.mark.parametrize(
+    ("members", "content", "text", "words"),
+    [
+        (TWO, zipped(events="1"), "`data/users_*.csv`", "file `data/users_*.csv`"),
+        ((Member("*.csv", "users", CSV),), zipped(users_1="1"), "`*.csv`", "file `*.csv`"),
+        ((Member(None, "users", CSV),), zipped(), "`*`", "files"),
+    ],
+)
+def test_a_member_that_is_missing_is_told(
+    tmp_path: Path, members: tuple[Member, ...], content: bytes, text: str, words: str
+) -> None:
+    """Or is not, where the entity says so; the other members are there."""
+    bucket: Any = Bucket({"all-2020-04-10.zip": content})
+    fetched = fetch(bucket, find(bucket, [archive(*members)], None), tmp_path)
+    (missing,) = fetched.missing
+    assert missing.tags == {"users"}
+    assert listed(fetched.missing) == f"{text} in the archive `all-2020-04-10.zip`"
+    assert str(missing_member_error(bucket, missing)) == (
+        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written anew, mend "
+        "`archive/contents`, or set `archive/skip-missing-contents`."
+    )
+    assert len(fetched.files) == (1 if members is TWO else 0)
+    skipping = find(bucket, [archive(*members, skip_missing=True)], None)
+    assert fetch(bucket, skipping, tmp_path) == fetched._replace(missing=())
+
+
+def test_a_damaged_archive_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    """What is needed of other objects is there."""
+    bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")[:-9], "users-2020-04-10.avro": b"1"})
+    fetched = fetch(bucket, find(bucket, [archive(*TWO), file("'users-'yyyy-MM-dd'.avro'", "others")], None), tmp_path)
+    assert [item.key for item in fetched.tagged({"others"})] == ["users-2020-04-10.avro"]
+    for tags in ({"users"}, {"rest", "others"}):
+        with pytest.raises(UnreadableFileError, match=r"The archive `all-2020-04-10\.zip` cannot be unpacked"):
+            fetched.tagged(tags)
+
+
+def test_an_object_that_is_gone_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
+    bucket.failures["users-2020-04-11.avro"] = UnreadableFileError("gone")
+    fetched = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
+    assert [item.key for item in fetched.files] == ["users-2020-04-10.avro"]
+    with pytest.raises(UnreadableFileError, match="gone"):
+        fetched.tagged({"users"})
+
+
+def test_a_bucket_that_does_not_answer_ends_the_fetching(tmp_path: Path) -> None:
+    """What has come stays, and is not fetched again."""
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
+    found = find(bucket, [USERS], THREE_DAYS)
+    bucket.failures["users-2020-04-12.avro"] = LaterError("later")
+    with pytest.raises(LaterError):
+        fetch(bucket, found, tmp_path)
+    bucket.failures.clear()
+    came = len(list(tmp_path.iterdir()))
+    bucket.fetched.clear()
+    assert len(fetch(bucket, found, tmp_path).files) == 3
+    assert len(bucket.fetched) == 3 - came
+
+
+def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is under way stops in the middle of a file."""
+    bucket = holding("users-2020-04-10.avro")
+    ended: list[str] = []
+
+    def long(_key: str, _to: Path, progress: Callable[[int], None]) -> None:
+        try:
+            for _ in range(600):
+                progress(1)
+                time.sleep(0.1)
+            ended.append("came to its end")
+        except InterruptedRunError:
+            ended.append("stopped")
+            raise
+
+    class Impatient(filesets.ThreadPoolExecutor):
+        def submit(self, *arguments: Any) -> Any:
+            future = super().submit(*arguments)
+            monkeypatch.setattr(future, "result", interrupted)
+            return future
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    bucket.fetch = long
+    monkeypatch.setattr(filesets, "ThreadPoolExecutor", Impatient)
+    with pytest.raises(KeyboardInterrupt):
+        fetch(bucket, find(bucket, [USERS], Days.of(FIRST)), tmp_path)
+    assert ended == ["stopped"]
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    (tmp_path / "samples").write_bytes(b"")
+    with pytest.raises(SetupError, match=r"The folder `.*samples` cannot be made: File exists\."):
+        fetch(holding(), Found((), ()), tmp_path / "samples")

@@ -1,0 +1,275 @@
+"""Files of every format, as batches."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from heap_courier.errors import RejectedRow, SetupError, UnreadableFileError
+from heap_courier.formats import readers
+from heap_courier.formats.file_format import FileFormat
+
+CSV = FileFormat("text/csv")
+JSON = FileFormat("application/json")
+LINES = FileFormat("application/x-ndjson")
+PARQUET = FileFormat("application/x-parquet")
+AVRO = FileFormat("application/avro")
+NAME = "2022/users"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "users"
+
+
+def read(path: Path, file_format: FileFormat, data: bytes | str) -> tuple[list[dict[str, Any]], list[RejectedRow]]:
+    path.write_bytes(data.encode() if isinstance(data, str) else data)
+    decoded = [chunk.decode() for chunk in readers.chunks(path, file_format, NAME)]
+    rows = [row for part in decoded for row in part.batch.to_pylist()]
+    return rows, [row for part in decoded for row in part.rejected]
+
+
+def avro(rows: list[dict[str, Any]]) -> bytes:
+    stream = io.BytesIO()
+    fields = [{"name": name, "type": ["null", "string"]} for name in rows[0]]
+    fastavro.writer(stream, {"type": "record", "name": "row", "fields": fields}, rows, codec="snappy")
+    return stream.getvalue()
+
+
+def parquet(table: pa.Table, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    pa.parquet.write_table(table, stream, **options)
+    return stream.getvalue()
+
+
+# Delimited texts
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        ("text/csv", 'a,b\n1,"x, ""y""\nz"\n'),
+        ("text/csv", '\ufeffa,b\r\n\r\n1,"x, ""y""\nz"\r\n'),
+        ("text/tab-separated-values", 'a\tb\n1\t"x, ""y""\nz"'),
+        ("text/pipe-separated-values", 'a|b\n1|"x, ""y""\nz"'),
+    ],
+)
+def test_delimited_texts_are_read_with_their_quotes(path: Path, content_type: str, data: str) -> None:
+    assert read(path, FileFormat(content_type), data) == ([{"a": "1", "b": 'x, "y"\nz'}], [])
+
+
+def test_separator_quote_and_escape_may_be_others(path: Path) -> None:
+    file_format = FileFormat("text/csv", separator=";", quote="'", escape="\\")
+    assert read(path, file_format, "a;b\n'1;\\'2';x\n")[0] == [{"a": "1;'2", "b": "x"}]
+
+
+def test_every_column_is_text_and_empty_without_quotes_is_null(path: Path) -> None:
+    rows, _ = read(path, CSV, 'a,b,c\n007,,""\nNULL,true,1.50\n')
+    assert rows == [{"a": "007", "b": None, "c": ""}, {"a": "NULL", "b": "true", "c": "1.50"}]
+
+
+def test_columns_without_a_header_are_numbered(path: Path) -> None:
+    assert read(path, FileFormat("text/csv", header_rows=0), "x,y\n")[0] == [{"column_1": "x", "column_2": "y"}]
+    assert read(path, CSV, "a,\n1,2\n")[0] == [{"a": "1", "column_2": "2"}]
+
+
+def test_a_file_with_nothing_but_a_header_has_columns_and_no_rows(path: Path) -> None:
+    assert read(path, CSV, "a,b\n") == ([], [])
+    assert readers.schema(path, CSV, NAME) == pa.schema([("a", pa.string()), ("b", pa.string())])
+
+
+def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) -> None:
+    wrong = {1, 50_000, 50_001, 299_998, 300_000}
+    data = "a,b\n" + "".join(f"{n}\n" if n in wrong else f"{n},{'x' * 40}\n" for n in range(1, 300_001))
+    path.write_text(data)
+    chunks = list(readers.chunks(path, CSV, NAME))
+    assert len(chunks) > 2
+    rejected = []
+    for chunk in chunks:
+        decoded = chunk.decode()
+        rejected += decoded.rejected
+        left_out = {row.row for row in decoded.rejected}
+        numbers = range(chunk.first_row, chunk.first_row + decoded.batch.num_rows + len(left_out))
+        assert [str(n) for n in numbers if n not in left_out] == decoded.batch.column("a").to_pylist()
+    assert {row.row for row in rejected} == wrong
+    assert rejected[0] == RejectedRow(1, None, "has 1 column, and the first line 2")
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "is empty; a file without rows has its header at least"),
+        (b"a,b\n1,\xff\n", "is not in UTF-8"),
+        (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or a quote that is not closed"),
+    ],
+)
+def test_a_delimited_text_that_cannot_be_read_is_said(path: Path, data: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` {reason}"):
+        read(path, CSV, data)
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    ("content_type", "data"),
+    [
+        ("application/json", '[{"a": 1}, {"a": 2}]'),
+        ("application/json", ' \n{"a": 1}\n{"a": 2}'),
+        ("application/json", '\ufeff[{"a": 1}, {"a": 2}]'),
+        ("application/x-json-stream", '{"a": 1}{"a": 2}'),
+        ("application/x-ndjson", '\ufeff{"a": 1}\n\n{"a": 2}'),
+    ],
+)
+def test_json_is_read_in_all_its_forms(path: Path, content_type: str, data: str) -> None:
+    assert read(path, FileFormat(content_type), data) == ([{"a": 1}, {"a": 2}], [])
+
+
+@pytest.mark.parametrize("file_format", [JSON, LINES])
+def test_values_of_json_keep_all_their_digits(path: Path, file_format: FileFormat) -> None:
+    data = (
+        '{"n": 1, "f": 1.50, "big": 12345678901234567890123, "mixed": "x", "list": [1.50, null], "o": {"a": {"b": 1}}}'
+        "\n"
+        '{"f": 2, "big": 1, "mixed": {"x": 1.50, "y": 12345678901234567890123}, "o": null, "yes": true, "none": null}\n'
+    )
+    rows, _ = read(path, file_format, data)
+    assert rows == [
+        {"n": 1, "f": "1.50", "big": "12345678901234567890123", "mixed": "x", "list": "[1.50,null]"}
+        | {"o": {"a": {"b": 1}}, "yes": None, "none": None},
+        {"n": None, "f": "2", "big": "1", "mixed": '{"x":1.50,"y":12345678901234567890123}', "list": None}
+        | {"o": None, "yes": True, "none": None},
+    ]
+
+
+def test_an_object_with_data_for_keys_is_text(path: Path) -> None:
+    rows, _ = read(path, LINES, json.dumps({"o": {str(n): n for n in range(300)}}))
+    assert rows[0]["o"].startswith('{"0":0,"1":1,')
+
+
+@pytest.mark.parametrize(
+    "line", ["nonsense", "[1]", "5", '{"a": NaN}', '{"a": "\\ud800"}', '{"a": 1', "\xff", "[" * 9999]
+)
+def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> None:
+    rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n'.encode("latin-1"))
+    assert rows == [{"a": 1}, {"a": 3}]
+    assert rejected == [RejectedRow(2, None, "is no JSON object")]
+
+
+@pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
+def test_rows_of_nothing_but_empty_objects_are_rejected_not_lost(
+    path: Path, file_format: FileFormat, data: str
+) -> None:
+    empty, none = "is an empty object", "is no JSON object"
+
+    assert read(path, file_format, data) == (
+        [],
+        [RejectedRow(1, None, empty), RejectedRow(2, None, none), RejectedRow(3, None, empty)],
+    )
+
+
+@pytest.mark.parametrize("data", ["", "[1", '{"a": ', '[{"a": 1}', "nonsense"])
+def test_json_that_is_cut_short_is_said(path: Path, data: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no JSON, or is cut short, [01] rows in"):
+        read(path, JSON, data)
+
+
+def test_json_without_rows_has_no_columns(path: Path) -> None:
+    path.write_text("[]")
+    assert list(readers.chunks(path, JSON, NAME)) == []
+    assert readers.schema(path, JSON, NAME) == pa.schema([])
+
+
+# Parquet
+
+
+def test_parquet_comes_in_parts_with_its_types(path: Path) -> None:
+    table = pa.table(
+        {"n": range(50_000), "text": ["x" * 500] * 50_000, "at": pa.array([0] * 50_000, pa.timestamp("ms"))}
+    )
+    path.write_bytes(parquet(table, row_group_size=20_000, use_dictionary=False))
+    chunks = list(readers.chunks(path, PARQUET, NAME))
+    assert len(chunks) > 5
+    assert [chunk.first_row for chunk in chunks] == [chunk.decode().batch["n"][0].as_py() + 1 for chunk in chunks]
+    assert pa.Table.from_batches([chunk.decode().batch for chunk in chunks]) == table
+    assert readers.schema(path, PARQUET, NAME) == table.schema
+
+
+@pytest.mark.parametrize("data", [b"", b"PAR1", b"a,b\n1,2\n", parquet(pa.table({"n": range(1000)}))[:-20]])
+def test_what_is_no_parquet_is_said(path: Path, data: bytes) -> None:
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no Parquet file, or is damaged"):
+        read(path, PARQUET, data)
+
+
+def test_parquet_with_text_that_is_not_utf8_is_said(path: Path) -> None:
+    text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer(b"M\xfcll")])
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
+        read(path, PARQUET, parquet(pa.table({"n": text})))
+
+
+# All of them
+
+
+FILES = [
+    (CSV, b"a\nx\n"),
+    (JSON, b'[{"a":"x"}]'),
+    (LINES, b'{"a":"x"}\n'),
+    (PARQUET, parquet(pa.table({"a": ["x"]}))),
+    (AVRO, avro([{"a": "x"}])),
+]
+
+
+@pytest.mark.parametrize(("file_format", "data"), FILES)
+def test_a_gzip_file_is_unpacked_on_the_way(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
+    assert read(tmp_path / "users.gz", file_format, gzip.compress(data)) == ([{"a": "x"}], [])
+    assert readers.schema(tmp_path / "users.gz", file_format, NAME) == pa.schema([("a", pa.string())])
+
+
+@pytest.mark.parametrize(("file_format", "data"), FILES)
+def test_a_gzip_file_that_is_none_or_cut_short_is_said(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
+    for packed in (data, gzip.compress(data)[:-12]):
+        with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no "):
+            read(tmp_path / "users.gz", file_format, packed)
+
+
+@pytest.mark.parametrize("content_type", ["application/xml", "application/ingest-pack+cbor", "text/plain"])
+def test_formats_that_cannot_be_read_are_said(path: Path, content_type: str) -> None:
+    with pytest.raises(
+        SetupError, match=rf"`{NAME}`: files of content type `.*` cannot be read; have the file written as"
+    ):
+        read(path, FileFormat(content_type), b"x")
+
+
+LONG = "x" * 1000
+ROW = {"a": LONG, "b": LONG}
+LARGE = [
+    (CSV, b"a,b\n" + f"{LONG},{LONG}\n".encode() * 60_000, 45_000_000),  # Arrow reads ahead
+    (LINES, (json.dumps(ROW) + "\n").encode() * 20_000, 25_000_000),
+    (JSON, (json.dumps(ROW) + "\n").encode() * 20_000, 25_000_000),
+    (PARQUET, parquet(pa.Table.from_pylist([ROW] * 20_000), use_dictionary=False), 10_000_000),
+    (AVRO, avro([ROW] * 20_000), 25_000_000),
+]
+
+
+@pytest.mark.parametrize(("file_format", "data", "most"), LARGE)
+def test_no_part_of_a_large_file_is_large(path: Path, file_format: FileFormat, data: bytes, most: int) -> None:
+    """Rows of 2,000 bytes; Python's own memory is watched too."""
+    path.write_bytes(data)
+    rows = 0
+    tracemalloc.start()
+    for chunk in readers.chunks(path, file_format, NAME):
+        batch = chunk.decode().batch
+        rows += batch.num_rows
+        assert batch.nbytes < 12_000_000
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert rows in (20_000, 60_000)
+    assert peak < most

@@ -1,0 +1,529 @@
+"""Runs of groups, in a time of their own: whoever pauses sets it forward."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import date, datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from heap_courier.errors import InterruptedRunError, LaterError, MissingFeedsError, MissingFilesError, SetupError
+from heap_courier.files.days import Days
+from heap_courier.groups import slots
+from heap_courier.groups.run import End, Means, carry_out, days_of, run_by_hand
+from heap_courier.groups.slots import Claim, Since
+from heap_courier.project.model import Constraint, Group, GroupCourier
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+NONE = timedelta()
+LOS_ANGELES = ZoneInfo("America/Los_Angeles")
+SECONDS = 120
+
+
+def at(day: int, hour: int = 17, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=timezone.utc)
+
+
+def courier(
+    name: str = "heap", wait: timedelta = NONE, offset: timedelta = NONE, missing: str = "stop"
+) -> GroupCourier:
+    return GroupCourier(name, wait, offset, missing)  # type: ignore[arg-type]
+
+
+def group(*couriers: GroupCourier, name: str = "daily", constraints: tuple[Constraint, ...] = ()) -> Group:
+    return Group(
+        name=name,
+        schedule="0 17 * * *",
+        time_zone=ZoneInfo("UTC"),
+        enabled=True,
+        couriers=couriers or (courier(),),
+        constraints=constraints,
+        warn_after=None,
+        dates_in_time_zone=False,
+        past_day_only=False,
+    )
+
+
+class Trial:
+    """A group's surroundings: a time, a warehouse, couriers that do as they are told."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self.time = now
+        self.runs: list[tuple[str, date, date, bool]] = []
+        self.notices: list[str] = []
+        self.stop = threading.Event()
+        self.answers: dict[str, Callable[[bool], None]] = {}
+        self.means = Means(self.run_courier, self.open_warehouse, self.notices.append, lambda: self.time, self.pause)
+        self._path = folder / "heap.duckdb"
+        self._lock = threading.Lock()
+        with self.open_warehouse() as warehouse:
+            slots.prepare(warehouse)
+
+    def run_courier(self, courier: str, days: Days, skip_missing: bool) -> None:
+        with self._lock:
+            self.runs.append((courier, days.start, days.end, skip_missing))
+        if courier in self.answers:
+            self.answers[courier](skip_missing)
+
+    @contextmanager
+    def _open(self) -> Iterator[Warehouse]:
+        warehouse = DuckDBWarehouse(self._path, wait=time.sleep)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+    def open_warehouse(self) -> AbstractContextManager[Warehouse]:
+        return self._open()
+
+    def pause(self, seconds: float) -> None:
+        if self.stop.is_set():
+            raise InterruptedRunError("The run was asked to end.")
+        with self._lock:
+            self.time += timedelta(seconds=seconds)
+
+    def claim(self, group: Group, slot: datetime) -> Claim:
+        with self.open_warehouse() as warehouse:
+            claim = slots.claim(warehouse, group.name, slot, self.time, by_hand=False)
+        assert claim
+        return claim
+
+    def run(self, group: Group, slot: datetime) -> End:
+        """Runs a scheduled slot."""
+        self.time = max(self.time, slot)
+        return carry_out(group, self.claim(group, slot), self.means)
+
+    def noted(self, group: Group) -> list[tuple[datetime, int, str | None]]:
+        with self.open_warehouse() as warehouse:
+            return [(run.slot, run.attempt, run.outcome) for run in slots.history(warehouse, group.name, 10)]
+
+    def misses_until(self, instant: datetime | None) -> Callable[[bool], None]:
+        """A courier whose files come at an instant, or never."""
+
+        def answer(skip_missing: bool) -> None:
+            if not skip_missing and (instant is None or self.time < instant):
+                raise MissingFilesError("There is no users.avro.")
+
+        return answer
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path, at(20))
+
+
+def raises(error: BaseException) -> Callable[[bool], None]:
+    def answer(_skip_missing: bool) -> None:
+        raise error
+
+    return answer
+
+
+# Days
+
+
+def days(start: int, last: int) -> Days:
+    return Days(date(2026, 11, start), date(2026, 11, last + 1))
+
+
+def success(day: int, hour: int = 17) -> Since:
+    return Since(at(day, hour), succeeded=True)
+
+
+def failure(day: int, hour: int = 17) -> Since:
+    return Since(at(day, hour), succeeded=False)
+
+
+@pytest.mark.parametrize(
+    ("offset", "slot", "since", "wanted"),
+    [
+        pytest.param(NONE, at(20), None, days(20, 20), id="the first run: its own day"),
+        pytest.param(DAY, at(20), None, days(19, 19), id="the first run, a day older"),
+        pytest.param(DAY, at(20), success(19), days(19, 19), id="daily, of the day before"),
+        pytest.param(DAY, at(20), success(13), days(13, 19), id="weekly: each day since"),
+        pytest.param(NONE, at(20), success(19), days(19, 20), id="daily: the rest of the day before came later"),
+        pytest.param(NONE, at(20), success(20, 11), days(20, 20), id="several a day: the day is not over"),
+        pytest.param(NONE, at(21, 5), success(20, 23), days(20, 21), id="several a day: past midnight"),
+        pytest.param(DAY, at(20), success(20, 11), days(19, 19), id="several a day, of the day before: one at least"),
+        pytest.param(3 * HOUR, at(20, 1), success(19, 1), days(19, 19), id="at one: the day that ended"),
+        pytest.param(DAY, at(20), failure(17), days(16, 19), id="none succeeded: from the first that was tried"),
+        pytest.param(NONE, at(20), failure(20, 11), days(20, 20), id="none succeeded, this day"),
+        pytest.param(7 * DAY, at(20), success(19), days(13, 13), id="a week older"),
+    ],
+)
+def test_days_are_those_that_no_run_that_succeeded_has_seen_whole(
+    offset: timedelta, slot: datetime, since: Since | None, wanted: Days
+) -> None:
+    assert days_of(group(), offset, slot, since) == wanted
+
+
+def test_with_past_day_only_it_is_one_day() -> None:
+    alone = replace(group(), past_day_only=True)
+    assert days_of(alone, DAY, at(20), success(13)) == days(19, 19)
+    assert days_of(alone, DAY, at(20), failure(13)) == days(19, 19)
+
+
+def test_days_are_of_utc_unless_the_group_has_them_in_its_zone() -> None:
+    there = replace(group(), time_zone=LOS_ANGELES)
+    evening = at(21, 1)  # 17:00 on the 20th in Los Angeles
+    assert days_of(there, NONE, evening, None) == days(21, 21)
+    assert days_of(replace(there, dates_in_time_zone=True), NONE, evening, None) == days(20, 20)
+
+
+def test_a_day_of_a_zone_is_over_when_it_is_over_there() -> None:
+    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
+    assert days_of(there, NONE, at(21, 1), success(20, 1)) == days(19, 20)
+    assert days_of(there, DAY, at(21, 1), success(20, 1)) == days(19, 19)
+
+
+@pytest.mark.parametrize(
+    "slot", [datetime(2026, 3, 9, 0, 30, tzinfo=LOS_ANGELES), datetime(2026, 11, 2, 23, 30, tzinfo=LOS_ANGELES)]
+)
+def test_a_day_older_is_the_day_before_also_when_clocks_are_changed(slot: datetime) -> None:
+    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
+    assert days_of(there, DAY, slot.astimezone(timezone.utc), None) == Days.of(slot.date() - DAY)
+
+
+def test_each_courier_has_its_own_days(trial: Trial) -> None:
+    two = group(courier("users"), courier("events", offset=2 * DAY))
+    trial.run(two, at(20))
+    trial.runs.clear()
+
+    trial.run(two, at(22))
+
+    assert sorted(trial.runs) == [
+        ("events", date(2026, 11, 19), date(2026, 11, 21), False),
+        ("users", date(2026, 11, 20), date(2026, 11, 23), False),
+    ]
+
+
+def test_days_of_a_run_that_failed_come_with_the_next(trial: Trial) -> None:
+    daily = group(courier(offset=DAY))
+    trial.run(daily, at(20))
+    trial.answers["heap"] = raises(SetupError("The bucket is gone."))
+    trial.run(daily, at(21))
+    del trial.answers["heap"]
+    trial.runs.clear()
+
+    trial.run(daily, at(22))
+
+    assert trial.runs == [("heap", date(2026, 11, 20), date(2026, 11, 22), False)]
+
+
+# Couriers
+
+
+def test_a_run_succeeds_when_all_couriers_do(trial: Trial) -> None:
+    two = group(courier("users"), courier("events"))
+    assert trial.run(two, at(20)) == End("succeeded", "")
+    assert trial.noted(two) == [(at(20), 0, "succeeded")]
+    assert trial.notices == []
+
+
+def test_couriers_run_at_the_same_time(trial: Trial) -> None:
+    together = threading.Barrier(2)
+    trial.answers = dict.fromkeys(["users", "events"], lambda _skip: together.wait(SECONDS) and None)
+    assert trial.run(group(courier("users"), courier("events")), at(20)).outcome == "succeeded"
+
+
+def test_one_that_fails_lets_the_others_land_and_the_run_fail(trial: Trial) -> None:
+    trial.answers["users"] = raises(MissingFeedsError(["df-1"]))
+    two = group(courier("users"), courier("events"))
+
+    end = trial.run(two, at(20))
+
+    assert end == End(
+        "failed", 'Courier `users`: Error running load-operations task\nCannot find required feeds: "df-1"'
+    )
+    assert sorted(name for name, *_ in trial.runs) == ["events", "users"]
+    assert trial.noted(two) == [(at(20), 0, "failed")]
+    assert trial.notices == [f"Group `daily`, slot 2026-11-20 17:00 UTC failed.\n{end.message}"]
+
+
+def test_without_a_wait_files_are_looked_for_once(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(None)
+    assert trial.run(group(), at(20)).outcome == "failed"
+    assert len(trial.runs) == 1
+
+
+def test_files_are_looked_for_until_they_come(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(at(20, 18))
+    assert trial.run(group(courier(wait=2 * HOUR)), at(20)) == End("succeeded", "")
+    assert trial.time == at(20, 18)
+    assert len(trial.runs) == 61
+
+
+def test_a_bucket_that_does_not_answer_is_asked_again_within_the_wait(trial: Trial) -> None:
+    answers = iter([LaterError("The bucket says 503.")])
+
+    def answer(_skip_missing: bool) -> None:
+        for error in answers:
+            raise error
+
+    trial.answers["heap"] = answer
+    assert trial.run(group(courier(wait=HOUR)), at(20)).outcome == "succeeded"
+
+
+def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(at(20, 19, 1))
+    end = trial.run(group(courier(wait=2 * HOUR)), at(20))
+    assert trial.time == at(20, 19)
+    assert end == End(
+        "failed",
+        "Courier `heap`: There is no users.avro.\n"
+        "To go on without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
+    )
+    assert len(trial.notices) == 1
+
+
+def test_or_are_told_of_and_left_out(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(None)
+
+    end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))
+
+    assert end == End("succeeded", "Courier `heap`: There is no users.avro. It went on without them.")
+    assert [skip_missing for *_, skip_missing in trial.runs] == [False, False, False, True]
+    assert trial.notices == [
+        "Group `daily`, slot 2026-11-20 17:00 UTC goes on without files.\nCourier `heap`: There is no users.avro."
+    ]
+
+
+def test_a_courier_that_still_waits_gives_up_when_another_one_stops_the_run(trial: Trial) -> None:
+    waits = threading.Event()
+    trial.answers["late"] = lambda _skip: waits.set() or trial.misses_until(None)(False)
+
+    def stop(_skip_missing: bool) -> None:
+        waits.wait(SECONDS)
+        raise MissingFilesError("There is no users.avro.")
+
+    trial.answers["heap"] = stop
+    end = trial.run(group(courier(), courier("late", wait=100 * DAY, missing="notify")), at(20))
+
+    assert end.outcome == "failed"
+    assert "Courier `late`: It waits no longer, since the group's run has failed already." in end.message
+    assert not any(skip_missing for *_, skip_missing in trial.runs)
+
+
+def test_a_fault_of_the_program_is_noted_and_passes(trial: Trial) -> None:
+    trial.answers["heap"] = raises(ZeroDivisionError("a row's content"))
+    with pytest.raises(ZeroDivisionError):
+        trial.run(group(), at(20))
+    with trial.open_warehouse() as warehouse:
+        (run,) = slots.history(warehouse, "daily", 5)
+    assert (run.outcome, run.message) == ("failed", "A fault of this program ended the run: ZeroDivisionError.")
+
+
+def test_a_run_that_is_asked_to_end_is_interrupted(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(None)
+    trial.stop.set()
+    end = trial.run(group(courier(wait=HOUR)), at(20))
+    assert end == End("interrupted", "Courier `heap`: The run was asked to end.\nIts days come with the next run.")
+    assert trial.notices == []
+
+
+def test_a_run_that_is_interrupted_says_where_its_day_stays_with_past_day_only(trial: Trial) -> None:
+    trial.answers["heap"] = raises(InterruptedRunError("The run was asked to end."))
+    end = trial.run(replace(group(), past_day_only=True), at(20))
+    assert end.message.endswith(
+        "Its day is not looked at again by itself: `heap-courier group run daily --slot 2026-11-20T17:00`."
+    )
+
+
+# Time
+
+
+@pytest.mark.parametrize(("takes", "warned"), [(HOUR, 0), (HOUR + timedelta(seconds=1), 1)])
+def test_a_run_that_takes_too_long_is_told_of_once(trial: Trial, takes: timedelta, warned: int) -> None:
+    def answer(_skip_missing: bool) -> None:
+        trial.time += takes
+
+    trial.answers["heap"] = answer
+    trial.run(replace(group(), warn_after=HOUR), at(20))
+    assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC takes longer than 1 hour."] * warned
+
+
+def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> None:
+    def answer(_skip_missing: bool) -> None:
+        trial.time += 2 * HOUR
+        until(lambda: trial.notices)
+
+    trial.answers["heap"] = answer
+    trial.means = replace(trial.means, lease=timedelta(milliseconds=40))
+    assert trial.run(replace(group(), warn_after=HOUR), at(20)).outcome == "succeeded"
+    assert len(trial.notices) == 1
+
+
+def test_a_run_gives_signs_of_life(trial: Trial) -> None:
+    def seen() -> datetime:
+        with trial.open_warehouse() as warehouse:
+            (run,) = slots.history(warehouse, "daily", 5)
+        return run.seen
+
+    def answer(_skip_missing: bool) -> None:
+        trial.time += HOUR
+        until(lambda: seen() == at(20, 18))
+
+    trial.answers["heap"] = answer
+    trial.means = replace(trial.means, lease=timedelta(milliseconds=40))
+    assert trial.run(group(), at(20)) == End("succeeded", "")
+
+
+def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.01)
+
+
+def test_the_end_of_a_run_is_noted_when_the_warehouse_answers_again(trial: Trial) -> None:
+    refusals = iter(range(3))
+    opened = trial.open_warehouse
+
+    def open_warehouse() -> AbstractContextManager[Warehouse]:
+        for _ in refusals:
+            raise LaterError("The warehouse is open in another process.")
+        return opened()
+
+    claim = trial.claim(group(), at(20))
+    carry_out(group(), claim, replace(trial.means, open_warehouse=open_warehouse))
+    assert trial.noted(group()) == [(at(20), 0, "succeeded")]
+
+
+# Other groups
+
+
+def after(name: str = "daily", wait: timedelta = NONE, offset: timedelta = NONE) -> Group:
+    return group(name="reports", constraints=(Constraint(name, wait, offset),))
+
+
+def test_a_group_starts_when_the_other_one_has_succeeded(trial: Trial) -> None:
+    trial.run(group(), at(20))
+    assert trial.run(after(), at(20)).outcome == "succeeded"
+
+
+def test_a_group_waits_until_the_other_one_has_succeeded(trial: Trial) -> None:
+    pause = trial.pause
+
+    def meanwhile(seconds: float) -> None:
+        pause(seconds)
+        if trial.time == at(20, 18):
+            trial.run(group(), at(20))
+
+    trial.means = replace(trial.means, pause=meanwhile)
+    assert trial.run(after(wait=2 * HOUR), at(20)).outcome == "succeeded"
+    assert trial.time == at(20, 18)
+
+
+def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
+    trial.run(group(), at(19))  # another slot
+    trial.answers["heap"] = raises(SetupError("No."))
+    trial.run(group(), at(20))
+    trial.runs.clear()
+
+    end = trial.run(after(wait=2 * HOUR), at(20))
+
+    assert end == End(
+        "failed",
+        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: mend it, "
+        "then `heap-courier group run daily --slot 2026-11-20T17:00` "
+        "and `heap-courier group run reports --slot 2026-11-20T17:00`.",
+    )
+    assert trial.time == at(20, 19)
+    assert trial.runs == []
+
+
+@pytest.mark.parametrize(("offset", "outcome"), [(DAY, "succeeded"), (DAY - timedelta(seconds=1), "failed")])
+def test_with_an_offset_an_older_slot_of_the_other_one_will_do(trial: Trial, offset: timedelta, outcome: str) -> None:
+    trial.run(group(), at(19))
+    assert trial.run(after(offset=offset), at(20)).outcome == outcome
+
+
+def test_a_later_slot_of_the_other_one_will_not_do(trial: Trial) -> None:
+    trial.run(group(), at(21))
+    assert trial.run(after(offset=DAY), at(20)).outcome == "failed"
+
+
+def test_the_wait_for_files_begins_when_the_wait_for_the_other_group_is_over(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(at(20, 19, 30))
+    pause = trial.pause
+
+    def meanwhile(seconds: float) -> None:
+        pause(seconds)
+        if trial.time == at(20, 19):
+            with trial.open_warehouse() as warehouse:
+                claim = slots.claim(warehouse, "daily", at(20), trial.time, by_hand=False)
+                assert claim
+                slots.settle(warehouse, claim, trial.time, "succeeded", "")
+
+    trial.means = replace(trial.means, pause=meanwhile)
+    waits = replace(after(wait=3 * HOUR), couriers=(courier(wait=HOUR),))
+    assert trial.run(waits, at(20)).outcome == "succeeded"
+
+
+# By hand
+
+
+def test_a_run_by_hand_is_for_this_minute(trial: Trial) -> None:
+    trial.time = at(20, 10, 42) + timedelta(seconds=7)
+    assert run_by_hand(group(), trial.means).outcome == "succeeded"
+    assert trial.noted(group()) == [(at(20, 10, 42), 1, "succeeded")]
+
+
+def test_a_run_by_hand_leaves_the_slot_to_the_schedule(trial: Trial) -> None:
+    run_by_hand(group(), trial.means, at(20))
+    assert trial.run(group(), at(20)).outcome == "succeeded"
+    assert trial.noted(group()) == [(at(20), 1, "succeeded"), (at(20), 0, "succeeded")]
+
+
+def test_a_run_by_hand_repairs_a_slot_for_those_that_wait_for_it(trial: Trial) -> None:
+    trial.answers["heap"] = raises(SetupError("No."))
+    trial.run(group(), at(20))
+    del trial.answers["heap"]
+    trial.time = at(21, 9)
+
+    run_by_hand(group(), trial.means, at(20))
+
+    assert run_by_hand(after(), trial.means, at(20)).outcome == "succeeded"
+
+
+def test_a_run_by_hand_for_now_waits_for_no_other_group(trial: Trial) -> None:
+    assert run_by_hand(after(), trial.means).outcome == "succeeded"
+    assert run_by_hand(after(), trial.means, at(20)).outcome == "failed"
+
+
+def test_a_run_by_hand_can_go_on_without_files_at_once(trial: Trial) -> None:
+    trial.answers["heap"] = trial.misses_until(None)
+    assert run_by_hand(group(courier(wait=HOUR)), trial.means, skip_missing=True).outcome == "succeeded"
+    assert trial.time == at(20)
+
+
+def test_a_slot_to_come_is_refused(trial: Trial) -> None:
+    with pytest.raises(SetupError, match="The slot 2026-11-20 17:01 UTC lies in the future"):
+        run_by_hand(group(), trial.means, at(20, 17, 1))
+
+
+def test_a_group_runs_once_at_a_time(trial: Trial) -> None:
+    trial.claim(group(), at(20))
+    with pytest.raises(LaterError, match="Group `daily` is running already"):
+        run_by_hand(group(), trial.means)
+
+
+def test_a_run_whose_process_is_gone_is_told_of_and_stands_in_no_ones_way(trial: Trial) -> None:
+    trial.claim(group(), at(20))
+    trial.time = at(20, 17, 3)
+
+    assert run_by_hand(group(), trial.means).outcome == "succeeded"
+
+    (notice,) = trial.notices
+    assert notice.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")
+    assert notice.endswith("Its days come with the next run.")
+    assert trial.noted(group()) == [(at(20, 17, 3), 1, "succeeded"), (at(20), 0, "interrupted")]

@@ -1,0 +1,326 @@
+"""The keeping of schedules, in a time of its own; real processes are in integration_tests/courier/test_daemon.py."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from heap_courier.errors import InterruptedRunError, LaterError, SetupError
+from heap_courier.files.days import Days
+from heap_courier.groups import slots
+from heap_courier.groups.run import Means, run_by_hand
+from heap_courier.groups.scheduler import Keeper, next_run, serve, upcoming
+from heap_courier.project.model import Group, GroupCourier
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+
+MINUTE = timedelta(minutes=1)
+SECONDS = 120
+DAILY = Group(
+    name="daily",
+    schedule="0 17 * * *",
+    time_zone=ZoneInfo("UTC"),
+    enabled=True,
+    couriers=(GroupCourier("heap", timedelta(), timedelta(), "stop"),),
+    constraints=(),
+    warn_after=None,
+    dates_in_time_zone=False,
+    past_day_only=False,
+)
+
+
+def at(day: int, hour: int = 17, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=timezone.utc)
+
+
+class Trial:
+    """A daemon's surroundings."""
+
+    def __init__(self, folder: Path) -> None:
+        self.time = at(20, 12)
+        self.said: list[str] = []
+        self.stop = threading.Event()
+        self.opened = 0
+        self.answer: Callable[[], None] = lambda: None
+        self.means = Means(self.run_courier, self.open_warehouse, self.said.append, lambda: self.time, self.pause)
+        self._path = folder / "heap.duckdb"
+        with self.open_warehouse() as warehouse:
+            slots.prepare(warehouse)
+
+    def run_courier(self, _courier: str, _days: Days, _skip_missing: bool) -> None:
+        self.answer()
+
+    def open_warehouse(self) -> AbstractContextManager[Warehouse]:
+        self.opened += 1
+        return self._open()
+
+    @contextmanager
+    def _open(self) -> Iterator[Warehouse]:
+        warehouse = DuckDBWarehouse(self._path, wait=time.sleep)
+        try:
+            yield warehouse
+        finally:
+            warehouse.close()
+
+    def pause(self, seconds: float) -> None:
+        if self.stop.wait(seconds):
+            raise InterruptedRunError("The run was asked to end.")
+
+    def keeper(self, group: Group = DAILY) -> Keeper:
+        """A daemon that has just started."""
+        keeper = Keeper(group, self.means, self.said.append)
+        keeper.look()
+        return keeper
+
+    def looks(self, keeper: Keeper, at: datetime) -> None:
+        self.time = at
+        keeper.look()
+
+    def noted(self, group: Group = DAILY) -> list[tuple[datetime, str | None]]:
+        with self.open_warehouse() as warehouse:
+            return [(run.slot, run.outcome) for run in slots.history(warehouse, group.name, 10)]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Trial:
+    return Trial(tmp_path)
+
+
+def test_a_slot_is_run_when_it_comes(trial: Trial) -> None:
+    keeper = trial.keeper()
+    trial.looks(keeper, at(20, 16, 59))
+    assert trial.noted() == []
+    trial.looks(keeper, at(20))
+    assert trial.noted() == [(at(20), "succeeded")]
+    assert trial.said == [
+        "Group `daily`, slot 2026-11-20 17:00 UTC runs.",
+        "Group `daily`, slot 2026-11-20 17:00 UTC succeeded.",
+        "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC).",
+    ]
+
+
+def test_a_slot_is_run_once(trial: Trial) -> None:
+    keeper = trial.keeper()
+    for minute in range(3):
+        trial.looks(keeper, at(20, 17, minute))
+    trial.looks(trial.keeper(), at(20, 17, 5))
+    assert trial.noted() == [(at(20), "succeeded")]
+
+
+def test_the_warehouse_is_let_alone_while_nothing_is_due(trial: Trial) -> None:
+    keeper = trial.keeper()
+    before = trial.opened
+    for hour in (13, 14, 16):
+        trial.looks(keeper, at(20, hour))
+    assert trial.opened == before
+
+    trial.looks(keeper, at(20))
+    before = trial.opened
+    trial.looks(keeper, at(20, 18))
+    assert trial.opened == before
+
+
+def test_what_passed_before_a_daemon_first_kept_the_schedule_is_not_run(trial: Trial) -> None:
+    trial.keeper()
+    assert trial.noted() == []
+
+
+def test_a_slot_that_passed_while_no_daemon_was_there_is_run_late(trial: Trial) -> None:
+    trial.keeper()
+    trial.time = at(20, 19)
+    trial.keeper()
+    assert trial.noted() == [(at(20), "succeeded")]
+    assert trial.said[0] == "Group `daily`, slot 2026-11-20 17:00 UTC passed without a run: it runs now."
+
+
+def test_of_several_that_passed_the_last_alone_is_run(trial: Trial) -> None:
+    trial.looks(trial.keeper(), at(20))
+    trial.time = at(25, 12)
+    keeper = trial.keeper()
+    trial.looks(keeper, at(25, 13))
+    assert trial.noted() == [(at(24), "succeeded"), (at(20), "succeeded")]
+
+
+def test_a_slot_that_failed_is_not_run_again(trial: Trial) -> None:
+    def refuse() -> None:
+        raise SetupError("The bucket is gone.")
+
+    trial.answer = refuse
+    keeper = trial.keeper()
+    trial.looks(keeper, at(20))
+    trial.looks(keeper, at(20, 18))
+    assert trial.noted() == [(at(20), "failed")]
+    assert trial.said[1:] == [
+        "Group `daily`, slot 2026-11-20 17:00 UTC failed.\nCourier `heap`: The bucket is gone.",
+        "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC).",
+    ]
+
+
+def test_a_run_that_broke_off_is_marked_and_said_and_its_slot_not_run_again(trial: Trial) -> None:
+    trial.keeper()
+    with trial.open_warehouse() as warehouse:
+        slots.claim(warehouse, "daily", at(20), at(20), by_hand=False)  # by a process that was killed then
+    trial.time = at(20, 17, 1)
+    keeper = trial.keeper()
+    assert trial.noted() == [(at(20), None)]  # it may be alive yet
+
+    trial.looks(keeper, at(20, 17, 3))
+
+    assert trial.noted() == [(at(20), "interrupted")]
+    (sentence,) = trial.said
+    assert sentence.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")
+    assert sentence.endswith("Its days come with the next run.")
+
+
+def test_a_slot_waits_while_the_group_runs_elsewhere(trial: Trial) -> None:
+    keeper = trial.keeper()
+    trial.time = at(20, 16, 59)
+    with trial.open_warehouse() as warehouse:
+        run = slots.claim(warehouse, "daily", trial.time, trial.time, by_hand=True)
+    trial.looks(keeper, at(20))
+    assert trial.noted() == [(at(20, 16, 59), None)]
+
+    with trial.open_warehouse() as warehouse:
+        assert run
+        slots.settle(warehouse, run, at(20), "succeeded", "")
+    trial.looks(keeper, at(20, 17, 1))
+
+    assert trial.noted() == [(at(20), "succeeded"), (at(20, 16, 59), "succeeded")]
+
+
+def test_a_run_by_hand_does_not_stand_for_the_slot(trial: Trial) -> None:
+    keeper = trial.keeper()
+    trial.time = at(20)
+    run_by_hand(DAILY, trial.means, at(20))
+    trial.looks(keeper, at(20))
+    assert trial.noted() == [(at(20), "succeeded")] * 2
+
+
+def test_two_daemons_run_a_slot_once(trial: Trial) -> None:
+    keepers = [trial.keeper(), trial.keeper()]
+    for keeper in keepers:
+        trial.looks(keeper, at(20))
+    assert trial.noted() == [(at(20), "succeeded")]
+
+
+def test_trouble_is_said_once_and_a_slot_is_run_when_it_is_over(trial: Trial) -> None:
+    def refused() -> AbstractContextManager[Warehouse]:
+        raise LaterError("The warehouse is open in another process.")
+
+    keeper = trial.keeper()
+    good = keeper._means
+    keeper._means = replace(good, open_warehouse=refused)
+    for minute in range(3):
+        trial.looks(keeper, at(20, 17, minute))
+    assert trial.said == ["Group `daily`: The warehouse is open in another process."]
+
+    keeper._means = good
+    trial.looks(keeper, at(20, 17, 3))
+    assert trial.noted() == [(at(20), "succeeded")]
+
+
+def test_a_fault_of_the_program_is_said_without_its_words_and_ends_nothing(trial: Trial) -> None:
+    def fail() -> None:
+        raise ZeroDivisionError("the content of a row")
+
+    trial.answer = fail
+    keeper = trial.keeper()
+    trial.looks(keeper, at(20))
+    assert trial.noted() == [(at(20), "failed")]
+    assert trial.said[-1].startswith("Group `daily`: a fault of this program, ZeroDivisionError in ")
+    assert "the content of a row" not in "".join(trial.said)
+
+    trial.answer = lambda: None
+    trial.looks(keeper, at(21))
+    assert trial.noted()[0] == (at(21), "succeeded")
+
+
+def test_the_next_run_is_told_in_the_zone_of_the_group() -> None:
+    there = replace(DAILY, time_zone=ZoneInfo("America/Los_Angeles"))
+    assert upcoming(there, at(20)) == at(21, 1)
+    assert next_run(there, at(20)) == (
+        "Group `daily` runs next on Friday 2026-11-20 at 17:00 America/Los_Angeles (01:00 UTC)."
+    )
+
+
+@pytest.mark.parametrize("group", [replace(DAILY, schedule=None), replace(DAILY, enabled=False)])
+def test_without_a_schedule_or_not_enabled_a_group_runs_by_hand_alone(group: Group) -> None:
+    assert upcoming(group, at(20)) is None
+    assert next_run(group, at(20)) == "Group `daily` runs by hand alone."
+
+
+# The whole daemon
+
+
+def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Trial) -> None:
+    trial.keeper()
+    trial.time = at(20, 17, 1)
+    trial.answer = trial.stop.set
+    serve([DAILY, replace(DAILY, name="idle", enabled=False)], trial.means, trial.stop, trial.said.append)
+    assert trial.noted() == [(at(20), "succeeded")]
+    assert trial.said[0] == "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC)."
+
+
+def test_it_warns_of_a_schedule_that_clocks_disturb(trial: Trial) -> None:
+    trial.stop.set()
+    disturbed = replace(DAILY, schedule="30 2 * * *", time_zone=ZoneInfo("America/Los_Angeles"))
+    serve([disturbed], trial.means, trial.stop, trial.said.append)
+    assert trial.said[0].startswith('Group `daily`: The schedule "30 2 * * *" is skipped on 2027-03-14')
+
+
+def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
+    with pytest.raises(SetupError, match="no group is enabled and has a `schedule`"):
+        serve([replace(DAILY, enabled=False)], trial.means, trial.stop, trial.said.append)
+
+
+def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) -> None:
+    refusals = iter(range(2))
+    opened = trial.open_warehouse
+
+    def open_warehouse() -> AbstractContextManager[Warehouse]:
+        for _ in refusals:
+            raise LaterError("Not now.")
+        return opened()
+
+    trial.keeper()
+    trial.time = at(20)
+    trial.answer = trial.stop.set
+    means = replace(trial.means, open_warehouse=open_warehouse, lease=timedelta(seconds=0.1))
+    serve([DAILY], means, trial.stop, trial.said.append)
+    assert trial.said[:2] == ["Not now."] * 2
+    assert trial.noted() == [(at(20), "succeeded")]
+
+
+def test_while_it_is_awaited_the_daemon_can_be_ended(trial: Trial) -> None:
+    def refused() -> AbstractContextManager[Warehouse]:
+        trial.stop.set()
+        raise LaterError("Not now.")
+
+    serve([DAILY], replace(trial.means, open_warehouse=refused), trial.stop, trial.said.append)
+    assert trial.said == ["Not now."]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_what_it_did_to_signals(trial: Trial, number: signal.Signals) -> None:
+    def wait() -> None:
+        os.kill(os.getpid(), number)
+        trial.pause(SECONDS)
+
+    before = signal.getsignal(number)
+    trial.keeper()
+    trial.time = at(20)
+    trial.answer = wait
+    serve([DAILY], trial.means, trial.stop, trial.said.append)
+    assert trial.noted() == [(at(20), "interrupted")]
+    assert "Ending, as soon as what is under way has ended; once more ends it at once." in trial.said
+    assert signal.getsignal(number) == before

@@ -1,0 +1,145 @@
+"""Views in which the ids of users are those that migrations lead to, on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from heap_courier.heap_connect.identity_views import Types, domain_table, view_name, views
+from heap_courier.warehouse.base import Warehouse, quoted
+
+Rows = Sequence[tuple[Any, ...]]
+
+
+def make(warehouse: Warehouse, table: str, columns: str, rows: Rows = ()) -> None:
+    """A table of Heap's; the columns as SQL declares them."""
+    name = quoted(domain_table("Heap", table))
+    warehouse.execute(f"CREATE TABLE {name} ({columns})")
+    for row in rows:
+        values = ", ".join("NULL" if value is None else f"'{value}'" for value in row)
+        warehouse.execute(f"INSERT INTO {name} VALUES ({values})")
+
+
+def migrate(warehouse: Warehouse, *pairs: tuple[Any, Any], kind: str = "bigint") -> None:
+    make(warehouse, "user_migrations", f"from_user_id {kind}, to_user_id {kind}", pairs)
+
+
+def look(warehouse: Warehouse, table: str, *tables: str) -> Rows:
+    """The rows of a table's view, after the views of all tables were made."""
+    stored = {name: warehouse.columns(domain_table("Heap", name)) for name in ("user_migrations", table, *tables)}
+    for name, query in views("Heap", stored, Types.of(warehouse)).items():
+        warehouse.execute(f"CREATE VIEW {quoted(view_name('Heap', name))} AS {query}")
+    return warehouse.query(f"SELECT * FROM {quoted(view_name('Heap', table))} ORDER BY 1, 2")
+
+
+def test_an_events_user_is_the_one_that_its_own_was_migrated_to_and_the_raw_one_stands_beside(
+    warehouse: Warehouse,
+) -> None:
+    migrate(warehouse, (1, 7))
+    make(warehouse, "sign_up", "event_id bigint, user_id bigint, plan text", [(10, 1, "pro"), (11, 2, None)])
+
+    assert look(warehouse, "sign_up") == [(10, 7, 1, "pro"), (11, 2, 2, None)]
+
+
+def test_a_chain_is_followed_to_its_end(warehouse: Warehouse) -> None:
+    migrate(warehouse, (1, 2), (2, 3), (3, 4), (4, 5), (5, 6), (9, 3))
+
+    assert look(warehouse, "user_migrations") == [(1, 6), (2, 6), (3, 6), (4, 6), (5, 6), (9, 6)]
+
+
+def test_a_long_chain_ends_too(warehouse: Warehouse) -> None:
+    migrate(warehouse)
+    name = quoted("Heap:user_migrations")
+    warehouse.execute(f"INSERT INTO {name} SELECT n, n + 1 FROM generate_series(1, 300) AS t(n)")
+
+    assert {goal for _, goal in look(warehouse, "user_migrations")} == {301}
+
+
+def test_all_ids_of_a_ring_and_those_that_lead_into_it_are_one_user(warehouse: Warehouse) -> None:
+    migrate(warehouse, (3, 1), (1, 2), (2, 3), (8, 9), (9, 2), (5, 5))
+
+    assert look(warehouse, "user_migrations") == [(1, 1), (2, 1), (3, 1), (5, 5), (8, 1), (9, 1)]
+
+
+def test_a_migration_without_an_end_is_none(warehouse: Warehouse) -> None:
+    migrate(warehouse, (1, None), (None, 2))
+    make(warehouse, "sessions", "user_id bigint", [(1,), (None,)])
+
+    assert look(warehouse, "sessions") == [(1, 1), (None, None)]
+
+
+def test_a_table_that_is_missing_or_has_other_columns_migrates_nobody(warehouse: Warehouse) -> None:
+    make(warehouse, "sessions", "user_id bigint", [(1,)])
+    assert look(warehouse, "sessions") == [(1, 1)]
+
+    make(warehouse, "user_migrations", "_dump_id bigint")
+    make(warehouse, "pageviews", "user_id bigint", [(2,)])
+    assert look(warehouse, "pageviews") == [(2, 2)]
+
+
+def test_an_empty_table_migrates_nobody(warehouse: Warehouse) -> None:
+    migrate(warehouse)
+    make(warehouse, "sessions", "user_id bigint", [(1,)])
+
+    assert look(warehouse, "sessions") == [(1, 1)]
+
+
+@pytest.mark.parametrize(("kind", "mine"), [("text", "bigint"), ("bigint", "text"), ("text", "text")])
+def test_ids_of_unlike_types_are_compared_as_text_of_digits(warehouse: Warehouse, kind: str, mine: str) -> None:
+    migrate(warehouse, (1, 7), (9007199254740993, 8), kind=kind)
+    make(warehouse, "sessions", f"user_id {mine}", [(1,), (2,), (9007199254740993,)])
+
+    assert [row[0] for row in look(warehouse, "sessions")] == ["2", "7", "8"]
+
+
+def test_ids_of_one_type_keep_it(warehouse: Warehouse) -> None:
+    migrate(warehouse, (1, 7))
+    make(warehouse, "sessions", "user_id bigint", [(1,)])
+
+    assert look(warehouse, "sessions") == [(7, 1)]
+
+
+def test_users_are_put_together_as_heap_says(warehouse: Warehouse) -> None:
+    migrate(warehouse, (1, 3), (2, 3))
+    columns = (
+        "user_id bigint, identity text, joindate timestamp, joindate_raw bigint, last_modified timestamp, vip boolean"
+    )
+    make(
+        warehouse,
+        "users",
+        columns,
+        [
+            (1, None, "2026-01-02", 2, "2026-03-01", True),
+            (2, "a@example.com", "2026-01-01", 1, "2026-01-01", False),
+            (3, None, None, None, "2026-02-01", None),
+            (4, "b@example.com", "2026-01-05", 5, None, False),
+        ],
+    )
+
+    people = [
+        (row[0], row[1], f"{row[2]:%m-%d}", row[3], row[4] and f"{row[4]:%m-%d}", row[5])
+        for row in look(warehouse, "users")
+    ]
+
+    assert people == [
+        (3, "a@example.com", "01-01", 1, "03-01", True),
+        (4, "b@example.com", "01-05", 5, None, False),
+    ]
+
+
+def test_users_without_an_id_do_not_become_one_person(warehouse: Warehouse) -> None:
+    make(warehouse, "users", "user_id bigint, email text", [(None, "a"), (None, "b"), (1, "c")])
+
+    assert look(warehouse, "users") == [(1, "c")]
+
+
+def test_names_may_hold_any_sign(warehouse: Warehouse) -> None:
+    make(warehouse, 'od"d', 'user_id bigint, "a ""b"" c" text', [(1, "x")])
+
+    assert look(warehouse, 'od"d') == [(1, 1, "x")]
+
+
+def test_a_table_without_users_has_no_view(warehouse: Warehouse) -> None:
+    assert views("Heap", {"accounts": {"account_id": "bigint"}}, Types.of(warehouse)) == {}

@@ -1,0 +1,216 @@
+"""What the manifests of Heap Connect say is to be landed, in which order."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from heap_courier.errors import UnreadableFileError
+from heap_courier.heap_connect.manifests import (
+    Bookmark,
+    Manifest,
+    ManifestTable,
+    Step,
+    in_order,
+    is_manifest,
+    parse_manifest,
+    plan,
+)
+
+
+def read(document: Any, prefix: str = "") -> Manifest:
+    return parse_manifest(json.dumps(document).encode(), "manifests/sync_852.json", prefix)
+
+
+def dump(dump_id: int, table: str = "users", *files: str, full: bool = False, columns: str = "user_id") -> Manifest:
+    return Manifest(dump_id, (ManifestTable(table, full, tuple(columns.split()), files),))
+
+
+def places(steps: tuple[Step, ...]) -> list[tuple[int, str, tuple[str, ...]]]:
+    return [(step.dump_id, step.table, step.files) for step in steps]
+
+
+def bookmarks(*steps: Step) -> set[Bookmark]:
+    return {mark for step in steps for mark in step.bookmarks}
+
+
+def landed(*manifests: Manifest) -> set[Bookmark]:
+    return bookmarks(*plan(manifests, set()))
+
+
+class TestReading:
+    def test_a_manifest_says_its_dump_and_of_each_table_whether_it_is_full_its_columns_and_its_files(self) -> None:
+        manifest = read(
+            {
+                "dump_id": 852,
+                "tables": [
+                    {
+                        "name": "users",
+                        "incremental": True,
+                        "columns": ["user_id", "email"],
+                        "files": ["s3://heap-rs3-acme/sync_852/users/0_a97432cb.avro"],
+                    },
+                    {"name": "user_migrations", "incremental": False, "columns": ["from_user_id"], "files": []},
+                ],
+                "property_definitions": "s3://heap-rs3-acme/sync_852/property_definitions.json",
+            }
+        )
+
+        assert manifest == Manifest(
+            852,
+            (
+                ManifestTable("users", False, ("user_id", "email"), ("sync_852/users/0_a97432cb.avro",)),
+                ManifestTable("user_migrations", True, ("from_user_id",), ()),
+            ),
+        )
+
+    def test_what_is_left_out_is_incremental_has_no_files_and_says_nothing_of_columns(self) -> None:
+        assert read({"dump_id": 1, "tables": [{"name": "users"}]}).tables == (ManifestTable("users", False, None, ()),)
+
+    def test_files_come_in_the_order_of_their_numbers_each_once(self) -> None:
+        files = ["s3://b/sync_1/u/part-10-x.avro", "s3://b/sync_1/u/part-2-x.avro", "s3://b/sync_1/u/part-2-x.avro"]
+
+        (table,) = read({"dump_id": 1, "tables": [{"name": "u", "files": files}]}).tables
+
+        assert table.files == ("sync_1/u/part-2-x.avro", "sync_1/u/part-10-x.avro")
+
+    @pytest.mark.parametrize(
+        ("address", "prefix", "key"),
+        [
+            ("s3://heap-rs3-acme/sync_1/u/0.avro", "", "sync_1/u/0.avro"),
+            ("s3://heap-rs3-acme/exports/heap/sync_1/u/0.avro", "exports/heap/", "sync_1/u/0.avro"),
+            ("s3://another-bucket/sync_1/u/0.avro", "copies/", "sync_1/u/0.avro"),
+            ("s3a://heap-rs3-acme/sync_1/u/0 ?#%20.avro", "", "sync_1/u/0 ?#%20.avro"),
+            ("sync_1/u/0.avro", "", "sync_1/u/0.avro"),
+        ],
+    )
+    def test_an_address_means_a_key_below_the_prefix_whatever_bucket_it_names(
+        self, address: str, prefix: str, key: str
+    ) -> None:
+        (table,) = read({"dump_id": 1, "tables": [{"name": "u", "files": [address]}]}, prefix).tables
+
+        assert table.files == (key,)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b'{"dump_id": 1, "tables": [', "is no JSON"),
+            (b"[]", "has no list at `tables`"),
+            (b'{"dump_id": 1}', "has no list at `tables`"),
+            (b'{"tables": []}', "has no whole number at `dump_id`"),
+            (b'{"dump_id": true, "tables": []}', "has no whole number at `dump_id`"),
+            (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` of no dump"),
+            (b'{"dump_id": 1, "tables": [{"files": []}]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": ["users"]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": [{"name": ""}]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": "s3://b/k"}]}', "has no list of names at `files`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [1]}]}', "has no list of names at `columns`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}', "neither true nor false"),
+            (b'{"dump_id": 1, "tables": [{"name": "u"}, {"name": "u"}]}', "lists the table `u` twice"),
+        ],
+    )
+    def test_what_is_no_manifest_is_told_in_a_sentence_that_names_it(self, content: bytes, reason: str) -> None:
+        with pytest.raises(UnreadableFileError) as error:
+            parse_manifest(content, "manifests/sync_7.json")
+
+        assert str(error.value).startswith("The manifest manifests/sync_7.json ")
+        assert reason in str(error.value)
+
+    def test_only_heaps_own_manifests_are_any(self) -> None:
+        keys = ["manifests/sync_7.json", "imported_manifests/sync_7.json", "manifests/sync_7.json.tmp", "manifests/"]
+
+        assert [key for key in keys if is_manifest(key)] == ["manifests/sync_7.json"]
+
+    def test_keys_without_numbers_and_with_other_texts_have_an_order_too(self) -> None:
+        assert in_order(["b", "10", "a9", "a10", "", "9", "a"]) == ["", "9", "10", "a", "a9", "a10", "b"]
+
+
+class TestPlanning:
+    def test_all_dumps_are_landed_where_none_is_full(self) -> None:
+        assert places(plan([dump(1, "users", "a"), dump(2, "users", "b")], set())) == [
+            (1, "users", ("a",)),
+            (2, "users", ("b",)),
+        ]
+
+    def test_dumps_come_in_the_order_of_their_numbers_not_of_their_texts(self) -> None:
+        manifests = [dump(10, "users", "b"), dump(9, "users", "a"), dump(100, "users", "c")]
+
+        assert [step.dump_id for step in plan(manifests, set())] == [9, 10, 100]
+
+    def test_what_lies_below_the_newest_full_dump_of_a_table_is_obsolete_for_that_table_alone(self) -> None:
+        manifests = [
+            dump(1, "users", "a"),
+            dump(1, "sessions", "s"),
+            dump(2, "users", "b", full=True),
+            dump(3, "users", "c", full=True),
+            dump(4, "users", "d"),
+        ]
+
+        steps = plan(manifests, set())
+
+        assert [(step.dump_id, step.table) for step in steps] == [(1, "sessions"), (3, "users"), (4, "users")]
+        assert [step.replaces for step in steps] == [False, True, False]
+
+    def test_a_full_dump_without_files_is_a_step(self) -> None:
+        (step,) = plan([dump(1, "users", "a"), dump(2, full=True)], set())
+
+        assert step.replaces
+        assert step.files == ()
+
+    def test_an_incremental_dump_without_files_is_a_step_for_its_columns(self) -> None:
+        assert places(plan([dump(2)], set())) == [(2, "users", ())]
+
+    def test_what_has_landed_is_no_step_again(self) -> None:
+        manifests = [dump(1, "users", "a", full=True), dump(2), dump(3, "users", "c")]
+
+        assert plan(manifests, landed(*manifests)) == ()
+
+    def test_a_dump_delivered_again_with_more_files_lands_those_alone_and_loses_nothing(self) -> None:
+        manifest = dump(1, "users", "a", "b", full=True)
+
+        (step,) = plan([manifest], landed(dump(1, "users", "a", full=True)))
+
+        assert step.files == ("b",)
+        assert not step.replaces
+
+    def test_a_dump_delivered_twice_in_one_go_is_one_step(self) -> None:
+        manifests = [dump(1, "users", "a", full=True), dump(1, "users", "b", "a", columns="user_id email")]
+
+        assert plan(manifests, set()) == (Step(1, "users", True, ("user_id", "email"), ("a", "b")),)
+
+    def test_a_bookmark_whose_file_is_no_longer_listed_does_no_harm(self) -> None:
+        assert places(plan([dump(2, "users", "b")], landed(dump(1, "users", "gone")))) == [(2, "users", ("b",))]
+
+    def test_the_floor_holds_though_its_manifest_is_no_longer_listed(self) -> None:
+        assert plan([dump(1, "users", "a")], landed(dump(2, "users", "b", full=True))) == ()
+
+    def test_a_late_manifest_is_landed_and_known_as_late(self) -> None:
+        (step,) = plan([dump(1, "users", "a"), dump(2, "users", "b")], landed(dump(2, "users", "b")))
+
+        assert (step.dump_id, step.late) == (1, True)
+
+    def test_a_late_full_dump_outdates_what_is_older_and_replaces_nothing(self) -> None:
+        after = landed(dump(1, "users", "a"), dump(3, "users", "c"))
+
+        (step,) = plan([dump(2, "users", "b", full=True)], after)
+
+        assert (step.outdates, step.replaces) == (True, False)
+
+    def test_a_dump_known_as_full_only_afterwards_outdates_what_is_older(self) -> None:
+        after = landed(dump(1, "users", "a"), dump(2, "users", "b"))
+        again = dump(2, "users", "b", full=True)
+
+        (step,) = plan([again], after)
+
+        assert (step.outdates, step.files) == (True, ())
+        assert plan([again], after | bookmarks(step)) == ()
+
+    def test_a_table_that_a_manifest_lacks_stays_as_it_is(self) -> None:
+        assert places(plan([dump(2, "sessions", "s")], landed(dump(1, "users", "a")))) == [(2, "sessions", ("s",))]
+
+    def test_event_metadata_and_what_is_not_wanted_are_passed_over(self) -> None:
+        manifests = [dump(1, "_event_metadata", "m"), dump(1, "users", "a"), dump(1, "sessions", "s")]
+
+        assert places(plan(manifests, set(), lambda table: table != "sessions")) == [(1, "users", ("a",))]

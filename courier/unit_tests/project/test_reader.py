@@ -1,0 +1,405 @@
+"""heap-courier.yaml becomes a Project, or a sentence about what is wrong with it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from heap_courier.documents.wording import named
+from heap_courier.errors import SetupError
+from heap_courier.project.model import (
+    Constraint,
+    Courier,
+    DefaultCredential,
+    Group,
+    GroupCourier,
+    KeyCredential,
+    ProfileCredential,
+    Project,
+    RoleCredential,
+    WarehouseSettings,
+)
+from heap_courier.project.reader import read_project
+
+FULL = """\
+warehouse: {engine: postgresql, dsn-env: HEAP_WAREHOUSE}
+credentials:
+  keys: {type: iam-credential, access-key-env: KEY, secret-key-env: SECRET, session-token-env: TOKEN}
+  ours: {type: profile, profile: heap}
+  machine: {type: default}
+  role: {type: iam-role-to-role, role-arn: "arn:aws:iam::123456789012:role/heap", external-id: "0123", credential: keys}
+couriers:
+  Heap:
+    credential: role
+    bucket: heap-rs3-x
+    prefix: /exports/heap/
+    endpoint-url: http://127.0.0.1:9000
+    region: eu-west-1
+    entities: entities/heap.json
+  Files: {bucket: heap-rs3-x, entities: entities/files.json, load-operations: /elsewhere/files.json}
+feeds: my feeds
+groups:
+  nightly:
+    schedule: "30 8 * * *"
+    time-zone: America/Los_Angeles
+    status: disabled
+    couriers: [{courier: Heap, wait: 2 hours, offset: 1 day, missing: notify}, {courier: Files}]
+    constraints: [{group: first, wait: 30 minutes, offset: 1 week}]
+    warn-after: 90 seconds
+    dates-in-time-zone: true
+    past-day-only: true
+  first: {couriers: [{courier: Files}]}
+notify: [mail, -s, heap]
+"""
+ROLE = "type: iam-role-to-role, role-arn: 'arn:aws:iam::123456789012:role/x'"
+HEAP = "couriers:\n  Heap: {bucket: heap-rs3-x, entities: e.json}\n"
+
+
+def read(folder: Path, content: str) -> Project:
+    (folder / "heap-courier.yaml").write_text(content)
+    return read_project(folder)
+
+
+def refusal(folder: Path, content: str) -> str:
+    with pytest.raises(SetupError) as refused:
+        read(folder, content)
+    return str(refused.value)
+
+
+SCHEDULE = (
+    'groups.n: The schedule "0 25 * * *" is wrong (bad hour): write minute, hour, day of month, month and day of week, '
+    'as in "0 17 * * 1-5".'
+)
+
+
+def grouped(settings: str) -> str:
+    return f"{HEAP}groups:\n  n: {{{settings}}}\n"
+
+
+def test_each_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
+    project = read(tmp_path, FULL)
+
+    keys = KeyCredential("keys", "KEY", "SECRET", "TOKEN")
+    role = RoleCredential("role", "arn:aws:iam::123456789012:role/heap", "0123", keys)
+    bucket = "heap-rs3-x"
+    zero = timedelta()
+    assert project == Project(
+        folder=tmp_path,
+        warehouse=WarehouseSettings("postgresql", dsn_env="HEAP_WAREHOUSE"),
+        couriers={
+            "Heap": Courier(
+                "Heap",
+                role,
+                bucket,
+                "exports/heap/",
+                "http://127.0.0.1:9000",
+                "eu-west-1",
+                tmp_path / "entities/heap.json",
+                None,
+            ),
+            "Files": Courier(
+                "Files",
+                DefaultCredential(),
+                bucket,
+                "",
+                None,
+                None,
+                tmp_path / "entities/files.json",
+                Path("/elsewhere/files.json"),
+            ),
+        },
+        feeds=tmp_path / "my feeds",
+        groups={
+            "nightly": Group(
+                name="nightly",
+                schedule="30 8 * * *",
+                time_zone=ZoneInfo("America/Los_Angeles"),
+                enabled=False,
+                couriers=(
+                    GroupCourier("Heap", timedelta(hours=2), timedelta(days=1), "notify"),
+                    GroupCourier("Files", zero, zero, "stop"),
+                ),
+                constraints=(Constraint("first", timedelta(minutes=30), timedelta(weeks=1)),),
+                warn_after=timedelta(seconds=90),
+                dates_in_time_zone=True,
+                past_day_only=True,
+            ),
+            "first": Group(
+                name="first",
+                schedule=None,
+                time_zone=ZoneInfo("UTC"),
+                enabled=True,
+                couriers=(GroupCourier("Files", zero, zero, "stop"),),
+                constraints=(),
+                warn_after=None,
+                dates_in_time_zone=False,
+                past_day_only=False,
+            ),
+        },
+        notify=("mail", "-s", "heap"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("section", "credential"),
+    [("type: profile, profile: heap", ProfileCredential("c", "heap")), ("type: default", DefaultCredential("c"))],
+)
+def test_a_credential_can_be_a_profile_or_what_the_machine_has(
+    tmp_path: Path, section: str, credential: ProfileCredential | DefaultCredential
+) -> None:
+    couriers = "couriers: {Heap: {bucket: heap, entities: e, credential: c}}"
+    assert read(tmp_path, f"credentials: {{c: {{{section}}}}}\n{couriers}\n").couriers["Heap"].credential == credential
+
+
+def test_duckdb_may_be_given_more_memory(tmp_path: Path) -> None:
+    assert read(tmp_path, "").warehouse.memory == "512MB"
+    assert read(tmp_path, "warehouse: {memory: 2GB}").warehouse.memory == "2GB"
+
+
+@pytest.mark.parametrize("content", ["", "# all\n", "couriers:\n  # Heap:\nnotify:\nwarehouse:\n  # engine: x\n"])
+def test_what_is_left_out_or_commented_out_is_as_it_is_without(tmp_path: Path, content: str) -> None:
+    assert read(tmp_path, content) == Project(
+        tmp_path, WarehouseSettings("duckdb", tmp_path / "heap.duckdb"), {}, tmp_path / "feeds", {}
+    )
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert read(tmp_path, "warehouse: {file: ~/heap.duckdb}").warehouse.path == Path("/home/ada/heap.duckdb")
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("90 seconds", timedelta(seconds=90)),
+        ("1 hours", timedelta(hours=1)),
+        ("1hour", timedelta(hours=1)),
+        ("30 Minutes", timedelta(minutes=30)),
+        ("2  weeks", timedelta(weeks=2)),
+        ("0", timedelta()),
+    ],
+)
+def test_a_duration_is_a_number_and_a_unit(tmp_path: Path, text: str, meant: timedelta) -> None:
+    group = read(tmp_path, grouped(f"couriers: [{{courier: Heap, wait: {text}}}]")).groups["n"]
+    assert group.couriers[0].wait == meant
+
+
+@pytest.mark.parametrize(
+    "text", ["90s", "24", "-1 hour", "1.5 hours", "1 month", "1:30", "1 hour 5 minutes", "no", "[1]", "99999 weeks"]
+)
+def test_other_durations_are_refused_with_examples(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, grouped(f"couriers: [{{courier: Heap, wait: {text}}}]")) == (
+        "`heap-courier.yaml`: `groups.n.couriers[0].wait` has to be a duration such as `30 minutes`, `24 hours` or "
+        "`2 days`."
+    )
+
+
+LIKE_A_KEY = (
+    "holds what looks like an access key, which does not belong into the file: put it into an environment variable, "
+    "and name that one here (`access-key-env`, `secret-key-env`)."
+)
+SETTINGS = "has to hold settings, each as `name: value`."
+TEXT = "has to be a text; one that looks like a number or a yes stands in quotes."
+BUCKET = "has to be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`."
+ZONE = "`groups.n.time-zone` has to be a time zone such as `UTC` or `America/Los_Angeles`"
+VARIABLE = "has to be the name of an environment variable; the secret itself does not belong into the file."
+POSTGRESQL = (
+    "warehouse with `engine: postgresql` takes either `dsn`, an address without a password, or `dsn-env`, the name of "
+    "the environment variable that holds it."
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("couriers: [Heap]", f"`couriers` {SETTINGS}"),
+        ("couriers: {Heap: }", f"`couriers.Heap` {SETTINGS}"),
+        ("couriers: {Heap: {entities: e}}", "`couriers.Heap` lacks `bucket`."),
+        ("couriers: {Heap: {bucket: , entities: e}}", "`couriers.Heap` lacks `bucket`."),
+        ("couriers: {Heap: {bucket: 5, entities: e}}", f"`couriers.Heap.bucket` {TEXT}"),
+        ("couriers: {Heap: {bucket: heap, entities: ''}}", "`couriers.Heap.entities` must not be empty."),
+        (
+            "couriers: {Heap: {bucket: heap, entity: e}}",
+            "`couriers.Heap` has no setting `entity`; did you mean `entities`?",
+        ),
+        (
+            "couriers: {Heap: {bucket: 's3://heap/x', entities: e}}",
+            f"`couriers.Heap.bucket` {BUCKET}",
+        ),
+        (
+            "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'localhost:9000'}}",
+            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port.",
+        ),
+        (
+            "couriers: {a/../b: {bucket: heap, entities: e}}",
+            "`couriers.a/../b` has to be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most.",
+        ),
+        ("couriers: {1: {bucket: heap, entities: e}}", f"`couriers[1]` {TEXT}"),
+        (
+            "couriers: {Heap: {bucket: heap, entities: e, credential: x}}",
+            "couriers.Heap.credential: there is no credential `x`. There is none at all.",
+        ),
+        (
+            "credentials: {c: {profile: p}}",
+            "`credentials.c` has to have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`.",
+        ),
+        ("credentials: {c: {type: profile}}", "`credentials.c` lacks `profile`."),
+        (
+            "credentials: {c: {type: iam-role-to-role, role-arn: heap}}",
+            "`credentials.c.role-arn` has to be a role such as `arn:aws:iam::123456789012:role/reader`.",
+        ),
+        (
+            f"credentials: {{c: {{{ROLE}, credential: d}}}}",
+            "credentials.c.credential: there is no credential `d`. There is `c`.",
+        ),
+        (
+            f"credentials: {{a: {{{ROLE}, credential: b}}, b: {{{ROLE}, credential: a}}}}",
+            "credentials.b.credential: the credential `a` rests on itself.",
+        ),
+        ("warehouse: {engine: mysql}", "`warehouse.engine` has to be `duckdb` or `postgresql`."),
+        ("warehouse: {dsn-env: X}", "warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`."),
+        ("warehouse: {engine: postgresql}", POSTGRESQL),
+        (
+            "warehouse: {engine: postgresql, dsn-env: X, memory: 1GB}",
+            "warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.",
+        ),
+        ("warehouse: {memory: 50%}", "`warehouse.memory` has to be a size of memory such as `512MB` or `2GB`."),
+        (
+            "warehouse: {memory: 2000000}",
+            "`warehouse.memory` has to be a text; one that looks like a number or a yes stands in quotes.",
+        ),
+        ("warehouse: {engine: postgresql, dsn: 'postgresql://h/d', dsn-env: X}", POSTGRESQL),
+        ("warehouse: {engine: postgresql, dsn-env: X, file: x}", POSTGRESQL),
+        (grouped("couriers: []"), "`groups.n.couriers` must not be empty."),
+        (grouped("schedule: '0 8 * * *'"), "`groups.n` lacks `couriers`."),
+        (
+            grouped("schedule: '0 25 * * *', couriers: [{courier: Heap}]"),
+            SCHEDULE,
+        ),
+        (grouped("couriers: Heap"), "`groups.n.couriers` has to be a list, such as `[a, b]`."),
+        (grouped("couriers: [Heap]"), f"`groups.n.couriers[0]` {SETTINGS}"),
+        (
+            grouped("couriers: [{courier: Heep}]"),
+            "groups.n.couriers: there is no courier `Heep`. Did you mean `Heap`?",
+        ),
+        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` stands twice."),
+        (
+            grouped("couriers: [{courier: Heap, missing: skip}]"),
+            "`groups.n.couriers[0].missing` has to be `stop` or `notify`.",
+        ),
+        (grouped("couriers: [{courier: Heap}], time-zone: 5"), f"{ZONE}."),
+        (grouped("couriers: [{courier: Heap}], time-zone: utc"), f"{ZONE}; did you mean `UTC`?"),
+        (
+            grouped("couriers: [{courier: Heap}], time-zone: America/Los_Angles"),
+            f"{ZONE}; did you mean `America/Los_Angeles`?",
+        ),
+        (grouped("couriers: [{courier: Heap}], status: [on]"), "`groups.n.status` has to be `enabled` or `disabled`."),
+        (
+            grouped("couriers: [{courier: Heap}], past-day-only: 'yes'"),
+            "`groups.n.past-day-only` has to be `true` or `false`.",
+        ),
+        (
+            grouped("couriers: [{courier: Heap}], constraints: [{group: m}]"),
+            "groups.n.constraints: there is no group `m`. There is `n`.",
+        ),
+        (
+            grouped("couriers: [{courier: Heap}], constraints: [{group: n}]"),
+            "groups wait for each other by their constraints: `n` <- `n`.",
+        ),
+        (
+            grouped("couriers: [{courier: Heap}], constraints: [{group: m}]")
+            + "  m: {couriers: [{courier: Heap}], constraints: [{group: n}]}\n",
+            "groups wait for each other by their constraints: `n` <- `m` <- `n`.",
+        ),
+        ("notify: mail -s heap", "`notify` has to be a list, such as `[a, b]`."),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_it_has_to_be(tmp_path: Path, content: str, sentence: str) -> None:
+    assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
+
+
+@pytest.mark.parametrize("content", ["- couriers\n", "hello", "5", "false", "[]"])
+def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) -> None:
+    assert refusal(tmp_path, content) == f"`heap-courier.yaml` {SETTINGS}"
+
+
+def test_a_folder_without_a_project_is_told_from_one_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match="go to the project's folder, or make one with `init`"):
+        read_project(tmp_path)
+    (tmp_path / "heap-courier.yaml").mkdir()
+    with pytest.raises(SetupError, match=r"heap-courier.yaml` cannot be read: Is a directory"):
+        read_project(tmp_path)
+
+
+ACCESS = "AKIAIOSFODNN7EXAMPLE"
+SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEYz"  # noqa: S105  (nobody's: Amazon's example)
+PASSWORD = "hunter2"  # noqa: S105  (nobody's)
+KEYS = "type: iam-credential, access-key-env: {}, secret-key-env: {}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f"credentials: {{c: {{{KEYS.format(ACCESS, 'S')}}}}}",
+        f"credentials: {{c: {{{KEYS.format('K', SECRET)}}}}}",
+        f"credentials: {{c: {{{KEYS.format('K', PASSWORD + '!')}}}}}",
+        f"credentials: {{c: {{type: iam-credential, access-key: {ACCESS}, secret-key: {SECRET}}}}}",
+        f"credentials: {{c: {{type: profile, profile: {ACCESS}}}}}",
+        f"credentials: {{c: {{type: profile, profile: p, {ACCESS}: x}}}}",
+        f"credentials: {{{ACCESS}: {{type: default}}}}",
+        f"credentials: [{ACCESS}]",
+        f"couriers: {{Heap: {{bucket: heap, entities: e, credential: {ACCESS}}}}}",
+        f"couriers: {{Heap: {{bucket: {SECRET}, entities: e}}}}",
+        f"couriers: {{Heap: {{bucket: heap, entities: e, endpoint-url: 'https://u:{PASSWORD}@host'}}}}",
+        f"couriers: {{Heap: {{bucket: heap, entities: e, secret-key: {PASSWORD}}}}}",
+        f"groups: {{n: {{time-zone: {ACCESS}, couriers: [{{courier: x}}]}}}}",
+        f"notify: [curl, 'https://x/?key={ACCESS}']",
+        f"warehouse: {{engine: postgresql, dsn: 'postgresql://u:{PASSWORD}@h/d'}}",
+        f"warehouse: {{engine: postgresql, dsn: 'postgresql://u@h/d?password={PASSWORD}'}}",
+        f"warehouse: {{engine: postgresql, dsn: 'postgresql://u@h/d?sslpassword={PASSWORD}'}}",
+        f"warehouse: {{engine: postgresql, dsn: 'postgresql://u:{PASSWORD}@[h/d'}}",
+        f"warehouse: {{engine: postgresql, dsn: 'host=h password={PASSWORD}'}}",
+        f"warehouse: {{engine: postgresql, dsn-env: 'postgresql://u:{PASSWORD}@h/d'}}",
+        f"warehouse: {{engine: {PASSWORD}}}",
+    ],
+)
+def test_a_secret_is_refused_at_whatever_place_and_not_repeated(tmp_path: Path, content: str) -> None:
+    sentence = refusal(tmp_path, content)
+    assert not any(secret in sentence for secret in (ACCESS, SECRET, PASSWORD))
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (
+            f"credentials: {{c: {{{KEYS.format(ACCESS, 'S')}}}}}",
+            f"`credentials.c.access-key-env` {LIKE_A_KEY}",
+        ),
+        (f"credentials: {{c: {{{KEYS.format('$K', 'S')}}}}}", f"`credentials.c.access-key-env` {VARIABLE}"),
+        (
+            "credentials: {c: {type: iam-credential, secret-key: x}}",
+            "`credentials.c` takes no `secret-key`: `secret-key-env` is the name of the variable that holds it.",
+        ),
+        (
+            "warehouse: {engine: postgresql, dsn: 'postgresql://u:x@h/d'}",
+            "`warehouse.dsn` holds a password, which does not belong into the file: use `dsn-env`, or ~/.pgpass.",
+        ),
+    ],
+)
+def test_it_is_said_where_a_secret_belongs(tmp_path: Path, content: str, sentence: str) -> None:
+    assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
+
+
+def test_an_external_id_may_look_like_a_key(tmp_path: Path) -> None:
+    read(tmp_path, f"credentials: {{c: {{{ROLE}, external-id: {SECRET}}}}}")
+
+
+def test_a_name_that_nothing_has_is_answered_with_the_nearest_or_with_all() -> None:
+    assert named({"Heap": 1}, "Heap", "run", "courier") == 1
+    with pytest.raises(SetupError, match=r"^run: there is no courier `heap`. Did you mean `Heap`\?$"):
+        named({"Heap": 1, "Files": 2}, "heap", "run", "courier")
+    with pytest.raises(SetupError, match=r"There is `Heap`, `Files`.$"):
+        named({"Heap": 1, "Files": 2}, "xyz", "run", "courier")

@@ -1,0 +1,202 @@
+"""What PostgreSQL says, in sentences; what both engines do stands in test_load."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pyarrow as pa
+import pytest
+
+from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
+
+PASSWORD = "hunter2"  # noqa: S105  (nobody's)
+
+
+@pytest.fixture
+def warehouse(postgresql: str) -> Iterator[PostgreSQLWarehouse]:
+    with closing(PostgreSQLWarehouse(postgresql)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def table(warehouse: PostgreSQLWarehouse) -> PostgreSQLWarehouse:
+    warehouse.execute("CREATE TABLE t (k text PRIMARY KEY, n bigint CHECK (n < 100))")
+    warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
+    return warehouse
+
+
+def refusal(dsn: str) -> CourierError:
+    with pytest.raises(CourierError) as refused:
+        PostgreSQLWarehouse(dsn)
+    assert PASSWORD not in str(refused.value)
+    assert refused.value.__cause__ is None
+    return refused.value
+
+
+def lets_in(dsn: str) -> bool:
+    try:
+        PostgreSQLWarehouse(dsn).close()
+    except SetupError:
+        return False
+    return True
+
+
+def end_connection(warehouse: PostgreSQLWarehouse, dsn: str) -> None:
+    """As the server does to all of them when it stops."""
+    process = warehouse.query("SELECT pg_backend_pid()")[0][0]
+    with closing(PostgreSQLWarehouse(dsn)) as other:
+        other.query(f"SELECT pg_terminate_backend({process})")
+        while other.query(f"SELECT 1 FROM pg_stat_activity WHERE pid = {process}"):
+            time.sleep(0.05)
+
+
+def test_a_server_that_does_not_run_may_do_so_later() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        refused = refusal(f"postgresql://heap:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/heap")
+    assert isinstance(refused, LaterError)
+    assert str(refused) == "The warehouse does not answer now: Connection refused. Try again later."
+    assert isinstance(refusal("postgresql:///heap?host=/nowhere"), LaterError)
+
+
+def test_a_server_that_says_nothing_may_do_so_later() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        refused = refusal(f"postgresql://heap:{PASSWORD}@127.0.0.1:{port}/heap?connect_timeout=2")
+    assert isinstance(refused, LaterError)
+
+
+def test_an_unknown_database_or_user_is_named(postgresql_server: str) -> None:
+    assert str(refusal(postgresql_server.format("nothing"))) == (
+        'The warehouse lets nobody in: database "nothing" does not exist. Check its address (`dsn`, `dsn-env`).'
+    )
+    assert str(refusal(postgresql_server.format("postgres").replace("user=heap", "user=nobody"))) == (
+        'The warehouse lets nobody in: role "nobody" does not exist. Check its address (`dsn`, `dsn-env`).'
+    )
+
+
+def test_a_wrong_password_is_said_and_not_repeated(postgresql: str, warehouse: PostgreSQLWarehouse) -> None:
+    rules = Path(parse_qs(urlsplit(postgresql).query)["host"][0]) / "data/pg_hba.conf"
+    rules.write_text(f"local all careful scram-sha-256\n{rules.read_text()}")
+    warehouse.execute("CREATE ROLE careful LOGIN PASSWORD 'right'")
+    warehouse.query("SELECT pg_reload_conf()")
+    address = postgresql.replace("user=heap", "user=careful") + "&password="
+    deadline = time.monotonic() + 60
+    while lets_in(address + PASSWORD):  # until the server has read the rules
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert str(refusal(address + PASSWORD)) == (
+        'The warehouse lets nobody in: password authentication failed for user "careful". Check its address (`dsn`, '
+        "`dsn-env`)."
+    )
+    PostgreSQLWarehouse(f"{address}right").close()
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        f"http://heap:{PASSWORD}@host/heap",
+        f"postgresql://heap:{PASSWORD}@[host/heap",
+        f"postgresql://heap:my/{PASSWORD}@host/heap",
+        f"postgresql://heap:my:{PASSWORD}/@host/heap",
+        f"host=h password {PASSWORD}",
+        PASSWORD,
+    ],
+)
+def test_an_address_that_is_none_is_not_repeated(dsn: str) -> None:
+    refused = refusal(dsn)
+    assert isinstance(refused, SetupError)
+    assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) leads nowhere: it has to be like ")
+
+
+def test_of_a_host_that_is_not_found_no_part_of_the_password_is_told() -> None:
+    """A host of `hunter2@host.invalid`, for want of `%40`; whether that may change depends on who answers for names."""
+    refusal(f"postgresql://heap:my@{PASSWORD}@host.invalid/heap")
+
+
+@pytest.mark.parametrize(
+    ("sql", "sentence"),
+    [
+        ("INSERT INTO t VALUES ('secret', 1)", "a row breaks a constraint of its table (error 23505)."),
+        ("INSERT INTO t VALUES ('secret too', 999)", "a row breaks a constraint of its table (error 23514)."),
+        ("ALTER TABLE t ALTER k TYPE bigint USING k::bigint", "a value is not what its column can hold (error 22P02)."),
+        ("DO $$ BEGIN RAISE EXCEPTION 'secret'; END $$", "a function fails (error P0001)."),
+        ("SELECT timeout FROM t", 'column "timeout" does not exist.'),
+        ('SELECT * FROM "Connection refused"', 'relation "Connection refused" does not exist.'),
+    ],
+)
+def test_what_the_database_refuses_is_said_without_values(table: PostgreSQLWarehouse, sql: str, sentence: str) -> None:
+    with pytest.raises(CourierError) as refused:
+        table.execute(sql)
+    assert str(refused.value) == f"The warehouse refuses: {sentence}"
+    assert table.query("SELECT k FROM t") == [("secret",)]
+
+
+def test_what_is_not_allowed_is_said_with_the_remedy(table: PostgreSQLWarehouse, postgresql: str) -> None:
+    table.execute("DROP ROLE IF EXISTS guest")
+    table.execute("CREATE ROLE guest LOGIN")
+    with closing(PostgreSQLWarehouse(postgresql.replace("user=heap", "user=guest"))) as guest:
+        for sql, what in [("DELETE FROM t", "table t"), ("CREATE TABLE z (a int)", "schema public")]:
+            with pytest.raises(SetupError) as refused:
+                guest.execute(sql)
+            assert str(refused.value) == (
+                f"The warehouse refuses: permission denied for {what}. Grant it to the user whom the address names."
+            )
+
+
+def test_a_server_that_stops_amid_a_transaction_may_come_back(table: PostgreSQLWarehouse, postgresql: str) -> None:
+    with pytest.raises(LaterError) as ended, table.transaction():  # noqa: PT012
+        table.execute("DELETE FROM t")
+        end_connection(table, postgresql)
+        table.execute("DELETE FROM t")
+    assert str(ended.value) == (
+        "The warehouse does not answer now: terminating connection due to administrator command. Try again later."
+    )
+    with pytest.raises(LaterError):
+        table.query("SELECT 1")
+    with closing(PostgreSQLWarehouse(postgresql)) as again:
+        assert again.query("SELECT k FROM t") == [("secret",)]
+
+
+def test_a_server_that_stops_amid_a_batch_may_come_back(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
+    batch = pa.record_batch({"n": pa.array([1])})
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        yield batch
+        end_connection(warehouse, postgresql)
+        yield batch
+
+    with pytest.raises(LaterError), warehouse.transaction():
+        warehouse.stage("s", batch.schema, batches())
+
+
+def test_who_waits_too_long_for_another_may_try_again(table: PostgreSQLWarehouse, postgresql: str) -> None:
+    with closing(PostgreSQLWarehouse(postgresql)) as other, other.transaction():
+        other.lock("t")
+        table.execute("SET lock_timeout = 10")
+        with pytest.raises(LaterError, match="lock timeout"):
+            table.execute("DELETE FROM t")
+
+
+def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_success(
+    warehouse: PostgreSQLWarehouse,
+) -> None:
+    with pytest.raises(SetupError), warehouse.transaction():  # noqa: PT012
+        warehouse.execute("CREATE TABLE t (a int)")
+        with pytest.raises(SetupError):
+            warehouse.execute("SELECT nothing")
+    assert dict(warehouse.columns("t")) == {}
+
+
+def test_a_failed_statement_leaves_the_connection_usable(table: PostgreSQLWarehouse) -> None:
+    with pytest.raises(SetupError):
+        table.execute("SELECT nothing")
+    table.execute("DELETE FROM t")
+    assert table.query("SELECT * FROM t") == []

@@ -1,0 +1,163 @@
+"""What ran, what landed, which feeds are active: on both engines."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from heap_courier.data_types.field_types import DATETIME, INTEGER
+from heap_courier.errors import CourierError, RejectedRow, SetupError
+from heap_courier.feeds.model import Feed, Field
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
+from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, RUNNING, Rejected, Run, RunLog, TableRun
+
+NOON = datetime(2026, 11, 1, 12, 0, 0, 123456)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
+RUN = Run("r1", "Heap", "2026-10-31", NOON)
+FEED = Feed(
+    id="df-abc12345",
+    source="Heap",
+    name="Users",
+    fields=(Field("user_id", INTEGER, "user_id", tag="pk"), Field("seen", DATETIME, "last", pattern="yyyy-MM-dd")),
+    primary_key=("user_id",),
+    last_updated="seen",
+)
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def connect(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Warehouse]:
+    if request.param == "duckdb":
+        return lambda: DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
+    dsn = request.getfixturevalue("postgresql")
+    return lambda: PostgreSQLWarehouse(dsn)
+
+
+@pytest.fixture
+def run_log(connect: Callable[[], Warehouse]) -> Iterator[RunLog]:
+    with closing(connect()) as warehouse:
+        made = RunLog(warehouse)
+        made.make()
+        yield made
+
+
+def test_a_run_runs_until_it_ends(run_log: RunLog) -> None:
+    run_log.begin(RUN)
+    assert run_log.runs(10) == [RUN]
+    assert run_log.runs(10)[0].outcome == RUNNING
+
+    run_log.end(RUN, NOON + timedelta(minutes=5), FAILED, 'It\'s "wrong"; DROP TABLE runs --')
+    assert run_log.runs(10) == [
+        RUN._replace(ended=NOON + timedelta(minutes=5), outcome=FAILED, message='It\'s "wrong"; DROP TABLE runs --')
+    ]
+
+
+def test_the_newest_runs_come_first_and_no_more_than_asked_for(run_log: RunLog) -> None:
+    for number in (1, 3, 2):
+        run = Run(f"r{number}", "Heap", "all", NOON + timedelta(hours=number))
+        run_log.begin(run)
+        run_log.end(run, NOON + timedelta(hours=number), COMPLETED, None)
+
+    assert [run.id for run in run_log.runs(2)] == ["r3", "r2"]
+
+
+def test_a_run_that_never_ended_was_interrupted_when_its_courier_runs_again(run_log: RunLog) -> None:
+    run_log.begin(RUN)
+    run_log.begin(Run("r2", "Files", "all", NOON))
+    run_log.begin(Run("r3", "Heap", "all", NOON + timedelta(days=1)))
+
+    runs = {run.id: run for run in run_log.runs(10)}
+    assert (runs["r1"].outcome, runs["r1"].ended) == (INTERRUPTED, NOON + timedelta(days=1))
+    assert (runs["r2"].outcome, runs["r3"].outcome) == (RUNNING, RUNNING)
+
+
+def test_what_a_run_did_to_its_tables_is_kept_by_table(run_log: RunLog) -> None:
+    tables = [
+        TableRun("Heap:Events", files=3, rows=10**10, rejected=2, merged=7, stored=9),
+        TableRun("Heap:Users", files=1, rows=0, message="too many rows are rejected"),
+    ]
+    for table in reversed(tables):
+        run_log.note_table(RUN, table)
+    run_log.note_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 1))
+
+    assert run_log.run_tables("r1") == tables
+
+
+def test_rejected_rows_are_named_with_file_row_column_and_reason(run_log: RunLog) -> None:
+    rejected = [
+        Rejected("a.csv", RejectedRow(2, "joined", "is no date")),
+        Rejected("a.csv", RejectedRow(10, None, "has too many columns")),
+    ]
+    run_log.note_table(RUN, TableRun("Heap:Users", 1, 10, rejected=2), reversed(rejected))
+    run_log.note_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 10), rejected)
+
+    assert run_log.rejected("r1") == [("Heap:Users", row) for row in rejected]
+
+
+def test_notes_of_a_transaction_that_fails_are_gone(connect: Callable[[], Warehouse]) -> None:
+    with closing(connect()) as warehouse:
+        run_log = RunLog(warehouse)
+        run_log.make()
+        with pytest.raises(ZeroDivisionError), warehouse.transaction():  # noqa: PT012
+            run_log.note_table(RUN, TableRun("Heap:Users", 1, 1), [Rejected("a", RejectedRow(1, None, "is odd"))])
+            raise ZeroDivisionError
+        assert (run_log.run_tables("r1"), run_log.rejected("r1")) == ([], [])
+
+
+def test_notes_outlive_the_connection_and_making_the_tables_again(connect: Callable[[], Warehouse]) -> None:
+    for _ in range(2):
+        with closing(connect()) as warehouse:
+            run_log = RunLog(warehouse)
+            run_log.make()
+            if not run_log.runs(1):
+                run_log.begin(RUN)
+            assert run_log.runs(10) == [RUN]
+
+
+def test_several_connections_may_make_the_tables_at_the_same_moment(connect: Callable[[], Warehouse]) -> None:
+    begin = threading.Barrier(4)
+    wrong: list[CourierError] = []
+
+    def make() -> None:
+        with closing(connect()) as warehouse:
+            begin.wait()
+            try:
+                RunLog(warehouse).make()
+            except CourierError as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=make) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_who_may_make_no_schema_can_use_one_that_is_there(postgresql: str) -> None:
+    guest_address = postgresql.replace("user=heap", "user=ledger_guest")
+    with closing(PostgreSQLWarehouse(postgresql)) as owner:
+        owner.execute("DROP ROLE IF EXISTS ledger_guest")
+        owner.execute("CREATE ROLE ledger_guest LOGIN")
+        with closing(PostgreSQLWarehouse(guest_address)) as guest:
+            with pytest.raises(SetupError, match="permission denied for database"):
+                RunLog(guest).make()
+            owner.execute("CREATE SCHEMA heap_courier")
+            owner.execute("GRANT ALL ON SCHEMA heap_courier TO ledger_guest")
+            RunLog(guest).make()
+            assert RunLog(guest).runs(1) == []
+        owner.execute("DROP OWNED BY ledger_guest")
+        owner.execute("DROP ROLE ledger_guest")
+
+
+def test_an_instant_is_kept_in_utc_whatever_its_zone(run_log: RunLog) -> None:
+    run = Run("r1", "Heap", "all days", NOON)
+    run_log.begin(run)
+    run_log.end(run, datetime(2026, 11, 21, 4, 30, tzinfo=timezone(timedelta(hours=-8))), COMPLETED, None)
+
+    assert run_log.runs(1)[0].ended == datetime(2026, 11, 21, 12, 30)  # noqa: DTZ001  (as the column has it)

@@ -1,0 +1,250 @@
+"""Rows into a domain table, on both engines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
+from heap_courier.errors import SchemaError
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.upsert import Column, Landed, Table, land
+
+USERS = Table(
+    "Heap:Users",
+    (Column("user_id", INTEGER), Column("email", STRING), Column("updated", DATETIME)),
+    key=("user_id",),
+    newest=("updated",),
+)
+
+
+def batch(table: Table, *rows: tuple[Any, ...]) -> pa.RecordBatch:
+    columns = zip(*rows, strict=True) if rows else [[] for _ in table.columns]
+    arrays = [pa.array(values, column.type.arrow) for values, column in zip(columns, table.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=table.schema)
+
+
+def users(*rows: tuple[int | None, str, int | None]) -> pa.RecordBatch:
+    return batch(USERS, *((key, email, day and at(day)) for key, email, day in rows))
+
+
+def at(day: int) -> datetime:
+    return datetime(2026, 11, day)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
+
+
+def rows_of(warehouse: Warehouse, name: str = "Heap:Users") -> list[tuple[Any, ...]]:
+    return warehouse.query(f'SELECT * FROM "{name}" ORDER BY 1, 2')
+
+
+def test_the_first_rows_make_the_table(warehouse: Warehouse) -> None:
+    landed = land(warehouse, USERS, [users((1, "a", 1)), users((2, "b", 2))])
+
+    assert rows_of(warehouse) == [(1, "a", at(1)), (2, "b", at(2))]
+    assert landed == Landed(staged=2, merged=2, stored=2)
+
+
+def test_a_row_of_a_known_key_replaces_the_stored_one(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "old", 1), (2, "b", 1))])
+
+    landed = land(warehouse, USERS, [users((1, "new", 2), (3, "c", 1))])
+
+    assert rows_of(warehouse) == [(1, "new", at(2)), (2, "b", at(1)), (3, "c", at(1))]
+    assert landed == Landed(staged=2, merged=2, stored=3)
+
+
+def test_a_stored_row_that_is_newer_stays(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "newer", 9))])
+
+    assert land(warehouse, USERS, [users((1, "older", 2))]).merged == 0
+    assert rows_of(warehouse) == [(1, "newer", at(9))]
+
+
+@pytest.mark.parametrize(
+    ("stored", "comes", "stays"), [(None, None, "new"), (1, None, "old"), (None, 1, "new"), (1, 1, "new")]
+)
+def test_an_unknown_time_is_the_oldest_and_equal_times_let_the_new_row_win(
+    warehouse: Warehouse, stored: int | None, comes: int | None, stays: str
+) -> None:
+    land(warehouse, USERS, [users((1, "old", stored))])
+    land(warehouse, USERS, [users((1, "new", comes))])
+
+    assert [row[1] for row in rows_of(warehouse)] == [stays]
+
+
+def test_of_several_rows_that_come_the_newest_wins_and_then_the_last(warehouse: Warehouse) -> None:
+    first = users((1, "a", 1), (1, "b", 5), (2, "c", None), (3, "e", 2))
+    land(warehouse, USERS, [first, users((1, "f", 3), (2, "d", None), (3, "g", 2), (3, "h", None))])
+
+    assert [row[:2] for row in rows_of(warehouse)] == [(1, "b"), (2, "d"), (3, "g")]
+
+
+def test_without_a_last_updated_column_what_comes_later_wins(warehouse: Warehouse) -> None:
+    table = Table("t", USERS.columns, key=("user_id", "updated"))
+    land(warehouse, table, [users((1, "a", 1), (1, "b", 1), (1, "c", 2))])
+    land(warehouse, table, [users((1, "d", 2))])
+
+    assert rows_of(warehouse, "t") == [(1, "b", at(1)), (1, "d", at(2))]
+
+
+def test_rows_without_a_key_are_added_and_none_is_lost(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((None, "a", 1), (None, "b", 1))])
+    land(warehouse, USERS, [users((None, "a", 1))])
+
+    assert sorted(row[1] for row in rows_of(warehouse)) == ["a", "a", "b"]
+
+
+def test_a_table_without_a_key_keeps_all_rows(warehouse: Warehouse) -> None:
+    table = Table("t", USERS.columns, key=())
+    for _ in range(2):
+        land(warehouse, table, [users((1, "a", 1))])
+
+    assert len(rows_of(warehouse, "t")) == 2
+
+
+def test_a_replacement_leaves_nothing_of_what_was(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 9), (2, "b", 9))])
+
+    land(warehouse, USERS, [users((2, "c", 1), (2, "d", 1))], replace=True)
+
+    assert rows_of(warehouse) == [(2, "d", at(1))]
+
+
+def test_a_replacement_may_be_empty(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 9))])
+
+    assert land(warehouse, USERS, [], replace=True) == Landed(staged=0, merged=0, stored=0)
+    assert rows_of(warehouse) == []
+
+
+def test_columns_come_and_go_with_the_table(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 1))])
+    table = Table("Heap:Users", (USERS.columns[0], USERS.columns[2], Column("plan", STRING)), ("user_id",))
+
+    land(warehouse, table, [batch(table, (2, at(2), "pro"))])
+
+    assert list(warehouse.columns("Heap:Users")) == ["user_id", "updated", "plan"]
+    assert rows_of(warehouse) == [(1, at(1), None), (2, at(2), "pro")]
+
+
+def test_a_column_can_change_the_case_of_its_name(warehouse: Warehouse) -> None:
+    land(warehouse, Table("t", (Column("k", INTEGER), Column("email", STRING)), ("k",)), [])
+    land(warehouse, Table("t", (Column("k", INTEGER), Column("Email", STRING)), ("k",)), [])
+
+    assert list(warehouse.columns("t")) == ["k", "Email"]
+
+
+def test_a_stored_row_is_held_against_what_comes_by_all_that_tells_its_age(warehouse: Warehouse) -> None:
+    table = Table("t", (*USERS.columns, Column("dump", INTEGER)), ("user_id",), ("dump", "updated"))
+    land(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
+
+    land(warehouse, table, [batch(table, (1, "older", at(2), 1), (2, "new", at(2), 1), (3, "later", None, 1))])
+
+    assert [row[1] for row in rows_of(warehouse, "t")] == ["newer", "new", "later"]
+
+
+def test_a_column_may_be_called_as_the_courier_calls_its_own(warehouse: Warehouse) -> None:
+    table = Table("t", (Column("k", INTEGER), Column("_seq", INTEGER)), ("k",))
+    land(warehouse, table, [batch(table, (1, 99), (1, 5), (2, 99), (3, 99))])
+
+    assert rows_of(warehouse, "t") == [(1, 5), (2, 99), (3, 99)]
+
+
+def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
+    land(warehouse, Table("t", (Column("k", INTEGER), Column("v", INTEGER)), ("k",)), [])
+    wide = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
+    warehouse.execute("INSERT INTO t VALUES (1, 42)")
+
+    land(warehouse, wide, [batch(wide, (2, "x"))])
+
+    assert rows_of(warehouse, "t") == [(1, "42"), (2, "x")]
+
+
+def test_every_type_arrives_as_it_is(warehouse: Warehouse) -> None:
+    types = [BOOLEAN, DATE, DATETIME, FieldType(Kind.DECIMAL, 38, 2), FLOAT, INTEGER, STRING]
+    table = Table("t", tuple(Column(kind.kind.value, kind) for kind in types), ("Integer",))
+    row = (True, at(3).date(), at(3), Decimal("123456789012345678901234567890123456.78"), 0.1, -(2**63), "Ü\n'\"")
+
+    land(warehouse, table, [batch(table, row, (None, None, None, None, None, 1, None))])
+    decimal = warehouse.query('SELECT CAST("Decimal" AS text) FROM t ORDER BY "Integer"')
+
+    assert [warehouse.sql_type(kind) for kind in types] == list(warehouse.columns("t").values())
+    names = ", ".join(f'"{kind.kind.value}"' for kind in types if kind.kind is not Kind.DECIMAL)
+    assert warehouse.query(f'SELECT {names} FROM t ORDER BY "Integer"')[0] == (*row[:3], *row[4:])
+    assert decimal == [(str(row[3]),), (None,)]
+
+
+def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse) -> None:
+    """PostgreSQL cannot hold one, and gets a sign that says so."""
+    land(warehouse, USERS, [users((1, "a\0b", 1))])
+
+    assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
+
+
+class WrongError(Exception):
+    """Something between the rows."""
+
+
+def test_what_goes_wrong_on_the_way_leaves_all_as_it_was(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 1))])
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        yield users((2, "b", 2))
+        raise WrongError
+
+    with pytest.raises(WrongError):
+        land(warehouse, USERS, rows(), replace=True)
+    assert rows_of(warehouse) == [(1, "a", at(1))]
+    land(warehouse, USERS, [users((3, "c", 3))])
+    assert len(rows_of(warehouse)) == 2
+
+
+def test_a_bookmark_holds_if_and_only_if_the_rows_do(warehouse: Warehouse) -> None:
+    warehouse.execute("CREATE TABLE bookmark (dump bigint, rows bigint)")
+
+    def settle(landed: Landed) -> None:
+        warehouse.execute("INSERT INTO bookmark VALUES ($1, $2)", (852, landed.stored))
+
+    def settle_and_fail(landed: Landed) -> None:
+        settle(landed)
+        raise WrongError
+
+    with pytest.raises(WrongError):
+        land(warehouse, USERS, [users((1, "a", 1))], settle=settle_and_fail)
+    assert (warehouse.query("SELECT * FROM bookmark"), dict(warehouse.columns("Heap:Users"))) == ([], {})
+
+    land(warehouse, USERS, [users((1, "a", 1))], settle=settle)
+    assert warehouse.query("SELECT * FROM bookmark") == [(852, 1)]
+
+
+def test_a_view_can_be_taken_down_before_and_made_again_after(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 1))])
+    warehouse.execute('CREATE VIEW v AS SELECT email FROM "Heap:Users"')
+    table = Table("Heap:Users", (USERS.columns[0],), ("user_id",))
+
+    land(
+        warehouse,
+        table,
+        [],
+        before=lambda: void(warehouse.execute("DROP VIEW v")),
+        settle=lambda _landed: void(warehouse.execute('CREATE VIEW v AS SELECT user_id FROM "Heap:Users"')),
+    )
+
+    assert warehouse.query("SELECT * FROM v") == [(1,)]
+
+
+def void(_value: object) -> None:
+    """A hook gives nothing back."""
+
+
+def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(warehouse: Warehouse) -> None:
+    land(warehouse, Table("t", (Column("k", STRING),), ()), [])
+    warehouse.execute("INSERT INTO t VALUES ('secret')")
+
+    with pytest.raises(SchemaError, match=r"refuses: ") as refused:
+        land(warehouse, Table("t", (Column("k", INTEGER),), ()), [])
+    assert "secret" not in str(refused.value)

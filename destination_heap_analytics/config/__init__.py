@@ -1,0 +1,1 @@
+"""Settings: their types, reading and validating them, and the specification drawn from them. Never what a record holds."""

@@ -1,0 +1,151 @@
+"""A configuration as Airbyte hands it over -> the settings, or sentences on what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from destination_heap_analytics.config.settings import (
+    AccountProperties,
+    BulkDelivery,
+    LocalStorage,
+    NoStorage,
+    RowDelivery,
+    S3Storage,
+    Settings,
+    TrackEvents,
+    UserProperties,
+)
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.heap_api import Api
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedConfig:
+    """The settings, and a sentence on the keys that are none (None where all are known)."""
+
+    settings: Settings
+    warning: str | None
+
+
+def parse_config(config: Any) -> ParsedConfig:
+    """The settings in a configuration as Airbyte hands it over.
+
+    Raises:
+        ConfigError: names each setting that is wrong, and what to do.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError("The configuration must be a JSON object with the keys `app_id` and `api`.")
+    given = {key: value for key, value in config.items() if value is not None or key not in _BRANCHES or key == "api"}
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as invalid:
+        faults = invalid.errors(include_url=False, include_context=True, include_input=False)
+        raise ConfigError(" ".join(_sentence(fault, given) for fault in faults)) from None
+    unknown = list(_unknown_keys(given, settings))
+    return ParsedConfig(settings, f"Unknown settings are ignored: {', '.join(unknown)}." if unknown else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A setting with branches.
+
+    Attributes:
+        selector: the key that says which branch it is.
+        branches: the branches by its value.
+        remedy: what to do where there is no such object.
+    """
+
+    selector: str
+    branches: Mapping[str, type[BaseModel]]
+    remedy: str
+
+
+_BRANCHES: Final = {
+    "api": _Choice(
+        "api_type",
+        {
+            Api.TRACK.value: TrackEvents,
+            Api.USER_PROPERTIES.value: UserProperties,
+            Api.ACCOUNT_PROPERTIES.value: AccountProperties,
+        },
+        "give an object with `api_type` and the columns of that API",
+    ),
+    "delivery": _Choice(
+        "mode",
+        {"bulk": BulkDelivery, "row": RowDelivery},
+        'give {"mode": "bulk"}, or {"mode": "row"} for one request per row',
+    ),
+    "object_storage_config": _Choice(
+        "storage_type",
+        {"None": NoStorage, "Local": LocalStorage, "S3": S3Storage},
+        "give an object with `storage_type`, which is one of None, Local, S3",
+    ),
+}
+_CHOICES: Final = {
+    **{f"{name}.{choice.selector}": tuple(choice.branches) for name, choice in _BRANCHES.items()},
+    "rejected_records": ("continue", "fail"),
+    "object_storage_config.format.format_type": ("JSONL",),
+}
+_REMEDIES: Final = {
+    "app_id": 'give the environment ID that Heap shows under Account > Manage > Projects, such as "11"',
+    "api.property_columns": "name the columns that become properties, with commas between them, or give * for all",
+    "api.event_column": "name the column that holds the event's name",
+    "api.identity_column": "name the column that holds the user's identity",
+    "api.account_id_column": "name the column that holds the account's ID",
+    "object_storage_config.path": "name the directory that takes the rejected rows",
+    "object_storage_config.s3_bucket_name": "name the bucket that takes the rejected rows",
+    "object_storage_config.bucket_path": "give what the names of the files in the bucket begin with",
+    "object_storage_config.format": 'leave it out, or give {"format_type": "JSONL"}',
+    **{name: choice.remedy for name, choice in _BRANCHES.items()},
+    **{setting: f"give one of {', '.join(options)}" for setting, options in _CHOICES.items()},
+}
+_KNOWN_KEYS: Final = {
+    "": frozenset(Settings.model_fields),
+    **{
+        f"{name}.": frozenset(key for branch in choice.branches.values() for key in branch.model_fields)
+        for name, choice in _BRANCHES.items()
+    },
+}
+_ALL_KEYS: Final = frozenset().union(*_KNOWN_KEYS.values())
+
+
+def _unknown_keys(config: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+    objects = [("", config, settings)]
+    objects += [(f"{name}.", config[name], getattr(settings, name)) for name in _BRANCHES if name in config]
+    for prefix, given, parsed in objects:
+        known = type(parsed).model_fields
+        for key in given:
+            if key not in known:
+                stray = " (which belongs to another choice)" if prefix and key in _KNOWN_KEYS[prefix] else ""
+                yield f"`{prefix}{key}`" + (stray or _did_you_mean(str(key), known, prefix))
+
+
+def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    nearest = get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean `{prefix}{nearest[0]}`?)" if nearest else ""
+
+
+def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
+    keys = [str(key) for key in fault["loc"]]
+    if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        keys = [keys[0], _BRANCHES[keys[0]].selector]
+    elif keys[0] in _BRANCHES and len(keys) > 1:
+        keys = [keys[0], *keys[2:]]  # between them stands the branch of the union
+    setting, key = ".".join(keys), keys[-1]
+    if fault["type"] == "setting":
+        return f"`{setting}` {fault['ctx']['sentence']}."
+    given: Any = config
+    for parent in keys[:-1]:
+        given = given[parent]
+    if key not in given:
+        strays = [str(other) for other in given if other not in _ALL_KEYS]
+        misspelt = [stray for stray in strays if get_close_matches(stray, _ALL_KEYS, n=1, cutoff=0.8) == [key]]
+        return f"`{setting}` is missing: {f'rename `{misspelt[0]}`' if misspelt else _REMEDIES[setting]}."
+    guess = _did_you_mean(str(given[key]), _CHOICES.get(setting, ()))
+    return f"`{setting}` is not valid: {_REMEDIES[setting]}{guess}."

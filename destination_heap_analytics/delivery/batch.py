@@ -1,0 +1,145 @@
+"""Rows that are ready to go, and the bodies of the requests that carry them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from typing import Any, Final
+
+import orjson
+
+from destination_heap_analytics.heap_api import Endpoint
+from destination_heap_analytics.mapping.payload import Payload
+
+MAX_ITEMS: Final = 10_000
+"""Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
+
+MAX_BYTES: Final = 1_000_000
+"""Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
+
+MAX_KEPT: Final = 4 * 1024 * 1024
+"""Bytes of the rows of a batch themselves, which are kept for the place of rejected rows."""
+
+
+class OpenBatch:
+    """The rows that go next, in order.
+
+    Attributes:
+        items: the rows; `hold` replaces them.
+        since: when the first of them came; infinity while there is none.
+        is_full: whether they fill a request.
+    """
+
+    __slots__ = ("_bytes", "_elements", "_kept", "_merges", "_most", "_names", "is_full", "items", "since")
+
+    def __init__(self, most: int, *, merges: bool) -> None:
+        """Begin empty.
+
+        Args:
+            most: elements of a request.
+            merges: whether all rows of a key are one element.
+        """
+        self._merges = merges
+        self._most = most
+        self.hold([], float("inf"))
+
+    def hold(self, items: list[Payload], since: float) -> None:
+        """Begin anew with these rows."""
+        self.items = items
+        self.since = since
+        self._names = {item.key for item in items} if self._merges else set[str]()
+        self._elements: Sized = self._names if self._merges else items
+        self._bytes = sum(len(item.body) + 1 for item in items)
+        self._kept = sum(item.kept for item in items if item.source is not None)
+        self._look()
+
+    def limit(self, most: int) -> None:
+        """Let a request have so many elements from now on."""
+        self._most = most
+        self._look()
+
+    def add(self, item: Payload, since: float) -> None:
+        """Append a row; it may be one too many."""
+        self.items.append(item)
+        self._bytes += len(item.body) + 1
+        if item.source is not None:
+            self._kept += item.kept
+        if self._merges:
+            self._names.add(item.key)
+        if since < self.since:  # noqa: PLR1730  # this runs once for every row, and a call of min() costs a fifth of it
+            self.since = since
+        self._look()
+
+    def count(self, most: int) -> int:
+        """How many of the first rows go in one request of so many elements; a row alone always does."""
+        if len(self._elements) <= most and self._bytes <= MAX_BYTES and len(self.items) <= MAX_ITEMS:
+            return len(self.items)
+        size = 0
+        names = set[str | int]()
+        for count, item in enumerate(self.items):
+            size += len(item.body) + 1
+            names.add(item.key if self._merges else count)
+            if count and (size > MAX_BYTES or len(names) > most or count >= MAX_ITEMS):
+                return count
+        return len(self.items)
+
+    def _look(self) -> None:
+        self.is_full = (
+            len(self._elements) >= self._most
+            or self._bytes >= MAX_BYTES
+            or len(self.items) >= MAX_ITEMS
+            or self._kept >= MAX_KEPT
+        )
+
+
+class Envelope:
+    """What is put around rows to make a request of them; the same rows make the same bytes, whenever they are sent.
+
+    In a bulk request of events, two with one idempotency key are sent once. In one of properties a key appears once,
+    with the later rows merged over the earlier ones, which is what sending them one by one would leave behind.
+    """
+
+    def __init__(self, app_id: str, endpoint: Endpoint, *, bulk: bool) -> None:
+        self.path = endpoint.path
+        self.bulk = bulk
+        self._key_field = endpoint.key_field
+        self._single = b'{"app_id":' + orjson.dumps(app_id) + b","
+        self._many = self._single + orjson.dumps(endpoint.bulk_field) + b":["
+
+    def body(self, items: Sequence[Payload]) -> bytes:
+        """The body of one request."""
+        if not self.bulk:
+            (item,) = items
+            return self._single + item.body[1:]
+        bodies = [item.body for item in items]
+        if len(_names(items)) < len(items):
+            bodies = [self._merged(element) for element in elements(items)]
+        return self._many + b",".join(bodies) + b"]}"
+
+    def _merged(self, items: Sequence[Payload]) -> bytes:
+        if len(items) == 1 or items[0].token is not None:
+            return items[0].body
+        properties: dict[str, Any] = {}
+        for item in items:
+            properties.update(orjson.loads(item.body)["properties"])
+        return orjson.dumps({self._key_field: items[0].key, "properties": properties})
+
+
+def elements(items: Sequence[Payload]) -> list[list[Payload]]:
+    """The rows of each element of a bulk request, in the order of their first rows."""
+    by_name: dict[str, list[Payload]] = {}
+    for item in items:
+        by_name.setdefault(item.token or item.key, []).append(item)
+    return list(by_name.values())
+
+
+def halves(items: Sequence[Payload]) -> list[list[Payload]]:
+    """Smaller requests of the same rows, in order: two halves, or the rows of one element each by itself."""
+    parts = elements(items)
+    if len(parts) == 1:
+        return [[item] for item in items]
+    middle = (len(parts) + 1) // 2
+    return [[item for part in half for item in part] for half in (parts[:middle], parts[middle:])]
+
+
+def _names(items: Sequence[Payload]) -> set[str]:
+    return {item.token or item.key for item in items}

@@ -1,0 +1,101 @@
+"""The one event that `check` writes to Heap, and what its verdict tells the user.
+
+Heap's server-side API can be written to but not asked (https://developers.heap.io/llms.txt lists no read call), so the
+only proof that it takes an app ID is an event. This one is always the same to the last byte, its idempotency key
+included: however often it is sent, Heap keeps one.
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future, TimeoutError  # noqa: A004  # before Python 3.11 not the built-in one
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Final
+
+import orjson
+
+from destination_heap_analytics.delivery.client import Client, Kind, Verdict
+from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
+
+PREFLIGHT_EVENT: Final = MappingProxyType(
+    {
+        "identity": "airbyte-connection-check",
+        "event": "Airbyte Connection Check",
+        "timestamp": "2022-10-26T00:00:00+00:00",
+        "idempotency_key": "destination-heap-analytics-connection-check",
+        "properties": {},
+    }
+)
+
+PREFLIGHT_SECONDS: Final = 25.0
+"""How long the verdict may take in all: Airbyte's form waits about half a minute."""
+
+
+def preflight_body(app_id: str) -> bytes:
+    """The event as the body of a request."""
+    return orjson.dumps({"app_id": app_id, **PREFLIGHT_EVENT})
+
+
+def preflight(client: Client, app_id: str, seconds: float) -> Verdict:
+    """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
+    verdict: Future[Verdict] = Future()
+
+    def send() -> None:
+        try:
+            verdict.set_result(client.post(Api.TRACK.endpoint.path, preflight_body(app_id)))
+        except Exception as defect:  # noqa: BLE001  # raised again by the one who waits
+            verdict.set_exception(defect)
+
+    threading.Thread(target=send, name="preflight", daemon=True).start()
+    try:
+        return verdict.result(seconds)
+    except TimeoutError:
+        return Verdict(Kind.LATER, trouble=f"no answer came within {seconds:.0f} s")
+
+
+def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
+    """What a verdict other than TAKEN means, and what to do. Heap's own words are left out.
+
+    Args:
+        verdict: what came of a request.
+        base_url: where it was sent.
+        reached: Heap has taken something at this address before, so that the settings are right.
+    """
+    hosts = f"{US_HOST}, or {EU_HOST} for data kept in the EU"
+    if verdict.kind is Kind.NOT_HEAP:
+        return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
+    if verdict.status is None and reached:
+        return f"Heap does not answer any more: {verdict.trouble} at {base_url}. Run the sync again."
+    if verdict.status is None:
+        return (
+            f"`base_url` cannot be reached: {verdict.trouble} at {base_url}. Check its spelling ({hosts}), and that "
+            "the network lets this machine connect to it."
+        )
+    answer = _answer(verdict.status)
+    if verdict.breaks_a_rule:
+        return (
+            f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "
+            f"Account > Manage > Projects, and as `base_url` the host of its data centre ({hosts})."
+        )
+    if verdict.kind in {Kind.NO_ACCESS, Kind.REFUSED, Kind.TOO_LARGE}:
+        return (
+            f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
+            f"under Account > Manage > Projects, and as `base_url` {hosts}; and check that no firewall on the way "
+            "refuses this machine."
+        )
+    if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
+        return (
+            f"Heap has had too many requests: {base_url} answers {answer}. The settings are right; Heap takes 30 "
+            "requests in 30 seconds for one identity. Run the sync again later."
+        )
+    if verdict.kind is Kind.LATER and verdict.status not in {HTTPStatus.NOT_IMPLEMENTED, *range(600, 1000)}:
+        return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
+    return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap does not. Give {hosts}."
+
+
+def _answer(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"{status}"

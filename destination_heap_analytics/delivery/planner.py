@@ -1,0 +1,329 @@
+"""Which rows go to Heap, and when. Pure: it sends nothing and waits for nothing; `now` is passed in, in seconds.
+
+Rows are put into the open batch in the order read. Passed over are rows whose key (identity or account) is in a request
+under way or waits for its own rate window, and all later rows of that key: they wait in a lane of their own and come
+first as soon as the key is free. So rows of one key reach Heap in order, and hold back no others, until there are so
+many of them that reading has to pause.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from destination_heap_analytics.delivery.batch import OpenBatch
+from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
+from destination_heap_analytics.heap_api import MAX_BULK
+from destination_heap_analytics.mapping.payload import Payload
+
+PASSED_OVER_ROWS: Final = 10_000
+PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
+PASSED_OVER_SECONDS: Final = 300.0
+"""Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness. A key
+may have as many rows waiting as its own window lets through in so many seconds."""
+
+_LEAST_SHARE: Final = 10
+"""A batch is cut to the room in the app's window, but not below one part in so many of a full one."""
+
+_NEVER: Final = float("inf")
+
+Lane = deque[tuple[float, Payload]]
+"""Rows of one key that were passed over, in order, and when they came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are put into requests.
+
+    Attributes:
+        rows: elements of a request.
+        merges: whether a key is one element, however many rows it has.
+        patience: seconds that a row waits for others to fill its batch.
+        jobs: requests whose outcome may be open at once, those that wait to be tried again included.
+    """
+
+    rows: int
+    merges: bool
+    patience: float
+    jobs: int
+
+
+def bulk_form(*, merges: bool) -> Form:
+    """Requests of up to a thousand."""
+    return Form(rows=MAX_BULK, merges=merges, patience=2.0, jobs=24)
+
+
+ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)
+"""One request per row."""
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """Rows under way: a batch, cut into parts where Heap refused it. The parts go one after another.
+
+    Attributes:
+        parts: what is left of it, the next one last.
+        keys: of all its rows.
+        due_at: when the next part may go.
+        sent_at: when the last one went.
+        failures: how often this part has been tried in vain.
+        failing_since: when that began.
+        only_500: whether it was 500 each time.
+        suspect: whether one of its rows is thought to make Heap fail.
+        serial: of the last request, counted over the run.
+    """
+
+    parts: list[list[Payload]]
+    keys: list[str]
+    due_at: float = 0.0
+    sent_at: float = 0.0
+    failures: int = 0
+    failing_since: float = _NEVER
+    only_500: bool = True
+    suspect: bool = False
+    serial: int = 0
+
+    @property
+    def items(self) -> list[Payload]:
+        """The part that goes next, or is in flight."""
+        return self.parts[-1] if self.parts else []
+
+    def next_part(self, due_at: float) -> None:
+        """Turn to what is left; its failures are not those of the part before."""
+        self.due_at = due_at
+        self.failures = 0
+        self.failing_since = _NEVER
+        self.only_500 = True
+
+
+class Planner:
+    """The rows of a run between the mapping and Heap.
+
+    Attributes:
+        has_room: whether more rows may come.
+        in_flight: requests that Heap has not answered yet.
+        jobs: requests whose outcome is open, those that wait to be tried again included.
+        flushes: whether rows go without waiting for others, since no more will come.
+    """
+
+    def __init__(self, form: Form, pacer: Pacer, concurrency: Concurrency) -> None:
+        self.has_room = True
+        self.in_flight = 0
+        self.jobs = 0
+        self.flushes = False
+        self.concurrency = concurrency
+        self._form = form
+        self._pacer = pacer
+        self._open = OpenBatch(form.rows, merges=form.merges)
+        self._busy: set[str] = set()
+        self._waiting: list[Job] = []
+        self._lanes: dict[str, Lane] = {}
+        self._lane_rows = 0
+        self._lane_bytes = 0
+        self._longest_lane = pacer.rows_within(PASSED_OVER_SECONDS)
+        self._long_lanes = 0
+        self._ready: deque[str] = deque()
+        self._sleeping: dict[int, dict[str, None]] = {}
+        self._last = sys.maxsize
+        self._is_starved = False
+        self._is_promised = False
+
+    def offer(self, item: Payload, now: float) -> bool:
+        """Take in a row that was read now; whether there is room for another."""
+        key = item.key
+        if key in self._lanes or key in self._busy:
+            self._pass_over(item, now)
+        elif self._pacer.counts_keys and not self._pacer.reserve(key):
+            self._sleep(key)
+            self._pass_over(item, now)
+        else:
+            self._open.add(item, now)
+            if self._open.is_full:
+                self.has_room = False
+        return self.has_room
+
+    def next(self, now: float) -> Job | None:
+        """The next request that goes now; to be asked for until it is None, and none does."""
+        freed = self._pacer.expire(now)
+        for counter in self._sleeping.keys() & freed:
+            self._ready.extend(self._sleeping.pop(counter))
+        self._is_starved = self._is_promised = False
+        may_go = self.in_flight < self.concurrency.limit
+        if may_go and (job := self._next_again(now)):
+            return job
+        self._open.limit(self._most)
+        self._refill()
+        self._look_for_room()
+        may_go = may_go and not self._is_promised and self.jobs < self._form.jobs
+        return self._next_new(now) if may_go else None
+
+    def landed(self, job: Job, now: float) -> None:
+        """A request was answered, or given up; what becomes of its rows is said next."""
+        self.in_flight -= 1
+        self._pacer.landed(len(job.items), (item.key for item in job.items), job.sent_at, now)
+
+    def again(self, job: Job) -> None:
+        """It goes once more, or what is left of it goes on, when it is due."""
+        job.parts = [rows for part in job.parts if (rows := [item for item in part if item.number <= self._last])]
+        if job.parts:
+            self._waiting.append(job)
+        else:
+            self.done(job)
+
+    def done(self, job: Job) -> None:
+        """Its rows have ended; their keys are free."""
+        self.jobs -= 1
+        self._busy.difference_update(job.keys)
+        if self._lanes:
+            self._ready.extend(key for key in dict.fromkeys(job.keys) if key in self._lanes)
+
+    def drop_after(self, number: int) -> None:
+        """Forget the rows read after this one, as far as they are not in flight."""
+        self._last = number
+        kept = [item for item in self._open.items if item.number <= number]
+        self._pacer.give_back(item.key for item in self._open.items if item.number > number)
+        self._open.hold(kept, self._open.since if kept else _NEVER)
+        for key, lane in list(self._lanes.items()):
+            while lane and lane[-1][1].number > number:
+                self._left(lane, lane.pop()[1])
+            if not lane:
+                del self._lanes[key]
+        for keys in self._sleeping.values():  # what was given back wakes nobody
+            self._ready.extend(keys)
+        self._sleeping.clear()
+        waiting, self._waiting = self._waiting, []
+        for job in waiting:
+            self.again(job)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every row has ended."""
+        return not (self._open.items or self._lanes or self.jobs)
+
+    def wake_at(self, now: float) -> float:
+        """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
+        times = [job.due_at for job in self._waiting]
+        times.append(self._open.since + self._form.patience)
+        if self._is_starved or self._sleeping:
+            times.append(self._pacer.opens_at)
+        return min((time for time in times if time > now), default=_NEVER)
+
+    def _next_again(self, now: float) -> Job | None:
+        """A request that was tried before, or the next part of one."""
+        for position, job in enumerate(self._waiting):
+            if job.due_at > now:
+                continue
+            if not self._pacer.app_takes(len(job.items)):
+                self._is_starved = self._is_promised = True  # no other may take the room that this one waits for
+                return None
+            if self._pacer.reserve_again([item.key for item in job.items]):
+                del self._waiting[position]
+                return self.sent(job, now)
+            self._is_starved = True
+        return None
+
+    def _next_new(self, now: float) -> Job | None:
+        if not self._open.items or not (
+            self.flushes or self._open.is_full or now >= self._open.since + self._form.patience
+        ):
+            return None
+        count = self._count_to_send()
+        if not count:
+            self._is_starved = True
+            return None
+        items, rest = self._open.items[:count], self._open.items[count:]
+        job = Job([items], [item.key for item in items])
+        self._busy.update(job.keys)
+        self.jobs += 1
+        self._keep_open(rest)
+        return self.sent(job, now)
+
+    def sent(self, job: Job, now: float) -> Job:
+        """A request goes now."""
+        self.in_flight += 1
+        self.concurrency.sending(self.in_flight, now)
+        self._pacer.sent(len(job.items), now)
+        job.sent_at = now
+        return job
+
+    @property
+    def _most(self) -> int:
+        """Elements of a request now: a rate that was cut may allow less than the API."""
+        return min(self._form.rows, self._pacer.app_limit)
+
+    def _count_to_send(self) -> int:
+        """How many rows of the open batch fit into one request now."""
+        room, most = self._pacer.app_room, self._most
+        if len(self._open.items) > room:
+            if room < max(1, most // _LEAST_SHARE):
+                return 0
+            most = min(most, room)
+        return self._open.count(most)
+
+    def _keep_open(self, rest: Sequence[Payload]) -> None:
+        """The rows that stay when a part of the open batch goes; those of its keys wait for it in their lanes."""
+        since = self._open.since
+        stay: list[Payload] = []
+        for item in reversed(rest):
+            if item.key in self._busy:
+                self._pacer.give_back([item.key])
+                self._pass_over(item, since, first=True)
+            else:
+                stay.append(item)
+        stay.reverse()
+        self._open.hold(stay, since if stay else _NEVER)
+
+    def _pass_over(self, item: Payload, since: float, *, first: bool = False) -> None:
+        lane = self._lanes.get(item.key)
+        if lane is None:
+            lane = self._lanes[item.key] = deque()
+        if first:
+            lane.appendleft((since, item))
+        else:
+            lane.append((since, item))
+        self._lane_rows += 1
+        self._lane_bytes += item.kept
+        self._long_lanes += len(lane) == self._longest_lane
+        self._look_for_room()
+
+    def _left(self, lane: Lane, item: Payload) -> None:
+        """A row is passed over no more."""
+        self._lane_rows -= 1
+        self._lane_bytes -= item.kept
+        self._long_lanes -= len(lane) == self._longest_lane - 1
+
+    def _sleep(self, key: str) -> None:
+        self._sleeping.setdefault(counter_of(key), {})[key] = None
+
+    def _refill(self) -> None:
+        """Rows that were passed over come first, as far as their keys are free.
+
+        One of each key in turn, so that of two keys with one counter neither has all its shares.
+        """
+        while self._ready and not self._open.is_full:
+            key = self._ready.popleft()
+            lane = self._lanes.get(key)
+            if lane is None or key in self._busy:
+                continue  # it comes again when its request is done
+            if not self._pacer.reserve(key):
+                self._sleep(key)
+                continue
+            since, item = lane.popleft()
+            self._left(lane, item)
+            self._open.add(item, since)
+            if lane:
+                self._ready.append(key)
+            else:
+                del self._lanes[key]
+
+    def _look_for_room(self) -> None:
+        self.has_room = not (
+            self._open.is_full
+            or self._long_lanes
+            or self._lane_rows >= PASSED_OVER_ROWS
+            or self._lane_bytes >= PASSED_OVER_BYTES
+        )

@@ -1,0 +1,67 @@
+"""Threads that post requests, so that many can be in flight; started when they are needed, and reused."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+from destination_heap_analytics.delivery.client import Client, Verdict
+
+Ticket = TypeVar("Ticket")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[Ticket]):
+    """What came of a request.
+
+    Attributes:
+        ticket: what the request was sent with.
+        verdict: the client's, or what it raised, which is a defect.
+    """
+
+    ticket: Ticket
+    verdict: Verdict | BaseException
+
+
+class Senders(Generic[Ticket]):
+    """Posts requests side by side."""
+
+    def __init__(self, client: Client, report: Callable[[Answer[Ticket]], None]) -> None:
+        """Prepare; no thread is started yet.
+
+        Args:
+            client: posts one request; used by many threads at once.
+            report: told of each answer, in the thread that got it.
+        """
+        self._client = client
+        self._report = report
+        self._requests: SimpleQueue[tuple[Ticket, str, bytes] | None] = SimpleQueue()
+        self._threads = 0
+        self._is_closed = False
+
+    def send(self, ticket: Ticket, path: str, body: bytes, in_flight: int) -> None:
+        """Post a request, the last of so many in flight."""
+        if self._threads < in_flight:
+            self._threads += 1
+            threading.Thread(target=self._serve, name=f"sender-{self._threads}", daemon=True).start()
+        self._requests.put((ticket, path, body))
+
+    def close(self) -> None:
+        """Send nothing more; what is in flight is cut off."""
+        self._is_closed = True
+        for _ in range(self._threads):
+            self._requests.put(None)
+        self._client.close()
+
+    def _serve(self) -> None:
+        while (request := self._requests.get()) is not None and not self._is_closed:
+            ticket, path, body = request
+            verdict: Verdict | BaseException
+            try:
+                verdict = self._client.post(path, body)
+            except BaseException as defect:  # noqa: BLE001  # raised again by the run
+                verdict = defect
+            self._report(Answer(ticket, verdict))

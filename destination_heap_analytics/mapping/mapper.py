@@ -1,0 +1,111 @@
+"""A row of the source -> what Heap is to be told of it, ready to go, or the reason why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.mapping.missing_columns import ColumnNames, UnseenProperties
+from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.properties import Properties
+from destination_heap_analytics.mapping.transformer import Element, Selection, transform
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.checkpoints import PendingRecord
+from destination_heap_analytics.protocol.numbers import InexactNumberError
+
+
+class Mapper:
+    """Maps the rows of one run.
+
+    Attributes:
+        names: columns that the source has, for messages.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        stream: Stream,
+        random_text: str,
+        *,
+        keeps_source: bool,
+        told: Callable[[Properties], None],
+    ) -> None:
+        """Begin a run.
+
+        Args:
+            settings: which columns become what.
+            stream: its schema, and what tells its rows apart.
+            random_text: drawn for this run alone, to tell apart rows that nothing else does.
+            keeps_source: whether items keep the row they came from.
+            told: hears of what had to be done to make properties.
+        """
+        self.names = ColumnNames(stream.schema)
+        self._selection = Selection.from_settings(settings.api, stream.schema)
+        self._is_open = self._selection.is_open  # kept, since every row asks
+        self._unseen = UnseenProperties(self._selection.properties or ())
+        self._keys = KeyMaker(settings.app_id, stream, random_text) if self._selection.api is Api.TRACK else None
+        self._key_field = self._selection.api.endpoint.key_field
+        self._keeps_source = keeps_source
+        self._told = told
+
+    @property
+    def required(self) -> Mapping[str, Column]:
+        """By setting, the columns without which rows go to the wrong place or nowhere."""
+        return self._selection.required
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether loading the rows again adds nothing, as far as the settings and the catalog can say."""
+        return not self._keys or bool(self._selection.timestamp) or self._keys.stream.tells_rows_apart
+
+    def item(self, row: PendingRecord) -> Payload:
+        """The row, ready to go.
+
+        Raises:
+            RowRejectedError: it cannot be sent.
+        """
+        record = row.record
+        data = record.data
+        if self._is_open:
+            self._selection = self._selection.found_in(data)
+            self._is_open = self._selection.is_open
+        if not self._unseen.is_over:
+            self._unseen.look(data, self._selection.properties or ())
+        try:
+            try:
+                element = self._element(data, row.number, exact=record.is_exact)
+            except InexactNumberError:
+                element = self._element(record.exactly(), row.number, exact=True)
+        except RecursionError:
+            raise RowRejectedError(Reason.TOO_DEEP) from None
+        return Payload(
+            row.number,
+            row.checkpoint,
+            record.source if self._keeps_source else None,
+            element[self._key_field],
+            orjson.dumps(element),
+            element.get("idempotency_key"),
+        )
+
+    def warning(self) -> str | None:
+        """What to say at the end of listed properties that no row had."""
+        return self._unseen.warning(self.names)
+
+    def unseen(self) -> dict[str, str | None]:
+        """Those columns, each with the nearest name."""
+        return self._unseen.left(self.names)
+
+    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Element:
+        element, made = transform(data, self._selection, exact=exact)
+        if self._keys:
+            element["idempotency_key"] = self._keys.key(data, element, number, exact=exact)
+        if made:
+            self._told(made)
+        return element

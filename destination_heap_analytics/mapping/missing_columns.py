@@ -1,0 +1,220 @@
+"""Columns that no row has: a misspelled name is told from a row without a value.
+
+A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
+time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
+the rows wait here; they are let go by the first row that has it, or end the run with the nearest name.
+
+A column that the catalog declares may well be absent from a row. Only where a row has it under a name that says the
+same in other signs, and that the catalog does not know, it has been renamed on its way, as PyAirbyte's caches do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, Final
+
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.mapping.columns import (
+    ABSENT,
+    Column,
+    column_names,
+    is_plain,
+    schema_names,
+    source_columns,
+)
+from destination_heap_analytics.protocol.checkpoints import PendingRecord
+
+PROOF_ROWS: Final = 1000
+"""So many rows without a column prove that its name is wrong."""
+
+PROOF_BYTES: Final = 8 * 1024 * 1024
+"""So many bytes of rows prove it too: rows that wait are held in memory, where they take up to ten times as much."""
+
+PATIENCE_SECONDS: Final = 60.0
+"""So long rows wait for the proof; a slow source must not wait for its states longer."""
+
+_NAMES_KEPT: Final = 2000
+_NAMES_SHOWN: Final = 20
+
+
+class ColumnNames:
+    """Names of the columns that the source has, from the catalog and the first rows.
+
+    Attributes:
+        learns: whether more rows are to be looked at.
+    """
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._rows = 0
+        self.learns = True
+        properties = schema.get("properties")
+        self._declared = properties if isinstance(properties, Mapping) else {}
+        self._columns = _names_in(self._declared)
+        self._names = _names_in(schema_names(schema))
+
+    def learn(self, data: Mapping[str, Any]) -> None:
+        """Take the names of one more row, while there are few."""
+        if self.learns:
+            self._rows += 1
+            columns = source_columns(data)
+            self._columns.update(_names_in(columns))
+            self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
+            self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
+
+    def renamed(self, key: str, data: Mapping[str, Any]) -> str | None:
+        """The key of this row that can only be the declared `key` by another name; None where it has none."""
+        if key in data or key not in self._declared:
+            return None
+        bare = _bare(key)
+        others = (other for other in data if bare and _bare(other) == bare and other not in self._declared)
+        return next(others, None)
+
+    def nearest(self, name: str) -> str | None:
+        """The nearest other name; None where none is near."""
+        nearest = get_close_matches(name, (other for other in self._names if other != name), n=1)
+        return nearest[0] if nearest else None
+
+    def listed(self) -> str:
+        """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
+        more = len(self._columns) - _NAMES_SHOWN
+        shown = ", ".join(f"`{name}`" for name in islice(self._columns, _NAMES_SHOWN))
+        return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
+
+
+def _bare(name: str) -> str:
+    """A name without what a cache may change of it: cases, and all but the letters and digits of ASCII."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def _names_in(names: Iterable[str]) -> dict[str, None]:
+    return dict.fromkeys(islice(names, _NAMES_KEPT))
+
+
+class AbsenceWatch:
+    """Holds the first rows while a required column has been in none of them.
+
+    Attributes:
+        is_over: whether every column has been seen, so that rows need not come here any more.
+    """
+
+    def __init__(self, required: Mapping[str, Column], names: ColumnNames, clock: Callable[[], float]) -> None:
+        """Begin to watch.
+
+        Args:
+            required: columns by setting; rows do not wait for those that the catalog declares.
+            names: for the message.
+            clock: seconds, monotonic.
+        """
+        self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
+        self._declared = [(setting, column) for setting, column in required.items() if column.declared]
+        self._names = names
+        self._clock = clock
+        self._waiting: list[PendingRecord] = []
+        self._bytes = 0
+        self._give_up_at = 0.0
+        self.is_over = not self._unseen
+
+    def admit(self, row: PendingRecord) -> list[PendingRecord]:
+        """The rows that may go on, in the order read: none while a column is still unseen.
+
+        Raises:
+            ConfigError: this row was the last proof that a column's name is wrong.
+        """
+        self._look_for_renamed(row)
+        if not self._unseen:
+            return [row]
+        if not self._waiting:
+            self._give_up_at = self._clock() + PATIENCE_SECONDS
+        self._waiting.append(row)
+        self._bytes += row.record.size
+        data = row.record.data
+        self._unseen = [
+            (setting, column)
+            for setting, column in self._unseen
+            if column.path is None and column.found_in(data).read(data) is ABSENT
+        ]
+        if self._unseen and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
+            raise self._misspelled(f"the first {len(self._waiting):,} rows")
+        return [] if self._unseen else self._let_go()
+
+    def tick(self) -> list[PendingRecord]:
+        """The rows that have waited long enough."""
+        if self._waiting and self._clock() >= self._give_up_at:
+            self._unseen = []
+            return self._let_go()
+        return []
+
+    def end(self) -> None:
+        """The input has ended.
+
+        Raises:
+            ConfigError: rows are waiting for a column that none of them has.
+        """
+        if self._waiting:
+            count = len(self._waiting)
+            raise self._misspelled(f"all {count:,} rows" if count > 1 else "the only row")
+
+    def _look_for_renamed(self, row: PendingRecord) -> None:
+        """A cache renames a column in all rows: the first row that has it, or enough without it, end the question."""
+        if self._names.learns:
+            for setting, column in self._declared:
+                if other := self._names.renamed(column.keys[0], row.record.data):
+                    raise _renamed(setting, column, other, row.number)
+            self._declared = [named for named in self._declared if named[1].keys[0] not in row.record.data]
+
+    def _let_go(self) -> list[PendingRecord]:
+        rows, self._waiting = self._waiting, []
+        self.is_over = True
+        return rows
+
+    def _misspelled(self, rows: str) -> ConfigError:
+        setting, column = self._unseen[0]
+        nearest = self._names.nearest(column.name)
+        guess = f" Did you mean `{nearest}`?" if nearest else ""
+        return ConfigError(
+            f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the catalog."
+            f"{guess} No row was sent. Columns seen: {self._names.listed()}."
+        )
+
+
+def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigError:
+    name = ".".join((other, *column.keys[1:]))
+    return ConfigError(
+        f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has `{other}` in its "
+        f"place: a cache between the source and here has renamed it. Write `{name}`, and the other columns likewise."
+    )
+
+
+class UnseenProperties:
+    """The listed property columns that no row has had yet.
+
+    Attributes:
+        is_over: whether there is nothing left to look for.
+    """
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        self._names = [column.name for column in columns]
+        self._looked = False
+        self.is_over = False
+
+    def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
+        """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
+        self._looked = True
+        if self._names:
+            left = (column for column in columns if column.name in self._names)
+            has = {column.name for column in left if column.read(data) is not ABSENT}
+            self._names = [name for name in self._names if name not in has]
+        self.is_over = not self._names
+
+    def left(self, names: ColumnNames) -> dict[str, str | None]:
+        """Those that are left, each with the nearest name; none where no row was looked at."""
+        return {name: names.nearest(name) for name in self._names} if self._looked else {}
+
+    def warning(self, names: ColumnNames) -> str | None:
+        """What to say of them; None where none is left."""
+        guesses = self.left(names).items()
+        left = ", ".join(f"`{name}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in guesses)
+        return f"`api.property_columns` names columns that no row had: {left}." if left else None

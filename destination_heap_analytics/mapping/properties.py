@@ -1,0 +1,175 @@
+"""Columns and their values -> the properties that Heap takes: flattened and within its limits.
+
+Heap takes texts, numbers and, for Track alone, lists of them (https://developers.heap.io/reference/track-1);
+booleans go as JSON booleans, as the user's reference has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import (
+    LIST_SEPARATOR,
+    MAX_INTEGER,
+    MAX_LIST,
+    MAX_PROPERTY,
+    Endpoint,
+    cut_text,
+    text_units,
+)
+from destination_heap_analytics.mapping.columns import ABSENT, is_plain
+from destination_heap_analytics.mapping.values import Scalar, as_text, scalar, unicode_text
+
+_SHORT: Final = MAX_PROPERTY // 2
+"""A text of so many characters is within the limit, whatever they are: one is at most two UTF-16 units."""
+
+_NUMBERS: Final = frozenset({bool, int, float})
+
+_MOST_NAMES: Final = 10_000
+"""So many names are remembered; a key inside an object may be content, and new in each row."""
+
+Values = dict[str, Scalar | list[Scalar]]
+
+_Objects = list[tuple[str, str | None, Iterable[tuple[Any, Any]]]]
+"""Of each object: what its keys are prefixed with, its column, and its members; the record itself has no column."""
+
+
+@dataclass(slots=True)
+class Properties:
+    """The properties of one row, and what had to be done to make them.
+
+    Attributes:
+        values: what is sent.
+        cut: the column of each value that was cut to Heap's length.
+        collisions: names in which two values met, or their column; the value nearer to the record's top was kept.
+        forbidden: names that Heap reserves, and so were left out.
+    """
+
+    values: Values = field(default_factory=dict)
+    cut: list[str] = field(default_factory=list)
+    collisions: list[str] = field(default_factory=list)
+    forbidden: list[str] = field(default_factory=list)
+
+
+class PropertyMaker:
+    """Makes the properties of one run's rows; it remembers the names that it found fit.
+
+    Attributes:
+        endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
+    """
+
+    def __init__(self, endpoint: Endpoint, left_out: tuple[str, ...] = ()) -> None:
+        """Begin.
+
+        Args:
+            endpoint: where the properties go.
+            left_out: beginnings of the names of columns that are passed over.
+        """
+        self.endpoint = endpoint
+        self._left_out = left_out
+        self._fit: set[str] = set()
+
+    def make(self, columns: Iterable[tuple[str, Any]], *, exact: bool) -> tuple[Values, Properties | None]:
+        """The properties made from columns and their values; the second is None where there is nothing to say of them.
+
+        Nulls and what is absent or empty are left out. Shallow names are made first: a literal key comes before a path.
+
+        Args:
+            columns: name and value of each.
+            exact: which reading the values come from (values.py).
+
+        Raises:
+            RowRejectedError: a name or a value that cannot be sent.
+            InexactNumberError: only where not `exact`.
+        """
+        values: Values = {}
+        made: Properties | None = None
+        fit = self._fit
+        objects: _Objects = [("", None, columns)]  # it grows below, by the objects inside these
+        for prefix, parent, members in objects:
+            for key, value in members:
+                name = f"{prefix}{key}" if prefix else key
+                kind = type(value)
+                if (
+                    # Nearly every value goes as it is; the rules for all others are in `_add` and its helpers alone.
+                    (
+                        len(value) <= _SHORT and (not exact or value.isascii())
+                        if kind is str
+                        else kind in _NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
+                    )
+                    and name in fit
+                    and name not in values
+                ):
+                    values[name] = value
+                elif value is None or value is ABSENT or (not prefix and name.startswith(self._left_out)):
+                    continue
+                else:
+                    column = name if parent is None else parent
+                    if isinstance(value, dict):
+                        objects.append((f"{name}.", column, value.items()))
+                    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+                        objects.append((f"{name}.", column, enumerate(value)))
+                    elif not isinstance(value, list) or any(item is not None for item in value):
+                        made = made or Properties(values)
+                        self._add(made, name, value, column, exact=exact)
+        return values, made if made and (made.cut or made.collisions or made.forbidden) else None
+
+    def _add(self, made: Properties, name: str, value: Any, column: str, *, exact: bool) -> None:
+        if not self._is_free(name, column):
+            made.forbidden.append(name)
+            return
+        sent, whole = self._sent(value, column, exact=exact)
+        if name not in made.values:
+            made.values[name] = sent
+            if not whole:
+                made.cut.append(column)
+        elif made.values[name] != sent:  # equal where the same column is picked twice, as `a` and as `a.b`
+            made.collisions.append(name if is_plain(name) else column)
+
+    def _is_free(self, name: str, column: str) -> bool:
+        """Whether Heap does not reserve a name.
+
+        Raises:
+            RowRejectedError: no property can have it.
+        """
+        if name in self._fit:
+            return True
+        at = column if column != name else None  # a name that is at fault itself is no help in a message
+        if not name:
+            raise RowRejectedError(Reason.NAME_EMPTY)
+        if len(name) > _SHORT and text_units(name) > MAX_PROPERTY:
+            raise RowRejectedError(Reason.NAME_TOO_LONG, at)
+        unicode_text(name, at)
+        if name.lower() in self.endpoint.reserved:
+            return False
+        if len(self._fit) >= _MOST_NAMES:
+            self._fit.clear()
+        self._fit.add(name)
+        return True
+
+    def _sent(self, value: Any, column: str, *, exact: bool) -> tuple[Scalar | list[Scalar], bool]:
+        if not isinstance(value, list):
+            return _cut_scalar(scalar(value, column, exact=exact))
+        items = [scalar(item, column, exact=exact) for item in value if item is not None]
+        return _cut_list(items) if self.endpoint.takes_lists else _cut_scalar(LIST_SEPARATOR.join(map(as_text, items)))
+
+
+def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:
+    if isinstance(value, str) and len(value) > _SHORT and text_units(value) > MAX_PROPERTY:
+        return cut_text(value, MAX_PROPERTY), False
+    return value, True
+
+
+def _cut_list(items: list[Scalar]) -> tuple[list[Scalar], bool]:
+    """The longest beginning of a list that Heap stores whole, its last text cut where only that fits."""
+    room = MAX_LIST
+    for position, item in enumerate(items):
+        units = min(text_units(as_text(item)), MAX_PROPERTY + 1)
+        if units > min(room, MAX_PROPERTY):
+            part = cut_text(item, min(room, MAX_PROPERTY)) if isinstance(item, str) and room > 0 else ""
+            return items[:position] + ([part] if part else []), False
+        room -= units + len(LIST_SEPARATOR)
+    return items, True

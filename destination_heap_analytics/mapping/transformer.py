@@ -1,0 +1,145 @@
+"""A record -> a Heap payload, or the reason why not. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import repeat
+from typing import Any
+
+from destination_heap_analytics.config.field_types import ALL_COLUMNS
+from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, TrackEvents
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
+from destination_heap_analytics.mapping.columns import ABSENT, AIRBYTE_PREFIXES, Column, look_up
+from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
+from destination_heap_analytics.mapping.timestamps import heap_timestamp
+from destination_heap_analytics.mapping.values import name_text
+from destination_heap_analytics.protocol.catalog import Path
+
+Element = dict[str, Any]
+"""The JSON object that Heap documents for an API, without `app_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What the user picked: which API, and which column becomes what.
+
+    Attributes:
+        key: the column of the identity, or of the account ID.
+        properties: the columns that become properties; None for all.
+        maker: makes them.
+        names: of these columns.
+        first_keys: of each of them the first key that leads to it.
+        inner_keys: the other keys, with the column's position, of those that have any.
+    """
+
+    api: Api
+    key: Column
+    event: Column | None
+    timestamp: Column | None
+    properties: tuple[Column, ...] | None
+    maker: PropertyMaker = field(repr=False, compare=False)
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    first_keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    inner_keys: tuple[tuple[int, Path], ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        columns = self.properties or ()
+        inner = tuple((position, column.keys[1:]) for position, column in enumerate(columns) if len(column.keys) > 1)
+        object.__setattr__(self, "names", tuple(column.name for column in columns))
+        object.__setattr__(self, "first_keys", tuple(column.keys[0] for column in columns))
+        object.__setattr__(self, "inner_keys", inner)
+
+    @classmethod
+    def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
+        """The columns that the settings name, their ways fixed where the catalog's schema declares them."""
+
+        def column(name: str) -> Column:
+            return Column(name).declared_by(schema)
+
+        event = settings.event_column if isinstance(settings, TrackEvents) else None
+        timestamp = settings.timestamp_column if isinstance(settings, TrackEvents) else None
+        names = settings.property_columns
+        takes_all = names == ALL_COLUMNS
+        api = Api(settings.api_type)
+        return cls(
+            api=api,
+            key=column(
+                settings.account_id_column if isinstance(settings, AccountProperties) else settings.identity_column
+            ),
+            event=column(event) if event else None,
+            timestamp=column(timestamp) if timestamp else None,
+            properties=None if takes_all else tuple(column(name) for name in names),
+            maker=PropertyMaker(api.endpoint, AIRBYTE_PREFIXES if takes_all else ()),
+        )
+
+    @property
+    def required(self) -> dict[str, Column]:
+        """By setting, the columns without which rows go to the wrong place or nowhere: all but the properties."""
+        columns = {
+            "account_id_column" if self.api is Api.ACCOUNT_PROPERTIES else "identity_column": self.key,
+            "event_column": self.event,
+            "timestamp_column": self.timestamp,
+        }
+        return {setting: column for setting, column in columns.items() if column}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the way of some column waits for a record that has it."""
+        return any(column.path is None for column in (*self.required.values(), *(self.properties or ())))
+
+    def found_in(self, data: Mapping[str, Any]) -> Selection:
+        """This selection, with the ways fixed of those open columns that `data` has."""
+        return replace(
+            self,
+            key=self.key.found_in(data),
+            event=self.event and self.event.found_in(data),
+            timestamp=self.timestamp and self.timestamp.found_in(data),
+            properties=self.properties and tuple(column.found_in(data) for column in self.properties),
+        )
+
+
+def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
+    """What Heap is to be told of one record; the second is None where there is nothing to say of its properties.
+
+    Args:
+        data: the record.
+        selection: its columns, their ways fixed as far as this record can.
+        exact: which reading the record comes from (values.py).
+
+    Raises:
+        RowRejectedError: the record cannot be sent.
+        InexactNumberError: lost digits would matter; only where not `exact`.
+    """
+    maker, timed = selection.maker, selection.timestamp
+    element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
+    if selection.event:
+        element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
+    if timed and (time := timed.read(data)) is not ABSENT and time is not None:
+        element["timestamp"] = heap_timestamp(time, timed.name)
+    if selection.properties is None:
+        columns: Iterable[tuple[str, Any]] = data.items()
+    else:
+        values = list(map(data.get, selection.first_keys, repeat(ABSENT)))
+        for position, keys in selection.inner_keys:
+            values[position] = look_up(values[position], keys)
+        columns = zip(selection.names, values, strict=True)
+    element["properties"], made = maker.make(columns, exact=exact)
+    return element, made
+
+
+def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -> str:
+    value = look_up(data, column.keys)
+    if type(value) is str and len(value) <= limit and value.isascii() and value.strip():
+        return value
+    if value is ABSENT:
+        raise RowRejectedError(Reason.ABSENT, column.name)
+    if value is None:
+        raise RowRejectedError(Reason.NULL, column.name)
+    text = name_text(value, column.name, exact=exact)
+    if not text.strip():
+        raise RowRejectedError(Reason.EMPTY, column.name)
+    if text_units(text) > limit:
+        raise RowRejectedError(Reason.TOO_LONG, column.name)
+    return text

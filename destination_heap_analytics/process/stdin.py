@@ -1,0 +1,37 @@
+"""Standard input, or messages handed over in process, in blocks: a step per line would cost too much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterable
+from typing import Final, TypeVar
+
+Payload = TypeVar("Payload")
+
+_BLOCK: Final = 256 * 1024
+_LINE_BYTES: Final = 48
+"""What a line takes beside its characters, so that blank ones do not fill the memory either."""
+
+_MESSAGE_BYTES: Final = 1024
+"""What a message handed over in process counts for; its real size is not known."""
+
+
+def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
+    """Whole lines of a file descriptor, a block at a time; the last one may lack its line end."""
+    unfinished: list[bytes] = []
+    while block := os.read(descriptor, _BLOCK):
+        last_end = block.rfind(b"\n")
+        if last_end < 0:
+            unfinished.append(block)
+            continue
+        lines = b"".join([*unfinished, block[:last_end]]).split(b"\n")
+        unfinished = [block[last_end + 1 :]]
+        yield lines, sum(map(len, lines)) + len(lines) * _LINE_BYTES
+    if rest := b"".join(unfinished):
+        yield [rest], len(rest) + _LINE_BYTES
+
+
+def read_messages(messages: Iterable[Payload]) -> Generator[tuple[list[Payload], int], None, None]:
+    """Messages handed over in process, one at a time, since the next may be long in coming."""
+    for message in messages:
+        yield [message], _MESSAGE_BYTES

@@ -1,0 +1,107 @@
+"""Which STATE may go back, and with which counts.
+
+A state vouches for every row read before it, so it waits until each of those is delivered or rejected; states go back
+in the order they came. What lies between two states is a checkpoint: rows join the last one, a state closes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from airbyte_cdk.models import AirbyteMessage
+
+from destination_heap_analytics.protocol.messages import Record, State
+
+
+@dataclass(slots=True, eq=False)
+class Checkpoint:
+    """The rows between two states.
+
+    Attributes:
+        open: rows that are neither delivered nor rejected yet.
+        state: what closes the checkpoint; None while it is the last one.
+    """
+
+    open: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    state: State | None = None
+
+    def settle(self, rows: int = 1, *, delivered: bool) -> None:
+        """So many of its rows have ended."""
+        self.open -= rows
+        if delivered:
+            self.delivered += rows
+        else:
+            self.rejected += rows
+
+
+MAX_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of states that may wait: rows that are tried again for minutes hold up all states behind them."""
+
+
+class Checkpoints:
+    """The checkpoints of a run whose states have not gone back.
+
+    Attributes:
+        has_room: whether more states may come.
+    """
+
+    def __init__(self, carries: Callable[[str, str | None], bool]) -> None:
+        """Begin a run.
+
+        Args:
+            carries: whether a stream, by name and namespace, is the one being loaded.
+        """
+        self.has_room = True
+        self._carries = carries
+        self._open = deque([Checkpoint()])
+        self._bytes = 0
+
+    def row_read(self) -> Checkpoint:
+        """The checkpoint that a row just read belongs to; whoever ends the row settles it there."""
+        checkpoint = self._open[-1]
+        checkpoint.open += 1
+        return checkpoint
+
+    def state_read(self, state: State) -> None:
+        """A state closes the last checkpoint and opens the next."""
+        self._open[-1].state = state
+        self._open.append(Checkpoint())
+        self._waits(state.size)
+
+    def due(self) -> Iterator[AirbyteMessage]:
+        """The states that may go back now, with the counts of the rows each one covers and no earlier one did.
+
+        A state of another stream covers no row of this one: the counts pass on to the next.
+        """
+        while (checkpoint := self._open[0]).state is not None and not checkpoint.open:
+            following = self._open[1]
+            if checkpoint.state.stream is not None and not self._carries(*checkpoint.state.stream):
+                following.delivered += checkpoint.delivered
+                following.rejected += checkpoint.rejected
+                checkpoint.delivered = checkpoint.rejected = 0
+            self._open.popleft()
+            self._waits(-checkpoint.state.size)
+            yield checkpoint.state.acknowledged(checkpoint.delivered, checkpoint.rejected)
+
+    def _waits(self, size: int) -> None:
+        self._bytes += size
+        self.has_room = self._bytes < MAX_BYTES
+
+
+@dataclass(slots=True)
+class PendingRecord:
+    """A row of the source. Not frozen: one is made for every row, and that would take three times as long.
+
+    Attributes:
+        number: its position among all rows of the input, from 1.
+        checkpoint: where it counts when it is delivered or rejected.
+    """
+
+    number: int
+    record: Record
+    checkpoint: Checkpoint

@@ -1,0 +1,253 @@
+"""Airbyte messages in, states out.
+
+What the CDK's own parser does to a line is not good enough here: it drops records that hold NaN, ends the run at an
+unknown message, and loses what it does not know of a STATE, of which the platform needs every key back (`id` above
+all: https://github.com/airbytehq/airbyte/issues/69138). So a line is read into plain dictionaries, and a STATE goes
+back as the very text that came, with nothing but `destinationStats` spliced in.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, cast
+
+import orjson
+from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, AirbyteStateMessage, AirbyteStateStats, Type
+
+from destination_heap_analytics.errors import DefectError, Reason
+from destination_heap_analytics.protocol.numbers import written_float
+
+
+@dataclass(slots=True)
+class Record:
+    """One row of the source.
+
+    Attributes:
+        data: the record.
+        is_exact: whether `data` is the exact reading (values.py).
+        line: the line it was read from; None for a message handed over in process.
+    """
+
+    stream: str
+    namespace: str | None
+    data: Mapping[str, Any]
+    is_exact: bool
+    line: bytes | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line; none are counted for a message handed over in process, whose size is its owner's."""
+        return len(self.line or b"")
+
+    @property
+    def source(self) -> bytes | Mapping[str, Any]:
+        """What it came as: the line, or the data of a message handed over in process."""
+        return self.line or self.data
+
+    def exactly(self) -> Mapping[str, Any]:
+        """The record with all its digits, and floats that know how they were written."""
+        if self.is_exact or self.line is None:
+            return self.data
+        data: Mapping[str, Any] = _read_exactly(self.line)["record"]["data"]
+        return data
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A row that cannot be read; it counts, and is rejected.
+
+    Attributes:
+        line: what came in its place.
+    """
+
+    reason: Reason
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """A line that is no message at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """A message that a destination has no part in, such as a LOG, or of a type from a later protocol."""
+
+
+@dataclass(slots=True)
+class State:
+    """A checkpoint of the source. Its content is opaque, and goes back as it came.
+
+    Attributes:
+        stream: name and namespace of the one stream it speaks of; None if it covers all (GLOBAL and LEGACY).
+        message: what to give back, before the counts are in it.
+    """
+
+    stream: tuple[str, str | None] | None
+    message: AirbyteMessage
+
+    @property
+    def size(self) -> int:
+        """Characters of the text it came as; none are counted for one handed over in process."""
+        return len(self.message.line) if isinstance(self.message, EchoedState) else 0
+
+    def acknowledged(self, delivered: int, rejected: int) -> AirbyteMessage:
+        """The state as it goes back, with the counts of the rows since the one before it."""
+        if isinstance(self.message, EchoedState):
+            stats = {"recordCount": float(delivered), "rejectedRecordCount": float(rejected)}
+            return replace(self.message, line=_with_stats(self.message.line, json.dumps(stats)))
+        counts = StateStats(recordCount=float(delivered), rejectedRecordCount=float(rejected))
+        return replace(
+            self.message, state=replace(cast("AirbyteStateMessage", self.message.state), destinationStats=counts)
+        )
+
+
+Message = Record | State | Unreadable | Noise | Ignored
+
+
+@dataclass
+class EchoedState(AirbyteMessage):
+    """A STATE that is printed as the text it came as.
+
+    Attributes:
+        line: that text; bytes that are no UTF-8 stand in it as surrogates and go back as they came.
+    """
+
+    line: str = field(default="", repr=False)
+
+
+@dataclass
+class StateStats(AirbyteStateStats):  # type: ignore[misc]  # its package ships no types
+    """Counts of a state, with the field that protocol 0.18 added and the CDK's models do not have yet."""
+
+    rejectedRecordCount: float | None = None  # noqa: N815  # the protocol's spelling
+
+
+def parse_line(line: bytes, position: int) -> Message:
+    """One line of standard input.
+
+    Args:
+        line: with or without its line end.
+        position: its number in the input, from 1, for messages to the user.
+
+    Raises:
+        DefectError: the line begins as a STATE and cannot be read; rows behind it could not be told from rows before.
+    """
+    is_exact = False
+    try:
+        message = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        if not line.strip():
+            return Ignored()
+        try:
+            message = _read_exactly(line)
+            is_exact = True
+        except (ValueError, RecursionError):
+            return _unreadable(line, position)
+    kind = message.get("type") if isinstance(message, dict) else None
+    if not isinstance(kind, str):
+        return Noise()
+    if kind == "RECORD":
+        return _record(message.get("record"), line, is_exact=is_exact)
+    if kind == "STATE":
+        if not isinstance(message.get("state"), dict):
+            raise DefectError(f"Line {position} of the input is a STATE message without a state.")
+        return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=line_text(line)))
+    return Ignored()
+
+
+def parse_message(message: AirbyteMessage) -> Message:
+    """A message that was handed over in process, as an object of the CDK."""
+    if message.type is Type.RECORD and message.record is not None:
+        record = message.record
+        return Record(record.stream, record.namespace, record.data, is_exact=True, line=None)
+    if message.type is Type.STATE and message.state is not None:
+        return State(_state_stream(AirbyteMessageSerializer.dump(message)["state"]), message)
+    return Ignored()
+
+
+def _record(record: Any, line: bytes, *, is_exact: bool) -> Record | Unreadable:
+    if isinstance(record, dict):
+        data, stream, namespace = record.get("data"), record.get("stream"), record.get("namespace")
+        if isinstance(data, dict) and isinstance(stream, str) and (namespace is None or isinstance(namespace, str)):
+            return Record(stream, namespace, data, is_exact, line)
+    return Unreadable(Reason.NO_DATA, line)
+
+
+def _state_stream(state: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    stream = state.get("stream")
+    descriptor = stream.get("stream_descriptor") if isinstance(stream, Mapping) else None
+    if state.get("type") != "STREAM" or not isinstance(descriptor, Mapping):
+        return None
+    return str(descriptor.get("name")), descriptor.get("namespace")
+
+
+_BEGINNING: Final = re.compile(rb'[^"]{0,20}"(record|state)"\s*:|.{0,300}?"type"\s*:\s*"(RECORD|STATE)"', re.DOTALL)
+
+
+def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
+    beginning = _BEGINNING.match(line)
+    kind = (beginning[1] or beginning[2]).upper() if beginning else b""
+    if kind == b"STATE":
+        raise DefectError(
+            f"Line {position} of the input begins as a STATE message and is not readable as JSON: "
+            f"{len(line)} bytes. The run ends here, because the rows before and after it cannot be told apart."
+        )
+    return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise()
+
+
+def _read_exactly(line: bytes) -> Any:
+    """The line by Python's own reader: all digits, NaN and infinities, lone surrogates, bytes that are no UTF-8."""
+    return json.loads(line_text(line), parse_float=written_float, parse_int=_integer)
+
+
+def line_text(line: bytes) -> str:
+    """A line as text; bytes that are no UTF-8 stand in it as surrogates."""
+    return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+_MOST_DIGITS: Final = 4000
+"""Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
+
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
+
+
+def _with_stats(line: str, stats: str) -> str:
+    """The line of a STATE message with these `destinationStats`, and every other character as it was."""
+    state_at = next(start for key, start, _ in json_members(line, 0) if key == "state")
+    members = list(json_members(line, state_at))
+    for key, start, end in members:
+        if key == "destinationStats":
+            return line[:start] + stats + line[end:]
+    separator = "," if members else ""
+    return f'{line[:state_at]}{{"destinationStats":{stats}{separator}{line[state_at + 1 :]}'
+
+
+def json_members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
+    """(key, start and end of its value) for each member of the object that opens at `at`; `text` is valid JSON.
+
+    Read token by token rather than parsed, so that no depth and no number is too much.
+    """
+    depth, start, end = 0, -1, -1
+    key: str | None = None
+    for token in _TOKEN.finditer(text, at):
+        sign = token[0]
+        if depth == 1 and sign in ",}":
+            if key is not None:
+                yield key, start, end
+            key, start = None, -1
+            if sign == "}":
+                return
+        elif depth == 1 and key is None:
+            key = json.loads(sign)
+        elif depth == 1 and start < 0 and sign != ":":
+            start = token.start()
+        depth += (sign in "{[") - (sign in "}]")
+        end = token.end()

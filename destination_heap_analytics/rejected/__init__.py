@@ -1,0 +1,1 @@
+"""Rejected records: counted, explained, stored and sent again. Never the decision to reject one."""

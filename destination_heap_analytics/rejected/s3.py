@@ -1,0 +1,266 @@
+"""Rejected rows in a bucket of S3, or of a service that speaks like it: one object for each append.
+
+Whoever imports this module imports boto3, which takes a while; reject_store.py does so only where S3 is the place.
+What can fail is told by the error's code alone: the words of an answer may be anybody's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import DeferredRefreshableCredentials
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    HTTPClientError,
+    InvalidRegionError,
+    NoCredentialsError,
+    ParamValidationError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    ProxyConnectionError,
+    SSLError,
+)
+from botocore.exceptions import ConnectionError as AnyConnectionError
+
+from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
+from destination_heap_analytics.version import VERSION
+
+CONNECT_SECONDS: Final = 5.0
+READ_SECONDS: Final = 30.0
+ATTEMPTS: Final = 4
+
+_CHECK_SECONDS: Final = 10.0
+_CHECK_ATTEMPTS: Final = 2
+"""A person waits for the check: a server that keeps silent is found out in some twenty seconds."""
+
+_SETTINGS: Final = "`object_storage_config`"
+_KEY: Final = "`object_storage_config.access_key_id`"
+_SECRET: Final = "`object_storage_config.secret_access_key`"  # noqa: S105  # its name
+_ROLE: Final = "`object_storage_config.role_arn`"
+_BUCKET: Final = "`object_storage_config.s3_bucket_name`"
+_REGION: Final = "`object_storage_config.s3_bucket_region`"
+_ENDPOINT: Final = "`object_storage_config.s3_endpoint`"
+_PREFIX: Final = "`object_storage_config.bucket_path`"
+
+_NO_BUCKET: Final = ("there is no such bucket", f"make it, or mend {_BUCKET}")
+_NO_NAME: Final = ("no bucket can have this name", f"mend {_BUCKET}")
+_MALFORMED: Final = ("a name is malformed", f"mend {_BUCKET} or {_ROLE}")
+_DENIED: Final = ("access is denied", f"allow s3:PutObject below {_PREFIX} to the owner of {_KEY} or {_ROLE}")
+_UNASSUMED: Final = ("the role may not be assumed", f"allow sts:AssumeRole in the role's trust policy, or mend {_ROLE}")
+_UNKNOWN_KEY: Final = ("the access key ID is unknown", f"mend {_KEY}")
+_WRONG_SECRET: Final = ("the secret does not belong to the access key ID", f"mend {_SECRET}")
+_EXPIRED: Final = ("the credentials have expired", f"renew them, or give {_KEY} and {_SECRET} of a user")
+_ELSEWHERE: Final = ("the bucket is in another region", f"mend {_REGION}")
+_CLOCK: Final = ("the clock of this machine is wrong", "set it")
+_NO_CREDENTIALS: Final = ("this machine has no AWS identity of its own", f"give {_KEY} and {_SECRET}")
+_HALF_A_PAIR: Final = ("an access key has two parts, and one of them is missing", f"give both {_KEY} and {_SECRET}")
+_NO_REGION: Final = ("there is no such region", f"mend {_REGION}")
+_NOT_S3: Final = ("what answers there is no S3", f"mend {_ENDPOINT}")
+
+_REFUSALS: Final = {
+    "NoSuchBucket": _NO_BUCKET,
+    "InvalidBucketName": _NO_NAME,
+    "AccessDenied": _DENIED,
+    "AllAccessDisabled": _DENIED,
+    "403": _DENIED,
+    "InvalidAccessKeyId": _UNKNOWN_KEY,
+    "InvalidClientTokenId": _UNKNOWN_KEY,
+    "UnrecognizedClientException": _UNKNOWN_KEY,
+    "SignatureDoesNotMatch": _WRONG_SECRET,
+    "ExpiredToken": _EXPIRED,
+    "ExpiredTokenException": _EXPIRED,
+    "InvalidToken": _EXPIRED,
+    "PermanentRedirect": _ELSEWHERE,
+    "TemporaryRedirect": _ELSEWHERE,
+    "AuthorizationHeaderMalformed": _ELSEWHERE,
+    "IllegalLocationConstraintException": _ELSEWHERE,
+    "301": _ELSEWHERE,
+    "307": _ELSEWHERE,
+    "RequestTimeTooSkewed": _CLOCK,
+}
+_LATER: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
+_UNREACHABLE: Final = (
+    (SSLError, "the TLS handshake failed"),
+    (ProxyConnectionError, "the proxy on the way failed"),
+    (ConnectTimeoutError, "no connection came about in time"),
+    (EndpointConnectionError, "nothing answers at its address"),
+    (AnyConnectionError, "no connection came about"),
+)
+_UNUSABLE: Final = (
+    (NoCredentialsError, _NO_CREDENTIALS),
+    (PartialCredentialsError, _HALF_A_PAIR),
+    (CredentialRetrievalError, _NO_CREDENTIALS),
+    (ProfileNotFound, _NO_CREDENTIALS),
+    (InvalidRegionError, _NO_REGION),
+    (ParamValidationError, _MALFORMED),
+)
+
+
+class S3Bucket:
+    """The objects of one attempt."""
+
+    def __init__(
+        self,
+        settings: S3Storage,
+        folder: str,
+        attempt: str,
+        *,
+        seconds: float = READ_SECONDS,
+        attempts: int = ATTEMPTS,
+    ) -> None:
+        """Name the objects; nothing is asked yet.
+
+        Args:
+            settings: the bucket, and who may write to it.
+            folder: the way from the user's prefix to the objects' own.
+            attempt: what the objects' names begin with; no other attempt has the same.
+            seconds: how long to wait for an answer.
+            attempts: how often to send one append before it counts as failed.
+        """
+        self._settings = settings
+        self._objects = "/".join(filter(None, (settings.bucket_path.strip("/"), folder, attempt)))
+        self._check = "/".join(filter(None, (settings.bucket_path.strip("/"), f"check_{attempt}.txt")))
+        self._seconds = seconds
+        self._attempts = attempts
+        self._client: Any = None
+        self._stored = 0
+
+    def append(self, lines: bytes) -> None:
+        """Keep whole lines in an object of their own; S3 has them when this returns.
+
+        Raises:
+            ConfigError: the settings, or what they name, are wrong; or nothing answers, and nothing ever did.
+            TransientError: S3 or the network did not serve, several times over.
+        """
+        with self._explained():
+            self._client = self._client or _client(self._settings, self._seconds, self._attempts)
+            self._put(self._client, f"{self._objects}_{self._stored + 1}.jsonl", lines)
+        self._stored += 1
+
+    def probe(self) -> None:
+        """Put a small object and remove it. Raises what `append` raises."""
+        with self._explained():
+            client = _client(self._settings, min(self._seconds, _CHECK_SECONDS), min(self._attempts, _CHECK_ATTEMPTS))
+            self._put(
+                client, self._check, b"The check of an Airbyte connection wrote this object; it may be removed.\n"
+            )
+        with suppress(BotoCoreError, ClientError):
+            client.delete_object(Bucket=self._settings.s3_bucket_name, Key=self._check)
+
+    def _put(self, client: Any, key: str, body: bytes) -> None:
+        answer = client.put_object(Bucket=self._settings.s3_bucket_name, Key=key, Body=body)
+        if not answer.get("ETag"):  # a web server may say 200 to anything
+            raise self._config_error(_NOT_S3)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except ClientError as refusal:
+            raise self._refused(refusal) from None
+        except (BotoCoreError, ValueError) as failure:  # ValueError: an address that is none
+            raise self._failed(failure) from None
+
+    def _refused(self, refusal: ClientError) -> SyncStoppedError:
+        status = refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        code = refusal.response.get("Error", {}).get("Code") or str(status)
+        known = _REFUSALS.get(code)
+        in_role = refusal.operation_name == "AssumeRole"
+        if known and not (in_role and known is _DENIED):
+            return self._config_error(known)
+        shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
+        if code in _LATER or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return self._transient_error(f"it does not serve now ({shown})")
+        return self._config_error(_UNASSUMED if in_role else (f"it refuses them ({shown})", f"mend {_SETTINGS}"))
+
+    def _failed(self, failure: Exception) -> SyncStoppedError:
+        trouble = next((trouble for kind, trouble in _UNREACHABLE if isinstance(failure, kind)), None)
+        if trouble and not self._stored:
+            setting = _ENDPOINT if self._settings.s3_endpoint else _REGION
+            return self._config_error((trouble, f"mend {setting}, or the network between"))
+        if trouble or isinstance(failure, HTTPClientError):
+            return self._transient_error(trouble or "its answer did not come")
+        known = next((fault for kind, fault in _UNUSABLE if isinstance(failure, kind)), None)
+        return self._config_error(known or (f"of {type(failure).__name__}", f"mend {_SETTINGS}"))
+
+    def _config_error(self, fault: tuple[str, str]) -> ConfigError:
+        reason, remedy = fault
+        return ConfigError(f"{self._sentence(reason)}: {remedy}.")
+
+    def _transient_error(self, reason: str) -> TransientError:
+        return TransientError(f"{self._sentence(reason)}: the sync may succeed later.")
+
+    def _sentence(self, reason: str) -> str:
+        at = f" at {self._settings.s3_endpoint}" if self._settings.s3_endpoint else ""
+        return f"Rejected rows cannot be stored in the bucket `{self._settings.s3_bucket_name}`{at}, because {reason}"
+
+
+def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
+    """A client of S3; making it asks nobody."""
+    if bool(settings.access_key_id) is not bool(settings.secret_access_key):
+        raise PartialCredentialsError(provider="settings", cred_var="")
+    options: dict[str, Any] = {
+        "connect_timeout": min(CONNECT_SECONDS, seconds),
+        "read_timeout": seconds,
+        "retries": {"mode": "standard", "total_max_attempts": attempts},
+        "user_agent_extra": f"destination-heap-analytics/{VERSION}",
+    }
+    session = boto3.Session(
+        aws_access_key_id=settings.access_key_id,
+        aws_secret_access_key=settings.secret_access_key,
+        region_name=settings.s3_bucket_region or None,
+    )
+    if settings.role_arn:
+        session = _in_role(settings.role_arn, session, settings.s3_endpoint, Config(**options))
+    if settings.s3_endpoint:
+        options["s3"] = {"addressing_style": "path"}
+    # Checksums beyond what S3 asks for are news to many services that speak like it.
+    for option in ("request_checksum_calculation", "response_checksum_validation"):
+        options[option] = "when_required"
+    return session.client("s3", endpoint_url=settings.s3_endpoint, config=Config(**options))
+
+
+def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> Any:
+    """A session whose credentials are those of the role, assumed anew before they expire.
+
+    A service other than Amazon's assumes roles at its own address; Amazon has another for it.
+    """
+    is_amazon = endpoint is None or ".amazonaws.com" in (urlsplit(endpoint).hostname or "")
+    region = session.region_name or "us-east-1"
+    sts = session.client("sts", region_name=region, endpoint_url=None if is_amazon else endpoint, config=config)
+
+    def assumed() -> dict[str, str]:
+        given = sts.assume_role(RoleArn=role, RoleSessionName="destination-heap-analytics")["Credentials"]
+        return {
+            "access_key": given["AccessKeyId"],
+            "secret_key": given["SecretAccessKey"],
+            "token": given["SessionToken"],
+            "expiry_time": given["Expiration"].isoformat(),
+        }
+
+    core = botocore.session.get_session()
+    core.register_component("credential_provider", _Role(DeferredRefreshableCredentials(assumed, "assume-role")))
+    return boto3.Session(botocore_session=core, region_name=session.region_name)
+
+
+class _Role:
+    """What botocore asks for credentials."""
+
+    def __init__(self, credentials: DeferredRefreshableCredentials) -> None:
+        self._credentials = credentials
+
+    def load_credentials(self) -> DeferredRefreshableCredentials:
+        return self._credentials

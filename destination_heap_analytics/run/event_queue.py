@@ -1,0 +1,109 @@
+"""All that a run waits for, in one place: input, answers, and whatever else happens in other threads.
+
+Input is bounded in bytes: when it is full its thread waits, and the source feels it in the pipe. Events are few, never
+wait, and wake the run at once.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Generator
+from typing import Final, Generic, TypeVar
+
+Payload = TypeVar("Payload")
+
+QUEUE_BYTES: Final = 8 * 1024 * 1024
+
+
+class EventQueue(Generic[Payload]):
+    """What has come and has not been looked at. One thread looks; any thread may put something in."""
+
+    def __init__(self, limit: int = QUEUE_BYTES) -> None:
+        """Begin empty.
+
+        Args:
+            limit: bytes of input that may wait.
+        """
+        self._limit = limit
+        self._input: deque[tuple[list[Payload], int]] = deque()
+        self._bytes = 0
+        self._events: deque[object] = deque()
+        self._has_ended = False
+        self._is_closed = False
+        self._failure: BaseException | None = None
+        self._changed = threading.Condition()
+
+    def read(self, batches: Generator[tuple[list[Payload], int], None, None]) -> None:
+        """Begin to read input, in a thread of its own.
+
+        Args:
+            batches: items with their size in bytes, in the order they arrive.
+        """
+        # A daemon: the process may end while the thread still sits in a read that nothing will answer.
+        threading.Thread(target=self._read, args=(batches,), name="intake", daemon=True).start()
+
+    def post(self, event: object) -> None:
+        """Something has happened."""
+        with self._changed:
+            self._events.append(event)
+            self._changed.notify_all()
+
+    def event(self) -> object | None:
+        """The next thing that has happened; None where there is none."""
+        return self._events.popleft() if self._events else None
+
+    def input(self) -> list[Payload] | None:
+        """The next items of the input; None where none has come. Raises what the reading raised, after its last."""
+        with self._changed:
+            if self._input:
+                items, size = self._input.popleft()
+                self._bytes -= size
+                self._changed.notify_all()
+                return items
+            if self._failure:
+                raise self._failure
+            return None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether all input has been taken, and none will come."""
+        return self._has_ended and not self._input
+
+    def wait(self, seconds: float, *, for_input: bool) -> None:
+        """Wait until something has happened, but no longer than so many seconds.
+
+        Args:
+            seconds: real ones.
+            for_input: whether input is something to wait for.
+        """
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._events or (for_input and (self._input or self._has_ended)), timeout=max(0.0, seconds)
+            )
+
+    def close(self) -> None:
+        """Take no more input; the reading thread ends as soon as its read returns."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+
+    def _read(self, batches: Generator[tuple[list[Payload], int], None, None]) -> None:
+        failure: BaseException | None = None
+        try:
+            for items, size in batches:
+                with self._changed:
+                    self._changed.wait_for(lambda: self._bytes < self._limit or self._is_closed)
+                    if self._is_closed:
+                        return
+                    self._input.append((items, size))
+                    self._bytes += size
+                    self._changed.notify_all()
+        except BaseException as raised:  # noqa: BLE001  # handed to the run, which raises it
+            failure = raised
+        finally:
+            batches.close()
+            with self._changed:
+                self._failure = failure
+                self._has_ended = True
+                self._changed.notify_all()

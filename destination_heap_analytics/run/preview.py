@@ -1,0 +1,149 @@
+"""What `write` would post of an input, and what is wrong with it, without a word to Heap.
+
+The rows take the way of a run as far as it needs no network (protocol, absence, mapper), so that what is shown is what
+is sent, and what stops a run stops a preview. Memory does not grow with the input: rows are shown or counted, not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from destination_heap_analytics.config.parse import ParsedConfig
+from destination_heap_analytics.delivery.batch import Envelope
+from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
+from destination_heap_analytics.mapping.mapper import Mapper
+from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
+from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.properties import Properties
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
+from destination_heap_analytics.protocol.messages import Noise, Record, Unreadable, parse_line
+from destination_heap_analytics.run.preview_report import Findings, Output
+from destination_heap_analytics.run.report import BECAUSE_OF_FAIL
+
+PAYLOADS: Final = 5
+"""Shown where nothing else is asked for."""
+
+_MOST_NAMES: Final = 50
+"""Told apart in a tally; under `*` a source may have columns without end."""
+
+
+class Preview:
+    """The rows of one input, mapped and counted.
+
+    Attributes:
+        findings: what was found so far.
+    """
+
+    def __init__(self, config: ParsedConfig, stream: Stream, random_text: str) -> None:
+        """Begin.
+
+        Args:
+            config: what the user set.
+            stream: the one to load.
+            random_text: drawn for this preview alone, as for a run.
+        """
+        settings = config.settings
+        self._settings = settings
+        self._stream = stream
+        self._mapper = Mapper(settings, stream, random_text, keeps_source=False, told=self._told)
+        # No state waits for these rows, so they wait for their columns without a look at a clock.
+        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, lambda: 0.0)
+        self._position = 0
+        self._leg = Checkpoint()
+        self.findings = Findings(
+            stream=stream.name,
+            url=settings.base_url + settings.selected_api.endpoint.path,
+            mode=settings.delivery.mode,
+            repeatable=self._mapper.is_repeatable,
+            unknown=config.warning,
+        )
+
+    def show(
+        self, batches: Iterable[tuple[list[bytes], int]], output: Output, *, limit: int, progress: Progress
+    ) -> None:
+        """Read an input to its end; how that went is among the findings.
+
+        Args:
+            batches: its lines, as intake.py reads them.
+            output: gets the first payloads as they come, and the findings.
+            limit: how many payloads.
+            progress: for whoever watches.
+        """
+        settings, findings = self._settings, self.findings
+        envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.delivery.mode == "bulk")
+        try:
+            output.begin(self._stream, settings)
+            for lines in _readable(batches):
+                for item in self._items(lines):
+                    if findings.mapped <= limit:
+                        output.payload(item.number, envelope.body([item]))
+                progress.show(findings.rows, findings.rejects.count)
+            self._end()
+        except SyncStoppedError as stopped:
+            findings.error = str(stopped)
+        except KeyboardInterrupt:
+            findings.interrupted = True
+        output.end(findings)
+
+    def _items(self, lines: Iterable[bytes]) -> Iterator[Payload]:
+        """The rows that can be sent, in the order read; where `write` would stop, its error is raised."""
+        findings = self.findings
+        for line in lines:
+            self._position += 1
+            message = parse_line(line, self._position)
+            if isinstance(message, Record):
+                findings.rows += 1
+                if not self._stream.carries(message.stream, message.namespace):
+                    raise self._stream.foreign_row(findings.rows, message.stream)
+                self._mapper.names.learn(message.data)
+                for row in self._watch.admit(PendingRecord(findings.rows, message, self._leg)):
+                    if item := self._item(row):
+                        findings.mapped += 1
+                        yield item
+            elif isinstance(message, Unreadable):
+                findings.rows += 1
+                findings.rejects.add(findings.rows, RowRejectedError(message.reason))
+            elif isinstance(message, Noise):
+                findings.noise += 1
+
+    def _item(self, row: PendingRecord) -> Payload | None:
+        try:
+            return self._mapper.item(row)
+        except RowRejectedError as rejection:
+            self.findings.rejects.add(row.number, rejection)
+            return None
+
+    def _end(self) -> None:
+        """The input has ended: is there something to load?"""
+        self._watch.end()
+        findings, rejects = self.findings, self.findings.rejects
+        findings.unseen, findings.unseen_warning = self._mapper.unseen(), self._mapper.warning()
+        if not findings.rows:
+            raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
+        if not findings.mapped:
+            rows = "the only row is" if rejects.count == 1 else f"all {rejects.count:,} rows are"
+            raise ConfigError(f"Nothing can be loaded: {rows} rejected. Mend the columns in the settings, or the rows.")
+        if rejects.count and self._settings.rejected_records == "fail":
+            first = min(row for group in rejects.groups() for row in group.first_rows)
+            raise ConfigError(f"Row {first:,} is rejected, and `write` would stop there {BECAUSE_OF_FAIL}")
+
+    def _told(self, made: Properties) -> None:
+        findings = self.findings
+        for tally, names in (
+            (findings.cut, made.cut),
+            (findings.collisions, made.collisions),
+            (findings.forbidden, made.forbidden),
+        ):
+            for name in names:
+                tally[name if name in tally or len(tally) < _MOST_NAMES else None] += 1
+
+
+def _readable(batches: Iterable[tuple[list[bytes], int]]) -> Iterator[list[bytes]]:
+    try:
+        for lines, _ in batches:
+            yield lines
+    except OSError as failure:
+        raise unreadable_input(failure) from None

@@ -1,0 +1,221 @@
+"""What a preview found: as text for a person, or as one JSON document for programs.
+
+The payloads are a row's content, and shown to whoever asked for them; all else tells numbers and names alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from signal import SIGINT
+from typing import Any, BinaryIO, Final, Protocol
+
+import orjson
+
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.heap_api import MAX_BULK
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.signals import exit_code
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.rejected.summary import Rejects
+from destination_heap_analytics.run.report import (
+    COLLISION,
+    FORBIDDEN,
+    REPEATS,
+    cut_sentence,
+    noise_sentence,
+    reject_sentences,
+)
+
+Tally = Counter[str | None]
+"""How often, by name; None stands for all names beyond the first."""
+
+
+@dataclass(slots=True)
+class Findings:
+    """What a preview found.
+
+    Attributes:
+        stream: its name; None, like the next three, where the settings or the catalog are wrong.
+        url: where `write` would post.
+        mode: how rows travel, `bulk` or `row`.
+        repeatable: whether loading the rows again adds nothing.
+        rows: rows read.
+        mapped: those that have a payload.
+        rejects: the others.
+        noise: lines that are no message.
+        cut: values that were too long, by column.
+        collisions: values that met another one in their property, by its name.
+        forbidden: values that were left out because Heap reserves their name, by that name.
+        unseen: listed columns that no row had, each with the nearest name.
+        unseen_warning: a sentence on these; None where there are none.
+        unknown: a sentence on settings that are none; None where all are known.
+        error: why there is nothing to load, or why `write` would stop; None where it would not.
+        interrupted: whether somebody ended the preview before its input did.
+    """
+
+    stream: str | None = None
+    url: str | None = None
+    mode: str | None = None
+    repeatable: bool | None = None
+    rows: int = 0
+    mapped: int = 0
+    rejects: Rejects = field(default_factory=Rejects)
+    noise: int = 0
+    cut: Tally = field(default_factory=Counter)
+    collisions: Tally = field(default_factory=Counter)
+    forbidden: Tally = field(default_factory=Counter)
+    unseen: dict[str, str | None] = field(default_factory=dict)
+    unseen_warning: str | None = None
+    unknown: str | None = None
+    error: str | None = None
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """That of the command: 0 where there is something to load, and nothing that `write` would stop at."""
+        return exit_code(SIGINT) if self.interrupted else int(self.error is not None)
+
+
+class Output(Protocol):
+    """What shows a preview."""
+
+    def begin(self, stream: Stream, settings: Settings) -> None:
+        """Say what is loaded, and where to; not called where the settings or the catalog are wrong."""
+
+    def payload(self, row: int, body: bytes) -> None:
+        """Show the body of a request that carries this row alone."""
+
+    def end(self, findings: Findings) -> None:
+        """Show all the rest."""
+
+
+class Text:
+    """For a person, from the payloads to what is wrong."""
+
+    def __init__(self, out: BinaryIO, progress: Progress) -> None:
+        self._out = out
+        self._progress = progress
+        self._shown = 0
+
+    def begin(self, stream: Stream, settings: Settings) -> None:
+        """Say what is loaded, and where to."""
+        endpoint = settings.selected_api.endpoint
+        travel = (
+            f"up to {MAX_BULK:,} rows in a request; below each is shown alone"
+            if settings.delivery.mode == "bulk"
+            else "one row in a request"
+        )
+        self._print(
+            f"Stream `{stream.name}` by {endpoint.title}: what `write` would post to "
+            f"{settings.base_url}{endpoint.path}, {travel}. Nothing is sent."
+        )
+
+    def payload(self, row: int, body: bytes) -> None:
+        """Show a row's body, a line for each property."""
+        self._shown += 1
+        self._print(f"\nRow {row:,}:\n{orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()}")
+
+    def end(self, findings: Findings) -> None:
+        """Show the counts, what there is to say of the rows, and last what is wrong."""
+        if findings.stream is not None:
+            self._print("\n" + "\n".join(self._lines(findings)))
+        if findings.error:
+            self._print(f"\nError: {findings.error}")
+
+    def _lines(self, findings: Findings) -> Iterator[str]:
+        if 0 < self._shown < findings.mapped:
+            yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all).\n"
+        rows = "row" if findings.rows == 1 else "rows"
+        yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected."
+        yield from reject_sentences(findings.rejects)
+        for column, count in _ranked(findings.cut):
+            yield cut_sentence(f"column `{column}`" if column is not None else "other columns", count)
+        for tally, sentence in ((findings.collisions, COLLISION), (findings.forbidden, FORBIDDEN)):
+            for name, count in _ranked(tally):
+                times = f" ({count:,} time{'' if count == 1 else 's'})."
+                yield (sentence % name if name is not None else "More names like these are not listed.")[:-1] + times
+        if findings.noise:
+            yield noise_sentence(findings.noise)
+        repeats = REPEATS if findings.repeatable is False else None
+        yield from filter(None, (findings.unseen_warning, findings.unknown, repeats))
+        if findings.interrupted:
+            yield "Interrupted: the rest of the input was not read."
+
+    def _print(self, text: str) -> None:
+        with self._progress.aside():
+            self._out.write(_HIDDEN.sub(_escaped, text).encode() + b"\n")
+            self._out.flush()
+
+
+def _ranked(tally: Tally) -> list[tuple[str | None, int]]:
+    """The most frequent first, and all beyond the first names last."""
+    return sorted(tally.items(), key=lambda counted: (counted[0] is None, -counted[1]))
+
+
+_HIDDEN: Final = re.compile(r"[^\n -~]")
+
+
+def _escaped(sign: re.Match[str]) -> str:
+    """A sign as it is, or as JSON writes it where a terminal would obey it, hide it, or could not show it."""
+    return sign[0] if sign[0].isprintable() else json.dumps(sign[0])[1:-1]
+
+
+class Json:
+    """For programs: one document, whose keys are always the same; the payloads come first, as they are found."""
+
+    def __init__(self, out: BinaryIO, progress: Progress) -> None:
+        self._out = out
+        self._progress = progress
+        self._separator = b'{"payloads": [\n'
+
+    def begin(self, stream: Stream, settings: Settings) -> None:
+        """Nothing yet: what it would say stands at the end."""
+
+    def payload(self, row: int, body: bytes) -> None:
+        """Show a row's body, byte by byte as it would be posted."""
+        self._write(self._separator + b'{"row": %d, "body": %b}' % (row, body))
+        self._separator = b",\n"
+
+    def end(self, findings: Findings) -> None:
+        """Show all the rest."""
+        begun = b"\n" if self._separator == b",\n" else self._separator
+        self._write(begun + b"],\n" + json.dumps(_document(findings), indent=2)[2:].encode() + b"\n")
+
+    def _write(self, content: bytes) -> None:
+        with self._progress.aside():
+            self._out.write(content)
+            self._out.flush()
+
+
+def _document(findings: Findings) -> dict[str, Any]:
+    return {
+        "stream": findings.stream,
+        "url": findings.url,
+        "mode": findings.mode,
+        "repeatable": findings.repeatable,
+        "rows": findings.rows,
+        "mapped": findings.mapped,
+        "rejected": findings.rejects.count,
+        "rejections": [
+            {
+                "reason": group.reason.name.lower(),
+                "column": group.column,
+                "count": group.count,
+                "first_rows": group.first_rows,
+                "message": group.explanation,
+            }
+            for group in findings.rejects.groups()
+        ],
+        "cut": [{"column": name, "count": count} for name, count in _ranked(findings.cut)],
+        "collisions": [{"property": name, "count": count} for name, count in _ranked(findings.collisions)],
+        "forbidden": [{"column": name, "count": count} for name, count in _ranked(findings.forbidden)],
+        "unseen_columns": [{"column": name, "nearest": near} for name, near in findings.unseen.items()],
+        "noise": findings.noise,
+        "unknown_settings": findings.unknown,
+        "interrupted": findings.interrupted,
+        "error": findings.error,
+    }

@@ -1,0 +1,133 @@
+"""What the log says of a run: how it starts, how it goes on, what came of it. Never a word of a row's content."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Final
+from urllib.parse import urlsplit
+
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.heap_api import MAX_BULK
+from destination_heap_analytics.mapping.properties import Properties
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.rejected.summary import Rejects
+
+PROGRESS_SECONDS: Final = 10.0
+MOST_LINES: Final = 50
+
+COLLISION: Final = "Two values meet in the property `%s`: the one nearer to the top is sent."
+FORBIDDEN: Final = "Column `%s` is left out: Heap forbids a user property of that name."
+REPEATS: Final = (
+    "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
+    "with append-dedup and a primary key."
+)
+
+BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: mend the row or the columns, or set it to `continue`."
+
+
+class Report:
+    """Counts a run and logs what a user wants to know of it.
+
+    Attributes:
+        read: rows read so far.
+        delivered: rows that Heap has taken.
+        rejects: the others.
+        noise: lines that were no message.
+    """
+
+    def __init__(self, logger: logging.Logger, clock: Callable[[], float], progress: Progress | None = None) -> None:
+        self.read = 0
+        self.delivered = 0
+        self.rejects = Rejects()
+        self.noise = 0
+        self._logger = logger
+        self._clock = clock
+        self._progress = progress or Progress()
+        self._began = self._last_time = clock()
+        self._last_read = 0
+        self._cut: Counter[str] = Counter()
+        self._noted: set[tuple[str, str]] = set()
+
+    def start(self, stream: Stream, settings: Settings) -> None:
+        """Say what is loaded, and where to."""
+        self._logger.info(
+            "Loading stream `%s` (%s, %s) into Heap by %s at %s, %s.",
+            stream.name,
+            stream.sync_mode,
+            stream.destination_sync_mode,
+            settings.selected_api.endpoint.title,
+            urlsplit(settings.base_url).netloc,
+            f"up to {MAX_BULK:,} rows in a request" if settings.delivery.mode == "bulk" else "one request per row",
+        )
+
+    def repeats(self) -> None:
+        """Say that events of this run have no key that a second loading would repeat."""
+        self._logger.warning(REPEATS)
+
+    def progress(self) -> None:
+        """Say how far it is, when it is time to."""
+        self._progress.show(self.read, self.rejects.count, self.delivered)
+        now = self._clock()
+        seconds = now - self._last_time
+        if seconds >= PROGRESS_SECONDS:
+            rate = (self.read - self._last_read) / seconds
+            self._logger.info("%s, %s rows/s.", self._counts(), f"{rate:,.0f}")
+            self._last_time, self._last_read = now, self.read
+
+    def mapped(self, made: Properties) -> None:
+        """Note what had to be done to make a payload; each name is warned of once."""
+        self._cut.update(made.cut)
+        for name in made.collisions:
+            self._once("collision", name, COLLISION)
+        for name in made.forbidden:
+            self._once("forbidden", name, FORBIDDEN)
+
+    def _once(self, kind: str, name: str, sentence: str) -> None:
+        if (kind, name) not in self._noted and len(self._noted) <= MOST_LINES:
+            self._noted.add((kind, name))
+            if len(self._noted) <= MOST_LINES:
+                self._logger.warning(sentence, name)
+            else:
+                self._logger.warning("More names like these are not listed.")
+
+    def end(self, *, finished: bool, warning: str | None) -> None:
+        """Say what came of the run, and of what else to warn."""
+        seconds = self._clock() - self._began
+        rate = self.read / seconds if seconds > 0 else 0.0
+        self._logger.info(
+            "%s: %s in %.1f s (%s rows/s).", "Done" if finished else "Stopped", self._counts(), seconds, f"{rate:,.0f}"
+        )
+        for sentence in reject_sentences(self.rejects):
+            self._logger.warning(sentence)
+        for column, count in self._cut.most_common(MOST_LINES):
+            self._logger.warning(cut_sentence(f"column `{column}`", count))
+        if warning:
+            self._logger.warning(warning)
+        if self.noise:
+            self._logger.warning(noise_sentence(self.noise))
+
+    def _counts(self) -> str:
+        rows = "row" if self.read == 1 else "rows"
+        return f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"
+
+
+def reject_sentences(rejects: Rejects) -> Iterator[str]:
+    """What to say of the rejected rows: the most frequent reasons and columns."""
+    yield from islice(rejects.explanations(), MOST_LINES)
+    if len(rejects.groups()) > MOST_LINES:
+        yield "More reasons and columns are not listed."
+
+
+def cut_sentence(where: str, count: int) -> str:
+    """What to say of values that were too long."""
+    return f"{count:,} value{' was' if count == 1 else 's were'} cut to the length that Heap takes, in {where}."
+
+
+def noise_sentence(count: int) -> str:
+    """What to say of lines that were no message."""
+    lines = "line of the input was" if count == 1 else "lines of the input were"
+    return f"{count:,} {lines} no Airbyte message and passed over."

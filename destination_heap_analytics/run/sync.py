@@ -1,0 +1,334 @@
+"""One run, from messages to states: every row ends as delivered or rejected, and every state waits for its rows."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+from airbyte_cdk.models import AirbyteMessage
+
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.delivery.batch import Envelope
+from destination_heap_analytics.delivery.client import Client, Verdict
+from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
+from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.delivery.senders import Answer, Senders
+from destination_heap_analytics.errors import (
+    ConfigError,
+    InterruptedSyncError,
+    RowRejectedError,
+    SyncStoppedError,
+    unreadable_input,
+)
+from destination_heap_analytics.heap_api import Api, Rate
+from destination_heap_analytics.mapping.mapper import Mapper
+from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
+from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.checkpoints import Checkpoint, Checkpoints, PendingRecord
+from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable
+from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
+from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, Report
+
+MOST_BULK: Final = 16
+MOST_SINGLE: Final = 64
+"""Requests in flight at most."""
+
+TICK_SECONDS: Final = 1.0
+"""How long a run waits at most before it looks at the clock again."""
+
+WIND_DOWN_SECONDS: Final = 9.0
+"""How long a run that stops waits for what is in flight; the platform gives it fifteen seconds in all."""
+
+Line = TypeVar("Line")
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupt:
+    """An event: the run is to end. `signal` is the number of the signal that asked for it."""
+
+    signal: int
+
+
+class Sync(Generic[Line]):
+    """Loads one stream into Heap."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        stream: Stream,
+        client: Client,
+        storage: Storage | None,
+        *,
+        events: EventQueue[Line],
+        parse: Callable[[Line, int], Message],
+        logger: logging.Logger,
+        clock: Clock,
+        chance: random.Random,
+        random_text: str,
+        progress: Progress | None = None,
+    ) -> None:
+        """Prepare a run; nothing is read or sent yet.
+
+        Args:
+            settings: what the user set.
+            stream: the one to load.
+            client: posts to Heap.
+            storage: where rejected rows are kept; None where nowhere.
+            events: where the input and all that happens in other threads arrives.
+            parse: a message from one item of the input and its position, from 1.
+            logger: for what a user wants to know.
+            clock: its seconds are those of all rates and waits.
+            chance: spreads the pauses before a request is sent again.
+            random_text: drawn for this run alone, to tell apart rows that nothing else does.
+            progress: shows whoever watches how far it is.
+        """
+        self._settings = settings
+        self._stream = stream
+        self._events = events
+        self._parse = parse
+        self._clock = clock
+        self._now = clock.now()
+        self._logger = logger
+        self._report = Report(logger, clock.now, progress)
+        self._checkpoints = Checkpoints(stream.carries)
+        self._position = 0
+        self._is_reading = True
+        self._failure: tuple[int, SyncStoppedError] | None = None
+
+        self._mapper = Mapper(settings, stream, random_text, keeps_source=storage is not None, told=self._report.mapped)
+        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, clock.now)
+
+        self._client = client
+        self._senders: Senders[Job] = Senders(client, events.post)
+        self._delivery = self._make_delivery(chance)
+        self._writer = RejectWriter[Checkpoint](storage, events.post) if storage else None
+        self._being_stored = 0
+
+    def run(self) -> Iterator[AirbyteMessage]:
+        """The states that may go back, each as soon as it may.
+
+        Raises:
+            SyncStoppedError: the run ends before its input does; the states given back until then hold.
+            InterruptedSyncError: the same, because a signal asked for it.
+        """
+        self._report.start(self._stream, self._settings)
+        if not self._mapper.is_repeatable:
+            self._report.repeats()
+        finished = False
+        try:
+            yield from self._load_all()
+            finished = True
+        except (SyncStoppedError, InterruptedSyncError) as stop:
+            yield from self._wind_down()
+            if self._failure and isinstance(stop, SyncStoppedError):
+                raise self._failure[1] from None  # it came first, whatever became of what was in flight
+            raise
+        finally:
+            self._events.close()
+            self._senders.close()
+            if self._writer:
+                self._writer.close()
+            warning = self._mapper.warning() if finished else None
+            self._report.end(finished=finished, warning=warning)
+
+    def _load_all(self) -> Iterator[AirbyteMessage]:
+        lines: Iterator[Line] = iter(())
+        while True:
+            self._attend()
+            yield from self._checkpoints.due()  # first, so that nothing goes where nobody listens any more
+            self._dispatch()
+            if self._has_room:
+                if not self._read(lines):
+                    continue  # room has run out: see what may go
+                if (batch := self._next_input()) is not None:
+                    lines = iter(batch)
+                    continue
+                if self._events.has_ended and self._is_reading:
+                    self._end_of_input()
+                    continue
+            if not self._is_reading and self._delivery.is_idle and not self._being_stored:
+                break
+            self._wait(self._delivery.wake_at(self._now))
+        if self._failure:
+            raise self._failure[1]
+
+    @property
+    def _has_room(self) -> bool:
+        return (
+            self._is_reading
+            and self._delivery.has_room
+            and self._checkpoints.has_room
+            and not (self._writer and self._writer.is_full)
+        )
+
+    def _attend(self) -> None:
+        """See to what has happened."""
+        self._now = self._clock.now()
+        while (event := self._events.event()) is not None:
+            match event:
+                case Answer(verdict=BaseException() as defect):
+                    raise defect
+                case Answer(ticket, Verdict() as verdict):
+                    self._delivery.answered(ticket, verdict, self._now)
+                case Interrupt(signal):
+                    raise InterruptedSyncError(signal)
+                case StoreFailed(error):
+                    self._being_stored = 0  # nothing more will be
+                    raise error
+                case Stored(checkpoints):
+                    self._stored(checkpoints)
+        for row in self._watch.tick():
+            self._load(row)
+
+    def _dispatch(self) -> None:
+        self._delivery.dispatch(self._now)
+        self._client.cut_overdue()
+        self._report.progress()
+
+    def _wait(self, until: float) -> None:
+        seconds = self._clock.real(min(until - self._now, TICK_SECONDS * self._clock.speed))
+        self._events.wait(seconds, for_input=self._has_room)
+
+    def _wind_down(self) -> Iterator[AirbyteMessage]:
+        """Send nothing more, and see what becomes of what is in flight."""
+        self._is_reading = False
+        self._events.close()
+        end = self._clock.now() + WIND_DOWN_SECONDS * self._clock.speed
+        while (self._delivery.in_flight or self._being_stored) and (now := self._clock.now()) < end:
+            self._events.wait(self._clock.real(end - now), for_input=False)
+            while (event := self._events.event()) is not None:
+                match event:
+                    case Answer(ticket, Verdict() as verdict):
+                        self._delivery.wound_down(ticket, verdict)
+                    case Stored(checkpoints):
+                        self._stored(checkpoints)
+                    case StoreFailed():
+                        self._being_stored = 0
+            yield from self._checkpoints.due()
+        yield from self._checkpoints.due()
+
+    def _next_input(self) -> list[Line] | None:
+        try:
+            return self._events.input()
+        except OSError as failure:
+            self._stop(unreadable_input(failure))
+            return None
+
+    def _end_of_input(self) -> None:
+        self._is_reading = False
+        try:
+            self._watch.end()
+        except ConfigError as misspelled:
+            self._stop(misspelled)
+        self._delivery.flush()
+
+    def _read(self, lines: Iterator[Line]) -> bool:
+        """Take in messages while there is room; whether all were taken."""
+        parse = self._parse
+        try:
+            for line in lines:
+                self._position += 1
+                message = parse(line, self._position)
+                if isinstance(message, Record):
+                    if not self._take(message):
+                        return False
+                elif isinstance(message, State):
+                    self._checkpoints.state_read(message)
+                    if not self._checkpoints.has_room:
+                        return False
+                elif isinstance(message, Unreadable):
+                    self._report.read += 1
+                    rejection = RowRejectedError(message.reason)
+                    self._reject(self._report.read, self._checkpoints.row_read(), message.line, rejection)
+                elif isinstance(message, Noise):
+                    self._report.noise += 1
+        except SyncStoppedError as stopped:
+            self._stop(stopped)
+        return True
+
+    def _stop(self, error: SyncStoppedError, row: int | None = None) -> None:
+        """End the input here: what was read before this row is delivered still, then the run ends with the error."""
+        row = self._report.read + 1 if row is None else row
+        if self._failure is None or row < self._failure[0]:
+            self._failure = (row, error)
+        self._is_reading = False
+        self._events.close()
+        self._delivery.drop_after(row - 1)
+
+    def _take(self, record: Record) -> bool:
+        """Take in a row; whether there is room for another."""
+        self._report.read = number = self._report.read + 1
+        if not self._stream.carries(record.stream, record.namespace):
+            raise self._stream.foreign_row(number, record.stream)
+        row = PendingRecord(number, record, self._checkpoints.row_read())
+        if self._watch.is_over and not self._mapper.names.learns:
+            return self._load(row)
+        self._mapper.names.learn(record.data)
+        for admitted in self._watch.admit(row):
+            self._load(admitted)
+        return self._has_room
+
+    def _load(self, row: PendingRecord) -> bool:
+        if self._failure and row.number >= self._failure[0]:
+            return False
+        try:
+            item = self._mapper.item(row)
+        except RowRejectedError as rejection:
+            self._reject(row.number, row.checkpoint, row.record.source, rejection)
+            return self._has_room
+        return self._delivery.take(item, self._now)
+
+    def _settled(self, items: Sequence[Payload], rejection: RowRejectedError | None) -> None:
+        if rejection:
+            for item in items:
+                self._reject(item.number, item.checkpoint, item.source, rejection)
+        else:
+            self._report.delivered += len(items)
+            for checkpoint, rows in Counter([item.checkpoint for item in items]).items():
+                checkpoint.settle(rows, delivered=True)
+
+    def _reject(self, number: int, checkpoint: Checkpoint, source: Any, rejection: RowRejectedError) -> None:
+        self._report.rejects.add(number, rejection)
+        if self._settings.rejected_records == "fail":
+            sentence = f"Row {number} is rejected: {rejection}. The sync stops here {BECAUSE_OF_FAIL}"
+            self._stop(ConfigError(sentence), number)
+        elif self._writer:
+            self._being_stored += 1
+            self._writer.put(rejected_line(source, rejection), checkpoint)
+        else:
+            checkpoint.settle(delivered=False)
+
+    def _stored(self, checkpoints: Sequence[Checkpoint]) -> None:
+        self._being_stored -= len(checkpoints)
+        for checkpoint in checkpoints:
+            checkpoint.settle(delivered=False)
+
+    def _make_delivery(self, chance: random.Random) -> Delivery:
+        """What the settings ask for: how rows are put into requests, and how many of them Heap takes."""
+        settings, api = self._settings, self._settings.selected_api
+        is_bulk = settings.delivery.mode == "bulk"
+        app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
+        pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
+        form = bulk_form(merges=api is not Api.TRACK) if is_bulk else ROW_FORM
+        return Delivery(
+            planner=Planner(form, pacer, Concurrency(MOST_BULK if is_bulk else MOST_SINGLE)),
+            pacer=pacer,
+            envelope=Envelope(settings.app_id, api.endpoint, bulk=is_bulk),
+            app_id=settings.app_id,
+            base_url=settings.base_url,
+            send=self._senders.send,
+            settled=self._settled,
+            chance=chance,
+            logger=self._logger,
+            now=self._now,
+        )

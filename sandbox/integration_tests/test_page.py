@@ -1,0 +1,513 @@
+"""The sandbox's page, in a browser: what a person who watches a sync sees and can do."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from playwright.sync_api import Locator, Page, Route, expect
+
+from heap_sandbox.server import Sandbox
+from heap_sandbox.store import Store
+
+pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
+ROOT = Path(__file__).resolve().parents[2]
+CATALOG = ROOT / "sample_files" / "configured_catalog.json"
+MESSAGES = ROOT / "sample_files" / "messages.jsonl"
+PATHS = {"events": "track", "users": "add_user_properties", "accounts": "add_account_properties"}
+EVIL = "<img src=x onerror=alert(1)>"
+
+expect.set_options(timeout=60_000)
+
+
+def post(heap: Sandbox, kind: str, *elements: dict[str, Any]) -> int:
+    body = {"app_id": "11", kind: elements}
+    return requests.post(f"{heap.url}/api/{PATHS[kind]}", json=body, timeout=60).status_code
+
+
+def event(identity: str, **properties: Any) -> dict[str, Any]:
+    return {"identity": identity, "event": "Order Placed", "properties": properties}
+
+
+def rows(page: Page) -> Locator:
+    return page.locator("tbody tr")
+
+
+def names(page: Page) -> Locator:
+    """The cells of the identities."""
+    return page.locator("tbody .who")
+
+
+def tab(page: Page, name: str, count: str = "") -> Locator:
+    return page.get_by_role("tab", name=f"{name} {count}")
+
+
+@pytest.fixture
+def watched(page: Page, heap: Sandbox) -> Iterator[Page]:
+    """The page, open and live; a fault of its script, or a sign that its rules were broken, fails the test."""
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.goto(heap.url)
+    expect(page.get_by_text("Live", exact=True)).to_be_visible()
+    yield page
+    assert complaints == []
+
+
+class TestRows:
+    def test_what_the_connector_writes_shows_up(
+        self, watched: Page, connector: Any, heap: Sandbox, sample: Any
+    ) -> None:
+        """Without a reload, newest first, counted."""
+        assert connector.run("write", sample("track"), CATALOG, MESSAGES.read_bytes().splitlines()).code == 0
+        expect(tab(watched, "Events", "36")).to_be_visible()
+        expect(names(watched)).to_have_text([row["identity"] for row in reversed(heap.events())])
+        expect(watched.get_by_label("Rows in each second")).to_have_attribute("aria-label", re.compile("at most [1-9]"))
+
+    def test_a_stranger_is_told_how_to_begin(self, watched: Page) -> None:
+        """By a command that works as it stands."""
+        curl, url, h, header, d, body = shlex.split(watched.locator("#empty pre").inner_text().replace("\\\n", ""))
+        assert (curl, h, d) == ("curl", "-H", "-d")
+        assert requests.post(url, body, headers=dict([header.split(": ")]), timeout=60).status_code == 200
+        expect(names(watched)).to_have_text(["ada@example.com"])
+
+    @pytest.mark.parametrize("kind", ["users", "accounts"])
+    def test_a_subject_is_shown_as_it_is_now(self, watched: Page, heap: Sandbox, kind: str) -> None:
+        """Once, its properties merged, the last that changed on top."""
+        key = {"users": "identity", "accounts": "account_id"}[kind]
+        post(heap, kind, {key: "a", "properties": {"plan": "free", "seats": 1}}, {key: "b", "properties": {}})
+        tab(watched, kind.title()).click()
+        expect(names(watched)).to_have_text(["b", "a"])
+        post(heap, kind, {key: "a", "properties": {"plan": "pro"}})
+        expect(names(watched)).to_have_text(["a", "b"])
+        expect(rows(watched).first.locator("td")).to_contain_text(["", "a", "2", '{"plan":"pro","seats":1}'])
+
+    def test_a_row_is_shown_whole(self, watched: Page, heap: Sandbox) -> None:
+        """Each number as it was sent, also one that JavaScript would write another way."""
+        post(heap, "events", event("a", total=12.0, note="x" * 500))
+        rows(watched).first.click()
+        shown = watched.get_by_label("The whole row as JSON")
+        expect(shown).to_contain_text('"total": 12.0')
+        assert json.loads(shown.inner_text())["payload"] == event("a", total=12.0, note="x" * 500)
+        watched.get_by_role("button", name="Close").click()
+        expect(shown).to_be_hidden()
+        expect(rows(watched).get_by_role("link")).to_be_focused()
+
+    def test_rows_go_on_beside_the_open_one(self, watched: Page, heap: Sandbox) -> None:
+        """Which a click has opened, and which a screen reader is told of."""
+        post(heap, "events", event("a"))
+        rows(watched).first.click()
+        expect(watched.locator("tr[aria-current=true]")).to_have_count(1)
+        post(heap, "events", event("b"))
+        expect(names(watched)).to_have_text(["b", "a"])
+        expect(watched.get_by_role("dialog")).to_contain_text('"identity": "a"')
+        assert [row.get_attribute("aria-current") for row in rows(watched).all()] == [None, "true"]
+
+    def test_selecting_text_opens_nothing(self, watched: Page, heap: Sandbox) -> None:
+        """So that it can be copied."""
+        post(heap, "events", event("a", plan="professional"))
+        box = rows(watched).first.locator(".preview").bounding_box()
+        assert box is not None
+        watched.mouse.move(box["x"] + 10, box["y"] + 10)
+        watched.mouse.down()
+        watched.mouse.move(box["x"] + 90, box["y"] + 10)
+        watched.mouse.up()
+        assert watched.evaluate("getSelection().toString()")
+        watched.mouse.click(5, 5)
+        expect(watched.get_by_role("dialog")).to_be_hidden()
+        assert "show" not in watched.url
+
+    @pytest.mark.parametrize("reader", ["who uses the keyboard", "who has scrolled", "of a row that covers the rows"])
+    def test_rows_stay_put_for_a_reader(self, watched: Page, heap: Sandbox, reader: str) -> None:
+        """Newer ones wait for a click."""
+        watched.set_viewport_size({"width": 900 if reader.startswith("of") else 1200, "height": 500})
+        everyone = [f"u{number:02}" for number in range(40, 0, -1)]
+        post(heap, "events", *map(event, reversed(everyone)))
+        expect(names(watched)).to_have_text(everyone)
+        if reader == "who uses the keyboard":
+            watched.get_by_label("Search").focus()
+            watched.keyboard.press("Tab")
+        elif reader == "who has scrolled":
+            watched.locator(".scroll").evaluate("(scroller) => scroller.scrollTo(0, 100)")
+        else:
+            rows(watched).first.click()
+            expect(watched.get_by_role("dialog")).to_be_visible()
+        post(heap, "events", event("b"))
+        waiting = watched.get_by_role("button", name="Newer rows have arrived")
+        expect(waiting).to_be_visible()
+        expect(names(watched)).to_have_text(everyone)
+        if reader.startswith("of"):
+            watched.get_by_role("button", name="Close").click()
+        else:
+            waiting.click()
+        expect(names(watched)).to_have_text(["b", *everyone])
+        expect(waiting).to_be_hidden()
+
+    def test_older_rows_are_found_behind_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
+        """Which brings more than a page holds, while the page is open and empty."""
+        post(heap, "events", *(event(f"u{number}") for number in range(250)))
+        expect(names(watched).first).to_have_text("u249")
+        watched.get_by_role("link", name="Older").click()
+        expect(names(watched).first).to_have_text("u149")
+
+    @pytest.mark.parametrize("kind", ["users", "accounts"])
+    def test_a_subject_that_matches_no_more_leaves(self, watched: Page, heap: Sandbox, kind: str) -> None:
+        """A search shows what is, not what was."""
+        key = {"users": "identity", "accounts": "account_id"}[kind]
+        post(heap, kind, *({key: who, "properties": {"plan": "free"}} for who in "ab"))
+        post(heap, kind, {key: "c", "properties": {"plan": "pro"}})
+        tab(watched, kind.title()).click()
+        watched.get_by_label("Search").fill("free")
+        expect(names(watched)).to_have_text(["b", "a"])
+        post(heap, kind, {key: "b", "properties": {"plan": "pro"}})
+        expect(names(watched)).to_have_text(["a"])
+
+    def test_the_search_looks_into_properties(self, watched: Page, heap: Sandbox) -> None:
+        """All words, in any casing; what arrives later is searched too."""
+        post(heap, "events", event("ada", plan="Größe XL"), event("bob", plan="größe m"))
+        watched.get_by_label("Search").fill("GRÖSSE xl")
+        expect(names(watched)).to_have_text(["ada"])
+        post(heap, "events", event("carl", plan="größe S"), event("dora", plan="Größe xl"))
+        expect(names(watched)).to_have_text(["dora", "ada"])
+        watched.get_by_label("Search").fill("nobody")
+        expect(watched.get_by_text("None of the events match “nobody”.")).to_be_visible()
+
+    def test_text_is_never_taken_for_html(self, watched: Page, heap: Sandbox) -> None:
+        """Wherever it may come from."""
+        post(heap, "events", {"identity": EVIL, "event": EVIL, "properties": {EVIL: EVIL}})
+        post(heap, "events", {"identity": EVIL, "event": EVIL, "properties": {EVIL: None}})
+        watched.get_by_label("Search").fill("<img")
+        expect(rows(watched).first.locator("td")).to_contain_text(["", EVIL, EVIL, EVIL])
+        expect(watched.locator("#failures")).to_contain_text(EVIL)
+        rows(watched).first.click()
+        expect(watched.locator("#json")).to_contain_text(EVIL)
+        assert watched.locator("main img").count() == 0
+
+    def test_a_hundred_thousand_rows_are_no_burden(self, watched: Page, heap: Sandbox) -> None:
+        """So many elements are in the document however many rows are in the sandbox, and all are found."""
+        post(heap, "events", event("needle"))
+        for batch in range(100):
+            post(heap, "events", *(event(f"user {batch} {position}") for position in range(1000)))
+        expect(tab(watched, "Events", "100,001")).to_be_visible()
+        expect(names(watched).first).to_have_text("user 99 999")
+        assert rows(watched).count() == 100
+        assert watched.locator("*").count() < 1500
+        watched.get_by_role("link", name="Older").click()
+        expect(names(watched).first).to_have_text("user 99 899")
+        watched.get_by_role("link", name="Newest").click()
+        expect(names(watched).first).to_have_text("user 99 999")
+        watched.get_by_label("Search").fill("needle")
+        expect(names(watched)).to_have_text(["needle"])
+
+
+class TestConnection:
+    def test_nothing_is_lost_or_doubled_by_a_reload_or_a_restart(self, page: Page, tmp_path: Path) -> None:
+        """The page finds its way back alone."""
+        everyone = [f"u{number}" for number in range(9, -1, -1)]
+        database = tmp_path / "heap.db"
+        with process("--port", "0", "--database", str(database)) as heap:
+            page.goto(heap.url)
+            post(heap, "events", *map(event, reversed(everyone[6:])))
+            expect(names(page)).to_have_text(everyone[6:])
+            page.reload()
+            post(heap, "events", *map(event, reversed(everyone[3:6])))
+            expect(names(page)).to_have_text(everyone[3:])
+        expect(page.get_by_text("Waiting for the sandbox")).to_be_visible()
+        port = heap.url.rpartition(":")[2]
+        with process("--port", port, "--database", str(database)) as heap:
+            post(heap, "events", *map(event, reversed(everyone[:3])))
+            expect(page.get_by_text("Live", exact=True)).to_be_visible()
+            expect(names(page)).to_have_text(everyone)
+
+    def test_a_sandbox_that_begins_anew_is_shown_as_it_is(self, watched: Page, heap: Sandbox) -> None:
+        """Also when it holds as many rows as before."""
+        post(heap, "events", event("before"))
+        expect(names(watched)).to_have_text(["before"])
+        heap.reset()
+        post(heap, "events", event("after"))
+        expect(names(watched)).to_have_text(["after"])
+
+    def test_an_open_row_goes_with_the_sandbox_that_had_it(self, watched: Page, heap: Sandbox) -> None:
+        """Its id may be another row's now; and so may the place among older ones."""
+        post(heap, "events", *(event(f"u{number}") for number in range(101)))
+        expect(names(watched).first).to_have_text("u100")
+        watched.get_by_role("link", name="Older").click()
+        expect(names(watched)).to_have_text(["u0"])
+        rows(watched).first.click()
+        expect(watched.get_by_role("dialog")).to_be_visible()
+        heap.reset()
+        expect(watched.get_by_role("dialog")).to_be_hidden()
+        post(heap, "events", event("after"))
+        expect(names(watched)).to_have_text(["after"])
+
+    def test_what_is_refused_is_not_asked_for_again(self, page: Page, heap: Sandbox) -> None:
+        """It would be refused for ever; the reason is told instead."""
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.clock.install()
+        page.goto(f"{heap.url}/#events?before={'9' * 30}")
+        expect(page.get_by_text("before must be a whole number from 0.")).to_be_visible()
+        page.clock.run_for(10_000)
+        page.goto(f"{heap.url}/#users")
+        expect(page.get_by_text("No users have arrived yet")).to_be_visible()
+        assert len([url for url in asked if "newest/events" in url]) == 1
+
+    def test_a_hidden_page_takes_no_connection(self, watched: Page, heap: Sandbox) -> None:
+        """A browser has six for a host, so that a seventh page would wait; seen again, it is live again."""
+        hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+        hide += " document.dispatchEvent(new Event('visibilitychange')); }"
+        watched.evaluate(hide, arg=True)
+        expect(watched.get_by_text("Paused")).to_be_attached()
+        post(heap, "events", event("a"))
+        assert tab(watched, "Events", "0").count() == 1
+        watched.evaluate(hide, arg=False)
+        expect(watched.get_by_text("Live", exact=True)).to_be_visible()
+        expect(names(watched)).to_have_text(["a"])
+
+    def test_it_asks_nobody_else(self, watched: Page, heap: Sandbox) -> None:
+        """And could not: its policy forbids it."""
+        asked: list[str] = []
+        watched.on("request", lambda request: asked.append(request.url))
+        watched.reload()
+        expect(watched.get_by_text("Live", exact=True)).to_be_visible()
+        assert len(asked) > 5
+        assert [url for url in asked if not url.startswith(heap.url)] == []
+
+
+class TestFaults:
+    def test_a_fault_is_switched_on_and_off(self, watched: Page, heap: Sandbox) -> None:
+        """What it strikes is told, with its status."""
+        busy = watched.get_by_role("switch", name="Busy")
+        busy.check()
+        expect(busy).to_be_checked()
+        wait(watched, lambda: [fault["status"] for fault in heap.faults()] == [503])
+        assert post(heap, "events", event("a")) == 503
+        expect(watched.locator("#failures li")).to_contain_text(["503 /api/track"])
+        expect(watched.get_by_text("struck 1 of 1 requests")).to_be_visible()
+        busy.uncheck()
+        wait(watched, lambda: heap.faults() == [])
+        assert post(heap, "events", event("a")) == 200
+
+    def test_a_switch_stays_as_it_was_put_until_it_is_answered(self, watched: Page, heap: Sandbox) -> None:
+        """Whatever comes in meanwhile, that knows nothing of it yet."""
+        held: list[Route] = []
+        watched.route("**/sandbox/faults", lambda route: held.append(route))  # noqa: PLW0108  (it is marked by Playwright)
+        busy = watched.get_by_role("switch", name="Busy")
+        busy.check()
+        wait(watched, lambda: held)
+        post(heap, "events", event("a"))
+        expect(tab(watched, "Events", "1")).to_be_visible()
+        assert busy.is_checked()
+        held[0].continue_()
+        wait(watched, heap.faults)
+        expect(busy).to_be_checked()
+
+    def test_it_strikes_as_often_as_is_chosen(self, watched: Page, heap: Sandbox) -> None:
+        """Here once; then its switch is off again."""
+        watched.get_by_label("Strike").select_option("the next request only")
+        refused = watched.get_by_role("switch", name="Refused")
+        with watched.expect_response("**/sandbox/faults"):
+            refused.check()
+        assert [post(heap, "events", event("a")) for _ in range(2)] == [400, 200]
+        expect(refused).not_to_be_checked()
+
+    def test_how_often_it_strikes_is_told_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
+        """As it is in force, whatever is chosen for the next one."""
+        heap.fault(kind="status", status=503, every=3)
+        heap.fault(kind="status", status=400, probability=0.1)
+        heap.fault(kind="reset_before", times=2, skip=5)
+        watched.reload()
+        for told in ("every 3: struck 0", "probability 0.1: struck 0", "skip 5, times 2: struck 0"):
+            expect(watched.get_by_text(f"{told} of 0 requests")).to_be_visible()
+
+    def test_faults_from_elsewhere_are_there_too(self, watched: Page, heap: Sandbox) -> None:
+        """Told by what they are, and one can be ended without the other."""
+        heap.fault(kind="status", status=418, match="tea")
+        heap.fault(kind="hang", path="/api/track", skip=2)
+        expect(watched.get_by_role("switch", name="hang, path /api/track, skip 2")).to_be_checked()
+        watched.get_by_role("switch", name="status, match tea, status 418").click()  # and is gone, maybe at once
+        wait(watched, lambda: [fault["kind"] for fault in heap.faults()] == ["hang"])
+        expect(watched.get_by_role("switch", name="status")).to_have_count(0)
+
+    def test_the_documented_rates_can_be_enforced(self, watched: Page, heap: Sandbox) -> None:
+        """As with --rate-limits."""
+        watched.get_by_role("switch", name="documented rates").check()
+        wait(watched, lambda: heap.limits()["enabled"])
+
+    def test_a_refusal_tells_its_reason(self, watched: Page, heap: Sandbox) -> None:
+        """Which Heap itself keeps to itself."""
+        assert post(heap, "events", event("a", plan=None)) == 400
+        expect(watched.locator("#failures")).to_contain_text("events[0].properties.plan: null is not a value")
+        watched.locator("#failures a").click()
+        expect(watched.locator("#json")).to_contain_text('"status": 400')
+
+    def test_everything_can_be_forgotten(self, watched: Page, heap: Sandbox) -> None:
+        """After a question."""
+        post(heap, "events", event("a"))
+        expect(rows(watched)).to_have_count(1)
+        watched.once("dialog", lambda dialog: dialog.accept())
+        watched.get_by_role("button", name="Forget everything").click()
+        expect(watched.get_by_text("No events have arrived yet")).to_be_visible()
+        assert heap.events() == []
+
+    def test_what_could_not_be_forgotten_is_told(self, page: Page, heap: Sandbox) -> None:
+        """With the reason."""
+        page.route("**/sandbox/reset", lambda route: route.fulfill(status=500, json={"error": "The disk is full."}))
+        page.goto(heap.url)
+        page.once("dialog", lambda dialog: dialog.accept())
+        page.get_by_role("button", name="Forget everything").click()
+        expect(page.get_by_role("alert")).to_have_text("The disk is full.")
+
+
+class TestReaders:
+    def test_the_keyboard_is_enough(self, watched: Page, heap: Sandbox) -> None:
+        """Tabs by arrows, rows by arrows, Enter opens, Escape closes, a slash searches; the focus never gets lost."""
+        post(heap, "users", {"identity": "a"}, {"identity": "b"})
+        press = watched.keyboard.press
+        tab(watched, "Events").focus()
+        press("ArrowRight")
+        expect(tab(watched, "Users")).to_be_focused()
+        expect(tab(watched, "Users")).to_have_attribute("aria-selected", "true")
+        press("End")
+        expect(tab(watched, "Accounts")).to_be_focused()
+        press("ArrowRight")
+        expect(tab(watched, "Events")).to_be_focused()
+        press("ArrowRight")
+        expect(names(watched)).to_have_text(["b", "a"])
+        press("/")
+        expect(watched.get_by_label("Search")).to_be_focused()
+        press("Tab")
+        expect(watched.get_by_role("link", name="b", exact=True)).to_be_focused()
+        press("Enter")
+        detail = watched.get_by_role("dialog")
+        expect(detail).to_contain_text('"identity": "b"')
+        press("ArrowDown")
+        expect(detail).to_contain_text('"identity": "a"')
+        press("Escape")
+        expect(detail).to_be_hidden()
+        expect(watched.get_by_role("link", name="a", exact=True)).to_be_focused()
+        press("ArrowUp")
+        expect(watched.get_by_role("link", name="b", exact=True)).to_be_focused()
+        press("Enter")
+        press("ArrowDown")
+        watched.get_by_role("button", name="Close").click()
+        expect(watched.get_by_role("link", name="a", exact=True)).to_be_focused()
+
+    def test_the_address_names_what_is_seen(self, watched: Page, heap: Sandbox) -> None:
+        """Tab, search and row; and Back goes back."""
+        post(heap, "users", {"identity": "ada"}, {"identity": "bob"})
+        watched.goto("about:blank")
+        watched.goto(f"{heap.url}/#users?q=ad&show=users/2")
+        expect(names(watched)).to_have_text(["ada"])
+        expect(watched.get_by_label("Search")).to_have_value("ad")
+        expect(watched.get_by_role("dialog")).to_contain_text('"identity": "bob"')
+        tab(watched, "Accounts").click()
+        expect(watched.get_by_role("dialog")).to_be_hidden()
+        watched.go_back()
+        expect(tab(watched, "Users")).to_have_attribute("aria-selected", "true")
+
+    def test_it_fits_a_phone(self, watched: Page, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing reaches beyond the screen's edge, also with large counts; a row covers it all and can be closed."""
+        watched.set_viewport_size({"width": 375, "height": 700})
+        counts = Store.counts
+        many = {"events": 888_000, "users": 888_000, "accounts": 888_000, "requests": 888_000}
+        monkeypatch.setattr(Store, "counts", lambda store: {name: many[name] + n for name, n in counts(store).items()})
+        post(heap, "events", event("a" * 200, **{"k" * 200: "v" * 500}))
+        post(heap, "events", event("a", **{"k" * 200: None}))
+        expect(watched.locator("#failures a")).to_be_visible()
+        expect(rows(watched)).to_have_count(1)
+        expect(tab(watched, "Accounts", "888,000")).to_be_visible()
+        assert width(watched) <= 375
+        rows(watched).first.click()
+        expect(watched.get_by_role("dialog")).to_be_visible()
+        assert width(watched) <= 375
+        watched.keyboard.press("Escape")
+        expect(watched.get_by_role("dialog")).to_be_hidden()
+        assert all(box["height"] >= 24 for box in map(Locator.bounding_box, watched.get_by_role("tab").all()) if box)
+
+    def test_only_the_status_is_read_out(self, watched: Page) -> None:
+        """Not what changes with every row."""
+        expect(watched.get_by_role("status")).to_have_text(["Live"])
+
+    def test_a_switch_that_is_off_can_be_seen(self, watched: Page) -> None:
+        """Its border stands out from the card (3:1, as WCAG has it), in the light and in the dark."""
+        for scheme in ("light", "dark"):
+            watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            card = luminance(watched, ".side .card:last-child", "backgroundColor")
+            border = luminance(watched, "[role=switch]", "borderTopColor")
+            assert (max(card, border) + 0.05) / (min(card, border) + 0.05) >= 3
+
+    def test_it_is_dark_where_the_reader_wants_it_dark(self, watched: Page) -> None:
+        """By the browser's own setting."""
+        colours = []
+        for scheme in ("light", "dark"):
+            watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            colours.append(watched.evaluate("getComputedStyle(document.documentElement).backgroundColor"))
+        light, dark = (sum(map(int, colour[4:-1].split(","))) for colour in colours)
+        assert dark < 150
+        assert light > 600
+
+
+def test_the_demo_can_be_watched(page: Page) -> None:
+    """It says where, keeps its rows there, and Ctrl-C is its proper end."""
+    demo = subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts" / "demo.py"), "--watch"], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert demo.stdout is not None
+        address = next(line.split()[-1] for line in demo.stdout if line.startswith("It stays open"))
+        page.goto(address)
+        expect(tab(page, "Events", "37")).to_be_visible()
+        expect(tab(page, "Accounts", "36")).to_be_visible()
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=60)
+        assert demo.returncode == 0
+    finally:
+        demo.kill()
+        demo.communicate()
+
+
+@contextmanager
+def process(*options: str) -> Iterator[Sandbox]:
+    """The command heap-sandbox."""
+    command = [sys.executable, "-m", "heap_sandbox.cli", *options]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=os.environ)
+    try:
+        assert running.stdout is not None
+        yield Sandbox(running.stdout.readline().split()[-1])
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
+
+
+def wait(page: Page, condition: Any) -> None:
+    """Until it holds; the page goes on meanwhile."""
+    for _ in range(600):
+        if condition():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError
+
+
+def luminance(page: Page, selector: str, kind: str) -> float:
+    """The relative luminance of a colour (WCAG 2)."""
+    colour = page.locator(selector).first.evaluate(f"(found) => getComputedStyle(found).{kind}")
+    parts = [int(part) / 255 for part in colour[4:-1].split(",")]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def width(page: Page) -> int:
+    wide: int = page.evaluate("document.documentElement.scrollWidth")
+    return wide

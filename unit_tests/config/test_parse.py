@@ -1,0 +1,280 @@
+"""The settings: what is right is parsed once, what is wrong is said in a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.heap_api import Api
+
+TRACK = {
+    "api_type": "track",
+    "property_columns": "blocked, created_at ,name",
+    "event_column": "identities.connection",
+    "identity_column": " email ",
+    "timestamp_column": "updated_at",
+}
+USERS = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "user_id"}
+ACCOUNTS = {"api_type": "add_account_properties", "property_columns": "ID,name", "account_id_column": "org"}
+
+
+def config(**changes: Any) -> dict[str, Any]:
+    return {"app_id": "11", "api": TRACK, **changes}
+
+
+def track(**changes: Any) -> dict[str, Any]:
+    return config(api={**TRACK, **changes})
+
+
+def without(key: str) -> dict[str, Any]:
+    return config(api={name: value for name, value in TRACK.items() if name != key})
+
+
+def test_only_the_app_id_and_the_api_are_required() -> None:
+    """The rest has defaults."""
+    parsed = parse_config(config())
+    assert (parsed.settings.base_url, parsed.settings.rejected_records) == ("https://heapanalytics.com", "continue")
+    assert parsed.warning is None
+    assert parse_config(config(base_url=None)).settings.base_url == "https://heapanalytics.com"
+
+
+def test_spaces_around_names_and_commas_do_not_count() -> None:
+    """Also around the single columns."""
+    api = parse_config(config()).settings.api
+    assert api.property_columns == ("blocked", "created_at", "name")
+    assert api.model_dump()["identity_column"] == "email"
+
+
+@pytest.mark.parametrize(
+    ("api", "kind"), [(TRACK, Api.TRACK), (USERS, Api.USER_PROPERTIES), (ACCOUNTS, Api.ACCOUNT_PROPERTIES)]
+)
+def test_the_type_of_the_api_selects_it(api: dict[str, Any], kind: Api) -> None:
+    """An account may well have a property named ID."""
+    assert parse_config(config(api=api)).settings.selected_api is kind
+
+
+def test_the_settings_are_frozen() -> None:
+    """Parsed once, never changed."""
+    with pytest.raises(ValidationError):
+        parse_config(config()).settings.app_id = "12"
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "https://c.eu.heap-api.com",
+        "https://proxy.example.com/heap/",
+        "http://127.0.0.1:8470",
+        "http://127.8.8.8",
+        "http://[::1]:8470",
+        "http://localhost:8470/",
+        "http://host.docker.internal:8470",
+        "http://host.containers.internal",
+    ],
+)
+def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) -> None:
+    """A slash at the end does not count."""
+    assert parse_config(config(base_url=base_url)).settings.base_url == base_url.rstrip("/")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ("text", "The configuration must be a JSON object"),
+        ({}, "`app_id` is missing: give the environment ID"),
+        ({"app_id": "11"}, "`api` is missing: give an object with `api_type`"),
+        (config(app_id=11), "as a text in quotes, such as"),
+        (config(app_id="main"), "`app_id` must be the environment ID, which is digits only"),
+        (config(app_id="１１"), "`app_id` must be the environment ID, which is digits only"),
+        ({"appid": "11", "api": TRACK}, "`app_id` is missing: rename `appid`"),
+        ({"app_id": "11", "appid": "11"}, "`api` is missing: give an object"),
+        (config(api={"api_type": "track", "identity_colum": "i"}), "`api.event_column` is missing: name the column"),
+        (config(base_url=5), "`base_url` must be a text"),
+        (config(base_url="heapanalytics.com"), "`base_url` is not a web address"),
+        (config(base_url="ftp://heapanalytics.com"), "`base_url` is not a web address"),
+        (config(base_url="https://127.0.0.1:99999"), "`base_url` is not a web address"),
+        (config(base_url="https://heap analytics.com"), "`base_url` is not a web address"),
+        (config(base_url="https://"), "`base_url` is not a web address"),
+        (config(base_url="https://a..b"), "`base_url` is not a web address"),
+        (config(base_url=f"https://{'a' * 64}.com"), "`base_url` is not a web address"),
+        (config(base_url="https://[::1"), "`base_url` is not a web address"),
+        (config(base_url="https://u:p@heapanalytics.com"), "`base_url` must be a host alone"),
+        (config(base_url="https://heapanalytics.com?x=1"), "`base_url` must be a host alone"),
+        (config(base_url="https://heapanalytics.com/api/track"), "`base_url` must end before /api"),
+        (config(base_url="http://heapanalytics.com"), "`base_url` must begin with https://"),
+        (config(base_url="http://10.0.0.1"), "`base_url` must begin with https://"),
+        (config(api="track"), "`api` is not valid: give an object"),
+        (config(api={}), "`api.api_type` is missing: give one of track, add_user_properties"),
+        (config(api={"apitype": "track"}), "`api.api_type` is missing: rename `apitype`"),
+        (track(api_type="trak"), "add_user_properties, add_account_properties (did you mean `track`?)"),
+        (track(api_type=["track"]), "`api.api_type` is not valid"),
+        (without("property_columns"), "`api.property_columns` is missing: name the columns"),
+        (without("event_column"), "`api.event_column` is missing: name the column"),
+        (without("identity_column"), "`api.identity_column` is missing: name the column"),
+        (
+            config(api={"api_type": "add_user_properties", "property_columns": "*", "identiy_column": "email"}),
+            "`api.identity_column` is missing: rename `identiy_column`",
+        ),
+        (config(api={**USERS, "identity_column": None}), "`api.identity_column` must be a text"),
+        (
+            config(api={"api_type": "add_account_properties", "property_columns": "*"}),
+            "`api.account_id_column` is missing",
+        ),
+        (track(event_column="  "), "`api.event_column` is empty"),
+        (track(timestamp_column=""), "`api.timestamp_column` is empty: name a column, or leave the setting out"),
+        (track(property_columns=["a"]), "`api.property_columns` must be a text"),
+        (track(property_columns=" "), "`api.property_columns` is empty"),
+        (track(property_columns="a,,b"), "`api.property_columns` has no name at position 2"),
+        (track(property_columns="a,b,"), "`api.property_columns` has no name at position 3"),
+        (track(property_columns="a, b,a"), "`api.property_columns` names `a` twice"),
+        (track(property_columns="*,a"), "`api.property_columns` names columns beside *"),
+        (track(property_columns="a," + "x" * 1024), "longer than the 1023 characters Heap takes, at position 2"),
+        (config(api={**USERS, "property_columns": "name,Id"}), "`api.property_columns` names `Id`, and Heap forbids"),
+        (config(rejected_records="stop"), "`rejected_records` is not valid: give one of continue, fail"),
+    ],
+)
+def test_what_is_wrong_is_said_with_its_setting_and_the_remedy(wrong: Any, sentence: str) -> None:
+    """One sentence for each."""
+    with pytest.raises(ConfigError) as refused:
+        parse_config(wrong)
+    assert sentence in str(refused.value)
+    assert "pydantic" not in str(refused.value)
+
+
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """So that it is mended in one go."""
+    with pytest.raises(ConfigError) as refused:
+        parse_config({"app_id": "x", "api": {**USERS, "identity_column": "", "property_columns": ""}})
+    assert str(refused.value).count("`") == 6
+    assert all(
+        setting in str(refused.value) for setting in ("`app_id`", "`api.property_columns`", "`api.identity_column`")
+    )
+
+
+def test_unknown_keys_are_ignored_with_one_warning() -> None:
+    """It names them, and the nearest known key."""
+    parsed = parse_config({**track(timestmp_column="x", account_id_column="y"), "rejected_record": "fail"})
+    assert parsed.settings.rejected_records == "continue"
+    assert parsed.warning == (
+        "Unknown settings are ignored: `rejected_record` (did you mean `rejected_records`?), "
+        "`api.timestmp_column` (did you mean `api.timestamp_column`?), `api.account_id_column` "
+        "(which belongs to another choice)."
+    )
+
+
+def test_without_a_delivery_each_row_is_a_request() -> None:
+    """As connections saved with version 0.1.0 expect it."""
+    delivery = parse_config(config()).settings.delivery
+    assert (delivery.mode, delivery.max_events_per_minute) == ("row", 15_000)
+    assert parse_config(config(delivery=None)).settings.delivery.mode == "row"
+
+
+@pytest.mark.parametrize("mode", ["bulk", "row"])
+def test_the_share_of_heaps_rate_is_a_setting_of_both_modes(mode: str) -> None:
+    """Several connections may share one app."""
+    delivery = parse_config(config(delivery={"mode": mode, "max_events_per_minute": 500})).settings.delivery
+    assert (delivery.mode, delivery.max_events_per_minute) == (mode, 500)
+
+
+S3 = {"storage_type": "S3", "s3_bucket_name": "bucket", "bucket_path": "rejected"}
+
+
+def test_rejected_rows_are_kept_nowhere_unless_a_place_is_given() -> None:
+    """A directory, or a bucket."""
+    assert parse_config(config()).settings.object_storage_config.storage_type == "None"
+    assert parse_config(config(object_storage_config=None)).settings.object_storage_config.storage_type == "None"
+    local = parse_config(config(object_storage_config={"storage_type": "Local", "path": " /local "})).settings
+    assert local.object_storage_config.model_dump() == {"storage_type": "Local", "path": "/local"}
+    bucket = parse_config(config(object_storage_config={**S3, "access_key_id": "", "s3_endpoint": None}))
+    assert bucket.settings.object_storage_config.model_dump() == {
+        "storage_type": "S3",
+        "access_key_id": None,
+        "secret_access_key": None,
+        "role_arn": None,
+        "s3_bucket_name": "bucket",
+        "s3_bucket_region": "",
+        "s3_endpoint": None,
+        "bucket_path": "rejected",
+        "format": {"format_type": "JSONL"},
+    }
+    assert bucket.warning is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"delivery": {"mode": "bulky"}},
+            "`delivery.mode` is not valid: give one of bulk, row (did you mean `bulk`?).",
+        ),
+        ({"delivery": {}}, "`delivery.mode` is missing: give one of bulk, row."),
+        ({"delivery": "bulk"}, '`delivery` is not valid: give {"mode": "bulk"}, or {"mode": "row"} for one request'),
+        (
+            {"delivery": {"mode": "bulk", "max_events_per_minute": 0}},
+            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+        ),
+        (
+            {"delivery": {"mode": "row", "max_events_per_minute": "many"}},
+            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+        ),
+        (
+            {"object_storage_config": {"storage_type": "s3"}},
+            "`object_storage_config.storage_type` is not valid: give one of None, Local, S3 (did you mean `S3`?).",
+        ),
+        (
+            {"object_storage_config": {"storage_type": "Local"}},
+            "`object_storage_config.path` is missing: name the directory that takes the rejected rows.",
+        ),
+        ({"object_storage_config": {"storage_type": "Local", "path": " "}}, "`object_storage_config.path` is empty."),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "storage.example.com"}},
+            "`object_storage_config.s3_endpoint` is not a web address with https:// and a host",
+        ),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "https://[::1"}},
+            "`object_storage_config.s3_endpoint` is not a web address with https:// and a host",
+        ),
+        (
+            {"object_storage_config": {**S3, "s3_endpoint": "http://storage.example.com"}},
+            "`object_storage_config.s3_endpoint` must begin with https://: rows are personal data",
+        ),
+        (
+            {"object_storage_config": {**S3, "format": {"format_type": "CSV"}}},
+            "`object_storage_config.format.format_type` is not valid: give one of JSONL.",
+        ),
+        (
+            {"object_storage_config": {**S3, "format": "JSONL"}},
+            '`object_storage_config.format` is not valid: leave it out, or give {"format_type": "JSONL"}.',
+        ),
+        ({"object_storage_config": {"storage_type": "S3"}}, "`object_storage_config.bucket_path` is missing"),
+    ],
+)
+def test_what_is_wrong_inside_a_choice_is_said_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+    """With the setting, and the remedy."""
+    with pytest.raises(ConfigError) as error:
+        parse_config(config(**changes))
+    assert sentence in str(error.value)
+
+
+def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
+    """With the nearest one, or that they belong to another branch."""
+    parsed = parse_config(
+        config(
+            delivery={"mode": "bulk", "max_events_per_minut": 3},
+            object_storage_config={"storage_type": "None", "path": "/local"},
+        )
+    )
+    assert parsed.warning == (
+        "Unknown settings are ignored: `delivery.max_events_per_minut` (did you mean "
+        "`delivery.max_events_per_minute`?), `object_storage_config.path` (which belongs to another choice)."
+    )
+
+
+def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
+    """A service other than Amazon's has its own."""
+    parsed = parse_config(config(object_storage_config={**S3, "s3_bucket_region": "garage"}))
+    assert parsed.settings.object_storage_config.model_dump()["s3_bucket_region"] == "garage"

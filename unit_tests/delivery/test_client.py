@@ -1,0 +1,214 @@
+"""One request to Heap, and its verdict: every way it can end has one."""
+
+from __future__ import annotations
+
+import io
+import ssl
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+import requests
+import requests_mock
+from urllib3.exceptions import LocationParseError, MaxRetryError, NameResolutionError, ProtocolError
+
+from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict
+
+HEAP = "https://heapanalytics.com"
+PATH = "/api/track"
+URL = HEAP + PATH
+BODY = '{"app_id":"11","events":[{"née":"ü"}]}'.encode()
+
+
+def answer(**response: Any) -> Verdict:
+    with requests_mock.Mocker() as heap:
+        heap.post(URL, **response)
+        return HeapClient(HEAP).post(PATH, BODY)
+
+
+def test_a_body_is_posted_as_it_is() -> None:
+    """Under the documented header."""
+    with requests_mock.Mocker() as heap:
+        heap.post(URL, json={})
+        HeapClient(HEAP).post(PATH, BODY)
+        request = heap.last_request
+    assert request is not None
+    assert request.body == BODY
+    assert request.headers["Content-Type"] == "application/json"
+    assert request.headers["User-Agent"].startswith("destination-heap-analytics/")
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 3600 ", 3600.0),
+        ("Fri, 21 Oct 2022 04:09:54 GMT", 0.0),
+        ("soon", None),
+        ("", None),
+        ("9" * 5000, None),
+        (None, None),
+    ],
+)
+def test_how_long_heap_asks_to_wait(header: str | None, seconds: float | None) -> None:
+    """In seconds, or as a date; what cannot be read asks for nothing."""
+    assert answer(status_code=503, headers={"Retry-After": header} if header is not None else {}).retry_after == seconds
+
+
+def test_a_date_to_come_back_at_is_a_wait_from_now_on() -> None:
+    """As RFC 9110 writes it."""
+    date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
+    seconds = answer(status_code=429, headers={"Retry-After": date}).retry_after
+    assert seconds is not None
+    assert 3000 < seconds <= 3600
+
+
+def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read once, since they are the same for every request."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/bundle.pem")
+    monkeypatch.setenv("NO_PROXY", "c.eu.heap-api.com")
+    session = HeapClient(HEAP)._session
+    assert (session.proxies["https"], session.verify) == ("http://proxy.example.com:3128", "/etc/bundle.pem")
+    assert not HeapClient("https://c.eu.heap-api.com")._session.proxies
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        {"json": {}},
+        {"text": "OK", "headers": {"Content-Type": "application/json"}},
+        {"status_code": 204},
+        {"status_code": 202, "text": "thanks", "headers": {"Content-Type": "text/plain"}},
+    ],
+)
+def test_any_success_that_is_no_page_means_taken(response: dict[str, Any]) -> None:
+    """The answer is never parsed: Heap's own differ between its APIs."""
+    assert answer(**response).kind is Kind.TAKEN
+
+
+KINDS = {
+    413: Kind.TOO_LARGE,
+    **dict.fromkeys((401, 404), Kind.NO_ACCESS),
+    **dict.fromkeys((408, 425, 429), Kind.LATER),
+}
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_every_other_status_has_its_verdict(status: int) -> None:
+    """Redirects are not Heap; refusals are the rows'; the rest may pass."""
+    by_class = {3: Kind.NOT_HEAP, 4: Kind.REFUSED, 5: Kind.LATER}
+    expected = KINDS.get(status, by_class[status // 100])
+    verdict = answer(status_code=status)
+    assert (verdict.kind, verdict.status) == (expected, status)
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "Text/HTML"])
+def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
+    """A login page or a parked domain takes everything and keeps nothing."""
+    verdict = answer(text="<html>", headers={"Content-Type": content_type})
+    assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, "an HTML page")
+
+
+@pytest.mark.parametrize(
+    ("location", "trouble"),
+    [
+        ("https://login.example.com/?next=a@example.com", "a redirect to login.example.com"),
+        ("/login", "a redirect"),
+        ("https://[::1", "a redirect"),
+        (None, "a redirect"),
+    ],
+)
+def test_a_redirect_is_not_followed(location: str | None, trouble: str) -> None:
+    """Only its host is told, for the rest may echo the row."""
+    verdict = answer(status_code=302, headers={"Location": location} if location else {})
+    assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, trouble)
+
+
+def test_heaps_words_are_kept_short_and_printable() -> None:
+    """The beginning of an answer that refuses."""
+    verdict = answer(status_code=400, content=b"bad\x00\nrow \xff" + b"x" * 100_000)
+    assert verdict.words.startswith("bad  row \ufffdxxx")
+    assert len(verdict.words) == 200
+
+
+def test_a_page_has_no_words() -> None:
+    """Markup helps nobody."""
+    assert answer(status_code=503, text="<html>", headers={"Content-Type": "text/html"}).words == ""
+
+
+ERRORS = [
+    (requests.exceptions.SSLError, "the TLS handshake failed"),
+    (requests.exceptions.ProxyError, "proxy"),
+    (requests.exceptions.ConnectTimeout, "no connection came about in time"),
+    (requests.exceptions.ReadTimeout, "no answer came in time"),
+    (requests.exceptions.ConnectionError, "the connection failed"),
+    (requests.exceptions.RequestException, "the request failed"),
+]
+
+
+@pytest.mark.parametrize(("error", "trouble"), ERRORS)
+def test_every_error_of_the_network_means_later(error: type[Exception], trouble: str) -> None:
+    """In words of our own: the error's may hold the row."""
+    verdict = answer(exc=error("secret row"))
+    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
+    assert trouble in verdict.trouble
+    assert "secret" not in repr(verdict)
+
+
+def test_an_error_of_urllib3_that_requests_lets_through_means_later() -> None:
+    """It lets through those of addresses that it cannot read."""
+    assert answer(exc=LocationParseError("https://a..b")) == Verdict(Kind.LATER, None, "the request failed")
+
+
+class _BreakingBody(io.BytesIO):
+    def read(self, *_: Any) -> bytes:
+        raise ProtocolError("secret row")
+
+
+@pytest.mark.parametrize(("status", "kind"), [(200, Kind.TAKEN), (400, Kind.REFUSED), (500, Kind.LATER)])
+def test_a_body_that_breaks_off_has_no_part_in_the_verdict(status: int, kind: Kind) -> None:
+    """The status has come, and says what became of the row."""
+    assert answer(status_code=status, body=_BreakingBody()) == Verdict(kind, status)
+
+
+def test_every_exception_of_requests_has_a_verdict() -> None:
+    """A new one in a later version of requests too."""
+    kinds = [kind for kind in vars(requests.exceptions).values() if isinstance(kind, type)]
+    mine = [kind for kind in kinds if issubclass(kind, requests.RequestException) and kind.__init__ is not None]
+    assert len(mine) > 15
+    for kind in mine:
+        try:
+            error = kind("x")
+        except TypeError:
+            error = kind("x", "doc", 0)  # a JSON error says where
+        assert answer(exc=error).kind is Kind.LATER
+
+
+@pytest.mark.parametrize(
+    ("cause", "trouble"),
+    [
+        (NameResolutionError("heap.invalid", None, OSError()), "the host's name is unknown"),  # type: ignore[arg-type]
+        (ConnectionRefusedError(111, "Connection refused"), "nothing listens"),
+        (ConnectionResetError(104, "reset"), "the connection failed"),
+    ],
+)
+def test_what_is_at_the_bottom_of_a_failed_connection_is_told(cause: Exception, trouble: str) -> None:
+    """The remedies differ."""
+    error = requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
+    assert answer(exc=error).trouble == trouble
+
+
+def test_a_certificate_that_is_not_trusted_is_told_from_a_server_without_tls() -> None:
+    """The one is mended there, the other here."""
+    error = requests.exceptions.SSLError(MaxRetryError(None, "/", ssl.SSLCertVerificationError("x")))  # type: ignore[arg-type]
+    assert answer(exc=error).trouble == "the TLS certificate is not trusted"
+
+
+def test_a_closed_client_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever connection it kept alive."""
+    closed: list[bool] = []
+    monkeypatch.setattr(requests.Session, "close", lambda _: closed.append(True))
+    HeapClient(HEAP).close()
+    assert closed == [True]

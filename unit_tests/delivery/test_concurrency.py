@@ -1,0 +1,76 @@
+"""How many requests may be in flight is found by trying."""
+
+from __future__ import annotations
+
+import pytest
+
+from destination_heap_analytics.delivery.concurrency import START, Concurrency
+
+
+def busy(limit: Concurrency, seconds: int, *, since: int = 0) -> list[int]:
+    """The limits found while all that may be in flight is, each second."""
+    found = []
+    for second in range(since, since + seconds):
+        limit.sending(limit.limit, float(second))
+        found.append(limit.limit)
+    return found
+
+
+def test_the_limit_doubles_each_second_up_to_the_most() -> None:
+    """As long as no answer says that it is too much."""
+    assert busy(Concurrency(16), 5) == [4, 8, 16, 16, 16]
+
+
+def test_the_limit_does_not_grow_within_a_second() -> None:
+    """However many requests go."""
+    limit = Concurrency(64)
+    for tenth in range(10):
+        limit.sending(limit.limit, tenth / 10)
+    assert limit.limit == START
+    limit.sending(limit.limit, 1.0)
+    assert limit.limit == 2 * START
+
+
+def test_a_limit_that_was_not_reached_does_not_grow() -> None:
+    """It was not tried, so nothing is known of more."""
+    limit = Concurrency(64)
+    for second in range(10):
+        limit.sending(START - 1, float(second))
+    assert limit.limit == START
+
+
+def test_the_start_does_not_exceed_the_most() -> None:
+    """A small one is one from the beginning."""
+    limit = Concurrency(2)
+    assert limit.limit == 2
+    assert busy(limit, 3) == [2, 2, 2]
+
+
+def test_congestion_halves_the_limit_which_then_grows_by_one() -> None:
+    """Doubling is over for the rest of the run."""
+    limit = Concurrency(16)
+    busy(limit, 3)
+    limit.congested(2.0, 3.0)
+    assert limit.limit == 8
+    assert busy(limit, 10, since=3) == [8, 9, 10, 11, 12, 13, 14, 15, 16, 16]
+
+
+def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
+    """Sixteen requests that fail together are one sign, not sixteen."""
+    limit = Concurrency(16)
+    busy(limit, 3)
+    for sent_at in (2.0, 2.1, 2.9):
+        limit.congested(sent_at, 3.0)
+    assert limit.limit == 8
+    limit.congested(3.1, 3.5)
+    assert limit.limit == 4
+
+
+@pytest.mark.parametrize("cuts", [3, 10])
+def test_one_request_may_always_go(cuts: int) -> None:
+    """Else nothing would tell that Heap serves again."""
+    limit = Concurrency(4)
+    for second in range(cuts):
+        limit.congested(float(second), second + 0.5)
+    assert limit.limit == 1
+    assert busy(limit, 3, since=cuts) == [1, 2, 3]

@@ -1,0 +1,98 @@
+"""One event proves that Heap is there; its verdict becomes a sentence."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, explain, preflight
+
+HEAP = "https://heapanalytics.com"
+
+
+class Stub:
+    """A client whose requests end in one verdict, or never."""
+
+    def __init__(self, verdict: Verdict | None) -> None:
+        self.verdict = verdict
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.release = threading.Event()
+
+    def post(self, path: str, body: bytes) -> Verdict:
+        self.sent.append((path, json.loads(body)))
+        if self.verdict is None:
+            self.release.wait(60)
+        return self.verdict or Verdict(Kind.TAKEN, 200)
+
+    def cut_overdue(self) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+def test_the_event_is_always_the_same() -> None:
+    """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
+    client = Stub(Verdict(Kind.TAKEN, 200))
+    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
+    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
+    assert client.sent == 2 * [("/api/track", {"app_id": "11", **PREFLIGHT_EVENT})]
+    assert set(PREFLIGHT_EVENT) == {"identity", "event", "timestamp", "idempotency_key", "properties"}
+
+
+def test_the_wait_is_bounded_as_a_whole() -> None:
+    """A server that never ends its answer cannot hold the form."""
+    client = Stub(None)
+    try:
+        verdict = preflight(client, "11", seconds=0.01)
+    finally:
+        client.release.set()
+    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
+    assert "no answer came within" in verdict.trouble
+
+
+def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
+    """It is no time-out, and must not look like one."""
+
+    class Broken(Stub):
+        def post(self, *_: Any) -> Verdict:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        preflight(Broken(None), "11", seconds=60)
+
+
+def test_once_heap_has_taken_something_its_address_is_right() -> None:
+    """Then a lost connection says nothing of the settings."""
+    sentence = explain(Verdict(Kind.LATER, None, "the connection failed"), HEAP, reached=True)
+    assert sentence == f"Heap does not answer any more: the connection failed at {HEAP}. Run the sync again."
+
+
+@pytest.mark.parametrize(
+    ("verdict", "setting", "remedy"),
+    [
+        (Verdict(Kind.NOT_HEAP, 302, "a redirect"), "`base_url` is not Heap's API", "Give https://heapanalytics.com"),
+        (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), "answers with an HTML page", "https://c.eu.heap-api.com"),
+        (Verdict(Kind.LATER, None, "the connection failed"), "`base_url` cannot be reached", "Check its spelling"),
+        (Verdict(Kind.REFUSED, 400), "`app_id` is refused", "Account > Manage > Projects"),
+        (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "answers 401 Unauthorized"),
+        (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
+        (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
+        (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
+        (Verdict(Kind.LATER, 429), "Heap has had too many requests", "Run the sync again later"),
+        (Verdict(Kind.LATER, 501), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
+        (Verdict(Kind.LATER, 777), "answers 777, which Heap does not", "Give https://heapanalytics.com"),
+        (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Give the environment ID"),
+        (Verdict(Kind.REFUSED, 403), "answers 403 Forbidden", "check that no firewall on the way"),
+    ],
+)
+def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:
+    """Never in words that came from outside."""
+    sentence = explain(verdict, HEAP)
+    assert setting in sentence
+    assert remedy in sentence
+    assert HEAP in sentence

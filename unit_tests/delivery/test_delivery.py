@@ -1,0 +1,382 @@
+"""Every row ends as delivered or rejected, or the run ends; what an answer means for the rows is said once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.delivery.batch import Envelope
+from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
+from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
+from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
+from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.protocol.checkpoints import Checkpoint
+
+TAKEN = Verdict(Kind.TAKEN, 200)
+REFUSED = Verdict(Kind.REFUSED, 400, words="bad for a@example.com")
+LATER = Verdict(Kind.LATER, 503)
+THROTTLED = Verdict(Kind.LATER, 429)
+FAILED = Verdict(Kind.LATER, 500)
+
+Answer = Callable[[list[Any], float], Verdict]
+"""What Heap says to the rows of a request, by their numbers; the event of `check` is the row "check"."""
+
+
+class Run:
+    """A delivery on a clock of its own, and a Heap that answers a tenth of a second after it was asked."""
+
+    def __init__(self, answer: Answer, *, api: Api = Api.TRACK, bulk: bool = True) -> None:
+        self.answer = answer
+        self.now = 0.0
+        self.asked: list[list[Any]] = []
+        self.bodies: list[bytes] = []
+        self.ends: dict[int, Reason | None] = {}
+        self.words: dict[int, str] = {}
+        self._under_way: list[tuple[float, Job, Verdict]] = []
+        self._has_tokens = api is Api.TRACK
+        pacer = Pacer(None, None)
+        form = bulk_form(merges=api is not Api.TRACK) if bulk else ROW_FORM
+        self.delivery = Delivery(
+            planner=Planner(form, pacer, Concurrency(16)),
+            pacer=pacer,
+            envelope=Envelope("11", api.endpoint, bulk=bulk),
+            app_id="11",
+            base_url="https://heapanalytics.com",
+            send=self._send,
+            settled=self._settled,
+            chance=random.Random(1),
+            logger=logging.getLogger("test"),
+            now=0.0,
+        )
+
+    def _send(self, job: Job, _: str, body: bytes, in_flight: int) -> None:
+        assert in_flight == len(self._under_way) + 1
+        content = json.loads(body)
+        elements = content.get("events") or content.get("users") or [content]
+        numbers = [element["properties"].get("n", "check") for element in elements]
+        if "check" in numbers:
+            assert content == {"app_id": "11", **PREFLIGHT_EVENT}
+        self.asked.append(numbers)
+        self.bodies.append(body)
+        self._under_way.append((self.now + 0.1, job, self.answer(numbers, self.now)))
+
+    def _settled(self, items: Iterable[Payload], rejection: RowRejectedError | None) -> None:
+        for item in items:
+            assert item.number not in self.ends
+            self.ends[item.number] = rejection.reason if rejection else None
+            if rejection:
+                self.words[item.number] = rejection.words
+
+    def offer(self, *numbers: int, key: str | None = None) -> Run:
+        for number in numbers:
+            name = key or f"user{number}"
+            body = json.dumps({"identity": name, "properties": {"n": number}}).encode()
+            self.delivery.take(
+                Payload(number, Checkpoint(), None, name, body, f"{number}" if self._has_tokens else None), self.now
+            )
+            self.step()
+        return self
+
+    def step(self) -> None:
+        """Send what may go, and let what is due be answered."""
+        self.delivery.dispatch(self.now)
+        for answer in sorted(self._under_way, key=lambda answer: answer[0]):
+            due_at, job, verdict = answer
+            if due_at <= self.now:
+                self._under_way.remove(answer)
+                self.delivery.answered(job, verdict, self.now)
+        self.delivery.dispatch(self.now)
+
+    def until(self, end: float) -> Run:
+        """Live on until then, or until nothing more can happen."""
+        self.step()
+        while not self.delivery.is_idle:
+            times = [due_at for due_at, _, _ in self._under_way]
+            following = min([*times, self.delivery.wake_at(self.now)])
+            assert following > self.now
+            if following > end:
+                break
+            self.now = following
+            self.step()
+        return self
+
+    def finish(self) -> Run:
+        self.delivery.flush()
+        return self.until(100_000.0)
+
+
+def taken(_: list[Any], __: float) -> Verdict:
+    return TAKEN
+
+
+def refusing(*bad: int, verdict: Verdict = REFUSED) -> Answer:
+    return lambda numbers, _: verdict if set(bad) & set(numbers) else TAKEN
+
+
+def test_rows_go_in_one_request_when_nothing_more_comes() -> None:
+    """And are delivered when it is taken."""
+    run = Run(taken).offer(1, 2, 3).finish()
+    assert run.asked == [[1, 2, 3]]
+    assert run.ends == {1: None, 2: None, 3: None}
+
+
+def test_rows_do_not_wait_for_others_for_long() -> None:
+    """A source may be silent for hours."""
+    run = Run(taken).offer(1).until(60.0)
+    assert (run.asked, run.ends) == ([[1]], {1: None})
+    assert run.now < 5
+
+
+@pytest.mark.parametrize(
+    ("verdict", "reason"),
+    [
+        (REFUSED, Reason.REFUSED),
+        (Verdict(Kind.REFUSED, 422), Reason.REFUSED),
+        (Verdict(Kind.REFUSED, 403), Reason.NO_ENTRY),
+        (Verdict(Kind.NO_ACCESS, 404), Reason.NO_ENTRY),
+        (Verdict(Kind.TOO_LARGE, 413), Reason.TOO_LARGE),
+    ],
+)
+def test_a_batch_is_halved_until_the_wrong_row_stands_alone(verdict: Verdict, reason: Reason) -> None:
+    """The others are delivered, at the cost of two requests for each halving."""
+    run = Run(refusing(700, verdict=verdict)).offer(1001).until(60.0)
+    run.offer(*range(1, 1001)).finish()
+    assert {number: end for number, end in run.ends.items() if end} == {700: reason}
+    assert len(run.ends) == 1001
+    assert len(run.asked) <= 2 + 2 * 10
+
+
+def test_a_refused_row_carries_the_words_of_heap() -> None:
+    """For the place where it is stored."""
+    assert Run(refusing(2)).offer(1, 2).finish().words == {2: REFUSED.words}
+
+
+def test_in_row_mode_each_row_is_a_request_and_only_the_refused_is_rejected() -> None:
+    """There is nothing to halve."""
+    run = Run(refusing(2), bulk=False).offer(1, 2, 3).finish()
+    assert run.asked == [[1], [2], [3], ["check"]]
+    assert run.ends == {1: None, 2: Reason.REFUSED, 3: None}
+
+
+def test_the_halves_of_a_batch_go_one_after_the_other() -> None:
+    """An identity may be in both."""
+    run = Run(refusing(1)).offer(9).until(60.0)
+    run.offer(1, 2, 3, 4, key="a").finish()
+    assert run.asked == [[9], [1, 2, 3, 4], [1, 2], [1], [2], [3, 4]]
+
+
+def test_a_merged_element_that_is_refused_is_sent_row_by_row() -> None:
+    """Only the rows that are wrong are rejected."""
+    run = Run(refusing(2, 3), api=Api.USER_PROPERTIES)
+    run.offer(1, 2, 3, 4, key="a").finish()
+    assert json.loads(run.bodies[0])["users"] == [{"identity": "a", "properties": {"n": 4}}]
+    assert run.ends == {1: None, 2: None, 3: None, 4: None}  # merged, the row that is wrong is overwritten
+    run = Run(refusing(4), api=Api.USER_PROPERTIES).offer(9).until(60.0)
+    run.offer(1, 4, key="a").finish()
+    assert run.asked == [[9], [4], [1], [4], ["check"]]
+    assert run.ends == {9: None, 1: None, 4: Reason.REFUSED}
+
+
+def test_what_may_be_served_later_is_sent_again_to_the_byte() -> None:
+    """With a pause that grows, and nothing lost."""
+    run = Run(lambda _, now: LATER if now < 60 else TAKEN).offer(1, 2).finish()
+    assert run.ends == {1: None, 2: None}
+    assert len(set(run.bodies)) == 1
+    assert 4 < len(run.bodies) < 40
+
+
+def test_a_pause_is_as_long_as_heap_asks_at_least() -> None:
+    """Retry-After is the least wait."""
+    times: list[float] = []
+
+    def answer(_: list[Any], now: float) -> Verdict:
+        times.append(now)
+        return Verdict(Kind.LATER, 503, retry_after=100.0) if now < 100 else TAKEN
+
+    Run(answer).offer(1).finish()
+    assert times[1] - times[0] >= 100
+
+
+@pytest.mark.parametrize("verdict", [LATER, THROTTLED, Verdict(Kind.LATER, None, "nothing listens")])
+def test_after_ten_minutes_in_vain_the_run_ends(verdict: Verdict) -> None:
+    """The rows have not ended."""
+    run = Run(lambda *_: verdict)
+    with pytest.raises(TransientError, match="stopped at row 1"):
+        run.offer(1).finish()
+    assert (run.ends, 540 < run.now < 700) == ({}, True)
+
+
+def test_429_is_borne_as_long_as_anything_is_delivered() -> None:
+    """Others may share the app's rate; that is slow, and no failure."""
+    run = Run(lambda numbers, now: THROTTLED if numbers == [1] and now < 3000 else TAKEN, bulk=False).offer(1)
+    for number in range(2, 30):
+        run.until(run.now + 100).offer(number)
+    run.finish()
+    assert (run.ends[1], len(run.ends)) == (None, 29)
+
+
+def test_where_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
+    """And says when."""
+    run = Run(lambda *_: Verdict(Kind.LATER, 503, retry_after=3600.0))
+    with pytest.raises(TransientError, match=r"asks to be left alone for 60 minutes"):
+        run.offer(1).finish()
+    assert run.now < 10
+
+
+@pytest.mark.parametrize("kind", [Kind.NOT_HEAP, Kind.NO_ACCESS])
+def test_a_set_up_that_is_plainly_wrong_ends_the_run_at_once(kind: Kind) -> None:
+    """Before anything was delivered: 401, 404, a redirect, a page."""
+    run = Run(lambda *_: Verdict(kind, 404, "an HTML page", words="a@example.com is bad"))
+    with pytest.raises(ConfigError) as stopped:
+        run.offer(1).finish()
+    assert (len(run.asked), run.ends) == (1, {})
+    assert "example.com is bad" not in str(stopped.value)
+
+
+def test_what_is_not_heap_ends_the_run_later_too() -> None:
+    """Nothing that such a page says can be trusted."""
+    run = Run(taken).offer(1).until(60.0)
+    run.answer = lambda *_: Verdict(Kind.NOT_HEAP, 200, "an HTML page")
+    with pytest.raises(ConfigError, match="HTML page"):
+        run.offer(2).finish()
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("before", [0, 3000])
+def test_a_wrong_set_up_is_told_from_bad_rows_after_a_handful_of_requests(bulk: bool, before: int) -> None:
+    """At the start, and in the middle of a run: the event of `check` is refused as well."""
+    run = Run(taken, bulk=bulk).offer(*range(1, before + 1)).until(60.0)
+    delivered, asked = dict(run.ends), len(run.asked)
+    run.answer = lambda *_: REFUSED
+    with pytest.raises(ConfigError, match=r"stopped behind row \d+, which was refused. `app_id` is refused"):
+        run.offer(*range(before + 1, before + 5001)).finish()
+    assert run.ends == delivered
+    assert len(run.asked) - asked <= 40
+
+
+def test_rows_that_are_wrong_do_not_put_an_end_to_the_run() -> None:
+    """The event of `check` is taken now and then, and they are rejected."""
+    run = Run(lambda numbers, _: TAKEN if numbers == ["check"] else REFUSED, bulk=False)
+    run.offer(*range(1, 101)).finish()
+    assert set(run.ends.values()) == {Reason.REFUSED}
+    assert len(run.ends) == 100
+    assert 2 <= run.asked.count(["check"]) <= 11
+
+
+def test_where_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -> None:
+    """Taken, they are rejected; refused, the run ends."""
+    run = Run(refusing(1, 2)).offer(1, 2).finish()
+    assert run.asked[-1] == ["check"]
+    assert run.ends == {1: Reason.REFUSED, 2: Reason.REFUSED}
+    with pytest.raises(ConfigError, match="behind row 2, which was refused"):
+        Run(lambda *_: REFUSED).offer(1, 2).finish()
+
+
+def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
+    """No state may pass it before; a row that Heap takes is proof enough."""
+    run = Run(refusing(2), bulk=False).offer(2)
+    run.now = 0.05
+    run.offer(3).until(0.1)
+    assert run.ends == {}
+    run.offer(4).until(1.0)
+    assert run.ends == {2: Reason.REFUSED, 3: None, 4: None}
+    assert run.asked == [[2], [3], [4]]
+
+
+def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
+    """Whatever else is under way: the states behind it wait too."""
+    waits = Verdict(Kind.LATER, 503, retry_after=500.0)
+    run = Run(
+        lambda numbers, now: waits if 1 in numbers and now < 400 else REFUSED if 2 in numbers else TAKEN, bulk=False
+    )
+    run.offer(1, 2).until(20.0)
+    assert run.ends == {2: Reason.REFUSED}
+    assert run.finish().ends == {1: None, 2: Reason.REFUSED}
+
+
+def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
+    """The set-up may have broken in between, and no state may pass the row then."""
+    run = Run(refusing(2), bulk=False).offer(1, 2, 3)
+    early, refused, late = (job for _, job, _ in run._under_way)
+    run._under_way.clear()
+    run.delivery.answered(refused, REFUSED, run.now)
+    run.delivery.answered(late, TAKEN, run.now)
+    run.delivery.answered(early, TAKEN, run.now)
+    assert set(run.ends) == {1, 3}
+    run.offer(4).until(run.now + 1)
+    assert run.ends[2] is Reason.REFUSED
+
+
+def test_429_after_a_long_silence_is_no_end() -> None:
+    """The ten minutes without a delivery count from the first refusal on."""
+    run = Run(taken).offer(1).until(60.0)
+    run.now = 5000.0
+    run.answer = lambda _, now: THROTTLED if now < 5300 else TAKEN
+    assert run.offer(2).finish().ends == {1: None, 2: None}
+
+
+def test_the_event_of_check_is_sent_again_where_heap_does_not_serve() -> None:
+    """As any request is."""
+    run = Run(lambda numbers, now: REFUSED if numbers == [1] else (LATER if now < 30 else TAKEN))
+    assert run.offer(1).finish().ends == {1: Reason.REFUSED}
+    assert run.asked.count(["check"]) > 2
+
+
+def test_a_batch_that_makes_heap_fail_is_halved_while_others_are_delivered() -> None:
+    """The row that does it alone ends the run, by its number."""
+    run = Run(lambda numbers, _: FAILED if 7 in numbers else TAKEN).offer(*range(1, 9))
+
+    def go_on() -> None:
+        for number in range(100, 1000):
+            run.until(run.now + 5).offer(number)
+
+    with pytest.raises(TransientError, match="stopped at row 7: Heap answers 500"):
+        go_on()
+    assert [number for number in range(1, 9) if number in run.ends] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_batch_is_not_halved_for_500_while_nothing_is_delivered() -> None:
+    """Heap is down, and no row is to blame."""
+    run = Run(lambda *_: FAILED).offer(1, 2)
+    with pytest.raises(TransientError):
+        run.finish()
+    assert run.asked == [[1, 2]] * len(run.asked)
+
+
+def test_where_the_input_ends_early_rows_behind_that_point_do_not_go() -> None:
+    """Those before it do."""
+    run = Run(taken)
+    for number in range(1, 7):
+        run.delivery.take(
+            Payload(number, Checkpoint(), None, f"u{number % 2}", b'{"properties":{"n":%d}}' % number, None), 0.0
+        )
+    run.delivery.drop_after(4)
+    run.until(60.0)
+    assert sorted(run.ends) == [1, 2, 3, 4]
+
+
+def test_a_run_that_winds_down_counts_what_is_taken_and_nothing_else() -> None:
+    """What fails then has not ended."""
+    run = Run(taken, bulk=False).offer(1, 2)
+    first, second = (job for _, job, _ in run._under_way)
+    run.delivery.wound_down(first, TAKEN)
+    run.delivery.wound_down(second, REFUSED)
+    assert (run.ends, run.delivery.in_flight) == ({1: None}, 0)
+
+
+@pytest.mark.parametrize("verdict", [LATER, Verdict(Kind.LATER, None, "nothing listens")])
+def test_the_log_tells_of_trouble_once_in_a_while(caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
+    """And never what Heap said, which may echo a row."""
+    Run(lambda _, now: verdict if now < 50 else TAKEN, bulk=False).offer(1, 2).finish()
+    (line,) = caplog.messages
+    assert line.endswith("The same rows are sent again, for up to ten minutes.")

@@ -1,0 +1,530 @@
+"""Rows of a key never overtake each other, and hold back no others; what waits is bounded."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_heap_analytics.delivery import batch, planner
+from destination_heap_analytics.delivery.batch import Envelope, halves
+from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
+from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
+from destination_heap_analytics.heap_api import Api, Rate
+from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.protocol.checkpoints import Checkpoint
+
+EVENTS = Form(rows=4, merges=False, patience=2.0, jobs=24)
+PROPERTIES = Form(rows=4, merges=True, patience=2.0, jobs=24)
+NEVER = float("inf")
+
+
+class Plan:
+    """A planner on a clock that the test sets; rows are numbers, in the order read."""
+
+    def __init__(
+        self, form: Form = EVENTS, *, app: Rate | None = None, key: Rate | None = None, in_flight: int = 16
+    ) -> None:
+        self.now = 0.0
+        self.read = 0
+        self.merges = form.merges
+        self.pacer = Pacer(app, key)
+        self.concurrency = Concurrency(in_flight)
+        self.planner = Planner(form, self.pacer, self.concurrency)
+
+    def offer(self, keys: Iterable[str]) -> Plan:
+        """Rows of these keys, whether there is room or not."""
+        for key in keys:
+            self.read += 1
+            body = b'{"identity":"%b","properties":{"n":%d}}' % (key.encode(), self.read)
+            token = None if self.merges else str(self.read)
+            self.planner.offer(Payload(self.read, Checkpoint(), None, key, body, token), self.now)
+        return self
+
+    def jobs(self) -> list[Job]:
+        """The requests that go now."""
+        found = []
+        while job := self.planner.next(self.now):
+            found.append(job)
+        return found
+
+    def job(self) -> Job:
+        (job,) = self.jobs()
+        return job
+
+    def go(self) -> list[list[int]]:
+        return [numbers(job.items) for job in self.jobs()]
+
+    def flushed(self) -> Plan:
+        self.planner.flushes = True
+        return self
+
+    def taken(self, job: Job) -> Plan:
+        """Heap has all rows of the request."""
+        self.planner.landed(job, self.now)
+        self.planner.done(job)
+        return self
+
+    def later(self, job: Job, due_at: float) -> Plan:
+        self.planner.landed(job, self.now)
+        job.due_at = due_at
+        self.planner.again(job)
+        return self
+
+    def at(self, now: float) -> Plan:
+        self.now = now
+        return self
+
+
+def numbers(items: Sequence[Payload]) -> list[int]:
+    return [item.number for item in items]
+
+
+def test_a_full_batch_goes_at_once() -> None:
+    """In the order read."""
+    assert Plan().offer("abcd").go() == [[1, 2, 3, 4]]
+
+
+def test_rows_wait_for_others_but_not_for_long() -> None:
+    """Two seconds from the first of them."""
+    plan = Plan().offer("a").at(1.0).offer("b")
+    assert (plan.go(), plan.planner.wake_at(plan.now)) == ([], 2.0)
+    assert plan.at(1.9).go() == []
+    assert plan.at(2.0).go() == [[1, 2]]
+    assert plan.planner.wake_at(plan.now) == NEVER
+
+
+def test_rows_go_at_once_when_no_more_will_come() -> None:
+    """At the end of the input."""
+    assert Plan().offer("a").flushed().go() == [[1]]
+
+
+def test_one_request_for_each_row() -> None:
+    """Side by side, but one after another for each key."""
+    plan = Plan(ROW_FORM)
+    jobs = [job for key in "aba" for job in plan.offer(key).jobs()]
+    assert [numbers(job.items) for job in jobs] == [[1], [2]]
+    assert plan.taken(jobs[1]).go() == []
+    assert plan.taken(jobs[0]).go() == [[3]]
+
+
+def test_rows_whose_key_is_under_way_are_passed_over() -> None:
+    """With all later ones of it; others go on."""
+    plan = Plan().offer("aabc")
+    job = plan.job()
+    assert plan.offer("aadbef").offer("gh").go() == [[7, 9, 10, 11]]
+    assert plan.offer("i").taken(job).at(2.0).go() == [[12, 13, 5, 8]]
+
+
+def test_a_key_stays_under_way_while_its_request_is_to_go_again() -> None:
+    """Else a row would overtake those before it."""
+    plan = Plan().offer("abcd")
+    job = plan.job()
+    plan.later(job, due_at=5.0).offer("ae").flushed()
+    assert plan.go() == [[6]]
+    assert plan.at(4.9).go() == []
+    assert plan.planner.wake_at(plan.now) == 5.0
+    assert plan.at(5.0).go() == [[1, 2, 3, 4]]
+    assert plan.taken(job).go() == [[5]]
+
+
+def test_a_key_stays_under_way_while_a_part_of_its_request_is_left() -> None:
+    """The parts go one after another."""
+    plan = Plan().offer("abcd")
+    job = plan.job()
+    job.parts[-1:] = reversed(halves(job.items))
+    job.failures = 3
+    plan.later(job, due_at=0.0).offer("d").flushed()
+    assert numbers(plan.job().items) == [1, 2]
+    plan.planner.landed(job, plan.now)
+    job.parts.pop()
+    job.next_part(plan.now)
+    assert job.failures == 0
+    plan.planner.again(job)
+    assert numbers(plan.job().items) == [3, 4]
+    assert plan.taken(job).go() == [[5]]
+
+
+def test_rows_of_a_batch_that_was_cut_do_not_overtake() -> None:
+    """What stays of its keys waits for it; what stays of others is open still."""
+    plan = Plan(app=Rate(3, 60))
+    plan.offer("aabacab").offer("d").flushed()
+    job = plan.job()
+    assert numbers(job.items) == [1, 2, 3]
+    assert plan.offer("a").taken(job).at(61.0).go() == [[5, 8, 4]]
+    assert plan.planner.is_idle is False
+
+
+def test_a_row_of_a_batch_that_was_cut_gives_its_share_back() -> None:
+    """It takes one again when it goes."""
+    plan = Plan(app=Rate(3, 60), key=Rate(2, 30)).offer("abca").flushed()
+    assert plan.taken(plan.job()).offer("a").at(61.0).go() == [[4, 5]]
+
+
+def test_a_row_read_when_its_key_is_free_again_does_not_overtake_those_that_waited() -> None:
+    """Also before anything has been sent since."""
+    plan = Plan().offer("abcd")
+    job = plan.job()
+    assert plan.offer("a").taken(job).offer("a").flushed().go() == [[5, 6]]
+
+
+def test_a_key_waits_for_its_own_window_alone() -> None:
+    """With all its later rows; others go on, and it goes as soon as it may."""
+    plan = Plan(key=Rate(2, 30)).offer("aaabac")
+    job = plan.job()
+    assert numbers(job.items) == [1, 2, 4, 6]
+    plan.at(0.1).taken(job).offer("a")
+    assert plan.go() == []
+    assert plan.planner.wake_at(plan.now) == 31.0
+    second = plan.at(31.0).job()
+    assert numbers(second.items) == [3, 5]
+    assert plan.taken(second).go() == []
+    assert plan.at(62.0).go() == [[7]]
+
+
+def test_rows_that_were_passed_over_come_before_what_is_read_next() -> None:
+    """Also where single requests use up all that may be in flight."""
+    plan = Plan(ROW_FORM, in_flight=1).offer("a")
+    job = plan.job()
+    plan.offer("ab")
+    second = plan.taken(job).job()
+    assert numbers(second.items) == [3]
+    plan.offer("c" if plan.planner.has_room else "")
+    assert numbers(plan.taken(second).job().items) == [2]
+
+
+def test_two_keys_with_one_counter_take_turns() -> None:
+    """A key with many rows does not keep another out of the window that they share for want of counters."""
+    other = next(name for name in map(str, range(10_000_000)) if counter_of(name) == counter_of("a"))
+    plan = Plan(ROW_FORM, key=Rate(1, 30))
+    plan.offer(["a"] * 5).offer([other])
+    order = []
+    for _ in range(6):
+        job = plan.job()
+        order.append(job.items[0].number)
+        assert plan.taken(job).go() == []
+        plan.at(plan.now + 31)
+    assert order.index(6) <= 2
+    assert sorted(order) == [1, 2, 3, 4, 5, 6]
+
+
+def test_no_more_requests_than_may_be_are_in_flight() -> None:
+    """An answer makes room for the next."""
+    plan = Plan(ROW_FORM, in_flight=2).offer("abc")
+    first, second = plan.jobs()
+    assert plan.planner.in_flight == 2
+    assert plan.taken(second).go() == [[3]]
+    assert plan.taken(first).go() == []
+
+
+def test_no_more_requests_than_may_be_have_an_open_outcome() -> None:
+    """Those that wait to go again count, else rows would gather behind a Heap that does not serve."""
+    plan = Plan(Form(rows=1, merges=False, patience=0.0, jobs=2)).offer("abc")
+    first, second = plan.jobs()
+    plan.later(first, 5.0).later(second, 6.0)
+    assert plan.go() == []
+    assert not plan.planner.has_room
+    assert plan.at(5.0).go() == [[1]]
+    assert plan.taken(first).go() == [[3]]
+
+
+def test_the_apps_window_holds_back_what_does_not_fit() -> None:
+    """A request is cut to the room that there is, unless that is next to nothing."""
+    plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(30, 60))
+    first = plan.offer(map(str, range(20))).job()
+    plan.taken(first).offer(map(str, range(20)))
+    plan.at(60.0)  # what is spread out has waited
+    second = plan.job()
+    assert numbers(second.items) == list(range(21, 31))
+    plan.taken(second)
+    assert plan.go() == []
+    assert plan.planner.wake_at(plan.now) == 61.0
+    assert plan.at(61.0).go() == [list(range(31, 41))]
+
+
+def test_next_to_no_room_is_not_used() -> None:
+    """A tenth of a request is the least, unless nothing more is there to go."""
+    plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(21, 60))
+    plan.taken(plan.offer(map(str, range(20))).job()).at(60.0)
+    assert plan.offer("ab").flushed().go() == []
+    plan.planner.drop_after(21)
+    assert plan.go() == [[21]]
+
+
+def test_a_request_that_goes_again_waits_for_room_and_no_other_takes_it() -> None:
+    """It needs all of it at once, so it would wait for ever behind smaller ones."""
+    plan = Plan(app=Rate(6, 60)).offer("abcd")
+    job = plan.job()
+    plan.at(0.5).later(job, 1.0).offer("ef").flushed().at(50.0)
+    assert plan.go() == []
+    assert plan.planner.wake_at(plan.now) == 61.0
+    again, other = plan.at(61.0).jobs(), plan.at(91.0).jobs()
+    assert [numbers(job.items) for job in again + other] == [[1, 2, 3, 4], [5, 6]]
+
+
+def test_a_request_that_goes_again_waits_for_its_keys_windows() -> None:
+    """Its first attempt may have been counted; others go on meanwhile."""
+    plan = Plan(key=Rate(2, 30)).offer("aabc")
+    job = plan.job()
+    plan.later(job, 1.0).offer("d").flushed().at(1.0)
+    assert plan.go() == [[5]]
+    assert plan.planner.wake_at(plan.now) == 31.0
+    assert plan.at(31.0).go() == [[1, 2, 3, 4]]
+
+
+def test_reading_pauses_when_a_batch_is_full_and_cannot_go() -> None:
+    """And goes on when it has gone."""
+    plan = Plan(ROW_FORM, in_flight=1).offer("a")
+    job = plan.job()
+    assert plan.planner.has_room
+    plan.offer("b")
+    assert not plan.planner.has_room
+    plan.taken(job).go()
+    assert plan.planner.has_room
+
+
+def test_reading_pauses_when_too_many_rows_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their memory is bounded."""
+    monkeypatch.setattr(planner, "PASSED_OVER_ROWS", 3)
+    plan = Plan().offer("abcd")
+    job = plan.job()
+    assert plan.offer("aa").planner.has_room
+    assert not plan.offer("b").planner.has_room
+    plan.taken(job).go()
+    assert plan.planner.has_room
+
+
+def test_reading_pauses_when_too_many_bytes_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few rows they are."""
+    monkeypatch.setattr(planner, "PASSED_OVER_BYTES", 100)
+    plan = Plan().offer("abcd")
+    job = plan.job()
+    assert plan.offer("aa").planner.has_room
+    assert not plan.offer("b").planner.has_room
+    plan.taken(job).go()
+    assert plan.planner.has_room
+
+
+def test_reading_pauses_when_a_key_has_rows_for_five_minutes() -> None:
+    """A state that covers the last of them would come no sooner."""
+    plan = Plan(key=Rate(2, 30)).offer("a" * 21)
+    assert plan.planner.has_room
+    assert not plan.offer("a").planner.has_room
+    plan.taken(plan.at(2.0).job())
+    assert plan.go() == []
+    assert not plan.planner.has_room
+    plan.at(33.0).jobs()
+    assert plan.planner.has_room
+
+
+def test_reading_goes_on_when_rows_passed_over_are_forgotten() -> None:
+    """Those after a row that ends the run."""
+    plan = Plan(key=Rate(2, 30)).offer("a" * 22)
+    plan.planner.drop_after(3)
+    plan.go()
+    assert plan.planner.has_room
+
+
+def test_rows_after_the_last_that_counts_are_forgotten() -> None:
+    """Open or passed over; what has gone has gone, and the others still go."""
+    plan = Plan(key=Rate(3, 30)).offer("aabb")
+    job = plan.job()
+    plan.offer("acadcab")  # 5, 7, 10 and 11 are passed over
+    plan.planner.drop_after(6)
+    plan.flushed()
+    assert plan.go() == [[6]]
+    assert plan.taken(job).go() == [[5]]
+
+
+def test_requests_that_wait_to_go_again_forget_them_too() -> None:
+    """Else rows that nobody asks for any more would be tried for minutes."""
+    plan = Plan().offer("abcd").flushed()
+    part, rest = plan.job(), plan.offer("ef").job()
+    plan.later(part, due_at=9.0)
+    plan.planner.drop_after(2)
+    plan.later(rest, due_at=9.0)
+    assert (plan.planner.jobs, plan.at(9.0).go()) == (1, [[1, 2]])
+
+
+def test_a_row_forgotten_gives_its_share_back() -> None:
+    """And one that waited for it goes, since nothing else would wake it."""
+    plan = Plan(key=Rate(2, 30)).offer("aa")
+    plan.planner.drop_after(1)
+    plan.offer("aa").flushed()
+    assert plan.go() == [[1, 3]]
+
+
+def test_a_key_that_waits_for_a_share_given_back_is_woken() -> None:
+    """Its own row waits for the window that another with the same counter had taken."""
+    other = next(name for name in map(str, range(10_000_000)) if counter_of(name) == counter_of("a"))
+    plan = Plan(key=Rate(1, 30))
+    plan.planner.offer(Payload(2, Checkpoint(), None, other, b"{}", None), 0.0)
+    plan.planner.offer(Payload(1, Checkpoint(), None, "a", b"{}", None), 0.0)
+    plan.planner.drop_after(1)
+    plan.flushed()
+    assert plan.go() == [[1]]
+
+
+def test_nothing_is_left_when_every_row_has_ended() -> None:
+    """Open, passed over, under way, or waiting to go again."""
+    plan = Plan()
+    assert plan.planner.is_idle
+    plan.offer("abcd")
+    assert not plan.planner.is_idle
+    job = plan.job()
+    assert not plan.planner.is_idle
+    plan.later(job, 0.0)
+    assert not plan.planner.is_idle
+    plan.taken(plan.job())
+    assert plan.planner.is_idle
+
+
+def test_a_time_that_has_passed_is_nothing_to_wait_for() -> None:
+    """What keeps a request from going then is something else, and comes as an answer."""
+    plan = Plan(app=Rate(100, 60), in_flight=1).offer("abcd")
+    job = plan.job()
+    plan.offer("efgh").at(200.0)
+    assert plan.go() == []
+    assert plan.planner.wake_at(plan.now) == NEVER
+    assert plan.taken(job).go() == [[5, 6, 7, 8]]
+
+
+@pytest.mark.parametrize("form", [EVENTS, PROPERTIES])
+def test_a_batch_stays_within_its_bytes(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was offered at once."""
+    monkeypatch.setattr(batch, "MAX_BYTES", 100)
+    assert Plan(form).offer("abcd").flushed().go() == [[1, 2], [3, 4]]
+
+
+def test_rows_of_a_key_are_one_element_where_they_are_merged() -> None:
+    """So that a batch takes more rows than elements."""
+    assert Plan(PROPERTIES).offer("aabaacd").go() == [[1, 2, 3, 4, 5, 6, 7]]
+
+
+def test_a_cut_batch_of_properties_keeps_its_order() -> None:
+    """A later row of a key that has gone waits for it."""
+    plan = Plan(PROPERTIES).offer("abcdeafg").flushed()
+    first, second = plan.jobs()
+    assert (numbers(first.items), numbers(second.items)) == ([1, 2, 3, 4], [5, 7, 8])
+    assert plan.taken(first).go() == [[6]]
+
+
+class Model:
+    """A Heap for one planner: it sees what is sent, and counts its windows with code of its own."""
+
+    def __init__(self, form: Form, app: Rate | None, key: Rate | None) -> None:
+        self.plan = Plan(form, app=app, key=key)
+        self.ended: list[Payload] = []
+        self.under_way: list[tuple[Job, list[float]]] = []
+        self._form, self._app, self._key = form, app, key
+        self._envelope = Envelope(
+            "11", (Api.USER_PROPERTIES if form.merges else Api.TRACK).endpoint, bulk=form is not ROW_FORM
+        )
+        self._bodies: dict[tuple[int, ...], bytes] = {}
+        self._arrivals: list[tuple[list[float], list[str]]] = []
+
+    def dispatch(self) -> None:
+        """Send what may go now."""
+        for job in self.plan.jobs():
+            self._arrives(job)
+        assert self.plan.planner.in_flight == len(self.under_way) <= self.plan.concurrency.most
+        assert self.plan.planner.wake_at(self.plan.now) > self.plan.now
+
+    def _arrives(self, job: Job) -> None:
+        keys = [item.key for item in job.items]
+        assert not any(item.key in keys for other, _ in self.under_way for item in other.items)
+        body = self._envelope.body(job.items)
+        assert self._bodies.setdefault(tuple(numbers(job.items)), body) == body
+        if self._form.merges:
+            users = [user["identity"] for user in json.loads(body)["users"]]
+            assert len(users) == len(set(users)) <= self._form.rows
+        else:
+            assert len(keys) <= self._form.rows
+        at = [NEVER]  # until it is answered it may arrive any moment, and then it arrived at the latest
+        self.under_way.append((job, at))
+        self._arrivals.append((at, keys))
+        for rate, name in ((self._app, lambda _: ""), (self._key, str)):
+            if rate:
+                counts = Counter(
+                    name(key) for (at,), keys in self._arrivals if at + rate.seconds > self.plan.now for key in keys
+                )
+                assert max(counts.values()) <= rate.count
+
+    def answer(self, which: int, how: str) -> None:
+        """One of the requests under way is answered."""
+        job, at = self.under_way.pop(which % len(self.under_way))
+        at[0] = self.plan.now
+        plan = self.plan
+        plan.planner.landed(job, plan.now)
+        if how == "halved" and len(job.items) > 1:
+            job.parts[-1:] = reversed(halves(job.items))
+            job.next_part(plan.now)
+            plan.planner.again(job)
+        elif how == "later":
+            plan.concurrency.congested(job.sent_at, plan.now)
+            job.due_at = plan.now + 1.5
+            plan.planner.again(job)
+        else:
+            self.ended += job.parts.pop()
+            if job.parts:
+                job.next_part(plan.now)
+                plan.planner.again(job)
+            else:
+                plan.planner.done(job)
+
+    def finish(self) -> None:
+        """No more rows come, and Heap takes all that there are."""
+        self.plan.flushed()
+        self.dispatch()
+        while not self.plan.planner.is_idle:
+            if self.under_way:
+                self.answer(0, "taken")
+            else:
+                self.plan.at(self.plan.planner.wake_at(self.plan.now))
+                assert self.plan.now < NEVER, "rows are left that nothing wakes"
+            self.dispatch()
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("offer"), st.text("aaabcdefgh", min_size=1, max_size=6)),
+        st.tuples(st.just("answer"), st.integers(0, 5), st.sampled_from(["taken", "taken", "later", "halved"])),
+        st.tuples(st.just("wait"), st.sampled_from([0.1, 1.0, 10.0])),
+    ),
+    max_size=60,
+)
+
+
+@given(
+    form=st.sampled_from([EVENTS, PROPERTIES, ROW_FORM]),
+    app=st.sampled_from([None, Rate(6, 60), Rate(3, 60)]),
+    key=st.sampled_from([None, Rate(4, 60), Rate(1, 30)]),
+    steps=STEPS,
+)
+def test_whatever_happens_every_row_ends_once_and_in_the_order_of_its_key(
+    form: Form, app: Rate | None, key: Rate | None, steps: list[tuple[str, ...]]
+) -> None:
+    """Never two requests of one key at once, nor the same rows in other bytes, nor more than a window allows."""
+    model = Model(form, *(None, None) if form.merges else (app, key))
+    for step, *details in steps:
+        if step == "offer":
+            for name in details[0]:
+                if model.plan.planner.has_room:
+                    model.plan.offer(name)
+        elif step == "wait":
+            model.plan.at(model.plan.now + float(details[0]))
+        elif model.under_way:
+            model.answer(int(details[0]), details[1])
+        model.dispatch()
+    model.finish()
+    assert sorted(numbers(model.ended)) == list(range(1, model.plan.read + 1))
+    for name in {item.key for item in model.ended}:
+        rows = [item.number for item in model.ended if item.key == name]
+        assert rows == sorted(rows)
+    model.plan.pacer.expire(1e9)
+    assert (model.plan.pacer._used, any(model.plan.pacer._counts)) == (0, False)

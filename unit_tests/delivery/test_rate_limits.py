@@ -1,0 +1,235 @@
+"""No window ever holds more than Heap allows, whenever within its flight a request arrives; nothing waits longer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from destination_heap_analytics.delivery.rate_limits import MARGIN_SECONDS, NO_LIMIT, Pacer, counter_of
+from destination_heap_analytics.heap_api import Rate
+
+MINUTE = 60.0
+NEVER = float("inf")
+
+
+def app_pacer(count: int = 15_000) -> Pacer:
+    return Pacer(Rate(count, 60), None)
+
+
+def key_pacer(count: int = 3) -> Pacer:
+    return Pacer(None, Rate(count, 30))
+
+
+def colliding(key: str) -> str:
+    """Another key with the same counter."""
+    return next(name for name in map(str, range(10_000_000)) if counter_of(name) == counter_of(key))
+
+
+def send(pacer: Pacer, rows: int, sent_at: float, landed_at: float) -> None:
+    pacer.expire(sent_at)
+    pacer.sent(rows, sent_at)
+    pacer.landed(rows, (), sent_at, landed_at)
+
+
+def reserve(pacer: Pacer, keys: Iterable[str]) -> list[bool]:
+    return [pacer.reserve(key) for key in keys]
+
+
+def test_where_heap_states_nothing_anything_may_go() -> None:
+    """The properties in bulk have no documented rate."""
+    pacer = Pacer(None, None)
+    pacer.sent(10**9, 0.0)
+    pacer.landed(1, ["a"], 0.0, 0.1)
+    pacer.throttled(0.0, 0.1)
+    pacer.give_back(["a"])
+    assert pacer.app_takes(10**9)
+    assert not pacer.counts_keys
+    assert all(reserve(pacer, ["a"] * 100))
+    assert pacer.reserve_again(["a"] * 100)
+    assert (pacer.expire(100.0), pacer.opens_at) == ([], NEVER)
+    assert pacer.rows_within(MINUTE) == NO_LIMIT
+
+
+def test_what_was_sent_takes_its_share_at_once() -> None:
+    """Long before it is answered."""
+    pacer = app_pacer()
+    pacer.sent(1000, 0.0)
+    assert pacer.app_room == 14_000
+    assert (pacer.app_takes(14_000), pacer.app_takes(14_001)) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("landed_at", "free_at"), [(0.1, 61.0), (1.0, 61.0), (1.5, 61.5), (90.0, 150.0)], ids=lambda second: f"{second}s"
+)
+def test_a_share_comes_free_when_heap_cannot_count_it_any_more(landed_at: float, free_at: float) -> None:
+    """A minute and a second after it was sent, or a minute after it was answered: it may have arrived just then."""
+    pacer = app_pacer()
+    send(pacer, 1000, 0.0, landed_at)
+    assert pacer.opens_at == free_at
+    pacer.expire(free_at - 0.001)
+    assert pacer.app_room == 14_000
+    pacer.expire(free_at)
+    assert pacer.app_room == 15_000
+    assert pacer.opens_at == NEVER
+
+
+def test_what_is_not_answered_does_not_grow_old() -> None:
+    """It may arrive at any time yet."""
+    pacer = app_pacer()
+    pacer.sent(1000, 0.0)
+    pacer.expire(1000.0)
+    assert (pacer.app_room, pacer.opens_at) == (14_000, NEVER)
+
+
+def test_shares_come_free_in_the_order_of_their_age_whatever_order_they_land_in() -> None:
+    """An answer may be overtaken by the next."""
+    pacer = app_pacer()
+    send(pacer, 1, 2.0, 2.1)
+    send(pacer, 10, 0.0, 2.5)
+    send(pacer, 100, 1.0, 2.6)
+    freed = []
+    for second in (62.4, 62.5, 62.6, 63.0):
+        pacer.expire(second)
+        freed.append(15_000 - pacer.app_room)
+    assert freed == [111, 101, 1, 0]
+
+
+def test_a_request_larger_than_the_window_goes_when_the_window_is_empty() -> None:
+    """Else it would wait for ever, after a cut."""
+    pacer = app_pacer(500)
+    assert pacer.app_takes(1000)
+    pacer.sent(1, 0.0)
+    assert not pacer.app_takes(1000)
+
+
+def test_the_first_half_of_a_window_may_go_at_once() -> None:
+    """Which is all that a small run needs."""
+    pacer = app_pacer()
+    for _ in range(7):
+        pacer.sent(1000, 0.0)
+        assert pacer.app_room > 0
+    pacer.sent(1000, 0.0)
+    assert (pacer.app_room, pacer.app_takes(1)) == (0, False)
+
+
+def test_the_second_half_is_spread_over_the_window() -> None:
+    """A thousand every three seconds, which is somewhat faster than Heap's rate: what is late is made up for."""
+    pacer = app_pacer()
+    for _ in range(8):
+        send(pacer, 1000, 0.0, 0.1)
+    sent_at = []
+    for tenth in range(600):
+        pacer.expire(tenth / 10)
+        if pacer.app_takes(1000):
+            sent_at.append(tenth / 10)
+            pacer.sent(1000, tenth / 10)
+    assert sent_at == [3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 21.0]
+
+
+def test_the_next_of_those_spread_out_is_something_to_wait_for() -> None:
+    """Until the window is half empty again, if that comes first."""
+    pacer = app_pacer()
+    send(pacer, 8000, 0.0, 0.1)
+    assert pacer.opens_at == 24.0
+    pacer.expire(61.0)
+    assert (pacer.opens_at, pacer.app_room) == (NEVER, 15_000)
+
+
+def test_a_key_has_a_window_of_its_own() -> None:
+    """Reserved row by row, before the request that carries them is complete."""
+    pacer = key_pacer()
+    assert pacer.counts_keys
+    assert reserve(pacer, "aaaab") == [True, True, True, False, True]
+
+
+def test_a_share_given_back_may_be_taken_again() -> None:
+    """Its row did not go."""
+    pacer = key_pacer()
+    reserve(pacer, "aaa")
+    pacer.give_back("aa")
+    assert reserve(pacer, "aaa") == [True, True, False]
+
+
+def test_a_key_that_may_go_on_is_told_by_its_counter() -> None:
+    """When its rows have grown old."""
+    pacer = key_pacer()
+    reserve(pacer, "aaab")
+    pacer.landed(4, "aaab", 0.0, 0.2)
+    assert pacer.opens_at == 30.0 + MARGIN_SECONDS
+    assert pacer.expire(30.9) == []
+    assert not pacer.reserve("a")
+    assert set(pacer.expire(31.0)) == {counter_of("a"), counter_of("b")}
+    assert reserve(pacer, "aaaa") == [True, True, True, False]
+
+
+def test_a_request_that_is_sent_again_takes_all_its_shares_anew_or_none() -> None:
+    """Its first attempt may have been counted."""
+    pacer = key_pacer()
+    assert pacer.reserve_again("aab")
+    assert not pacer.reserve_again("bbaa")
+    assert reserve(pacer, "ab" + "b" + "ab") == [True, True, True, False, False]
+
+
+def test_two_keys_with_one_counter_share_a_window() -> None:
+    """Neither goes too early."""
+    pacer = key_pacer()
+    other = colliding("a")
+    assert reserve(pacer, ["a", other, "a", other]) == [True, True, True, False]
+
+
+def test_windows_are_forgotten_when_they_are_empty() -> None:
+    """However many keys there were."""
+    pacer = Pacer(Rate(10**6, 60), Rate(3, 30))
+    for number in range(1000):
+        pacer.reserve(f"user{number}")
+        pacer.sent(1, number / 100)
+        pacer.landed(1, [f"user{number}"], number / 100, number / 100)
+    pacer.expire(100.0)
+    assert not any(pacer._counts)
+    assert (pacer._key_expiries, pacer._app_expiries, pacer._used) == ([], [], 0)
+
+
+@pytest.mark.parametrize(("rate", "rows"), [(Rate(1000, 60), 5000), (Rate(30, 30), 300)])
+def test_what_a_key_may_send_within_a_time(rate: Rate, rows: int) -> None:
+    """In so many windows as there are in it."""
+    assert Pacer(None, rate).rows_within(300.0) == rows
+
+
+def test_a_429_cuts_the_apps_share() -> None:
+    """Somebody else sends for this app."""
+    pacer = app_pacer()
+    pacer.throttled(0.0, 1.0)
+    assert pacer.app_limit == 10_500
+
+
+def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
+    """Nor does another one within five seconds."""
+    pacer = app_pacer()
+    pacer.throttled(0.0, 10.0)
+    for sent_at, now in ((9.9, 20.0), (10.1, 14.9)):
+        pacer.throttled(sent_at, now)
+        assert pacer.app_limit == 10_500
+    pacer.throttled(10.1, 15.0)
+    assert pacer.app_limit == pytest.approx(7350, abs=1)
+
+
+def test_the_share_recovers_bit_by_bit() -> None:
+    """Two hundredths of the whole every ten seconds, and no further than it was."""
+    pacer = app_pacer()
+    pacer.throttled(0.0, 0.0)
+    limits = []
+    for second in range(0, 200, 5):
+        pacer.expire(float(second))
+        limits.append(pacer.app_limit)
+    assert limits[:6] == [10_500, 10_500, 10_800, 10_800, 11_100, 11_100]
+    assert limits[-1] == 15_000
+
+
+def test_something_of_the_share_is_always_left() -> None:
+    """A twentieth, and one row at least."""
+    pacers = app_pacer(), app_pacer(10)
+    for pacer in pacers:
+        for second in range(0, 300, 10):
+            pacer.throttled(float(second), float(second))
+    assert [pacer.app_limit for pacer in pacers] == [750, 1]

@@ -1,0 +1,160 @@
+"""The key of an event is the same whenever the row is the same, and different whenever it is not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.numbers import InexactNumberError
+
+AT = "2022-10-21T04:09:54Z"
+ELEMENT = {"identity": "a@example.com", "event": "Paid", "properties": {}}
+TIMED = {**ELEMENT, "timestamp": AT}
+KEYED = Stream("users", "app", "incremental", "append", (("id",),), {})
+DEDUPLICATED = replace(KEYED, destination_sync_mode="append_dedup")
+KEYLESS = replace(KEYED, primary_key=())
+ROW = {"id": 7, "plan": "gold"}
+
+json_values = st.recursive(
+    st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+def key(  # the defaults are one row; each test changes what it speaks of
+    stream: Stream = KEYED,
+    data: dict[str, Any] = ROW,
+    element: dict[str, Any] = TIMED,
+    *,
+    row: int = 1,
+    app_id: str = "11",
+    run: str = "r1",
+    exact: bool = True,
+) -> str:
+    return KeyMaker(app_id, stream, run).key(data, element, row, exact=exact)
+
+
+@pytest.mark.parametrize(
+    ("stream", "element", "canonical"),
+    [
+        (KEYED, TIMED, '["state","11","app","users",[7],"a@example.com","Paid","2022-10-21T04:09:54Z"]'),
+        (DEDUPLICATED, ELEMENT, '["row","11","app","users",[7],"a@example.com","Paid"]'),
+        (KEYLESS, TIMED, '["record","11","app","users",{"id":7,"plan":"gold"}]'),
+        (KEYLESS, ELEMENT, '["position","11","app","users","r1",1]'),
+        (
+            replace(KEYED, namespace=None, name="é"),
+            TIMED,
+            r'["state","11",null,"\u00e9",[7],"a@example.com","Paid","2022-10-21T04:09:54Z"]',
+        ),
+        (
+            replace(KEYED, primary_key=(("id",), ("plan",))),
+            TIMED,
+            '["state","11","app","users",[7,"gold"],"a@example.com","Paid","2022-10-21T04:09:54Z"]',
+        ),
+    ],
+)
+def test_a_key_is_the_sha_256_of_a_canonical_text(stream: Stream, element: dict[str, Any], canonical: str) -> None:
+    """The same on every machine and in every version: a change would send all events a second time."""
+    assert key(stream, element=element) == sha256(canonical.encode()).hexdigest()
+
+
+@pytest.mark.parametrize("stream", [KEYED, DEDUPLICATED])
+def test_with_primary_key_and_time_each_state_of_a_row_is_one_event(stream: Stream) -> None:
+    """Whatever else changed in the row, wherever it stands, in whichever run."""
+    assert key(stream) == key(stream, {**ROW, "plan": "silver"}, row=9, run="r2")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"data": {**ROW, "id": 8}},
+        {"data": {**ROW, "id": "7"}},
+        {"element": {**TIMED, "identity": "b@example.com"}},
+        {"element": {**TIMED, "event": "Left"}},
+        {"element": {**TIMED, "timestamp": "2022-10-22T00:00:00Z"}},
+        {"app_id": "12"},
+        {"stream": replace(KEYED, name="people")},
+        {"stream": replace(KEYED, namespace="crm")},
+        {"stream": replace(KEYED, namespace=None)},
+    ],
+)
+def test_with_primary_key_and_time_each_part_tells_events_apart(other: dict[str, Any]) -> None:
+    """App, namespace, stream, primary key, identity, event and time."""
+    assert key(**other) != key()
+
+
+def test_deduplicated_without_a_time_there_is_one_event_per_primary_key_identity_and_name() -> None:
+    """The user asked for one row per key."""
+    assert key(DEDUPLICATED, element=ELEMENT) == key(DEDUPLICATED, {**ROW, "plan": "x"}, ELEMENT, row=9, run="r2")
+    assert key(DEDUPLICATED, element=ELEMENT) != key(DEDUPLICATED, {**ROW, "id": 8}, ELEMENT)
+    assert key(DEDUPLICATED, element=ELEMENT) != key(DEDUPLICATED, element={**ELEMENT, "event": "Left"})
+    assert key(DEDUPLICATED, element=ELEMENT) != key(DEDUPLICATED)
+
+
+def test_with_a_time_alone_fully_equal_rows_are_one_event() -> None:
+    """The order of keys and Airbyte's own columns do not count."""
+    assert key(KEYLESS) == key(
+        KEYLESS, {"plan": "gold", "id": 7, "_airbyte_raw_id": "x", "_ab_lsn": 1}, row=9, run="r2"
+    )
+    assert key(KEYLESS) != key(KEYLESS, {**ROW, "plan": "silver"})
+    assert key(KEYLESS) != key(KEYLESS, {**ROW, "note": None})
+
+
+@pytest.mark.parametrize(
+    ("stream", "data", "element"),
+    [(KEYED, ROW, ELEMENT), (KEYLESS, ROW, ELEMENT), (DEDUPLICATED, {"plan": "gold"}, ELEMENT)],
+)
+def test_otherwise_equal_rows_stay_apart(stream: Stream, data: dict[str, Any], element: dict[str, Any]) -> None:
+    """By their position in the run; a retried request within it adds nothing."""
+    assert key(stream, data, element) == key(stream, data, element)
+    assert key(stream, data, element) != key(stream, data, element, row=2)
+    assert key(stream, data, element) != key(stream, data, element, run="r2")
+
+
+@pytest.mark.parametrize("value", [None, "absent"])
+def test_a_row_that_lacks_part_of_its_primary_key_has_none(value: str | None) -> None:
+    """It is told apart by its whole record."""
+    stream = replace(KEYED, primary_key=(("id",), ("region",)))
+    data = ROW if value else {**ROW, "region": None}
+    assert key(stream, data) == key(replace(stream, primary_key=()), data)
+
+
+def test_a_primary_key_may_lie_inside_an_object() -> None:
+    """Its path is a path of keys."""
+    stream = replace(KEYED, primary_key=(("o", "id"),))
+    assert key(stream, {"o": {"id": 1}, "x": 1}) == key(stream, {"o": {"id": 1}, "x": 2})
+
+
+def test_digits_beyond_64_bits_tell_rows_apart() -> None:
+    """Where the fast reading lost them, the exact one is asked for."""
+    assert key(data={"id": 10**20}) != key(data={"id": 10**20 + 1})
+    with pytest.raises(InexactNumberError):
+        key(data={"id": 1e20}, exact=False)
+    with pytest.raises(InexactNumberError):
+        key(KEYLESS, exact=False)
+
+
+@given(json_values, json_values, st.text(st.characters()))
+def test_whatever_the_parts_the_text_is_that_of_one_list(first: Any, second: Any, identity: str) -> None:
+    """As Python writes it with sorted keys and no spaces."""
+    stream = replace(KEYED, primary_key=(("first",), ("second",)))
+    element = {**TIMED, "identity": identity}
+    parts = ["state", "11", "app", "users", [first, second], identity, "Paid", AT]
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    assert key(stream, {"first": first, "second": second}, element) == sha256(text.encode()).hexdigest()
+
+
+def test_any_record_has_a_key() -> None:
+    """Also one with values that JSON cannot carry, in columns that are not sent."""
+    values = (float("nan"), float("inf"), "\ud800", "é", 10**30, [[{}]], Decimal("1.5"), date(2022, 10, 21))
+    assert len({key(KEYLESS, {"v": value}) for value in values}) == len(values)

@@ -1,0 +1,230 @@
+"""A misspelled column is told from a row without a value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.missing_columns import (
+    PATIENCE_SECONDS,
+    PROOF_ROWS,
+    AbsenceWatch,
+    ColumnNames,
+    UnseenProperties,
+)
+from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
+from destination_heap_analytics.protocol.messages import Record
+
+WITHOUT = {"email": "a@example.com", "o": {"kind": 1}}
+WITH = {**WITHOUT, "at": 1}
+
+
+def row(number: int, data: dict[str, Any]) -> PendingRecord:
+    return PendingRecord(number, Record("users", None, data, is_exact=True, line=None), Checkpoint())
+
+
+class Watch(AbsenceWatch):
+    """A watch of some columns, on a clock that the test sets."""
+
+    def __init__(self, *columns: Column, schema: dict[str, Any] | None = None) -> None:
+        self.now = 0.0
+        self.names = ColumnNames(schema or {})
+        super().__init__({f"{column.name}_column": column for column in columns}, self.names, lambda: self.now)
+
+    def numbers(self, first: int, data: dict[str, Any], count: int = 1) -> list[int]:
+        admitted = []
+        for number in range(first, first + count):
+            self.names.learn(data)
+            admitted += [row.number for row in self.admit(row(number, data))]
+        return admitted
+
+
+def test_rows_wait_until_one_has_the_column() -> None:
+    """Then all go on, in the order read, and later ones lack it without waiting."""
+    watch = Watch(Column("at"))
+    assert watch.numbers(1, WITHOUT, 5) == []
+    assert watch.numbers(6, WITH) == [1, 2, 3, 4, 5, 6]
+    assert watch.numbers(7, WITHOUT) == [7]
+    watch.end()
+
+
+@pytest.mark.parametrize("data", [{"at": None}, {"at": {"x": 1}}])
+def test_null_is_not_absent(data: dict[str, Any]) -> None:
+    """A column without values is no misspelled one."""
+    assert Watch(Column("at")).numbers(1, data) == [1]
+
+
+def test_below_a_null_parent_a_column_is_not_absent() -> None:
+    """The rows cannot tell, so they are let go."""
+    assert Watch(Column("o.at")).numbers(1, {"o": None}) == [1]
+
+
+def test_rows_wait_for_all_columns() -> None:
+    """Which may come in different rows."""
+    watch = Watch(Column("at"), Column("event"))
+    assert watch.numbers(1, WITH) == []
+    assert watch.numbers(2, {"event": "e"}) == [1, 2]
+
+
+@pytest.mark.parametrize("column", [Column("at", declared=True), Column("at", ("at",), declared=True)])
+def test_a_column_that_the_catalog_declares_is_not_waited_for(column: Column) -> None:
+    """Sources leave out what is empty."""
+    assert Watch(column).numbers(1, WITHOUT, 2000) == list(range(1, 2001))
+
+
+DECLARED = {
+    "properties": {"updatedAt": {}, "Who Is It": {"properties": {"userId": {}}}, "email": {}, "größe": {}, "名": {}}
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("updatedAt", {"updatedat": 1}, "has `updatedat` in its place"),
+        ("updatedAt", {"UPDATEDAT": 1}, "Write `UPDATEDAT`"),
+        ("größe", {"gr__e": 1}, "Write `gr__e`"),
+        ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Write `who_is_it.userId`"),
+    ],
+)
+def test_a_column_that_a_cache_has_renamed_is_told_at_once(name: str, data: dict[str, Any], told: str) -> None:
+    """The catalog keeps the old name, so that every row would lack the column, and an event take the wrong time."""
+    watch = Watch(Column(name).declared_by(DECLARED), schema=DECLARED)
+    assert watch.numbers(1, {"email": "a"}) == [1]
+    with pytest.raises(ConfigError, match="as the catalog does, but row 2 ") as renamed:
+        watch.numbers(2, data)
+    assert told in str(renamed.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("updatedAt", {"updatedAt": None, "updatedat": 1}),
+        ("updatedAt", {"updated": 1, "at": 2}),
+        ("email", {"Email": 1}),
+        ("名", {"__": 1}),
+        ("Who Is It.userId", {"Who Is It": {"userid": 1}}),
+    ],
+)
+def test_a_row_without_the_column_is_no_renamed_one(name: str, data: dict[str, Any]) -> None:
+    """Where it has the column as well, nothing like it, or something that the catalog knows as another column."""
+    schema = {"properties": {**DECLARED["properties"], "Email": {}}}
+    assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
+
+
+def test_once_a_row_had_the_column_another_name_proves_nothing() -> None:
+    """A cache renames it in all rows or in none."""
+    watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
+    assert watch.numbers(1, {"updatedAt": 1}) == [1]
+    assert watch.numbers(2, {"updatedat": 1}) == [2]
+
+
+def test_after_enough_rows_nobody_asks_for_a_renamed_column() -> None:
+    """A run looks at so many rows and no more, and a preview at as many."""
+    watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
+    assert len(watch.numbers(1, {"email": "a"}, PROOF_ROWS)) == PROOF_ROWS
+    assert watch.numbers(PROOF_ROWS + 1, {"updatedat": 1}) == [PROOF_ROWS + 1]
+
+
+def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
+    """The setting, the nearest name and the columns seen are told; keys inside objects are not listed."""
+    watch = Watch(Column("emial"))
+    assert watch.numbers(1, WITHOUT, PROOF_ROWS - 1) == []
+    with pytest.raises(ConfigError) as misspelled:
+        watch.numbers(PROOF_ROWS, WITHOUT)
+    assert str(misspelled.value) == (
+        "`api.emial_column` names the column `emial`, which is absent from the first 1,000 rows and from the catalog. "
+        "Did you mean `email`? No row was sent. Columns seen: `email`, `o`."
+    )
+
+
+def test_so_do_fewer_rows_that_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait in it."""
+    monkeypatch.setattr("destination_heap_analytics.mapping.missing_columns.PROOF_BYTES", 3000)
+    watch = Watch(Column("at"))
+    for number in (1, 2):
+        assert (
+            watch.admit(
+                PendingRecord(number, Record("users", None, WITHOUT, is_exact=True, line=b"x" * 1000), Checkpoint())
+            )
+            == []
+        )
+    with pytest.raises(ConfigError, match="absent from the first 3 rows"):
+        watch.admit(PendingRecord(3, Record("users", None, WITHOUT, is_exact=True, line=b"x" * 1000), Checkpoint()))
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, "the only row"), (3, "all 3 rows")])
+def test_so_does_the_end_of_a_shorter_input(count: int, rows: str) -> None:
+    """Of at least one row."""
+    watch = Watch(Column("o.kid"))
+    watch.numbers(1, WITHOUT, count)
+    with pytest.raises(ConfigError, match=f"absent from {rows} and") as misspelled:
+        watch.end()
+    assert "Did you mean `o.kind`?" in str(misspelled.value)
+
+
+def test_an_input_without_rows_proves_nothing() -> None:
+    """It is a good sync of nothing."""
+    Watch(Column("at")).end()
+
+
+def test_rows_wait_for_a_minute_at_most() -> None:
+    """From then on they are treated like any others, and no verdict comes any more."""
+    watch = Watch(Column("at"))
+    watch.now = 1000.0
+    watch.numbers(1, WITHOUT)
+    watch.now += PATIENCE_SECONDS - 1
+    assert watch.tick() == []
+    watch.now += 1
+    assert [row.number for row in watch.tick()] == [1]
+    assert watch.tick() == []
+    assert watch.numbers(2, WITHOUT, 2000) == list(range(2, 2002))
+    watch.end()
+
+
+def test_a_key_that_may_be_content_is_not_offered() -> None:
+    """However near it is."""
+    names = ColumnNames({})
+    names.learn({"contacts": {"email@bob.example": 1}, "user.email": 2})
+    assert names.nearest("contacts.email") == "contacts"
+    assert names.nearest("user.emai") == "user.email"
+    assert names.listed() == "`contacts`, `user.email`"
+
+
+@pytest.mark.parametrize("schema", [{"properties": 5}, {"properties": "x"}, {"properties": {"a": 5}}])
+def test_an_odd_schema_does_no_harm(schema: dict[str, Any]) -> None:
+    """It names what it can."""
+    assert ColumnNames(schema).listed() in {"none", "`a`"}
+
+
+def test_a_name_is_not_offered_in_its_own_place() -> None:
+    """The catalog may declare what no row has."""
+    assert ColumnNames({"properties": {"nickname": {}}}).nearest("nickname") is None
+
+
+def test_the_names_learnt_are_bounded() -> None:
+    """A source may have columns without end."""
+    names = ColumnNames({"properties": {"email": {}}})
+    for number in range(5000):
+        names.learn({f"column {number}": 1})
+    assert names.listed().startswith("`email`, `column 0`, ")
+    assert names.listed().endswith(" and 981 more")
+    assert ColumnNames({}).listed() == "none"
+
+
+def test_listed_properties_that_no_row_had_are_warned_of_once() -> None:
+    """With the nearest name."""
+    columns = [Column(name) for name in ("email", "o.knd", "x")]
+    unseen, names = UnseenProperties(columns), ColumnNames({})
+    assert unseen.warning(names) is None, "without a row nothing is known"
+    for data in (WITHOUT, WITH):
+        names.learn(data)
+        unseen.look(data, [column.found_in(data) for column in columns])
+    assert unseen.warning(names) == (
+        "`api.property_columns` names columns that no row had: `o.knd` (did you mean `o.kind`?), `x`."
+    )
+    unseen.look({}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
+    unseen.look({"o": {"knd": None}, "x": 0}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
+    assert unseen.warning(names) is None

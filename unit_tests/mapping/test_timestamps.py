@@ -1,0 +1,127 @@
+"""Times as sources write them become ISO 8601 with an offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.mapping.timestamps import heap_timestamp
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2022-10-21T04:09:54.622Z",
+        "2017-03-10T22:21:56+00:00",
+        "2022-10-21T04:09:54-0530",
+        "2022-10-21T04:09:54.123456789Z",
+        "2024-02-29T23:59:59.9Z",
+        "0001-01-01T00:00:00+23:59",
+        "9999-12-31T23:59:59-23:59",
+        "2022-10-21T24:00:00Z",
+    ],
+)
+def test_iso_8601_stays_as_it_is(text: str) -> None:
+    """To the last digit of its fraction."""
+    assert heap_timestamp(text, "c") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("2022-10-21 04:09:54Z", "2022-10-21T04:09:54Z"),
+        ("2022-10-21t04:09:54Z", "2022-10-21T04:09:54Z"),
+        ("2022-10-21 04:09:54.1+00", "2022-10-21T04:09:54.1+00:00"),
+        ("2022-10-21 04:09:54-08", "2022-10-21T04:09:54-08:00"),
+        ("2022-10-21 04:09:54 UTC", "2022-10-21T04:09:54Z"),
+        ("2022-10-21 04:09:54.123456 +0200", "2022-10-21T04:09:54.123456+0200"),
+        (" 2022-10-21T04:09:54Z ", "2022-10-21T04:09:54Z"),
+        ("2022-10-21T04:09: 4+23:8", "2022-10-21T04:09:04+23:08"),
+    ],
+)
+def test_what_databases_write_is_mended(value: str, sent: str) -> None:
+    """A space for the T or before the offset, an offset of hours alone, and UTC by its name."""
+    assert heap_timestamp(value, "c") == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("2022-10-21T04:09:54", "2022-10-21T04:09:54Z"),
+        ("2022-10-21 04:09:54.622", "2022-10-21T04:09:54.622Z"),
+        ("20221021T040954", "20221021T040954Z"),
+        ("2022-10-21", "2022-10-21T00:00:00+00:00"),
+        ("2022-W42-5", "2022-10-21T00:00:00+00:00"),
+        ("2022-W42-5T04:09:54", "2022-10-21T04:09:54+00:00"),
+    ],
+)
+def test_a_time_without_an_offset_means_utc(value: str, sent: str) -> None:
+    """A date alone is its midnight."""
+    assert heap_timestamp(value, "c") == sent
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        (0, "1970-01-01T00:00:00+00:00"),
+        (1666325394, "2022-10-21T04:09:54+00:00"),
+        ("1666325394", "2022-10-21T04:09:54+00:00"),
+        (" 1666325394 ", "2022-10-21T04:09:54+00:00"),
+        (1666325394.622, "2022-10-21T04:09:54.622000+00:00"),
+        ("1666325394.622", "2022-10-21T04:09:54.622000+00:00"),
+        (1666325394622, "2022-10-21T04:09:54.622000+00:00"),
+        (1666325394622001, "2022-10-21T04:09:54.622001+00:00"),
+        ("1.666325394e9", "2022-10-21T04:09:54+00:00"),
+        (-1, "1969-12-31T23:59:59+00:00"),
+    ],
+)
+def test_a_number_is_epoch_time_by_its_magnitude(value: Any, sent: str) -> None:
+    """Seconds, milliseconds or microseconds; zero is a time."""
+    assert heap_timestamp(value, "c") == sent
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "yesterday",
+        "infinity",
+        "2022-13-01",
+        "2022-13-01T00:00:00Z",
+        "2022-02-29T00:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2022-10-21T24:00:01Z",
+        "2022-10-21T04:60:00Z",
+        "2022-10-21T04:09:54+24:00",
+        "2022-10-21T04:09:54+01:60",
+        "2022-10-21T04:09:5４Z",
+        "9999-12-31T24:00:00Z",
+        "2022-10-21T04:09:61Z",
+        "21.10.2022",
+        True,
+        {},
+        [],
+        10**17,
+        10**400,
+        -99999999999,
+        float("nan"),
+        float("inf"),
+        "1e999",
+        "\ud800",
+        "２０２２-10-21",
+    ],
+)
+def test_anything_else_rejects_the_row(value: Any) -> None:
+    """The column is named, the value is not."""
+    with pytest.raises(RowRejectedError) as rejected:
+        heap_timestamp(value, "seen_at")
+    assert (rejected.value.reason, rejected.value.column) == (Reason.NOT_A_TIME, "seen_at")
+
+
+@pytest.mark.parametrize("value", ["", "  "])
+def test_an_empty_text_is_told_from_a_wrong_one(value: str) -> None:
+    """Null would mean now; a text says something."""
+    with pytest.raises(RowRejectedError) as rejected:
+        heap_timestamp(value, "seen_at")
+    assert rejected.value.reason is Reason.EMPTY

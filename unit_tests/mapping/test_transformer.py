@@ -1,0 +1,251 @@
+"""A record becomes the payload that Heap documents, or is rejected with a reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.mapping.properties import Properties
+from destination_heap_analytics.mapping.transformer import Element, Selection, transform
+from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float
+
+TRACK = {"api_type": "track", "property_columns": "plan", "event_column": "event", "identity_column": "email"}
+TIMED = {**TRACK, "timestamp_column": "at"}
+USERS = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}
+ACCOUNTS = {"api_type": "add_account_properties", "property_columns": "*", "account_id_column": "org"}
+ROW = {"email": "a@example.com", "event": "Paid", "plan": "gold"}
+
+
+def transformed(api: dict[str, Any], data: dict[str, Any], *, exact: bool = True) -> tuple[Element, Properties | None]:
+    selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {})
+    return transform(data, selection.found_in(data), exact=exact)
+
+
+def payload(api: dict[str, Any], data: dict[str, Any], *, exact: bool = True) -> Element:
+    return transformed(api, data, exact=exact)[0]
+
+
+def rejection(api: dict[str, Any], data: dict[str, Any]) -> tuple[Reason, str | None]:
+    with pytest.raises(RowRejectedError) as rejected:
+        payload(api, data)
+    return rejected.value.reason, rejected.value.column
+
+
+def test_the_track_example_of_the_users_document() -> None:
+    """Its columns reach into an object; blocked stays a boolean."""
+    data = {
+        "blocked": False,
+        "created_at": "2022-10-21T04:09:54.622Z",
+        "email": "evalyn_shields@hotmail.com",
+        "email_verified": False,
+        "family_name": "Brakus",
+        "given_name": "Camden",
+        "identities": {
+            "user_id": "0a12757f-4b19-4e93-969e-c3a2e98fe82b",
+            "connection": "Username-Password-Authentication",
+            "provider": "auth0",
+            "isSocial": False,
+        },
+        "name": "Jordan Yost",
+        "nickname": "Elroy",
+        "updated_at": "2022-10-21T04:09:54.622Z",
+        "user_id": "auth0|0a12757f-4b19-4e93-969e-c3a2e98fe82b",
+    }
+    api = {
+        "api_type": "track",
+        "property_columns": "blocked,created_at,name",
+        "event_column": "identities.connection",
+        "identity_column": "email",
+        "timestamp_column": "updated_at",
+    }
+    assert payload(api, data) == {
+        "identity": "evalyn_shields@hotmail.com",
+        "event": "Username-Password-Authentication",
+        "timestamp": "2022-10-21T04:09:54.622Z",
+        "properties": {"blocked": False, "created_at": "2022-10-21T04:09:54.622Z", "name": "Jordan Yost"},
+    }
+
+
+def test_the_user_properties_example_of_the_users_document() -> None:
+    """Its column `identities_provider` means `provider` inside `identities`, and the property keeps that name."""
+    data = {
+        "blocked": False,
+        "created_at": "2022-10-21T04:09:59.328Z",
+        "email": "marielle.murazik8@hotmail.com",
+        "identities": {
+            "user_id": "26d8952b-2e1e-4b79-b2aa-e363f062701a",
+            "connection": "Username-Password-Authentication",
+            "provider": "auth0",
+            "isSocial": False,
+        },
+        "nickname": "Noe",
+        "user_id": "auth0|26d8952b-2e1e-4b79-b2aa-e363f062701a",
+    }
+    api = {
+        "api_type": "add_user_properties",
+        "property_columns": "identities_provider,created_at,nickname",
+        "identity_column": "user_id",
+    }
+    assert payload(api, data) == {
+        "identity": "auth0|26d8952b-2e1e-4b79-b2aa-e363f062701a",
+        "properties": {
+            "identities_provider": "auth0",
+            "created_at": "2022-10-21T04:09:59.328Z",
+            "nickname": "Noe",
+        },
+    }
+
+
+def test_the_account_properties_example_of_the_users_document() -> None:
+    """The account's ID comes from inside an object."""
+    data = {
+        "blocked": False,
+        "email": "nedra14@hotmail.com",
+        "email_verified": False,
+        "family_name": "Tillman",
+        "identities": {"user_id": "815ff3c3-84fa-4f63-b959-ac2d11efc63c", "provider": "auth0"},
+        "user_id": "auth0|815ff3c3-84fa-4f63-b959-ac2d11efc63c",
+    }
+    api = {
+        "api_type": "add_account_properties",
+        "property_columns": "family_name,email_verified,blocked",
+        "account_id_column": "identities.user_id",
+    }
+    assert payload(api, data) == {
+        "account_id": "815ff3c3-84fa-4f63-b959-ac2d11efc63c",
+        "properties": {"family_name": "Tillman", "email_verified": False, "blocked": False},
+    }
+
+
+def test_a_star_takes_all_columns_but_airbytes_own() -> None:
+    """The identity, event and timestamp columns included, objects flattened."""
+    data = {"email": "a", "o": {"x": 1}, "none": None, "_airbyte_raw_id": "r", "_ab_cdc_lsn": 3}
+    assert payload(USERS, data)["properties"] == {"email": "a", "o.x": 1}
+
+
+@pytest.mark.parametrize("name", ["id", "ID", "Id", "iD"])
+def test_under_a_star_a_column_that_heap_forbids_is_dropped(name: str) -> None:
+    """In any casing, for users; and it is noted."""
+    element, made = transformed(USERS, {"email": "a", name: 7, "o": {"id": 8}})
+    assert element["properties"] == {"email": "a", "o.id": 8}
+    assert made is not None
+    assert made.forbidden == [name]
+
+
+def test_an_object_named_id_keeps_what_is_in_it() -> None:
+    """The name is forbidden, and the names below it are others."""
+    made = payload(USERS, {"email": "a", "_id": {"$oid": 1}, "id": {"$oid": 2}})
+    assert made["properties"] == {"email": "a", "_id.$oid": 1, "id.$oid": 2}
+
+
+def test_an_account_may_have_a_property_named_id() -> None:
+    """Heap forbids it for users alone."""
+    assert payload(ACCOUNTS, {"org": "o", "id": 7})["properties"] == {"org": "o", "id": 7}
+
+
+@pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
+def test_a_row_that_goes_as_it_is_comes_with_no_note(columns: str) -> None:
+    """Nobody needs to look into it."""
+    assert transformed({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}})[1] is None
+
+
+def test_an_airbyte_column_that_is_listed_is_taken() -> None:
+    """Who names it wants it."""
+    api = {**USERS, "property_columns": "_ab_source_file_url"}
+    assert payload(api, {"email": "a", "_ab_source_file_url": "f"})["properties"] == {"_ab_source_file_url": "f"}
+
+
+def test_a_listed_object_is_flattened_below_its_own_name() -> None:
+    """The name is the one that the user wrote."""
+    api = {**USERS, "property_columns": "o_p,n"}
+    assert payload(api, {"email": "a", "o": {"p": {"q": 1}}})["properties"] == {"o_p.q": 1}
+
+
+def test_a_list_stays_one_for_track_and_is_joined_for_the_others() -> None:
+    """Heap documents lists for Track alone."""
+    assert payload(TRACK, {**ROW, "plan": ["a", "b"]})["properties"] == {"plan": ["a", "b"]}
+    assert payload(USERS, {"email": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
+    assert payload(ACCOUNTS, {"org": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (None, Reason.NULL),
+        ("", Reason.EMPTY),
+        ("  ", Reason.EMPTY),
+        (True, Reason.NOT_TEXT_OR_NUMBER),
+        ({"a": 1}, Reason.NOT_TEXT_OR_NUMBER),
+        (["a"], Reason.NOT_TEXT_OR_NUMBER),
+        ("x" * 256, Reason.TOO_LONG),
+        ("😀" * 128, Reason.TOO_LONG),
+        (float("nan"), Reason.NOT_FINITE),
+        ("\ud800", Reason.NOT_UNICODE),
+    ],
+)
+@pytest.mark.parametrize(("api", "column"), [(TRACK, "email"), (USERS, "email"), (ACCOUNTS, "org")])
+def test_an_unusable_identity_or_account_rejects_the_row(
+    api: dict[str, Any], column: str, value: Any, reason: Reason
+) -> None:
+    """Null, empty, too long, or neither text nor number."""
+    assert rejection(api, {**ROW, column: value}) == (reason, column)
+
+
+@pytest.mark.parametrize(
+    ("value", "identity"),
+    [(0, "0"), ("0", "0"), (12, "12"), (written_float("12.0"), "12"), (" a ", " a "), ("x" * 255, "x" * 255)],
+)
+def test_a_number_is_an_identity_and_zero_is_one(value: Any, identity: str) -> None:
+    """Spaces are part of a text: identities are case-sensitive and exact."""
+    assert payload(USERS, {"email": value})["identity"] == identity
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [("", Reason.EMPTY), (None, Reason.NULL), (False, Reason.NOT_TEXT_OR_NUMBER), ("e" * 1025, Reason.TOO_LONG)],
+)
+def test_an_unusable_event_rejects_the_row(event: Any, reason: Reason) -> None:
+    """Its name may have 1,024 characters."""
+    assert rejection(TRACK, {**ROW, "event": event}) == (reason, "event")
+    assert payload(TRACK, {**ROW, "event": "e" * 1024})["event"] == "e" * 1024
+
+
+@pytest.mark.parametrize(("api", "column"), [(TRACK, "email"), (TRACK, "event"), (ACCOUNTS, "org")])
+def test_a_row_without_a_required_column_is_rejected(api: dict[str, Any], column: str) -> None:
+    """Absent is told from null."""
+    data = {name: value for name, value in {**ROW, "org": "o"}.items() if name != column}
+    assert rejection(api, data) == (Reason.ABSENT, column)
+
+
+@pytest.mark.parametrize("row", [ROW, {**ROW, "at": None}])
+def test_without_a_time_an_event_happens_now(row: dict[str, Any]) -> None:
+    """Absent and null alike: Heap sets the time."""
+    assert "timestamp" not in payload(TIMED, row)
+
+
+def test_a_time_that_is_none_rejects_the_row() -> None:
+    """An event on a wrong day is worse than none."""
+    assert rejection(TIMED, {**ROW, "at": "soon"}) == (Reason.NOT_A_TIME, "at")
+
+
+def test_a_column_listed_that_a_row_lacks_is_left_out() -> None:
+    """Properties are optional, row by row."""
+    assert payload(TRACK, {"email": "a", "event": "e"})["properties"] == {}
+
+
+def test_digits_that_matter_ask_for_the_exact_reading() -> None:
+    """Here: a float as identity."""
+    with pytest.raises(InexactNumberError):
+        payload(USERS, {"email": 12.0}, exact=False)
+
+
+def test_the_way_of_a_column_is_fixed_by_the_catalog_first() -> None:
+    """A record that has another column of the same name in another way is not asked."""
+    schema = {"properties": {"o": {"properties": {"email": {}}}}}
+    api = parse_config({"app_id": "1", "api": {**USERS, "identity_column": "o.email"}}).settings.api
+    selection = Selection.from_settings(api, schema)
+    assert transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True)[0]["identity"] == "nested"
+    assert not selection.is_open

@@ -1,0 +1,109 @@
+"""One value becomes the text or number that Heap takes, or rejects its row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.mapping.values import as_text, name_text, scalar
+from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float
+
+BIG = 2**53 - 1
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("", ""),
+        ("text", "text"),
+        (True, True),
+        (0, 0),
+        (BIG, BIG),
+        (-BIG, -BIG),
+        (BIG + 1, "9007199254740992"),
+        (-BIG - 1, "-9007199254740992"),
+        (10**20, "100000000000000000000"),
+        (1.5, 1.5),
+        (1e20, 1e20),
+    ],
+)
+def test_scalars_stay_what_they_are_and_large_integers_become_text(value: Any, sent: Any) -> None:
+    """An integer beyond 2^53 - 1 would lose digits as a JSON number."""
+    made = scalar(value, "c", exact=True)
+    assert made == sent
+    assert type(made) is type(sent)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (float("nan"), Reason.NOT_FINITE),
+        (float("inf"), Reason.NOT_FINITE),
+        (written_float("1e400"), Reason.NOT_FINITE),
+        ("\ud800", Reason.NOT_UNICODE),
+        (object(), Reason.NOT_JSON),
+    ],
+)
+def test_what_json_cannot_carry_rejects_the_row(value: Any, reason: Reason) -> None:
+    """The column and the reason are named; the value is not."""
+    with pytest.raises(RowRejectedError) as rejected:
+        scalar(value, "c", exact=True)
+    assert (rejected.value.reason, rejected.value.column) == (reason, "c")
+
+
+@pytest.mark.parametrize("value", [1e20, -1e19])
+def test_a_float_that_may_be_an_integer_asks_for_the_exact_reading(value: float) -> None:
+    """The fast reader gives floats for integers beyond 64 bits."""
+    with pytest.raises(InexactNumberError):
+        scalar(value, "c", exact=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("alice", "alice"),
+        (" alice ", " alice "),
+        (0, "0"),
+        (12, "12"),
+        (10**20, "100000000000000000000"),
+        (written_float("12.0"), "12"),
+        (written_float("-12.00"), "-12"),
+        (written_float("12.50"), "12.50"),
+        (written_float("1e3"), "1e3"),
+        (12.5, "12.5"),
+        (12.0, "12"),
+    ],
+)
+def test_a_number_as_a_name_is_as_the_line_wrote_it(value: Any, text: str) -> None:
+    """Only a fraction of zeros is left off."""
+    assert name_text(value, "c", exact=True) == text
+
+
+def test_a_float_as_a_name_asks_for_the_exact_reading() -> None:
+    """How it was written is known only there."""
+    with pytest.raises(InexactNumberError):
+        name_text(12.0, "c", exact=False)
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        (True, Reason.NOT_TEXT_OR_NUMBER),
+        ({}, Reason.NOT_TEXT_OR_NUMBER),
+        ([1], Reason.NOT_TEXT_OR_NUMBER),
+        (float("inf"), Reason.NOT_FINITE),
+        ("\udcff", Reason.NOT_UNICODE),
+    ],
+)
+def test_what_is_no_name_rejects_the_row(value: Any, reason: Reason) -> None:
+    """A boolean above all is not an identity."""
+    with pytest.raises(RowRejectedError) as rejected:
+        name_text(value, "c", exact=True)
+    assert rejected.value.reason is reason
+
+
+def test_inside_a_joined_list_values_are_text() -> None:
+    """Booleans as JSON has them."""
+    assert [as_text(value) for value in (True, False, 1, 1.5, "x")] == ["true", "false", "1", "1.5", "x"]

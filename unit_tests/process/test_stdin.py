@@ -1,0 +1,60 @@
+"""Input is read in blocks of whole lines."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+from destination_heap_analytics.process.stdin import read_lines, read_messages
+
+
+def lines(content: bytes) -> list[bytes]:
+    reading, writing = os.pipe()
+    writer = threading.Thread(target=lambda: (os.write(writing, content), os.close(writing)))
+    writer.start()
+    try:
+        return [line for batch, _ in read_lines(reading) for line in batch]
+    finally:
+        writer.join()
+        os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b"a\nb\n", [b"a", b"b"]),
+        (b"a\nb", [b"a", b"b"]),
+        (b"a\n\nb\r\n", [b"a", b"", b"b\r"]),
+        (b"\n", [b""]),
+        ("é\u2028x\ny".encode(), ["é\u2028x".encode(), b"y"]),
+    ],
+)
+def test_lines_end_at_line_feeds_alone(content: bytes, expected: list[bytes]) -> None:
+    """The last one may lack its end."""
+    assert lines(content) == expected
+
+
+def test_blank_lines_weigh_too() -> None:
+    """Else they would fill the memory behind a queue that counts none of them."""
+    reading, writing = os.pipe()
+    os.write(writing, b"\n" * 1000)
+    os.close(writing)
+    (batch,) = read_lines(reading)
+    os.close(reading)
+    assert len(batch[0]) == 1000
+    assert batch[1] >= 1000 * 33
+
+
+def test_a_line_may_be_longer_than_many_blocks() -> None:
+    """It arrives whole."""
+    long = b"x" * 3_000_000
+    assert lines(long + b"\n" + b"y") == [long, b"y"]
+
+
+def test_messages_handed_over_in_process_come_one_at_a_time() -> None:
+    """The next one may be long in coming."""
+    assert [batch for batch, _ in read_messages(range(3))] == [[0], [1], [2]]
+    assert all(size > 0 for _, size in read_messages(range(3)))

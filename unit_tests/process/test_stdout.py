@@ -1,0 +1,98 @@
+"""Messages and log lines are written whole and at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
+
+from destination_heap_analytics.process.stdout import log_to_output, print_message
+from destination_heap_analytics.protocol.messages import EchoedState
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def _logging() -> Iterator[None]:
+    handlers = logging.getLogger().handlers
+    log_to_output()
+    yield
+    logging.getLogger().handlers = handlers
+    logging.captureWarnings(capture=False)
+
+
+def test_a_state_is_printed_as_its_text(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Bytes that are no UTF-8 included."""
+    print_message(EchoedState(type=Type.STATE, line='{"state": {"é": "\udcff"}}'))
+    assert capfdbinary.readouterr().out == b'{"state": {"\xc3\xa9": "\xff"}}\n'
+
+
+def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """In one line."""
+    status = AirbyteConnectionStatus(status=Status.FAILED, message="a\nb")
+    print_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
+    assert json.loads(capfdbinary.readouterr().out) == {
+        "type": "CONNECTION_STATUS",
+        "connectionStatus": {"status": "FAILED", "message": "a\nb"},
+    }
+
+
+def test_a_message_begins_with_its_type_and_holds_no_space_between_its_parts(
+    capfdbinary: pytest.CaptureFixture[bytes],
+) -> None:
+    """So PyAirbyte knows an error in its log: it looks for these very characters."""
+    print_message(AirbyteMessage(type=Type.TRACE))
+    assert capfdbinary.readouterr().out == b'{"type":"TRACE"}\n'
+
+
+@pytest.mark.usefixtures("_logging")
+def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """They may quote an answer, which may echo a row."""
+    logging.getLogger("urllib3.connection").warning("unparsed data: secret row")
+    assert capfdbinary.readouterr().out == b""
+
+
+@pytest.mark.filterwarnings("always")
+@pytest.mark.usefixtures("_logging")
+def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """Python's own warnings too, which the platform would otherwise show as errors."""
+    log_to_output()  # once more, and so to nobody else: no report of a test can hold half a character
+    logging.getLogger("airbyte").warning("half a character: \ud800")
+    warnings.warn("old", stacklevel=1)
+    out, err = capfdbinary.readouterr()
+    first, second = (json.loads(line)["log"] for line in out.splitlines())
+    assert (first["level"], second["level"]) == ("WARN", "WARN")
+    assert first["message"].startswith("half a character")
+    assert "old" in second["message"]
+    assert err == b""
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blocking(unbuffered: str) -> None:
+    """A message must not be lost or cut in half there."""
+    script = (
+        "from destination_heap_analytics.process.stdout import log_to_output, print_message\n"
+        "from destination_heap_analytics.protocol.messages import EchoedState\n"
+        "from airbyte_cdk.models import Type\n"
+        "log_to_output()\n"
+        "for number in range(3000): print_message(EchoedState(type=Type.STATE, line=str(number).zfill(100)))\n"
+    )
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=writing, env=environment) as process:
+        os.close(writing)
+        time.sleep(0.2)
+        with os.fdopen(reading, "rb") as out:
+            lines = out.read().splitlines()
+        assert process.wait(60) == 0
+    assert lines == [str(number).zfill(100).encode() for number in range(3000)]

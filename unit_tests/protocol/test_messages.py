@@ -1,0 +1,270 @@
+"""Lines become messages whatever they hold, and a STATE goes back as it came."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import (
+    AirbyteLogMessage,
+    AirbyteMessage,
+    AirbyteMessageSerializer,
+    AirbyteRecordMessage,
+    Level,
+    Type,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_heap_analytics.errors import DefectError, Reason
+from destination_heap_analytics.protocol.messages import (
+    EchoedState,
+    Ignored,
+    Message,
+    Noise,
+    Record,
+    State,
+    Unreadable,
+    parse_line,
+    parse_message,
+)
+
+
+def record_line(data: str = '{"id":1}', **fields: str) -> bytes:
+    extra = "".join(f',"{key}":{value}' for key, value in fields.items())
+    return f'{{"type":"RECORD","record":{{"stream":"users","data":{data}{extra}}}}}'.encode()
+
+
+def parsed(line: str | bytes) -> Message:
+    return parse_line(line if isinstance(line, bytes) else line.encode(), 1)
+
+
+def record(line: bytes) -> Record:
+    message = parsed(line)
+    assert isinstance(message, Record)
+    return message
+
+
+def echoed(line: str | bytes, delivered: int = 2, rejected: int = 1) -> str:
+    state = parsed(line)
+    assert isinstance(state, State)
+    message = state.acknowledged(delivered, rejected)
+    assert isinstance(message, EchoedState)
+    return message.line
+
+
+def test_a_record_is_read_into_plain_data() -> None:
+    """Its stream and namespace with it."""
+    message = record(record_line('{"id": 1, "o": {"x": [1, null]}}', namespace='"crm"', emitted_at="1"))
+    assert (message.stream, message.namespace, message.data) == ("users", "crm", {"id": 1, "o": {"x": [1, None]}})
+
+
+@pytest.mark.parametrize("emitted_at", ["1.5", "null", '"now"', "-1", "1e400"])
+def test_when_a_record_was_emitted_does_not_matter(emitted_at: str) -> None:
+    """A float in it ends the CDK's own reader."""
+    assert record(record_line(emitted_at=emitted_at)).data == {"id": 1}
+
+
+@pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", '"\\ud800"', "12345678901234567890123", "1" * 5000])
+def test_a_value_that_is_hard_to_read_does_no_harm_to_its_neighbours(value: str) -> None:
+    """The row is there, with all its other columns."""
+    data = record(record_line(f'{{"id": 1, "odd": {value}}}')).exactly()
+    assert data["id"] == 1
+    assert "odd" in data
+
+
+def test_an_integer_beyond_what_python_reads_is_a_text() -> None:
+    """As which it would be sent anyhow."""
+    assert record(record_line(f'{{"x": {"1" * 5000}}}')).exactly() == {"x": "1" * 5000}
+
+
+def test_bytes_that_are_no_utf_8_do_no_harm_to_their_neighbours() -> None:
+    """They stand in the text as halves of surrogate pairs, which cannot be sent."""
+    message = record(b'{"type":"RECORD","record":{"stream":"users","data":{"id":1,"name":"\xff"}}}')
+    assert message.data == {"id": 1, "name": "\udcff"}
+    assert message.is_exact
+
+
+def test_the_exact_reading_has_all_digits_and_how_floats_were_written() -> None:
+    """The fast one has not, and says so."""
+    message = record(record_line('{"big": 12345678901234567890123, "price": 12.50}'))
+    assert not message.is_exact
+    assert message.exactly()["big"] == 12345678901234567890123
+    assert message.exactly()["price"].text == "12.50"
+
+
+@pytest.mark.parametrize("line", ["", "  ", "\r"])
+def test_a_blank_line_is_nothing(line: str) -> None:
+    """Not even noise."""
+    assert isinstance(parsed(line), Ignored)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["hello", "{", "{}", '{"type":{}}', '{"email":"a"}', "[1]", "null", "12", '"RECORD"', b"\xff\xfe", "[" * 100_000],
+)
+def test_a_line_that_is_no_message_is_noise(line: str | bytes) -> None:
+    """Nothing is kept of it."""
+    assert parsed(line) == Noise()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"LOG","log":{"level":"INFO","message":"x"}}',
+        '{"type":"TRACE","trace":{}}',
+        '{"type":"TELEPORT"}',
+    ],
+)
+def test_other_messages_are_ignored(line: str) -> None:
+    """Also those of protocols to come."""
+    assert isinstance(parsed(line), Ignored)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"RECORD"}',
+        '{"type":"RECORD","record":[]}',
+        '{"type":"RECORD","record":{"stream":"users"}}',
+        '{"type":"RECORD","record":{"stream":"users","data":[1]}}',
+        '{"type":"RECORD","record":{"data":{}}}',
+        '{"type":"RECORD","record":{"stream":"users","namespace":5,"data":{}}}',
+    ],
+)
+def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str) -> None:
+    """It counts, and is rejected."""
+    assert parsed(line) == Unreadable(Reason.NO_DATA, line.encode())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"RECORD","record":{"stream":"users","data":{"id":1',
+        ' { "type" : "RECORD" , oops',
+        '{"emitted_at":1,"type":"RECORD","record":{"stream":',
+        '{"record":{"stream":"users"',
+        '{"type":"RECORD","record":{"stream":"users","data":{"x":' + "[" * 100_000,
+    ],
+)
+def test_a_broken_line_that_begins_as_a_record_is_a_row_that_cannot_be_read(line: str) -> None:
+    """It must not vanish from the counts."""
+    assert parsed(line) == Unreadable(Reason.UNREADABLE, line.encode())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type":"STATE","state":{"type":',
+        '{"id":1,"type":"STATE","state":{',
+        '{"state": {',
+        '{"type":"STATE"}',
+        '{"type":"STATE","state":[]}',
+    ],
+)
+def test_a_broken_line_that_begins_as_a_state_ends_the_run(line: str) -> None:
+    """Rows before it could not be told from rows after it; the message says where, not what."""
+    with pytest.raises(DefectError, match="Line 7 of the input"):
+        parse_line(line.encode(), 7)
+
+
+STREAM = '{"type":"STREAM","stream":{"stream_descriptor":{"name":"users","namespace":null},"stream_state":null}}'
+GLOBAL = '{"type":"GLOBAL","global":{"shared_state":{"lsn":12345678901234567890},"stream_states":[]}}'
+LEGACY = '{"data":{"cursor":1.10,"big":1E400,"long":' + "7" * 5000 + ',"later":{"key":[]}}}'
+
+
+@pytest.mark.parametrize(("state", "stream"), [(STREAM, ("users", None)), (GLOBAL, None), (LEGACY, None), ("{}", None)])
+def test_a_state_of_any_kind_goes_back_with_only_the_counts_added(state: str, stream: Any) -> None:
+    """Every other character is as it was, unknown keys, digits and all."""
+    line = f'{{"type":"STATE","state":{state},"id":12345678901234567890,"x":"\\u00e9 é"}}'
+    message = parsed(line)
+    assert isinstance(message, State)
+    assert message.stream == stream
+    stats = '"destinationStats":{"recordCount": 2.0, "rejectedRecordCount": 1.0}'
+    comma = "" if state == "{}" else ","
+    assert echoed(line) == line.replace('"state":{', f'"state":{{{stats}{comma}', 1)
+
+
+def test_a_state_may_be_nested_as_deeply_as_it_can_be_read() -> None:
+    """Deeper than Python's own reader goes."""
+    line = '{"type":"STATE","state":{"data":' + "[" * 1015 + "]" * 1015 + "}}"
+    assert echoed(line).endswith("]" * 1015 + "}}")
+
+
+def test_a_byte_order_mark_does_no_harm() -> None:
+    """Some files begin with one."""
+    assert record(b"\xef\xbb\xbf" + record_line()).data == {"id": 1}
+    assert echoed(b'\xef\xbb\xbf{"type":"STATE","state":{}}').startswith('{"type"')
+
+
+def test_counts_that_are_there_already_are_replaced() -> None:
+    """Nothing but the number changes."""
+    line = '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 99} , "a" : 1 } , "type" : "STATE" }\r\n'
+    assert echoed(line) == (
+        '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 2.0, "rejectedRecordCount": 1.0} , "a" : 1 } '
+        ', "type" : "STATE" }'
+    )
+
+
+def test_a_state_may_hold_bytes_that_are_no_utf_8_and_numbers_that_are_none() -> None:
+    """They go back as they came."""
+    line = b'{"type":"STATE","state":{"data":{"a":"\xff","b":NaN}}}'
+    text = echoed(line).encode("utf-8", "surrogateescape")
+    assert text.endswith(b'"data":{"a":"\xff","b":NaN}}}')
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=12,  # of a hundred most are drawn in vain, which takes a minute
+)
+
+
+@given(
+    st.dictionaries(st.text(), json_values).filter(lambda state: "destinationStats" not in state),
+    st.dictionaries(st.text(), json_values),
+    st.booleans(),
+)
+def test_whatever_a_state_holds_it_comes_back_equal(
+    state: dict[str, Any],
+    others: dict[str, Any],
+    ascii_only: bool,
+) -> None:
+    """Except for the counts."""
+    line = json.dumps({**others, "type": "STATE", "state": state}, ensure_ascii=ascii_only)
+    back = json.loads(echoed(line.encode("utf-8", "surrogatepass")), parse_float=str)
+    assert back["state"].pop("destinationStats") == {"recordCount": "2.0", "rejectedRecordCount": "1.0"}
+    assert json.dumps(back) == json.dumps(json.loads(line, parse_float=str))
+
+
+def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
+    """Records, states, and others that are ignored."""
+    record = AirbyteRecordMessage(stream="users", data={"id": 1.0}, emitted_at=1, namespace="crm")
+    message = parse_message(AirbyteMessage(type=Type.RECORD, record=record))
+    assert isinstance(message, Record)
+    assert (message.stream, message.namespace, message.exactly(), message.is_exact) == (
+        "users",
+        "crm",
+        {"id": 1.0},
+        True,
+    )
+    log = AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.INFO, message="x"))
+    assert isinstance(parse_message(log), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("state", "stream"), [(STREAM, ("users", None)), (GLOBAL, None), ('{"type":"LEGACY","data":{"a":1}}', None)]
+)
+def test_a_state_handed_over_in_process_goes_back_as_a_message(state: str, stream: Any) -> None:
+    """With both counts, of which the CDK's model knows one."""
+    given = AirbyteMessageSerializer.load({"type": "STATE", "state": json.loads(state)})
+    message = parse_message(given)
+    assert isinstance(message, State)
+    assert message.stream == stream
+    back = message.acknowledged(2, 1)
+    assert back.state is not None
+    assert (back.state.destinationStats.recordCount, back.state.destinationStats.rejectedRecordCount) == (2.0, 1.0)
+    assert AirbyteMessageSerializer.dump(back)["state"].pop("type") == json.loads(state)["type"]
+    assert given.state is not None
+    assert given.state.destinationStats is None

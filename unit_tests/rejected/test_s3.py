@@ -1,0 +1,507 @@
+"""A bucket keeps whole lines, one object for each append; where it cannot, a sentence says why and what to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import boto3
+import botocore.exceptions
+import pytest
+import requests
+from botocore.client import BaseClient
+
+from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.rejected.s3 import S3Bucket, _client
+from destination_heap_analytics.rejected.store import open_storage
+
+KEY, SECRET = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+ANYONE = {"aws_access_key_id": KEY, "aws_secret_access_key": SECRET}
+ROLE = "arn:aws:iam::123456789012:role/rejected-rows"
+
+
+pytestmark = pytest.mark.usefixtures("no_identity_of_this_machine")
+
+
+@pytest.fixture
+def s3(moto_server: str) -> str:
+    """The address of an S3 on this machine."""
+    return moto_server
+
+
+@pytest.fixture
+def bucket(s3: str) -> Iterator[Any]:
+    requests.post(f"{s3}/moto-api/reset", timeout=60)
+    resource = boto3.resource("s3", "us-east-1", endpoint_url=s3, **ANYONE)
+    yield resource.create_bucket(Bucket="rows")
+    resource.meta.client.close()
+
+
+def settings(endpoint: str | None, **changed: Any) -> S3Storage:
+    given = {
+        "storage_type": "S3",
+        "access_key_id": KEY,
+        "secret_access_key": SECRET,
+        "s3_bucket_name": "rows",
+        "s3_bucket_region": "us-east-1",
+        "s3_endpoint": endpoint,
+        "bucket_path": "heap/rejected",
+    }
+    return S3Storage.model_validate({**given, **changed})
+
+
+def storage(endpoint: str | None, *, seconds: float = 30.0, attempts: int = 1, **changed: Any) -> S3Bucket:
+    return S3Bucket(settings(endpoint, **changed), "7/users", "attempt", seconds=seconds, attempts=attempts)
+
+
+def objects(bucket: Any) -> dict[str, bytes]:
+    return {summary.key: summary.get()["Body"].read() for summary in bucket.objects.all()}
+
+
+def failure(place: S3Bucket, kind: type[SyncStoppedError], action: str = "append") -> str:
+    with pytest.raises(kind) as failed:
+        place.probe() if action == "probe" else place.append(b"private\n")
+    text = str(failed.value.message)
+    assert text.startswith("Rejected rows cannot be stored in the bucket `")
+    assert SECRET not in text
+    assert "private" not in text
+    return text
+
+
+def test_each_append_is_an_object_of_its_own(s3: str, bucket: Any) -> None:
+    """Numbered from 1."""
+    place = storage(s3)
+    assert objects(bucket) == {}
+    place.append(b"1\n2\n")
+    place.append(b"3\n")
+    assert objects(bucket) == {
+        "heap/rejected/7/users/attempt_1.jsonl": b"1\n2\n",
+        "heap/rejected/7/users/attempt_2.jsonl": b"3\n",
+    }
+
+
+@pytest.mark.parametrize(("prefix", "beginning"), [("", ""), ("/", ""), ("/heap/", "heap/"), ("a b/%é", "a b/%é/")])
+def test_the_prefix_is_what_all_names_begin_with(s3: str, bucket: Any, prefix: str, beginning: str) -> None:
+    """Slashes around it make no nameless folders; the parts below it stay encoded."""
+    stream = Stream("a/b", "..", "incremental", "append", (), {}, 7)
+    place = open_storage(settings(s3, bucket_path=prefix), stream, now=0, random_text="0123456789")
+    assert place is not None
+    place.append(b"1\n")
+    assert list(objects(bucket)) == [f"{beginning}7/%2E./a%2Fb/1970-01-01_0_01234567_1.jsonl"]
+
+
+def test_a_probe_leaves_nothing_behind(s3: str, bucket: Any) -> None:
+    """But it has written, below the prefix."""
+    bucket.Versioning().enable()
+    storage(s3).probe()
+    assert objects(bucket) == {}
+    assert {version.key for version in bucket.object_versions.all()} == {"heap/rejected/check_attempt.txt"}
+
+
+def allowed(s3: str, *actions: str) -> dict[str, str]:
+    """Keys of a user who may do this and nothing else, at a server that looks at keys from now on."""
+    iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
+    iam.create_user(UserName="writer")
+    if actions:
+        listed = ",".join(f'"{action}"' for action in actions)
+        policy = f'{{"Version":"2012-10-17","Statement":[{{"Effect":"Allow","Action":[{listed}],"Resource":"*"}}]}}'
+        iam.put_user_policy(UserName="writer", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="writer")["AccessKey"]
+    iam.close()
+    requests.post(f"{s3}/moto-api/reset-auth", data=b"0", timeout=60)
+    return {"access_key_id": key["AccessKeyId"], "secret_access_key": key["SecretAccessKey"]}
+
+
+@pytest.fixture
+def strict(s3: str) -> Iterator[Callable[..., dict[str, str]]]:
+    yield lambda *actions: allowed(s3, *actions)
+    requests.post(f"{s3}/moto-api/reset-auth", data=b"inf", timeout=60)
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[..., dict[str, str]]) -> None:
+    """Putting objects is all that is needed."""
+    keys = strict("s3:PutObject")
+    place = storage(s3, **keys)
+    place.probe()
+    place.append(b"1\n")
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("action", ["append", "probe"])
+def test_a_user_who_may_not_write_is_told(s3: str, strict: Callable[..., dict[str, str]], action: str) -> None:
+    """In one sentence: the place, the reason, the remedy with the settings."""
+    assert failure(storage(s3, **strict("s3:ListBucket")), ConfigError, action) == (
+        f"Rejected rows cannot be stored in the bucket `rows` at {s3}, because access is denied: allow s3:PutObject "
+        "below `object_storage_config.bucket_path` to the owner of `object_storage_config.access_key_id` or "
+        "`object_storage_config.role_arn`."
+    )
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        ("access_key_id", "the access key ID is unknown"),
+        ("secret_access_key", "the secret does not belong to the access key ID"),
+    ],
+)
+def test_wrong_keys_are_told(s3: str, strict: Callable[..., dict[str, str]], key: str, reason: str) -> None:
+    """Each by itself."""
+    text = failure(storage(s3, **{**strict("s3:PutObject"), key: "wrong"}), ConfigError)
+    assert text.endswith(f", because {reason}: mend `object_storage_config.{key}`.")
+
+
+@pytest.mark.usefixtures("bucket")
+@pytest.mark.parametrize("action", ["append", "probe"])
+def test_a_bucket_that_does_not_exist_is_told(s3: str, action: str) -> None:
+    """Nobody makes it silently."""
+    text = failure(storage(s3, s3_bucket_name="other"), ConfigError, action)
+    assert "the bucket `other`" in text
+    assert text.endswith("because there is no such bucket: make it, or mend `object_storage_config.s3_bucket_name`.")
+
+
+def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..., dict[str, str]]) -> None:
+    """By a user who may do nothing else, and by a role that may do nothing but write."""
+    iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
+    trust = (
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
+    )
+    policy = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"s3:PutObject","Resource":"*"}]}'
+    iam.create_role(RoleName="rejected-rows", AssumeRolePolicyDocument=trust)
+    iam.put_role_policy(RoleName="rejected-rows", PolicyName="p", PolicyDocument=policy)
+    iam.close()
+    keys = strict("sts:AssumeRole")
+    assert "access is denied" in failure(storage(s3, **keys), ConfigError)
+    place = storage(s3, role_arn=ROLE, **keys)
+    place.append(b"1\n")
+    place.append(b"2\n")
+    place.probe()
+    requests.post(f"{s3}/moto-api/reset-auth", data=b"inf", timeout=60)
+    assert list(objects(bucket).values())[:2] == [b"1\n", b"2\n"]
+
+
+@pytest.mark.usefixtures("bucket")
+def test_a_role_that_may_not_be_assumed_is_told(s3: str, strict: Callable[..., dict[str, str]]) -> None:
+    """It is another matter than a bucket that may not be written to."""
+    text = failure(storage(s3, role_arn=ROLE, **strict("s3:PutObject")), ConfigError)
+    assert text.endswith(
+        "because the role may not be assumed: allow sts:AssumeRole in the role's trust policy, or mend "
+        "`object_storage_config.role_arn`."
+    )
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
+@pytest.mark.parametrize("endpoint", ["https://s3.us-east-1.amazonaws.com", None])
+def test_amazon_assumes_roles_at_an_address_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str | None, code: str
+) -> None:
+    """Also where the address of its S3 is given, such as one inside a private network."""
+    asked: list[Any] = []
+    call = BaseClient._make_api_call
+
+    def refuse(client: Any, operation: str, arguments: Any) -> Any:
+        if operation != "AssumeRole":
+            return call(client, operation, arguments)
+        asked.append((client.meta.endpoint_url, arguments["RoleArn"]))
+        raise botocore.exceptions.ClientError({"Error": {"Code": code}}, operation)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
+    assert "the role may not be assumed" in failure(storage(endpoint, role_arn=ROLE), ConfigError)
+    assert asked == [("https://sts.us-east-1.amazonaws.com", ROLE)]
+
+
+def test_the_machines_own_identity_is_taken_where_no_keys_are_given(
+    s3: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And where it has none, that is told."""
+    place = storage(s3, access_key_id=None, secret_access_key=None)
+    assert failure(place, ConfigError).endswith(
+        "because this machine has no AWS identity of its own: give `object_storage_config.access_key_id` and "
+        "`object_storage_config.secret_access_key`."
+    )
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
+    storage(s3, access_key_id=None, secret_access_key=None).append(b"1\n")
+    assert list(objects(bucket).values()) == [b"1\n"]
+
+
+@pytest.mark.parametrize("key", ["access_key_id", "secret_access_key"])
+def test_half_a_pair_of_keys_is_told(key: str) -> None:
+    """Rather than the machine's own identity taken in silence."""
+    text = failure(storage(None, **{key: None}), ConfigError)
+    assert "one of them is missing: give both `object_storage_config.access_key_id` and `object_storage" in text
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+@contextmanager
+def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
+    """A server that gives these answers in turn, the last one for ever; with its address and what it was asked."""
+    asked: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # says "go on" to whoever asks before sending
+
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append((self.path, dict(self.headers), body))
+            answers[min(len(asked), len(answers)) - 1](self)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def answer(status: int, body: str = "", **headers: str) -> Answer:
+    def give(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **headers}.items():
+            handler.send_header(name, value)
+        handler.end_headers()
+        handler.wfile.write(body.encode())
+
+    return give
+
+
+def refusal(status: int, code: str) -> Answer:
+    return answer(status, f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{SECRET} private</Message></Error>")
+
+
+STORED = answer(200, ETag='"1"')
+
+
+class Wire:
+    """A server that answers as it is told, and a client of it: made once, since that takes a while."""
+
+    def __init__(self, url: str, answers: list[Answer]) -> None:
+        self.answers = answers
+        self._url = url
+        self._client = _client(settings(url), 30.0, 1)
+
+    def storage(self, *answers: Answer) -> S3Bucket:
+        self.answers[:] = answers
+        place = storage(self._url)
+        place._client = self._client
+        return place
+
+
+@pytest.fixture(scope="module")
+def wire() -> Iterator[Wire]:
+    answers: list[Answer] = []
+
+    def as_told(handler: BaseHTTPRequestHandler) -> None:
+        answers[0](handler)
+
+    with service(as_told) as (url, _):
+        yield Wire(url, answers)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "words"),
+    [
+        (404, "NoSuchBucket", ConfigError, "there is no such bucket"),
+        (400, "InvalidBucketName", ConfigError, "mend `object_storage_config.s3_bucket_name`"),
+        (403, "AccessDenied", ConfigError, "access is denied"),
+        (403, "InvalidAccessKeyId", ConfigError, "mend `object_storage_config.access_key_id`"),
+        (403, "SignatureDoesNotMatch", ConfigError, "mend `object_storage_config.secret_access_key`"),
+        (400, "ExpiredToken", ConfigError, "the credentials have expired: renew them"),
+        (301, "PermanentRedirect", ConfigError, "another region: mend `object_storage_config.s3_bucket_region`"),
+        (400, "AuthorizationHeaderMalformed", ConfigError, "mend `object_storage_config.s3_bucket_region`"),
+        (403, "RequestTimeTooSkewed", ConfigError, "the clock of this machine is wrong: set it"),
+        (400, "KeyTooLongError", ConfigError, "it refuses them (KeyTooLongError, status 400)"),
+        (400, "wJalrXUtnFEMI/K7", ConfigError, "it refuses them (status 400)"),
+        (503, "SlowDown", TransientError, "it does not serve now (SlowDown, status 503): the sync may succeed later."),
+        (500, "InternalError", TransientError, "it does not serve now (InternalError, status 500)"),
+        (429, "TooMany", TransientError, "it does not serve now (TooMany, status 429)"),
+        (400, "RequestTimeout", TransientError, "it does not serve now (RequestTimeout, status 400)"),
+    ],
+)
+def test_every_refusal_has_a_consequence_and_a_sentence(
+    wire: Wire, status: int, code: str, kind: type[SyncStoppedError], words: str
+) -> None:
+    """By its code alone: what else the answer says may be a secret or a row."""
+    assert words in failure(wire.storage(refusal(status, code)), kind)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        (403, ConfigError, "access is denied"),
+        (404, ConfigError, "it refuses them (status 404)"),
+        (301, ConfigError, "another region"),
+        (502, TransientError, "it does not serve now (status 502)"),
+    ],
+)
+@pytest.mark.parametrize("body", ["", "<html>private</html>", "private"])
+def test_a_refusal_without_a_code_counts_by_its_status(
+    wire: Wire, status: int, kind: type[SyncStoppedError], words: str, body: str
+) -> None:
+    """As from a firewall or a proxy before S3."""
+    assert words in failure(wire.storage(answer(status, body)), kind)
+
+
+def test_an_address_that_says_yes_to_everything_is_no_s3(wire: Wire) -> None:
+    """Rows would be gone; S3 names what it has stored."""
+    assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
+        "because what answers there is no S3: mend `object_storage_config.s3_endpoint`."
+    )
+
+
+def test_what_may_pass_is_tried_again_with_the_same_bytes() -> None:
+    """In the same object, so that no row is stored twice."""
+    with service(refusal(503, "SlowDown"), STORED) as (url, asked):
+        storage(url, attempts=2).append(b"1\n")
+    assert [(path, body) for path, _, body in asked] == [("/rows/heap/rejected/7/users/attempt_1.jsonl", b"1\n")] * 2
+
+
+def test_nothing_is_sent_that_services_beside_amazons_refuse() -> None:
+    """Such as checksums in a trailer behind the rows."""
+    with service(STORED) as (url, asked):
+        storage(url).append(b"1\n")
+    _, headers, body = asked[0]
+    assert body == b"1\n"
+    assert [name for name in headers if "checksum" in name.lower() or "trailer" in name.lower()] == []
+
+
+def closed_port() -> str:
+    with service(STORED) as (url, _):
+        return url
+
+
+@pytest.mark.parametrize("action", ["append", "probe"])
+def test_an_endpoint_that_never_answered_is_a_setting_to_mend(action: str) -> None:
+    """Most likely it is misspelt."""
+    assert failure(storage(closed_port()), ConfigError, action).endswith(
+        "because nothing answers at its address: mend `object_storage_config.s3_endpoint`, or the network between."
+    )
+
+
+def test_an_endpoint_that_has_stored_and_is_gone_may_come_back() -> None:
+    """Nothing is wrong with the settings."""
+    with service(answer(200, ETag='"1"', Connection="close")) as (url, _):
+        place = storage(url)
+        place.append(b"1\n")
+    assert failure(place, TransientError).endswith(
+        "because nothing answers at its address: the sync may succeed later."
+    )
+
+
+@pytest.mark.parametrize("action", ["append", "probe"])
+def test_a_server_that_keeps_silent_is_given_up(action: str) -> None:
+    """And the sync may succeed later."""
+    go_on = threading.Event()
+    with service(lambda _: go_on.wait(60) and None) as (url, _):
+        try:
+            assert "its answer did not come" in failure(storage(url, seconds=0.05), TransientError, action)
+        finally:
+            go_on.set()
+
+
+def test_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tightly for the check, which a person waits for."""
+    made: list[Any] = []
+
+    def refuse(self: Any, *_: Any) -> None:
+        made.append(self.meta.config)
+        raise botocore.exceptions.NoCredentialsError
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
+    place = S3Bucket(settings(None), "7/users", "attempt")
+    for action in ("append", "probe"):
+        failure(place, ConfigError, action)
+    assert [
+        (config.connect_timeout, config.read_timeout, config.retries["total_max_attempts"], config.retries["mode"])
+        for config in made
+    ] == [(5.0, 30.0, 4, "standard"), (5.0, 10.0, 2, "standard")]
+
+
+def test_amazons_addresses_are_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path holds the bucket only where an endpoint is set."""
+    made: list[Any] = []
+
+    def refuse(self: Any, *_: Any) -> None:
+        made.append(((self.meta.config.s3 or {}).get("addressing_style"), self.meta.region_name))
+        raise botocore.exceptions.NoCredentialsError
+
+    monkeypatch.setattr("botocore.client.BaseClient._make_api_call", refuse)
+    for endpoint, region in ((None, "eu-central-1"), ("https://s3.example.com", "moon-1")):
+        failure(storage(endpoint, s3_bucket_region=region), ConfigError)
+    assert made == [(None, "eu-central-1"), ("path", "moon-1")]
+
+
+class Failing:
+    """A client whose every request ends in this error."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def put_object(self, **_: Any) -> Any:
+        raise self.error
+
+
+def failing(kind: type[Exception], endpoint: str | None = "https://s3.example.com") -> S3Bucket:
+    place = storage(endpoint)
+    place._client = Failing(kind.__new__(kind, f"{SECRET} private"))
+    return place
+
+
+def failures() -> list[type[Exception]]:
+    found = [kind for kind in vars(botocore.exceptions).values() if isinstance(kind, type)]
+    return [kind for kind in found if issubclass(kind, botocore.exceptions.BotoCoreError)]
+
+
+@pytest.mark.parametrize("kind", failures())
+def test_every_failure_of_the_library_has_a_consequence_and_a_sentence(kind: type[Exception]) -> None:
+    """Also those that none of us has met; what the network does passes, once the settings have proved right."""
+    place = failing(kind)
+    assert failure(place, SyncStoppedError).endswith(".")
+    place._stored = 1
+    network = issubclass(kind, (botocore.exceptions.HTTPClientError, botocore.exceptions.ConnectionError))
+    failure(place, TransientError if network else ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (botocore.exceptions.EndpointConnectionError, "nothing answers at its address"),
+        (botocore.exceptions.ConnectTimeoutError, "no connection came about in time"),
+        (botocore.exceptions.SSLError, "the TLS handshake failed"),
+        (botocore.exceptions.ProxyConnectionError, "the proxy on the way failed"),
+    ],
+)
+def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Exception], words: str) -> None:
+    """The address of Amazon's S3 is made from it."""
+    assert failure(failing(kind, None), ConfigError) == (
+        f"Rejected rows cannot be stored in the bucket `rows`, because {words}: mend "
+        "`object_storage_config.s3_bucket_region`, or the network between."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"s3_bucket_region": "no.region"}, "there is no such region: mend `object_storage_config.s3_bucket_region`."),
+        ({"s3_bucket_name": "no such bucket"}, "a name is malformed: mend `object_storage_config.s3_bucket_name` or"),
+        ({"role_arn": "role"}, "a name is malformed: mend `object_storage_config.s3_bucket_name` or"),
+        ({"s3_endpoint": "https://a_b..c:9000"}, "mend `object_storage_config"),
+    ],
+)
+def test_what_the_library_refuses_unasked_is_told(changed: dict[str, str], words: str) -> None:
+    """Before anything is sent."""
+    assert words in failure(storage(None, **changed), ConfigError)

@@ -1,0 +1,23 @@
+"""A clock may run faster than time does."""
+
+from __future__ import annotations
+
+import time
+
+from destination_heap_analytics.run.clock import Clock
+
+
+def test_it_begins_at_nought_and_goes_forward() -> None:
+    """In seconds."""
+    clock = Clock()
+    first = clock.now()
+    assert 0 <= first <= clock.now() < 60
+
+
+def test_its_seconds_may_be_shorter_than_real_ones() -> None:
+    """Then a real wait is shorter by as much."""
+    clock, began = Clock(speed=1000.0), time.monotonic()
+    time.sleep(0.01)
+    assert clock.now() >= 10
+    assert clock.now() <= (time.monotonic() - began + 0.001) * 1000
+    assert clock.real(60.0) == 0.06

@@ -1,0 +1,131 @@
+"""What the log says of a run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.run.report import Report
+
+
+class Log:
+    """A report on a clock that the test sets, and the lines that it logged."""
+
+    def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
+        caplog.set_level(logging.INFO)
+        self.now = 100.0
+        self.report = Report(logging.getLogger("test"), lambda: self.now)
+        self._caplog = caplog
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{record.levelname} {record.getMessage()}" for record in self._caplog.records]
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Log:
+    return Log(caplog)
+
+
+def payload(columns: dict[str, Any]) -> Properties:
+    values, made = PropertyMaker(Api.USER_PROPERTIES.endpoint).make(columns.items(), exact=True)
+    return made or Properties(values)
+
+
+def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
+    """Stream, sync modes, API and host."""
+    api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}
+    settings = parse_config({"app_id": "3000610572", "api": api}).settings
+    log.report.start(Stream("users", None, "incremental", "append", (), {}), settings)
+    assert log.lines == [
+        (
+            "INFO Loading stream `users` (incremental, append) into Heap by Add User Properties at heapanalytics.com, "
+            "one request per row."
+        )
+    ]
+
+
+def test_progress_is_told_every_ten_seconds(log: Log) -> None:
+    """With the rate since the last time."""
+    log.report.read = log.report.delivered = 500
+    log.now += 9.9
+    log.report.progress()
+    assert log.lines == []
+    log.now += 0.1
+    log.report.progress()
+    log.report.progress()
+    log.report.read = 1700
+    log.now += 12
+    log.report.progress()
+    assert log.lines == [
+        "INFO 500 rows read, 500 delivered, 0 rejected, 50 rows/s.",
+        "INFO 1,700 rows read, 500 delivered, 0 rejected, 100 rows/s.",
+    ]
+
+
+def test_a_run_ends_with_a_summary(log: Log) -> None:
+    """And with what was rejected, cut or passed over."""
+    log.report.read, log.report.delivered, log.report.noise = 3, 2, 4
+    log.report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
+    log.report.mapped(payload({"bio": "x" * 2000, "note": {"a": "x" * 2000, "b": "x" * 2000}}))
+    log.now += 2
+    log.report.end(finished=True, warning="Something else.")
+    assert log.lines == [
+        "INFO Done: 3 rows read, 2 delivered, 1 rejected in 2.0 s (2 rows/s).",
+        "WARNING 1 rejected: column `email` is null (row 2).",
+        "WARNING 2 values were cut to the length that Heap takes, in column `note`.",
+        "WARNING 1 value was cut to the length that Heap takes, in column `bio`.",
+        "WARNING Something else.",
+        "WARNING 4 lines of the input were no Airbyte message and passed over.",
+    ]
+
+
+def test_a_run_that_stops_says_so(log: Log) -> None:
+    """A single row is a row."""
+    log.report.read = 1
+    log.report.end(finished=False, warning=None)
+    assert log.lines == ["INFO Stopped: 1 row read, 0 delivered, 0 rejected in 0.0 s (0 rows/s)."]
+
+
+def test_names_that_collide_or_are_forbidden_are_warned_of_once(log: Log) -> None:
+    """Not for every row."""
+    for _ in range(3):
+        log.report.mapped(payload({"a.b": 1, "a": {"b": 2}, "id": 7}))
+    assert log.lines == [
+        "WARNING Two values meet in the property `a.b`: the one nearer to the top is sent.",
+        "WARNING Column `id` is left out: Heap forbids a user property of that name.",
+    ]
+
+
+def test_the_log_is_bounded(log: Log) -> None:
+    """Whatever columns a source has."""
+    for number in range(300):
+        log.report.rejects.add(number, RowRejectedError(Reason.NULL, f"c{number}"))
+        log.report.mapped(payload({f"a{number}.b": 1, f"a{number}": {"b": 2}}))
+    log.report.end(finished=True, warning=None)
+    assert len(log.lines) == 51 + 1 + 51
+    assert log.lines[50] == "WARNING More names like these are not listed."
+    assert log.lines[-1] == "WARNING More reasons and columns are not listed."
+
+
+def test_whoever_watches_a_terminal_sees_how_far_it_is(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+    """Each time the run tells it, not only when the log does."""
+
+    class Seen(Progress):
+        def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
+            seen.append((rows, rejected, delivered))
+
+    seen: list[tuple[int, int, int | None]] = []
+    report = Report(logging.getLogger("test"), lambda: log.now, Seen())
+    report.read, report.delivered = 3, 1
+    report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
+    report.progress()
+    assert (seen, caplog.records) == ([(3, 1, 1)], [])

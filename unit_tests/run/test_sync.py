@@ -1,0 +1,446 @@
+"""One run: every row ends as delivered or rejected, and every state waits for its rows."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
+from destination_heap_analytics.errors import ConfigError, DefectError, InterruptedSyncError, TransientError
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.messages import EchoedState, Record, parse_line
+from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.sync import Interrupt, Sync
+
+USERS = {"api_type": "add_user_properties", "property_columns": "plan", "identity_column": "email"}
+TRACK = {
+    "api_type": "track",
+    "property_columns": "plan",
+    "event_column": "event",
+    "identity_column": "email",
+    "timestamp_column": "at",
+}
+TAKEN = Verdict(Kind.TAKEN, 200)
+SECONDS = 60
+"""After so long something is stuck."""
+
+
+class Heap:
+    """A client that keeps what it is sent, and answers by identity."""
+
+    def __init__(self, **verdicts: Verdict) -> None:
+        self.verdicts = verdicts
+        self.sent: list[dict[str, Any]] = []
+        self.asked = threading.Event()
+        self.gate: threading.Event | None = None
+
+    def post(self, path: str, body: bytes) -> Verdict:
+        self.asked.set()
+        if self.gate:
+            self.gate.wait(SECONDS)
+        element = json.loads(body)
+        assert (path, element.pop("app_id")) in {("/api/track", "11"), ("/api/add_user_properties", "11")}
+        elements = element.get("users") or [element]
+        verdicts = {self.verdicts.get(element["identity"], TAKEN) for element in elements} - {TAKEN}
+        if verdicts:
+            return verdicts.pop()
+        self.sent += [element for element in elements if element["identity"] != PREFLIGHT_EVENT["identity"]]
+        return TAKEN
+
+    def cut_overdue(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Shelf:
+    """A place of rejected rows."""
+
+    def __init__(self, failure: Exception | None = None) -> None:
+        self.lines: list[bytes] = []
+        self.failure = failure
+
+    def append(self, lines: bytes) -> None:
+        if self.failure:
+            raise self.failure
+        self.lines += lines.splitlines()
+
+    def probe(self) -> None:
+        raise NotImplementedError
+
+
+class Run:
+    """A sync of some lines, and what came of it."""
+
+    def __init__(
+        self, *, api: dict[str, Any] = USERS, schema: dict[str, Any] | None = None, **verdicts: Verdict
+    ) -> None:
+        self.heap = Heap(**verdicts)
+        self.speed = 1.0
+        self.states: list[tuple[int, int, int]] = []
+        self.config = {"app_id": "11", "api": api}
+        self.stream = Stream("users", None, "incremental", "append", (), schema or {})
+        self.shelf: Shelf | None = None
+        self.events: EventQueue[bytes] = EventQueue()
+
+    def load(self, *lines: str | bytes | Callable[[], object]) -> Run:
+        """Feed lines, one at a time; something to call is called, by the thread that reads, before the next one."""
+        self.events.read(self._batches(lines))
+        sync = Sync(
+            parse_config(self.config).settings,
+            self.stream,
+            self.heap,
+            self.shelf,
+            events=self.events,
+            parse=parse_line,
+            logger=logging.getLogger("test"),
+            clock=Clock(self.speed),
+            chance=random.Random(1),
+            random_text="r",
+        )
+        for message in sync.run():
+            assert isinstance(message, EchoedState)
+            line = json.loads(message.line)
+            stats = line["state"]["destinationStats"]
+            self.states.append((line["state"]["id"], int(stats["recordCount"]), int(stats["rejectedRecordCount"])))
+        return self
+
+    def _batches(self, lines: Iterable[str | bytes | Callable[[], object]]) -> Any:
+        for line in lines:
+            if callable(line):
+                line()
+            else:
+                yield [line.encode() if isinstance(line, str) else line], 1
+
+    def until_states(self, count: int) -> Callable[[], object]:
+        """Keeps the input silent until so many states have come back."""
+
+        def wait() -> None:
+            end = time.monotonic() + SECONDS
+            while len(self.states) < count:
+                assert time.monotonic() < end
+                time.sleep(0.005)
+
+        return wait
+
+    @property
+    def sent(self) -> list[str]:
+        return [element["identity"] for element in self.heap.sent]
+
+
+def row(email: Any = "a", **columns: Any) -> str:
+    data = {"email": email, **columns}
+    return json.dumps({"type": "RECORD", "record": {"stream": "users", "data": data, "emitted_at": 1}})
+
+
+def without(**columns: Any) -> str:
+    return json.dumps({"type": "RECORD", "record": {"stream": "users", "data": columns, "emitted_at": 1}})
+
+
+def state(number: int) -> str:
+    return json.dumps({"type": "STATE", "state": {"data": {}, "id": number}})
+
+
+def log_of(caplog: pytest.LogCaptureFixture) -> str:
+    return "\n".join(record.getMessage() for record in caplog.records)
+
+
+def test_rows_are_sent_in_order_and_states_go_back_behind_them() -> None:
+    """With the counts of the rows since the state before."""
+    run = Run()
+    run.config["delivery"] = {"mode": "bulk"}
+    run.load(row("a", plan="x"), row("b"), state(1), state(2), row("c"), state(3))
+    assert run.heap.sent == [
+        {"identity": "a", "properties": {"plan": "x"}},
+        {"identity": "b", "properties": {}},
+        {"identity": "c", "properties": {}},
+    ]
+    assert run.states == [(1, 2, 0), (2, 0, 0), (3, 1, 0)]
+
+
+def test_an_event_has_an_idempotency_key_and_properties_have_none() -> None:
+    """Properties overwrite; a second event would count."""
+    run = Run(api=TRACK).load(row("a", event="e", at=0), row("a", event="e", at=0))
+    first, second = run.heap.sent
+    assert first["idempotency_key"] == second["idempotency_key"]
+    assert "idempotency_key" not in Run().load(row()).heap.sent[0]
+
+
+def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    """Wherever it was refused: by the mapping, by Heap, or because the line is broken."""
+    run = Run(bad=Verdict(Kind.REFUSED, 400, words="bad")).load(
+        row("a"),
+        row(None),
+        row("bad"),
+        '{"type":"RECORD","record":{"stream":"users","data":{"email":',
+        '{"type":"RECORD"}',
+        row("b"),
+        state(1),
+    )
+    assert sorted(run.sent) == ["a", "b"]
+    assert run.states == [(1, 2, 4)]
+    assert "column `email` is null (row 2)" in log_of(caplog)
+    assert "refused by Heap: a value breaks one of Heap's rules, status 400 (row 3)" in log_of(caplog)
+    assert "is not readable as JSON (row 4)" in log_of(caplog)
+    assert "without a data object (row 5)" in log_of(caplog)
+
+
+def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
+    """The states before it hold, the row is not settled."""
+    run = Run()
+    run.config["rejected_records"] = "fail"
+    with pytest.raises(ConfigError, match=r"Row 2 is rejected: column `email` is null. .* `continue`"):
+        run.load(row("a"), state(1), row(None), row("b"), state(2))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error"),
+    [
+        (Verdict(Kind.LATER, 503, retry_after=3600.0), TransientError),
+        (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), ConfigError),
+    ],
+)
+def test_a_run_that_stops_gives_no_state_beyond_what_arrived(verdict: Verdict, error: type[Exception]) -> None:
+    """And sends nothing more."""
+    run = Run(b=verdict)
+    with pytest.raises(error, match="row 2"):
+        run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), row("b"), row("b"), state(3))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+def test_a_record_of_another_stream_ends_the_run() -> None:
+    """Two streams must not share one mapping."""
+    other = row("x").replace('"users"', '"orders"')
+    run = Run()
+    with pytest.raises(ConfigError, match="Row 2 belongs to stream `orders`, and this connection loads stream `users`"):
+        run.load(row("a"), state(1), other, row("b"), state(2))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+def test_lines_that_are_no_message_are_counted_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    """None of their content is logged."""
+    run = Run().load("secret", row("a"), '{"type":"LOG","log":{"message":"secret"}}', b"\xff", state(1))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+    assert "2 lines of the input were no Airbyte message" in log_of(caplog)
+    assert "secret" not in log_of(caplog)
+
+
+def test_a_broken_state_ends_the_run() -> None:
+    """With the number of its line."""
+    run = Run()
+    with pytest.raises(DefectError, match="Line 3"):
+        run.load(row("a"), state(1), '{"type":"STATE","state":{', row("b"), state(2))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+def test_a_misspelled_column_ends_the_run_with_nothing_sent() -> None:
+    """No state passes rows that lack it."""
+    run = Run(api={**USERS, "identity_column": "emial"})
+    with pytest.raises(ConfigError, match=r"`emial`.*Did you mean `email`"):
+        run.load(state(1), row("a"), state(2))
+    assert (run.sent, run.states) == ([], [(1, 0, 0)])
+
+
+def test_a_misspelled_timestamp_column_ends_the_run_with_nothing_sent() -> None:
+    """Otherwise a thousand events would be at Heap with the wrong time, and come twice once it is mended."""
+    run = Run(api={**TRACK, "timestamp_column": "att"})
+    with pytest.raises(ConfigError, match=r"`att`.*Did you mean `at`"):
+        run.load(*[row("a", event="e", at=1)] * 1500, state(1))
+    assert (run.sent, run.states) == ([], [])
+
+
+def test_rows_that_waited_for_a_column_are_treated_like_any_others_when_it_comes() -> None:
+    """In the order read; those that lack it are rejected, or take the present time."""
+    run = Run().load(without(plan=1), state(1), without(plan=2), row("c"), state(2))
+    assert (run.sent, run.states) == (["c"], [(1, 0, 1), (2, 1, 1)])
+    run = Run(api=TRACK).load(row("a", event="e"), row("b", event="e", at=0), state(1))
+    assert {element["identity"]: "timestamp" in element for element in run.heap.sent} == {"a": False, "b": True}
+    assert run.states == [(1, 2, 0)]
+
+
+def test_rows_wait_for_a_column_for_a_minute_at_most() -> None:
+    """Also while the source is silent."""
+    run = Run()
+    run.speed = 100.0
+    run.load(without(plan=1), state(1), run.until_states(1), row("b"))
+    assert (run.sent, run.states) == (["b"], [(1, 0, 1)])
+
+
+def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> None:
+    """Its rows are rejected, each by itself."""
+    run = Run(schema={"properties": {"email": {}}}).load(without(plan=1), state(1))
+    assert run.states == [(1, 0, 1)]
+
+
+def test_a_property_column_that_no_row_had_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    """At the end, with the nearest name."""
+    Run(api={**USERS, "property_columns": "pln"}).load(row("a", plan=1))
+    assert "names columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
+
+
+@pytest.mark.parametrize(
+    ("api", "mode", "key", "warned"),
+    [
+        (TRACK, "append", (), False),
+        ({**TRACK, "timestamp_column": None}, "append", (("email",),), True),
+        ({**TRACK, "timestamp_column": None}, "append_dedup", (), True),
+        ({**TRACK, "timestamp_column": None}, "append_dedup", (("email",),), False),
+        (USERS, "append", (), False),
+    ],
+)
+def test_events_that_a_second_loading_would_double_are_warned_of(
+    caplog: pytest.LogCaptureFixture, api: dict[str, Any], mode: str, key: tuple[Any, ...], warned: bool
+) -> None:
+    """At the start, with the remedy."""
+    run = Run(api=api)
+    run.stream = replace(run.stream, destination_sync_mode=mode, primary_key=key)
+    run.load(row("a", event="e", at=0, plan=1))
+    assert ("adds their events again" in log_of(caplog)) is warned
+
+
+def test_an_input_without_rows_is_a_good_sync(caplog: pytest.LogCaptureFixture) -> None:
+    """Its states come back, and nothing is warned of."""
+    assert Run().load(state(1), state(2)).states == [(1, 0, 0), (2, 0, 0)]
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+def test_numbers_keep_the_digits_that_the_line_has() -> None:
+    """As identity as written, as property as text where JSON would lose them."""
+    line = '{"type":"RECORD","record":{"stream":"users","data":{"email":12.50,"plan":12345678901234567890123}}}'
+    run = Run().load(line)
+    assert run.heap.sent == [{"identity": "12.50", "properties": {"plan": "12345678901234567890123"}}]
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])
+def test_a_value_that_json_cannot_carry_rejects_its_row_only_where_it_is_picked(value: str) -> None:
+    """Elsewhere it does no harm."""
+    line = '{{"type":"RECORD","record":{{"stream":"users","data":{{"email":"a","{}":{}}}}}}}'
+    assert Run().load(line.format("other", value), row("b"), state(1)).states == [(1, 2, 0)]
+    assert Run().load(line.format("plan", value), row("b"), state(1)).states == [(1, 1, 1)]
+
+
+def test_a_record_nested_too_deeply_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deep the exact reading goes depends on the version of Python; beyond that the row is told."""
+
+    def too_deep(_: Record) -> None:
+        raise RecursionError
+
+    monkeypatch.setattr(Record, "exactly", too_deep)
+    assert Run().load(row(1.5), row("b"), state(1)).states == [(1, 1, 1)]
+
+
+def test_a_state_goes_back_while_the_source_is_silent() -> None:
+    """As soon as its rows have ended, whatever the input does."""
+    run = Run()
+    run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), run.until_states(2))
+    assert run.states == [(1, 1, 0), (2, 1, 0)]
+
+
+def test_with_rejected_records_fail_a_refusal_ends_the_run_behind_the_rows_before_it() -> None:
+    """Also where those had not been delivered yet; rows behind it that have not gone stay where they are."""
+    run = Run(bad=Verdict(Kind.REFUSED, 400))
+    run.config |= {"rejected_records": "fail", "delivery": {"mode": "bulk"}}
+    with pytest.raises(ConfigError, match="Row 3 is rejected: the row was refused by Heap"):
+        run.load(row("a"), state(1), row("b"), row("bad"), state(2), row("c"), row(None), state(3))
+    assert (sorted(set(run.sent) - {"c"}), run.states) == (["a", "b"], [(1, 1, 0)])
+
+
+def test_a_state_waits_until_the_rejected_rows_before_it_are_stored() -> None:
+    """They are the only copy."""
+    run = Run(bad=Verdict(Kind.REFUSED, 400, words="Heap says no"))
+    run.shelf = Shelf()
+    run.load(row("a"), row(None), row("bad", plan=7), '{"type":"RECORD"}', state(1))
+    assert run.states == [(1, 1, 3)]
+    stored = [json.loads(line) for line in run.shelf.lines]
+    assert [line["rejected_reason"] for line in stored] == ["null", "no_data", "refused"]
+    assert stored[2]["plan"] == 7
+    assert stored[2]["rejected_message"].endswith("Heap says no")
+    assert json.loads(stored[1]["unreadable_line"]) == {"type": "RECORD"}
+
+
+def test_where_the_place_of_rejected_rows_fails_the_run_ends() -> None:
+    """With no state beyond them."""
+    run = Run()
+    run.shelf = Shelf(ConfigError("`object_storage_config.path` is full."))
+    with pytest.raises(ConfigError, match="is full"):
+        run.load(row("a"), state(1), run.until_states(1), row(None), state(2), row("b"), state(3))
+    assert run.states == [(1, 1, 0)]
+
+
+def test_an_interrupted_run_gives_back_what_is_safe() -> None:
+    """It waits for what is in flight, and sends nothing more."""
+    run = Run()
+    gate = run.heap.gate = threading.Event()
+
+    def interrupt() -> None:
+        assert run.heap.asked.wait(SECONDS)
+        run.events.post(Interrupt(15))
+        time.sleep(0.1)
+        gate.set()
+
+    with pytest.raises(InterruptedSyncError):
+        run.load(row("a"), state(1), row("a"), state(2), interrupt, row("b"), state(3))
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+def test_an_input_that_cannot_be_read_ends_the_run_behind_what_came() -> None:
+    """The source's end is broken, and what it gave until then is good."""
+    run = Run()
+
+    def broken() -> None:
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(TransientError, match="Standard input cannot be read: Input/output error"):
+        run.load(row("a"), state(1), broken)
+    assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
+
+
+def test_a_defect_of_a_thread_ends_the_run() -> None:
+    """Rather than leaving it to wait for ever."""
+    run = Run()
+    run.heap.post = None  # type: ignore[assignment,method-assign]
+    with pytest.raises(TypeError):
+        run.load(row("a"), state(1))
+    assert run.states == []
+
+
+def test_rows_of_one_key_keep_their_order_whatever_the_concurrency() -> None:
+    """Each waits for the one before it, and for the rate of its user."""
+    run = Run()
+    run.speed = 100.0
+    run.load(*[row(f"user{number % 7}", plan=number) for number in range(500)], state(1))
+    for user in range(7):
+        plans = [element["properties"]["plan"] for element in run.heap.sent if element["identity"] == f"user{user}"]
+        assert plans == sorted(plans)
+        assert len(plans) in {71, 72}
+    assert run.states == [(1, 500, 0)]
+
+
+def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flight() -> None:
+    """It came first, and is what the user can mend."""
+    run = Run(a=Verdict(Kind.LATER, 503, retry_after=3600.0))
+    run.config["rejected_records"] = "fail"
+    gate = run.heap.gate = threading.Event()
+
+    def until_it_is_in_flight() -> None:
+        assert run.heap.asked.wait(SECONDS)
+
+    def answer() -> None:
+        time.sleep(0.1)
+        gate.set()
+
+    with pytest.raises(ConfigError, match="Row 2 is rejected"):
+        run.load(row("a"), until_it_is_in_flight, row(None), answer)
