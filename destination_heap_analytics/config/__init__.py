@@ -1,1 +1,1 @@
-"""Settings: their types, reading and validating them, and the specification drawn from them. Never what a record holds."""
+"""Settings: their types, how they are read and validated, and the specification. Never the content of a record."""

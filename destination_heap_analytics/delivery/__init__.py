@@ -1,1 +1,1 @@
-"""Payloads to Heap: batches, order, rate limits, concurrency, requests and what their answers mean. Never a column or a value."""
+"""Payloads to Heap: batches, order, rate limits, requests, and what an answer means. Never a column or a value."""
