@@ -8,7 +8,7 @@ import sys
 signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 try:
-    from destination_heap_analytics.destination import main
+    from destination_heap_analytics.cli import main
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed here: run `source .venv/bin/activate`, or `pip install .` first.")
 except KeyboardInterrupt:  # the imports take a second

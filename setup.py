@@ -8,7 +8,8 @@ from runpy import run_path
 from setuptools import find_packages, setup
 
 CONNECTOR = [
-    "airbyte-cdk>=7.39,<8",  # the protocol's classes, the base class of a destination
+    "airbyte-cdk>=7.39,<8",  # the base class of a destination, for those who import it
+    "airbyte-protocol-models-dataclasses>=0.17,<0.19",  # the protocol's classes, for the command line
     "boto3>=1.36,<2",  # rejected rows to S3; imported only then
     "orjson>=3.10,<4",  # reads and writes JSON; one message a line, millions of lines
     "pydantic>=2.11,<3",  # the settings: parsed once, and the specification drawn from them
@@ -50,6 +51,6 @@ setup(
     install_requires=CONNECTOR,
     extras_require={"tests": TESTS},
     entry_points={
-        "console_scripts": ["destination-heap-analytics = destination_heap_analytics.destination:main"],
+        "console_scripts": ["destination-heap-analytics = destination_heap_analytics.cli:main"],
     },
 )

@@ -16,8 +16,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import ClassVar
 
-from airbyte_cdk.models import FailureType
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from airbyte_protocol_dataclasses.models import FailureType
 
 
 class Reason(Enum):
@@ -79,25 +78,29 @@ class InterruptedSyncError(ConnectorError):
         self.signal = signal
 
 
-class SyncStoppedError(ConnectorError, AirbyteTracedException):
+class SyncStoppedError(ConnectorError):
     """The run ends here; `message` tells the user what is wrong and what to do."""
 
-    policy: ClassVar[FailureType]
+    failure_type: ClassVar[FailureType]
 
     def __init__(self, message: str) -> None:
-        AirbyteTracedException.__init__(self, internal_message=message, message=message, failure_type=type(self).policy)
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class ConfigError(SyncStoppedError):
     """A setting, the catalog or the set-up of Heap is wrong, and the user can mend it."""
 
-    policy = FailureType.config_error
+    failure_type = FailureType.config_error
 
 
 class TransientError(SyncStoppedError):
     """Heap or the network did not serve; the same sync may succeed later."""
 
-    policy = FailureType.transient_error
+    failure_type = FailureType.transient_error
 
 
 def unreadable_input(failure: OSError) -> TransientError:
@@ -108,4 +111,4 @@ def unreadable_input(failure: OSError) -> TransientError:
 class DefectError(SyncStoppedError):
     """The connector or the platform broke a promise of its own."""
 
-    policy = FailureType.system_error
+    failure_type = FailureType.system_error

@@ -168,7 +168,7 @@ def test_a_certificate_that_nobody_vouches_for_is_told(connector: Any, sample: A
 def test_a_server_that_never_answers_is_given_up(heap: Any, sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a time that the form still waits for; here a shorter one."""
     assert preflight.PREFLIGHT_SECONDS < 30
-    monkeypatch.setattr("destination_heap_analytics.destination.PREFLIGHT_SECONDS", 0.2)
+    monkeypatch.setattr("destination_heap_analytics.connector.PREFLIGHT_SECONDS", 0.2)
     heap.fault(kind="hang")
     status = DestinationHeapAnalytics().check(logger, sample("track"))
     assert "no answer came" in str(status.message)

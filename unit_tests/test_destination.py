@@ -17,7 +17,7 @@ import requests_mock
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
 
 from destination_heap_analytics import DestinationHeapAnalytics
-from destination_heap_analytics.destination import main
+from destination_heap_analytics.cli import main
 from destination_heap_analytics.errors import InterruptedSyncError, TransientError
 
 CONFIG = {
@@ -36,7 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.Cap
     """The command line in process: its exit code and its messages."""
     handlers = logging.getLogger().handlers
     # A process of its own may block signals for good; this one is pytest's.
-    monkeypatch.setattr("destination_heap_analytics.destination.watch_signals", lambda _: None)
+    monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
     for name, content in (("config", CONFIG), ("catalog", CATALOG)):
         (tmp_path / name).write_text(json.dumps(content))
 
@@ -105,12 +105,12 @@ def test_a_failure_that_nobody_foresaw_is_told_without_its_text(run: Run, monkey
     def fail(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise KeyError(ROW)
 
-    monkeypatch.setattr("destination_heap_analytics.destination._sync", fail)
+    monkeypatch.setattr("destination_heap_analytics.connector.sync", fail)
     code, messages = run(*WRITE, stdin=ROW)
     (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
     assert (code, trace["failure_type"]) == (1, "system_error")
     assert "The connector itself failed (KeyError)" in trace["message"]
-    assert "in run_cmd" in trace["stack_trace"]
+    assert "in load" in trace["stack_trace"]
     assert "secret" not in json.dumps(messages)
 
 
@@ -130,12 +130,12 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
 
 def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nobody to tell."""
-    monkeypatch.setattr("destination_heap_analytics.destination.os.dup2", lambda *_: None)
+    monkeypatch.setattr("destination_heap_analytics.cli.os.dup2", lambda *_: None)
 
-    def gone(_: AirbyteMessage) -> None:
+    def gone(*_: AirbyteMessage) -> None:
         raise BrokenPipeError
 
-    monkeypatch.setattr("destination_heap_analytics.destination.print_message", gone)
+    monkeypatch.setattr("destination_heap_analytics.cli.print_message", gone)
     assert run("spec") == (1, [])
 
 
@@ -145,7 +145,7 @@ def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pyt
     def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("destination_heap_analytics.destination._sync", interrupt)
+    monkeypatch.setattr("destination_heap_analytics.connector.sync", interrupt)
     assert run(*WRITE) == (130, [])
 
 
@@ -155,7 +155,7 @@ def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytes
     def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise InterruptedSyncError(SIGTERM)
 
-    monkeypatch.setattr("destination_heap_analytics.destination._sync", interrupt)
+    monkeypatch.setattr("destination_heap_analytics.connector.sync", interrupt)
     assert run(*WRITE) == (143, [])
 
 

@@ -84,7 +84,15 @@ def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.
     """Those of the tests come with an extra; the courier and the sandbox are projects of their own."""
     requirements = header(wheel).get_all("Requires-Dist")
     own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
-    assert own == ["airbyte-cdk", "boto3", "orjson", "pydantic", "python-dateutil", "requests"]
+    assert own == [
+        "airbyte-cdk",
+        "airbyte-protocol-models-dataclasses",
+        "boto3",
+        "orjson",
+        "pydantic",
+        "python-dateutil",
+        "requests",
+    ]
     assert set(header(wheel).get_all("Provides-Extra")) == {"tests"}
     assert header(wheel)["Requires-Python"] == ">=3.10"
 
@@ -106,4 +114,4 @@ def test_the_console_scripts_are_there(wheel: zipfile.ZipFile) -> None:
     """Under the names that the ecosystem and the README use."""
     (name,) = (name for name in wheel.namelist() if name.endswith("entry_points.txt"))
     scripts = wheel.read(name).decode()
-    assert "destination-heap-analytics = destination_heap_analytics.destination:main" in scripts
+    assert "destination-heap-analytics = destination_heap_analytics.cli:main" in scripts

@@ -12,26 +12,43 @@ import os
 import sys
 import threading
 from contextlib import suppress
-from typing import Final
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Any, Final
 
-from airbyte_cdk.models import AirbyteLogMessage, AirbyteMessage, AirbyteMessageSerializer, Level, Type
-from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets
+from airbyte_protocol_dataclasses.models import AirbyteLogMessage, AirbyteMessage, Level, Type
 
 from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
 from destination_heap_analytics.protocol.messages import EchoedState
 
 _LOCK: Final = threading.Lock()
 _LEVELS: Final = {"CRITICAL": Level.FATAL, "ERROR": Level.ERROR, "WARNING": Level.WARN, "DEBUG": Level.DEBUG}
 
 
-def print_message(message: AirbyteMessage) -> None:
-    """Write one message to standard output."""
-    if isinstance(message, EchoedState):
-        line = message.line
-    else:
-        # Escaped to ASCII: a name may hold half a surrogate pair, which no encoder takes. Without a space, because
-        # PyAirbyte looks in its log for a line with `{"type":"TRACE"` to tell why a run has failed.
-        line = json.dumps(AirbyteMessageSerializer.dump(message), separators=(",", ":"))
+def as_json(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> str:
+    """One line of the protocol: a message with its fields in the order of its class, those that are None left out.
+
+    It is ASCII: a name may hold half a surrogate pair, which no encoder takes. It has no spaces, because PyAirbyte
+    looks for a line with `{"type":"TRACE"` in its log to tell why a run failed.
+    """
+    return json.dumps(_plain(message, secrets), separators=(",", ":"))
+
+
+def _plain(value: Any, secrets: Secrets) -> Any:
+    if is_dataclass(value):
+        members = ((field.name, getattr(value, field.name)) for field in fields(value))
+        return {name: _plain(member, secrets) for name, member in members if member is not None}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, list):
+        return [_plain(member, secrets) for member in value]
+    return secrets.masked(value) if isinstance(value, str) else value
+
+
+def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> None:
+    """Write one message to standard output, with secrets masked in all but states, which go back unchanged."""
+    line = message.line if isinstance(message, EchoedState) else as_json(message, secrets)
     content = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
     with _LOCK:
         while content:  # unbuffered, a write may be short
@@ -39,11 +56,12 @@ def print_message(message: AirbyteMessage) -> None:
         sys.stdout.buffer.flush()
 
 
-def log_to_output(progress: Progress | None = None) -> None:
-    """Send all log lines the same way, as LOG messages, Python's warnings too; progress steps aside for them."""
+def log_to_output(progress: Progress | None = None, secrets: Secrets = NO_SECRETS) -> None:
+    """Write all log lines the same way, as LOG messages, Python's warnings too; the progress line makes room."""
     with suppress(OSError, ValueError):  # no descriptor, as in a test
-        os.set_blocking(sys.stdout.fileno(), True)  # whoever shares the pipe may have it otherwise
-    logging.getLogger().handlers = [_LogHandler(progress or Progress())]
+        os.set_blocking(sys.stdout.fileno(), True)  # another process that shares the pipe may have changed it
+    logging.getLogger("airbyte").setLevel(logging.INFO)
+    logging.getLogger().handlers = [_LogHandler(progress or Progress(), secrets)]
     logging.captureWarnings(capture=True)
 
 
@@ -53,15 +71,16 @@ class _LogHandler(logging.Handler):
     Libraries have no line in the log: urllib3 quotes an answer that it cannot read, and an answer may echo a row.
     """
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, secrets: Secrets) -> None:
         super().__init__()
         self._progress = progress
+        self._secrets = secrets
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.name.partition(".")[0] in {"airbyte", "py"}
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _LEVELS.get(record.levelname, Level.INFO)
-        text = filter_secrets(record.getMessage())
+        message = AirbyteLogMessage(level=level, message=record.getMessage())
         with self._progress.aside():
-            print_message(AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=level, message=text)))
+            print_message(AirbyteMessage(type=Type.LOG, log=message), self._secrets)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from airbyte_cdk.models import AirbyteMessage
+from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.protocol.messages import Record, State
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
-from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, AirbyteStateMessage, AirbyteStateStats, Type
+from airbyte_protocol_dataclasses.models import AirbyteMessage, AirbyteStateStats, Type
 
 from destination_heap_analytics.errors import DefectError, Reason
 from destination_heap_analytics.protocol.numbers import written_float
@@ -100,16 +100,14 @@ class State:
             stats = {"recordCount": float(delivered), "rejectedRecordCount": float(rejected)}
             return replace(self.message, line=_with_stats(self.message.line, json.dumps(stats)))
         counts = StateStats(recordCount=float(delivered), rejectedRecordCount=float(rejected))
-        return replace(
-            self.message, state=replace(cast("AirbyteStateMessage", self.message.state), destinationStats=counts)
-        )
+        return replace(self.message, state=replace(self.message.state, destinationStats=counts))
 
 
 Message = Record | State | Unreadable | Noise | Ignored
 
 
 @dataclass
-class EchoedState(AirbyteMessage):
+class EchoedState(AirbyteMessage):  # type: ignore[misc]  # its package ships no types
     """A STATE that is printed as the text it came as.
 
     Attributes:
@@ -159,13 +157,18 @@ def parse_line(line: bytes, position: int) -> Message:
     return Ignored()
 
 
-def parse_message(message: AirbyteMessage) -> Message:
-    """A message that was handed over in process, as an object of the CDK."""
+def parse_message(message: AirbyteMessage, dump: Callable[[AirbyteMessage], Mapping[str, Any]]) -> Message:
+    """A message that was handed over in process.
+
+    Args:
+        message: an object of the protocol's models, or of the CDK's, which redeclares some of them.
+        dump: what such an object is as JSON.
+    """
     if message.type is Type.RECORD and message.record is not None:
         record = message.record
         return Record(record.stream, record.namespace, record.data, is_exact=True, line=None)
     if message.type is Type.STATE and message.state is not None:
-        return State(_state_stream(AirbyteMessageSerializer.dump(message)["state"]), message)
+        return State(_state_stream(dump(message)["state"]), message)
     return Ignored()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from airbyte_cdk.models import AirbyteMessage
+from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.batch import Envelope

@@ -241,7 +241,7 @@ def test_whatever_a_state_holds_it_comes_back_equal(
 def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
     """Records, states, and others that are ignored."""
     record = AirbyteRecordMessage(stream="users", data={"id": 1.0}, emitted_at=1, namespace="crm")
-    message = parse_message(AirbyteMessage(type=Type.RECORD, record=record))
+    message = parse_message(AirbyteMessage(type=Type.RECORD, record=record), AirbyteMessageSerializer.dump)
     assert isinstance(message, Record)
     assert (message.stream, message.namespace, message.exactly(), message.is_exact) == (
         "users",
@@ -250,7 +250,7 @@ def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
         True,
     )
     log = AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.INFO, message="x"))
-    assert isinstance(parse_message(log), Ignored)
+    assert isinstance(parse_message(log, AirbyteMessageSerializer.dump), Ignored)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +259,7 @@ def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
 def test_a_state_handed_over_in_process_goes_back_as_a_message(state: str, stream: Any) -> None:
     """With both counts, of which the CDK's model knows one."""
     given = AirbyteMessageSerializer.load({"type": "STATE", "state": json.loads(state)})
-    message = parse_message(given)
+    message = parse_message(given, AirbyteMessageSerializer.dump)
     assert isinstance(message, State)
     assert message.stream == stream
     back = message.acknowledged(2, 1)

@@ -1,0 +1,260 @@
+"""The command line: spec, check, write, preview, resend. It does without the CDK, whose import takes over a second."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Generator
+from pathlib import Path
+from signal import SIGINT
+from typing import Any
+
+from airbyte_protocol_dataclasses.models import (
+    AirbyteErrorTraceMessage,
+    AirbyteMessage,
+    AirbyteTraceMessage,
+    ConnectorSpecification,
+    FailureType,
+    TraceType,
+    Type,
+)
+
+from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.secrets import NO_SECRETS
+from destination_heap_analytics.process.signals import exit_code, watch_signals
+from destination_heap_analytics.process.stdin import read_lines
+from destination_heap_analytics.process.stdout import log_to_output, print_message
+
+PAYLOADS = 5
+"""How many payloads a preview shows unless told otherwise."""
+
+logger = logging.getLogger("airbyte")
+
+
+def main() -> None:
+    """The console script."""
+    run(sys.argv[1:])
+
+
+def parse_args(args: list[str]) -> argparse.Namespace:
+    """The command line; prints usage and exits with 2 if it is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="destination-heap-analytics", description="Load any stream into Heap through its server-side API."
+    )
+    commands = parser.add_subparsers(title="commands", dest="command", required=True)
+    commands.add_parser("spec", help="print the specification of the settings")
+    check = commands.add_parser("check", help="check the settings, and that Heap accepts the app ID")
+    write = commands.add_parser("write", help="load the messages on standard input into Heap")
+    show = commands.add_parser(
+        "preview",
+        help="show what write would send for the messages on standard input, without any network",
+        description="Show what `write` would send for the messages on standard input, and what is wrong with them: "
+        "the first payloads, then the counts. Nothing is sent, and no file is written.",
+        epilog="Exit code: 0 if there is something to load, 1 if there is nothing or `write` would stop.",
+    )
+    for command in (check, write, show):
+        command.add_argument("--config", required=True, metavar="FILE", help="the settings, as JSON")
+    for command in (write, show):
+        command.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+    show.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+    show.add_argument(
+        "--limit", type=_count, default=PAYLOADS, metavar="N", help="how many payloads to show (default: %(default)s)"
+    )
+    again = commands.add_parser("resend", help="print stored rejected rows as messages, to pipe into write")
+    again.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of rejected rows")
+    again.add_argument("--stream", metavar="NAME", help="their stream, if the file's folder does not name it")
+    return parser.parse_args(args)
+
+
+def run(args: list[str]) -> None:
+    """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
+    parsed_args = parse_args(args)
+    try:
+        _Command(parsed_args).run()
+    except KeyboardInterrupt:  # before a write has begun to watch for it
+        sys.exit(exit_code(SIGINT))
+
+
+class _Command:
+    """One run of a command.
+
+    Attributes:
+        progress: the line at the foot of the terminal.
+        secrets: what is masked in the output; known as soon as the configuration has been read.
+    """
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._arguments = arguments
+        loads = arguments.command in {"write", "preview"}
+        self.progress = Progress.on_standard_error() if loads else Progress()
+        self.secrets = NO_SECRETS
+
+    def run(self) -> None:
+        """Carry it out; exits with the command's code unless that is 0."""
+        log_to_output(self.progress)
+        try:
+            getattr(self, f"_{self._arguments.command}")()
+        except BrokenPipeError:
+            # Nobody reads the output any more, so nothing more may be sent, and there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except InterruptedSyncError as interrupted:
+            sys.exit(exit_code(interrupted.signal))
+        except SyncStoppedError as stopped:
+            self._print(_trace(str(stopped), stopped.failure_type))
+            sys.exit(1)
+        except Exception as defect:  # noqa: BLE001  # the last resort: whatever happened is reported, once
+            self._print(_defect(defect))
+            sys.exit(1)
+        finally:
+            self.progress.erase()
+
+    def _print(self, message: AirbyteMessage) -> None:
+        with self.progress.aside():
+            print_message(message, self.secrets)
+
+    def _config(self) -> Any:
+        from destination_heap_analytics.connector import secrets_of  # noqa: PLC0415
+
+        config = read_json(self._arguments.config, "--config")
+        self.secrets = secrets_of(config)
+        log_to_output(self.progress, self.secrets)
+        return config
+
+    def _spec(self) -> None:
+        content = json.loads(Path(__file__).with_name("spec.json").read_bytes())
+        self._print(AirbyteMessage(type=Type.SPEC, spec=ConnectorSpecification(**content)))
+
+    def _check(self) -> None:
+        from destination_heap_analytics import connector  # noqa: PLC0415  (with it comes all that spec does without)
+
+        try:
+            status = connector.check(logger, self._config())
+        except ConfigError as wrong:
+            status = connector.failed(str(wrong))
+        self._print(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
+
+    def _write(self) -> None:
+        messages = load(self._arguments, self.progress, self._config())
+        try:
+            for message in messages:
+                self._print(message)
+        finally:
+            messages.close()
+
+    def _preview(self) -> None:
+        from destination_heap_analytics import connector  # noqa: PLC0415
+        from destination_heap_analytics.run.preview_report import Findings, Json, Text  # noqa: PLC0415
+
+        output = (Json if self._arguments.json else Text)(sys.stdout.buffer, self.progress)
+        try:
+            settings = connector.parse_config(self._config())
+            preview = connector.preview(
+                settings, connector.parse_catalog(read_json(self._arguments.catalog, "--catalog"))
+            )
+            lines = read_lines(_standard_input())
+        except ConfigError as wrong:
+            findings = Findings(error=self.secrets.masked(str(wrong)))
+            output.end(findings)
+        else:
+            preview.show(lines, output, limit=self._arguments.limit, progress=self.progress)
+            findings = preview.findings
+        sys.exit(findings.exit_code)
+
+    def _resend(self) -> None:
+        from destination_heap_analytics.rejected.resend import resend  # noqa: PLC0415
+
+        try:
+            for line in resend(self._arguments.files, self._arguments.stream, _now()):
+                sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+        except ConfigError as wrong:  # on standard error: `write` reads standard output
+            sys.stdout.buffer.flush()
+            sys.stderr.write(f"{wrong}\n")
+            sys.exit(1)
+
+
+def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Generator[AirbyteMessage, None, None]:
+    """The messages of a write: states as they go back. Watches for signals from its first message on.
+
+    Raises:
+        SyncStoppedError: the sync failed.
+        InterruptedSyncError: a signal ended it.
+    """
+    from destination_heap_analytics import connector  # noqa: PLC0415
+    from destination_heap_analytics.run.event_queue import EventQueue  # noqa: PLC0415
+    from destination_heap_analytics.run.sync import Interrupt  # noqa: PLC0415
+
+    settings = connector.parse_settings(logger, config)
+    stream = connector.parse_catalog(read_json(arguments.catalog, "--catalog"))
+    descriptor = _standard_input()
+    events: EventQueue[bytes] = EventQueue()
+    watch_signals(lambda number: events.post(Interrupt(number)))
+    # What exists by now stays to the end: the garbage collector need not look at it again and again.
+    gc.freeze()
+    yield from connector.sync(
+        settings, stream, read_lines(descriptor), connector.parse_line, progress=progress, events=events
+    ).run()
+
+
+def read_json(path: str, option: str) -> Any:
+    """The content of a JSON file that is given with an option.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return json.loads(Path(path).read_bytes())
+    except OSError as failure:
+        raise ConfigError(f"The file given with {option}, {path}, cannot be read: {failure.strerror}.") from None
+    except ValueError:
+        raise ConfigError(f"The file given with {option}, {path}, is not valid JSON.") from None
+
+
+def _standard_input() -> int:
+    """Its descriptor; someone who forgot to pipe something in is told what the command waits for."""
+    if sys.stdin is None:  # its descriptor may belong to another file by now
+        raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
+    if sys.stdin.isatty() and sys.stderr is not None:
+        sys.stderr.write("Reading Airbyte messages from this terminal, one per line, until Ctrl-D. ")
+        sys.stderr.write("To load a file, redirect it: `< messages.jsonl`.\n")
+    return sys.stdin.fileno()
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return int(text)
+
+
+def _now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _defect(defect: Exception) -> AirbyteMessage:
+    """The trace of an unforeseen error: where it arose, but not its text, which may hold a row's content."""
+    frames = "".join(traceback.format_tb(defect.__traceback__))
+    name = type(defect).__name__
+    message = f"The connector itself failed ({name}). Please report it with the stack trace; it holds no row's content."
+    return _trace(message, FailureType.system_error, frames)
+
+
+def _trace(message: str, failure_type: FailureType, frames: str | None = None) -> AirbyteMessage:
+    return AirbyteMessage(
+        type=Type.TRACE,
+        trace=AirbyteTraceMessage(
+            type=TraceType.ERROR,
+            emitted_at=_now(),
+            error=AirbyteErrorTraceMessage(
+                message=message, internal_message=message, failure_type=failure_type, stack_trace=frames
+            ),
+        ),
+    )

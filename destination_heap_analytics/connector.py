@@ -1,0 +1,150 @@
+"""What both faces of the connector share: a configuration to settings, a check, a sync, a preview."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Generator, Mapping
+from functools import cache
+from pathlib import Path
+from random import SystemRandom
+from secrets import token_hex
+from typing import Any, TypeVar
+
+from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
+
+from destination_heap_analytics.config.parse import ParsedConfig, parse_config
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.delivery.client import HeapClient, Kind
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_SECONDS, explain, preflight
+from destination_heap_analytics.errors import SyncStoppedError
+from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.secrets import Secrets, find_secrets
+from destination_heap_analytics.protocol.catalog import Stream, parse_catalog
+from destination_heap_analytics.protocol.messages import Message, parse_line
+from destination_heap_analytics.rejected.store import Storage, open_storage
+from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.preview import Preview
+from destination_heap_analytics.run.sync import MOST_SINGLE, Sync
+
+Line = TypeVar("Line")
+
+__all__ = [
+    "check",
+    "failed",
+    "now",
+    "parse_catalog",
+    "parse_config",
+    "parse_line",
+    "parse_settings",
+    "preview",
+    "secrets_of",
+    "specification",
+    "sync",
+]
+
+
+def parse_settings(logger: logging.Logger, config: Any) -> Settings:
+    """The settings in a configuration; unknown keys are logged.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    parsed = parse_config(config)
+    if parsed.warning:
+        logger.warning(parsed.warning)
+    return parsed.settings
+
+
+@cache
+def specification() -> Mapping[str, Any]:
+    """The specification as it is committed (spec.json)."""
+    content: Mapping[str, Any] = json.loads(Path(__file__).with_name("spec.json").read_bytes())
+    return content
+
+
+def secrets_of(config: Any) -> Secrets:
+    """The values in a configuration that the specification marks as secret."""
+    return find_secrets(config, _secret_names(specification()))
+
+
+def _secret_names(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*map(_secret_names, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {name for name, member in node.items() if isinstance(member, dict) and member.get("airbyte_secret") is True}
+    return own.union(*map(_secret_names, node.values()))
+
+
+def check(logger: logging.Logger, config: Any) -> AirbyteConnectionStatus:
+    """Whether the settings are valid, rejected records can be stored, and Heap accepts the app ID. Sends one event."""
+    try:
+        settings = parse_settings(logger, config)
+        if storage := _storage(settings, None):
+            storage.probe()
+    except SyncStoppedError as wrong:
+        return failed(str(wrong))
+    client = HeapClient(settings.base_url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
+    verdict = preflight(client, settings.app_id, PREFLIGHT_SECONDS)
+    if verdict.kind is Kind.TAKEN:
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+    words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""
+    return failed(explain(verdict, settings.base_url) + words)
+
+
+def failed(sentence: str) -> AirbyteConnectionStatus:
+    """The status of a check that failed."""
+    return AirbyteConnectionStatus(status=Status.FAILED, message=sentence)
+
+
+def sync(
+    settings: Settings,
+    stream: Stream,
+    blocks: Generator[tuple[list[Line], int], None, None],
+    parse: Callable[[Line, int], Message],
+    *,
+    progress: Progress | None = None,
+    events: EventQueue[Line] | None = None,
+) -> Sync[Line]:
+    """A sync that is ready to run; it has begun to read its input.
+
+    Args:
+        settings: what to do.
+        stream: the configured stream.
+        blocks: the input, in blocks, each with its size in bytes.
+        parse: an element of a block to a message.
+        progress: where to show how far it is.
+        events: where interrupts arrive, if there are any.
+    """
+    queue = EventQueue[Line]() if events is None else events
+    queue.read(blocks)
+    return Sync(
+        settings,
+        stream,
+        HeapClient(settings.base_url, connections=MOST_SINGLE),
+        _storage(settings, stream),
+        events=queue,
+        parse=parse,
+        logger=logging.getLogger("airbyte"),
+        clock=Clock(),
+        chance=SystemRandom(),
+        random_text=token_hex(16),
+        progress=progress,
+    )
+
+
+def preview(config: ParsedConfig, stream: Stream) -> Preview:
+    """A preview of what a sync would send."""
+    return Preview(config, stream, token_hex(16))
+
+
+def now() -> int:
+    """Milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def _storage(settings: Settings, stream: Stream | None) -> Storage | None:
+    return open_storage(settings.object_storage_config, stream, now=now(), random_text=token_hex(4))
