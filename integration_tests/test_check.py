@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import trustme
 
-from destination_heap_analytics.delivery.delivery import connection_check as preflight
+from destination_heap_analytics.delivery import connection_check as preflight
 from destination_heap_analytics.destination import DestinationHeapAnalytics, logger
 
 CHECKS = ("track", "user_properties", "account_properties")

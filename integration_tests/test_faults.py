@@ -31,7 +31,7 @@ from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
 from heap_sandbox.server import Sandbox
 from integration_tests.conftest import until
-from integration_tests.oracle import CATALOG, Answer, PendingRecord, config, lines, row, source, stored, verify
+from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 SPEED = 100.0
 READ_SECONDS = 1.0
@@ -208,7 +208,7 @@ def test_a_wait_beyond_the_budget_ends_the_run_at_once(load: Load, heap: Sandbox
 def test_trouble_without_end_ends_the_run_as_transient(load: Load, heap: Sandbox, mode: str) -> None:
     """After ten minutes, with the states before; it was tried many times, and with the same bytes."""
     heap.fault(kind="reset_before", match=POISON)
-    content: list[PendingRecord | int] = [row(1), 1, row(2, plan=POISON), row(3), 3]
+    content: list[Row | int] = [row(1), 1, row(2, plan=POISON), row(3), 3]
     ran = load(
         config(heap, "track", mode),
         [lines(content[:2]), lambda: until(heap.events), lines(content[2:])],
@@ -584,7 +584,7 @@ def test_an_answer_to_what_left_before_proves_nothing(load: Load, tmp_path: Path
                 client.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}")
                 refused.set()
 
-    content: list[PendingRecord | int] = [row(1, plan="SLOW"), row(2), 2]
+    content: list[Row | int] = [row(1, plan="SLOW"), row(2), 2]
     with server(handle) as url:
         settings = {**config_at(url), "delivery": {"mode": mode}, **keeping(tmp_path)}
         ran = load(settings, [lines(content[:1]), lambda: slow.wait(60), lines(content[1:])])
@@ -615,7 +615,7 @@ def test_with_fail_what_has_not_gone_behind_the_bad_row_does_not_go(load: Load) 
         time.sleep(0.5)  # only what is sent after the refusal was seen proves it right
 
     slow, behind = row(1, people=10, note="SLOW"), row(11, people=10, note="BEHIND")
-    content: list[PendingRecord | int] = [slow, 1, row(2, note=POISON), 2, behind, 11]
+    content: list[Row | int] = [slow, 1, row(2, note=POISON), 2, behind, 11]
     with server(handle) as url:
         settings = {**config_at(url), "delivery": {"mode": "row"}, "rejected_records": "fail"}
         ran = load(settings, [lines(content), go_on, lines([row(12, note="LAST")])])

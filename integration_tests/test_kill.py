@@ -25,7 +25,7 @@ import pytest
 
 from heap_sandbox.server import Sandbox
 from integration_tests.conftest import until
-from integration_tests.oracle import CATALOG, Answer, PendingRecord, config, lines, row, source, stored, verify
+from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 GRACE_SECONDS = 30
 """Twice what the platform gives between SIGTERM and SIGKILL, since a machine of tests may be slow."""
@@ -96,7 +96,7 @@ def attempt(
     connector: Any,
     heap: Sandbox,
     settings: dict[str, Any],
-    content: Sequence[PendingRecord | int],
+    content: Sequence[Row | int],
     ending: Ending | None,
 ) -> tuple[bool, list[Answer]]:
     """A run from here on, perhaps ended before its end: whether it came through, and the states that came back."""
@@ -211,7 +211,7 @@ def test_a_run_that_cannot_go_on_ends_in_time_all_the_same(connector: Any) -> No
 def test_what_is_in_flight_may_end_and_counts(connector: Any, heap: Sandbox) -> None:
     """The answer comes after the signal, and the states behind it go back; what has not gone does not go."""
     heap.fault(kind="latency", seconds=2.0, match="SLOW")
-    content: list[PendingRecord | int] = [
+    content: list[Row | int] = [
         row(1, note="SLOW"),
         1,
         row(2),

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 from courier.integration_tests import heap_bucket
 from heap_courier.feeds import reader as feed_files
 from heap_courier.files import entities
-from heap_courier.project.model import reader as project_file
+from heap_courier.project import reader as project_file
 
 ENTITIES = Path(entities.__file__).read_text(encoding="utf-8")
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "pull-from-heap.md"
