@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from configparser import ConfigParser
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,10 @@ from destination_heap_analytics.config.parse import parse_config
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BOOTSTRAP = (ROOT / "bootstrap.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "courier/README.md", ROOT / "sandbox/README.md"]
+)
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -33,15 +38,9 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     run = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "demo.py")], capture_output=True, text=True, check=True, timeout=300
     )
-    (shown,) = blocks(README.partition("<!-- demo -->")[2].partition("## Use it")[0], "console")
+    (shown,) = blocks(README.partition("<!-- demo -->")[2].partition("## Install")[0], "console")
     assert timeless(run.stdout).strip() == timeless(shown).strip()
     assert run.stderr == ""
-
-
-@pytest.mark.parametrize("example", blocks(README, "json"))
-def test_the_configurations_in_the_readme_are_valid(example: str) -> None:
-    """Without a warning."""
-    assert parse_config(json.loads(example)).warning is None
 
 
 def test_the_example_of_a_rows_way_is_what_heap_gets(connector: Any, heap: Any, sample: Any) -> None:
@@ -55,10 +54,71 @@ def test_the_example_of_a_rows_way_is_what_heap_gets(connector: Any, heap: Any, 
     assert payload == body
 
 
-MODULES = [path for package in ("destination_heap_analytics", "heap_courier") for path in (ROOT / package).glob("*.py")]
+PACKAGES = {
+    "connector": ROOT / "destination_heap_analytics",
+    "courier": ROOT / "courier" / "heap_courier",
+    "sandbox": ROOT / "sandbox" / "heap_sandbox",
+}
+FOLDERS = sorted(
+    str(folder.relative_to(ROOT))
+    for package in PACKAGES.values()
+    for folder in package.iterdir()
+    if folder.is_dir() and folder.name != "__pycache__"
+)
 
 
-@pytest.mark.parametrize("path", sorted(MODULES), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_module_has_its_place_in_the_map(path: Path) -> None:
-    """So that a stranger finds the room."""
-    assert path.stem == "__init__" or f"`{path.name}`" in BOOTSTRAP
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_folder_has_its_line_in_the_architecture(folder: str) -> None:
+    """With what belongs there."""
+    assert re.search(rf"^\| .*`{folder}/`.* \| \w.* \|$", ARCHITECTURE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "folder", [name for name in re.findall(r"`([\w/]+)/`", ARCHITECTURE.partition("## Folders")[2]) if "/" in name]
+)
+def test_every_folder_in_the_architecture_exists(folder: str) -> None:
+    """By its path from the top of the repository."""
+    assert (ROOT / folder).is_dir()
+
+
+def test_the_architecture_lists_the_import_rules_that_are_enforced() -> None:
+    """Layer by layer, for each of the three products."""
+    enforced = ConfigParser()
+    enforced.read(ROOT / ".importlinter")
+    layers = [enforced[f"importlinter:contract:{product}"]["layers"].split("\n")[1:] for product in PACKAGES]
+    shown = blocks(ARCHITECTURE.partition("## Which folder may import which")[2], "text")
+    assert [block.splitlines() for block in shown] == layers
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^ *```.*?^ *```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """To a file of the project, and to a heading in it."""
+    broken = []
+    for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", document.read_text(encoding="utf-8")):
+        path, _, heading = link.partition("#")
+        file = (document.parent / path) if path else document
+        if not file.exists() or (heading and heading not in anchors(file.read_text(encoding="utf-8"))):
+            broken.append(link)
+    assert broken == []
+
+
+EXAMPLES = [
+    pytest.param(example, id=f"{document.name}-{number}")
+    for document in DOCUMENTS
+    for number, example in enumerate(map(json.loads, blocks(document.read_text(encoding="utf-8"), "json")))
+    if isinstance(example, dict) and {"api", "api_type"} & example.keys()
+]
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_configuration_in_the_documents_is_valid(example: dict[str, Any]) -> None:
+    """Without a warning; what shows only `api` is completed."""
+    config = example if "api" in example else {"app_id": "11", "api": example}
+    assert parse_config(config).warning is None

@@ -213,6 +213,17 @@ def test_the_smallest_configuration_and_catalog_are_enough(connector: Any) -> No
     assert (found["mapped"], found["unknown_settings"]) == (1, None)
 
 
+def test_a_preview_as_json_has_the_keys_of_the_guide(connector: Any) -> None:
+    """All of them, in the order of the table."""
+    config = json.loads((ROOT / "sample_files" / "config_track.json").read_text(encoding="utf-8"))
+    arguments = [*connector.arguments("preview", config, CATALOG), "--json"]
+    run = subprocess.run(
+        arguments, input=piped([record({"email": "a"})]), capture_output=True, check=False, timeout=120
+    )
+    rows = re.findall(r"^\| (`.*?`) \| ", section("Preview as JSON"), flags=re.MULTILINE)
+    assert re.findall(r"`(\w+)`", " ".join(rows)) == list(json.loads(run.stdout))
+
+
 def test_this_version_is_in_the_changelog_of_the_guide() -> None:
     """As the first row."""
     assert re.findall(r"^\| (\d+\.\d+\.\d+) \|", section("Changelog"), flags=re.MULTILINE)[0] == VERSION

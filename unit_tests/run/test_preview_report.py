@@ -138,7 +138,7 @@ def test_a_terminal_obeys_no_row() -> None:
 
 
 def test_a_program_reads_one_document() -> None:
-    """Its keys are those that bootstrap.md names."""
+    """Its keys are those that the guide names."""
     assert document(everything(), BODY, BODY) == {
         "payloads": [{"row": row, "body": json.loads(BODY)} for row in (1, 2)],
         "stream": "users",
