@@ -1,8 +1,8 @@
-"""What `bash scripts/bench` prints: the connector beside a plain loop and beside a destination that does nothing.
+"""The benchmark of `bash scripts/bench`: the connector, a plain loop, and a destination that does nothing.
 
-All of them run as commands, in turn, on this machine, and post to one bare server (server.py). Each run is checked:
-its exit code, every state, and the rows that the server counted. Where one of these is not as it must be, there is no
-table. Targets that are missed are told below it, and are no failure: a machine may be slow.
+All of them run as commands, in turn, on this machine, and post to one minimal server (server.py). Each run is checked:
+its exit code, every state, and the rows that the server counted. If a check fails, no table is printed. Missed targets
+are listed below the table and are not a failure: the machine may be slow.
 """
 
 from __future__ import annotations

@@ -119,15 +119,15 @@ def _notes(results: Results) -> str:
     busy = max(each.counts.cpu / each.run.wall for runs in results.runs.values() for each in runs)
     rounds = max(case.rounds for case in results.runs)
     turns = (
-        f"Figures are medians of {rounds} rounds in which the lines take turns, or of the first two for what takes "
-        "long; a ratio is taken within each round."
+        f"Figures are medians of {rounds} alternating rounds, or of the first two for slow lines; ratios are computed "
+        "within each round."
     )
     return (
-        "Seconds, rows/s and both ratios are those of the whole command, its start-up included; *running* leaves out "
-        f"what a write of an empty input takes: {start_ups}. "
-        f"{turns if rounds > 1 else 'A smoke test: each line ran once, with few rows, and says little.'} Every run "
-        "ended with exit code 0 and gave all its states back, and the server counted as many rows as went in. "
-        f"The server kept at most {busy:.0%} of a core busy during a run."
+        "Seconds, rows/s and both ratios cover the whole command, including its start-up; *running* subtracts the time "
+        f"for an empty input: {start_ups}. "
+        f"{turns if rounds > 1 else 'This is a smoke test: each line ran once, with too few rows to compare.'} Every "
+        "run exited with code 0 and returned all its states, and the server counted exactly the rows sent. "
+        f"The server used at most {busy:.0%} of a core during a run."
     )
 
 

@@ -1,4 +1,4 @@
-"""What `bash scripts/demo` shows: a Heap on this machine, the connector's three commands, and what Heap then holds."""
+"""The demo of `bash scripts/demo`: the connector loads sample rows into a local mock of Heap's API."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ APIS = ("track", "user_properties", "account_properties")
 def main() -> int:
     """Run the demo; the exit code is that of the first command that failed."""
     parser = argparse.ArgumentParser(prog="scripts/demo", description=__doc__)
-    parser.add_argument("--watch", action="store_true", help="then leave that Heap open, with its page, until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="keep the sandbox and its page open until Ctrl-C")
     watch = parser.parse_args().watch
     with Sandbox.start() as heap, tempfile.TemporaryDirectory() as folder:
-        print(f"A Heap sandbox listens on {heap.url}, on this machine only; `base_url` is set to it below.")
+        print(f"The sandbox listens on {heap.url} (this machine only); the commands below use it as `base_url`.")
         if watch:
-            print(f"Open {heap.url} in a browser to see what arrives.")
+            print(f"Open {heap.url} in a browser to watch rows arrive.")
         if code := connector("spec"):
             return code
         for api in APIS:
@@ -49,8 +49,8 @@ def main() -> int:
 
 
 def wait(url: str) -> None:
-    """Wait for Ctrl-C, which is the way to end it and no failure."""
-    print(f"\nIt stays open, with these rows: {url}\nCtrl-C ends it.", flush=True)
+    """Wait for Ctrl-C, the intended way to stop."""
+    print(f"\nThe sandbox stays open with these rows: {url}\nPress Ctrl-C to stop.", flush=True)
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
@@ -58,14 +58,14 @@ def wait(url: str) -> None:
 
 
 def at(url: str, sample: Path, folder: Path) -> Path:
-    """The sample configuration, with the address of this run's sandbox."""
+    """The sample configuration, with the address of the sandbox."""
     config = folder / sample.name
     config.write_text(json.dumps({**json.loads(sample.read_text()), "base_url": url}))
     return config
 
 
 def connector(command: str, *options: str | Path, source: Path | None = None) -> int:
-    """Run one command of the connector and show its messages, a line each."""
+    """Run one command of the connector and print its messages, one per line."""
     words = [f"sample_files/{word.name}" if isinstance(word, Path) else word for word in (command, *options)]
     piped = ["<", f"sample_files/{source.name}"] if source else []
     print(f"\n$ python main.py {' '.join(words + piped)}", flush=True)
@@ -93,13 +93,13 @@ def shown(message: dict[str, Any]) -> str:
             return f"check {status['status']} {status.get('message') or ''}".rstrip()
         case "STATE":
             state = message["state"]
-            return f"STATE {state['id']} comes back, for {state['destinationStats']['recordCount']:.0f} rows delivered"
+            return f"STATE {state['id']} returned ({state['destinationStats']['recordCount']:.0f} rows delivered)"
         case _:
             return json.dumps(message)
 
 
 def holds(what: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    """A table of the first rows that Heap holds."""
+    """Print a table of the first rows that Heap holds."""
     table = [(*columns, "properties")]
     table += [(*(str(row[column]) for column in columns), json.dumps(row["properties"])) for row in rows[:3]]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -111,11 +111,11 @@ def holds(what: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> No
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the sandbox is closed
     try:
         sys.exit(main())
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # whoever read has seen enough
+    except BrokenPipeError:  # the reader, such as `head`, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

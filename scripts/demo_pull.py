@@ -1,6 +1,6 @@
-"""What `bash scripts/demo pull` shows: a bucket on this machine, written as Heap writes it, and its tables.
+"""The demo of `bash scripts/demo pull`: a local bucket as Heap Connect writes it, loaded into tables.
 
-Two ways of the same data: by Heap's manifests, night after night, and by files with a date in their names.
+It shows both ways: by Heap's manifests, night after night, and by files with a date in their names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ sys.path.append(str(ROOT / "courier" / "integration_tests"))
 
 import heap_bucket  # noqa: E402  (the tests' generator of buckets)
 
-KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}  # moto takes any
+KEYS = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demo"}  # moto accepts any
 OPERATIONS = {"type": "truncate"}, {"type": "load", "file": "users"}
 
 
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 class Demo:
-    """The commands of a user, one after another."""
+    """The commands that a user would type."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = url
@@ -61,9 +61,7 @@ class Demo:
     def run(self) -> None:
         """All of it."""
         nights = heap_bucket.story(Random(2026))  # noqa: S311  (the same story each time)
-        self._say(
-            f"A bucket `{heap_bucket.BUCKET}` on this machine, with three nightly dumps as Heap Connect writes them."
-        )
+        self._say(f"A local bucket `{heap_bucket.BUCKET}` with three nightly dumps, as Heap Connect writes them.")
         for night in nights[:-1]:
             self._put(night)
         self._command("init", str(self._folder), project=False)
@@ -72,12 +70,12 @@ class Demo:
         self._command("check", "Heap-Connect")
         self._command("run", "Heap-Connect")
         self._command("show", "Heap-Connect:users:resolved", "--limit", "3")
-        self._say("The next night's dump arrives: a column is back, and a table was resynced to nothing.")
+        self._say("The next night's dump arrives: a dropped column is back, and a table is resynced without any rows.")
         self._put(nights[-1])
         self._command("run", "Heap-Connect")
         self._command("run", "Heap-Connect")
 
-        self._say("\nThe other way: a file with a date in its name, a feed, load operations.")
+        self._say("\nBy file name: a file with a date in its name, a feed, and load operations.")
         users = nights[1].tables[0]
         key = "path/to/users-2026-03-02.avro"
         self._bucket.put_object(Bucket=heap_bucket.BUCKET, Key=key, Body=heap_bucket.avro(users.types, users.rows))
@@ -88,7 +86,7 @@ class Demo:
         feed_id = next(line.split()[1] for line in feed.read_text().splitlines() if line.startswith("id:"))
         operations = self._folder / "load-operations" / "heap.json"
         operations.write_text(json.dumps({feed_id: OPERATIONS}, indent=2))
-        self._say(f"(load-operations/heap.json now says: {json.dumps({feed_id: OPERATIONS})})")
+        self._say(f"(load-operations/heap.json now contains: {json.dumps({feed_id: OPERATIONS})})")
         self._command("run", "Heap", "--day", "2026-03-02")
         self._command("tables")
 
@@ -114,7 +112,7 @@ class Demo:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is closed
     try:
         sys.exit(main())
     except KeyboardInterrupt:

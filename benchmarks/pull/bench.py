@@ -1,8 +1,8 @@
-"""What `bash scripts/bench pull` prints: the courier beside a script that does the same by hand.
+"""The benchmark of `bash scripts/bench pull`: the courier, and a script that does the same by hand.
 
-Both run as commands, in turn, on this machine, and read the same files from an S3 of this machine's own (bucket.py).
-Each run is checked: its exit code, and the rows that are in the table then. Where one of these is not as it must be,
-there is no table. Targets that are missed are told below it, and are no failure: a machine may be slow.
+Both run as commands, in turn, on this machine, and read the same files from a local S3 (bucket.py). Each run is
+checked: its exit code, and the rows that are in the table afterwards. If a check fails, no table is printed. Missed
+targets are listed below the table and are not a failure: the machine may be slow.
 """
 
 from __future__ import annotations

@@ -123,15 +123,15 @@ def _notes(results: Results) -> str:
     busy = max(each.server_cpu / each.run.wall for runs in results.runs.values() for each in runs)
     rounds = max(len(runs) for runs in results.runs.values())
     turns = (
-        f"Figures are medians of {rounds} rounds in which the lines take turns; a ratio is taken within each round."
+        f"Figures are medians of {rounds} alternating rounds; ratios are computed within each round."
         if rounds > 1
-        else "A smoke test: each line ran once, with few rows, and says little."
+        else "This is a smoke test: each line ran once, with too few rows to compare."
     )
     return (
-        "Seconds, rows/s and the first ratio are those of the whole command, its start-up included; *running* leaves "
-        f"out what a dump without files takes: {start_ups}. {turns} Every run ended with exit code 0, and its table "
-        "held as many rows as the files, the same as with all others. The S3 runs on the same machine, and kept at "
-        f"most {busy:.0%} of a core busy during a run; PostgreSQL's own work is in no figure but the seconds."
+        "Seconds, rows/s and the first ratio cover the whole command, including its start-up; *running* subtracts the "
+        f"time for a dump without files: {start_ups}. {turns} Every run exited with code 0, and its table held exactly "
+        "the rows of the files, the same as in all other runs. The S3 server runs on the same machine and used at "
+        f"most {busy:.0%} of a core during a run; the PostgreSQL server's own work is only included in the seconds."
     )
 
 

@@ -466,7 +466,7 @@ def test_the_demo_can_be_watched(page: Page) -> None:
     )
     try:
         assert demo.stdout is not None
-        address = next(line.split()[-1] for line in demo.stdout if line.startswith("It stays open"))
+        address = next(line.split()[-1] for line in demo.stdout if line.startswith("The sandbox stays open"))
         page.goto(address)
         expect(tab(page, "Events", "37")).to_be_visible()
         expect(tab(page, "Accounts", "36")).to_be_visible()
