@@ -5,15 +5,15 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import logging
 import os
 import sys
 import time
 import traceback
 from collections.abc import Generator
+from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
-from typing import Any
+from typing import Any, NoReturn
 
 from airbyte_protocol_dataclasses.models import (
     AirbyteErrorTraceMessage,
@@ -30,12 +30,11 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.secrets import NO_SECRETS
 from destination_heap_analytics.process.signals import exit_code, watch_signals
 from destination_heap_analytics.process.stdin import read_lines
-from destination_heap_analytics.process.stdout import log_to_output, print_message
+from destination_heap_analytics.process.stdout import log_to_output, print_line, print_message
+from destination_heap_analytics.wording import printable
 
 PAYLOADS = 5
 """How many payloads a preview shows unless told otherwise."""
-
-logger = logging.getLogger("airbyte")
 
 
 def main() -> None:
@@ -45,7 +44,7 @@ def main() -> None:
 
 def parse_args(args: list[str]) -> argparse.Namespace:
     """The command line; prints usage and exits with 2 if it is wrong."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="destination-heap-analytics", description="Load any stream into Heap through its server-side API."
     )
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
@@ -73,6 +72,13 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     return parser.parse_args(args)
 
 
+class _Parser(argparse.ArgumentParser):
+    """Reports a wrong argument without passing its control characters on."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def run(args: list[str]) -> None:
     """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
     parsed_args = parse_args(args)
@@ -93,6 +99,8 @@ class _Command:
     def __init__(self, arguments: argparse.Namespace) -> None:
         self._arguments = arguments
         loads = arguments.command in {"write", "preview"}
+        if loads:
+            import_module("destination_heap_analytics.connector")  # before the clock of the progress line starts
         self.progress = Progress.on_standard_error() if loads else Progress()
         self.secrets = NO_SECRETS
 
@@ -136,7 +144,7 @@ class _Command:
         from destination_heap_analytics import connector  # noqa: PLC0415  (with it comes all that spec does without)
 
         try:
-            status = connector.check(logger, self._config())
+            status = connector.check(self._config())
         except ConfigError as wrong:
             status = connector.failed(str(wrong))
         self._print(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
@@ -173,10 +181,8 @@ class _Command:
 
         try:
             for line in resend(self._arguments.files, self._arguments.stream, _now()):
-                sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
+                print_line(line)
         except ConfigError as wrong:  # on standard error: `write` reads standard output
-            sys.stdout.buffer.flush()
             sys.stderr.write(f"{wrong}\n")
             sys.exit(1)
 
@@ -192,7 +198,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     from destination_heap_analytics.run.event_queue import EventQueue  # noqa: PLC0415
     from destination_heap_analytics.run.sync import Interrupt  # noqa: PLC0415
 
-    settings = connector.parse_settings(logger, config)
+    settings = connector.parse_settings(config)
     stream = connector.parse_catalog(read_json(arguments.catalog, "--catalog"))
     descriptor = _standard_input()
     events: EventQueue[bytes] = EventQueue()

@@ -28,8 +28,21 @@ from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.preview import Preview
 from destination_heap_analytics.run.sync import MOST_SINGLE, Sync
+from destination_heap_analytics.wording import printable
 
 Line = TypeVar("Line")
+
+
+class _Printable(logging.Filter):
+    """Makes a log line printable before any handler sees it, the CDK's too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = printable(record.getMessage()), ()
+        return True
+
+
+logger = logging.getLogger("airbyte.destination-heap-analytics")
+logger.addFilter(_Printable())
 
 __all__ = [
     "check",
@@ -46,7 +59,7 @@ __all__ = [
 ]
 
 
-def parse_settings(logger: logging.Logger, config: Any) -> Settings:
+def parse_settings(config: Any) -> Settings:
     """The settings in a configuration; unknown keys are logged.
 
     Raises:
@@ -79,10 +92,10 @@ def _secret_names(node: Any) -> set[str]:
     return own.union(*map(_secret_names, node.values()))
 
 
-def check(logger: logging.Logger, config: Any) -> AirbyteConnectionStatus:
+def check(config: Any) -> AirbyteConnectionStatus:
     """Whether the settings are valid, rejected records can be stored, and Heap accepts the app ID. Sends one event."""
     try:
-        settings = parse_settings(logger, config)
+        settings = parse_settings(config)
         if storage := _storage(settings, None):
             storage.probe()
     except SyncStoppedError as wrong:
@@ -97,7 +110,7 @@ def check(logger: logging.Logger, config: Any) -> AirbyteConnectionStatus:
 
 def failed(sentence: str) -> AirbyteConnectionStatus:
     """The status of a check that failed."""
-    return AirbyteConnectionStatus(status=Status.FAILED, message=sentence)
+    return AirbyteConnectionStatus(status=Status.FAILED, message=printable(sentence))
 
 
 def sync(
@@ -128,7 +141,7 @@ def sync(
         _storage(settings, stream),
         events=queue,
         parse=parse,
-        logger=logging.getLogger("airbyte"),
+        logger=logger,
         clock=Clock(),
         chance=SystemRandom(),
         random_text=token_hex(16),

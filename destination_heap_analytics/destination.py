@@ -36,9 +36,9 @@ class DestinationHeapAnalytics(Destination):
 
     check_config_against_spec = False  # config/ validates, in sentences
 
-    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002
         """Whether the settings are valid and Heap accepts the app ID; sends one event."""
-        return connector.check(logger, config)
+        return connector.check(config)
 
     def write(
         self,
@@ -52,7 +52,7 @@ class DestinationHeapAnalytics(Destination):
             SyncStoppedError: the sync failed. It is an AirbyteTracedException too, with the same message and type.
         """
         try:
-            settings = connector.parse_settings(logger, config)
+            settings = connector.parse_settings(config)
             stream = parse_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
             yield from connector.sync(settings, stream, read_messages(input_messages), _parse).run()
         except SyncStoppedError as stopped:

@@ -18,6 +18,8 @@ from typing import ClassVar
 
 from airbyte_protocol_dataclasses.models import FailureType
 
+from destination_heap_analytics.wording import printable
+
 
 class Reason(Enum):
     """Why a row is rejected, as the end of a sentence that begins with the column's or the row's name."""
@@ -59,7 +61,7 @@ class RowRejectedError(ConnectorError):
         self, reason: Reason, column: str | None = None, *, status: int | None = None, words: str = ""
     ) -> None:
         answer = f" (status {status})" if status else ""
-        super().__init__(f"{f'column `{column}`' if column else 'the row'} {reason.value}{answer}")
+        super().__init__(printable(f"{f'column `{column}`' if column else 'the row'} {reason.value}{answer}"))
         self.reason = reason
         self.column = column
         self.status = status
@@ -84,6 +86,7 @@ class SyncStoppedError(ConnectorError):
     failure_type: ClassVar[FailureType]
 
     def __init__(self, message: str) -> None:
+        message = printable(message)
         super().__init__(message)
         self.message = message
 

@@ -21,6 +21,7 @@ from airbyte_protocol_dataclasses.models import AirbyteLogMessage, AirbyteMessag
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
 from destination_heap_analytics.protocol.messages import EchoedState
+from destination_heap_analytics.wording import printable
 
 _LOCK: Final = threading.Lock()
 _LEVELS: Final = {"CRITICAL": Level.FATAL, "ERROR": Level.ERROR, "WARNING": Level.WARN, "DEBUG": Level.DEBUG}
@@ -41,15 +42,20 @@ def _plain(value: Any, secrets: Secrets) -> Any:
         return {name: _plain(member, secrets) for name, member in members if member is not None}
     if isinstance(value, Enum):
         return value.value
-    if isinstance(value, list):
-        return [_plain(member, secrets) for member in value]
     return secrets.masked(value) if isinstance(value, str) else value
 
 
 def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> None:
     """Write one message to standard output, with secrets masked in all but states, which go back unchanged."""
     line = message.line if isinstance(message, EchoedState) else as_json(message, secrets)
-    content = memoryview(line.encode("utf-8", "surrogateescape") + b"\n")
+    print_line(line.encode("utf-8", "surrogateescape"))
+
+
+def print_line(line: bytes) -> None:
+    """Write one line of JSON to standard output: unchanged to a program, harmless to a terminal."""
+    if sys.stdout.isatty():
+        line = printable(line.decode("utf-8", "surrogateescape")).encode()
+    content = memoryview(line + b"\n")
     with _LOCK:
         while content:  # unbuffered, a write may be short
             content = content[sys.stdout.buffer.write(content) :]
@@ -81,6 +87,6 @@ class _LogHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         level = _LEVELS.get(record.levelname, Level.INFO)
-        message = AirbyteLogMessage(level=level, message=record.getMessage())
+        message = AirbyteLogMessage(level=level, message=printable(record.getMessage()))
         with self._progress.aside():
             print_message(AirbyteMessage(type=Type.LOG, log=message), self._secrets)

@@ -6,12 +6,11 @@ The payloads are a row's content, and shown to whoever asked for them; all else 
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from signal import SIGINT
-from typing import Any, BinaryIO, Final, Protocol
+from typing import Any, BinaryIO, Protocol
 
 import orjson
 
@@ -29,6 +28,7 @@ from destination_heap_analytics.run.report import (
     noise_sentence,
     reject_sentences,
 )
+from destination_heap_analytics.wording import printable
 
 Tally = Counter[str | None]
 """How often, by name; None stands for all names beyond the first."""
@@ -117,18 +117,20 @@ class Text:
     def payload(self, row: int, body: bytes) -> None:
         """Show a row's body, a line for each property."""
         self._shown += 1
-        self._print(f"\nRow {row:,}:\n{orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()}")
+        document = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
+        self._print("", f"Row {row:,}:", *document.split("\n"))
 
     def end(self, findings: Findings) -> None:
         """Show the counts, what there is to say of the rows, and last what is wrong."""
         if findings.stream is not None:
-            self._print("\n" + "\n".join(self._lines(findings)))
+            self._print("", *self._lines(findings))
         if findings.error:
-            self._print(f"\nError: {findings.error}")
+            self._print("", f"Error: {findings.error}")
 
     def _lines(self, findings: Findings) -> Iterator[str]:
         if 0 < self._shown < findings.mapped:
-            yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all).\n"
+            yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all)."
+            yield ""
         rows = "row" if findings.rows == 1 else "rows"
         yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected."
         yield from reject_sentences(findings.rejects)
@@ -145,23 +147,15 @@ class Text:
         if findings.interrupted:
             yield "Interrupted: the rest of the input was not read."
 
-    def _print(self, text: str) -> None:
+    def _print(self, *lines: str) -> None:
         with self._progress.aside():
-            self._out.write(_HIDDEN.sub(_escaped, text).encode() + b"\n")
+            self._out.write("".join(f"{printable(line)}\n" for line in lines).encode())
             self._out.flush()
 
 
 def _ranked(tally: Tally) -> list[tuple[str | None, int]]:
     """The most frequent first, and all beyond the first names last."""
     return sorted(tally.items(), key=lambda counted: (counted[0] is None, -counted[1]))
-
-
-_HIDDEN: Final = re.compile(r"[^\n -~]")
-
-
-def _escaped(sign: re.Match[str]) -> str:
-    """A sign as it is, or as JSON writes it where a terminal would obey it, hide it, or could not show it."""
-    return sign[0] if sign[0].isprintable() else json.dumps(sign[0])[1:-1]
 
 
 class Json:
@@ -176,8 +170,8 @@ class Json:
         """Nothing yet: what it would say stands at the end."""
 
     def payload(self, row: int, body: bytes) -> None:
-        """Show a row's body, byte by byte as it would be posted."""
-        self._write(self._separator + b'{"row": %d, "body": %b}' % (row, body))
+        """Show a row's body as it would be posted; characters that a terminal would obey are written as escapes."""
+        self._write(self._separator + b'{"row": %d, "body": %b}' % (row, printable(body.decode()).encode()))
         self._separator = b",\n"
 
     def end(self, findings: Findings) -> None:
