@@ -1,4 +1,4 @@
-"""What the documents show is what happens."""
+"""The documents are true: examples work, configurations are valid, links lead somewhere, the map is complete."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def timeless(text: str) -> str:
-    """The text without what differs from run to run: the port, seconds and rates."""
+    """The text without what differs between runs: the port, seconds and rates."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     return re.sub(r"in [\d.]+ s \([\d,]+ rows/s\)", "in N s (N rows/s)", text)
 
 
 def test_the_readme_shows_what_the_demo_prints() -> None:
-    """To the letter."""
+    """Word for word."""
     run = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "demo.py")], capture_output=True, text=True, check=True, timeout=300
     )
@@ -43,8 +43,8 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     assert run.stderr == ""
 
 
-def test_the_example_of_a_rows_way_is_what_heap_gets(connector: Any, heap: Any, sample: Any) -> None:
-    """But for the key, which depends on the stream."""
+def test_the_example_of_a_rows_path_is_what_heap_receives(connector: Any, heap: Any, sample: Any) -> None:
+    """Except for the key, which depends on the stream."""
     line, body = (json.loads(block) for block in blocks(BOOTSTRAP, "json"))
     connector.run("write", sample("track"), ROOT / "sample_files" / "configured_catalog.json", [line])
     (event,) = heap.events()

@@ -1,4 +1,4 @@
-"""The user's guide: its examples happen, its messages exist, and nothing that a user can set is missing."""
+"""The guide: its examples work, its messages exist, and every setting is documented."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def record(data: dict[str, Any], stream: str = "users") -> dict[str, Any]:
 
 @pytest.mark.parametrize("heading", ["Track Events", "Add User Properties", "Add Account Properties"])
 def test_an_example_is_what_heap_gets(connector: Any, heap: Any, heading: str) -> None:
-    """The row, the settings, and what they make."""
+    """From the row and the settings of the example."""
     row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL))
     outcome = connector.run("write", {"app_id": "11", "base_url": heap.url, "api": api}, CATALOG, [record(row)])
     assert outcome.code == 0
@@ -68,7 +68,7 @@ def sentence(provoke: Callable[[], object]) -> str:
 
 
 def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    """What the code says of each trouble."""
+    """The messages of the code, one for each problem."""
     for verdict in (
         Verdict(Kind.REFUSED, 400),
         Verdict(Kind.NO_ACCESS, 404),
@@ -119,20 +119,20 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
     yield "Loading" + caplog.text.partition("Loading")[2]
 
 
-def test_the_troubleshooting_tells_what_the_connector_says(
+def test_the_troubleshooting_table_has_the_messages_of_the_connector(
     connector: Any, heap: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """To the letter, but for names and numbers; nothing else, and nothing less."""
-    told = re.findall(r"^\| (?!message|---)(.*?) \| ", section("Troubleshooting"), flags=re.MULTILINE)
-    patterns = {message: re.compile(re.escape(message).replace("…", ".*"), flags=re.DOTALL) for message in told}
-    said = list(sentences(connector, heap, caplog))
-    assert len(told) > 15
-    assert [message for message, pattern in patterns.items() if not any(map(pattern.match, said))] == []
-    assert [text for text in said if not any(pattern.match(text) for pattern in patterns.values())] == []
+    """Word for word except for names and numbers, and neither more nor fewer."""
+    documented = re.findall(r"^\| (?!message|---)(.*?) \| ", section("Troubleshooting"), flags=re.MULTILINE)
+    patterns = {message: re.compile(re.escape(message).replace("…", ".*"), flags=re.DOTALL) for message in documented}
+    messages = list(sentences(connector, heap, caplog))
+    assert len(documented) > 15
+    assert [message for message, pattern in patterns.items() if not any(map(pattern.match, messages))] == []
+    assert [text for text in messages if not any(pattern.match(text) for pattern in patterns.values())] == []
 
 
 def test_a_preview_prints_what_the_guide_shows() -> None:
-    """To the letter."""
+    """Word for word."""
     shown = GUIDE.partition("<!-- preview -->\n```console\n")[2].partition("```")[0]
     command, _, printed = shown.partition("\n")
     words, _, source = command.removeprefix("$ python ").partition(" < ")
@@ -148,17 +148,17 @@ def test_a_preview_prints_what_the_guide_shows() -> None:
     "program", [MAIN, *([*MAIN, command] for command in COMMANDS), SANDBOX, DEMO, BENCH], ids=" ".join
 )
 def test_every_command_and_flag_is_in_the_guide(program: list[str]) -> None:
-    """As `--help` tells them."""
+    """As listed by `--help`."""
     run = subprocess.run([sys.executable, *program, "--help"], cwd=ROOT, capture_output=True, check=True, timeout=120)
     flags = set(re.findall(r"--[a-z-]+", run.stdout.decode())) - {"--help"}
-    told = section("On the command line")
+    documented = section("On the command line")
     assert program == MAIN or flags or program[-1] == "spec"
-    assert [flag for flag in sorted(flags) if flag not in told] == []
-    assert program[0] != "main.py" or len(program) == 1 or f"`{program[1]}" in told
+    assert [flag for flag in sorted(flags) if flag not in documented] == []
+    assert program[0] != "main.py" or len(program) == 1 or f"`{program[1]}" in documented
 
 
 def test_every_setting_is_in_the_guide() -> None:
-    """By its key, and what the form shows by its title."""
+    """By its key, and by its title if the form shows it."""
     spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
     settings = spec["connectionSpecification"]["properties"]
     branches = [branch["properties"] for setting in settings.values() for branch in setting.get("oneOf", [])]
@@ -168,7 +168,7 @@ def test_every_setting_is_in_the_guide() -> None:
 
 
 def test_every_choice_is_in_the_guide() -> None:
-    """Of the API and of the place of rejected rows, by its value."""
+    """Of the API and of the storage of rejected rows, by its value."""
     spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
     settings = spec["connectionSpecification"]["properties"]
     choices = [
@@ -179,32 +179,21 @@ def test_every_choice_is_in_the_guide() -> None:
     assert [choice for choice in choices if f"`{choice}`" not in GUIDE] == []
 
 
-def test_the_settings_named_are_those_that_exist() -> None:
-    """A key that was renamed would stay behind."""
+def test_every_setting_in_the_guide_exists() -> None:
+    """A renamed key would otherwise stay in the guide."""
     named = re.findall(r"^ *\| [\w ]+ \| `(\w+)`", GUIDE, flags=re.MULTILINE)
     spec = (ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8")
     assert len(named) > 10
     assert [key for key in named if f'"{key}"' not in spec] == []
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\((?!https?://)([^)]+)\)", GUIDE))
-def test_a_link_leads_somewhere(link: str) -> None:
-    """To a file of the project, and to a heading in it."""
-    path, _, heading = link.partition("#")
-    file = ROOT / "docs" / (path or "heap-analytics.md")
-    assert file.exists()
-    if heading:
-        headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
-        assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
-
-
-def test_no_heading_comes_twice() -> None:
-    """A link could mean either."""
+def test_headings_are_unique() -> None:
+    """Otherwise a link would be ambiguous."""
     headings = re.findall(r"^##+ (.*)$", GUIDE, flags=re.MULTILINE)
     assert [heading for heading in headings if headings.count(heading) > 1] == []
 
 
-def test_the_smallest_configuration_and_catalog_are_enough(connector: Any) -> None:
+def test_the_minimal_configuration_and_catalog_are_enough(connector: Any) -> None:
     """To preview a row."""
     config, catalog = map(json.loads, re.findall(r"```json\n(.*?)```", section("On the command line"), flags=re.DOTALL))
     arguments = [*connector.arguments("preview", config, catalog), "--json"]
