@@ -1,27 +1,103 @@
-"""For all tests."""
+"""Which tests run, and the servers that several of them use."""
 
 from __future__ import annotations
 
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import pytest
 from adbc_driver_postgresql import dbapi
-from hypothesis import settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from benchmarks.pull.postgresql import PostgreSQL
 from benchmarks.pull.postgresql import programs as postgresql_programs
 
 # The same examples in each run, however long they take; `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("thorough", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 
+EXAMPLES = 10
+"""The thorough run tries so many times the examples of a property-based test."""
 
-def pytest_configure() -> None:
-    """Whoever starts the tests behind a shell's `&` has them deaf to Ctrl-C, and with them all that they start."""
+_left: Counter[str] = Counter()
+"""The tests that this run leaves to the other, by file."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--thorough` runs what the default run leaves out."""
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="run only the tests marked `thorough`, and the property-based ones with ten times the examples",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the Hypothesis profile of this run, and let its tests be interrupted.
+
+    A shell starts background jobs (`&`) with SIGINT ignored, and every process that the tests start would inherit that.
+    """
+    if config.getoption("thorough"):
+        settings.load_profile("thorough")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this run."""
+    thorough = config.getoption("thorough")
+    left = [item for item in items if not _runs(item, thorough=thorough)]
+    _left.update(item.path.name for item in left)
+    if left:
+        config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if _runs(item, thorough=thorough)]
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["left"] = dict(_left)
+    if thorough:
+        for item in items:
+            _more_examples(item)
+
+
+def _runs(item: pytest.Item, *, thorough: bool) -> bool:
+    marked = any(item.get_closest_marker(name) for name in ("thorough", "image_tests"))
+    return marked or _is_property_based(item) if thorough else not marked
+
+
+def _is_property_based(item: pytest.Item) -> bool:
+    return isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+
+
+def _more_examples(item: pytest.Item) -> None:
+    """Multiply the examples of a property-based test, including where it names a number of its own."""
+    if not isinstance(item, pytest.Function) or not is_hypothesis_test(item.obj):
+        return
+    test: Any = getattr(item.obj, "__func__", item.obj)
+    name = "_hypothesis_internal_use_settings"  # Hypothesis offers no public way to override a decorator's settings
+    given: settings = getattr(test, name)
+    if not hasattr(test, "thorough_examples"):  # the parameters of a test share its function
+        test.thorough_examples = given.max_examples * EXAMPLES
+        setattr(test, name, settings(settings.get_profile("thorough"), max_examples=test.thorough_examples))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker of pytest-xdist left out; all of them left out the same."""
+    _left.clear()
+    _left.update(getattr(node, "workeroutput", {}).get("left", {}))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Report what the default run leaves to the thorough one."""
+    if config.getoption("thorough") or not _left:
+        return
+    terminalreporter.section("left to bash scripts/test --thorough")
+    files = ", ".join(f"{name} ({number})" for name, number in sorted(_left.items()))
+    terminalreporter.write_line(f"{_left.total()} tests: {files}")
+    terminalreporter.write_line(f"and {EXAMPLES} times the examples of each property-based test")
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from benchmarks.messages import cursor, cursors, lines
 from destination_heap_analytics.version import VERSION
 from integration_tests.conftest import ROOT, SAMPLES, SANDBOX_URL, SECONDS, Outcome, outcome, piped, until
 
-pytestmark = pytest.mark.xdist_group("image")  # which is built once
+pytestmark = [pytest.mark.thorough, pytest.mark.xdist_group("image")]  # which is built once
 NAME = f"airbyte/destination-heap-analytics:{VERSION}"
 PYTHON = "/connector/bin/python"
 MEMORY = ("--memory", "256m", "--memory-swap", "256m")

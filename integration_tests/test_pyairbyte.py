@@ -25,6 +25,7 @@ from heap_sandbox.server import Sandbox
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "integration_tests" / "pyairbyte"
 DESTINATION = Path(sys.executable).with_name("destination-heap-analytics")
+pytestmark = pytest.mark.thorough  # its environment takes 800 MB and some minutes
 NO_PYTHON = 3
 SECONDS = 600
 """After so long a job counts as stuck; on an idle machine it takes five."""
