@@ -1,1 +1,1 @@
-"""How fast the connector is, beside what it can be compared with; `bash scripts/bench` runs it."""
+"""Benchmarks of the connector against a plain loop and a do-nothing destination; `bash scripts/bench` runs them."""

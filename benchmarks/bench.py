@@ -32,28 +32,28 @@ NOTHING = Path(os.devnull)
 ROWS = 1_000_000
 QUICK_ROWS = 100_000
 ROUNDS = 3
-BULK_ROWS = 1000  # Heap takes no more in a request
-ROW_BYTES = 100  # the least that a row is on the wire, with its identity and properties
+BULK_ROWS = 1000  # the most that Heap accepts in a request
+ROW_BYTES = 100  # the least that a row takes on the wire, with its identity and properties
 
 
 class DishonestError(Exception):
-    """A run did not do what its line of the table would say."""
+    """A run did not do the work that its line of the table claims."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The server, and a folder for everything that is piped in and out."""
+    """The server, and a folder for the inputs and outputs."""
 
     server: Server
     folder: Path
 
     def write_messages(self, rows: int) -> None:
-        """One input of the commands."""
+        """An input of the commands."""
         with self._messages(rows).open("w", encoding="utf-8") as file:
             file.writelines(messages.lines(rows))
 
     def measure(self, case: Case) -> Measured:
-        """Run a line of the table once.
+        """Run one line of the table once.
 
         Raises:
             DishonestError: the run has not done its work.
@@ -70,7 +70,7 @@ class Bench:
         return Measured(ended, counts)
 
     def start_up(self) -> StartUp:
-        """`spec` beside the import of what every destination on the CDK imports."""
+        """`spec`, and the import that every destination on the CDK makes."""
         imports = "import airbyte_cdk.destinations, airbyte_cdk.models"
         pair = []
         for arguments in (["main.py", "spec"], ["-c", imports]):
@@ -89,7 +89,7 @@ class Bench:
 
 
 def _faults(case: Case, ended: Run, counts: Counts, out: Path) -> list[str]:
-    """What shows that a run has not done its work."""
+    """Evidence that a run did not do its work."""
     states = []
     for line in out.read_bytes().splitlines():
         message = json.loads(line)
@@ -104,7 +104,7 @@ def _faults(case: Case, ended: Run, counts: Counts, out: Path) -> list[str]:
         f"the server got {counts.requests:,} requests": fewest <= counts.requests <= posted,
         f"the server got {counts.size:,} bytes": counts.size >= posted * ROW_BYTES,
     }
-    if case.contender.delivery:  # the connector counts for itself, too
+    if case.contender.delivery:  # the connector reports its own count, too
         delivered = sum(state["destinationStats"]["recordCount"] for state in states)
         checks[f"the states count {delivered:,.0f} rows as delivered"] = delivered == case.rows
     return [fault for fault, is_right in checks.items() if not is_right]
@@ -135,7 +135,7 @@ def bench(rows: int, rounds: int) -> str:
 
 
 def tell(progress: str) -> None:
-    """Say what is going on, beside the table."""
+    """Report progress on standard error."""
     print(progress, file=sys.stderr, flush=True)
 
 
@@ -155,7 +155,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files removed
     try:
         main()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Who is measured, and with how many rows: the lines of the table."""
+"""The programs that are measured, and with how many rows: the lines of the table."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 LATENCIES = (0, 50)
-"""Milliseconds before an answer of the server."""
+"""Milliseconds before the server responds."""
 
 LEAST_ROWS = 2000
-"""With fewer in the longest lines, the shortest would have none."""
+"""With fewer rows in the longest lines, the shortest would have none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Contender:
-    """One of those who are measured.
+    """A program that is measured.
 
     Attributes:
         program: the command, below the project's folder.
@@ -65,7 +65,7 @@ class Case:
 
 
 def plan(rows: int, rounds: int) -> list[Case]:
-    """What is run in a round, one after another; what takes long is run in the first two rounds at most."""
+    """The cases of a round, in order; slow ones run in the first two rounds at most."""
     fast, slow = LATENCIES
     small, few = rows // 20, min(2, rounds)
     return [

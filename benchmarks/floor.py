@@ -1,4 +1,4 @@
-"""The floor: a destination that reads its input by the stock CDK, gives the states back, and does nothing else.
+"""The floor: a destination that reads its input with the CDK, returns the states, and does nothing else.
 
 python benchmarks/floor.py write --config FILE --catalog FILE < messages.jsonl
 """
@@ -22,7 +22,7 @@ from airbyte_cdk.models import (
 
 
 class Floor(Destination):
-    """What any destination on the CDK costs at least, as long as it leaves the reading to it."""
+    """The minimum cost of a destination that lets the CDK read its input."""
 
     def spec(self, logger: logging.Logger) -> ConnectorSpecification:  # noqa: ARG002  # the base's signature
         """No settings."""
@@ -38,7 +38,7 @@ class Floor(Destination):
         configured_catalog: ConfiguredAirbyteCatalog,  # noqa: ARG002
         input_messages: Iterable[AirbyteMessage],
     ) -> Iterator[AirbyteMessage]:
-        """Each state, when its turn comes."""
+        """Return each state in order."""
         for message in input_messages:
             if message.type is Type.STATE:
                 yield message

@@ -1,4 +1,4 @@
-"""The reference: what a simple script would do. One connection, one POST per row, one after another.
+"""The reference, as a simple script would do it: one connection, one POST per row, one after another.
 
 It takes the arguments of the connector, and picks the columns of sample_files/config_user_properties.json.
 

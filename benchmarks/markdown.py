@@ -1,4 +1,4 @@
-"""Pieces of Markdown that the reports have in common: the machine, lines of tables, targets."""
+"""Markdown shared by the reports: the machine, lines of tables, targets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ TARGETS = (("", "target", "aim", "measured", ""), ("---", "---:", "---:", "---:"
 """The head of a table of targets."""
 
 _TELLING = 0.1
-"""Where rows take less than this share of the start-up, they cannot be told from its noise."""
+"""If rows take less than this share of the start-up, they are indistinguishable from its noise."""
 
 
 def machine(load: float, packages: Iterable[str]) -> str:
-    """What it was measured on, in a paragraph; `load` is its load average before the first run."""
+    """The machine, in a paragraph; `load` is its load average before the first run."""
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
-    except OSError:  # no Linux
+    except OSError:  # not Linux
         system = platform.system()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return (
@@ -46,17 +46,17 @@ def line(cells: Iterable[str]) -> str:
 
 
 def target(name: str, value: float, *, least: float | None = None, most: float | None = None, aim: float = 0) -> str:
-    """A line of a table of targets, which tells whether this one is met."""
+    """A line of a table of targets, with whether the target is met."""
     wanted = f"at least {least:g}" if least is not None else f"at most {most:g}"
     is_met = value >= least if least is not None else most is not None and value <= most
     return line([name, wanted, f"{aim:g}" if aim else "", number(value), "met" if is_met else "**missed**"])
 
 
 def number(value: float) -> str:
-    """About three digits that mean something."""
+    """A number with about three significant digits."""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"  # noqa: PLR2004
 
 
 def beyond(start_up: float, whole: float) -> float | None:
-    """What the rows took; None where that cannot be told from noise."""
+    """The cost of the rows; None if it is indistinguishable from noise."""
     return whole - start_up if whole - start_up > _TELLING * start_up else None

@@ -1,4 +1,4 @@
-"""What a source would pipe into a destination: rows like those of sample_files/messages.jsonl, of distinct users.
+"""Messages as a source prints them: rows like those of sample_files/messages.jsonl, of distinct users.
 
 The same number of rows gives the same bytes. A STATE comes after each 10,000 rows, and after the last one.
 
@@ -15,10 +15,10 @@ from random import Random
 from typing import Any
 
 STATE_ROWS = 10_000
-"""So many rows stand before a STATE."""
+"""Rows between two STATE messages."""
 
 LINE_BYTES = 600
-"""A little more than a line takes."""
+"""A little more than the size of a line."""
 
 _START = datetime(2022, 10, 1, tzinfo=timezone.utc)
 _GIVEN = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Grete", "Hugo", "Ines", "Júlia")
@@ -27,8 +27,8 @@ _CONNECTIONS = (("Username-Password-Authentication", "auth0"), ("google-oauth2",
 
 
 def lines(rows: int) -> Iterator[str]:
-    """The messages, a line each."""
-    chance = Random(rows)  # noqa: S311  # no secret
+    """The messages, one per line."""
+    chance = Random(rows)  # noqa: S311  # not a secret
     for number in range(1, rows + 1):
         yield _line({"type": "RECORD", "record": _record(number, chance)})
         if number % STATE_ROWS == 0 or number == rows:
@@ -36,12 +36,12 @@ def lines(rows: int) -> Iterator[str]:
 
 
 def cursors(rows: int) -> list[int]:
-    """What the states say, one after another: how many rows stand before them."""
+    """The content of the states, in order: how many rows precede each."""
     return [*range(STATE_ROWS, rows, STATE_ROWS), rows] if rows else []
 
 
 def cursor(state: dict[str, Any]) -> int:
-    """What a state says."""
+    """The content of a state."""
     rows: int = state["stream"]["stream_state"]["rows"]
     return rows
 

@@ -1,4 +1,4 @@
-"""What was measured -> Markdown: the machine, the table, the targets."""
+"""The report in Markdown: the machine, the table, the targets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class StartUp:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All runs of all cases, a round each."""
+    """All runs of all cases, one per round."""
 
     runs: Mapping[Case, Sequence[Measured]]
 
@@ -70,17 +70,17 @@ class Results:
         return median(each.run.peak for each in self.runs[case]) / 1e6
 
     def filling(self, case: Case) -> float:
-        """Rows of a request."""
+        """Rows per request."""
         return median(case.rows / each.counts.requests for each in self.runs[case])
 
     def ratio(self, case: Case, to: Case) -> float:
-        """How many times more rows a second, start-up included; each round is a pair."""
+        """The ratio of rows per second, including start-up; each round is a pair."""
         pairs = zip(self.runs[case], self.runs[to], strict=False)  # one of them may have fewer rounds
         return median((case.rows / one.run.wall) / (to.rows / other.run.wall) for one, other in pairs)
 
 
 def report(results: Results, start_ups: Sequence[StartUp], load: float) -> str:
-    """All of it; `load` is the machine's load average before the first run."""
+    """The whole report; `load` is the machine's load average before the first run."""
     return "\n".join(
         [machine(load, ["airbyte-cdk"]), "", *_table(results), "", _notes(results), "", *_targets(results, start_ups)]
     )

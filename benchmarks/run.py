@@ -1,4 +1,4 @@
-"""One command as a process of its own, and what it cost. Needs POSIX, for `wait4`."""
+"""Runs one command as a process and measures its cost. Needs POSIX, for `wait4`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 SECONDS = 900.0
-"""After so long a command counts as stuck, and is killed."""
+"""A command that takes longer is considered stuck, and killed."""
 
 _LEFT_OUT = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
 _LEFT_OUT_PREFIX, _LEFT_OUT_SUFFIX = "COVERAGE", "_PROXY"
@@ -24,14 +24,14 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIX) and not name.upper().endswith(_LEFT_OUT_SUFFIX)
 }
-"""As a user's, without what would be measured with the command."""
+"""A user's environment, without variables that would be measured along with the command."""
 
 _PEAK_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A command that has ended.
+    """A finished command.
 
     Attributes:
         code: its exit code.
@@ -66,7 +66,7 @@ def run(
             stdout=sink,
             cwd=ROOT,
             env=environment,
-            start_new_session=True,  # a Ctrl-C is for the benchmark, which then ends the command
+            start_new_session=True,  # Ctrl-C goes to the benchmark, which then stops the command
         )
         alarm = threading.Timer(SECONDS, os.kill, (process.pid, signal.SIGKILL))
         alarm.daemon = True
@@ -86,7 +86,7 @@ def run(
 
 @contextmanager
 def _pinned(cores: Collection[int]) -> Iterator[None]:
-    """The cores of this thread, which those of a process that it starts are, too."""
+    """The cores of this thread, which a process started by it inherits."""
     if not cores:
         yield
         return

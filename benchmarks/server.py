@@ -1,4 +1,4 @@
-"""A bare HTTP server: takes whatever is posted, answers `{}`, and counts. All lines of the table post to it.
+"""A minimal HTTP server: accepts any POST, answers `{}`, and counts. All lines of the table post to it.
 
 It is to cost so little that it is not what is measured. What it counts per row is one search through the body, at
 about a nanosecond per byte, in a process and on a core of its own.
@@ -47,7 +47,7 @@ class Counts:
     cpu: float = 0.0
 
     def since(self, before: Counts) -> Counts:
-        """What came between two moments."""
+        """What was posted between two moments."""
         return Counts(
             self.requests - before.requests, self.rows - before.rows, self.size - before.size, self.cpu - before.cpu
         )
@@ -55,19 +55,19 @@ class Counts:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server as its clients know it: a port for each latency, in milliseconds."""
+    """The server as seen by clients: a port for each latency, in milliseconds."""
 
     ports: dict[int, int]
 
     @classmethod
     @contextmanager
     def start(cls, latencies: Iterable[int]) -> Iterator[Server]:
-        """A server in a process of its own, gone when the block ends."""
+        """A server in another process, stopped at the end of the block."""
         process = subprocess.Popen(  # noqa: S603  # this very file
             [sys.executable, str(Path(__file__)), *map(str, latencies)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C is for who started it, and who then ends it
+            start_new_session=True,  # Ctrl-C goes to its parent, which then stops it
         )
         try:
             assert process.stdout  # noqa: S101  # it is piped
@@ -77,7 +77,7 @@ class Server:
             process.communicate()
 
     def url(self, latency: int) -> str:
-        """Where answers take `latency` milliseconds."""
+        """The address at which responses take `latency` milliseconds."""
         return f"http://{HOST}:{self.ports[latency]}"
 
     def counts(self) -> Counts:
@@ -91,13 +91,13 @@ class Server:
 
 
 class _Connection(asyncio.Protocol):
-    """One client. It waits for an answer before it sends on, as all clients without pipelining do."""
+    """One client, which waits for a response before it sends more, as clients without pipelining do."""
 
     def __init__(self, counts: Counts, delay: float) -> None:
         self._counts = counts
         self._delay = delay
         self._received = bytearray()
-        self._head = 0  # bytes of the request's head; 0 while it is not there yet
+        self._head = 0  # bytes of the request's head; 0 until it is complete
         self._body = 0  # and those of its body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

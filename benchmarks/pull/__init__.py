@@ -1,1 +1,1 @@
-"""How fast the courier is, beside a script that does the same by hand; `bash scripts/bench pull` runs it."""
+"""Benchmark of the courier against a script that does the same; `bash scripts/bench pull` runs it."""

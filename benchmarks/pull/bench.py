@@ -30,7 +30,7 @@ ROWS = 100_000
 QUICK_ROWS = 10_000
 FILES = 10
 ROUNDS = 3
-ROW_BYTES = 1500  # that a row takes on disk at the most, in the bucket, on its way and in the table
+ROW_BYTES = 1500  # the most disk space of a row, in the bucket, in transit and in the table together
 
 _HERE = Path(__file__).parent
 _SCRIPT, _CONTENTS = _HERE / "script.py", _HERE / "contents.py"
@@ -46,7 +46,7 @@ _ENTITY = {"object/type": "heap-connect", "heap-connect/source": "Heap"}
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """The servers, and a folder for everything that comes out.
+    """The servers, and a folder for the outputs.
 
     Attributes:
         script: the program of the script.
@@ -60,7 +60,7 @@ class Bench:
     contents: dict[Dump, dict[str, int]] = field(default_factory=dict)
 
     def measure(self, case: Case) -> Measured:
-        """Run a line of the table once, into a database that was not there before.
+        """Run one line of the table once, into a new database.
 
         Raises:
             DishonestError: the run has not done its work.
@@ -80,14 +80,14 @@ class Bench:
 
     @contextmanager
     def _place(self, contender: Contender) -> Iterator[tuple[Path, str]]:
-        """A folder for a run, and the database that it makes; both are gone afterwards."""
+        """A folder for a run, and the database that it creates; both are removed afterwards."""
         place = self.folder / "place"
         place.mkdir()
         try:
             if contender.engine != "postgresql":
                 yield place, str(place / f"heap.{contender.engine}")
                 return
-            assert self.postgresql  # noqa: S101  # there is no such line without it
+            assert self.postgresql  # noqa: S101  # this line exists only with it
             self.postgresql.make(_DATABASE)
             try:
                 yield place, self.postgresql.dsn(_DATABASE)
@@ -100,7 +100,7 @@ class Bench:
         return [self.script, self.server.url, case.dump.bucket, database]
 
     def _courier(self, case: Case, place: Path, database: str) -> list[str]:
-        """The command, after its project is made."""
+        """The command, once its project exists."""
         engine = case.contender.engine
         bucket = {"credential": "keys", "bucket": case.dump.bucket, "endpoint-url": self.server.url}
         project = {
@@ -113,7 +113,7 @@ class Bench:
         return [str(_COURIER), "--project", str(place), "run", "Heap"]
 
     def _fault(self, case: Case, place: Path, database: str) -> str | None:
-        """What shows that a run has not done its work: it leaves as many rows as there are, the same as all others."""
+        """Evidence that a run did not do its work: a wrong number of rows, or rows that differ from other runs."""
         if not case.dump.rows:
             return None
         out = place / "contents.txt"
@@ -168,7 +168,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what is open is closed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files removed
     try:
         main()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""An S3 on this machine that holds dumps as Heap Connect writes them: what everyone here reads from.
+"""A local S3 that holds dumps as Heap Connect writes them; all programs read from it.
 
     python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    a bucket for each: so many files of so many rows
 
@@ -29,7 +29,7 @@ TABLE = "pageviews"
 
 
 class Dump(NamedTuple):
-    """A dump of one table, in a bucket of its own."""
+    """A dump of one table, in its own bucket."""
 
     files: int
     rows_of_a_file: int
@@ -39,7 +39,7 @@ class Dump(NamedTuple):
 
     @property
     def rows(self) -> int:
-        """Of all its files."""
+        """Rows in all its files."""
         return self.files * self.rows_of_a_file
 
     @property
@@ -50,7 +50,7 @@ class Dump(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """The server as its clients know it."""
+    """The server as seen by clients."""
 
     url: str
     _process: subprocess.Popen[str]
@@ -58,7 +58,7 @@ class Server:
     @classmethod
     @contextmanager
     def start(cls, dumps: Iterable[Dump]) -> Iterator[Server]:
-        """A server in a process of its own, gone when the block ends.
+        """A server in another process, stopped at the end of the block.
 
         Raises:
             RuntimeError: it does not come up; it has said why.
@@ -69,7 +69,7 @@ class Server:
             stdout=subprocess.PIPE,
             cwd=ROOT,
             env={**ENVIRONMENT, **KEYS},
-            start_new_session=True,  # a Ctrl-C is for who started it, and who then ends it
+            start_new_session=True,  # Ctrl-C goes to its parent, which then stops it
             text=True,
         )
         try:
@@ -82,7 +82,7 @@ class Server:
             process.communicate()
 
     def cpu(self) -> float:
-        """Seconds of processor time that it took so far."""
+        """Seconds of processor time used so far."""
         assert self._process.stdin  # noqa: S101
         assert self._process.stdout  # noqa: S101
         self._process.stdin.write("\n")
@@ -91,7 +91,7 @@ class Server:
 
 
 def _serve(dumps: Iterable[Dump]) -> None:
-    import boto3  # noqa: PLC0415  (who only starts the server needs none of these, and is to stay small)
+    import boto3  # noqa: PLC0415  (starting the server needs neither, and its process is meant to stay small)
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
     sys.path.append(str(ROOT / "courier" / "integration_tests"))
@@ -105,7 +105,7 @@ def _serve(dumps: Iterable[Dump]) -> None:
     for dump in dumps:
         client.create_bucket(Bucket=dump.bucket)
         objects = heap_bucket.big(
-            Random(0),  # noqa: S311  # no secret
+            Random(0),  # noqa: S311  # not a secret
             files=dump.files,
             rows=dump.rows_of_a_file,
             table=TABLE,
@@ -116,7 +116,7 @@ def _serve(dumps: Iterable[Dump]) -> None:
         print(url, flush=True)
         for _ in sys.stdin:
             print(json.dumps(time.process_time()), flush=True)
-    except BrokenPipeError:  # who started it was broken off; what is left to print is for nobody
+    except BrokenPipeError:  # the parent has stopped; nobody reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     server.stop()
 

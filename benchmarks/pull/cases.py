@@ -1,4 +1,4 @@
-"""Who is measured, and with how many rows: the lines of the table."""
+"""The programs that are measured, and with how many rows: the lines of the table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.pull.bucket import Dump
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """One of those who are measured.
+    """A program that is measured.
 
     Attributes:
         engine: of the database that it loads into.
@@ -42,12 +42,12 @@ class Case:
 
 
 def dumps(files: int, rows: int) -> tuple[Dump, Dump, Dump]:
-    """One of nothing, one of a single file, one of all files, each of so many rows."""
+    """Three dumps: of no file, of one file, and of all files, each file with so many rows."""
     return Dump(0, rows), Dump(1, rows), Dump(files, rows)
 
 
 def plan(files: int, rows: int, *, postgresql: bool) -> list[Case]:
-    """What is run in a round, one after another."""
+    """The cases of a round, in order."""
     nothing, one, all_files = dumps(files, rows)
     contenders = [SCRIPT, ONE_CORE, ALL_CORES, *([POSTGRESQL] if postgresql else [])]
     return [

@@ -1,4 +1,4 @@
-"""What a table holds when a run has ended, in a few sums: the same rows have the same ones in any database.
+"""The content of a table after a run, as a few sums that are the same in any database for the same rows.
 
 A program of its own, so that the benchmark stays small: who starts a process passes on how much memory it had itself.
 
@@ -28,9 +28,9 @@ SUMS = {
 
 
 def contents(engine: str, database: str, table: str) -> dict[str, int]:
-    """The sums of a table; of an empty one there is none, which counts as 0."""
+    """The sums of a table; an empty table has none, which counts as 0."""
     with closing(_connection(engine, database)) as connection, closing(connection.cursor()) as cursor:
-        cursor.execute(f'SELECT {", ".join(SUMS.values())} FROM "{table}"')  # noqa: S608  # of this program's own
+        cursor.execute(f'SELECT {", ".join(SUMS.values())} FROM "{table}"')  # noqa: S608  # names of this program only
         return {name: int(value or 0) for name, value in zip(SUMS, cursor.fetchone(), strict=True)}
 
 
@@ -38,7 +38,7 @@ def _connection(engine: str, database: str) -> Any:
     if engine == "sqlite":
         return sqlite3.connect(f"file:{database}?mode=ro", uri=True)
     if engine == "duckdb":
-        import duckdb  # noqa: PLC0415  # it takes longer than to count
+        import duckdb  # noqa: PLC0415  # importing takes longer than counting
 
         return duckdb.connect(database, read_only=True)
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""A PostgreSQL of one's own on this machine, reached by a socket."""
+"""A temporary local PostgreSQL server, reached by a socket."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SECONDS = 120.0  # after which a server that does not answer counts as broken
+_SECONDS = 120.0  # a server that does not respond by then is considered broken
 _USER = "heap"
 
 
 def programs() -> Path | None:
-    """Where those of the newest PostgreSQL are that is installed as Debian does."""
+    """The programs of the newest PostgreSQL installed the Debian way."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return folders[-1] if folders else None
 
 
 @dataclass(frozen=True, slots=True)
 class PostgreSQL:
-    """A server as its clients know it; `folder` holds its socket."""
+    """A server as seen by clients; `folder` holds its socket."""
 
     programs: Path
     folder: Path
@@ -35,17 +35,17 @@ class PostgreSQL:
         return f"postgresql:///{database}?host={self.folder}&user={_USER}"
 
     def make(self, database: str) -> None:
-        """Makes an empty database."""
+        """Create an empty database."""
         self._run("createdb", database)
 
     def drop(self, database: str) -> None:
-        """Drops a database."""
+        """Drop a database."""
         self._run("dropdb", database)
 
     @classmethod
     @contextmanager
     def start(cls, programs: Path, *options: str) -> Iterator[PostgreSQL]:
-        """A server, gone with its data when the block ends.
+        """A server, removed with its data at the end of the block.
 
         Args:
             programs: the folder that the function of this name gives.
@@ -56,7 +56,7 @@ class PostgreSQL:
         """
         folder = Path(tempfile.mkdtemp(prefix="heap-pg-", dir="/tmp"))  # a socket's path is 107 bytes at most
         try:
-            user = "postgres" if os.geteuid() == 0 else None  # it refuses to be run by root
+            user = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
             if user:
                 shutil.chown(folder, user)
             make = [
@@ -80,7 +80,7 @@ class PostgreSQL:
                     cwd=folder,
                     stdout=log,
                     stderr=log,
-                    start_new_session=True,  # a Ctrl-C is for who started it, and who then ends it
+                    start_new_session=True,  # Ctrl-C goes to its parent, which then stops it
                 )
             try:
                 this = cls(programs, folder)

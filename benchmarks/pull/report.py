@@ -1,4 +1,4 @@
-"""What was measured -> Markdown: the machine, the table, the targets."""
+"""The report in Markdown: the machine, the table, the targets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.pull.cases import ALL_CORES, ONE_CORE, SCRIPT, Case, Contender, 
 from benchmarks.run import Run
 
 MOST_GROWTH = 1.2
-"""How many times the memory of one file all files may take."""
+"""How many times the memory of one file all files together may take."""
 
 PACKAGES = ("boto3", "fastavro", "polars", "pyarrow", "duckdb", "moto")
 
@@ -40,7 +40,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """All runs of all cases, a round each."""
+    """All runs of all cases, one per round."""
 
     runs: Mapping[Case, Sequence[Measured]]
 
@@ -62,13 +62,13 @@ class Results:
         return median(each.run.peak for each in self.runs[case]) / 1e6
 
     def ratio(self, case: Case, to: Case) -> float:
-        """How many times more rows a second, start-up included; each round is a pair."""
+        """The ratio of rows per second, including start-up; each round is a pair."""
         pairs = zip(self.runs[case], self.runs[to], strict=True)
         rows = case.dump.rows / to.dump.rows
         return median(rows * other.run.wall / one.run.wall for one, other in pairs)
 
     def ratio_running(self, case: Case, to: Case) -> float | None:
-        """The same without the start-up of either; None where that cannot be told from noise."""
+        """The same without either start-up; None if it is indistinguishable from noise."""
         if not (one := self._running(case)) or not (other := self._running(to)):
             return None
         rows = case.dump.rows / to.dump.rows
@@ -82,7 +82,7 @@ class Results:
 
 
 def report(results: Results, load: float) -> str:
-    """All of it; `load` is the machine's load average before the first run."""
+    """The whole report; `load` is the machine's load average before the first run."""
     return "\n".join([machine(load, PACKAGES), "", *_table(results), "", _notes(results), "", *_targets(results)])
 
 

@@ -1,4 +1,4 @@
-"""The reference: what a simple script would do. It downloads the files of a dump and puts their rows into SQLite.
+"""The reference, as a simple script would do it: download the files of a dump and insert their rows into SQLite.
 
 One process, one transaction, a row of an event id that is there already replaced; `fastavro` reads, `boto3` downloads.
 
@@ -23,7 +23,7 @@ TYPES = {"long": "INTEGER", "double": "REAL", "boolean": "INTEGER", "string": "T
 
 
 def main(url: str, bucket: str, database: str) -> None:
-    """Bring the dump into the database."""
+    """Load the dump into the database."""
     client = boto3.client("s3", endpoint_url=url)
     tables = json.loads(client.get_object(Bucket=bucket, Key=MANIFEST)["Body"].read())["tables"]
     with tempfile.TemporaryDirectory() as folder, sqlite3.connect(database) as connection:
@@ -35,7 +35,7 @@ def main(url: str, bucket: str, database: str) -> None:
 
 
 def load(connection: sqlite3.Connection, table: str, path: Path) -> None:
-    """Put the rows of a file into a table, which is made if need be."""
+    """Insert the rows of a file into a table, created if necessary."""
     with path.open("rb") as file:
         reader = fastavro.reader(file)
         schema: Any = reader.writer_schema
