@@ -26,6 +26,7 @@ from airbyte_protocol_dataclasses.models import (
 )
 
 from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
+from destination_heap_analytics.process.json_file import read_json
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.secrets import NO_SECRETS
 from destination_heap_analytics.process.signals import exit_code, watch_signals
@@ -208,20 +209,6 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     yield from connector.sync(
         settings, stream, read_lines(descriptor), connector.parse_line, progress=progress, events=events
     ).run()
-
-
-def read_json(path: str, option: str) -> Any:
-    """The content of a JSON file that is given with an option.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return json.loads(Path(path).read_bytes())
-    except OSError as failure:
-        raise ConfigError(f"The file given with {option}, {path}, cannot be read: {failure.strerror}.") from None
-    except ValueError:
-        raise ConfigError(f"The file given with {option}, {path}, is not valid JSON.") from None
 
 
 def _standard_input() -> int:

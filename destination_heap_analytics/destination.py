@@ -23,6 +23,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_heap_analytics import cli, connector
 from destination_heap_analytics.errors import SyncStoppedError
+from destination_heap_analytics.process.json_file import read_json
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.stdin import read_messages
 from destination_heap_analytics.protocol.catalog import parse_catalog
@@ -71,10 +72,10 @@ class DestinationHeapAnalytics(Destination):
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
         elif parsed_args.command == "check":
-            status = self.check(logger, cli.read_json(parsed_args.config, "--config"))
+            status = self.check(logger, read_json(parsed_args.config, "--config"))
             yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
         elif parsed_args.command == "write":
-            config = cli.read_json(parsed_args.config, "--config")
+            config = read_json(parsed_args.config, "--config")
             yield from cli.load(parsed_args, Progress(), config)
         else:
             raise ValueError(f"`{parsed_args.command}` does not answer with Airbyte messages: call `run` instead.")

@@ -69,3 +69,35 @@ def test_a_catalog_that_cannot_be_read_is_a_config_error(connector: Any, sample:
     run = connector.run("write", sample("track"), catalog)
     assert (run.code, run.error[0]) == (1, "config_error")
     assert "catalog" in run.error[1]
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (['{"email":"a@example.com"}'] * 3, "plain rows, one JSON object per line (NDJSON)"),
+        (["id,email", "1,a@example.com"], "delimited text (CSV)"),
+        (["", ""], "only blank lines"),
+    ],
+)
+def test_an_input_without_a_message_is_not_a_successful_sync(
+    connector: Any, heap: Any, sample: Any, lines: list[str], said: str
+) -> None:
+    """Neither for write nor for preview; an input without a line is one, since a source may have no rows."""
+    catalog = {"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh"}]}
+    write = connector.run("write", sample("user_properties"), catalog, lines)
+    assert (write.code, write.error[0]) == (1, "config_error")
+    assert said in write.error[1]
+    arguments = connector.arguments("preview", sample("user_properties"), catalog)
+    preview = subprocess.run(arguments, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+    assert preview.returncode == 1
+    assert f"Error: {write.error[1]}" in preview.stdout
+    assert heap.stats()["requests"] == 0
+    assert connector.run("write", sample("user_properties"), catalog).code == 0
+
+
+def test_the_output_of_discover_is_not_a_catalog(connector: Any, sample: Any) -> None:
+    """Nothing is loaded without the mode and the key that the user chose."""
+    catalog = {"streams": [{"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}]}
+    run = connector.run("write", sample("track"), catalog)
+    assert (run.code, run.error[0]) == (1, "config_error")
+    assert "is the output of a source's `discover`" in run.error[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from destination_heap_analytics.errors import ConfigError
 
@@ -47,51 +47,126 @@ class Stream:
         """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
 
-    def foreign_row(self, number: int, stream: str) -> ConfigError:
+    def foreign_row(self, number: int, name: str, namespace: str | None) -> ConfigError:
         """What is wrong with a row of another stream."""
+        theirs, mine = _full_names((name, namespace), (self.name, self.namespace))
         return ConfigError(
-            f"Row {number} belongs to stream `{stream}`, and this connection loads stream `{self.name}` alone. "
-            "Make a connection of its own for the other."
+            f"Row {number} belongs to stream {theirs}, and this connection loads stream {mine} only. "
+            "Create a separate connection for the other stream."
         )
+
+
+def _full_names(*streams: tuple[str, str | None]) -> list[str]:
+    """Streams as they are named beside each other: with their namespaces, if any of them has one."""
+    if not any(namespace for _, namespace in streams):
+        return [f"`{name}`" for name, _ in streams]
+    return [
+        f"`{name}` (namespace `{namespace}`)" if namespace else f"`{name}` (no namespace)"
+        for name, namespace in streams
+    ]
 
 
 def parse_catalog(catalog: Any) -> Stream:
     """The one stream of a configured catalog, read leniently: an unknown sync mode or key does no harm.
 
     Raises:
-        ConfigError: there is no stream, or more than one, or the catalog is none.
+        ConfigError: there is no stream, or more than one, or this is not a configured catalog.
     """
+    if kind := _other_document(catalog):
+        raise ConfigError(f"The configured catalog is {kind}. {_CONFIGURED}")
     streams = catalog.get("streams") if isinstance(catalog, Mapping) else None
     if not isinstance(streams, list):
-        raise ConfigError("The configured catalog must be a JSON object with a list of `streams`.")
-    if len(streams) != 1:
-        names = ", ".join(f"`{_stream(configured).get('name')}`" for configured in streams)
-        found = (
-            f"has {len(streams)}: {names}. Keep one, and make a connection of its own for each other"
-            if names
-            else ("has none. Select one")
+        raise ConfigError(f"The configured catalog must be a JSON object with a list of `streams`. {_CONFIGURED}")
+    if not streams:
+        raise ConfigError("One connection loads one stream into Heap, and the configured catalog has none. Select one.")
+    parsed = [_parse_stream(configured) for configured in streams]
+    if len(parsed) > 1:
+        names = ", ".join(_full_names(*((stream.name, stream.namespace) for stream in parsed)))
+        raise ConfigError(
+            f"One connection loads one stream into Heap, and the configured catalog has {len(parsed)}: {names}. "
+            "Keep one, and create a separate connection for each of the others."
         )
-        raise ConfigError(f"One connection loads one stream into Heap, and the configured catalog {found}.")
-    configured, stream = streams[0], _stream(streams[0])
-    if not isinstance(stream.get("name"), str):
-        raise ConfigError("The stream in the configured catalog has no name.")
-    schema = stream.get("json_schema")
-    keys = configured.get("primary_key") or stream.get("source_defined_primary_key") or []
+    return parsed[0]
+
+
+_CONFIGURED: Final = (
+    'Give one like `{"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh", '
+    '"destination_sync_mode": "append"}]}`; the configured catalog names the stream to load, and how.'
+)
+_CAMEL_CASE: Final = frozenset(
+    {
+        "config",
+        "cursorField",
+        "defaultCursorField",
+        "destinationSyncMode",
+        "jsonSchema",
+        "primaryKey",
+        "sourceDefinedCursor",
+        "sourceDefinedPrimaryKey",
+        "supportedSyncModes",
+        "syncMode",
+    }
+)
+
+
+def _other_document(catalog: Any) -> str | None:
+    """What a document is that is commonly given in place of a configured catalog; None if it may be one."""
+    if not isinstance(catalog, Mapping):
+        return None
+    if catalog.get("type") == "CATALOG" or isinstance(catalog.get("catalog"), Mapping):
+        return _DISCOVERED
+    if any(key in catalog for key in ("syncCatalog", "sync_catalog", "configurations")):
+        return "a connection of Airbyte's API, not a configured catalog"
+    if "app_id" in catalog:
+        return "a configuration; it may have been swapped with `--config`"
+    streams = catalog.get("streams")
+    for configured in streams if isinstance(streams, list) else []:
+        if not isinstance(configured, Mapping):
+            continue
+        stream = configured.get("stream")
+        if stream is None and "name" in configured:
+            if "json_schema" in configured or "supported_sync_modes" in configured:
+                return _DISCOVERED
+            return _SYNC_CATALOG if _CAMEL_CASE & configured.keys() else None
+        if _CAMEL_CASE & configured.keys() or (isinstance(stream, Mapping) and _CAMEL_CASE & stream.keys()):
+            return _SYNC_CATALOG
+    return None
+
+
+_DISCOVERED: Final = "the output of a source's `discover`, which says what could be loaded"
+_SYNC_CATALOG: Final = "the `syncCatalog` of Airbyte's API, whose keys are in camelCase"
+
+
+def _parse_stream(configured: Any) -> Stream:
+    stream = configured.get("stream") if isinstance(configured, Mapping) else None
+    name = stream.get("name") if isinstance(stream, Mapping) else None
+    if not isinstance(configured, Mapping) or not isinstance(stream, Mapping) or not isinstance(name, str):
+        raise ConfigError(f"A stream in the configured catalog has no name. {_CONFIGURED}")
+    namespace, schema = stream.get("namespace"), stream.get("json_schema")
+    if namespace is not None and not isinstance(namespace, str):
+        raise ConfigError(
+            f"The namespace of stream `{name}` in the configured catalog is not text: give text, or leave it out."
+        )
+    sync_id = configured.get("sync_id")
     return Stream(
-        name=stream["name"],
-        namespace=stream.get("namespace") or None,
-        sync_mode=configured.get("sync_mode") or "full_refresh",
-        destination_sync_mode=configured.get("destination_sync_mode") or "append",
-        primary_key=tuple(_path(key) for key in keys if key) if isinstance(keys, list) else (),
+        name=name,
+        namespace=namespace or None,
+        sync_mode=_text(configured.get("sync_mode"), "full_refresh"),
+        destination_sync_mode=_text(configured.get("destination_sync_mode"), "append"),
+        primary_key=_primary_key(configured.get("primary_key") or stream.get("source_defined_primary_key")),
         schema=schema if isinstance(schema, Mapping) else {},
-        sync_id=sync_id if isinstance(sync_id := configured.get("sync_id"), int) else None,
+        sync_id=sync_id if isinstance(sync_id, int) else None,
     )
 
 
-def _path(key: Any) -> Path:
-    return tuple(map(str, key)) if isinstance(key, list) else (str(key),)
+def _text(value: Any, default: str) -> str:
+    return value if isinstance(value, str) and value else default
 
 
-def _stream(configured: Any) -> Mapping[str, Any]:
-    stream = configured.get("stream") if isinstance(configured, Mapping) else None
-    return stream if isinstance(stream, Mapping) else {}
+def _primary_key(keys: Any) -> tuple[Path, ...]:
+    """Paths of columns; a bare name is the path of one column."""
+    if isinstance(keys, str):
+        keys = [keys]
+    if not isinstance(keys, list):
+        return ()
+    return tuple(tuple(map(str, key)) if isinstance(key, list) else (str(key),) for key in keys if key)

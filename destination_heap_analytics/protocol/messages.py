@@ -17,8 +17,9 @@ from typing import Any, Final
 import orjson
 from airbyte_protocol_dataclasses.models import AirbyteMessage, AirbyteStateStats, Type
 
-from destination_heap_analytics.errors import DefectError, Reason
+from destination_heap_analytics.errors import ConfigError, DefectError, Reason
 from destination_heap_analytics.protocol.numbers import written_float
+from destination_heap_analytics.protocol.singer import SINGER, TYPES, is_singer
 
 
 @dataclass(slots=True)
@@ -69,12 +70,23 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Noise:
-    """A line that is no message at all."""
+    """A line that is not a message.
+
+    Attributes:
+        beginning: of the line.
+    """
+
+    beginning: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Blank:
+    """A line of white space."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A message that a destination has no part in, such as a LOG, or of a type from a later protocol."""
+    """A message that does not concern a destination, such as a LOG, or one of a type from a later protocol."""
 
 
 @dataclass(slots=True)
@@ -103,7 +115,7 @@ class State:
         return replace(self.message, state=replace(self.message.state, destinationStats=counts))
 
 
-Message = Record | State | Unreadable | Noise | Ignored
+Message = Record | State | Unreadable | Noise | Blank | Ignored
 
 
 @dataclass
@@ -124,6 +136,10 @@ class StateStats(AirbyteStateStats):  # type: ignore[misc]  # its package ships 
     rejectedRecordCount: float | None = None  # noqa: N815  # the protocol's spelling
 
 
+_TYPES: Final = frozenset(kind.value for kind in Type)
+_BEGINNING_BYTES: Final = 4096
+
+
 def parse_line(line: bytes, position: int) -> Message:
     """One line of standard input.
 
@@ -133,13 +149,14 @@ def parse_line(line: bytes, position: int) -> Message:
 
     Raises:
         DefectError: the line begins as a STATE and cannot be read; rows behind it could not be told from rows before.
+        ConfigError: the line is a message of another protocol.
     """
     is_exact = False
     try:
         message = orjson.loads(line)
     except orjson.JSONDecodeError:
         if not line.strip():
-            return Ignored()
+            return Blank()
         try:
             message = _read_exactly(line)
             is_exact = True
@@ -147,14 +164,28 @@ def parse_line(line: bytes, position: int) -> Message:
             return _unreadable(line, position)
     kind = message.get("type") if isinstance(message, dict) else None
     if not isinstance(kind, str):
-        return Noise()
+        return Noise(line[:_BEGINNING_BYTES])
+    if kind in TYPES and is_singer(message):
+        raise ConfigError(f"Line {position} of the input {SINGER}")
     if kind == "RECORD":
         return _record(message.get("record"), line, is_exact=is_exact)
     if kind == "STATE":
         if not isinstance(message.get("state"), dict):
             raise DefectError(f"Line {position} of the input is a STATE message without a state.")
         return State(_state_stream(message["state"]), EchoedState(type=Type.STATE, line=line_text(line)))
-    return Ignored()
+    return Ignored() if _is_message(kind, message) else Noise(line[:_BEGINNING_BYTES])
+
+
+def _is_message(kind: str, message: Mapping[str, Any]) -> bool:
+    """Whether this is a message of this or a later protocol: a plain row may have a column called `type`, too.
+
+    A message of type CONNECTION_STATUS holds an object `connectionStatus`, or `connection_status` as some models write.
+    """
+    if kind in _TYPES:
+        return True
+    words = kind.lower().split("_")
+    names = ("_".join(words), words[0] + "".join(map(str.title, words[1:])))
+    return kind.isupper() and any(isinstance(message.get(name), dict) for name in names)
 
 
 def parse_message(message: AirbyteMessage, dump: Callable[[AirbyteMessage], Mapping[str, Any]]) -> Message:
@@ -199,7 +230,7 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
             f"Line {position} of the input begins as a STATE message and is not readable as JSON: "
             f"{len(line)} bytes. The run ends here, because the rows before and after it cannot be told apart."
         )
-    return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise()
+    return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise(line[:_BEGINNING_BYTES])
 
 
 def _read_exactly(line: bytes) -> Any:

@@ -19,6 +19,7 @@ from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
+from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Noise, Record, Unreadable, parse_line
 from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL
@@ -52,6 +53,7 @@ class Preview:
         # No state waits for these rows, so they wait for their columns without a look at a clock.
         self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, lambda: 0.0)
         self._position = 0
+        self._format = InputFormat()
         self._leg = Checkpoint()
         self.findings = Findings(
             stream=stream.name,
@@ -94,10 +96,11 @@ class Preview:
         for line in lines:
             self._position += 1
             message = parse_line(line, self._position)
+            self._format.see(message)
             if isinstance(message, Record):
                 findings.rows += 1
                 if not self._stream.carries(message.stream, message.namespace):
-                    raise self._stream.foreign_row(findings.rows, message.stream)
+                    raise self._stream.foreign_row(findings.rows, message.stream, message.namespace)
                 self._mapper.names.learn(message.data)
                 for row in self._watch.admit(PendingRecord(findings.rows, message, self._leg)):
                     if item := self._item(row):
@@ -118,6 +121,7 @@ class Preview:
 
     def _end(self) -> None:
         """The input has ended: is there something to load?"""
+        self._format.check(self._position)
         self._watch.end()
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.unseen_warning = self._mapper.unseen(), self._mapper.warning()

@@ -33,6 +33,7 @@ from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, Checkpoints, PendingRecord
+from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable
 from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.run.clock import Clock
@@ -102,6 +103,7 @@ class Sync(Generic[Line]):
         self._report = Report(logger, clock.now, progress)
         self._checkpoints = Checkpoints(stream.carries)
         self._position = 0
+        self._format = InputFormat()
         self._is_reading = True
         self._failure: tuple[int, SyncStoppedError] | None = None
 
@@ -227,9 +229,10 @@ class Sync(Generic[Line]):
     def _end_of_input(self) -> None:
         self._is_reading = False
         try:
+            self._format.check(self._position)
             self._watch.end()
-        except ConfigError as misspelled:
-            self._stop(misspelled)
+        except ConfigError as wrong:
+            self._stop(wrong)
         self._delivery.flush()
 
     def _read(self, lines: Iterator[Line]) -> bool:
@@ -240,9 +243,12 @@ class Sync(Generic[Line]):
                 self._position += 1
                 message = parse(line, self._position)
                 if isinstance(message, Record):
+                    self._format.is_known = True
                     if not self._take(message):
                         return False
-                elif isinstance(message, State):
+                    continue
+                self._format.see(message)
+                if isinstance(message, State):
                     self._checkpoints.state_read(message)
                     if not self._checkpoints.has_room:
                         return False
@@ -269,7 +275,7 @@ class Sync(Generic[Line]):
         """Take in a row; whether there is room for another."""
         self._report.read = number = self._report.read + 1
         if not self._stream.carries(record.stream, record.namespace):
-            raise self._stream.foreign_row(number, record.stream)
+            raise self._stream.foreign_row(number, record.stream, record.namespace)
         row = PendingRecord(number, record, self._checkpoints.row_read())
         if self._watch.is_over and not self._mapper.names.learns:
             return self._load(row)

@@ -41,7 +41,8 @@ def test_modes_and_keys_of_later_protocols_do_no_harm() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "paths"), [(True, ()), ([5], (("5",),)), (["id"], (("id",),)), ([[]], ()), ([["o", 0]], (("o", "0"),))]
+    ("key", "paths"),
+    [(True, ()), ("id", (("id",),)), ([5], (("5",),)), (["id"], (("id",),)), ([[]], ()), ([["o", 0]], (("o", "0"),))],
 )
 def test_an_odd_primary_key_is_read_as_far_as_it_can_be(key: Any, paths: tuple[tuple[str, ...], ...]) -> None:
     """A bare name is the path of one column."""
@@ -60,7 +61,11 @@ def test_an_odd_schema_declares_nothing(schema: Any) -> None:
         ({"streams": []}, "the configured catalog has none. Select one."),
         (
             {"streams": [configured("a"), configured("b")]},
-            "has 2: `a`, `b`. Keep one, and make a connection of its own",
+            "has 2: `a`, `b`. Keep one, and create a separate connection for each of the others.",
+        ),
+        (
+            {"streams": [configured(), configured(stream={"namespace": "crm"})]},
+            "has 2: `users` (no namespace), `users` (namespace `crm`). Keep one",
         ),
         ({}, "must be a JSON object with a list of `streams`"),
         ([], "must be a JSON object with a list of `streams`"),
@@ -73,6 +78,68 @@ def test_any_other_number_of_streams_is_said(catalog: Any, sentence: str) -> Non
     with pytest.raises(ConfigError, match="stream") as refused:
         parse_catalog(catalog)
     assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("catalog", "kind"),
+    [
+        ({"type": "CATALOG", "catalog": {"streams": []}}, "output of a source's `discover`"),
+        ({"catalog": {"streams": []}}, "output of a source's `discover`"),
+        ({"streams": [{"name": "users", "json_schema": {}}]}, "output of a source's `discover`"),
+        ({"streams": [{"name": "users", "supported_sync_modes": []}]}, "output of a source's `discover`"),
+        ({"streams": [{"name": "users", "syncMode": "incremental"}]}, "`syncCatalog` of Airbyte's API"),
+        ({"streams": [{"stream": {"name": "users"}, "config": {"syncMode": "append"}}]}, "`syncCatalog` of Airbyte"),
+        ({"streams": [{"stream": {"name": "users", "jsonSchema": {}}}]}, "`syncCatalog` of Airbyte's API"),
+        ({"streams": [{"stream": {"name": "users"}, "primaryKey": [["id"]]}]}, "`syncCatalog` of Airbyte's API"),
+        ({"syncCatalog": {"streams": []}}, "a connection of Airbyte's API"),
+        ({"configurations": {"streams": []}}, "a connection of Airbyte's API"),
+        ({"app_id": "11", "api": {}}, "a configuration; it may have been swapped with `--config`"),
+    ],
+)
+def test_a_document_that_is_not_a_configured_catalog_is_named(catalog: Any, kind: str) -> None:
+    """Read as one, it would load without a primary key, or in another mode."""
+    with pytest.raises(ConfigError) as refused:
+        parse_catalog(catalog)
+    assert kind in str(refused.value)
+    assert 'Give one like `{"streams": [{"stream": {"name"' in str(refused.value)
+
+
+@pytest.mark.parametrize("namespace", [5, [], {}, True])
+def test_a_namespace_that_is_not_text_is_refused(namespace: Any) -> None:
+    """No message could belong to it; an empty list is no text either."""
+    with pytest.raises(ConfigError, match="The namespace of stream `users` in the configured catalog is not text"):
+        parse_catalog({"streams": [configured(stream={"namespace": namespace})]})
+
+
+@pytest.mark.parametrize("mode", [None, "", 5, []])
+def test_a_sync_mode_that_is_not_text_is_the_plain_one(mode: Any) -> None:
+    """As one that is absent."""
+    stream = parse_catalog({"streams": [configured(sync_mode=mode, destination_sync_mode=mode)]})
+    assert (stream.sync_mode, stream.destination_sync_mode) == ("full_refresh", "append")
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "said"),
+    [
+        (("users", None), ("orders", None), "stream `orders`, and this connection loads stream `users` only"),
+        (
+            ("users", "crm"),
+            ("users", "app"),
+            "`users` (namespace `app`), and this connection loads stream `users` (namespace `crm`)",
+        ),
+        (
+            ("users", "crm"),
+            ("orders", None),
+            "`orders` (no namespace), and this connection loads stream `users` (namespace `crm`)",
+        ),
+    ],
+)
+def test_a_row_of_another_stream_is_named_in_full(
+    mine: tuple[str, str | None], theirs: tuple[str, str | None], said: str
+) -> None:
+    """Two streams of one name differ in their namespaces."""
+    stream = parse_catalog({"streams": [configured(mine[0], stream={"namespace": mine[1]})]})
+    assert said in str(stream.foreign_row(3, *theirs))
 
 
 @pytest.mark.parametrize(

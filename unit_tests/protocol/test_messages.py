@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from destination_heap_analytics.errors import DefectError, Reason
 from destination_heap_analytics.protocol.messages import (
+    Blank,
     EchoedState,
     Ignored,
     Message,
@@ -97,16 +98,22 @@ def test_the_exact_reading_has_all_digits_and_how_floats_were_written() -> None:
 @pytest.mark.parametrize("line", ["", "  ", "\r"])
 def test_a_blank_line_is_nothing(line: str) -> None:
     """Not even noise."""
-    assert isinstance(parsed(line), Ignored)
+    assert isinstance(parsed(line), Blank)
 
 
 @pytest.mark.parametrize(
     "line",
-    ["hello", "{", "{}", '{"type":{}}', '{"email":"a"}', "[1]", "null", "12", '"RECORD"', b"\xff\xfe", "[" * 100_000],
+    [
+        *("hello", "{", "{}", '{"type":{}}', '{"email":"a"}', "[1]", "null", "12", '"RECORD"', b"\xff\xfe"),
+        *('{"type":"click"}', '{"type":"TELEPORT"}', '{"type":"A","b":{}}', '{"type":"click","click":{}}'),
+        "[" * 100_000,
+    ],
 )
 def test_a_line_that_is_no_message_is_noise(line: str | bytes) -> None:
-    """Nothing is kept of it."""
-    assert parsed(line) == Noise()
+    """Its beginning can show what the input is."""
+    noise = parsed(line)
+    assert isinstance(noise, Noise)
+    assert noise.beginning == (line if isinstance(line, bytes) else line.encode())[:4096]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +121,9 @@ def test_a_line_that_is_no_message_is_noise(line: str | bytes) -> None:
     [
         '{"type":"LOG","log":{"level":"INFO","message":"x"}}',
         '{"type":"TRACE","trace":{}}',
-        '{"type":"TELEPORT"}',
+        '{"type":"TELEPORT","teleport":{}}',
+        '{"type":"LONG_JUMP","longJump":{}}',
+        '{"type":"LONG_JUMP","long_jump":{}}',
     ],
 )
 def test_other_messages_are_ignored(line: str) -> None:
