@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from adbc_driver_postgresql import dbapi
 from hypothesis import HealthCheck, is_hypothesis_test, settings
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.pull.postgresql import PostgreSQL
 from benchmarks.pull.postgresql import programs as postgresql_programs
@@ -135,6 +137,28 @@ def moto_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
     server.stop()
+
+
+@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run one of their own
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, which `scripts/packages` installs."""
+    path = shutil.which("chromium")
+    if path is None:
+        pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
+    quiet = ("background-networking", "component-update", "sync", "gpu")
+    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium: Browser) -> Iterator[Page]:
+    """An empty page, with no memory of earlier ones."""
+    context = chromium.new_context()
+    yield context.new_page()
+    context.close()
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
 
 from heap_sandbox.server import Sandbox
 
@@ -148,27 +147,6 @@ def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
         return {**content, "base_url": heap.url}
 
     return config
-
-
-@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run one of their own
-def chromium() -> Iterator[Browser]:
-    """Debian's own, which `scripts/test` installs where it may."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.skip("there is no chromium on this machine; on Debian: apt-get install chromium")
-    quiet = ("background-networking", "component-update", "sync", "gpu")
-    arguments = ["--no-sandbox", "--no-first-run", *(f"--disable-{what}" for what in quiet)]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=arguments)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    context = chromium.new_context()
-    yield context.new_page()
-    context.close()
 
 
 @pytest.fixture(scope="session")

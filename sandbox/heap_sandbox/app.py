@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -175,6 +176,9 @@ def application(heap: Heap) -> ASGIApp:
             Mount("/sandbox", routes=[*live.routes(heap), *control.routes(heap)]),
             Mount("/", app=Intake(heap)),
         ],
-        exception_handlers={HTTPException: control.sorry},  # type: ignore[dict-item]  # typed for any exception
+        exception_handlers={  # typed for any exception
+            HTTPException: control.explain,  # type: ignore[dict-item]
+            sqlite3.Error: control.database_failed,  # type: ignore[dict-item]
+        },
     )
     return Gate(addresses)

@@ -1,4 +1,4 @@
-"""The command heap-sandbox."""
+"""The heap-sandbox command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from socket import socket
-from typing import Any
+from typing import Any, NoReturn
 
 try:
     from heap_sandbox.heap import Heap
@@ -18,7 +18,7 @@ try:
     from heap_sandbox.store import Store, Unusable
 except ModuleNotFoundError as missing:
     package = str(missing.name).partition(".")[0]
-    sys.exit(f"The sandbox needs {package}: pip install 'destination-heap-analytics[sandbox]', or -e '.[sandbox]'.")
+    sys.exit(f"heap-sandbox requires {package}, which is not installed. Run: pip install ./sandbox")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -30,12 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             with closing(_listen(options.port)) as listener:
                 asyncio.run(_run(heap, listener))
     except (Unusable, _Busy, ValueError) as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(str(error))}\n")
         return 1
     return 0
 
 
-class _Busy(Exception):  # noqa: N818  # says what is the matter with the port
+class _Busy(Exception):  # noqa: N818  # a reason, not a defect
     """A port that cannot be listened on."""
 
 
@@ -50,7 +50,7 @@ def _listen(port: int) -> socket:
 async def _run(heap: Heap, listener: socket) -> None:
     with _signals(heap.stopping):
         sys.stdout.write(
-            f"Heap sandbox listening on {url(listener)}\nOpen {url(listener)}/ in a browser to watch it.\n"
+            f"Heap sandbox listening on {url(listener)}\nOpen {url(listener)}/ in a browser for a live view.\n"
         )
         sys.stdout.flush()
         await serve(heap, listener)
@@ -58,7 +58,7 @@ async def _run(heap: Heap, listener: socket) -> None:
 
 @contextmanager
 def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    """End in an orderly way on Ctrl-C and SIGTERM; plain handlers, since a loop's own do not exist on Windows."""
+    """Shut down cleanly on Ctrl-C and SIGTERM; plain handlers, since a loop's own do not exist on Windows."""
     loop = asyncio.get_running_loop()
 
     def stop(_number: int, _frame: Any) -> None:
@@ -72,20 +72,32 @@ def _signals(stopping: asyncio.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def printable(text: str) -> str:
+    """A text with its control characters escaped, so that a name cannot steer the terminal that shows it."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
+    )
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors quote arguments safely."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="heap-sandbox",
-        description="A local Heap to try a client against, and a page to watch it. It answers on 127.0.0.1 only.",
+        description="A local mock of Heap's server-side API with a live page. It listens on 127.0.0.1 only.",
     )
-    parser.add_argument("--port", type=int, default=8470, help="port to listen on, 0 for a free one (default: 8470)")
-    parser.add_argument("--database", type=Path, help="file to keep the data in (default: gone at the end)")
+    parser.add_argument("--port", type=int, default=8470, help="port to listen on, 0 for any free one (default: 8470)")
+    parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(
-        "--app-id", action="append", default=[], metavar="DIGITS", help="an app that exists, repeatable (default: any)"
+        "--app-id", action="append", default=[], metavar="DIGITS", help="accept this app ID; repeatable (default: any)"
     )
-    parser.add_argument("--rate-limits", action="store_true", help="enforce the rates that Heap documents")
-    parser.add_argument(
-        "--scale", type=float, default=1.0, metavar="N", help="divide the length of the rates' windows by N"
-    )
+    parser.add_argument("--rate-limits", action="store_true", help="enforce Heap's documented rate limits")
+    parser.add_argument("--scale", type=float, default=1.0, metavar="N", help="divide the rate limits' windows by N")
     return parser.parse_args(arguments)
 
 

@@ -1,8 +1,9 @@
-"""The sandbox's own addresses: what arrived, faults, limits, and a fresh start."""
+"""The sandbox's own addresses: stored data, faults, limits and reset."""
 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -15,34 +16,36 @@ from starlette.routing import Route
 from heap_sandbox.answers import Json
 from heap_sandbox.faults import define
 from heap_sandbox.heap import Heap
-from heap_sandbox.store import PAGE_MAXIMUM
+from heap_sandbox.store import HIGHEST_ID, PAGE_MAXIMUM
 
 PAGE_DEFAULT = 1000
-"""Rows of a page when no limit is asked for."""
+"""Rows of a page when no limit is given."""
+BODY_MAXIMUM = 1_000_000
+"""Bytes of a request to one of these addresses."""
 
 _FILTERS = {"events": "identity", "users": "identity", "accounts": "account_id", "requests": None}
-_WELCOME = """A local Heap. Nothing that arrives here leaves this computer. In a browser, this address shows it live.
+_WELCOME = """A local mock of Heap's API. No data leaves this computer. Open this address in a browser for a live view.
 
 Send to
   POST /api/track                     one event, or a list "events"
   POST /api/add_user_properties       one user, or a list "users"
   POST /api/add_account_properties    one account, or a list "accounts"
 
-See what arrived
+View stored data
   GET  /sandbox/events                ?after=ID&limit=N&identity=WHO
   GET  /sandbox/users                 ?after=ID&limit=N&identity=WHO
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
-  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and the reason of a refusal
+  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if rejected, the reason
   GET  /sandbox/events/ID             one row; users, accounts and requests likewise
   GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
-  GET  /sandbox/live                  counters and rates as they change, as server-sent events
+  GET  /sandbox/live                  counters and rates as server-sent events
   GET  /sandbox/stats
 
-Make it difficult
+Simulate faults
   GET, POST, DELETE /sandbox/faults   {"kind": "status", "status": 503, "times": 2}
-  DELETE /sandbox/faults/ID           ends one
+  DELETE /sandbox/faults/ID           removes one
   GET, POST /sandbox/limits           {"enabled": true, "scale": 60}
-  POST /sandbox/reset                 forgets everything
+  POST /sandbox/reset                 deletes all stored data and faults
 """
 
 
@@ -56,9 +59,14 @@ async def no_icon(_request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def sorry(_request: Request, error: HTTPException) -> Response:
-    """An address or a method of the sandbox that does not exist, as JSON."""
-    return Json({"error": f"{error.detail}. The list of addresses is at /."}, error.status_code, error.headers)
+async def explain(_request: Request, error: HTTPException) -> Response:
+    """An address or method that does not exist, or a body that is too large, as JSON."""
+    return Json({"error": f"{error.detail}. GET /sandbox lists the addresses."}, error.status_code, error.headers)
+
+
+async def database_failed(_request: Request, error: sqlite3.Error) -> Response:
+    """A request that the database could not store or answer: the disk is full, or no file can be opened."""
+    return Json({"error": f"The sandbox's database failed: {error}. Free disk space or file descriptors."}, 503)
 
 
 def routes(heap: Heap) -> list[Route]:
@@ -66,12 +74,12 @@ def routes(heap: Heap) -> list[Route]:
     control = Control(heap)
     return [
         *(Route(f"/{table}", control.pages(table, column)) for table, column in _FILTERS.items()),
-        *(Route(f"/{table}/{{number:int}}", control.row(table)) for table in _FILTERS),
+        *(Route(f"/{table}/{{number}}", control.row(table)) for table in _FILTERS),
         Route("/stats", control.stats),
         Route("/faults", control.faults),
         Route("/faults", control.add_faults, methods=["POST"]),
         Route("/faults", control.clear_faults, methods=["DELETE"]),
-        Route("/faults/{number:int}", control.end_fault, methods=["DELETE"]),
+        Route("/faults/{number}", control.end_fault, methods=["DELETE"]),
         Route("/limits", control.limits),
         Route("/limits", control.change_limits, methods=["POST"]),
         Route("/reset", control.reset, methods=["POST"]),
@@ -105,7 +113,7 @@ class Control:
 
         async def row(request: Request) -> Response:
             number = request.path_params["number"]
-            found = self._heap.store.row(table, number)
+            found = self._heap.store.row(table, int(number)) if _is_id(number) else None
             if found is None:
                 return _unknown(f"There is no row {number} in {table}.")
             text = json.dumps(orjson.loads(orjson.dumps(found)), indent=2, ensure_ascii=False)
@@ -125,8 +133,8 @@ class Control:
     async def add_faults(self, request: Request) -> Response:
         """Put one fault or a list of faults in force; all of them or, if one is wrong, none."""
         try:
-            wanted = await _json(request)
-            self._heap.faults.add([define(one) for one in (wanted if isinstance(wanted, list) else [wanted])])
+            given = await _json(request)
+            self._heap.faults.add([define(one) for one in (given if isinstance(given, list) else [given])])
         except ValueError as error:
             return wrong(error)
         return await self.faults(request)
@@ -139,7 +147,7 @@ class Control:
     async def end_fault(self, request: Request) -> Response:
         """End one fault."""
         number = request.path_params["number"]
-        if not self._heap.faults.remove(number):
+        if not (_is_id(number) and self._heap.faults.remove(int(number))):
             return _unknown(f"There is no fault {number}.")
         return await self.faults(request)
 
@@ -164,17 +172,27 @@ class Control:
 
 
 async def _json(request: Request) -> Any:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_MAXIMUM:
+            raise HTTPException(413, f"The body is larger than {BODY_MAXIMUM:,} bytes")
     try:
-        return orjson.loads(await request.body())
+        return orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise ValueError(f"The body is not JSON: {error}.") from error
 
 
 def whole(text: str, name: str, minimum: int) -> int:
-    """A parameter that is a whole number; ValueError says so in a sentence."""
-    if not (text.isascii() and text.isdigit()) or len(text) > len(str(2**60)) or int(text) < minimum:
-        raise ValueError(f"{name} must be a whole number from {minimum}.")
+    """A parameter that is an integer which SQLite can hold; otherwise ValueError with a sentence."""
+    if not _is_id(text) or int(text) < minimum:
+        raise ValueError(f"{name} must be an integer from {minimum} to {HIGHEST_ID}.")
     return int(text)
+
+
+def _is_id(text: str) -> bool:
+    """Whether a text is a number that an id may be. The length is checked first: Python limits what `int` converts."""
+    return text.isascii() and text.isdigit() and len(text) <= len(str(HIGHEST_ID)) and int(text) <= HIGHEST_ID
 
 
 def _unknown(sentence: str) -> Response:

@@ -14,6 +14,8 @@ from heap_sandbox.rules import APIS
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _STATUSES = range(200, 600)
+MAXIMUM = 1_000
+"""Faults in force at most."""
 _FRAMING = ("content-length", "transfer-encoding")
 
 
@@ -138,7 +140,9 @@ class Faults:
         self._numbers = count(1)
 
     def add(self, faults: list[Fault]) -> None:
-        """Put more faults in force."""
+        """Put more faults in force; ValueError if they are too many, since each request is compared with each."""
+        if len(self._armed) + len(faults) > MAXIMUM:
+            raise ValueError(f"At most {MAXIMUM:,} faults can be in force; remove some with DELETE /sandbox/faults.")
         self._armed += [Armed(next(self._numbers), fault) for fault in faults]
 
     def remove(self, number: int) -> bool:

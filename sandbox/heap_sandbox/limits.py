@@ -66,9 +66,13 @@ class Settings:
         return asdict(self) | {"rates": [asdict(rate) for rate in RATES]}
 
 
+_SCALES = (0.001, 1_000_000)  # beyond them, a window's length is no longer a number of seconds that one could wait
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "enabled": (lambda value: type(value) is bool, "true or false"),
-    "scale": (lambda value: type(value) in (int, float) and value > 0, "a number above 0"),
+    "scale": (
+        lambda value: type(value) in (int, float) and _SCALES[0] <= value <= _SCALES[1],
+        "a number from {:g} to {:,}".format(*_SCALES),
+    ),
     "body_bytes": (lambda value: type(value) is int and value > 0, "a whole number above 0"),
     "retry_after": (lambda value: type(value) is bool, "true or false"),
 }

@@ -118,7 +118,10 @@ def parse(body: bytes) -> Any:
     except orjson.JSONDecodeError as error:
         raise Refused("body", f"not JSON ({error})") from error
     if _LONG_NUMBER.search(body):
-        json.loads(body, parse_int=_within_64_bits)
+        try:
+            json.loads(body, parse_int=_within_64_bits)
+        except RecursionError as error:  # json gives up a little earlier than orjson
+            raise Refused("body", "nested too deeply") from error
     return document
 
 

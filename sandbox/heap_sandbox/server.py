@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -14,7 +16,7 @@ from datetime import datetime, timezone
 from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlencode
 
 import orjson
@@ -34,6 +36,7 @@ HOST = "127.0.0.1"
 
 _KEEP_ALIVE = 60  # seconds; longer than any client's pause between two batches
 _BACKLOG = 2048
+_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAGE = 5000  # rows that a Sandbox reads at a time
 
 
@@ -62,7 +65,7 @@ def assemble(store: Store, app_ids: Iterable[str], *, rate_limits: bool, scale: 
     app_ids = frozenset(app_ids)
     for app_id in app_ids:
         if not (app_id.isascii() and app_id.isdigit()):
-            raise ValueError(f"An app id is made of digits, {app_id!r} is not.")
+            raise ValueError(f"An app ID consists of digits only; {app_id!r} does not.")
     return Heap(
         store=store,
         pulse=Pulse(store),
@@ -98,6 +101,7 @@ async def serve(heap: Heap, listener: socket.socket) -> None:
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_Shortage(sys.stderr, heap.stopping))
     server = await loop.create_server(
         lambda: ConnectionProtocol(config, state, {}, loop), sock=listener, backlog=_BACKLOG
     )
@@ -108,6 +112,32 @@ async def serve(heap: Heap, listener: socket.socket) -> None:
         for protocol in list(state.connections):
             protocol.transport.abort()
         await asyncio.sleep(0)
+
+
+class _Shortage:
+    """Reports once that file descriptors ran out.
+
+    asyncio would report each connection that it cannot accept, by a traceback and thousands of times a second. It tries
+    again every second, so connections wait until others are closed.
+    """
+
+    def __init__(self, stream: TextIO, stopping: asyncio.Event) -> None:
+        self._stream = stream
+        self._stopping = stopping
+        self._is_reported = False
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if self._is_reported and self._stopping.is_set() and isinstance(error, ValueError):
+            return  # one of those retries, after the listener was closed
+        if not (isinstance(error, OSError) and error.errno in _SHORTAGES):
+            loop.default_exception_handler(context)
+        elif not self._is_reported:
+            self._is_reported = True
+            self._stream.write(
+                f"New connections have to wait: {error.strerror}. Close other connections, or raise `ulimit -n`.\n"
+            )
+            self._stream.flush()
 
 
 @dataclass(frozen=True, slots=True)

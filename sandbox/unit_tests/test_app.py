@@ -336,7 +336,7 @@ class TestControl:
         changed = requests.post(url, json={"enabled": True, "scale": 60}, timeout=30).json()
         assert (changed["enabled"], changed["scale"], changed["body_bytes"]) == (True, 60, 10_000_000)
         wrong = requests.post(url, json={"scale": 0}, timeout=30)
-        assert (wrong.status_code, wrong.json()) == (422, {"error": "scale must be a number above 0."})
+        assert (wrong.status_code, wrong.json()) == (422, {"error": "scale must be a number from 0.001 to 1,000,000."})
         assert requests.get(url, timeout=30).json() == changed
 
     def test_reset_forgets_everything(self, heap: Sandbox) -> None:
@@ -374,7 +374,7 @@ class TestControl:
         """422 and a sentence."""
         answer = requests.get(heap.url + "/sandbox/events", {name: value}, timeout=30)
         assert answer.status_code == 422
-        assert answer.json()["error"] == f"{name} must be a whole number from {int(name == 'limit')}."
+        assert answer.json()["error"] == f"{name} must be an integer from {int(name == 'limit')} to {2**63 - 1}."
 
     def test_rows_of_one_subject(self, heap: Sandbox) -> None:
         """Events and users by identity, accounts by account_id; any text is a subject."""
@@ -423,7 +423,7 @@ class TestControl:
         """As JSON, with a way out."""
         answer = requests.request(method, heap.url + path, timeout=30)
         assert answer.status_code == status
-        assert answer.json()["error"].endswith("The list of addresses is at /.")
+        assert answer.json()["error"].endswith("GET /sandbox lists the addresses.")
 
 
 def test_half_a_request_leaves_no_trace(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ COMMAND = (sys.executable, "-m", "heap_sandbox.cli")
 EVENT = {"app_id": "11", "identity": "alice", "event": "E"}
 BUFFERED = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # as a shell has it
 READY = "Heap sandbox listening on "
-INVITATION = "Open {}/ in a browser to watch it.\n"
+INVITATION = "Open {}/ in a browser for a live view.\n"
 
 
 class Running:
@@ -149,9 +149,9 @@ def test_a_bad_database_is_explained(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "sentence"),
     [
-        ("--scale", "0", "scale must be a number above 0.\n"),
-        ("--scale", "nan", "scale must be a number above 0.\n"),
-        ("--app-id", "abc", "An app id is made of digits, 'abc' is not.\n"),
+        ("--scale", "0", "scale must be a number from 0.001 to 1,000,000.\n"),
+        ("--scale", "nan", "scale must be a number from 0.001 to 1,000,000.\n"),
+        ("--app-id", "abc", "An app ID consists of digits only; 'abc' does not.\n"),
     ],
 )
 def test_a_wrong_setting_is_explained(
@@ -162,11 +162,25 @@ def test_a_wrong_setting_is_explained(
     assert capsys.readouterr() == ("", sentence)
 
 
-def test_without_its_extra_it_says_what_to_install() -> None:
-    """The connector is installed without what only the sandbox needs."""
+def test_a_missing_dependency_is_named() -> None:
+    """With the command that installs it, and no traceback."""
     code = "import sys; sys.modules['uvicorn'] = None; import heap_sandbox.cli"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
-    assert done.stderr == (
-        "The sandbox needs uvicorn: pip install 'destination-heap-analytics[sandbox]', or -e '.[sandbox]'.\n"
-    )
+    assert done.stderr == "heap-sandbox requires uvicorn, which is not installed. Run: pip install ./sandbox\n"
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "\r", "\n", "\x9b2J", "\u202e", "\u2028", "\u200b"])
+@pytest.mark.parametrize(
+    "options", [["--database", "/no/{}.db"], ["--app-id", "{}"], ["{}"], ["--port", "{}"], ["--{}"], ["--scale={}"]]
+)
+def test_control_characters_never_reach_the_terminal(
+    name: str, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are escaped, in whatever argument they stand."""
+    with suppress(SystemExit):
+        main(["--port", "0", *(option.format(name) for option in options)])
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors
+    assert [line for line in errors.split("\n") if not line.isprintable()] == []

@@ -1,4 +1,4 @@
-// The requests that were refused or that a fault struck, newest first, each with the reason.
+// Requests that were rejected or hit by a fault, newest first, each with its reason.
 
 import { clock, element, one } from "./element.js";
 import { address } from "./place.js";
@@ -16,7 +16,7 @@ export async function beat(pulse) {
   try {
     const { rows } = await read(`newest/failed?limit=${LIMIT}`);
     if (wanted !== shown) return;
-    list.replaceChildren(...(rows.length ? rows.map(line) : [element("li", { class: "hint" }, "None so far.")]));
+    list.replaceChildren(...(rows.length ? rows.map(line) : [element("li", { class: "hint" }, "None yet.")]));
     mark();
   } catch {
     shown = "";
@@ -34,9 +34,9 @@ function line(row) {
     "a",
     { href: "#", "data-show": `requests/${row.id}` },
     clock(row.received),
-    element("b", {}, String(row.status ?? "no answer")),
+    element("b", {}, String(row.status ?? "no response")),
     ` ${row.path}${rows}`,
-    element("span", {}, row.reason ?? `Struck by the fault ${row.fault}.`),
+    element("span", {}, row.reason ?? `Simulated fault: ${row.fault}.`),
   );
   return element("li", {}, link);
 }

@@ -4,13 +4,13 @@ import { element, number, one } from "./element.js";
 import { send } from "./sandbox.js";
 
 const PRESETS = [
-  ["Busy", "answers 503", { kind: "status", status: 503 }],
-  ["Too many requests", "answers 429, Retry-After: 5", { kind: "status", status: 429, headers: { "Retry-After": "5" } }],
-  ["Refused", "answers 400", { kind: "status", status: 400 }],
+  ["Unavailable", "responds with 503", { kind: "status", status: 503 }],
+  ["Too many requests", "responds with 429, Retry-After: 5", { kind: "status", status: 429, headers: { "Retry-After": "5" } }],
+  ["Bad request", "responds with 400", { kind: "status", status: 400 }],
   ["Connection reset", "nothing is stored", { kind: "reset_before" }],
-  ["Answer lost", "stored, then the connection is reset", { kind: "reset_after" }],
-  ["No answer", "the connection hangs", { kind: "hang" }],
-  ["Slow", "each answer takes a second longer", { kind: "latency", seconds: 1 }],
+  ["Response lost", "stored, then the connection is reset", { kind: "reset_after" }],
+  ["No response", "the connection hangs", { kind: "hang" }],
+  ["Slow", "each response takes one second longer", { kind: "latency", seconds: 1 }],
 ];
 const UNSAID = new Set(["id", "kind", "matched", "fired", "spent"]);
 const TURN = ["skip", "every", "times", "probability"];
@@ -50,10 +50,10 @@ function toggle(name, change) {
   return { show, hint, item };
 }
 
-const rates = toggle("Heap's documented rates", async (on) => {
+const rates = toggle("Heap's rate limits", async (on) => {
   rates.show((await send("POST", "limits", { enabled: on })).enabled);
 });
-rates.hint.textContent = "15,000 events a minute, 1,000 of one identity; then 429";
+rates.hint.textContent = "15,000 events per minute, 1,000 per identity; then 429";
 const presets = PRESETS.map(([name, hint, fault]) => ({
   ...toggle(name, async (on) => {
     if (on) update((await send("POST", "faults", { ...fault, ...JSON.parse(one("#turn").value) })).rows);
@@ -95,7 +95,7 @@ function update(rows) {
 
 const end = async ({ id }) => update((await send("DELETE", `faults/${id}`)).rows);
 
-const counts = (fault) => `struck ${number(fault.fired)} of ${number(fault.matched)} requests`;
+const counts = (fault) => `applied to ${number(fault.fired)} of ${number(fault.matched)} requests`;
 
 // How often it strikes, when that is not always, and has struck.
 function turns(fault) {

@@ -138,11 +138,11 @@ function describe() {
 }
 
 function empty(tab, q, before) {
-  if (q || before) return [q ? `None of the ${tab} match “${q}”.` : `There are no older ${tab}.`];
+  if (q || before) return [q ? `No ${tab} match “${q}”.` : `There are no older ${tab}.`];
   const [path, content] = EXAMPLES[tab];
   const words = `curl ${location.origin}/api/${path} -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify({ app_id: "11", ...content })}'`;
   return [
-    `No ${tab} have arrived yet. Set the base_url of a connection to ${location.origin}, or try:`,
+    `No ${tab} yet. Set base_url to ${location.origin} in a connection, or try:`,
     element("pre", { tabindex: 0 }, words),
   ];
 }

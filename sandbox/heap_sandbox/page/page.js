@@ -1,4 +1,4 @@
-// The page: where it is, what it hears from the sandbox, and the rooms that show it.
+// The page: its place, the updates from the sandbox, and the sections that show them.
 
 import * as detail from "./detail.js";
 import { number, one } from "./element.js";
@@ -13,7 +13,7 @@ const tabs = TABS.map((name) => one(`#tab-${name}`));
 const search = one("#search");
 const TYPING = 200; // ms without a key before a search begins
 
-let source; // of what is heard from the sandbox
+let source; // of updates from the sandbox
 let changes = {};
 let epoch = ""; // of the sandbox that the page shows
 
@@ -38,7 +38,7 @@ function beat(pulse) {
   for (const link of tabs) link.querySelector("b").textContent = number(pulse.counts[link.id.slice("tab-".length)]);
   for (const name of ["requests", "failed", "duplicates"]) one(`#${name}`).textContent = number(pulse.counts[name]);
   one("#failed").className = pulse.counts.failed ? "bad" : "";
-  for (const room of [plot, list, failures, faults]) room.beat(pulse);
+  for (const section of [plot, list, failures, faults]) section.beat(pulse);
   const [table] = place().show.split("/");
   if (["users", "accounts"].includes(table) && pulse.changes[table] !== changes[table]) detail.refresh(true);
   changes = pulse.changes;
@@ -49,7 +49,7 @@ function tell(state, text) {
   one("#status").textContent = text;
 }
 
-// A page that nobody sees does without: a browser has six connections for a host, and a seventh page would wait.
+// A hidden page disconnects: a browser allows six connections per host, and a seventh page would have to wait.
 function connect() {
   source?.close();
   if (document.hidden) {
@@ -63,7 +63,7 @@ function connect() {
   };
   source.onmessage = (message) => beat(JSON.parse(message.data));
   source.onerror = () => {
-    tell("waiting", "Waiting for the sandbox");
+    tell("waiting", "Reconnecting");
     if (source.readyState === EventSource.CLOSED) setTimeout(connect, 1000);
   };
 }
@@ -91,7 +91,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 one("#reset").addEventListener("click", async () => {
-  if (!confirm("Forget all events, users, accounts, requests and faults?")) return;
+  if (!confirm("Delete all events, users, accounts, requests and faults?")) return;
   one("#kept").textContent = "";
   try {
     await send("POST", "reset");

@@ -34,6 +34,6 @@ export function draw() {
   const last = recent.filter(([second]) => second > now - 1 - SPEED && second < now);
   const speed = number(Math.round(last.reduce((sum, rate) => sum + total(rate), 0) / SPEED));
   one("#speed").textContent = speed;
-  one("#peak").textContent = `at most ${number(peak)} rows a second`;
-  one("#plot").setAttribute("aria-label", `Rows in each second of five minutes: now ${speed}, at most ${number(peak)}`);
+  one("#peak").textContent = `peak: ${number(peak)} rows per second`;
+  one("#plot").setAttribute("aria-label", `Rows per second over five minutes: now ${speed}, peak ${number(peak)}`);
 }
