@@ -104,7 +104,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
 
     yield connector.run("write", config, CATALOG, [record({"e": "a"}, "orders")]).error[1]
     yield connector.run("write", {**config, "rejected_records": "fail"}, CATALOG, [record({"e": None})]).error[1]
-    for lines in ([], [record({"e": None})]):
+    for lines in ([], [record({"e": None})], [{"e": "a"}]):
         arguments = [*connector.arguments("preview", config, CATALOG), "--json"]
         run = subprocess.run(arguments, input=piped(lines), capture_output=True, check=False, timeout=120)
         yield json.loads(run.stdout)["error"]
