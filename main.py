@@ -11,7 +11,9 @@ try:
     from destination_heap_analytics.cli import main
 except ModuleNotFoundError as missing:
     sys.exit(f"{missing.name} is not installed here: run `source .venv/bin/activate`, or `pip install .` first.")
-except KeyboardInterrupt:  # the imports take a second
+except OSError as failure:  # such as a process without a descriptor left
+    sys.exit(f"The connector cannot be started: {failure.strerror}.")
+except KeyboardInterrupt:
     sys.exit(130)
 
 if __name__ == "__main__":

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import os
 import sys
 import time
 import traceback
 from collections.abc import Generator
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
@@ -25,13 +25,20 @@ from airbyte_protocol_dataclasses.models import (
     Type,
 )
 
-from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, SyncStoppedError
+from destination_heap_analytics.errors import ConfigError, InterruptedSyncError, OutputError
 from destination_heap_analytics.process.json_file import read_json
 from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import NO_SECRETS
 from destination_heap_analytics.process.signals import exit_code, watch_signals
 from destination_heap_analytics.process.stdin import read_lines
-from destination_heap_analytics.process.stdout import log_to_output, print_line, print_message
+from destination_heap_analytics.process.stdout import (
+    StandardOutput,
+    discard_output,
+    log_to_output,
+    print_line,
+    print_message,
+)
 from destination_heap_analytics.wording import printable
 
 PAYLOADS = 5
@@ -109,21 +116,28 @@ class _Command:
         """Carry it out; exits with the command's code unless that is 0."""
         log_to_output(self.progress)
         try:
-            getattr(self, f"_{self._arguments.command}")()
-        except BrokenPipeError:
-            # Nobody reads the output any more, so nothing more may be sent, and there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            self._run()
+        except BrokenPipeError:  # nobody reads the output any more, so there is nobody to tell
+            discard_output()
             sys.exit(1)
-        except InterruptedSyncError as interrupted:
-            sys.exit(exit_code(interrupted.signal))
-        except SyncStoppedError as stopped:
-            self._print(_trace(str(stopped), stopped.failure_type))
-            sys.exit(1)
-        except Exception as defect:  # noqa: BLE001  # the last resort: whatever happened is reported, once
-            self._print(_defect(defect))
+        except OutputError as failed:
+            discard_output()
+            _complain(str(failed))
             sys.exit(1)
         finally:
             self.progress.erase()
+
+    def _run(self) -> None:
+        try:
+            getattr(self, f"_{self._arguments.command}")()
+        except (BrokenPipeError, OutputError):
+            raise
+        except InterruptedSyncError as interrupted:
+            sys.exit(exit_code(interrupted.signal))
+        except Exception as failure:  # noqa: BLE001  # the last resort: whatever happened is reported, once
+            stop = as_stop(failure)
+            self._print(_trace(str(stop), stop.failure_type) if stop else _defect(failure))
+            sys.exit(1)
 
     def _print(self, message: AirbyteMessage) -> None:
         with self.progress.aside():
@@ -146,8 +160,10 @@ class _Command:
 
         try:
             status = connector.check(self._config())
-        except ConfigError as wrong:
-            status = connector.failed(str(wrong))
+        except Exception as failure:
+            if (stop := as_stop(failure)) is None:
+                raise
+            status = connector.failed(str(stop))
         self._print(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
 
     def _write(self) -> None:
@@ -162,7 +178,7 @@ class _Command:
         from destination_heap_analytics import connector  # noqa: PLC0415
         from destination_heap_analytics.run.preview_report import Findings, Json, Text  # noqa: PLC0415
 
-        output = (Json if self._arguments.json else Text)(sys.stdout.buffer, self.progress)
+        output = (Json if self._arguments.json else Text)(StandardOutput(), self.progress)
         try:
             settings = connector.parse_config(self._config())
             preview = connector.preview(
@@ -184,7 +200,7 @@ class _Command:
             for line in resend(self._arguments.files, self._arguments.stream, _now()):
                 print_line(line)
         except ConfigError as wrong:  # on standard error: `write` reads standard output
-            sys.stderr.write(f"{wrong}\n")
+            _complain(str(wrong))
             sys.exit(1)
 
 
@@ -209,6 +225,12 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     yield from connector.sync(
         settings, stream, read_lines(descriptor), connector.parse_line, progress=progress, events=events
     ).run()
+
+
+def _complain(sentence: str) -> None:
+    if sys.stderr is not None:  # None if its descriptor is closed
+        with suppress(OSError):
+            sys.stderr.write(f"{sentence}\n")
 
 
 def _standard_input() -> int:

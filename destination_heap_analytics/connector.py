@@ -18,8 +18,8 @@ from destination_heap_analytics.config.parse import ParsedConfig, parse_config
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.client import HeapClient, Kind
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_SECONDS, explain, preflight
-from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import Secrets, find_secrets
 from destination_heap_analytics.protocol.catalog import Stream, parse_catalog
 from destination_heap_analytics.protocol.messages import Message, parse_line
@@ -95,11 +95,17 @@ def _secret_names(node: Any) -> set[str]:
 def check(config: Any) -> AirbyteConnectionStatus:
     """Whether the settings are valid, rejected records can be stored, and Heap accepts the app ID. Sends one event."""
     try:
-        settings = parse_settings(config)
-        if storage := _storage(settings, None):
-            storage.probe()
-    except SyncStoppedError as wrong:
-        return failed(str(wrong))
+        return _check(config)
+    except Exception as failure:
+        if (stop := as_stop(failure)) is None:
+            raise
+        return failed(str(stop))
+
+
+def _check(config: Any) -> AirbyteConnectionStatus:
+    settings = parse_settings(config)
+    if storage := _storage(settings, None):
+        storage.probe()
     client = HeapClient(settings.base_url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
     verdict = preflight(client, settings.app_id, PREFLIGHT_SECONDS)
     if verdict.kind is Kind.TAKEN:

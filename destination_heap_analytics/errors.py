@@ -1,11 +1,12 @@
 """What can go wrong, by consequence: an error's class is its policy.
 
 ConnectorError
-├── RowRejectedError     this row is counted, explained and set aside; the run goes on
-├── InterruptedSyncError the run ends because somebody asked it to; there is nothing to mend
-└── SyncStoppedError     the run ends, with one TRACE error that says what to do
-    ├── ConfigError      the user can mend it                     config_error
-    ├── TransientError   Heap or the network; try again later     transient_error
+├── RowRejectedError     this row is counted, explained and set aside; the run continues
+├── InterruptedSyncError the run stops because a signal asked it to; there is nothing to fix
+├── OutputError          the run stops without a TRACE, because standard output cannot be written
+└── SyncStoppedError     the run stops, with one TRACE error that says what to do
+    ├── ConfigError      the user can fix it                      config_error
+    ├── TransientError   Heap, the network or the machine; retry  transient_error
     └── DefectError      ours, or the platform's                  system_error
 
 No message ever holds the content of a row: rows are personal data, messages travel.
@@ -13,6 +14,7 @@ No message ever holds the content of a row: rows are personal data, messages tra
 
 from __future__ import annotations
 
+import errno
 from enum import Enum
 from typing import ClassVar
 
@@ -80,6 +82,15 @@ class InterruptedSyncError(ConnectorError):
         self.signal = signal
 
 
+class OutputError(ConnectorError):
+    """Standard output cannot be written; the sentence goes to standard error."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"Standard output cannot be written ({reason}), and the command stops. Redirect it to a file or a pipe."
+        )
+
+
 class SyncStoppedError(ConnectorError):
     """The run ends here; `message` tells the user what is wrong and what to do."""
 
@@ -106,8 +117,12 @@ class TransientError(SyncStoppedError):
     failure_type = FailureType.transient_error
 
 
-def unreadable_input(failure: OSError) -> TransientError:
-    """Standard input breaks off."""
+def unreadable_input(failure: OSError) -> SyncStoppedError:
+    """Standard input cannot be read, or not to its end."""
+    if failure.errno in {errno.EBADF, errno.EISDIR}:
+        return ConfigError(
+            f"Standard input cannot be read: {failure.strerror}. Pipe Airbyte messages into the command."
+        )
     return TransientError(f"Standard input cannot be read: {failure.strerror}. Run it again.")
 
 

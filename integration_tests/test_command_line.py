@@ -101,3 +101,38 @@ def test_the_output_of_discover_is_not_a_catalog(connector: Any, sample: Any) ->
     run = connector.run("write", sample("track"), catalog)
     assert (run.code, run.error[0]) == (1, "config_error")
     assert "is the output of a source's `discover`" in run.error[1]
+
+
+@pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
+@pytest.mark.parametrize("command", ["spec", "check", "write", "preview", "preview --json"])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    connector: Any, sample: Any, command: str, redirection: str
+) -> None:
+    """On standard error, since no message can go anywhere else."""
+    catalog = ROOT / "sample_files" / "configured_catalog.json"
+    word, *options = command.split()
+    arguments = [] if word == "spec" else connector.arguments(word, sample("track"))[3:]
+    arguments += ["--catalog", str(catalog)] if word in {"write", "preview"} else []
+    run = subprocess.run(
+        [
+            "/bin/bash",
+            "-c",
+            f'"$@" {redirection}',
+            "bash",
+            sys.executable,
+            str(ROOT / "main.py"),
+            word,
+            *arguments,
+            *options,
+        ],
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    reason = "closed" if redirection == ">&-" else "No space left on device"
+    assert run.returncode == 1
+    assert run.stderr == (
+        f"Standard output cannot be written ({reason}), and the command stops. Redirect it to a file or a pipe.\n"
+    )

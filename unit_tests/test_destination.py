@@ -130,7 +130,7 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
 
 def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nobody to tell."""
-    monkeypatch.setattr("destination_heap_analytics.cli.os.dup2", lambda *_: None)
+    monkeypatch.setattr("destination_heap_analytics.cli.discard_output", lambda: None)
 
     def gone(*_: AirbyteMessage) -> None:
         raise BrokenPipeError
@@ -191,3 +191,38 @@ def test_a_check_in_process_never_raises() -> None:
     status = DestinationHeapAnalytics().check(logging.getLogger("test"), {})
     assert status.status is Status.FAILED
     assert "`app_id` is missing" in str(status.message)
+
+
+@pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
+def test_a_machine_without_descriptors_or_threads_is_no_defect(
+    run: Run, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """A failed status of check, in process too, and a transient error of write."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr("destination_heap_analytics.connector.preflight", fail)
+    monkeypatch.setattr("destination_heap_analytics.connector.sync", fail)
+    code, (message,) = run("check", "--config", "CONFIG")
+    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
+    said = message["connectionStatus"]["message"]
+    assert said.startswith("Out of resources: ")
+    assert DestinationHeapAnalytics().check(logging.getLogger("test"), CONFIG).message == said
+    code, messages = run(*WRITE, stdin=ROW)
+    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+    assert (code, trace["failure_type"], trace["message"]) == (1, "transient_error", said)
+
+
+def test_a_descriptor_that_is_missing_for_the_configuration_is_a_status_too(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is wrong with the file."""
+
+    def fail(_: Path) -> bytes:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    code, (message,) = run("check", "--config", "CONFIG")
+    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
+    assert message["connectionStatus"]["message"].startswith("Out of resources: this process has too many open files")

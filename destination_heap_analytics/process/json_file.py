@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.process.resources import as_stop
 
 _YAML: Final = re.compile(r"(---|[\"']?[A-Za-z_][\w.-]*[\"']?[ \t]*:([ \t]|$)|-[ \t]+\S)")
 _MESSAGE: Final = re.compile(r'\s*\{\s*"type"\s*:\s*"[A-Z_]+"')
@@ -23,6 +24,8 @@ def read_json(path: str, option: str) -> Any:
     try:
         content = Path(path).read_bytes()
     except OSError as failure:
+        if as_stop(failure):
+            raise
         raise ConfigError(f"{file} cannot be read: {failure.strerror}.") from None
     try:
         text = content.decode(json.detect_encoding(content))

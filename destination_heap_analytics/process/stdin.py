@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from collections.abc import Generator, Iterable
 from typing import Final, TypeVar
 
@@ -19,7 +20,7 @@ _MESSAGE_BYTES: Final = 1024
 def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
     """Whole lines of a file descriptor, a block at a time; the last one may lack its line end."""
     unfinished: list[bytes] = []
-    while block := os.read(descriptor, _BLOCK):
+    while block := _read(descriptor):
         last_end = block.rfind(b"\n")
         if last_end < 0:
             unfinished.append(block)
@@ -29,6 +30,22 @@ def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None
         yield lines, sum(map(len, lines)) + len(lines) * _LINE_BYTES
     if rest := b"".join(unfinished):
         yield [rest], len(rest) + _LINE_BYTES
+
+
+def _read(descriptor: int) -> bytes:
+    """The next block, empty at the end; waits for it even if another process made the pipe non-blocking."""
+    while (block := _available(descriptor)) is None:
+        poll = select.poll()  # not `select.select`, which takes no descriptor above 1023
+        poll.register(descriptor, select.POLLIN)
+        poll.poll()
+    return block
+
+
+def _available(descriptor: int) -> bytes | None:
+    try:
+        return os.read(descriptor, _BLOCK)
+    except BlockingIOError:
+        return None
 
 
 def read_messages(messages: Iterable[Payload]) -> Generator[tuple[list[Payload], int], None, None]:

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sys
 import threading
-from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from typing import Any, Final
 
 from airbyte_protocol_dataclasses.models import AirbyteLogMessage, AirbyteMessage, Level, Type
 
+from destination_heap_analytics.errors import OutputError
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
 from destination_heap_analytics.protocol.messages import EchoedState
@@ -53,19 +54,66 @@ def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> Non
 
 def print_line(line: bytes) -> None:
     """Write one line of JSON to standard output: unchanged to a program, harmless to a terminal."""
-    if sys.stdout.isatty():
+    if sys.stdout is not None and sys.stdout.isatty():
         line = printable(line.decode("utf-8", "surrogateescape")).encode()
-    content = memoryview(line + b"\n")
+    write(line + b"\n")
+
+
+def write(content: bytes) -> None:
+    """Write to standard output, whole and at once, even if another process made the pipe non-blocking.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+        OutputError: it cannot be written for another reason.
+    """
+    if sys.stdout is None:
+        raise OutputError("closed")
+    rest = memoryview(content)
     with _LOCK:
-        while content:  # unbuffered, a write may be short
-            content = content[sys.stdout.buffer.write(content) :]
-        sys.stdout.buffer.flush()
+        while True:
+            try:
+                while rest:
+                    rest = rest[sys.stdout.buffer.write(rest) or _wait() :]  # unbuffered, None if the pipe is full
+                sys.stdout.buffer.flush()
+            except BlockingIOError as full:  # noqa: PERF203  # not per line: only if the pipe is full
+                rest = rest[full.characters_written :]
+                _wait()
+            except BrokenPipeError:
+                raise
+            except OSError as failure:
+                raise OutputError(failure.strerror or "unknown error") from None
+            else:
+                return
+
+
+def _wait() -> int:
+    """Until the pipe takes more; nothing has been written meanwhile."""
+    poll = select.poll()
+    poll.register(sys.stdout.buffer, select.POLLOUT)
+    poll.poll()
+    return 0
+
+
+def discard_output() -> None:
+    """Send nowhere what is still buffered for standard output: nobody reads it, or it cannot be written."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class StandardOutput:
+    """Standard output for what is not a message, with the failures of `write`."""
+
+    def write(self, content: bytes) -> int:
+        """Write it whole."""
+        write(content)
+        return len(content)
+
+    def flush(self) -> None:
+        """Nothing is left in a buffer."""
 
 
 def log_to_output(progress: Progress | None = None, secrets: Secrets = NO_SECRETS) -> None:
     """Write all log lines the same way, as LOG messages, Python's warnings too; the progress line makes room."""
-    with suppress(OSError, ValueError):  # no descriptor, as in a test
-        os.set_blocking(sys.stdout.fileno(), True)  # another process that shares the pipe may have changed it
     logging.getLogger("airbyte").setLevel(logging.INFO)
     logging.getLogger().handlers = [_LogHandler(progress or Progress(), secrets)]
     logging.captureWarnings(capture=True)

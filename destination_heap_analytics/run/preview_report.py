@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from signal import SIGINT
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import orjson
 
@@ -80,6 +80,16 @@ class Findings:
         return exit_code(SIGINT) if self.interrupted else int(self.error is not None)
 
 
+class Sink(Protocol):
+    """Where a preview is written: a binary file, or standard output."""
+
+    def write(self, content: bytes, /) -> int:
+        """Take these bytes."""
+
+    def flush(self) -> None:
+        """Pass them on."""
+
+
 class Output(Protocol):
     """What shows a preview."""
 
@@ -96,7 +106,7 @@ class Output(Protocol):
 class Text:
     """For a person, from the payloads to what is wrong."""
 
-    def __init__(self, out: BinaryIO, progress: Progress) -> None:
+    def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
         self._progress = progress
         self._shown = 0
@@ -161,7 +171,7 @@ def _ranked(tally: Tally) -> list[tuple[str | None, int]]:
 class Json:
     """For programs: one document, whose keys are always the same; the payloads come first, as they are found."""
 
-    def __init__(self, out: BinaryIO, progress: Progress) -> None:
+    def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
         self._progress = progress
         self._separator = b'{"payloads": [\n'

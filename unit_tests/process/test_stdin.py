@@ -58,3 +58,39 @@ def test_messages_handed_over_in_process_come_one_at_a_time() -> None:
     """The next one may be long in coming."""
     assert [batch for batch, _ in read_messages(range(3))] == [[0], [1], [2]]
     assert all(size > 0 for _, size in read_messages(range(3)))
+
+
+def test_a_pipe_that_another_process_made_non_blocking_is_read_to_its_end() -> None:
+    """However slowly it fills."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    blocks = read_lines(reading)
+    received: list[bytes] = []
+    reader = threading.Thread(target=lambda: received.extend(line for lines, _ in blocks for line in lines))
+    reader.start()
+    for part in (b"a", b"\nb\n", b"c"):
+        os.write(writing, part)
+    os.close(writing)
+    reader.join(60)
+    os.close(reading)
+    assert received == [b"a", b"b", b"c"]
+
+
+def test_an_empty_non_blocking_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than taken for broken."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    polled = []
+
+    class Poll:
+        def register(self, *_: object) -> None:
+            polled.append("register")
+
+        def poll(self) -> None:
+            os.write(writing, b"late\n")
+            os.close(writing)
+
+    monkeypatch.setattr("destination_heap_analytics.process.stdin.select.poll", Poll)
+    assert [lines for lines, _ in read_lines(reading)] == [[b"late"]]
+    assert polled == ["register"]
+    os.close(reading)

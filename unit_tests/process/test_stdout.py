@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
@@ -11,11 +12,13 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
 
-from destination_heap_analytics.process.stdout import log_to_output, print_message
+from destination_heap_analytics.errors import OutputError
+from destination_heap_analytics.process.stdout import log_to_output, print_line, print_message
 from destination_heap_analytics.protocol.messages import EchoedState
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,3 +99,46 @@ def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blockin
             lines = out.read().splitlines()
         assert process.wait(60) == 0
     assert lines == [str(number).zfill(100).encode() for number in range(3000)]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_pipe_that_becomes_non_blocking_during_the_run_loses_nothing(unbuffered: str) -> None:
+    """Whoever shares it may change it at any time."""
+    script = (
+        "import os, sys\n"
+        "from destination_heap_analytics.process.stdout import write\n"
+        "for number in range(3000):\n"
+        "    os.set_blocking(1, False)\n"
+        "    write(str(number).zfill(100).encode() + b'\\n')\n"
+    )
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout
+        lines = [process.stdout.readline() for _ in range(3000)]
+        assert process.stdout.read() == b""
+        assert process.wait(60) == 0
+    assert lines == [str(number).zfill(100).encode() + b"\n" for number in range(3000)]
+
+
+def test_what_is_printed_in_a_terminal_is_harmless(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the same JSON."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_line('{"name":"\x9b2J"}'.encode())
+    assert capfdbinary.readouterr().out == b'{"name":"\\u009b2J"}\n'
+
+
+def test_output_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closed, or on a disk that is full; a reader that is gone is not one."""
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(OutputError, match=r"cannot be written \(closed\)"):
+        print_line(b"{}")
+
+    class Full(io.BytesIO):
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Full(), isatty=lambda: False))
+    with pytest.raises(OutputError, match="No space left on device"):
+        print_line(b"{}")
