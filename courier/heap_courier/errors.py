@@ -8,6 +8,7 @@ CourierError                   one sentence: what is wrong, where, and what to d
 ├── InterruptedRunError        the run was asked to end
 └── FeedError                  this feed or table does not land, and nothing of it; others go on
     ├── UnreadableFileError    a file is no file of its format, or is cut short
+    ├── ChangedFeedError       the feed was changed while the run was fetching its files
     ├── SchemaError            a file's columns contradict the feed or the table
     └── TooManyRejectsError    more rows are rejected than the feed's error threshold lets pass
 
@@ -19,9 +20,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from heap_courier.printable import printable
+
 
 class CourierError(Exception):
-    """Anything that a user is told in a sentence."""
+    """Anything that is reported to a user in a sentence.
+
+    It can name what came from outside (a column, a key, a table): no character of that acts on a terminal or a log.
+    """
+
+    def __init__(self, *lines: str) -> None:
+        super().__init__("\n".join(map(printable, lines)))
 
 
 class SetupError(CourierError):
@@ -31,13 +40,12 @@ class SetupError(CourierError):
 class MissingFeedsError(SetupError):
     """Load operations name feeds that do not exist.
 
-    The two lines are literal: https://docs.amperity.com/operator/source_heap.html. `hint` may follow them.
+    The two lines are literal: https://docs.amperity.com/operator/source_heap.html. `hints` may follow them.
     """
 
-    def __init__(self, feed_ids: Sequence[str], hint: str = "") -> None:
+    def __init__(self, feed_ids: Sequence[str], *hints: str) -> None:
         names = ", ".join(f'"{feed_id}"' for feed_id in feed_ids)
-        lines = ["Error running load-operations task", f"Cannot find required feeds: {names}"]
-        super().__init__("\n".join([*lines, hint] if hint else lines))
+        super().__init__("Error running load-operations task", f"Cannot find required feeds: {names}", *hints)
         self.feed_ids = tuple(feed_ids)
 
 
@@ -59,6 +67,10 @@ class FeedError(CourierError):
 
 class UnreadableFileError(FeedError):
     """A file is not what its format says, or ends too early."""
+
+
+class ChangedFeedError(FeedError):
+    """A feed was changed while a run was fetching its files, and is not active as it is now."""
 
 
 class SchemaError(FeedError):

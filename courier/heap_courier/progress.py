@@ -1,27 +1,31 @@
-"""How far a command is: a progress bar on standard error, if that is a terminal."""
+"""How far a command has come: a progress bar on standard error, if that is a terminal."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from heap_courier.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, TaskID
 
 
 class Bar(Protocol):
-    """Where a run tells how far it is."""
+    """Where a run reports its progress."""
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
-        """Something new begins: files of so many bytes, or rows, whose number is not known beforehand."""
+        """Begins a stage: files of so many bytes, or rows, whose number is not known in advance."""
 
     def advance(self, amount: int) -> None:
-        """So many bytes or rows more are done. May be called by any thread."""
+        """Adds bytes or rows that are done. May be called by any thread."""
 
 
 class NoBar:
-    """Tells no one."""
+    """Shows nothing."""
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
         """Nothing."""
@@ -32,8 +36,17 @@ class NoBar:
 
 class _TerminalBar:
     def __init__(self, console: Console) -> None:
+        from rich.progress import (  # noqa: PLC0415  (only a terminal needs it)
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            SpinnerColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
         self._bytes = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             DownloadColumn(),
             TimeElapsedColumn(),
@@ -41,7 +54,7 @@ class _TerminalBar:
             transient=True,
         )
         self._rows = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             SpinnerColumn(),
             TextColumn("{task.completed:,.0f} rows"),
             TimeElapsedColumn(),
@@ -49,20 +62,20 @@ class _TerminalBar:
             transient=True,
         )
         self._shown: Progress | None = None
-        self._task = TaskID(0)
+        self._task: TaskID | None = None
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
         self.end()
         self._shown = self._rows if total_bytes is None else self._bytes
-        self._task = self._shown.add_task(what, total=total_bytes)
+        self._task = self._shown.add_task(printable(what), total=total_bytes)
         self._shown.start()
 
     def advance(self, amount: int) -> None:
-        if self._shown:
+        if self._shown and self._task is not None:
             self._shown.advance(self._task, amount)
 
     def end(self) -> None:
-        if self._shown:
+        if self._shown and self._task is not None:
             self._shown.stop()
             self._shown.remove_task(self._task)
             self._shown = None
@@ -70,9 +83,14 @@ class _TerminalBar:
 
 @contextmanager
 def progress_bar() -> Iterator[Bar]:
-    """A bar on standard error while a block runs, where that is a terminal; gone at the end."""
+    """A bar on standard error while a block runs, if that is a terminal; removed at the end."""
+    if not (sys.stderr and sys.stderr.isatty()):
+        yield NoBar()
+        return
+    from rich.console import Console  # noqa: PLC0415  (as above)
+
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal:  # by its own measure, which follows variables such as TERM
         yield NoBar()
         return
     bar = _TerminalBar(console)

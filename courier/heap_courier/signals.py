@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: what is under way is asked to end, and if it cannot, once more ends the process all the same."""
+"""SIGTERM and Ctrl-C: the first one asks what is running to stop, the second one stops the process at once."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Ending:
-    """Has SIGTERM end what the main thread does as Ctrl-C does, by a KeyboardInterrupt.
+    """Makes SIGTERM stop the main thread as Ctrl-C does, with a KeyboardInterrupt.
 
     Attributes:
-        number: of the signal that has come; SIGINT before any has.
+        number: of the signal that was received; SIGINT before any was.
     """
 
     def __init__(self) -> None:
@@ -31,14 +31,14 @@ class Ending:
 
 @contextmanager
 def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """While the block runs, the first signal sets `stop` and says so; the second one ends the process at once.
+    """While the block runs, the first signal sets `stop` and says so; the second one stops the process at once.
 
-    Called in the main thread. The block gets the numbers of the signals that have come.
+    Called in the main thread. The block gets the numbers of the signals received.
     """
     came: list[int] = []
 
     def ask() -> None:
-        say("Ending, as soon as what is under way has ended; once more ends it at once.")
+        say("Shutting down after the current run; press Ctrl-C again to stop now.")
         stop.set()
 
     def end(number: int, _frame: FrameType | None) -> None:

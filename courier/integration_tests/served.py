@@ -11,9 +11,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -40,7 +40,7 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
         if stop.wait(seconds):
             raise InterruptedRunError("The run was asked to end.")
 
-    def run_courier(courier: str, days: Days, _skip_missing: bool) -> None:
+    def run_courier(courier: str, days: Days, _required: Days, _skip_missing: bool) -> Collection[date]:
         line = f"{courier} {days.start} {days.end} {os.getpid()}\n"
         with (folder / "runs").open("a", encoding="utf-8") as runs:
             runs.write(line)
@@ -48,6 +48,7 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
             time.sleep(0.01)
             if not (folder / "deaf").exists():
                 pause(0)
+        return ()
 
     @contextmanager
     def open_warehouse() -> Iterator[Warehouse]:

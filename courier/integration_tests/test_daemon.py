@@ -45,9 +45,9 @@ class Place:
     def start(self, now: datetime, schedule: str = DAILY) -> subprocess.Popen[str]:
         arguments = [str(self.folder), self._warehouse, now.isoformat(), schedule]
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "integration_tests" / "courier" / "served.py"), *arguments],
+            [sys.executable, str(Path(__file__).with_name("served.py")), *arguments],
             cwd=ROOT,
-            env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+            env={"PYTHONPATH": str(ROOT / "courier"), "PATH": "/usr/bin:/bin"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

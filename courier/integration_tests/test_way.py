@@ -132,7 +132,7 @@ class TestCheck:
         said = user.types("check")
 
         assert (said.code, said.err) == (0, "")
-        assert "Heap: good. There is a file in" in said.out
+        assert "Heap: good. The newest files in" in said.out
         assert "Heap-Connect: good." in said.out
         assert "the newest is `manifests/sync_9.json`" in said.out
 
@@ -267,7 +267,7 @@ class TestFeeds:
         user.edit("feeds/users.yaml", "name: user_id, type: Integer", "name: user_id, type: String")
         activate = ("feed", "activate", "Heap:Users", "--no-sample")
 
-        assert "holds 1 rows of an earlier form" in refused(user, *activate)
+        assert "holds 1 row of an earlier form" in refused(user, *activate)
         assert stored(user) == [(1, "a")]
         assert "was changed since it was activated" in refused(user, "run", "Heap", "--day", "2026-03-02")
         assert user.types(*activate, "--truncate").code == 0
@@ -404,9 +404,9 @@ class TestRun:
         said = refused(user, "run", "Heap", "--day", "2026-03-01")
         assert "The archive `all-2026-03-01.zip` in the bucket" in said
         assert "has no file `events.avro`" in said
-        assert said.endswith("Or go on without, by --skip-missing.")
+        assert said.endswith("To continue without them: --skip-missing.")
         assert stored(user) == []
-        assert "There is no run yet" in user.types("runs").out
+        assert "No run yet" in user.types("runs").out
 
         skipped = user.types("run", "Heap", "--day", "2026-03-01", "--skip-missing")
         assert skipped.code == 0
@@ -433,7 +433,7 @@ class TestRun:
         below = user.types("run", "Heap", "--day", "2026-03-01")
         assert below.code == 0
         assert below.row("Heap:Users") == ["Heap:Users", *["1", "100", "1", "99", "99"], "landed"]
-        (command,) = re.findall(r"`heap-courier (runs \S+)` names them", below.out)
+        (command,) = re.findall(r"`heap-courier (runs \S+)` lists them", below.out)
         named = user.types(*command.split())
         assert "path/to/users-2026-03-01.avro" in named.out
         assert "secret" not in above.out + above.err + below.out + named.out
@@ -475,7 +475,7 @@ class TestRun:
             (("run", "Heap", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "the earlier first"),
             (("run", "Heap", "--day", "01.03.2026"), 2, "01.03.2026"),
             (("runn",), 2, "runn"),
-            (("run", "Heap", "--day", "2026-03-01"), 1, "mend the pattern. Or go on without, by --skip-missing."),
+            (("run", "Heap", "--day", "2026-03-01"), 1, "mend the pattern. To continue without them: --skip-missing."),
         ],
     )
     def test_what_is_typed_wrongly_is_told(self, user: User, words: tuple[str, ...], code: int, said: str) -> None:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
-from heap_courier.cli.tables import print_domain_table
-from heap_courier.cli.terminal import print_table
+from heap_courier.cli.printing import print_domain_table, print_rejected
+from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
-from heap_courier.documents.wording import named
-from heap_courier.feeds import activation, samples, tags
+from heap_courier.documents.wording import listed, named
+from heap_courier.feeds import tags
+from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds, write_feed
 from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
-from heap_courier.parallel import WORKERS
+
+_REJECTED_SHOWN: Final = 20  # rows of a sample
 
 
 @click.group()
@@ -26,22 +28,24 @@ def feed() -> None:
 
 @feed.command(name="add", short_help="Propose a feed from a sample.")
 @click.argument("name", metavar="SOURCE:NAME")
-@click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="A file.")
-@click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; else what its name says.")
-@click.option("--header-rows", type=click.IntRange(0, 1), default=1, help="0 where the first line is data already.")
-@click.option("--separator", help="Between the values of a line.")
-@click.option("--quote", help="Around values.")
-@click.option("--escape", help="Before a sign that is meant as it is.")
+@click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
+@click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; by default what its name says.")
+@click.option("--header-rows", type=click.IntRange(0, 1), default=1, help="0 if the first line is data.")
+@click.option("--separator", help="The character between the values of a line.")
+@click.option("--quote", help="The character around values.")
+@click.option("--escape", help="Before a character that is meant literally.")
 @click.pass_obj
 def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
     """Propose a feed from a sample and write it into a file to be edited."""
+    from heap_courier.feeds import samples  # noqa: PLC0415  (what reads files takes long to import)
+
     with opened(folder) as context:
         given = FileFormat(content_type, **signs) if content_type else None
         proposed = samples.propose_feed(context.project, name, samples.sample_of(context.project, path, given))
         written = samples.path_of(context.project, proposed)
         write_feed(proposed, written)
     print_feed(proposed)
-    click.echo(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
+    say(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
 
 
 @feed.command(name="activate", short_help="Make the domain table of a feed and load its sample.")
@@ -51,14 +55,23 @@ def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, *
 @click.pass_obj
 def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -> None:
     """Validate a feed, make its domain table, load the sample and show it."""
+    from heap_courier.feeds import samples  # noqa: PLC0415  (as above)
+    from heap_courier.feeds.activation import activate  # noqa: PLC0415  (as above)
+    from heap_courier.parallel import WORKERS  # noqa: PLC0415  (as above)
+
     with opened(folder) as context:
         chosen = _feed(context, name)
         file = None if no_sample else samples.file_of(context.project, chosen)
         with context.warehouse() as warehouse:
-            activation.activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
+            loaded = activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
             _print_doubtful_tags(chosen)
-            click.echo(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
-            if file:
+            say(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
+            if loaded and loaded.table.rejected:
+                say(f"{loaded.table.rejected:,} of {loaded.table.rows:,} rows of the sample were rejected:")
+                print_rejected((chosen.domain_table, each) for each in loaded.rejected[:_REJECTED_SHOWN])
+            if loaded and loaded.ignored:
+                say(f"The feed has no field for {listed(loaded.ignored)}.")
+            if loaded:
                 print_domain_table(warehouse, chosen.domain_table, limit=10)
 
 
@@ -69,7 +82,7 @@ def list_feeds(folder: Path) -> None:
     with opened(folder) as context:
         feeds = read_feeds(context.project.feeds)
         with context.warehouse() as warehouse:
-            active = activation.ActiveFeeds(warehouse)
+            active = ActiveFeeds(warehouse)
             active.make()
             print_feeds(feeds, [each.id for each in feeds if active.has(each)])
 
@@ -85,7 +98,7 @@ def show_feed(folder: Path, name: str) -> None:
 
 def print_feed(feed: Feed) -> None:
     """A feed with its fields and their semantic tags."""
-    click.echo(f"Feed {feed.domain_table}, id {feed.id}")
+    say(f"Feed {feed.domain_table}, id {feed.id}")
     rows = []
     for field in feed.fields:
         roles = ["primary key"] * (field.name in feed.primary_key) + ["last updated"] * (
@@ -94,10 +107,10 @@ def print_feed(feed: Feed) -> None:
         rows.append([field.name, str(field.type), field.source, field.tag, ", ".join(roles)])
     print_table(["field", "type", "incoming", "tag", ""], rows)
     if feed.last_updated is None:
-        click.echo("Last updated: generated (`_updated`, when the row was ingested).")
+        say("Last updated: generated (`_updated`, when the row was ingested).")
     _print_doubtful_tags(feed)
     stitch = "yes" if feed.stitch else "no"
-    click.echo(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {stitch}.")
+    say(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {stitch}.")
 
 
 def print_feeds(feeds: Iterable[Feed], active: Iterable[str]) -> None:
@@ -123,4 +136,4 @@ def _feed(context: Context, name: str) -> Feed:
 def _print_doubtful_tags(feed: Feed) -> None:
     for field in feed.fields:
         if field.tag and (meant := tags.meant(field.tag)):
-            click.echo(f"The tag `{field.tag}` of `{field.name}` is one of your own; did you mean `{meant}`?")
+            say(f"The tag `{field.tag}` of `{field.name}` is one of your own; did you mean `{meant}`?")

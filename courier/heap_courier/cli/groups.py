@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import date, datetime, timezone
 from pathlib import Path
 
 import click
 
-from heap_courier.cli.terminal import ending, instant, print_table, took
+from heap_courier.cli.printing import print_report, print_warnings
+from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
-from heap_courier.couriers.run import run_courier
 from heap_courier.errors import FeedError, InterruptedRunError
 from heap_courier.files.days import Days
 from heap_courier.groups import run as groups
-from heap_courier.groups import scheduler as daemon
-from heap_courier.groups import slots
+from heap_courier.groups import scheduler, slots
 from heap_courier.groups.notifications import notifier
 from heap_courier.groups.run import End
 from heap_courier.progress import NoBar
-from heap_courier.project.cron import warnings
 from heap_courier.project.model import Group
+from heap_courier.project.watch import ProjectWatch
 from heap_courier.signals import ended_by_signals
 
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
@@ -41,7 +41,7 @@ def list_groups(folder: Path) -> None:
         now = context.now()
         rows = []
         for each in context.project.groups.values():
-            next_run = daemon.upcoming(each, now)
+            next_run = scheduler.upcoming(each, now)
             local = f"{next_run.astimezone(each.time_zone):%Y-%m-%d %H:%M} {each.time_zone.key}" if next_run else ""
             names = ", ".join(courier.courier for courier in each.couriers)
             rows.append([each.name, names, each.schedule, "enabled" if each.enabled else "disabled", local])
@@ -52,14 +52,14 @@ def list_groups(folder: Path) -> None:
 @group.command(name="run")
 @click.argument("name")
 @click.option(
-    "--slot", type=SLOT, metavar="INSTANT", help="The scheduled instant that it stands for, in UTC: 2026-11-21T08:30."
+    "--slot", type=SLOT, metavar="INSTANT", help="The scheduled instant to run for, in UTC: 2026-11-21T08:30."
 )
-@click.option("--skip-missing", is_flag=True, help="Go on at once without files that are missing.")
+@click.option("--skip-missing", is_flag=True, help="Continue at once without files that are missing.")
 @click.pass_obj
 def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
     stop = threading.Event()
-    with opened(folder) as context, ended_by_signals(stop, _say) as came:
+    with opened(folder) as context, ended_by_signals(stop, _log) as came:
         chosen = context.group(name)
         at = slot and slot.replace(tzinfo=timezone.utc)
         ended = groups.run_by_hand(chosen, _means(context, stop), at, skip_missing=skip_missing)
@@ -70,21 +70,25 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
         sys.exit(1)
 
 
-@group.command(name="serve", short_help="Run the enabled groups at their times.")
+@group.command(name="serve", short_help="Run the enabled groups on their schedules.")
 @click.pass_obj
 def serve_groups(folder: Path) -> None:
-    """Run the enabled groups at their times, until ended by Ctrl-C or SIGTERM."""
+    """Run the enabled groups on their schedules until stopped with Ctrl-C or SIGTERM.
+
+    A changed heap-courier.yaml takes effect when this is restarted; all other files are read by each run.
+    """
     with opened(folder) as context:
         stop = threading.Event()
-        daemon.serve(context.project.groups.values(), _means(context, stop), stop, _say)
+        watch = ProjectWatch(folder)
+        scheduler.serve(context.project.groups.values(), _means(context, stop), stop, _log, watch.news)
 
 
 @group.command(name="runs")
 @click.argument("name")
-@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="So many runs.")
+@click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="Number of runs to list.")
 @click.pass_obj
 def group_runs(folder: Path, name: str, limit: int) -> None:
-    """List what became of the runs of a group, newest first."""
+    """List the runs of a group and their outcomes, newest first."""
     with opened(folder) as context, context.warehouse() as warehouse:
         slots.prepare(warehouse)
         rows = []
@@ -95,25 +99,35 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
     if rows:
         print_table(["slot (UTC)", "by", "started", "took", "outcome"], rows)
     else:
-        click.echo(f"The group `{name}` has not run yet.")
+        say(f"The group `{name}` has not run yet.")
 
 
 def _means(context: Context, stop: threading.Event) -> groups.Means:
     silent = replace(context, bar=NoBar())  # couriers run side by side, and a terminal has one bar
 
-    def bring(name: str, days: Days, skip_missing: bool) -> None:  # noqa: FBT001  (as groups call it)
-        report = run_courier(silent, context.project.couriers[name], days, skip_missing=skip_missing)
+    printing = threading.Lock()
+
+    def bring(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
+        from heap_courier.couriers.run import run_courier  # noqa: PLC0415  (what reads buckets and files)
+
+        courier = context.project.couriers[name]
+        report = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
+        with printing:
+            say(f"Courier `{name}`, run {report.run.id}:")
+            print_report(report)
+            sys.stdout.flush()
         if report.failed:
             raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
+        return report.missing_days
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
-            raise InterruptedRunError("It was asked to end.")
+            raise InterruptedRunError("It was asked to stop.")
 
     return groups.Means(
         run_courier=bring,
         open_warehouse=context.warehouse,
-        notify=notifier(context.project.notify, _say),
+        notify=notifier(context.project.notify, _log),
         now=context.now,
         pause=pause,
     )
@@ -121,16 +135,9 @@ def _means(context: Context, stop: threading.Event) -> groups.Means:
 
 def _end(group: Group, ended: End) -> None:
     if ended.message and ended.outcome != "failed":  # which was notified, and so said
-        click.echo(ended.message)
-    click.echo(f"Group `{group.name}` {ended.outcome}.")
+        say_lines(ended.message)
+    say(f"Group `{group.name}` {ended.outcome}.")
 
 
-def print_warnings(context: Context) -> None:
-    """What to know of schedules that clocks being changed upsets."""
-    for each in context.project.groups.values():
-        for sentence in warnings(each.schedule, each.time_zone, context.now()) if each.schedule else ():
-            click.echo(f"{each.name}: {sentence}")
-
-
-def _say(sentence: str) -> None:
-    click.echo(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)
+def _log(sentence: str) -> None:
+    say_lines(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)

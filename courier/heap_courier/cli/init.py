@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from heap_courier.cli.terminal import say
 from heap_courier.project.scaffold import make_project
 
 
@@ -14,5 +15,5 @@ from heap_courier.project.scaffold import make_project
 def init(folder: Path) -> None:
     """Make a project in FOLDER: heap-courier.yaml, entities, load operations."""
     for path in make_project(folder):
-        click.echo(f"Wrote {path}")
-    click.echo("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")
+        say(f"Wrote {path}")
+    say("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")

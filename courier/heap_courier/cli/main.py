@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
@@ -14,18 +15,19 @@ import click
 
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import CourierError
+from heap_courier.printable import printable
 from heap_courier.signals import Ending
 
 _COMMANDS: Final = {
     "init": ("init", "Make a project: heap-courier.yaml, entities, load operations."),
-    "check": ("couriers", "Check buckets, credentials, the project's files and feeds."),
-    "sample": ("couriers", "Bring files of a courier and keep them, without loading them."),
+    "check": ("couriers", "Check the project, buckets, credentials, newest files and feeds."),
+    "sample": ("couriers", "Fetch files of a courier and keep them, without loading them."),
     "feed": ("feeds", "Feeds: how the rows of a file become rows of a domain table."),
-    "run": ("couriers", "Run a courier: bring its files and land them in their domain tables."),
+    "run": ("couriers", "Run a courier: fetch its files and load them into their domain tables."),
     "group": ("groups", "Courier groups: couriers that run together, by hand or on a schedule."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
-    "runs": ("tables", "List the runs, or what one of them did."),
+    "runs": ("tables", "List the runs, or show what one of them did."),
 }
 
 
@@ -51,14 +53,15 @@ def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
     code = _exit_code(Ending())
     try:
-        sys.stdout.flush()
+        if sys.stdout:  # None if standard output is closed
+            sys.stdout.flush()
     except OSError as error:
         if error.errno != errno.EPIPE:
-            click.echo(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.", err=True)
+            _complain(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.")
         code = code or 1
     # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
-    # interpreter is taken down: an end by signal 6, after a command that did what it should. And after a signal a
-    # thread may wait for a bucket for long.
+    # interpreter is taken down: exit by signal 6, after a command that did what it should. And after a signal a thread
+    # may wait for a bucket for long.
     os._exit(code)
 
 
@@ -67,22 +70,47 @@ def _exit_code(ending: Ending) -> int:
         cli.main(standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 1
+    except click.UsageError as error:
+        if error.ctx:
+            _complain(error.ctx.get_usage(), "")
+        _complain(f"Error: {printable(error.format_message())}")
+        return error.exit_code
     except click.ClickException as error:
-        error.show()
+        _complain(f"Error: {printable(error.format_message())}")
         return error.exit_code
     except CourierError as error:
-        click.echo(f"Error: {error}" if "\n" not in str(error) else str(error), err=True)
+        _complain(f"Error: {error}" if "\n" not in str(error) else str(error))
         return 1
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        click.echo("Error: The disk is full, or what the output goes to: make room, then run this again.", err=True)
+        _complain(_sentence(error))
+        return 1
+    except MemoryError:
+        _complain("Error: There is not enough memory for this.")
         return 1
     except (click.Abort, KeyboardInterrupt):
         word = "Terminated" if ending.number == signal.SIGTERM else "Interrupted"
-        click.echo(f"{word}: what had landed has landed, the rest comes with the next run.", err=True)
+        _complain(f"{word}: what had landed has landed, the rest comes with the next run.")
         return 128 + ending.number
     return 0
+
+
+def _sentence(error: OSError) -> str:
+    """What the system refused, if nothing closer to it has said so."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "Error: The disk is full, or the device the output goes to: make room, then run this again."
+    if error.errno == errno.EPIPE:
+        return "Error: The output was closed before all of it was written."
+    if error.filename is None:
+        return f"Error: The system refused to read or write ({error.strerror or type(error).__name__})."
+    name = printable(os.fsdecode(error.filename))
+    return f"Error: `{name}` cannot be read or written ({error.strerror}): check its permissions and its owner."
+
+
+def _complain(*lines: str) -> None:
+    """Lines on standard error, which may be closed or full as well: the exit code says the rest."""
+    with suppress(OSError):
+        for line in lines:
+            click.echo(line, err=True)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -91,7 +119,7 @@ def _exit_code(ending: Ending) -> int:
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="The project's folder; else the current one.",
+    help="The project's folder; by default the current one.",
 )
 @click.version_option(package_name="heap-courier", message="heap-courier %(version)s")
 @click.pass_context

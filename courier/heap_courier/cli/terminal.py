@@ -1,24 +1,34 @@
-"""What a person sees in the terminal: tables, durations, a bar while something takes long."""
+"""What a person sees: lines, tables, durations. Nothing reaches standard output or error but through here."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table as RichTable
-from rich.text import Text
+import click
 
-# All but the line feed: one of them can move the cursor, ring, or recolour the terminal.
-_CONTROLS: Final = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+from heap_courier.printable import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
 _NAME: Final = 32  # columns of the terminal: a name that is not longer is never folded, so that it can be copied
 
 
+def say(line: str, *, err: bool = False) -> None:
+    """One line on standard output or standard error."""
+    click.echo(printable(line), err=err)
+
+
+def say_lines(text: str, *, err: bool = False) -> None:
+    """A text of several lines, whose line ends are its own: CourierError escapes those that came from outside."""
+    for line in text.split("\n"):
+        say(line, err=err)
+
+
 def instant(when: datetime | None) -> str:
-    """An instant of the run_log, in UTC."""
+    """An instant of the run log, in UTC."""
     return f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
 
 
@@ -33,36 +43,43 @@ def size(count: int) -> str:
 
 
 def took(started: datetime, ended: datetime | None) -> str:
-    """`0:05:12`: a duration for a column; empty while it goes on."""
+    """`0:05:12`: a duration for a column; empty for what has not finished."""
     return str(timedelta(seconds=round((ended - started).total_seconds()))) if ended else ""
 
 
 def ending(outcome: str, message: str | None) -> str:
-    """How something ended and what is to be said of it, in a line."""
+    """How something finished, with its message, on one line."""
     return f"{outcome}: {' '.join(message.splitlines())}" if message else outcome
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> None:
-    """A table on standard output: folded in a terminal, as wide as need be in a pipe. Numbers stand to the right."""
+    """A table on standard output: folded in a terminal, as wide as need be in a pipe. Numbers are right-aligned."""
+    from rich.table import Table as RichTable  # noqa: PLC0415  (takes as long to import as most commands take)
+    from rich.text import Text  # noqa: PLC0415
+
     table = RichTable(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         numeric = bool(rows) and all(isinstance(row[number], int | None) for row in rows)
         name = not numeric and all(_is_name(str(row[number] or "")) for row in rows)
         table.add_column(
-            Text(_harmless(heading)), justify="right" if numeric else "left", overflow="fold", no_wrap=name
+            Text(printable(heading)), justify="right" if numeric else "left", overflow="fold", no_wrap=name
         )
     for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else _harmless(cell or "")) for cell in row))
+        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else printable(cell or "")) for cell in row))
     console = _console()
     with console.capture() as captured:
         console.print(table)
     for line in captured.get().splitlines():
-        print(line.rstrip())  # noqa: T201  (rich fills up the last column)
+        click.echo(line.rstrip())  # rich fills up the last column
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows of a domain table: side by side where they fit into the terminal, else one below the other."""
-    texts = [["" if value is None else _one_line(str(value)) for value in row] for row in rows]
+    """Rows of a domain table: side by side if they fit into the terminal, else one below the other."""
+    from rich.cells import cell_len  # noqa: PLC0415  (as above)
+    from rich.text import Text  # noqa: PLC0415
+
+    columns = [printable(column) for column in columns]
+    texts = [["" if value is None else printable(str(value)) for value in row] for row in rows]
     needed = sum(max(map(cell_len, cells)) + 2 for cells in zip(columns, *texts, strict=True))
     console = _console()
     if not console.is_terminal or needed <= console.width:
@@ -76,17 +93,13 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _is_name(text: str) -> bool:
+    from rich.cells import cell_len  # noqa: PLC0415  (as above)
+
     return " " not in text and cell_len(text) <= _NAME
 
 
-def _harmless(text: str) -> str:
-    return _CONTROLS.sub(lambda sign: f"\\x{ord(sign[0]):02x}", text)
-
-
-def _one_line(text: str) -> str:
-    return _harmless(text).replace("\n", "\\n")
-
-
 def _console() -> Console:
+    from rich.console import Console  # noqa: PLC0415  (as above)
+
     console = Console(soft_wrap=True)
     return console if console.is_terminal else Console(soft_wrap=True, width=100_000)

@@ -38,7 +38,7 @@ class Context:
         return open_warehouse(self.project.warehouse, self.environment, read_only=read_only)
 
     def work(self, courier: Courier) -> Path:
-        """Where files lie between the bucket and the tables."""
+        """Where files are between the bucket and the tables."""
         return self.project.folder / ".heap-courier" / courier.name
 
     def courier(self, name: str) -> Courier:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -14,8 +15,18 @@ from filelock import FileLock, Timeout
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.work_plan import Assignment, read_assignment
 from heap_courier.data_types.field_types import in_utc
-from heap_courier.errors import CourierError, FeedError, LaterError, MissingFilesError, TooManyRejectsError
-from heap_courier.feeds.ingest import ingest
+from heap_courier.errors import (
+    ChangedFeedError,
+    CourierError,
+    FeedError,
+    LaterError,
+    MissingFilesError,
+    TooManyRejectsError,
+)
+from heap_courier.feeds.active import ActiveFeeds
+from heap_courier.feeds.ingest import Ingested, ingest
+from heap_courier.feeds.model import Feed
+from heap_courier.feeds.reader import read_feeds
 from heap_courier.feeds.samples import folder_of, keep_sample
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
@@ -35,44 +46,33 @@ from heap_courier.heap_connect.landing import StepRun
 from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
 from heap_courier.parallel import WORKERS
 from heap_courier.project.model import Courier
+from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Rejected, Run, RunLog, TableRun
 
 
 class Report(NamedTuple):
-    """How a run ended. `tables` holds those that did not land too; `samples` the files that were kept, not loaded."""
+    """How a run finished.
+
+    Attributes:
+        run: its entry in the run log.
+        samples: the files that were kept, not loaded.
+        tables: what became of each domain table, of those that did not land too.
+        notices: what a person should know, in sentences.
+        seconds: how long it took.
+        missing_days: the days that lacked files.
+    """
 
     run: Run
     samples: tuple[FetchedFile, ...]
     tables: tuple[TableRun, ...]
     notices: tuple[str, ...]
     seconds: float
+    missing_days: frozenset[date] = frozenset()
 
     @property
     def failed(self) -> tuple[TableRun, ...]:
         """Tables of which nothing landed."""
         return tuple(table for table in self.tables if table.message)
-
-
-def check_courier(context: Context, courier: Courier) -> str:
-    """Looks whether a courier could run; a sentence on what it found.
-
-    Raises:
-        CourierError: it could not.
-    """
-    assignment = read_assignment(context.project, courier)
-    bucket = Bucket(courier, context.environment)
-    if assignment.heap_connect:
-        dumps = manifest_keys(bucket)
-        bucket.probe(dumps[-1])
-        count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
-        return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
-    first = next(bucket.list(), None)
-    if first:
-        bucket.probe(first.key)
-    assignment.expect_known_feeds()
-    with context.warehouse() as warehouse:
-        assignment.expect_active_feeds(warehouse)
-    return f"There is {'a file' if first else 'no file yet'} in {bucket}."
 
 
 def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[FetchedFile, ...]:
@@ -94,14 +94,22 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
         return _kept(context, bucket, found)
 
 
-def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_missing: bool = False) -> Report:
+def run_courier(
+    context: Context,
+    courier: Courier,
+    days: Days | None,
+    *,
+    required: Days | None = None,
+    skip_missing: bool = False,
+) -> Report:
     """Runs a courier.
 
     Args:
         context: what the run works with.
         courier: one of the project's.
         days: of the files; None: all that there are. Manifests know no days.
-        skip_missing: whether required files may be missing.
+        required: those of the days whose files must be there; None: all of them.
+        skip_missing: whether files of these may be missing too.
 
     Raises:
         MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or noted.
@@ -117,18 +125,25 @@ def run_courier(context: Context, courier: Courier, days: Days | None, *, skip_m
                 _pull(context, bucket, assignment.heap_connect, noted)
             return noted.report()
         found = find(bucket, assignment.entities, days)
-        if found.missing and not skip_missing:
-            raise missing_error(bucket, found.missing)
+        absent = [missing for missing in found.missing if _is_required(missing, required)]
+        if absent and not skip_missing:
+            raise missing_error(bucket, absent)
         with _noted(context, courier, _what(days)) as noted:
             if found.missing:
+                noted.missing_days.update(missing.day for missing in found.missing if missing.day)
                 noted.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
             if not assignment.operations or assignment.unknown_feeds:
                 noted.samples = _kept(context, bucket, found)
                 folder = os.path.relpath(folder_of(context.project, courier))
                 assignment.expect_known_feeds(f"The files are kept, {len(noted.samples):,} of them, in `{folder}`.")
             else:
-                _ingest(context, bucket, assignment, found, noted, skip_missing=skip_missing)
+                _ingest(context, bucket, assignment, found, noted, required=required, skip_missing=skip_missing)
         return noted.report()
+
+
+def _is_required(missing: Missing, required: Days | None) -> bool:
+    """Whether a missing file is that of a required day: one without a date is that of each."""
+    return required is None or any(missing.pattern.first_day(day) == missing.day for day in required)
 
 
 class _Noted:
@@ -140,11 +155,19 @@ class _Noted:
         self.samples: tuple[FetchedFile, ...] = ()
         self.tables: list[TableRun] = []
         self.notices: list[str] = []
+        self.missing_days: set[date] = set()
 
     def report(self) -> Report:
         """The end."""
         seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
-        return Report(self.run, self.samples, _by_table(self.tables), tuple(self.notices), seconds)
+        return Report(
+            self.run,
+            self.samples,
+            _by_table(self.tables),
+            tuple(self.notices),
+            seconds,
+            frozenset(self.missing_days),
+        )
 
 
 def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _Noted) -> None:
@@ -162,11 +185,18 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _N
         )
         for step in steps:
             noted.tables.append(step.run)
-            noted.notices += _notices(step)
+            noted.notices += _notices(step, noted.run.id)
 
 
 def _ingest(
-    context: Context, bucket: Bucket, assignment: Assignment, found: Found, noted: _Noted, *, skip_missing: bool
+    context: Context,
+    bucket: Bucket,
+    assignment: Assignment,
+    found: Found,
+    noted: _Noted,
+    *,
+    required: Days | None,
+    skip_missing: bool,
 ) -> None:
     """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
     with context.warehouse() as warehouse:
@@ -174,11 +204,15 @@ def _ingest(
     folder = context.work(bucket.courier) / "files"
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     fetched = fetch(bucket, found, folder, context.bar.advance)
+    day_of = {hit.object.key: hit.day for hit in found.hits}
+    absent = [each for each in fetched.missing if _is_in(day_of[each.archive], required)]
+    if absent and not skip_missing:
+        raise missing_member_error(bucket, absent[0])
     if fetched.missing:
-        if not skip_missing:
-            raise missing_member_error(bucket, fetched.missing[0])
+        noted.missing_days.update(day for each in fetched.missing if (day := day_of[each.archive]))
         noted.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
-    lacking: tuple[Missing | MissingMember, ...] = found.missing + fetched.missing
+    lacking: list[Missing | MissingMember] = [each for each in found.missing if _is_required(each, required)]
+    lacking += absent
     with context.warehouse() as warehouse:
         run_log = RunLog(warehouse)
         for operation in assignment.operations:
@@ -200,23 +234,60 @@ def _ingest(
                 )
                 continue
             try:
-                ingested = ingest(
-                    warehouse,
-                    feed,
-                    chosen,
-                    truncate=operation.truncate,
-                    now=context.now(),
-                    workers=WORKERS,
-                    advance=context.bar.advance,
-                    settle=lambda done: run_log.note_table(noted.run, done.table, done.rejected),
-                )
+                ingested = _ingest_feed(context, warehouse, noted.run, feed, chosen, truncate=operation.truncate)
             except FeedError as error:
                 noted.tables.append(_failed(run_log, noted.run, TableRun(feed.domain_table, len(chosen), 0), error))
             else:
                 noted.tables.append(ingested.table)
-                noted.notices += ingested.notices
+                noted.notices += ingested.notices(noted.run.id)
     if not any(table.message for table in noted.tables):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_in(day: date | None, days: Days | None) -> bool:
+    return day is None or days is None or day in days
+
+
+def _ingest_feed(
+    context: Context,
+    warehouse: Warehouse,
+    run: Run,
+    feed: Feed,
+    files: Sequence[FetchedFile],
+    *,
+    truncate: bool,
+) -> Ingested:
+    """Lands files by the definition that the feed is active with, also if it was activated anew in the meantime.
+
+    Raises:
+        FeedError: the files do not land, or the feed was changed and is not active as it is now.
+    """
+    active = ActiveFeeds(warehouse)
+
+    def expect_unchanged() -> None:
+        if not active.hold(feed):
+            raise ChangedFeedError(
+                f"The feed `{feed.domain_table}` was changed while its files were fetched: run "
+                f"`heap-courier feed activate {feed.domain_table}`, then the courier again."
+            )
+
+    try:
+        return ingest(
+            warehouse,
+            feed,
+            files,
+            truncate=truncate,
+            now=context.now(),
+            workers=WORKERS,
+            advance=context.bar.advance,
+            before=expect_unchanged,
+            settle=lambda done: RunLog(warehouse).note_table(run, done.table, done.rejected),
+        )
+    except FeedError:
+        changed = next((each for each in read_feeds(context.project.feeds) if each.id == feed.id), feed)
+        if active.has(feed) or not active.has(changed):
+            raise
+    return _ingest_feed(context, warehouse, run, changed, files, truncate=truncate)
 
 
 def _failed(run_log: RunLog, run: Run, table: TableRun, error: FeedError) -> TableRun:
@@ -243,14 +314,14 @@ def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, 
     return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
 
 
-def _notices(step: StepRun) -> Iterator[str]:
+def _notices(step: StepRun, run_id: str) -> Iterator[str]:
     if step.notice:
         yield step.notice
     for column, count in step.unreadable.items():
         values = "value is" if count == 1 else "values are"
         yield (
             f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and "
-            "null in the table; `heap-courier runs RUN` names the rows."
+            f"null in the table; `heap-courier runs {run_id}` lists the rows."
         )
 
 

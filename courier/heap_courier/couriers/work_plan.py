@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from heap_courier.couriers.load_operations import Operations, read_operations
 from heap_courier.errors import MissingFeedsError, SetupError
-from heap_courier.feeds.activation import ActiveFeeds
+from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.files.entities import FileEntity, HeapConnectEntity, read_entities
@@ -42,8 +43,9 @@ class Assignment:
         if not self.unknown_feeds:
             return
         there = ", ".join(f"{feed.id} is {feed.domain_table}" for feed in self.feeds.values())
-        lines = [hint, f"Feeds that there are: {there}." if there else ""]
-        raise MissingFeedsError(self.unknown_feeds, "\n".join(filter(None, lines)))
+        raise MissingFeedsError(
+            self.unknown_feeds, *filter(None, [hint, f"Feeds of this project: {there}." if there else ""])
+        )
 
     def expect_active_feeds(self, warehouse: Warehouse) -> None:
         """Raises SetupError where an operation names a feed that is not active as it is now."""
@@ -77,7 +79,24 @@ def read_assignment(project: Project, courier: Courier) -> Assignment:
             f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which may "
             "hold {}."
         )
-    return Assignment(files, None, read_operations(courier.operations, _tags(files)), by_id)
+    operations = read_operations(courier.operations, _tags(files))
+    return Assignment(files, None, _with_ids(operations, feeds, courier.operations), by_id)
+
+
+def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Path) -> tuple[Operations, ...]:
+    """The operations with the feeds' ids, also if they give the names of domain tables, in whatever case."""
+    by_name = {feed.domain_table.lower(): feed.id for feed in feeds}
+    written: dict[str, str] = {}
+    found = []
+    for operation in operations:
+        feed_id = by_name.get(operation.feed_id.lower(), operation.feed_id)
+        if feed_id in written:
+            raise SetupError(
+                f"`{path}`: `{written[feed_id]}` and `{operation.feed_id}` are the same feed: merge their operations."
+            )
+        written[feed_id] = operation.feed_id
+        found.append(replace(operation, feed_id=feed_id))
+    return tuple(found)
 
 
 def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterable[Feed]) -> None:

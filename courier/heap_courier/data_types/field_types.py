@@ -6,9 +6,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MOST_DIGITS: Final = 38  # of a Decimal: https://docs.amperity.com/reference/feeds.html
 
@@ -43,9 +45,11 @@ class FieldType:
     @property
     def arrow(self) -> pa.DataType:
         """The Arrow type that a conformed column has."""
+        import pyarrow as pa  # noqa: PLC0415  (commands that only look do without it)
+
         if self.kind is Kind.DECIMAL:
             return pa.decimal128(self.precision, self.scale)
-        return _ARROW[self.kind]
+        return _arrow()[self.kind]
 
 
 BOOLEAN: Final = FieldType(Kind.BOOLEAN)
@@ -55,14 +59,21 @@ FLOAT: Final = FieldType(Kind.FLOAT)
 INTEGER: Final = FieldType(Kind.INTEGER)
 STRING: Final = FieldType(Kind.STRING)
 
-_ARROW: Final = {
-    Kind.BOOLEAN: pa.bool_(),
-    Kind.DATE: pa.date32(),
-    Kind.DATETIME: pa.timestamp("us"),
-    Kind.FLOAT: pa.float64(),
-    Kind.INTEGER: pa.int64(),
-    Kind.STRING: pa.string(),
-}
+
+@cache
+def _arrow() -> dict[Kind, pa.DataType]:
+    import pyarrow as pa  # noqa: PLC0415  (as above)
+
+    return {
+        Kind.BOOLEAN: pa.bool_(),
+        Kind.DATE: pa.date32(),
+        Kind.DATETIME: pa.timestamp("us"),
+        Kind.FLOAT: pa.float64(),
+        Kind.INTEGER: pa.int64(),
+        Kind.STRING: pa.string(),
+    }
+
+
 _DECIMAL: Final = re.compile(r"Decimal(?:\s*\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?\))?", re.IGNORECASE)
 
 

@@ -36,13 +36,12 @@ class Ingested(NamedTuple):
     rejected: tuple[Rejected, ...]
     ignored: tuple[str, ...]
 
-    @property
-    def notices(self) -> Iterator[str]:
-        """What a person should know of it, in sentences."""
+    def notices(self, run_id: str) -> Iterator[str]:
+        """What a person should know of it, in sentences; `run_id` is the run whose log has the rejected rows."""
         name = self.table.domain_table
         if self.table.rejected:
             rows = "row was" if self.table.rejected == 1 else "rows were"
-            yield f"{name}: {self.table.rejected:,} {rows} rejected; `heap-courier runs RUN` names them."
+            yield f"{name}: {self.table.rejected:,} {rows} rejected; `heap-courier runs {run_id}` lists them."
         if self.ignored:
             yield f"{name}: the feed has no field for {', '.join(f'`{column}`' for column in self.ignored)}."
 

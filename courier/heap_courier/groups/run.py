@@ -9,11 +9,11 @@ never in its place; the schedule waits while it is under way, and then runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from functools import partial
 from shlex import quote
 from typing import Final, NamedTuple, TypeVar
@@ -30,8 +30,13 @@ POLL: Final = 60.0  # seconds between two looks for files or for another group
 LEASE: Final = timedelta(minutes=2)  # a run that gives no sign of life for so long counts as broken off
 SETTLE: Final = timedelta(minutes=10)  # how long to try to note the end of a run
 
-RunCourier = Callable[[str, Days, bool], None]
-"""Runs a courier for days, without its missing files if the last is true. Raises CourierError."""
+LATE: Final = timedelta(days=7)  # how long a day whose files were missing is looked at again
+
+RunCourier = Callable[[str, Days, Days, bool], Collection[date]]
+"""Runs a courier for days, without its missing files if the last is true; the days that lacked files.
+
+Files of the second days are required, those of the others, which are earlier, are late ones. Raises CourierError.
+"""
 
 Result = TypeVar("Result")
 
@@ -111,6 +116,7 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, ski
     with means.open_warehouse() as warehouse:
         slots.prepare(warehouse)
         broken = break_off(warehouse, group, means)
+        slots.release_early(warehouse, group.name, now)
         if slots.running(warehouse, group.name) is None:
             claim = slots.claim(warehouse, group.name, slot, now, by_hand=True)
     for notice in broken:
@@ -122,8 +128,9 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, ski
 
 def break_off(warehouse: Warehouse, group: Group, means: Means) -> list[str]:
     """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
+    now = means.now()
     message = "The run was broken off, and nobody noted its end."
-    broken = slots.break_off(warehouse, group.name, means.now() - means.lease, message)
+    broken = slots.break_off(warehouse, group.name, now - means.lease, message, no_later_than=now + means.lease)
     return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
 
 
@@ -194,17 +201,19 @@ class _Run:
 
     def _bring(self, courier: GroupCourier) -> None:
         who = f"Courier `{courier.courier}`: "
-        days = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
-        run = partial(self._means.run_courier, courier.courier, days)
+        required = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
+        days = self._with_late_ones(courier.courier, required)
+        run = partial(self._means.run_courier, courier.courier, days, required)
         try:
             try:
-                self._patiently(lambda: run(False), self._means.now() + courier.wait)  # noqa: FBT003
+                missing = self._patiently(lambda: run(False), self._means.now() + courier.wait)  # noqa: FBT003
             except MissingFilesError as error:
                 if courier.missing == "stop":
                     raise
                 self._notes.append(f"{who}{error} It went on without them.")
                 self._means.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
-                run(True)  # noqa: FBT003
+                missing = run(True)  # noqa: FBT003
+            self._note_missing(courier.courier, required, days, missing)
         except MissingFilesError as error:
             self._stopped.set()
             self._note(error, who)
@@ -217,18 +226,47 @@ class _Run:
             self._stopped.set()
             raise
 
-    def _patiently(self, attempt: Callable[[], None], deadline: datetime) -> None:
+    def _with_late_ones(self, courier: str, required: Days) -> Days:
+        """The days to look at: from the first one on that lacked files, if it is not too long ago.
+
+        Those in between come again with it, so that rows land in the order of their days.
+        """
+        if self._group.past_day_only:
+            return required
+        late = [day for day in self._claim.missing.get(courier, ()) if required.start - LATE <= day < required.start]
+        return Days(min([required.start, *late]), required.end)
+
+    def _note_missing(self, courier: str, required: Days, days: Days, missing: Collection[date]) -> None:
+        noted = self._claim.missing.get(courier, ())
+        given_up = sorted(day for day in noted if day < required.start - LATE)
+        if given_up and not self._group.past_day_only:
+            self._means.notify(
+                f"{title(self._group, self._claim.slot)}: courier `{courier}` no longer looks for the files of "
+                f"{', '.join(map(str, given_up))}, which did not come for {LATE.days} days. If they come: "
+                f"`heap-courier run {quote(courier)} --day {given_up[0]}`."
+            )
+        if not missing and not noted:
+            return
+        since = min([days.start, *given_up])
+
+        def note() -> None:
+            with self._means.open_warehouse() as warehouse:
+                slots.note_missing_days(warehouse, self._group.name, courier, Days(since, days.end), missing)
+
+        _patiently(note, self._means.now() + SETTLE, self._means.now, self._means.pause)
+
+    def _patiently(self, attempt: Callable[[], Result], deadline: datetime) -> Result:
         def pause(seconds: float) -> None:
             self._means.pause(seconds)
             if self._stopped.is_set():
                 raise InterruptedRunError("It waits no longer, since the group's run has failed already.")
 
-        _patiently(attempt, deadline, self._means.now, pause)
+        return _patiently(attempt, deadline, self._means.now, pause)
 
 
 def _patiently(
-    attempt: Callable[[], None], deadline: datetime, now: Callable[[], datetime], pause: Callable[[float], None]
-) -> None:
+    attempt: Callable[[], Result], deadline: datetime, now: Callable[[], datetime], pause: Callable[[float], None]
+) -> Result:
     """Tries until it works; what fails at the deadline, or does not get better by waiting, passes."""
     while True:
         try:

@@ -7,16 +7,12 @@ group was still running, the machine asleep or the warehouse out of reach, is ru
 
 from __future__ import annotations
 
-import logging
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from datetime import datetime, timezone
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Final
-
-from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.background import BackgroundScheduler
-from apscheduler.triggers.base import BaseTrigger
 
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
 from heap_courier.groups import slots
@@ -26,8 +22,14 @@ from heap_courier.project.model import Group
 from heap_courier.signals import ended_by_signals
 
 
-def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Callable[[str], None]) -> None:
-    """Keeps the schedules of all enabled groups, until `stop` is set, or by the first SIGTERM or Ctrl-C.
+def serve(
+    groups: Iterable[Group],
+    means: Means,
+    stop: threading.Event,
+    say: Callable[[str], None],
+    news: Callable[[], str | None] = lambda: None,
+) -> None:
+    """Keeps the schedules of all enabled groups until `stop` is set, or the first SIGTERM or Ctrl-C.
 
     Runs that are under way are asked to end then, by `means.pause` and whatever else listens to `stop`, and awaited; a
     second signal ends the process at once. Called in the main thread.
@@ -37,6 +39,7 @@ def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Cal
         means: what their runs work with.
         stop: what `means` listens to.
         say: takes a sentence for the log.
+        news: asked now and then for a sentence that the log should have.
 
     Raises:
         SetupError: no group is enabled and has a schedule, or the warehouse is not as it has to be.
@@ -49,23 +52,16 @@ def serve(groups: Iterable[Group], means: Means, stop: threading.Event, say: Cal
             _prepare(kept, means, say)
         except InterruptedRunError:
             return
-        # Silent while a run goes on for long: looks in between are left out, which is told as a warning each time.
-        logging.getLogger("apscheduler").setLevel(logging.ERROR)
-        scheduler = BackgroundScheduler(timezone=timezone.utc, executors={"default": ThreadPoolExecutor(len(kept))})
         for group in kept:
             for sentence in warnings(str(group.schedule), group.time_zone, means.now()):
                 say(f"Group `{group.name}`: {sentence}")
             say(next_run(group, means.now()))
-            scheduler.add_job(
-                Keeper(group, means, say).look,
-                _Trigger(group, means),
-                next_run_time=datetime.now(timezone.utc),
-                misfire_grace_time=None,
-                coalesce=True,
-            )
-        scheduler.start()
-        stop.wait()
-        scheduler.shutdown()
+        with ThreadPoolExecutor(len(kept), thread_name_prefix="group") as threads:
+            for group in kept:
+                threads.submit(Keeper(group, means, say).keep, stop)
+            while not stop.wait(_interval(means)):
+                if message := news():
+                    say(message)
 
 
 def upcoming(group: Group, now: datetime) -> datetime | None:
@@ -94,6 +90,17 @@ class Keeper:
         self._floor: datetime | None = None  # after it slots are due; None: to be looked up
         self._trouble = ""
 
+    def keep(self, stop: threading.Event) -> None:
+        """Looks at each instant of the schedule and now and then in between, until `stop` is set.
+
+        It waits by a clock that nobody sets, and never for long: the machine's clock may be set while it waits.
+        """
+        while not stop.is_set():
+            self.look()
+            now = self._means.now()
+            slot = upcoming(self._group, now)
+            stop.wait(min(_interval(self._means), (slot - now).total_seconds() if slot else _interval(self._means)))
+
     def look(self) -> None:
         """Runs the slot that is due, if there is one, and says what came of it. What goes wrong is said once."""
         trouble = ""
@@ -108,7 +115,7 @@ class Keeper:
         self._trouble = trouble
 
     def _look(self) -> None:
-        if self._floor and not self._due(self._floor):
+        if self._floor and self._floor <= self._means.now() and not self._due(self._floor):
             return
         claim = self._claim()
         if claim is None:
@@ -127,6 +134,7 @@ class Keeper:
         claim = None
         with self._means.open_warehouse() as warehouse:
             broken = break_off(warehouse, self._group, self._means)
+            early = slots.release_early(warehouse, self._group.name, now)
             floor = slots.kept_since(warehouse, self._group, now)
             if slots.running(warehouse, self._group.name) is None:
                 slot = self._due(floor)
@@ -135,6 +143,8 @@ class Keeper:
                     claim = slots.claim(warehouse, self._group.name, slot, now, by_hand=False)
         for notice in broken:
             self._means.notify(notice)
+        for slot in early:
+            self._say(f"{title(self._group, slot)} ran while the clock was ahead: it runs again when its time comes.")
         return claim
 
     def _due(self, floor: datetime) -> datetime | None:
@@ -150,19 +160,9 @@ def _place(error: Exception) -> str:
 _ENDED: Final = {"succeeded": "succeeded", "interrupted": "was interrupted"}
 
 
-class _Trigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """Fires at the instants of a schedule, and in between as often as it takes to notice what else may be due."""
-
-    def __init__(self, group: Group, means: Means) -> None:
-        self._group = group
-        self._means = means
-
-    def get_next_fire_time(self, _previous: datetime | None, _now: datetime) -> datetime:
-        """Never earlier than the instant: the machine's clock is read after the daemon's."""
-        now = self._means.now()
-        again = now + self._means.lease / 2
-        slot = upcoming(self._group, now)
-        return datetime.now(timezone.utc) + ((min(slot, again) if slot else again) - now)
+def _interval(means: Means) -> float:
+    """Seconds between two looks at what may be due."""
+    return means.lease.total_seconds() / 2
 
 
 def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> None:
@@ -174,4 +174,4 @@ def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> Non
                 return
         except LaterError as error:
             say(str(error))
-        means.pause(means.lease.total_seconds() / 2)
+        means.pause(_interval(means))

@@ -5,18 +5,20 @@ Each function is one statement or a read, so that two daemons on one PostgreSQL 
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
-from datetime import datetime, timezone
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, Final, Literal
 
 from heap_courier.data_types.field_types import in_utc
+from heap_courier.files.days import Days
 from heap_courier.project.model import Group
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.system_tables import make_tables
 
 Outcome = Literal["succeeded", "failed", "interrupted"]
 
+AHEAD: Final = timedelta(minutes=10)  # how far the clocks of two daemons may differ
 SCHEDULED: Final = 0  # the attempt that the schedule makes; those by hand count from 1
 # An attempt is what makes a run by hand a row of its own: it never takes a slot away from the schedule.
 _SLOTS: Final = (
@@ -25,6 +27,9 @@ _SLOTS: Final = (
 )
 # Since when a daemon keeps a schedule: what came due before is not made up for.
 _SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
+# Days that a courier ran for without all of their files: they are looked at again, since a file may be late.
+_MISSING_DAYS: Final = '"group" text, courier text, day text, PRIMARY KEY ("group", courier, day)'
+_EARLY: Final = "The clock was ahead: this run stood for an instant that had not come."
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
 
 
@@ -67,31 +72,43 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to a run, which nobody else has."""
+    """The right to a run, which nobody else has.
+
+    Attributes:
+        group, slot, attempt: as in `SlotRun`.
+        since: where to look for files from.
+        missing: the days, by courier, that earlier runs went on without all files of.
+    """
 
     group: str
     slot: datetime
     attempt: int
     since: Since | None
+    missing: Mapping[str, Collection[date]] = field(default_factory=dict)
 
 
 def prepare(warehouse: Warehouse) -> None:
     """Makes the tables, where they are not there yet. Outside a transaction."""
-    make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES})
+    make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES, "missing_days": _MISSING_DAYS})
 
 
 def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
-    """The instant after which slots of a group are due: from `now` on, where its schedule is new or was changed."""
+    """The instant after which slots of a group are due: from `now` on if its schedule is new or was changed.
+
+    An instant that has not come yet, noted while a clock was ahead, does not count.
+    """
     rows = warehouse.query(
         "INSERT INTO heap_courier.schedules VALUES ($1, $2, $3, $4) "
         'ON CONFLICT ("group") DO UPDATE '
         "SET schedule = excluded.schedule, time_zone = excluded.time_zone, since = CASE "
         "WHEN schedules.schedule = excluded.schedule AND schedules.time_zone = excluded.time_zone "
+        "AND schedules.since <= excluded.since "
         "THEN schedules.since ELSE excluded.since END RETURNING since",
         (group.name, group.schedule, group.time_zone.key, in_utc(now)),
     )
     last = warehouse.query(
-        f'SELECT max(slot) FROM heap_courier.slots WHERE "group" = $1 AND attempt = {SCHEDULED}', (group.name,)
+        f'SELECT max(slot) FROM heap_courier.slots WHERE "group" = $1 AND attempt = {SCHEDULED} AND slot <= $2',
+        (group.name, in_utc(now + AHEAD)),
     )
     return max(_instant(rows[0][0]), _instant(last[0][0] or rows[0][0]))
 
@@ -112,7 +129,9 @@ def claim(warehouse: Warehouse, group: str, slot: datetime, now: datetime, *, by
         "ON CONFLICT DO NOTHING RETURNING attempt",
         (group, in_utc(slot), in_utc(now)),
     )
-    return Claim(group, slot, rows[0][0], _since(warehouse, group, slot)) if rows else None
+    if not rows:
+        return None
+    return Claim(group, slot, rows[0][0], _since(warehouse, group, slot), _missing_days(warehouse, group))
 
 
 def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
@@ -132,12 +151,45 @@ def settle(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, me
     )
 
 
-def break_off(warehouse: Warehouse, group: str, silent_since: datetime, message: str) -> list[datetime]:
-    """Marks runs that gave no sign of life for too long as interrupted; their slots."""
+def release_early(warehouse: Warehouse, group: str, now: datetime) -> list[datetime]:
+    """Frees slots that have not come yet, which runs took while a clock was ahead; the slots.
+
+    Those runs stay in the history as interrupted ones, so that nothing takes them for the slot's own.
+    """
+    rows = warehouse.query(
+        "UPDATE heap_courier.slots AS s SET outcome = 'interrupted', ended = coalesce(ended, seen), message = $3, "
+        f"attempt = CASE WHEN attempt <> {SCHEDULED} THEN attempt ELSE (SELECT max(other.attempt) + 1 "
+        'FROM heap_courier.slots AS other WHERE other."group" = s."group" AND other.slot = s.slot) END '
+        f"WHERE \"group\" = $1 AND slot > $2 AND (attempt = {SCHEDULED} OR outcome = 'succeeded') RETURNING slot",
+        (group, in_utc(now + AHEAD), _EARLY),
+    )
+    return sorted(_instant(slot) for (slot,) in rows)
+
+
+def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days, missing: Collection[date]) -> None:
+    """Notes which of the days that a courier looked at lacked files; earlier notes on these days are replaced."""
+    with warehouse.transaction():
+        warehouse.execute(
+            'DELETE FROM heap_courier.missing_days WHERE "group" = $1 AND courier = $2 AND day >= $3 AND day < $4',
+            (group, courier, days.start.isoformat(), days.end.isoformat()),
+        )
+        for day in sorted(missing):
+            warehouse.execute(
+                "INSERT INTO heap_courier.missing_days VALUES ($1, $2, $3)", (group, courier, day.isoformat())
+            )
+
+
+def break_off(
+    warehouse: Warehouse, group: str, silent_since: datetime, message: str, *, no_later_than: datetime
+) -> list[datetime]:
+    """Marks runs that gave no sign of life for too long as interrupted; their slots.
+
+    A sign of life later than `no_later_than` came from a clock that was ahead.
+    """
     rows = warehouse.query(
         "UPDATE heap_courier.slots SET ended = seen, outcome = 'interrupted', message = $3 "
-        'WHERE "group" = $1 AND outcome IS NULL AND seen < $2 RETURNING slot',
-        (group, in_utc(silent_since), message),
+        'WHERE "group" = $1 AND outcome IS NULL AND (seen < $2 OR seen > $4) RETURNING slot',
+        (group, in_utc(silent_since), message, in_utc(no_later_than)),
     )
     return sorted(_instant(slot) for (slot,) in rows)
 
@@ -177,6 +229,14 @@ def _since(warehouse: Warehouse, group: str, before: datetime) -> Since | None:
     if last is not None:
         return Since(_instant(last), succeeded=True)
     return Since(_instant(first), succeeded=False) if first is not None else None
+
+
+def _missing_days(warehouse: Warehouse, group: str) -> dict[str, list[date]]:
+    days: dict[str, list[date]] = {}
+    rows = warehouse.query('SELECT courier, day FROM heap_courier.missing_days WHERE "group" = $1', (group,))
+    for courier, day in sorted(rows):
+        days.setdefault(courier, []).append(date.fromisoformat(day))
+    return days
 
 
 def _run(row: tuple[Any, ...]) -> SlotRun:

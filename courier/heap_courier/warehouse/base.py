@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
-
-import pyarrow as pa
+from typing import TYPE_CHECKING, Any, Protocol
 
 from heap_courier.data_types.field_types import FieldType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class Warehouse(Protocol):

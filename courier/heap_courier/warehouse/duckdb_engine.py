@@ -8,15 +8,17 @@ from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import duckdb
-import pyarrow as pa
 
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.project.model import MEMORY
 from heap_courier.warehouse.base import quoted
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 PATIENCE: Final = 30.0  # seconds to wait for another process that has the file open
 PAUSE: Final = 0.2  # seconds between two looks
@@ -113,6 +115,8 @@ class DuckDBWarehouse:
         It runs in this thread alone. Were the batches made in threads of DuckDB's, a signal would come to a standstill:
         DuckDB ends them while it holds Python's lock, and they wait for it.
         """
+        import pyarrow as pa  # noqa: PLC0415  (commands that only look do without it)
+
         failures: list[BaseException] = []
 
         def passed() -> Generator[pa.RecordBatch, None, None]:

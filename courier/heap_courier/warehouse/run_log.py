@@ -103,12 +103,14 @@ class RunLog:
         rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
         return [Run._make(row) for row in rows]
 
-    def expect_run(self, run_id: str) -> None:
-        """Raises SetupError where there is no such run."""
+    def run(self, run_id: str) -> Run:
+        """A run by its id. Raises SetupError if there is none."""
         newest = self.runs(limit=1)
-        if not newest or not self._warehouse.query("SELECT 1 FROM heap_courier.runs WHERE id = $1", (run_id,)):
+        rows = newest and self._warehouse.query("SELECT * FROM heap_courier.runs WHERE id = $1", (run_id,))
+        if not rows:
             remedy = f"the newest is `{newest[0].id}`" if newest else "there is none yet"
             raise SetupError(f"There is no run `{run_id}`: {remedy}; `heap-courier runs` lists them.")
+        return Run._make(rows[0])
 
     def run_tables(self, run_id: str) -> list[TableRun]:
         """What a run did to each domain table."""

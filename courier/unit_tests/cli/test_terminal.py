@@ -120,8 +120,7 @@ def test_a_row_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
         "1   \\x1b]0;title\\x07a\\x0d\\nb\\x09ü",
         "2",
         "file",
-        "\\x1b[2Ja",
-        "b",
+        "\\x1b[2Ja\\nb",
     ]
 
 

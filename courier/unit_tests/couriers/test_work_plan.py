@@ -62,7 +62,7 @@ def test_unknown_feeds_are_told_in_the_documented_words(project: Project) -> Non
         "Error running load-operations task",
         'Cannot find required feeds: "df-xxxxxx", "df-yyyyyy"',
         "Files are kept.",
-        "Feeds that there are: df-users001 is Heap:Users.",
+        "Feeds of this project: df-users001 is Heap:Users.",
     ]
 
 

@@ -10,7 +10,8 @@ import pytest
 
 from heap_courier.data_types.field_types import DATETIME, INTEGER, STRING
 from heap_courier.errors import SetupError, TooManyRejectsError
-from heap_courier.feeds.activation import ActiveFeeds, activate, definition
+from heap_courier.feeds.activation import activate
+from heap_courier.feeds.active import ActiveFeeds, definition
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import FileFormat

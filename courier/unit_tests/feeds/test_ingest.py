@@ -162,7 +162,7 @@ def test_a_file_that_cannot_be_read_lands_nothing_of_the_others(load: Any, wareh
 def test_columns_that_the_feed_does_not_take_are_told(load: Any) -> None:
     done = load("id,email,seen,plan\n1,a,2026-11-01,pro\nx,a,2026-11-01,pro\n", feed=replace(USERS, error_threshold=50))
 
-    assert list(done.notices) == [
-        "Heap:Users: 1 row was rejected; `heap-courier runs RUN` names them.",
+    assert list(done.notices("RUN")) == [
+        "Heap:Users: 1 row was rejected; `heap-courier runs RUN` lists them.",
         "Heap:Users: the feed has no field for `plan`.",
     ]

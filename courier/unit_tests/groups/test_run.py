@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import date, datetime, timedelta, timezone
@@ -62,17 +62,19 @@ class Trial:
         self.notices: list[str] = []
         self.stop = threading.Event()
         self.answers: dict[str, Callable[[bool], None]] = {}
+        self.missing: Callable[[Days], Collection[date]] = lambda _days: ()
         self.means = Means(self.run_courier, self.open_warehouse, self.notices.append, lambda: self.time, self.pause)
         self._path = folder / "heap.duckdb"
         self._lock = threading.Lock()
         with self.open_warehouse() as warehouse:
             slots.prepare(warehouse)
 
-    def run_courier(self, courier: str, days: Days, skip_missing: bool) -> None:
+    def run_courier(self, courier: str, days: Days, _required: Days, skip_missing: bool) -> Collection[date]:
         with self._lock:
             self.runs.append((courier, days.start, days.end, skip_missing))
         if courier in self.answers:
             self.answers[courier](skip_missing)
+        return self.missing(days)
 
     @contextmanager
     def _open(self) -> Iterator[Warehouse]:
@@ -527,3 +529,56 @@ def test_a_run_whose_process_is_gone_is_told_of_and_stands_in_no_ones_way(trial:
     assert notice.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")
     assert notice.endswith("Its days come with the next run.")
     assert trial.noted(group()) == [(at(20, 17, 3), 1, "succeeded"), (at(20), 0, "interrupted")]
+
+
+# Files that come late
+
+
+def lacking(day: int, until: datetime | None = None) -> Callable[[Trial], Callable[[Days], Collection[date]]]:
+    """What a courier lacks that has no files of a day until an instant, or never."""
+
+    def of(trial: Trial) -> Callable[[Days], Collection[date]]:
+        return lambda looked_at: {date(2026, 11, day)} & set(looked_at) if not until or trial.time < until else ()
+
+    return of
+
+
+def goes_without(trial: Trial, missing: Callable[[Days], Collection[date]], first: datetime) -> Group:
+    """A group whose courier finds a file missing at one instant, goes on without it, and lacks it from then on."""
+
+    def answer(skip_missing: bool) -> None:
+        if trial.time == first and not skip_missing:
+            raise MissingFilesError("There is no users.avro.")
+
+    trial.answers["heap"] = answer
+    trial.missing = missing
+    return group(courier(offset=DAY, missing="notify"))
+
+
+def runs_daily(trial: Trial, daily: Group, *slots_of: int) -> list[tuple[int, int]]:
+    """The first and the last day that each run looked at."""
+    for day in slots_of:
+        assert trial.run(daily, at(day)).outcome == "succeeded"
+    return [(start.day, end.day - 1) for _, start, end, skip in trial.runs if not skip]
+
+
+def test_a_day_that_a_run_went_without_is_looked_at_again(trial: Trial) -> None:
+    daily = goes_without(trial, lacking(20, until=at(22, 9))(trial), at(21))
+    assert runs_daily(trial, daily, 21, 22, 23) == [(20, 20), (20, 21), (22, 22)]
+
+
+def test_a_day_whose_files_never_come_is_given_up_after_a_week_which_is_said(trial: Trial) -> None:
+    trial.time = at(2)
+    daily = goes_without(trial, lacking(1)(trial), at(2))
+
+    looked_at = runs_daily(trial, daily, *range(2, 12))
+
+    assert looked_at == [(1, day) for day in range(1, 9)] + [(9, 9), (10, 10)]
+    (given_up,) = [notice for notice in trial.notices if "no longer looks for" in notice]
+    assert "files of 2026-11-01" in given_up
+    assert "`heap-courier run heap --day 2026-11-01`" in given_up
+
+
+def test_with_past_day_only_a_day_is_not_looked_at_again(trial: Trial) -> None:
+    daily = replace(goes_without(trial, lacking(20)(trial), at(21)), past_day_only=True)
+    assert runs_daily(trial, daily, 21, 22) == [(20, 20), (21, 21)]

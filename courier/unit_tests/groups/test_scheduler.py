@@ -6,10 +6,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -57,8 +57,9 @@ class Trial:
         with self.open_warehouse() as warehouse:
             slots.prepare(warehouse)
 
-    def run_courier(self, _courier: str, _days: Days, _skip_missing: bool) -> None:
+    def run_courier(self, _courier: str, _days: Days, _required: Days, _skip_missing: bool) -> Collection[date]:
         self.answer()
+        return ()
 
     def open_warehouse(self) -> AbstractContextManager[Warehouse]:
         self.opened += 1
@@ -322,5 +323,31 @@ def test_a_signal_ends_it_and_what_it_did_to_signals(trial: Trial, number: signa
     trial.answer = wait
     serve([DAILY], trial.means, trial.stop, trial.said.append)
     assert trial.noted() == [(at(20), "interrupted")]
-    assert "Ending, as soon as what is under way has ended; once more ends it at once." in trial.said
+    assert "Shutting down after the current run; press Ctrl-C again to stop now." in trial.said
     assert signal.getsignal(number) == before
+
+
+# A clock that was ahead
+
+
+def test_a_clock_that_was_ahead_for_one_slot_does_not_silence_the_schedule(trial: Trial) -> None:
+    keeper = trial.keeper()
+    trial.looks(keeper, at(20))
+    trial.looks(keeper, at(20) + timedelta(days=3650))
+    trial.looks(keeper, at(21))
+    trial.looks(trial.keeper(), at(22))  # and in a new process
+
+    assert {slot: outcome for slot, outcome in trial.noted() if slot < at(30)} == dict.fromkeys(
+        (at(20), at(21), at(22)), "succeeded"
+    )
+    assert sum("ran while the clock was ahead" in sentence for sentence in trial.said) == 1
+
+
+def test_it_says_what_is_new(trial: Trial) -> None:
+    def news() -> str:
+        trial.stop.set()
+        return "The project file was changed."
+
+    means = replace(trial.means, lease=timedelta(seconds=0.01))
+    serve([DAILY], means, trial.stop, trial.said.append, news)
+    assert trial.said[-1] == "The project file was changed."

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.slots import Claim, Outcome, Since
 from heap_courier.project.model import Group
@@ -99,19 +100,19 @@ def test_history_is_that_of_the_group_newest_first(warehouse: Warehouse) -> None
 
 def test_a_run_that_is_silent_is_broken_off(warehouse: Warehouse) -> None:
     claimed(warehouse, at(20))
-    assert slots.break_off(warehouse, "daily", at(20), "gone") == []
-    assert slots.break_off(warehouse, "weekly", at(20, 18), "gone") == []
+    assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(22)) == []
+    assert slots.break_off(warehouse, "weekly", at(20, 18), "gone", no_later_than=at(22)) == []
 
-    assert slots.break_off(warehouse, "daily", at(20, 18), "gone") == [at(20)]
+    assert slots.break_off(warehouse, "daily", at(20, 18), "gone", no_later_than=at(22)) == [at(20)]
 
     (run,) = slots.history(warehouse, "daily", 5)
     assert (run.outcome, run.ended, run.message) == ("interrupted", at(20), "gone")
-    assert slots.break_off(warehouse, "daily", at(21), "gone") == []
+    assert slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22)) == []
 
 
 def test_a_run_that_was_taken_for_dead_ends_as_it_really_did(warehouse: Warehouse) -> None:
     claim = claimed(warehouse, at(20))
-    slots.break_off(warehouse, "daily", at(21), "gone")
+    slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22))
     slots.settle(warehouse, claim, at(21), "succeeded", "")
     assert [run.outcome for run in slots.history(warehouse, "daily", 5)] == ["succeeded"]
 
@@ -192,3 +193,49 @@ def test_of_many_connections_that_claim_a_slot_at_the_same_time_one_gets_it(post
     with ThreadPoolExecutor(count) as threads:
         claims = list(threads.map(claim, range(count)))
     assert len([claim for claim in claims if claim]) == 1
+
+
+def test_a_sign_of_life_from_a_clock_that_was_ahead_is_none(warehouse: Warehouse) -> None:
+    claimed(warehouse, datetime(2036, 1, 1, tzinfo=timezone.utc))
+    assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(21)) != []
+
+
+@pytest.mark.parametrize("outcome", ["succeeded", "failed", "interrupted", None])
+def test_a_slot_that_a_clock_ahead_took_is_free_when_its_time_comes(
+    warehouse: Warehouse, outcome: Outcome | None
+) -> None:
+    ended(warehouse, at(19), "succeeded")
+    early = claimed(warehouse, at(21))
+    if outcome:
+        slots.settle(warehouse, early, at(21), outcome, "")
+
+    assert slots.release_early(warehouse, "weekly", at(20)) == []
+    assert slots.release_early(warehouse, "daily", at(20)) == [at(21)]
+    assert slots.release_early(warehouse, "daily", at(20)) == []
+
+    assert slots.kept_since(warehouse, DAILY, at(20)) == at(20)
+    assert not slots.has_succeeded(warehouse, "daily", at(21), at(21))
+    assert slots.running(warehouse, "daily") is None
+    assert claimed(warehouse, at(21)).since == Since(at(19), succeeded=True)
+    assert claimed(warehouse, at(22)).since == Since(at(19), succeeded=True)
+
+
+def test_a_slot_of_a_daemon_whose_clock_is_a_little_ahead_stays_taken(warehouse: Warehouse) -> None:
+    claimed(warehouse, at(20))
+    assert slots.release_early(warehouse, "daily", at(20) - timedelta(minutes=1)) == []
+
+
+def test_a_schedule_kept_since_an_instant_to_come_is_kept_from_now_on(warehouse: Warehouse) -> None:
+    slots.kept_since(warehouse, DAILY, datetime(2036, 1, 1, tzinfo=timezone.utc))
+    assert slots.kept_since(warehouse, DAILY, at(20)) == at(20)
+    assert slots.kept_since(warehouse, DAILY, at(21)) == at(20)
+
+
+def test_days_that_lacked_files_are_known_to_the_next_claim_of_the_group(warehouse: Warehouse) -> None:
+    week = Days(date(2026, 11, 14), date(2026, 11, 21))
+    slots.note_missing_days(warehouse, "daily", "heap", week, {date(2026, 11, 18), date(2026, 11, 15)})
+    slots.note_missing_days(warehouse, "daily", "other", week, {date(2026, 11, 16)})
+    slots.note_missing_days(warehouse, "weekly", "heap", week, {date(2026, 11, 17)})
+    slots.note_missing_days(warehouse, "daily", "heap", Days(date(2026, 11, 17), date(2026, 11, 19)), ())
+
+    assert claimed(warehouse, at(20)).missing == {"heap": [date(2026, 11, 15)], "other": [date(2026, 11, 16)]}

@@ -1,0 +1,26 @@
+"""The console script: says in one sentence what to install if a package is missing."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Runs the command line."""
+    try:
+        from heap_courier.cli.main import main as run  # noqa: PLC0415  (it needs click)
+
+        run()
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if not package or package == "heap_courier":
+            raise
+        sys.exit(
+            f"Error: the Python package `{package}` is missing: install heap-courier with its dependencies, "
+            "`pip install ./courier` in the checkout."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""What several commands print: runs, tables, samples, rejected rows, warnings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+import click
+
+from heap_courier.cli.terminal import ending, instant, print_rows, print_table, say, size, took
+from heap_courier.documents.wording import duration, named
+from heap_courier.printable import printable_json
+from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
+from heap_courier.warehouse.run_log import Rejected, Run, TableRun
+
+if TYPE_CHECKING:  # commands that only look start without what reads files and buckets
+    from heap_courier.couriers.context import Context
+    from heap_courier.couriers.run import Report
+    from heap_courier.files.fileset import FetchedFile
+
+
+def print_report(report: Report) -> None:
+    """How a run of a courier finished."""
+    if report.samples:
+        print_samples(report.samples)
+    if report.tables:
+        print_tables(report.tables)
+    elif not report.samples:
+        say("There was nothing new.")
+    for notice in report.notices:
+        say(notice)
+    say(f"{'Failed' if report.failed else 'Completed'} in {duration(report.seconds)}")
+
+
+def print_samples(files: Sequence[FetchedFile]) -> None:
+    """Fetched files, newest first, and what to do with them."""
+    rows = [[instant(file.modified), size(file.size), _relative(file.path)] for file in files]
+    print_table(["changed (UTC)", "size", "sample"], rows)
+    if files:
+        say(f"Next: heap-courier feed add SOURCE:NAME --sample {quote(_relative(files[0].path))}")
+
+
+def print_tables(tables: Iterable[TableRun]) -> None:
+    """What a run did to each domain table."""
+    rows = []
+    for table in tables:
+        outcome = f"did not land: {table.message}" if table.message else "landed"
+        counts = [table.files, table.rows, table.rejected, table.merged, table.stored]
+        rows.append([table.domain_table, *counts, outcome])
+    headings = ["domain table", "files", "rows read", "rejected", "added or changed", "rows now", "outcome"]
+    print_table(headings, rows)
+
+
+def print_runs(runs: Sequence[Run]) -> None:
+    """Runs, a line each; a run's name is the instant of its start."""
+    rows = [
+        [run.id, run.courier, run.what, took(run.started, run.ended), ending(run.outcome, run.message)] for run in runs
+    ]
+    print_table(["run (UTC)", "courier", "files", "took", "outcome"], rows)
+
+
+def print_rejected(rejected: Iterable[tuple[str, Rejected]]) -> None:
+    """Rejected rows: where they are and why, never what they contain."""
+    rows = [[table, each.file, each.row.row, each.row.column, each.row.reason] for table, each in rejected]
+    print_table(["domain table", "file", "row", "column", "reason"], rows)
+
+
+def print_domain_table(warehouse: Warehouse, table: str, limit: int, *, as_json: bool = False) -> None:
+    """Rows of a domain table, whose name may be written in any case.
+
+    Raises:
+        SetupError: there is no such table.
+    """
+    there = {name.lower(): name for name in domain_tables(warehouse)}
+    name = table if table in there.values() else named(there, table.lower(), "The warehouse", "domain table")
+    columns = list(warehouse.columns(name))
+    rows = warehouse.query(f"SELECT * FROM {quoted(name)} ORDER BY 1 LIMIT {limit:d}")
+    if not as_json:
+        print_rows(columns, rows)
+        return
+    import orjson  # noqa: PLC0415  (for this alone)
+
+    for row in rows:
+        line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
+        click.echo(printable_json(line))
+
+
+def print_warnings(context: Context) -> None:
+    """What to know of schedules that are affected when clocks are changed."""
+    from heap_courier.project.cron import warnings  # noqa: PLC0415  (only if there is a schedule to look at)
+
+    for each in context.project.groups.values():
+        for sentence in warnings(each.schedule, each.time_zone, context.now()) if each.schedule else ():
+            say(f"{each.name}: {sentence}")
+
+
+def _relative(path: Path) -> str:
+    """A path as a person in the current folder would type it."""
+    return os.path.relpath(path)

@@ -1,0 +1,107 @@
+"""Whether a courier could run: its files in the project, its bucket, the newest file of each entity, its feeds."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Final
+
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.work_plan import Assignment, read_assignment
+from heap_courier.documents.wording import listed
+from heap_courier.errors import UnreadableFileError
+from heap_courier.feeds.column_mapping import shape
+from heap_courier.files.bucket import Bucket
+from heap_courier.files.days import Days
+from heap_courier.files.entities import FileEntity
+from heap_courier.files.fileset import (
+    FetchedFile,
+    FilesEntity,
+    Found,
+    Hit,
+    Missing,
+    fetch,
+    find,
+    missing_error,
+    missing_member_error,
+)
+from heap_courier.formats.file_format import AVRO, PARQUET
+from heap_courier.formats.readers import chunks, schema
+from heap_courier.heap_connect.pull import manifest_keys
+from heap_courier.project.model import Courier
+
+_RECENT: Final = timedelta(days=7)  # days that are looked at one by one before all files are listed
+_LARGEST: Final = 256 << 20  # bytes; of a larger file it is only asked whether it could be fetched
+_MAGIC: Final = {b"Obj\x01": AVRO, b"PAR1": PARQUET}
+
+
+def check_courier(context: Context, courier: Courier) -> str:
+    """Checks a courier; a sentence on what was found.
+
+    Raises:
+        CourierError: it could not run.
+    """
+    assignment = read_assignment(context.project, courier)
+    assignment.expect_known_feeds()
+    bucket = Bucket(courier, context.environment)
+    if assignment.heap_connect:
+        dumps = manifest_keys(bucket)
+        bucket.probe(dumps[-1])
+        count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
+        return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
+    newest = {entity: _newest(bucket, entity, context.now().date()) for entity in assignment.entities}
+    lacking = [Missing(entity.pattern, None, _tags(entity)) for entity, hit in newest.items() if not hit]
+    required = [entity for entity in assignment.entities if not entity.optional]
+    if any(newest[entity] is None for entity in required) or not any(newest.values()):
+        raise missing_error(bucket, lacking)
+    hits = tuple(hit for hit in newest.values() if hit)
+    _expect_readable(bucket, assignment, hits, context.work(courier) / "check")
+    with context.warehouse() as warehouse:
+        assignment.expect_active_feeds(warehouse)
+    return f"The newest files in {bucket} are readable: {listed(dict.fromkeys(hit.object.key for hit in hits))}."
+
+
+def _newest(bucket: Bucket, entity: FilesEntity, today: date) -> Hit | None:
+    recent = Days(today - _RECENT, today + timedelta(days=1))
+    hits = find(bucket, (entity,), recent).hits or find(bucket, (entity,), None).hits
+    return max(hits, key=lambda hit: (hit.day or date.min, hit.object.modified, hit.object.key), default=None)
+
+
+def _expect_readable(bucket: Bucket, assignment: Assignment, hits: Sequence[Hit], folder: Path) -> None:
+    for hit in hits:
+        bucket.probe(hit.object.key)
+    small = tuple(hit for hit in hits if hit.object.size <= _LARGEST)
+    try:
+        fetched = fetch(bucket, Found(small, ()), folder)
+        for damage in fetched.damaged:
+            raise damage.error
+        if fetched.missing:
+            raise missing_member_error(bucket, fetched.missing[0])
+        for file in fetched.files:
+            _open(assignment, file)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _open(assignment: Assignment, file: FetchedFile) -> None:
+    with file.path.open("rb") as content:
+        found = _MAGIC.get(content.read(4))
+    if found and found != file.format.content_type:
+        raise UnreadableFileError(
+            f"`{file.key}` is a file of the content type `{found}`, and the entity declares it as "
+            f"`{file.format.content_type}`: correct its `file/content-type`."
+        )
+    incoming = schema(file.path, file.format, file.key)
+    first = next(iter(chunks(file.path, file.format, file.key)), None)
+    if first:
+        first.decode()
+    for operation in assignment.operations:
+        if file.tag in operation.load_tags:
+            feed = assignment.feeds[operation.feed_id]
+            shape(incoming, feed.fields, key=feed.primary_key, name=file.key)
+
+
+def _tags(entity: FilesEntity) -> frozenset[str]:
+    return frozenset([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])

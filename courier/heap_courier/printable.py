@@ -1,0 +1,27 @@
+"""Text from outside (names of columns, files, keys, tables) as a terminal and a log may have it: on one line, inert."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+# C0, DEL and C1 move the cursor, ring and recolour; the line and paragraph separators, and what turns the direction of
+# the text that follows, show something else than what is there; half a surrogate pair cannot be written.
+_ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    r"""A text on one line, with `\n`, `\x1b` or `\u202e` in place of each character that is more than its own shape."""
+    return _ACTIVE.sub(_escaped, text)
+
+
+def printable_json(text: str) -> str:
+    """The same for a line of JSON, which stays the same JSON."""
+    return _ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] == "\n":
+        return "\\n"
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004  (two hexadecimal digits)
