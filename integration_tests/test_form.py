@@ -223,7 +223,7 @@ def test_rejected_records_can_go_to_a_bucket(form: Page) -> None:
         "Secret Access Key",
         "S3 Bucket Name",
         "S3 Bucket Region",
-        "Prefix Path in the Bucket",
+        "S3 Bucket Path",
     ]
     fill(form, {"S3 Bucket Name": "my-rejected-rows"})
     field(form, "S3 Bucket Region").select_option("eu-central-1")
@@ -299,7 +299,7 @@ def test_each_choice_says_what_it_does(form: Page) -> None:
     """Below the chosen branch."""
     chosen = form.locator(".field", has_text="API Type").locator(".branch")
     field(form, "API Type").select_option("Add Account Properties")
-    assert "Accounts must be set up in Heap first" in chosen.inner_text()
+    assert "Set up accounts in Heap first" in chosen.inner_text()
 
 
 def test_the_page_asks_for_nothing_outside(page: Page, drawing: Path) -> None:

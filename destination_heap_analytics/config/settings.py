@@ -1,7 +1,7 @@
-"""The settings: what each is called, what it takes, and what the form says of it.
+"""The settings: the name, type and form text of each.
 
-The specification that the Airbyte form shows is drawn from these classes (specification.py), so a setting is
-described here and nowhere else. Its keys are a contract with saved connections: add, never rename.
+The specification behind the Airbyte form is generated from these classes (spec.py), so a setting is described here
+and nowhere else. The keys are a contract with saved connections: add, never rename.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from destination_heap_analytics.config.field_types import (
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, Api
 
 _PROPERTIES: Final = (
-    "The columns that become properties, with commas between them, or * for all. Objects are flattened with dots."
+    "The columns that become properties, separated by commas, or * for all. Objects are flattened with dots."
 )
 _IDENTITY: Final = (
-    "The column that says whose row it is, by the identity that your site gives to <code>heap.identify</code>. "
-    "Case and spaces count; at most 255 characters. Heap creates a user for each new one."
+    "The column with the user's identity, as your site passes it to <code>heap.identify</code>. "
+    "Case and spaces count; at most 255 characters. Heap creates a user for each new identity."
 )
 
 
@@ -39,7 +39,7 @@ class _Frozen(BaseModel):
 
 
 class TrackEvents(_Frozen):
-    """Each row becomes an event of a user, by Heap's Track API."""
+    """Each row becomes an event of a user, through Heap's Track API."""
 
     model_config = ConfigDict(title="Track Events")
 
@@ -52,7 +52,7 @@ class TrackEvents(_Frozen):
     )
     event_column: ColumnName = Field(
         title="Event Column",
-        description="The column that holds the event's name, at most 1,024 characters.",
+        description="The column with the name of the event, at most 1,024 characters.",
         examples=["event_name", "identities.connection"],
         json_schema_extra={"order": 2},
     )
@@ -60,9 +60,9 @@ class TrackEvents(_Frozen):
         default=None,
         title="Timestamp Column",
         description=(
-            "The column that holds the time of the event: ISO 8601, or epoch seconds, milliseconds or microseconds. "
-            "Name it where there is one: without it events take the time of loading, and a row that is loaded again "
-            "can become a second event."
+            "The column with the time of the event: ISO 8601, a Unix epoch, or a compact date such as 20221021. Set it "
+            "if there is one: otherwise events get the time of loading, and a row that is loaded again can become a "
+            "second event."
         ),
         examples=["updated_at"],
         json_schema_extra={"order": 3, "always_show": True},
@@ -76,7 +76,7 @@ class TrackEvents(_Frozen):
 
 
 class UserProperties(_Frozen):
-    """Each row sets properties of a user, by Heap's Add User Properties API. Takes the Main Production ID."""
+    """Each row sets properties of a user, through Heap's Add User Properties API. Needs the Main Production ID."""
 
     model_config = ConfigDict(title="Add User Properties")
 
@@ -89,16 +89,16 @@ class UserProperties(_Frozen):
     )
     property_columns: UserColumnNames = Field(
         title="Property Columns",
-        description=f"{_PROPERTIES} Heap forbids a user property named <code>id</code>, in any casing.",
+        description=f"{_PROPERTIES} Heap does not allow a user property named <code>id</code>, in any letter case.",
         examples=["identities.provider,created_at,nickname", "*"],
         json_schema_extra={"order": 2},
     )
 
 
 class AccountProperties(_Frozen):
-    """Each row sets properties of an account, by Heap's Add Account Properties API. Takes the Main Production ID.
+    """Each row sets properties of an account, through Heap's Add Account Properties API. Needs the Main Production ID.
 
-    Accounts must be set up in Heap first: choose the Account ID property there, or connect Salesforce.
+    Set up accounts in Heap first: choose the Account ID property there, or connect Salesforce.
     """
 
     model_config = ConfigDict(title="Add Account Properties")
@@ -106,7 +106,7 @@ class AccountProperties(_Frozen):
     api_type: Literal["add_account_properties"] = Field(title="API Type", json_schema_extra={"order": 0})
     account_id_column: ColumnName = Field(
         title="Account ID Column",
-        description="The column that says whose row it is, by the account's ID, at most 255 characters.",
+        description="The column with the ID of the account, at most 255 characters.",
         examples=["account_id", "identities.user_id"],
         json_schema_extra={"order": 1},
     )
@@ -124,8 +124,8 @@ _EVENTS_PER_MINUTE: Any = Field(
     default=EVENTS_PER_MINUTE,
     title="Events per Minute",
     description=(
-        "For Track Events: how many events a minute this connection sends at most. Heap takes 15,000 a minute for an "
-        "app; give less where several connections load into the same app."
+        "For Track Events: the most events that this connection sends per minute. Heap accepts 15,000 per minute and "
+        "app; choose less if several connections load into the same app."
     ),
     examples=[EVENTS_PER_MINUTE],
     json_schema_extra={"order": 1},
@@ -133,7 +133,7 @@ _EVENTS_PER_MINUTE: Any = Field(
 
 
 class BulkDelivery(_Frozen):
-    """Up to 1,000 rows in a request: as fast as Heap takes them."""
+    """Up to 1,000 rows per request: as fast as Heap accepts them."""
 
     model_config = ConfigDict(title="Bulk Requests")
 
@@ -142,7 +142,7 @@ class BulkDelivery(_Frozen):
 
 
 class RowDelivery(_Frozen):
-    """One request for each row, several at a time. Slower, for whoever wants each row as a request of its own."""
+    """One request per row, several at a time. Slower; choose it if each row must be a separate request."""
 
     model_config = ConfigDict(title="One Request per Row")
 
@@ -151,7 +151,7 @@ class RowDelivery(_Frozen):
 
 
 class NoStorage(_Frozen):
-    """Rejected rows are counted and explained in the log, and kept nowhere."""
+    """Rejected rows are counted and explained in the log, but not stored."""
 
     model_config = ConfigDict(title="None")
 
@@ -159,7 +159,7 @@ class NoStorage(_Frozen):
 
 
 class LocalStorage(_Frozen):
-    """Rejected rows go to files on the machine that runs the connector."""
+    """Rejected rows are written to files on the machine that runs the connector."""
 
     model_config = ConfigDict(title="Local Directory")
 
@@ -167,8 +167,8 @@ class LocalStorage(_Frozen):
     path: Given = Field(
         title="Directory",
         description=(
-            "The directory below which the files go; it is made where it is missing. In a container it must be a "
-            "mounted one, or the files are gone with it."
+            "The directory for the files, created if it does not exist. In a container it must be mounted; otherwise "
+            "the files disappear with the container."
         ),
         examples=["/local/rejected"],
         json_schema_extra={"order": 1},
@@ -184,7 +184,7 @@ class JsonLines(_Frozen):
 
 
 class S3Storage(_Frozen):
-    """Rejected rows go to a bucket of Amazon S3, or of anything that speaks like it."""
+    """Rejected rows are written to a bucket in Amazon S3 or an S3-compatible service."""
 
     model_config = ConfigDict(title="S3 Bucket")
 
@@ -192,46 +192,46 @@ class S3Storage(_Frozen):
     access_key_id: OptionalText = Field(
         default=None,
         title="Access Key ID",
-        description="Of a user who may put objects into the bucket. Left empty, the machine's own identity is taken.",
+        description="Of a user who may put objects into the bucket. If empty, the machine's own AWS identity is used.",
         examples=["AKIAIOSFODNN7EXAMPLE"],
         json_schema_extra={"order": 1, "airbyte_secret": True, "always_show": True},
     )
     secret_access_key: OptionalText = Field(
         default=None,
         title="Secret Access Key",
-        description="The secret that belongs to the access key ID.",
+        description="The secret of the access key ID.",
         examples=["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
         json_schema_extra={"order": 2, "airbyte_secret": True, "always_show": True},
     )
     role_arn: OptionalText = Field(
         default=None,
         title="Role ARN",
-        description="A role to assume for writing, by the access key or by the machine's own AWS identity.",
+        description="A role to assume for writing, with the access key or the machine's own AWS identity.",
         examples=["arn:aws:iam::123456789012:role/rejected-rows"],
         json_schema_extra={"order": 3},
     )
     s3_bucket_name: Given = Field(
         title="S3 Bucket Name",
-        description="The bucket that takes the files; it must exist.",
+        description="The bucket for the files; it must exist.",
         examples=["my-rejected-rows"],
         json_schema_extra={"order": 4},
     )
     s3_bucket_region: S3Region = Field(
         default="",
         title="S3 Bucket Region",
-        description="The region of the bucket. Left empty, the machine's own AWS settings decide.",
+        description="The region of the bucket. If empty, the machine's own AWS settings decide.",
         json_schema_extra={"order": 5, "always_show": True},
     )
     s3_endpoint: S3Endpoint = Field(
         default=None,
         title="S3 Endpoint",
-        description="The address of a service other than Amazon's that speaks like S3. Leave it empty for Amazon.",
+        description="The address of an S3-compatible service. Leave it empty for Amazon S3.",
         examples=["https://storage.example.com:9000"],
         json_schema_extra={"order": 6},
     )
     bucket_path: Text = Field(
-        title="Prefix Path in the Bucket",
-        description="The folder in the bucket that takes the files.",
+        title="S3 Bucket Path",
+        description="The prefix of the object names in the bucket.",
         examples=["heap/rejected"],
         json_schema_extra={"order": 7, "default": "heap/rejected"},
     )
@@ -244,16 +244,16 @@ class S3Storage(_Frozen):
 
 
 class Settings(_Frozen):
-    """Everything that a user sets. Where it goes, what becomes of a row, and what happens to a bad one."""
+    """Everything that a user sets: where rows go, what they become, and what happens to rejected ones."""
 
     model_config = ConfigDict(title="Heap Analytics")
 
     app_id: AppId = Field(
         title="App ID",
         description=(
-            "The environment ID, which Heap shows under Account > Manage > Projects; your site gives the same number "
-            "to <code>heap.load</code>. Track Events takes that of any environment; Add User Properties and Add "
-            "Account Properties take that of Main Production only."
+            "The environment ID, which Heap shows under Account > Manage > Projects; your site passes the same number "
+            "to <code>heap.load</code>. Track Events accepts any environment; Add User Properties and Add Account "
+            "Properties accept Main Production only."
         ),
         examples=["11"],
         json_schema_extra={"order": 0},
@@ -261,7 +261,7 @@ class Settings(_Frozen):
     base_url: BaseUrl = Field(
         default=US_HOST,
         title="Base URL",
-        description=f"Where Heap keeps your data. For an account in the EU: {EU_HOST}.",
+        description=f"The address of Heap's API. For an account in the EU: {EU_HOST}.",
         examples=[US_HOST, EU_HOST],
         json_schema_extra={"order": 1, "always_show": True},
     )
@@ -269,9 +269,9 @@ class Settings(_Frozen):
         discriminator="api_type",
         title="API Type",
         description=(
-            "What each row becomes in Heap. Columns go by their names in the source; one inside an object is written "
-            "with dots: <code>identities.user_id</code>. A connection loads one stream by one of the three; for a "
-            "second stream, or a second mapping, make another destination."
+            "What each row becomes in Heap. Name columns as the source does; write a column inside an object with "
+            "dots: <code>identities.user_id</code>. A connection loads one stream through one of the three APIs; for a "
+            "second stream or mapping, create another destination."
         ),
         json_schema_extra={"order": 2},
     )
@@ -279,15 +279,15 @@ class Settings(_Frozen):
         default=RowDelivery(mode="row"),
         discriminator="mode",
         title="Delivery",
-        description="How rows travel to Heap: in bulk, unless there is a reason.",
+        description="How rows are sent to Heap. Bulk is faster and suits almost every case.",
         json_schema_extra={"order": 3},
     )
     rejected_records: Literal["continue", "fail"] = Field(
         default="continue",
         title="Rejected Records",
         description=(
-            "What happens when a row lacks what Heap needs, or Heap refuses it. <code>continue</code> sets the row "
-            "aside, counts it, and says at the end which rows and why; <code>fail</code> ends the sync there."
+            "What happens if a row lacks what Heap needs, or Heap refuses it. <code>continue</code> skips the row, "
+            "counts it, and reports at the end which rows and why; <code>fail</code> stops the sync at that row."
         ),
         json_schema_extra={"order": 4},
     )
@@ -296,8 +296,8 @@ class Settings(_Frozen):
         discriminator="storage_type",
         title="Storage of Rejected Records",
         description=(
-            "Where rejected rows are kept, each with the reason, so that they can be mended and sent again. Rows are "
-            "personal data: mind who may read that place."
+            "Where rejected rows are stored, each with the reason, so that they can be fixed and sent again. Rows are "
+            "personal data: restrict who can read this place."
         ),
         json_schema_extra={"order": 5},
     )

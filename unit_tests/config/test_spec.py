@@ -92,7 +92,7 @@ def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any
 def test_the_texts_tell_what_a_user_of_heap_must_know() -> None:
     """Where the ID is found, which one properties take, and that accounts come first in Heap."""
     text = json.dumps(form())
-    for fact in ("Account > Manage > Projects", "Main Production", "Accounts must be set up in Heap first"):
+    for fact in ("Account > Manage > Projects", "Main Production", "Set up accounts in Heap first"):
         assert fact in text
 
 
