@@ -31,12 +31,14 @@ class Reason(Enum):
     EMPTY = "is empty or blank"
     NOT_TEXT_OR_NUMBER = "is neither a text nor a number"
     TOO_LONG = "is longer than Heap takes"
-    NOT_A_TIME = "is no time: give ISO 8601, or epoch seconds, milliseconds or microseconds"
+    NOT_A_TIME = (
+        "is not a time: give ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, milliseconds, "
+        "microseconds or nanoseconds"
+    )
     NOT_FINITE = "holds NaN or an infinity, which JSON cannot carry"
+    EXPONENT = "is a number with an exponent beyond reason"
     NOT_UNICODE = "holds text that is not valid Unicode"
     NOT_JSON = "holds a value that JSON has no type for"
-    NAME_EMPTY = "holds an attribute without a name, which cannot become a property"
-    NAME_TOO_LONG = "gives a property name longer than Heap takes"
     TOO_DEEP = "is nested too deeply to be read"
     UNREADABLE = "is not readable as JSON"
     NO_DATA = "is a RECORD message without a stream name or without a data object"

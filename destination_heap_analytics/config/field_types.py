@@ -10,10 +10,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from destination_heap_analytics.config.column_list import ColumnListError, parse_column, parse_column_list
 from destination_heap_analytics.heap_api import EU_HOST, MAX_PROPERTY, US_HOST, Api, text_units
-
-ALL_COLUMNS: Final = ("*",)
-"""The value of `property_columns` that takes every attribute."""
 
 _REGIONS_BY_AREA: Final = {
     "af": "south-1",
@@ -89,19 +87,21 @@ def _column(value: object) -> str:
     text = _text(value)
     if not text:
         raise fault("is empty: name a column, or leave the setting out where it is optional")
-    return text
+    try:
+        return parse_column(text)
+    except ColumnListError as wrong:
+        raise fault(str(wrong)) from None
+
+
+def _column_or_none(value: object) -> str | None:
+    return None if value is None or _text(value) == "" else _column(value)
 
 
 def _columns(value: object) -> tuple[str, ...]:
-    names = tuple(name.strip() for name in _text(value).split(","))
-    if names == ("",):
-        raise fault("is empty: name columns with commas between them, or give * for all")
-    if "" in names:
-        raise fault(f"has no name at position {names.index('') + 1}: take out the comma too many")
-    if len(names) > 1 and "*" in names:
-        raise fault("names columns beside *: give either * for all columns, or the names")
-    if doubled := next((name for at, name in enumerate(names) if name in names[:at]), None):
-        raise fault(f"names `{doubled}` twice: take one of them out")
+    try:
+        names = parse_column_list(_text(value)).names
+    except ColumnListError as wrong:
+        raise fault(str(wrong)) from None
     if long := next((name for name in names if text_units(name) > MAX_PROPERTY), None):
         raise fault(
             f"has a name longer than the {MAX_PROPERTY} characters Heap takes, at position {names.index(long) + 1}"
@@ -160,7 +160,7 @@ def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
 
 
 _TEXT: Final = WithJsonSchema({"type": "string"})  # that it is not blank, the form sees to by itself
-_COLUMN_LIST: Final = text_type(r"^\s*[^,\s][^,]*(,\s*[^,\s][^,]*)*$", "a,b,c or *")
+_COLUMN_LIST: Final = text_type(r"^[\s,]*[^\s,]", "a,b,c or *")
 
 AppId = Annotated[str, BeforeValidator(_digits), text_type("^[0-9]+$", "digits only")]
 BaseUrl = Annotated[
@@ -169,6 +169,7 @@ BaseUrl = Annotated[
     text_type(r"^https?://(?!.*/api(/|$))[^\s?#@]+$", "https:// and a host, without /api"),
 ]
 ColumnName = Annotated[str, BeforeValidator(_column), _TEXT]
+OptionalColumnName = Annotated[str | None, BeforeValidator(_column_or_none), _TEXT]
 ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_columns), _COLUMN_LIST]
 UserColumnNames = Annotated[tuple[str, ...], BeforeValidator(_user_columns), _COLUMN_LIST]
 EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]

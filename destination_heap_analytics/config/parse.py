@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from destination_heap_analytics.config.column_list import parse_column_list
 from destination_heap_analytics.config.settings import (
     AccountProperties,
     BulkDelivery,
@@ -23,6 +23,7 @@ from destination_heap_analytics.config.settings import (
 )
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.names import did_you_mean, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +42,31 @@ def parse_config(config: Any) -> ParsedConfig:
     """
     if not isinstance(config, Mapping):
         raise ConfigError("The configuration must be a JSON object with the keys `app_id` and `api`.")
-    given = {key: value for key, value in config.items() if value is not None or key not in _BRANCHES or key == "api"}
+    given = _without_nulls(config)
     try:
         settings = Settings.model_validate(given)
     except ValidationError as invalid:
         faults = invalid.errors(include_url=False, include_context=True, include_input=False)
         raise ConfigError(" ".join(_sentence(fault, given) for fault in faults)) from None
-    unknown = list(_unknown_keys(given, settings))
-    return ParsedConfig(settings, f"Unknown settings are ignored: {', '.join(unknown)}." if unknown else None)
+    return ParsedConfig(settings, " ".join(_warnings(config, given, settings)) or None)
+
+
+def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that are given: null means the same as leaving a setting out."""
+    return {
+        key: {inner: member for inner, member in value.items() if member is not None}
+        if key in _BRANCHES and isinstance(value, Mapping)
+        else value
+        for key, value in config.items()
+        if value is not None
+    }
+
+
+def _warnings(config: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[str]:
+    if unknown := list(_unknown_keys({**dict.fromkeys(config), **given}, settings)):
+        yield f"Unknown settings are ignored: {', '.join(unknown)}."
+    if meant := parse_column_list(given["api"]["property_columns"].strip()).warning:
+        yield f"`api.property_columns` {meant}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,18 +135,13 @@ _ALL_KEYS: Final = frozenset().union(*_KNOWN_KEYS.values())
 
 def _unknown_keys(config: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     objects = [("", config, settings)]
-    objects += [(f"{name}.", config[name], getattr(settings, name)) for name in _BRANCHES if name in config]
+    objects += [(f"{name}.", config[name], getattr(settings, name)) for name in _BRANCHES if config.get(name)]
     for prefix, given, parsed in objects:
         known = type(parsed).model_fields
         for key in given:
             if key not in known:
                 stray = " (which belongs to another choice)" if prefix and key in _KNOWN_KEYS[prefix] else ""
-                yield f"`{prefix}{key}`" + (stray or _did_you_mean(str(key), known, prefix))
-
-
-def _did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
-    nearest = get_close_matches(word, known, n=1, cutoff=0.5)
-    return f" (did you mean `{prefix}{nearest[0]}`?)" if nearest else ""
+                yield f"`{prefix}{key!s}`" + (stray or did_you_mean(str(key), known, prefix))
 
 
 def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
@@ -145,7 +158,7 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
         given = given[parent]
     if key not in given:
         strays = [str(other) for other in given if other not in _ALL_KEYS]
-        misspelt = [stray for stray in strays if get_close_matches(stray, _ALL_KEYS, n=1, cutoff=0.8) == [key]]
+        misspelt = [stray for stray in strays if nearest(stray, _ALL_KEYS) == key]
         return f"`{setting}` is missing: {f'rename `{misspelt[0]}`' if misspelt else _REMEDIES[setting]}."
-    guess = _did_you_mean(str(given[key]), _CHOICES.get(setting, ()))
+    guess = did_you_mean(str(given[key]), _CHOICES.get(setting, ()))
     return f"`{setting}` is not valid: {_REMEDIES[setting]}{guess}."

@@ -17,6 +17,7 @@ from destination_heap_analytics.config.field_types import (
     ColumnNames,
     EventsPerMinute,
     Given,
+    OptionalColumnName,
     OptionalText,
     S3Endpoint,
     S3Region,
@@ -56,7 +57,7 @@ class TrackEvents(_Frozen):
         examples=["event_name", "identities.connection"],
         json_schema_extra={"order": 2},
     )
-    timestamp_column: ColumnName | None = Field(
+    timestamp_column: OptionalColumnName = Field(
         default=None,
         title="Timestamp Column",
         description=(

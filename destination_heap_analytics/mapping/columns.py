@@ -4,21 +4,29 @@ A column is read in one of three ways, tried in this order:
 
     literal       the key `identities.user_id` itself
     dotted        `user_id` inside `identities`; list positions are numbers: `visits.0.date`
-    underscored   the same, where the user writes an underscore for a dot: `identities_user_id`
+    underscored   the same, if the user writes an underscore for a dot: `identities_user_id`
 
-The way is fixed once per run, by the catalog's schema or else by the first record that has the column.
-A record that lacks the column in that way lacks it: guessing anew for each row could send a row to the wrong person.
+The way is fixed once per run, by the catalog's schema or else by the first record that has the column. A record that
+lacks the column in that way lacks it: guessing anew for each row could send a row to the wrong person. The underscored
+way is a guess. Without a schema that declares it, it holds for properties only, until a record has the exact key.
+
+A key matches a name whatever its outer white space and Unicode normal form. A dotted path leads into a text that holds
+a JSON object or list, as PostgreSQL's jsonb and Snowflake's VARIANT arrive.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final, Literal
 
+from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
+from destination_heap_analytics.protocol.numbers import exact_integer, written_float
 
 
 class _Absent(Enum):
@@ -28,8 +36,11 @@ class _Absent(Enum):
 ABSENT: Final = _Absent.ABSENT
 """There is no such column in the record; null is a value, and something else."""
 
-AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
-"""What the columns begin with that Airbyte adds to those of the source."""
+_AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
+"""What the columns begin with that Airbyte adds to those of the source, in lower case."""
+
+DELETED_AT: Final = "_ab_cdc_deleted_at"
+"""The column that change data capture fills in a row that was deleted (in lower case)."""
 
 _PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{0,63}|\d{1,4}))*")
 
@@ -39,7 +50,8 @@ _LONGEST_POSITION: Final = 9
 _OPEN: Final = object()
 """A part of a schema that says nothing of what is inside it."""
 
-_Step = Callable[[Any, str], Any]
+_Step = Callable[[Any, str], tuple[str, Any] | None]
+"""The key that a node has for a name, and what it leads to; None if it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class Column:
         name: as written; also the name of the property it becomes.
         path: the keys that lead to it, once its way is fixed.
         declared: whether the catalog's schema has it, so that its absence from a few rows proves nothing.
+        may_guess: whether rows alone may fix the underscored way.
+        guessed: whether they did, so that a row with the exact key is still waited for.
         keys: where it is read: its path, or the dotted way, which before the way is fixed can only find it null below
             a null parent.
     """
@@ -57,6 +71,8 @@ class Column:
     name: str
     path: Path | None = None
     declared: bool = False
+    may_guess: bool = False
+    guessed: bool = False
     keys: Path = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -66,89 +82,128 @@ class Column:
         """This column, with the way that a JSON schema declares, if it declares one."""
         if not isinstance(schema.get("properties"), dict):
             return self  # a schema that names no column at all knows nothing of this one
-        path = _way(schema, self.name, _schema_step)
+        path = _exact_way(schema, self.name, _schema_step) or _underscored(schema, self.name, _schema_step)
         if path is not None:
             return replace(self, path=path, declared=True)
         return replace(self, declared=_underscored(schema, self.name, _schema_step, through_open=True) is not None)
 
     def found_in(self, data: Mapping[str, Any]) -> Column:
         """This column, with the way fixed by `data` if it was open and `data` has it."""
-        if self.path is not None:
+        if self.path is not None and not self.guessed:
             return self
-        path = _way(data, self.name, _data_step)
-        return self if path is None else replace(self, path=path)
+        if path := _exact_way(data, self.name, _data_step):
+            return replace(self, path=path, guessed=False)
+        if self.path is None and self.may_guess and (path := _underscored(data, self.name, _data_step)):
+            return replace(self, path=path, guessed=True)
+        return self
 
     def read(self, data: Mapping[str, Any]) -> Any | Literal[_Absent.ABSENT]:
-        """The value in `data`: None also where a parent is null, ABSENT where there is no such column."""
+        """The value in `data`: None also if a parent is null, ABSENT if there is no such column."""
         return look_up(data, self.keys)
+
+    @property
+    def first_keys(self) -> set[str]:
+        """The normal forms of the top-level keys that may lead to it."""
+        if self.path is not None and not self.guessed:
+            return {normal(self.path[0])}
+        cuts = (position for position, char in enumerate(self.name) if char == "." or (char == "_" and self.may_guess))
+        return {normal(self.name), *(normal(self.name[:cut]) for cut in cuts)}
 
 
 def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
-    """The value at a path of keys and list positions: None also where a parent is null, ABSENT where there is none."""
+    """The value at a path of keys and list positions: None also if a parent is null, ABSENT if there is none."""
     for key in path:
         if isinstance(data, dict):
             data = data.get(key, ABSENT)
         elif data is None:
             return None
+        elif (found := _data_step(data, key)) is None:
+            return ABSENT
         else:
-            data = _data_step(data, key)
+            data = found[1]
     return data
 
 
-def _way(root: Any, name: str, step: _Step) -> Path | None:
+def _exact_way(root: Any, name: str, step: _Step) -> Path | None:
+    """The literal or the dotted way, with the keys as the record or the schema writes them."""
     for path in ((name,), tuple(name.split("."))):
-        node = root
+        node: Any = root
+        keys: list[str] = []
         for key in path:
-            node = step(node, key)
-            if node is ABSENT:
+            if (found := step(node, key)) is None:
                 break
+            keys.append(found[0])
+            node = found[1]
         else:
-            return path
-    return _underscored(root, name, step)
+            return tuple(keys)
+    return None
 
 
 def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = False) -> Path | None:
     """The keys that spell `name` when joined with dots or underscores; longer keys are preferred."""
     found = step(node, name)
-    if found is _OPEN and not through_open:
-        return None  # any split of the name would do: the rows decide
-    if found is not ABSENT:
-        return (name,)
+    if found is not None:
+        # Any split of the name would do in an open object: the rows decide.
+        return (found[0],) if found[1] is not _OPEN or through_open else None
     for cut in range(len(name) - 2, 0, -1):
-        if name[cut] in "._" and (child := step(node, name[:cut])) is not ABSENT:
-            rest = _underscored(child, name[cut + 1 :], step, through_open=through_open)
+        if name[cut] in "._" and (child := step(node, name[:cut])) is not None:
+            rest = _underscored(child[1], name[cut + 1 :], step, through_open=through_open)
             if rest is not None:
-                return (name[:cut], *rest)
+                return (child[0], *rest)
     return None
 
 
-def _data_step(node: Any, key: str) -> Any:
+def _key_in(members: Mapping[str, Any], name: str) -> str | None:
+    """The key that a name means: itself, or the first one with the same normal form."""
+    if name in members:
+        return name
+    wanted = normal(name)
+    if wanted in members:
+        return wanted
+    return next((key for key in members if isinstance(key, str) and key != wanted and normal(key) == wanted), None)
+
+
+def _data_step(node: Any, key: str) -> tuple[str, Any] | None:
+    if isinstance(node, str):
+        node = _opened(node)
     if isinstance(node, dict):
-        return node.get(key, ABSENT)
+        found = _key_in(node, key)
+        return None if found is None else (found, node[found])
     if isinstance(node, list) and _is_position(key) and int(key) < len(node):
-        return node[int(key)]
-    return ABSENT
+        return key, node[int(key)]
+    return None
 
 
-def _schema_step(node: Any, key: str) -> Any:
+@lru_cache(maxsize=8)  # the columns of one row that lead into the same text
+def _opened(text: str) -> Any:
+    """The JSON object or list in a text; None if it holds neither. Numbers are read exactly."""
+    if text.lstrip()[:1] not in {"{", "["}:
+        return None
+    try:
+        return json.loads(text, parse_float=written_float, parse_int=exact_integer)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _schema_step(node: Any, key: str) -> tuple[str, Any] | None:
     if node is _OPEN:
-        return _OPEN
+        return key, _OPEN
     if not isinstance(node, dict):
-        return ABSENT
+        return None
     properties, types = node.get("properties"), node.get("type")
-    if isinstance(properties, dict) and key in properties:
-        return properties[key]
+    if isinstance(properties, dict) and (found := _key_in(properties, key)) is not None:
+        return found, properties[found]
     branches = [branch for word in ("oneOf", "anyOf", "allOf") for branch in _list(node.get(word))]
     if branches:
         # A branch may only constrain what stands beside it; unless it is of a type itself, it declares nothing.
-        found = (_schema_step(branch, key) for branch in branches if _is_typed(branch))
-        return next((child for child in found if child is not ABSENT), ABSENT)
+        steps = (_schema_step(branch, key) for branch in branches if _is_typed(branch))
+        return next((step for step in steps if step is not None), None)
     if isinstance(properties, dict):
-        return ABSENT
+        return None
     types = types if isinstance(types, (str, list)) else "object"
     if "array" in types and _is_position(key):
-        return node.get("items") or _OPEN
-    return _OPEN if "object" in types else ABSENT
+        return key, node.get("items") or _OPEN
+    return (key, _OPEN) if "object" in types else None
 
 
 def _is_typed(branch: Any) -> bool:
@@ -163,9 +218,17 @@ def _is_position(key: str) -> bool:
     return key.isascii() and key.isdigit() and (key == "0" or key[0] != "0") and len(key) <= _LONGEST_POSITION
 
 
-def source_columns(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A record without the columns that Airbyte adds to those of the source."""
-    return {name: value for name, value in data.items() if not name.startswith(AIRBYTE_PREFIXES)}
+def is_airbytes(name: str) -> bool:
+    """Whether Airbyte adds a column of this name to those of the source; Snowflake writes it in capitals."""
+    return name[:1] == "_" and name.lower().startswith(_AIRBYTE_PREFIXES)
+
+
+def is_deletion(data: Mapping[str, Any]) -> bool:
+    """Whether change data capture says that this row was deleted at its source."""
+    for name, value in data.items():
+        if name[:1] == "_" and value is not None and name.lower() == DELETED_AT:
+            return not isinstance(value, str) or bool(value.strip())
+    return False
 
 
 def is_plain(name: str) -> bool:
@@ -180,8 +243,9 @@ def column_names(pairs: Iterable[tuple[str, Any]]) -> Iterable[str]:
         deeper: list[tuple[str, Any]] = []
         for name, value in level:
             yield name
-            if isinstance(value, dict):
-                deeper.extend((f"{name}.{key}", inner) for key, inner in value.items())
+            inside = _opened(value) if isinstance(value, str) else value
+            if isinstance(inside, dict):
+                deeper.extend((f"{name}.{key}", inner) for key, inner in inside.items())
         level = deeper
 
 

@@ -6,7 +6,7 @@ a key is unique within the app, and made from data that a replay repeats:
     known for this row                        the key is made from
     primary key and timestamp value           app, stream, primary key, identity, event, timestamp
     primary key, append_dedup, no timestamp   app, stream, primary key, identity, event
-    timestamp value, no primary key           app, stream, the source's record
+    timestamp value, no primary key           app, stream, the source's record without nulls and loaders' stamps
     otherwise                                 a random number drawn once per run, and the row's position
 """
 
@@ -19,9 +19,9 @@ from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from destination_heap_analytics.mapping.columns import ABSENT, look_up, source_columns
+from destination_heap_analytics.mapping.columns import ABSENT, is_airbytes, look_up
 from destination_heap_analytics.protocol.catalog import Stream
-from destination_heap_analytics.protocol.numbers import InexactNumberError, has_lost_digits
+from destination_heap_analytics.protocol.numbers import InexactNumberError, float_text, plain_decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class KeyMaker:
         if timestamp is not None:
             if not exact:
                 raise InexactNumberError
-            return self._digest("record", _canonical(source_columns(data)))
+            return self._digest("record", _canonical(_content(data)))
         return self._digest("position", f"{_canonical(self.run)},{row}")
 
     def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
@@ -77,7 +77,7 @@ class KeyMaker:
             if value is ABSENT or value is None:
                 return []
             values.append(value)
-        if not exact and any(map(has_lost_digits, values)):
+        if not exact and any(isinstance(value, float) for value in values):
             raise InexactNumberError
         return values
 
@@ -85,16 +85,62 @@ class KeyMaker:
         return sha256(f'["{kind}",{self._scope},{parts}]'.encode("ascii")).hexdigest()
 
 
-_encode: Final = JSONEncoder(
-    sort_keys=True,
-    separators=(",", ":"),
-    default=str,  # in process a record may hold what no line can, such as a date
-).encode
+_LOADERS_STAMPS: Final = frozenset(
+    {
+        # https://fivetran.com/docs/core-concepts/system-columns-and-tables
+        "_fivetran_batch",
+        "_fivetran_index",
+        "_fivetran_synced",
+        # https://www.stitchdata.com/docs/replication/loading/understanding-loading-behavior (Singer and Meltano alike)
+        "_sdc_batched_at",
+        "_sdc_extracted_at",
+        "_sdc_received_at",
+        "_sdc_sequence",
+        "_sdc_sync_started_at",
+        "_sdc_table_version",
+        # https://dlthub.com/docs/general-usage/destination-tables
+        "_dlt_id",
+        "_dlt_load_id",
+        # https://docs.hevodata.com/destinations/dynamic-schema (columns that Hevo adds)
+        "__hevo__ingested_at",
+        "__hevo__loaded_at",
+        # https://segment.com/docs/connections/storage/warehouses/schema, and RudderStack after it
+        "uuid_ts",
+    }
+)
+"""Columns, in lower case, in which another loader notes when and how it loaded a row: they change with each load."""
+
+
+def _content(data: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record is its source's own, without nulls: a new nullable column makes no new event of an old row."""
+    return {
+        name: value
+        for name, value in data.items()
+        if value is not None and not is_airbytes(name) and name.lower() not in _LOADERS_STAMPS
+    }
+
+
+_encode: Final = JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+_AS_WRITTEN: Final = frozenset({str, int, bool})
+"""The types that the encoder writes as they are; a float may be written in several ways."""
 
 
 def _canonical(part: Any) -> str:
-    """A part's JSON: ASCII alone, keys in order, no spaces."""
+    """A part's JSON: ASCII alone, keys in order, no spaces, no nulls in objects, numbers as plain decimals."""
     kind = type(part)
     if kind is str:
         return encode_basestring_ascii(part)
-    return repr(part) if kind is int else _encode(part)
+    if kind is int:
+        return repr(part)
+    if kind is dict and _AS_WRITTEN.issuperset(map(type, part.values())):
+        return _encode(part)
+    if isinstance(part, Mapping):
+        keys = (key for key in sorted(part, key=str) if part[key] is not None)
+        return "{" + ",".join(f"{_canonical(str(key))}:{_canonical(part[key])}" for key in keys) + "}"
+    if isinstance(part, (list, tuple)):
+        return "[" + ",".join(map(_canonical, part)) + "]"
+    if isinstance(part, float):
+        return plain_decimal(float_text(part)) or encode_basestring_ascii(float_text(part))
+    if part is None or isinstance(part, (bool, int)):
+        return _encode(part)
+    return encode_basestring_ascii(str(part))  # in process a record may hold what no line can, such as a date

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -12,9 +12,10 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.columns import Column
 from destination_heap_analytics.mapping.idempotency import KeyMaker
-from destination_heap_analytics.mapping.missing_columns import ColumnNames, UnseenProperties
+from destination_heap_analytics.mapping.missing_columns import ColumnNames, unseen_warning
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.mapping.properties import Properties
+from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
@@ -49,7 +50,7 @@ class Mapper:
         self.names = ColumnNames(stream.schema)
         self._selection = Selection.from_settings(settings.api, stream.schema)
         self._is_open = self._selection.is_open  # kept, since every row asks
-        self._unseen = UnseenProperties(self._selection.properties or ())
+        self._has_rows = False
         self._keys = KeyMaker(settings.app_id, stream, random_text) if self._selection.api is Api.TRACK else None
         self._key_field = self._selection.api.endpoint.key_field
         self._keeps_source = keeps_source
@@ -59,6 +60,11 @@ class Mapper:
     def required(self) -> Mapping[str, Column]:
         """By setting, the columns without which rows go to the wrong place or nowhere."""
         return self._selection.required
+
+    @property
+    def needed_properties(self) -> PropertyColumns | None:
+        """The listed columns of which rows need one at least: an event says something without any, a user does not."""
+        return None if self._selection.api is Api.TRACK else self._selection.properties
 
     @property
     def is_repeatable(self) -> bool:
@@ -76,13 +82,13 @@ class Mapper:
         if self._is_open:
             self._selection = self._selection.found_in(data)
             self._is_open = self._selection.is_open
-        if not self._unseen.is_over:
-            self._unseen.look(data, self._selection.properties or ())
+        self._has_rows = True
         try:
             try:
-                element = self._element(data, row.number, exact=record.is_exact)
-            except InexactNumberError:
-                element = self._element(record.exactly(), row.number, exact=True)
+                element, body = self._element(data, row.number, exact=record.is_exact)
+            except (InexactNumberError, orjson.JSONEncodeError):
+                # Digits matter, or a text inside a text holds half a surrogate pair, which the exact way names.
+                element, body = self._element(record.exactly(), row.number, exact=True)
         except RecursionError:
             raise RowRejectedError(Reason.TOO_DEEP) from None
         return Payload(
@@ -90,22 +96,31 @@ class Mapper:
             row.checkpoint,
             record.source if self._keeps_source else None,
             element[self._key_field],
-            orjson.dumps(element),
+            body,
             element.get("idempotency_key"),
         )
 
-    def warning(self) -> str | None:
-        """What to say at the end of listed properties that no row had."""
-        return self._unseen.warning(self.names)
+    def warnings(self) -> Iterator[str]:
+        """What to say at the end: listed properties that no row had, and guesses that proved wrong."""
+        if warning := unseen_warning(self.unseen()):
+            yield warning
+        properties = self._selection.properties
+        for guess in properties.guesses.values() if properties else ():
+            if guess.warning:
+                yield guess.warning
 
     def unseen(self) -> dict[str, str | None]:
-        """Those columns, each with the nearest name."""
-        return self._unseen.left(self.names)
+        """Listed columns that no row had, each with the nearest name; none if there was no row."""
+        properties = self._selection.properties
+        if not self._has_rows or properties is None:
+            return {}
+        return {name: self.names.nearest(name) for name in properties.unseen}
 
-    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> Element:
+    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> tuple[Element, bytes]:
         element, made = transform(data, self._selection, exact=exact)
         if self._keys:
             element["idempotency_key"] = self._keys.key(data, element, number, exact=exact)
+        body = orjson.dumps(element)
         if made:
             self._told(made)
-        return element
+        return element, body

@@ -10,9 +10,7 @@ same in other signs, and that the catalog does not know, it has been renamed on 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from itertools import islice
 from typing import Any, Final
 
@@ -21,10 +19,12 @@ from destination_heap_analytics.mapping.columns import (
     ABSENT,
     Column,
     column_names,
+    is_airbytes,
     is_plain,
     schema_names,
-    source_columns,
 )
+from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.names import as_setting, bare, nearest
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
 
 PROOF_ROWS: Final = 1000
@@ -59,7 +59,7 @@ class ColumnNames:
         """Take the names of one more row, while there are few."""
         if self.learns:
             self._rows += 1
-            columns = source_columns(data)
+            columns = {name: value for name, value in data.items() if not is_airbytes(name)}
             self._columns.update(_names_in(columns))
             self._names.update(_names_in(name for name in column_names(columns.items()) if is_plain(name)))
             self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
@@ -68,25 +68,19 @@ class ColumnNames:
         """The key of this row that can only be the declared `key` by another name; None where it has none."""
         if key in data or key not in self._declared:
             return None
-        bare = _bare(key)
-        others = (other for other in data if bare and _bare(other) == bare and other not in self._declared)
+        plain = bare(key)
+        others = (other for other in data if plain and bare(other) == plain and other not in self._declared)
         return next(others, None)
 
     def nearest(self, name: str) -> str | None:
-        """The nearest other name; None where none is near."""
-        nearest = get_close_matches(name, (other for other in self._names if other != name), n=1)
-        return nearest[0] if nearest else None
+        """The nearest other name; None if none is near."""
+        return nearest(name, self._names)
 
     def listed(self) -> str:
         """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
         more = len(self._columns) - _NAMES_SHOWN
-        shown = ", ".join(f"`{name}`" for name in islice(self._columns, _NAMES_SHOWN))
+        shown = ", ".join(f"`{as_setting(name)}`" for name in islice(self._columns, _NAMES_SHOWN))
         return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
-
-
-def _bare(name: str) -> str:
-    """A name without what a cache may change of it: cases, and all but the letters and digits of ASCII."""
-    return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def _names_in(names: Iterable[str]) -> dict[str, None]:
@@ -100,14 +94,22 @@ class AbsenceWatch:
         is_over: whether every column has been seen, so that rows need not come here any more.
     """
 
-    def __init__(self, required: Mapping[str, Column], names: ColumnNames, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        required: Mapping[str, Column],
+        names: ColumnNames,
+        clock: Callable[[], float],
+        properties: PropertyColumns | None = None,
+    ) -> None:
         """Begin to watch.
 
         Args:
             required: columns by setting; rows do not wait for those that the catalog declares.
             names: for the message.
             clock: seconds, monotonic.
+            properties: listed property columns of which rows need one at least; None if they need none.
         """
+        self._properties = None if properties is None or properties.is_declared else properties
         self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
         self._declared = [(setting, column) for setting, column in required.items() if column.declared]
         self._names = names
@@ -115,7 +117,7 @@ class AbsenceWatch:
         self._waiting: list[PendingRecord] = []
         self._bytes = 0
         self._give_up_at = 0.0
-        self.is_over = not self._unseen
+        self.is_over = not self._unseen and not self._properties
 
     def admit(self, row: PendingRecord) -> list[PendingRecord]:
         """The rows that may go on, in the order read: none while a column is still unseen.
@@ -124,7 +126,7 @@ class AbsenceWatch:
             ConfigError: this row was the last proof that a column's name is wrong.
         """
         self._look_for_renamed(row)
-        if not self._unseen:
+        if not self._unseen and not self._properties:
             return [row]
         if not self._waiting:
             self._give_up_at = self._clock() + PATIENCE_SECONDS
@@ -136,14 +138,19 @@ class AbsenceWatch:
             for setting, column in self._unseen
             if column.path is None and column.found_in(data).read(data) is ABSENT
         ]
-        if self._unseen and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
+        if self._properties:
+            self._properties.learn(data)
+            if len(self._properties.unseen) < len(self._properties.names):
+                self._properties = None
+        is_open = bool(self._unseen or self._properties)
+        if is_open and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
             raise self._misspelled(f"the first {len(self._waiting):,} rows")
-        return [] if self._unseen else self._let_go()
+        return [] if is_open else self._let_go()
 
     def tick(self) -> list[PendingRecord]:
         """The rows that have waited long enough."""
         if self._waiting and self._clock() >= self._give_up_at:
-            self._unseen = []
+            self._unseen, self._properties = [], None
             return self._let_go()
         return []
 
@@ -171,50 +178,40 @@ class AbsenceWatch:
         return rows
 
     def _misspelled(self, rows: str) -> ConfigError:
+        if not self._unseen:
+            return self._no_properties(rows)
         setting, column = self._unseen[0]
-        nearest = self._names.nearest(column.name)
-        guess = f" Did you mean `{nearest}`?" if nearest else ""
+        near = self._names.nearest(column.name)
+        guess = f" Did you mean `{as_setting(near)}`?" if near else ""
         return ConfigError(
-            f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the catalog."
-            f"{guess} No row was sent. Columns seen: {self._names.listed()}."
+            f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the "
+            f"catalog.{guess} No row was sent. Columns seen: {self._names.listed()}."
         )
+
+    def _no_properties(self, rows: str) -> ConfigError:
+        names = self._properties.names if self._properties else ()
+        listed = ", ".join(_with_guess(name, self._names.nearest(name)) for name in names[:_NAMES_SHOWN])
+        more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
+        return ConfigError(
+            f"`api.property_columns` names columns that are all absent from {rows} and from the catalog, so no "
+            f"property would be set: {listed}{more}. No row was sent. Columns seen: {self._names.listed()}."
+        )
+
+
+def _with_guess(name: str, near: str | None) -> str:
+    return f"`{name}`" + (f" (did you mean `{as_setting(near)}`?)" if near else "")
 
 
 def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigError:
     name = ".".join((other, *column.keys[1:]))
     return ConfigError(
-        f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has `{other}` in its "
-        f"place: a cache between the source and here has renamed it. Write `{name}`, and the other columns likewise."
+        f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has "
+        f"`{other}` in its place: a cache between the source and here has renamed it. Write "
+        f"`{as_setting(name)}`, and the other columns likewise."
     )
 
 
-class UnseenProperties:
-    """The listed property columns that no row has had yet.
-
-    Attributes:
-        is_over: whether there is nothing left to look for.
-    """
-
-    def __init__(self, columns: Iterable[Column]) -> None:
-        self._names = [column.name for column in columns]
-        self._looked = False
-        self.is_over = False
-
-    def look(self, data: Mapping[str, Any], columns: Iterable[Column]) -> None:
-        """Cross off those that this row has; `columns` are the same ones, their ways fixed as far as they are."""
-        self._looked = True
-        if self._names:
-            left = (column for column in columns if column.name in self._names)
-            has = {column.name for column in left if column.read(data) is not ABSENT}
-            self._names = [name for name in self._names if name not in has]
-        self.is_over = not self._names
-
-    def left(self, names: ColumnNames) -> dict[str, str | None]:
-        """Those that are left, each with the nearest name; none where no row was looked at."""
-        return {name: names.nearest(name) for name in self._names} if self._looked else {}
-
-    def warning(self, names: ColumnNames) -> str | None:
-        """What to say of them; None where none is left."""
-        guesses = self.left(names).items()
-        left = ", ".join(f"`{name}`" + (f" (did you mean `{near}`?)" if near else "") for name, near in guesses)
-        return f"`api.property_columns` names columns that no row had: {left}." if left else None
+def unseen_warning(unseen: Mapping[str, str | None]) -> str | None:
+    """What to say of listed columns that no row had, each with the nearest name; None if there are none."""
+    left = ", ".join(_with_guess(name, near) for name, near in unseen.items())
+    return f"`api.property_columns` names columns that no row had: {left}." if left else None

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import (
     LIST_SEPARATOR,
     MAX_INTEGER,
@@ -20,8 +19,8 @@ from destination_heap_analytics.heap_api import (
     cut_text,
     text_units,
 )
-from destination_heap_analytics.mapping.columns import ABSENT, is_plain
-from destination_heap_analytics.mapping.values import Scalar, as_text, scalar, unicode_text
+from destination_heap_analytics.mapping.columns import ABSENT, is_airbytes, is_plain
+from destination_heap_analytics.mapping.values import Scalar, as_text, joined_text, scalar, unicode_text
 
 _SHORT: Final = MAX_PROPERTY // 2
 """A text of so many characters is within the limit, whatever they are: one is at most two UTF-16 units."""
@@ -46,12 +45,19 @@ class Properties:
         cut: the column of each value that was cut to Heap's length.
         collisions: names in which two values met, or their column; the value nearer to the record's top was kept.
         forbidden: names that Heap reserves, and so were left out.
+        unnamable: the columns below which a name was left out that no property can have: an empty or too long one.
     """
 
     values: Values = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)
     collisions: list[str] = field(default_factory=list)
     forbidden: list[str] = field(default_factory=list)
+    unnamable: list[str | None] = field(default_factory=list)
+
+    @property
+    def is_worth_reporting(self) -> bool:
+        """Whether anything had to be done to make them."""
+        return bool(self.cut or self.collisions or self.forbidden or self.unnamable)
 
 
 class PropertyMaker:
@@ -61,15 +67,15 @@ class PropertyMaker:
         endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
     """
 
-    def __init__(self, endpoint: Endpoint, left_out: tuple[str, ...] = ()) -> None:
+    def __init__(self, endpoint: Endpoint, *, skips_airbytes: bool = False) -> None:
         """Begin.
 
         Args:
             endpoint: where the properties go.
-            left_out: beginnings of the names of columns that are passed over.
+            skips_airbytes: whether the columns that Airbyte adds are left out.
         """
         self.endpoint = endpoint
-        self._left_out = left_out
+        self._skips_airbytes = skips_airbytes
         self._fit: set[str] = set()
 
     def make(self, columns: Iterable[tuple[str, Any]], *, exact: bool) -> tuple[Values, Properties | None]:
@@ -104,7 +110,7 @@ class PropertyMaker:
                     and name not in values
                 ):
                     values[name] = value
-                elif value is None or value is ABSENT or (not prefix and name.startswith(self._left_out)):
+                elif value is None or value is ABSENT or (self._skips_airbytes and not prefix and is_airbytes(name)):
                     continue
                 else:
                     column = name if parent is None else parent
@@ -115,12 +121,16 @@ class PropertyMaker:
                     elif not isinstance(value, list) or any(item is not None for item in value):
                         made = made or Properties(values)
                         self._add(made, name, value, column, exact=exact)
-        return values, made if made and (made.cut or made.collisions or made.forbidden) else None
+        return values, made if made and made.is_worth_reporting else None
 
     def _add(self, made: Properties, name: str, value: Any, column: str, *, exact: bool) -> None:
-        if not self._is_free(name, column):
-            made.forbidden.append(name)
-            return
+        if name not in self._fit:
+            if not name or (len(name) > _SHORT and text_units(name) > MAX_PROPERTY):
+                made.unnamable.append(column if column != name else None)
+                return
+            if not self._is_free(name, column):
+                made.forbidden.append(name)
+                return
         sent, whole = self._sent(value, column, exact=exact)
         if name not in made.values:
             made.values[name] = sent
@@ -135,13 +145,7 @@ class PropertyMaker:
         Raises:
             RowRejectedError: no property can have it.
         """
-        if name in self._fit:
-            return True
         at = column if column != name else None  # a name that is at fault itself is no help in a message
-        if not name:
-            raise RowRejectedError(Reason.NAME_EMPTY)
-        if len(name) > _SHORT and text_units(name) > MAX_PROPERTY:
-            raise RowRejectedError(Reason.NAME_TOO_LONG, at)
         unicode_text(name, at)
         if name.lower() in self.endpoint.reserved:
             return False
@@ -153,8 +157,10 @@ class PropertyMaker:
     def _sent(self, value: Any, column: str, *, exact: bool) -> tuple[Scalar | list[Scalar], bool]:
         if not isinstance(value, list):
             return _cut_scalar(scalar(value, column, exact=exact))
-        items = [scalar(item, column, exact=exact) for item in value if item is not None]
-        return _cut_list(items) if self.endpoint.takes_lists else _cut_scalar(LIST_SEPARATOR.join(map(as_text, items)))
+        items = [item for item in value if item is not None]
+        if self.endpoint.takes_lists:
+            return _cut_list([scalar(item, column, exact=exact) for item in items])
+        return _cut_scalar(LIST_SEPARATOR.join([joined_text(item, column, exact=exact) for item in items]))
 
 
 def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from dateutil.parser import isoparser
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.protocol.numbers import float_text, plain_decimal
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COMMON: Final = re.compile(
@@ -34,18 +35,29 @@ _HOURS_ONLY: Final = 3
 """Length of an offset such as +00."""
 _ISO: Final = isoparser(sep="T")
 
-_MICROSECONDS_PER_UNIT: Final = (
-    (Decimal("1e11"), Decimal("1e6")),  # seconds, to the year 5138
-    (Decimal("1e14"), Decimal("1e3")),  # milliseconds
-    (Decimal("1e17"), Decimal(1)),  # microseconds
-)
+_YEAR_1990: Final = 631_152_000
+_YEAR_2100: Final = 4_102_444_800
+"""Seconds since 1970. A number outside of them, in whatever unit, is no epoch: 20220518 would be a day of 1970."""
+
+_UNITS: Final = (1, 10**3, 10**6, 10**9)
+"""Of an epoch, per second: the ranges of two units never meet."""
+
+_COMPACT: Final = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Dates without separators, by their length."""
+
+_YEARS: Final = range(1900, 2101)
+"""Those of a compact date."""
+
+_LONGEST: Final = 64
+"""Characters of a time: no source writes more, and what each pattern looks at stays bounded."""
 
 
 def heap_timestamp(value: Any, column: str) -> str:
     """A record's time, as Heap takes it.
 
-    ISO 8601 stays as it is, a space for its `T` or before its offset mended; without an offset it is UTC. A number,
-    also as text, is epoch seconds, milliseconds or microseconds, by its magnitude.
+    ISO 8601 stays as it is, but for a space in place of its `T` or before its offset; without an offset it is UTC. A
+    number, also as text, is an epoch if that falls between 1990 and 2100 in seconds, milliseconds, microseconds or
+    nanoseconds; otherwise its digits may spell a date of 1900 to 2100, in UTC: YYYYMMDD with HH, HHmm or HHmmss.
 
     Raises:
         RowRejectedError: anything else.
@@ -58,9 +70,12 @@ def heap_timestamp(value: Any, column: str) -> str:
                 raise RowRejectedError(Reason.NOT_A_TIME, column) from None
             return value if common[1] else value + "Z"
         text = value.strip()
-        return _from_epoch(Decimal(text), column) if _NUMBER.fullmatch(text) else _from_iso(text, column)
+        if len(text) > _LONGEST:
+            raise RowRejectedError(Reason.NOT_A_TIME, column)
+        return _from_number(text, column) if _NUMBER.fullmatch(text) else _from_iso(text, column)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _from_epoch(Decimal(repr(float(value)) if isinstance(value, float) else value), column)
+        text = float_text(value) if isinstance(value, float) else str(value)
+        return _from_number(text, column)
     raise RowRejectedError(Reason.NOT_A_TIME, column)
 
 
@@ -83,14 +98,18 @@ def _from_iso(text: str, column: str) -> str:
     return mended + ":00" if len(offset) == _HOURS_ONLY else mended
 
 
-def _from_epoch(number: Decimal, column: str) -> str:
-    if number.is_finite():
-        for end, microseconds in _MICROSECONDS_PER_UNIT:
-            if abs(number) < end:
-                try:
-                    return (
-                        _EPOCH + timedelta(microseconds=int((number * microseconds).to_integral_value()))
-                    ).isoformat()
-                except OverflowError:
-                    break  # before the year 1
-    raise RowRejectedError(Reason.NOT_A_TIME, column)
+def _from_number(text: str, column: str) -> str:
+    if len(text) > _LONGEST or (plain := plain_decimal(text)) is None:
+        raise RowRejectedError(Reason.NOT_A_TIME, column)
+    number = Decimal(plain)
+    for unit in _UNITS:
+        if _YEAR_1990 * unit <= number < _YEAR_2100 * unit:
+            microseconds = int((number * 10**6 / unit).to_integral_value())
+            return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()
+    try:
+        date = datetime.strptime(plain, _COMPACT[len(plain)]).replace(tzinfo=timezone.utc)
+    except (KeyError, ValueError):
+        raise RowRejectedError(Reason.NOT_A_TIME, column) from None
+    if date.year not in _YEARS or not plain.isdigit():
+        raise RowRejectedError(Reason.NOT_A_TIME, column)
+    return date.isoformat()

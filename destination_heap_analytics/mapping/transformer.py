@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from itertools import repeat
 from typing import Any
 
-from destination_heap_analytics.config.field_types import ALL_COLUMNS
+from destination_heap_analytics.config.column_list import ALL_COLUMNS
 from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, TrackEvents
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
-from destination_heap_analytics.mapping.columns import ABSENT, AIRBYTE_PREFIXES, Column, look_up
+from destination_heap_analytics.mapping.columns import ABSENT, Column, look_up
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
+from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
 from destination_heap_analytics.mapping.values import name_text
-from destination_heap_analytics.protocol.catalog import Path
+from destination_heap_analytics.protocol.numbers import InexactNumberError, has_lost_digits
 
 Element = dict[str, Any]
 """The JSON object that Heap documents for an API, without `app_id`."""
@@ -29,34 +29,21 @@ class Selection:
         key: the column of the identity, or of the account ID.
         properties: the columns that become properties; None for all.
         maker: makes them.
-        names: of these columns.
-        first_keys: of each of them the first key that leads to it.
-        inner_keys: the other keys, with the column's position, of those that have any.
     """
 
     api: Api
     key: Column
     event: Column | None
     timestamp: Column | None
-    properties: tuple[Column, ...] | None
+    properties: PropertyColumns | None
     maker: PropertyMaker = field(repr=False, compare=False)
-    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    first_keys: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    inner_keys: tuple[tuple[int, Path], ...] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        columns = self.properties or ()
-        inner = tuple((position, column.keys[1:]) for position, column in enumerate(columns) if len(column.keys) > 1)
-        object.__setattr__(self, "names", tuple(column.name for column in columns))
-        object.__setattr__(self, "first_keys", tuple(column.keys[0] for column in columns))
-        object.__setattr__(self, "inner_keys", inner)
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
         """The columns that the settings name, their ways fixed where the catalog's schema declares them."""
 
-        def column(name: str) -> Column:
-            return Column(name).declared_by(schema)
+        def column(name: str, *, may_guess: bool = False) -> Column:
+            return Column(name, may_guess=may_guess).declared_by(schema)
 
         event = settings.event_column if isinstance(settings, TrackEvents) else None
         timestamp = settings.timestamp_column if isinstance(settings, TrackEvents) else None
@@ -70,8 +57,8 @@ class Selection:
             ),
             event=column(event) if event else None,
             timestamp=column(timestamp) if timestamp else None,
-            properties=None if takes_all else tuple(column(name) for name in names),
-            maker=PropertyMaker(api.endpoint, AIRBYTE_PREFIXES if takes_all else ()),
+            properties=None if takes_all else PropertyColumns(column(name, may_guess=True) for name in names),
+            maker=PropertyMaker(api.endpoint, skips_airbytes=takes_all),
         )
 
     @property
@@ -87,17 +74,18 @@ class Selection:
     @property
     def is_open(self) -> bool:
         """Whether the way of some column waits for a record that has it."""
-        return any(column.path is None for column in (*self.required.values(), *(self.properties or ())))
+        waits = self.properties is not None and self.properties.is_open
+        return waits or any(column.path is None for column in self.required.values())
 
     def found_in(self, data: Mapping[str, Any]) -> Selection:
         """This selection, with the ways fixed of those open columns that `data` has."""
-        return replace(
-            self,
-            key=self.key.found_in(data),
-            event=self.event and self.event.found_in(data),
-            timestamp=self.timestamp and self.timestamp.found_in(data),
-            properties=self.properties and tuple(column.found_in(data) for column in self.properties),
-        )
+        if self.properties is not None and self.properties.is_open:
+            self.properties.learn(data)
+        key, event, timestamp = self.key, self.event, self.timestamp
+        found = (key.found_in(data), event and event.found_in(data), timestamp and timestamp.found_in(data))
+        if found == (key, event, timestamp):
+            return self
+        return replace(self, key=found[0], event=found[1], timestamp=found[2])
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
@@ -116,15 +104,11 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
     element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event:
         element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
-    if timed and (time := timed.read(data)) is not ABSENT and time is not None:
+    if timed and (time := timed.read(data)) is not ABSENT and time is not None and not _is_blank(time):
+        if not exact and has_lost_digits(time):
+            raise InexactNumberError
         element["timestamp"] = heap_timestamp(time, timed.name)
-    if selection.properties is None:
-        columns: Iterable[tuple[str, Any]] = data.items()
-    else:
-        values = list(map(data.get, selection.first_keys, repeat(ABSENT)))
-        for position, keys in selection.inner_keys:
-            values[position] = look_up(values[position], keys)
-        columns = zip(selection.names, values, strict=True)
+    columns = data.items() if selection.properties is None else selection.properties.values(data)
     element["properties"], made = maker.make(columns, exact=exact)
     return element, made
 
@@ -143,3 +127,8 @@ def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -
     if text_units(text) > limit:
         raise RowRejectedError(Reason.TOO_LONG, column.name)
     return text
+
+
+def _is_blank(value: Any) -> bool:
+    """A text without a time in it means what null means: now."""
+    return isinstance(value, str) and not value.strip()

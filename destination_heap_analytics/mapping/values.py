@@ -7,17 +7,20 @@ which the fast reader refuses and the exact one lets through. `exact` says which
 
 from __future__ import annotations
 
-import re
+from decimal import Decimal
 from math import isfinite
-from typing import Any, Final
+from typing import Any
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_INTEGER
-from destination_heap_analytics.protocol.numbers import InexactNumberError, WrittenFloat, has_lost_digits
+from destination_heap_analytics.protocol.numbers import (
+    InexactNumberError,
+    float_text,
+    has_lost_digits,
+    plain_decimal,
+)
 
 Scalar = str | int | float
-
-_WHOLE: Final = re.compile(r"(-?\d+)\.0+", re.ASCII)
 
 
 def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
@@ -36,14 +39,17 @@ def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
     if isinstance(value, float):
         if not isfinite(value):
             raise RowRejectedError(Reason.NOT_FINITE, column)
-        if not exact and has_lost_digits(value):
+        if not has_lost_digits(value):
+            return float(value)
+        if not exact:
             raise InexactNumberError
-        return float(value)
+        written = float_text(value)
+        return float(value) if Decimal(written) == Decimal(repr(float(value))) else _plain(written, column)
     raise RowRejectedError(Reason.NOT_JSON, column)
 
 
 def name_text(value: Any, column: str, *, exact: bool) -> str:
-    """The text of an identity, an account ID or an event's name; a number as the line wrote it, `12.0` as `12`.
+    """The text of an identity, an account ID or an event's name; a number in its plain decimal form.
 
     Raises:
         RowRejectedError: the value is neither a text nor a number.
@@ -55,13 +61,19 @@ def name_text(value: Any, column: str, *, exact: bool) -> str:
         raise RowRejectedError(Reason.NOT_TEXT_OR_NUMBER, column)
     if isinstance(value, int):
         return str(value)
-    if not exact:
-        raise InexactNumberError
-    if not isfinite(value):
-        raise RowRejectedError(Reason.NOT_FINITE, column)
-    written = value.text if isinstance(value, WrittenFloat) else repr(value)
-    whole = _WHOLE.fullmatch(written)
-    return whole[1] if whole else written
+    return _float_as_text(value, column, exact=exact)
+
+
+def joined_text(value: Any, column: str, *, exact: bool) -> str:
+    """An item of a list that is joined to one text, as Heap would write it; a number in its plain decimal form.
+
+    Raises:
+        RowRejectedError: JSON cannot carry the value, or it is no scalar.
+        InexactNumberError: only if not `exact`.
+    """
+    if isinstance(value, float):
+        return _float_as_text(value, column, exact=exact)
+    return as_text(scalar(value, column, exact=exact))
 
 
 def as_text(value: Scalar) -> str:
@@ -69,6 +81,25 @@ def as_text(value: Scalar) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def _float_as_text(value: float, column: str, *, exact: bool) -> str:
+    if not exact:
+        raise InexactNumberError
+    return _plain(float_text(value), column)
+
+
+def _reason(written: str) -> Reason:
+    """Why a number that no float holds is rejected: `1e999` is one, `NaN` is none."""
+    return Reason.EXPONENT if any(char.isdigit() for char in written) else Reason.NOT_FINITE
+
+
+def _plain(written: str, column: str) -> str:
+    """The plain decimal form of a number that a line writes like this."""
+    plain = plain_decimal(written)
+    if plain is None:
+        raise RowRejectedError(_reason(written), column)
+    return plain
 
 
 def unicode_text(text: str, column: str | None) -> str:

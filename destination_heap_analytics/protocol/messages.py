@@ -18,7 +18,7 @@ import orjson
 from airbyte_protocol_dataclasses.models import AirbyteMessage, AirbyteStateStats, Type
 
 from destination_heap_analytics.errors import ConfigError, DefectError, Reason
-from destination_heap_analytics.protocol.numbers import written_float
+from destination_heap_analytics.protocol.numbers import exact_integer, written_float
 from destination_heap_analytics.protocol.singer import SINGER, TYPES, is_singer
 
 
@@ -235,20 +235,13 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
 
 def _read_exactly(line: bytes) -> Any:
     """The line by Python's own reader: all digits, NaN and infinities, lone surrogates, bytes that are no UTF-8."""
-    return json.loads(line_text(line), parse_float=written_float, parse_int=_integer)
+    return json.loads(line_text(line), parse_float=written_float, parse_int=exact_integer)
 
 
 def line_text(line: bytes) -> str:
     """A line as text; bytes that are no UTF-8 stand in it as surrogates."""
     return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
 
-
-def _integer(digits: str) -> int | str:
-    return int(digits) if len(digits) <= _MOST_DIGITS else digits
-
-
-_MOST_DIGITS: Final = 4000
-"""Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
 
 _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
 

@@ -1,10 +1,18 @@
-"""Numbers as a line wrote them: which floats lose digits, and the text that a float was read from."""
+"""Numbers as a line wrote them: which floats lose digits, the text of a float, and the plain decimal form."""
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-_INTEGERS_LOSE_DIGITS: Final = 2.0**63
+INTEGERS_LOSE_DIGITS: Final = 2.0**53
+"""From here on a float is not the only integer that is read as it."""
+
+_MOST_DIGITS: Final = 4000
+"""Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
+
+_LARGEST_EXPONENT: Final = 400
+"""A plain decimal has at most about so many digits; every double has fewer."""
 
 
 class InexactNumberError(Exception):
@@ -25,6 +33,35 @@ def written_float(text: str) -> WrittenFloat:
     return number
 
 
+def exact_integer(digits: str) -> int | str:
+    """The integer that a line writes; its digits if there are too many of them for Python."""
+    return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
 def has_lost_digits(value: Any) -> bool:
     """Whether a value of the fast reading may be an integer whose last digits are gone."""
-    return isinstance(value, float) and abs(value) >= _INTEGERS_LOSE_DIGITS
+    return isinstance(value, float) and abs(value) >= INTEGERS_LOSE_DIGITS
+
+
+def float_text(value: float) -> str:
+    """A float as the line wrote it, or the shortest text that reads back as it."""
+    return value.text if isinstance(value, WrittenFloat) else repr(value)
+
+
+def plain_decimal(text: str) -> str | None:
+    """A number without exponent and without zeros that say nothing: `7E+3`, `7000.0` and `7000` are all `7000`.
+
+    None if it is no finite number, or one with an exponent beyond reason.
+    """
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not number.is_finite():
+        return None
+    if not number:
+        return "0"
+    if abs(number.adjusted()) > _LARGEST_EXPONENT:
+        return None
+    plain = format(number, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain

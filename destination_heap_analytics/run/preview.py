@@ -12,6 +12,7 @@ from typing import Final
 from destination_heap_analytics.config.parse import ParsedConfig
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
+from destination_heap_analytics.mapping.columns import is_deletion
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
@@ -21,6 +22,7 @@ from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Noise, Record, Unreadable, parse_line
+from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL
 
@@ -51,10 +53,14 @@ class Preview:
         self._stream = stream
         self._mapper = Mapper(settings, stream, random_text, keeps_source=False, told=self._told)
         # No state waits for these rows, so they wait for their columns without a look at a clock.
-        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, lambda: 0.0)
+        self._watch = AbsenceWatch(
+            self._mapper.required, self._mapper.names, lambda: 0.0, self._mapper.needed_properties
+        )
+        are_stored = settings.object_storage_config.storage_type != "None"
+        self._first_rejections: FirstRejections[int] = FirstRejections(lambda: 0.0, are_stored=are_stored)
         self._position = 0
         self._format = InputFormat()
-        self._leg = Checkpoint()
+        self._checkpoint = Checkpoint()
         self.findings = Findings(
             stream=stream.name,
             url=settings.base_url + settings.selected_api.endpoint.path,
@@ -101,8 +107,11 @@ class Preview:
                 findings.rows += 1
                 if not self._stream.carries(message.stream, message.namespace):
                     raise self._stream.foreign_row(findings.rows, message.stream, message.namespace)
+                if is_deletion(message.data):
+                    findings.deletions += 1
+                    continue
                 self._mapper.names.learn(message.data)
-                for row in self._watch.admit(PendingRecord(findings.rows, message, self._leg)):
+                for row in self._watch.admit(PendingRecord(findings.rows, message, self._checkpoint)):
                     if item := self._item(row):
                         findings.mapped += 1
                         yield item
@@ -114,20 +123,25 @@ class Preview:
 
     def _item(self, row: PendingRecord) -> Payload | None:
         try:
-            return self._mapper.item(row)
+            item = self._mapper.item(row)
         except RowRejectedError as rejection:
             self.findings.rejects.add(row.number, rejection)
+            if not self._first_rejections.is_over and self._settings.rejected_records != "fail":
+                self._first_rejections.hold(rejection, row.number)
             return None
+        if not self._first_rejections.is_over:
+            self._first_rejections.release()
+        return item
 
     def _end(self) -> None:
         """The input has ended: is there something to load?"""
         self._format.check(self._position)
         self._watch.end()
         findings, rejects = self.findings, self.findings.rejects
-        findings.unseen, findings.unseen_warning = self._mapper.unseen(), self._mapper.warning()
+        findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
         if not findings.rows:
             raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
-        if not findings.mapped:
+        if not findings.mapped and rejects.count:
             rows = "the only row is" if rejects.count == 1 else f"all {rejects.count:,} rows are"
             raise ConfigError(f"Nothing can be loaded: {rows} rejected. Mend the columns in the settings, or the rows.")
         if rejects.count and self._settings.rejected_records == "fail":
@@ -140,6 +154,7 @@ class Preview:
             (findings.cut, made.cut),
             (findings.collisions, made.collisions),
             (findings.forbidden, made.forbidden),
+            (findings.unnamable, made.unnamable),
         ):
             for name in names:
                 tally[name if name in tally or len(tally) < _MOST_NAMES else None] += 1

@@ -25,8 +25,10 @@ from destination_heap_analytics.run.report import (
     FORBIDDEN,
     REPEATS,
     cut_sentence,
+    deletions_clause,
     noise_sentence,
     reject_sentences,
+    unnamable_sentence,
 )
 from destination_heap_analytics.wording import printable
 
@@ -45,13 +47,15 @@ class Findings:
         repeatable: whether loading the rows again adds nothing.
         rows: rows read.
         mapped: those that have a payload.
-        rejects: the others.
+        rejects: those that have none.
+        deletions: those that were deleted at the source, and are skipped.
         noise: lines that are no message.
         cut: values that were too long, by column.
         collisions: values that met another one in their property, by its name.
         forbidden: values that were left out because Heap reserves their name, by that name.
+        unnamable: values that were left out because no property can have their name, by column.
         unseen: listed columns that no row had, each with the nearest name.
-        unseen_warning: a sentence on these; None where there are none.
+        warnings: sentences on these, and on columns that were read in another way than the first rows suggested.
         unknown: a sentence on settings that are none; None where all are known.
         error: why there is nothing to load, or why `write` would stop; None where it would not.
         interrupted: whether somebody ended the preview before its input did.
@@ -64,12 +68,14 @@ class Findings:
     rows: int = 0
     mapped: int = 0
     rejects: Rejects = field(default_factory=Rejects)
+    deletions: int = 0
     noise: int = 0
     cut: Tally = field(default_factory=Counter)
     collisions: Tally = field(default_factory=Counter)
     forbidden: Tally = field(default_factory=Counter)
+    unnamable: Tally = field(default_factory=Counter)
     unseen: dict[str, str | None] = field(default_factory=dict)
-    unseen_warning: str | None = None
+    warnings: tuple[str, ...] = ()
     unknown: str | None = None
     error: str | None = None
     interrupted: bool = False
@@ -142,7 +148,9 @@ class Text:
             yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all)."
             yield ""
         rows = "row" if findings.rows == 1 else "rows"
-        yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected."
+        yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected" + (
+            deletions_clause(findings.deletions) + "."
+        )
         yield from reject_sentences(findings.rejects)
         for column, count in _ranked(findings.cut):
             yield cut_sentence(f"column `{column}`" if column is not None else "other columns", count)
@@ -150,10 +158,12 @@ class Text:
             for name, count in _ranked(tally):
                 times = f" ({count:,} time{'' if count == 1 else 's'})."
                 yield (sentence % name if name is not None else "More names like these are not listed.")[:-1] + times
+        for column, count in _ranked(findings.unnamable):
+            yield unnamable_sentence(column, count)
         if findings.noise:
             yield noise_sentence(findings.noise)
         repeats = REPEATS if findings.repeatable is False else None
-        yield from filter(None, (findings.unseen_warning, findings.unknown, repeats))
+        yield from filter(None, (*findings.warnings, findings.unknown, repeats))
         if findings.interrupted:
             yield "Interrupted: the rest of the input was not read."
 
@@ -204,6 +214,7 @@ def _document(findings: Findings) -> dict[str, Any]:
         "rows": findings.rows,
         "mapped": findings.mapped,
         "rejected": findings.rejects.count,
+        "deletions": findings.deletions,
         "rejections": [
             {
                 "reason": group.reason.name.lower(),
@@ -217,6 +228,7 @@ def _document(findings: Findings) -> dict[str, Any]:
         "cut": [{"column": name, "count": count} for name, count in _ranked(findings.cut)],
         "collisions": [{"property": name, "count": count} for name, count in _ranked(findings.collisions)],
         "forbidden": [{"column": name, "count": count} for name, count in _ranked(findings.forbidden)],
+        "unnamable": [{"column": name, "count": count} for name, count in _ranked(findings.unnamable)],
         "unseen_columns": [{"column": name, "nearest": near} for name, near in findings.unseen.items()],
         "noise": findings.noise,
         "unknown_settings": findings.unknown,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.heap_api import MAX_BULK
+from destination_heap_analytics.heap_api import MAX_BULK, MAX_PROPERTY
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
@@ -36,13 +36,15 @@ class Report:
         read: rows read so far.
         delivered: rows that Heap has taken.
         rejects: the others.
-        noise: lines that were no message.
+        deletions: rows that were deleted at the source, and skipped.
+        noise: lines that are not messages.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float], progress: Progress | None = None) -> None:
         self.read = 0
         self.delivered = 0
         self.rejects = Rejects()
+        self.deletions = 0
         self.noise = 0
         self._logger = logger
         self._clock = clock
@@ -50,6 +52,7 @@ class Report:
         self._began = self._last_time = clock()
         self._last_read = 0
         self._cut: Counter[str] = Counter()
+        self._unnamable: Counter[str | None] = Counter()
         self._noted: set[tuple[str, str]] = set()
 
     def start(self, stream: Stream, settings: Settings) -> None:
@@ -81,6 +84,9 @@ class Report:
     def mapped(self, made: Properties) -> None:
         """Note what had to be done to make a payload; each name is warned of once."""
         self._cut.update(made.cut)
+        for column in made.unnamable:
+            known = column in self._unnamable or len(self._unnamable) < MOST_LINES
+            self._unnamable[column if known else None] += 1
         for name in made.collisions:
             self._once("collision", name, COLLISION)
         for name in made.forbidden:
@@ -94,7 +100,7 @@ class Report:
             else:
                 self._logger.warning("More names like these are not listed.")
 
-    def end(self, *, finished: bool, warning: str | None) -> None:
+    def end(self, *, finished: bool, warnings: Iterable[str]) -> None:
         """Say what came of the run, and of what else to warn."""
         seconds = self._clock() - self._began
         rate = self.read / seconds if seconds > 0 else 0.0
@@ -105,14 +111,17 @@ class Report:
             self._logger.warning(sentence)
         for column, count in self._cut.most_common(MOST_LINES):
             self._logger.warning(cut_sentence(f"column `{column}`", count))
-        if warning:
+        for warning in warnings:
             self._logger.warning(warning)
+        for name, count in self._unnamable.most_common(MOST_LINES):
+            self._logger.warning(unnamable_sentence(name, count))
         if self.noise:
             self._logger.warning(noise_sentence(self.noise))
 
     def _counts(self) -> str:
         rows = "row" if self.read == 1 else "rows"
-        return f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"
+        counts = f"{self.read:,} {rows} read, {self.delivered:,} delivered, {self.rejects.count:,} rejected"
+        return counts + deletions_clause(self.deletions)
 
 
 def reject_sentences(rejects: Rejects) -> Iterator[str]:
@@ -125,6 +134,20 @@ def reject_sentences(rejects: Rejects) -> Iterator[str]:
 def cut_sentence(where: str, count: int) -> str:
     """What to say of values that were too long."""
     return f"{count:,} value{' was' if count == 1 else 's were'} cut to the length that Heap takes, in {where}."
+
+
+def deletions_clause(count: int) -> str:
+    """The end of a line of counts: rows that change data capture reports as deleted; empty if there are none."""
+    return f", {count:,} deletion{'' if count == 1 else 's'} skipped" if count else ""
+
+
+def unnamable_sentence(column: str | None, count: int) -> str:
+    """What to say of values whose name no property can have."""
+    where = f" in column `{column}`" if column is not None else ""
+    return (
+        f"{count:,} value{' is' if count == 1 else 's are'} left out{where}: a property's name must have 1 to "
+        f"{MAX_PROPERTY:,} characters."
+    )
 
 
 def noise_sentence(count: int) -> str:

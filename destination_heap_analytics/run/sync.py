@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -27,6 +27,7 @@ from destination_heap_analytics.errors import (
     unreadable_input,
 )
 from destination_heap_analytics.heap_api import Api, Rate
+from destination_heap_analytics.mapping.columns import is_deletion
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
@@ -38,6 +39,7 @@ from destination_heap_analytics.protocol.messages import Message, Noise, Record,
 from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
+from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, Report
 
 MOST_BULK: Final = 16
@@ -108,7 +110,8 @@ class Sync(Generic[Line]):
         self._failure: tuple[int, SyncStoppedError] | None = None
 
         self._mapper = Mapper(settings, stream, random_text, keeps_source=storage is not None, told=self._report.mapped)
-        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, clock.now)
+        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, clock.now, self._mapper.needed_properties)
+        self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)
 
         self._client = client
         self._senders: Senders[Job] = Senders(client, events.post)
@@ -140,8 +143,7 @@ class Sync(Generic[Line]):
             self._senders.close()
             if self._writer:
                 self._writer.close()
-            warning = self._mapper.warning() if finished else None
-            self._report.end(finished=finished, warning=warning)
+            self._report.end(finished=finished, warnings=self._mapper.warnings() if finished else ())
 
     def _load_all(self) -> Iterator[AirbyteMessage]:
         lines: Iterator[Line] = iter(())
@@ -191,6 +193,7 @@ class Sync(Generic[Line]):
                     self._stored(checkpoints)
         for row in self._watch.tick():
             self._load(row)
+        self._settle_rejected(self._first_rejections.tick())
 
     def _dispatch(self) -> None:
         self._delivery.dispatch(self._now)
@@ -233,6 +236,7 @@ class Sync(Generic[Line]):
             self._watch.end()
         except ConfigError as wrong:
             self._stop(wrong)
+        self._settle_rejected(self._first_rejections.release())
         self._delivery.flush()
 
     def _read(self, lines: Iterator[Line]) -> bool:
@@ -276,6 +280,10 @@ class Sync(Generic[Line]):
         self._report.read = number = self._report.read + 1
         if not self._stream.carries(record.stream, record.namespace):
             raise self._stream.foreign_row(number, record.stream, record.namespace)
+        if is_deletion(record.data):
+            self._report.deletions += 1
+            self._checkpoints.row_read().settle(delivered=True)  # there is nothing to send, and the counts add up
+            return self._has_room
         row = PendingRecord(number, record, self._checkpoints.row_read())
         if self._watch.is_over and not self._mapper.names.learns:
             return self._load(row)
@@ -290,8 +298,10 @@ class Sync(Generic[Line]):
         try:
             item = self._mapper.item(row)
         except RowRejectedError as rejection:
-            self._reject(row.number, row.checkpoint, row.record.source, rejection)
+            self._reject(row.number, row.checkpoint, row.record.source, rejection, is_mapped=False)
             return self._has_room
+        if not self._first_rejections.is_over:
+            self._settle_rejected(self._first_rejections.release())
         return self._delivery.take(item, self._now)
 
     def _settled(self, items: Sequence[Payload], rejection: RowRejectedError | None) -> None:
@@ -303,7 +313,9 @@ class Sync(Generic[Line]):
             for checkpoint, rows in Counter([item.checkpoint for item in items]).items():
                 checkpoint.settle(rows, delivered=True)
 
-    def _reject(self, number: int, checkpoint: Checkpoint, source: Any, rejection: RowRejectedError) -> None:
+    def _reject(
+        self, number: int, checkpoint: Checkpoint, source: Any, rejection: RowRejectedError, *, is_mapped: bool = True
+    ) -> None:
         self._report.rejects.add(number, rejection)
         if self._settings.rejected_records == "fail":
             sentence = f"Row {number} is rejected: {rejection}. The sync stops here {BECAUSE_OF_FAIL}"
@@ -311,11 +323,16 @@ class Sync(Generic[Line]):
         elif self._writer:
             self._being_stored += 1
             self._writer.put(rejected_line(source, rejection), checkpoint)
-        else:
+        elif is_mapped or self._first_rejections.is_over:
             checkpoint.settle(delivered=False)
+        else:
+            self._settle_rejected(self._first_rejections.hold(rejection, checkpoint))
 
     def _stored(self, checkpoints: Sequence[Checkpoint]) -> None:
         self._being_stored -= len(checkpoints)
+        self._settle_rejected(checkpoints)
+
+    def _settle_rejected(self, checkpoints: Iterable[Checkpoint]) -> None:
         for checkpoint in checkpoints:
             checkpoint.settle(delivered=False)
 

@@ -12,10 +12,11 @@ from destination_heap_analytics.mapping.columns import (
     ABSENT,
     Column,
     column_names,
+    is_airbytes,
+    is_deletion,
     is_plain,
     look_up,
     schema_names,
-    source_columns,
 )
 
 USER = {"email": "a@example.com", "identities": {"user_id": "u1", "provider": "auth0"}, "visits": [{"date": "d0"}]}
@@ -51,7 +52,7 @@ def nested(path: list[str], value: Any) -> dict[str, Any]:
 )
 def test_the_first_record_that_has_a_column_fixes_its_way(name: str, path: tuple[str, ...] | None) -> None:
     """Literal, dotted and underscored names lead to their keys; what is not there leads nowhere."""
-    assert Column(name).found_in(USER).path == path
+    assert Column(name, may_guess=True).found_in(USER).path == path
 
 
 def test_the_literal_key_comes_before_the_path() -> None:
@@ -63,13 +64,13 @@ def test_the_literal_key_comes_before_the_path() -> None:
 def test_the_dotted_path_comes_before_the_underscored_one() -> None:
     """A name with a dot and an underscore is split at its dots first."""
     data = {"a": {"b_c": "dotted", "b": {"c": "underscored"}}}
-    assert Column("a.b_c").found_in(data).read(data) == "dotted"
+    assert Column("a.b_c", may_guess=True).found_in(data).read(data) == "dotted"
 
 
 def test_a_longer_key_comes_before_a_shorter_one_in_the_underscored_way() -> None:
     """Of two splits of a name the one nearer to the literal key is taken."""
     data = {"a": {"b_c": "short"}, "a_b": {"c": "long"}}
-    assert Column("a_b_c").found_in(data).path == ("a_b", "c")
+    assert Column("a_b_c", may_guess=True).found_in(data).path == ("a_b", "c")
 
 
 def test_a_way_once_fixed_is_never_guessed_anew() -> None:
@@ -196,7 +197,7 @@ def test_every_path_is_found_by_its_dotted_name(path: list[str], value: int) -> 
 def test_every_path_is_found_by_its_underscored_name(path: list[str], value: int) -> None:
     """Whatever the keys, the same name with underscores leads to the value."""
     data = nested(path, value)
-    assert Column("_".join(path)).found_in(data).read(data) == value
+    assert Column("_".join(path), may_guess=True).found_in(data).read(data) == value
 
 
 @given(
@@ -213,7 +214,35 @@ def test_looking_up_never_fails(data: Any) -> None:
 
 def test_airbytes_own_columns_are_not_the_sources() -> None:
     """What Airbyte adds is left out by its prefixes."""
-    assert source_columns({"_airbyte_raw_id": 1, "_ab_cdc_lsn": 2, "_about": 3, "id": 4}) == {"_about": 3, "id": 4}
+    names = [
+        "_airbyte_raw_id",
+        "_AIRBYTE_RAW_ID",
+        "_Ab_Cdc_Lsn",
+        "_AB_CDC_LSN",
+        "_about",
+        "id",
+        "_abc",
+        "airbyte_id",
+        "",
+    ]
+    assert [name for name in names if is_airbytes(name)] == names[:4]
+
+
+@pytest.mark.parametrize(
+    ("data", "deleted"),
+    [
+        ({"id": 1}, False),
+        ({"id": 1, "_ab_cdc_deleted_at": None}, False),
+        ({"id": 1, "_ab_cdc_deleted_at": ""}, False),
+        ({"id": 1, "_ab_cdc_deleted_at": "2024-06-20T08:00:00Z"}, True),
+        ({"_AB_CDC_DELETED_AT": "2024-06-20 08:00:00"}, True),
+        ({"_Ab_cdc_Deleted_At": 1718870400}, True),
+        ({"ab_cdc_deleted_at": "x"}, False),
+    ],
+)
+def test_a_row_with_a_time_of_deletion_is_a_deletion(data: dict[str, Any], deleted: bool) -> None:
+    """In whatever letter case the warehouse keeps the column."""
+    assert is_deletion(data) is deleted
 
 
 def test_names_of_columns_come_breadth_first() -> None:

@@ -13,7 +13,7 @@ from destination_heap_analytics.mapping.missing_columns import (
     PROOF_ROWS,
     AbsenceWatch,
     ColumnNames,
-    UnseenProperties,
+    unseen_warning,
 )
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.messages import Record
@@ -214,17 +214,13 @@ def test_the_names_learnt_are_bounded() -> None:
     assert ColumnNames({}).listed() == "none"
 
 
-def test_listed_properties_that_no_row_had_are_warned_of_once() -> None:
-    """With the nearest name."""
-    columns = [Column(name) for name in ("email", "o.knd", "x")]
-    unseen, names = UnseenProperties(columns), ColumnNames({})
-    assert unseen.warning(names) is None, "without a row nothing is known"
-    for data in (WITHOUT, WITH):
-        names.learn(data)
-        unseen.look(data, [column.found_in(data) for column in columns])
-    assert unseen.warning(names) == (
-        "`api.property_columns` names columns that no row had: `o.knd` (did you mean `o.kind`?), `x`."
+def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() -> None:
+    """One that differs in letter case alone comes first."""
+    names = ColumnNames({})
+    names.learn({"o": {"kind": 1}, "PLAN_NAME": 1, "plan_names": 2})
+    listed = {name: names.nearest(name) for name in ("o.knd", "x", "plan_name")}
+    assert unseen_warning(listed) == (
+        "`api.property_columns` names columns that no row had: `o.knd` (did you mean `o.kind`?), `x`, `plan_name` "
+        "(did you mean `PLAN_NAME`?)."
     )
-    unseen.look({}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
-    unseen.look({"o": {"knd": None}, "x": 0}, [Column("o.knd", ("o", "knd")), Column("x", ("x",))])
-    assert unseen.warning(names) is None
+    assert unseen_warning({}) is None

@@ -124,9 +124,6 @@ def test_a_list_too_long_is_cut_to_what_heap_stores_of_it(items: list[Any], sent
 @pytest.mark.parametrize(
     ("columns", "reason", "column"),
     [
-        ({"": 1}, Reason.NAME_EMPTY, None),
-        ({"k" * 1024: 1}, Reason.NAME_TOO_LONG, None),
-        ({"a": {"k" * 1022: 1}}, Reason.NAME_TOO_LONG, "a"),
         ({"a": {"b": float("nan")}}, Reason.NOT_FINITE, "a"),
         ({"a": [1, float("inf")]}, Reason.NOT_FINITE, "a"),
         ({"a": {"\ud800": 1}}, Reason.NOT_UNICODE, "a"),
@@ -148,16 +145,34 @@ def test_digits_lost_in_a_picked_column_ask_for_the_exact_reading() -> None:
         made({"a": [{"b": 1e20}]}, exact=False)
 
 
+@pytest.mark.parametrize(
+    ("columns", "sent", "at"),
+    [
+        ({"": 1, "a": 2}, {"a": 2}, [None]),
+        ({"k" * 1024: 1, "a": 2}, {"a": 2}, [None]),
+        ({"k" * 1023: 1}, {"k" * 1023: 1}, []),
+        ({"a": {"k" * 1022: 1, "b": 2}}, {"a.b": 2}, ["a"]),
+        ({"\U0001f600" * 512: 1, "a": 2}, {"a": 2}, [None]),
+    ],
+)
+def test_a_name_that_no_property_can_have_is_left_out(
+    columns: dict[str, Any], sent: dict[str, Any], at: list[str | None]
+) -> None:
+    """The rest of the row is sent."""
+    properties = made(columns)
+    assert (properties.values, properties.unnamable) == (sent, at)
+
+
 def test_a_row_with_nothing_to_tell_costs_no_note() -> None:
     """Most rows are of this kind."""
     assert maker().make([("a", 1), ("b", ABSENT), ("c", None)], exact=True) == ({"a": 1}, None)
 
 
-def test_columns_may_be_passed_over_by_the_beginning_of_their_names() -> None:
+def test_the_columns_that_airbyte_adds_are_left_out() -> None:
     """Whatever is in them; a key inside another object is not meant."""
-    passing = PropertyMaker(Api.TRACK.endpoint, left_out=("_x",))
-    columns: dict[str, Any] = {"_x1": 1, "_x2": {"a": float("nan")}, "a": {"_x": 2}}
-    assert passing.make(columns.items(), exact=True) == ({"a._x": 2}, None)
+    passing = PropertyMaker(Api.TRACK.endpoint, skips_airbytes=True)
+    columns: dict[str, Any] = {"_ab_1": 1, "_AIRBYTE_x2": {"a": float("nan")}, "a": {"_ab_x": 2}}
+    assert passing.make(columns.items(), exact=True) == ({"a._ab_x": 2}, None)
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), json_values, max_size=5), max_size=4), st.booleans())

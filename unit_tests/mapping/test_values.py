@@ -70,14 +70,21 @@ def test_a_float_that_may_be_an_integer_asks_for_the_exact_reading(value: float)
         (10**20, "100000000000000000000"),
         (written_float("12.0"), "12"),
         (written_float("-12.00"), "-12"),
-        (written_float("12.50"), "12.50"),
-        (written_float("1e3"), "1e3"),
+        (written_float("12.50"), "12.5"),
+        (written_float("1e3"), "1000"),
+        (written_float("7E+3"), "7000"),
+        (written_float("7.0E3"), "7000"),
+        (written_float("1.2345678E7"), "12345678"),
+        (written_float("1e-7"), "0.0000001"),
+        (written_float("-0.0"), "0"),
+        (written_float("9007199254740993.0"), "9007199254740993"),
+        (1e22, "10000000000000000000000"),
         (12.5, "12.5"),
         (12.0, "12"),
     ],
 )
-def test_a_number_as_a_name_is_as_the_line_wrote_it(value: Any, text: str) -> None:
-    """Only a fraction of zeros is left off."""
+def test_a_number_as_a_name_is_a_plain_decimal(value: Any, text: str) -> None:
+    """However it was written, it is one user."""
     assert name_text(value, "c", exact=True) == text
 
 

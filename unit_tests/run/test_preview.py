@@ -136,7 +136,7 @@ def test_listed_columns_that_no_row_has_are_told_with_the_nearest_name() -> None
     api = {**ALL_PROPERTIES, "property_columns": "plam,plan,zzz"}
     findings, _ = preview([line(email="a@b.c", plan=1)], api=api)
     assert findings.unseen == {"plam": "plan", "zzz": None}
-    assert str(findings.unseen_warning).endswith("`plam` (did you mean `plan`?), `zzz`.")
+    assert findings.warnings[0].endswith("`plam` (did you mean `plan`?), `zzz`.")
 
 
 def test_events_that_a_second_loading_adds_again_are_known() -> None:

@@ -29,7 +29,7 @@ def everything() -> Findings:
         collisions=Counter({"a.b": 3, None: 7}),
         forbidden=Counter({"id": 1}),
         unseen={"plam": "plan"},
-        unseen_warning="Nobody has `plam`.",
+        warnings=("Nobody has `plam`.",),
         unknown="`ap` is unknown.",
     )
     for row in (3, 7):
@@ -131,7 +131,7 @@ def test_reasons_without_end_are_not_listed() -> None:
 
 def test_a_terminal_obeys_no_row() -> None:
     """Signs that it would obey, hide or fail to show are written as JSON writes them; all others stay."""
-    findings = found(mapped=1, unseen_warning="\x1b[2J \ud800 \x9b \u202e é")
+    findings = found(mapped=1, warnings=("\x1b[2J \ud800 \x9b \u202e é",))
     shown = text(findings, '{"é😀":"\x9b2J\u202e\x7f"}'.encode())
     assert '"é😀": "\\u009b2J\\u202e\\u007f"' in shown
     assert "\\u001b[2J \\ud800 \\u009b \\u202e é" in shown
@@ -148,6 +148,7 @@ def test_a_program_reads_one_document() -> None:
         "rows": 12,
         "mapped": 10,
         "rejected": 2,
+        "deletions": 0,
         "rejections": [
             {
                 "reason": "null",
@@ -160,6 +161,7 @@ def test_a_program_reads_one_document() -> None:
         "cut": [{"column": "bio", "count": 2}, {"column": None, "count": 1}],
         "collisions": [{"property": "a.b", "count": 3}, {"property": None, "count": 7}],
         "forbidden": [{"column": "id", "count": 1}],
+        "unnamable": [],
         "unseen_columns": [{"column": "plam", "nearest": "plan"}],
         "noise": 4,
         "unknown_settings": "`ap` is unknown.",

@@ -77,7 +77,7 @@ def test_a_run_ends_with_a_summary(log: Log) -> None:
     log.report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
     log.report.mapped(payload({"bio": "x" * 2000, "note": {"a": "x" * 2000, "b": "x" * 2000}}))
     log.now += 2
-    log.report.end(finished=True, warning="Something else.")
+    log.report.end(finished=True, warnings=["Something else."])
     assert log.lines == [
         "INFO Done: 3 rows read, 2 delivered, 1 rejected in 2.0 s (2 rows/s).",
         "WARNING 1 rejected: column `email` is null (row 2).",
@@ -91,7 +91,7 @@ def test_a_run_ends_with_a_summary(log: Log) -> None:
 def test_a_run_that_stops_says_so(log: Log) -> None:
     """A single row is a row."""
     log.report.read = 1
-    log.report.end(finished=False, warning=None)
+    log.report.end(finished=False, warnings=())
     assert log.lines == ["INFO Stopped: 1 row read, 0 delivered, 0 rejected in 0.0 s (0 rows/s)."]
 
 
@@ -110,7 +110,7 @@ def test_the_log_is_bounded(log: Log) -> None:
     for number in range(300):
         log.report.rejects.add(number, RowRejectedError(Reason.NULL, f"c{number}"))
         log.report.mapped(payload({f"a{number}.b": 1, f"a{number}": {"b": 2}}))
-    log.report.end(finished=True, warning=None)
+    log.report.end(finished=True, warnings=())
     assert len(log.lines) == 51 + 1 + 51
     assert log.lines[50] == "WARNING More names like these are not listed."
     assert log.lines[-1] == "WARNING More reasons and columns are not listed."

@@ -23,6 +23,9 @@ from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.sync import Interrupt, Sync
 
+DECLARED = {"properties": {"plan": {}}}
+"""Rows need not have the one listed column."""
+
 USERS = {"api_type": "add_user_properties", "property_columns": "plan", "identity_column": "email"}
 TRACK = {
     "api_type": "track",
@@ -91,7 +94,7 @@ class Run:
         self.speed = 1.0
         self.states: list[tuple[int, int, int]] = []
         self.config = {"app_id": "11", "api": api}
-        self.stream = Stream("users", None, "incremental", "append", (), schema or {})
+        self.stream = Stream("users", None, "incremental", "append", (), DECLARED if schema is None else schema)
         self.shelf: Shelf | None = None
         self.events: EventQueue[bytes] = EventQueue()
 
@@ -172,7 +175,7 @@ def test_rows_are_sent_in_order_and_states_go_back_behind_them() -> None:
 
 def test_an_event_has_an_idempotency_key_and_properties_have_none() -> None:
     """Properties overwrite; a second event would count."""
-    run = Run(api=TRACK).load(row("a", event="e", at=0), row("a", event="e", at=0))
+    run = Run(api=TRACK).load(row("a", event="e", at=1666325394), row("a", event="e", at=1666325394))
     first, second = run.heap.sent
     assert first["idempotency_key"] == second["idempotency_key"]
     assert "idempotency_key" not in Run().load(row()).heap.sent[0]
@@ -266,7 +269,7 @@ def test_rows_that_waited_for_a_column_are_treated_like_any_others_when_it_comes
     """In the order read; those that lack it are rejected, or take the present time."""
     run = Run().load(without(plan=1), state(1), without(plan=2), row("c"), state(2))
     assert (run.sent, run.states) == (["c"], [(1, 0, 1), (2, 1, 1)])
-    run = Run(api=TRACK).load(row("a", event="e"), row("b", event="e", at=0), state(1))
+    run = Run(api=TRACK).load(row("a", event="e"), row("b", event="e", at=1666325394), state(1))
     assert {element["identity"]: "timestamp" in element for element in run.heap.sent} == {"a": False, "b": True}
     assert run.states == [(1, 2, 0)]
 
@@ -287,8 +290,71 @@ def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> Non
 
 def test_a_property_column_that_no_row_had_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     """At the end, with the nearest name."""
-    Run(api={**USERS, "property_columns": "pln"}).load(row("a", plan=1))
+    Run(api={**TRACK, "property_columns": "pln"}).load(row("a", event="e", at=1666325394, plan=1))
     assert "names columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
+
+
+@pytest.mark.parametrize("rows", [1, 1500])
+def test_users_that_would_get_no_property_at_all_end_the_run(rows: int) -> None:
+    """Nothing is sent: letter case is the usual mistake."""
+    run = Run(api={**USERS, "property_columns": "PLAN,note"})
+    with pytest.raises(ConfigError, match=r"`PLAN` \(did you mean `plan`\?\), `note`. No row was sent"):
+        run.load(*[row("a", plan=1)] * rows, state(1))
+    assert (run.sent, run.states) == ([], [])
+
+
+def test_one_row_with_one_of_the_listed_columns_lets_all_rows_go() -> None:
+    """A null counts: the column exists."""
+    run = Run(schema={}).load(row("a"), row("b", plan=None), state(1))
+    assert (run.sent, run.states) == (["a", "b"], [(1, 2, 0)])
+
+
+def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever else the row holds; a state's counts add up, and the log says how many there were."""
+    deleted = row("b", plan=1, _AB_CDC_DELETED_AT="2024-06-20T08:00:00Z")
+    run = Run().load(row("a", _ab_cdc_deleted_at=None), deleted, row(None, _ab_cdc_deleted_at="x"), state(1))
+    assert (run.sent, run.states) == (["a"], [(1, 3, 0)])
+    assert "3 rows read, 1 delivered, 0 rejected, 2 deletions skipped" in log_of(caplog)
+
+
+BAD_TIME = row("a", event="e", at="06/15/2024 12:00")
+
+
+def test_rows_that_are_all_rejected_for_one_column_end_the_run_before_a_state_passes_them() -> None:
+    """With the reason and the remedy."""
+    run = Run(api=TRACK)
+    with pytest.raises(ConfigError, match=r"The first 100 rows are all rejected: column `at` is not a time: .* Pick"):
+        run.load(*[BAD_TIME] * 60, state(1), *[BAD_TIME] * 60, state(2))
+    assert (run.sent, run.states) == ([], [])
+
+
+def test_fewer_rejected_rows_than_a_hundred_are_rejected_like_any_others() -> None:
+    """One bad row must not block an incremental sync for ever."""
+    run = Run(api=TRACK).load(*[BAD_TIME] * 99, state(1))
+    assert (run.sent, run.states) == ([], [(1, 0, 99)])
+
+
+@pytest.mark.parametrize("other", [row("b", event="e", at=1666325394), row(None, event="e", at=1)])
+def test_rows_that_are_rejected_beside_others_are_rejected_like_any_others(other: str) -> None:
+    """A row that can be loaded, or that fails for another column, shows that the mapping may be right."""
+    run = Run(api=TRACK).load(other, *[BAD_TIME] * 150, state(1))
+    assert [sum(counts) for _, *counts in run.states] == [151]
+
+
+def test_rejected_rows_that_are_stored_are_never_lost_and_so_never_end_the_run() -> None:
+    """They can be sent again."""
+    run = Run(api=TRACK)
+    run.shelf = Shelf()
+    run.load(*[BAD_TIME] * 150, state(1))
+    assert (len(run.shelf.lines), run.states) == (150, [(1, 0, 150)])
+
+
+def test_a_state_behind_rejected_rows_waits_a_minute_at_most() -> None:
+    """Then they are rejected like any others, while the source is silent."""
+    run = Run(api=TRACK)
+    run.speed = 1000.0
+    run.load(*[BAD_TIME] * 50, state(1), run.until_states(1), *[BAD_TIME] * 150, state(2))
+    assert run.states == [(1, 0, 50), (2, 0, 150)]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +373,7 @@ def test_events_that_a_second_loading_would_double_are_warned_of(
     """At the start, with the remedy."""
     run = Run(api=api)
     run.stream = replace(run.stream, destination_sync_mode=mode, primary_key=key)
-    run.load(row("a", event="e", at=0, plan=1))
+    run.load(row("a", event="e", at=1666325394, plan=1))
     assert ("adds their events again" in log_of(caplog)) is warned
 
 
@@ -321,7 +387,7 @@ def test_numbers_keep_the_digits_that_the_line_has() -> None:
     """As identity as written, as property as text where JSON would lose them."""
     line = '{"type":"RECORD","record":{"stream":"users","data":{"email":12.50,"plan":12345678901234567890123}}}'
     run = Run().load(line)
-    assert run.heap.sent == [{"identity": "12.50", "properties": {"plan": "12345678901234567890123"}}]
+    assert run.heap.sent == [{"identity": "12.5", "properties": {"plan": "12345678901234567890123"}}]
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])

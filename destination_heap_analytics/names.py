@@ -1,0 +1,61 @@
+"""Names as people write them: which one is meant, and how one is written."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from unicodedata import normalize
+
+_CUTOFF = 0.6
+"""How similar a name must be to be offered, from 0 to 1; difflib's own default."""
+
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
+"""What `str.strip` leaves at the ends of a name and nobody sees: a byte-order mark, zero-width characters."""
+
+
+def normal(name: str) -> str:
+    """A name without what nobody sees: outer white space, and how its accents are composed (Unicode NFC)."""
+    if name.isascii():
+        return name.strip()
+    stripped = name.strip(_INVISIBLE).strip().strip(_INVISIBLE).strip()
+    return normalize("NFC", stripped)
+
+
+def bare(name: str) -> str:
+    """A name without letter case, and without all but the letters and digits of ASCII."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that a word most likely means; None if there is none like it.
+
+    A name that differs in letter case alone comes first, then one that differs in punctuation alone.
+    """
+    others = [name for name in known if name != word]
+    folded, plain = normal(word).casefold(), bare(word)
+    for name in others:
+        if normal(name).casefold() == folded:
+            return name
+    for name in others:
+        if plain and bare(name) == plain:
+            return name
+    by_folded: dict[str, str] = {}
+    for name in others:
+        by_folded.setdefault(normal(name).casefold(), name)
+    similar = get_close_matches(folded, by_folded, n=1, cutoff=_CUTOFF)
+    return by_folded[similar[0]] if similar else None
+
+
+def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
+    """For the end of a clause: " (did you mean `users`?)"; empty if no known name is near."""
+    name = nearest(word, known)
+    return f" (did you mean `{prefix}{name}`?)" if name is not None else ""
+
+
+def as_setting(name: str) -> str:
+    """A column's name as it is written in a setting: in double quotes if it holds a comma or begins with a quote."""
+    plain = normal(name)
+    if "," in plain or plain[:1] in {'"', "'"} or not plain:
+        plain = '"' + plain.replace('"', '""') + '"'
+    return plain
