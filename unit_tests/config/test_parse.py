@@ -125,14 +125,12 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
             "`api.account_id_column` is missing",
         ),
         (track(event_column="  "), "`api.event_column` is empty"),
-        (track(timestamp_column=""), "`api.timestamp_column` is empty: name a column, or leave the setting out"),
         (track(property_columns=["a"]), "`api.property_columns` must be a text"),
         (track(property_columns=" "), "`api.property_columns` is empty"),
         (track(property_columns=","), "`api.property_columns` is empty"),
         (track(property_columns='a,"b'), "`api.property_columns` has a double quote at character 3"),
         (track(property_columns='"a" b'), "`api.property_columns` has a double quote at character 1"),
         (config(api={**USERS, "identity_column": '"a'}), "`api.identity_column` has a double quote at character 1"),
-        (track(property_columns="a,b,"), "`api.property_columns` has no name at position 3"),
         (track(property_columns="*,a"), "`api.property_columns` names columns beside *"),
         (track(property_columns="a," + "x" * 1024), "longer than the 1023 characters Heap takes, at position 2"),
         (config(api={**USERS, "property_columns": "name,Id"}), "`api.property_columns` names `Id`, and Heap forbids"),
@@ -280,3 +278,35 @@ def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
     """A service other than Amazon's has its own."""
     parsed = parse_config(config(object_storage_config={**S3, "s3_bucket_region": "garage"}))
     assert parsed.settings.object_storage_config.model_dump()["s3_bucket_region"] == "garage"
+
+
+@pytest.mark.parametrize(
+    ("columns", "names", "warning"),
+    [
+        ("a,b", ("a", "b"), None),
+        ("a,,b", ("a", "b"), "`api.property_columns` has a comma too many; the rest was taken as it stands."),
+        (",a, ,", ("a",), "`api.property_columns` has 3 commas too many; the rest was taken as it stands."),
+        ("*,", ("*",), "`api.property_columns` has a comma too many; the rest was taken as it stands."),
+        ("a, b,a", ("a", "b"), "`api.property_columns` names `a` more than once; the rest was taken as it stands."),
+        ('plan,"Revenue, USD"', ("plan", "Revenue, USD"), None),
+        ('"a ""b""", c"d', ('a "b"', 'c"d'), None),
+    ],
+)
+def test_a_list_of_columns_is_taken_as_it_was_meant(columns: str, names: tuple[str, ...], warning: str | None) -> None:
+    """With a warning if something was wrong with it."""
+    parsed = parse_config(track(property_columns=columns))
+    assert (parsed.settings.api.property_columns, parsed.warning) == (names, warning)
+
+
+@pytest.mark.parametrize("blank", ["", "  ", None])
+def test_a_blank_or_null_timestamp_column_is_none(blank: str | None) -> None:
+    """As version 0.1.0 had it."""
+    parsed = parse_config(track(timestamp_column=blank))
+    assert isinstance(parsed.settings.api, TrackEvents)
+    assert (parsed.settings.api.timestamp_column, parsed.warning) == (None, None)
+
+
+@pytest.mark.parametrize("setting", ["base_url", "delivery", "rejected_records", "object_storage_config"])
+def test_null_for_an_optional_setting_is_its_default(setting: str) -> None:
+    """Some tools write every key."""
+    assert parse_config(config(**{setting: None})) == parse_config(config())

@@ -311,6 +311,7 @@ def test_one_row_with_one_of_the_listed_columns_lets_all_rows_go() -> None:
 
 def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCaptureFixture) -> None:
     """Whatever else the row holds; a state's counts add up, and the log says how many there were."""
+    caplog.set_level(logging.INFO)
     deleted = row("b", plan=1, _AB_CDC_DELETED_AT="2024-06-20T08:00:00Z")
     run = Run().load(row("a", _ab_cdc_deleted_at=None), deleted, row(None, _ab_cdc_deleted_at="x"), state(1))
     assert (run.sent, run.states) == (["a"], [(1, 3, 0)])
