@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.config.settings import TrackEvents
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.heap_api import Api
 

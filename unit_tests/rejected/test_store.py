@@ -98,7 +98,7 @@ def test_a_row_without_columns_has_only_the_three_keys(blank: str) -> None:
     [
         (NULL, "null", "email", "column `email` is null"),
         (RowRejectedError(Reason.TOO_DEEP), "too_deep", None, "the row is nested too deeply to be read"),
-        (RowRejectedError(Reason.NULL, '"\ud800'), "null", '"\ud800', 'column `"\ud800` is null'),
+        (RowRejectedError(Reason.NULL, '"\ud800'), "null", '"\ud800', 'column `"\\ud800` is null'),
     ],
 )
 def test_the_three_keys_say_what_was_wrong(
