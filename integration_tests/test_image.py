@@ -212,12 +212,12 @@ def test_nothing_is_compiled_at_a_start(image: str) -> None:
 
 
 def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
-    """No sandbox, no tests, no pip of its own, no cache."""
+    """No sandbox, no courier, no tests, no pip of its own, no cache."""
     code = inside(image, "find", "/connector", "/airbyte", "-name", "*.py").splitlines()
     assert "/airbyte/integration_code/main.py" in code
-    ours = {path.name for path in (ROOT / "destination_heap_analytics").glob("*.py")}
-    assert {Path(path).name for path in code if "/destination_heap_analytics/" in path} == ours
-    strange = "heap_sandbox|benchmarks|unit_tests|integration_tests|pytest|pip|setuptools|wheel"
+    ours = {str(path.relative_to(ROOT)) for path in (ROOT / "destination_heap_analytics").rglob("*.py")}
+    assert {path.partition("/site-packages/")[2] for path in code if "/destination_heap_analytics/" in path} == ours
+    strange = "heap_sandbox|heap_courier|benchmarks|unit_tests|integration_tests|pytest|pip|setuptools|wheel"
     assert [path for path in code if re.search(rf"/(site-packages|integration_code)/({strange})/", path)] == []
     kept = inside(image, "find", "/root", "/home", "-type", "f", "-path", "*pip*", options=("--user", "0:0"))
     assert kept == ""

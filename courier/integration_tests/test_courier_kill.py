@@ -31,10 +31,18 @@ from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
 from heap_courier.warehouse.base import quoted
 
-KILLS: Final = 3  # that fall amid a load, in each test
-TRIES: Final = 40
+TRIES: Final = 20  # for each kill that has to interrupt a load
+
+THOROUGH: Final = pytest.mark.thorough
+SEEDS: Final = (1, *(pytest.param(seed, marks=THOROUGH) for seed in range(2, 6)))
 
 Tables = dict[str, Counter[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def kills(request: pytest.FixtureRequest) -> int:
+    """How many kills have to interrupt a load, in each test."""
+    return 10 if request.config.getoption("thorough") else 1
 
 
 @pytest.fixture(params=["duckdb", "postgresql"])
@@ -170,14 +178,14 @@ def wiped(user: User) -> None:
             warehouse.execute(statement)
 
 
-def killed_often(run: Run, chance: Random) -> None:
-    """Kills until enough of them fell amid a load."""
+def killed_often(run: Run, chance: Random, kills: int) -> None:
+    """Kill runs until enough of the kills have interrupted a load."""
     whole = run.undisturbed()
-    for _ in range(TRIES):
+    for _ in range(TRIES * kills):
         assert run.killed_until_done(chance, kills=3) == whole
-        if run.amid >= KILLS and run.between:
+        if run.amid >= kills and run.between:
             return
-    pytest.fail(f"of all kills {run.amid} fell amid a run, {run.between} of them after something had landed")
+    pytest.fail(f"{run.amid} kills interrupted a run, {run.between} of them after a table had landed")
 
 
 def nightly(user: User, nights: list[list[heap_bucket.Object]]) -> dict[str, list[Counter[tuple[Any, ...]]]]:
@@ -196,8 +204,8 @@ def nightly(user: User, nights: list[list[heap_bucket.Object]]) -> dict[str, lis
     return states
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_dumps_of_heap_connect_land_once_however_often_the_run_is_killed(user: User, seed: int) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_dumps_of_heap_connect_land_once_however_often_the_run_is_killed(user: User, seed: int, kills: int) -> None:
     """Four nights, in which all happens that can happen, and a table that takes longer than all of them."""
     chance = Random(seed)
     user.edit("entities/heap-connect.json", '"Heap-Connect"', '"Heap"')
@@ -206,7 +214,7 @@ def test_dumps_of_heap_connect_land_once_however_often_the_run_is_killed(user: U
     states = nightly(user, [*nights, list(large)])
 
     run = Run(user, ("run", "Heap-Connect"), begin=lambda: wiped(user), states=states)
-    killed_often(run, chance)
+    killed_often(run, chance, kills)
 
     marks = user.query("SELECT heap_table, dump_id, file, count(*) FROM heap_courier.landed_files GROUP BY 1, 2, 3")
     assert [mark for mark in marks if mark[3] > 1] == []
@@ -240,8 +248,8 @@ VIEWS_ENTITY = {
 }
 
 
-@pytest.mark.parametrize("seed", [1, 2])
-def test_dated_files_land_feed_by_feed_however_often_the_run_is_killed(user: User, seed: int) -> None:
+@pytest.mark.parametrize("seed", SEEDS)
+def test_dated_files_land_feed_by_feed_however_often_the_run_is_killed(user: User, seed: int, kills: int) -> None:
     """Users go into a table that holds newer rows already, views into one that is emptied first."""
     chance = Random(seed)
     for day in (1, 2, 3, 4):
@@ -280,7 +288,7 @@ def test_dated_files_land_feed_by_feed_however_often_the_run_is_killed(user: Use
     assert before["Heap:Views"] != after["Heap:Views"]
     run.states |= {name: [before[name], after[name]] for name in before}
 
-    killed_often(run, chance)
+    killed_often(run, chance, kills)
 
 
 def kept(table: str) -> str:
