@@ -99,7 +99,7 @@ def check(config: Any) -> AirbyteConnectionStatus:
     except Exception as failure:
         if (stop := as_stop(failure)) is None:
             raise
-        return failed(str(stop))
+        return failed(secrets_of(config).masked(str(stop)))
 
 
 def _check(config: Any) -> AirbyteConnectionStatus:

@@ -6,8 +6,10 @@ The command line (cli.py) is the other face. Both lead to connector.py, and a te
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from airbyte_cdk.destinations import Destination
@@ -19,12 +21,14 @@ from airbyte_cdk.models import (
     ConfiguredAirbyteCatalogSerializer,
     Type,
 )
+from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from destination_heap_analytics import cli, connector
 from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.process.json_file import read_json
 from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
 from destination_heap_analytics.process.stdin import read_messages
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.messages import Message, parse_message
@@ -39,6 +43,7 @@ class DestinationHeapAnalytics(Destination):
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002
         """Whether the settings are valid and Heap accepts the app ID; sends one event."""
+        _mask_in_log(config)
         return connector.check(config)
 
     def write(
@@ -52,12 +57,11 @@ class DestinationHeapAnalytics(Destination):
         Raises:
             SyncStoppedError: the sync failed. It is an AirbyteTracedException too, with the same message and type.
         """
-        try:
+        _mask_in_log(config)
+        with _traced(connector.secrets_of(config)):
             settings = connector.parse_settings(config)
             stream = parse_catalog(ConfiguredAirbyteCatalogSerializer.dump(configured_catalog))
             yield from connector.sync(settings, stream, read_messages(input_messages), _parse).run()
-        except SyncStoppedError as stopped:
-            raise _traced(stopped) from stopped
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
         """The command line's own arguments."""
@@ -67,16 +71,23 @@ class DestinationHeapAnalytics(Destination):
         """The messages that spec, check and write answer with; `run` carries out the other commands too.
 
         Raises:
+            SyncStoppedError: the write failed, as in `write`.
             ValueError: the command is another one. It never loads anything.
         """
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
         elif parsed_args.command == "check":
-            status = self.check(logger, read_json(parsed_args.config, "--config"))
+            try:
+                status = self.check(logger, read_json(parsed_args.config, "--config"))
+            except SyncStoppedError as wrong:
+                status = connector.failed(str(wrong))
             yield AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status)
         elif parsed_args.command == "write":
-            config = read_json(parsed_args.config, "--config")
-            yield from cli.load(parsed_args, Progress(), config)
+            with _traced(NO_SECRETS):
+                config = read_json(parsed_args.config, "--config")
+            _mask_in_log(config)
+            with _traced(connector.secrets_of(config)):
+                yield from map(_as_state, cli.load(parsed_args, Progress(), config))
         else:
             raise ValueError(f"`{parsed_args.command}` does not answer with Airbyte messages: call `run` instead.")
 
@@ -89,17 +100,29 @@ def _parse(message: AirbyteMessage, _position: int) -> Message:
     return parse_message(message, AirbyteMessageSerializer.dump)
 
 
-def _traced(stopped: SyncStoppedError) -> SyncStoppedError:
-    """The same error, which the CDK recognises as well."""
-    kind = type(stopped)
+def _as_state(message: AirbyteMessage) -> AirbyteMessage:
+    """A state that a command prints as the text it came as, as an object of the CDK; keys unknown to it are lost."""
+    return AirbyteMessageSerializer.load(json.loads(message.line))  # type: ignore[attr-defined]  # an EchoedState
 
+
+def _mask_in_log(config: Any) -> None:
+    for secret in connector.secrets_of(config).texts:
+        add_to_secrets(secret)  # added, because a source in the same process has secrets too
+
+
+@contextmanager
+def _traced(secrets: Secrets) -> Iterator[None]:
+    """Raise an error of a sync as one that the CDK recognises as well."""
+    try:
+        yield
+    except SyncStoppedError as stopped:
+        raise _as_traced(type(stopped), secrets.masked(stopped.message)) from None  # its own text is not masked
+
+
+def _as_traced(kind: type[SyncStoppedError], message: str) -> SyncStoppedError:
     class Traced(kind, AirbyteTracedException):  # type: ignore[misc, valid-type]  # a class known at run time
         def __init__(self) -> None:
-            SyncStoppedError.__init__(self, stopped.message)
-            self.internal_message = stopped.message
-            self.failure_type = kind.failure_type  # the CDK's initialiser has made a system_error of it
-            self._exception = stopped
-            self._stream_descriptor = None
+            AirbyteTracedException.__init__(self, message, message, kind.failure_type)
 
     Traced.__name__ = Traced.__qualname__ = kind.__name__
     return Traced()

@@ -41,7 +41,7 @@ class Reason(Enum):
     NOT_JSON = "holds a value that JSON has no type for"
     TOO_DEEP = "is nested too deeply to be read"
     UNREADABLE = "is not readable as JSON"
-    NO_DATA = "is a RECORD message without a stream name or without a data object"
+    NO_DATA = "is a RECORD message without a stream name or without a data object, or its namespace is not text"
     REFUSED = "was refused by Heap: a value breaks one of Heap's rules"
     TOO_LARGE = "is larger than Heap takes in one request"
     NO_ENTRY = "was refused by Heap, or by a firewall before it, while other rows were taken"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import logging
 import subprocess
@@ -13,10 +14,11 @@ from typing import Any
 
 import pytest
 import requests_mock
+from airbyte_cdk.logger import AirbyteLogFormatter
 from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Type
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from destination_heap_analytics import DestinationHeapAnalytics, cli
+from destination_heap_analytics import DestinationHeapAnalytics, cli, connector
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -148,14 +150,51 @@ def test_the_class_loads_nothing_for_a_command_that_is_not_write(word: str, tmp_
     assert heap.call_count == 0
 
 
-def test_the_class_answers_the_command_of_the_cdk(tmp_path: Path) -> None:
-    """`run_cmd` gives the CDK's own messages for spec and check."""
+def test_the_class_answers_the_commands_of_the_cdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run_cmd` gives the CDK's own messages, a state with what it holds."""
+    monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
     destination = DestinationHeapAnalytics()
-    (spec,) = destination.run_cmd(destination.parse_args(["spec"]))
-    config = written(tmp_path / "config", "{}")
-    (status,) = destination.run_cmd(destination.parse_args(["check", "--config", config]))
-    assert AirbyteMessageSerializer.dump(spec)["type"] == "SPEC"
-    assert AirbyteMessageSerializer.dump(status)["connectionStatus"]["status"] == "FAILED"
+    config, catalog = written(tmp_path / "config", json.dumps(CONFIG)), written(tmp_path / "cat", json.dumps(CATALOG))
+    source = written(tmp_path / "input", f"{json.dumps(RECORD)}\n{json.dumps(STATE)}\n")
+
+    def answers(*words: str) -> list[dict[str, Any]]:
+        return list(map(AirbyteMessageSerializer.dump, destination.run_cmd(destination.parse_args(list(words)))))
+
+    (spec,) = answers("spec")
+    assert spec["type"] == "SPEC"
+    (status,) = answers("check", "--config", str(tmp_path / "none"))
+    assert status["connectionStatus"]["status"] == "FAILED"
+    assert "cannot be read" in status["connectionStatus"]["message"]
+    with requests_mock.Mocker() as heap, open(source, "rb") as stream:  # noqa: PTH123
+        monkeypatch.setattr(sys, "stdin", stream)
+        heap.post(URL + "add_user_properties", json={})
+        (state,) = answers("write", "--config", config, "--catalog", catalog)
+    assert state == {**STATE, "state": {**STATE["state"], "destinationStats": {"recordCount": 1.0}}}  # type: ignore[dict-item]
+    with pytest.raises(AirbyteTracedException, match="cannot be read"):
+        answers("write", "--config", str(tmp_path / "none"), "--catalog", catalog)
+    gc.unfreeze()
+
+
+CANARY = "wJalrXUtnFEMI/K7MDENG"
+SECRETIVE = {**CONFIG, "object_storage_config": {"storage_type": "S3", "secret_access_key": CANARY}}
+
+
+def test_a_secret_is_masked_in_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a status, in an error, and in the log by the CDK's own filter."""
+
+    def fail(*_: Any) -> None:
+        raise ConfigError(f"Refused: {CANARY}.")
+
+    monkeypatch.setattr(connector, "parse_settings", fail)
+    status = DestinationHeapAnalytics().check(logging.getLogger("test"), SECRETIVE)
+    assert status.message == "Refused: ****."
+    catalog = ConfiguredAirbyteCatalogSerializer.load(CATALOG)
+    with pytest.raises(ConfigError, match=r"^Refused: \*\*\*\*\.$") as refused:
+        list(DestinationHeapAnalytics().write(SECRETIVE, catalog, []))
+    trace = refused.value.as_airbyte_message()  # type: ignore[attr-defined]
+    assert CANARY not in json.dumps(AirbyteMessageSerializer.dump(trace))
+    record = logging.LogRecord("airbyte", logging.INFO, "", 0, f"with {CANARY}", None, None)
+    assert "with ****" in AirbyteLogFormatter().format(record)
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,15 @@ MASK: Final = "****"
 class Secrets:
     """Texts that must not appear in a log line, a status or an error."""
 
-    __slots__ = ("_texts",)
+    __slots__ = ("texts",)
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         # The longest first: a secret that contains another one is masked whole.
-        self._texts = sorted({text for text in texts if text}, key=len, reverse=True)
+        self.texts = sorted({text for text in texts if text}, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
         """The text with each secret in it replaced by `****`."""
-        for secret in self._texts:
+        for secret in self.texts:
             text = text.replace(secret, MASK)
         return text
 

@@ -11,6 +11,7 @@ import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.errors import Reason
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.run.preview import Preview
@@ -111,7 +112,7 @@ def test_what_is_wrong_with_rows_is_counted() -> None:
     assert list(findings.rejects.explanations()) == [
         "2 rejected: column `email` is empty or blank (rows 2, 5).",
         "1 rejected: the row is not readable as JSON (row 3).",
-        "1 rejected: the row is a RECORD message without a stream name or without a data object (row 4).",
+        f"1 rejected: the row {Reason.NO_DATA.value} (row 4).",
     ]
 
 
