@@ -17,9 +17,11 @@ RUN useradd --create-home --uid 1000 airbyte
 WORKDIR /airbyte/integration_code
 COPY --from=build /connector /connector
 COPY main.py .
-# The base image brings Python's own modules as sources alone, which a user who may not write compiles at every start.
-# This first start, as root, shows that nothing is missing and leaves behind, compiled, what a start needs.
-RUN /connector/bin/python main.py spec >/dev/null
+# The base image has Python's own modules as source code only, which a user without write access would compile at every
+# start. These first starts, as root, show that nothing is missing, and leave compiled what the commands need.
+RUN /connector/bin/python main.py spec >/dev/null \
+ && /connector/bin/python main.py check --config /dev/null >/dev/null \
+ && /connector/bin/python -c "import boto3, s3transfer.manager"
 USER airbyte
 
 ENV AIRBYTE_ENTRYPOINT="/connector/bin/python /airbyte/integration_code/main.py"

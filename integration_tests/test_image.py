@@ -203,12 +203,28 @@ def test_it_runs_as_any_user_on_a_file_system_that_takes_no_writes(image: str) -
     assert (run.returncode, run.stderr) == (0, b"")
 
 
-def test_nothing_is_compiled_at_a_start(image: str) -> None:
+@pytest.mark.parametrize(
+    ("command", "least"), [(("spec",), 100), (("check", "--config", "/sample_files/config_track.json"), 500)]
+)
+def test_nothing_is_compiled_at_a_start(image: str, command: tuple[str, ...], least: int) -> None:
     """Compiling takes three times as long as the rest, and the user who runs it cannot keep what is compiled."""
-    run = docker("run", "--rm", "--entrypoint", PYTHON, image, "-v", "main.py", "spec")
+    options = ("--network", "none", "-v", f"{SAMPLES}:/sample_files:ro")
+    run = docker("run", "--rm", *options, "--entrypoint", PYTHON, image, "-v", "main.py", *command)
     loaded = re.findall(r"^# code object from '?(.*?)'?$", run.stderr.decode(), flags=re.MULTILINE)
-    assert len(loaded) > 500
+    assert len(loaded) > least
     assert [path for path in loaded if not path.endswith(".pyc")] == []
+
+
+def test_preview_and_resend_work_in_it_as_well(image: str, folder: Path) -> None:
+    """Without the network; what is missing in the image would show here."""
+    volume = ("-v", f"{folder}/sample_files:/sample_files:ro", "--network", "none")
+    files = ("--config", "/sample_files/config_track.json", "--catalog", "/sample_files/configured_catalog.json")
+    messages = (SAMPLES / "messages.jsonl").read_bytes()
+    shown = docker("run", "--rm", "-i", *volume, image, "preview", "--json", *files, input=messages)
+    assert (shown.returncode, json.loads(shown.stdout)["mapped"]) == (0, 36)
+    (folder / "sample_files" / "rejected.jsonl").write_text('{"email": "a"}\n')
+    again = docker("run", "--rm", *volume, image, "resend", "/sample_files/rejected.jsonl", "--stream", "users")
+    assert (again.returncode, json.loads(again.stdout)["record"]["data"]) == (0, {"email": "a"})
 
 
 def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
