@@ -204,7 +204,7 @@ def test_it_runs_as_any_user_on_a_file_system_that_takes_no_writes(image: str) -
 
 
 @pytest.mark.parametrize(
-    ("command", "least"), [(("spec",), 100), (("check", "--config", "/sample_files/config_track.json"), 500)]
+    ("command", "least"), [(("spec",), 50), (("check", "--config", "/sample_files/config_track.json"), 200)]
 )
 def test_nothing_is_compiled_at_a_start(image: str, command: tuple[str, ...], least: int) -> None:
     """Compiling takes three times as long as the rest, and the user who runs it cannot keep what is compiled."""

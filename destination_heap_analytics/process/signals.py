@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: the run gives back what is safe and ends, and if it cannot, the process ends all the same.
+"""SIGTERM and SIGINT: the run reports what is delivered and stops; if it cannot, the process exits all the same.
 
-The signals are blocked and waited for by a thread, rather than handled, so that they never break into a half-done step;
-as process 1 of a container too, where a signal that nobody handles would be ignored.
+The signals are blocked and waited for in a thread, not handled, so that they never interrupt a half-done step. This
+also works for process 1 of a container, where a signal without a handler is ignored.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 PATIENCE_SECONDS: Final = 12.0
-"""How long the run may take to end, also when it sits in a write that nobody reads; the platform waits 15."""
+"""How long the run may take to stop, even if it is stuck in a write that nobody reads; the platform waits 15."""
 
 
 def exit_code(number: int) -> int:
-    """What a shell makes of a process that a signal has ended."""
+    """The exit code that a shell gives to a process that a signal terminated."""
     return 128 + number
 
 
 def watch_signals(interrupt: Callable[[int], None], patience: float = PATIENCE_SECONDS) -> None:
-    """From now on, `interrupt` is told the first signal's number. A second one ends the process at once."""
+    """From now on, the first signal calls `interrupt` with its number; a second one exits at once."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def wait() -> None:

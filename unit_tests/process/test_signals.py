@@ -6,10 +6,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from queue import Queue
+from typing import Any
 
 import pytest
+
+from destination_heap_analytics.process.signals import watch_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 60
@@ -56,3 +61,51 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     """Who presses the keys twice does not want to wait."""
     code, lines = run("time.sleep(1000)", [signal.SIGINT, signal.SIGINT])
     assert (code, lines[0]) == (130, "told 2")
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Thread, Queue[tuple[str, int]]]]:
+    """The thread that waits for signals, in this process, and what it did; only that thread gets them here."""
+    happened: Queue[tuple[str, int]] = Queue()
+
+    class Timer:
+        daemon = False
+
+        def __init__(self, patience: float, function: Any, arguments: list[int]) -> None:
+            assert (patience, function) == (60.0, os._exit)
+            self._code = arguments[0]
+
+        def start(self) -> None:
+            assert self.daemon, "it must not keep the process from exiting"
+            happened.put(("timer", self._code))
+
+    monkeypatch.setattr(os, "_exit", lambda code: happened.put(("exit", code)))
+    monkeypatch.setattr("destination_heap_analytics.process.signals.threading.Timer", Timer)
+
+    def watch() -> None:  # in a thread of its own, so that this one's signals stay as they are
+        watch_signals(lambda number: happened.put(("interrupt", number)), patience=60.0)
+
+    before = set(threading.enumerate())
+    starter = threading.Thread(target=watch)
+    starter.start()
+    starter.join()
+    (thread,) = (one for one in threading.enumerate() if one not in before and one.name == "signals")
+    yield thread, happened
+    while thread.is_alive():
+        signal.pthread_kill(thread.ident or 0, signal.SIGTERM)
+        thread.join(0.1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_interrupts_and_the_second_exits(
+    watched: tuple[threading.Thread, Queue[tuple[str, int]]], number: signal.Signals
+) -> None:
+    """With the exit code of the first; the time limit runs from the first on."""
+    thread, happened = watched
+    assert thread.daemon
+    signal.pthread_kill(thread.ident or 0, number)
+    assert happened.get(timeout=SECONDS) == ("timer", 128 + number)
+    assert happened.get(timeout=SECONDS) == ("interrupt", number)
+    assert happened.empty()
+    signal.pthread_kill(thread.ident or 0, signal.SIGTERM)
+    assert happened.get(timeout=SECONDS) == ("exit", 128 + number)
