@@ -25,6 +25,18 @@ settings.load_profile("steady")
 EXAMPLES = 10
 """The thorough run tries so many times the examples of a property-based test."""
 
+LONGEST = (
+    "test_pyairbyte.py",
+    "test_image.py",
+    "test_courier_kill.py",
+    "test_heap_histories.py",
+    "test_bench_pull.py",
+    "test_bench.py",
+    "test_kill.py",
+    "test_heap_connect.py",
+)
+"""Files whose tests take many seconds each."""
+
 _left: Counter[str] = Counter()
 """The tests that this run leaves to the other, by file."""
 
@@ -50,18 +62,24 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this run."""
+    """Keep the tests of this run, the long ones first: otherwise the last of them would have one core to itself."""
     thorough = config.getoption("thorough")
     left = [item for item in items if not _runs(item, thorough=thorough)]
     _left.update(item.path.name for item in left)
     if left:
         config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if _runs(item, thorough=thorough)]
+    items[:] = sorted((item for item in items if _runs(item, thorough=thorough)), key=_turn)
     if hasattr(config, "workeroutput"):
         config.workeroutput["left"] = dict(_left)
     if thorough:
         for item in items:
             _more_examples(item)
+
+
+def _turn(item: pytest.Item) -> tuple[int, bool]:
+    """Files in the order of LONGEST, then other tests of processes, then unit tests; each file stays together."""
+    name = item.path.name
+    return LONGEST.index(name) if name in LONGEST else len(LONGEST), "integration_tests" not in item.path.parts
 
 
 def _runs(item: pytest.Item, *, thorough: bool) -> bool:

@@ -18,7 +18,7 @@ CONNECTOR = [
 ]
 TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
-    "coverage>=7.10,<8",  # branch coverage, also of the processes that the tests start
+    "coverage>=7.10,<8",  # branch coverage
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "import-linter>=2.5,<3",  # which folder may import which: .importlinter
     "moto[server]>=5,<6",  # an S3 on this machine
