@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
-from heap_courier.documents.wording import did_you_mean
+from heap_courier.documents.wording import did_you_mean, nearest
 from heap_courier.errors import SetupError
 
 _TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|[{}]')
@@ -38,7 +37,7 @@ def read_json(path: Path) -> Any:
     except OSError as fault:
         raise SetupError(f"`{path}` cannot be read: {fault.strerror}.") from None
     except UnicodeDecodeError:
-        raise SetupError(f"`{path}` is no text in UTF-8: save it as such.") from None
+        raise SetupError(f"`{path}` is not valid UTF-8: save it as UTF-8.") from None
     if not text.strip():
         raise SetupError(f"`{path}` is empty: write `[]` or `{{}}` at least.")
     try:
@@ -116,8 +115,8 @@ class JsonObject:
         """A value of any type; None as the default: it has to be there."""
         self._known.append(key)
         if key not in self._left and default is None:
-            stray = get_close_matches(key, self._left, n=1, cutoff=0.7)
-            raise self.wrong(f"`{key}` is missing" + (f": rename `{stray[0]}`" if stray else ""))
+            stray = nearest(key, self._left, cutoff=0.7)
+            raise self.wrong(f"`{key}` is missing" + (f": rename `{stray}`" if stray else ""))
         return self._left.pop(key, default)
 
     def has(self, key: str) -> bool:

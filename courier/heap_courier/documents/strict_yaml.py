@@ -1,4 +1,4 @@
-"""YAML written by people: what it does not say twice, and where it is wrong."""
+"""YAML written by people, read strictly: one loader for the project and the feeds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,25 @@ from heap_courier.errors import SetupError
 _SIGNS: Final = "*&!%@`"
 
 
-class _Loader(yaml.SafeLoader):
-    """A loader that refuses a key that stands twice, where YAML would take the last and say nothing.
+class _NoRepeatedKeys(yaml.composer.Composer):
+    """Refuses a key that occurs twice, of which YAML would silently take the last."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node: yaml.MappingNode = super().compose_mapping_node(anchor)  # type: ignore[no-untyped-call]
+        seen = set()
+        for key in (key for key, _value in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(problem=f"the key `{key.value}` occurs twice", problem_mark=key.start_mark)
+            seen.add(key.value)
+        return node
+
+
+class _TextLoader(_NoRepeatedKeys, yaml.BaseLoader):
+    """Leaves each scalar the text that it is, since a field may be called `on`."""
+
+
+class _Loader(_NoRepeatedKeys, yaml.SafeLoader):
+    """Reads numbers and yes or no as such.
 
     A date is a text to it: `2026-02-30` would be an error of Python's, and nothing here is set by a date.
     """
@@ -24,21 +41,16 @@ class _Loader(yaml.SafeLoader):
         for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
-    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
-        node = super().compose_mapping_node(anchor)
-        seen = set()
-        for key in (key for key, _value in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.MarkedYAMLError(problem=f"`{key.value}` stands twice", problem_mark=key.start_mark)
-            seen.add(key.value)
-        return node
 
+def read_yaml(path: Path, *, texts: bool = False) -> Any:
+    """Reads a YAML file; None if it is empty.
 
-def read_yaml(path: Path) -> Any:
-    """Reads a YAML file; None where it is empty.
+    Args:
+        path: of the file.
+        texts: whether each scalar stays the text that it is, also one that looks like a number or a yes.
 
     Raises:
-        SetupError: there is no such file, or it is no YAML, with the line and the column.
+        SetupError: there is no such file, or it is not YAML, with the line and the column.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -47,16 +59,18 @@ def read_yaml(path: Path) -> Any:
     except OSError as error:
         raise SetupError(f"`{path}` cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
-        raise SetupError(f"`{path}` is no text in UTF-8: save it as such.") from None
+        raise SetupError(f"`{path}` is not valid UTF-8: save it as UTF-8.") from None
     try:
-        return yaml.load(text, _Loader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(text, _TextLoader if texts else _Loader)  # noqa: S506  (both make plain values alone)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise SetupError(f"`{path}`{where}: {_problem(text, error)}.") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise SetupError(f"`{path}`, line {line}: a sign that cannot be seen (U+{error.character:04X}).") from None
+        raise SetupError(f"`{path}`, line {line}: YAML cannot contain the character U+{error.character:04X}.") from None
+    except RecursionError:
+        raise SetupError(f"`{path}` is nested too deeply.") from None
 
 
 def _problem(text: str, error: yaml.MarkedYAMLError) -> str:

@@ -11,11 +11,19 @@ from heap_courier.errors import SetupError
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
+def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word that was probably meant: first one that differs in letter case alone; None if none is near."""
+    spelt: dict[str, str] = {}
+    for other in known:
+        spelt.setdefault(other.lower(), other)
+    near = get_close_matches(word.lower(), spelt, n=1, cutoff=cutoff)
+    return spelt[near[0]] if near else None
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known word, for the end of a clause: " (did you mean `users`?)"; empty where none is near."""
-    spelt = {other.lower(): other for other in known}
-    nearest = get_close_matches(word.lower(), spelt, n=1, cutoff=0.5)
-    return f" (did you mean `{spelt[nearest[0]]}`?)" if nearest else ""
+    """The nearest known word, for the end of a clause: " (did you mean `users`?)"; empty if none is near."""
+    near = nearest(word, known, cutoff=0.5)
+    return f" (did you mean `{near}`?)" if near else ""
 
 
 def duration(seconds: float) -> str:
@@ -37,9 +45,8 @@ def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
     """
     if name in things:
         return things[name]
-    near = get_close_matches(name, things, n=1)
-    if near:
-        remedy = f"Did you mean `{near[0]}`?"
+    if near := nearest(name, things):
+        remedy = f"Did you mean `{near}`?"
     elif things:
         remedy = f"There is {listed(things)}."
     else:

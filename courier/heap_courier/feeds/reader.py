@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,8 @@ import yaml
 
 from heap_courier.data_types import date_patterns as joda
 from heap_courier.data_types.field_types import Kind, parse_type
+from heap_courier.documents.strict_yaml import read_yaml
+from heap_courier.documents.wording import nearest
 from heap_courier.errors import SetupError
 from heap_courier.feeds import tags
 from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed, Field, Sample
@@ -95,25 +96,12 @@ def read_feed(path: Path) -> Feed:
     Raises:
         SetupError: what is wrong, in a sentence that begins with the file's name.
     """
-
-    def wrong(sentence: str) -> SetupError:
-        return SetupError(f"{path}: {sentence}")
-
-    try:
-        parsed = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  (it makes texts, lists and mappings alone)
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8"
-        raise wrong(f"the feed file cannot be read ({reason}); mend or remove it.") from None
-    except yaml.MarkedYAMLError as error:
-        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
-        raise wrong(f"{line}{error.problem}; mend the YAML there.") from None
-    except yaml.YAMLError:
-        raise wrong("a sign in it cannot be in YAML; remove it.") from None
+    parsed = read_yaml(path, texts=True)
     try:
         feed = _feed(parsed)
         check(feed)
     except ValueError as error:
-        raise wrong(str(error)) from None
+        raise SetupError(f"{path}: {error}") from None
     return feed
 
 
@@ -217,18 +205,6 @@ def _check_key(feed: Feed) -> None:
 # Reading
 
 
-class _Loader(yaml.BaseLoader):
-    """Leaves each scalar the text that it is, since a field may be called `on`, and refuses a key that comes twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"`{key.value}` is there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
 def _feed(parsed: Any) -> Feed:
     values = _keys(parsed, KEYS, "the feed")
     fields = values.get("fields") or []
@@ -309,8 +285,8 @@ def _yes_or_no(values: Mapping[str, Any], key: str, what: str) -> bool:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f" (did you mean `{near[0]}`?)" if near else f" (there are {', '.join(known)})"
+    near = nearest(name, known)
+    return f" (did you mean `{near}`?)" if near else f" (there are {', '.join(known)})"
 
 
 # Writing

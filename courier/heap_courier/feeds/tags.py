@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 from typing import Final
+
+from heap_courier.documents.wording import nearest
 
 PROFILE: Final = (
     "address",
@@ -40,4 +41,4 @@ def meant(tag: str) -> str | None:
     """The tag that a custom one may be a misspelling of, or None: a misspelt tag is a new one, and no error."""
     if tag in PROFILE or _KEY.fullmatch(tag):
         return None
-    return next(iter(get_close_matches(tag, PROFILE, n=1, cutoff=0.8)), None)
+    return nearest(tag, PROFILE, cutoff=0.8)

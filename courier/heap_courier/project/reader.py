@@ -6,7 +6,6 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from difflib import get_close_matches
 from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -17,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from heap_courier.documents.strict_yaml import read_yaml
-from heap_courier.documents.wording import listed, named
+from heap_courier.documents.wording import listed, named, nearest
 from heap_courier.errors import SetupError
 from heap_courier.project.cron import check_schedule
 from heap_courier.project.model import (
@@ -82,9 +81,8 @@ def _time_zone(value: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        zones = {zone.lower(): zone for zone in available_timezones()}
-        near = get_close_matches(str(value).lower(), zones, n=1, cutoff=0.8)
-        hint = f"; did you mean `{zones[near[0]]}`?" if near else ""
+        near = nearest(str(value), sorted(available_timezones()), cutoff=0.8)
+        hint = f"; did you mean `{near}`?" if near else ""
         raise ValueError(f"has to be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
 
 
@@ -147,8 +145,8 @@ class _Section(BaseModel):
             if name in _SECRETS:
                 raise ValueError(f"takes no `{name}`: `{_kebab(name)}-env` is the name of the variable that holds it")
             if name not in settings:
-                near = get_close_matches(str(name), settings, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"there is {listed(settings)}"
+                near = nearest(str(name), settings)
+                hint = f"did you mean `{near}`?" if near else f"there is {listed(settings)}"
                 raise ValueError(f"has no setting `{name}`; {hint}")
         return {name: value for name, value in section.items() if value is not None}
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
+from heap_courier.cli.couriers import DAY
 from heap_courier.cli.main import cli
 from heap_courier.project.scaffold import make_project
 
@@ -46,3 +49,96 @@ def test_the_version_is_that_of_the_package() -> None:
 def test_days_are_refused_for_a_courier_that_follows_heap_connect(project: Path) -> None:
     ended = CliRunner().invoke(cli, ["--project", str(project), "run", "Heap-Connect", "--day", "2026-03-01"])
     assert (ended.exit_code, "leave the days out" in ended.output) == (2, True)
+
+
+# What the system refuses
+
+
+PROGRAM = "from heap_courier.__main__ import main; main()"
+
+
+def started(*words: str, program: str = PROGRAM, redirect: str = "") -> subprocess.CompletedProcess[str]:
+    """The command in a shell, whose redirections close or fill what it writes to."""
+    command = f'"$0" -c "$1" "${{@:2}}" {redirect}'
+    return subprocess.run(
+        ["/bin/bash", "-c", command, sys.executable, program, *words], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-"])
+@pytest.mark.parametrize("words", [("--help",), ("group", "list"), ("tables",), ("show", "x")])
+def test_a_closed_stream_is_no_traceback(project: Path, redirect: str, words: tuple[str, ...]) -> None:
+    ended = started("--project", str(project), *words, redirect=redirect)
+    assert ended.returncode == (1 if words[0] in ("tables", "show") else 0)
+    assert "Traceback" not in ended.stderr + ended.stdout
+
+
+def test_a_reader_that_leaves_is_no_traceback(project: Path) -> None:
+    ended = started("--project", str(project), "group", "list", redirect="| true")
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("heap-courier.yaml", "a: " + "[" * 100_000),
+        ("heap-courier.yaml", "a: " + "[" * 100_000 + "]" * 100_000),
+        ("entities/heap.json", "[" * 100_000 + "]" * 100_000),
+        ("feeds/deep.yaml", "fields: " + "[" * 100_000 + "]" * 100_000),
+        ("feeds/deep.yaml", "id: \0"),
+    ],
+)
+def test_a_file_nested_beyond_reason_is_a_sentence(project: Path, name: str, content: str) -> None:
+    (project / "feeds").mkdir()
+    (project / name).write_text(content)
+    ended = started("--project", str(project), "check")
+    assert ended.returncode == 1
+    assert "Traceback" not in ended.stderr
+    assert name in ended.stdout + ended.stderr
+
+
+def denied(call: str) -> str:
+    """The command on a system that denies a call: as root, permissions hold nobody back."""
+    return (
+        "import errno, os, pathlib, heap_courier.cli.main, heap_courier.cli.couriers, heap_courier.cli.feeds\n"
+        "import heap_courier.couriers.check, heap_courier.couriers.run, heap_courier.warehouse.duckdb_engine\n"
+        "def denied(self, *_arguments, **_options):\n"
+        "    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))\n"
+        f"pathlib.Path.{call} = denied\n{PROGRAM}"
+    )
+
+
+@pytest.mark.parametrize("call", ["mkdir", "write_text", "read_text", "glob", "stat"])
+@pytest.mark.parametrize(
+    "words", [("init", "new"), ("check",), ("feed", "list"), ("tables",), ("run", "Heap", "--day", "today")]
+)
+def test_a_folder_that_is_not_ours_is_a_sentence(
+    project: Path, monkeypatch: pytest.MonkeyPatch, call: str, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    (project / "heap-courier.yaml").write_text(
+        (project / "heap-courier.yaml")
+        .read_text()
+        .replace("heap-rs3-example", "x\n    endpoint-url: http://127.0.0.1:9")
+    )
+    ended = started(*words, program=denied(call))
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_missing_package_is_a_sentence_that_says_what_to_install() -> None:
+    program = f"import sys; sys.modules['click'] = None; {PROGRAM}"
+    ended = started("--help", program=program)
+    assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
+    assert "the Python package `click` is missing" in ended.stderr
+    assert "pip install" in ended.stderr
+
+
+@pytest.mark.parametrize(("word", "days_ago"), [("today", 0), ("yesterday", 1)])
+def test_a_day_has_a_name(word: str, days_ago: int) -> None:
+    today = date(2026, 3, 1)
+    assert DAY.convert(word, None, None)(today) == today - timedelta(days=days_ago)
+    assert DAY.convert("2026-11-21", None, None)(today) == date(2026, 11, 21)
+    with pytest.raises(click.BadParameter, match="write 2026-11-21, today or yesterday"):
+        DAY.convert("tomorrow", None, None)

@@ -84,7 +84,7 @@ def test_equal_keys_of_different_objects_are_no_fault(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("", "is empty: write `[]` or `{}` at least"),
-        (b'{"a": "\xe9"}', "is no text in UTF-8"),
+        (b'{"a": "\xe9"}', "is not valid UTF-8"),
         ('{"a": NaN}', "`NaN` is no number of JSON"),
         ("[" * 100_000, "is no JSON that can be read"),
     ],

@@ -40,7 +40,7 @@ def test_settings_can_be_shared_by_anchors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ("a:\n  Heap: 1\n  'Heap': 2\n", ", line 3, column 3: `Heap` stands twice."),
+        ("a:\n  Heap: 1\n  'Heap': 2\n", ", line 3, column 3: the key `Heap` occurs twice."),
         ("a:\n\tb: 1\n", ", line 2, column 1: a tab, where YAML wants spaces."),
         ("schedule: * * * * *\n", ", line 1, column 12: a value that begins with `*` has to stand in quotes."),
         ("a: *hunter2\n", ", line 1, column 4: a value that begins with `*` has to stand in quotes."),
@@ -53,9 +53,9 @@ def test_settings_can_be_shared_by_anchors(tmp_path: Path) -> None:
             ", line 2, column 1: expected a single document in the stream but found another document.",
         ),
         ("? [a]\n: b\n", ", line 1, column 3: while constructing a mapping found unhashable key."),
-        ("a: 1\nb: \0", ", line 2: a sign that cannot be seen (U+0000)."),
-        (b"a: caf\xe9\n", " is no text in UTF-8: save it as such."),
-        ("a: 1\n".encode("utf-16"), " is no text in UTF-8: save it as such."),
+        ("a: 1\nb: \0", ", line 2: YAML cannot contain the character U+0000."),
+        (b"a: caf\xe9\n", " is not valid UTF-8: save it as UTF-8."),
+        ("a: 1\n".encode("utf-16"), " is not valid UTF-8: save it as UTF-8."),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place_and_without_the_value(

@@ -105,8 +105,8 @@ fields:
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("", "- a\n", "line 9: expected <block end>"),
-        ("id: df", "id: df-2\nid: df", r"line 2: `id` is there twice; mend the YAML there\."),
+        ("", "- a\n", "line 9, column 1: .*expected <block end>"),
+        ("id: df", "id: df-2\nid: df", r"line 2, column 1: the key `id` occurs twice\."),
         (GOOD, "", r"the feed is not written as `key: value`; its keys are id, source"),
         ("source:", "sauce:", r"the feed has the key `sauce`, which is none \(did you mean `source`\?\)\."),
         ("source: Heap\n", "", "`source` is missing"),
@@ -153,7 +153,7 @@ def test_what_is_wrong_is_said_in_a_sentence_with_the_files_name(path: Path, old
 def test_a_file_that_is_no_text_is_said(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(SetupError, match="it is no UTF-8"):
+    with pytest.raises(SetupError, match="is not valid UTF-8"):
         read_feed(path)
     path.write_bytes(b"id: \x00")
     with pytest.raises(SetupError, match="a sign in it cannot be in YAML"):

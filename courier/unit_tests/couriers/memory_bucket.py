@@ -1,0 +1,39 @@
+"""A bucket in memory, in the place of S3."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from heap_courier.errors import UnreadableFileError
+from heap_courier.files.bucket import Object
+from heap_courier.project.model import Courier
+
+WRITTEN = datetime(2026, 11, 20, tzinfo=timezone.utc)
+
+
+class MemoryBucket:
+    """Objects by key. `on_fetch` is called before one is fetched."""
+
+    def __init__(self, courier: Courier, objects: dict[str, bytes]) -> None:
+        self.courier = courier
+        self.objects = objects
+        self.on_fetch: Callable[[str], None] = lambda _key: None
+
+    def __str__(self) -> str:
+        return "the bucket `heap`"
+
+    def list(self, prefix: str = "") -> Iterator[Object]:
+        for key, content in sorted(self.objects.items()):
+            if key.startswith(prefix):
+                yield Object(key, len(content), f"{hash(content)}", WRITTEN)
+
+    def probe(self, key: str) -> None:
+        if key not in self.objects:
+            raise UnreadableFileError(f"The file `{key}` of {self} is in the bucket no longer: list the files again.")
+
+    def fetch(self, key: str, to: Path, progress: Callable[[int], None]) -> None:
+        self.on_fetch(key)
+        to.write_bytes(self.objects[key])
+        progress(len(self.objects[key]))

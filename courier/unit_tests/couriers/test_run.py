@@ -1,0 +1,263 @@
+"""A run of a courier, and its check, in process: a bucket in memory, a DuckDB file, a clock that stands."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date, datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import fastavro
+import pytest
+
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
+from heap_courier.couriers import check as check_module
+from heap_courier.couriers import run as run_module
+from heap_courier.couriers.check import check_courier
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.run import Report, run_courier
+from heap_courier.data_types.field_types import INTEGER, STRING
+from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError
+from heap_courier.feeds.activation import activate
+from heap_courier.feeds.model import Feed, Field
+from heap_courier.feeds.reader import write_feed
+from heap_courier.files.days import Days
+from heap_courier.progress import NoBar
+from heap_courier.project.model import Courier, DefaultCredential, Project, WarehouseSettings
+from heap_courier.warehouse.run_log import RunLog
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+USERS = Feed(
+    "df-users001",
+    "Heap",
+    "Users",
+    (Field("id", INTEGER, "id"), Field("email", STRING, "email")),
+    ("id",),
+    error_threshold=50,
+)
+
+
+def day(number: int) -> date:
+    return date(2026, 11, number)
+
+
+def entity(pattern: str = "'users-'yyyy-MM-dd'.csv'", tag: str = "users", **more: Any) -> dict[str, Any]:
+    landing = {"file/tag": tag, "file/content-type": more.pop("content_type", "text/csv")}
+    return {"object/type": "file", "object/file-pattern": pattern, "object/land-as": landing, **more}
+
+
+class Trial:
+    """A project with one courier and one active feed."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.courier = Courier(
+            "Heap", DefaultCredential(), "heap", "", None, None, folder / "entities.json", folder / "operations.json"
+        )
+        settings = WarehouseSettings("duckdb", folder / "heap.duckdb")
+        project = Project(folder, settings, {"Heap": self.courier}, folder / "feeds", {})
+        self.context = Context(project, {}, lambda: NOW, NoBar())
+        self.bucket = MemoryBucket(self.courier, {})
+        for module in (run_module, check_module):
+            monkeypatch.setattr(module, "Bucket", lambda _courier, _environment: self.bucket)
+        self.asks_for(entity())
+        self.loads({"df-users001": [{"type": "load", "file": "users"}]})
+        self.activates(USERS)
+
+    def asks_for(self, *entities: dict[str, Any]) -> None:
+        (self.folder / "entities.json").write_text(json.dumps(entities))
+
+    def loads(self, operations: dict[str, Any]) -> None:
+        (self.folder / "operations.json").write_text(json.dumps(operations))
+
+    def activates(self, feed: Feed, *, truncate: bool = False) -> None:
+        write_feed(feed, self.folder / "feeds" / "users.yaml")
+        with self.context.warehouse() as warehouse:
+            activate(warehouse, feed, None, now=NOW, truncate=truncate, workers=1)
+
+    def arrives(self, number: int, content: str) -> None:
+        self.bucket.objects[f"users-{day(number)}.csv"] = content.encode()
+
+    def runs(self, start: int, end: int, **more: Any) -> Report:
+        return run_courier(self.context, self.courier, Days(day(start), day(end + 1)), **more)
+
+    def stored(self, columns: str = "id, email") -> list[tuple[Any, ...]]:
+        with self.context.warehouse() as warehouse:
+            return warehouse.query(f'SELECT {columns} FROM "Heap:Users" ORDER BY 1')
+
+    def checks(self) -> str:
+        return check_courier(self.context, self.courier)
+
+
+@pytest.fixture
+def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
+    return Trial(tmp_path, monkeypatch)
+
+
+def test_rows_land_and_the_run_is_noted(trial: Trial) -> None:
+    trial.arrives(20, "id,email\n1,a\nx,b\n")
+
+    report = trial.runs(20, 20)
+
+    assert trial.stored() == [(1, "a")]
+    assert [(table.domain_table, table.rows, table.rejected) for table in report.tables] == [("Heap:Users", 2, 1)]
+    assert report.notices == (f"Heap:Users: 1 row was rejected; `heap-courier runs {report.run.id}` lists them.",)
+    with trial.context.warehouse() as warehouse:
+        assert RunLog(warehouse).run(report.run.id).outcome == "completed"
+
+
+# A feed that is changed while a run fetches
+
+WIDER = replace(USERS, fields=(*USERS.fields, Field("plan", STRING, "plan")))
+
+
+def test_a_run_lands_by_the_definition_that_is_active_when_it_lands(trial: Trial) -> None:
+    trial.arrives(20, "id,email,plan\n1,a,pro\n")
+    trial.bucket.on_fetch = lambda _key: trial.activates(WIDER)
+
+    report = trial.runs(20, 20)
+
+    assert not report.failed
+    assert trial.stored("id, email, plan") == [(1, "a", "pro")]
+
+
+def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land(trial: Trial) -> None:
+    """The active definition is neither that of the run nor that of the file: nobody knows which is meant."""
+
+    def change(_key: str) -> None:
+        trial.activates(WIDER)
+        write_feed(USERS, trial.folder / "feeds" / "users.yaml")
+
+    trial.arrives(20, "id,email,plan\n1,a,pro\n")
+    trial.bucket.on_fetch = change
+
+    (failed,) = trial.runs(20, 20).failed
+
+    assert "`Heap:Users` was changed while its files were fetched" in str(failed.message)
+    assert trial.stored("id, plan") == []
+
+
+def test_a_feed_that_is_only_edited_lands_as_it_is_active(trial: Trial) -> None:
+    trial.arrives(20, "id,email,plan\n1,a,pro\n")
+    trial.bucket.on_fetch = lambda _key: write_feed(WIDER, trial.folder / "feeds" / "users.yaml")
+    assert not trial.runs(20, 20).failed
+    assert trial.stored() == [(1, "a")]
+
+
+# Days that are looked at again
+
+
+def test_files_of_earlier_days_are_welcome_and_not_required(trial: Trial) -> None:
+    trial.arrives(20, "id,email\n1,new\n")
+    required = Days.of(day(20))
+    assert trial.runs(18, 20, required=required).missing_days == {day(18), day(19)}
+
+    trial.arrives(19, "id,email\n1,old\n2,late\n")
+    assert trial.runs(18, 20, required=required).missing_days == {day(18)}
+    assert trial.stored() == [(1, "new"), (2, "late")]
+
+
+def test_files_of_the_required_days_are_required(trial: Trial) -> None:
+    trial.arrives(19, "id,email\n1,a\n")
+    with pytest.raises(MissingFilesError, match="2026-11-20"):
+        trial.runs(18, 20, required=Days.of(day(20)))
+    report = trial.runs(18, 20, required=Days.of(day(20)), skip_missing=True)
+    assert report.missing_days == {day(18), day(20)}
+
+
+def test_a_table_is_emptied_also_if_a_file_of_an_earlier_day_never_came(trial: Trial) -> None:
+    trial.loads({"df-users001": [{"type": "truncate"}, {"type": "load", "file": "users"}]})
+    trial.arrives(19, "id,email\n1,a\n")
+    trial.runs(19, 19)
+    trial.bucket.objects.clear()
+    trial.arrives(20, "id,email\n2,b\n")
+
+    trial.runs(18, 20, required=Days.of(day(20)))
+
+    assert trial.stored() == [(2, "b")]
+
+
+# Feeds by name
+
+
+@pytest.mark.parametrize("name", ["df-users001", "Heap:Users", "heap:users"])
+def test_load_operations_name_a_feed_by_its_id_or_its_domain_table(trial: Trial, name: str) -> None:
+    trial.loads({name: [{"type": "load", "file": "users"}]})
+    trial.arrives(20, "id,email\n1,a\n")
+    assert not trial.runs(20, 20).failed
+    assert trial.stored() == [(1, "a")]
+
+
+def test_a_feed_named_twice_is_refused(trial: Trial) -> None:
+    load = [{"type": "load", "file": "users"}]
+    trial.loads({"df-users001": load, "Heap:Users": load})
+    with pytest.raises(CourierError, match="`df-users001` and `Heap:Users` are the same feed"):
+        trial.runs(20, 20)
+
+
+# Check
+
+
+def avro() -> bytes:
+    content = io.BytesIO()
+    schema = {
+        "type": "record",
+        "name": "u",
+        "fields": [{"name": "id", "type": "long"}, {"name": "email", "type": "string"}],
+    }
+    fastavro.writer(content, fastavro.parse_schema(schema), [{"id": 1, "email": "a"}])
+    return content.getvalue()
+
+
+def test_check_opens_the_newest_file_of_each_entity(trial: Trial) -> None:
+    trial.asks_for(entity(), entity("'events/'yyyy-MM-dd'.csv'", "events"))
+    trial.arrives(19, "id\n1\n")
+    trial.arrives(20, "id,email\n1,a\n")
+    trial.bucket.objects["events/2020-01-01.csv"] = b"id\n1\n"
+    fetched: list[str] = []
+    trial.bucket.on_fetch = fetched.append
+
+    assert "`users-2026-11-20.csv`, `events/2020-01-01.csv`" in trial.checks()
+
+    assert sorted(fetched) == ["events/2020-01-01.csv", "users-2026-11-20.csv"]
+    assert not (trial.context.work(trial.courier) / "check").exists()
+
+
+def broken() -> Iterator[tuple[str, list[dict[str, Any]], dict[str, bytes], str]]:
+    users = {"users-2026-11-20.csv": b"id,email\n1,a\n"}
+    yield "a pattern without a match", [entity("'user-'yyyy-MM-dd'.csv'")], users, "the newest file like it is `users-"
+    yield "a wrong prefix", [entity()], {}, "there is no file at all"
+    both = [entity(), entity("'events-'yyyy-MM-dd'.csv'", "events")]
+    yield "one of two patterns", both, users, "No file matches 'events-'yyyy-MM-dd'.csv'"
+    yield "Avro declared as CSV", [entity()], {"users-2026-11-20.csv": avro()}, "correct its `file/content-type`"
+    declared = [entity(content_type="application/avro")]
+    yield "CSV declared as Avro", declared, users, "users-2026-11-20.csv"
+    yield "no column for the key", [entity()], {"users-2026-11-20.csv": b"email\na\n"}, "`id`"
+
+
+@pytest.mark.parametrize(
+    ("entities", "objects", "sentence"), [case[1:] for case in broken()], ids=[case[0] for case in broken()]
+)
+def test_check_says_what_would_fail_in_the_night(
+    trial: Trial, entities: list[dict[str, Any]], objects: dict[str, bytes], sentence: str
+) -> None:
+    trial.asks_for(*entities)
+    trial.bucket.objects.update(objects)
+    with pytest.raises(CourierError) as failed:
+        trial.checks()
+    assert sentence in str(failed.value)
+
+
+def test_an_optional_entity_without_a_file_is_no_failure(trial: Trial) -> None:
+    trial.asks_for(entity(), entity("'events-'yyyy-MM-dd'.csv'", "events", **{"object/optional": True}))
+    trial.arrives(20, "id,email\n1,a\n")
+    assert "users-2026-11-20.csv" in trial.checks()
+
+
+def test_an_unknown_feed_is_reported_before_any_file_is_fetched(trial: Trial) -> None:
+    trial.loads({"df-other": [{"type": "load", "file": "users"}]})
+    with pytest.raises(MissingFeedsError):
+        trial.checks()
