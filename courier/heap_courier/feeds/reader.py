@@ -101,7 +101,7 @@ def read_feed(path: Path) -> Feed:
         feed = _feed(parsed)
         check(feed)
     except ValueError as error:
-        raise SetupError(f"{path}: {error}") from None
+        raise SetupError(f"`{path}`: {error}") from None
     return feed
 
 

@@ -18,5 +18,5 @@ def test_a_name_that_differs_in_letter_case_alone_comes_first(word: str, meant: 
 
 def test_a_thing_by_its_name() -> None:
     assert named({"Heap": 1}, "Heap", "Here", "courier") == 1
-    with pytest.raises(SetupError, match="there is no courier `HEAP`. Did you mean `Heap`?"):
+    with pytest.raises(SetupError, match=r"there is no courier `HEAP`\. Did you mean `Heap`\?"):
         named({"Heap": 1}, "HEAP", "Here", "courier")

@@ -285,7 +285,7 @@ POSTGRESQL = (
             grouped("couriers: [{courier: Heep}]"),
             "groups.n.couriers: there is no courier `Heep`. Did you mean `Heap`?",
         ),
-        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: the key `Heap` occurs twice."),
+        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` stands twice."),
         (
             grouped("couriers: [{courier: Heap, missing: skip}]"),
             "`groups.n.couriers[0].missing` has to be `stop` or `notify`.",
