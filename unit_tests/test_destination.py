@@ -1,162 +1,22 @@
-"""The front door: commands in, messages out, and every failure told once."""
+"""The CDK's class, in process."""
 
 from __future__ import annotations
 
-import gc
-import json
 import logging
-import os
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from signal import SIGTERM
-from typing import Any
 
 import pytest
 import requests_mock
-from airbyte_cdk.models import AirbyteMessage, AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
+from airbyte_cdk.models import AirbyteMessageSerializer, ConfiguredAirbyteCatalogSerializer, Status
 
 from destination_heap_analytics import DestinationHeapAnalytics
-from destination_heap_analytics.cli import main
-from destination_heap_analytics.errors import InterruptedSyncError, TransientError
+from destination_heap_analytics.errors import TransientError
 
 CONFIG = {
     "app_id": "11",
     "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"},
 }
-CATALOG = {"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh"}]}
-ROW = b'{"type":"RECORD","record":{"stream":"users","data":{"email":"secret@example.com"}}}\n'
 URL = "https://heapanalytics.com/api/"
-
-Run = Callable[..., tuple[int, list[dict[str, Any]]]]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
-    """The command line in process: its exit code and its messages."""
-    handlers = logging.getLogger().handlers
-    # A process of its own may block signals for good; this one is pytest's.
-    monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
-    for name, content in (("config", CONFIG), ("catalog", CATALOG)):
-        (tmp_path / name).write_text(json.dumps(content))
-
-    def command(*words: str, stdin: bytes = b"") -> tuple[int, list[dict[str, Any]]]:
-        source = tmp_path / "stdin"
-        source.write_bytes(stdin)
-        files = {"CONFIG": str(tmp_path / "config"), "CATALOG": str(tmp_path / "catalog")}
-        monkeypatch.setattr(sys, "argv", ["main.py", *(files.get(word, word) for word in words)])
-        code = 0
-        with source.open("rb") as stream:
-            monkeypatch.setattr(sys, "stdin", stream)
-            try:
-                main()
-            except SystemExit as end:
-                code = int(end.code or 0)
-        return code, [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
-
-    yield command
-    logging.getLogger().handlers = handlers
-    logging.captureWarnings(capture=False)
-    gc.unfreeze()
-
-
-WRITE = ("write", "--config", "CONFIG", "--catalog", "CATALOG")
-
-
-def test_spec_prints_the_specification(run: Run) -> None:
-    """And nothing else."""
-    code, (message,) = run("spec")
-    assert (code, message["type"]) == (0, "SPEC")
-
-
-def test_check_answers_with_one_status(run: Run) -> None:
-    """With the exit code 0 either way."""
-    with requests_mock.Mocker() as heap:
-        heap.post(URL + "track", [{"json": {}}, {"status_code": 400, "text": "{}"}])
-        code, (message,) = run("check", "--config", "CONFIG")
-        assert (code, message["connectionStatus"]["status"]) == (0, "SUCCEEDED")
-        code, (message,) = run("check", "--config", "CONFIG")
-    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
-    assert not message["connectionStatus"]["message"].endswith("{}")
-
-
-def test_write_prints_states_as_they_go_back(run: Run) -> None:
-    """Between the lines of the log."""
-    with requests_mock.Mocker() as heap:
-        heap.post(URL + "add_user_properties", json={})
-        code, messages = run(*WRITE, stdin=ROW + b'{"type":"STATE","state":{"data":{}}}\n')
-    assert code == 0
-    assert [message["type"] for message in messages] == ["LOG", "STATE", "LOG"]
-
-
-def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
-    """And exit code 1."""
-    with requests_mock.Mocker() as heap:
-        heap.post(URL + "add_user_properties", status_code=503, headers={"Retry-After": "3600"})
-        code, messages = run(*WRITE, stdin=ROW)
-    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
-    assert (code, trace["failure_type"]) == (1, "transient_error")
-    assert trace["message"].startswith("The sync stopped at row 1. Heap does not serve now")
-
-
-def test_a_failure_that_nobody_foresaw_is_told_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it arose and of which kind, for its text may hold a row."""
-
-    def fail(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
-        raise KeyError(ROW)
-
-    monkeypatch.setattr("destination_heap_analytics.connector.sync", fail)
-    code, messages = run(*WRITE, stdin=ROW)
-    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
-    assert (code, trace["failure_type"]) == (1, "system_error")
-    assert "The connector itself failed (KeyError)" in trace["message"]
-    assert "in load" in trace["stack_trace"]
-    assert "secret" not in json.dumps(messages)
-
-
-def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sentence."""
-
-    def broken(*_: Any) -> bytes:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr(os, "read", broken)
-    code, messages = run(*WRITE)
-    assert code == 1
-    assert messages[-1]["trace"]["error"]["message"] == (
-        "Standard input cannot be read: Input/output error. Run it again."
-    )
-
-
-def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nobody to tell."""
-    monkeypatch.setattr("destination_heap_analytics.cli.discard_output", lambda: None)
-
-    def gone(*_: AirbyteMessage) -> None:
-        raise BrokenPipeError
-
-    monkeypatch.setattr("destination_heap_analytics.cli.print_message", gone)
-    assert run("spec") == (1, [])
-
-
-def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only the exit code that a shell expects."""
-
-    def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("destination_heap_analytics.connector.sync", interrupt)
-    assert run(*WRITE) == (130, [])
-
-
-def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no trace: there is nothing to mend."""
-
-    def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
-        raise InterruptedSyncError(SIGTERM)
-
-    monkeypatch.setattr("destination_heap_analytics.connector.sync", interrupt)
-    assert run(*WRITE) == (143, [])
 
 
 def test_check_tries_the_place_of_rejected_rows(tmp_path: Path) -> None:
@@ -191,38 +51,3 @@ def test_a_check_in_process_never_raises() -> None:
     status = DestinationHeapAnalytics().check(logging.getLogger("test"), {})
     assert status.status is Status.FAILED
     assert "`app_id` is missing" in str(status.message)
-
-
-@pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
-def test_a_machine_without_descriptors_or_threads_is_no_defect(
-    run: Run, monkeypatch: pytest.MonkeyPatch, failure: Exception
-) -> None:
-    """A failed status of check, in process too, and a transient error of write."""
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise failure
-
-    monkeypatch.setattr("destination_heap_analytics.connector.preflight", fail)
-    monkeypatch.setattr("destination_heap_analytics.connector.sync", fail)
-    code, (message,) = run("check", "--config", "CONFIG")
-    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
-    said = message["connectionStatus"]["message"]
-    assert said.startswith("Out of resources: ")
-    assert DestinationHeapAnalytics().check(logging.getLogger("test"), CONFIG).message == said
-    code, messages = run(*WRITE, stdin=ROW)
-    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
-    assert (code, trace["failure_type"], trace["message"]) == (1, "transient_error", said)
-
-
-def test_a_descriptor_that_is_missing_for_the_configuration_is_a_status_too(
-    run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nothing is wrong with the file."""
-
-    def fail(_: Path) -> bytes:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr(Path, "read_bytes", fail)
-    code, (message,) = run("check", "--config", "CONFIG")
-    assert (code, message["connectionStatus"]["status"]) == (0, "FAILED")
-    assert message["connectionStatus"]["message"].startswith("Out of resources: this process has too many open files")

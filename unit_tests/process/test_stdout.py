@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import AirbyteConnectionStatus, AirbyteMessage, Status, Type
@@ -142,3 +143,54 @@ def test_output_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=Full(), isatty=lambda: False))
     with pytest.raises(OutputError, match="No space left on device"):
         print_line(b"{}")
+
+
+class FullPipe(io.BytesIO):
+    """A pipe that does not block, and takes three bytes each time before it is full."""
+
+    is_unbuffered = False
+    is_full = False
+
+    def write(self, content: Any) -> Any:
+        self.is_full = not self.is_full
+        if not self.is_full:
+            return super().write(content)
+        super().write(content[:3])
+        if self.is_unbuffered:
+            return 3
+        raise BlockingIOError(11, "full", min(3, len(content)))
+
+
+@pytest.mark.parametrize("is_unbuffered", [True, False])
+def test_a_full_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch, is_unbuffered: bool) -> None:
+    """What it took is not written again."""
+    pipe = FullPipe()
+    pipe.is_unbuffered = is_unbuffered
+    waits: list[str] = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe, isatty=lambda: False))
+    monkeypatch.setattr("destination_heap_analytics.process.stdout._wait", lambda: waits.append("waited") or 0)
+    print_line(b"0123456789")
+    assert pipe.getvalue() == b"0123456789\n"
+    assert bool(waits) is not is_unbuffered
+
+
+def test_a_pipe_that_takes_nothing_at_first_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unbuffered, it then says None; buffered, a flush may be what finds it full."""
+
+    class Slow(io.BytesIO):
+        answers: Any = iter([None, 11])
+        flushes: Any = iter([BlockingIOError(11, "full", 0), None])
+
+        def write(self, content: Any) -> Any:
+            return next(self.answers) and super().write(content)
+
+        def flush(self) -> None:
+            if failure := next(self.flushes):
+                raise failure
+
+    pipe = Slow()
+    waits: list[str] = []
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe, isatty=lambda: False))
+    monkeypatch.setattr("destination_heap_analytics.process.stdout._wait", lambda: waits.append("waited") or 0)
+    print_line(b"0123456789")
+    assert (pipe.getvalue(), len(waits)) == (b"0123456789\n", 2)
