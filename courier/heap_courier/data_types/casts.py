@@ -77,6 +77,13 @@ def reason(field_type: FieldType, pattern: str | None = None) -> str:
 
 def converted(values: pa.Array, field_type: FieldType, pattern: str | None = None) -> Converted:
     """Converts a column whose type is `convertible`; `pattern` is in Joda's letters, and good."""
+    if pa.types.is_time(values.type):
+        times = _of_the_day(values)
+        return Converted(_converted(times.values, field_type, pattern).values, times.wrong)
+    return _converted(values, field_type, pattern)
+
+
+def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> Converted:
     if values.type == field_type.arrow and field_type.kind not in _DATED:
         return Converted(values)
     values = plain(values)
@@ -120,6 +127,17 @@ def _is_text(incoming: pa.DataType) -> bool:
 
 def _is_moment(incoming: pa.DataType) -> bool:
     return bool(pa.types.is_date(incoming) or pa.types.is_timestamp(incoming))
+
+
+def _of_the_day(values: pa.Array) -> Converted:
+    """Times without those before 0:00 or from 24:00 on, of which Arrow would write a message as their text."""
+    is_narrow = pa.types.is_time32(values.type)
+    numbers = values.view(pa.int32() if is_narrow else pa.int64()).cast(pa.int64())
+    day = 86_400 * _PER_SECOND[values.type.unit]
+    wrong = pc.fill_null(pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, day)), False)  # noqa: FBT003
+    if not pc.any(wrong).as_py():
+        return Converted(values)
+    return Converted(pc.if_else(wrong, pa.scalar(None, values.type), values), wrong)
 
 
 def _of_known_years(values: pa.Array) -> Converted:

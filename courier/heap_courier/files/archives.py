@@ -11,6 +11,7 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -28,6 +29,7 @@ _DAMAGE: Final = (
     zlib.error,
 )
 _BLOCK: Final = 1 << 20
+_BAD_HEADERS: Final = (tarfile.EmptyHeaderError, tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 
 Member = tuple[str, Callable[[], Any]]  # a name, and how to open it
 
@@ -59,12 +61,22 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None]) -> tup
                 brought.add(member)
     except _DAMAGE:
         raise UnreadableFileError(
-            f"The archive `{name}` cannot be unpacked: it is damaged, or not what the end of its name says; have it "
-            "written anew."
+            f"The archive `{name}` cannot be unpacked: it is damaged, or not what its extension says; write it again."
         ) from None
     except OSError as fault:
         raise SetupError(f"The archive `{name}` cannot be unpacked here: {fault.strerror or fault}.") from None
     return tuple(sorted(brought))
+
+
+class _StrictHeader(tarfile.TarInfo):
+    """A header whose damage is an error wherever it stands: tarfile takes a damaged later one for the archive's end."""
+
+    @classmethod
+    def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _StrictHeader:
+        try:
+            return super().fromtarfile(tarfile_)
+        except _BAD_HEADERS as error:
+            raise tarfile.ReadError(str(error)) from error
 
 
 def _members(archive: Path, name: str) -> Iterator[Member]:
@@ -73,7 +85,7 @@ def _members(archive: Path, name: str) -> Iterator[Member]:
         yield from _in_zip(archive, name)
     elif ending.endswith((".tar", ".tgz", ".tar.gz")):
         opened: Callable[..., Any] = Path.open if ending.endswith(".tar") else gzip.open
-        with opened(archive, "rb") as whole, tarfile.open(fileobj=whole, mode="r|") as tar:
+        with opened(archive, "rb") as whole, tarfile.open(fileobj=whole, mode="r|", tarinfo=_StrictHeader) as tar:
             for entry in tar:
                 if entry.isreg():
                     yield entry.name, partial(tar.extractfile, entry)
@@ -87,12 +99,18 @@ def _members(archive: Path, name: str) -> Iterator[Member]:
 
 def _in_zip(archive: Path, name: str) -> Iterator[Member]:
     with zipfile.ZipFile(archive) as zipped:
+        names = Counter(entry.filename.replace("\\", "/") for entry in zipped.infolist())
         for entry in zipped.infolist():
             if entry.flag_bits & 1:
                 raise UnreadableFileError(
                     f"The archive `{name}` is encrypted, which is not supported: write it without."
                 )
             member = entry.filename.replace("\\", "/")  # as some programs on Windows write it
+            if names[member] > 1:
+                raise UnreadableFileError(
+                    f"The archive `{name}` has {names[member]} members named `{member}`, of which only one could be "
+                    "read; write it again with distinct names."
+                )
             if not member.endswith("/"):
                 yield member, partial(zipped.open, entry)
 

@@ -37,7 +37,6 @@ _PACKED: Final = 4  # how much smaller codecs make text, about
 
 _PROBE: Final[Mapping[str, Any]] = {
     "boolean": True,
-    "int": 0x2B5A_17C3,
     "long": 0x5D3A_71E4_2B5A_17C3,
     "float": 13125000.0,
     "double": 130517578125.5,
@@ -256,8 +255,15 @@ def _plain_size(codec: str, packed: bytes) -> int:
 
 def _decode(file: _File, blocks: list[_Block]) -> Decoded:
     plain = [_unpacked(file, block) for block in blocks]
-    batch = _decoded_fast(file.fast, file.records, blocks, plain) if file.fast else None
-    return Decoded(_decoded(file, blocks, plain) if batch is None else batch)
+    try:
+        batch = _decoded_fast(file.fast, file.records, blocks, plain) if file.fast else None
+        return Decoded(_decoded(file, blocks, plain) if batch is None else batch)
+    except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
+        last = blocks[-1].first_row + blocks[-1].rows - 1
+        raise UnreadableFileError(
+            f"`{file.name}` holds a value that its schema does not allow (such as an int of more than 32 bits, or a "
+            f"decimal with too many digits) in rows {blocks[0].first_row:,} to {last:,}; have the file written again."
+        ) from None
 
 
 def _unpacked(file: _File, block: _Block) -> Any:
@@ -306,7 +312,9 @@ def _decoded_fast(fast: _Fast, records: Records, blocks: list[_Block], plain: li
     columns = {name: table.column(name).slice(0, rows).combine_chunks() for name in fast.probed}
     return pa.RecordBatch.from_arrays(
         [
-            columns[f"{position}"].cast(column.type.arrow) if f"{position}" in columns else pa.nulls(rows)
+            columns[f"{position}"].cast(column.type.raw).cast(column.type.arrow)
+            if f"{position}" in columns
+            else pa.nulls(rows)
             for position, column in enumerate(records.columns)
         ],
         names=[column.name for column in records.columns],

@@ -16,8 +16,10 @@ In JSON a logical type is what it is stored as: an instant is a number.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any, Final
 
 import fastavro
@@ -108,14 +110,36 @@ def read_schema(schema: Any) -> Records:
 
 
 def json_text(value: Any) -> str:
-    """A value of any type as a column of text has it: a text as it is, anything else as JSON."""
+    """A value of any type as a column of text has it: a scalar as its own text, anything else as JSON.
+
+    Bytes are hexadecimal digits, as a `fixed` is.
+    """
     if isinstance(value, str):
         return value
-    return orjson.dumps(value, default=_plain_text, option=orjson.OPT_NON_STR_KEYS).decode()
+    if isinstance(value, (bool, list, dict)) or value is None:
+        return orjson.dumps(_as_json(value), option=orjson.OPT_NON_STR_KEYS).decode()
+    return _scalar_text(value)
 
 
-def _plain_text(value: Any) -> str:
-    return value.hex() if isinstance(value, bytes) else str(value)
+def _scalar_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return str(value)
+
+
+def _as_json(value: Any) -> Any:
+    """The value without what JSON cannot carry: bytes, decimals and numbers that are not finite become texts."""
+    if isinstance(value, dict):
+        return {key: _as_json(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_as_json(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return _scalar_text(value)
 
 
 def _told_apart(schema: Any) -> Any:
@@ -166,7 +190,8 @@ def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> A
 
 def _primitive(name: str, meaning: str | None) -> AvroType:
     raw = _PRIMITIVES[name]
-    return AvroType(raw, _LOGICAL.get((name, meaning or ""), raw), plain=name)
+    # An int is written as a long is; polars would cut one of more than 32 bits, which some writers let through.
+    return AvroType(raw, _LOGICAL.get((name, meaning or ""), raw), plain="long" if name == "int" else name)
 
 
 def _struct(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:

@@ -1,45 +1,67 @@
-"""Texts of a row a line and a sign between the columns: CSV, TSV, PSV and the like, in UTF-8.
+"""Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and the like), in UTF-8.
 
-Every column is text; what is empty without quotes is null. A line with another number of columns than the first one has
-is a rejected row. Empty lines are none.
+Every column is text; an empty value without quotes is null. A line with another number of columns than the first one
+is a rejected row. Empty lines are skipped.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 import pyarrow as pa
 import pyarrow.csv
 
 from heap_courier.errors import RejectedRow, UnreadableFileError
 from heap_courier.formats.chunk import Chunk, Decoded
+from heap_courier.formats.csv_records import PIECE_BYTES, Dialect, LongRecordError, UnclosedQuoteError, pieces
 from heap_courier.formats.file_format import FileFormat
 
-_AT_ONCE: Final = 1_000_000  # Arrow reads up to 32 times as much ahead
-_MOST_COLUMNS: Final = 5_000  # that are named to Arrow as texts before it has seen the file
+_MARK: Final = b"\xef\xbb\xbf"  # a byte-order mark, which some programs put before UTF-8
+_MOST_COLUMNS: Final = 5_000  # that are declared to Arrow as text before it has seen the file
 
 
 def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str) -> Iterator[Chunk]:
     """The rows of a file, in order, one part at least; `separator` is that of its content type.
 
     Raises:
-        UnreadableFileError: the file is no UTF-8, lacks its header, or has a row of more than a megabyte.
+        UnreadableFileError: the file is not UTF-8, lacks its header, has a row of more than a megabyte, or ends inside
+            quotes.
     """
-    skipped: deque[RejectedRow] = deque()  # Arrow is a batch ahead with these
+    dialect = _dialect(file_format, separator)
+    names: list[str] | None = None
     first_row = 1
-    for batch in _batches(stream, file_format, separator, name, skipped):
-        last_row = first_row + batch.num_rows - 1
-        rejected: list[RejectedRow] = []
-        while skipped and skipped[0].row <= last_row:
-            rejected.append(skipped.popleft())
-            last_row += 1
-        yield _chunk(first_row, batch, rejected)
-        first_row = last_row + 1
-    if skipped:
-        yield _chunk(first_row, batch.slice(0, 0), tuple(skipped))
+    with _explained(name):
+        for piece in pieces(stream, dialect):
+            piece = piece.removeprefix(_MARK) if names is None else piece  # noqa: PLW2901
+            if not piece.strip(b"\r\n"):
+                continue
+            is_first = names is None
+            batch, rejected = _parsed(piece, dialect, first_row - (is_first and file_format.header_rows), names)
+            if names is None:
+                names, batch = _named(batch, file_format.header_rows)
+            batch = batch.rename_columns(names)
+            yield _chunk(first_row, batch, rejected)
+            first_row += batch.num_rows + len(rejected)
+    if names is None:
+        raise UnreadableFileError(f"`{name}` is empty; a file without rows has at least its header.")
+
+
+def _dialect(file_format: FileFormat, separator: str) -> Dialect:
+    quote = '"' if file_format.quote is None else file_format.quote
+    return Dialect((file_format.separator or separator).encode(), quote.encode(), (file_format.escape or "").encode())
+
+
+def _named(batch: pa.RecordBatch, header_rows: int) -> tuple[list[str], pa.RecordBatch]:
+    """The names of the columns, and the rows behind the header."""
+    names = [f"column_{position}" for position, _ in enumerate(batch.schema, 1)]
+    if header_rows:
+        header = batch.slice(0, 1).to_pylist()[0].values()
+        names = [text or generated for text, generated in zip(header, names, strict=True)]
+        batch = batch.slice(1)
+    return names, batch
 
 
 def _chunk(first_row: int, batch: pa.RecordBatch, rejected: Sequence[RejectedRow]) -> Chunk:
@@ -47,59 +69,61 @@ def _chunk(first_row: int, batch: pa.RecordBatch, rejected: Sequence[RejectedRow
     return Chunk(first_row, lambda: decoded)
 
 
-def _batches(
-    stream: BinaryIO, file_format: FileFormat, separator: str, name: str, skipped: deque[RejectedRow]
-) -> Iterator[pa.RecordBatch]:
-    """Batches under the names of the header, the first one perhaps without rows; at least one."""
-    header_rows = file_format.header_rows
+def _parsed(
+    piece: bytes, dialect: Dialect, first_row: int, names: Sequence[str] | None
+) -> tuple[pa.RecordBatch, list[RejectedRow]]:
+    """The rows of a piece, and those with another number of columns."""
+    rejected: list[RejectedRow] = []
 
     def skip(row: pa.csv.InvalidRow) -> str:
         columns = "1 column" if row.actual_columns == 1 else f"{row.actual_columns} columns"
         reason = f"has {columns}, and the first line {row.expected_columns}"
-        skipped.append(RejectedRow(row.number - header_rows, None, reason))
+        rejected.append(RejectedRow(first_row + row.number - 1, None, reason))
         return "skip"
 
-    with _told(name):
-        reader = pa.csv.open_csv(
-            stream,
-            read_options=pa.csv.ReadOptions(use_threads=False, block_size=_AT_ONCE, autogenerate_column_names=True),
-            parse_options=pa.csv.ParseOptions(
-                delimiter=file_format.separator or separator,
-                quote_char=file_format.quote or '"',
-                escape_char=file_format.escape or False,
-                newlines_in_values=True,
-                invalid_row_handler=skip,
-            ),
-            convert_options=pa.csv.ConvertOptions(
-                column_types={f"f{position}": pa.string() for position in range(_MOST_COLUMNS)},
-                null_values=[""],
-                strings_can_be_null=True,
-                quoted_strings_can_be_null=False,
-            ),
-        )
-        first = reader.read_next_batch()
-        names = [f"column_{position}" for position, _ in enumerate(first.schema, 1)]
-        if header_rows:
-            header = first.slice(0, 1).to_pylist()[0].values()
-            names = [text or generated for text, generated in zip(header, names, strict=True)]
-            first = first.slice(1)
-        yield first.rename_columns(names)
-        for batch in reader:
-            yield batch.rename_columns(names)
+    generated = None if names is None else [f"f{position}" for position, _ in enumerate(names)]
+    table = pa.csv.read_csv(
+        io.BytesIO(piece),
+        read_options=pa.csv.ReadOptions(
+            use_threads=False,
+            block_size=len(piece) + 1,  # one block: nothing is cut
+            autogenerate_column_names=generated is None,
+            column_names=generated,
+        ),
+        parse_options=pa.csv.ParseOptions(
+            delimiter=dialect.separator.decode(),
+            quote_char=dialect.quote.decode() or False,
+            escape_char=dialect.escape.decode() or False,
+            newlines_in_values=True,
+            invalid_row_handler=skip,
+        ),
+        convert_options=pa.csv.ConvertOptions(
+            column_types={f"f{position}": pa.string() for position in range(len(names) if names else _MOST_COLUMNS)},
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    columns: list[Any] = [column.combine_chunks() for column in table.columns]
+    return pa.RecordBatch.from_arrays(columns, names=table.column_names), rejected
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
-    """Arrow's errors as sentences of ours; its own may hold what a row contains."""
+def _explained(name: str) -> Iterator[None]:
+    """Errors of the parts in sentences; Arrow's own may hold the content of a row."""
     try:
         yield
+    except UnclosedQuoteError:
+        reason = (
+            "ends inside a quoted value: a quote is never closed. Close it, or set `file/quote` to an empty text if "
+            "the file has no quotes"
+        )
+    except LongRecordError:
+        reason = f"has a row of more than {PIECE_BYTES:,} bytes, or a quote that is not closed; fix it in the file"
     except pa.ArrowInvalid as error:
-        text = str(error)
-        reason = "has another form than the entities list says; look at its content type, separator and quotes"
-        if "Empty CSV" in text:
-            reason = "is empty; a file without rows has its header at least"
-        elif "UTF8" in text:
-            reason = "is not in UTF-8; have it written so"
-        elif "straddl" in text:
-            reason = f"has a row of more than {_AT_ONCE:,} bytes, or a quote that is not closed; mend it there"
-        raise UnreadableFileError(f"`{name}` {reason}.") from None
+        reason = "has another form than the entities list says; check its content type, separator and quotes"
+        if "UTF8" in str(error):
+            reason = "is not valid UTF-8; re-export it as UTF-8"
+    else:
+        return
+    raise UnreadableFileError(f"`{name}` {reason}.") from None

@@ -47,7 +47,9 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     while (sign := stream.read(1)).isspace():
         pass
     stream.seek(start)
-    objects = ijson.items(stream, "item" if sign == b"[" else "", multiple_values=True)
+    is_array = sign == b"["
+    # After an array nothing may follow: objects there would match no `item`, and be dropped without a word.
+    objects = ijson.items(stream, "item" if is_array else "", multiple_values=not is_array)
     rows: list[Any] = []
     first_row = 1
     try:
@@ -60,7 +62,8 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     except (ijson.JSONError, UnicodeDecodeError):
         before = first_row + len(rows) - 1
         raise UnreadableFileError(
-            f"`{name}` is no JSON, or is cut short, {before:,} rows in; bring it anew from its source."
+            f"`{name}` is not valid JSON, is cut short, or has something behind its array, {before:,} rows in; fetch "
+            "it again from its source."
         ) from None
     if rows:
         yield Chunk(first_row, partial(_decoded, rows, first_row))

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import BinaryIO, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from heap_courier.errors import UnreadableFileError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 
 _MOST_ROWS: Final = 100_000
+_MOST_MILLISECONDS: Final = 2**63 // 1000  # that microseconds of 64 bits can say
 
 
 def schema(stream: BinaryIO, name: str) -> pa.Schema:
     """The columns of a file; errors as of `chunks`."""
-    with _told(name), pa.parquet.ParquetFile(stream) as file:
+    with _told(name), _opened(stream, "us") as file:
         return file.schema_arrow.remove_metadata()
 
 
@@ -25,17 +27,54 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     """The rows of a file, in order; Arrow decodes their columns side by side.
 
     Raises:
-        UnreadableFileError: it is no Parquet file, or it is damaged, cut short, or holds text that is not UTF-8.
+        UnreadableFileError: it is not a Parquet file, or it is damaged, cut short, or holds text that is not UTF-8.
     """
     first_row = 1
-    with _told(name), pa.parquet.ParquetFile(stream) as file:
+    with _told(name), _opened(stream, "us") as file:
+        int96 = _int96_columns(file)
         for group in range(file.num_row_groups):
             about = file.metadata.row_group(group)
             rows = max(1, min(_MOST_ROWS, CHUNK_BYTES * about.num_rows // max(1, about.total_byte_size)))
-            for batch in file.iter_batches(rows, row_groups=[group]):
-                batch.validate(full=True)  # nothing that comes later looks whether texts are UTF-8
+            for batch in _batches(stream, file, group, rows, int96):
+                batch.validate(full=True)  # nothing later checks that texts are UTF-8
                 yield _chunk(first_row, batch)
                 first_row += batch.num_rows
+
+
+def _opened(stream: BinaryIO, int96_unit: str) -> pa.parquet.ParquetFile:
+    return pa.parquet.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit=int96_unit)
+
+
+def _int96_columns(file: pa.parquet.ParquetFile) -> list[str]:
+    """The columns of Spark's and Impala's old kind of instant: a day and its nanoseconds, over millions of years."""
+    columns = (file.schema.column(position) for position in range(len(file.schema)))
+    return [column.path for column in columns if column.physical_type == "INT96" and "." not in column.path]
+
+
+def _batches(
+    stream: BinaryIO, file: pa.parquet.ParquetFile, group: int, rows: int, int96: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    batches = file.iter_batches(rows, row_groups=[group])
+    if not int96:
+        yield from batches
+        return
+    # Microseconds of an INT96 wrap around beyond the year 294247; its milliseconds never do.
+    coarse = _opened(stream, "ms").iter_batches(rows, row_groups=[group], columns=list(int96))
+    for batch, check in zip(batches, coarse, strict=True):
+        yield _without_wrapped(batch, check)
+
+
+def _without_wrapped(batch: pa.RecordBatch, coarse: pa.RecordBatch) -> pa.RecordBatch:
+    """The instants that wrapped around as one that no calendar has, which is reported like any other of its kind."""
+    for name in coarse.schema.names:
+        milliseconds = coarse.column(name).view(pa.int64())
+        wrapped = pc.or_(pc.greater(milliseconds, _MOST_MILLISECONDS), pc.less(milliseconds, -_MOST_MILLISECONDS))
+        if pc.any(wrapped).as_py():
+            position = batch.schema.get_field_index(name)
+            exact = batch.column(position)
+            beyond = pa.scalar(_MOST_MILLISECONDS * 1000, pa.int64()).cast(exact.type)
+            batch = batch.set_column(position, batch.schema.field(position), pc.if_else(wrapped, beyond, exact))
+    return batch
 
 
 def _chunk(first_row: int, batch: pa.RecordBatch) -> Chunk:
@@ -49,6 +88,6 @@ def _told(name: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError):
         raise UnreadableFileError(
-            f"`{name}` is no Parquet file, or is damaged, cut short, or holds text that is not UTF-8; "
-            "bring it anew from its source."
+            f"`{name}` is not a Parquet file, or is damaged, cut short, or holds text that is not UTF-8; fetch it "
+            "again from its source."
         ) from None

@@ -196,3 +196,16 @@ def test_a_column_at_once_is_what_value_by_value_would_be(texts: list[str], fiel
     assert whole.values.equals(one.values)
     assert (whole.wrong is None) == (one.wrong is None)
     assert whole.wrong is None or whole.wrong.equals(one.wrong)
+
+
+@pytest.mark.parametrize(("unit", "narrow"), [("s", True), ("ms", True), ("us", False), ("ns", False)])
+def test_a_time_that_no_clock_shows_is_wrong_and_not_a_text(unit: str, narrow: bool) -> None:
+    """Arrow would write `<value out of range: 86400>` for 24:00:00."""
+    day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
+    numbers = pa.array([0, day - 1, day, -1, None], pa.int32() if narrow else pa.int64())
+    times = numbers.view(pa.time32(unit) if narrow else pa.time64(unit))
+    texts, wrong = values.converted(times, STRING)
+    assert wrong is not None
+    assert wrong.to_pylist() == [False, False, True, True, False]
+    assert texts.to_pylist()[0][:8] == "00:00:00"
+    assert texts.to_pylist()[2:] == [None, None, None]

@@ -126,8 +126,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path, name: str, damage: str) -> No
     with pytest.raises(UnreadableFileError) as failed:
         unpacked(archive, tmp_path / "out", name)
     assert str(failed.value) == (
-        f"The archive `{name}` cannot be unpacked: it is damaged, or not what the end of its name says; have it "
-        "written anew."
+        f"The archive `{name}` cannot be unpacked: it is damaged, or not what its extension says; write it again."
     )
 
 
@@ -151,3 +150,28 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", FILES)
     with pytest.raises(SetupError, match=r"The archive `all\.zip` cannot be unpacked here: No such file or directory"):
         unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file")
+
+
+def test_two_members_of_one_name_in_a_zip_are_an_error(tmp_path: Path) -> None:
+    """Only one of them could be read; the rows of the other would be missing without a word."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as zipped:
+        zipped.writestr("a.csv", "1")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            zipped.writestr("a.csv", "2")
+    with pytest.raises(UnreadableFileError, match=r"has 2 members named `a\.csv`"):
+        unpacked(tmp_path / "all.zip", tmp_path / "out")
+
+
+@pytest.mark.parametrize("damage", ["header", "cut", "no end"])
+def test_a_tar_with_a_damaged_later_member_is_an_error(tmp_path: Path, damage: str) -> None:
+    """Python's tarfile takes a header that it cannot read for the end of the archive."""
+    archive = packed(tmp_path, "all.tar", {"a.csv": b"1" * 600, "b.csv": b"2" * 600})
+    content = bytearray(archive.read_bytes())
+    second = content.index(b"b.csv")
+    if damage == "header":
+        content[second : second + 100] = b"\xff" * 100
+    else:
+        content = content[: second if damage == "no end" else second + 100]
+    archive.write_bytes(content)
+    with pytest.raises(UnreadableFileError, match="it is damaged"):
+        unpacked(archive, tmp_path / "out")

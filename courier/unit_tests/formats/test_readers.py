@@ -6,6 +6,8 @@ import gzip
 import io
 import json
 import tracemalloc
+from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +109,8 @@ def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "is empty; a file without rows has its header at least"),
-        (b"a,b\n1,\xff\n", "is not in UTF-8"),
+        (b"", "is empty; a file without rows has at least its header"),
+        (b"a,b\n1,\xff\n", "is not valid UTF-8"),
         (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or a quote that is not closed"),
     ],
 )
@@ -178,7 +180,7 @@ def test_rows_of_nothing_but_empty_objects_are_rejected_not_lost(
 
 @pytest.mark.parametrize("data", ["", "[1", '{"a": ', '[{"a": 1}', "nonsense"])
 def test_json_that_is_cut_short_is_said(path: Path, data: str) -> None:
-    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no JSON, or is cut short, [01] rows in"):
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is not valid JSON, is cut short, .* [01] rows in"):
         read(path, JSON, data)
 
 
@@ -205,7 +207,7 @@ def test_parquet_comes_in_parts_with_its_types(path: Path) -> None:
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"a,b\n1,2\n", parquet(pa.table({"n": range(1000)}))[:-20]])
 def test_what_is_no_parquet_is_said(path: Path, data: bytes) -> None:
-    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no Parquet file, or is damaged"):
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is not a Parquet file, or is damaged"):
         read(path, PARQUET, data)
 
 
@@ -236,7 +238,7 @@ def test_a_gzip_file_is_unpacked_on_the_way(tmp_path: Path, file_format: FileFor
 @pytest.mark.parametrize(("file_format", "data"), FILES)
 def test_a_gzip_file_that_is_none_or_cut_short_is_said(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
     for packed in (data, gzip.compress(data)[:-12]):
-        with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no "):
+        with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no"):
             read(tmp_path / "users.gz", file_format, packed)
 
 
@@ -273,3 +275,127 @@ def test_no_part_of_a_large_file_is_large(path: Path, file_format: FileFormat, d
     tracemalloc.stop()
     assert rows in (20_000, 60_000)
     assert peak < most
+
+
+# Files that once gave wrong values
+
+
+@pytest.mark.parametrize("filler", [999_990, 999_995, 999_999, 1_000_000])
+def test_a_line_end_inside_quotes_is_kept_wherever_it_stands(path: Path, filler: int) -> None:
+    """Arrow loses the line feed of CRLF at the end of its block: https://github.com/apache/arrow/issues/51368."""
+    data = "a,b\r\n" + "".join(f'"{number}","x\r\ny"\r\n' for number in range(filler // 14 + 2000))
+    rows, rejected = read(path, CSV, data)
+    assert {row["b"] for row in rows} == {"x\r\ny"}
+    assert rejected == []
+
+
+def test_a_quote_that_is_never_closed_refuses_the_file(path: Path) -> None:
+    """It would take the rest of the file for one value."""
+    with pytest.raises(UnreadableFileError, match="`2022/users` ends inside a quoted value"):
+        read(path, CSV, 'id,note\n1,fine\n2,"i am an unclosed comment\n3,x\n4,y\n')
+
+
+def test_quotes_can_be_switched_off(path: Path) -> None:
+    """For files that have none."""
+    rows, _ = read(path, FileFormat("text/tab-separated-values", quote=""), 'id\tnote\n1\t"open\n2\tx\n')
+    assert rows == [{"id": "1", "note": '"open'}, {"id": "2", "note": "x"}]
+
+
+@pytest.mark.parametrize("data", ["a,b", "a,b\n", "a,b\r\n", "\ufeffa,b\n\n"])
+def test_a_header_alone_is_a_file_without_rows(path: Path, data: str) -> None:
+    """With or without a line end."""
+    assert read(path, CSV, data) == ([], [])
+    assert readers.schema(path, CSV, NAME).names == ["a", "b"]
+
+
+def test_instants_of_spark_keep_their_year(path: Path) -> None:
+    """INT96 reaches beyond what nanoseconds of 64 bits can say, the years 1677 to 2262."""
+    instants = [datetime(1, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, 3, tzinfo=timezone.utc), None]
+    table = pa.table({"at": pa.array(instants, pa.timestamp("us")), "n": [1, 2, 3]})
+    rows, _ = read(path, PARQUET, parquet(table, use_deprecated_int96_timestamps=True))
+    assert [row["at"] and row["at"].replace(tzinfo=timezone.utc) for row in rows] == instants
+
+
+def test_an_instant_beyond_all_calendars_is_none_of_another_year(path: Path) -> None:
+    """A day of INT96 may be millions of years away; its microseconds would wrap around."""
+    table = pa.table({"at": pa.array([0], pa.timestamp("us"))})
+    data = parquet(table, use_deprecated_int96_timestamps=True, compression="none", use_dictionary=False)
+    epoch = (2_440_588).to_bytes(4, "little")
+    assert data.count(bytes(8) + epoch) == 1
+    path.write_bytes(data.replace(bytes(8) + epoch, bytes(8) + (2**31 - 1).to_bytes(4, "little")))
+    (chunk,) = readers.chunks(path, PARQUET, NAME)
+    assert chunk.decode().batch.column("at").cast(pa.int64()).to_pylist() > [253_402_300_800_000_000]
+
+
+def test_a_changed_byte_of_a_parquet_page_with_a_checksum_is_noticed(path: Path) -> None:
+    """Otherwise another value lands."""
+    table = pa.table({"text": ["aaaa", "bbbb"]})
+    data = parquet(table, write_page_checksum=True, write_statistics=False, compression="none", use_dictionary=False)
+    with pytest.raises(UnreadableFileError, match="is damaged"):
+        read(path, PARQUET, data.replace(b"bbbb", b"bbbc", 1))
+
+
+def test_what_follows_an_array_is_not_dropped(path: Path) -> None:
+    """The file is refused."""
+    with pytest.raises(UnreadableFileError, match="has something behind its array"):
+        read(path, JSON, '[{"a": 1}] {"a": 2}')
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (["string", "double"], float("nan"), "NaN"),
+        (["string", "double"], float("-inf"), "-Infinity"),
+        (["string", "double"], 1.5, "1.5"),
+        (["string", "boolean"], True, "true"),
+        (["string", "long"], 7, "7"),
+        (["string", "bytes"], b"\x00\xff", "00ff"),
+        (["string", "null", "long"], None, None),
+        ({"type": "map", "values": "double"}, {"a": float("nan")}, '{"a":"NaN"}'),
+        (
+            {"type": "bytes", "logicalType": "decimal", "precision": 60, "scale": 2},
+            Decimal("1" * 40 + ".50"),
+            "1" * 40 + ".50",
+        ),
+    ],
+)
+def test_a_scalar_of_avro_becomes_its_own_text(path: Path, kind: Any, value: Any, text: str | None) -> None:
+    """Without the quotes of JSON, and never as the text `null`."""
+    stream = io.BytesIO()
+    schema = {"type": "record", "name": "row", "fields": [{"name": "v", "type": kind}]}
+    fastavro.writer(stream, schema, [{"v": value}])
+    assert read(path, AVRO, stream.getvalue()) == ([{"v": text}], [])
+
+
+@pytest.mark.parametrize("flat", [True, False])
+@pytest.mark.parametrize("kind", ["int", ["null", "int"], {"type": "int", "logicalType": "date"}])
+def test_an_int_of_more_than_32_bits_is_never_cut(path: Path, kind: Any, flat: bool) -> None:
+    """Fastavro writes it; in either reader the file is refused."""
+    stream = io.BytesIO()
+    fields = [
+        {"name": "v", "type": kind},
+        *([] if flat else [{"name": "x", "type": {"type": "array", "items": "int"}}]),
+    ]
+    wide = json.loads(json.dumps(fields).replace('"int"', '"long"').replace(', "logicalType": "date"', ""))
+    fastavro.writer(stream, {"type": "record", "name": "row", "fields": wide}, [{"v": 2**40, "x": []}])
+    path.write_bytes(rewritten(stream.getvalue(), fields))
+    with pytest.raises(UnreadableFileError, match="such as an int of more than 32 bits"):
+        [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
+
+
+def rewritten(data: bytes, fields: list[Any]) -> bytes:
+    """An Avro file with another schema in its header, its blocks as they are."""
+    reader = fastavro.block_reader(io.BytesIO(data))
+    (block,) = reader
+    header = io.BytesIO()
+    schema = {"type": "record", "name": "row", "fields": fields}
+    fastavro.writer(header, schema, [])
+    sync = header.getvalue()[-16:]
+    packed = block.bytes_.getvalue()
+
+    def number(value: int) -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, "long", value)
+        return out.getvalue()
+
+    return header.getvalue() + number(block.num_records) + number(len(packed)) + packed + sync
