@@ -1,4 +1,4 @@
-"""The command line: spec, check, write, preview, resend. It does without the CDK, whose import takes over a second."""
+"""The command line: spec, check, write, preview, resend. It avoids the CDK, whose import takes over a second."""
 
 from __future__ import annotations
 

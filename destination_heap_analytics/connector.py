@@ -1,4 +1,4 @@
-"""What both faces of the connector share: a configuration to settings, a check, a sync, a preview."""
+"""What the command line and the CDK's class share: settings from a configuration, a check, a sync, a preview."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The CDK's face of the connector, for its standard tests, PyAirbyte in process, and whoever imports it.
+"""The connector as a class of the CDK, for its standard tests, PyAirbyte in process and other programs.
 
-The command line (cli.py) is the other face. Both lead to connector.py, and a test compares what they answer.
+The command line (cli.py) is the other entry. Both call connector.py, and a test compares their answers.
 """
 
 from __future__ import annotations

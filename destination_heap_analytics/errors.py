@@ -56,9 +56,9 @@ class RowRejectedError(ConnectorError):
 
     Attributes:
         reason: why.
-        column: the column at fault, as the user or the source wrote it; None where the whole row is.
-        status: the HTTP status of Heap's refusal; None where Heap was not asked.
-        words: the beginning of Heap's answer. It may echo the row, so it goes where the row goes, and into no log.
+        column: the column at fault, as the user or the source wrote it; None if it is the whole row.
+        status: the HTTP status of Heap's refusal; None if Heap was not asked.
+        words: the beginning of Heap's answer. It may echo the row, so it is stored with the row and never logged.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class RowRejectedError(ConnectorError):
 
 
 class InterruptedSyncError(ConnectorError):
-    """The platform or the user ends the run, by a signal.
+    """The platform or the user stopped the run with a signal.
 
     Attributes:
         signal: its number.
@@ -94,7 +94,7 @@ class OutputError(ConnectorError):
 
 
 class SyncStoppedError(ConnectorError):
-    """The run ends here; `message` tells the user what is wrong and what to do."""
+    """The run stops here; `message` tells the user what is wrong and what to do."""
 
     failure_type: ClassVar[FailureType]
 
@@ -108,13 +108,13 @@ class SyncStoppedError(ConnectorError):
 
 
 class ConfigError(SyncStoppedError):
-    """A setting, the catalog or the set-up of Heap is wrong, and the user can mend it."""
+    """A setting, the catalog, the input or the set-up of Heap is wrong, and the user can fix it."""
 
     failure_type = FailureType.config_error
 
 
 class TransientError(SyncStoppedError):
-    """Heap or the network did not serve; the same sync may succeed later."""
+    """Heap, the network or this machine failed; the same sync may succeed later."""
 
     failure_type = FailureType.transient_error
 

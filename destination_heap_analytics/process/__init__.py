@@ -1,1 +1,1 @@
-"""The process around a run: standard input and output, signals, the progress line. Never a record or a request."""
+"""The process around a run: files, standard input and output, signals, progress. Never a record or a request."""

@@ -1,7 +1,7 @@
-"""A line at the foot of a terminal that says how far a run is; elsewhere, as on the platform, there is none.
+"""A progress line at the bottom of a terminal; if standard error is not a terminal, as on the platform, there is none.
 
-It takes neither escape codes nor colours: it returns to the start of its line and writes over what stands there.
-A library would do the same at a price: tqdm takes 20 ms to import, rich 100, in a command that is to start at once.
+It uses neither escape codes nor colours: it returns to the start of its line and overwrites it. A library would do the
+same for 20 ms (tqdm) or 100 ms (rich) of import time, in a command that should start at once.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Final, TextIO
 
 DRAW_SECONDS: Final = 0.25
 _MARKS: Final = 20
-"""The rate is that of the last so many times it was drawn, five seconds or more."""
+"""The rate is measured over the last so many draws, at least five seconds."""
 
 _COLUMNS: Final = 80
-"""Of a terminal that does not tell its width."""
+"""Assumed for a terminal that does not report its width."""
 
 
 class Progress:
@@ -33,10 +33,10 @@ class Progress:
         is_shared: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin; nothing is drawn yet.
+        """Start; nothing is drawn yet.
 
         Args:
-            terminal: its descriptor; None where nobody watches.
+            terminal: its descriptor; None if nobody watches.
             is_shared: whether other lines are written to it.
             clock: seconds, monotonic.
         """
@@ -49,17 +49,17 @@ class Progress:
 
     @classmethod
     def on_standard_error(cls) -> Progress:
-        """For whoever watches a command.
+        """For the user who runs a command.
 
-        Nobody does where the input is typed, which would mix with the line, or where another program reads the output:
-        it may draw on the same terminal, as PyAirbyte and `less` do.
+        There is none if the input is typed, because it would mix with the line, nor if another program reads the
+        output, because that may draw on the same terminal, as PyAirbyte and `less` do.
         """
         shared = _is_terminal(sys.stdin) or _is_pipe(sys.stdout)
         watched = _is_terminal(sys.stderr) and not shared and os.environ.get("TERM") != "dumb"
         return cls(sys.stderr.fileno() if watched else None, is_shared=_is_terminal(sys.stdout))
 
     def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
-        """Draw the line anew, when it is time to."""
+        """Redraw the line, if it is time to."""
         if self._terminal is None or (now := self._clock()) < self._due:
             return
         self._due = now + DRAW_SECONDS
@@ -74,7 +74,7 @@ class Progress:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Out of the way, while a line is written to standard output."""
+        """Make room while a line is written to standard output."""
         text = self._text if self._is_shared else ""
         if text:
             self.erase()
@@ -89,12 +89,12 @@ class Progress:
             self._write("\r")
 
     def _draw(self, text: str) -> None:
-        room = self._columns() - 1  # a full line would wrap, and could not be returned to
+        room = self._columns() - 1  # a full line would wrap, and the next draw could not return to its start
         self._write("\r" + text[:room].ljust(min(len(self._text), room)))
         self._text = text[:room]
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # a line for watching ends no run
+        with suppress(OSError):  # the progress line never stops a run
             if self._terminal is not None and _is_in_front(self._terminal):
                 os.write(self._terminal, text.encode())
 
@@ -117,7 +117,7 @@ def _is_pipe(stream: TextIO | None) -> bool:
 
 
 def _is_in_front(terminal: int) -> bool:
-    """Whether the terminal is not another job's by now; it is this one's where it controls none."""
+    """Whether this job is in the foreground of the terminal; it is, if the terminal controls no jobs."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:

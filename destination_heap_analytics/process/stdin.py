@@ -1,4 +1,4 @@
-"""Standard input, or messages handed over in process, in blocks: a step per line would cost too much."""
+"""Standard input, or messages handed over in process, in blocks: handling each line on its own would cost too much."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ Payload = TypeVar("Payload")
 
 _BLOCK: Final = 256 * 1024
 _LINE_BYTES: Final = 48
-"""What a line takes beside its characters, so that blank ones do not fill the memory either."""
+"""Memory of a line besides its characters, so that blank lines cannot fill it either."""
 
 _MESSAGE_BYTES: Final = 1024
-"""What a message handed over in process counts for; its real size is not known."""
+"""Assumed size of a message handed over in process; its real size is unknown."""
 
 
 def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
@@ -49,6 +49,6 @@ def _available(descriptor: int) -> bytes | None:
 
 
 def read_messages(messages: Iterable[Payload]) -> Generator[tuple[list[Payload], int], None, None]:
-    """Messages handed over in process, one at a time, since the next may be long in coming."""
+    """Messages handed over in process, one at a time, because the next one may take long to arrive."""
     for message in messages:
         yield [message], _MESSAGE_BYTES

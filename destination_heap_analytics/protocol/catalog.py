@@ -17,12 +17,12 @@ class Stream:
     """The stream that this connection loads.
 
     Attributes:
-        namespace: None where the source gives none.
+        namespace: None if the source gives none.
         sync_mode: how the source reads: full_refresh or incremental.
-        destination_sync_mode: overwrite, append or append_dedup; Heap itself keeps what it has in all three.
-        primary_key: paths of the columns that together tell a row from all others; may be empty.
-        schema: JSON schema of the records, as far as the source declares it.
-        sync_id: the platform's number of this sync, the same for all its attempts; None where it gives none.
+        destination_sync_mode: overwrite, append or append_dedup; Heap keeps its data in all three.
+        primary_key: paths of the columns that together identify a row; may be empty.
+        schema: JSON schema of the records, as far as the source declares one.
+        sync_id: the platform's number of this sync, the same for all its attempts; None if it gives none.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Stream:
 
     @property
     def tells_rows_apart(self) -> bool:
-        """Whether a row's primary key alone says which one it is."""
+        """Whether the primary key alone identifies a row."""
         return self.is_deduplicated and bool(self.primary_key)
 
     def carries(self, name: str, namespace: str | None) -> bool:

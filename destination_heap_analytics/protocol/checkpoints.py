@@ -1,7 +1,7 @@
-"""Which STATE may go back, and with which counts.
+"""Which STATE may be returned, and with which counts.
 
-A state vouches for every row read before it, so it waits until each of those is delivered or rejected; states go back
-in the order they came. What lies between two states is a checkpoint: rows join the last one, a state closes it.
+A state covers every row read before it, so it waits until each of them is delivered or rejected; states are returned in
+the order they arrived. The rows between two states form a checkpoint: a row joins the last one, a state closes it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Checkpoint:
     """The rows between two states.
 
     Attributes:
-        open: rows that are neither delivered nor rejected yet.
+        open: rows that are neither delivered nor rejected so far.
         state: what closes the checkpoint; None while it is the last one.
     """
 
@@ -31,7 +31,7 @@ class Checkpoint:
     state: State | None = None
 
     def settle(self, rows: int = 1, *, delivered: bool) -> None:
-        """So many of its rows have ended."""
+        """Count so many of its rows as delivered or rejected."""
         self.open -= rows
         if delivered:
             self.delivered += rows
@@ -40,18 +40,18 @@ class Checkpoint:
 
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of states that may wait: rows that are tried again for minutes hold up all states behind them."""
+"""Bytes of states that may wait: rows that are retried for minutes hold up all later states."""
 
 
 class Checkpoints:
-    """The checkpoints of a run whose states have not gone back.
+    """The checkpoints of a run whose states have not been returned.
 
     Attributes:
-        has_room: whether more states may come.
+        has_room: whether more states may be read.
     """
 
     def __init__(self, carries: Callable[[str, str | None], bool]) -> None:
-        """Begin a run.
+        """Start a run.
 
         Args:
             carries: whether a stream, by name and namespace, is the one being loaded.
@@ -62,7 +62,7 @@ class Checkpoints:
         self._bytes = 0
 
     def row_read(self) -> Checkpoint:
-        """The checkpoint that a row just read belongs to; whoever ends the row settles it there."""
+        """The checkpoint of a row that was just read, where the row is settled later."""
         checkpoint = self._open[-1]
         checkpoint.open += 1
         return checkpoint
@@ -74,9 +74,9 @@ class Checkpoints:
         self._waits(state.size)
 
     def due(self) -> Iterator[AirbyteMessage]:
-        """The states that may go back now, with the counts of the rows each one covers and no earlier one did.
+        """The states that may be returned now, each with the counts of the rows since the previous one.
 
-        A state of another stream covers no row of this one: the counts pass on to the next.
+        A state of another stream covers no row of this one: its counts move on to the next state.
         """
         while (checkpoint := self._open[0]).state is not None and not checkpoint.open:
             following = self._open[1]
@@ -95,7 +95,7 @@ class Checkpoints:
 
 @dataclass(slots=True)
 class PendingRecord:
-    """A row of the source. Not frozen: one is made for every row, and that would take three times as long.
+    """A row of the source. Not frozen, because creating one for every row would take three times as long.
 
     Attributes:
         number: its position among all rows of the input, from 1.

@@ -1,9 +1,9 @@
 """Airbyte messages in, states out.
 
-What the CDK's own parser does to a line is not good enough here: it drops records that hold NaN, ends the run at an
-unknown message, and loses what it does not know of a STATE, of which the platform needs every key back (`id` above
-all: https://github.com/airbytehq/airbyte/issues/69138). So a line is read into plain dictionaries, and a STATE goes
-back as the very text that came, with nothing but `destinationStats` spliced in.
+The CDK's own parser is not good enough here: it drops records with NaN, fails at an unknown message, and loses unknown
+keys of a STATE, although the platform needs every key back (`id` above all:
+https://github.com/airbytehq/airbyte/issues/69138). So a line is read into plain dictionaries, and a STATE is returned
+as the text that arrived, with only `destinationStats` inserted.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Bytes of the line; none are counted for a message handed over in process, whose size is its owner's."""
+        """Bytes of the line; 0 for a message handed over in process, whose memory belongs to the caller."""
         return len(self.line or b"")
 
     @property
     def source(self) -> bytes | Mapping[str, Any]:
-        """What it came as: the line, or the data of a message handed over in process."""
+        """The line, or the data of a message handed over in process."""
         return self.line or self.data
 
     def exactly(self) -> Mapping[str, Any]:
-        """The record with all its digits, and floats that know how they were written."""
+        """The record with all its digits, and floats that remember how they were written."""
         if self.is_exact or self.line is None:
             return self.data
         data: Mapping[str, Any] = _read_exactly(self.line)["record"]["data"]
@@ -58,10 +58,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A row that cannot be read; it counts, and is rejected.
+    """A row that cannot be read; it counts as rejected.
 
     Attributes:
-        line: what came in its place.
+        line: what arrived in its place.
     """
 
     reason: Reason
@@ -91,11 +91,11 @@ class Ignored:
 
 @dataclass(slots=True)
 class State:
-    """A checkpoint of the source. Its content is opaque, and goes back as it came.
+    """A checkpoint of the source. Its content is opaque, and is returned unchanged.
 
     Attributes:
-        stream: name and namespace of the one stream it speaks of; None if it covers all (GLOBAL and LEGACY).
-        message: what to give back, before the counts are in it.
+        stream: name and namespace of its stream; None if it covers all streams (GLOBAL and LEGACY).
+        message: what to return, without the counts.
     """
 
     stream: tuple[str, str | None] | None
@@ -103,11 +103,11 @@ class State:
 
     @property
     def size(self) -> int:
-        """Characters of the text it came as; none are counted for one handed over in process."""
+        """Characters of its text; 0 for one handed over in process."""
         return len(self.message.line) if isinstance(self.message, EchoedState) else 0
 
     def acknowledged(self, delivered: int, rejected: int) -> AirbyteMessage:
-        """The state as it goes back, with the counts of the rows since the one before it."""
+        """The state as it is returned, with the counts of the rows since the previous one."""
         if isinstance(self.message, EchoedState):
             stats = {"recordCount": float(delivered), "rejectedRecordCount": float(rejected)}
             return replace(self.message, line=_with_stats(self.message.line, json.dumps(stats)))
@@ -120,10 +120,10 @@ Message = Record | State | Unreadable | Noise | Blank | Ignored
 
 @dataclass
 class EchoedState(AirbyteMessage):  # type: ignore[misc]  # its package ships no types
-    """A STATE that is printed as the text it came as.
+    """A STATE that is printed as the text that arrived.
 
     Attributes:
-        line: that text; bytes that are no UTF-8 stand in it as surrogates and go back as they came.
+        line: that text; bytes that are not UTF-8 are surrogates in it, and are returned unchanged.
     """
 
     line: str = field(default="", repr=False)
@@ -131,7 +131,7 @@ class EchoedState(AirbyteMessage):  # type: ignore[misc]  # its package ships no
 
 @dataclass
 class StateStats(AirbyteStateStats):  # type: ignore[misc]  # its package ships no types
-    """Counts of a state, with the field that protocol 0.18 added and the CDK's models do not have yet."""
+    """Counts of a state, with the field that protocol 0.18 added and older models lack."""
 
     rejectedRecordCount: float | None = None  # noqa: N815  # the protocol's spelling
 
@@ -148,7 +148,7 @@ def parse_line(line: bytes, position: int) -> Message:
         position: its number in the input, from 1, for messages to the user.
 
     Raises:
-        DefectError: the line begins as a STATE and cannot be read; rows behind it could not be told from rows before.
+        DefectError: the line begins as a STATE and cannot be read, so rows before and after it cannot be separated.
         ConfigError: the line is a message of another protocol.
     """
     is_exact = False
@@ -227,19 +227,19 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
     kind = (beginning[1] or beginning[2]).upper() if beginning else b""
     if kind == b"STATE":
         raise DefectError(
-            f"Line {position} of the input begins as a STATE message and is not readable as JSON: "
-            f"{len(line)} bytes. The run ends here, because the rows before and after it cannot be told apart."
+            f"Line {position} of the input begins as a STATE message and is not valid JSON ({len(line)} bytes). "
+            "The sync stops here, because it cannot tell which rows the state covers."
         )
     return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise(line[:_BEGINNING_BYTES])
 
 
 def _read_exactly(line: bytes) -> Any:
-    """The line by Python's own reader: all digits, NaN and infinities, lone surrogates, bytes that are no UTF-8."""
+    """The line as Python's own parser reads it: all digits, NaN, infinities, lone surrogates, invalid UTF-8."""
     return json.loads(line_text(line), parse_float=written_float, parse_int=exact_integer)
 
 
 def line_text(line: bytes) -> str:
-    """A line as text; bytes that are no UTF-8 stand in it as surrogates."""
+    """A line as text; bytes that are not UTF-8 become surrogates."""
     return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
 
 
@@ -247,7 +247,7 @@ _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+
 
 
 def _with_stats(line: str, stats: str) -> str:
-    """The line of a STATE message with these `destinationStats`, and every other character as it was."""
+    """The line of a STATE message with these `destinationStats`; every other character is unchanged."""
     state_at = next(start for key, start, _ in json_members(line, 0) if key == "state")
     members = list(json_members(line, state_at))
     for key, start, end in members:
@@ -260,21 +260,21 @@ def _with_stats(line: str, stats: str) -> str:
 def json_members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
     """(key, start and end of its value) for each member of the object that opens at `at`; `text` is valid JSON.
 
-    Read token by token rather than parsed, so that no depth and no number is too much.
+    It reads token by token instead of parsing, so that any depth and any number will do.
     """
     depth, start, end = 0, -1, -1
     key: str | None = None
     for token in _TOKEN.finditer(text, at):
-        sign = token[0]
-        if depth == 1 and sign in ",}":
+        part = token[0]
+        if depth == 1 and part in ",}":
             if key is not None:
                 yield key, start, end
             key, start = None, -1
-            if sign == "}":
+            if part == "}":
                 return
         elif depth == 1 and key is None:
-            key = json.loads(sign)
-        elif depth == 1 and start < 0 and sign != ":":
+            key = json.loads(part)
+        elif depth == 1 and start < 0 and part != ":":
             start = token.start()
-        depth += (sign in "{[") - (sign in "}]")
+        depth += (part in "{[") - (part in "}]")
         end = token.end()
