@@ -335,11 +335,11 @@ def test_a_clock_that_was_ahead_for_one_slot_does_not_silence_the_schedule(trial
     trial.looks(keeper, at(20))
     trial.looks(keeper, at(20) + timedelta(days=3650))
     trial.looks(keeper, at(21))
-    trial.looks(trial.keeper(), at(22))  # and in a new process
+    assert (at(21), "succeeded") in trial.noted()
 
-    assert {slot: outcome for slot, outcome in trial.noted() if slot < at(30)} == dict.fromkeys(
-        (at(20), at(21), at(22)), "succeeded"
-    )
+    trial.time = at(22)
+    trial.keeper()  # in a new process
+    assert (at(22), "succeeded") in trial.noted()
     assert sum("ran while the clock was ahead" in sentence for sentence in trial.said) == 1
 
 
