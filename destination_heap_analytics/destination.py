@@ -28,6 +28,7 @@ from destination_heap_analytics import cli, connector
 from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.process.json_file import read_json
 from destination_heap_analytics.process.progress_line import Progress
+from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
 from destination_heap_analytics.process.stdin import read_messages
 from destination_heap_analytics.protocol.catalog import parse_catalog
@@ -115,8 +116,10 @@ def _traced(secrets: Secrets) -> Iterator[None]:
     """Raise an error of a sync as one that the CDK recognises as well."""
     try:
         yield
-    except SyncStoppedError as stopped:
-        raise _as_traced(type(stopped), secrets.masked(stopped.message)) from None  # its own text is not masked
+    except Exception as failure:
+        if (stop := as_stop(failure)) is None:
+            raise
+        raise _as_traced(type(stop), secrets.masked(stop.message)) from None  # its own text is not masked
 
 
 def _as_traced(kind: type[SyncStoppedError], message: str) -> SyncStoppedError:

@@ -16,6 +16,8 @@ CONFIG = {
     "app_id": "11",
     "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"},
 }
+STREAM = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
+CATALOG = {"streams": [{"stream": STREAM, "sync_mode": "full_refresh", "destination_sync_mode": "append"}]}
 URL = "https://heapanalytics.com/api/"
 
 
@@ -51,3 +53,20 @@ def test_a_check_in_process_never_raises() -> None:
     status = DestinationHeapAnalytics().check(logging.getLogger("test"), {})
     assert status.status is Status.FAILED
     assert "`app_id` is missing" in str(status.message)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind"), [(RuntimeError("can't start new thread"), TransientError), (KeyError, KeyError)]
+)
+def test_a_machine_out_of_threads_is_a_transient_error(
+    monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[Exception]
+) -> None:
+    """A defect stays what it is."""
+
+    def fail(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("destination_heap_analytics.connector.sync", fail)
+    catalog = ConfiguredAirbyteCatalogSerializer.load(CATALOG)
+    with pytest.raises(kind):
+        list(DestinationHeapAnalytics().write(CONFIG, catalog, []))
