@@ -1,4 +1,4 @@
-"""Rejected rows in a file on this machine: one for each attempt, made at the first row, readable to its owner alone."""
+"""Rejected rows in a local file: one per attempt, created with the first row, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Final
 from destination_heap_analytics.errors import ConfigError
 
 _REMEDIES: Final = {
-    **dict.fromkeys((EACCES, EPERM, EROFS), "let the connector's user write there, or name another directory"),
-    **dict.fromkeys((ENOTDIR, EEXIST), "name a directory that has no file in its path"),
-    **dict.fromkeys((ENOSPC, EDQUOT), "make room there, or name another directory"),
+    **dict.fromkeys((EACCES, EPERM, EROFS), "allow the connector's user to write there, or choose another directory"),
+    **dict.fromkeys((ENOTDIR, EEXIST), "choose a path without a file in place of a directory"),
+    **dict.fromkeys((ENOSPC, EDQUOT), "free some space, or choose another directory"),
 }
 
 
@@ -23,22 +23,22 @@ class LocalFile:
     """The file of one attempt."""
 
     def __init__(self, root: str, folder: str, attempt: str) -> None:
-        """Name the file; nothing is made yet.
+        """Name the file; nothing is created yet.
 
         Args:
-            root: the directory that the user named.
-            folder: the way from there to the file's own.
-            attempt: what the file's name begins with; no other attempt has the same.
+            root: the configured directory.
+            folder: the path from there to the file's folder.
+            attempt: the beginning of the file's name; unique to this attempt.
         """
         self._root = Path(root)
         self._file = self._root / folder / f"{attempt}_1.jsonl"
         self._check = self._root / f"check_{attempt}.txt"
 
     def append(self, lines: bytes) -> None:
-        """Keep whole lines; they are on the disk when this returns.
+        """Store whole lines; they are on disk when this returns.
 
         Raises:
-            ConfigError: they cannot be written; the file ends as it did before, with a whole line.
+            ConfigError: they cannot be written; the file is left unchanged.
         """
         with self._explained():
             _append(self._file, lines)
@@ -56,8 +56,8 @@ class LocalFile:
             yield
         except (OSError, ValueError) as failure:  # ValueError: a NUL character in the path
             number = failure.errno if isinstance(failure, OSError) else None
-            reason = os.strerror(number) if number else "this is no path"
-            remedy = _REMEDIES.get(number or 0, "name a directory that the connector can write to")
+            reason = os.strerror(number) if number else "this is not a path"
+            remedy = _REMEDIES.get(number or 0, "choose a directory that the connector can write to")
             raise ConfigError(
                 f"`object_storage_config.path` is `{self._root}`, and rejected rows cannot be written there "
                 f"({reason}): {remedy}."
@@ -76,7 +76,7 @@ def _append(file: Path, lines: bytes) -> None:
             os.fsync(descriptor)
         except OSError:
             with suppress(OSError):
-                os.ftruncate(descriptor, size)  # no half line stays behind a full disk
+                os.ftruncate(descriptor, size)  # leave no partial line on a full disk
             raise
     finally:
         os.close(descriptor)
@@ -86,7 +86,7 @@ def _append(file: Path, lines: bytes) -> None:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make the folder, and those above it, for the owner alone; gives those that were missing."""
+    """Create the folder and its parents for the owner only; return those that were missing."""
     missing = list(takewhile(lambda path: not path.exists(), (folder, *folder.parents)))
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Rejected rows, mended or not, back into messages that the connector reads."""
+"""Stored rejected rows, edited or not, back into messages for the connector."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _UNREADABLE: Final = tuple(reason.name.lower() for reason in UNREADABLE_REASONS)
 
 
 def resend(files: Sequence[Path], stream: str | None, now_ms: int) -> Iterator[bytes]:
-    """A RECORD message, as a line without its end, for each row in the files; blank lines are passed over.
+    """A RECORD message, as a line without its end, for each row in the files; blank lines are skipped.
 
-    The row is what the source wrote, and what was mended in it since; a line that was kept whole goes out as it was.
+    The row is what the source wrote, plus any edits; a line that was stored whole is resent as it was.
 
     Args:
-        files: as they were stored; each one's folder has the stream's name.
-        stream: its name, where the files were moved or the name was too long for a folder.
+        files: as they were stored; the folder of each is named after the stream.
+        stream: its name, if the files were moved or the name was too long for a folder.
         now_ms: milliseconds since the epoch, for `emitted_at`.
 
     Raises:
-        ConfigError: a file or a line cannot be read, or a stream's name cannot be told. What came before it stands.
+        ConfigError: a file or a line cannot be read, or the stream is unknown. Messages before it remain valid.
     """
     for file in files:
         name = _stream_of(file) if stream is None else stream
@@ -35,8 +35,8 @@ def resend(files: Sequence[Path], stream: str | None, now_ms: int) -> Iterator[b
             message = _message(line, name, now_ms)
             if message is None:
                 raise ConfigError(
-                    f"Line {number} of `{file}` is no rejected row, because it cannot be read as a JSON object: "
-                    "mend the line, or take it out."
+                    f"Line {number} of `{file}` is not a rejected row: it is not a valid JSON object. "
+                    "Fix or remove the line."
                 )
             yield message
 
@@ -45,9 +45,7 @@ def _stream_of(file: Path) -> str:
     folder = file.absolute().parent.name
     name = part_name(folder) if folder else None
     if name is None:
-        raise ConfigError(
-            f"The stream's name cannot be told from the folder of `{file}`: give it, as in `--stream users`."
-        )
+        raise ConfigError(f"The folder of `{file}` does not name its stream. Name it, as in `--stream users`.")
     return name
 
 
@@ -59,12 +57,12 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line
     except OSError as failure:
         raise ConfigError(
-            f"`{file}` cannot be read ({failure.strerror}): name the files that rejected rows were stored in."
+            f"`{file}` cannot be read ({failure.strerror}). Name the files that rejected rows were stored in."
         ) from None
 
 
 def _message(line: bytes, stream: str, now_ms: int) -> bytes | None:
-    """The message of one line; None where it cannot be read."""
+    """The message of one line; None if it cannot be read."""
     text = line_text(line)
     try:
         row = _read(text)

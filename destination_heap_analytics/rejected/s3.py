@@ -1,7 +1,7 @@
-"""Rejected rows in a bucket of S3, or of a service that speaks like it: one object for each append.
+"""Rejected rows in a bucket of S3, or an S3-compatible service: one object per append.
 
-Whoever imports this module imports boto3, which takes a while; reject_store.py does so only where S3 is the place.
-What can fail is told by the error's code alone: the words of an answer may be anybody's.
+Importing this module imports boto3, which is slow; store.py does so only if rows are stored in S3.
+Failures are identified by the error's code only: the text of a response can come from anyone.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ ATTEMPTS: Final = 4
 
 _CHECK_SECONDS: Final = 10.0
 _CHECK_ATTEMPTS: Final = 2
-"""A person waits for the check: a server that keeps silent is found out in some twenty seconds."""
+"""A person waits for the check: a silent server is detected within about twenty seconds."""
 
 _SETTINGS: Final = "`object_storage_config`"
 _KEY: Final = "`object_storage_config.access_key_id`"
@@ -55,20 +55,23 @@ _REGION: Final = "`object_storage_config.s3_bucket_region`"
 _ENDPOINT: Final = "`object_storage_config.s3_endpoint`"
 _PREFIX: Final = "`object_storage_config.bucket_path`"
 
-_NO_BUCKET: Final = ("there is no such bucket", f"make it, or mend {_BUCKET}")
-_NO_NAME: Final = ("no bucket can have this name", f"mend {_BUCKET}")
-_MALFORMED: Final = ("a name is malformed", f"mend {_BUCKET} or {_ROLE}")
-_DENIED: Final = ("access is denied", f"allow s3:PutObject below {_PREFIX} to the owner of {_KEY} or {_ROLE}")
-_UNASSUMED: Final = ("the role may not be assumed", f"allow sts:AssumeRole in the role's trust policy, or mend {_ROLE}")
-_UNKNOWN_KEY: Final = ("the access key ID is unknown", f"mend {_KEY}")
-_WRONG_SECRET: Final = ("the secret does not belong to the access key ID", f"mend {_SECRET}")
-_EXPIRED: Final = ("the credentials have expired", f"renew them, or give {_KEY} and {_SECRET} of a user")
-_ELSEWHERE: Final = ("the bucket is in another region", f"mend {_REGION}")
+_NO_BUCKET: Final = ("there is no such bucket", f"create it, or correct {_BUCKET}")
+_NO_NAME: Final = ("its name is not valid", f"correct {_BUCKET}")
+_MALFORMED: Final = ("a name is malformed", f"correct {_BUCKET} or {_ROLE}")
+_DENIED: Final = ("access is denied", f"allow the owner of {_KEY} or {_ROLE} s3:PutObject below {_PREFIX}")
+_UNASSUMED: Final = (
+    "the role cannot be assumed",
+    f"allow sts:AssumeRole in the role's trust policy, or correct {_ROLE}",
+)
+_UNKNOWN_KEY: Final = ("the access key ID is unknown", f"correct {_KEY}")
+_WRONG_SECRET: Final = ("the secret does not belong to the access key ID", f"correct {_SECRET}")
+_EXPIRED: Final = ("the credentials have expired", f"renew them, or set {_KEY} and {_SECRET} of a user")
+_ELSEWHERE: Final = ("the bucket is in another region", f"correct {_REGION}")
 _CLOCK: Final = ("the clock of this machine is wrong", "set it")
-_NO_CREDENTIALS: Final = ("this machine has no AWS identity of its own", f"give {_KEY} and {_SECRET}")
-_HALF_A_PAIR: Final = ("an access key has two parts, and one of them is missing", f"give both {_KEY} and {_SECRET}")
-_NO_REGION: Final = ("there is no such region", f"mend {_REGION}")
-_NOT_S3: Final = ("what answers there is no S3", f"mend {_ENDPOINT}")
+_NO_CREDENTIALS: Final = ("this machine has no AWS identity of its own", f"set {_KEY} and {_SECRET}")
+_HALF_A_PAIR: Final = ("only one part of the access key is set", f"set both {_KEY} and {_SECRET}")
+_NO_REGION: Final = ("there is no such region", f"correct {_REGION}")
+_NOT_S3: Final = ("the server there does not provide S3", f"correct {_ENDPOINT}")
 
 _REFUSALS: Final = {
     "NoSuchBucket": _NO_BUCKET,
@@ -94,10 +97,10 @@ _REFUSALS: Final = {
 _LATER: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
 _UNREACHABLE: Final = (
     (SSLError, "the TLS handshake failed"),
-    (ProxyConnectionError, "the proxy on the way failed"),
-    (ConnectTimeoutError, "no connection came about in time"),
-    (EndpointConnectionError, "nothing answers at its address"),
-    (AnyConnectionError, "no connection came about"),
+    (ProxyConnectionError, "the proxy failed"),
+    (ConnectTimeoutError, "the connection timed out"),
+    (EndpointConnectionError, "there is no server at its address"),
+    (AnyConnectionError, "the connection failed"),
 )
 _UNUSABLE: Final = (
     (NoCredentialsError, _NO_CREDENTIALS),
@@ -171,7 +174,7 @@ class S3Bucket:
             yield
         except ClientError as refusal:
             raise self._refused(refusal) from None
-        except (BotoCoreError, ValueError) as failure:  # ValueError: an address that is none
+        except (BotoCoreError, ValueError) as failure:  # ValueError: an invalid address
             raise self._failed(failure) from None
 
     def _refused(self, refusal: ClientError) -> SyncStoppedError:
@@ -183,18 +186,18 @@ class S3Bucket:
             return self._config_error(known)
         shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
         if code in _LATER or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return self._transient_error(f"it does not serve now ({shown})")
-        return self._config_error(_UNASSUMED if in_role else (f"it refuses them ({shown})", f"mend {_SETTINGS}"))
+            return self._transient_error(f"it is unavailable ({shown})")
+        return self._config_error(_UNASSUMED if in_role else (f"it refuses them ({shown})", f"correct {_SETTINGS}"))
 
     def _failed(self, failure: Exception) -> SyncStoppedError:
         trouble = next((trouble for kind, trouble in _UNREACHABLE if isinstance(failure, kind)), None)
         if trouble and not self._stored:
             setting = _ENDPOINT if self._settings.s3_endpoint else _REGION
-            return self._config_error((trouble, f"mend {setting}, or the network between"))
+            return self._config_error((trouble, f"correct {setting}, or check the network"))
         if trouble or isinstance(failure, HTTPClientError):
-            return self._transient_error(trouble or "its answer did not come")
+            return self._transient_error(trouble or "it did not respond")
         known = next((fault for kind, fault in _UNUSABLE if isinstance(failure, kind)), None)
-        return self._config_error(known or (f"of {type(failure).__name__}", f"mend {_SETTINGS}"))
+        return self._config_error(known or (f"of {type(failure).__name__}", f"correct {_SETTINGS}"))
 
     def _config_error(self, fault: tuple[str, str]) -> ConfigError:
         reason, remedy = fault
@@ -209,7 +212,7 @@ class S3Bucket:
 
 
 def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
-    """A client of S3; making it asks nobody."""
+    """A client of S3; creating it sends nothing."""
     if bool(settings.access_key_id) is not bool(settings.secret_access_key):
         raise PartialCredentialsError(provider="settings", cred_var="")
     options: dict[str, Any] = {
@@ -227,16 +230,16 @@ def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
         session = _in_role(settings.role_arn, session, settings.s3_endpoint, Config(**options))
     if settings.s3_endpoint:
         options["s3"] = {"addressing_style": "path"}
-    # Checksums beyond what S3 asks for are news to many services that speak like it.
+    # Many S3-compatible services do not know checksums beyond those that S3 requires.
     for option in ("request_checksum_calculation", "response_checksum_validation"):
         options[option] = "when_required"
     return session.client("s3", endpoint_url=settings.s3_endpoint, config=Config(**options))
 
 
 def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> Any:
-    """A session whose credentials are those of the role, assumed anew before they expire.
+    """A session with the credentials of the role, assumed again before they expire.
 
-    A service other than Amazon's assumes roles at its own address; Amazon has another for it.
+    An S3-compatible service assumes roles at its own address; Amazon has a separate one.
     """
     is_amazon = endpoint is None or ".amazonaws.com" in (urlsplit(endpoint).hostname or "")
     region = session.region_name or "us-east-1"
@@ -257,7 +260,7 @@ def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> A
 
 
 class _Role:
-    """What botocore asks for credentials."""
+    """The credentials provider for botocore."""
 
     def __init__(self, credentials: DeferredRefreshableCredentials) -> None:
         self._credentials = credentials

@@ -1,11 +1,11 @@
-"""Where rejected rows go: each as one line of JSON, durable before any state passes it.
+"""The storage of rejected rows: each as one line of JSON, durable before any state passes it.
 
     <place>/<sync id>/<namespace>/<stream>/<date>_<milliseconds>_<random>_<part>.jsonl
 
 A stored row is the row as the source wrote it, to the last digit, with three keys added at its end: `rejected_reason`,
 `rejected_field` and `rejected_message`. A source may have keys of the same names: they stay, and since readers of JSON
-take the last of several equal keys they see ours. resend.py takes out the last of each name, which gives the row back
-as it was; only a tool that rewrote the file in between, and kept one of each name, has lost the source's own.
+take the last of several equal keys they see ours. resend.py removes the last of each name, which restores the row; only
+a tool that rewrote the file in between, and kept one of each name, has lost the source's own.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ Ticket = TypeVar("Ticket")
 
 ADDED_KEYS: Final = ("rejected_reason", "rejected_field", "rejected_message")
 UNREADABLE_LINE: Final = "unreadable_line"
-"""The key of a whole line that is kept as a text, because no row can be read from it."""
+"""The key of a whole line that is stored as text because no row can be read from it."""
 
 UNREADABLE_REASONS: Final = frozenset({Reason.UNREADABLE, Reason.NO_DATA})
-"""What a row is rejected for when it is kept that way, and for nothing else."""
+"""The reasons of rows that are stored that way."""
 
 WAITING_BYTES: Final = 16 * 1024 * 1024
 APPEND_BYTES: Final = 8 * 1024 * 1024
 
 _MOST_BYTES: Final = 255
-"""A file system takes no longer name."""
+"""The longest name that file systems accept."""
 
 _CUT: Final = "~"
-"""Stands in an encoded name only where its end, or all of it, is missing."""
+"""Marks an encoded name whose end, or all of it, is missing."""
 
 
 def rejected_line(source: bytes | Mapping[str, Any] | None, rejection: RowRejectedError) -> bytes:
     """A rejected row as it is stored, without a line end.
 
     Args:
-        source: the line of its message; its data where it was handed over in process; None where nothing is left of it.
-        rejection: goes with the row, and so do Heap's own words.
+        source: the line of its message; its data if it was passed in process; None if nothing is left of it.
+        rejection: stored with the row, including Heap's own words.
     """
     message = f"{rejection}. Heap's words: {rejection.words}" if rejection.words else str(rejection)
     values = (rejection.reason.name.lower(), rejection.column, message)
@@ -73,11 +73,11 @@ def _row_text(source: bytes | Mapping[str, Any] | None, reason: Reason) -> str:
 
 
 _VALUE: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
-"""Reads a number of any length, and makes none of it."""
+"""Reads a number of any length without converting it."""
 
 
 def _spans(text: str, opening: int) -> dict[str, tuple[int, int]]:
-    """Where the value of each member begins and ends, in the object that opens there.
+    """Start and end of the value of each member in the object that opens there.
 
     Values are skipped by Python's own reader, several times as fast as token by token: thousands of rows may be
     rejected in a second, and each passes here.
@@ -93,13 +93,13 @@ def _spans(text: str, opening: int) -> dict[str, tuple[int, int]]:
             at = _inked(text, end)
             if text[at] == ",":
                 at = _inked(text, at + 1)
-    except RecursionError:  # nested more deeply than it reads
+    except RecursionError:  # nested more deeply than it can read
         return {key: (start, end) for key, start, end in json_members(text, opening)}
     return spans
 
 
 def _inked(text: str, at: int) -> int:
-    """The first place from there on that is not blank."""
+    """The first position from there on that is not blank."""
     while text[at] in " \t\r\n":
         at += 1
     return at
@@ -108,7 +108,11 @@ def _inked(text: str, at: int) -> int:
 def _dumped(row: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(row), default=str)
-    except (TypeError, ValueError, RecursionError):  # a key that is no text, a row that holds itself, or nests too deep
+    except (
+        TypeError,
+        ValueError,
+        RecursionError,
+    ):  # a key that is not text, a row that contains itself or is nested too deeply
         return "{}"
 
 
@@ -124,7 +128,7 @@ def path_part(name: str) -> str:
 
 
 def part_name(part: str) -> str | None:
-    """The name that a part of a path was made from; None where it cannot be told, as when it was too long."""
+    """The name that a part of a path was made from; None if it was too long to be known."""
     try:
         return None if _CUT in part else unquote(part, errors="surrogatepass")
     except UnicodeDecodeError:
@@ -132,10 +136,10 @@ def part_name(part: str) -> str | None:
 
 
 class Storage(Protocol):
-    """Keeps lines of rejected rows."""
+    """Stores lines of rejected rows."""
 
     def append(self, lines: bytes) -> None:
-        """Keep whole lines, each with its line end; they are durable when this returns.
+        """Store whole lines, each with its line end; they are durable when this returns.
 
         Raises:
             SyncStoppedError: names the setting, the place, the reason and the remedy.
@@ -143,7 +147,7 @@ class Storage(Protocol):
         ...
 
     def probe(self) -> None:
-        """Write something small, and take it away again where that is allowed. Raises what `append` raises."""
+        """Write something small, and remove it again if allowed. Raises what `append` raises."""
         ...
 
 
@@ -154,13 +158,13 @@ def open_storage(
     now: int,
     random_text: str,
 ) -> Storage | None:
-    """The place that the user chose, or None; nothing is written or asked yet.
+    """The configured storage, or None; nothing is written or sent yet.
 
     Args:
         settings: `object_storage_config`.
-        stream: the one being loaded; None for `check`, which knows of none and only probes.
+        stream: the one being loaded; None for `check`, which only probes.
         now: milliseconds since the epoch.
-        random_text: tells this attempt's files from another's of the same moment.
+        random_text: distinguishes this attempt's files from others of the same moment.
     """
     names = (str(stream.sync_id or 0), stream.namespace, stream.name) if stream else ()
     folder = "/".join(path_part(name) for name in names if name is not None)
@@ -170,7 +174,7 @@ def open_storage(
         case LocalStorage():
             return LocalFile(settings.path, folder, attempt)
         case S3Storage():
-            from destination_heap_analytics.rejected.s3 import S3Bucket  # noqa: PLC0415  # brings boto3, which few need
+            from destination_heap_analytics.rejected.s3 import S3Bucket  # noqa: PLC0415  # imports boto3, which few need
 
             return S3Bucket(settings, folder, attempt)
     return None
@@ -185,25 +189,26 @@ class Stored(Generic[Ticket]):
 
 @dataclass(frozen=True)
 class StoreFailed:
-    """The storage failed, and the writer takes nothing more.
+    """The storage failed; the writer accepts nothing more.
 
     Attributes:
-        error: what it raised; a SyncStoppedError unless the fault is ours.
+        error: what it raised; a SyncStoppedError unless the connector is at fault.
     """
 
     error: Exception
 
 
 class RejectWriter(Generic[Ticket]):
-    """A thread of its own that makes lines durable, one append at a time; what comes meanwhile shares the next."""
+    """A thread that makes lines durable, one append at a time; lines that arrive meanwhile share the next append."""
 
     def __init__(self, storage: Storage, report: Callable[[Stored[Ticket] | StoreFailed], None]) -> None:
-        """Begin to wait for lines.
+        """Start waiting for lines.
 
         Args:
-            storage: used by the thread alone.
-            report: called by the thread, with the writer's lock held, so that whoever sees `is_idle` has the report
-                already. It must only hand over, as to a queue: a lock that `put` may be called under would deadlock.
+            storage: used only by this thread.
+            report: called by the thread with the writer's lock held, so that a caller that sees `is_idle` has
+                the report already. It must only hand over, as to a queue: a lock that `put` may be called under would
+                deadlock.
         """
         self._storage = storage
         self._report = report
@@ -216,7 +221,7 @@ class RejectWriter(Generic[Ticket]):
         threading.Thread(target=self._write, name="reject writer", daemon=True).start()
 
     def put(self, line: bytes, ticket: Ticket) -> None:
-        """Have one line stored; never waits. After a failure, or `close`, nothing comes of it."""
+        """Queue one line; never waits. Ignored after a failure or `close`."""
         with self._changed:
             if not self._closed:
                 self._waiting.append((line, ticket))
@@ -226,18 +231,18 @@ class RejectWriter(Generic[Ticket]):
 
     @property
     def is_full(self) -> bool:
-        """Whether so much is not stored yet that no more should be put."""
+        """Whether too much is queued to accept more."""
         with self._changed:
             return self._bytes > WAITING_BYTES
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is being written."""
+        """Whether nothing is queued or being written."""
         with self._changed:
             return not self._unstored
 
     def close(self) -> None:
-        """Take nothing more and give up what waits; an append under way ends, and is reported, in its own time."""
+        """Accept nothing more and discard the queue; an append in progress still finishes and is reported."""
         with self._changed:
             self._give_up()
 
@@ -257,7 +262,7 @@ class RejectWriter(Generic[Ticket]):
                 self._report(Stored(tuple(ticket for _, ticket in batch)))
 
     def _next(self) -> list[tuple[bytes, Ticket]]:
-        """What the next append takes, as soon as there is something; nothing once the writer is closed."""
+        """The lines for the next append, once there are any; none after the writer is closed."""
         batch: list[tuple[bytes, Ticket]] = []
         size = 0
         with self._changed:

@@ -1,4 +1,4 @@
-"""Rejected rows: counted, and explained by reason and column, without a word of their content."""
+"""Rejected rows, counted and explained by reason and column, without their content."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 
 _FIRST_ROWS: Final = 5
 _MOST_GROUPS: Final = 200
-"""Reasons and columns told apart; under `*` a source may have columns without end."""
+"""The most combinations of reason and column; under `*` a source may have any number of columns."""
 
 
 @dataclass(slots=True)
 class Group:
-    """Rows that were rejected for the same.
+    """Rows that were rejected for the same reason.
 
     Attributes:
-        column: None where the whole row is at fault, or where there are too many to tell apart.
-        status: of Heap's answer; None where it was not asked.
+        column: None if the whole row is at fault, or beyond the most combinations.
+        status: of Heap's response; None if the row was not sent.
         first_rows: numbers of the first few.
     """
 
@@ -63,7 +63,7 @@ class Rejects:
             group.first_rows.append(row)
 
     def groups(self) -> list[Group]:
-        """Of each reason and column, the most frequent first."""
+        """One per reason and column, the most frequent first."""
         return sorted(self._groups.values(), key=lambda group: -group.count)
 
     def explanations(self) -> Iterator[str]:

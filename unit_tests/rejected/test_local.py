@@ -98,7 +98,7 @@ def test_a_file_in_the_place_of_a_directory_is_told(tmp_path: Path, below: str, 
     place = file / below
     assert failure(LocalFile(str(place), "f", "attempt"), action) == (
         f"`object_storage_config.path` is `{place}`, and rejected rows cannot be written there (Not a directory): "
-        "name a directory that has no file in its path."
+        "choose a path without a file in place of a directory."
     )
 
 
@@ -107,16 +107,16 @@ def test_a_directory_that_may_not_be_written_to_is_told(action: str) -> None:
     """Below /sys not even root makes one."""
     text = failure(LocalFile("/sys/rejected", "f", "attempt"), action)
     assert text.startswith("`object_storage_config.path` is `/sys/rejected`, and rejected rows cannot be written there")
-    assert text.endswith(": let the connector's user write there, or name another directory.")
+    assert text.endswith(": allow the connector's user to write there, or choose another directory.")
 
 
 @pytest.mark.parametrize(
-    ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "this is no path")]
+    ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "this is not a path")]
 )
 def test_any_other_trouble_with_a_path_is_told(place: str, reason: str) -> None:
     """By the system's own word for it."""
     text = failure(LocalFile(place, "f", "attempt"))
-    assert f"({reason}): name a directory that the connector can write to." in text
+    assert f"({reason}): choose a directory that the connector can write to." in text
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     (tmp_path / "f/attempt_1.jsonl").symlink_to("/dev/full")
     assert failure(LocalFile(str(tmp_path), "f", "attempt")) == (
         f"`object_storage_config.path` is `{tmp_path}`, and rejected rows cannot be written there "
-        "(No space left on device): make room there, or name another directory."
+        "(No space left on device): free some space, or choose another directory."
     )
 
 

@@ -122,13 +122,15 @@ def test_a_name_that_was_given_counts_more_than_the_folders(tmp_path: Path) -> N
 @pytest.mark.parametrize("folder", [path_part("x" * 300), "%FF"])
 def test_a_folder_that_tells_no_name_is_told(folder: str, tmp_path: Path) -> None:
     """With the remedy."""
-    with pytest.raises(ConfigError, match=r"cannot be told from the folder of `.*rejected.jsonl`: give it, as in `--s"):
+    with pytest.raises(
+        ConfigError, match=r"folder of `.*rejected.jsonl` does not name its stream. Name it, as in `--s"
+    ):
         resent(tmp_path / folder, b"{}", None)
 
 
 def test_a_file_at_the_root_tells_no_name() -> None:
     """It has no folder to have it."""
-    with pytest.raises(ConfigError, match="cannot be told"):
+    with pytest.raises(ConfigError, match="does not name its stream"):
         list(resend([Path("/rejected.jsonl")], None, 5))
 
 
@@ -139,7 +141,7 @@ def test_a_file_that_cannot_be_read_is_told_after_what_came_before(name: str, tm
     file.write_bytes(b"{}")
     messages = resend([file, tmp_path / name], "users", 5)
     assert next(messages) == message("{}")
-    with pytest.raises(ConfigError, match=r"cannot be read \((No such file or|Is a) directory\): name the files"):
+    with pytest.raises(ConfigError, match=r"cannot be read \((No such file or|Is a) directory\)\. Name the files"):
         next(messages)
 
 
@@ -160,6 +162,6 @@ def test_a_line_that_is_no_row_is_told_by_its_number_alone(line: bytes, tmp_path
     (tmp_path / "rejected.jsonl").write_bytes(b'{"id":1}\n\n' + line + b"\n{}")
     messages = resend([tmp_path / "rejected.jsonl"], "users", 5)
     assert next(messages) == message('{"id":1}')
-    with pytest.raises(ConfigError, match=r"Line 3 of `.*rejected.jsonl` is no rejected row, because") as failed:
+    with pytest.raises(ConfigError, match=r"Line 3 of `.*rejected.jsonl` is not a rejected row:") as failed:
         next(messages)
     assert "secret" not in failed.value.message

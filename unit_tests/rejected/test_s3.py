@@ -137,9 +137,9 @@ def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[...,
 def test_a_user_who_may_not_write_is_told(s3: str, strict: Callable[..., dict[str, str]], action: str) -> None:
     """In one sentence: the place, the reason, the remedy with the settings."""
     assert failure(storage(s3, **strict("s3:ListBucket")), ConfigError, action) == (
-        f"Rejected rows cannot be stored in the bucket `rows` at {s3}, because access is denied: allow s3:PutObject "
-        "below `object_storage_config.bucket_path` to the owner of `object_storage_config.access_key_id` or "
-        "`object_storage_config.role_arn`."
+        f"Rejected rows cannot be stored in the bucket `rows` at {s3}, because access is denied: allow the owner "
+        "of `object_storage_config.access_key_id` or `object_storage_config.role_arn` s3:PutObject below "
+        "`object_storage_config.bucket_path`."
     )
 
 
@@ -154,7 +154,7 @@ def test_a_user_who_may_not_write_is_told(s3: str, strict: Callable[..., dict[st
 def test_wrong_keys_are_told(s3: str, strict: Callable[..., dict[str, str]], key: str, reason: str) -> None:
     """Each by itself."""
     text = failure(storage(s3, **{**strict("s3:PutObject"), key: "wrong"}), ConfigError)
-    assert text.endswith(f", because {reason}: mend `object_storage_config.{key}`.")
+    assert text.endswith(f", because {reason}: correct `object_storage_config.{key}`.")
 
 
 @pytest.mark.usefixtures("bucket")
@@ -163,7 +163,9 @@ def test_a_bucket_that_does_not_exist_is_told(s3: str, action: str) -> None:
     """Nobody makes it silently."""
     text = failure(storage(s3, s3_bucket_name="other"), ConfigError, action)
     assert "the bucket `other`" in text
-    assert text.endswith("because there is no such bucket: make it, or mend `object_storage_config.s3_bucket_name`.")
+    assert text.endswith(
+        "because there is no such bucket: create it, or correct `object_storage_config.s3_bucket_name`."
+    )
 
 
 def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..., dict[str, str]]) -> None:
@@ -191,7 +193,7 @@ def test_a_role_that_may_not_be_assumed_is_told(s3: str, strict: Callable[..., d
     """It is another matter than a bucket that may not be written to."""
     text = failure(storage(s3, role_arn=ROLE, **strict("s3:PutObject")), ConfigError)
     assert text.endswith(
-        "because the role may not be assumed: allow sts:AssumeRole in the role's trust policy, or mend "
+        "because the role cannot be assumed: allow sts:AssumeRole in the role's trust policy, or correct "
         "`object_storage_config.role_arn`."
     )
 
@@ -212,7 +214,7 @@ def test_amazon_assumes_roles_at_an_address_of_its_own(
         raise botocore.exceptions.ClientError({"Error": {"Code": code}}, operation)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", refuse)
-    assert "the role may not be assumed" in failure(storage(endpoint, role_arn=ROLE), ConfigError)
+    assert "the role cannot be assumed" in failure(storage(endpoint, role_arn=ROLE), ConfigError)
     assert asked == [("https://sts.us-east-1.amazonaws.com", ROLE)]
 
 
@@ -222,7 +224,7 @@ def test_the_machines_own_identity_is_taken_where_no_keys_are_given(
     """And where it has none, that is told."""
     place = storage(s3, access_key_id=None, secret_access_key=None)
     assert failure(place, ConfigError).endswith(
-        "because this machine has no AWS identity of its own: give `object_storage_config.access_key_id` and "
+        "because this machine has no AWS identity of its own: set `object_storage_config.access_key_id` and "
         "`object_storage_config.secret_access_key`."
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -235,7 +237,9 @@ def test_the_machines_own_identity_is_taken_where_no_keys_are_given(
 def test_half_a_pair_of_keys_is_told(key: str) -> None:
     """Rather than the machine's own identity taken in silence."""
     text = failure(storage(None, **{key: None}), ConfigError)
-    assert "one of them is missing: give both `object_storage_config.access_key_id` and `object_storage" in text
+    assert (
+        "one part of the access key is set: set both `object_storage_config.access_key_id` and `object_storage" in text
+    )
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
@@ -316,20 +320,20 @@ def wire() -> Iterator[Wire]:
     ("status", "code", "kind", "words"),
     [
         (404, "NoSuchBucket", ConfigError, "there is no such bucket"),
-        (400, "InvalidBucketName", ConfigError, "mend `object_storage_config.s3_bucket_name`"),
+        (400, "InvalidBucketName", ConfigError, "correct `object_storage_config.s3_bucket_name`"),
         (403, "AccessDenied", ConfigError, "access is denied"),
-        (403, "InvalidAccessKeyId", ConfigError, "mend `object_storage_config.access_key_id`"),
-        (403, "SignatureDoesNotMatch", ConfigError, "mend `object_storage_config.secret_access_key`"),
+        (403, "InvalidAccessKeyId", ConfigError, "correct `object_storage_config.access_key_id`"),
+        (403, "SignatureDoesNotMatch", ConfigError, "correct `object_storage_config.secret_access_key`"),
         (400, "ExpiredToken", ConfigError, "the credentials have expired: renew them"),
-        (301, "PermanentRedirect", ConfigError, "another region: mend `object_storage_config.s3_bucket_region`"),
-        (400, "AuthorizationHeaderMalformed", ConfigError, "mend `object_storage_config.s3_bucket_region`"),
+        (301, "PermanentRedirect", ConfigError, "another region: correct `object_storage_config.s3_bucket_region`"),
+        (400, "AuthorizationHeaderMalformed", ConfigError, "correct `object_storage_config.s3_bucket_region`"),
         (403, "RequestTimeTooSkewed", ConfigError, "the clock of this machine is wrong: set it"),
         (400, "KeyTooLongError", ConfigError, "it refuses them (KeyTooLongError, status 400)"),
         (400, "wJalrXUtnFEMI/K7", ConfigError, "it refuses them (status 400)"),
-        (503, "SlowDown", TransientError, "it does not serve now (SlowDown, status 503): the sync may succeed later."),
-        (500, "InternalError", TransientError, "it does not serve now (InternalError, status 500)"),
-        (429, "TooMany", TransientError, "it does not serve now (TooMany, status 429)"),
-        (400, "RequestTimeout", TransientError, "it does not serve now (RequestTimeout, status 400)"),
+        (503, "SlowDown", TransientError, "it is unavailable (SlowDown, status 503): the sync may succeed later."),
+        (500, "InternalError", TransientError, "it is unavailable (InternalError, status 500)"),
+        (429, "TooMany", TransientError, "it is unavailable (TooMany, status 429)"),
+        (400, "RequestTimeout", TransientError, "it is unavailable (RequestTimeout, status 400)"),
     ],
 )
 def test_every_refusal_has_a_consequence_and_a_sentence(
@@ -345,7 +349,7 @@ def test_every_refusal_has_a_consequence_and_a_sentence(
         (403, ConfigError, "access is denied"),
         (404, ConfigError, "it refuses them (status 404)"),
         (301, ConfigError, "another region"),
-        (502, TransientError, "it does not serve now (status 502)"),
+        (502, TransientError, "it is unavailable (status 502)"),
     ],
 )
 @pytest.mark.parametrize("body", ["", "<html>private</html>", "private"])
@@ -359,7 +363,7 @@ def test_a_refusal_without_a_code_counts_by_its_status(
 def test_an_address_that_says_yes_to_everything_is_no_s3(wire: Wire) -> None:
     """Rows would be gone; S3 names what it has stored."""
     assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
-        "because what answers there is no S3: mend `object_storage_config.s3_endpoint`."
+        "because the server there does not provide S3: correct `object_storage_config.s3_endpoint`."
     )
 
 
@@ -388,7 +392,7 @@ def closed_port() -> str:
 def test_an_endpoint_that_never_answered_is_a_setting_to_mend(action: str) -> None:
     """Most likely it is misspelt."""
     assert failure(storage(closed_port()), ConfigError, action).endswith(
-        "because nothing answers at its address: mend `object_storage_config.s3_endpoint`, or the network between."
+        "because there is no server at its address: correct `object_storage_config.s3_endpoint`, or check the network."
     )
 
 
@@ -398,7 +402,7 @@ def test_an_endpoint_that_has_stored_and_is_gone_may_come_back() -> None:
         place = storage(url)
         place.append(b"1\n")
     assert failure(place, TransientError).endswith(
-        "because nothing answers at its address: the sync may succeed later."
+        "because there is no server at its address: the sync may succeed later."
     )
 
 
@@ -408,7 +412,7 @@ def test_a_server_that_keeps_silent_is_given_up(action: str) -> None:
     go_on = threading.Event()
     with service(lambda _: go_on.wait(60) and None) as (url, _):
         try:
-            assert "its answer did not come" in failure(storage(url, seconds=0.05), TransientError, action)
+            assert "it did not respond" in failure(storage(url, seconds=0.05), TransientError, action)
         finally:
             go_on.set()
 
@@ -479,27 +483,33 @@ def test_every_failure_of_the_library_has_a_consequence_and_a_sentence(kind: typ
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (botocore.exceptions.EndpointConnectionError, "nothing answers at its address"),
-        (botocore.exceptions.ConnectTimeoutError, "no connection came about in time"),
+        (botocore.exceptions.EndpointConnectionError, "there is no server at its address"),
+        (botocore.exceptions.ConnectTimeoutError, "the connection timed out"),
         (botocore.exceptions.SSLError, "the TLS handshake failed"),
-        (botocore.exceptions.ProxyConnectionError, "the proxy on the way failed"),
+        (botocore.exceptions.ProxyConnectionError, "the proxy failed"),
     ],
 )
 def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Exception], words: str) -> None:
     """The address of Amazon's S3 is made from it."""
     assert failure(failing(kind, None), ConfigError) == (
-        f"Rejected rows cannot be stored in the bucket `rows`, because {words}: mend "
-        "`object_storage_config.s3_bucket_region`, or the network between."
+        f"Rejected rows cannot be stored in the bucket `rows`, because {words}: correct "
+        "`object_storage_config.s3_bucket_region`, or check the network."
     )
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"s3_bucket_region": "no.region"}, "there is no such region: mend `object_storage_config.s3_bucket_region`."),
-        ({"s3_bucket_name": "no such bucket"}, "a name is malformed: mend `object_storage_config.s3_bucket_name` or"),
-        ({"role_arn": "role"}, "a name is malformed: mend `object_storage_config.s3_bucket_name` or"),
-        ({"s3_endpoint": "https://a_b..c:9000"}, "mend `object_storage_config"),
+        (
+            {"s3_bucket_region": "no.region"},
+            "there is no such region: correct `object_storage_config.s3_bucket_region`.",
+        ),
+        (
+            {"s3_bucket_name": "no such bucket"},
+            "a name is malformed: correct `object_storage_config.s3_bucket_name` or",
+        ),
+        ({"role_arn": "role"}, "a name is malformed: correct `object_storage_config.s3_bucket_name` or"),
+        ({"s3_endpoint": "https://a_b..c:9000"}, "correct `object_storage_config"),
     ],
 )
 def test_what_the_library_refuses_unasked_is_told(changed: dict[str, str], words: str) -> None:
