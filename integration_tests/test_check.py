@@ -54,8 +54,8 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"app_id": "main"}, "`app_id` must be the environment ID"),
         ({"api": {**TRACK, "api_type": "tracks"}}, "`api.api_type` is not valid: give one of track"),
         ({"api": {"api_type": "track", "property_columns": "*"}}, "`api.event_column` is missing"),
-        ({"api": {**TRACK, "property_columns": "a,b,a"}}, "`api.property_columns` names `a` twice"),
-        ({"api": {**TRACK, "property_columns": "a,,b"}}, "`api.property_columns` has no name at position 2"),
+        ({"api": {**TRACK, "property_columns": "a,*"}}, "`api.property_columns` names columns beside *"),
+        ({"api": {**TRACK, "property_columns": 'a,"b'}}, "`api.property_columns` has a double quote at character 3"),
         (
             {"api": {"api_type": "add_user_properties", "property_columns": "a,ID", "identity_column": "i"}},
             "`api.property_columns` names `ID`",

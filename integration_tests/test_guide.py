@@ -20,12 +20,14 @@ from destination_heap_analytics.delivery.connection_check import explain
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
 from destination_heap_analytics.heap_api import US_HOST
 from destination_heap_analytics.mapping.columns import Column
-from destination_heap_analytics.mapping.missing_columns import AbsenceWatch, ColumnNames, UnseenProperties
+from destination_heap_analytics.mapping.missing_columns import AbsenceWatch, ColumnNames, unseen_warning
+from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.messages import Record
 from destination_heap_analytics.rejected.s3 import S3Bucket
 from destination_heap_analytics.rejected.summary import Rejects
+from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.report import Report
 from destination_heap_analytics.version import VERSION
 from integration_tests.conftest import piped
@@ -95,9 +97,12 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
     watch = AbsenceWatch({"identity_column": column}, names, lambda: 0.0)
     watch.admit(row)
     yield sentence(watch.end)
-    unseen = UnseenProperties([column])
-    unseen.look({"email": "a"}, [column])
-    yield str(unseen.warning(names))
+    watch = AbsenceWatch({}, names, lambda: 0.0, PropertyColumns([column]))
+    watch.admit(row)
+    yield sentence(watch.end)
+    yield str(unseen_warning({"emial": "email"}))
+    first: FirstRejections[int] = FirstRejections(lambda: 0.0, are_stored=False)
+    yield sentence(lambda: [first.hold(RowRejectedError(Reason.NOT_A_TIME, "at"), number) for number in range(100)])
     schema = {"properties": {"Email": {}}}
     renamed = AbsenceWatch({"identity_column": Column("Email").declared_by(schema)}, ColumnNames(schema), lambda: 0.0)
     yield sentence(lambda: renamed.admit(row))
