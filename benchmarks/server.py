@@ -5,7 +5,7 @@ about a nanosecond per byte, in a process and on a core of its own.
 
     python benchmarks/server.py 0 50    two ports on 127.0.0.1, one that answers at once and one after 50 ms
 
-It prints its ports as JSON, and ends with its standard input, so that it never outlives whoever started it.
+It prints its ports as JSON, and ends with its standard input, so that it never outlives the process that started it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The benchmark measures what it says; how fast anything is, no test can tell."""
+"""The benchmark measures what it claims to; no test asserts a speed."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_the_table_has_all_lines(tmp_path: Path) -> None:
     ],
     ids=["an error", "no state", "a row left out", "rows of nobody", "empty rows"],
 )
-def test_a_run_that_has_not_done_its_work_is_told(tmp_path: Path, honest: str, dishonest: str, said: str) -> None:
-    """So that nothing is measured which did not happen."""
+def test_a_run_that_has_not_done_its_work_is_reported(tmp_path: Path, honest: str, dishonest: str, said: str) -> None:
+    """So that only completed work is measured."""
     program = tmp_path / "loop.py"
     program.write_text(LOOP.read_text(encoding="utf-8").replace(honest, dishonest), encoding="utf-8")
     with Server.start([0]) as server:
@@ -81,7 +81,7 @@ def test_a_run_that_has_not_done_its_work_is_told(tmp_path: Path, honest: str, d
             this.measure(Case(Contender("tampered", str(program)), 20, 0, rounds=1))
 
 
-def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """Neither a file nor a process, which would keep the pipes open."""
     with bench(tmp_path) as process:
         assert process.stderr

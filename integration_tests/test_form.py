@@ -259,7 +259,7 @@ def test_secrets_do_not_show_while_they_are_typed(form: Page) -> None:
     ],
 )
 def test_what_the_connector_would_refuse_is_marked(form: Page, title: str, wrong: str, hint: str) -> None:
-    """Nothing is saved, the field and no other says why, and a right value mends it."""
+    """Nothing is saved, the field and no other says why, and a correct value fixes it."""
     right = {"App ID": "11", "Base URL": "https://heapanalytics.com", **TRACK}
     fill(form, {**right, title: wrong})
     assert save(form) is None

@@ -1,7 +1,7 @@
-"""PyAirbyte, in an environment of its own, drives the installed command as its users have it do.
+"""PyAirbyte, in an environment of its own, runs the installed command as its users do.
 
 What runs there lies in the folder `pyairbyte`; nothing of this project is importable there, only its console script is
-called. PyAirbyte is told to stay offline, by the settings that docs/pyairbyte.md shows, and held to it.
+called. PyAirbyte is configured to stay offline, as docs/pyairbyte.md shows; any request to the outside fails the tests.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def test_a_failed_check_tells_its_user_why(pyairbyte: PyAirbyte) -> None:
 def test_rows_are_loaded_from_the_last_state_on_or_all_again(
     pyairbyte: PyAirbyte, heap: Sandbox, tmp_path: Path, api: str
 ) -> None:
-    """PyAirbyte keeps the states that come back, and the source goes on from them."""
+    """PyAirbyte keeps the states that come back, and the source resumes from them."""
 
     def load(count: int, **given: Any) -> tuple[int, Any]:
         source = {"stream": STREAM, "rows": ROWS[:count]}
@@ -200,7 +200,7 @@ def test_what_a_cache_does_to_values_loses_no_row(
     assert by_key == {json.dumps(expected(row, api, cached=True), sort_keys=True) for row in ROWS}
 
 
-def test_a_column_that_a_cache_has_renamed_is_told_and_can_be_written_so(
+def test_a_column_that_a_cache_renamed_is_reported_and_can_be_loaded(
     pyairbyte: PyAirbyte, heap: Sandbox, tmp_path: Path
 ) -> None:
     """The catalog has the old name still; nothing is sent under it, and all rows under the new one."""
@@ -302,7 +302,7 @@ def test_a_scenario_of_the_smoke_test_arrives_whole(
 
 
 def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: PyAirbyte, heap: Sandbox) -> None:
-    """PyAirbyte puts them into one catalog; its user is told, and nothing is sent."""
+    """PyAirbyte puts them into one catalog; the error says so, and nothing is sent."""
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "id"}
     run = pyairbyte.do("smoke_test", config=config(heap, api), scenarios="all")
     sentence = f"One connection loads one stream into Heap, and the configured catalog has {len(SCENARIOS)}: `"

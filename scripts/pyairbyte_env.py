@@ -1,9 +1,9 @@
-"""Makes an environment with PyAirbyte, once per change of its requirement, and prints the path of its Python.
+"""Creates an environment with PyAirbyte unless it is up to date, and prints the path of its Python.
 
     python scripts/pyairbyte_env.py
 
-It brings more than a hundred packages (800 MB, some minutes), in versions of its own, so it is no part of .venv. Exit
-code 3: no Python on this machine is one that PyAirbyte runs on.
+It installs more than a hundred packages (800 MB, several minutes) in versions of its own, so it is kept apart from
+.venv. Exit code 3: this machine has no Python that PyAirbyte supports.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _environment(folder: Path, stamp: Path) -> Path:
         return made
     stamp.unlink(missing_ok=True)
     python = _supported_python()
-    _say(f"Installing PyAirbyte into {FOLDER.name} (800 MB, some minutes, the first time) ...")
+    _say(f"Installing PyAirbyte into {FOLDER.name} (800 MB; several minutes the first time) ...")
     subprocess.run([python, "-m", "venv", "--clear", str(folder)], check=True, stdout=sys.stderr)  # noqa: S603
     pip = [str(made), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", str(REQUIREMENTS)]
     subprocess.run(pip, check=True, stdout=sys.stderr)  # noqa: S603
@@ -52,7 +52,7 @@ def _supported_python() -> str:
         version = _version(name)
         if version and least <= version <= most:
             return name
-    _say("PyAirbyte runs on Python 3.10 to 3.12, and none of them is on this machine.")
+    _say("PyAirbyte requires Python 3.10 to 3.12; none of them is installed.")
     sys.exit(NO_PYTHON)
 
 

@@ -3,7 +3,7 @@
     python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    a bucket for each: so many files of so many rows
 
 It prints its address when all is there, then for each line that comes in the seconds of processor time that it took so
-far, and ends with its standard input, so that it never outlives whoever started it.
+far, and ends with its standard input, so that it never outlives the process that started it.
 """
 
 from __future__ import annotations

@@ -190,19 +190,22 @@ def _is_number(value: Any) -> bool:
 
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "path": (lambda value: isinstance(value, str) and value in APIS, f"one of {', '.join(APIS)}"),
-    "match": (lambda value: isinstance(value, str), "a text"),
-    "skip": (lambda value: type(value) is int and value >= 0, "a whole number from 0"),
-    "every": (lambda value: type(value) is int and value >= 1, "a whole number from 1"),
-    "times": (lambda value: type(value) is int and value >= 1, "a whole number from 1, or null"),
+    "match": (lambda value: isinstance(value, str), "a string"),
+    "skip": (lambda value: type(value) is int and value >= 0, "an integer from 0"),
+    "every": (lambda value: type(value) is int and value >= 1, "an integer from 1"),
+    "times": (lambda value: type(value) is int and value >= 1, "an integer from 1, or null"),
     "probability": (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
-    "seed": (lambda value: type(value) is int, "a whole number"),
-    "status": (lambda value: type(value) is int and value in _STATUSES, "a whole number from 200 to 599"),
+    "seed": (lambda value: type(value) is int, "an integer"),
+    "status": (lambda value: type(value) is int and value in _STATUSES, "an integer from 200 to 599"),
     "headers": (
         lambda value: isinstance(value, dict) and all(map(_is_header, value.items())),
-        f"an object of header names and printable texts, without {' and '.join(_FRAMING)}",
+        f"an object of header names and printable strings, without {' and '.join(_FRAMING)}",
     ),
-    "body": (lambda value: isinstance(value, str), "a text"),
-    "content_type": (lambda value: isinstance(value, str) and bool(_HEADER_TEXT.fullmatch(value)), "a printable text"),
+    "body": (lambda value: isinstance(value, str), "a string"),
+    "content_type": (
+        lambda value: isinstance(value, str) and bool(_HEADER_TEXT.fullmatch(value)),
+        "a printable string",
+    ),
     "store": (lambda value: type(value) is bool, "true or false"),
     "seconds": (lambda value: _is_number(value) and value >= 0, "a number from 0"),
 }

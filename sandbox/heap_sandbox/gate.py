@@ -33,10 +33,9 @@ def _refusal(scope: Scope) -> Json | None:
     headers = Headers(scope=scope)
     host, origin = headers.get("host", "").lower(), headers.get("origin")
     if not _HOST.fullmatch(host):
-        return Json(
-            {"error": f"The sandbox answers to names of this computer, such as localhost, not to {host!r}."}, 421
-        )
+        sentence = f"The sandbox accepts only requests addressed to this computer, such as localhost, not to {host!r}."
+        return Json({"error": sentence}, 421)
     changes = scope["path"].startswith("/sandbox/") and scope["method"] not in ("GET", "HEAD")
     if changes and origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
-        return Json({"error": f"Only the sandbox's own page may change it from a browser, not {origin!r}."}, 403)
+        return Json({"error": f"From a browser, only the sandbox's own page may change it, not {origin!r}."}, 403)
     return None

@@ -73,7 +73,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         lambda value: type(value) in (int, float) and _SCALES[0] <= value <= _SCALES[1],
         "a number from {:g} to {:,}".format(*_SCALES),
     ),
-    "body_bytes": (lambda value: type(value) is int and value > 0, "a whole number above 0"),
+    "body_bytes": (lambda value: type(value) is int and value > 0, "an integer above 0"),
     "retry_after": (lambda value: type(value) is bool, "true or false"),
 }
 

@@ -81,7 +81,7 @@ class Live:
         while found.next is not None and len(rows) <= limit:
             await asyncio.sleep(0)
             if self._heap.stopping.is_set() or await request.is_disconnected():
-                return Json({"error": "The search was given up, as nobody waits for it."}, 503)
+                return Json({"error": "The search was cancelled because the client disconnected."}, 503)
             found = self._heap.store.newest(name, asked.get("q", ""), found.next, since, limit + 1 - len(rows))
             rows += found.rows
         after = rows[limit - 1]["cursor"] if len(rows) > limit else None

@@ -52,7 +52,7 @@ class Pulse:
         return count.request == end
 
     def row(self) -> dict[str, Any]:
-        """All of it in absolute numbers: whoever reads the newest needs none before it.
+        """All of it in absolute numbers: a reader of the newest needs no earlier one.
 
         `counts` are rows; `changes` grow with each change of a list; `rates` are lists of a second since 1970 and the
         events, users and accounts that were stored and the requests that failed in it.

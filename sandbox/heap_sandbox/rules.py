@@ -161,7 +161,7 @@ def _app_id(api: Api, document: dict[str, Any], app_ids: AbstractSet[str]) -> st
     if api is ACCOUNTS and type(app_id) is int and app_id >= 0:  # "integer" in the OpenAPI of add-account-properties
         app_id = str(app_id)
     if not isinstance(app_id, str) or not _APP_ID.fullmatch(app_id):
-        raise Refused("app_id", "must be a text of digits")
+        raise Refused("app_id", "must be a string of digits")
     if app_ids and app_id not in app_ids:
         raise Refused("app_id", "no such app")
     return app_id
@@ -228,4 +228,4 @@ def _payload(element: dict[str, Any], where: str) -> bytes:
 
 def _within_64_bits(digits: str) -> None:
     if len(digits) > len(str(-(2**64))) or not -(2**63) <= int(digits) < 2**64:
-        raise Refused("body", "a whole number beyond 64 bits")
+        raise Refused("body", "an integer beyond 64 bits")

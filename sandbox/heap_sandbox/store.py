@@ -191,7 +191,7 @@ class Store:
     """
 
     epoch: str
-    """Another one each time that ids begin anew, or might."""
+    """Changes whenever ids start again from 1, or might."""
 
     def __init__(self, database: Path | None = None) -> None:
         self.epoch = secrets.token_hex(4)
@@ -351,7 +351,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
     if version != _VERSION and (version or names):
         (own,) = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN (?, ?, ?, ?)", _TABLES).fetchone()
         if own == len(_TABLES):
-            raise Unusable("another version of the sandbox made it; delete it or name another file")
+            raise Unusable("it was created by another version of the sandbox; delete it or choose another file")
         raise Unusable("it is not a database of this sandbox")
     # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.
     connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")

@@ -119,7 +119,7 @@ def _scalar_flaw(value: Any) -> str | None:
     if isinstance(value, (dict, list)):
         return f"an {'object' if isinstance(value, dict) else 'array'} is not a value here"
     if isinstance(value, int) and abs(value) > NUMBER_MAXIMUM:
-        return f"a whole number beyond {NUMBER_MAXIMUM} does not survive every reader"
+        return f"an integer beyond {NUMBER_MAXIMUM} loses precision in some JSON readers"
     return None
 
 

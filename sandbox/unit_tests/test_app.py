@@ -53,7 +53,7 @@ class TestDocumentedAnswers:
     def test_refusal_of_accounts(self, heap: Sandbox) -> None:
         """400 with a message as plain text."""
         answer = post(heap, ACCOUNTS, {"app_id": "x"})
-        assert (answer.status_code, answer.text) == (400, "app_id: must be a text of digits")
+        assert (answer.status_code, answer.text) == (400, "app_id: must be a string of digits")
         assert answer.headers["Content-Type"].startswith("text/plain")
 
     def test_one_wrong_element_fails_the_whole_request(self, heap: Sandbox) -> None:

@@ -37,7 +37,7 @@ class TestHost:
         headers = {"Host": f"{host}:{port(heap)}"}
         answer = requests.request(method, heap.url + path, json=EVENT, headers=headers, timeout=30)
         assert answer.status_code == 421
-        assert answer.json()["error"].startswith("The sandbox answers to names of this computer")
+        assert answer.json()["error"].startswith("The sandbox accepts only requests addressed to this computer")
         assert heap.requests() == []
 
 
@@ -51,7 +51,7 @@ class TestOrigin:
         url = f"{heap.url}/sandbox/{path}"
         answer = requests.request(method, url, data='{"kind": "status"}', headers=headers, timeout=30)
         assert answer.status_code == 403
-        assert answer.json()["error"].startswith("Only the sandbox's own page")
+        assert answer.json()["error"].startswith("From a browser, only the sandbox's own page")
         assert [fault["kind"] for fault in heap.faults()] == ["hang"]
 
     @pytest.mark.parametrize("scheme", ["http", "https"])

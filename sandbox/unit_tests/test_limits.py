@@ -176,8 +176,8 @@ def test_settings_can_be_changed_one_by_one() -> None:
         ({"retry_after": None}, "retry_after must be true or false."),
         ({"scale": 0}, "scale must be a number from 0.001 to 1,000,000."),
         ({"scale": True}, "scale must be a number from 0.001 to 1,000,000."),
-        ({"body_bytes": 0}, "body_bytes must be a whole number above 0."),
-        ({"body_bytes": 1.5}, "body_bytes must be a whole number above 0."),
+        ({"body_bytes": 0}, "body_bytes must be an integer above 0."),
+        ({"body_bytes": 1.5}, "body_bytes must be an integer above 0."),
     ],
 )
 def test_wrong_settings_are_explained(wanted: Any, sentence: str) -> None:

@@ -66,7 +66,7 @@ class TestParse:
     @pytest.mark.parametrize("number", ["18446744073709551616", "-9223372036854775809", "9" * 300, "-" + "1" * 25])
     def test_refuses_a_whole_number_that_orjson_would_read_as_a_float(self, number: str) -> None:
         """Digits are never lost silently."""
-        with pytest.raises(Refused, match="body: a whole number beyond 64 bits"):
+        with pytest.raises(Refused, match="body: an integer beyond 64 bits"):
             parse(f'{{"a": [{number}]}}'.encode())
 
     @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ class TestBody:
     @pytest.mark.parametrize("app_id", ["", "a", "1 1", "-1", "1.0", "१", 11, None, True, ["11"]])
     def test_app_id_is_a_text_of_digits(self, app_id: Any) -> None:
         """An app id is digits, as text."""
-        assert refusal(TRACK, event(app_id=app_id)) == "app_id: must be a text of digits"
+        assert refusal(TRACK, event(app_id=app_id)) == "app_id: must be a string of digits"
 
     def test_app_id_is_required(self) -> None:
         """There is no app by default."""
-        assert refusal(TRACK, event()) == "app_id: must be a text of digits"
+        assert refusal(TRACK, event()) == "app_id: must be a string of digits"
 
     def test_app_id_may_be_an_integer_for_account_properties(self) -> None:
         """The OpenAPI of that page says integer, its samples show text."""
@@ -116,7 +116,7 @@ class TestBody:
     def test_app_id_is_no_other_number_for_account_properties(self, app_id: Any) -> None:
         """Only a whole number from 0 is an app id."""
         document = {"app_id": app_id, "account_id": "a", "properties": {}}
-        assert refusal(ACCOUNTS, document) == "app_id: must be a text of digits"
+        assert refusal(ACCOUNTS, document) == "app_id: must be a string of digits"
 
     def test_an_unknown_app_is_refused_when_the_apps_are_known(self) -> None:
         """Only named apps exist once one is named."""
@@ -304,12 +304,12 @@ class TestProperties:
             ({}, "an object is not a value here"),
             ("x" * 1024, "1024 characters, at most 1023 are allowed"),
             (PAIR * 512, "1024 characters, at most 1023 are allowed"),
-            (2**53, "a whole number beyond 9007199254740991 does not survive every reader"),
-            (-(2**53), "a whole number beyond 9007199254740991 does not survive every reader"),
+            (2**53, "an integer beyond 9007199254740991 loses precision in some JSON readers"),
+            (-(2**53), "an integer beyond 9007199254740991 loses precision in some JSON readers"),
             ([1, None], "item 1: null is not a value"),
             ([[1]], "item 0: an array is not a value here"),
             ([{}], "item 0: an object is not a value here"),
-            ([2**53], "item 0: a whole number beyond 9007199254740991 does not survive every reader"),
+            ([2**53], "item 0: an integer beyond 9007199254740991 loses precision in some JSON readers"),
         ],
     )
     def test_anything_else_is_refused(self, value: Any, why: str) -> None:

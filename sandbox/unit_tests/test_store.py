@@ -362,7 +362,9 @@ def test_a_database_of_another_version_is_told_from_that_of_another_program(tmp_
         record(store, TRACK, **event())
     with closing(sqlite3.connect(file)) as other:
         other.execute("PRAGMA user_version = 1")
-    with pytest.raises(Unusable, match="another version of the sandbox made it; delete it or name another file"):
+    with pytest.raises(
+        Unusable, match="it was created by another version of the sandbox; delete it or choose another file"
+    ):
         Store(file)
     with closing(sqlite3.connect(file)) as other:
         assert other.execute("SELECT COUNT(*) FROM events").fetchone() == (1,)

@@ -30,10 +30,10 @@ function toggle(name, change) {
   const box = element("input", { type: "checkbox", role: "switch" });
   const hint = element("span", { class: "hint" });
   const item = element("li", {}, element("label", {}, element("span", {}, name), box, hint));
-  let told = false;
+  let known = false;
   let asked = 0;
   const show = (on) => {
-    told = on;
+    known = on;
     if (!asked) box.checked = on;
   };
   box.addEventListener("change", async () => {
@@ -44,7 +44,7 @@ function toggle(name, change) {
       hint.textContent = error.message;
     } finally {
       asked -= 1;
-      show(told);
+      show(known);
     }
   });
   return { show, hint, item };
@@ -99,13 +99,13 @@ const counts = (fault) => `applied to ${number(fault.fired)} of ${number(fault.m
 
 // How often it strikes, when that is not always, and has struck.
 function turns(fault) {
-  const often = told(fault, TURN).join(", ");
+  const often = unusual(fault, TURN).join(", ");
   return `${often}${often && ": "}${counts(fault)}`;
 }
 
-const describe = (fault) => [fault.kind, ...told(fault, Object.keys(fault).filter((name) => !UNSAID.has(name)))].join(", ");
+const describe = (fault) => [fault.kind, ...unusual(fault, Object.keys(fault).filter((name) => !UNSAID.has(name)))].join(", ");
 
-function told(fault, names) {
-  const unusual = names.filter((name) => fault[name] !== null && fault[name] !== DEFAULTS[name] && !same(fault[name], {}));
-  return unusual.map((name) => `${name} ${typeof fault[name] === "string" ? fault[name] : JSON.stringify(fault[name])}`);
+function unusual(fault, names) {
+  const given = names.filter((name) => fault[name] !== null && fault[name] !== DEFAULTS[name] && !same(fault[name], {}));
+  return given.map((name) => `${name} ${typeof fault[name] === "string" ? fault[name] : JSON.stringify(fault[name])}`);
 }
