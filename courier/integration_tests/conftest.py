@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 import requests
+
+from courier.integration_tests.heap_place import Place, duckdb
+from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +25,19 @@ def s3(moto_server: str) -> str:
     requests.post(f"{moto_server}/moto-api/reset", timeout=60)
     requests.post(f"{moto_server}/moto-api/reset-auth", data=b"inf", timeout=60)
     return moto_server
+
+
+@pytest.fixture(params=["duckdb", "postgresql"])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
+    opened: Warehouse
+    if request.param == "duckdb":
+        opened = duckdb(tmp_path)
+    else:
+        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
+    with closing(opened):
+        yield opened
+
+
+@pytest.fixture
+def place(s3: str, warehouse: Warehouse, tmp_path: Path) -> Place:
+    return Place(s3, warehouse, tmp_path)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from itertools import count
@@ -12,141 +11,36 @@ from pathlib import Path
 from random import Random
 from typing import Any, cast
 
-import boto3
 import pytest
 
+from courier.integration_tests.failpoints import BreaksOff, BrokenOffError
 from courier.integration_tests.heap_bucket import (
-    MIGRATIONS,
     Dump,
     TableDump,
     avro,
     big,
     manifest_key,
     nullable,
-    objects,
     put,
     story,
 )
+from courier.integration_tests.heap_place import (
+    EVENTS,
+    PEOPLE,
+    Place,
+    at,
+    duckdb,
+    events,
+    failure,
+    landed,
+    moves,
+    people,
+)
 from heap_courier.errors import LaterError, MissingFilesError
-from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.heap_connect.landing import StepRun
 from heap_courier.heap_connect.pull import newest_files, pull
-from heap_courier.project.model import Courier, KeyCredential
-from heap_courier.warehouse.base import Warehouse, quoted
-from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
-from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
-
-PEOPLE = nullable(user_id="long", email="string")
-EVENTS = nullable(event_id="long", user_id="long")
-
-_names = count()
-
-
-@dataclass
-class Place:
-    """A bucket that Heap writes to, and a warehouse."""
-
-    address: str
-    warehouse: Warehouse
-    folder: Path
-    prefix: str = ""
-    name: str = "daily"
-    bucket: str = field(default_factory=lambda: f"heap-rs3-acme-{next(_names)}")
-
-    def __post_init__(self) -> None:
-        self.client = boto3.Session("k", "s", region_name="us-east-1").client("s3", endpoint_url=self.address)
-        self.client.create_bucket(Bucket=self.bucket)
-
-    def write(self, *dumps: Dump) -> None:
-        for dump in dumps:
-            put(self.client, self.bucket, objects(dump, Random(dump.dump_id), bucket=self.bucket, prefix=self.prefix))
-
-    def keys(self, part: str) -> list[str]:
-        listed = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", ())
-        return [item["Key"] for item in listed if part in item["Key"]]
-
-    def content(self, key: str) -> bytes:
-        content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return content
-
-    @property
-    def courier(self) -> Courier:
-        credential = KeyCredential("test", "KEY", "SECRET")
-        entities = Path("entities.json")
-        return Courier(self.name, credential, self.bucket, self.prefix, self.address, "us-east-1", entities, None)
-
-    @property
-    def source(self) -> Bucket:
-        return Bucket(self.courier, {"KEY": "k", "SECRET": "s"})
-
-    def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepRun]:
-        folder = self.folder / "fetched"
-        return list(pull(self.warehouse, self.source, entity or HeapConnectEntity(), folder, workers=2, **told))
-
-    def rows(self, table: str, columns: str = "*", order: str = "1") -> list[tuple[Any, ...]]:
-        return self.warehouse.query(f"SELECT {columns} FROM {quoted(f'Heap:{table}')} ORDER BY {order}")
-
-    def columns(self, table: str) -> list[str]:
-        return list(self.warehouse.columns(f"Heap:{table}"))
-
-    def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of all domain tables and views, columns by name."""
-        names = self.warehouse.query("SELECT table_name FROM information_schema.tables WHERE table_name LIKE 'Heap:%'")
-        found = {}
-        for (name,) in names:
-            columns = ", ".join(quoted(column) for column in sorted(self.warehouse.columns(name)))
-            found[name] = sorted(self.warehouse.query(f"SELECT {columns} FROM {quoted(name)}"), key=repr)
-        return found
-
-
-def at(*time: int) -> datetime:
-    """An instant of 1 March 2026."""
-    return datetime(2026, 3, 1, *time)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
-
-
-def landed(*runs: StepRun) -> list[tuple[int | None, str]]:
-    assert [run.run.message for run in runs if run.run.message] == []
-    return [(run.dump_id, run.run.domain_table) for run in runs]
-
-
-def failure(runs: list[StepRun]) -> str:
-    (message,) = [run.run.message for run in runs if run.run.message]
-    return message
-
-
-def people(*rows: tuple[int, str], types: Any = PEOPLE, full: bool = False, files: int = 1) -> TableDump:
-    return TableDump("users", types, tuple({"user_id": user, "email": email} for user, email in rows), full, files)
-
-
-def events(*rows: tuple[int, int], table: str = "sign_up", full: bool = False, files: int = 1) -> TableDump:
-    return TableDump(table, EVENTS, tuple({"event_id": event, "user_id": user} for event, user in rows), full, files)
-
-
-def moves(*rows: tuple[Any, Any, Any]) -> TableDump:
-    return TableDump(
-        "user_migrations",
-        MIGRATIONS,
-        tuple({"from_user_id": old, "to_user_id": new, "time": time} for old, new, time in rows),
-        full=True,
-        files=1 if rows else 0,
-    )
-
-
-@pytest.fixture(params=["duckdb", "postgresql"])
-def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Warehouse]:
-    opened: Warehouse
-    if request.param == "duckdb":
-        opened = duckdb(tmp_path)
-    else:
-        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql"))
-    with closing(opened):
-        yield opened
-
-
-@pytest.fixture
-def place(s3: str, warehouse: Warehouse, tmp_path: Path) -> Place:
-    return Place(s3, warehouse, tmp_path)
+from heap_courier.warehouse.base import Warehouse
 
 
 class TestDumps:
@@ -720,38 +614,6 @@ class TestOthers:
         assert "`signup` and `SignUp` differ in case alone" in failure(place.pull())
         assert place.rows("SignUp", "event_id") == [(1,)]
         assert place.rows("users", "email") == [("a",)]
-
-
-class BrokenOffError(Exception):
-    """As if the process had been killed."""
-
-
-class BreaksOff:
-    """A warehouse that answers no more from one statement on."""
-
-    def __init__(self, warehouse: Warehouse, statements: int) -> None:
-        self._warehouse = warehouse
-        self._left = statements
-
-    def execute(self, sql: str, parameters: Any = ()) -> int:
-        self._count()
-        return self._warehouse.execute(sql, parameters)
-
-    def query(self, sql: str, parameters: Any = ()) -> list[tuple[Any, ...]]:
-        self._count()
-        return self._warehouse.query(sql, parameters)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._warehouse, name)
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise BrokenOffError
-
-
-def duckdb(folder: Path) -> DuckDBWarehouse:
-    return DuckDBWarehouse(folder / "heap.duckdb", wait=lambda _seconds: None)
 
 
 def test_a_large_file_is_read_in_parts(s3: str, tmp_path: Path) -> None:

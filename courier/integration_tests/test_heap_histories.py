@@ -14,8 +14,9 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from courier.integration_tests.failpoints import BreaksOff, BrokenOffError
 from courier.integration_tests.heap_bucket import BUCKET, Dump, Row, TableDump, nullable, objects
-from courier.integration_tests.test_heap_connect import BreaksOff, BrokenOffError, duckdb
+from courier.integration_tests.heap_place import duckdb
 from heap_courier.files.bucket import Bucket, Object
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.heap_connect.pull import pull
@@ -85,8 +86,8 @@ class Shelf:
     def read(self, key: str) -> bytes:
         return self.content[key]
 
-    def fetch(self, key: str, to: Path) -> None:
-        to.write_bytes(self.content[key])
+    def fetch(self, item: Object | str, to: Path) -> None:
+        to.write_bytes(self.content[item if isinstance(item, str) else item.key])
 
 
 @dataclass

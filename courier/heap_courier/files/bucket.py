@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -18,7 +19,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -43,12 +44,15 @@ from botocore.exceptions import ConnectionError as AnyConnectionError
 from botocore.parsers import ResponseParserError
 
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
+from heap_courier.files.time_limit import Call, TimeLimit
 from heap_courier.project.model import Courier, Credential, KeyCredential, ProfileCredential, RoleCredential
 
 CONNECTIONS: Final = 8  # files that may be fetched at a time
 
 _SECONDS: Final = 10.0  # of silence, after which an attempt has failed
-_BLOCK: Final = 1 << 20
+_BLOCK: Final = 1 << 18
+_CALL_SECONDS: Final = 120.0  # for a call in all, with its retries; a byte now and then is no silence
+_BLOCK_SECONDS: Final = 60.0  # for a block of a file: some 4 KB a second
 _ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
 
 _DENIED: Final = (
@@ -64,6 +68,7 @@ _UNASSUMED: Final = (
     "mend its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
 _NOT_S3: Final = ("what answers there is no S3", "mend the courier's `endpoint-url`")
+_INCOMPLETE_LIST: Final = ("its list has an entry without key, size or date", "mend the courier's `endpoint-url`")
 _MEND: Final = "mend the courier's settings"
 _REFUSALS: Final = {
     "NoSuchBucket": ("there is no such bucket", "mend the courier's `bucket`"),
@@ -122,6 +127,16 @@ class Object(NamedTuple):
     modified: datetime
 
 
+def _difference(listed: Object, etag: str, size: int) -> str | None:
+    """How what came differs from what was listed, as the end of a sentence."""
+    if listed.etag and etag and etag != listed.etag:
+        return "has changed since it was listed: run the courier again"
+    if size != listed.size:
+        got = f"more than {listed.size:,}" if size > listed.size else f"{size:,} of {listed.size:,}"
+        return f"does not come as it is listed ({got} bytes): run the courier again, or have the file written again"
+    return None
+
+
 class Bucket:
     """The objects below the prefix of a courier. May be shared between threads.
 
@@ -136,6 +151,8 @@ class Bucket:
         *,
         attempts: int = _ATTEMPTS,
         seconds: float = _SECONDS,
+        call_seconds: float = _CALL_SECONDS,
+        block_seconds: float = _BLOCK_SECONDS,
     ) -> None:
         """Asks nobody yet.
 
@@ -144,6 +161,8 @@ class Bucket:
             environment: of the variables that the credential names.
             attempts: how often to ask before it counts as failed.
             seconds: how long to wait for an answer, and in the middle of one.
+            call_seconds: how long a call may take in all, with its retries.
+            block_seconds: how long 256 KB of a file may take.
 
         Raises:
             SetupError: a variable is missing, or a setting is malformed.
@@ -158,11 +177,15 @@ class Bucket:
             "response_checksum_validation": "when_required",  # news to many services that speak like S3
         }
         self._attempts = attempts
+        self._call_seconds = call_seconds
+        self._block_seconds = block_seconds
+        self._limit = TimeLimit()
         with self._explained():
             session = _session(courier.credential, courier, environment, Config(**options))
             if courier.endpoint_url:
                 options["s3"] = {"addressing_style": "path"}
             self._client = session.client("s3", endpoint_url=courier.endpoint_url, config=Config(**options))
+            self._limit.install(self._client)
 
     def __str__(self) -> str:
         at = f" at {self.courier.endpoint_url}" if self.courier.endpoint_url else ""
@@ -174,37 +197,44 @@ class Bucket:
         beginning = self.courier.prefix + prefix
         with self._explained():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.courier.bucket, Prefix=beginning)
-            for page in pages:
+            for page in self._one_by_one(iter(pages)):
                 if "Name" not in page:  # a web server may say 200 to anything
                     raise self._setup_error(_NOT_S3)
                 for item in page.get("Contents", ()):
-                    if not item["Key"].endswith("/"):
-                        key = item["Key"].removeprefix(self.courier.prefix)
-                        yield Object(key, item["Size"], item["ETag"].strip('"'), item["LastModified"])
+                    key = item.get("Key", "")
+                    if key.endswith("/"):
+                        continue
+                    if not key or "Size" not in item or "LastModified" not in item:
+                        raise self._setup_error(_INCOMPLETE_LIST)
+                    key = key.removeprefix(self.courier.prefix)
+                    yield Object(key, item["Size"], item.get("ETag", "").strip('"'), item["LastModified"])
 
-    def fetch(self, key: str, to: Path, progress: Callable[[int], None] | None = None) -> None:
-        """Brings an object into a file, which is there only when it is whole.
+    def fetch(self, item: Object | str, to: Path, progress: Callable[[int], None] | None = None) -> None:
+        """Fetches an object into a file, which is there only when it is whole.
 
         Args:
-            key: relative to the courier's prefix.
+            item: the object as it was listed, to be compared with what comes; or a key relative to the courier's
+                prefix, if it was not.
             to: the file; an older one is replaced.
-            progress: told how many more bytes have come; fewer than none, when a part is asked for again.
+            progress: called with how many more bytes have come; a negative number when a part is fetched again.
 
         Raises:
-            UnreadableFileError: there is no such object (any more).
+            UnreadableFileError: there is no such object (any more), or it is not the one that was listed.
         """
+        key, listed = (item, None) if isinstance(item, str) else (item.key, item)
         temporary = to.with_name(f"{to.name}.part")
         with self._explained(key):
             try:
                 with temporary.open("wb") as file:
-                    self._copy(key, file, progress or (lambda _bytes: None))
+                    self._copy(key, file, progress or (lambda _bytes: None), listed)
                 temporary.replace(to)
             finally:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):  # the first error is the one to show
+                    temporary.unlink(missing_ok=True)
 
     def probe(self, key: str) -> None:
         """Asks whether an object can be fetched, without its content. Raises what `fetch` raises."""
-        with self._explained(key):
+        with self._explained(key), self._limited(self._call_seconds):
             self._client.head_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
 
     def read(self, key: str) -> bytes:
@@ -214,23 +244,51 @@ class Bucket:
             self._copy(key, content, lambda _bytes: None)
         return content.getvalue()
 
-    def _copy(self, key: str, to: IO[bytes], progress: Callable[[int], None]) -> None:
-        """Asks again for an object that came in part, which the library does not do."""
+    def _copy(self, key: str, to: IO[bytes], progress: Callable[[int], None], listed: Object | None = None) -> None:
+        """Fetches an object again that came in part, or not as it was listed, which the library does not do."""
         for attempts_left in reversed(range(self._attempts)):
-            answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
             try:
-                with closing(answer["Body"]) as body:
-                    for block in body.iter_chunks(_BLOCK):
-                        to.write(block)
-                        progress(len(block))
+                with self._limited(self._call_seconds) as call:
+                    answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+                    call.extend(self._block_seconds)
+                    with closing(answer["Body"]) as body:
+                        for block in body.iter_chunks(_BLOCK):
+                            to.write(block)
+                            progress(len(block))
+                            call.extend(self._block_seconds)
+                            if listed and to.tell() > listed.size:
+                                break
             except _CUT_SHORT:
                 if not attempts_left:
                     raise
-                progress(-to.tell())
-                to.seek(0)
-                to.truncate()
             else:
+                difference = listed and _difference(listed, answer.get("ETag", "").strip('"'), to.tell())
+                if not difference:
+                    return
+                if not attempts_left:
+                    raise UnreadableFileError(f"The file `{key}` of {self} {difference}.")
+            progress(-to.tell())
+            to.seek(0)
+            to.truncate()
+
+    def _one_by_one(self, pages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        while True:
+            with self._limited(self._call_seconds):
+                page = next(pages, None)
+            if page is None:
                 return
+            yield page
+
+    @contextmanager
+    def _limited(self, seconds: float) -> Iterator[Call]:
+        with self._limit.call(seconds) as call:
+            try:
+                yield call
+            except (BotoCoreError, ClientError, ResponseParserError, ValueError, OSError):
+                if not call.is_late:
+                    raise
+            if call.is_late:  # even if it looks whole: half a header is one to http.client
+                raise self._later_error("its answer takes too long")
 
     @contextmanager
     def _explained(self, key: str | None = None) -> Iterator[None]:
@@ -240,6 +298,12 @@ class Bucket:
             raise self._refused(refusal, key) from None
         except (BotoCoreError, ResponseParserError, ValueError) as failure:
             raise self._failed(failure) from None
+        except KeyError as missing:  # in an answer
+            raise self._setup_error((f"its answer lacks `{missing.args[0]}`", _NOT_S3[1])) from None
+        except RuntimeError as failure:  # botocore's, of credentials that have expired when they come
+            if "expired" not in str(failure):
+                raise
+            raise self._setup_error(_EXPIRED) from None
         except OSError as fault:
             raise SetupError(f"The file `{key}` cannot be kept here: {fault.strerror}.") from None
 
@@ -310,22 +374,17 @@ def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Confi
     is_amazon = courier.endpoint_url is None or ".amazonaws.com" in (urlsplit(courier.endpoint_url).hostname or "")
     region = session.region_name or "us-east-1"
     address = None if is_amazon else courier.endpoint_url
-    sts = session.client("sts", region_name=region, endpoint_url=address, config=config)
-    request = {"RoleArn": role.role_arn, "RoleSessionName": "heap-courier"}
+    base = session.get_credentials()
+    if base is None:
+        raise NoCredentialsError
+    extra = {"RoleSessionName": "heap-courier"}
     if role.external_id is not None:
-        request["ExternalId"] = role.external_id
-
-    def assumed() -> dict[str, str]:
-        given = sts.assume_role(**request)["Credentials"]
-        return {
-            "access_key": given["AccessKeyId"],
-            "secret_key": given["SecretAccessKey"],
-            "token": given["SessionToken"],
-            "expiry_time": given["Expiration"].isoformat(),
-        }
-
+        extra["ExternalId"] = role.external_id
+    create = partial(session.client, region_name=region, endpoint_url=address, config=config)
+    fetcher = AssumeRoleCredentialFetcher(create, base, role.role_arn, extra_args=extra)
+    credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     core = botocore.session.get_session()
-    core.register_component("credential_provider", _Role(DeferredRefreshableCredentials(assumed, "assume-role")))
+    core.register_component("credential_provider", _Role(credentials))
     return boto3.Session(botocore_session=core, region_name=session.region_name)
 
 

@@ -222,7 +222,7 @@ def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], 
             if path.exists() and path.stat().st_size == item.size:
                 told(item.size)
             else:
-                bucket.fetch(item.key, path, told)
+                bucket.fetch(item, path, told)
         except UnreadableFileError as error:
             return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
         return [_files(bucket, hit, path) for hit in hits]

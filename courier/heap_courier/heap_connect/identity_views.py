@@ -11,7 +11,7 @@ it is SQL that DuckDB and PostgreSQL share.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from heap_courier.data_types.field_types import BOOLEAN, INTEGER, STRING
@@ -20,6 +20,9 @@ from heap_courier.warehouse.base import Warehouse, quoted
 MIGRATIONS: Final = "user_migrations"
 USERS: Final = "users"
 
+_DOUBLINGS: Final = 24  # a ring of 16 million ids
+_SUFFIX: Final = ":resolved"
+_RAW_ID: Final = "raw_user_id"
 _ENDS: Final = frozenset({"from_user_id", "to_user_id"})
 _EARLIEST: Final = frozenset({"joindate", "joindate_raw"})  # of one person's rows; of other columns it is the greatest
 
@@ -47,20 +50,12 @@ def domain_table(source: str, table: str) -> str:
 
 def view_name(source: str, table: str) -> str:
     """The view of a table in which ids are resolved: `Heap:users:resolved`."""
-    return f"{domain_table(source, table)}:resolved"
+    return f"{domain_table(source, table)}{_SUFFIX}"
 
 
-def drop_views(warehouse: Warehouse, source: str, tables: Iterable[str]) -> None:
-    """Drops the views of tables, where there are any; that of the migrations last, since the others look there."""
-    for table in sorted(tables, key=lambda table: table == MIGRATIONS):
-        warehouse.execute(f"DROP VIEW IF EXISTS {quoted(view_name(source, table))}")
-
-
-def make_views(warehouse: Warehouse, source: str, tables: Tables, wanted: Collection[str]) -> None:
-    """Makes the views of the wanted ones of the tables, or makes them anew; columns may only have come since."""
-    for table, query in views(source, tables, Types.of(warehouse)).items():
-        if table in wanted:
-            warehouse.execute(f"CREATE OR REPLACE VIEW {quoted(view_name(source, table))} AS {query}")
+def is_view_name(table: str) -> bool:
+    """Whether a table of Heap's would land where a view of another one lies."""
+    return table.endswith(_SUFFIX)
 
 
 def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
@@ -81,24 +76,35 @@ def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
 
 
 def _ends(migrations: str, kind: str) -> str:
-    """Follows each id to where it ends. A ring has no end: all its ids, and those that lead into it, take its least."""
+    """Follows each id to where it ends. A ring has no end: all its ids, and those that lead into it, take its least.
+
+    Ids that have an end are found backwards from there, so that each is visited once however long the chain. What is
+    left leads into rings, which are followed by doubling: after n joins 2^n hops, and the least id on the way. Both
+    need memory for each id, not for each pair of ids.
+    """
+    levels = ", ".join(
+        f"""ring_{level} AS (
+            SELECT a.origin, b.goal, LEAST(a.least, b.least) AS least
+            FROM ring_{level - 1} AS a JOIN ring_{level - 1} AS b ON b.origin = a.goal
+        )"""
+        for level in range(1, _DOUBLINGS + 1)
+    )
     return f"""
         WITH RECURSIVE hop AS (
-            SELECT CAST(from_user_id AS {kind}) AS origin, CAST(to_user_id AS {kind}) AS goal
-            FROM {migrations} WHERE from_user_id IS NOT NULL AND to_user_id IS NOT NULL
-        ), way(origin, reached) AS (
-            SELECT origin, goal FROM hop
-            UNION
-            SELECT way.origin, hop.goal FROM way JOIN hop ON hop.origin = way.reached
-        )
-        SELECT way.origin AS from_user_id, COALESCE(
-            max(way.reached) FILTER (WHERE hop.origin IS NULL),
-            min(way.reached) FILTER (WHERE ring.origin IS NOT NULL)
-        ) AS to_user_id
-        FROM way
-        LEFT JOIN hop ON hop.origin = way.reached
-        LEFT JOIN way AS ring ON ring.origin = way.reached AND ring.reached = way.reached
-        GROUP BY way.origin"""
+            SELECT CAST(from_user_id AS {kind}) AS origin, max(CAST(to_user_id AS {kind})) AS goal
+            FROM {migrations} WHERE from_user_id IS NOT NULL AND to_user_id IS NOT NULL GROUP BY 1
+        ), ended(origin, goal) AS (
+            SELECT hop.origin, hop.goal FROM hop
+            WHERE NOT EXISTS (SELECT 1 FROM hop AS further WHERE further.origin = hop.goal)
+            UNION ALL
+            SELECT hop.origin, ended.goal FROM ended JOIN hop ON hop.goal = ended.origin
+        ), ring_0 AS (
+            SELECT origin, goal, goal AS least FROM hop
+            WHERE NOT EXISTS (SELECT 1 FROM ended WHERE ended.origin = hop.origin)
+        ), {levels}
+        SELECT origin AS from_user_id, goal AS to_user_id FROM ended
+        UNION ALL
+        SELECT a.origin, b.least FROM ring_{_DOUBLINGS} AS a JOIN ring_{_DOUBLINGS} AS b ON b.origin = a.goal"""
 
 
 def _resolved(rows: str, columns: Mapping[str, str], ends: str, ends_type: str | None, types: Types) -> str:
@@ -115,7 +121,7 @@ def _resolved(rows: str, columns: Mapping[str, str], ends: str, ends_type: str |
     names = [
         f"{resolved} AS user_id, r.user_id AS raw_user_id" if name == "user_id" else f"r.{quoted(name)}"
         for name in columns
-        if name != "raw_user_id"
+        if name.lower() != _RAW_ID
     ]
     return f"SELECT {', '.join(names)} FROM {rows} AS r{join}"
 
@@ -125,7 +131,7 @@ def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
     names = [
         "user_id" if name == "user_id" else f"{_choice(name, kind, types)}({quoted(name)}) AS {quoted(name)}"
         for name, kind in columns.items()
-        if name != "raw_user_id"
+        if name.lower() != _RAW_ID
     ]
     return f"SELECT {', '.join(names)} FROM ({rows}) AS resolved WHERE user_id IS NOT NULL GROUP BY user_id"
 

@@ -17,21 +17,25 @@ import pyarrow.compute as pc
 
 from heap_courier.data_types.casts import reason
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
-from heap_courier.errors import LaterError, RejectedRow, SchemaError
+from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaError
 from heap_courier.formats import readers
 from heap_courier.formats.chunk import Chunk
 from heap_courier.formats.file_format import AVRO, FileFormat
 from heap_courier.heap_connect.bookmarks import Bookmarks
-from heap_courier.heap_connect.identity_views import MIGRATIONS, domain_table, drop_views, make_views, view_name
+from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_view_name, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
-from heap_courier.heap_connect.table_schema import DUMP, Shaped, shaped, table_of
+from heap_courier.heap_connect.table_schema import DUMP, InexactIntegersError, Shaped, shaped, table_of
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
-from heap_courier.warehouse.upsert import Landed, Table, land
+from heap_courier.warehouse.upsert import Landed, Table, inexact, land
 
 FORMAT: Final = FileFormat(AVRO)
 
+_SCHEMA_OF: Final = (
+    "SELECT n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE c.relname = $1 AND n.nspname NOT LIKE 'pg_%'"
+)
 _DECIMAL: Final = re.compile(r"\w+\((\d+), ?(\d+)\)")
 _PLAIN: Final = (BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING)
 
@@ -53,6 +57,10 @@ class StepRun:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Rejected, ...] = ()
     notice: str | None = None
+
+
+class OvertakenError(LaterError):
+    """Another run has landed dumps since this one made its plan."""
 
 
 class File(NamedTuple):
@@ -94,26 +102,52 @@ class Landing:
         self._bookmarks = Bookmarks(warehouse, courier, source)
         self._stored: dict[str, Mapping[str, str]] = {}  # columns with SQL types, by Heap's names of the tables
         self._others: dict[str, str] = {}
-        self._landed: set[Bookmark] = set()
+        self._fingerprints: dict[str, str] = {}
+        self._elsewhere: dict[str, str] = {}
+        self._dropped: set[str] = set()
 
     def begin(self, tables: Iterable[str]) -> set[Bookmark]:
         """Looks at what there is of these tables and others; what has landed of them.
 
-        Of a table that someone has dropped nothing has: it begins anew.
+        Of a table that someone has dropped nothing has: it starts from scratch, once its first dump lands.
         """
-        self._bookmarks.make()
         with self._warehouse.transaction():
             landed = self._bookmarks.read()
             others = self._bookmarks.others()
+            self._fingerprints = self._bookmarks.fingerprints()
             known = {mark.table for mark in landed} | others.keys()
             for table in {MIGRATIONS, *tables, *known}:
                 self._stored[table] = self._warehouse.columns(self.domain_table(table))
-            dropped = {table for table in known if not self._stored[table]}
-            for table in dropped:
-                self._bookmarks.forget(table)
-        self._landed = {mark for mark in landed if mark.table not in dropped}
-        self._others = {table: courier for table, courier in others.items() if table not in dropped}
-        return set(self._landed)
+            self._elsewhere = self._schemas_of(table for table in known if not self._stored[table])
+        self._dropped = {table for table in known if not self._stored[table] and table not in self._elsewhere}
+        self._others = {table: courier for table, courier in others.items() if table not in self._dropped}
+        return {mark for mark in landed if mark.table not in self._dropped}
+
+    def finished(self) -> dict[int, frozenset[str]]:
+        """Dumps that have landed but for the tables that were excluded, which are given.
+
+        Raises:
+            SetupError, LaterError: of the warehouse.
+        """
+        self._bookmarks.make()
+        finished = self._bookmarks.finished()
+        pending = (
+            {mark.dump_id for mark in self._bookmarks.read() if not self._is_there(mark.table)} if finished else ()
+        )
+        return {dump_id: excluded for dump_id, excluded in finished.items() if dump_id not in pending}
+
+    def finish(self, dumps: Iterable[tuple[int, frozenset[str]]]) -> None:
+        """Notes dumps of which nothing is left to land."""
+        with self._warehouse.transaction():
+            self._bookmarks.finish(dumps)
+
+    def is_usable(self) -> bool:
+        """Whether the warehouse still answers, so that what has just failed concerns one table alone."""
+        try:
+            self._warehouse.query("SELECT 1")
+        except CourierError:
+            return False
+        return True
 
     def domain_table(self, table: str) -> str:
         """Where a table of Heap's lands."""
@@ -126,59 +160,91 @@ class Landing:
             FeedError: it cannot land.
             SetupError, LaterError: of the warehouse.
         """
+        self._refuse_foreign(step.table)
+        as_text: set[str] = set()
+        run = None
+        while run is None:  # each time with one more column that has to be text
+            run = self._landed(step, files, as_text)
+        return run
+
+    def _landed(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepRun | None:
+        """None if a column has to be text: nothing has landed then, and it is among those that are."""
+        try:
+            return self._land(step, files, as_text)
+        except InexactIntegersError as error:
+            as_text.add(error.column)
+            return None
+
+    def _land(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepRun:
         name = self.domain_table(step.table)
         stored = self._stored[step.table]
-        self._refuse_foreign(step.table)
-        table = self._table(step, files)
-        wanted = {column.name: self._warehouse.sql_type(column.type) for column in table.columns}
-        self._refuse_long([name, *wanted])
-        changes = wanted != stored
-        views = self._views(self._stored if changes and step.table == MIGRATIONS else [step.table])
+        table = self._table(step, files, as_text)
+        self._refuse_names([name, *(column.name for column in table.columns)])
         reading = _Reading(table, step.dump_id, self._workers, self._advance)
+        columns: Mapping[str, str] = {}
         runs: list[StepRun] = []
 
         def before() -> None:
             self._expect_no_other_run(step.table)
-            if changes:
-                drop_views(self._warehouse, self._source, views)
-            if stored and step.outdates:
-                self._warehouse.execute(f"DELETE FROM {quoted(name)} WHERE {quoted(DUMP)} < {step.dump_id:d}")
-            if step.replaces and any(stored.get(column, kind) != kind for column, kind in wanted.items()):
-                self._warehouse.execute(f"DROP TABLE {quoted(name)}")  # rows that go need not fit into the new types
+            if step.table in self._dropped:
+                self._bookmarks.forget(step.table)
+            if stored and step.outdated_below is not None:
+                self._warehouse.execute(f"DELETE FROM {quoted(name)} WHERE {quoted(DUMP)} < {step.outdated_below:d}")
+
+        def queries() -> dict[str, str]:
+            nonlocal columns
+            columns = self._warehouse.columns(name)  # in the order in which views can follow
+            return self._views(step.table, columns, changed=columns != stored)
 
         def settle(landed: Landed) -> None:
-            make_views(self._warehouse, self._source, {**self._stored, step.table: wanted}, views)
+            if step.revised:
+                self._bookmarks.forget(step.table, step.dump_id)
             self._bookmarks.add(step.bookmarks)
             run = TableRun(name, len(files), landed.staged, merged=landed.merged, stored=landed.stored)
-            notice = None if views or "user_id" not in wanted else self._no_view(name)
+            has_view = "user_id" not in columns or self._fits(view_name(self._source, step.table))
+            notice = None if has_view else self._no_view(name)
             runs.append(StepRun(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice))
             self._note(runs[0])
+            marks.append(self._bookmarks.fingerprint(step.table))
 
-        land(self._warehouse, table, reading.batches(files), replace=step.replaces, before=before, settle=settle)
-        self._stored[step.table] = wanted
-        self._landed.update(step.bookmarks)
+        marks: list[str | None] = []
+        rows = reading.batches(files)
+        land(self._warehouse, table, rows, replace=step.replaces, before=before, views=queries, settle=settle)
+        self._stored[step.table] = columns
+        self._fingerprints[step.table] = marks[0] or ""
+        self._dropped.discard(step.table)
         return runs[0]
 
     def _expect_no_other_run(self, table: str) -> None:
         """What is planned holds only as long as the bookmarks are those that it was planned by."""
         self._bookmarks.lock()
-        of_table = {mark for mark in self._landed if mark.table == table}
-        if {mark for mark in self._bookmarks.read() if mark.table == table} != of_table:
-            raise LaterError(
-                f"Another run has landed dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
-                "again."
-            )
-        if other := self._bookmarks.others().get(table):
+        if (other := self._bookmarks.other(table)) and table not in self._dropped:
             raise SchemaError(
                 f"The table `{self.domain_table(table)}` is filled by the courier `{other}`: give the entity another "
                 "`heap-connect/source`, or exclude the table."
             )
+        if self._bookmarks.fingerprint(table) != self._fingerprints.get(table):
+            raise OvertakenError(
+                f"Another run has landed dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
+                "again."
+            )
 
-    def _table(self, step: Step, files: Sequence[File]) -> Table:
+    def _table(self, step: Step, files: Sequence[File], as_text: set[str]) -> Table:
         name = self.domain_table(step.table)
         stored = {column: self._field_type(kind) for column, kind in self._stored[step.table].items()}
         has_rows = bool(stored and self._warehouse.query(f"SELECT 1 FROM {quoted(name)} LIMIT 1"))
-        return table_of(step, name, stored, [file.schema for file in files], fresh=step.replaces or not has_rows)
+        schemas = [file.schema for file in files]
+        fresh = step.replaces or not has_rows
+        table = table_of(step, name, stored, schemas, fresh=fresh, as_text=as_text)
+        widened = [
+            column.name
+            for column in table.columns
+            if not fresh and column.type == FLOAT and stored.get(column.name) == INTEGER
+        ]
+        if more := {column for column in widened if inexact(self._warehouse, name, column)}:
+            as_text.update(more)
+            table = table_of(step, name, stored, schemas, fresh=fresh, as_text=as_text)
+        return table
 
     def _field_type(self, sql_type: str) -> FieldType:
         if decimal := _DECIMAL.fullmatch(sql_type):
@@ -188,6 +254,16 @@ class Landing:
     def _refuse_foreign(self, table: str) -> None:
         name = self.domain_table(table)
         stored = self._stored[table]
+        if is_view_name(table):
+            raise SchemaError(
+                f"The table `{table}` is called as the courier calls a view of resolved users: rename it in Heap, or "
+                "exclude it."
+            )
+        if table in self._elsewhere:
+            raise SchemaError(
+                f"The table `{name}` has landed in the schema `{self._elsewhere[table]}`, but new tables now go to "
+                "another one: set the search path back, or move the table."
+            )
         for other, columns in self._stored.items():
             if columns and other != table and other.lower() == table.lower():
                 raise SchemaError(
@@ -199,8 +275,13 @@ class Landing:
         if owner:
             raise SchemaError(f"The table `{name}` {owner}: give the entity another `heap-connect/source`, or drop it.")
 
-    def _refuse_long(self, names: Iterable[str]) -> None:
+    def _refuse_names(self, names: Iterable[str]) -> None:
         for name in names:
+            remedy = "rename it in Heap, or exclude the table"
+            if not name or "\0" in name:
+                raise SchemaError(f"A column has {'a NUL in its name' if name else 'an empty name'}: {remedy}.")
+            if name in self._warehouse.reserved_columns:
+                raise SchemaError(f"The warehouse keeps the column name `{name}` for itself: {remedy}.")
             if not self._fits(name):
                 raise SchemaError(
                     f"The name `{name}` is longer than the {self._warehouse.longest_name} bytes that the warehouse "
@@ -210,9 +291,29 @@ class Landing:
     def _fits(self, name: str) -> bool:
         return self._warehouse.longest_name is None or len(name.encode()) <= self._warehouse.longest_name
 
-    def _views(self, tables: Iterable[str]) -> list[str]:
-        """Those of the tables whose views can have their names."""
-        return [table for table in tables if self._fits(view_name(self._source, table))]
+    def _views(self, table: str, columns: Mapping[str, str], *, changed: bool) -> dict[str, str]:
+        """Queries of the views that a step of a table has to create or replace, by name: all if migrations change."""
+        stored = {name: kinds for name, kinds in self._stored.items() if kinds and not is_view_name(name)}
+        queries = views(self._source, {**stored, table: columns}, Types.of(self._warehouse))
+        return {
+            view_name(self._source, name): query
+            for name, query in queries.items()
+            if (name == table or (changed and table == MIGRATIONS)) and self._fits(view_name(self._source, name))
+        }
+
+    def _is_there(self, table: str) -> bool:
+        if table not in self._stored:
+            self._stored[table] = self._warehouse.columns(self.domain_table(table))
+        return bool(self._stored[table])
+
+    def _schemas_of(self, tables: Iterable[str]) -> dict[str, str]:
+        """Schemas of the tables that lie in another one than the current one, as after a change of the search path."""
+        found = {}
+        for table in tables:
+            rows = self._warehouse.query(_SCHEMA_OF, (self.domain_table(table),))
+            if rows:
+                found[table] = rows[0][0]
+        return found
 
     def _no_view(self, name: str) -> str:
         return (

@@ -8,6 +8,7 @@ in, steps out. Source of the layout: https://docs.heap.io/docs/heap-connect-s3-s
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
@@ -22,6 +23,7 @@ UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists and tha
 _DUMPS_END: Final = 2**63
 _KEY: Final = re.compile(r"manifests/sync_(\d+)\.json")
 _BUCKET: Final = re.compile(r"^s3[an]?://[^/]*/")
+_SCHEMES: Final = ("s3://", "s3a://", "s3n://")
 _NUMBERS: Final = re.compile(r"(\d+)")
 
 
@@ -32,14 +34,16 @@ class ManifestTable:
     Attributes:
         name: as Heap calls it: `users`.
         full: whether the rows are all that the table holds (`"incremental": false`).
-        columns: their names, or None where the manifest does not say.
+        columns: their names, or None if the manifest does not say.
         files: their keys below the courier's prefix, in the order of the numbers in them.
+        fault: why this entry of the manifest cannot be used, or None.
     """
 
     name: str
     full: bool
     columns: tuple[str, ...] | None
     files: tuple[str, ...]
+    fault: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Manifest:
 
 
 class Bookmark(NamedTuple):
-    """What has landed: a file of a table of a dump or, where `file` is empty, that table of the dump itself."""
+    """What has landed: a file of a table of a dump or, if `file` is empty, that table of the dump itself."""
 
     dump_id: int
     table: str
@@ -64,9 +68,12 @@ class Step:
     """A table of a dump that is to be landed, whole or not at all.
 
     Attributes:
-        files: those that have not landed yet; none of them where only columns change, or the table becomes empty.
+        files: those that have not landed yet; empty if only columns change, or the table becomes empty.
         late: whether a newer dump of the table has landed before.
         again: whether this dump of the table has landed before, with fewer files.
+        revised: whether this dump of the table is full and has landed before, with files that it no longer lists: all
+            of its files land again, in place of what it brought then.
+        fault: why it cannot land, or None.
     """
 
     dump_id: int
@@ -76,16 +83,20 @@ class Step:
     files: tuple[str, ...]
     late: bool = False
     again: bool = False
+    revised: bool = False
+    fault: str | None = None
 
     @property
     def replaces(self) -> bool:
         """Whether nothing that the table holds stays."""
-        return self.full and not (self.late or self.again)
+        return self.full and not self.late and (self.revised or not self.again)
 
     @property
-    def outdates(self) -> bool:
-        """Whether rows of older dumps go, while others that the table holds stay."""
-        return self.full and not self.replaces
+    def outdated_below(self) -> int | None:
+        """Rows of dumps below this one go, while others that the table holds stay; None: no row goes for its dump."""
+        if not self.full or self.replaces:
+            return None
+        return self.dump_id + 1 if self.revised else self.dump_id
 
     @property
     def bookmarks(self) -> tuple[Bookmark, ...]:
@@ -95,7 +106,7 @@ class Step:
 
 def is_manifest(key: str) -> bool:
     """Whether a key, below the courier's prefix, is that of a manifest."""
-    return _KEY.fullmatch(key) is not None
+    return dump_of(key) is not None
 
 
 def in_order(keys: Iterable[str]) -> list[str]:
@@ -122,14 +133,25 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
     except orjson.JSONDecodeError as error:
         raise UnreadableFileError(f"{_name(key)} is no JSON ({error}); have Heap write it again.") from None
     tables = _value(document, key, "tables", list)
-    parsed = tuple(_table(table, key, prefix) for table in tables)
-    names = [table.name for table in parsed]
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableFileError(f"{_name(key)} lists the table `{doubled[0]}` twice; have Heap write it again.")
+    parsed: dict[str, ManifestTable] = {}
+    for number, entry in enumerate(tables):
+        table = _table_or_fault(entry, number, key, prefix)
+        if table.name in parsed:
+            fault = f"{_name(key)} lists the table `{table.name}` twice; have Heap write it again."
+            table = replace(table, fault=fault)
+        parsed[table.name] = table
     dump_id = _value(document, key, "dump_id", int)
     if not 0 <= dump_id < _DUMPS_END:
-        raise UnreadableFileError(f"{_name(key)} has a `dump_id` of no dump; have Heap write it again.")
-    return Manifest(dump_id, parsed)
+        raise UnreadableFileError(
+            f"{_name(key)} has a `dump_id` that is not between 0 and 2^63; have Heap write it again."
+        )
+    return Manifest(dump_id, tuple(parsed.values()))
+
+
+def dump_of(key: str) -> int | None:
+    """The dump whose manifest has this key; None if it is not one."""
+    named = _KEY.fullmatch(key)
+    return int(named[1]) if named else None
 
 
 def plan(
@@ -145,26 +167,30 @@ def plan(
     for manifest in sorted(manifests, key=lambda manifest: manifest.dump_id):
         for table in manifest.tables:
             if table.name not in UNUSED and wanted(table.name):
-                step = Step(manifest.dump_id, table.name, table.full, table.columns, table.files)
+                step = Step(manifest.dump_id, table.name, table.full, table.columns, table.files, fault=table.fault)
                 place = (step.dump_id, step.table)
                 steps[place] = _together(steps[place], step) if place in steps else step
     floors = _newest([*(mark for mark in landed if mark.full), *(step for step in steps.values() if step.full)])
     newest = _newest(landed)
     # A dump that was incremental at first may have landed once more as a full one.
     done = {(mark.dump_id, mark.table, mark.file): mark.full for mark in sorted(landed)}
-    return tuple(
-        replace(
-            step,
-            files=tuple(file for file in step.files if (step.dump_id, step.table, file) not in done),
-            late=newest.get(step.table, step.dump_id) > step.dump_id,
-            again=(step.dump_id, step.table, "") in done,
-        )
-        for step in steps.values()
-        if step.dump_id >= floors.get(step.table, step.dump_id) and not _settled(step, done)
-    )
+    files_of: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
+    for mark in landed:
+        if mark.file:
+            files_of[mark.dump_id, mark.table].add(mark.file)
+    planned = []
+    for (dump_id, table_name), step in steps.items():
+        again = (dump_id, table_name, "") in done
+        revised = again and step.full and not files_of[dump_id, table_name] <= set(step.files)
+        if dump_id < floors.get(table_name, dump_id) or (_is_done(step, done) and not revised):
+            continue
+        files = step.files if revised else tuple(file for file in step.files if (dump_id, table_name, file) not in done)
+        late = newest.get(table_name, dump_id) > dump_id
+        planned.append(replace(step, files=files, late=late, again=again, revised=revised))
+    return tuple(planned)
 
 
-def _settled(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
+def _is_done(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
     """Whether all that a step would do has been done."""
     landed_full = done.get((step.dump_id, step.table, ""))
     return (
@@ -177,7 +203,10 @@ def _settled(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
 def _together(one: Step, other: Step) -> Step:
     """A table of a dump that two manifests list: a dump delivered twice."""
     files = in_order({*one.files, *other.files})
-    return replace(other, full=one.full or other.full, files=tuple(files), columns=other.columns or one.columns)
+    columns = other.columns or one.columns
+    return replace(
+        other, full=one.full or other.full, files=tuple(files), columns=columns, fault=one.fault or other.fault
+    )
 
 
 def _newest(marks: Iterable[Bookmark | Step]) -> dict[str, int]:
@@ -187,30 +216,51 @@ def _newest(marks: Iterable[Bookmark | Step]) -> dict[str, int]:
     return newest
 
 
+def _table_or_fault(document: Any, number: int, key: str, prefix: str) -> ManifestTable:
+    """An entry of `tables`; one that cannot be used fails its own table alone."""
+    try:
+        return _table(document, key, prefix)
+    except UnreadableFileError as error:
+        name = document.get("name") if isinstance(document, dict) else None
+        name = name if isinstance(name, str) and name else f"tables[{number}]"
+        return ManifestTable(name, full=False, columns=None, files=(), fault=str(error))
+
+
 def _table(document: Any, key: str, prefix: str) -> ManifestTable:
     name = _value(document, key, "name", str)
-    columns = _names(document, key, "columns")
-    files = _names(document, key, "files") or ()
+    columns = _names(document, key, "columns") or None  # an empty list says nothing: a table has columns
+    addresses = _names(document, key, "files") or ()
     incremental = document.get("incremental", True)
     if not isinstance(incremental, bool):
         raise UnreadableFileError(
             f"{_name(key)} says neither true nor false for `incremental` of `{name}`; have Heap write it again."
         )
-    return ManifestTable(name, not incremental, columns, tuple(in_order({_key(file, prefix) for file in files})))
+    files = in_order({_key(address, prefix) for address in addresses})
+    if not all(files):
+        raise UnreadableFileError(
+            f"{_name(key)} lists a file of `{name}` by an address without a key; have Heap write it again."
+        )
+    return ManifestTable(name, not incremental, columns, tuple(files))
 
 
 def _key(address: str, prefix: str) -> str:
-    """The key that an address such as `s3://bucket/sync_1/users/part-0.avro` means, below the courier's prefix."""
-    return _BUCKET.sub("", address).removeprefix(prefix)
+    """The key that an address such as `s3://bucket/sync_1/users/part-0.avro` means, below the courier's prefix.
+
+    Empty if the address names a bucket and nothing in it, or a folder.
+    """
+    key = _BUCKET.sub("", address).removeprefix(prefix)
+    return "" if key.endswith("/") or key.startswith(_SCHEMES) else key
 
 
 def _names(document: dict[str, Any], key: str, name: str) -> tuple[str, ...] | None:
-    """A list of names, each once, in its order; None where there is none."""
+    """A list of names, each once, in its order; None if there is none."""
     values = document.get(name)
     if values is None:
         return None
     if not (isinstance(values, list) and all(isinstance(value, str) and value for value in values)):
-        raise UnreadableFileError(f"{_name(key)} has no list of names at `{name}`; have Heap write it again.")
+        raise UnreadableFileError(
+            f"{_name(key)} has no list of names at `{name}` of `{document['name']}`; have Heap write it again."
+        )
     return tuple(dict.fromkeys(values))
 
 

@@ -1,25 +1,42 @@
 """Heap Connect for S3: the dumps of a bucket, in the order of their manifests, into domain tables.
 
-A table of a dump lands whole or not at all. Where that fails the table's later dumps wait, and other tables go on.
+A table of a dump lands whole or not at all. If that fails, whatever the reason, the table's later dumps wait and other
+tables continue. Only a bucket or a warehouse that does not answer at all ends the run.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from heap_courier.errors import FeedError, MissingFilesError
-from heap_courier.files.bucket import CONNECTIONS, Bucket
+from heap_courier.errors import (
+    CourierError,
+    FeedError,
+    InterruptedRunError,
+    MissingFilesError,
+    SchemaError,
+    UnreadableFileError,
+)
+from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.fileset import Found, Hit
 from heap_courier.formats import readers
-from heap_courier.heap_connect.landing import FORMAT, File, Landing, StepRun
-from heap_courier.heap_connect.manifests import FOLDER, Manifest, Step, in_order, is_manifest, parse_manifest, plan
+from heap_courier.heap_connect.landing import FORMAT, File, Landing, OvertakenError, StepRun
+from heap_courier.heap_connect.manifests import (
+    FOLDER,
+    Manifest,
+    Step,
+    dump_of,
+    in_order,
+    is_manifest,
+    parse_manifest,
+    plan,
+)
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import TableRun
@@ -108,24 +125,52 @@ class _Pull:
     def runs(self) -> Iterator[StepRun]:
         manifests = []
         keys = manifest_keys(self._bucket)
+        finished = self._landing.finished()
         for key, found in zip(keys, ordered_map(self._manifest, keys, workers=CONNECTIONS), strict=True):
             if isinstance(found, Manifest):
                 manifests.append(found)
-            else:
+            elif not self._is_finished(key, finished):
                 yield self._not_landed(StepRun(None, TableRun(key, 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
         steps = plan(manifests, self._landing.begin(tables), partial(_is_wanted, self._entity))
         shutil.rmtree(self._folder, ignore_errors=True)
-        for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
-            if fetched.step.table not in self._failed:
-                yield self._landed(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
-            shutil.rmtree(fetched.folder, ignore_errors=True)
+        try:
+            for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
+                if fetched.step.table not in self._failed:
+                    yield self._landed(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
+                shutil.rmtree(fetched.folder, ignore_errors=True)
+        finally:
+            for left in self._folder.glob("*"):
+                shutil.rmtree(left, ignore_errors=True)
+        self._finish(manifests, steps, finished)
+
+    def _is_finished(self, key: str, finished: Mapping[int, Collection[str]]) -> bool:
+        """Whether nothing needs a manifest any more, so that it may be in cold storage."""
+        dump_id = dump_of(key)
+        return (
+            dump_id is not None
+            and dump_id in finished
+            and not any(_is_wanted(self._entity, table) for table in finished[dump_id])
+        )
+
+    def _finish(
+        self, manifests: Iterable[Manifest], steps: Iterable[Step], finished: Mapping[int, Collection[str]]
+    ) -> None:
+        """Notes the dumps of which nothing is left to land."""
+        pending = {step.dump_id for step in steps if step.table in self._failed}
+        excluded: dict[int, frozenset[str]] = {}
+        for manifest in manifests:
+            if manifest.dump_id not in pending and manifest.dump_id not in finished:
+                names = frozenset(table.name for table in manifest.tables if not _is_wanted(self._entity, table.name))
+                excluded[manifest.dump_id] = excluded.get(manifest.dump_id, frozenset()) | names
+        if excluded:
+            self._landing.finish(excluded.items())
 
     def _manifest(self, key: str) -> Manifest | FeedError:
         try:
             return parse_manifest(self._bucket.read(key), key, self._bucket.courier.prefix)
-        except FeedError as error:
-            return error
+        except CourierError as error:
+            return self._of_one_file(error)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
         """Fetches the files of a step, one step ahead of landing, in a thread of its own."""
@@ -133,38 +178,78 @@ class _Pull:
         folder = self._folder / f"{number}"
         if step.table in self._failed:
             return _Fetched(step, folder)
-        folder.mkdir(parents=True)
+        if step.fault:
+            return _Fetched(step, folder, error=UnreadableFileError(step.fault))
         try:
-            files = ordered_map(partial(self._file, folder), enumerate(step.files), workers=CONNECTIONS)
+            folder.mkdir(parents=True)
+            listed = self._listed(step.files)
+            files = ordered_map(partial(self._file, folder, listed), enumerate(step.files), workers=CONNECTIONS)
             return _Fetched(step, folder, tuple(files))
-        except FeedError as error:
-            return _Fetched(step, folder, error=error)
+        except CourierError as error:
+            return _Fetched(step, folder, error=self._of_one_file(error))
+        except Exception as error:  # noqa: BLE001  (whatever one table raises must not stop the others)
+            return _Fetched(step, folder, error=_unexpected(error))
 
-    def _file(self, folder: Path, numbered: tuple[int, str]) -> File:
+    def _listed(self, keys: Iterable[str]) -> dict[str, Object]:
+        """The objects of keys as the bucket lists them, to compare with what is fetched."""
+        wanted = set(keys)
+        folders = sorted({key.rpartition("/")[0] + "/" for key in keys if "/" in key})
+        return {item.key: item for folder in folders for item in self._bucket.list(folder) if item.key in wanted}
+
+    def _file(self, folder: Path, listed: Mapping[str, Object], numbered: tuple[int, str]) -> File:
         number, key = numbered
         path = folder / f"{number}.avro"
-        self._bucket.fetch(key, path)
+        self._bucket.fetch(listed.get(key, key), path)
         return File(key, path, readers.schema(path, FORMAT, key))
 
+    def _of_one_file(self, error: CourierError) -> FeedError:
+        """The same error as that of a file, if the bucket still answers; raised again otherwise."""
+        if isinstance(error, FeedError):
+            return error
+        if isinstance(error, InterruptedRunError):
+            raise error
+        manifest_keys(self._bucket)
+        return UnreadableFileError(str(error))
+
     def _landed(self, fetched: _Fetched, dumps: list[int]) -> StepRun:
-        """Lands a step, or tells why not; `dumps` are all that the table has steps of."""
+        """Lands a step, or says why not; `dumps` are all that the table has steps of."""
         step = fetched.step
         name = self._landing.domain_table(step.table)
         self._begin(f"{name}, dump {step.dump_id}")
+        if fetched.error:
+            return self._waiting(step, name, fetched.error, dumps)
         try:
-            if fetched.error:
-                raise fetched.error
             return self._landing.land(step, fetched.files)
         except FeedError as error:
-            self._failed.add(step.table)
-            message = f"Dump {step.dump_id}: {error}"
-            if waiting := [dump for dump in dumps if dump > step.dump_id]:
-                message += f" Later dumps of the table wait for it: {', '.join(map(str, waiting))}."
-            return self._not_landed(StepRun(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
+            failure = error
+        except (InterruptedRunError, OvertakenError):
+            raise
+        except CourierError as error:
+            if not self._landing.is_usable():
+                raise
+            failure = SchemaError(str(error))
+        except Exception as error:
+            if not self._landing.is_usable():
+                raise
+            failure = _unexpected(error)
+        return self._waiting(step, name, failure, dumps)
+
+    def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepRun:
+        """A step that does not land; the later dumps of its table wait for it."""
+        self._failed.add(step.table)
+        message = f"Dump {step.dump_id}: {failure}"
+        if waiting := [dump for dump in dumps if dump > step.dump_id]:
+            message += f" Later dumps of the table wait for it: {', '.join(map(str, waiting))}."
+        return self._not_landed(StepRun(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
 
     def _not_landed(self, run: StepRun) -> StepRun:
         self._note(run)
         return run
+
+
+def _unexpected(error: Exception) -> FeedError:
+    """A defect that one table meets; its text may hold what rows hold."""
+    return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}): please report it, with the file.")
 
 
 def manifest_keys(bucket: Bucket) -> list[str]:

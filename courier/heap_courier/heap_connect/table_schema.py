@@ -8,7 +8,7 @@ came stands in `<name>_raw` beside it. All of this is pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 import pyarrow as pa
@@ -19,7 +19,7 @@ from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, 
 from heap_courier.errors import SchemaError
 from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
 from heap_courier.heap_connect.manifests import Step
-from heap_courier.warehouse.upsert import Column, Table
+from heap_courier.warehouse.upsert import MOST_EXACT, Column, Table
 
 DUMP: Final = "_dump_id"  # a column of every table: the dump that a row came with
 INSTANTS: Final = ("time", "joindate", "last_modified")
@@ -29,10 +29,28 @@ _KEYS: Final = {USERS: "user_id", MIGRATIONS: "from_user_id"}  # of other tables
 _IDS: Final = frozenset({"user_id", "event_id", "session_id", "from_user_id", "to_user_id"})  # usually long
 _NEWEST: Final = {MIGRATIONS: "time"}  # of other tables: last_modified
 
+_WHOLE_BELOW: Final = 9e18
+
 Types = Mapping[str, FieldType]
 
 
-def table_of(step: Step, name: str, stored: Types, files: Iterable[pa.Schema], *, fresh: bool) -> Table:
+class InexactIntegersError(Exception):
+    """Integers that a Float cannot tell apart meet a column that would be one."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
+def table_of(
+    step: Step,
+    name: str,
+    stored: Types,
+    files: Iterable[pa.Schema],
+    *,
+    fresh: bool,
+    as_text: Collection[str] = (),
+) -> Table:
     """The domain table as it shall be once a step has landed.
 
     A column whose type neither the table nor a file tells has its usual one in an empty table, and waits in others.
@@ -43,6 +61,7 @@ def table_of(step: Step, name: str, stored: Types, files: Iterable[pa.Schema], *
         stored: its columns as they are; none: there is no such table yet.
         files: the schemas of the step's files, which need not be equal.
         fresh: whether none of the stored rows stays, so that the types are those of the files alone.
+        as_text: columns that have to be String, since they hold integers that a Float cannot tell apart.
 
     Raises:
         SchemaError: two columns differ in case alone.
@@ -58,13 +77,14 @@ def table_of(step: Step, name: str, stored: Types, files: Iterable[pa.Schema], *
             if raw:
                 columns[f"{column}_raw"] = raw
         elif kind or fresh:
-            columns[column] = kind or (INTEGER if column in _IDS else STRING)
+            columns[column] = kind or stored.get(column) or (INTEGER if column in _IDS else STRING)
+    columns = {column: STRING if column in as_text else kind for column, kind in columns.items()}
     columns[DUMP] = INTEGER
     if twins := _twins(columns):
         raise SchemaError(
             f"The table `{step.table}` has columns that differ in case alone: rename {' or '.join(twins)} in Heap."
         )
-    key = _KEYS.get(step.table, "event_id")
+    key = _key(step.table)
     newest = _NEWEST.get(step.table, "last_modified")
     return Table(
         name,
@@ -104,11 +124,29 @@ def _values(batch: pa.RecordBatch, column: Column, dump_id: int) -> tuple[pa.Arr
     incoming = batch.column(position)
     if not convertible(incoming.type, column.type):
         return pa.nulls(batch.num_rows, column.type.arrow), incoming.is_valid()
+    if pa.types.is_floating(incoming.type) and column.type == STRING:
+        incoming = _digits(incoming)
+    if pa.types.is_integer(incoming.type) and column.type == FLOAT and not _is_exact(incoming):
+        raise InexactIntegersError(column.name)
     values, wrong = converted(incoming, column.type)
     if column.name in INSTANTS:
         # Heap writes 0 where it knows none.
         values = pc.if_else(pc.equal(values, pa.scalar(0, values.type)), pa.scalar(None, values.type), values)
     return values, wrong
+
+
+def _is_exact(integers: pa.Array) -> bool:
+    """Whether each is one that a Float holds and none of its neighbours becomes."""
+    bounds = pc.min_max(integers).as_py()
+    return bounds["min"] is None or (bounds["min"] >= -MOST_EXACT and bounds["max"] <= MOST_EXACT)
+
+
+def _digits(floats: pa.Array) -> pa.Array:
+    """Floats as text; whole numbers in digits, as an integer column has them: `7`, not `7.0` or `1e+16`."""
+    floats = floats.cast(pa.float64())
+    is_whole = pc.and_(pc.equal(floats, pc.trunc(floats)), pc.less(pc.abs(floats), _WHOLE_BELOW))
+    whole = pc.if_else(is_whole, floats, pa.scalar(None, pa.float64())).cast(pa.int64())
+    return pc.coalesce(whole.cast(pa.string()), floats.cast(pa.string()))
 
 
 def field_type(incoming: pa.DataType) -> FieldType | None:
@@ -133,11 +171,21 @@ _KINDS: Final = (
 
 
 def _names(step: Step, stored: Types, brought: Types) -> list[str]:
-    """The columns that there shall be, without those of this program's own."""
+    """The columns that there shall be, without those of this program's own.
+
+    A manifest that lists none says nothing about columns. A key stays whatever it lists: without it, rows could not be
+    told apart.
+    """
     names = step.columns
-    if step.late or names is None:
+    if step.late or not names:
         names = (*stored, *(() if step.late else brought))
+    elif (key := _key(step.table)) not in names and (key in stored or key in brought):
+        names = (key, *names)
     return [name for name in dict.fromkeys(names) if name != DUMP and name not in _RAW]
+
+
+def _key(table: str) -> str:
+    return _KEYS.get(table, "event_id")
 
 
 def _brought(files: Iterable[pa.Schema]) -> dict[str, FieldType]:

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from heap_courier.data_types.field_types import FieldType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class View(NamedTuple):
+    """A view of the database, with all that it takes to create it again.
+
+    Attributes:
+        relation: its name if it lies in the schema of the domain tables, else None.
+        name: qualified and quoted, for messages and statements.
+        kind: VIEW or MATERIALIZED VIEW.
+        create: the statement that creates it.
+        restore: statements that restore its owner, privileges, comments and indexes.
+    """
+
+    relation: str | None
+    name: str
+    kind: str
+    create: str
+    restore: tuple[str, ...]
 
 
 class Warehouse(Protocol):
@@ -22,10 +40,12 @@ class Warehouse(Protocol):
     Attributes:
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
         longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
+        reserved_columns: names that no column can have.
     """
 
     indexes_keys: bool
     longest_name: int | None
+    reserved_columns: frozenset[str]
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Runs a statement; the number of rows that it added, changed or deleted."""
@@ -40,10 +60,23 @@ class Warehouse(Protocol):
         """Makes a temporary table and streams the batches into it, one after another, inside the transaction."""
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """Columns of a domain table and their SQL types as the engine names them; empty: there is no such table."""
+        """Columns of a domain table or view, in order, and their SQL types as the engine names them.
+
+        Empty if there is no such table; a table that the user must not read is there all the same.
+        """
 
     def sql_type(self, field_type: FieldType) -> str:
         """How the engine calls a type, as `columns` would give it back."""
+
+    def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
+        """Views that must be dropped before a column of a table or view changes its type or goes.
+
+        In an order in which they can be created; with the view itself if asked to. SchemaError: one of them could not
+        be created again as it is.
+        """
+
+    def can_replace(self, view: str, query: str) -> bool:
+        """Whether CREATE OR REPLACE VIEW accepts a query for an existing view."""
 
     def lock(self, table: str) -> None:
         """Keeps other writers away from a table, named as SQL has it, until the transaction ends."""
@@ -62,5 +95,5 @@ def domain_tables(warehouse: Warehouse) -> list[str]:
 
 
 def quoted(name: str) -> str:
-    """A name as SQL writes it when it may hold any sign."""
+    """A name as SQL writes it when it may hold any character."""
     return '"' + name.replace('"', '""') + '"'

@@ -15,7 +15,7 @@ import duckdb
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.project.model import MEMORY
-from heap_courier.warehouse.base import quoted
+from heap_courier.warehouse.base import View, quoted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,6 +57,7 @@ class DuckDBWarehouse:
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
     longest_name: int | None = None
+    reserved_columns: frozenset[str] = frozenset()
 
     def __init__(
         self,
@@ -159,6 +160,13 @@ class DuckDBWarehouse:
         if field_type.kind is Kind.DECIMAL:
             return f"DECIMAL({field_type.precision},{field_type.scale})"
         return _TYPES[field_type.kind]
+
+    def dependents(self, relation: str, *, itself: bool = False) -> list[View]:  # noqa: ARG002
+        """None: DuckDB reads the definition of a view each time that it is queried."""
+        return []
+
+    def can_replace(self, view: str, query: str) -> bool:  # noqa: ARG002
+        return True
 
     def lock(self, table: str) -> None:
         """Nothing to do: transactions take turns."""

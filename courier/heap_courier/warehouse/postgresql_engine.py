@@ -14,7 +14,18 @@ from adbc_driver_postgresql import dbapi
 
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
+from heap_courier.warehouse.base import View
+from heap_courier.warehouse.postgresql_views import dependents
 
+_PROBE: Final = "heap_courier_probe"
+_COLUMNS: Final = (
+    "SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod) FROM pg_catalog.pg_attribute AS a "
+    "JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
+    "WHERE a.attnum > 0 AND NOT a.attisdropped AND c.relkind IN ('r', 'p', 'v', 'm', 'f')"
+)
+_IN_ORDER: Final = "ORDER BY a.attnum"
+# https://www.postgresql.org/docs/15/ddl-system-columns.html
+_SYSTEM_COLUMNS: Final = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
 _TYPES: Final = {
     Kind.BOOLEAN: "boolean",
@@ -37,6 +48,8 @@ _QUOTES_VALUES: Final = {
 }
 _OF_A_ROW: Final = ("22", "23", "44", "54")
 _NOT_ALLOWED: Final = "42501"
+_DEPENDED_ON: Final = frozenset({"2BP01", "0A000"})  # something depends on what should be dropped or altered
+_NAMES: Final = frozenset({"42701", "42P16", "42809"})  # a name that is taken, reserved or of something else
 # What the client says by itself, without any such code.
 _LATER_TEXTS: Final = (
     "closed the connection",
@@ -66,6 +79,7 @@ class PostgreSQLWarehouse:
 
     indexes_keys = True  # a small load finds its rows without reading the table
     longest_name: int | None = LONGEST_NAME
+    reserved_columns: frozenset[str] = _SYSTEM_COLUMNS
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False
@@ -108,14 +122,26 @@ class PostgreSQLWarehouse:
                 self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append", temporary=True)
 
     def columns(self, table: str) -> Mapping[str, str]:
-        rows = self.query(
-            "SELECT column_name, CASE WHEN data_type = 'numeric' "
-            "THEN 'numeric(' || numeric_precision || ',' || numeric_scale || ')' ELSE data_type END "
-            "FROM information_schema.columns WHERE table_schema = current_schema() AND table_name = $1 "
-            "ORDER BY ordinal_position",
-            (table,),
+        """From the catalog itself: the information schema hides what the user has no privilege on."""
+        return dict(self.query(f"{_COLUMNS} AND n.nspname = current_schema() AND c.relname = $1 {_IN_ORDER}", (table,)))
+
+    def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
+        return dependents(self, relation, itself=itself)
+
+    def can_replace(self, view: str, query: str) -> bool:
+        """It may get columns behind those that it has, and nothing else."""
+        self.execute(f"CREATE TEMPORARY VIEW {_PROBE} AS {query}")
+        new = self.query(f"{_COLUMNS} AND c.oid = 'pg_temp.{_PROBE}'::regclass {_IN_ORDER}")
+        self.execute(f"DROP VIEW pg_temp.{_PROBE}")
+        old = list(self.columns(view).items())
+        return [tuple(column) for column in new[: len(old)]] == old and self._is_view(view)
+
+    def _is_view(self, name: str) -> bool:
+        sql = (
+            "SELECT c.relkind = 'v' FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n "
+            "ON n.oid = c.relnamespace WHERE n.nspname = current_schema() AND c.relname = $1"
         )
-        return dict(rows)
+        return self.query(sql, (name,)) == [(True,)]
 
     def sql_type(self, field_type: FieldType) -> str:
         if field_type.kind is Kind.DECIMAL:
@@ -197,6 +223,12 @@ def _sentence(error: Error) -> CourierError:
         return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
     if state == _NOT_ALLOWED:
         return SetupError(f"The warehouse refuses: {said}. Grant it to the user whom the address names.")
+    if state in _DEPENDED_ON:
+        which = str(error).partition("DETAIL:")[2].strip().partition("\n")[0]
+        reason = f"{said} ({which})" if which else said
+        return SchemaError(f"The warehouse refuses: {reason}. Drop what depends on it, then run the courier again.")
+    if state in _NAMES:
+        return SchemaError(f"The warehouse refuses: {said}.")
     if state[:2] in _QUOTES_VALUES:
         said = f"{_QUOTES_VALUES[state[:2]]} (error {state})"
     policy = SchemaError if state[:2] in _OF_A_ROW else SetupError

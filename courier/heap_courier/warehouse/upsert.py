@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from heap_courier.data_types.field_types import FieldType
+from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING, FieldType
+from heap_courier.errors import SchemaError
 from heap_courier.warehouse.base import Warehouse, quoted
+from heap_courier.warehouse.views import DroppedViews
 
-SEQUENCE: Final = "_seq:"  # staged beside each row: its place in the order of loading; no column is called so
+_SEQUENCE: Final = "_seq:"  # staged beside each row: its place in the order of loading
+MOST_EXACT: Final = 2**53 - 1  # an integer beyond it may be another one as a Float
 _STAGING: Final = "heap_courier_staging"
 _WINNERS: Final = "heap_courier_winners"
 
@@ -64,36 +67,55 @@ def land(
     *,
     replace: bool = False,
     before: Callable[[], None] = lambda: None,
+    views: Callable[[], Mapping[str, str]] = dict,
     settle: Callable[[Landed], None] = lambda _landed: None,
 ) -> Landed:
     """Lands rows in a table, whole or not at all.
 
     Args:
         warehouse: an open connection without a transaction.
-        table: made, or altered, as needed.
+        table: created, or altered, as needed.
         batches: of exactly the table's columns, in the order of loading. What the iteration raises rolls all back.
         replace: whether the rows stand for all that the table held.
         before: called inside the transaction when all rows are there, and before the table is touched.
+        views: called when the table has its columns: our own views that are to be created or replaced, as queries by
+            name, each after those that it reads.
         settle: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
+
+    Raises:
+        SchemaError: the table cannot be altered, or a view of someone else's on it could not be kept.
     """
     with warehouse.transaction():
-        count = _Count(table.schema)
-        warehouse.stage(_STAGING, table.schema.append(pa.field(SEQUENCE, pa.int64())), count.numbered(batches))
+        count = _Count(table)
+        warehouse.stage(_STAGING, count.schema, count.numbered(batches))
         before()
-        shape(warehouse, table)
-        warehouse.lock(quoted(table.name))
-        if replace:
+        if replace and warehouse.columns(table.name):
+            warehouse.lock(quoted(table.name))
             warehouse.execute(f"DELETE FROM {quoted(table.name)}")
-        merged = _upsert(warehouse, table) if table.key else _insert(warehouse, table)
+        dropped = _alter(warehouse, table, emptied=replace)
+        warehouse.lock(quoted(table.name))
+        upsert = _Upsert(warehouse, table, count.sequence)
+        merged = upsert.by_key() if table.key else upsert.insert()
         stored = warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0]
         warehouse.execute(f"DROP TABLE {_STAGING}")
+        dropped.create(views())
         landed = Landed(count.rows, merged, stored)
         settle(landed)
     return landed
 
 
 def shape(warehouse: Warehouse, table: Table) -> None:
-    """Makes a table, or alters it so that it has exactly the columns it shall have. Inside a transaction."""
+    """Creates a table, or alters it so that it has exactly the columns it shall have. Inside a transaction.
+
+    Raises:
+        SchemaError: a stored value does not fit, or a view on the table could not be kept.
+    """
+    _alter(warehouse, table, emptied=False).create({})
+
+
+def _alter(warehouse: Warehouse, table: Table, *, emptied: bool) -> DroppedViews:
+    """Gives a table its columns; the views that had to be dropped for it. An emptied table fits any type."""
+    dropped = DroppedViews(warehouse)
     name = quoted(table.name)
     stored = warehouse.columns(table.name)
     wanted = {column.name: warehouse.sql_type(column.type) for column in table.columns}
@@ -103,7 +125,9 @@ def shape(warehouse: Warehouse, table: Table) -> None:
         )
         if warehouse.indexes_keys and table.key:
             warehouse.execute(f"CREATE UNIQUE INDEX ON {name} ({_list(map(quoted, table.key))})")
-        return
+        return dropped
+    if any(wanted.get(column) != kind for column, kind in stored.items()):
+        dropped.drop(table.name)
     for column in stored:
         if column not in wanted:  # before others come: DuckDB takes `Email` for `email`
             warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
@@ -111,54 +135,104 @@ def shape(warehouse: Warehouse, table: Table) -> None:
         if column not in stored:
             warehouse.execute(f"ALTER TABLE {name} ADD COLUMN {quoted(column)} {kind}")
         elif stored[column] != kind:
-            cast = f"CAST({quoted(column)} AS {kind})"
+            if not emptied:
+                _refuse_inexact(warehouse, table.name, column, stored[column], kind)
+            cast = f"CAST(NULL AS {kind})" if emptied else _cast(warehouse, column, stored[column], kind)
             warehouse.execute(f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {kind} USING {cast}")
+    return dropped
+
+
+def inexact(warehouse: Warehouse, table: str, column: str) -> bool:
+    """Whether an integer column of a stored table holds numbers that a Float cannot tell apart."""
+    far = f"{quoted(column)} NOT BETWEEN {-MOST_EXACT:d} AND {MOST_EXACT:d}"
+    return bool(warehouse.query(f"SELECT 1 FROM {quoted(table)} WHERE {far} LIMIT 1"))
+
+
+def _refuse_inexact(warehouse: Warehouse, table: str, column: str, stored: str, kind: str) -> None:
+    is_at_risk = (stored, kind) == (warehouse.sql_type(INTEGER), warehouse.sql_type(FLOAT))
+    if is_at_risk and inexact(warehouse, table, column):
+        raise SchemaError(
+            f"The column `{column}` of `{table}` holds integers beyond 2^53, which as Float would become one another: "
+            "make it a String."
+        )
+
+
+def _cast(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
+    """A stored value in another type. A whole number that was a float is text in digits: `7`, not `7.0` or `1e+16`."""
+    value = quoted(column)
+    cast = f"CAST({value} AS {kind})"
+    if (stored, kind) == (warehouse.sql_type(FLOAT), warehouse.sql_type(STRING)):
+        is_whole = f"{value} = trunc({value}) AND abs({value}) < 9e18"
+        return (
+            f"CASE WHEN {is_whole} THEN CAST(CAST({value} AS {warehouse.sql_type(INTEGER)}) AS {kind}) ELSE {cast} END"
+        )
+    return cast
 
 
 class _Count:
     """Numbers rows as they pass.
 
-    Sees to it that the types are those of the table: ADBC copies what it is given bit by bit, and a float that meets an
-    integer column becomes another number without a word.
+    Ensures that the types are those of the table: ADBC copies what it is given bit by bit, and a float that meets an
+    integer column would silently become another number.
     """
 
-    def __init__(self, schema: pa.Schema) -> None:
-        self._schema = schema
+    def __init__(self, table: Table) -> None:
+        self._types = table.schema
         self.rows = 0
+        self.sequence = _SEQUENCE
+        names = {column.name.lower() for column in table.columns}
+        while self.sequence in names:
+            self.sequence += ":"
+        self.schema = self._types.append(pa.field(self.sequence, pa.int64()))
 
     def numbered(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             numbers = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=self.rows)
             self.rows += batch.num_rows
-            yield batch.cast(self._schema).append_column(SEQUENCE, numbers)
+            yield batch.cast(self._types).append_column(self.sequence, numbers)
 
 
-def _upsert(warehouse: Warehouse, table: Table) -> int:
-    """Puts the newest of the staged rows of each key, and all rows whose key is null, in the place of what is stored.
+class _Upsert:
+    """The staged rows into their table."""
 
-    The winners are found in the narrow columns alone, and wide rows are written once: on DuckDB that takes half as long
-    as a MERGE.
-    """
-    name = quoted(table.name)
-    key = _list(map(quoted, table.key))
-    newest = [quoted(column) for column in table.newest]
-    sequence = quoted(SEQUENCE)
-    narrow = _list(dict.fromkeys([*map(quoted, table.key), *newest, sequence]))
-    order = _list([key, *(f"{column} DESC NULLS LAST" for column in newest), f"{sequence} DESC"])
-    no_key = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
-    same_key = " AND ".join(f"t.{quoted(column)} = w.{quoted(column)}" for column in table.key)
+    def __init__(self, warehouse: Warehouse, table: Table, sequence: str) -> None:
+        self._warehouse = warehouse
+        self._table = table
+        self._sequence = quoted(sequence)
 
-    warehouse.execute(
-        f"CREATE TEMPORARY TABLE {_WINNERS} AS SELECT DISTINCT ON ({key}) {narrow} FROM {_STAGING} "
-        f"WHERE NOT ({no_key}) ORDER BY {order}"
-    )
-    warehouse.execute(f"INSERT INTO {_WINNERS} SELECT {narrow} FROM {_STAGING} WHERE {no_key}")
-    if newest:
-        warehouse.execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({_is_newer(newest)})")
-    warehouse.execute(f"DELETE FROM {name} AS t USING {_WINNERS} AS w WHERE {same_key}")
-    added = _insert(warehouse, table, f"WHERE {sequence} IN (SELECT {sequence} FROM {_WINNERS})")
-    warehouse.execute(f"DROP TABLE {_WINNERS}")
-    return added
+    def by_key(self) -> int:
+        """Puts the newest of the staged rows of each key, and all rows whose key is null, in place of what is stored.
+
+        The winners are found in the narrow columns alone, and wide rows are written once: on DuckDB that takes half as
+        long as a MERGE.
+        """
+        table, sequence, execute = self._table, self._sequence, self._warehouse.execute
+        name = quoted(table.name)
+        key = _list(map(quoted, table.key))
+        newest = [quoted(column) for column in table.newest]
+        narrow = _list(dict.fromkeys([*map(quoted, table.key), *newest, sequence]))
+        order = _list([key, *(f"{column} DESC NULLS LAST" for column in newest), f"{sequence} DESC"])
+        no_key = " OR ".join(f"{quoted(column)} IS NULL" for column in table.key)
+        same_key = " AND ".join(f"t.{quoted(column)} = w.{quoted(column)}" for column in table.key)
+
+        execute(
+            f"CREATE TEMPORARY TABLE {_WINNERS} AS SELECT DISTINCT ON ({key}) {narrow} FROM {_STAGING} "
+            f"WHERE NOT ({no_key}) ORDER BY {order}"
+        )
+        execute(f"INSERT INTO {_WINNERS} SELECT {narrow} FROM {_STAGING} WHERE {no_key}")
+        if newest:
+            execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({_is_newer(newest)})")
+        execute(f"DELETE FROM {name} AS t USING {_WINNERS} AS w WHERE {same_key}")
+        added = self.insert(f"WHERE {sequence} IN (SELECT {sequence} FROM {_WINNERS})")
+        execute(f"DROP TABLE {_WINNERS}")
+        return added
+
+    def insert(self, where: str = "") -> int:
+        """Adds staged rows as they are."""
+        names = _list(quoted(column.name) for column in self._table.columns)
+        return self._warehouse.execute(
+            f"INSERT INTO {quoted(self._table.name)} ({names}) SELECT {names} FROM {_STAGING} {where}"
+        )
 
 
 def _is_newer(columns: Sequence[str]) -> str:
@@ -166,11 +240,6 @@ def _is_newer(columns: Sequence[str]) -> str:
     first, *others = columns
     newer = f"t.{first} > w.{first} OR t.{first} IS NOT NULL AND w.{first} IS NULL"
     return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({_is_newer(others)})" if others else newer
-
-
-def _insert(warehouse: Warehouse, table: Table, where: str = "") -> int:
-    names = _list(quoted(column.name) for column in table.columns)
-    return warehouse.execute(f"INSERT INTO {quoted(table.name)} ({names}) SELECT {names} FROM {_STAGING} {where}")
 
 
 def _list(parts: Iterable[str]) -> str:

@@ -44,7 +44,8 @@ class Bucket:
                 content = self.objects[key]
                 yield Object(key, len(content), f"{hash(content)}", WRITTEN + timedelta(hours=number))
 
-    def fetch(self, key: str, to: Path, progress: Callable[[int], None]) -> None:
+    def fetch(self, item: Object, to: Path, progress: Callable[[int], None]) -> None:
+        key = item.key
         self.fetched.append(key)
         if key in self.failures:
             raise self.failures[key]

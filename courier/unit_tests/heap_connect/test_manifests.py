@@ -101,14 +101,7 @@ class TestReading:
             (b'{"dump_id": 1}', "has no list at `tables`"),
             (b'{"tables": []}', "has no whole number at `dump_id`"),
             (b'{"dump_id": true, "tables": []}', "has no whole number at `dump_id`"),
-            (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` of no dump"),
-            (b'{"dump_id": 1, "tables": [{"files": []}]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": ["users"]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": [{"name": ""}]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": "s3://b/k"}]}', "has no list of names at `files`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [1]}]}', "has no list of names at `columns`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}', "neither true nor false"),
-            (b'{"dump_id": 1, "tables": [{"name": "u"}, {"name": "u"}]}', "lists the table `u` twice"),
+            (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` that is not between 0 and 2^63"),
         ],
     )
     def test_what_is_no_manifest_is_told_in_a_sentence_that_names_it(self, content: bytes, reason: str) -> None:
@@ -117,6 +110,36 @@ class TestReading:
 
         assert str(error.value).startswith("The manifest manifests/sync_7.json ")
         assert reason in str(error.value)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            (b'{"dump_id": 1, "tables": [{"files": []}]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": ["users"]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": [{"name": ""}]}', "has no name at `name`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": "s3://b/k"}]}', "has no list of names at `files`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [1]}]}', "has no list of names at `columns`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}', "neither true nor false"),
+            (b'{"dump_id": 1, "tables": [{"name": "u"}, {"name": "u"}]}', "lists the table `u` twice"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [""]}]}', "has no list of names at `columns` of `u`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket"]}]}', "an address without a key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/"]}]}', "an address without a key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/a/"]}]}', "an address without a key"),
+        ],
+    )
+    def test_an_entry_that_cannot_be_used_fails_its_table_alone(self, content: bytes, reason: str) -> None:
+        good = b'{"name": "good", "files": ["s3://b/sync_1/good/0.avro"]}'
+        manifest = parse_manifest(content, "manifests/sync_7.json")
+        with_good = parse_manifest(content[:-2] + b", " + good + b"]}", "manifests/sync_7.json")
+
+        assert [reason in (table.fault or "") for table in manifest.tables] == [True]
+        assert [table.fault is None for table in with_good.tables] == [False, True]
+
+    def test_a_manifest_without_columns_says_nothing_about_them(self) -> None:
+        content = (
+            b'{"dump_id": 1, "tables": [{"name": "a", "columns": []}, {"name": "b", "columns": null}, {"name": "c"}]}'
+        )
+        assert [table.columns for table in parse_manifest(content, "m").tables] == [None, None, None]
 
     def test_only_heaps_own_manifests_are_any(self) -> None:
         keys = ["manifests/sync_7.json", "imported_manifests/sync_7.json", "manifests/sync_7.json.tmp", "manifests/"]
@@ -196,7 +219,7 @@ class TestPlanning:
 
         (step,) = plan([dump(2, "users", "b", full=True)], after)
 
-        assert (step.outdates, step.replaces) == (True, False)
+        assert (step.outdated_below, step.replaces) == (2, False)
 
     def test_a_dump_known_as_full_only_afterwards_outdates_what_is_older(self) -> None:
         after = landed(dump(1, "users", "a"), dump(2, "users", "b"))
@@ -204,7 +227,7 @@ class TestPlanning:
 
         (step,) = plan([again], after)
 
-        assert (step.outdates, step.files) == (True, ())
+        assert (step.outdated_below, step.files) == (2, ())
         assert plan([again], after | bookmarks(step)) == ()
 
     def test_a_table_that_a_manifest_lacks_stays_as_it_is(self) -> None:

@@ -1,0 +1,64 @@
+"""Views that stand in the way of a change: dropped for it, and created again with their privileges."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from heap_courier.errors import SchemaError, SetupError
+from heap_courier.warehouse.base import View, Warehouse, quoted
+
+
+class DroppedViews:
+    """The views that a transaction has dropped to change what they depend on. All of it inside that transaction."""
+
+    def __init__(self, warehouse: Warehouse) -> None:
+        self._warehouse = warehouse
+        self._views: list[View] = []  # in an order in which they can be created
+
+    def drop(self, relation: str, *, itself: bool = False) -> None:
+        """Drops all views that depend on a table or a view, and that view itself if asked to.
+
+        Raises:
+            SchemaError: one of them could not be created again.
+        """
+        views = self._warehouse.dependents(relation, itself=itself)
+        for view in reversed(views):
+            self._warehouse.execute(f"DROP {view.kind} {view.name}")
+        self._views = [*views, *self._views]  # (none of these depends on an earlier one: it would be gone)
+
+    def create(self, ours: Mapping[str, str]) -> None:
+        """Creates our own views, given as queries by their names, and then all that were dropped.
+
+        A view that can be replaced in place is: its privileges and the views that depend on it stay untouched.
+
+        Raises:
+            SchemaError: a dropped view of someone else's does not fit the changed table.
+        """
+        for name, query in ours.items():
+            if self._taken(name) is None and self._warehouse.columns(name):
+                if self._warehouse.can_replace(name, query):
+                    self._warehouse.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {query}")
+                    continue
+                self.drop(name, itself=True)
+            dropped = self._taken(name)
+            self._warehouse.execute(f"CREATE VIEW {quoted(name)} AS {query}")
+            if dropped:
+                self._views.remove(dropped)
+                for statement in dropped.restore:
+                    self._warehouse.execute(statement)
+        for view in self._views:
+            self._create(view)
+        self._views = []
+
+    def _create(self, view: View) -> None:
+        try:
+            for statement in (view.create, *view.restore):
+                self._warehouse.execute(statement)
+        except (SetupError, SchemaError) as error:
+            raise SchemaError(
+                f"The view {view.name} depends on columns that change, and cannot be created again ({error}) Drop or "
+                "change that view, then run the courier again."
+            ) from error
+
+    def _taken(self, name: str) -> View | None:
+        return next((view for view in self._views if view.relation == name), None)
