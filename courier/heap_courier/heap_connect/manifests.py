@@ -222,12 +222,16 @@ def _table_or_fault(document: Any, number: int, key: str, prefix: str) -> Manife
         return _table(document, key, prefix)
     except UnreadableFileError as error:
         name = document.get("name") if isinstance(document, dict) else None
-        name = name if isinstance(name, str) and name else f"tables[{number}]"
+        name = name if isinstance(name, str) and name and "\0" not in name else f"tables[{number}]"
         return ManifestTable(name, full=False, columns=None, files=(), fault=str(error))
 
 
 def _table(document: Any, key: str, prefix: str) -> ManifestTable:
     name = _value(document, key, "name", str)
+    if "\0" in name:
+        raise UnreadableFileError(
+            f"{_name(key)} lists a table with a NUL in its name; rename it in Heap, or exclude it."
+        )
     columns = _names(document, key, "columns") or None  # an empty list says nothing: a table has columns
     addresses = _names(document, key, "files") or ()
     incremental = document.get("incremental", True)
