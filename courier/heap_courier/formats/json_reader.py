@@ -13,14 +13,13 @@ from decimal import Decimal
 from functools import partial
 from typing import Any, BinaryIO, Final
 
-import ijson
 import orjson
 import pyarrow as pa
 
 from heap_courier.errors import RejectedRow, UnreadableFileError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
+from heap_courier.formats.json_values import InvalidJSONError, JSONValues, refuse_constant, whole_number
 
-_MARK: Final = b"\xef\xbb\xbf"  # that some put before UTF-8
 _MOST_KEYS: Final = 200  # of a record; an object with more has data for keys
 _MOST: Final = 2**63
 
@@ -39,32 +38,21 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     """The rows of a file that is one array, one object, or objects one after the other.
 
     Raises:
-        UnreadableFileError: it is no JSON, or cut short.
+        UnreadableFileError: it is not JSON, is cut short, or exceeds a bound of json_values.py.
     """
-    beginning = stream.read(len(_MARK))
-    stream.seek(len(_MARK) if beginning == _MARK else 0)
-    start = stream.tell()
-    while (sign := stream.read(1)).isspace():
-        pass
-    stream.seek(start)
-    is_array = sign == b"["
-    # After an array nothing may follow: objects there would match no `item`, and be dropped without a word.
-    objects = ijson.items(stream, "item" if is_array else "", multiple_values=not is_array)
+    values = JSONValues(stream)
     rows: list[Any] = []
-    first_row = 1
+    first_row, start = 1, 0
     try:
-        for row in objects:
-            rows.append(row)
-            if stream.tell() - start >= CHUNK_BYTES:
+        for row in values:
+            rows.append(row if not values.has_surrogates or _is_unicode(row) else None)
+            if values.read - start >= CHUNK_BYTES:
                 yield Chunk(first_row, partial(_decoded, rows, first_row))
                 first_row += len(rows)
-                start, rows = stream.tell(), []
-    except (ijson.JSONError, UnicodeDecodeError):
+                start, rows = values.read, []
+    except InvalidJSONError as error:
         before = first_row + len(rows) - 1
-        raise UnreadableFileError(
-            f"`{name}` is not valid JSON, is cut short, or has something behind its array, {before:,} rows in; fetch "
-            "it again from its source."
-        ) from None
+        raise UnreadableFileError(f"`{name}` {error}, {before:,} rows in; fetch it again from its source.") from None
     if rows:
         yield Chunk(first_row, partial(_decoded, rows, first_row))
 
@@ -76,15 +64,19 @@ def _from_lines(rows: list[bytes], first_row: int) -> Decoded:
 def _parsed(line: bytes) -> Any:
     """A line's value, its fractions as they are written; None where it is no JSON."""
     try:
-        if b"\\ud" in line.lower():
-            orjson.loads(line)  # refuses half a character
-        return json.loads(line, parse_float=Decimal, parse_constant=_refuse)
+        row = json.loads(line, parse_float=Decimal, parse_int=whole_number, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return None
+    return row if b"\\ud" not in line.lower() or _is_unicode(row) else None
 
 
-def _refuse(_: str) -> None:
-    raise ValueError  # NaN is no JSON
+def _is_unicode(row: Any) -> bool:
+    """Whether no text in a row holds half a surrogate pair, which no column can keep."""
+    try:
+        json.dumps(row, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _decoded(rows: list[Any], first_row: int) -> Decoded:

@@ -72,7 +72,7 @@ def test_commands_print_through_the_terminal_module_alone() -> None:
 
 # What a command imports
 
-SLOW = {"adbc_driver_postgresql", "boto3", "botocore", "fastavro", "filelock", "ijson", "numpy", "polars", "pyarrow"}
+SLOW = {"adbc_driver_postgresql", "boto3", "botocore", "fastavro", "filelock", "numpy", "polars", "pyarrow"}
 IMPORTS = """
 import sys
 from heap_courier.cli.main import cli

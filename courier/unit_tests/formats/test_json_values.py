@@ -1,0 +1,86 @@
+"""Values of a JSON document, within bounds."""
+
+from __future__ import annotations
+
+import io
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heap_courier.formats import json_values
+from heap_courier.formats.json_values import InvalidJSONError, JSONValues
+
+json_documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+)
+
+
+def read(data: bytes | str, block: int = 1_000) -> list[Any]:
+    return list(JSONValues(io.BytesIO(data.encode() if isinstance(data, str) else data), block))
+
+
+@given(st.lists(json_documents, max_size=6), st.integers(1, 30), st.sampled_from([None, 1]), st.booleans())
+def test_the_elements_of_an_array_come_as_they_are(
+    rows: list[Any], block: int, indent: int | None, ascii_only: bool
+) -> None:
+    """However few bytes are read at once."""
+    assert read(json.dumps(rows, indent=indent, ensure_ascii=ascii_only), block) == rows
+
+
+@given(
+    st.lists(json_documents.filter(lambda value: not isinstance(value, list)), min_size=1, max_size=6),
+    st.integers(1, 30),
+)
+def test_values_one_after_the_other_come_as_they_are(rows: list[Any], block: int) -> None:
+    """With white space between them."""
+    assert read("\n".join(map(json.dumps, rows)), block) == rows
+
+
+def test_arrays_one_after_the_other_are_one() -> None:
+    """As some writers append."""
+    assert read("\ufeff [1, 2]\n[]\n[3] ") == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "is empty"),
+        ("  ", "is empty"),
+        ("[1", "is cut short"),
+        ('[{"a": 1}', "is cut short"),
+        ('{"a": ', "is not valid JSON or is cut short"),
+        ("[1 2]", "is not valid JSON"),
+        ('[1] {"a": 2}', "has something behind its array"),
+        ("[1],", "has something behind its array"),
+        ("[NaN]", "holds NaN, which is not JSON"),
+        (b'["\xff"]', "is not valid UTF-8"),
+        ("[" * 100_000, "is nested too deeply"),
+        ('{"a":' * 100_000, "is nested too deeply"),
+    ],
+)
+@pytest.mark.parametrize("block", [1, 1000])
+def test_what_is_wrong_is_an_error(data: bytes | str, reason: str, block: int) -> None:
+    """Nothing is dropped without a word."""
+    with pytest.raises(InvalidJSONError, match=reason):
+        read(data, max(block, len(data) // 100))
+
+
+@pytest.mark.parametrize("digits", [4_300, 4_301, 100_000])
+def test_a_number_of_any_length_keeps_its_digits(digits: int) -> None:
+    """A parser in C ended the process there."""
+    (row,) = read('[{"a": ' + "7" * digits + "}]")
+    assert str(Decimal(row["a"])) == "7" * digits
+
+
+def test_a_value_without_end_is_an_error_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its size is bounded."""
+    monkeypatch.setattr(json_values, "LARGEST_VALUE", 10_000)
+    stream = io.BytesIO(b'["' + b"x" * 1_000_000)
+    with pytest.raises(InvalidJSONError, match="has a value of more than 10,000 characters"):
+        list(JSONValues(stream))
+    assert list(JSONValues(io.BytesIO(b'["' + b"x" * 9_000 + b'"]'), 100)) == ["x" * 9_000]
