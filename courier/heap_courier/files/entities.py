@@ -141,10 +141,14 @@ def _land_as(given: JsonObject, key: str) -> tuple[str, FileFormat]:
 def _sign(given: JsonObject, key: str) -> str | None:
     if not given.has(key):
         return None
-    sign = given.take(key)
-    if not isinstance(sign, str) or len(sign) != 1:
-        raise given.wrong(f"`{key}` must be one sign, such as `|`; a tab is written `\\t`, a backslash `\\\\`")
-    return sign
+    character = given.take(key)
+    if key == "file/quote" and character == "":
+        return ""  # the file has no quotes
+    if not isinstance(character, str) or len(character) != 1 or not character.isascii():
+        raise given.wrong(
+            f"`{key}` must be one ASCII character, such as `|`; a tab is written `\\t`, a backslash `\\\\`"
+        )
+    return character
 
 
 def _archive(given: JsonObject) -> ArchiveEntity:

@@ -7,8 +7,10 @@ Heap writes them, and by fastavro otherwise, or where polars finds fault; the co
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import signal
 import threading
 import zlib
@@ -32,6 +34,8 @@ _CHECKSUM_BYTES: Final = 4
 _MORE: Final = 0x80  # the bit that says that a number goes on in the next byte
 _LONGEST_NUMBER: Final = 10
 _PIECE: Final = 1 << 24  # read at once: a length may be a lie
+_LARGEST_BLOCK: Final = 256_000_000  # bytes of a block, unpacked; writers make them of 16 kB to some MB
+_MOST_ROWS_OF_NOTHING: Final = 1_000_000  # of a block, more than it has bytes: records of nulls alone take none
 _MOST_ROWS: Final = 100_000  # of a chunk: nulls take little room in the file, and more in memory
 _PACKED: Final = 4  # how much smaller codecs make text, about
 
@@ -174,6 +178,8 @@ def _blocks(stream: BinaryIO, file: _File) -> Iterator[_Block]:
             raise file.damaged("is damaged", number, rows_before) from None
         if sync != file.sync or rows < 0:
             raise file.damaged("is damaged", number, rows_before)
+        if rows > _LARGEST_BLOCK:
+            raise file.damaged("announces more rows than a block can hold", number, rows_before)
         if rows:
             yield _Block(number, rows_before + 1, rows, packed)
         rows_before += rows
@@ -219,10 +225,44 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 # The codecs
 
 
+class _TooLargeError(Exception):
+    """A block unpacks to more than any writer makes of one."""
+
+
 def _unsnapped(packed: bytes) -> Any:
+    if cramjam.snappy.decompress_raw_len(packed[:-_CHECKSUM_BYTES]) > _LARGEST_BLOCK:
+        raise _TooLargeError
     plain = cramjam.snappy.decompress_raw(packed[:-_CHECKSUM_BYTES])
     if zlib.crc32(plain).to_bytes(_CHECKSUM_BYTES, "big") != packed[-_CHECKSUM_BYTES:]:
         raise cramjam.DecompressionError("its checksum is another one")
+    return plain
+
+
+def _inflated(packed: bytes) -> Any:
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    plain = unpacker.decompress(packed, _LARGEST_BLOCK + 1)
+    if len(plain) > _LARGEST_BLOCK:
+        raise _TooLargeError
+    if not unpacker.eof:
+        raise EOFError
+    return plain
+
+
+def _unpacked_by(make: Callable[[], Any], packed: bytes) -> Any:
+    unpacker = make()
+    plain = unpacker.decompress(packed, _LARGEST_BLOCK + 1)
+    if len(plain) > _LARGEST_BLOCK:
+        raise _TooLargeError
+    if not unpacker.eof:
+        raise EOFError
+    return plain
+
+
+def _unpacked_by_arrow(packed: bytes) -> Any:
+    with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
+        plain = stream.read(_LARGEST_BLOCK + 1)
+    if len(plain) > _LARGEST_BLOCK:
+        raise _TooLargeError
     return plain
 
 
@@ -232,11 +272,11 @@ def _as_it_is(packed: bytes) -> Any:
 
 _CODECS: Final[Mapping[str, Callable[[bytes], Any]]] = {
     "null": _as_it_is,
-    "deflate": cramjam.deflate.decompress,
+    "deflate": _inflated,
     "snappy": _unsnapped,
-    "zstandard": cramjam.zstd.decompress,
-    "bzip2": cramjam.bzip2.decompress,
-    "xz": cramjam.xz.decompress,
+    "zstandard": _unpacked_by_arrow,
+    "bzip2": partial(_unpacked_by, bz2.BZ2Decompressor),
+    "xz": partial(_unpacked_by, lzma.LZMADecompressor),
 }
 
 
@@ -268,9 +308,15 @@ def _decode(file: _File, blocks: list[_Block]) -> Decoded:
 
 def _unpacked(file: _File, block: _Block) -> Any:
     try:
-        return _CODECS[file.codec](block.packed)
-    except cramjam.DecompressionError:
+        plain = _CODECS[file.codec](block.packed)
+    except _TooLargeError:
+        reason = f"unpacks to more than {_LARGEST_BLOCK:,} bytes"
+        raise file.damaged(reason, block.number, block.first_row - 1) from None
+    except (cramjam.DecompressionError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error):
         raise file.damaged("is damaged", block.number, block.first_row - 1) from None
+    if block.rows > max(len(plain), _MOST_ROWS_OF_NOTHING):
+        raise file.damaged("announces more rows than it holds", block.number, block.first_row - 1)
+    return plain
 
 
 def _fast(records: Records) -> _Fast | None:

@@ -24,14 +24,21 @@ _MOST_KEYS: Final = 200  # of a record; an object with more has data for keys
 _MOST: Final = 2**63
 
 
-def lines(stream: BinaryIO) -> Iterator[Chunk]:
+def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     """The rows of a file with an object a line; a line that is none is a rejected row."""
     first_row = 1
+    is_empty = True
     while read := stream.readlines(CHUNK_BYTES):
+        is_empty = False
         rows = [line for line in read if not line.isspace()]
         if rows:
             yield Chunk(first_row, partial(_from_lines, rows, first_row))
         first_row += len(rows)
+    if is_empty:
+        raise UnreadableFileError(
+            f"`{name}` is empty: an export without rows looks like one that failed. Remove it, or write at least "
+            "a line end if there are no rows."
+        )
 
 
 def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:

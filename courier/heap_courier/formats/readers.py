@@ -73,7 +73,7 @@ def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Ch
     if content_type in _JSON:
         return json_files.documents(stream, name)
     if content_type == _LINES:
-        return json_files.lines(stream)
+        return json_files.lines(stream, name)
     if content_type in _SEPARATORS:
         return delimited.chunks(stream, file_format, _SEPARATORS[content_type], name)
     raise SetupError(
@@ -93,5 +93,5 @@ def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
                 yield cast("BinaryIO", io.BufferedReader(unpacked, _READ_AT_ONCE))
         except (EOFError, gzip.BadGzipFile, zlib.error):
             raise UnreadableFileError(
-                f"`{name}` is no gzip file, or is damaged or cut short; bring it anew from its source."
+                f"`{name}` is not a gzip file, or is damaged or cut short; fetch it again from its source."
             ) from None

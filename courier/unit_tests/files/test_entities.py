@@ -124,7 +124,7 @@ def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
         (file(header_rows="p"), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=2), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=True), "`file/header-rows` must be 0 or 1"),
-        (file(separator="||"), "`file/separator` must be one sign"),
+        (file(separator="||"), "`file/separator` must be one ASCII character"),
         (file(delimiter="|"), "there is no key `file/delimiter` here"),
         ({**ARCHIVE}, "`object/land-as` is missing"),
         ({**ARCHIVE, "object/file-pattern": "'a.csv'"}, "is not one of archives (.zip, .tar, .tgz, .tar.gz)"),

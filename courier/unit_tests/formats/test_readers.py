@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
 import json
+import lzma
 import tracemalloc
+import zlib
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import cramjam
 import fastavro
 import pyarrow as pa
 import pyarrow.parquet
@@ -407,3 +411,65 @@ def test_half_a_surrogate_pair_rejects_its_row_in_json_and_in_ndjson(path: Path,
     rows, rejected = read(path, file_format, '{"a": "\\ud800"}\n{"a": "\\ud83d\\ude00"}\n{"a": "ok"}\n')
     assert rows == [{"a": "\U0001f600"}, {"a": "ok"}]
     assert [row.row for row in rejected] == [1]
+
+
+@pytest.mark.parametrize("name", ["users", "users.gz"])
+def test_lines_of_nothing_are_no_file(tmp_path: Path, name: str) -> None:
+    """With `truncate`, a failed export would empty the table."""
+    empty = tmp_path / name
+    for content in (b"", gzip.compress(b""))[: 2 if name.endswith("gz") else 1]:
+        empty.write_bytes(content)
+        with pytest.raises(UnreadableFileError, match="`2022/users` is empty"):
+            list(readers.chunks(empty, LINES, NAME))
+    empty.write_bytes(gzip.compress(b"\n") if name.endswith("gz") else b"\n")
+    assert list(readers.chunks(empty, LINES, NAME)) == []
+
+
+NULLS = {"type": "record", "name": "row", "fields": [{"name": "v", "type": "null"}]}
+
+
+def avro_block(schema: Any, codec: str, rows: int, packed: bytes) -> bytes:
+    """A file of one block that may lie."""
+    header = io.BytesIO()
+    fastavro.writer(header, schema, [], codec=codec)
+
+    def number(value: int) -> bytes:
+        out = io.BytesIO()
+        fastavro.schemaless_writer(out, "long", value)
+        return out.getvalue()
+
+    return header.getvalue() + number(rows) + number(len(packed)) + packed + header.getvalue()[-16:]
+
+
+@pytest.mark.parametrize("rows", [2**40, 2**28, 1_000_001])
+def test_more_rows_than_a_block_holds_are_an_error_at_once(path: Path, rows: int) -> None:
+    """150 bytes would keep the reader busy for ever."""
+    path.write_bytes(avro_block(NULLS, "null", rows, b""))
+    with pytest.raises(UnreadableFileError, match="announces more rows than"):
+        [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
+
+
+@pytest.mark.parametrize(
+    ("codec", "pack"),
+    [
+        ("deflate", lambda data: zlib.compress(data, 9)[2:-4]),
+        ("bzip2", bz2.compress),
+        ("xz", lzma.compress),
+        ("zstandard", lambda data: bytes(cramjam.zstd.compress(data))),
+        ("snappy", lambda data: bytes(cramjam.snappy.compress_raw(data)) + zlib.crc32(data).to_bytes(4, "big")),
+    ],
+)
+def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
+    path: Path, codec: str, pack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before it takes the memory."""
+    monkeypatch.setattr("heap_courier.formats.avro_reader._LARGEST_BLOCK", 100_000)
+    longs = {"type": "record", "name": "row", "fields": [{"name": "v", "type": "long"}]}
+    for size, fits in ((100_000, True), (100_001, False)):
+        content = avro_block(longs, "null", size, pack(bytes(size)))
+        path.write_bytes(content.replace(b"\x08null", bytes([2 * len(codec)]) + codec.encode(), 1))
+        if fits:
+            assert sum(chunk.decode().batch.num_rows for chunk in readers.chunks(path, AVRO, NAME)) == size
+            continue
+        with pytest.raises(UnreadableFileError, match=r"unpacks to more than 100,000 bytes|announces more rows"):
+            [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
