@@ -5,21 +5,27 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
-from unicodedata import normalize
+from functools import lru_cache
+from unicodedata import category, normalize
 
 _CUTOFF = 0.6
 """How similar a name must be to be offered, from 0 to 1; difflib's own default."""
 
-_INVISIBLE = "\ufeff\u200b\u200c\u200d\u2060"
-"""What `str.strip` leaves at the ends of a name and nobody sees: a byte-order mark, zero-width characters."""
+_INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
+"""Unicode categories that nobody can type: controls, byte-order marks and other zero-width characters, surrogates."""
 
 
+@lru_cache(maxsize=10_000)
 def normal(name: str) -> str:
-    """A name without what nobody sees: outer white space, and how its accents are composed (Unicode NFC)."""
-    if name.isascii():
+    """A name without what nobody sees: outer white space, kinds of spaces, and how accents are composed (NFC)."""
+    if name.isascii() and name.isprintable():
         return name.strip()
-    stripped = name.strip(_INVISIBLE).strip().strip(_INVISIBLE).strip()
-    return normalize("NFC", stripped)
+    visible = (
+        " " if char.isspace() else char
+        for char in normalize("NFC", name)
+        if char.isspace() or category(char) not in _INVISIBLE
+    )
+    return "".join(visible).strip()
 
 
 def bare(name: str) -> str:

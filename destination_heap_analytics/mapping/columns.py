@@ -101,14 +101,6 @@ class Column:
         """The value in `data`: None also if a parent is null, ABSENT if there is no such column."""
         return look_up(data, self.keys)
 
-    @property
-    def first_keys(self) -> set[str]:
-        """The normal forms of the top-level keys that may lead to it."""
-        if self.path is not None and not self.guessed:
-            return {normal(self.path[0])}
-        cuts = (position for position, char in enumerate(self.name) if char == "." or (char == "_" and self.may_guess))
-        return {normal(self.name), *(normal(self.name[:cut]) for cut in cuts)}
-
 
 def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
     """The value at a path of keys and list positions: None also if a parent is null, ABSENT if there is none."""
@@ -165,17 +157,17 @@ def _key_in(members: Mapping[str, Any], name: str) -> str | None:
 
 def _data_step(node: Any, key: str) -> tuple[str, Any] | None:
     if isinstance(node, str):
-        node = _opened(node)
+        node = json_inside(node)
     if isinstance(node, dict):
         found = _key_in(node, key)
         return None if found is None else (found, node[found])
-    if isinstance(node, list) and _is_position(key) and int(key) < len(node):
+    if isinstance(node, list) and is_position(key) and int(key) < len(node):
         return key, node[int(key)]
     return None
 
 
 @lru_cache(maxsize=8)  # the columns of one row that lead into the same text
-def _opened(text: str) -> Any:
+def json_inside(text: str) -> Any:
     """The JSON object or list in a text; None if it holds neither. Numbers are read exactly."""
     if text.lstrip()[:1] not in {"{", "["}:
         return None
@@ -201,7 +193,7 @@ def _schema_step(node: Any, key: str) -> tuple[str, Any] | None:
     if isinstance(properties, dict):
         return None
     types = types if isinstance(types, (str, list)) else "object"
-    if "array" in types and _is_position(key):
+    if "array" in types and is_position(key):
         return key, node.get("items") or _OPEN
     return (key, _OPEN) if "object" in types else None
 
@@ -214,7 +206,8 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _is_position(key: str) -> bool:
+def is_position(key: str) -> bool:
+    """Whether a key can be a position in a list."""
     return key.isascii() and key.isdigit() and (key == "0" or key[0] != "0") and len(key) <= _LONGEST_POSITION
 
 
@@ -243,7 +236,7 @@ def column_names(pairs: Iterable[tuple[str, Any]]) -> Iterable[str]:
         deeper: list[tuple[str, Any]] = []
         for name, value in level:
             yield name
-            inside = _opened(value) if isinstance(value, str) else value
+            inside = json_inside(value) if isinstance(value, str) else value
             if isinstance(inside, dict):
                 deeper.extend((f"{name}.{key}", inner) for key, inner in inside.items())
         level = deeper

@@ -1,23 +1,22 @@
 """The listed property columns of one run, and where its rows have them.
 
-A column that no row has had yet costs nothing per row: it is looked for only in rows with a top-level key that no row
-before them had, or with one that leads to it without reaching it.
+A column that no row has had yet costs nothing per row: such columns wait in an index by the keys that lead to them, and
+are looked for only in a row that has all of those keys.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any, Final
 
-from destination_heap_analytics.mapping.columns import ABSENT, Column, look_up
+from destination_heap_analytics.mapping.columns import ABSENT, Column, is_position, json_inside, look_up
 from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_KEYS: Final = 10_000
-"""So many top-level keys are remembered; a source may have new ones in each row."""
+"""So many keys are remembered as written plainly; a key inside an object may be content, and new in each row."""
 
 
 @dataclass(slots=True)
@@ -58,13 +57,7 @@ class PropertyColumns:
     def __init__(self, columns: Iterable[Column]) -> None:
         self._columns = list(columns)
         self._seen: set[int] = set()
-        self._known: set[str] = set()
-        self._waiting: dict[str, set[int]] = defaultdict(set)
-        self._retry: set[int] = set()
         self.guesses: dict[int, Guess] = {}
-        for position, column in enumerate(self._columns):
-            for key in column.first_keys:
-                self._waiting[key].add(position)
         self.is_open = bool(self._columns)
         self._arrange()
 
@@ -73,14 +66,9 @@ class PropertyColumns:
         for guess in self.guesses.values():
             if guess.refuted_by is None and guess.column.read(data) is not ABSENT:
                 guess.rows += 1
-        if self._known.issuperset(data) and not self._retry:
+        if not self._index.may_be_in(data):
             return
-        fresh = data.keys() - self._known
-        if len(self._known) + len(fresh) > _MOST_KEYS:
-            self._known.clear()
-        self._known |= fresh
-        positions = self._retry.union(*(self._waiting.get(normal(key), ()) for key in fresh if isinstance(key, str)))
-        changes = [self._try(position, data) for position in sorted(positions)]
+        changes = [self._try(position, data) for position in sorted(self._index.search(data))]
         if any(changes):
             self._arrange()
 
@@ -111,9 +99,7 @@ class PropertyColumns:
         before = self._columns[position]
         column = before.found_in(data)
         if column.read(data) is ABSENT:
-            self._retry.add(position)  # a key that leads to it is there: it may come with any row
             return False
-        self._retry.discard(position)
         if position in self._seen and column == before:
             return False
         if before.guessed and not column.guessed:
@@ -123,9 +109,6 @@ class PropertyColumns:
         self._seen.add(position)
         if column.guessed:
             self.guesses[position] = Guess(column, rows=1)
-        else:
-            for positions in self._waiting.values():
-                positions.discard(position)
         return True
 
     def _arrange(self) -> None:
@@ -135,6 +118,90 @@ class PropertyColumns:
         self._inner_keys: tuple[tuple[int, Path], ...] = tuple(
             (position, column.keys[1:]) for position, column in enumerate(seen) if len(column.keys) > 1
         )
-        self.is_open = len(seen) < len(self._columns) or any(
-            guess.refuted_by is None for guess in self.guesses.values()
-        )
+        waiting = {position for position in range(len(self._columns)) if position not in self._seen}
+        waiting |= {position for position, guess in self.guesses.items() if guess.refuted_by is None}
+        self._index = _Index([(at, rest) for at in sorted(waiting) for rest in _spellings(self._columns[at])])
+        self.is_open = bool(waiting)
+
+
+_Rest = Path | str
+"""What is left of a name below an object: the keys themselves, or a text whose dots and underscores may divide it."""
+
+
+def _spellings(column: Column) -> Iterator[_Rest]:
+    if column.path is not None and not column.guessed:
+        yield column.path
+        return
+    yield (normal(column.name),)
+    if "." in column.name:
+        yield tuple(map(normal, column.name.split(".")))
+    if column.may_guess and not column.guessed:
+        yield normal(column.name)
+
+
+class _Index:
+    """Names, or the rests of names, by the keys of an object that they may begin with."""
+
+    def __init__(self, rests: Sequence[tuple[int, _Rest]]) -> None:
+        self._ends: dict[str, list[int]] = {}
+        self._rests: dict[str, list[tuple[int, _Rest]]] = {}
+        self._children: dict[str, _Index] = {}
+        self._plain: set[str] = set()
+        for position, rest in rests:
+            if isinstance(rest, tuple):
+                self._add(position, rest[0], rest[1:])
+                continue
+            self._add(position, rest, ())
+            for cut in range(1, len(rest) - 1):
+                if rest[cut] in "._":
+                    self._add(position, rest[:cut], rest[cut + 1 :])
+        self._keys = self._ends.keys() | self._rests.keys()
+
+    def _add(self, position: int, key: str, rest: _Rest) -> None:
+        if rest:
+            self._rests.setdefault(key, []).append((position, rest))
+        else:
+            self._ends.setdefault(key, []).append(position)
+
+    def search(self, node: Any) -> set[int]:
+        """The columns that may be in here, or would be inside something null."""
+        found: set[int] = set()
+        for key, value in self._hits(node):
+            found.update(self._ends.get(key, ()))
+            if key not in self._rests:
+                continue
+            if value is None:
+                found.update(position for position, _ in self._rests[key])
+                continue
+            inner = json_inside(value) if isinstance(value, str) else value
+            if isinstance(inner, (dict, list)):
+                found |= self._child(key).search(inner)
+        return found
+
+    def may_be_in(self, data: Mapping[str, Any]) -> bool:
+        """Whether an object has a key that leads to one of the columns, or one that is not known to lead to none."""
+        return not data.keys().isdisjoint(self._keys) or not self._plain.issuperset(data)
+
+    def _hits(self, node: Any) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, list):
+            for key in self._keys if len(self._keys) < len(node) else map(str, range(len(node))):
+                if key in self._keys and is_position(key) and int(key) < len(node):
+                    yield key, node[int(key)]
+            return
+        for key in self._keys & node.keys():
+            yield key, node[key]
+        if self._plain.issuperset(node):
+            return
+        for key in node:
+            name = normal(key)
+            if name == key:
+                if len(self._plain) >= _MOST_KEYS:
+                    self._plain.clear()
+                self._plain.add(key)
+            elif name in self._keys:
+                yield name, node[key]
+
+    def _child(self, key: str) -> _Index:
+        if key not in self._children:
+            self._children[key] = _Index(self._rests[key])
+        return self._children[key]

@@ -38,7 +38,7 @@ def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
         return value if -MAX_INTEGER <= value <= MAX_INTEGER else str(value)
     if isinstance(value, float):
         if not isfinite(value):
-            raise RowRejectedError(Reason.NOT_FINITE, column)
+            raise RowRejectedError(_reason(float_text(value)), column)
         if not has_lost_digits(value):
             return float(value)
         if not exact:
