@@ -12,8 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,16 +20,16 @@ from typing import Any
 
 import pytest
 
-from destination_heap_analytics import destination
 from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.connector import sync
 from destination_heap_analytics.delivery.client import HeapClient
 from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.messages import parse_line
 from destination_heap_analytics.run.clock import Clock
-from destination_heap_analytics.run.event_queue import EventQueue
 from heap_sandbox.server import Sandbox
 from integration_tests.conftest import until
+from integration_tests.fault_kit import OK, serving, take
 from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 SPEED = 100.0
@@ -59,19 +58,18 @@ Load = Callable[..., Ran]
 def load(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Load:
     """Runs the connector in this process."""
 
-    def run(
+    def load(
         settings: dict[str, Any], blocks: Iterable[Block], *, speed: float = SPEED, read_seconds: float = READ_SECONDS
     ) -> Ran:
-        monkeypatch.setattr(destination, "Clock", partial(Clock, speed))
-        monkeypatch.setattr(destination, "HeapClient", partial(HeapClient, timeout=(5.0, read_seconds)))
+        monkeypatch.setattr("destination_heap_analytics.connector.Clock", partial(Clock, speed))
+        client = partial(HeapClient, timeout=(5.0, read_seconds))
+        monkeypatch.setattr("destination_heap_analytics.connector.HeapClient", client)
         caplog.set_level(logging.INFO, "airbyte")
-        events: EventQueue[bytes] = EventQueue()
-        events.read(_batches(blocks))
-        sync = destination._sync(parse_config(settings).settings, parse_catalog(CATALOG), events, parse_line)
+        made = sync(parse_config(settings).settings, parse_catalog(CATALOG), _batches(blocks), parse_line)
         back: list[Answer] = []
         kind = error = ""
         try:
-            for message in sync.run():
+            for message in made.run():
                 state = json.loads(message.line)["state"]
                 counts = state["destinationStats"]
                 back.append((state["id"], int(counts["recordCount"]), int(counts["rejectedRecordCount"])))
@@ -79,10 +77,10 @@ def load(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> L
             kind, error = stopped.failure_type.value, str(stopped)
         return Ran(back, kind, error, caplog.text)
 
-    return run
+    return load
 
 
-def _batches(blocks: Iterable[Block]) -> Iterator[tuple[list[bytes], int]]:
+def _batches(blocks: Iterable[Block]) -> Generator[tuple[list[bytes], int], None, None]:
     for block in blocks:
         if callable(block):
             block()
@@ -389,63 +387,6 @@ def test_the_documented_rates_are_kept(load: Load, mode: str) -> None:
 # What no fault of the sandbox does: servers that break HTTP itself.
 
 
-@contextmanager
-def server(handle: Callable[[socket.socket, int], None]) -> Iterator[str]:
-    """A server that does with each connection what the test says; ends at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        threads: list[threading.Thread] = []
-        sockets: list[socket.socket] = []
-
-        def serve(client: socket.socket, number: int) -> None:
-            with client:
-                try:
-                    handle(client, number)
-                except OSError:
-                    return
-
-        def accept() -> None:
-            while True:
-                try:
-                    client, _ = listener.accept()
-                except OSError:
-                    return
-                sockets.append(client)
-                threads.append(threading.Thread(target=serve, args=(client, len(threads))))
-                threads[-1].start()
-
-        accepting = threading.Thread(target=accept)
-        accepting.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for client in sockets:
-                with suppress(OSError):
-                    client.shutdown(socket.SHUT_RDWR)
-            for thread in threads:
-                thread.join()
-
-
-def take(client: socket.socket) -> bytes:
-    """One request, to its last byte; nothing where the client has left."""
-    received = b""
-    while b"\r\n\r\n" not in received:
-        block = client.recv(65536)
-        if not block:
-            return b""
-        received += block
-    head, _, body = received.partition(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
-    while len(body) < length:
-        body += client.recv(65536)
-    return body
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-
 ODD_ANSWERS: dict[str, bytes] = {
     "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n{\r\n1\r\n}\r\n0\r\n\r\n",
     "no length": b"HTTP/1.0 200 OK\r\n\r\n{}",
@@ -476,7 +417,7 @@ def test_a_row_is_taken_whatever_the_answer_looks_like(load: Load, answer: bytes
                 return
 
     content = source([row(n) for n in range(4)], every=1)
-    with server(handle) as url:
+    with serving(handle) as url:
         settings = {**config_at(url), "delivery": {"mode": "row"}}
         ran = load(settings, [lines(content)])
     assert (ran.kind, ran.back) == ("", [(n, 1, 0) for n in range(1, 5)])
@@ -510,7 +451,7 @@ def test_what_is_no_answer_is_asked_again_with_the_same_bytes(load: Load, answer
             if number < 2:
                 return
 
-    with server(handle) as url:
+    with serving(handle) as url:
         ran = load(config_at(url), [lines(source([row(1), row(2)], every=2))])
     assert (ran.kind, ran.back) == ("", [(2, 2, 0)])
     assert (len(bodies), len(set(bodies))) == (3, 1)
@@ -534,7 +475,7 @@ def test_a_batch_refused_as_too_large_before_it_was_read_is_halved(load: Load) -
             client.sendall(OK)
 
     content = source([row(n, note="x" * 900) for n in range(700)], every=100)
-    with server(handle) as url:
+    with serving(handle) as url:
         ran = load(config_at(url), [lines(content)])
     assert (ran.kind, sum(taken), [count for _, *count in ran.back]) == ("", 700, [[100, 0]] * 7)
 
@@ -561,7 +502,7 @@ def test_an_answer_that_drips_is_cut_off(load: Load, monkeypatch: pytest.MonkeyP
                 cut.set()
             return
 
-    with server(handle) as url:
+    with serving(handle) as url:
         ran = load(config_at(url), [lines(source([row(1)], every=1))])
     assert (ran.kind, ran.back) == ("", [(1, 1, 0)])
     assert cut.is_set()
@@ -585,7 +526,7 @@ def test_an_answer_to_what_left_before_proves_nothing(load: Load, tmp_path: Path
                 refused.set()
 
     content: list[Row | int] = [row(1, plan="SLOW"), row(2), 2]
-    with server(handle) as url:
+    with serving(handle) as url:
         settings = {**config_at(url), "delivery": {"mode": mode}, **keeping(tmp_path)}
         ran = load(settings, [lines(content[:1]), lambda: slow.wait(60), lines(content[1:])])
     assert (ran.kind, ran.back, stored(tmp_path)) == ("config_error", [], [])
@@ -616,7 +557,7 @@ def test_with_fail_what_has_not_gone_behind_the_bad_row_does_not_go(load: Load) 
 
     slow, behind = row(1, people=10, note="SLOW"), row(11, people=10, note="BEHIND")
     content: list[Row | int] = [slow, 1, row(2, note=POISON), 2, behind, 11]
-    with server(handle) as url:
+    with serving(handle) as url:
         settings = {**config_at(url), "delivery": {"mode": "row"}, "rejected_records": "fail"}
         ran = load(settings, [lines(content), go_on, lines([row(12, note="LAST")])])
     assert (ran.kind, ran.back) == ("config_error", [(1, 1, 0)])

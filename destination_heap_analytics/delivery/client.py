@@ -1,37 +1,47 @@
 """One request to Heap, and its verdict.
 
-    2xx that is no HTML page            TAKEN       Heap has the rows
-    408, 425, 429, 5xx, or no answer    LATER       Heap or the network does not serve now
-    413                                 TOO_LARGE   the body is larger than Heap takes
+    2xx other than an HTML page         TAKEN       Heap has accepted the rows
+    408, 425, 429, 5xx, or no answer    LATER       Heap or the network is unavailable
+    413                                 TOO_LARGE   the body is larger than Heap accepts
     401, 404                            NO_ACCESS   the app ID, the host or the path is wrong
     any other 4xx                       REFUSED     a row breaks one of Heap's rules, or the app ID is unknown
     3xx, 2xx with an HTML page          NOT_HEAP    something else answers at this address; redirects are not followed
 
-Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); the rest is what stands before it.
+Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); other statuses come from what is in
+front of it.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import HTTPError, InvalidHeader, NameResolutionError
-from urllib3.util.retry import Retry
+from urllib3.exceptions import HTTPError, NameResolutionError
 
-from destination_heap_analytics.delivery.transport import Connections
+from destination_heap_analytics.delivery.transport import Connections, SendTimeoutError
+from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.version import VERSION
 
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
 REQUEST_SECONDS: Final = 90.0
-"""The whole of a request: a server that sends a byte now and then must not hold it for ever."""
+"""A whole request, from connecting to the last byte of its answer, and the time to send its body on top."""
+
+SEND_SECONDS: Final = 10.0
+SEND_BYTES_PER_SECOND: Final = 10_000
+"""Sending a body may take `SEND_SECONDS`, and as long as this rate needs: the slowest network that is supported."""
 
 _WORDS_BYTES: Final = 4096
 _WORDS_SHOWN: Final = 200
@@ -54,9 +64,10 @@ class Verdict:
 
     Attributes:
         status: the HTTP status; None where no answer came.
-        trouble: what kept the answer from coming, or shows that it is not Heap's: a few words of our own.
+        trouble: why no answer came, or what shows that it is not Heap's: a few words of our own.
         words: the beginning of Heap's answer. It may echo the row, so it is for stores and checks, never for a log.
-        retry_after: seconds that the answer asks to wait at least; None where it asks nothing.
+        retry_after: the least number of seconds to wait, if the answer has one.
+        was_sent: whether the whole body was sent in its time.
     """
 
     kind: Kind
@@ -64,6 +75,7 @@ class Verdict:
     trouble: str = ""
     words: str = ""
     retry_after: float | None = None
+    was_sent: bool = True
 
     @property
     def breaks_a_rule(self) -> bool:
@@ -99,6 +111,9 @@ class HeapClient:
     ) -> None:
         """Prepare a client; nothing is sent yet.
 
+        Raises:
+            ConfigError: the environment names CA certificates that cannot be read.
+
         Args:
             base_url: scheme and host, without a slash at the end.
             timeout: seconds to connect, and between two bytes of the answer.
@@ -114,27 +129,34 @@ class HeapClient:
         # The environment's proxies and certificates are the same for every request: read them once.
         environment = self._session.merge_environment_settings(base_url, {}, None, None, None)
         self._session.trust_env = False
-        self._session.proxies = environment["proxies"]
-        self._session.verify = environment["verify"]
+        # Plain HTTP is for this machine alone (config/): through a proxy the rows would leave it unencrypted.
+        self._session.proxies = environment["proxies"] if base_url.startswith("https:") else {}
+        if isinstance(verify := environment["verify"], str) and base_url.startswith("https:"):
+            _check_certificates(verify)
+        self._session.verify = verify
         self._session.headers.update(
             {"Content-Type": "application/json", "User-Agent": f"destination-heap-analytics/{VERSION}"}
         )
 
     def post(self, path: str, body: bytes) -> Verdict:
         """Post one request; every way it can end is a verdict."""
+        send_seconds = SEND_SECONDS + len(body) / SEND_BYTES_PER_SECOND
+        deadline = time.monotonic() + REQUEST_SECONDS + len(body) / SEND_BYTES_PER_SECOND
         try:
             with (
-                self._connections.until(time.monotonic() + REQUEST_SECONDS),
+                self._connections.until(deadline, send_seconds),
                 self._session.send(
                     self._request(path, body), timeout=self._timeout, allow_redirects=False, stream=True
                 ) as answer,
             ):
                 return _verdict(answer)
-        except (requests.RequestException, HTTPError) as failure:
-            return Verdict(Kind.LATER, trouble=_trouble(failure))
+        except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it lets through
+            causes = tuple(_causes(failure))
+            was_sent = not any(isinstance(cause, SendTimeoutError) for cause in causes)
+            return Verdict(Kind.LATER, trouble=_trouble(causes), was_sent=was_sent)
 
     def _request(self, path: str, body: bytes) -> requests.PreparedRequest:
-        """A request; but for its body it is the same each time, and preparing it anew takes as long as sending it."""
+        """A request; except for its body it is the same each time, and preparing it takes as long as sending it."""
         if path not in self._prepared:
             self._prepared[path] = self._session.prepare_request(requests.Request("POST", self._base_url + path))
         request = self._prepared[path].copy()
@@ -143,7 +165,7 @@ class HeapClient:
         return request
 
     def cut_overdue(self) -> None:
-        """Cut off what has taken longer than `REQUEST_SECONDS`; its verdict is LATER."""
+        """Cut off requests that are past their deadline; their verdict is LATER."""
         self._connections.cut(time.monotonic())
 
     def close(self) -> None:
@@ -159,10 +181,10 @@ class _Session(requests.Session):
 
 
 def _verdict(answer: requests.Response) -> Verdict:
-    """What the status and the headers say; the body has no part in it, and may break off or be anything."""
+    """What the status and the headers say. The body may break off or be anything; it shows a page without a type."""
     words = _words(answer)
     status = answer.status_code
-    is_page = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "text/html"
+    is_page = _is_page(answer.headers.get("Content-Type", ""), words)
     if 200 <= status < 300:  # noqa: PLR2004  # the classes of HTTP statuses
         if is_page:
             return Verdict(Kind.NOT_HEAP, status, "an HTML page")
@@ -188,14 +210,35 @@ _KINDS: Final = {
 }
 
 
+def _is_page(content_type: str, words: str) -> bool:
+    """Whether an answer is a page for people, such as a login or a parked domain: Heap answers with JSON or text."""
+    media_type = content_type.partition(";")[0].strip().lower()
+    return media_type in _PAGES or (not media_type and words.lstrip("\ufeff ").startswith("<"))
+
+
+_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
+
+
 def _retry_after(answer: requests.Response) -> float | None:
-    """The seconds of a Retry-After header, which may also be a date; None where there is none that can be read."""
-    header = answer.headers.get("Retry-After")
-    if header is None:
+    """The wait that a Retry-After header asks for, in seconds or as a date; None if it has none that can be read.
+
+    A date is read against the answer's own: the clock of this machine may be wrong.
+    """
+    header = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch("[0-9]{1,9}", header):
+        return float(header)
+    if (come_back := _time(header)) is None:
         return None
+    date = _time(answer.headers.get("Date", ""))
+    return max(0.0, come_back - (time.time() if date is None else date))
+
+
+def _time(header: str) -> float | None:
+    """The seconds since the epoch of an HTTP date; None if it is not one."""
+    parsed = parsedate_tz(header)
     try:
-        return Retry().parse_retry_after(header)
-    except (InvalidHeader, ValueError, OverflowError):
+        return float(mktime_tz(parsed)) if parsed else None
+    except (ValueError, OverflowError):
         return None
 
 
@@ -213,26 +256,47 @@ def _words(answer: requests.Response) -> str:
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:_WORDS_SHOWN]
 
 
-def _trouble(failure: Exception) -> str:
-    """Why no answer came, in words that hold nothing of the request."""
-    causes = tuple(map(type, _causes(failure)))
+def _trouble(causes: Sequence[BaseException]) -> str:
+    """Why no answer came, in words that contain nothing of the request."""
+    if any(getattr(cause, "errno", None) in {errno.EMFILE, errno.ENFILE} for cause in causes):
+        return "this process has run out of file descriptors"
     for kind, trouble in (
+        (SendTimeoutError, "the request could not be sent in time"),
         (ssl.SSLCertVerificationError, "the TLS certificate is not trusted"),
         (requests.exceptions.SSLError, "the TLS handshake failed"),
-        (requests.exceptions.ProxyError, "the proxy on the way failed"),
-        (requests.exceptions.ConnectTimeout, "no connection came about in time"),
-        (requests.exceptions.Timeout, "no answer came in time"),
-        (NameResolutionError, "the host's name is unknown"),
-        (ConnectionRefusedError, "nothing listens"),
+        (requests.exceptions.ProxyError, "the proxy failed"),
+        (requests.exceptions.ConnectTimeout, "connecting timed out"),
+        (requests.exceptions.Timeout, "the request timed out"),
+        (NameResolutionError, "the host name cannot be resolved"),
+        (ConnectionRefusedError, "the connection was refused"),
         (requests.exceptions.ConnectionError, "the connection failed"),
     ):
-        if any(issubclass(cause, kind) for cause in causes):
+        if any(isinstance(cause, kind) for cause in causes):
             return trouble
     return "the request failed"
 
 
+def _check_certificates(path: str) -> None:
+    """Read the CA certificates that the environment names: requests would fail on them at every request."""
+    try:
+        if Path(path).is_dir():
+            ssl.create_default_context(capath=path)
+        else:
+            ssl.create_default_context(cafile=path)
+    except OSError as failure:  # an SSLError is one too
+        variable = next((name for name in _CA_VARIABLES if os.environ.get(name) == path), _CA_VARIABLES[0])
+        reason = "are not PEM" if isinstance(failure, ssl.SSLError) else f"cannot be read: {failure.strerror}"
+        raise ConfigError(
+            f"The CA certificates in {path}, set by the environment variable {variable}, {reason}. "
+            f"Correct {variable}, or unset it to use the certificates that come with the connector."
+        ) from None
+
+
+_CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
+
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and what is below it; urllib3 hands a cause on as `reason`, requests as an argument."""
+    """The failure and what is below it; urllib3 passes a cause on as `reason`, requests as an argument."""
     pending: list[object] = [failure]
     while pending:
         cause = pending.pop()

@@ -1,58 +1,101 @@
-"""Connections to Heap, kept alive, and cut off when a request takes too long.
+"""Connections to Heap: kept alive, and closed when a request takes too long or an answer leaves doubts.
 
-The time-outs of a socket begin anew with every byte, so that a server which sends one now and then could hold a request
-for ever. No thread can be taken out of a read from outside, but its connection can be shut under it.
+requests and urllib3 find the proxy, connect, tunnel and check certificates. Answers are read by answer.py instead of
+http.client, whose reading cannot be trusted to match answers to requests: it skips no interim answer other than 100
+(`HTTPResponse.begin` in https://github.com/python/cpython/blob/3.14/Lib/http/client.py), reads interim answers without
+a bound (https://github.com/python/cpython/issues/150743), and discards bytes after an answer unseen.
+`_Response` is the only place that knows of http.client's file object.
+
+A socket's time-out starts again with every byte, so a server that sends one now and then could hold a request for ever.
+No thread can be taken out of a read from outside, but its socket can be shut down under it.
 """
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPResponse, RemoteDisconnected
-from typing import Any
+from http.client import HTTPMessage, HTTPResponse
+from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse as PooledResponse
+
+from destination_heap_analytics.delivery.answer import read_answer
+
+_FIELDS: Final = ("Content-Type", "Content-Encoding", "Date", "Location", "Retry-After")
+"""Headers that are read. The others are dropped: cookies are not kept, and the framing of the body is already gone."""
+
+
+class SendTimeoutError(OSError):
+    """The body could not be sent in its time."""
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """One under way.
+    """A request that is under way.
 
     Attributes:
-        deadline: when it is cut off, on the clock of the one who asks.
-        connection: what carries it, once there is one.
-        sock: the socket of that, once the request is out: a connection that is not to be kept lets go of it then, while
-            the answer is still read from it.
+        connections: whose it is.
+        deadline: when it is cut off, on the clock of the caller.
+        send_seconds: how long sending it may take.
+        sock: the socket that carries it; a second descriptor of it while the connection is being made.
+        is_sent: whether all of it has gone.
+        is_cut: whether it was cut off.
     """
 
+    connections: Connections
     deadline: float
-    connection: HTTPConnection | None = None
+    send_seconds: float
     sock: socket.socket | None = None
+    is_sent: bool = False
+    is_cut: bool = False
 
 
-_current = threading.local()
+class _Current(threading.local):
+    """The request of the current thread: urllib3 hands nothing down to its connections."""
+
+    request: _Request | None = None
+
+
+_current = _Current()
 
 
 class Connections(HTTPAdapter):
-    """The connections of one client, for requests of many threads."""
+    """The connections of one client, for requests of many threads.
+
+    Attributes:
+        reuses: whether connections are kept alive; not after a server has sent more than its answer, since what it
+            sends a moment later would be taken for the answer to the next request.
+    """
 
     def __init__(self, most: int) -> None:
         self._under_way: set[_Request] = set()
+        self.reuses = True
         super().__init__(pool_connections=1, pool_maxsize=most)
 
     @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
-        """The request that this thread makes inside may be cut off from `deadline` on."""
-        request = _Request(deadline)
+    def until(self, deadline: float, send_seconds: float) -> Iterator[None]:
+        """Bound the request that this thread makes inside: from connecting to the last byte of its answer.
+
+        Args:
+            deadline: when `cut` may cut it off.
+            send_seconds: how long sending may take.
+        """
+        request = _Request(self, deadline, send_seconds)
         self._under_way.add(request)
         _current.request = request
         try:
             yield
+        except Exception as failure:
+            if request.is_cut and not request.is_sent and request.sock is not None:
+                raise SendTimeoutError from failure
+            raise
         finally:
             self._under_way.discard(request)
             _current.request = None
@@ -60,18 +103,20 @@ class Connections(HTTPAdapter):
     def cut(self, now: float) -> None:
         """Cut off the requests whose deadline has come; the thread that waits for one gets a connection error."""
         for request in list(self._under_way):
-            sock = request.sock or (request.connection and request.connection.sock)
-            if sock and request.deadline <= now:
-                with suppress(OSError):  # it has ended meanwhile
-                    sock.shutdown(socket.SHUT_RDWR)
+            if request.deadline <= now:
+                request.is_cut = True
+                sock = request.sock
+                if sock is not None:
+                    with suppress(OSError):  # it has ended meanwhile
+                        sock.shutdown(socket.SHUT_RDWR)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """As the base does, with connections that can be cut."""
+        """As the base does, with connections of this module."""
         super().init_poolmanager(*args, **kwargs)
         _watch(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
-        """The same on the way through a proxy."""
+        """As the base does, with connections of this module."""
         manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
         _watch(manager)
         return manager
@@ -82,49 +127,82 @@ def _watch(manager: PoolManager) -> None:
 
 
 class _Response(HTTPResponse):
-    """An answer whose headers have come to their end: the base takes a connection that breaks off for an end too."""
+    """What http.client and urllib3 see of an answer: one that has been read already, and is short."""
 
     def begin(self) -> None:
-        file, lines = self.fp, _Lines(self.fp)
-        self.fp = lines  # type: ignore[assignment]
-        try:
-            super().begin()
-        finally:
-            self.fp = self.fp and file  # it is None where the base has closed it
-        if lines.last.strip():
-            raise RemoteDisconnected("the headers broke off")
-
-
-class _Lines:
-    """A file that remembers the last line read from it."""
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self.last = b"-"
-
-    def readline(self, limit: int = -1) -> bytes:
-        line: bytes = self._file.readline(limit)
-        self.last = line or b"-"
-        return line
-
-    def close(self) -> None:
-        self._file.close()
+        """Read the answer; `will_close` makes http.client close a connection that must not be reused."""
+        file, self.fp = self.fp, io.BufferedReader(io.BytesIO())
+        with file:
+            answer = read_answer(file.read1)
+        self.fp = io.BufferedReader(io.BytesIO(answer.body))
+        self.version, self.status, self.reason = answer.version, answer.status, answer.reason
+        self.headers = self.msg = HTTPMessage()
+        for name in _FIELDS:
+            if (value := answer.fields.get(name.lower())) is not None:
+                self.headers[name] = value
+        self.length, self.chunked = len(answer.body), False
+        self.will_close = not answer.is_reusable
+        if answer.has_excess and (request := _current.request):
+            request.connections.reuses = False
 
 
 class _Http(HTTPConnection):
+    """A connection; what it does is bounded by the current request."""
+
     response_class = _Response
 
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        request = _current.request
+        if request:
+            request.sock = sock.dup()  # the TLS handshake takes the descriptor out of `sock`, out of reach of `cut`
+            if request.is_cut:
+                sock.shutdown(socket.SHUT_RDWR)
+        return sock
+
+    def connect(self) -> None:
+        request = _current.request
+        try:
+            super().connect()
+        finally:
+            if request and request.sock is not None:
+                made, request.sock = request.sock, None
+                made.close()
+
     def request(self, *args: Any, **kwargs: Any) -> None:
-        with _noted(self):
+        request = _current.request
+        if request is None:
             super().request(*args, **kwargs)
-
-
-class _Https(HTTPSConnection):
-    response_class = _Response
-
-    def request(self, *args: Any, **kwargs: Any) -> None:
-        with _noted(self):
+            return
+        if self.sock is None:
+            self.connect()
+        request.sock = self.sock
+        timeout, self.timeout = self.timeout, request.send_seconds
+        self.sock.settimeout(request.send_seconds)
+        try:
             super().request(*args, **kwargs)
+            request.is_sent = True
+        except TimeoutError as failure:
+            raise SendTimeoutError from failure
+        finally:
+            self.timeout = timeout
+
+    def getresponse(self) -> PooledResponse:  # type: ignore[override]  # as urllib3 does itself
+        response = super().getresponse()
+        request = _current.request
+        if request and (not request.connections.reuses or not request.is_sent or _has_pending(self.sock)):
+            self.close()
+        return response
+
+
+def _has_pending(sock: Any) -> bool:
+    """Whether TLS has decrypted bytes that nobody has read; no poll of the socket shows them."""
+    pending = getattr(sock, "pending", None)
+    return bool(pending and pending())
+
+
+class _Https(_Http, HTTPSConnection):
+    pass
 
 
 class _HttpPool(HTTPConnectionPool):
@@ -133,13 +211,3 @@ class _HttpPool(HTTPConnectionPool):
 
 class _HttpsPool(HTTPSConnectionPool):
     ConnectionCls = _Https
-
-
-@contextmanager
-def _noted(connection: HTTPConnection) -> Iterator[None]:
-    request = getattr(_current, "request", None)
-    if request:
-        request.connection = connection
-    yield
-    if request:
-        request.sock = connection.sock

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import ssl
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import requests
 import requests_mock
 from urllib3.exceptions import LocationParseError, MaxRetryError, NameResolutionError, ProtocolError
 
 from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict
+from destination_heap_analytics.errors import ConfigError
 
 HEAP = "https://heapanalytics.com"
 PATH = "/api/track"
@@ -64,13 +68,54 @@ def test_a_date_to_come_back_at_is_a_wait_from_now_on() -> None:
     assert 3000 < seconds <= 3600
 
 
+@pytest.mark.parametrize(
+    ("date", "seconds"),
+    [
+        ("Fri, 21 Oct 2022 04:09:34 GMT", 20.0),
+        ("Fri, 21 Oct 2022 05:09:54 GMT", 0.0),
+        ("Friday, 21-Oct-22 04:09:34 GMT", 20.0),
+    ],
+)
+def test_a_date_to_come_back_at_is_read_against_the_date_of_the_answer(date: str, seconds: float) -> None:
+    """The clock of this machine may be an hour slow."""
+    headers = {"Retry-After": "Fri, 21 Oct 2022 04:09:54 GMT", "Date": date}
+    assert answer(status_code=503, headers=headers).retry_after == seconds
+
+
+def test_plain_http_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is for this machine alone; a proxy would see the rows."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example.com:3128")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert not HeapClient("http://127.0.0.1:8470")._session.proxies
+    assert HeapClient(HEAP)._session.proxies
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), ("no certificates", "not PEM")])
+def test_certificates_that_cannot_be_read_are_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None, reason: str
+) -> None:
+    """Found before the first request, and named with the variable that sets them."""
+    bundle = tmp_path / "bundle.pem"
+    if content is not None:
+        bundle.write_text(content)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(variable, str(bundle))
+    with pytest.raises(ConfigError, match=reason) as wrong:
+        HeapClient(HEAP)
+    assert variable in str(wrong.value)
+    assert str(bundle) in str(wrong.value)
+
+
 def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """Read once, since they are the same for every request."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/etc/bundle.pem")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("NO_PROXY", "c.eu.heap-api.com")
     session = HeapClient(HEAP)._session
-    assert (session.proxies["https"], session.verify) == ("http://proxy.example.com:3128", "/etc/bundle.pem")
+    assert (session.proxies["https"], session.verify) == ("http://proxy.example.com:3128", certifi.where())
     assert not HeapClient("https://c.eu.heap-api.com")._session.proxies
 
 
@@ -104,10 +149,12 @@ def test_every_other_status_has_its_verdict(status: int) -> None:
     assert (verdict.kind, verdict.status) == (expected, status)
 
 
-@pytest.mark.parametrize("content_type", ["text/html", "text/html; charset=utf-8", "Text/HTML"])
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml;q=1", ""]
+)
 def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
     """A login page or a parked domain takes everything and keeps nothing."""
-    verdict = answer(text="<html>", headers={"Content-Type": content_type})
+    verdict = answer(content=b"\xef\xbb\xbf\r\n<html>", headers={"Content-Type": content_type})
     assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, "an HTML page")
 
 
@@ -141,8 +188,8 @@ def test_a_page_has_no_words() -> None:
 ERRORS = [
     (requests.exceptions.SSLError, "the TLS handshake failed"),
     (requests.exceptions.ProxyError, "proxy"),
-    (requests.exceptions.ConnectTimeout, "no connection came about in time"),
-    (requests.exceptions.ReadTimeout, "no answer came in time"),
+    (requests.exceptions.ConnectTimeout, "connecting timed out"),
+    (requests.exceptions.ReadTimeout, "the request timed out"),
     (requests.exceptions.ConnectionError, "the connection failed"),
     (requests.exceptions.RequestException, "the request failed"),
 ]
@@ -155,6 +202,14 @@ def test_every_error_of_the_network_means_later(error: type[Exception], trouble:
     assert (verdict.kind, verdict.status) == (Kind.LATER, None)
     assert trouble in verdict.trouble
     assert "secret" not in repr(verdict)
+
+
+def test_a_process_without_descriptors_says_so() -> None:
+    """It is not Heap's fault, and may pass."""
+    cause = OSError(errno.EMFILE, "Too many open files")
+    for error in (cause, requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))):  # type: ignore[arg-type]
+        verdict = answer(exc=error)
+        assert (verdict.kind, verdict.trouble) == (Kind.LATER, "this process has run out of file descriptors")
 
 
 def test_an_error_of_urllib3_that_requests_lets_through_means_later() -> None:
@@ -189,8 +244,8 @@ def test_every_exception_of_requests_has_a_verdict() -> None:
 @pytest.mark.parametrize(
     ("cause", "trouble"),
     [
-        (NameResolutionError("heap.invalid", None, OSError()), "the host's name is unknown"),  # type: ignore[arg-type]
-        (ConnectionRefusedError(111, "Connection refused"), "nothing listens"),
+        (NameResolutionError("heap.invalid", None, OSError()), "the host name cannot be resolved"),  # type: ignore[arg-type]
+        (ConnectionRefusedError(111, "Connection refused"), "the connection was refused"),
         (ConnectionResetError(104, "reset"), "the connection failed"),
     ],
 )

@@ -22,8 +22,24 @@ def take_request(connection: socket.socket) -> None:
         content = connection.recv(65536)
 
 
+def take_head(connection: socket.socket) -> None:
+    """Read up to the end of the headers."""
+    content = b""
+    while not content.endswith(b"\r\n\r\n") and (byte := connection.recv(1)):
+        content += byte
+
+
 @contextmanager
-def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+def proxy(answer: Callable[[socket.socket], None]) -> Iterator[str]:
+    """A server that does this with each connection, once headers have come."""
+    with server(answer, take=take_head) as url:
+        yield url
+
+
+@contextmanager
+def server(
+    answer: Callable[[socket.socket], None], take: Callable[[socket.socket], None] = take_request
+) -> Iterator[str]:
     """A server that does this with each connection, once a request has come."""
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -32,7 +48,7 @@ def server(answer: Callable[[socket.socket], None]) -> Iterator[str]:
             while True:
                 connection, _ = listener.accept()
                 with connection:
-                    take_request(connection)
+                    take(connection)
                     answer(connection)
 
     thread = threading.Thread(target=serve, daemon=True)
@@ -130,3 +146,102 @@ def test_a_closed_client_cuts_off_what_is_in_flight() -> None:
         thread.join(LONG)
         assert gone.wait(LONG)
     assert [verdict.kind for verdict in verdicts] == [Kind.LATER]
+
+
+def cut_while(client: HeapClient, body: bytes = b"{}", begun: threading.Event | None = None) -> Verdict:
+    """Post a request, and cut it off when its time has come, as the run does; not before something has begun."""
+    verdicts: list[Verdict] = []
+    thread = threading.Thread(target=lambda: verdicts.append(client.post("/api/track", body)))
+    thread.start()
+    assert begun is None or begun.wait(LONG)
+    end = time.monotonic() + LONG
+    while thread.is_alive() and time.monotonic() < end:
+        client.cut_overdue()
+        thread.join(0.01)
+    client.close()
+    (verdict,) = verdicts
+    return verdict
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"", b"HTTP/1.1 200 Connection established\r\nX-Slow: "], ids=["status", "header"]
+)
+def test_a_proxy_that_drips_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
+    """A request is bounded from the first byte of the tunnel on."""
+    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 0.2)
+    with proxy(drip(beginning)) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        assert cut_while(HeapClient("https://heap.invalid")).kind is Kind.LATER
+
+
+def test_a_tls_handshake_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The handshake is a part of the request too."""
+    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 0.0)
+    begun = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        connection.recv(1)
+        begun.set()
+        drip(b"\x16\x03\x03\x40\x00")(connection)  # a record that is as long as one can be
+
+    with proxy(answer) as url:
+        monkeypatch.setenv("HTTPS_PROXY", url)
+        assert cut_while(HeapClient("https://heap.invalid"), begun=begun).kind is Kind.LATER
+
+
+LARGE = b"x" * 16 * 1024 * 1024
+"""More than the buffers of both sides."""
+
+
+@pytest.mark.parametrize("limit", ["SEND_SECONDS", "REQUEST_SECONDS"])
+def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
+    monkeypatch: pytest.MonkeyPatch, limit: str
+) -> None:
+    """Whether sending takes too long, or the whole request: a smaller body may get through."""
+    client = "destination_heap_analytics.delivery.client"
+    monkeypatch.setattr(f"{client}.SEND_BYTES_PER_SECOND", 1 << 60)
+    monkeypatch.setattr(f"{client}.SEND_SECONDS", LONG)
+    monkeypatch.setattr(f"{client}.{limit}", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # nobody reads
+        verdict = cut_while(HeapClient(f"http://127.0.0.1:{listener.getsockname()[1]}"), LARGE)
+    assert (verdict.kind, verdict.was_sent) == (Kind.LATER, False)
+    assert verdict.trouble == "the request could not be sent in time"
+
+
+def test_sending_has_more_time_than_connecting() -> None:
+    """The body is large, and the server reads it only after the time-out of connecting has passed."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    timed_out = threading.Event()
+
+    def slowly(connection: socket.socket) -> None:
+        timed_out.wait(0.5)
+        left = len(LARGE)
+        while left > 0 and (block := connection.recv(1 << 20)):
+            left -= len(block)
+        answer(connection)
+
+    with proxy(slowly) as url:
+        client = HeapClient(url, timeout=(0.1, LONG))
+        assert client.post("/api/track", LARGE).kind is Kind.TAKEN
+        client.close()
+
+
+def test_a_connection_on_which_more_than_an_answer_came_is_not_used_again() -> None:
+    """Nor is any other of this client: the next surplus might come a moment later."""
+    connections: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        connections.append(1)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}" + b"HTTP/1.1" * (len(connections) == 1))
+        take_request(connection)
+
+    with server(answer) as url:
+        client = HeapClient(url)
+        for _ in range(3):
+            assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+        client.close()
+    assert len(connections) == 3
