@@ -169,6 +169,11 @@ class _Http(HTTPConnection):
                 made, request.sock = request.sock, None
                 made.close()
 
+    def _tunnel(self) -> None:
+        super()._tunnel()
+        if _current.request and _current.request.is_cut:  # http.client takes headers that break off for complete ones
+            raise TimeoutError("the proxy did not answer in time")
+
     def request(self, *args: Any, **kwargs: Any) -> None:
         request = _current.request
         if request is None:
