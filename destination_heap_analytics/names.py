@@ -28,6 +28,10 @@ def normal(name: str) -> str:
     return "".join(visible).strip()
 
 
+_LONGEST = 200
+"""Characters of a name that is compared by similarity, whose cost grows with the square of the length."""
+
+
 def bare(name: str) -> str:
     """A name without letter case, and without all but the letters and digits of ASCII."""
     return re.sub("[^a-z0-9]", "", name.lower())
@@ -49,7 +53,10 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_folded: dict[str, str] = {}
     for name in others:
         by_folded.setdefault(normal(name).casefold(), name)
-    similar = get_close_matches(folded, by_folded, n=1, cutoff=_CUTOFF)
+    if len(folded) > _LONGEST:
+        return None
+    short = [name for name in by_folded if len(name) <= _LONGEST]
+    similar = get_close_matches(folded, short, n=1, cutoff=_CUTOFF)
     return by_folded[similar[0]] if similar else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -20,6 +20,9 @@ from destination_heap_analytics.mapping.transformer import Element, Selection, t
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
 from destination_heap_analytics.protocol.numbers import InexactNumberError
+
+_MOST_GUESSES: Final = 50
+"""Columns whose nearest name is looked for; each is compared with all names known."""
 
 
 class Mapper:
@@ -114,7 +117,9 @@ class Mapper:
         properties = self._selection.properties
         if not self._has_rows or properties is None:
             return {}
-        return {name: self.names.nearest(name) for name in properties.unseen}
+        unseen = properties.unseen
+        guessed = {name: self.names.nearest(name) for name in unseen[:_MOST_GUESSES]}
+        return {name: guessed.get(name) for name in unseen}
 
     def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> tuple[Element, bytes]:
         element, made = transform(data, self._selection, exact=exact)

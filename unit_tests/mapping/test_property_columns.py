@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from destination_heap_analytics.mapping.columns import ABSENT, Column
 from destination_heap_analytics.mapping.property_columns import PropertyColumns
-from destination_heap_analytics.names import as_setting, normal
+from destination_heap_analytics.names import as_setting, nearest, normal
 
 ROW = {
     "email": "a",
@@ -90,3 +90,18 @@ def test_characters_that_nobody_can_type_do_not_count(key: str, typed: str) -> N
     """The name that is offered is the one that can be typed, and it leads to the column."""
     assert as_setting(key) == typed
     assert values(PropertyColumns([Column(typed)]), {key: 5}) == {typed: 5}
+
+
+def test_long_names_are_not_compared_by_similarity(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its cost grows with the square of the length; a name that differs in case alone is found all the same."""
+    compared: list[int] = []
+
+    def compare(word: str, names: list[str], **_: Any) -> list[str]:
+        compared.extend(map(len, (word, *names)))
+        return []
+
+    monkeypatch.setattr("destination_heap_analytics.names.get_close_matches", compare)
+    assert nearest("x" * 100_000, ["X" * 100_000]) == "X" * 100_000
+    assert nearest("x" * 100_000, ["y" * 100_000]) is None
+    assert nearest("x", ["y" * 100_000, "z"]) is None
+    assert max(compared) <= 200
