@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
 from typing import NamedTuple
 
@@ -388,7 +388,8 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
         outcome, message = FAILED, "A fault of heap-courier itself."
         raise
     finally:
-        with context.warehouse() as warehouse:
+        first_error_counts = nullcontext() if outcome == COMPLETED else suppress(CourierError)
+        with first_error_counts, context.warehouse() as warehouse:
             run_log = RunLog(warehouse)
             if outcome:
                 run_log.end(run, context.now(), outcome, message)

@@ -39,6 +39,9 @@ _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week"
 _SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
 _DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
 _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
+_ON_THIS_MACHINE: Final = (
+    r"(?i:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]|host\.docker\.internal|host\.containers\.internal)"
+)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty signs that go with it
 _ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
 _SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
@@ -190,7 +193,14 @@ class _Courier(_Section):
     ]
     prefix: Annotated[str, Field(min_length=0)] = ""
     endpoint_url: (
-        Annotated[str, _like(r"https?://[^/@]+(/[^@]*)?", "has to be an address such as https://host:port")] | None
+        Annotated[
+            str,
+            _like(
+                rf"(https://[^/@]+|http://{_ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
+                "has to be an address such as https://host:port; http for this machine",
+            ),
+        ]
+        | None
     ) = None
     region: str | None = None
     entities: str

@@ -231,7 +231,15 @@ POSTGRESQL = (
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'localhost:9000'}}",
-            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port.",
+            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
+        ),
+        (
+            "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://minio.example.com:9000'}}",
+            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
+        ),
+        (
+            "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://127.0.0.1.example.com'}}",
+            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
         ),
         (
             "couriers: {a/../b: {bucket: heap, entities: e}}",

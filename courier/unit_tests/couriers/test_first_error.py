@@ -1,0 +1,47 @@
+"""A run that fails shows why it failed, not what went wrong when that was noted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from heap_courier.couriers import run
+from heap_courier.errors import LaterError, SetupError
+
+
+class Warehouse:
+    """Answers until it is gone."""
+
+    gone = False
+
+    def execute(self, *_arguments: object) -> int:
+        return 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        yield
+
+    def query(self, *_arguments: object) -> list[Any]:
+        return []
+
+
+def test_the_first_error_is_the_one_that_is_shown() -> None:
+    warehouse = Warehouse()
+
+    @contextmanager
+    def opened() -> Iterator[Warehouse]:
+        if warehouse.gone:
+            raise LaterError("The warehouse does not answer now.")
+        yield warehouse
+
+    context: Any = SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=timezone.utc), warehouse=opened)
+    courier: Any = SimpleNamespace(name="daily")
+
+    with pytest.raises(SetupError, match="the bucket refuses"), run._noted(context, courier, "all"):  # noqa: PT012  (the order counts)
+        warehouse.gone = True
+        raise SetupError("the bucket refuses")
