@@ -33,7 +33,7 @@ class MemoryBucket:
         if key not in self.objects:
             raise UnreadableFileError(f"The file `{key}` of {self} is in the bucket no longer: list the files again.")
 
-    def fetch(self, key: str, to: Path, progress: Callable[[int], None]) -> None:
-        self.on_fetch(key)
-        to.write_bytes(self.objects[key])
-        progress(len(self.objects[key]))
+    def fetch(self, item: Object, to: Path, progress: Callable[[int], None]) -> None:
+        self.on_fetch(item.key)
+        to.write_bytes(self.objects[item.key])
+        progress(len(self.objects[item.key]))
