@@ -16,7 +16,7 @@ import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import cramjam
@@ -50,15 +50,16 @@ _PROBE: Final[Mapping[str, Any]] = {
 """What no row has: a row of this, put after the last one, is read back right only if all before it was."""
 
 
+@cache
 def _keep_ctrl_c() -> None:
-    """Takes SIGINT back from polars, which takes it once, with a handler that wakes no thread that waits."""
+    """Take SIGINT back from polars, which takes it at its first use, with a handler that wakes no thread that waits.
+
+    To be called before a file is read, in the thread that does so; later calls cost nothing.
+    """
     handler = signal.getsignal(signal.SIGINT)
     pl.DataFrame({"": [0]}).write_avro(io.BytesIO())
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, handler)
-
-
-_keep_ctrl_c()
 
 
 class _Block(NamedTuple):
@@ -110,6 +111,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     Raises:
         UnreadableFileError: this is no Avro file of records, or it is damaged or cut short; `decode` raises it too.
     """
+    _keep_ctrl_c()
     file = _header(stream, name)
     blocks: list[_Block] = []
     size = rows = 0
