@@ -266,7 +266,7 @@ def _trouble(causes: Sequence[BaseException]) -> str:
         (requests.exceptions.SSLError, "the TLS handshake failed"),
         (requests.exceptions.ProxyError, "the proxy failed"),
         (requests.exceptions.ConnectTimeout, "connecting timed out"),
-        (requests.exceptions.Timeout, "the request timed out"),
+        (requests.exceptions.Timeout, "no answer came in time"),
         (NameResolutionError, "the host name cannot be resolved"),
         (ConnectionRefusedError, "the connection was refused"),
         (requests.exceptions.ConnectionError, "the connection failed"),

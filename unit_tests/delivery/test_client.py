@@ -189,7 +189,7 @@ ERRORS = [
     (requests.exceptions.SSLError, "the TLS handshake failed"),
     (requests.exceptions.ProxyError, "proxy"),
     (requests.exceptions.ConnectTimeout, "connecting timed out"),
-    (requests.exceptions.ReadTimeout, "the request timed out"),
+    (requests.exceptions.ReadTimeout, "no answer came in time"),
     (requests.exceptions.ConnectionError, "the connection failed"),
     (requests.exceptions.RequestException, "the request failed"),
 ]
