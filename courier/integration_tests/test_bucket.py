@@ -138,8 +138,8 @@ def allowed(s3: str, *actions: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("variable", "words"),
     [
-        ("HEAP_KEY", "because the access key is unknown: mend the variable `HEAP_KEY`."),
-        ("HEAP_SECRET", "because the secret does not belong to the access key: mend the variable `HEAP_SECRET`."),
+        ("HEAP_KEY", "because the access key is unknown: fix the variable `HEAP_KEY`."),
+        ("HEAP_SECRET", "because the secret does not belong to the access key: fix the variable `HEAP_SECRET`."),
     ],
 )
 def test_a_wrong_key_pair_is_told(s3: str, variable: str, words: str) -> None:
@@ -166,7 +166,7 @@ def test_who_may_list_may_not_fetch_yet(s3: str, stored: Any, tmp_path: Path) ->
 def test_a_bucket_that_does_not_exist_is_told(s3: str) -> None:
     sentence = refused(SetupError, lambda: keys(bucket(s3, bucket="heap-rs4")))
     assert "the bucket `heap-rs4`" in sentence
-    assert sentence.endswith("because there is no such bucket: mend the courier's `bucket`.")
+    assert sentence.endswith("because there is no such bucket: fix the courier's `bucket`.")
 
 
 def test_a_role_is_assumed(s3: str, stored: Any) -> None:
@@ -189,7 +189,7 @@ def test_a_role_is_assumed(s3: str, stored: Any) -> None:
 def test_a_role_that_may_not_be_assumed_is_told(s3: str) -> None:
     place = bucket(s3, ROLE, allowed(s3, "s3:*"))
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `heap-role` may not be assumed: mend its `role-arn` and `external-id`, or allow "
+        "because the credential `heap-role` may not be assumed: fix its `role-arn` and `external-id`, or allow "
         "sts:AssumeRole with that external id in the role's trust policy."
     )
 
@@ -197,14 +197,14 @@ def test_a_role_that_may_not_be_assumed_is_told(s3: str) -> None:
 @pytest.mark.usefixtures("stored")
 def test_the_key_that_a_role_rests_on_is_told(s3: str) -> None:
     place = bucket(s3, ROLE, {**allowed(s3, "s3:*"), "HEAP_KEY": "wrong"})
-    assert refused(SetupError, lambda: keys(place)).endswith("the access key is unknown: mend the variable `HEAP_KEY`.")
+    assert refused(SetupError, lambda: keys(place)).endswith("the access key is unknown: fix the variable `HEAP_KEY`.")
 
 
 @pytest.mark.usefixtures("stored")
 def test_the_environment_is_the_default_credential(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = bucket(s3, DefaultCredential())
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `default` yields no access key: mend it, or give `access-key-env` and `secret-key-env`."
+        "because the credential `default` yields no access key: fix it, or give `access-key-env` and `secret-key-env`."
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     assert "yields no access key" in refused(SetupError, lambda: keys(bucket(s3, DefaultCredential())))
@@ -220,7 +220,7 @@ def test_a_profile_is_read(s3: str, stored: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     assert keys(bucket(s3, ProfileCredential("shop-profile", "shop"))) == ["a"]
     assert refused(SetupError, lambda: bucket(s3, ProfileCredential("shop-profile", "shpo"))).endswith(
-        "because AWS has no such profile here: mend the `profile` of the credential `shop-profile`, or AWS_PROFILE."
+        "because AWS has no such profile here: fix the `profile` of the credential `shop-profile`, or AWS_PROFILE."
     )
 
 
@@ -239,9 +239,9 @@ def test_a_variable_that_is_not_set_is_told(missing: str, value: str | None) -> 
 @pytest.mark.parametrize(
     ("endpoint", "changed", "words"),
     [
-        ("127.0.0.1:9000", {}, "its address is none: mend the courier's `endpoint-url`"),
-        (None, {"region": "us east 1"}, "there is no such region: mend the courier's `region`"),
-        (None, {"bucket": "heap rs3"}, "a name is malformed: mend the courier's `bucket`"),
+        ("127.0.0.1:9000", {}, "its address is none: fix the courier's `endpoint-url`"),
+        (None, {"region": "us east 1"}, "there is no such region: fix the courier's `region`"),
+        (None, {"bucket": "heap rs3"}, "a name is malformed: fix the courier's `bucket`"),
     ],
 )
 def test_a_malformed_setting_is_told(endpoint: str | None, changed: dict[str, str], words: str) -> None:
@@ -299,12 +299,12 @@ EMPTY = answer(200, "<ListBucketResult><Name>heap-rs3</Name><KeyCount>0</KeyCoun
 @pytest.mark.parametrize(
     ("status", "code", "kind", "words"),
     [
-        (404, "NoSuchBucket", SetupError, "there is no such bucket: mend the courier's `bucket`."),
+        (404, "NoSuchBucket", SetupError, "there is no such bucket: fix the courier's `bucket`."),
         (403, "AccessDenied", SetupError, "access is denied"),
-        (403, "InvalidAccessKeyId", SetupError, "mend the variable `HEAP_KEY`."),
-        (403, "SignatureDoesNotMatch", SetupError, "mend the variable `HEAP_SECRET`."),
+        (403, "InvalidAccessKeyId", SetupError, "fix the variable `HEAP_KEY`."),
+        (403, "SignatureDoesNotMatch", SetupError, "fix the variable `HEAP_SECRET`."),
         (400, "ExpiredToken", SetupError, "the credential has expired: renew the credential `heap-keys`."),
-        (400, "AuthorizationHeaderMalformed", SetupError, "another region: mend the courier's `region`."),
+        (400, "AuthorizationHeaderMalformed", SetupError, "another region: fix the courier's `region`."),
         (403, "RequestTimeTooSkewed", SetupError, "the clock of this machine is wrong: set it."),
         (400, "KeyTooLongError", SetupError, "it refuses (KeyTooLongError, status 400)"),
         (400, "wJalrXUtnFEMI/K7", SetupError, "it refuses (status 400)"),
@@ -352,7 +352,7 @@ def test_an_address_that_says_yes_to_everything_is_no_s3() -> None:
     """The bucket is not empty, it is none."""
     with service(answer(200, "<html>Welcome</html>")) as (url, _):
         place = bucket(url)
-        assert refused(SetupError, lambda: keys(place)).endswith("no S3: mend the courier's `endpoint-url`.")
+        assert refused(SetupError, lambda: keys(place)).endswith("no S3: fix the courier's `endpoint-url`.")
 
 
 def page(key: str, more: str = "") -> Answer:
@@ -469,7 +469,7 @@ def test_a_role_may_be_assumed_by_another_role_and_without_an_external_id() -> N
         (403, "AccessDenied", SetupError, "the credential `heap-role` may not be assumed"),
         (400, "ValidationError", SetupError, "the credential `heap-role` may not be assumed"),
         (503, "ServiceUnavailable", LaterError, "it does not serve now"),
-        (403, "SignatureDoesNotMatch", SetupError, "mend the variable `HEAP_SECRET`"),
+        (403, "SignatureDoesNotMatch", SetupError, "fix the variable `HEAP_SECRET`"),
     ],
 )
 def test_a_role_that_is_not_given_is_told(status: int, code: str, kind: type[CourierError], words: str) -> None:

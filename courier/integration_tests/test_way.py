@@ -475,7 +475,7 @@ class TestRun:
             (("run", "Heap", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "the earlier first"),
             (("run", "Heap", "--day", "01.03.2026"), 2, "01.03.2026"),
             (("runn",), 2, "runn"),
-            (("run", "Heap", "--day", "2026-03-01"), 1, "mend the pattern. To continue without them: --skip-missing."),
+            (("run", "Heap", "--day", "2026-03-01"), 1, "fix the pattern. To continue without them: --skip-missing."),
         ],
     )
     def test_what_is_typed_wrongly_is_told(self, user: User, words: tuple[str, ...], code: int, said: str) -> None:

@@ -59,27 +59,27 @@ _DENIED: Final = (
     "access is denied",
     "allow s3:ListBucket on the bucket and s3:GetObject below the courier's `prefix` to {credential}",
 )
-_UNKNOWN_KEY: Final = ("the access key is unknown", "mend {key}")
+_UNKNOWN_KEY: Final = ("the access key is unknown", "fix {key}")
 _EXPIRED: Final = ("the credential has expired", "renew {credential}")
-_ELSEWHERE: Final = ("the bucket is in another region", "mend the courier's `region`")
-_NO_CREDENTIALS: Final = ("{credential} yields no access key", "mend it, or give `access-key-env` and `secret-key-env`")
+_ELSEWHERE: Final = ("the bucket is in another region", "fix the courier's `region`")
+_NO_CREDENTIALS: Final = ("{credential} yields no access key", "fix it, or give `access-key-env` and `secret-key-env`")
 _UNASSUMED: Final = (
     "{credential} may not be assumed",
-    "mend its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
+    "fix its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
-_NOT_S3: Final = ("what answers there is no S3", "mend the courier's `endpoint-url`")
-_INCOMPLETE_LIST: Final = ("its list has an entry without key, size or date", "mend the courier's `endpoint-url`")
-_MEND: Final = "mend the courier's settings"
+_NOT_S3: Final = ("what answers there is no S3", "fix the courier's `endpoint-url`")
+_INCOMPLETE_LIST: Final = ("its list has an entry without key, size or date", "fix the courier's `endpoint-url`")
+_MEND: Final = "fix the courier's settings"
 _REFUSALS: Final = {
-    "NoSuchBucket": ("there is no such bucket", "mend the courier's `bucket`"),
-    "InvalidBucketName": ("no bucket can have this name", "mend the courier's `bucket`"),
+    "NoSuchBucket": ("there is no such bucket", "fix the courier's `bucket`"),
+    "InvalidBucketName": ("no bucket can have this name", "fix the courier's `bucket`"),
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "403": _DENIED,
     "InvalidAccessKeyId": _UNKNOWN_KEY,
     "InvalidClientTokenId": _UNKNOWN_KEY,
     "UnrecognizedClientException": _UNKNOWN_KEY,
-    "SignatureDoesNotMatch": ("the secret does not belong to the access key", "mend {secret}"),
+    "SignatureDoesNotMatch": ("the secret does not belong to the access key", "fix {secret}"),
     "ExpiredToken": _EXPIRED,
     "ExpiredTokenException": _EXPIRED,
     "InvalidToken": _EXPIRED,
@@ -100,7 +100,7 @@ _BUSY: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "Requ
 _CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _UNREACHABLE: Final = (
     (ProxyConnectionError, "the proxy on the way failed"),
-    (ConnectTimeoutError, "no connection came about in time"),
+    (ConnectTimeoutError, "the connection timed out"),
     (EndpointConnectionError, "nothing answers at its address"),
     (AnyConnectionError, "the connection failed"),
     (HTTPClientError, "its answer did not come whole"),
@@ -109,12 +109,12 @@ _UNREACHABLE: Final = (
 _UNUSABLE: Final = (
     ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
     ((SSOError, TokenRetrievalError), _EXPIRED),
-    (ProfileNotFound, ("AWS has no such profile here", "mend the `profile` of {credential}, or AWS_PROFILE")),
-    (SSLError, ("the TLS handshake failed", "mend the courier's `endpoint-url`, or this machine's certificates")),
+    (ProfileNotFound, ("AWS has no such profile here", "fix the `profile` of {credential}, or AWS_PROFILE")),
+    (SSLError, ("the TLS handshake failed", "fix the courier's `endpoint-url`, or this machine's certificates")),
     (ResponseParserError, _NOT_S3),
-    (InvalidRegionError, ("there is no such region", "mend the courier's `region`")),
-    (ParamValidationError, ("a name is malformed", "mend the courier's `bucket`, or `role-arn` and `external-id`")),
-    (ValueError, ("its address is none", "mend the courier's `endpoint-url`")),
+    (InvalidRegionError, ("there is no such region", "fix the courier's `region`")),
+    (ParamValidationError, ("a name is malformed", "fix the courier's `bucket`, or `role-arn` and `external-id`")),
+    (ValueError, ("its address is none", "fix the courier's `endpoint-url`")),
 )
 
 

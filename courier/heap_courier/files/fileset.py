@@ -173,7 +173,7 @@ def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesErr
     nearest = _nearest(bucket, missing[0].pattern)
     found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
-        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for it, load another day, or mend "
+        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for it, load another day, or fix "
         "the pattern."
     )
 
@@ -182,7 +182,7 @@ def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFiles
     """What an archive lacks, in a sentence."""
     lacking = f"file `{missing.name}`" if missing.name else "files"
     return MissingFilesError(
-        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written anew, mend "
+        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written anew, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
 

@@ -194,7 +194,7 @@ class _Run:
             which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
             raise LaterError(
                 f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: "
-                f"mend it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
+                f"fix it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
             )
 
         self._patiently(look, self._started + constraint.wait)

@@ -262,7 +262,7 @@ def manifest_keys(bucket: Bucket) -> list[str]:
     if not keys:
         raise MissingFilesError(
             f"There is no manifest `{FOLDER}sync_<dump_id>.json` in {bucket}: wait for the first dump of Heap Connect, "
-            "or mend the courier's `bucket` and `prefix`."
+            "or fix the courier's `bucket` and `prefix`."
         )
     return keys
 

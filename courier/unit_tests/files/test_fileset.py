@@ -174,7 +174,7 @@ def test_what_is_missing_is_told_with_what_lies_nearest() -> None:
     missing = find(bucket, [USERS], Days.of(FIRST)).missing
     assert str(missing_error(bucket, missing)) == (
         "No file matches 'users-'yyyy-MM-dd'.avro' on 2020-04-10 in the bucket `heap`, and the newest file like it is "
-        "`users-2020-04-09.avro`: wait for it, load another day, or mend the pattern."
+        "`users-2020-04-09.avro`: wait for it, load another day, or fix the pattern."
     )
 
 
@@ -306,7 +306,7 @@ def test_a_member_that_is_missing_is_told(
     assert missing.tags == {"users"}
     assert listed(fetched.missing) == f"{text} in the archive `all-2020-04-10.zip`"
     assert str(missing_member_error(bucket, missing)) == (
-        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written anew, mend "
+        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written anew, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
     assert len(fetched.files) == (1 if members is TWO else 0)

@@ -435,7 +435,7 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
 
     assert end == End(
         "failed",
-        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: mend it, "
+        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: fix it, "
         "then `heap-courier group run daily --slot 2026-11-20T17:00` "
         "and `heap-courier group run reports --slot 2026-11-20T17:00`.",
     )
