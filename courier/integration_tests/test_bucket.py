@@ -239,7 +239,7 @@ def test_a_variable_that_is_not_set_is_told(missing: str, value: str | None) -> 
 @pytest.mark.parametrize(
     ("endpoint", "changed", "words"),
     [
-        ("127.0.0.1:9000", {}, "its address is none: fix the courier's `endpoint-url`"),
+        ("127.0.0.1:9000", {}, "its address is not a valid URL: fix the courier's `endpoint-url`"),
         (None, {"region": "us east 1"}, "there is no such region: fix the courier's `region`"),
         (None, {"bucket": "heap rs3"}, "a name is malformed: fix the courier's `bucket`"),
     ],

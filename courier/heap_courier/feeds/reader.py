@@ -138,7 +138,7 @@ def check(feed: Feed) -> None:
     if not feed.source.strip() or not feed.name.strip() or ":" in feed.source:
         raise ValueError("`source` and `name` make the name of the table, `source:name`; write both, without a colon.")
     if not feed.domain_table.isprintable():
-        raise ValueError("`source` or `name` holds a sign that cannot be shown; write them anew.")
+        raise ValueError("`source` or `name` contains an unprintable character; remove it.")
     if len(feed.domain_table.encode()) > LONGEST_NAME:
         raise ValueError(f"the domain table's name is longer than {LONGEST_NAME} bytes; shorten `source` or `name`.")
     if not feed.fields:

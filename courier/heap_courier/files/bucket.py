@@ -114,7 +114,7 @@ _UNUSABLE: Final = (
     (ResponseParserError, _NOT_S3),
     (InvalidRegionError, ("there is no such region", "fix the courier's `region`")),
     (ParamValidationError, ("a name is malformed", "fix the courier's `bucket`, or `role-arn` and `external-id`")),
-    (ValueError, ("its address is none", "fix the courier's `endpoint-url`")),
+    (ValueError, ("its address is not a valid URL", "fix the courier's `endpoint-url`")),
 )
 
 

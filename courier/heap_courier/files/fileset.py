@@ -182,7 +182,7 @@ def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFiles
     """What an archive lacks, in a sentence."""
     lacking = f"file `{missing.name}`" if missing.name else "files"
     return MissingFilesError(
-        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written anew, fix "
+        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written again, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
 

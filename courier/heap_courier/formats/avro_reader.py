@@ -92,7 +92,7 @@ class _File:
     def damaged(self, reason: str, block: int, rows_before: int) -> UnreadableFileError:
         """The error that says where the file goes wrong."""
         return UnreadableFileError(
-            f"`{self.name}` {reason} in block {block}, after {rows_before:,} rows; bring it anew from its source."
+            f"`{self.name}` {reason} in block {block}, after {rows_before:,} rows; fetch it again from its source."
         )
 
 
@@ -131,7 +131,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
 
 def _header(stream: BinaryIO, name: str) -> _File:
     def unreadable(reason: str) -> UnreadableFileError:
-        return UnreadableFileError(f"`{name}` {reason}; look whether it is the right file, or bring it anew.")
+        return UnreadableFileError(f"`{name}` {reason}; check that it is the right file, or fetch it again.")
 
     magic = stream.read(len(_MAGIC))
     if magic != _MAGIC:

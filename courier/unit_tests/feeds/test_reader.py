@@ -112,7 +112,7 @@ fields:
         ("source: Heap\n", "", "`source` is missing"),
         ("source: Heap", "source: [Heap]", "`source` is not one value"),
         ("source: Heap", "source: He:ap", "without a colon"),
-        ("name: Users", 'name: "Users\\e"', "holds a sign that cannot be shown"),
+        ("name: Users", 'name: "Users\\e"', "contains an unprintable character"),
         ("name: Users", "name: " + "U" * 60, "longer than 63 bytes"),
         ("df-5Jagkabc", "5Jagkabc", "the id `5Jagkabc` is not `df-` and letters or digits"),
         ("name: email", "nmae: email", r"field 2 has the key `nmae`, which is none \(did you mean `name`\?\)\."),

@@ -306,7 +306,7 @@ def test_a_member_that_is_missing_is_told(
     assert missing.tags == {"users"}
     assert listed(fetched.missing) == f"{text} in the archive `all-2020-04-10.zip`"
     assert str(missing_member_error(bucket, missing)) == (
-        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written anew, fix "
+        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written again, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
     assert len(fetched.files) == (1 if members is TWO else 0)
