@@ -45,6 +45,11 @@ _LONGEST_PAUSE: Final = 30.0
 DOUBTS: Final = 10
 """So many refusals in a row, and the set-up is in doubt."""
 
+REFUSED_TRIES: Final = 12
+"""How often a row that stands alone is sent before it is rejected with a status that is not how Heap refuses."""
+
+_REFUSED_PAUSE: Final = 4.0
+
 _DOUBT_SECONDS: Final = 2.0
 """Between two events of `check`: Heap takes 30 in 30 seconds for its identity."""
 
@@ -210,22 +215,33 @@ class Delivery:
             self._planner.done(job)
 
     def _refused(self, job: Job, verdict: Verdict, now: float) -> None:
-        if job is self._doubt:
-            raise self._stopped(job, verdict)
-        if verdict.kind is not Kind.TOO_LARGE:
+        if job is not self._doubt and not (verdict.kind is Kind.TOO_LARGE and len(job.items) > 1):
             self._refusals += 1
             self._refused_row = job.items[0].number
         if len(job.items) > 1:
             self._halve(job, now)
             return
+        if not verdict.breaks_a_rule and job.failures < REFUSED_TRIES - 1:
+            self._ask_again(job, now)
+            return
+        if job is self._doubt:
+            raise self._stopped(job, verdict)
         (item,) = job.items
+        reason = Reason.REFUSED if verdict.breaks_a_rule else Reason.NO_ENTRY
         if verdict.kind is Kind.TOO_LARGE:
-            self._settled([item], RowRejectedError(Reason.TOO_LARGE, status=verdict.status, words=verdict.words))
-        else:
-            reason = Reason.REFUSED if verdict.breaks_a_rule else Reason.NO_ENTRY
-            rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
-            self._held.append(_Held(item, rejection, now, self._serial))
+            reason = Reason.TOO_LARGE
+        rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
+        self._held.append(_Held(item, rejection, now, self._serial))
         self._go_on(job, now)
+
+    def _ask_again(self, job: Job, now: float) -> None:
+        """Send it once more, after a pause: Heap refuses with 400 and 422, so this may be a fault on the way."""
+        job.failures += 1
+        job.due_at = now + self._chance.uniform(0.0, min(_REFUSED_PAUSE, _FIRST_PAUSE * 2 ** (job.failures - 1)))
+        if job is self._doubt:
+            self._doubt_is_in_flight = False
+        else:
+            self._planner.again(job)
 
     def _halve(self, job: Job, now: float) -> None:
         job.parts[-1:] = reversed(halves(job.items))
@@ -256,6 +272,9 @@ class Delivery:
         if self._is_poisoned(job, now):
             job.suspect = True
             self._halve(job, now)
+            return
+        if not verdict.was_sent and len(job.items) > 1:
+            self._halve(job, now)  # the network may carry a smaller body in time
             return
         since = max(self._taken_at, job.failing_since) if is_throttled else job.failing_since
         left = since + BUDGET_SECONDS - now

@@ -14,7 +14,7 @@ from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
-from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.delivery import REFUSED_TRIES, Delivery
 from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
@@ -153,7 +153,45 @@ def test_a_batch_is_halved_until_the_wrong_row_stands_alone(verdict: Verdict, re
     run.offer(*range(1, 1001)).finish()
     assert {number: end for number, end in run.ends.items() if end} == {700: reason}
     assert len(run.ends) == 1001
-    assert len(run.asked) <= 2 + 2 * 10
+    again = 0 if verdict.breaks_a_rule else REFUSED_TRIES
+    assert len(run.asked) <= 2 + 2 * 10 + again
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        Verdict(Kind.REFUSED, 403),
+        Verdict(Kind.NO_ACCESS, 404),
+        Verdict(Kind.REFUSED, 421),
+        Verdict(Kind.TOO_LARGE, 413),
+    ],
+)
+def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict: Verdict, bulk: bool) -> None:
+    """These are not how Heap refuses: a row that stands alone is asked for again."""
+    chance = random.Random(7)
+    run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the set-up is proved
+    run.answer = lambda *_: verdict if chance.random() < 0.3 else TAKEN
+    run.offer(*range(1, 301)).finish()
+    assert run.ends == dict.fromkeys(range(301))
+
+
+@pytest.mark.parametrize("bulk", [True, False])
+@pytest.mark.parametrize("verdict", [Verdict(Kind.TOO_LARGE, 413), Verdict(Kind.REFUSED, 403)])
+def test_where_everything_is_refused_the_run_ends_whatever_the_status(verdict: Verdict, bulk: bool) -> None:
+    """Also with 413: small rows are not too large, so the set-up is in doubt."""
+    run = Run(lambda *_: verdict, bulk=bulk)
+    with pytest.raises(ConfigError):
+        run.offer(*range(1, 31)).finish()
+    assert run.ends == {}
+
+
+def test_a_batch_that_cannot_be_sent_in_time_is_halved() -> None:
+    """A slow network may carry a smaller one."""
+    unsent = Verdict(Kind.LATER, None, "it could not be sent in time", was_sent=False)
+    run = Run(lambda numbers, _: unsent if len(numbers) > 10 else TAKEN).offer(*range(1, 101)).finish()
+    assert run.ends == dict.fromkeys(range(1, 101))
+    assert len(run.asked) < 40
 
 
 def test_a_refused_row_carries_the_words_of_heap() -> None:
