@@ -110,7 +110,7 @@ def _check(config: Any) -> AirbyteConnectionStatus:
     verdict = preflight(client, settings.app_id, PREFLIGHT_SECONDS)
     if verdict.kind is Kind.TAKEN:
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
-    words = f" Its words: {verdict.words}" if verdict.words.strip("{}") else ""
+    words = f" Response: {verdict.words}" if verdict.words.strip("{}") else ""
     return failed(explain(verdict, settings.base_url) + words)
 
 

@@ -29,22 +29,22 @@ class Reason(Enum):
     ABSENT = "is absent"
     NULL = "is null"
     EMPTY = "is empty or blank"
-    NOT_TEXT_OR_NUMBER = "is neither a text nor a number"
+    NOT_TEXT_OR_NUMBER = "is neither text nor a number"
     TOO_LONG = "is longer than Heap takes"
     NOT_A_TIME = (
         "is not a time: give ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, milliseconds, "
         "microseconds or nanoseconds"
     )
-    NOT_FINITE = "holds NaN or an infinity, which JSON cannot carry"
-    EXPONENT = "is a number with an exponent beyond reason"
-    NOT_UNICODE = "holds text that is not valid Unicode"
-    NOT_JSON = "holds a value that JSON has no type for"
+    NOT_FINITE = "contains NaN or infinity, which JSON cannot represent"
+    EXPONENT = "is a number whose exponent is out of range"
+    NOT_UNICODE = "contains text that is not valid Unicode"
+    NOT_JSON = "contains a value of a type that JSON does not have"
     TOO_DEEP = "is nested too deeply to be read"
     UNREADABLE = "is not readable as JSON"
     NO_DATA = "is a RECORD message without a stream name or without a data object, or its namespace is not text"
     REFUSED = "was refused by Heap: a value breaks one of Heap's rules"
     TOO_LARGE = "is larger than Heap takes in one request"
-    NO_ENTRY = "was refused by Heap, or by a firewall before it, while other rows were taken"
+    NO_ENTRY = "was refused by Heap, or by a firewall in front of it, while other rows were accepted"
 
 
 class ConnectorError(Exception):
@@ -89,7 +89,7 @@ class OutputError(ConnectorError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(
-            f"Standard output cannot be written ({reason}), and the command stops. Redirect it to a file or a pipe."
+            f"Standard output cannot be written ({reason}), so the command stopped. Redirect it to a file or a pipe."
         )
 
 

@@ -54,7 +54,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"app_id": "main"}, "`app_id` must be the environment ID"),
         ({"api": {**TRACK, "api_type": "tracks"}}, "`api.api_type` is not valid: give one of track"),
         ({"api": {"api_type": "track", "property_columns": "*"}}, "`api.event_column` is missing"),
-        ({"api": {**TRACK, "property_columns": "a,*"}}, "`api.property_columns` names columns beside *"),
+        ({"api": {**TRACK, "property_columns": "a,*"}}, "`api.property_columns` combines * with column names"),
         ({"api": {**TRACK, "property_columns": 'a,"b'}}, "`api.property_columns` has a double quote at character 3"),
         (
             {"api": {"api_type": "add_user_properties", "property_columns": "a,ID", "identity_column": "i"}},
@@ -98,7 +98,7 @@ def test_an_answer_that_is_not_heaps_yes_is_explained(
 def test_heaps_own_words_are_passed_on(connector: Any, heap: Any, sample: Any) -> None:
     """The preflight event holds nothing personal that they could echo."""
     heap.fault(kind="status", status=400, body="no such environment")
-    assert failed(connector, sample("track")).endswith("Its words: no such environment")
+    assert failed(connector, sample("track")).endswith("Response: no such environment")
 
 
 def test_an_unknown_app_id_is_told(connector: Any, sample: Any) -> None:

@@ -134,5 +134,5 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
     reason = "closed" if redirection == ">&-" else "No space left on device"
     assert run.returncode == 1
     assert run.stderr == (
-        f"Standard output cannot be written ({reason}), and the command stops. Redirect it to a file or a pipe.\n"
+        f"Standard output cannot be written ({reason}), so the command stopped. Redirect it to a file or a pipe.\n"
     )

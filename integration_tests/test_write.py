@@ -316,7 +316,7 @@ def test_a_wrong_app_id_ends_the_run(connector: Any, track: Any) -> None:
         run = connector.run("write", {**track, "base_url": heap.url}, OPEN_CATALOG, [row("a"), row("b"), state(1)])
         assert heap.stats()["requests"] == 3
     assert (run.code, run.error[0], run.states) == (1, "config_error", [])
-    assert "which was refused. `app_id` is refused" in run.error[1]
+    assert "was refused. `app_id` is refused" in run.error[1]
 
 
 STOPS: list[tuple[dict[str, Any], str]] = [
@@ -362,7 +362,7 @@ def test_what_may_pass_is_waited_for(connector: Any, heap: Any, track: Any, faul
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)])
     assert (run.code, run.states) == (0, [(1, 3, 0)])
     assert sorted(event["identity"] for event in heap.events()) == ["a", "b", SECRET]
-    assert "The same rows are sent again, for up to ten minutes." in run.log
+    assert "Retrying the same rows for up to ten minutes." in run.log
     assert SECRET.encode() not in run.out + run.err
 
 

@@ -111,7 +111,7 @@ def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
         code, messages = run(*WRITE, stdin=ROW)
     (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
     assert (code, trace["failure_type"]) == (1, "transient_error")
-    assert trace["message"].startswith("The sync stopped at row 1. Heap does not serve now")
+    assert trace["message"].startswith("The sync stopped at row 1. Heap is unavailable")
 
 
 def test_a_failure_that_nobody_foresaw_is_told_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

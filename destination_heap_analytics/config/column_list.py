@@ -61,9 +61,9 @@ def parse_column_list(text: str) -> ColumnList:
         if not item["end"]:
             break
     if not names:
-        raise ColumnListError("is empty: name columns with commas between them, or give * for all")
+        raise ColumnListError("is empty: list columns separated by commas, or give * for all")
     if len(names) > 1 and "*" in names:
-        raise ColumnListError("names columns beside *: give either * for all columns, or the names")
+        raise ColumnListError("combines * with column names: give either * for all columns, or the names")
     return ColumnList(tuple(names), _warning(empty, list(doubled)))
 
 
@@ -93,7 +93,7 @@ def _quote_error(text: str, at: int) -> str:
 def _warning(empty: int, doubled: list[str]) -> str | None:
     parts = []
     if empty:
-        parts.append(f"has {'a comma' if empty == 1 else f'{empty} commas'} too many")
+        parts.append(f"has {'an extra comma' if empty == 1 else f'{empty} extra commas'}")
     if doubled:
-        parts.append(f"names {', '.join(f'`{name}`' for name in doubled)} more than once")
-    return " and ".join(parts) + "; the rest was taken as it stands" if parts else None
+        parts.append(f"lists {', '.join(f'`{name}`' for name in doubled)} more than once")
+    return " and ".join(parts) + "; the rest was used as is" if parts else None

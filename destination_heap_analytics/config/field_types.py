@@ -39,7 +39,7 @@ def fault(sentence: str) -> PydanticCustomError:
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise fault("must be a text in quotes")
+        raise fault("must be text in quotes")
     return value.strip()
 
 
@@ -47,7 +47,7 @@ def _digits(value: object) -> str:
     text = value.strip() if isinstance(value, str) else ""
     if not re.fullmatch("[0-9]+", text):
         raise fault(
-            'must be the environment ID, which is digits only, as a text in quotes, such as "11"; '
+            'must be the environment ID, which is digits only, as text in quotes, such as "11"; '
             "Heap shows it under Account > Manage > Projects"
         )
     return text
@@ -70,7 +70,7 @@ def _base_url(value: object) -> str:
         raise fault(f"must end before /api, which the connector adds itself: {remedy}")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise fault(
-            "must begin with https://: rows are personal data and plain http carries them readable to anyone; "
+            "must begin with https://: rows are personal data and plain http sends them unencrypted; "
             "http is for a Heap sandbox on this machine only"
         )
     return text
@@ -86,7 +86,7 @@ def _is_this_machine(host: str) -> bool:
 def _column(value: object) -> str:
     text = _text(value)
     if not text:
-        raise fault("is empty: name a column, or leave the setting out where it is optional")
+        raise fault("is empty: name a column, or omit the setting if it is optional")
     try:
         return parse_column(text)
     except ColumnListError as wrong:
@@ -104,7 +104,7 @@ def _columns(value: object) -> tuple[str, ...]:
         raise fault(str(wrong)) from None
     if long := next((name for name in names if text_units(name) > MAX_PROPERTY), None):
         raise fault(
-            f"has a name longer than the {MAX_PROPERTY} characters Heap takes, at position {names.index(long) + 1}"
+            f"has a name longer than the {MAX_PROPERTY} characters Heap accepts, at position {names.index(long) + 1}"
         )
     return names
 
@@ -113,7 +113,9 @@ def _user_columns(value: object) -> tuple[str, ...]:
     names = _columns(value)
     reserved = Api.USER_PROPERTIES.endpoint.reserved
     if name := next((name for name in names if name.lower() in reserved), None):
-        raise fault(f"names `{name}`, and Heap forbids a user property of that name in any casing: take it out")
+        raise fault(
+            f"names `{name}`, but Heap does not allow a user property of that name in any letter case: remove it"
+        )
     return names
 
 
@@ -144,13 +146,13 @@ def _endpoint(value: object) -> str | None:
     if not host or parts.scheme not in {"http", "https"} or re.search(r"\s", text):
         raise fault("is not a web address with https:// and a host, such as https://storage.example.com:9000")
     if parts.scheme == "http" and not _is_this_machine(host):
-        raise fault("must begin with https://: rows are personal data and plain http carries them readable to anyone")
+        raise fault("must begin with https://: rows are personal data and plain http sends them unencrypted")
     return text.rstrip("/")
 
 
 def _rate(value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise fault("must be a whole number from 1 on")
+        raise fault("must be an integer of at least 1")
     return value
 
 

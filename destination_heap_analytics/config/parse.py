@@ -112,13 +112,13 @@ _CHOICES: Final = {
 }
 _REMEDIES: Final = {
     "app_id": 'give the environment ID that Heap shows under Account > Manage > Projects, such as "11"',
-    "api.property_columns": "name the columns that become properties, with commas between them, or give * for all",
+    "api.property_columns": "name the columns that become properties, separated by commas, or give * for all",
     "api.event_column": "name the column that holds the event's name",
     "api.identity_column": "name the column that holds the user's identity",
     "api.account_id_column": "name the column that holds the account's ID",
-    "object_storage_config.path": "name the directory that takes the rejected rows",
-    "object_storage_config.s3_bucket_name": "name the bucket that takes the rejected rows",
-    "object_storage_config.bucket_path": "give what the names of the files in the bucket begin with",
+    "object_storage_config.path": "name the directory for rejected rows",
+    "object_storage_config.s3_bucket_name": "name the bucket for rejected rows",
+    "object_storage_config.bucket_path": "give the prefix of the object names in the bucket",
     "object_storage_config.format": 'leave it out, or give {"format_type": "JSONL"}',
     **{name: choice.remedy for name, choice in _BRANCHES.items()},
     **{setting: f"give one of {', '.join(options)}" for setting, options in _CHOICES.items()},
@@ -140,7 +140,7 @@ def _unknown_keys(config: Mapping[str, Any], settings: Settings) -> Iterator[str
         known = type(parsed).model_fields
         for key in given:
             if key not in known:
-                stray = " (which belongs to another choice)" if prefix and key in _KNOWN_KEYS[prefix] else ""
+                stray = " (which belongs to another option)" if prefix and key in _KNOWN_KEYS[prefix] else ""
                 yield f"`{prefix}{key!s}`" + (stray or did_you_mean(str(key), known, prefix))
 
 

@@ -66,7 +66,7 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
     if verdict.kind is Kind.NOT_HEAP:
         return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
     if verdict.status is None and reached:
-        return f"Heap does not answer any more: {verdict.trouble} at {base_url}. Run the sync again."
+        return f"Heap stopped responding: {verdict.trouble} at {base_url}. Run the sync again."
     if verdict.status is None:
         return (
             f"`base_url` cannot be reached: {verdict.trouble} at {base_url}. Check its spelling ({hosts}), and that "
@@ -81,17 +81,17 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
     if verdict.kind in {Kind.NO_ACCESS, Kind.REFUSED, Kind.TOO_LARGE}:
         return (
             f"`app_id` or `base_url` is wrong: {base_url} answers {answer}. Give the environment ID that Heap shows "
-            f"under Account > Manage > Projects, and as `base_url` {hosts}; and check that no firewall on the way "
-            "refuses this machine."
+            f"under Account > Manage > Projects, and as `base_url` {hosts}; and check that no firewall "
+            "blocks this machine."
         )
     if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
         return (
-            f"Heap has had too many requests: {base_url} answers {answer}. The settings are right; Heap takes 30 "
-            "requests in 30 seconds for one identity. Run the sync again later."
+            f"Heap received too many requests: {base_url} answers {answer}. The settings are right; Heap "
+            "accepts 30 requests per identity in 30 seconds. Run the sync again later."
         )
     if verdict.kind is Kind.LATER and verdict.status not in {HTTPStatus.NOT_IMPLEMENTED, *range(600, 1000)}:
-        return f"Heap does not serve now: {base_url} answers {answer}. Try again later; if it lasts, check `base_url`."
-    return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap does not. Give {hosts}."
+        return f"Heap is unavailable: {base_url} answers {answer}. Try again later; if this persists, check `base_url`."
+    return f"`base_url` may not be Heap's API: {base_url} answers {answer}, which Heap never returns. Give {hosts}."
 
 
 def _answer(status: int) -> str:

@@ -280,7 +280,7 @@ class Delivery:
         left = since + BUDGET_SECONDS - now
         asked = verdict.retry_after or 0.0
         if asked > left > 0:
-            raise self._stopped(job, verdict, f" It asks to be left alone for {-(-asked // 60):,.0f} minutes.")
+            raise self._stopped(job, verdict, f" Its Retry-After header asks for a wait of {-(-asked // 60):,.0f} min.")
         if left <= 0:
             raise self._stopped(job, verdict)
         ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(job.failures - 1, 10))
@@ -304,20 +304,20 @@ class Delivery:
             return failing >= (_SUSPECT_SECONDS if job.suspect else POISON_SECONDS)
         if job.suspect and job.items and failing >= _LAST_SUSPECT_SECONDS:
             raise TransientError(
-                f"The sync stopped at row {job.items[0].number}: Heap answers 500 Internal Server Error to it alone, "
-                "time after time, while it takes other rows. Take the row out of the source, or ask Heap's support."
+                f"The sync stopped at row {job.items[0].number}: Heap keeps answering 500 Internal Server Error to "
+                "this row alone, while it accepts others. Remove the row from the source, or contact Heap's support."
             )
         return False
 
     def _stopped(self, job: Job, verdict: Verdict, more: str = "") -> SyncStoppedError:
         error = TransientError if verdict.kind is Kind.LATER else ConfigError
         sentence = explain(verdict, self._base_url, reached=self._reached)
-        where = f"at row {job.items[0].number}" if job.items else f"behind row {self._refused_row}, which was refused"
+        where = f"at row {job.items[0].number}" if job.items else f"after row {self._refused_row} was refused"
         return error(f"The sync stopped {where}. {sentence}{more}")
 
     def _log(self, verdict: Verdict, now: float) -> None:
-        """Say that Heap does not serve now; for each trouble once in a while."""
+        """Log that Heap is unavailable, at most once a minute for each cause."""
         trouble = f"answers {verdict.status}" if verdict.status else f"does not answer: {verdict.trouble}"
         if now - self._logged_at.get(trouble, -_LOG_SECONDS) >= _LOG_SECONDS:
             self._logged_at[trouble] = now
-            self._logger.warning("Heap %s. The same rows are sent again, for up to ten minutes.", trouble)
+            self._logger.warning("Heap %s. Retrying the same rows for up to ten minutes.", trouble)

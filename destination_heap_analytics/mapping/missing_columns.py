@@ -206,7 +206,7 @@ def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigErr
     name = ".".join((other, *column.keys[1:]))
     return ConfigError(
         f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has "
-        f"`{other}` in its place: a cache between the source and here has renamed it. Write "
+        f"`{other}` instead: a cache between the source and the connector renamed it. Write "
         f"`{as_setting(name)}`, and the other columns likewise."
     )
 

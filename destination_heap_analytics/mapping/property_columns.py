@@ -42,7 +42,7 @@ class Guess:
         rows = "1 row" if self.rows == 1 else f"{self.rows:,} rows"
         return (
             f"Column `{name}` was read as `{way}` in the first {rows}, until a row had the key "
-            f"`{self.refuted_by}` itself, which counts from then on. To read the other one, write `{way}`."
+            f"`{self.refuted_by}` itself, which is used from then on. To read the former, write `{way}`."
         )
 
 

@@ -52,7 +52,7 @@ def name_text(value: Any, column: str, *, exact: bool) -> str:
     """The text of an identity, an account ID or an event's name; a number in its plain decimal form.
 
     Raises:
-        RowRejectedError: the value is neither a text nor a number.
+        RowRejectedError: the value is neither text nor a number.
         InexactNumberError: only where not `exact`.
     """
     if isinstance(value, str):

@@ -51,7 +51,7 @@ def float_text(value: float) -> str:
 def plain_decimal(text: str) -> str | None:
     """A number without exponent and without zeros that say nothing: `7E+3`, `7000.0` and `7000` are all `7000`.
 
-    None if it is no finite number, or one with an exponent beyond reason.
+    None if it is not a finite number, or its exponent is out of range.
     """
     try:
         number = Decimal(text)

@@ -143,7 +143,7 @@ class Preview:
             raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
         if not findings.mapped and rejects.count:
             rows = "the only row is" if rejects.count == 1 else f"all {rejects.count:,} rows are"
-            raise ConfigError(f"Nothing can be loaded: {rows} rejected. Mend the columns in the settings, or the rows.")
+            raise ConfigError(f"Nothing can be loaded: {rows} rejected. Fix the columns in the settings, or the rows.")
         if rejects.count and self._settings.rejected_records == "fail":
             first = min(row for group in rejects.groups() for row in group.first_rows)
             raise ConfigError(f"Row {first:,} is rejected, and `write` would stop there {BECAUSE_OF_FAIL}")

@@ -19,14 +19,14 @@ from destination_heap_analytics.rejected.summary import Rejects
 PROGRESS_SECONDS: Final = 10.0
 MOST_LINES: Final = 50
 
-COLLISION: Final = "Two values meet in the property `%s`: the one nearer to the top is sent."
-FORBIDDEN: Final = "Column `%s` is left out: Heap forbids a user property of that name."
+COLLISION: Final = "Two values map to the property `%s`: the one closest to the top level is sent."
+FORBIDDEN: Final = "Skipped column `%s`: Heap does not allow a user property of that name."
 REPEATS: Final = (
     "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
     "with append-dedup and a primary key."
 )
 
-BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: mend the row or the columns, or set it to `continue`."
+BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: fix the row or the columns, or set it to `continue`."
 
 
 class Report:
@@ -133,7 +133,7 @@ def reject_sentences(rejects: Rejects) -> Iterator[str]:
 
 def cut_sentence(where: str, count: int) -> str:
     """What to say of values that were too long."""
-    return f"{count:,} value{' was' if count == 1 else 's were'} cut to the length that Heap takes, in {where}."
+    return f"{count:,} value{' was' if count == 1 else 's were'} truncated to Heap's maximum length, in {where}."
 
 
 def deletions_clause(count: int) -> str:
@@ -145,12 +145,12 @@ def unnamable_sentence(column: str | None, count: int) -> str:
     """What to say of values whose name no property can have."""
     where = f" in column `{column}`" if column is not None else ""
     return (
-        f"{count:,} value{' is' if count == 1 else 's are'} left out{where}: a property's name must have 1 to "
+        f"Skipped {count:,} value{'' if count == 1 else 's'}{where}: a property name must have 1 to "
         f"{MAX_PROPERTY:,} characters."
     )
 
 
 def noise_sentence(count: int) -> str:
     """What to say of lines that were no message."""
-    lines = "line of the input was" if count == 1 else "lines of the input were"
-    return f"{count:,} {lines} no Airbyte message and passed over."
+    lines = "line that is not an Airbyte message" if count == 1 else "lines that are not Airbyte messages"
+    return f"Skipped {count:,} {lines}."

@@ -88,13 +88,13 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         ("text", "The configuration must be a JSON object"),
         ({}, "`app_id` is missing: give the environment ID"),
         ({"app_id": "11"}, "`api` is missing: give an object with `api_type`"),
-        (config(app_id=11), "as a text in quotes, such as"),
+        (config(app_id=11), "as text in quotes, such as"),
         (config(app_id="main"), "`app_id` must be the environment ID, which is digits only"),
         (config(app_id="１１"), "`app_id` must be the environment ID, which is digits only"),
         ({"appid": "11", "api": TRACK}, "`app_id` is missing: rename `appid`"),
         ({"app_id": "11", "appid": "11"}, "`api` is missing: give an object"),
         (config(api={"api_type": "track", "identity_colum": "i"}), "`api.event_column` is missing: name the column"),
-        (config(base_url=5), "`base_url` must be a text"),
+        (config(base_url=5), "`base_url` must be text in quotes"),
         (config(base_url="heapanalytics.com"), "`base_url` is not a web address"),
         (config(base_url="ftp://heapanalytics.com"), "`base_url` is not a web address"),
         (config(base_url="https://127.0.0.1:99999"), "`base_url` is not a web address"),
@@ -126,15 +126,18 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
             "`api.account_id_column` is missing",
         ),
         (track(event_column="  "), "`api.event_column` is empty"),
-        (track(property_columns=["a"]), "`api.property_columns` must be a text"),
+        (track(property_columns=["a"]), "`api.property_columns` must be text in quotes"),
         (track(property_columns=" "), "`api.property_columns` is empty"),
         (track(property_columns=","), "`api.property_columns` is empty"),
         (track(property_columns='a,"b'), "`api.property_columns` has a double quote at character 3"),
         (track(property_columns='"a" b'), "`api.property_columns` has a double quote at character 1"),
         (config(api={**USERS, "identity_column": '"a'}), "`api.identity_column` has a double quote at character 1"),
-        (track(property_columns="*,a"), "`api.property_columns` names columns beside *"),
-        (track(property_columns="a," + "x" * 1024), "longer than the 1023 characters Heap takes, at position 2"),
-        (config(api={**USERS, "property_columns": "name,Id"}), "`api.property_columns` names `Id`, and Heap forbids"),
+        (track(property_columns="*,a"), "`api.property_columns` combines * with column names"),
+        (track(property_columns="a," + "x" * 1024), "longer than the 1023 characters Heap accepts, at position 2"),
+        (
+            config(api={**USERS, "property_columns": "name,Id"}),
+            "`api.property_columns` names `Id`, but Heap does not allow",
+        ),
         (config(rejected_records="stop"), "`rejected_records` is not valid: give one of continue, fail"),
     ],
 )
@@ -163,7 +166,7 @@ def test_unknown_keys_are_ignored_with_one_warning() -> None:
     assert parsed.warning == (
         "Unknown settings are ignored: `rejected_record` (did you mean `rejected_records`?), "
         "`api.timestmp_column` (did you mean `api.timestamp_column`?), `api.account_id_column` "
-        "(which belongs to another choice)."
+        "(which belongs to another option)."
     )
 
 
@@ -216,11 +219,11 @@ def test_rejected_rows_are_kept_nowhere_unless_a_place_is_given() -> None:
         ({"delivery": "bulk"}, '`delivery` is not valid: give {"mode": "bulk"}, or {"mode": "row"} for one request'),
         (
             {"delivery": {"mode": "bulk", "max_events_per_minute": 0}},
-            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+            "`delivery.max_events_per_minute` must be an integer of at least 1.",
         ),
         (
             {"delivery": {"mode": "row", "max_events_per_minute": "many"}},
-            "`delivery.max_events_per_minute` must be a whole number from 1 on.",
+            "`delivery.max_events_per_minute` must be an integer of at least 1.",
         ),
         (
             {"object_storage_config": {"storage_type": "s3"}},
@@ -228,7 +231,7 @@ def test_rejected_rows_are_kept_nowhere_unless_a_place_is_given() -> None:
         ),
         (
             {"object_storage_config": {"storage_type": "Local"}},
-            "`object_storage_config.path` is missing: name the directory that takes the rejected rows.",
+            "`object_storage_config.path` is missing: name the directory for rejected rows.",
         ),
         ({"object_storage_config": {"storage_type": "Local", "path": " "}}, "`object_storage_config.path` is empty."),
         (
@@ -271,7 +274,7 @@ def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
     )
     assert parsed.warning == (
         "Unknown settings are ignored: `delivery.max_events_per_minut` (did you mean "
-        "`delivery.max_events_per_minute`?), `object_storage_config.path` (which belongs to another choice)."
+        "`delivery.max_events_per_minute`?), `object_storage_config.path` (which belongs to another option)."
     )
 
 
@@ -285,10 +288,10 @@ def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
     ("columns", "names", "warning"),
     [
         ("a,b", ("a", "b"), None),
-        ("a,,b", ("a", "b"), "`api.property_columns` has a comma too many; the rest was taken as it stands."),
-        (",a, ,", ("a",), "`api.property_columns` has 3 commas too many; the rest was taken as it stands."),
-        ("*,", ("*",), "`api.property_columns` has a comma too many; the rest was taken as it stands."),
-        ("a, b,a", ("a", "b"), "`api.property_columns` names `a` more than once; the rest was taken as it stands."),
+        ("a,,b", ("a", "b"), "`api.property_columns` has an extra comma; the rest was used as is."),
+        (",a, ,", ("a",), "`api.property_columns` has 3 extra commas; the rest was used as is."),
+        ("*,", ("*",), "`api.property_columns` has an extra comma; the rest was used as is."),
+        ("a, b,a", ("a", "b"), "`api.property_columns` lists `a` more than once; the rest was used as is."),
         ('plan,"Revenue, USD"', ("plan", "Revenue, USD"), None),
         ('"a ""b""", c"d', ('a "b"', 'c"d'), None),
     ],

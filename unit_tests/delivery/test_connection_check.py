@@ -69,7 +69,7 @@ def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
 def test_once_heap_has_taken_something_its_address_is_right() -> None:
     """Then a lost connection says nothing of the settings."""
     sentence = explain(Verdict(Kind.LATER, None, "the connection failed"), HEAP, reached=True)
-    assert sentence == f"Heap does not answer any more: the connection failed at {HEAP}. Run the sync again."
+    assert sentence == f"Heap stopped responding: the connection failed at {HEAP}. Run the sync again."
 
 
 @pytest.mark.parametrize(
@@ -81,13 +81,13 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
         (Verdict(Kind.REFUSED, 400), "`app_id` is refused", "Account > Manage > Projects"),
         (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "answers 401 Unauthorized"),
         (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
-        (Verdict(Kind.LATER, 503), "Heap does not serve now", "Try again later"),
+        (Verdict(Kind.LATER, 503), "Heap is unavailable", "Try again later"),
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
-        (Verdict(Kind.LATER, 429), "Heap has had too many requests", "Run the sync again later"),
+        (Verdict(Kind.LATER, 429), "Heap received too many requests", "Run the sync again later"),
         (Verdict(Kind.LATER, 501), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
-        (Verdict(Kind.LATER, 777), "answers 777, which Heap does not", "Give https://heapanalytics.com"),
+        (Verdict(Kind.LATER, 777), "answers 777, which Heap never returns", "Give https://heapanalytics.com"),
         (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Give the environment ID"),
-        (Verdict(Kind.REFUSED, 403), "answers 403 Forbidden", "check that no firewall on the way"),
+        (Verdict(Kind.REFUSED, 403), "answers 403 Forbidden", "check that no firewall blocks"),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:

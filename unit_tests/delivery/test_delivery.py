@@ -266,7 +266,7 @@ def test_429_is_borne_as_long_as_anything_is_delivered() -> None:
 def test_where_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
     """And says when."""
     run = Run(lambda *_: Verdict(Kind.LATER, 503, retry_after=3600.0))
-    with pytest.raises(TransientError, match=r"asks to be left alone for 60 minutes"):
+    with pytest.raises(TransientError, match=r"Its Retry-After header asks for a wait of 60 min\."):
         run.offer(1).finish()
     assert run.now < 10
 
@@ -296,7 +296,7 @@ def test_a_wrong_set_up_is_told_from_bad_rows_after_a_handful_of_requests(bulk: 
     run = Run(taken, bulk=bulk).offer(*range(1, before + 1)).until(60.0)
     delivered, asked = dict(run.ends), len(run.asked)
     run.answer = lambda *_: REFUSED
-    with pytest.raises(ConfigError, match=r"stopped behind row \d+, which was refused. `app_id` is refused"):
+    with pytest.raises(ConfigError, match=r"stopped after row \d+ was refused. `app_id` is refused"):
         run.offer(*range(before + 1, before + 5001)).finish()
     assert run.ends == delivered
     assert len(run.asked) - asked <= 40
@@ -316,7 +316,7 @@ def test_where_all_rows_of_a_short_input_are_refused_the_event_of_check_decides(
     run = Run(refusing(1, 2)).offer(1, 2).finish()
     assert run.asked[-1] == ["check"]
     assert run.ends == {1: Reason.REFUSED, 2: Reason.REFUSED}
-    with pytest.raises(ConfigError, match="behind row 2, which was refused"):
+    with pytest.raises(ConfigError, match="after row 2 was refused"):
         Run(lambda *_: REFUSED).offer(1, 2).finish()
 
 
@@ -378,7 +378,7 @@ def test_a_batch_that_makes_heap_fail_is_halved_while_others_are_delivered() -> 
         for number in range(100, 1000):
             run.until(run.now + 5).offer(number)
 
-    with pytest.raises(TransientError, match="stopped at row 7: Heap answers 500"):
+    with pytest.raises(TransientError, match="stopped at row 7: Heap keeps answering 500"):
         go_on()
     assert [number for number in range(1, 9) if number in run.ends] == [1, 2, 3, 4, 5, 6]
 
@@ -417,4 +417,4 @@ def test_the_log_tells_of_trouble_once_in_a_while(caplog: pytest.LogCaptureFixtu
     """And never what Heap said, which may echo a row."""
     Run(lambda _, now: verdict if now < 50 else TAKEN, bulk=False).offer(1, 2).finish()
     (line,) = caplog.messages
-    assert line.endswith("The same rows are sent again, for up to ten minutes.")
+    assert line.endswith("Retrying the same rows for up to ten minutes.")

@@ -83,7 +83,7 @@ DECLARED = {
 @pytest.mark.parametrize(
     ("name", "data", "told"),
     [
-        ("updatedAt", {"updatedat": 1}, "has `updatedat` in its place"),
+        ("updatedAt", {"updatedat": 1}, "has `updatedat` instead"),
         ("updatedAt", {"UPDATEDAT": 1}, "Write `UPDATEDAT`"),
         ("größe", {"gr__e": 1}, "Write `gr__e`"),
         ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Write `who_is_it.userId`"),

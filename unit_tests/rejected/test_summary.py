@@ -29,4 +29,4 @@ def test_columns_without_end_do_not_fill_the_memory() -> None:
         rejects.add(row, RowRejectedError(Reason.NOT_FINITE, f"column {row}"))
     assert rejects.count == 5000
     assert len(list(rejects.explanations())) == 201
-    assert next(rejects.explanations()).startswith("4,800 rejected: the row holds NaN")
+    assert next(rejects.explanations()).startswith("4,800 rejected: the row contains NaN")

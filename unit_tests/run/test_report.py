@@ -81,10 +81,10 @@ def test_a_run_ends_with_a_summary(log: Log) -> None:
     assert log.lines == [
         "INFO Done: 3 rows read, 2 delivered, 1 rejected in 2.0 s (2 rows/s).",
         "WARNING 1 rejected: column `email` is null (row 2).",
-        "WARNING 2 values were cut to the length that Heap takes, in column `note`.",
-        "WARNING 1 value was cut to the length that Heap takes, in column `bio`.",
+        "WARNING 2 values were truncated to Heap's maximum length, in column `note`.",
+        "WARNING 1 value was truncated to Heap's maximum length, in column `bio`.",
         "WARNING Something else.",
-        "WARNING 4 lines of the input were no Airbyte message and passed over.",
+        "WARNING Skipped 4 lines that are not Airbyte messages.",
     ]
 
 
@@ -100,8 +100,8 @@ def test_names_that_collide_or_are_forbidden_are_warned_of_once(log: Log) -> Non
     for _ in range(3):
         log.report.mapped(payload({"a.b": 1, "a": {"b": 2}, "id": 7}))
     assert log.lines == [
-        "WARNING Two values meet in the property `a.b`: the one nearer to the top is sent.",
-        "WARNING Column `id` is left out: Heap forbids a user property of that name.",
+        "WARNING Two values map to the property `a.b`: the one closest to the top level is sent.",
+        "WARNING Skipped column `id`: Heap does not allow a user property of that name.",
     ]
 
 

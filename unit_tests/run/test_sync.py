@@ -237,7 +237,7 @@ def test_lines_that_are_no_message_are_counted_and_passed_over(caplog: pytest.Lo
     """None of their content is logged."""
     run = Run().load("secret", row("a"), '{"type":"LOG","log":{"message":"secret"}}', b"\xff", state(1))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
-    assert "2 lines of the input were no Airbyte message" in log_of(caplog)
+    assert "Skipped 2 lines that are not Airbyte messages." in log_of(caplog)
     assert "secret" not in log_of(caplog)
 
 
