@@ -50,7 +50,7 @@ def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, 
     """No 429, every event once, those of an identity that is passed over again and again in order, every state back."""
     chance = random.Random(1)
     emails = ["hot" if chance.random() < part else f"user{chance.randrange(20_000)}" for _ in range(events)]
-    events: EventQueue[bytes] = EventQueue()
+    queue: EventQueue[bytes] = EventQueue()
     with Sandbox.start(rate_limits=True, scale=speed) as heap:
         config = {"app_id": "11", "base_url": heap.url, "api": API, "delivery": {"mode": "bulk"}}
         sync = Sync(
@@ -58,14 +58,14 @@ def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, 
             Stream("visits", None, "incremental", "append", (), {}),
             HeapClient(heap.url, connections=MOST_BULK),
             None,
-            events=events,
+            events=queue,
             parse=parse_line,
             logger=logging.getLogger("test"),
             clock=Clock(speed),
             chance=chance,
             random_text="r",
         )
-        events.read(blocks(emails))
+        queue.read(blocks(emails))
         states = [message for message in sync.run() if isinstance(message, EchoedState)]
         assert {request["status"] for request in heap.requests()} == {200}
         arrived = [(event["identity"], event["properties"]["n"]) for event in heap.events()]

@@ -216,7 +216,7 @@ def test_a_row_that_is_hard_to_read_is_delivered_or_counted_as_rejected(
     connector: Any, heap: Any, track: Any, odd: str | bytes, delivered: bool
 ) -> None:
     """It never crashes the write, and never harms the rows around it."""
-    data = f'"email":"{SECRET}","event":"Paid","at":0'.encode()
+    data = f'"email":"{SECRET}","event":"Paid","at":1666325394'.encode()
     line = (odd if isinstance(odd, bytes) else odd.encode()).replace(b"DATA", data)
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), line, row("b"), state(1)])
     assert (run.code, run.states) == (0, [(1, 3, 0) if delivered else (1, 2, 1)])
@@ -227,7 +227,7 @@ def test_a_row_that_is_hard_to_read_is_delivered_or_counted_as_rejected(
 
 def test_large_integers_keep_their_digits(connector: Any, heap: Any, track: Any) -> None:
     """As identity, as property and as part of a key."""
-    line = '{"type":"RECORD","record":{"stream":"users","data":{"email":%s,"event":"e","at":0,"plan":%s}}}'
+    line = '{"type":"RECORD","record":{"stream":"users","data":{"email":%s,"event":"e","at":1666325394,"plan":%s}}}'
     digits = ("123456789012345678901", "123456789012345678902")
     connector.run("write", track, OPEN_CATALOG, [line % (n, n) for n in digits])
     assert {(event["identity"], event["properties"]["plan"]) for event in heap.events()} == {(n, n) for n in digits}
