@@ -16,9 +16,23 @@ from heap_courier.feeds import tags
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds, write_feed
-from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, FileFormat, is_character, is_encoding
 
 _REJECTED_SHOWN: Final = 20  # rows of a sample
+_SHOWN: Final = {"\t": "\\t"}
+
+
+def _character(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
+    value = "\t" if value == "\\t" else value
+    if value is not None and not is_character(value) and (option.name, value) != ("quote", ""):
+        raise click.BadParameter("it must be one ASCII character, such as | or \\t for a tab.")
+    return value
+
+
+def _encoding(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not is_encoding(value):
+        raise click.BadParameter(f"there is no encoding {value}; name one{ENCODINGS}.")
+    return value
 
 
 @click.group()
@@ -30,21 +44,29 @@ def feed() -> None:
 @click.argument("name", metavar="SOURCE:NAME")
 @click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
 @click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; by default what its name says.")
-@click.option("--header-rows", type=click.IntRange(0, 1), default=1, help="0 if the first line is data.")
-@click.option("--separator", help="The character between the values of a line.")
-@click.option("--quote", help="The character around values.")
-@click.option("--escape", help="Before a character that is meant literally.")
+@click.option("--header-rows", type=click.IntRange(0, 1), help="0 if the first line is data.")
+@click.option("--separator", callback=_character, help="The character between the values of a line.")
+@click.option("--quote", callback=_character, help='The character around values; "" if there is none.')
+@click.option("--escape", callback=_character, help="Before a character that is meant literally.")
+@click.option("--encoding", callback=_encoding, help="Of delimited text; UTF-8 by default.")
 @click.pass_obj
 def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
     """Propose a feed from a sample and write it into a file to be edited."""
     from heap_courier.feeds import samples  # noqa: PLC0415  (what reads files takes long to import)
 
     with opened(folder) as context:
-        given = FileFormat(content_type, **signs) if content_type else None
-        proposed = samples.propose_feed(context.project, name, samples.sample_of(context.project, path, given))
+        given = FileFormat(content_type) if content_type else None
+        sample = samples.sample_of(context.project, path, given, **signs)
+        proposal = samples.propose_feed(context.project, name, sample)
+        proposed = proposal.feed
         written = samples.path_of(context.project, proposed)
         write_feed(proposed, written)
     print_feed(proposed)
+    for note in proposal.notes:
+        say(note)
+    if sample.format.separator and not signs["separator"]:
+        shown = _SHOWN.get(sample.format.separator, sample.format.separator)
+        say(f"The sample is read with the separator `{shown}`: `file/separator` in the entities list must be the same.")
     say(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
 
 

@@ -95,12 +95,12 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
             return Converted(values)
         trimmed = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-    if field_type.kind in _DATED:
-        if _is_moment(values.type):
-            known = _of_known_years(values)
-            return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
-        if pattern is not None and (_is_text(values.type) or pa.types.is_integer(values.type)):
-            return _one_by_one(values.cast(pa.string()), field_type, joda.reader(pattern))
+    if _is_moment(values.type) and (field_type.kind in _DATED or field_type.kind is Kind.STRING):
+        known = _of_known_years(values)  # Arrow would write a message as the text of others
+        return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
+    is_written = _is_text(values.type) or pa.types.is_integer(values.type)
+    if field_type.kind in _DATED and pattern is not None and is_written:
+        return _one_by_one(values.cast(pa.string()), field_type, joda.reader(pattern))
     try:
         whole = _AT_ONCE[field_type.kind](values, field_type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -351,7 +351,7 @@ _REASONS: Final = {
     Kind.DATETIME: "is no date with a time",
     Kind.FLOAT: "is no number",
     Kind.INTEGER: "is no whole number of 64 bits",
-    Kind.STRING: "is no text in UTF-8",
+    Kind.STRING: "is no text in UTF-8, or a date or time out of range",
 }
 _AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
     Kind.BOOLEAN: _never,

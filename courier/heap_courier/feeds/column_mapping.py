@@ -108,7 +108,7 @@ def _ways(incoming: pa.Schema, fields: Sequence[Field], name: str) -> tuple[tupl
 
 
 def _way(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...]:
-    way, found = _looked_up(columns, field.source, name)
+    way, found = column_path(columns, field.source, name)
     if found and not convertible(found.type, field.type, field.pattern):
         remedy = (
             "give the field a pattern, or make it a String"
@@ -122,18 +122,31 @@ def _way(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...
     return way
 
 
-def _looked_up(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tuple[int, ...], pa.Field | None]:
-    """The way to a column, and the column: by its whole name, or else by the record before a dot."""
+def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tuple[int, ...], pa.Field | None]:
+    """The path to a column, and the column: by its whole name, by `name#2`, or else by the record before a dot.
+
+    Raises:
+        SchemaError: there are several columns of this name.
+    """
     exact = [position for position, column in enumerate(columns) if column.name == source]
     alike = exact or [position for position, column in enumerate(columns) if column.name.lower() == source.lower()]
     if len(alike) > 1:
-        raise SchemaError(f"`{name}` has the column `{source}` {len(alike)} times; it has to be there once.")
+        raise SchemaError(
+            f"`{name}` has the column `{source}` {len(alike)} times; write `{source}#1` as the source "
+            f"for the first of them, `{source}#2` for the second."
+        )
     if alike:
         return (alike[0],), columns[alike[0]]
+    outer_name, numbered, digits = source.rpartition("#")
+    if numbered and digits.isascii() and digits.isdigit():
+        same = [position for position, column in enumerate(columns) if column.name == outer_name]
+        if 0 < int(digits) <= len(same):
+            position = same[int(digits) - 1]
+            return (position,), columns[position]
     for dot in (position for position, sign in enumerate(source) if sign == "."):
-        outer, record = _looked_up(columns, source[:dot], name)
+        outer, record = column_path(columns, source[:dot], name)
         if record and pa.types.is_struct(record.type):
-            inner, found = _looked_up(
+            inner, found = column_path(
                 [record.type.field(i) for i in range(record.type.num_fields)], source[dot + 1 :], name
             )
             if found:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Final, NamedTuple
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from heap_courier.data_types.casts import converted, plain
+from heap_courier.data_types.casts import Converted, converted, plain
 from heap_courier.data_types.field_types import (
     BOOLEAN,
     DATE,
@@ -23,10 +23,14 @@ from heap_courier.data_types.field_types import (
     FieldType,
     Kind,
 )
+from heap_courier.errors import SchemaError, SetupError
+from heap_courier.feeds.column_mapping import column_path
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.feeds.reader import LONGEST_NAME, RESERVED
+from heap_courier.formats.chunk import IS_TEXT
 
 _SAMPLE_ROWS: Final = 20_000  # looked at
+_ERROR_THRESHOLD: Final = 1  # per cent of rows that a proposed feed may reject
 _KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own: what else has an id there is not told apart by it
 _UPDATED: Final = (
     "last_modified",
@@ -42,10 +46,12 @@ _UPDATED: Final = (
 _IS_TIME: Final = re.compile(r"(^|_)(time|timestamp|date|joindate|modified|updated|created|at|on)$|date$|time$")
 _DAY: Final = r"^\d{4}-\d\d-\d\d$"
 _INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
-_WHOLE: Final = r"^-?(0|[1-9]\d{0,17})$"  # no zeros before it, which a number would lose
+_WHOLE: Final = r"^-?(0|[1-9]\d{0,18})$"  # no leading zeros, which a number would lose
+_EXACT: Final = r"^-?(0|[1-9]\d{0,14})$"  # whole numbers that a Float keeps
 _BROKEN: Final = r"^-?(0|[1-9]\d{0,14})\.\d{1,15}$"
 _TRUE_OR_FALSE: Final = r"^(?i:true|false)$"
-_IS_NO_NUMBER: Final = re.compile(r"(^|_)(id|zip|phone|mobile|postal\w*|zip_?code|code|number|no|version)$")
+_IS_ID: Final = re.compile(r"(^|_)id$")
+_IS_NO_NUMBER: Final = re.compile(r"(^|_)(zip|phone|mobile|postal\w*|zip_?code|code|number|no|version)$")
 _EPOCH_FROM: Final = 946_684_800  # the year 2000: from here to 2100 a number may be a time, in seconds
 _EPOCH_TO: Final = 4_102_444_800
 
@@ -73,15 +79,31 @@ _TAG_OF: Final = {name: tag for tag, names in _TAGS.items() for name in names}
 _PERSONAL: Final = frozenset({"email", "phone", "surname", "given-name", "full-name"})
 
 
+class Proposal(NamedTuple):
+    """A feed, and sentences about what a person should look at in it."""
+
+    feed: Feed
+    notes: tuple[str, ...]
+
+
 class _Column(NamedTuple):
-    """A column of the sample, inner ones of records by their way."""
+    """A column of the sample, inner ones of records by their path."""
 
     source: str
-    type: pa.DataType
+    path: tuple[int, ...]
+    field: pa.Field
     values: pa.Array
 
 
-def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str, name: str, feed_id: str) -> Feed:
+class _Typed(NamedTuple):
+    """A column with the type proposed for it, and its values as that."""
+
+    column: _Column
+    type: FieldType
+    converted: Converted
+
+
+def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str, name: str, feed_id: str) -> Proposal:
     """Proposes names, types, key, tags and the last-updated field for files like a sample.
 
     Args:
@@ -90,22 +112,48 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
         source: of the domain table, such as Heap.
         name: of the feed, such as Users.
         feed_id: what load operations shall call it.
+
+    Raises:
+        SetupError: the sample has no column that a feed can take, or none that can be the primary key.
     """
-    columns = tuple(_columns(schema, sample))
-    names = _names([column.source for column in columns])
-    fields = tuple(Field(field, _type(column), column.source) for field, column in zip(names, columns, strict=True))
-    values = {field.name: column.values for field, column in zip(fields, columns, strict=True)}
-    key = _key(fields, values, name)
+    notes: list[str] = []
+    typed: list[_Typed] = []
+    for column in _columns(schema, sample):
+        if not _can_be_named(schema, column):
+            notes.append(f"Column `{column.source}` is left out: another column has the same path.")
+        elif (best := _typed(column)) is None:
+            notes.append(f"Column `{column.source}` is left out: {_unfit(column.field.type)}.")
+        else:
+            typed.append(best)
+    if not typed:
+        raise SetupError(
+            "The sample has no columns that a feed can take"
+            + (f". {' '.join(notes)}" if notes else "; it has no rows.")
+        )
+    names = _names([each.column.source for each in typed])
+    fields = tuple(Field(field, each.type, each.column.source) for field, each in zip(names, typed, strict=True))
+    values = {field.name: each.converted.values for field, each in zip(fields, typed, strict=True)}
+    nested = {
+        field.name for field, each in zip(fields, typed, strict=True) if pa.types.is_nested(each.column.values.type)
+    }
+    key = _key(fields, values, nested, name)
+    if len(values[key]) and not _tells_apart(values[key]):
+        notes.append(
+            f"No column tells the rows of the sample apart: rows with the same `{key}` replace each other. "
+            "Name the fields that do in `primary-key`."
+        )
     tagged = tuple(_tagged(fields, key))
-    return Feed(
+    feed = Feed(
         id=feed_id,
         source=source,
         name=name,
         fields=tagged,
         primary_key=(key,),
         last_updated=_last_updated(fields, values),
+        error_threshold=_ERROR_THRESHOLD,
         stitch=any(field.tag in _PERSONAL for field in tagged),
     )
+    return Proposal(feed, tuple(notes))
 
 
 def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_Column]:
@@ -115,19 +163,36 @@ def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_C
             batches.append(batch)
         if sum(looked_at.num_rows for looked_at in batches) >= _SAMPLE_ROWS:
             break
-    table = pa.Table.from_batches(batches, schema)
-    for column, values in zip(table.column_names, table.columns, strict=True):
-        yield from _leaves(column, values.combine_chunks())
+    table = pa.Table.from_batches([batch.cast(schema) for batch in batches], schema)
+    sources = _sources(table.column_names)
+    for position, (source, field, values) in enumerate(zip(sources, schema, table.columns, strict=True)):
+        yield from _leaves(source, (position,), field, values.combine_chunks())
 
 
-def _leaves(source: str, values: pa.Array) -> Iterator[_Column]:
-    if not pa.types.is_struct(values.type):
-        values = plain(values)
-        yield _Column(source, values.type, values)
+def _leaves(source: str, path: tuple[int, ...], field: pa.Field, values: pa.Array) -> Iterator[_Column]:
+    if not pa.types.is_struct(field.type):
+        yield _Column(source, path, field, plain(values))
         return
-    for position in range(values.type.num_fields):
-        inner = f"{source}.{values.type.field(position).name}"
-        yield from _leaves(inner, pc.struct_field(values, [position]))
+    inner = [field.type.field(position) for position in range(field.type.num_fields)]
+    for position, name in enumerate(_sources([each.name for each in inner])):
+        part = pc.struct_field(values, [position])
+        yield from _leaves(f"{source}.{name}", (*path, position), inner[position], part)
+
+
+def _sources(names: Sequence[str]) -> Iterator[str]:
+    """What a feed calls columns: by their names, and by `name#1`, `name#2` where several have one or it is empty."""
+    seen: dict[str, int] = {}
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        yield name if name and names.count(name) == 1 else f"{name}#{seen[name]}"
+
+
+def _can_be_named(schema: pa.Schema, column: _Column) -> bool:
+    """Whether the source of a column leads to it, and not to another one such as `a.b` beside `b` inside `a`."""
+    try:
+        return column_path(list(schema), column.source, "sample")[0] == column.path
+    except SchemaError:
+        return False
 
 
 # Names
@@ -153,8 +218,30 @@ def _names(sources: Iterable[str]) -> list[str]:
 # Types
 
 
+def _typed(column: _Column) -> _Typed | None:
+    """The column as the type that takes most of its values; None if even that refuses more than a feed may."""
+    types = [_type(column)]
+    if pa.types.is_uint64(column.values.type):
+        types.append(FieldType(Kind.DECIMAL, 20, 0))
+    attempts = [_Typed(column, each, converted(column.values, each)) for each in [*types, STRING]]
+    best = min(attempts, key=_wrong)
+    return best if _wrong(best) * 100 <= len(column.values) * _ERROR_THRESHOLD else None
+
+
+def _wrong(typed: _Typed) -> int:
+    wrong = typed.converted.wrong
+    return 0 if wrong is None else int(wrong.true_count)
+
+
+def _unfit(kind: pa.DataType) -> str:
+    is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
+    return "it holds bytes that are not text" if is_binary else f"it holds values of {kind} that are out of range"
+
+
 def _type(column: _Column) -> FieldType:
-    kind, values = column.type, column.values
+    kind, values = column.values.type, column.values
+    if IS_TEXT in (column.field.metadata or {}):
+        return STRING
     last = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", column.source.rpartition(".")[2]).lower()
     if pa.types.is_boolean(kind):
         return BOOLEAN
@@ -162,7 +249,7 @@ def _type(column: _Column) -> FieldType:
         return DATETIME if _IS_TIME.search(last) and _all_since_2000(values) else INTEGER
     if pa.types.is_floating(kind):
         return FLOAT
-    if pa.types.is_decimal(kind) and 0 <= kind.scale < MOST_DIGITS and kind.precision <= MOST_DIGITS:
+    if pa.types.is_decimal(kind) and 0 <= kind.scale <= kind.precision <= MOST_DIGITS and kind.scale < MOST_DIGITS:
         return FieldType(Kind.DECIMAL, kind.precision, kind.scale)
     if pa.types.is_date(kind):
         return DATE
@@ -190,8 +277,8 @@ def _type_of_text(last: str, values: pa.Array) -> FieldType:
         if _IS_TIME.search(last) and _all_since_2000(texts.cast(pa.int64())):
             return DATETIME
         return STRING if _IS_NO_NUMBER.search(last) else INTEGER
-    if all_are(f"{_WHOLE}|{_BROKEN}", FLOAT):
-        return STRING if _IS_NO_NUMBER.search(last) else FLOAT
+    if all_are(f"{_EXACT}|{_BROKEN}", FLOAT):
+        return STRING if _IS_NO_NUMBER.search(last) or _IS_ID.search(last) else FLOAT
     return BOOLEAN if all_are(_TRUE_OR_FALSE, BOOLEAN) else STRING
 
 
@@ -207,34 +294,44 @@ def _all_since_2000(numbers: pa.Array) -> bool:
 # What a column is for
 
 
-def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], name: str) -> str:
-    """The field whose values tell rows apart: the likeliest by its name whose values differ, or by its name alone."""
+def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collection[str], name: str) -> str:
+    """The field whose values tell rows apart: the likeliest by its name whose values differ, or by its name alone.
+
+    Raises:
+        SetupError: each field is empty in more rows than a feed may reject.
+    """
     singular = re.sub(r"[^a-z0-9]+", "_", name.lower()).removesuffix("s")
     by_name = {field.name.lower(): field.name for field in fields}
     likely = [*_KEYS_FIRST, f"{singular}_id", "id", "user_id", *(lower for lower in by_name if lower.endswith("id"))]
     candidates = [by_name[lower] for lower in dict.fromkeys(likely) if lower in by_name]
     whole = [field.name for field in fields if field.type.kind in (Kind.INTEGER, Kind.STRING)]
-    unique = (field for field in [*candidates, *whole] if _tells_apart(values[field]))
-    return next(unique, (candidates or [fields[0].name])[0])
+    for field in [*candidates, *whole]:
+        if field not in nested and _tells_apart(values[field]):
+            return field
+    best = min([*candidates, *(field.name for field in fields)], key=lambda field: int(values[field].null_count))
+    if values[best].null_count * 100 > len(values[best]) * _ERROR_THRESHOLD:
+        raise SetupError(
+            "Every column of the sample is empty in some rows, so none can be the primary key; bring a sample with a "
+            "column that has a value in each row."
+        )
+    return best
 
 
 def _tells_apart(values: pa.Array) -> bool:
-    if not len(values) or values.null_count or pa.types.is_nested(values.type):
-        return False
-    return len(values.unique()) == len(values)
+    return len(values) > 0 and not values.null_count and len(values.unique()) == len(values)
 
 
 def _last_updated(fields: Sequence[Field], values: Mapping[str, pa.Array]) -> str | None:
     by_name = {
         field.name.lower(): field.name
         for field in fields
-        if field.type.kind in (Kind.DATETIME, Kind.INTEGER) and _always_filled(values[field.name], field.type)
+        if field.type.kind in (Kind.DATETIME, Kind.INTEGER) and _always_filled(values[field.name])
     }
     return next((by_name[name] for name in _UPDATED if name in by_name), None)
 
 
-def _always_filled(values: pa.Array, field_type: FieldType) -> bool:
-    return len(values) > 0 and converted(values, field_type).values.null_count == 0
+def _always_filled(values: pa.Array) -> bool:
+    return len(values) > 0 and values.null_count == 0
 
 
 def _tagged(fields: Sequence[Field], key: str) -> Iterator[Field]:

@@ -17,7 +17,7 @@ from heap_courier.documents.wording import nearest
 from heap_courier.errors import SetupError
 from heap_courier.feeds import tags
 from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed, Field, Sample
-from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, FileFormat, is_character, is_encoding
 
 GENERATED: Final = "generated"
 """What `last-updated` says where no field tells when a row was updated."""
@@ -39,7 +39,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
 _ID: Final = re.compile(r"df-[A-Za-z0-9]+")
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 KEYS: Final = ("id", "source", "name", "primary-key", "last-updated", "error-threshold", "stitch", "sample", "fields")
-_SAMPLE_KEYS: Final = ("file", "content-type", "header-rows", "separator", "quote", "escape")
+_SAMPLE_KEYS: Final = ("file", "content-type", "header-rows", "separator", "quote", "escape", "encoding")
 FIELD_KEYS: Final = ("name", "type", "source", "tag", "required", "pattern")
 _MOST_PER_CENT: Final = 100
 
@@ -236,8 +236,13 @@ def _sample(parsed: Any) -> Sample:
     header_rows = _text(values, "header-rows", "1")
     if header_rows not in ("0", "1"):
         raise ValueError(f"`sample`: `header-rows` is `{header_rows}`; it is 0 or 1.")
-    separator, quote, escape = (values.get(key) for key in ("separator", "quote", "escape"))
-    return Sample(_text(values, "file"), FileFormat(content_type, int(header_rows), separator, quote, escape))
+    for key in ("separator", "quote", "escape"):
+        if key in values and not is_character(values[key]) and (key, values[key]) != ("quote", ""):
+            raise ValueError(f"`sample`: `{key}` is not one ASCII character.")
+    if "encoding" in values and not is_encoding(values["encoding"]):
+        raise ValueError(f"`sample`: `encoding` is not the name of an encoding{ENCODINGS}.")
+    rest = (values.get(key) for key in ("separator", "quote", "escape", "encoding"))
+    return Sample(_text(values, "file"), FileFormat(content_type, int(header_rows), *rest))
 
 
 def _field(number: int, parsed: Any) -> Field:
@@ -300,6 +305,7 @@ def _sample_line(sample: Sample) -> str:
         "separator": sample.format.separator,
         "quote": sample.format.quote,
         "escape": sample.format.escape,
+        "encoding": sample.format.encoding,
     }
     return f"sample: {_mapping(parts)}  # what is loaded when the feed is activated; of the project's folder\n"
 
@@ -317,7 +323,7 @@ def _field_line(field: Field) -> str:
 
 
 def _mapping(parts: Mapping[str, str | None]) -> str:
-    return f"{{{', '.join(f'{key}: {_scalar(value)}' for key, value in parts.items() if value)}}}"
+    return f"{{{', '.join(f'{key}: {_scalar(value)}' for key, value in parts.items() if value is not None)}}}"
 
 
 def _scalar(text: str) -> str:

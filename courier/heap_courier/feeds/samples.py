@@ -12,17 +12,18 @@ from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from string import ascii_letters, digits
-from typing import Final
+from typing import Any, Final
 
 import pyarrow as pa
 
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Feed, Sample
-from heap_courier.feeds.proposal import propose
-from heap_courier.feeds.reader import read_feeds
+from heap_courier.feeds.proposal import Proposal, propose
+from heap_courier.feeds.reader import check, read_feeds
+from heap_courier.feeds.separators import with_separator
 from heap_courier.files.entities import ArchiveEntity, Entity, FileEntity, HeapConnectEntity, read_entities
 from heap_courier.files.fileset import FetchedFile
-from heap_courier.formats.file_format import AVRO, PARQUET, FileFormat
+from heap_courier.formats.file_format import AVRO, PARQUET, SEPARATORS, FileFormat
 from heap_courier.formats.readers import chunks, schema
 from heap_courier.project.model import Courier, Project
 
@@ -47,28 +48,39 @@ def folder_of(project: Project, courier: Courier) -> Path:
     return project.folder / FOLDER / courier.name
 
 
-def sample_of(project: Project, path: Path, given: FileFormat | None) -> Sample:
+def sample_of(project: Project, path: Path, given: FileFormat | None, **signs: Any) -> Sample:
     """A file as a sample.
 
     Args:
         project: of the feed.
         path: of the file.
         given: how it is read; None: as the entities list says that it was fetched by, or as its name says.
+        signs: parts of a `FileFormat` that replace those of the format found; None stands for no such part.
 
     Raises:
-        SetupError: there is no such file, or nothing says what it is.
+        SetupError: there is no such file, nothing says what it is, or it is not text that the signs could be for.
     """
     if not path.is_file():
         raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` brings some.")
-    file_format = given or _fetched_as(project, path) or _named_as(path)
+    chosen = {part: value for part, value in signs.items() if value is not None}
+    fetched = None if given else _fetched_as(project, path)
+    file_format = replace(given or fetched or _named_as(path, text="separator" in chosen), **chosen)
+    if chosen and file_format.content_type not in SEPARATORS:
+        options = ", ".join(f"--{part.replace('_', '-')}" for part in chosen)
+        raise SetupError(
+            f"`{path}` is read as {file_format.content_type}, and {options} is for delimited text: give --content-type "
+            "text/csv if it is that, or leave it out."
+        )
+    if not fetched:
+        file_format = with_separator(path, file_format)
     return Sample(os.path.relpath(path.resolve(), project.folder.resolve()), file_format)
 
 
-def propose_feed(project: Project, domain_table: str, sample: Sample) -> Feed:
+def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposal:
     """Proposes a feed from the first rows of a sample.
 
     Raises:
-        SetupError: the name is not `source:name`.
+        SetupError: the name is not one of a feed, or the sample has no column that can be its key.
         UnreadableFileError: the sample is not what it is said to be.
     """
     source, colon, name = domain_table.partition(":")
@@ -76,10 +88,15 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Feed:
         raise SetupError(f"`{domain_table}` is no name of a domain table: write it as Heap:Users.")
     path = project.folder / sample.path
     feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
-    feed = propose(
+    proposal = propose(
         schema(path, sample.format, sample.path), _rows(path, sample), source=source, name=name, feed_id=feed_id
     )
-    return replace(feed, sample=sample)
+    feed = replace(proposal.feed, sample=sample)
+    try:
+        check(feed)
+    except ValueError as error:
+        raise SetupError(f"`{domain_table}` cannot be a feed: {error}") from None
+    return proposal._replace(feed=feed)
 
 
 def path_of(project: Project, feed: Feed) -> Path:
@@ -161,9 +178,10 @@ def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
     return None
 
 
-def _named_as(path: Path) -> FileFormat:
+def _named_as(path: Path, *, text: bool) -> FileFormat:
+    """What the name of a file says; `text`: it is delimited text where the name says nothing."""
     name = path.name.lower().removesuffix(".gz")
-    content_type = _CONTENT_TYPES.get(Path(name).suffix)
+    content_type = _CONTENT_TYPES.get(Path(name).suffix, "text/csv" if text else None)
     if content_type is None:
         raise SetupError(f"The name of `{path}` does not say what it holds: give --content-type.")
     return FileFormat(content_type, header_rows=0 if name.endswith(".dat") else 1)

@@ -14,7 +14,7 @@ from heap_courier.documents.strict_json import JsonObject, read_json
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import SetupError
 from heap_courier.files.file_pattern import FilePattern, parse_pattern
-from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
+from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, SEPARATORS, FileFormat, is_character, is_encoding
 
 _UNSUPPORTED: Final = ("application/xml", "application/ingest-pack+cbor")
 _KINDS: Final = ("file", "archive", "heap-connect")
@@ -133,9 +133,15 @@ def _land_as(given: JsonObject, key: str) -> tuple[str, FileFormat]:
     header_rows = inner.take("file/header-rows", 1)
     if type(header_rows) is not int or header_rows not in (0, 1):
         raise inner.wrong("`file/header-rows` must be 0 or 1")
-    signs = [_sign(inner, f"file/{name}") for name in ("separator", "quote", "escape")]
+    separator, quote, escape = (_sign(inner, f"file/{name}") for name in ("separator", "quote", "escape"))
+    has_encoding = inner.has("file/encoding")
+    encoding = inner.take("file/encoding") if has_encoding else None
+    if has_encoding and not is_encoding(encoding):
+        raise inner.wrong(f"`file/encoding` must be the name of an encoding{ENCODINGS}")
+    if has_encoding and content_type not in SEPARATORS:
+        raise inner.wrong(f"`file/encoding` is for delimited text; remove it, because the content is {content_type}")
     inner.end()
-    return tag, FileFormat(content_type, header_rows, *signs)
+    return tag, FileFormat(content_type, header_rows, separator, quote, escape, encoding)
 
 
 def _sign(given: JsonObject, key: str) -> str | None:
@@ -144,11 +150,11 @@ def _sign(given: JsonObject, key: str) -> str | None:
     character = given.take(key)
     if key == "file/quote" and character == "":
         return ""  # the file has no quotes
-    if not isinstance(character, str) or len(character) != 1 or not character.isascii():
+    if not is_character(character):
         raise given.wrong(
             f"`{key}` must be one ASCII character, such as `|`; a tab is written `\\t`, a backslash `\\\\`"
         )
-    return character
+    return str(character)
 
 
 def _archive(given: JsonObject) -> ArchiveEntity:

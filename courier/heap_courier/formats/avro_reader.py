@@ -102,7 +102,7 @@ def schema(stream: BinaryIO, name: str) -> pa.Schema:
     Raises:
         UnreadableFileError: this is no Avro file of records.
     """
-    return pa.schema([(column.name, column.type.arrow) for column in _header(stream, name).records.columns])
+    return pa.schema([column.type.field(column.name) for column in _header(stream, name).records.columns])
 
 
 def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:

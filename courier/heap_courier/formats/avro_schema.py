@@ -27,6 +27,8 @@ import fastavro.schema
 import orjson
 import pyarrow as pa
 
+from heap_courier.formats.chunk import IS_TEXT
+
 _PRIMITIVES: Final[Mapping[str, pa.DataType]] = {
     "null": pa.null(),
     "boolean": pa.bool_(),
@@ -61,12 +63,18 @@ class AvroType:
         arrow: what the column is: `raw`, cast.
         plain: the Avro type, without what tells only its meaning, if it is flat: a primitive, or one of them or null.
         value: makes what `raw` holds from what fastavro gives; None where that is the same.
+        is_text: whether values are text even if they look like numbers: hexadecimal digits, or scalars of a union.
     """
 
     raw: pa.DataType
     arrow: pa.DataType
     plain: Any = None
     value: Callable[[Any], Any] | None = None
+    is_text: bool = False
+
+    def field(self, name: str) -> pa.Field:
+        """A column of this type."""
+        return pa.field(name, self.arrow, metadata={IS_TEXT: b""} if self.is_text else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +190,7 @@ def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> A
     if name == "enum":
         return AvroType(pa.string(), pa.string())
     if name == "fixed" and "logicalType" not in schema:
-        return AvroType(pa.string(), pa.string(), value=bytes.hex)
+        return AvroType(pa.string(), pa.string(), value=bytes.hex, is_text=True)
     if name == "record" and schema["fields"] and schema["name"] not in above:
         return _struct(schema, names, (*above, schema["name"]))
     return _JSON
@@ -203,7 +211,7 @@ def _struct(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> Av
 
     return AvroType(
         pa.struct([(name, part.raw) for name, part in parts.items()]),
-        pa.struct([(name, part.arrow) for name, part in parts.items()]),
+        pa.struct([part.field(name) for name, part in parts.items()]),
         value=value if values else None,
     )
 
@@ -225,4 +233,4 @@ def _union(branches: list[Any], names: Mapping[str, Any], above: tuple[str, ...]
     return _JSON
 
 
-_JSON: Final = AvroType(pa.string(), pa.string(), value=json_text)
+_JSON: Final = AvroType(pa.string(), pa.string(), value=json_text, is_text=True)

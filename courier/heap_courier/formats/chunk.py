@@ -13,6 +13,9 @@ from heap_courier.errors import RejectedRow
 CHUNK_BYTES: Final = 4_000_000
 """How much data a chunk holds, about: enough for decoders to be at their fastest, and for several to be in memory."""
 
+IS_TEXT: Final = b"heap-courier.text"
+"""The metadata of a column whose values are text even if they look like numbers."""
+
 
 class Decoded(NamedTuple):
     """The rows of a chunk, and those that the format itself rejects: they are counted, and not in the batch."""

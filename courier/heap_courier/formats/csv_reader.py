@@ -1,11 +1,12 @@
-"""Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and the like), in UTF-8.
+"""Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and the like).
 
-Every column is text; an empty value without quotes is null. A line with another number of columns than the first one
-is a rejected row. Empty lines are skipped.
+It is UTF-8 unless the format says otherwise. Every column is text; an empty value without quotes is null. A line with
+another number of columns than the first one is a rejected row. Empty lines are skipped.
 """
 
 from __future__ import annotations
 
+import codecs
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ import pyarrow.csv
 
 from heap_courier.errors import RejectedRow, UnreadableFileError
 from heap_courier.formats.chunk import Chunk, Decoded
-from heap_courier.formats.csv_records import PIECE_BYTES, Dialect, LongRecordError, UnclosedQuoteError, pieces
+from heap_courier.formats.csv_records import PIECE_BYTES, Dialect, LongRecordError, Readable, UnclosedQuoteError, pieces
 from heap_courier.formats.file_format import FileFormat
 
 _MARK: Final = b"\xef\xbb\xbf"  # a byte-order mark, which some programs put before UTF-8
+_LARGEST_CHARACTER: Final = 4  # bytes of UTF-8
 _MOST_COLUMNS: Final = 5_000  # that are declared to Arrow as text before it has seen the file
 
 
@@ -27,14 +29,15 @@ def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str)
     """The rows of a file, in order, one part at least; `separator` is that of its content type.
 
     Raises:
-        UnreadableFileError: the file is not UTF-8, lacks its header, has a row of more than a megabyte, or ends inside
-            quotes.
+        UnreadableFileError: the file is not in its encoding, lacks its header, has a row of more than a megabyte, or
+            ends inside quotes.
     """
     dialect = _dialect(file_format, separator)
+    text: Readable = _InUTF8(stream, file_format.encoding) if file_format.encoding else stream
     names: list[str] | None = None
     first_row = 1
-    with _explained(name):
-        for piece in pieces(stream, dialect):
+    with _explained(name, file_format.encoding):
+        for piece in pieces(text, dialect):
             piece = piece.removeprefix(_MARK) if names is None else piece  # noqa: PLW2901
             if not piece.strip(b"\r\n"):
                 continue
@@ -47,6 +50,22 @@ def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str)
             first_row += batch.num_rows + len(rejected)
     if names is None:
         raise UnreadableFileError(f"`{name}` is empty; a file without rows has at least its header.")
+
+
+class _InUTF8:
+    """A stream in another encoding, read as UTF-8."""
+
+    def __init__(self, stream: BinaryIO, encoding: str) -> None:
+        self._stream = stream
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+
+    def read(self, size: int, /) -> bytes:
+        """About so many bytes; none at the end."""
+        while True:
+            block = self._stream.read(max(1, size // _LARGEST_CHARACTER))
+            text = self._decoder.decode(block, final=not block)
+            if text or not block:
+                return text.encode()
 
 
 def _dialect(file_format: FileFormat, separator: str) -> Dialect:
@@ -109,7 +128,7 @@ def _parsed(
 
 
 @contextmanager
-def _explained(name: str) -> Iterator[None]:
+def _explained(name: str, encoding: str | None) -> Iterator[None]:
     """Errors of the parts in sentences; Arrow's own may hold the content of a row."""
     try:
         yield
@@ -120,10 +139,12 @@ def _explained(name: str) -> Iterator[None]:
         )
     except LongRecordError:
         reason = f"has a row of more than {PIECE_BYTES:,} bytes, or a quote that is not closed; fix it in the file"
+    except UnicodeError:
+        reason = f"is not in the encoding {encoding}, which its format says"
     except pa.ArrowInvalid as error:
         reason = "has another form than the entities list says; check its content type, separator and quotes"
         if "UTF8" in str(error):
-            reason = "is not valid UTF-8; re-export it as UTF-8"
+            reason = "is not valid UTF-8; re-export it as UTF-8, or name its encoding (`file/encoding`, `--encoding`)"
     else:
         return
     raise UnreadableFileError(f"`{name}` {reason}.") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import Final, Protocol
 
 PIECE_BYTES: Final = 1_000_000
 """How much is read at once, and how long one record may be."""
@@ -25,6 +25,13 @@ class Dialect:
     escape: bytes = b""
 
 
+class Readable(Protocol):
+    """What bytes are read from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most about so many bytes; none at the end."""
+
+
 class UnclosedQuoteError(Exception):
     """The file ends inside a quoted value."""
 
@@ -33,7 +40,7 @@ class LongRecordError(Exception):
     """A record is longer than PIECE_BYTES."""
 
 
-def pieces(stream: BinaryIO, dialect: Dialect, size: int = PIECE_BYTES) -> Iterator[bytes]:
+def pieces(stream: Readable, dialect: Dialect, size: int = PIECE_BYTES) -> Iterator[bytes]:
     """Whole records of a file, in pieces of about so many bytes; the last one ends with a line end as well.
 
     Raises:

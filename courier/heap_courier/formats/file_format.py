@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,8 @@ class FileFormat:
     Attributes:
         content_type: one of CONTENT_TYPES.
         header_rows: 1, or 0 where the first line is data already.
-        separator, quote, escape: one sign each, None: as the content type has it.
+        separator, quote, escape: one character each, None: as the content type has it; an empty quote: there is none.
+        encoding: of delimited text, None: UTF-8.
     """
 
     content_type: str
@@ -21,6 +23,7 @@ class FileFormat:
     separator: str | None = None
     quote: str | None = None
     escape: str | None = None
+    encoding: str | None = None
 
 
 AVRO: Final = "application/avro"
@@ -39,3 +42,27 @@ CONTENT_TYPES: Final = (
     "application/x-ndjson",
     "application/x-json-stream",
 )
+
+SEPARATORS: Final[Mapping[str, str]] = {
+    "text/csv": ",",
+    "text/tab-separated-values": "\t",
+    "text/pipe-separated-values": "|",
+}
+"""The content types of delimited text, each with its separator."""
+
+
+ENCODINGS: Final = ", such as utf-16, windows-1252 or iso-8859-1"
+"""What errors offer."""
+
+
+def is_character(text: object) -> bool:
+    """Whether it can be a separator, a quote or an escape: one ASCII character."""
+    return isinstance(text, str) and len(text) == 1 and text.isascii()
+
+
+def is_encoding(name: object) -> bool:
+    """Whether it names an encoding of text."""
+    try:
+        return isinstance(name, str) and "a".encode(name).decode(name) == "a"
+    except (LookupError, ValueError):
+        return False

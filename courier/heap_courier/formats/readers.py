@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final, cast
@@ -18,7 +18,7 @@ from heap_courier.formats import csv_reader as delimited
 from heap_courier.formats import json_reader as json_files
 from heap_courier.formats import parquet_reader as parquet
 from heap_courier.formats.chunk import Chunk, Decoded
-from heap_courier.formats.file_format import FileFormat
+from heap_courier.formats.file_format import SEPARATORS, FileFormat
 
 __all__ = ["CONTENT_TYPES", "Chunk", "Decoded", "chunks", "schema"]
 
@@ -27,12 +27,7 @@ _AVRO: Final = "application/avro"
 _PARQUET: Final = "application/x-parquet"
 _JSON: Final = ("application/json", "application/x-json-stream")
 _LINES: Final = "application/x-ndjson"
-_SEPARATORS: Final[Mapping[str, str]] = {
-    "text/csv": ",",
-    "text/tab-separated-values": "\t",
-    "text/pipe-separated-values": "|",
-}
-CONTENT_TYPES: Final = (_AVRO, _PARQUET, *_JSON, _LINES, *_SEPARATORS)
+CONTENT_TYPES: Final = (_AVRO, _PARQUET, *_JSON, _LINES, *SEPARATORS)
 """What can be read."""
 
 
@@ -74,8 +69,8 @@ def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Ch
         return json_files.documents(stream, name)
     if content_type == _LINES:
         return json_files.lines(stream, name)
-    if content_type in _SEPARATORS:
-        return delimited.chunks(stream, file_format, _SEPARATORS[content_type], name)
+    if content_type in SEPARATORS:
+        return delimited.chunks(stream, file_format, SEPARATORS[content_type], name)
     raise SetupError(
         f"`{name}`: files of content type `{content_type}` cannot be read; "
         f"have the file written as one of {', '.join(CONTENT_TYPES)}."

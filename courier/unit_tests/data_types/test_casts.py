@@ -209,3 +209,12 @@ def test_a_time_that_no_clock_shows_is_wrong_and_not_a_text(unit: str, narrow: b
     assert wrong.to_pylist() == [False, False, True, True, False]
     assert texts.to_pylist()[0][:8] == "00:00:00"
     assert texts.to_pylist()[2:] == [None, None, None]
+
+
+@pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("us"), pa.date64()])
+def test_a_time_that_no_calendar_has_is_no_text_either(kind: pa.DataType) -> None:
+    instants = pa.array([0, 2**62 // 86_400_000 * 86_400_000], pa.int64()).view(kind)
+    found = values.converted(instants, STRING)
+    assert found.values.is_valid().to_pylist() == [True, False]
+    assert found.wrong is not None
+    assert found.wrong.to_pylist() == [False, True]

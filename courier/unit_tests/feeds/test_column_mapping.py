@@ -118,3 +118,14 @@ def test_a_row_without_fault_passes_as_it_is() -> None:
     assert found.rejected == ()
     assert found.batch.equals(batch)
     assert found.batch.column("text").buffers()[2].address == batch.column("text").buffers()[2].address  # not copied
+
+
+def test_a_column_that_is_there_twice_is_chosen_by_its_number() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["x", "x"])
+    fields = (Field("first", STRING, "x#1"), Field("second", STRING, "x#2"), Field("third", STRING, "x#3"))
+
+    rows = shape(batch.schema, fields, key=(), name="f").conform(batch, 1).batch.to_pylist()
+
+    assert rows == [{"first": "a", "second": "b", "third": None}]
+    with pytest.raises(SchemaError, match="write `x#1` as the source for the first of them"):
+        shape(batch.schema, [Field("x", STRING, "x")], key=(), name="f")

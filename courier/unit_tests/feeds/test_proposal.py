@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from heap_courier.errors import SetupError
 from heap_courier.feeds import reader as feed_files
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.proposal import propose
@@ -16,7 +17,7 @@ from heap_courier.feeds.proposal import propose
 
 def proposed(rows: list[dict[str, Any]] | pa.RecordBatch, name: str = "Users") -> Feed:
     batch = rows if isinstance(rows, pa.RecordBatch) else pa.RecordBatch.from_pylist(rows)
-    feed = propose(batch.schema, [batch], source="Heap", name=name, feed_id="df-5Jagkabc")
+    feed = propose(batch.schema, [batch], source="Heap", name=name, feed_id="df-5Jagkabc").feed
     feed_files.check(feed)
     return feed
 
@@ -108,7 +109,7 @@ def test_a_type_is_what_all_values_are(values: list[Any], expected: str) -> None
         ("time", [1664923193, 1664923193627], "Integer"),
         ("amount", [1664923193], "Integer"),
         ("zip", ["12345"], "String"),
-        ("order_id", ["12345"], "String"),
+        ("order_id", ["12345"], "Integer"),
         ("paid", ["12345"], "Integer"),
     ],
 )
@@ -154,7 +155,7 @@ def test_a_time_that_is_sometimes_empty_does_not_tell_which_row_is_newest() -> N
 
 def test_a_sample_without_rows_has_a_feed_all_the_same() -> None:
     schema = pa.schema([("user_id", pa.int64()), ("last_modified", pa.string())])
-    feed = propose(schema, [], source="Heap", name="Users", feed_id="df-1")
+    feed = propose(schema, [], source="Heap", name="Users", feed_id="df-1").feed
     assert feed.primary_key == ("user_id",)
     assert feed.last_updated is None
 
@@ -162,6 +163,67 @@ def test_a_sample_without_rows_has_a_feed_all_the_same() -> None:
 def test_uuids_are_proposed_as_texts() -> None:
     batch = pa.record_batch({"id": pa.array([bytes(16), bytes(range(16))], pa.uuid())})
 
-    feed = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-users001")
+    feed = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-users001").feed
 
     assert [(field.name, str(field.type)) for field in feed.fields] == [("id", "String")]
+
+
+def test_bytes_that_are_no_text_are_left_out_with_a_note() -> None:
+    batch = pa.record_batch({"id": [1, 2], "name": [b"a", b"b"], "digest": [b"\xff\x00", b"\xfe"]})
+
+    feed, notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1")
+
+    assert [(field.name, str(field.type)) for field in feed.fields] == [("id", "Integer"), ("name", "String")]
+    assert notes == ("Column `digest` is left out: it holds bytes that are not text.",)
+
+
+def test_columns_of_one_name_are_told_apart_by_number() -> None:
+    batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["a"]), pa.array(["b"])], names=["id", "mail", "mail"])
+    assert [(field.name, field.source) for field in proposed(batch).fields][1:] == [
+        ("mail_1", "mail#1"),
+        ("mail_2", "mail#2"),
+    ]
+
+
+def test_a_column_that_a_path_cannot_reach_is_left_out() -> None:
+    batch = pa.RecordBatch.from_pylist([{"id": 1, "a": {"b": "inner"}, "a.b": "outer"}])
+
+    feed, notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1")
+
+    assert [field.source for field in feed.fields] == ["id", "a.b"]
+    assert notes == ("Column `a.b` is left out: another column has the same path.",)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (["1234567890123456789", "1"], "Integer"),
+        (["9223372036854775808", "1"], "String"),
+        (["123456789012345678", "1.5"], "String"),
+    ],
+)
+def test_whole_numbers_keep_their_digits(values: list[Any], expected: str) -> None:
+    assert type_of(values) == expected
+
+
+def test_numbers_of_64_bits_without_a_sign_are_decimals_where_they_need_it() -> None:
+    batch = pa.record_batch({"id": [1], "x": pa.array([2**64 - 1], pa.uint64())})
+    assert str(proposed(batch).fields[1].type) == "Decimal(20, 0)"
+
+
+def test_a_key_has_a_value_in_each_row() -> None:
+    assert proposed([{"id": None, "n": 1}, {"id": 2, "n": 1}]).primary_key == ("n",)
+    assert proposed([{"id": " ", "n": 1}, {"id": "2", "n": 1}]).primary_key == ("n",)
+    with pytest.raises(SetupError, match="none can be the primary key"):
+        proposed([{"id": None, "n": 1}, {"id": 2, "n": None}])
+
+
+def test_rows_that_no_column_tells_apart_are_noted() -> None:
+    batch = pa.record_batch({"id": [1, 1]})
+    notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1").notes
+    assert [note for note in notes if "same `id` replace each other" in note]
+
+
+def test_a_sample_without_columns_is_refused() -> None:
+    with pytest.raises(SetupError, match="no columns"):
+        propose(pa.schema([]), [], source="Heap", name="Users", feed_id="df-1")

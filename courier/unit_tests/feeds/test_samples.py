@@ -12,7 +12,7 @@ import pytest
 
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Sample
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.reader import read_feed, write_feed
 from heap_courier.feeds.samples import file_of, keep_sample, path_of, propose_feed, sample_of
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import FileFormat
@@ -134,7 +134,7 @@ def test_a_feed_is_proposed_from_the_rows(project: Project) -> None:
     path = project.folder / "u.csv.gz"
     path.write_bytes(gzip.compress(b"id,email\n1,a@example.com\n2,b@example.com\n"))
 
-    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None))
+    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None)).feed
 
     assert (feed.domain_table, [field.name for field in feed.fields], feed.primary_key) == (
         "Heap:Users",
@@ -142,7 +142,7 @@ def test_a_feed_is_proposed_from_the_rows(project: Project) -> None:
         ("id",),
     )
     assert file_of(project, feed).path == path
-    assert propose_feed(project, "Heap:Users", sample_of(project, path, None)).id != feed.id
+    assert propose_feed(project, "Heap:Users", sample_of(project, path, None)).feed.id != feed.id
 
 
 @pytest.mark.parametrize("name", ["Users", ":Users", "Heap:", " : "])
@@ -154,7 +154,7 @@ def test_a_domain_table_has_a_source_and_a_name(project: Project, name: str) -> 
 def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
     path = project.folder / "u.csv"
     path.write_text("id\n1\n")
-    feed = propose_feed(project, "Heap:Sign Ups", sample_of(project, path, None))
+    feed = propose_feed(project, "Heap:Sign Ups", sample_of(project, path, None)).feed
 
     assert path_of(project, feed) == project.feeds / "heap-sign-ups.yaml"
     write_feed(feed, project.feeds / "other.yaml")
@@ -165,10 +165,75 @@ def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
 def test_a_sample_that_is_gone_is_told(project: Project) -> None:
     path = project.folder / "u.csv"
     path.write_text("id\n1\n")
-    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None))
+    feed = propose_feed(project, "Heap:Users", sample_of(project, path, None)).feed
     path.unlink()
 
     with pytest.raises(SetupError, match=r"is gone: bring it again"):
         file_of(project, feed)
     with pytest.raises(SetupError, match=r"has no `sample`"):
         file_of(project, replace(feed, sample=None))
+
+
+@pytest.mark.parametrize("ending", [".csv", ".csv.gz", ".dat"])
+@pytest.mark.parametrize("separator", [";", "|", "\t"])
+def test_another_separator_is_recognised(project: Project, ending: str, separator: str) -> None:
+    content = f'id{separator}name\n1{separator}"a{separator}b, c"\n2{separator}1,5\n'.encode()
+    path = project.folder / f"u{ending}"
+    path.write_bytes(gzip.compress(content) if ending.endswith(".gz") else content)
+
+    assert sample_of(project, path, None).format.separator == separator
+
+
+@pytest.mark.parametrize("content", ["id,a;b\n1,c;d\n", "id\n1;2\n", "id,a\n1,b,c;d\n", ""])
+def test_the_separator_of_the_content_type_stays_where_no_other_fits_better(project: Project, content: str) -> None:
+    path = project.folder / "u.csv"
+    path.write_text(content)
+
+    assert sample_of(project, path, None).format.separator is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("u.csv", FileFormat("text/csv", 1, "#")),
+        ("u.dat", FileFormat("text/csv", 0, "#")),
+        ("u.txt", FileFormat("text/csv", 1, "#")),
+        ("u.tsv", FileFormat("text/tab-separated-values", 1, "#")),
+    ],
+)
+def test_a_separator_counts_without_a_content_type(project: Project, name: str, expected: FileFormat) -> None:
+    path = project.folder / name
+    path.write_text("id#name\n")
+
+    assert sample_of(project, path, None, separator="#", header_rows=None).format == expected
+
+
+def test_a_separator_of_a_file_that_has_none_is_refused(project: Project) -> None:
+    path = project.folder / "u.avro"
+    path.touch()
+
+    with pytest.raises(SetupError, match=r"application/avro, and --separator is for delimited text"):
+        sample_of(project, path, None, separator="#")
+
+
+@pytest.mark.parametrize("name", ["Heap:" + "x" * 70, "Heap:a\tb"])
+def test_a_name_that_no_feed_can_have_is_refused_before_the_feed_is_written(project: Project, name: str) -> None:
+    path = project.folder / "u.csv"
+    path.write_text("id\n1\n")
+
+    with pytest.raises(SetupError, match="cannot be a feed"):
+        propose_feed(project, name, sample_of(project, path, None))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "windows-1252", "utf-8-sig"])
+def test_a_sample_in_another_encoding_is_read(project: Project, encoding: str) -> None:
+    path = project.folder / "u.csv"
+    path.write_text("id;Straße\n1;Zoë\n", encoding=encoding)
+    sample = sample_of(project, path, None, encoding=encoding)
+
+    feed = propose_feed(project, "Heap:Users", sample).feed
+
+    assert [field.source for field in feed.fields] == ["id", "Straße"]
+    written = project.folder / "feeds" / "u.yaml"
+    write_feed(feed, written)
+    assert read_feed(written).sample == sample

@@ -149,3 +149,21 @@ def test_heap_connect_stands_alone(tmp_path: Path) -> None:
 
 def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
     assert "a list of entities in square brackets is expected, with one at least" in fault(tmp_path)
+
+
+def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path) -> None:
+    def formatted(content_type: str, encoding: object) -> FileFormat:
+        land_as = {"file/tag": "t", "file/content-type": content_type, "file/encoding": encoding}
+        path = tmp_path / "entities.json"
+        entity = {"object/type": "file", "object/file-pattern": "'a.csv'", "object/land-as": land_as}
+        path.write_text(json.dumps([entity]))
+        (read,) = read_entities(path)
+        assert isinstance(read, FileEntity)
+        return read.format
+
+    assert formatted("text/csv", "utf-16").encoding == "utf-16"
+    for encoding in ("utf-99", "base64", "", 8, None):
+        with pytest.raises(SetupError, match="`file/encoding` must be the name of an encoding, such as utf-16"):
+            formatted("text/csv", encoding)
+    with pytest.raises(SetupError, match="`file/encoding` is for delimited text"):
+        formatted("application/avro", "utf-16")

@@ -473,3 +473,14 @@ def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
             continue
         with pytest.raises(UnreadableFileError, match=r"unpacks to more than 100,000 bytes|announces more rows"):
             [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "windows-1252", "utf-8"])
+def test_text_in_another_encoding_is_read_as_it_was_meant(path: Path, encoding: str) -> None:
+    data = "id,name\n1,Zoë\n".encode(encoding)
+    assert read(path, FileFormat("text/csv", encoding=encoding), data) == ([{"id": "1", "name": "Zoë"}], [])
+
+
+def test_text_that_is_not_in_its_encoding_is_refused(path: Path) -> None:
+    with pytest.raises(UnreadableFileError, match="is not in the encoding ascii"):
+        read(path, FileFormat("text/csv", encoding="ascii"), "id\nZoë\n".encode())
