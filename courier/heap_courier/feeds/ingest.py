@@ -53,8 +53,8 @@ def domain_table(feed: Feed) -> Table:
         columns.append(Column(PRIMARY_KEY, STRING))
     if feed.last_updated is None:
         columns.append(Column(UPDATED, DATETIME))
-    newest = () if feed.last_updated is None else (feed.last_updated,)
-    return Table(feed.domain_table, tuple(columns), feed.primary_key, newest)
+        return Table(feed.domain_table, tuple(columns), feed.primary_key, generated=(UPDATED,))
+    return Table(feed.domain_table, tuple(columns), feed.primary_key, newest=(feed.last_updated,))
 
 
 def ingest(

@@ -94,6 +94,20 @@ def test_a_generated_last_updated_field_lets_what_comes_win(load: Any, warehouse
     assert row == (1, "second", datetime(2026, 11, 1), datetime(2026, 11, 21, 13))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("truncate", [False, True])
+@pytest.mark.parametrize("last_updated", ["seen", None])
+@pytest.mark.parametrize("key", [("id",), ("id", "email")])
+def test_files_that_are_loaded_again_unchanged_add_and_change_nothing(
+    load: Any, *, key: tuple[str, ...], last_updated: str | None, truncate: bool
+) -> None:
+    feed = replace(USERS, primary_key=key, last_updated=last_updated)
+    content = "id,email,seen\n1,a,2026-11-30\n2,b,2026-11-01\n"
+    load(content, feed=feed)
+
+    assert load(content, feed=feed, truncate=truncate).table.merged == 0
+    assert load(f"{content}3,c,2026-11-01\n", feed=feed, truncate=truncate).table.merged == 1
+
+
 def test_a_key_of_several_fields_is_joined_for_those_who_need_one(load: Any, warehouse: Warehouse) -> None:
     load("id,email,seen\n1,a,2026-11-01\n1,b,2026-11-01\n", feed=replace(USERS, primary_key=("id", "email")))
 

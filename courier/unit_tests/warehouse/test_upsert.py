@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -248,3 +249,111 @@ def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(wareho
     with pytest.raises(SchemaError, match=r"refuses: ") as refused:
         land(warehouse, Table("t", (Column("k", INTEGER),), ()), [])
     assert "secret" not in str(refused.value)
+
+
+# Rows that change nothing
+
+
+def test_rows_that_are_stored_already_do_not_count_as_changed(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "c", 3))])
+
+    landed = land(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "new", 3), (4, "d", 4))])
+
+    assert landed == Landed(staged=4, merged=2, stored=4)
+
+
+@pytest.mark.parametrize(
+    ("stored", "comes", "merged"),
+    [
+        (None, None, 0),
+        (None, "", 1),
+        ("", None, 1),
+        ("a", "a", 0),
+        ("a", "A", 1),
+        ("a", "a ", 1),
+        ("a\0b", "a\0b", 0),
+        ("\u00e9", "e\u0301", 1),
+    ],
+)
+def test_a_row_has_changed_if_any_value_has(
+    warehouse: Warehouse, stored: str | None, comes: str | None, merged: int
+) -> None:
+    table = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
+    land(warehouse, table, [batch(table, (1, stored))])
+
+    assert land(warehouse, table, [batch(table, (1, comes))]).merged == merged
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "other"),
+    [
+        (BOOLEAN, True, False),
+        (DATE, at(3).date(), at(4).date()),
+        (DATETIME, at(3), at(3).replace(microsecond=1)),
+        (FieldType(Kind.DECIMAL, 38, 2), Decimal("1.10"), Decimal("1.11")),
+        (FLOAT, 0.1, 0.1 + 2**-55),
+        (FLOAT, float("nan"), 1.0),
+        (FLOAT, float("inf"), float("-inf")),
+        (INTEGER, 2**62 + 1, 2**62),
+    ],
+)
+def test_a_value_of_any_type_is_compared_exactly(
+    warehouse: Warehouse, kind: FieldType, value: object, other: object
+) -> None:
+    table = Table("t", (Column("k", INTEGER), Column("v", kind)), ("k",))
+    land(warehouse, table, [batch(table, (1, value), (2, None))])
+
+    assert land(warehouse, table, [batch(table, (1, value), (2, None))]).merged == 0
+    assert land(warehouse, table, [batch(table, (1, other), (2, None))]).merged == 1
+
+
+def test_a_generated_time_does_not_make_a_change_and_is_stored_all_the_same(warehouse: Warehouse) -> None:
+    table = Table("t", USERS.columns, ("user_id",), generated=("updated",))
+    land(warehouse, table, [users((1, "a", 1), (2, "b", 1))])
+
+    assert land(warehouse, table, [users((1, "a", 2), (2, "c", 2))]).merged == 1
+    assert rows_of(warehouse, "t") == [(1, "a", at(2)), (2, "c", at(2))]
+
+
+def test_a_column_of_nulls_that_is_new_changes_no_row(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 1), (2, "b", 1))])
+    table = replace(USERS, columns=(*USERS.columns, Column("plan", STRING)))
+
+    assert land(warehouse, table, [batch(table, (1, "a", at(1), None), (2, "b", at(1), "pro"))]).merged == 1
+
+
+def test_of_several_rows_of_a_key_only_the_winner_is_compared(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "b", 1))])
+
+    assert land(warehouse, USERS, [users((1, "a", 1), (1, "b", 1))]).merged == 0
+    assert land(warehouse, USERS, [users((1, "b", 1), (1, "a", 1))]).merged == 1
+
+
+def test_rows_without_a_key_always_count_as_added(warehouse: Warehouse) -> None:
+    for _ in range(2):
+        assert land(warehouse, USERS, [users((None, "a", 1), (None, "a", 1))]).merged == 2
+
+
+def test_a_key_of_several_columns_is_compared_as_a_whole(warehouse: Warehouse) -> None:
+    table = Table("t", USERS.columns, key=("user_id", "updated"))
+    land(warehouse, table, [users((1, "a", 1), (1, "b", 2))])
+
+    assert land(warehouse, table, [users((1, "a", 1), (1, "a", 2))]).merged == 1
+
+
+def test_rows_that_replace_all_count_where_they_differ_from_what_was_stored(warehouse: Warehouse) -> None:
+    land(warehouse, USERS, [users((1, "a", 9), (2, "b", 9), (3, "c", 9))])
+
+    landed = land(warehouse, USERS, [users((1, "a", 9), (2, "new", 1), (4, "d", 1))], replace=True)
+
+    assert landed == Landed(staged=3, merged=2, stored=3)
+    assert rows_of(warehouse) == [(1, "a", at(9)), (2, "new", at(1)), (4, "d", at(1))]
+
+
+def test_a_replacement_with_another_type_counts_every_row(warehouse: Warehouse) -> None:
+    land(warehouse, Table("t", (Column("k", STRING), Column("v", STRING)), ("k",)), [])
+    warehouse.execute("INSERT INTO t VALUES ('x', '1'), ('y', '2')")
+    table = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
+
+    assert land(warehouse, table, [batch(table, (1, "1"), (2, "2"))], replace=True) == Landed(2, 2, 2)
+    assert rows_of(warehouse, "t") == [(1, "1"), (2, "2")]
