@@ -27,6 +27,7 @@ TESTS = [
     "pyte>=0.8,<0.9",  # a terminal, for what a person sees there
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest
+    "pytest-timeout>=2.3,<3",  # a test that hangs fails instead of holding up the run
     "pytest-xdist>=3.6,<4",  # several tests at a time: most of them wait for a process to start
     "requests-mock>=1.12,<2",  # the client alone, without a server
     "ruff>=0.14,<0.18",  # format and lint

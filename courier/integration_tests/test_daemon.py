@@ -185,10 +185,10 @@ def test_asked_twice_it_ends_at_once(place: Place) -> None:
     until(place.runs)
     daemon.send_signal(signal.SIGTERM)
     assert daemon.stdout
-    assert any("once more ends it at once" in line for line in iter(daemon.stdout.readline, ""))
+    assert any("press Ctrl-C again to stop now" in line for line in iter(daemon.stdout.readline, ""))
 
     def ended() -> bool:
-        daemon.send_signal(signal.SIGTERM)  # the sentence comes a moment before it counts
+        daemon.send_signal(signal.SIGTERM)  # the message is printed a moment before a second signal counts
         return daemon.poll() is not None
 
     until(ended)
