@@ -54,8 +54,15 @@ def _digits(value: object) -> str:
 
 
 def _base_url(value: object) -> str:
-    text = US_HOST if value is None else _text(value).rstrip("/")
     remedy = f"give {US_HOST}, or {EU_HOST} for data kept in the EU"
+    text = _address(US_HOST if value is None else _text(value), remedy)
+    if "api" in urlsplit(text).path.split("/"):
+        raise fault(f"must end before /api, which the connector adds itself: {remedy}")
+    return text
+
+
+def _address(text: str, remedy: str) -> str:
+    """A web address without a slash at its end. It is printed, so it has no place for a secret."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -64,16 +71,14 @@ def _base_url(value: object) -> str:
         parts, host = urlsplit(""), None
     if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
         raise fault(f"is not a web address with https:// and a host: {remedy}")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise fault(f"must be a host alone, without a user, `?` or `#`: {remedy}")
-    if "api" in parts.path.split("/"):
-        raise fault(f"must end before /api, which the connector adds itself: {remedy}")
+    if any(mark in text for mark in "@?#"):
+        raise fault(f"must be a host alone, without a user name, password, `?` or `#`: {remedy}")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise fault(
             "must begin with https://: rows are personal data and plain http sends them unencrypted; "
-            "http is for a Heap sandbox on this machine only"
+            "http is for a service on this machine only"
         )
-    return text
+    return text.rstrip("/")
 
 
 def _is_this_machine(host: str) -> bool:
@@ -136,18 +141,7 @@ def _region(value: object) -> str:
 
 def _endpoint(value: object) -> str | None:
     text = _given_or_none(value)
-    if text is None:
-        return None
-    try:
-        parts = urlsplit(text)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        host = None
-    if not host or parts.scheme not in {"http", "https"} or re.search(r"\s", text):
-        raise fault("is not a web address with https:// and a host, such as https://storage.example.com:9000")
-    if parts.scheme == "http" and not _is_this_machine(host):
-        raise fault("must begin with https://: rows are personal data and plain http sends them unencrypted")
-    return text.rstrip("/")
+    return None if text is None else _address(text, "give one like https://storage.example.com:9000")
 
 
 def _rate(value: object) -> int:
@@ -184,5 +178,5 @@ S3Region = Annotated[
     WithJsonSchema({"type": "string", "enum": ["", *S3_REGIONS]}),
 ]
 S3Endpoint = Annotated[
-    str | None, BeforeValidator(_endpoint), text_type(r"^https?://\S+$", "https://storage.example.com:9000")
+    str | None, BeforeValidator(_endpoint), text_type(r"^https?://[^\s?#@]+$", "https://storage.example.com:9000")
 ]

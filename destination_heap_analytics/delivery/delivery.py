@@ -57,6 +57,7 @@ _PROOF_SECONDS: Final = 3.0
 """How long a refused row waits for a row that Heap takes; the states behind it wait too."""
 
 _MOST_HELD: Final = 1000
+_MOST_HELD_BYTES: Final = 16 * 1024 * 1024
 _LOG_SECONDS: Final = 60.0
 
 Settled = Callable[[Sequence[Payload], RowRejectedError | None], None]
@@ -120,7 +121,8 @@ class Delivery:
     @property
     def has_room(self) -> bool:
         """Whether more rows may come."""
-        return self._planner.has_room and len(self._held) < _MOST_HELD
+        held_bytes = sum(held.item.kept for held in self._held)
+        return self._planner.has_room and len(self._held) < _MOST_HELD and held_bytes < _MOST_HELD_BYTES
 
     @property
     def in_flight(self) -> int:
@@ -256,7 +258,8 @@ class Delivery:
             self._doubt = Job([], [], due_at=now)
             self._doubted_at = now
             self._doubt_is_in_flight = False
-        if self._doubt and not self._doubt_is_in_flight and now >= self._doubt.due_at:
+        is_due = self._doubt and now >= self._doubt.due_at and not self._planner.is_held(now)
+        if self._doubt and is_due and not self._doubt_is_in_flight:
             self._doubt_is_in_flight = True
             self._planner.sent(self._doubt, now)
             self._post(self._doubt, Api.TRACK.endpoint.path, self._preflight)
@@ -283,6 +286,8 @@ class Delivery:
             raise self._stopped(job, verdict, f" Its Retry-After header asks for a wait of {-(-asked // 60):,.0f} min.")
         if left <= 0:
             raise self._stopped(job, verdict)
+        if is_throttled and asked:
+            self._planner.hold(now + asked)  # Heap limits the app: the other rows would be refused as well
         ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(job.failures - 1, 10))
         job.due_at = now + max(asked, min(left, self._chance.uniform(0.0, ceiling)))
         self._log(verdict, now)

@@ -26,6 +26,9 @@ PASSED_OVER_SECONDS: Final = 300.0
 """Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness. A key
 may have as many rows waiting as its own window lets through in so many seconds."""
 
+UNDER_WAY_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of rows under way, from which no new request starts; what waits to be sent again counts."""
+
 _LEAST_SHARE: Final = 10
 """A batch is cut to the room in the app's window, but not below one part in so many of a full one."""
 
@@ -68,6 +71,7 @@ class Job:
     Attributes:
         parts: what is left of it, the next one last.
         keys: of all its rows.
+        kept: bytes of all its rows; they stay until the job ends.
         due_at: when the next part may go.
         sent_at: when the last one went.
         failures: how often this part has been tried in vain.
@@ -79,6 +83,7 @@ class Job:
 
     parts: list[list[Payload]]
     keys: list[str]
+    kept: int = 0
     due_at: float = 0.0
     sent_at: float = 0.0
     failures: int = 0
@@ -121,6 +126,8 @@ class Planner:
         self._open = OpenBatch(form.rows, merges=form.merges)
         self._busy: set[str] = set()
         self._waiting: list[Job] = []
+        self._under_way_bytes = 0
+        self._resumes_at = -_NEVER
         self._lanes: dict[str, Lane] = {}
         self._lane_rows = 0
         self._lane_bytes = 0
@@ -152,14 +159,22 @@ class Planner:
         for counter in self._sleeping.keys() & freed:
             self._ready.extend(self._sleeping.pop(counter))
         self._is_starved = self._is_promised = False
-        may_go = self.in_flight < self.concurrency.limit
+        may_go = not self.is_held(now) and self.in_flight < self.concurrency.limit
         if may_go and (job := self._next_again(now)):
             return job
         self._open.limit(self._most)
         self._refill()
         self._look_for_room()
-        may_go = may_go and not self._is_promised and self.jobs < self._form.jobs
-        return self._next_new(now) if may_go else None
+        is_full = self.jobs >= self._form.jobs or self._under_way_bytes >= UNDER_WAY_BYTES
+        return self._next_new(now) if may_go and not self._is_promised and not is_full else None
+
+    def hold(self, until: float) -> None:
+        """Let nothing go before then: Heap limits the app as a whole, and has asked for a pause."""
+        self._resumes_at = max(self._resumes_at, until)
+
+    def is_held(self, now: float) -> bool:
+        """Whether nothing may go now because of a pause that Heap has asked for."""
+        return now < self._resumes_at
 
     def landed(self, job: Job, now: float) -> None:
         """A request was answered, or given up; what becomes of its rows is said next."""
@@ -177,6 +192,7 @@ class Planner:
     def done(self, job: Job) -> None:
         """Its rows have ended; their keys are free."""
         self.jobs -= 1
+        self._under_way_bytes -= job.kept
         self._busy.difference_update(job.keys)
         if self._lanes:
             self._ready.extend(key for key in dict.fromkeys(job.keys) if key in self._lanes)
@@ -210,6 +226,8 @@ class Planner:
         times.append(self._open.since + self._form.patience)
         if self._is_starved or self._sleeping:
             times.append(self._pacer.opens_at)
+        if self.is_held(now):
+            return self._resumes_at
         return min((time for time in times if time > now), default=_NEVER)
 
     def _next_again(self, now: float) -> Job | None:
@@ -236,7 +254,8 @@ class Planner:
             self._is_starved = True
             return None
         items, rest = self._open.items[:count], self._open.items[count:]
-        job = Job([items], [item.key for item in items])
+        job = Job([items], [item.key for item in items], sum(item.kept for item in items))
+        self._under_way_bytes += job.kept
         self._busy.update(job.keys)
         self.jobs += 1
         self._keep_open(rest)

@@ -264,6 +264,36 @@ def test_what_is_wrong_inside_a_choice_is_said_in_a_sentence(changes: dict[str, 
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize("setting", ["base_url", "s3_endpoint"])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://user:{}@storage.example.com",
+        "https://{}@storage.example.com:9000/",
+        "https://user:a@{}@storage.example.com",
+        "https://storage/us:{}@example.com",
+        "https://storage.example.com?token={}",
+        "https://storage.example.com#{}",
+        "http://user:{}@127.0.0.1:9000",
+        "https://user:{}@",
+        "https:user:{}@storage.example.com",
+        "user:{}@storage.example.com",
+        "https://user:{}@[::1",
+        "https://user:{}@a..b",
+        "https://user: {}@storage.example.com",
+    ],
+)
+def test_an_address_with_a_secret_is_refused_and_not_repeated(setting: str, address: str) -> None:
+    """An address is printed where a server does not answer, so no secret may be in it."""
+    canary = "cAnArY"
+    value = address.format(canary)
+    changes = {setting: value} if setting == "base_url" else {"object_storage_config": {**S3, setting: value}}
+    with pytest.raises(ConfigError, match=setting) as error:
+        parse_config(config(**changes))
+    assert canary.lower() not in str(error.value).lower()
+    assert error.value.__cause__ is None
+
+
 def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
     """With the nearest one, or that they belong to another branch."""
     parsed = parse_config(

@@ -245,6 +245,51 @@ def test_a_pause_is_as_long_as_heap_asks_at_least() -> None:
     assert times[1] - times[0] >= 100
 
 
+@pytest.mark.parametrize("bulk", [True, False])
+def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
+    """Heap limits the app, not the row: nothing goes until the pause is over, neither other rows nor a check event."""
+    times: list[float] = []
+
+    def answer(numbers: list[Any], now: float) -> Verdict:
+        times.append(now)
+        if now < 20.0:
+            return Verdict(Kind.LATER, 429, retry_after=20.0)
+        return REFUSED if 5 in numbers else TAKEN
+
+    run = Run(answer, bulk=bulk).offer(1)
+    while not times:
+        run.now += 0.5
+        run.step()
+    asked_at = times[0]
+    run.now += 0.1
+    run.step()
+    run.offer(*range(2, 40)).finish()
+    assert all(time >= asked_at + 20.0 for time in times[1:])
+    assert run.ends == {**dict.fromkeys(range(1, 40)), 5: Reason.REFUSED}
+
+
+@pytest.mark.parametrize("stored", [True, False])
+@pytest.mark.parametrize("answer", [LATER, REFUSED, Verdict(Kind.LATER, None, "no answer came")])
+def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) -> None:
+    """One request per row, and Heap takes none of them: what is read stays within tens of megabytes."""
+    run = Run(lambda numbers, _: TAKEN if "check" in numbers else answer, bulk=False)
+    megabytes = 4
+    text = b"x" * (megabytes * 1_000_000)
+    body = b'{"identity":"%d","properties":{"n":%d,"text":"' + text + b'"}}'
+    read = 0
+    for _ in range(60):
+        while run.delivery.has_room:
+            read += 1
+            source = text if stored else None
+            run.delivery.take(Payload(read, Checkpoint(), source, f"{read}", body % (read, read), f"{read}"), run.now)
+            run.step()
+            run.bodies.clear()
+            assert (read - len(run.ends)) * megabytes * (2 if stored else 1) < 90
+        run.now += 0.1
+        run.step()
+    assert read > 4
+
+
 @pytest.mark.parametrize("verdict", [LATER, THROTTLED, Verdict(Kind.LATER, None, "nothing listens")])
 def test_after_ten_minutes_in_vain_the_run_ends(verdict: Verdict) -> None:
     """The rows have not ended."""

@@ -509,7 +509,7 @@ def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Ex
             "a name is malformed: correct `object_storage_config.s3_bucket_name` or",
         ),
         ({"role_arn": "role"}, "a name is malformed: correct `object_storage_config.s3_bucket_name` or"),
-        ({"s3_endpoint": "https://a_b..c:9000"}, "correct `object_storage_config"),
+        ({"s3_endpoint": "https://-a.c:9000"}, "correct `object_storage_config"),
     ],
 )
 def test_what_the_library_refuses_unasked_is_told(changed: dict[str, str], words: str) -> None:
