@@ -17,13 +17,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from heap_sandbox import answers, control, live, rules
-from heap_sandbox.answers import Answer
-from heap_sandbox.faults import Strike
-from heap_sandbox.gate import Gate
-from heap_sandbox.heap import Heap
-from heap_sandbox.store import Entry
-from heap_sandbox.values import Refused
+from heap_sandbox.mock import answers, rules
+from heap_sandbox.mock.answers import Answer
+from heap_sandbox.mock.faults import Strike
+from heap_sandbox.mock.heap import Heap
+from heap_sandbox.mock.store import Entry
+from heap_sandbox.mock.values import Refused
+from heap_sandbox.page import control, live
+from heap_sandbox.page.gate import Gate
 
 _UNKNOWN = rules.Outline()
 _UNHARMED = Strike()

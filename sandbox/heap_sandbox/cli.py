@@ -13,9 +13,9 @@ from socket import socket
 from typing import Any, NoReturn
 
 try:
-    from heap_sandbox.heap import Heap
+    from heap_sandbox.mock.heap import Heap
+    from heap_sandbox.mock.store import Store, Unusable
     from heap_sandbox.server import HOST, assemble, listen, serve, url
-    from heap_sandbox.store import Store, Unusable
 except ModuleNotFoundError as missing:
     package = str(missing.name).partition(".")[0]
     sys.exit(f"heap-sandbox requires {package}, which is not installed. Run: pip install ./sandbox")

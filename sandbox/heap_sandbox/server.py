@@ -24,12 +24,12 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from heap_sandbox.app import application
-from heap_sandbox.connection import ConnectionProtocol
-from heap_sandbox.faults import Faults
-from heap_sandbox.heap import Heap
-from heap_sandbox.limits import Limits, Settings
-from heap_sandbox.pulse import Pulse
-from heap_sandbox.store import Store
+from heap_sandbox.mock.connection import ConnectionProtocol
+from heap_sandbox.mock.faults import Faults
+from heap_sandbox.mock.heap import Heap
+from heap_sandbox.mock.limits import Limits, Settings
+from heap_sandbox.mock.pulse import Pulse
+from heap_sandbox.mock.store import Store
 
 HOST = "127.0.0.1"
 """The only address that it ever listens on."""

@@ -17,8 +17,8 @@ import pytest
 import requests
 from playwright.sync_api import Locator, Page, Route, expect
 
+from heap_sandbox.mock.store import Store
 from heap_sandbox.server import Sandbox
-from heap_sandbox.store import Store
 
 pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
 ROOT = Path(__file__).resolve().parents[2]

@@ -12,9 +12,9 @@ import orjson
 import pytest
 import requests
 
-from heap_sandbox import control
+from heap_sandbox.mock.store import PAGE_MAXIMUM
+from heap_sandbox.page import control
 from heap_sandbox.server import Sandbox
-from heap_sandbox.store import PAGE_MAXIMUM
 
 TRACK = "/api/track"
 USERS = "/api/add_user_properties"

@@ -18,13 +18,13 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_sandbox.control import BODY_MAXIMUM, whole
-from heap_sandbox.faults import MAXIMUM
-from heap_sandbox.limits import Limits, Settings
-from heap_sandbox.rules import APIS, parse, read
+from heap_sandbox.mock.faults import MAXIMUM
+from heap_sandbox.mock.limits import Limits, Settings
+from heap_sandbox.mock.rules import APIS, parse, read
+from heap_sandbox.mock.store import HIGHEST_ID, Store
+from heap_sandbox.mock.values import Refused
+from heap_sandbox.page.control import BODY_MAXIMUM, whole
 from heap_sandbox.server import Sandbox, _Shortage
-from heap_sandbox.store import HIGHEST_ID, Store
-from heap_sandbox.values import Refused
 
 EVENT = {"app_id": "11", "identity": "alice", "event": "E"}
 NUMBERS = [2**63 - 1, 2**63, 2**64, 10**19 - 1, 10**30, 10**5000]

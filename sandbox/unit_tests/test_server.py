@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import requests
 
-from heap_sandbox.answers import Hang
-from heap_sandbox.connection import Connection
+from heap_sandbox.mock.answers import Hang
+from heap_sandbox.mock.connection import Connection
 from heap_sandbox.server import HOST, Sandbox, listen, url
 
 TRACK = "/api/track"

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from heap_sandbox.values import Refused, optional_text, properties, required_text, time, user_id
+from heap_sandbox.mock.values import Refused, optional_text, properties, required_text, time, user_id
 
 BULK_MAXIMUM = 1000
 """Elements of one bulk request (the three bulk pages)."""

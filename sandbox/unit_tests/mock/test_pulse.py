@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from heap_sandbox.pulse import SECONDS, Pulse
-from heap_sandbox.rules import ACCOUNTS, TRACK, USERS, Api, read
-from heap_sandbox.store import Entry, Store
+from heap_sandbox.mock.pulse import SECONDS, Pulse
+from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Api, read
+from heap_sandbox.mock.store import Entry, Store
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone.utc)
 START = int(NOON.timestamp())
@@ -99,7 +99,7 @@ def test_only_the_last_minutes_have_rates(store: Store) -> None:
 
 def test_a_long_log_is_read_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that others are served between them."""
-    monkeypatch.setattr("heap_sandbox.pulse.STRETCH", 2)
+    monkeypatch.setattr("heap_sandbox.mock.pulse.STRETCH", 2)
     for _ in range(5):
         arrive(store, reason="wrong")
     pulse = Pulse(store)

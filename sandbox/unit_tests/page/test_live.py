@@ -16,14 +16,14 @@ import pytest
 import requests
 from starlette.requests import Request
 
-from heap_sandbox import live
-from heap_sandbox.rules import TRACK, read
+from heap_sandbox.mock.rules import TRACK, read
+from heap_sandbox.mock.store import Entry, Store
+from heap_sandbox.mock.views import Listed
+from heap_sandbox.page import live
 from heap_sandbox.server import Sandbox, assemble
-from heap_sandbox.store import Entry, Store
-from heap_sandbox.views import Listed
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
-PAGE = Path(live.__file__).parent / "page"
+PAGE = Path(live.__file__).parent / "files"
 
 
 def post(heap: Sandbox, *identities: str, **properties: Any) -> None:
@@ -105,7 +105,7 @@ class TestNewest:
 
     def test_a_search_passes_over_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         """And goes on behind what it found."""
-        monkeypatch.setattr("heap_sandbox.store.STRETCH", 3)
+        monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 3)
         post(heap, "a", plan="pro")
         post(heap, *"bcdefgh")
         post(heap, "i", plan="pro")
@@ -118,7 +118,7 @@ class TestNewest:
     @pytest.mark.parametrize("end", ["the client leaves", "the sandbox stops"])
     def test_a_search_that_nobody_waits_for_ends(self, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
         """After the stretch that it is at."""
-        monkeypatch.setattr("heap_sandbox.store.STRETCH", 1)
+        monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 1)
         with closing(Looked(None)) as store:
             heap = assemble(store, (), rate_limits=False, scale=1)
             events = [{"identity": who, "event": "E"} for who in "abcdefgh"]

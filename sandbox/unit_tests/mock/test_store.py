@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_sandbox.rules import ACCOUNTS, TRACK, USERS, Api, read
-from heap_sandbox.store import Entry, Store, Unusable
+from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Api, read
+from heap_sandbox.mock.store import Entry, Store, Unusable
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 SCALARS = (
@@ -271,7 +271,7 @@ def test_a_list_goes_on_where_it_ended(store: Store) -> None:
 
 def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each says where the next begins, until all rows were seen."""
-    monkeypatch.setattr("heap_sandbox.store.STRETCH", 2)
+    monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 2)
     record(store, USERS, users=[{"identity": f"{number}"} for number in range(5)])
     found, seen = store.newest("users", "0"), 1
     while found.next is not None:

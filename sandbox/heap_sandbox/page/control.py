@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from heap_sandbox.answers import Json
-from heap_sandbox.faults import define
-from heap_sandbox.heap import Heap
-from heap_sandbox.store import HIGHEST_ID, PAGE_MAXIMUM
+from heap_sandbox.mock.answers import Json
+from heap_sandbox.mock.faults import define
+from heap_sandbox.mock.heap import Heap
+from heap_sandbox.mock.store import HIGHEST_ID, PAGE_MAXIMUM
 
 PAGE_DEFAULT = 1000
 """Rows of a page when no limit is given."""

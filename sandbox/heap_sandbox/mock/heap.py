@@ -8,10 +8,10 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
-from heap_sandbox.faults import Faults
-from heap_sandbox.limits import Limits
-from heap_sandbox.pulse import Pulse
-from heap_sandbox.store import Store
+from heap_sandbox.mock.faults import Faults
+from heap_sandbox.mock.limits import Limits
+from heap_sandbox.mock.pulse import Pulse
+from heap_sandbox.mock.store import Store
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from heap_sandbox.answers import Json
+from heap_sandbox.mock.answers import Json
 
 _HOST = re.compile(
     r"(127\.0\.0\.1|localhost|\[::1\]|host\.docker\.internal|host\.containers\.internal)(:\d*)?", re.IGNORECASE

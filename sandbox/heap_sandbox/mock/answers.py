@@ -10,9 +10,9 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from heap_sandbox.connection import Connection
-from heap_sandbox.faults import Fault
-from heap_sandbox.rules import ACCOUNTS, Api
+from heap_sandbox.mock.connection import Connection
+from heap_sandbox.mock.faults import Fault
+from heap_sandbox.mock.rules import ACCOUNTS, Api
 
 
 class Answer(Protocol):

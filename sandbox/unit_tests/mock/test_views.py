@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heap_sandbox.views import search
+from heap_sandbox.mock.views import search
 
 
 @pytest.mark.parametrize(

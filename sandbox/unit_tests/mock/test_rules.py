@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_sandbox.rules import ACCOUNTS, TRACK, USERS, Api, Batch, Outline, outline, parse, read
-from heap_sandbox.values import Refused
+from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Api, Batch, Outline, outline, parse, read
+from heap_sandbox.mock.values import Refused
 
 PAIR = "\N{GRINNING FACE}"  # one character, two UTF-16 units
 

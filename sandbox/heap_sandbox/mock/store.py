@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from heap_sandbox.rules import USERS, Batch
-from heap_sandbox.values import instant
-from heap_sandbox.views import VIEWS, Listed, View, search
+from heap_sandbox.mock.rules import USERS, Batch
+from heap_sandbox.mock.values import instant
+from heap_sandbox.mock.views import VIEWS, Listed, View, search
 
 PAGE_MAXIMUM = 100_000
 """Rows of one page at most."""

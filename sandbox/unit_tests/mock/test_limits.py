@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from heap_sandbox.limits import BULK_APP, BULK_IDENTITY, SINGLE_TRACK, SINGLE_USER, Excess, Limits, Rate, Settings
-from heap_sandbox.rules import ACCOUNTS, TRACK, USERS, Batch, read
+from heap_sandbox.mock.limits import BULK_APP, BULK_IDENTITY, SINGLE_TRACK, SINGLE_USER, Excess, Limits, Rate, Settings
+from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Batch, read
 
 
 class Clock:

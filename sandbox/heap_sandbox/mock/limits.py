@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from heap_sandbox.rules import TRACK, USERS, Batch
+from heap_sandbox.mock.rules import TRACK, USERS, Batch
 
 Key = tuple[str, str]
 """Whom a window belongs to: an app and an identity; the identity is empty where the whole app counts."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from heap_sandbox.faults import Faults, Strike, define
+from heap_sandbox.mock.faults import Faults, Strike, define
 
 TRACK = "/api/track"
 

@@ -12,17 +12,17 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from heap_sandbox import control
-from heap_sandbox.answers import Json
-from heap_sandbox.heap import Heap
-from heap_sandbox.views import VIEWS
+from heap_sandbox.mock.answers import Json
+from heap_sandbox.mock.heap import Heap
+from heap_sandbox.mock.views import VIEWS
+from heap_sandbox.page import control
 
 LIST_DEFAULT, LIST_MAXIMUM = 100, 1000
 """Rows of a list when no limit is asked for, and at most."""
 
 _PAUSE = 0.25  # seconds between two looks; what arrives within them travels together
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_FILES = {path.name: path.read_bytes() for path in (Path(__file__).parent / "page").iterdir() if path.suffix in _TYPES}
+_FILES = {path.name: path.read_bytes() for path in (Path(__file__).parent / "files").iterdir() if path.suffix in _TYPES}
 _HEADERS = {
     # Nothing from elsewhere, nothing inline, and (trusted types) no way to turn a text into HTML.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "

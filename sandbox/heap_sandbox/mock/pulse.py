@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from heap_sandbox.store import Store
+from heap_sandbox.mock.store import Store
 
 SECONDS = 300
 """How far back the rates go, counted from the newest request."""
