@@ -35,6 +35,15 @@ class Reason(Enum):
         "is not a time: give ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, milliseconds, "
         "microseconds or nanoseconds"
     )
+    NOT_A_USER_ID = "is not one of Heap's user IDs: an integer from 0 to 9007199254740991 without leading zeros"
+    SECOND_IDENTITY = (
+        "is a user ID that an earlier row of this sync gives to another identity: Heap keeps the first one, and would "
+        "ignore this row without an error"
+    )
+    TOO_MANY_USER_IDS = (
+        "is an identity that this sync has given 10 user IDs already: Heap accepts 10 per month, and would ignore this "
+        "row without an error"
+    )
     NOT_FINITE = "contains NaN or infinity, which JSON cannot represent"
     EXPONENT = "is a number whose exponent is out of range"
     NOT_UNICODE = "contains text that is not valid Unicode"

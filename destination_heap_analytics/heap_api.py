@@ -4,6 +4,7 @@ Sources, as they read in June 2026:
     https://developers.heap.io/reference/track-1 and /bulk-track
     https://developers.heap.io/reference/add-user-properties and /bulk-add-user-properties
     https://developers.heap.io/reference/add-account-properties and /bulk-add-account-properties
+    https://developers.heap.io/reference/identify-1
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ MAX_BULK: Final = 1000
 EVENTS_PER_MINUTE: Final = 15_000
 """What Heap takes of one app by bulk Track."""
 
+USER_IDS_PER_IDENTITY: Final = 10
+"""User IDs that Identify gives to one identity in a month; Heap drops further calls without an error."""
+
 LIST_SEPARATOR: Final = "||"
 """What Heap joins a list with when it stores a track property."""
 
@@ -50,11 +54,11 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One of Heap's three APIs.
+    """One of Heap's APIs.
 
     Attributes:
         path: below the base URL; single and bulk requests share it.
-        bulk_field: the field of a bulk request that holds its elements.
+        bulk_field: the field of a bulk request that holds its elements; None if there is no bulk form.
         key_field: the field that says whose row it is; rows of one key keep their order.
         takes_lists: whether a property may be a list of scalars (documented for Track alone).
         reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
@@ -64,7 +68,7 @@ class Endpoint:
 
     title: str
     path: str
-    bulk_field: str
+    bulk_field: str | None
     key_field: str
     takes_lists: bool
     reserved: frozenset[str]
@@ -73,11 +77,12 @@ class Endpoint:
 
 
 class Api(Enum):
-    """The three APIs, by the setting `api.api_type`."""
+    """The APIs, by the setting `api.api_type`."""
 
     TRACK = "track"
     USER_PROPERTIES = "add_user_properties"
     ACCOUNT_PROPERTIES = "add_account_properties"
+    IDENTIFY = "identify"
 
     @property
     def endpoint(self) -> Endpoint:
@@ -113,6 +118,7 @@ _ENDPOINTS: Final = {
         takes_lists=False,
         reserved=frozenset(),
     ),
+    Api.IDENTIFY: Endpoint("Identify", "/api/v1/identify", None, "identity", takes_lists=False, reserved=frozenset()),
 }
 
 

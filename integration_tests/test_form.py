@@ -29,6 +29,7 @@ STAMP = b"Comment\0" + hashlib.sha256(SPECIFICATION.encode()).hexdigest().encode
 TRACK = {"Identity Column": "email", "Event Column": "event_name", "Property Columns": "name,plan.tier"}
 USERS = {"Identity Column": "email", "Property Columns": "*"}
 ACCOUNTS = {"Account ID Column": "company.id", "Property Columns": "name"}
+IDENTIFY = {"Identity Column": "email", "User ID Column": "heap_id"}
 BULK = {"mode": "bulk", "max_events_per_minute": 15_000}
 
 
@@ -131,11 +132,13 @@ def test_what_has_a_good_default_is_folded(form: Page) -> None:
         ("Track Events", ["Identity Column", "Event Column", "Timestamp Column", "Property Columns"]),
         ("Add User Properties", ["Identity Column", "Property Columns"]),
         ("Add Account Properties", ["Account ID Column", "Property Columns"]),
+        ("Identify Users", ["Identity Column", "User ID Column", "Timestamp Column"]),
     ],
 )
 def test_each_api_asks_for_its_own_columns(form: Page, api: str, titles: list[str]) -> None:
-    """Three to choose from, and nothing of the others in sight."""
-    assert options(form, "API Type") == ["Track Events", "Add User Properties", "Add Account Properties"]
+    """The fields of the others are out of sight."""
+    apis = ["Track Events", "Add User Properties", "Add Account Properties", "Identify Users"]
+    assert options(form, "API Type") == apis
     field(form, "API Type").select_option(api)
     assert shown(form)[3:-2] == titles
 
@@ -172,6 +175,11 @@ def test_a_new_connection_loads_events_in_bulk_into_heap_in_the_us(form: Page) -
             "Add Account Properties",
             ACCOUNTS,
             {"api_type": "add_account_properties", "account_id_column": "company.id", "property_columns": "name"},
+        ),
+        (
+            "Identify Users",
+            IDENTIFY,
+            {"api_type": "identify", "identity_column": "email", "user_id_column": "heap_id"},
         ),
     ],
 )

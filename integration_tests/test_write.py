@@ -1,4 +1,4 @@
-"""`write` loads rows into Heap through its three APIs, and gives back the states that the platform needs."""
+"""`write` loads rows into Heap through its APIs, and gives back the states that the platform needs."""
 
 from __future__ import annotations
 
@@ -418,3 +418,21 @@ def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, trac
     assert sorted(event["identity"] for event in heap.events()) == ["a", "b"]
     stats = [message.state.destinationStats for message in back if message.state]
     assert [(count.recordCount, count.rejectedRecordCount) for count in stats] == [(1.0, 0.0), (1.0, 1.0)]
+
+
+def test_identify_rejects_what_heap_would_ignore(connector: Any, heap: Any, tmp_path: Path) -> None:
+    """A second identity of a user ID, and the eleventh user ID of an identity: Heap answers 200 to these too."""
+    api = {"api_type": "identify", "identity_column": "email", "user_id_column": "id"}
+    storage = {"storage_type": "Local", "path": str(tmp_path)}
+    config = {"app_id": "11", "base_url": heap.url, "api": api, "object_storage_config": storage}
+    pairs = [("bob", 1), ("ada", 1), *(("bob", number) for number in range(1, 12)), ("ada", 12)]
+    run = connector.run("write", config, OPEN_CATALOG, [*(row(email, id=number) for email, number in pairs), state(1)])
+    assert (run.code, run.states) == (0, [(1, 12, 2)])
+    sent = {(known["identity"], known["user_id"]) for known in heap.identities() if not known["ignored"]}
+    assert sent == {("ada", "12"), *(("bob", str(number)) for number in range(1, 11))}
+    assert [known["ignored"] for known in heap.identities() if known["ignored"]] == ["it repeats an earlier call"]
+    assert "column `id` is a user ID that an earlier row of this sync gives to another identity" in run.log
+    assert "column `email` is an identity that this sync has given 10 user IDs already" in run.log
+    (stored,) = tmp_path.rglob("*.jsonl")
+    reasons = [json.loads(line)["rejected_reason"] for line in stored.read_text().splitlines()]
+    assert reasons == ["second_identity", "too_many_user_ids"]

@@ -24,7 +24,7 @@ def test_a_cut_text_is_the_longest_beginning_that_fits(text: str, units: int) ->
     assert cut == text or text_units(text[: len(cut) + 1]) > units
 
 
-def test_the_three_apis_are_as_documented() -> None:
+def test_the_apis_are_as_documented() -> None:
     """Path, key and what is particular to each."""
     assert {
         api.value: (api.endpoint.path, api.endpoint.key_field, api.endpoint.takes_lists, set(api.endpoint.reserved))
@@ -33,4 +33,5 @@ def test_the_three_apis_are_as_documented() -> None:
         "track": ("/api/track", "identity", True, set()),
         "add_user_properties": ("/api/add_user_properties", "identity", False, {"id"}),
         "add_account_properties": ("/api/add_account_properties", "account_id", False, set()),
+        "identify": ("/api/v1/identify", "identity", False, set()),
     }

@@ -13,6 +13,7 @@ from destination_heap_analytics.config.column_list import parse_column_list
 from destination_heap_analytics.config.settings import (
     AccountProperties,
     BulkDelivery,
+    Identify,
     LocalStorage,
     NoStorage,
     RowDelivery,
@@ -65,7 +66,8 @@ def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
 def _warnings(config: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     if unknown := list(_unknown_keys({**dict.fromkeys(config), **given}, settings)):
         yield f"Unknown settings are ignored: {', '.join(unknown)}."
-    if meant := parse_column_list(given["api"]["property_columns"].strip()).warning:
+    names = given["api"].get("property_columns") if "property_columns" in type(settings.api).model_fields else None
+    if names is not None and (meant := parse_column_list(names.strip()).warning):
         yield f"`api.property_columns` {meant}."
 
 
@@ -91,6 +93,7 @@ _BRANCHES: Final = {
             Api.TRACK.value: TrackEvents,
             Api.USER_PROPERTIES.value: UserProperties,
             Api.ACCOUNT_PROPERTIES.value: AccountProperties,
+            Api.IDENTIFY.value: Identify,
         },
         "give an object with `api_type` and the columns of that API",
     ),
@@ -116,6 +119,7 @@ _REMEDIES: Final = {
     "api.event_column": "name the column that holds the event's name",
     "api.identity_column": "name the column that holds the user's identity",
     "api.account_id_column": "name the column that holds the account's ID",
+    "api.user_id_column": "name the column that holds Heap's own user ID",
     "object_storage_config.path": "name the directory for rejected rows",
     "object_storage_config.s3_bucket_name": "name the bucket for rejected rows",
     "object_storage_config.bucket_path": "give the prefix of the object names in the bucket",

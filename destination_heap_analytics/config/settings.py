@@ -24,7 +24,7 @@ from destination_heap_analytics.config.field_types import (
     Text,
     UserColumnNames,
 )
-from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, Api
+from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, USER_IDS_PER_IDENTITY, Api
 
 _PROPERTIES: Final = (
     "The columns that become properties, separated by commas, or * for all. Objects are flattened with dots."
@@ -119,7 +119,40 @@ class AccountProperties(_Frozen):
     )
 
 
-ApiSettings = TrackEvents | UserProperties | AccountProperties
+class Identify(_Frozen):
+    """Each row gives the past and future events of an anonymous user to an identity, through Heap's Identify API.
+
+    This cannot be undone. Needs the Main Production ID.
+    """
+
+    model_config = ConfigDict(title="Identify Users")
+
+    api_type: Literal["identify"] = Field(title="API Type", json_schema_extra={"order": 0})
+    identity_column: ColumnName = Field(
+        title="Identity Column",
+        description=f"{_IDENTITY} At most {USER_IDS_PER_IDENTITY} user IDs per month can be given to one identity.",
+        examples=["email"],
+        json_schema_extra={"order": 1},
+    )
+    user_id_column: ColumnName = Field(
+        title="User ID Column",
+        description=(
+            "The column with Heap's own numeric ID of the anonymous user, which the browser gets from "
+            "<code>heap.userId</code>. A user ID can be given to one identity only."
+        ),
+        examples=["heap_user_id"],
+        json_schema_extra={"order": 2},
+    )
+    timestamp_column: OptionalColumnName = Field(
+        default=None,
+        title="Timestamp Column",
+        description="The column with the time at which the user was identified; without one, the time of loading.",
+        examples=["signed_up_at"],
+        json_schema_extra={"order": 3, "always_show": True},
+    )
+
+
+ApiSettings = TrackEvents | UserProperties | AccountProperties | Identify
 
 _EVENTS_PER_MINUTE: Any = Field(
     default=EVENTS_PER_MINUTE,
@@ -253,8 +286,8 @@ class Settings(_Frozen):
         title="App ID",
         description=(
             "The environment ID, which Heap shows under Account > Manage > Projects; your site passes the same number "
-            "to <code>heap.load</code>. Track Events accepts any environment; Add User Properties and Add Account "
-            "Properties accept Main Production only."
+            "to <code>heap.load</code>. Track Events accepts any environment; the other APIs accept Main Production "
+            "only."
         ),
         examples=["11"],
         json_schema_extra={"order": 0},
@@ -271,7 +304,7 @@ class Settings(_Frozen):
         title="API Type",
         description=(
             "What each row becomes in Heap. Name columns as the source does; write a column inside an object with "
-            "dots: <code>identities.user_id</code>. A connection loads one stream through one of the three APIs; for a "
+            "dots: <code>identities.user_id</code>. A connection loads one stream through one API; for a "
             "second stream or mapping, create another destination."
         ),
         json_schema_extra={"order": 2},
@@ -280,7 +313,9 @@ class Settings(_Frozen):
         default=RowDelivery(mode="row"),
         discriminator="mode",
         title="Delivery",
-        description="How rows are sent to Heap. Bulk is faster and suits almost every case.",
+        description=(
+            "How rows are sent to Heap. Bulk is faster and suits almost every case. Identify has no bulk form."
+        ),
         json_schema_extra={"order": 3},
     )
     rejected_records: Literal["continue", "fail"] = Field(
@@ -307,3 +342,8 @@ class Settings(_Frozen):
     def selected_api(self) -> Api:
         """The API that the rows go to."""
         return Api(self.api.api_type)
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether a request carries many rows."""
+        return self.delivery.mode == "bulk" and self.selected_api.endpoint.bulk_field is not None

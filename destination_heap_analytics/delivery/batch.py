@@ -103,7 +103,7 @@ class Envelope:
         self.bulk = bulk
         self._key_field = endpoint.key_field
         self._single = b'{"app_id":' + orjson.dumps(app_id) + b","
-        self._many = self._single + orjson.dumps(endpoint.bulk_field) + b":["
+        self._many = self._single + orjson.dumps(endpoint.bulk_field or "") + b":["
 
     def body(self, items: Sequence[Payload]) -> bytes:
         """The body of one request."""

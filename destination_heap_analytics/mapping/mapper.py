@@ -12,6 +12,7 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.columns import Column
 from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.mapping.identity_counts import IdentityCounts
 from destination_heap_analytics.mapping.missing_columns import ColumnNames, unseen_warning
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.mapping.properties import Properties
@@ -55,6 +56,7 @@ class Mapper:
         self._is_open = self._selection.is_open  # kept, since every row asks
         self._has_rows = False
         self._keys = KeyMaker(settings.app_id, stream, random_text) if self._selection.api is Api.TRACK else None
+        self._identities = IdentityCounts() if self._selection.api is Api.IDENTIFY else None
         self._key_field = self._selection.api.endpoint.key_field
         self._keeps_source = keeps_source
         self._told = told
@@ -67,7 +69,7 @@ class Mapper:
     @property
     def needed_properties(self) -> PropertyColumns | None:
         """The listed columns of which rows need one at least: an event says something without any, a user does not."""
-        return None if self._selection.api is Api.TRACK else self._selection.properties
+        return None if self._selection.api in {Api.TRACK, Api.IDENTIFY} else self._selection.properties
 
     @property
     def is_repeatable(self) -> bool:
@@ -94,6 +96,8 @@ class Mapper:
                 element, body = self._element(record.exactly(), row.number, exact=True)
         except RecursionError:
             raise RowRejectedError(Reason.TOO_DEEP) from None
+        if self._identities:
+            self._count(self._identities, element)
         return Payload(
             row.number,
             row.checkpoint,
@@ -120,6 +124,12 @@ class Mapper:
         unseen = properties.unseen
         guessed = {name: self.names.nearest(name) for name in unseen[:_MOST_GUESSES]}
         return {name: guessed.get(name) for name in unseen}
+
+    def _count(self, identities: IdentityCounts, element: Element) -> None:
+        reason = identities.add(element["identity"], element["user_id"])
+        if reason:
+            at = self._selection.user_id if reason is Reason.SECOND_IDENTITY else self._selection.key
+            raise RowRejectedError(reason, at.name if at else None)
 
     def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> tuple[Element, bytes]:
         element, made = transform(data, self._selection, exact=exact)

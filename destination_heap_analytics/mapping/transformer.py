@@ -7,14 +7,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from destination_heap_analytics.config.column_list import ALL_COLUMNS
-from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, TrackEvents
+from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, Identify, TrackEvents
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
 from destination_heap_analytics.mapping.columns import ABSENT, Column, look_up
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
 from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
-from destination_heap_analytics.mapping.values import name_text
+from destination_heap_analytics.mapping.values import name_text, user_id_text
 from destination_heap_analytics.protocol.numbers import InexactNumberError, has_lost_digits
 
 Element = dict[str, Any]
@@ -27,7 +27,8 @@ class Selection:
 
     Attributes:
         key: the column of the identity, or of the account ID.
-        properties: the columns that become properties; None for all.
+        user_id: the column of Heap's own ID of the user; for Identify alone.
+        properties: the columns that become properties; None for all. Identify has none, and takes none.
         maker: makes them.
     """
 
@@ -35,6 +36,7 @@ class Selection:
     key: Column
     event: Column | None
     timestamp: Column | None
+    user_id: Column | None
     properties: PropertyColumns | None
     maker: PropertyMaker = field(repr=False, compare=False)
 
@@ -46,8 +48,8 @@ class Selection:
             return Column(name, may_guess=may_guess).declared_by(schema)
 
         event = settings.event_column if isinstance(settings, TrackEvents) else None
-        timestamp = settings.timestamp_column if isinstance(settings, TrackEvents) else None
-        names = settings.property_columns
+        timestamp = settings.timestamp_column if isinstance(settings, TrackEvents | Identify) else None
+        names = () if isinstance(settings, Identify) else settings.property_columns
         takes_all = names == ALL_COLUMNS
         api = Api(settings.api_type)
         return cls(
@@ -57,6 +59,7 @@ class Selection:
             ),
             event=column(event) if event else None,
             timestamp=column(timestamp) if timestamp else None,
+            user_id=column(settings.user_id_column) if isinstance(settings, Identify) else None,
             properties=None if takes_all else PropertyColumns(column(name, may_guess=True) for name in names),
             maker=PropertyMaker(api.endpoint, skips_airbytes=takes_all),
         )
@@ -68,6 +71,7 @@ class Selection:
             "account_id_column" if self.api is Api.ACCOUNT_PROPERTIES else "identity_column": self.key,
             "event_column": self.event,
             "timestamp_column": self.timestamp,
+            "user_id_column": self.user_id,
         }
         return {setting: column for setting, column in columns.items() if column}
 
@@ -81,11 +85,14 @@ class Selection:
         """This selection, with the ways fixed of those open columns that `data` has."""
         if self.properties is not None and self.properties.is_open:
             self.properties.learn(data)
-        key, event, timestamp = self.key, self.event, self.timestamp
-        found = (key.found_in(data), event and event.found_in(data), timestamp and timestamp.found_in(data))
-        if found == (key, event, timestamp):
-            return self
-        return replace(self, key=found[0], event=found[1], timestamp=found[2])
+        found = replace(
+            self,
+            key=self.key.found_in(data),
+            event=self.event and self.event.found_in(data),
+            timestamp=self.timestamp and self.timestamp.found_in(data),
+            user_id=self.user_id and self.user_id.found_in(data),
+        )
+        return self if found == self else found
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
@@ -104,10 +111,14 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
     element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event:
         element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
+    if selection.user_id:
+        element["user_id"] = _user_id(data, selection.user_id, exact=exact)
     if timed and (time := timed.read(data)) is not ABSENT and time is not None and not _is_blank(time):
         if not exact and has_lost_digits(time):
             raise InexactNumberError
         element["timestamp"] = heap_timestamp(time, timed.name)
+    if selection.api is Api.IDENTIFY:
+        return element, None
     columns = data.items() if selection.properties is None else selection.properties.values(data)
     element["properties"], made = maker.make(columns, exact=exact)
     return element, made
@@ -127,6 +138,15 @@ def _name(data: Mapping[str, Any], column: Column, limit: int, *, exact: bool) -
     if text_units(text) > limit:
         raise RowRejectedError(Reason.TOO_LONG, column.name)
     return text
+
+
+def _user_id(data: Mapping[str, Any], column: Column, *, exact: bool) -> str:
+    value = look_up(data, column.keys)
+    if value is ABSENT:
+        raise RowRejectedError(Reason.ABSENT, column.name)
+    if value is None:
+        raise RowRejectedError(Reason.NULL, column.name)
+    return user_id_text(value, column.name, exact=exact)
 
 
 def _is_blank(value: Any) -> bool:

@@ -7,9 +7,10 @@ which the fast reader refuses and the exact one lets through. `exact` says which
 
 from __future__ import annotations
 
+import re
 from decimal import Decimal
 from math import isfinite
-from typing import Any
+from typing import Any, Final
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_INTEGER
@@ -21,6 +22,8 @@ from destination_heap_analytics.protocol.numbers import (
 )
 
 Scalar = str | int | float
+
+_USER_ID: Final = re.compile("0|[1-9][0-9]{0,15}")
 
 
 def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
@@ -62,6 +65,21 @@ def name_text(value: Any, column: str, *, exact: bool) -> str:
     if isinstance(value, int):
         return str(value)
     return _float_as_text(value, column, exact=exact)
+
+
+def user_id_text(value: Any, column: str, *, exact: bool) -> str:
+    """Heap's own ID of a user, in decimal digits (https://developers.heap.io/reference/track-1).
+
+    Raises:
+        RowRejectedError: it is anything else.
+        InexactNumberError: only where not `exact`.
+    """
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise RowRejectedError(Reason.NOT_A_USER_ID, column)
+    text = name_text(value, column, exact=exact)
+    if not _USER_ID.fullmatch(text) or int(text) > MAX_INTEGER:
+        raise RowRejectedError(Reason.NOT_A_USER_ID, column)
+    return text
 
 
 def joined_text(value: Any, column: str, *, exact: bool) -> str:

@@ -64,7 +64,7 @@ class Preview:
         self.findings = Findings(
             stream=stream.name,
             url=settings.base_url + settings.selected_api.endpoint.path,
-            mode=settings.delivery.mode,
+            mode="bulk" if settings.is_bulk else "row",
             repeatable=self._mapper.is_repeatable,
             unknown=config.warning,
         )
@@ -81,7 +81,7 @@ class Preview:
             progress: for whoever watches.
         """
         settings, findings = self._settings, self.findings
-        envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.delivery.mode == "bulk")
+        envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
         try:
             output.begin(self._stream, settings)
             for lines in _readable(batches):

@@ -122,7 +122,7 @@ class Text:
         endpoint = settings.selected_api.endpoint
         travel = (
             f"up to {MAX_BULK:,} rows in a request; below each is shown alone"
-            if settings.delivery.mode == "bulk"
+            if settings.is_bulk
             else "one row in a request"
         )
         self._print(

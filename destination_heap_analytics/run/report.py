@@ -64,7 +64,7 @@ class Report:
             stream.destination_sync_mode,
             settings.selected_api.endpoint.title,
             urlsplit(settings.base_url).netloc,
-            f"up to {MAX_BULK:,} rows in a request" if settings.delivery.mode == "bulk" else "one request per row",
+            f"up to {MAX_BULK:,} rows in a request" if settings.is_bulk else "one request per row",
         )
 
     def repeats(self) -> None:

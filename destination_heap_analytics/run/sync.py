@@ -339,7 +339,7 @@ class Sync(Generic[Line]):
     def _make_delivery(self, chance: random.Random) -> Delivery:
         """What the settings ask for: how rows are put into requests, and how many of them Heap takes."""
         settings, api = self._settings, self._settings.selected_api
-        is_bulk = settings.delivery.mode == "bulk"
+        is_bulk = settings.is_bulk
         app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
         pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
         form = bulk_form(merges=api is not Api.TRACK) if is_bulk else ROW_FORM

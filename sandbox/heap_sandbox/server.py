@@ -186,6 +186,10 @@ class Sandbox:
         """Every account, oldest first; only one account_id's if asked."""
         return list(self.rows("accounts", account_id=account_id))
 
+    def identities(self, identity: str | None = None) -> list[dict[str, Any]]:
+        """Every call of Identify, oldest first, with the reason if Heap would ignore it."""
+        return list(self.rows("identities", identity=identity))
+
     def requests(self) -> list[dict[str, Any]]:
         """Every request to Heap, oldest first."""
         return list(self.rows("requests"))

@@ -19,11 +19,13 @@ from heap_sandbox.server import Sandbox
 TRACK = "/api/track"
 USERS = "/api/add_user_properties"
 ACCOUNTS = "/api/add_account_properties"
+IDENTIFY = "/api/v1/identify"
 EVENT = {"app_id": "11", "identity": "alice", "event": "E"}
 GOOD = {
     TRACK: EVENT,
     USERS: {"app_id": "11", "users": [{"identity": "alice", "properties": {"plan": "pro"}}]},
     ACCOUNTS: {"app_id": "11", "accounts": [{"account_id": "acme", "properties": {"seats": 5}}]},
+    IDENTIFY: {"app_id": "11", "identity": "alice", "user_id": "7"},
 }
 
 
@@ -36,14 +38,14 @@ def log(heap: Sandbox) -> dict[str, Any]:
 
 
 class TestDocumentedAnswers:
-    @pytest.mark.parametrize(("path", "text"), [(TRACK, "{}"), (USERS, "{}"), (ACCOUNTS, "OK")])
+    @pytest.mark.parametrize(("path", "text"), [(TRACK, "{}"), (USERS, "{}"), (ACCOUNTS, "OK"), (IDENTIFY, "{}")])
     def test_success(self, heap: Sandbox, path: str, text: str) -> None:
         """200 `{}`, but `OK` for accounts, all labelled JSON."""
         answer = post(heap, path)
         assert (answer.status_code, answer.text) == (200, text)
         assert answer.headers["Content-Type"] == "application/json"
 
-    @pytest.mark.parametrize("path", [TRACK, USERS])
+    @pytest.mark.parametrize("path", [TRACK, USERS, IDENTIFY])
     def test_refusal_of_events_and_users(self, heap: Sandbox, path: str) -> None:
         """400 `{}` without a reason."""
         answer = post(heap, path, {"app_id": "x"})
@@ -99,7 +101,7 @@ class TestRequests:
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
         assert log(heap)["reason"] == f"{method} is not allowed"
 
-    @pytest.mark.parametrize("path", ["/api", "/api/track/", "/api/Track", "/api/v1/identify", "/track"])
+    @pytest.mark.parametrize("path", ["/api", "/api/track/", "/api/Track", "/api/v1/Identify", "/track"])
     def test_an_unknown_path_is_not_found(self, heap: Sandbox, path: str) -> None:
         """As JSON, and no redirect guesses what was meant."""
         answer = requests.post(heap.url + path, json=EVENT, timeout=30, allow_redirects=False)

@@ -20,6 +20,7 @@ TRACK = {
     "timestamp_column": "updated_at",
 }
 USERS = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "user_id"}
+IDENTIFY = {"api_type": "identify", "identity_column": "email", "user_id_column": "heap_id"}
 ACCOUNTS = {"api_type": "add_account_properties", "property_columns": "ID,name", "account_id_column": "org"}
 
 
@@ -51,7 +52,8 @@ def test_spaces_around_names_and_commas_do_not_count() -> None:
 
 
 @pytest.mark.parametrize(
-    ("api", "kind"), [(TRACK, Api.TRACK), (USERS, Api.USER_PROPERTIES), (ACCOUNTS, Api.ACCOUNT_PROPERTIES)]
+    ("api", "kind"),
+    [(TRACK, Api.TRACK), (USERS, Api.USER_PROPERTIES), (ACCOUNTS, Api.ACCOUNT_PROPERTIES), (IDENTIFY, Api.IDENTIFY)],
 )
 def test_the_type_of_the_api_selects_it(api: dict[str, Any], kind: Api) -> None:
     """An account may well have a property named ID."""
@@ -111,7 +113,7 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (config(api="track"), "`api` is not valid: give an object"),
         (config(api={}), "`api.api_type` is missing: give one of track, add_user_properties"),
         (config(api={"apitype": "track"}), "`api.api_type` is missing: rename `apitype`"),
-        (track(api_type="trak"), "add_user_properties, add_account_properties (did you mean `track`?)"),
+        (track(api_type="trak"), "add_user_properties, add_account_properties, identify (did you mean `track`?)"),
         (track(api_type=["track"]), "`api.api_type` is not valid"),
         (without("property_columns"), "`api.property_columns` is missing: name the columns"),
         (without("event_column"), "`api.event_column` is missing: name the column"),

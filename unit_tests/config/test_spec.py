@@ -61,6 +61,7 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
         "track",
         "add_user_properties",
         "add_account_properties",
+        "identify",
     ]
 
 
@@ -69,6 +70,7 @@ def test_optional_settings_that_many_need_are_not_folded_away() -> None:
     assert [path for path, setting in settings(form()) if setting.get("always_show")] == [
         "base_url",
         "api.Track Events.timestamp_column",
+        "api.Identify Users.timestamp_column",
         "object_storage_config.S3 Bucket.access_key_id",
         "object_storage_config.S3 Bucket.secret_access_key",
         "object_storage_config.S3 Bucket.s3_bucket_region",

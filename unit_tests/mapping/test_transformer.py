@@ -249,3 +249,32 @@ def test_the_way_of_a_column_is_fixed_by_the_catalog_first() -> None:
     selection = Selection.from_settings(api, schema)
     assert transform({"o": {"email": "nested"}, "o.email": "literal"}, selection, exact=True)[0]["identity"] == "nested"
     assert not selection.is_open
+
+
+IDENTIFY = {"api_type": "identify", "identity_column": "email", "user_id_column": "heap.id", "timestamp_column": "at"}
+
+
+def test_identify_takes_an_identity_a_user_id_and_a_time() -> None:
+    """No properties; without a time, Heap takes now."""
+    row = {"email": "a@example.com", "heap": {"id": 12}, "at": 1666325394, "plan": "gold"}
+    assert payload(IDENTIFY, row) == {
+        "identity": "a@example.com",
+        "user_id": "12",
+        "timestamp": "2022-10-21T04:09:54+00:00",
+    }
+    assert payload(IDENTIFY, {**row, "at": None}) == {"identity": "a@example.com", "user_id": "12"}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "column"),
+    [
+        ({"heap": {"id": None}}, Reason.NULL, "heap.id"),
+        ({"heap": {"id": "12a"}}, Reason.NOT_A_USER_ID, "heap.id"),
+        ({"email": " "}, Reason.EMPTY, "email"),
+        ({"at": "soon"}, Reason.NOT_A_TIME, "at"),
+    ],
+)
+def test_a_row_that_identifies_no_one_is_rejected(change: dict[str, Any], reason: Reason, column: str) -> None:
+    """Each with its column."""
+    row = {"email": "a@example.com", "heap": {"id": 12}, "at": 1666325394}
+    assert rejection(IDENTIFY, {**row, **change}) == (reason, column)

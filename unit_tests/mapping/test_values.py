@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.mapping.values import as_text, name_text, scalar
+from destination_heap_analytics.mapping.values import as_text, name_text, scalar, user_id_text
 from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float
 
 BIG = 2**53 - 1
@@ -114,3 +114,22 @@ def test_what_is_no_name_rejects_the_row(value: Any, reason: Reason) -> None:
 def test_inside_a_joined_list_values_are_text() -> None:
     """Booleans as JSON has them."""
     assert [as_text(value) for value in (True, False, 1, 1.5, "x")] == ["true", "false", "1", "1.5", "x"]
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [(0, "0"), ("0", "0"), ("123", "123"), (BIG, str(BIG)), (str(BIG), str(BIG)), (written_float("1.2E1"), "12")],
+)
+def test_a_user_id_goes_as_decimal_digits(value: Any, sent: str) -> None:
+    """However the source writes the number."""
+    assert user_id_text(value, "id", exact=True) == sent
+
+
+@pytest.mark.parametrize(
+    "value", [BIG + 1, -1, "-1", "+1", "007", "1.5", 1.5, " 1", "1 ", "", "one", "\u0661", True, [1], {"a": 1}]
+)
+def test_what_is_not_a_user_id_rejects_the_row(value: Any) -> None:
+    """A wrong user cannot be corrected later, so nothing is guessed."""
+    with pytest.raises(RowRejectedError) as rejected:
+        user_id_text(value, "id", exact=True)
+    assert (rejected.value.reason, rejected.value.column) == (Reason.NOT_A_USER_ID, "id")

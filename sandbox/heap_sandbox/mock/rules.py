@@ -3,8 +3,8 @@
 The pages, as they read in June 2026:
 https://developers.heap.io/reference/track-1, https://developers.heap.io/reference/bulk-track,
 https://developers.heap.io/reference/add-user-properties, https://developers.heap.io/reference/bulk-add-user-properties,
-https://developers.heap.io/reference/add-account-properties and
-https://developers.heap.io/reference/bulk-add-account-properties.
+https://developers.heap.io/reference/add-account-properties,
+https://developers.heap.io/reference/bulk-add-account-properties and https://developers.heap.io/reference/identify-1.
 
 Where they are silent the sandbox is strict: a client that passes here sends nothing doubtful to Heap. Only fields that
 no page names are let through, and shown in an event's payload.
@@ -35,10 +35,10 @@ _LONG_NUMBER = re.compile(rb"[\s:\[,-][0-9]{19}")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One address of Heap: its path, the name of its bulk list, the fields of its single form."""
+    """One address of Heap: its path, the name of its bulk list (None without one), the fields of its single form."""
 
     path: str
-    plural: str
+    plural: str | None
     fields: tuple[str, ...]
 
 
@@ -49,7 +49,8 @@ TRACK = Api(
 )
 USERS = Api("/api/add_user_properties", "users", ("identity", "properties"))
 ACCOUNTS = Api("/api/add_account_properties", "accounts", ("account_id", "properties"))
-APIS = {api.path: api for api in (TRACK, USERS, ACCOUNTS)}
+IDENTIFY = Api("/api/v1/identify", None, ("user_id", "identity", "timestamp"))
+APIS = {api.path: api for api in (TRACK, USERS, ACCOUNTS, IDENTIFY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +89,24 @@ class Write:
 
 
 @dataclass(frozen=True, slots=True)
+class Identification:
+    """The identity that Heap's own `user_id` gets; `timestamp` as it was sent."""
+
+    user_id: str
+    identity: str
+    timestamp: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """The elements of one request that keeps every rule; either events or writes."""
+    """The elements of one request that keeps every rule: events, writes, or an identification."""
 
     api: Api
     app_id: str
     bulk: bool
     events: tuple[Event, ...] = ()
     writes: tuple[Write, ...] = ()
+    identification: Identification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +142,7 @@ def outline(api: Api, document: Any) -> Outline:
         return Outline()
     app_id = document.get("app_id")
     known = str(app_id) if type(app_id) in (str, int) else None
-    if api.plural not in document:
+    if api.plural is None or api.plural not in document:
         return Outline(known, "single", 1)
     elements = document[api.plural]
     return Outline(known, "bulk", len(elements) if isinstance(elements, list) else None)
@@ -148,8 +159,11 @@ def read(api: Api, document: Any, app_ids: AbstractSet[str] = frozenset()) -> Ba
     if not isinstance(document, dict):
         raise Refused("body", "must be an object")
     app_id = _app_id(api, document, app_ids)
-    bulk = api.plural in document
-    elements = _bulk(api, document) if bulk else {"": {key: document[key] for key in document if key != "app_id"}}
+    if api is IDENTIFY:
+        return Batch(api, app_id, bulk=False, identification=_identification(document))
+    bulk = api.plural is not None and api.plural in document
+    single = {"": {key: document[key] for key in document if key != "app_id"}}
+    elements = _bulk(api, api.plural, document) if api.plural is not None and bulk else single
     if api is TRACK:
         return Batch(api, app_id, bulk, events=tuple(_event(element, where) for where, element in elements.items()))
     write = _user if api is USERS else _account
@@ -167,19 +181,23 @@ def _app_id(api: Api, document: dict[str, Any], app_ids: AbstractSet[str]) -> st
     return app_id
 
 
-def _bulk(api: Api, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def _bulk(api: Api, plural: str, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The elements of the list, each under the place that a refusal would name."""
-    elements = document[api.plural]
     if beside := [field for field in api.fields if field in document]:
-        raise Refused(api.plural, f"stands beside {beside[0]}: a body is either single or bulk")
+        raise Refused(plural, f"stands beside {beside[0]}: a body is either single or bulk")
+    return elements_of(plural, document[plural], BULK_MAXIMUM)
+
+
+def elements_of(plural: str, elements: Any, maximum: int) -> dict[str, dict[str, Any]]:
+    """The objects of a list, each under the place that a refusal would name."""
     if not isinstance(elements, list):
-        raise Refused(api.plural, "must be a list")
-    if not 0 < len(elements) <= BULK_MAXIMUM:
-        raise Refused(api.plural, f"{len(elements)} elements, 1 to {BULK_MAXIMUM} are allowed")
+        raise Refused(plural, "must be a list")
+    if not 0 < len(elements) <= maximum:
+        raise Refused(plural, f"{len(elements)} elements, 1 to {maximum} are allowed")
     for position, element in enumerate(elements):
         if not isinstance(element, dict):
-            raise Refused(f"{api.plural}[{position}]", "must be an object")
-    return {f"{api.plural}[{position}].": element for position, element in enumerate(elements)}
+            raise Refused(f"{plural}[{position}]", "must be an object")
+    return {f"{plural}[{position}].": element for position, element in enumerate(elements)}
 
 
 def _event(element: dict[str, Any], where: str) -> Event:
@@ -217,6 +235,15 @@ def _account(element: dict[str, Any], where: str) -> Write:
         raise Refused(where + "properties", "is required")
     account_id = required_text(element, where, "account_id", IDENTITY_MAXIMUM)
     return Write(account_id, orjson.dumps(properties(element, where, arrays=False)))
+
+
+def _identification(document: dict[str, Any]) -> Identification:
+    number = user_id(document, "")
+    if number is None:
+        raise Refused("user_id", "is required")
+    time(document, "")
+    identity = required_text(document, "", "identity", IDENTITY_MAXIMUM)
+    return Identification(number, identity, document.get("timestamp"))
 
 
 def _payload(element: dict[str, Any], where: str) -> bytes:

@@ -1,4 +1,4 @@
-"""What arrived, in SQLite: events, users, accounts and the log of requests."""
+"""What arrived, in SQLite: events, users, accounts, identities and the log of requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from heap_sandbox.mock.rules import USERS, Batch
+from heap_sandbox.mock.rules import USERS, Batch, Identification
 from heap_sandbox.mock.values import instant
 from heap_sandbox.mock.views import VIEWS, Listed, View, search
 
@@ -22,7 +22,10 @@ PAGE_MAXIMUM = 100_000
 STRETCH = 1_000
 """Rows that are searched at a time; a millisecond or two."""
 
-_VERSION = 2
+USER_IDS_PER_IDENTITY = 10
+"""User IDs that one identity is given within any 30 days (identify-1, which says "a rolling one-month window")."""
+
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
@@ -42,6 +45,7 @@ CREATE TABLE events (
     UNIQUE (app_id, idempotency_key)
 );
 CREATE INDEX events_identity ON events (identity);
+CREATE INDEX events_user_id ON events (user_id) WHERE user_id IS NOT NULL;
 CREATE TABLE users (
     id INTEGER PRIMARY KEY,
     app_id TEXT NOT NULL,
@@ -62,6 +66,18 @@ CREATE TABLE accounts (
     request INTEGER GENERATED ALWAYS AS (revision / 1000) VIRTUAL,
     UNIQUE (account_id, app_id)
 );
+CREATE TABLE identities (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    identity TEXT NOT NULL,
+    timestamp TEXT,
+    received TEXT NOT NULL,
+    ignored TEXT,
+    request INTEGER NOT NULL
+);
+CREATE INDEX identities_user_id ON identities (user_id, app_id);
+CREATE INDEX identities_identity ON identities (identity, app_id);
 CREATE TABLE requests (
     id INTEGER PRIMARY KEY,
     received TEXT NOT NULL,
@@ -82,7 +98,8 @@ CREATE TABLE requests (
     milliseconds REAL NOT NULL
 );
 """
-_TABLES = ("events", "users", "accounts", "requests")
+_TABLES = ("events", "users", "accounts", "identities", "requests")
+_OLDEST = ("events", "users", "accounts", "requests")  # tables that every version has
 HIGHEST_ID = 2**63 - 1  # of SQLite, which accepts no greater integer
 _TRUTHS = ("timestamp_given", "stored")
 _DOCUMENTS = ("properties", "payload")
@@ -111,6 +128,24 @@ INSERT INTO accounts (app_id, account_id, properties, writes, revision) VALUES (
 ON CONFLICT (account_id, app_id) DO UPDATE
 SET properties = json_patch(properties, excluded.properties), writes = writes + 1, revision = excluded.revision
 """
+_KNOWN_USER_ID = """
+SELECT identity FROM identities WHERE user_id = :user_id AND app_id = :app_id AND ignored IS NULL
+"""
+_RECENT_USER_IDS = """
+SELECT COUNT(*) FROM identities
+WHERE identity = :identity AND app_id = :app_id AND ignored IS NULL AND julianday(received) > julianday(:received) - 30
+"""
+_ADD_IDENTITY = """
+INSERT INTO identities (app_id, user_id, identity, timestamp, received, ignored, request)
+VALUES (:app_id, :user_id, :identity, :timestamp, :received, :ignored, :request)
+"""
+_ADD_IDENTIFIED_USER = """
+INSERT INTO users (app_id, identity, properties, writes, revision) VALUES (:app_id, :identity, '{}', 0, 1000 * :request)
+ON CONFLICT (identity, app_id) DO NOTHING
+"""
+_MOVE_EVENTS = """
+UPDATE events SET identity = :identity WHERE user_id = :user_id AND app_id = :app_id AND identity IS NULL
+"""
 _LOG = """
 INSERT INTO requests (id, received, path, app_id, form, elements, duplicates, bytes, sha256, status, stored, fault,
     reason, connection, client_port, content_type, milliseconds)
@@ -126,6 +161,8 @@ SELECT
     COALESCE(SUM(duplicates), 0) AS duplicates,
     (SELECT COUNT(*) FROM users) AS users,
     (SELECT COUNT(*) FROM accounts) AS accounts,
+    (SELECT COUNT(*) FROM identities WHERE ignored IS NULL) AS identities,
+    (SELECT COUNT(*) FROM identities WHERE ignored IS NOT NULL) AS ignored_identities,
     COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_user_properties'), 0) AS user_writes,
     COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_account_properties'), 0) AS account_writes,
     COUNT(DISTINCT connection) AS connections
@@ -308,10 +345,29 @@ class Store:
                 ),
             )
             return 0
+        if batch.identification:
+            self._identify(batch.app_id, batch.identification, request, received)
+            return 0
         before = self._last_id("events")
         added = self._connection.executemany(_ADD_EVENT, _event_rows(batch, request, received)).rowcount
         self._connection.execute(_ADD_SEEN_USERS, (before,))
         return len(batch.events) - added
+
+    def _identify(self, app_id: str, wanted: Identification, request: int, received: str) -> None:
+        """Give the events of a user ID to an identity, or ignore the call: Heap says nothing of that in its answer."""
+        values = asdict(wanted) | {"app_id": app_id, "request": request, "received": received}
+        known = self._connection.execute(_KNOWN_USER_ID, values).fetchone()
+        (recent,) = self._connection.execute(_RECENT_USER_IDS, values).fetchone()
+        ignored = None
+        if known:
+            again = known[0] == wanted.identity
+            ignored = "it repeats an earlier call" if again else "the user_id has another identity"
+        elif recent >= USER_IDS_PER_IDENTITY:
+            ignored = f"the identity has been given {recent} user_ids within 30 days"
+        self._connection.execute(_ADD_IDENTITY, values | {"ignored": ignored})
+        if not ignored:
+            self._connection.execute(_ADD_IDENTIFIED_USER, values)
+            self._connection.execute(_MOVE_EVENTS, values)
 
     def _highest(self, view: View) -> int:
         highest: int
@@ -349,8 +405,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (names,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
     if version != _VERSION and (version or names):
-        (own,) = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN (?, ?, ?, ?)", _TABLES).fetchone()
-        if own == len(_TABLES):
+        (own,) = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN (?, ?, ?, ?)", _OLDEST).fetchone()
+        if own == len(_OLDEST):
             raise Unusable("it was created by another version of the sandbox; delete it or choose another file")
         raise Unusable("it is not a database of this sandbox")
     # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.

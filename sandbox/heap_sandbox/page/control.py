@@ -23,20 +23,28 @@ PAGE_DEFAULT = 1000
 BODY_MAXIMUM = 1_000_000
 """Bytes of a request to one of these addresses."""
 
-_FILTERS = {"events": "identity", "users": "identity", "accounts": "account_id", "requests": None}
+_FILTERS = {
+    "events": "identity",
+    "users": "identity",
+    "accounts": "account_id",
+    "identities": "identity",
+    "requests": None,
+}
 _WELCOME = """A local mock of Heap's API. No data leaves this computer. Open this address in a browser for a live view.
 
 Send to
   POST /api/track                     one event, or a list "events"
   POST /api/add_user_properties       one user, or a list "users"
   POST /api/add_account_properties    one account, or a list "accounts"
+  POST /api/v1/identify               one user_id and its identity
 
 View stored data
   GET  /sandbox/events                ?after=ID&limit=N&identity=WHO
   GET  /sandbox/users                 ?after=ID&limit=N&identity=WHO
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
+  GET  /sandbox/identities            ?after=ID&limit=N&identity=WHO    each with the reason if Heap would ignore it
   GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if rejected, the reason
-  GET  /sandbox/events/ID             one row; users, accounts and requests likewise
+  GET  /sandbox/events/ID             one row; users, accounts, identities and requests likewise
   GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
   GET  /sandbox/live                  counters and rates as server-sent events
   GET  /sandbox/stats

@@ -168,7 +168,7 @@ def test_a_hang_lasts_an_hour_by_default() -> None:
         ),
         (
             {"kind": "hang", "path": "/api/v1/track"},
-            "path must be one of /api/track, /api/add_user_properties, /api/add_account_properties.",
+            "path must be one of /api/track, /api/add_user_properties, /api/add_account_properties, /api/v1/identify.",
         ),
         ({"kind": "hang", "match": 5}, "match must be a string."),
         ({"kind": "hang", "skip": -1}, "skip must be an integer from 0."),

@@ -10,7 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Api, Batch, Outline, outline, parse, read
+from heap_sandbox.mock.rules import (
+    ACCOUNTS,
+    IDENTIFY,
+    TRACK,
+    USERS,
+    Api,
+    Batch,
+    Identification,
+    Outline,
+    outline,
+    parse,
+    read,
+)
 from heap_sandbox.mock.values import Refused
 
 PAIR = "\N{GRINNING FACE}"  # one character, two UTF-16 units
@@ -410,3 +422,35 @@ class TestAccountProperties:
         """No page names a limit for it, so an identity's holds."""
         document = {"app_id": "11", "account_id": account_id, "properties": {}}
         assert refusal(ACCOUNTS, document).startswith("account_id: ")
+
+
+IDENTIFICATION = {"app_id": "11", "identity": "alice", "user_id": "7"}
+
+
+class TestIdentify:
+    def test_takes_an_identity_a_user_id_and_a_time(self) -> None:
+        """The time may be missing."""
+        assert read(IDENTIFY, IDENTIFICATION).identification == Identification("7", "alice", None)
+        timed = read(IDENTIFY, {**IDENTIFICATION, "timestamp": "2017-03-10T22:21:56+00:00"})
+        assert timed.identification == Identification("7", "alice", "2017-03-10T22:21:56+00:00")
+
+    @pytest.mark.parametrize(
+        ("change", "where"),
+        [
+            ({"user_id": 7}, "user_id"),
+            ({"user_id": "07"}, "user_id"),
+            ({"user_id": None}, "user_id"),
+            ({"identity": ""}, "identity"),
+            ({"identity": "x" * 256}, "identity"),
+            ({"timestamp": "soon"}, "timestamp"),
+            ({"app_id": 11}, "app_id"),
+        ],
+    )
+    def test_refuses_what_breaks_a_rule(self, change: dict[str, Any], where: str) -> None:
+        """The rules are those of Track."""
+        assert refusal(IDENTIFY, IDENTIFICATION | change).startswith(f"{where}: ")
+
+    @pytest.mark.parametrize("missing", ["app_id", "identity", "user_id"])
+    def test_needs_all_but_the_time(self, missing: str) -> None:
+        """Heap's page says so."""
+        assert refusal(IDENTIFY, {name: value for name, value in IDENTIFICATION.items() if name != missing})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_sandbox.mock.rules import ACCOUNTS, TRACK, USERS, Api, read
+from heap_sandbox.mock.rules import ACCOUNTS, IDENTIFY, TRACK, USERS, Api, read
 from heap_sandbox.mock.store import Entry, Store, Unusable
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone(timedelta(hours=2)))
@@ -35,7 +36,7 @@ def store() -> Iterator[Store]:
 def record(store: Store, api: Api, connection: Any = 1, **fields: Any) -> None:
     batch = read(api, {"app_id": "11"} | fields)
     elements = len(batch.events + batch.writes)
-    store.record(entry(api.path, elements=elements, connection=connection), batch, lambda: 1.5)
+    store.record(entry(api.path, elements=elements or 1, connection=connection), batch, lambda: 1.5)
 
 
 def entry(path: str = "/api/track", **fields: Any) -> Entry:
@@ -318,6 +319,8 @@ def test_stats_count_everything(store: Store) -> None:
         "duplicates": 1,
         "users": 2,
         "accounts": 1,
+        "identities": 0,
+        "ignored_identities": 0,
         "user_writes": 2,
         "account_writes": 1,
         "connections": 3,
@@ -380,3 +383,42 @@ def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(file)) as other:
         assert other.execute("SELECT name FROM sqlite_master").fetchall() == [("precious",)]
         assert other.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+
+
+def identify(store: Store, identity: str, user_id: str, days: int = 0) -> str | None:
+    batch = read(IDENTIFY, {"app_id": "11", "identity": identity, "user_id": user_id})
+    made = replace(entry(IDENTIFY.path), received=NOON + timedelta(days=days))
+    store.record(made, batch, lambda: 1.5)
+    ignored: str | None = rows(store, "identities")[-1]["ignored"]
+    return ignored
+
+
+def test_identify_moves_the_events_of_a_user_id(store: Store) -> None:
+    """To a user that appears with it; other events stay where they are."""
+    record(store, TRACK, events=[{"user_id": "7", "event": "E"}, {"user_id": "8", "event": "E"}, event("alice")])
+    assert identify(store, "bob", "7") is None
+    assert [(row["identity"], row["user_id"]) for row in rows(store, "events")] == [
+        ("bob", "7"),
+        (None, "8"),
+        ("alice", None),
+    ]
+    assert [row["identity"] for row in rows(store, "users")] == ["alice", "bob"]
+
+
+def test_a_user_id_keeps_its_first_identity(store: Store) -> None:
+    """Later calls change nothing; they are kept with the reason, which Heap does not tell."""
+    record(store, TRACK, user_id="7", event="E")
+    assert identify(store, "bob", "7") is None
+    assert identify(store, "bob", "7") == "it repeats an earlier call"
+    assert identify(store, "eve", "7") == "the user_id has another identity"
+    assert [row["identity"] for row in rows(store, "events")] == ["bob"]
+    assert store.stats()["identities"] == 1
+    assert store.stats()["ignored_identities"] == 2
+
+
+def test_an_identity_is_given_ten_user_ids_within_thirty_days(store: Store) -> None:
+    """Then it has to wait for the first of them to be older."""
+    assert {identify(store, "bob", str(number), days=number) for number in range(10)} == {None}
+    assert identify(store, "bob", "10", days=29) == "the identity has been given 10 user_ids within 30 days"
+    assert identify(store, "eve", "10", days=29) is None
+    assert identify(store, "bob", "11", days=30) is None
