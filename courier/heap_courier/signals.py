@@ -13,7 +13,7 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
-class Ending:
+class Interruption:
     """Makes SIGTERM stop the main thread as Ctrl-C does, with a KeyboardInterrupt.
 
     Attributes:
@@ -30,7 +30,7 @@ class Ending:
 
 
 @contextmanager
-def ended_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[list[int]]:
+def stopped_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[list[int]]:
     """While the block runs, the first signal sets `stop` and says so; the second one stops the process at once.
 
     Called in the main thread. The block gets the numbers of the signals received.

@@ -15,7 +15,7 @@ import boto3
 from courier.integration_tests.heap_bucket import MIGRATIONS, Dump, TableDump, nullable, objects, put
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
-from heap_courier.heap_connect.landing import StepRun
+from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
 from heap_courier.warehouse.base import Warehouse, quoted
@@ -64,7 +64,7 @@ class Place:
     def source(self) -> Bucket:
         return Bucket(self.courier, {"KEY": "k", "SECRET": "s"})
 
-    def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepRun]:
+    def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepResult]:
         folder = self.folder / "fetched"
         return list(pull(self.warehouse, self.source, entity or HeapConnectEntity(), folder, workers=2, **told))
 
@@ -89,12 +89,12 @@ def at(*time: int) -> datetime:
     return datetime(2026, 3, 1, *time)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
 
 
-def landed(*runs: StepRun) -> list[tuple[int | None, str]]:
+def landed(*runs: StepResult) -> list[tuple[int | None, str]]:
     assert [run.run.message for run in runs if run.run.message] == []
     return [(run.dump_id, run.run.domain_table) for run in runs]
 
 
-def failure(runs: list[StepRun]) -> str:
+def failure(runs: list[StepResult]) -> str:
     (message,) = [run.run.message for run in runs if run.run.message]
     return message
 

@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from heap_courier.errors import InterruptedRunError
 from heap_courier.files.days import Days
-from heap_courier.groups.run import Means
+from heap_courier.groups.run import GroupContext
 from heap_courier.groups.scheduler import serve
 from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
@@ -76,7 +76,7 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
     )
     serve(
         [group],
-        Means(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, LEASE),
+        GroupContext(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, LEASE),
         stop,
         say,
     )

@@ -38,7 +38,7 @@ from courier.integration_tests.heap_place import (
 )
 from heap_courier.errors import LaterError, MissingFilesError
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
-from heap_courier.heap_connect.landing import StepRun
+from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import newest_files, pull
 from heap_courier.warehouse.base import Warehouse
 
@@ -548,7 +548,7 @@ class TestFailures:
     def test_rows_and_bookmarks_are_kept_together_or_not_at_all(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")), events((7, 1)))))
 
-        def fail_on_events(run: StepRun) -> None:
+        def fail_on_events(run: StepResult) -> None:
             if run.run.domain_table == "Heap:sign_up":
                 raise KeyboardInterrupt
 

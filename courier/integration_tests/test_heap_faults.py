@@ -17,7 +17,7 @@ from courier.integration_tests.scripted_s3 import BUCKET, Changed, Drips, Refuse
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
-from heap_courier.heap_connect.landing import StepRun
+from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
 from heap_courier.warehouse.base import Warehouse
@@ -53,7 +53,7 @@ class Place:
         entry.update(changed)
         self.s3.objects = {**self.s3.objects, manifest_key(dump_id): orjson.dumps(document)}
 
-    def pull(self, limit: float = 60.0, **entity: Any) -> list[StepRun]:
+    def pull(self, limit: float = 60.0, **entity: Any) -> list[StepResult]:
         return list(pull(self.warehouse, self.bucket(limit=limit), HeapConnectEntity(**entity), self.folder, workers=2))
 
     def ids(self, table: str, column: str = "event_id") -> list[Any]:

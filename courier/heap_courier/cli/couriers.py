@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from heap_courier.cli.printing import print_report, print_samples, print_warnings
+from heap_courier.cli.printing import print_result, print_samples, print_warnings
 from heap_courier.cli.terminal import say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.errors import CourierError, MissingFilesError
@@ -106,12 +106,12 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
             )
         selected = _days(context.now().date(), **days) if chosen.operations else None
         try:
-            report = run_courier(context, chosen, selected, skip_missing=skip_missing)
+            result = run_courier(context, chosen, selected, skip_missing=skip_missing)
         except MissingFilesError as error:
             remedy = " To continue without them: --skip-missing." if chosen.operations is not None else ""
             raise MissingFilesError(f"{error}{remedy}") from None
-    print_report(report)
-    if report.failed:
+    print_result(result)
+    if result.failed:
         sys.exit(1)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from heap_courier.cli.printing import print_report, print_warnings
+from heap_courier.cli.printing import print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
 from heap_courier.errors import FeedError, InterruptedRunError
@@ -19,11 +19,11 @@ from heap_courier.files.days import Days
 from heap_courier.groups import run as groups
 from heap_courier.groups import scheduler, slots
 from heap_courier.groups.notifications import notifier
-from heap_courier.groups.run import End
+from heap_courier.groups.run import GroupResult
 from heap_courier.progress import NoBar
 from heap_courier.project.model import Group
 from heap_courier.project.watch import ProjectWatch
-from heap_courier.signals import ended_by_signals
+from heap_courier.signals import stopped_by_signals
 
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
@@ -59,14 +59,14 @@ def list_groups(folder: Path) -> None:
 def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
     stop = threading.Event()
-    with opened(folder) as context, ended_by_signals(stop, _log) as came:
+    with opened(folder) as context, stopped_by_signals(stop, _log) as came:
         chosen = context.group(name)
         at = slot and slot.replace(tzinfo=timezone.utc)
-        ended = groups.run_by_hand(chosen, _means(context, stop), at, skip_missing=skip_missing)
-    _end(chosen, ended)
+        result = groups.run_by_hand(chosen, _group_context(context, stop), at, skip_missing=skip_missing)
+    _end(chosen, result)
     if came:
         sys.exit(128 + came[0])
-    if ended.outcome != "succeeded":
+    if result.outcome != "succeeded":
         sys.exit(1)
 
 
@@ -80,7 +80,7 @@ def serve_groups(folder: Path) -> None:
     with opened(folder) as context:
         stop = threading.Event()
         watch = ProjectWatch(folder)
-        scheduler.serve(context.project.groups.values(), _means(context, stop), stop, _log, watch.news)
+        scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, _log, watch.news)
 
 
 @group.command(name="runs")
@@ -102,7 +102,7 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
         say(f"The group `{name}` has not run yet.")
 
 
-def _means(context: Context, stop: threading.Event) -> groups.Means:
+def _group_context(context: Context, stop: threading.Event) -> groups.GroupContext:
     silent = replace(context, bar=NoBar())  # couriers run side by side, and a terminal has one bar
 
     printing = threading.Lock()
@@ -111,20 +111,20 @@ def _means(context: Context, stop: threading.Event) -> groups.Means:
         from heap_courier.couriers.run import run_courier  # noqa: PLC0415  (what reads buckets and files)
 
         courier = context.project.couriers[name]
-        report = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
+        result = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
         with printing:
-            say(f"Courier `{name}`, run {report.run.id}:")
-            print_report(report)
+            say(f"Courier `{name}`, run {result.run.id}:")
+            print_result(result)
             sys.stdout.flush()
-        if report.failed:
-            raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in report.failed))
-        return report.missing_days
+        if result.failed:
+            raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in result.failed))
+        return result.missing_days
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise InterruptedRunError("It was asked to stop.")
 
-    return groups.Means(
+    return groups.GroupContext(
         run_courier=bring,
         open_warehouse=context.warehouse,
         notify=notifier(context.project.notify, _log),
@@ -133,10 +133,10 @@ def _means(context: Context, stop: threading.Event) -> groups.Means:
     )
 
 
-def _end(group: Group, ended: End) -> None:
-    if ended.message and ended.outcome != "failed":  # which was notified, and so said
-        say_lines(ended.message)
-    say(f"Group `{group.name}` {ended.outcome}.")
+def _end(group: Group, result: GroupResult) -> None:
+    if result.message and result.outcome != "failed":  # which was notified, and so said
+        say_lines(result.message)
+    say(f"Group `{group.name}` {result.outcome}.")
 
 
 def _log(sentence: str) -> None:

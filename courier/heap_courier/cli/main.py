@@ -16,7 +16,7 @@ import click
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import CourierError
 from heap_courier.printable import printable
-from heap_courier.signals import Ending
+from heap_courier.signals import Interruption
 
 _COMMANDS: Final = {
     "init": ("init", "Make a project: heap-courier.yaml, entities, load operations."),
@@ -51,7 +51,7 @@ class _Commands(click.Group):
 
 def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
-    code = _exit_code(Ending())
+    code = _exit_code(Interruption())
     try:
         if sys.stdout:  # None if standard output is closed
             sys.stdout.flush()
@@ -65,7 +65,7 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _exit_code(ending: Ending) -> int:
+def _exit_code(interruption: Interruption) -> int:
     try:
         cli.main(standalone_mode=False)
     except SystemExit as end:
@@ -88,9 +88,9 @@ def _exit_code(ending: Ending) -> int:
         _complain("Error: There is not enough memory for this.")
         return 1
     except (click.Abort, KeyboardInterrupt):
-        word = "Terminated" if ending.number == signal.SIGTERM else "Interrupted"
+        word = "Terminated" if interruption.number == signal.SIGTERM else "Interrupted"
         _complain(f"{word}: what had landed has landed, the rest comes with the next run.")
-        return 128 + ending.number
+        return 128 + interruption.number
     return 0
 
 

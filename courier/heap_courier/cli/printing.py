@@ -18,21 +18,21 @@ from heap_courier.warehouse.run_log import Rejected, Run, TableRun
 
 if TYPE_CHECKING:  # commands that only look start without what reads files and buckets
     from heap_courier.couriers.context import Context
-    from heap_courier.couriers.run import Report
+    from heap_courier.couriers.run import RunResult
     from heap_courier.files.fileset import FetchedFile
 
 
-def print_report(report: Report) -> None:
+def print_result(result: RunResult) -> None:
     """How a run of a courier finished."""
-    if report.samples:
-        print_samples(report.samples)
-    if report.tables:
-        print_tables(report.tables)
-    elif not report.samples:
+    if result.samples:
+        print_samples(result.samples)
+    if result.tables:
+        print_tables(result.tables)
+    elif not result.samples:
         say("There was nothing new.")
-    for notice in report.notices:
+    for notice in result.notices:
         say(notice)
-    say(f"{'Failed' if report.failed else 'Completed'} in {duration(report.seconds)}")
+    say(f"{'Failed' if result.failed else 'Completed'} in {duration(result.seconds)}")
 
 
 def print_samples(files: Sequence[FetchedFile]) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.work_plan import Assignment, read_assignment
+from heap_courier.couriers.work_plan import WorkPlan, read_work_plan
 from heap_courier.documents.wording import listed
 from heap_courier.errors import UnreadableFileError
-from heap_courier.feeds.column_mapping import shape
+from heap_courier.feeds.column_mapping import map_columns
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
 from heap_courier.files.entities import FileEntity
@@ -43,23 +43,23 @@ def check_courier(context: Context, courier: Courier) -> str:
     Raises:
         CourierError: it could not run.
     """
-    assignment = read_assignment(context.project, courier)
-    assignment.expect_known_feeds()
+    work_plan = read_work_plan(context.project, courier)
+    work_plan.expect_known_feeds()
     bucket = Bucket(courier, context.environment)
-    if assignment.heap_connect:
+    if work_plan.heap_connect:
         dumps = manifest_keys(bucket)
         bucket.probe(dumps[-1])
         count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
         return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
-    newest = {entity: _newest(bucket, entity, context.now().date()) for entity in assignment.entities}
+    newest = {entity: _newest(bucket, entity, context.now().date()) for entity in work_plan.entities}
     lacking = [Missing(entity.pattern, None, _tags(entity)) for entity, hit in newest.items() if not hit]
-    required = [entity for entity in assignment.entities if not entity.optional]
+    required = [entity for entity in work_plan.entities if not entity.optional]
     if any(newest[entity] is None for entity in required) or not any(newest.values()):
         raise missing_error(bucket, lacking)
     hits = tuple(hit for hit in newest.values() if hit)
-    _expect_readable(bucket, assignment, hits, context.work(courier) / "check")
+    _expect_readable(bucket, work_plan, hits, context.work(courier) / "check")
     with context.warehouse() as warehouse:
-        assignment.expect_active_feeds(warehouse)
+        work_plan.expect_active_feeds(warehouse)
     return f"The newest files in {bucket} are readable: {listed(dict.fromkeys(hit.object.key for hit in hits))}."
 
 
@@ -69,7 +69,7 @@ def _newest(bucket: Bucket, entity: FilesEntity, today: date) -> Hit | None:
     return max(hits, key=lambda hit: (hit.day or date.min, hit.object.modified, hit.object.key), default=None)
 
 
-def _expect_readable(bucket: Bucket, assignment: Assignment, hits: Sequence[Hit], folder: Path) -> None:
+def _expect_readable(bucket: Bucket, work_plan: WorkPlan, hits: Sequence[Hit], folder: Path) -> None:
     for hit in hits:
         bucket.probe(hit.object.key)
     small = tuple(hit for hit in hits if hit.object.size <= _LARGEST)
@@ -80,12 +80,12 @@ def _expect_readable(bucket: Bucket, assignment: Assignment, hits: Sequence[Hit]
         if fetched.missing:
             raise missing_member_error(bucket, fetched.missing[0])
         for file in fetched.files:
-            _open(assignment, file)
+            _open(work_plan, file)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _open(assignment: Assignment, file: FetchedFile) -> None:
+def _open(work_plan: WorkPlan, file: FetchedFile) -> None:
     with file.path.open("rb") as content:
         found = _MAGIC.get(content.read(4))
     if found and found != file.format.content_type:
@@ -97,10 +97,10 @@ def _open(assignment: Assignment, file: FetchedFile) -> None:
     first = next(iter(chunks(file.path, file.format, file.key)), None)
     if first:
         first.decode()
-    for operation in assignment.operations:
+    for operation in work_plan.operations:
         if file.tag in operation.load_tags:
-            feed = assignment.feeds[operation.feed_id]
-            shape(incoming, feed.fields, key=feed.primary_key, name=file.key)
+            feed = work_plan.feeds[operation.feed_id]
+            map_columns(incoming, feed.fields, key=feed.primary_key, name=file.key)
 
 
 def _tags(entity: FilesEntity) -> frozenset[str]:

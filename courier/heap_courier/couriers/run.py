@@ -13,7 +13,7 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.work_plan import Assignment, read_assignment
+from heap_courier.couriers.work_plan import WorkPlan, read_work_plan
 from heap_courier.data_types.field_types import in_utc
 from heap_courier.errors import (
     ChangedFeedError,
@@ -24,7 +24,7 @@ from heap_courier.errors import (
     TooManyRejectsError,
 )
 from heap_courier.feeds.active import ActiveFeeds
-from heap_courier.feeds.ingest import Ingested, ingest
+from heap_courier.feeds.ingest import FeedResult, ingest
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.feeds.samples import folder_of, keep_sample
@@ -42,7 +42,7 @@ from heap_courier.files.fileset import (
     missing_error,
     missing_member_error,
 )
-from heap_courier.heap_connect.landing import StepRun
+from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
 from heap_courier.parallel import WORKERS
 from heap_courier.project.model import Courier
@@ -50,7 +50,7 @@ from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Rejected, Run, RunLog, TableRun
 
 
-class Report(NamedTuple):
+class RunResult(NamedTuple):
     """How a run finished.
 
     Attributes:
@@ -83,12 +83,12 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
     Raises:
         CourierError: they cannot be fetched.
     """
-    assignment = read_assignment(context.project, courier)
+    work_plan = read_work_plan(context.project, courier)
     bucket = Bucket(courier, context.environment)
-    with _alone(context, courier):
-        if assignment.heap_connect:
-            return _kept(context, bucket, newest_files(bucket, assignment.heap_connect))
-        found = find(bucket, assignment.entities, days)
+    with _locked(context, courier):
+        if work_plan.heap_connect:
+            return _kept(context, bucket, newest_files(bucket, work_plan.heap_connect))
+        found = find(bucket, work_plan.entities, days)
         if not found.hits:
             raise missing_error(bucket, found.missing)
         return _kept(context, bucket, found)
@@ -101,7 +101,7 @@ def run_courier(
     *,
     required: Days | None = None,
     skip_missing: bool = False,
-) -> Report:
+) -> RunResult:
     """Runs a courier.
 
     Args:
@@ -112,33 +112,33 @@ def run_courier(
         skip_missing: whether files of these may be missing too.
 
     Raises:
-        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or noted.
+        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or recorded.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that does not land is no such error: it is in the report.
     """
-    assignment = read_assignment(context.project, courier)
+    work_plan = read_work_plan(context.project, courier)
     bucket = Bucket(courier, context.environment)
-    with _alone(context, courier):
-        if assignment.heap_connect:
+    with _locked(context, courier):
+        if work_plan.heap_connect:
             manifest_keys(bucket)
-            with _noted(context, courier, "what is new") as noted:
-                _pull(context, bucket, assignment.heap_connect, noted)
-            return noted.report()
-        found = find(bucket, assignment.entities, days)
+            with _logged(context, courier, "what is new") as progress:
+                _pull(context, bucket, work_plan.heap_connect, progress)
+            return progress.result()
+        found = find(bucket, work_plan.entities, days)
         absent = [missing for missing in found.missing if _is_required(missing, required)]
         if absent and not skip_missing:
             raise missing_error(bucket, absent)
-        with _noted(context, courier, _what(days)) as noted:
+        with _logged(context, courier, _what(days)) as progress:
             if found.missing:
-                noted.missing_days.update(missing.day for missing in found.missing if missing.day)
-                noted.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
-            if not assignment.operations or assignment.unknown_feeds:
-                noted.samples = _kept(context, bucket, found)
+                progress.missing_days.update(missing.day for missing in found.missing if missing.day)
+                progress.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
+            if not work_plan.operations or work_plan.unknown_feeds:
+                progress.samples = _kept(context, bucket, found)
                 folder = os.path.relpath(folder_of(context.project, courier))
-                assignment.expect_known_feeds(f"The files are kept, {len(noted.samples):,} of them, in `{folder}`.")
+                work_plan.expect_known_feeds(f"The files are kept, {len(progress.samples):,} of them, in `{folder}`.")
             else:
-                _ingest(context, bucket, assignment, found, noted, required=required, skip_missing=skip_missing)
-        return noted.report()
+                _ingest(context, bucket, work_plan, found, progress, required=required, skip_missing=skip_missing)
+        return progress.result()
 
 
 def _is_required(missing: Missing, required: Days | None) -> bool:
@@ -146,7 +146,7 @@ def _is_required(missing: Missing, required: Days | None) -> bool:
     return required is None or any(missing.pattern.first_day(day) == missing.day for day in required)
 
 
-class _Noted:
+class _RunInProgress:
     """A run as it goes on: what is known of its end so far."""
 
     def __init__(self, context: Context, run: Run) -> None:
@@ -157,10 +157,10 @@ class _Noted:
         self.notices: list[str] = []
         self.missing_days: set[date] = set()
 
-    def report(self) -> Report:
+    def result(self) -> RunResult:
         """The end."""
         seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
-        return Report(
+        return RunResult(
             self.run,
             self.samples,
             _by_table(self.tables),
@@ -170,7 +170,7 @@ class _Noted:
         )
 
 
-def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _Noted) -> None:
+def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress: _RunInProgress) -> None:
     with context.warehouse() as warehouse:
         run_log = RunLog(warehouse)
         steps = pull(
@@ -181,26 +181,26 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, noted: _N
             workers=WORKERS,
             begin=context.bar.stage,
             advance=context.bar.advance,
-            note=lambda step: run_log.note_table(noted.run, step.run, step.examples),
+            note=lambda step: run_log.record_table(progress.run, step.run, step.examples),
         )
         for step in steps:
-            noted.tables.append(step.run)
-            noted.notices += _notices(step, noted.run.id)
+            progress.tables.append(step.run)
+            progress.notices += _notices(step, progress.run.id)
 
 
 def _ingest(
     context: Context,
     bucket: Bucket,
-    assignment: Assignment,
+    work_plan: WorkPlan,
     found: Found,
-    noted: _Noted,
+    progress: _RunInProgress,
     *,
     required: Days | None,
     skip_missing: bool,
 ) -> None:
     """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
     with context.warehouse() as warehouse:
-        assignment.expect_active_feeds(warehouse)
+        work_plan.expect_active_feeds(warehouse)
     folder = context.work(bucket.courier) / "files"
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     fetched = fetch(bucket, found, folder, context.bar.advance)
@@ -209,38 +209,40 @@ def _ingest(
     if absent and not skip_missing:
         raise missing_member_error(bucket, absent[0])
     if fetched.missing:
-        noted.missing_days.update(day for each in fetched.missing if (day := day_of[each.archive]))
-        noted.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
+        progress.missing_days.update(day for each in fetched.missing if (day := day_of[each.archive]))
+        progress.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
     lacking: list[Missing | MissingMember] = [each for each in found.missing if _is_required(each, required)]
     lacking += absent
     with context.warehouse() as warehouse:
         run_log = RunLog(warehouse)
-        for operation in assignment.operations:
-            feed = assignment.feeds[operation.feed_id]
+        for operation in work_plan.operations:
+            feed = work_plan.feeds[operation.feed_id]
             context.bar.stage(feed.domain_table)
             try:
                 chosen = fetched.tagged(operation.load_tags)
             except FeedError as error:
-                noted.tables.append(_failed(run_log, noted.run, TableRun(feed.domain_table, 0, 0), error))
+                progress.tables.append(_failed(run_log, progress.run, TableRun(feed.domain_table, 0, 0), error))
                 continue
             if operation.load_tags and not chosen:
-                noted.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
+                progress.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
                 continue
             missing = [item for item in lacking if not item.tags.isdisjoint(operation.load_tags)]
             if operation.truncate and missing:
-                noted.notices.append(
+                progress.notices.append(
                     f"{feed.domain_table} stays as it is: it is only emptied for all of its files, and no file matches "
                     f"{listed(missing)}."
                 )
                 continue
             try:
-                ingested = _ingest_feed(context, warehouse, noted.run, feed, chosen, truncate=operation.truncate)
+                ingested = _ingest_feed(context, warehouse, progress.run, feed, chosen, truncate=operation.truncate)
             except FeedError as error:
-                noted.tables.append(_failed(run_log, noted.run, TableRun(feed.domain_table, len(chosen), 0), error))
+                progress.tables.append(
+                    _failed(run_log, progress.run, TableRun(feed.domain_table, len(chosen), 0), error)
+                )
             else:
-                noted.tables.append(ingested.table)
-                noted.notices += ingested.notices(noted.run.id)
-    if not any(table.message for table in noted.tables):
+                progress.tables.append(ingested.table)
+                progress.notices += ingested.notices(progress.run.id)
+    if not any(table.message for table in progress.tables):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -256,7 +258,7 @@ def _ingest_feed(
     files: Sequence[FetchedFile],
     *,
     truncate: bool,
-) -> Ingested:
+) -> FeedResult:
     """Lands files by the definition that the feed is active with, also if it was activated anew in the meantime.
 
     Raises:
@@ -281,7 +283,7 @@ def _ingest_feed(
             workers=WORKERS,
             advance=context.bar.advance,
             before=expect_unchanged,
-            settle=lambda done: RunLog(warehouse).note_table(run, done.table, done.rejected),
+            after=lambda done: RunLog(warehouse).record_table(run, done.table, done.rejected),
         )
     except FeedError:
         changed = next((each for each in read_feeds(context.project.feeds) if each.id == feed.id), feed)
@@ -297,7 +299,7 @@ def _failed(run_log: RunLog, run: Run, table: TableRun, error: FeedError) -> Tab
     if isinstance(error, TooManyRejectsError):
         table = table._replace(rows=error.rows, rejected=error.rejected)
         named = tuple(map(Rejected._make, error.named))
-    run_log.note_table(run, table, named)
+    run_log.record_table(run, table, named)
     return table
 
 
@@ -314,7 +316,7 @@ def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, 
     return tuple(sorted(kept, key=lambda file: file.modified, reverse=True))
 
 
-def _notices(step: StepRun, run_id: str) -> Iterator[str]:
+def _notices(step: StepResult, run_id: str) -> Iterator[str]:
     if step.notice:
         yield step.notice
     for column, count in step.unreadable.items():
@@ -345,7 +347,7 @@ def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
 
 
 @contextmanager
-def _alone(context: Context, courier: Courier) -> Iterator[None]:
+def _locked(context: Context, courier: Courier) -> Iterator[None]:
     """One run of a courier at a time; the lock goes with the process, however that ends."""
     folder = context.work(courier)
     folder.mkdir(parents=True, exist_ok=True)
@@ -363,7 +365,7 @@ def _alone(context: Context, courier: Courier) -> Iterator[None]:
 
 
 @contextmanager
-def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
+def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInProgress]:
     """Notes in the run_log that a run begins, and how it ends; nothing, where files are missing for it."""
     started = in_utc(context.now())
     run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
@@ -371,12 +373,12 @@ def _noted(context: Context, courier: Courier, what: str) -> Iterator[_Noted]:
         run_log = RunLog(warehouse)
         run_log.make()
         run_log.begin(run)
-    noted = _Noted(context, run)
+    progress = _RunInProgress(context, run)
     outcome: str | None = INTERRUPTED
     message: str | None = "It was asked to end; what had landed has landed."
     try:
-        yield noted
-        failed = [table.domain_table for table in noted.tables if table.message]
+        yield progress
+        failed = [table.domain_table for table in progress.tables if table.message]
         outcome, message = (FAILED, f"{', '.join(failed)} did not land.") if failed else (COMPLETED, None)
     except MissingFilesError:  # it may be tried each minute until they are there
         outcome = None

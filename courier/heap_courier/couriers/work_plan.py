@@ -18,7 +18,7 @@ from heap_courier.warehouse.base import Warehouse
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class WorkPlan:
     """What a courier is to do.
 
     Attributes:
@@ -60,7 +60,7 @@ class Assignment:
                 )
 
 
-def read_assignment(project: Project, courier: Courier) -> Assignment:
+def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
     """Reads what a courier is to do.
 
     Raises:
@@ -72,7 +72,7 @@ def read_assignment(project: Project, courier: Courier) -> Assignment:
     if isinstance(entities[0], HeapConnectEntity):
         _expect_no_rival(courier, entities[0], feeds)
         _expect_no_twin(project, courier, entities[0])
-        return Assignment((), entities[0], (), by_id)
+        return WorkPlan((), entities[0], (), by_id)
     files = tuple(entity for entity in entities if not isinstance(entity, HeapConnectEntity))
     if courier.operations is None:
         raise SetupError(
@@ -80,7 +80,7 @@ def read_assignment(project: Project, courier: Courier) -> Assignment:
             "hold {}."
         )
     operations = read_operations(courier.operations, _tags(files))
-    return Assignment(files, None, _with_ids(operations, feeds, courier.operations), by_id)
+    return WorkPlan(files, None, _with_ids(operations, feeds, courier.operations), by_id)
 
 
 def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Path) -> tuple[Operations, ...]:

@@ -32,7 +32,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from dateutil.parser import isoparser
 
-from heap_courier.data_types import date_patterns as joda
+from heap_courier.data_types import date_patterns
 from heap_courier.data_types.field_types import FieldType, Kind, in_utc
 
 
@@ -100,7 +100,7 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
         return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
     is_written = _is_text(values.type) or pa.types.is_integer(values.type)
     if field_type.kind in _DATED and pattern is not None and is_written:
-        return _one_by_one(values.cast(pa.string()), field_type, joda.reader(pattern))
+        return _one_by_one(values.cast(pa.string()), field_type, date_patterns.reader(pattern))
     try:
         whole = _AT_ONCE[field_type.kind](values, field_type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):

@@ -8,11 +8,11 @@ from typing import Any
 
 from heap_courier.errors import SetupError
 from heap_courier.feeds.active import ActiveFeeds, definition
-from heap_courier.feeds.ingest import Ingested, domain_table, ingest
+from heap_courier.feeds.ingest import FeedResult, ingest, target_table
 from heap_courier.feeds.model import Feed
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.warehouse.base import Warehouse, quoted
-from heap_courier.warehouse.upsert import shape
+from heap_courier.warehouse.upsert import create_or_alter
 
 
 def activate(
@@ -23,7 +23,7 @@ def activate(
     now: datetime,
     truncate: bool,
     workers: int,
-) -> Ingested | None:
+) -> FeedResult | None:
     """Makes or alters the domain table of a feed, loads a sample where there is one, and notes that the feed is active.
 
     Args:
@@ -59,7 +59,7 @@ def activate(
     if sample is None:
         with warehouse.transaction():
             make_room()
-            shape(warehouse, domain_table(feed))
+            create_or_alter(warehouse, target_table(feed))
             active.note(feed, now)
         return None
     return ingest(
@@ -71,7 +71,7 @@ def activate(
         workers=workers,
         advance=lambda _rows: None,
         before=make_room,
-        settle=lambda _ingested: active.note(feed, now),
+        after=lambda _ingested: active.note(feed, now),
     )
 
 

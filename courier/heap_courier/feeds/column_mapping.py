@@ -23,7 +23,7 @@ class Conformed(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ColumnMapping:
     """How the columns of a file become the fields of a feed.
 
     Attributes:
@@ -31,7 +31,7 @@ class Shape:
         fields: of the feed.
         key: the fields that must have a value beside those that are required.
         name: what errors call the file.
-        ways: for each field the positions that lead to its column, from the outermost record; empty: there is none.
+        paths: for each field the positions that lead to its column, from the outermost record; empty: there is none.
         ignored: columns of the file that the feed does not take.
     """
 
@@ -39,7 +39,7 @@ class Shape:
     fields: tuple[Field, ...]
     key: frozenset[str]
     name: str
-    ways: tuple[tuple[int, ...], ...]
+    paths: tuple[tuple[int, ...], ...]
     ignored: tuple[str, ...]
 
     def conform(self, batch: pa.RecordBatch, first_row: int, rejected: Sequence[RejectedRow] = ()) -> Conformed:
@@ -54,13 +54,13 @@ class Shape:
         Raises:
             SchemaError: the batch has other columns than the file showed at first, which the feed cannot take.
         """
-        ways = self.ways if batch.schema.equals(self.incoming) else _ways(batch.schema, self.fields, self.name)
+        paths = self.paths if batch.schema.equals(self.incoming) else _paths(batch.schema, self.fields, self.name)
         columns: list[pa.Array] = []
         faults: dict[int, tuple[str, str]] = {}  # position in the batch -> column, reason
-        for field, way in zip(self.fields, ways, strict=True):
+        for field, path in zip(self.fields, paths, strict=True):
             values, wrong = (
-                converted(_at(batch, way), field.type, field.pattern)
-                if way
+                converted(_at(batch, path), field.type, field.pattern)
+                if path
                 else Converted(pa.nulls(batch.num_rows, field.type.arrow))
             )
             columns.append(values)
@@ -81,16 +81,16 @@ class Shape:
         return Conformed(conformed.filter(kept), tuple(sorted([*rejected, *found], key=lambda row: row.row)))
 
 
-def shape(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> Shape:
+def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> ColumnMapping:
     """Finds the column of each field. A file without columns (of JSON, then) has no rows, and does no harm.
 
     Raises:
         SchemaError: a required or key field has no column, or several; or its column cannot be of the field's type.
     """
     fields = tuple(fields)
-    ways = _ways(incoming, fields, name)
-    for field, way in zip(fields, ways, strict=True):
-        if incoming.names and not way and (field.required or field.name in key):
+    paths = _paths(incoming, fields, name)
+    for field, path in zip(fields, paths, strict=True):
+        if incoming.names and not path and (field.required or field.name in key):
             near = get_close_matches(field.source, incoming.names, n=1)
             hint = f" (the nearest is `{near[0]}`)" if near else ""
             needs = "is a primary key" if field.name in key else "is required"
@@ -98,17 +98,17 @@ def shape(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str],
                 f"`{name}` has no column `{field.source}`, which {needs} in the feed{hint}; "
                 f"mend the source of field `{field.name}`, or bring a file that has it."
             )
-    taken = {way[0] for way in ways if way}
+    taken = {path[0] for path in paths if path}
     ignored = tuple(column for position, column in enumerate(incoming.names) if position not in taken)
-    return Shape(incoming, fields, frozenset(key), name, ways, ignored)
+    return ColumnMapping(incoming, fields, frozenset(key), name, paths, ignored)
 
 
-def _ways(incoming: pa.Schema, fields: Sequence[Field], name: str) -> tuple[tuple[int, ...], ...]:
-    return tuple(_way(list(incoming), field, name) for field in fields)
+def _paths(incoming: pa.Schema, fields: Sequence[Field], name: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(_path(list(incoming), field, name) for field in fields)
 
 
-def _way(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...]:
-    way, found = column_path(columns, field.source, name)
+def _path(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...]:
+    path, found = column_path(columns, field.source, name)
     if found and not convertible(found.type, field.type, field.pattern):
         remedy = (
             "give the field a pattern, or make it a String"
@@ -119,7 +119,7 @@ def _way(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...
             f"`{name}`: column `{field.source}` is of type {found.type}, which cannot be {field.type} "
             f"as field `{field.name}` of the feed is; {remedy}."
         )
-    return way
+    return path
 
 
 def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tuple[int, ...], pa.Field | None]:
@@ -154,9 +154,9 @@ def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tu
     return (), None
 
 
-def _at(batch: pa.RecordBatch, way: tuple[int, ...]) -> pa.Array:
-    column = batch.column(way[0])
-    return pc.struct_field(column, list(way[1:])) if way[1:] else column
+def _at(batch: pa.RecordBatch, path: tuple[int, ...]) -> pa.Array:
+    column = batch.column(path[0])
+    return pc.struct_field(column, list(path[1:])) if path[1:] else column
 
 
 def _where(flags: pa.BooleanArray) -> list[int]:

@@ -11,14 +11,14 @@ import pyarrow.compute as pc
 
 from heap_courier.data_types.field_types import DATETIME, STRING, in_utc
 from heap_courier.errors import RejectedRow, TooManyRejectsError
-from heap_courier.feeds.column_mapping import Shape, shape
+from heap_courier.feeds.column_mapping import ColumnMapping, map_columns
 from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.readers import Chunk, chunks, schema
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
-from heap_courier.warehouse.upsert import Column, Landed, Table, land
+from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, load
 
 
 class Part(NamedTuple):
@@ -29,7 +29,7 @@ class Part(NamedTuple):
     rejected: tuple[RejectedRow, ...]
 
 
-class Ingested(NamedTuple):
+class FeedResult(NamedTuple):
     """What became of a feed, the first of its rejected rows, and columns of the files that it does not take."""
 
     table: TableRun
@@ -46,13 +46,13 @@ class Ingested(NamedTuple):
             yield f"{name}: the feed has no field for {', '.join(f'`{column}`' for column in self.ignored)}."
 
 
-def domain_table(feed: Feed) -> Table:
+def target_table(feed: Feed) -> Table:
     """The table of a feed: its fields, `_pk` where the key has several of them, `_updated` where it is generated."""
-    columns = [Column(field.name, field.type) for field in feed.fields]
+    columns = [TableColumn(field.name, field.type) for field in feed.fields]
     if len(feed.primary_key) > 1:
-        columns.append(Column(PRIMARY_KEY, STRING))
+        columns.append(TableColumn(PRIMARY_KEY, STRING))
     if feed.last_updated is None:
-        columns.append(Column(UPDATED, DATETIME))
+        columns.append(TableColumn(UPDATED, DATETIME))
         return Table(feed.domain_table, tuple(columns), feed.primary_key, generated=(UPDATED,))
     return Table(feed.domain_table, tuple(columns), feed.primary_key, newest=(feed.last_updated,))
 
@@ -66,9 +66,9 @@ def ingest(
     now: datetime,
     workers: int,
     advance: Callable[[int], None],
-    settle: Callable[[Ingested], None],
+    after: Callable[[FeedResult], None],
     before: Callable[[], None] = lambda: None,
-) -> Ingested:
+) -> FeedResult:
     """Lands the rows of files in the domain table of a feed, all or none.
 
     Args:
@@ -79,7 +79,7 @@ def ingest(
         now: what `_updated` becomes, where the feed generates it.
         workers: how many chunks are decoded side by side.
         advance: told of rows as they are read.
-        settle: called with the outcome inside the transaction.
+        after: called with the outcome inside the transaction.
         before: called inside the transaction before the table is touched.
 
     Raises:
@@ -90,14 +90,14 @@ def ingest(
     ignored: dict[str, None] = {}
     parts = ordered_map(lambda task: _conformed(*task), _tasks(feed, files, ignored), workers=workers)
     batches = (_generated(feed, part.batch, now) for part in tally.checked(parts, advance))
-    outcome: list[Ingested] = []
+    outcome: list[FeedResult] = []
 
-    def note(landed: Landed) -> None:
-        table = TableRun(feed.domain_table, len(files), tally.rows, tally.rejected, landed.merged, landed.stored)
-        outcome.append(Ingested(table, tuple(tally.named), tuple(ignored)))
-        settle(outcome[0])
+    def note(loaded: LoadResult) -> None:
+        table = TableRun(feed.domain_table, len(files), tally.rows, tally.rejected, loaded.merged, loaded.stored)
+        outcome.append(FeedResult(table, tuple(tally.named), tuple(ignored)))
+        after(outcome[0])
 
-    land(warehouse, domain_table(feed), batches, replace=truncate, before=before, settle=note)
+    load(warehouse, target_table(feed), batches, replace=truncate, before=before, after=note)
     return outcome[0]
 
 
@@ -132,19 +132,19 @@ class _Tally:
             )
 
 
-def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -> Iterator[tuple[Shape, Chunk]]:
+def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -> Iterator[tuple[ColumnMapping, Chunk]]:
     for file in files:
         incoming = schema(file.path, file.format, file.key)
-        shaped = shape(incoming, feed.fields, key=feed.primary_key, name=file.key)
-        ignored.update(dict.fromkeys(shaped.ignored))
+        mapping = map_columns(incoming, feed.fields, key=feed.primary_key, name=file.key)
+        ignored.update(dict.fromkeys(mapping.ignored))
         for chunk in chunks(file.path, file.format, file.key):
-            yield shaped, chunk
+            yield mapping, chunk
 
 
-def _conformed(shaped: Shape, chunk: Chunk) -> Part:
+def _conformed(mapping: ColumnMapping, chunk: Chunk) -> Part:
     decoded = chunk.decode()
-    conformed = shaped.conform(decoded.batch, chunk.first_row, decoded.rejected)
-    return Part(shaped.name, conformed.batch, conformed.rejected)
+    conformed = mapping.conform(decoded.batch, chunk.first_row, decoded.rejected)
+    return Part(mapping.name, conformed.batch, conformed.rejected)
 
 
 def _generated(feed: Feed, batch: pa.RecordBatch, now: datetime) -> pa.RecordBatch:

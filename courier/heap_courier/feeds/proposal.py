@@ -86,7 +86,7 @@ class Proposal(NamedTuple):
     notes: tuple[str, ...]
 
 
-class _Column(NamedTuple):
+class _SampleColumn(NamedTuple):
     """A column of the sample, inner ones of records by their path."""
 
     source: str
@@ -98,7 +98,7 @@ class _Column(NamedTuple):
 class _Typed(NamedTuple):
     """A column with the type proposed for it, and its values as that."""
 
-    column: _Column
+    column: _SampleColumn
     type: FieldType
     converted: Converted
 
@@ -156,7 +156,7 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
     return Proposal(feed, tuple(notes))
 
 
-def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_Column]:
+def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_SampleColumn]:
     batches: list[pa.RecordBatch] = []
     for batch in sample:
         if batch.schema.equals(schema):
@@ -169,9 +169,9 @@ def _columns(schema: pa.Schema, sample: Iterable[pa.RecordBatch]) -> Iterator[_C
         yield from _leaves(source, (position,), field, values.combine_chunks())
 
 
-def _leaves(source: str, path: tuple[int, ...], field: pa.Field, values: pa.Array) -> Iterator[_Column]:
+def _leaves(source: str, path: tuple[int, ...], field: pa.Field, values: pa.Array) -> Iterator[_SampleColumn]:
     if not pa.types.is_struct(field.type):
-        yield _Column(source, path, field, plain(values))
+        yield _SampleColumn(source, path, field, plain(values))
         return
     inner = [field.type.field(position) for position in range(field.type.num_fields)]
     for position, name in enumerate(_sources([each.name for each in inner])):
@@ -187,7 +187,7 @@ def _sources(names: Sequence[str]) -> Iterator[str]:
         yield name if name and names.count(name) == 1 else f"{name}#{seen[name]}"
 
 
-def _can_be_named(schema: pa.Schema, column: _Column) -> bool:
+def _can_be_named(schema: pa.Schema, column: _SampleColumn) -> bool:
     """Whether the source of a column leads to it, and not to another one such as `a.b` beside `b` inside `a`."""
     try:
         return column_path(list(schema), column.source, "sample")[0] == column.path
@@ -218,7 +218,7 @@ def _names(sources: Iterable[str]) -> list[str]:
 # Types
 
 
-def _typed(column: _Column) -> _Typed | None:
+def _typed(column: _SampleColumn) -> _Typed | None:
     """The column as the type that takes most of its values; None if even that refuses more than a feed may."""
     types = [_type(column)]
     if pa.types.is_uint64(column.values.type):
@@ -238,7 +238,7 @@ def _unfit(kind: pa.DataType) -> str:
     return "it holds bytes that are not text" if is_binary else f"it holds values of {kind} that are out of range"
 
 
-def _type(column: _Column) -> FieldType:
+def _type(column: _SampleColumn) -> FieldType:
     kind, values = column.values.type, column.values
     if IS_TEXT in (column.field.metadata or {}):
         return STRING

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import yaml
 
-from heap_courier.data_types import date_patterns as joda
+from heap_courier.data_types import date_patterns
 from heap_courier.data_types.field_types import Kind, parse_type
 from heap_courier.documents.strict_yaml import read_yaml
 from heap_courier.documents.wording import nearest
@@ -174,7 +174,7 @@ def _check_field(field: Field) -> None:
     if field.type.kind not in (Kind.DATE, Kind.DATETIME):
         raise ValueError(f"field `{field.name}` has a pattern, which only a Date or Datetime can have; remove it.")
     try:
-        joda.reader(field.pattern)
+        date_patterns.reader(field.pattern)
     except ValueError as error:
         raise ValueError(f"field `{field.name}`: the pattern `{field.pattern}` {error}.") from None
 

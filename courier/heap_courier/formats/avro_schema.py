@@ -78,7 +78,7 @@ class AvroType:
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class AvroColumn:
     """A field of the records of a file."""
 
     name: str
@@ -94,7 +94,7 @@ class Records:
         schema: for fastavro.
     """
 
-    columns: tuple[Column, ...]
+    columns: tuple[AvroColumn, ...]
     schema: Any
 
 
@@ -109,7 +109,7 @@ def read_schema(schema: Any) -> Records:
     names: dict[str, Any] = {}
     try:
         parsed: Any = fastavro.parse_schema(_told_apart(schema), names)
-        columns = tuple(Column(field["name"], _type_of(field["type"], names, ())) for field in parsed["fields"])
+        columns = tuple(AvroColumn(field["name"], _type_of(field["type"], names, ())) for field in parsed["fields"])
     except (fastavro.schema.SchemaParseException, LookupError, TypeError, ValueError, RecursionError) as error:
         raise ValueError("has a schema that is none") from error
     if len({column.name for column in columns}) < len(columns):

@@ -28,7 +28,7 @@ from heap_courier.warehouse.base import Warehouse
 
 POLL: Final = 60.0  # seconds between two looks for files or for another group
 LEASE: Final = timedelta(minutes=2)  # a run that gives no sign of life for so long counts as broken off
-SETTLE: Final = timedelta(minutes=10)  # how long to try to note the end of a run
+RECORDING_TIMEOUT: Final = timedelta(minutes=10)  # how long to try to note the end of a run
 
 LATE: Final = timedelta(days=7)  # how long a day whose files were missing is looked at again
 
@@ -42,7 +42,7 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class GroupContext:
     """What runs of groups work with. All of it is called from several threads.
 
     Attributes:
@@ -62,7 +62,7 @@ class Means:
     lease: timedelta = LEASE
 
 
-class End(NamedTuple):
+class GroupResult(NamedTuple):
     """How a run ended, and what to know about it, in sentences, one a line."""
 
     outcome: Outcome
@@ -91,12 +91,14 @@ def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None
     return Days(min(first, last), last + timedelta(days=1))
 
 
-def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, skip_missing: bool = False) -> End:
+def run_by_hand(
+    group: Group, context: GroupContext, slot: datetime | None = None, *, skip_missing: bool = False
+) -> GroupResult:
     """Runs a group now, enabled or not.
 
     Args:
         group: the group.
-        means: what it works with.
+        context: what it works with.
         slot: that it stands for; None: this minute. That is no slot of another group, so none is waited for then.
         skip_missing: whether to go on without missing files, and at once.
 
@@ -104,7 +106,7 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, ski
         LaterError: the group is running already, or the warehouse does not answer.
         SetupError: the slot lies in the future, or the warehouse is not as it has to be.
     """
-    now = means.now()
+    now = context.now()
     if slot is None:
         group, slot = replace(group, constraints=()), now.replace(second=0, microsecond=0)
     if skip_missing:
@@ -113,28 +115,28 @@ def run_by_hand(group: Group, means: Means, slot: datetime | None = None, *, ski
     if slot > now:
         raise SetupError(f"The slot {_text(slot)} lies in the future: give one that has passed, or none for now.")
     claim = None
-    with means.open_warehouse() as warehouse:
+    with context.open_warehouse() as warehouse:
         slots.prepare(warehouse)
-        broken = break_off(warehouse, group, means)
+        broken = break_off(warehouse, group, context)
         slots.release_early(warehouse, group.name, now)
         if slots.running(warehouse, group.name) is None:
             claim = slots.claim(warehouse, group.name, slot, now, by_hand=True)
     for notice in broken:
-        means.notify(notice)
+        context.notify(notice)
     if claim is None:
         raise LaterError(f"Group `{group.name}` is running already: try again when it is done.")
-    return carry_out(group, claim, means)
+    return carry_out(group, claim, context)
 
 
-def break_off(warehouse: Warehouse, group: Group, means: Means) -> list[str]:
+def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[str]:
     """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
-    now = means.now()
+    now = context.now()
     message = "The run was broken off, and nobody noted its end."
-    broken = slots.break_off(warehouse, group.name, now - means.lease, message, no_later_than=now + means.lease)
+    broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
     return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
 
 
-def carry_out(group: Group, claim: Claim, means: Means) -> End:
+def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
     """Runs a group for a slot that was claimed, and notes how that ended.
 
     Raises:
@@ -142,30 +144,32 @@ def carry_out(group: Group, claim: Claim, means: Means) -> End:
         Exception: a fault of the program; the run is noted as failed.
     """
     try:
-        with _signs_of_life(group, claim, means):
-            end = _Run(group, claim, means).end()
+        with _heartbeat(group, claim, context):
+            result = _Run(group, claim, context).run()
     except Exception as error:
-        _settle(claim, means, End("failed", f"A fault of this program ended the run: {type(error).__name__}."))
+        _record_result(
+            claim, context, GroupResult("failed", f"A fault of this program ended the run: {type(error).__name__}.")
+        )
         raise
-    _settle(claim, means, end)
-    if end.outcome == "failed":
-        means.notify(f"{title(group, claim.slot)} failed.\n{end.message}")
-    return end
+    _record_result(claim, context, result)
+    if result.outcome == "failed":
+        context.notify(f"{title(group, claim.slot)} failed.\n{result.message}")
+    return result
 
 
 class _Run:
     """One run of a group."""
 
-    def __init__(self, group: Group, claim: Claim, means: Means) -> None:
+    def __init__(self, group: Group, claim: Claim, context: GroupContext) -> None:
         self._group = group
         self._claim = claim
-        self._means = means
-        self._started = means.now()
+        self._context = context
+        self._started = context.now()
         self._stopped = threading.Event()  # by one courier, for those that still wait
         self._errors: list[CourierError] = []
         self._notes: list[str] = []
 
-    def end(self) -> End:
+    def run(self) -> GroupResult:
         """Runs it."""
         try:
             for constraint in self._group.constraints:
@@ -177,8 +181,8 @@ class _Run:
                 list(threads.map(self._bring, self._group.couriers))
         message = "\n".join(self._notes)
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
-            return End("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
-        return End("failed" if self._errors else "succeeded", message)
+            return GroupResult("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
+        return GroupResult("failed" if self._errors else "succeeded", message)
 
     def _note(self, error: CourierError, who: str = "") -> None:
         self._errors.append(error)
@@ -188,7 +192,7 @@ class _Run:
         slot = self._claim.slot
 
         def look() -> None:
-            with self._means.open_warehouse() as warehouse:
+            with self._context.open_warehouse() as warehouse:
                 if slots.has_succeeded(warehouse, constraint.group, slot - constraint.offset, slot):
                     return
             which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
@@ -203,15 +207,15 @@ class _Run:
         who = f"Courier `{courier.courier}`: "
         required = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
         days = self._with_late_ones(courier.courier, required)
-        run = partial(self._means.run_courier, courier.courier, days, required)
+        run = partial(self._context.run_courier, courier.courier, days, required)
         try:
             try:
-                missing = self._patiently(lambda: run(False), self._means.now() + courier.wait)  # noqa: FBT003
+                missing = self._patiently(lambda: run(False), self._context.now() + courier.wait)  # noqa: FBT003
             except MissingFilesError as error:
                 if courier.missing == "stop":
                     raise
                 self._notes.append(f"{who}{error} It went on without them.")
-                self._means.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
+                self._context.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
                 missing = run(True)  # noqa: FBT003
             self._note_missing(courier.courier, required, days, missing)
         except MissingFilesError as error:
@@ -240,7 +244,7 @@ class _Run:
         noted = self._claim.missing.get(courier, ())
         given_up = sorted(day for day in noted if day < required.start - LATE)
         if given_up and not self._group.past_day_only:
-            self._means.notify(
+            self._context.notify(
                 f"{title(self._group, self._claim.slot)}: courier `{courier}` no longer looks for the files of "
                 f"{', '.join(map(str, given_up))}, which did not come for {LATE.days} days. If they come: "
                 f"`heap-courier run {quote(courier)} --day {given_up[0]}`."
@@ -250,18 +254,18 @@ class _Run:
         since = min([days.start, *given_up])
 
         def note() -> None:
-            with self._means.open_warehouse() as warehouse:
+            with self._context.open_warehouse() as warehouse:
                 slots.note_missing_days(warehouse, self._group.name, courier, Days(since, days.end), missing)
 
-        _patiently(note, self._means.now() + SETTLE, self._means.now, self._means.pause)
+        _patiently(note, self._context.now() + RECORDING_TIMEOUT, self._context.now, self._context.pause)
 
     def _patiently(self, attempt: Callable[[], Result], deadline: datetime) -> Result:
         def pause(seconds: float) -> None:
-            self._means.pause(seconds)
+            self._context.pause(seconds)
             if self._stopped.is_set():
                 raise InterruptedRunError("It waits no longer, since the group's run has failed already.")
 
-        return _patiently(attempt, deadline, self._means.now, pause)
+        return _patiently(attempt, deadline, self._context.now, pause)
 
 
 def _patiently(
@@ -278,34 +282,34 @@ def _patiently(
         pause(min(POLL, left))
 
 
-def _settle(claim: Claim, means: Means, end: End) -> None:
-    def settle() -> None:
-        with means.open_warehouse() as warehouse:
-            slots.settle(warehouse, claim, means.now(), *end)
+def _record_result(claim: Claim, context: GroupContext, result: GroupResult) -> None:
+    def record() -> None:
+        with context.open_warehouse() as warehouse:
+            slots.finish(warehouse, claim, context.now(), *result)
 
-    _patiently(settle, means.now() + SETTLE, means.now, means.pause)
+    _patiently(record, context.now() + RECORDING_TIMEOUT, context.now, context.pause)
 
 
 @contextmanager
-def _signs_of_life(group: Group, claim: Claim, means: Means) -> Iterator[None]:
+def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[None]:
     """Notes now and then that the run is alive, and warns once when it takes too long."""
     ended = threading.Event()
-    started = means.now()
+    started = context.now()
     warned = threading.Event()
 
     def warn() -> None:
         limit = group.warn_after
-        if limit and means.now() - started > limit and not warned.is_set():
+        if limit and context.now() - started > limit and not warned.is_set():
             warned.set()
-            means.notify(f"{title(group, claim.slot)} takes longer than {duration(limit.total_seconds())}.")
+            context.notify(f"{title(group, claim.slot)} takes longer than {duration(limit.total_seconds())}.")
 
     def live() -> None:
-        while not ended.wait(means.lease.total_seconds() / 4):
-            with suppress(CourierError), means.open_warehouse() as warehouse:
-                slots.beat(warehouse, claim, means.now())
+        while not ended.wait(context.lease.total_seconds() / 4):
+            with suppress(CourierError), context.open_warehouse() as warehouse:
+                slots.beat(warehouse, claim, context.now())
             warn()
 
-    thread = threading.Thread(target=live, name="signs-of-life", daemon=True)
+    thread = threading.Thread(target=live, name="heartbeat", daemon=True)
     thread.start()
     try:
         yield

@@ -16,15 +16,15 @@ from typing import Final
 
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
 from heap_courier.groups import slots
-from heap_courier.groups.run import Means, break_off, carry_out, title
+from heap_courier.groups.run import GroupContext, break_off, carry_out, title
 from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group
-from heap_courier.signals import ended_by_signals
+from heap_courier.signals import stopped_by_signals
 
 
 def serve(
     groups: Iterable[Group],
-    means: Means,
+    context: GroupContext,
     stop: threading.Event,
     say: Callable[[str], None],
     news: Callable[[], str | None] = lambda: None,
@@ -36,7 +36,7 @@ def serve(
 
     Args:
         groups: all of the project.
-        means: what their runs work with.
+        context: what their runs work with.
         stop: what `means` listens to.
         say: takes a sentence for the log.
         news: asked now and then for a sentence that the log should have.
@@ -47,19 +47,19 @@ def serve(
     kept = [group for group in groups if group.enabled and group.schedule]
     if not kept:
         raise SetupError("There is nothing to serve: no group is enabled and has a `schedule`.")
-    with ended_by_signals(stop, say):
+    with stopped_by_signals(stop, say):
         try:
-            _prepare(kept, means, say)
+            _prepare(kept, context, say)
         except InterruptedRunError:
             return
         for group in kept:
-            for sentence in warnings(str(group.schedule), group.time_zone, means.now()):
+            for sentence in warnings(str(group.schedule), group.time_zone, context.now()):
                 say(f"Group `{group.name}`: {sentence}")
-            say(next_run(group, means.now()))
+            say(next_run(group, context.now()))
         with ThreadPoolExecutor(len(kept), thread_name_prefix="group") as threads:
             for group in kept:
-                threads.submit(Keeper(group, means, say).keep, stop)
-            while not stop.wait(_interval(means)):
+                threads.submit(Keeper(group, context, say).keep, stop)
+            while not stop.wait(_interval(context)):
                 if message := news():
                     say(message)
 
@@ -83,9 +83,9 @@ def next_run(group: Group, now: datetime) -> str:
 class Keeper:
     """Keeps the schedule of one group."""
 
-    def __init__(self, group: Group, means: Means, say: Callable[[str], None]) -> None:
+    def __init__(self, group: Group, context: GroupContext, say: Callable[[str], None]) -> None:
         self._group = group
-        self._means = means
+        self._context = context
         self._say = say
         self._floor: datetime | None = None  # after it slots are due; None: to be looked up
         self._trouble = ""
@@ -97,9 +97,9 @@ class Keeper:
         """
         while not stop.is_set():
             self.look()
-            now = self._means.now()
+            now = self._context.now()
             slot = upcoming(self._group, now)
-            stop.wait(min(_interval(self._means), (slot - now).total_seconds() if slot else _interval(self._means)))
+            stop.wait(min(_interval(self._context), (slot - now).total_seconds() if slot else _interval(self._context)))
 
     def look(self) -> None:
         """Runs the slot that is due, if there is one, and says what came of it. What goes wrong is said once."""
@@ -115,25 +115,25 @@ class Keeper:
         self._trouble = trouble
 
     def _look(self) -> None:
-        if self._floor and self._floor <= self._means.now() and not self._due(self._floor):
+        if self._floor and self._floor <= self._context.now() and not self._due(self._floor):
             return
         claim = self._claim()
         if claim is None:
             return
         run = title(self._group, claim.slot)
-        late = self._means.now() - claim.slot > self._means.lease
+        late = self._context.now() - claim.slot > self._context.lease
         self._say(f"{run} passed without a run: it runs now." if late else f"{run} runs.")
-        end = carry_out(self._group, claim, self._means)
-        if end.outcome != "failed":  # which was notified
-            self._say("\n".join(filter(None, [f"{run} {_ENDED[end.outcome]}.", end.message])))
-        self._say(next_run(self._group, self._means.now()))
+        result = carry_out(self._group, claim, self._context)
+        if result.outcome != "failed":  # which was notified
+            self._say("\n".join(filter(None, [f"{run} {_ENDED[result.outcome]}.", result.message])))
+        self._say(next_run(self._group, self._context.now()))
 
     def _claim(self) -> slots.Claim | None:
         self._floor = None
-        now = self._means.now()
+        now = self._context.now()
         claim = None
-        with self._means.open_warehouse() as warehouse:
-            broken = break_off(warehouse, self._group, self._means)
+        with self._context.open_warehouse() as warehouse:
+            broken = break_off(warehouse, self._group, self._context)
             early = slots.release_early(warehouse, self._group.name, now)
             floor = slots.kept_since(warehouse, self._group, now)
             if slots.running(warehouse, self._group.name) is None:
@@ -142,13 +142,13 @@ class Keeper:
                 if slot:
                     claim = slots.claim(warehouse, self._group.name, slot, now, by_hand=False)
         for notice in broken:
-            self._means.notify(notice)
+            self._context.notify(notice)
         for slot in early:
             self._say(f"{title(self._group, slot)} ran while the clock was ahead: it runs again when its time comes.")
         return claim
 
     def _due(self, floor: datetime) -> datetime | None:
-        return latest(str(self._group.schedule), self._group.time_zone, floor, self._means.now())
+        return latest(str(self._group.schedule), self._group.time_zone, floor, self._context.now())
 
 
 def _place(error: Exception) -> str:
@@ -160,18 +160,18 @@ def _place(error: Exception) -> str:
 _ENDED: Final = {"succeeded": "succeeded", "interrupted": "was interrupted"}
 
 
-def _interval(means: Means) -> float:
+def _interval(context: GroupContext) -> float:
     """Seconds between two looks at what may be due."""
-    return means.lease.total_seconds() / 2
+    return context.lease.total_seconds() / 2
 
 
-def _prepare(kept: list[Group], means: Means, say: Callable[[str], None]) -> None:
+def _prepare(kept: list[Group], context: GroupContext, say: Callable[[str], None]) -> None:
     while True:
         try:
-            with means.open_warehouse() as warehouse:
+            with context.open_warehouse() as warehouse:
                 slots.prepare(warehouse)
                 slots.forget_others(warehouse, [group.name for group in kept])
                 return
         except LaterError as error:
             say(str(error))
-        means.pause(_interval(means))
+        context.pause(_interval(context))

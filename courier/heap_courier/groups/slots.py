@@ -142,7 +142,7 @@ def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
     )
 
 
-def settle(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, message: str) -> None:
+def finish(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, message: str) -> None:
     """Notes how a run ended, also where it was taken for dead meanwhile."""
     warehouse.execute(
         "UPDATE heap_courier.slots SET seen = $4, ended = $4, outcome = $5, message = $6 "

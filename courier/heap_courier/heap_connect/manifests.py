@@ -155,7 +155,7 @@ def dump_of(key: str) -> int | None:
 
 
 def plan(
-    manifests: Iterable[Manifest], landed: Collection[Bookmark], wanted: Callable[[str], bool] = lambda _table: True
+    manifests: Iterable[Manifest], loaded: Collection[Bookmark], wanted: Callable[[str], bool] = lambda _table: True
 ) -> tuple[Step, ...]:
     """The steps that are to be done, dumps ascending.
 
@@ -170,12 +170,12 @@ def plan(
                 step = Step(manifest.dump_id, table.name, table.full, table.columns, table.files, fault=table.fault)
                 place = (step.dump_id, step.table)
                 steps[place] = _together(steps[place], step) if place in steps else step
-    floors = _newest([*(mark for mark in landed if mark.full), *(step for step in steps.values() if step.full)])
-    newest = _newest(landed)
+    floors = _newest([*(mark for mark in loaded if mark.full), *(step for step in steps.values() if step.full)])
+    newest = _newest(loaded)
     # A dump that was incremental at first may have landed once more as a full one.
-    done = {(mark.dump_id, mark.table, mark.file): mark.full for mark in sorted(landed)}
+    done = {(mark.dump_id, mark.table, mark.file): mark.full for mark in sorted(loaded)}
     files_of: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
-    for mark in landed:
+    for mark in loaded:
         if mark.file:
             files_of[mark.dump_id, mark.table].add(mark.file)
     planned = []
@@ -192,10 +192,10 @@ def plan(
 
 def _is_done(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
     """Whether all that a step would do has been done."""
-    landed_full = done.get((step.dump_id, step.table, ""))
+    loaded_as_full = done.get((step.dump_id, step.table, ""))
     return (
-        landed_full is not None
-        and landed_full >= step.full
+        loaded_as_full is not None
+        and loaded_as_full >= step.full
         and all((step.dump_id, step.table, file) in done for file in step.files)
     )
 

@@ -26,7 +26,7 @@ from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.fileset import Found, Hit
 from heap_courier.formats import readers
-from heap_courier.heap_connect.landing import FORMAT, File, Landing, OvertakenError, StepRun
+from heap_courier.heap_connect.loader import FORMAT, File, Loader, OvertakenError, StepResult
 from heap_courier.heap_connect.manifests import (
     FOLDER,
     Manifest,
@@ -60,8 +60,8 @@ def pull(
     workers: int,
     begin: Callable[[str], None] = lambda _what: None,
     advance: Callable[[int], None] = lambda _rows: None,
-    note: Callable[[StepRun], None] = lambda _run: None,
-) -> Iterator[StepRun]:
+    note: Callable[[StepResult], None] = lambda _run: None,
+) -> Iterator[StepResult]:
     """Lands what has not landed yet, dump after dump; each table of a dump is given back when it is done.
 
     Args:
@@ -78,8 +78,8 @@ def pull(
         MissingFilesError: there is no manifest at all.
         SetupError, LaterError: the bucket or the warehouse does not do what it should; what was given back has landed.
     """
-    landing = Landing(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
-    return _Pull(bucket, entity, folder, landing, begin=begin, note=note).runs()
+    loader = Loader(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
+    return _Pull(bucket, entity, folder, loader, begin=begin, note=note).runs()
 
 
 def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
@@ -109,35 +109,35 @@ class _Pull:
         bucket: Bucket,
         entity: HeapConnectEntity,
         folder: Path,
-        landing: Landing,
+        loader: Loader,
         *,
         begin: Callable[[str], None],
-        note: Callable[[StepRun], None],
+        note: Callable[[StepResult], None],
     ) -> None:
         self._bucket = bucket
         self._entity = entity
         self._folder = folder
-        self._landing = landing
+        self._loader = loader
         self._begin = begin
         self._note = note
         self._failed: set[str] = set()
 
-    def runs(self) -> Iterator[StepRun]:
+    def runs(self) -> Iterator[StepResult]:
         manifests = []
         keys = manifest_keys(self._bucket)
-        finished = self._landing.finished()
+        finished = self._loader.finished()
         for key, found in zip(keys, ordered_map(self._manifest, keys, workers=CONNECTIONS), strict=True):
             if isinstance(found, Manifest):
                 manifests.append(found)
             elif not self._is_finished(key, finished):
-                yield self._not_landed(StepRun(None, TableRun(key, 1, 0, message=str(found))))
+                yield self._not_loaded(StepResult(None, TableRun(key, 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
-        steps = plan(manifests, self._landing.begin(tables), partial(_is_wanted, self._entity))
+        steps = plan(manifests, self._loader.begin(tables), partial(_is_wanted, self._entity))
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
                 if fetched.step.table not in self._failed:
-                    yield self._landed(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
+                    yield self._loaded(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
                 shutil.rmtree(fetched.folder, ignore_errors=True)
         finally:
             for left in self._folder.glob("*"):
@@ -164,7 +164,7 @@ class _Pull:
                 names = frozenset(table.name for table in manifest.tables if not _is_wanted(self._entity, table.name))
                 excluded[manifest.dump_id] = excluded.get(manifest.dump_id, frozenset()) | names
         if excluded:
-            self._landing.finish(excluded.items())
+            self._loader.finish(excluded.items())
 
     def _manifest(self, key: str) -> Manifest | FeedError:
         try:
@@ -211,38 +211,38 @@ class _Pull:
         manifest_keys(self._bucket)
         return UnreadableFileError(str(error))
 
-    def _landed(self, fetched: _Fetched, dumps: list[int]) -> StepRun:
+    def _loaded(self, fetched: _Fetched, dumps: list[int]) -> StepResult:
         """Lands a step, or says why not; `dumps` are all that the table has steps of."""
         step = fetched.step
-        name = self._landing.domain_table(step.table)
+        name = self._loader.domain_table(step.table)
         self._begin(f"{name}, dump {step.dump_id}")
         if fetched.error:
             return self._waiting(step, name, fetched.error, dumps)
         try:
-            return self._landing.land(step, fetched.files)
+            return self._loader.load(step, fetched.files)
         except FeedError as error:
             failure = error
         except (InterruptedRunError, OvertakenError):
             raise
         except CourierError as error:
-            if not self._landing.is_usable():
+            if not self._loader.is_usable():
                 raise
             failure = SchemaError(str(error))
         except Exception as error:
-            if not self._landing.is_usable():
+            if not self._loader.is_usable():
                 raise
             failure = _unexpected(error)
         return self._waiting(step, name, failure, dumps)
 
-    def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepRun:
+    def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepResult:
         """A step that does not land; the later dumps of its table wait for it."""
         self._failed.add(step.table)
         message = f"Dump {step.dump_id}: {failure}"
         if waiting := [dump for dump in dumps if dump > step.dump_id]:
             message += f" Later dumps of the table wait for it: {', '.join(map(str, waiting))}."
-        return self._not_landed(StepRun(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
+        return self._not_loaded(StepResult(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
 
-    def _not_landed(self, run: StepRun) -> StepRun:
+    def _not_loaded(self, run: StepResult) -> StepResult:
         self._note(run)
         return run
 

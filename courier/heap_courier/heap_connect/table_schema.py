@@ -19,7 +19,7 @@ from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, 
 from heap_courier.errors import SchemaError
 from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
 from heap_courier.heap_connect.manifests import Step
-from heap_courier.warehouse.upsert import MOST_EXACT, Column, Table
+from heap_courier.warehouse.upsert import MOST_EXACT, Table, TableColumn
 
 DUMP: Final = "_dump_id"  # a column of every table: the dump that a row came with
 INSTANTS: Final = ("time", "joindate", "last_modified")
@@ -42,7 +42,7 @@ class InexactIntegersError(Exception):
         self.column = column
 
 
-def table_of(
+def target_table(
     step: Step,
     name: str,
     stored: Types,
@@ -88,20 +88,20 @@ def table_of(
     newest = _NEWEST.get(step.table, "last_modified")
     return Table(
         name,
-        tuple(Column(column, kind) for column, kind in columns.items()),
+        tuple(TableColumn(column, kind) for column, kind in columns.items()),
         key=(key,) if key in columns else (),
         newest=(DUMP, newest) if newest in columns else (DUMP,),
     )
 
 
-class Shaped(NamedTuple):
+class CastRows(NamedTuple):
     """Rows as the table has them, and which values, by column, could not be read: null in the table."""
 
     batch: pa.RecordBatch
     unreadable: Mapping[str, pa.BooleanArray]
 
 
-def shaped(batch: pa.RecordBatch, table: Table, dump_id: int) -> Shaped:
+def cast_rows(batch: pa.RecordBatch, table: Table, dump_id: int) -> CastRows:
     """Rows of a file as rows of the table."""
     arrays = []
     unreadable = {}
@@ -110,10 +110,10 @@ def shaped(batch: pa.RecordBatch, table: Table, dump_id: int) -> Shaped:
         arrays.append(values)
         if wrong is not None:
             unreadable[column.name] = wrong
-    return Shaped(pa.RecordBatch.from_arrays(arrays, schema=table.schema), unreadable)
+    return CastRows(pa.RecordBatch.from_arrays(arrays, schema=table.schema), unreadable)
 
 
-def _values(batch: pa.RecordBatch, column: Column, dump_id: int) -> tuple[pa.Array, pa.BooleanArray | None]:
+def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[pa.Array, pa.BooleanArray | None]:
     if column.name == DUMP:
         return pa.repeat(pa.scalar(dump_id, pa.int64()), batch.num_rows), None
     source = _RAW.get(column.name, column.name)

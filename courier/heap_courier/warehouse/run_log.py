@@ -85,7 +85,7 @@ class RunLog:
         """A run that did not come to do anything."""
         self._warehouse.execute("DELETE FROM heap_courier.runs WHERE id = $1", (run.id,))
 
-    def note_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
+    def record_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
         """Notes what a run did to a domain table."""
         self._warehouse.execute(
             "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)

@@ -20,7 +20,7 @@ _STAGING: Final = "heap_courier_staging"
 _WINNERS: Final = "heap_courier_winners"
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column of a domain table."""
 
     name: str
@@ -43,7 +43,7 @@ class Table:
     """
 
     name: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     key: tuple[str, ...]
     newest: tuple[str, ...] = ()
     generated: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Table:
         return pa.schema([(column.name, column.type.arrow) for column in self.columns])
 
 
-class Landed(NamedTuple):
+class LoadResult(NamedTuple):
     """What became of the rows."""
 
     staged: int  # rows that came
@@ -62,7 +62,7 @@ class Landed(NamedTuple):
     stored: int  # rows that the table holds now
 
 
-def land(
+def load(
     warehouse: Warehouse,
     table: Table,
     batches: Iterable[pa.RecordBatch],
@@ -70,8 +70,8 @@ def land(
     replace: bool = False,
     before: Callable[[], None] = lambda: None,
     views: Callable[[], Mapping[str, str]] = dict,
-    settle: Callable[[Landed], None] = lambda _landed: None,
-) -> Landed:
+    after: Callable[[LoadResult], None] = lambda _result: None,
+) -> LoadResult:
     """Lands rows in a table, whole or not at all.
 
     Args:
@@ -82,7 +82,7 @@ def land(
         before: called inside the transaction when all rows are there, and before the table is touched.
         views: called when the table has its columns: our own views that are to be created or replaced, as queries by
             name, each after those that it reads.
-        settle: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
+        after: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
 
     Raises:
         SchemaError: the table cannot be altered, or a view of someone else's on it could not be kept.
@@ -102,12 +102,12 @@ def land(
         stored = warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0]
         warehouse.execute(f"DROP TABLE {_STAGING}")
         dropped.create(views())
-        landed = Landed(count.rows, merged, stored)
-        settle(landed)
-    return landed
+        result = LoadResult(count.rows, merged, stored)
+        after(result)
+    return result
 
 
-def shape(warehouse: Warehouse, table: Table) -> None:
+def create_or_alter(warehouse: Warehouse, table: Table) -> None:
     """Creates a table, or alters it so that it has exactly the columns it shall have. Inside a transaction.
 
     Raises:

@@ -12,7 +12,7 @@ import pytest
 
 import heap_courier.cli
 from heap_courier.cli import groups, printing, terminal
-from heap_courier.couriers.run import Report
+from heap_courier.couriers.run import RunResult
 from heap_courier.errors import FeedError, RejectedRow, SetupError
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import AVRO, FileFormat
@@ -34,7 +34,7 @@ FILE = FetchedFile(Path(EVIL), EVIL, EVIL, None, FileFormat(AVRO), 1, NOON.repla
         lambda: terminal.say_lines(str(SetupError(EVIL))),
         lambda: terminal.print_table([EVIL], [[EVIL]]),
         lambda: terminal.print_rows([EVIL], [[EVIL]]),
-        lambda: printing.print_report(Report(RUN, (FILE,), (TABLE,), (EVIL,), 1)),
+        lambda: printing.print_result(RunResult(RUN, (FILE,), (TABLE,), (EVIL,), 1)),
         lambda: printing.print_samples([FILE]),
         lambda: printing.print_tables([TABLE]),
         lambda: printing.print_runs([RUN]),

@@ -42,6 +42,6 @@ def test_the_first_error_is_the_one_that_is_shown() -> None:
     context: Any = SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=timezone.utc), warehouse=opened)
     courier: Any = SimpleNamespace(name="daily")
 
-    with pytest.raises(SetupError, match="the bucket refuses"), run._noted(context, courier, "all"):  # noqa: PT012  (the order counts)
+    with pytest.raises(SetupError, match="the bucket refuses"), run._logged(context, courier, "all"):  # noqa: PT012  (the order counts)
         warehouse.gone = True
         raise SetupError("the bucket refuses")

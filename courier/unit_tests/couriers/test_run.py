@@ -18,7 +18,7 @@ from heap_courier.couriers import check as check_module
 from heap_courier.couriers import run as run_module
 from heap_courier.couriers.check import check_courier
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.run import Report, run_courier
+from heap_courier.couriers.run import RunResult, run_courier
 from heap_courier.data_types.field_types import INTEGER, STRING
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError
 from heap_courier.feeds.activation import activate
@@ -81,7 +81,7 @@ class Trial:
     def arrives(self, number: int, content: str) -> None:
         self.bucket.objects[f"users-{day(number)}.csv"] = content.encode()
 
-    def runs(self, start: int, end: int, **more: Any) -> Report:
+    def runs(self, start: int, end: int, **more: Any) -> RunResult:
         return run_courier(self.context, self.courier, Days(day(start), day(end + 1)), **more)
 
     def stored(self, columns: str = "id, email") -> list[tuple[Any, ...]]:
@@ -100,13 +100,13 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
 def test_rows_land_and_the_run_is_noted(trial: Trial) -> None:
     trial.arrives(20, "id,email\n1,a\nx,b\n")
 
-    report = trial.runs(20, 20)
+    result = trial.runs(20, 20)
 
     assert trial.stored() == [(1, "a")]
-    assert [(table.domain_table, table.rows, table.rejected) for table in report.tables] == [("Heap:Users", 2, 1)]
-    assert report.notices == (f"Heap:Users: 1 row was rejected; `heap-courier runs {report.run.id}` lists them.",)
+    assert [(table.domain_table, table.rows, table.rejected) for table in result.tables] == [("Heap:Users", 2, 1)]
+    assert result.notices == (f"Heap:Users: 1 row was rejected; `heap-courier runs {result.run.id}` lists them.",)
     with trial.context.warehouse() as warehouse:
-        assert RunLog(warehouse).run(report.run.id).outcome == "completed"
+        assert RunLog(warehouse).run(result.run.id).outcome == "completed"
 
 
 # A feed that is changed while a run fetches
@@ -118,9 +118,9 @@ def test_a_run_lands_by_the_definition_that_is_active_when_it_lands(trial: Trial
     trial.arrives(20, "id,email,plan\n1,a,pro\n")
     trial.bucket.on_fetch = lambda _key: trial.activates(WIDER)
 
-    report = trial.runs(20, 20)
+    result = trial.runs(20, 20)
 
-    assert not report.failed
+    assert not result.failed
     assert trial.stored("id, email, plan") == [(1, "a", "pro")]
 
 
@@ -164,8 +164,8 @@ def test_files_of_the_required_days_are_required(trial: Trial) -> None:
     trial.arrives(19, "id,email\n1,a\n")
     with pytest.raises(MissingFilesError, match="2026-11-20"):
         trial.runs(18, 20, required=Days.of(day(20)))
-    report = trial.runs(18, 20, required=Days.of(day(20)), skip_missing=True)
-    assert report.missing_days == {day(18), day(20)}
+    result = trial.runs(18, 20, required=Days.of(day(20)), skip_missing=True)
+    assert result.missing_days == {day(18), day(20)}
 
 
 def test_a_table_is_emptied_also_if_a_file_of_an_earlier_day_never_came(trial: Trial) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from heap_courier.couriers.work_plan import read_assignment
+from heap_courier.couriers.work_plan import read_work_plan
 from heap_courier.data_types.field_types import INTEGER
 from heap_courier.errors import MissingFeedsError, SetupError
 from heap_courier.feeds.activation import activate
@@ -45,19 +45,19 @@ def courier(folder: Path, entities: list[Any], operations: dict[str, Any] | None
 def test_operations_name_feeds_by_id(project: Project) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
 
-    assignment = read_assignment(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
+    work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
 
-    assert assignment.feeds == {"df-users001": USERS}
-    assert assignment.unknown_feeds == []
-    assignment.expect_known_feeds()
+    assert work_plan.feeds == {"df-users001": USERS}
+    assert work_plan.unknown_feeds == []
+    work_plan.expect_known_feeds()
 
 
 def test_unknown_feeds_are_told_in_the_documented_words(project: Project) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
-    assignment = read_assignment(project, courier(project.folder, [FILE], {"df-xxxxxx": LOAD, "df-yyyyyy": LOAD}))
+    work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-xxxxxx": LOAD, "df-yyyyyy": LOAD}))
 
     with pytest.raises(MissingFeedsError) as missing:
-        assignment.expect_known_feeds("Files are kept.")
+        work_plan.expect_known_feeds("Files are kept.")
     assert str(missing.value).splitlines() == [
         "Error running load-operations task",
         'Cannot find required feeds: "df-xxxxxx", "df-yyyyyy"',
@@ -68,38 +68,38 @@ def test_unknown_feeds_are_told_in_the_documented_words(project: Project) -> Non
 
 def test_a_feed_has_to_be_active_as_it_is(project: Project, tmp_path: Path) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
-    assignment = read_assignment(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
+    work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
     warehouse = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
     from_now_on = {"now": datetime(2026, 11, 21, tzinfo=timezone.utc), "truncate": False, "workers": 1}
 
     with pytest.raises(SetupError, match=r"is not active yet: run `heap-courier feed activate Heap:Users`"):
-        assignment.expect_active_feeds(warehouse)
+        work_plan.expect_active_feeds(warehouse)
     activate(warehouse, replace(USERS, fields=(*USERS.fields, Field("more", INTEGER, "more"))), None, **from_now_on)
     with pytest.raises(SetupError, match="was changed since it was activated"):
-        assignment.expect_active_feeds(warehouse)
+        work_plan.expect_active_feeds(warehouse)
     activate(warehouse, USERS, None, **from_now_on)
-    assignment.expect_active_feeds(warehouse)
+    work_plan.expect_active_feeds(warehouse)
     warehouse.close()
 
 
 def test_operations_name_tags_of_the_entities(project: Project) -> None:
     with pytest.raises(SetupError, match="usres"):
-        read_assignment(project, courier(project.folder, [FILE], {"df-users001": [{"type": "load", "file": "usres"}]}))
+        read_work_plan(project, courier(project.folder, [FILE], {"df-users001": [{"type": "load", "file": "usres"}]}))
 
 
 def test_a_courier_of_files_has_operations(project: Project) -> None:
     with pytest.raises(SetupError, match=r"has no `load-operations` in heap-courier\.yaml"):
-        read_assignment(project, courier(project.folder, [FILE], None))
+        read_work_plan(project, courier(project.folder, [FILE], None))
 
 
 def test_heap_connect_has_none(project: Project) -> None:
-    assert read_assignment(project, courier(project.folder, [CONNECT], None)).heap_connect
+    assert read_work_plan(project, courier(project.folder, [CONNECT], None)).heap_connect
     with pytest.raises(SetupError, match="remove its `load-operations`"):
-        read_assignment(project, courier(project.folder, [CONNECT], {}))
+        read_work_plan(project, courier(project.folder, [CONNECT], {}))
 
 
 def test_a_feed_and_heap_connect_do_not_share_a_source(project: Project) -> None:
     write_feed(replace(USERS, source="HEAP"), project.feeds / "users.yaml")
 
     with pytest.raises(SetupError, match=r"Both the feed `HEAP:Users` and the courier `Heap` fill tables of"):
-        read_assignment(project, courier(project.folder, [CONNECT], None))
+        read_work_plan(project, courier(project.folder, [CONNECT], None))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import pytest
 
-from heap_courier.data_types import date_patterns as joda
+from heap_courier.data_types import date_patterns
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ from heap_courier.data_types import date_patterns as joda
     ],
 )
 def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, instant: str) -> None:
-    assert joda.reader(pattern)(text) == datetime.fromisoformat(instant)
+    assert date_patterns.reader(pattern)(text) == datetime.fromisoformat(instant)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, ins
 )
 def test_any_other_text_is_none(pattern: str, text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (of whoever sees it: the text is no such date)
-        joda.reader(pattern)(text)
+        date_patterns.reader(pattern)(text)
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_any_other_text_is_none(pattern: str, text: str) -> None:
 )
 def test_a_pattern_that_means_nothing_is_refused(pattern: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
-        joda.reader(pattern)
+        date_patterns.reader(pattern)

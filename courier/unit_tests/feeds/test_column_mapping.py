@@ -10,7 +10,7 @@ import pytest
 
 from heap_courier.data_types.field_types import DATETIME, INTEGER, STRING, FieldType
 from heap_courier.errors import RejectedRow, SchemaError
-from heap_courier.feeds.column_mapping import Conformed, shape
+from heap_courier.feeds.column_mapping import Conformed, map_columns
 from heap_courier.feeds.model import Field
 
 NAME = "users.csv"
@@ -22,7 +22,7 @@ def field(name: str, field_type: FieldType = STRING, **more: Any) -> Field:
 
 def conform(rows: list[dict[str, Any]] | pa.RecordBatch, *fields: Field, key: tuple[str, ...] = ()) -> Conformed:
     batch = rows if isinstance(rows, pa.RecordBatch) else pa.RecordBatch.from_pylist(rows)
-    return shape(batch.schema, fields, key=key, name=NAME).conform(batch, 1)
+    return map_columns(batch.schema, fields, key=key, name=NAME).conform(batch, 1)
 
 
 def test_a_batch_has_exactly_the_fields_of_the_feed_in_their_order() -> None:
@@ -38,7 +38,7 @@ def test_a_batch_has_exactly_the_fields_of_the_feed_in_their_order() -> None:
 
 def test_columns_that_the_feed_lacks_are_named() -> None:
     incoming = pa.schema([("id", pa.int64()), ("more", pa.int64()), ("traits", pa.struct([("email", pa.string())]))])
-    found = shape(incoming, [field("id"), field("email", source="traits.email")], key=("id",), name=NAME)
+    found = map_columns(incoming, [field("id"), field("email", source="traits.email")], key=("id",), name=NAME)
     assert found.ignored == ("more",)
 
 
@@ -80,7 +80,7 @@ def test_a_required_field_must_not_be_empty() -> None:
 def test_rows_that_the_reader_left_out_are_counted() -> None:
     batch = pa.RecordBatch.from_pylist([{"n": "1"}, {"n": "x"}, {"n": "y"}])
     missing = RejectedRow(12, None, "has 3 columns instead of 1")
-    found = shape(batch.schema, [field("n", INTEGER)], key=(), name=NAME).conform(batch, 11, [missing])
+    found = map_columns(batch.schema, [field("n", INTEGER)], key=(), name=NAME).conform(batch, 11, [missing])
     assert found.batch.to_pylist() == [{"n": 1}]
     assert [row.row for row in found.rejected] == [12, 13, 14]
 
@@ -107,7 +107,7 @@ def test_a_column_that_can_never_be_of_the_fields_type_does_not_land() -> None:
 def test_later_rows_may_have_other_columns() -> None:
     first = pa.RecordBatch.from_pylist([{"id": 1, "at": 1664923193}])
     later = pa.RecordBatch.from_pylist([{"id": "x2"}, {"id": None}])
-    rules = shape(first.schema, [field("id"), field("at", DATETIME, required=True)], key=("id",), name=NAME)
+    rules = map_columns(first.schema, [field("id"), field("at", DATETIME, required=True)], key=("id",), name=NAME)
     assert rules.conform(first, 1).batch.to_pylist() == [{"id": "1", "at": datetime(2022, 10, 4, 22, 39, 53)}]  # noqa: DTZ001
     assert [row.column for row in rules.conform(later, 2).rejected] == ["at", "id"]
 
@@ -124,8 +124,8 @@ def test_a_column_that_is_there_twice_is_chosen_by_its_number() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["x", "x"])
     fields = (Field("first", STRING, "x#1"), Field("second", STRING, "x#2"), Field("third", STRING, "x#3"))
 
-    rows = shape(batch.schema, fields, key=(), name="f").conform(batch, 1).batch.to_pylist()
+    rows = map_columns(batch.schema, fields, key=(), name="f").conform(batch, 1).batch.to_pylist()
 
     assert rows == [{"first": "a", "second": "b", "third": None}]
     with pytest.raises(SchemaError, match="write `x#1` as the source for the first of them"):
-        shape(batch.schema, [Field("x", STRING, "x")], key=(), name="f")
+        map_columns(batch.schema, [Field("x", STRING, "x")], key=(), name="f")

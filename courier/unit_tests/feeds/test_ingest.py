@@ -12,7 +12,7 @@ import pytest
 
 from heap_courier.data_types.field_types import DATETIME, INTEGER, STRING
 from heap_courier.errors import RejectedRow, SchemaError, TooManyRejectsError, UnreadableFileError
-from heap_courier.feeds.ingest import Ingested, ingest
+from heap_courier.feeds.ingest import FeedResult, ingest
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import FileFormat
@@ -43,7 +43,7 @@ def load(warehouse: Warehouse, tmp_path: Path) -> Any:
     """Ingests CSV files, given by their lines; an hour passes each time."""
     times = iter(range(1000))
 
-    def ingested(*contents: str, feed: Feed = USERS, truncate: bool = False) -> Ingested:
+    def ingested(*contents: str, feed: Feed = USERS, truncate: bool = False) -> FeedResult:
         hour = next(times)
         files = []
         for number, content in enumerate(contents):
@@ -51,7 +51,7 @@ def load(warehouse: Warehouse, tmp_path: Path) -> Any:
             path.write_text(content)
             day = date(2026, 11, 1 + number)
             files.append(FetchedFile(path, path.name, "users", day, FileFormat("text/csv"), len(content), NOON))
-        settled: list[Ingested] = []
+        outcomes: list[FeedResult] = []
         done = ingest(
             warehouse,
             feed,
@@ -60,9 +60,9 @@ def load(warehouse: Warehouse, tmp_path: Path) -> Any:
             now=NOON + timedelta(hours=hour),
             workers=2,
             advance=lambda _rows: None,
-            settle=settled.append,
+            after=outcomes.append,
         )
-        assert settled == [done]
+        assert outcomes == [done]
         return done
 
     return ingested

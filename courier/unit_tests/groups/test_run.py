@@ -16,7 +16,7 @@ import pytest
 from heap_courier.errors import InterruptedRunError, LaterError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
-from heap_courier.groups.run import End, Means, carry_out, days_of, run_by_hand
+from heap_courier.groups.run import GroupContext, GroupResult, carry_out, days_of, run_by_hand
 from heap_courier.groups.slots import Claim, Since
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
@@ -63,7 +63,9 @@ class Trial:
         self.stop = threading.Event()
         self.answers: dict[str, Callable[[bool], None]] = {}
         self.missing: Callable[[Days], Collection[date]] = lambda _days: ()
-        self.means = Means(self.run_courier, self.open_warehouse, self.notices.append, lambda: self.time, self.pause)
+        self.context = GroupContext(
+            self.run_courier, self.open_warehouse, self.notices.append, lambda: self.time, self.pause
+        )
         self._path = folder / "heap.duckdb"
         self._lock = threading.Lock()
         with self.open_warehouse() as warehouse:
@@ -99,10 +101,10 @@ class Trial:
         assert claim
         return claim
 
-    def run(self, group: Group, slot: datetime) -> End:
+    def run(self, group: Group, slot: datetime) -> GroupResult:
         """Runs a scheduled slot."""
         self.time = max(self.time, slot)
-        return carry_out(group, self.claim(group, slot), self.means)
+        return carry_out(group, self.claim(group, slot), self.context)
 
     def noted(self, group: Group) -> list[tuple[datetime, int, str | None]]:
         with self.open_warehouse() as warehouse:
@@ -226,7 +228,7 @@ def test_days_of_a_run_that_failed_come_with_the_next(trial: Trial) -> None:
 
 def test_a_run_succeeds_when_all_couriers_do(trial: Trial) -> None:
     two = group(courier("users"), courier("events"))
-    assert trial.run(two, at(20)) == End("succeeded", "")
+    assert trial.run(two, at(20)) == GroupResult("succeeded", "")
     assert trial.noted(two) == [(at(20), 0, "succeeded")]
     assert trial.notices == []
 
@@ -243,7 +245,7 @@ def test_one_that_fails_lets_the_others_land_and_the_run_fail(trial: Trial) -> N
 
     end = trial.run(two, at(20))
 
-    assert end == End(
+    assert end == GroupResult(
         "failed", 'Courier `users`: Error running load-operations task\nCannot find required feeds: "df-1"'
     )
     assert sorted(name for name, *_ in trial.runs) == ["events", "users"]
@@ -259,7 +261,7 @@ def test_without_a_wait_files_are_looked_for_once(trial: Trial) -> None:
 
 def test_files_are_looked_for_until_they_come(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(at(20, 18))
-    assert trial.run(group(courier(wait=2 * HOUR)), at(20)) == End("succeeded", "")
+    assert trial.run(group(courier(wait=2 * HOUR)), at(20)) == GroupResult("succeeded", "")
     assert trial.time == at(20, 18)
     assert len(trial.runs) == 61
 
@@ -279,7 +281,7 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
     trial.answers["heap"] = trial.misses_until(at(20, 19, 1))
     end = trial.run(group(courier(wait=2 * HOUR)), at(20))
     assert trial.time == at(20, 19)
-    assert end == End(
+    assert end == GroupResult(
         "failed",
         "Courier `heap`: There is no users.avro.\n"
         "To go on without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
@@ -292,7 +294,7 @@ def test_or_are_told_of_and_left_out(trial: Trial) -> None:
 
     end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))
 
-    assert end == End("succeeded", "Courier `heap`: There is no users.avro. It went on without them.")
+    assert end == GroupResult("succeeded", "Courier `heap`: There is no users.avro. It went on without them.")
     assert [skip_missing for *_, skip_missing in trial.runs] == [False, False, False, True]
     assert trial.notices == [
         "Group `daily`, slot 2026-11-20 17:00 UTC goes on without files.\nCourier `heap`: There is no users.avro."
@@ -328,7 +330,9 @@ def test_a_run_that_is_asked_to_end_is_interrupted(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
     trial.stop.set()
     end = trial.run(group(courier(wait=HOUR)), at(20))
-    assert end == End("interrupted", "Courier `heap`: The run was asked to end.\nIts days come with the next run.")
+    assert end == GroupResult(
+        "interrupted", "Courier `heap`: The run was asked to end.\nIts days come with the next run."
+    )
     assert trial.notices == []
 
 
@@ -359,7 +363,7 @@ def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> 
         until(lambda: trial.notices)
 
     trial.answers["heap"] = answer
-    trial.means = replace(trial.means, lease=timedelta(milliseconds=40))
+    trial.context = replace(trial.context, lease=timedelta(milliseconds=40))
     assert trial.run(replace(group(), warn_after=HOUR), at(20)).outcome == "succeeded"
     assert len(trial.notices) == 1
 
@@ -375,8 +379,8 @@ def test_a_run_gives_signs_of_life(trial: Trial) -> None:
         until(lambda: seen() == at(20, 18))
 
     trial.answers["heap"] = answer
-    trial.means = replace(trial.means, lease=timedelta(milliseconds=40))
-    assert trial.run(group(), at(20)) == End("succeeded", "")
+    trial.context = replace(trial.context, lease=timedelta(milliseconds=40))
+    assert trial.run(group(), at(20)) == GroupResult("succeeded", "")
 
 
 def until(condition: Callable[[], object]) -> None:
@@ -396,7 +400,7 @@ def test_the_end_of_a_run_is_noted_when_the_warehouse_answers_again(trial: Trial
         return opened()
 
     claim = trial.claim(group(), at(20))
-    carry_out(group(), claim, replace(trial.means, open_warehouse=open_warehouse))
+    carry_out(group(), claim, replace(trial.context, open_warehouse=open_warehouse))
     assert trial.noted(group()) == [(at(20), 0, "succeeded")]
 
 
@@ -420,7 +424,7 @@ def test_a_group_waits_until_the_other_one_has_succeeded(trial: Trial) -> None:
         if trial.time == at(20, 18):
             trial.run(group(), at(20))
 
-    trial.means = replace(trial.means, pause=meanwhile)
+    trial.context = replace(trial.context, pause=meanwhile)
     assert trial.run(after(wait=2 * HOUR), at(20)).outcome == "succeeded"
     assert trial.time == at(20, 18)
 
@@ -433,7 +437,7 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
 
     end = trial.run(after(wait=2 * HOUR), at(20))
 
-    assert end == End(
+    assert end == GroupResult(
         "failed",
         "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: fix it, "
         "then `heap-courier group run daily --slot 2026-11-20T17:00` "
@@ -464,9 +468,9 @@ def test_the_wait_for_files_begins_when_the_wait_for_the_other_group_is_over(tri
             with trial.open_warehouse() as warehouse:
                 claim = slots.claim(warehouse, "daily", at(20), trial.time, by_hand=False)
                 assert claim
-                slots.settle(warehouse, claim, trial.time, "succeeded", "")
+                slots.finish(warehouse, claim, trial.time, "succeeded", "")
 
-    trial.means = replace(trial.means, pause=meanwhile)
+    trial.context = replace(trial.context, pause=meanwhile)
     waits = replace(after(wait=3 * HOUR), couriers=(courier(wait=HOUR),))
     assert trial.run(waits, at(20)).outcome == "succeeded"
 
@@ -476,12 +480,12 @@ def test_the_wait_for_files_begins_when_the_wait_for_the_other_group_is_over(tri
 
 def test_a_run_by_hand_is_for_this_minute(trial: Trial) -> None:
     trial.time = at(20, 10, 42) + timedelta(seconds=7)
-    assert run_by_hand(group(), trial.means).outcome == "succeeded"
+    assert run_by_hand(group(), trial.context).outcome == "succeeded"
     assert trial.noted(group()) == [(at(20, 10, 42), 1, "succeeded")]
 
 
 def test_a_run_by_hand_leaves_the_slot_to_the_schedule(trial: Trial) -> None:
-    run_by_hand(group(), trial.means, at(20))
+    run_by_hand(group(), trial.context, at(20))
     assert trial.run(group(), at(20)).outcome == "succeeded"
     assert trial.noted(group()) == [(at(20), 1, "succeeded"), (at(20), 0, "succeeded")]
 
@@ -492,38 +496,38 @@ def test_a_run_by_hand_repairs_a_slot_for_those_that_wait_for_it(trial: Trial) -
     del trial.answers["heap"]
     trial.time = at(21, 9)
 
-    run_by_hand(group(), trial.means, at(20))
+    run_by_hand(group(), trial.context, at(20))
 
-    assert run_by_hand(after(), trial.means, at(20)).outcome == "succeeded"
+    assert run_by_hand(after(), trial.context, at(20)).outcome == "succeeded"
 
 
 def test_a_run_by_hand_for_now_waits_for_no_other_group(trial: Trial) -> None:
-    assert run_by_hand(after(), trial.means).outcome == "succeeded"
-    assert run_by_hand(after(), trial.means, at(20)).outcome == "failed"
+    assert run_by_hand(after(), trial.context).outcome == "succeeded"
+    assert run_by_hand(after(), trial.context, at(20)).outcome == "failed"
 
 
 def test_a_run_by_hand_can_go_on_without_files_at_once(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
-    assert run_by_hand(group(courier(wait=HOUR)), trial.means, skip_missing=True).outcome == "succeeded"
+    assert run_by_hand(group(courier(wait=HOUR)), trial.context, skip_missing=True).outcome == "succeeded"
     assert trial.time == at(20)
 
 
 def test_a_slot_to_come_is_refused(trial: Trial) -> None:
     with pytest.raises(SetupError, match="The slot 2026-11-20 17:01 UTC lies in the future"):
-        run_by_hand(group(), trial.means, at(20, 17, 1))
+        run_by_hand(group(), trial.context, at(20, 17, 1))
 
 
 def test_a_group_runs_once_at_a_time(trial: Trial) -> None:
     trial.claim(group(), at(20))
     with pytest.raises(LaterError, match="Group `daily` is running already"):
-        run_by_hand(group(), trial.means)
+        run_by_hand(group(), trial.context)
 
 
 def test_a_run_whose_process_is_gone_is_told_of_and_stands_in_no_ones_way(trial: Trial) -> None:
     trial.claim(group(), at(20))
     trial.time = at(20, 17, 3)
 
-    assert run_by_hand(group(), trial.means).outcome == "succeeded"
+    assert run_by_hand(group(), trial.context).outcome == "succeeded"
 
     (notice,) = trial.notices
     assert notice.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")

@@ -18,7 +18,7 @@ import pytest
 from heap_courier.errors import InterruptedRunError, LaterError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
-from heap_courier.groups.run import Means, run_by_hand
+from heap_courier.groups.run import GroupContext, run_by_hand
 from heap_courier.groups.scheduler import Keeper, next_run, serve, upcoming
 from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
@@ -52,7 +52,9 @@ class Trial:
         self.stop = threading.Event()
         self.opened = 0
         self.answer: Callable[[], None] = lambda: None
-        self.means = Means(self.run_courier, self.open_warehouse, self.said.append, lambda: self.time, self.pause)
+        self.context = GroupContext(
+            self.run_courier, self.open_warehouse, self.said.append, lambda: self.time, self.pause
+        )
         self._path = folder / "heap.duckdb"
         with self.open_warehouse() as warehouse:
             slots.prepare(warehouse)
@@ -79,7 +81,7 @@ class Trial:
 
     def keeper(self, group: Group = DAILY) -> Keeper:
         """A daemon that has just started."""
-        keeper = Keeper(group, self.means, self.said.append)
+        keeper = Keeper(group, self.context, self.said.append)
         keeper.look()
         return keeper
 
@@ -193,7 +195,7 @@ def test_a_slot_waits_while_the_group_runs_elsewhere(trial: Trial) -> None:
 
     with trial.open_warehouse() as warehouse:
         assert run
-        slots.settle(warehouse, run, at(20), "succeeded", "")
+        slots.finish(warehouse, run, at(20), "succeeded", "")
     trial.looks(keeper, at(20, 17, 1))
 
     assert trial.noted() == [(at(20), "succeeded"), (at(20, 16, 59), "succeeded")]
@@ -202,7 +204,7 @@ def test_a_slot_waits_while_the_group_runs_elsewhere(trial: Trial) -> None:
 def test_a_run_by_hand_does_not_stand_for_the_slot(trial: Trial) -> None:
     keeper = trial.keeper()
     trial.time = at(20)
-    run_by_hand(DAILY, trial.means, at(20))
+    run_by_hand(DAILY, trial.context, at(20))
     trial.looks(keeper, at(20))
     assert trial.noted() == [(at(20), "succeeded")] * 2
 
@@ -219,13 +221,13 @@ def test_trouble_is_said_once_and_a_slot_is_run_when_it_is_over(trial: Trial) ->
         raise LaterError("The warehouse is open in another process.")
 
     keeper = trial.keeper()
-    good = keeper._means
-    keeper._means = replace(good, open_warehouse=refused)
+    good = keeper._context
+    keeper._context = replace(good, open_warehouse=refused)
     for minute in range(3):
         trial.looks(keeper, at(20, 17, minute))
     assert trial.said == ["Group `daily`: The warehouse is open in another process."]
 
-    keeper._means = good
+    keeper._context = good
     trial.looks(keeper, at(20, 17, 3))
     assert trial.noted() == [(at(20), "succeeded")]
 
@@ -267,7 +269,7 @@ def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Tria
     trial.keeper()
     trial.time = at(20, 17, 1)
     trial.answer = trial.stop.set
-    serve([DAILY, replace(DAILY, name="idle", enabled=False)], trial.means, trial.stop, trial.said.append)
+    serve([DAILY, replace(DAILY, name="idle", enabled=False)], trial.context, trial.stop, trial.said.append)
     assert trial.noted() == [(at(20), "succeeded")]
     assert trial.said[0] == "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC)."
 
@@ -275,13 +277,13 @@ def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Tria
 def test_it_warns_of_a_schedule_that_clocks_disturb(trial: Trial) -> None:
     trial.stop.set()
     disturbed = replace(DAILY, schedule="30 2 * * *", time_zone=ZoneInfo("America/Los_Angeles"))
-    serve([disturbed], trial.means, trial.stop, trial.said.append)
+    serve([disturbed], trial.context, trial.stop, trial.said.append)
     assert trial.said[0].startswith('Group `daily`: The schedule "30 2 * * *" is skipped on 2027-03-14')
 
 
 def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
     with pytest.raises(SetupError, match="no group is enabled and has a `schedule`"):
-        serve([replace(DAILY, enabled=False)], trial.means, trial.stop, trial.said.append)
+        serve([replace(DAILY, enabled=False)], trial.context, trial.stop, trial.said.append)
 
 
 def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) -> None:
@@ -296,8 +298,8 @@ def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) 
     trial.keeper()
     trial.time = at(20)
     trial.answer = trial.stop.set
-    means = replace(trial.means, open_warehouse=open_warehouse, lease=timedelta(seconds=0.1))
-    serve([DAILY], means, trial.stop, trial.said.append)
+    context = replace(trial.context, open_warehouse=open_warehouse, lease=timedelta(seconds=0.1))
+    serve([DAILY], context, trial.stop, trial.said.append)
     assert trial.said[:2] == ["Not now."] * 2
     assert trial.noted() == [(at(20), "succeeded")]
 
@@ -307,7 +309,7 @@ def test_while_it_is_awaited_the_daemon_can_be_ended(trial: Trial) -> None:
         trial.stop.set()
         raise LaterError("Not now.")
 
-    serve([DAILY], replace(trial.means, open_warehouse=refused), trial.stop, trial.said.append)
+    serve([DAILY], replace(trial.context, open_warehouse=refused), trial.stop, trial.said.append)
     assert trial.said == ["Not now."]
 
 
@@ -321,7 +323,7 @@ def test_a_signal_ends_it_and_what_it_did_to_signals(trial: Trial, number: signa
     trial.keeper()
     trial.time = at(20)
     trial.answer = wait
-    serve([DAILY], trial.means, trial.stop, trial.said.append)
+    serve([DAILY], trial.context, trial.stop, trial.said.append)
     assert trial.noted() == [(at(20), "interrupted")]
     assert "Shutting down after the current run; press Ctrl-C again to stop now." in trial.said
     assert signal.getsignal(number) == before
@@ -348,6 +350,6 @@ def test_it_says_what_is_new(trial: Trial) -> None:
         trial.stop.set()
         return "The project file was changed."
 
-    means = replace(trial.means, lease=timedelta(seconds=0.01))
-    serve([DAILY], means, trial.stop, trial.said.append, news)
+    context = replace(trial.context, lease=timedelta(seconds=0.01))
+    serve([DAILY], context, trial.stop, trial.said.append, news)
     assert trial.said[-1] == "The project file was changed."

@@ -47,7 +47,7 @@ def claimed(warehouse: Warehouse, slot: datetime, *, by_hand: bool = False, grou
 
 
 def ended(warehouse: Warehouse, slot: datetime, outcome: Outcome, *, by_hand: bool = False) -> None:
-    slots.settle(warehouse, claimed(warehouse, slot, by_hand=by_hand), slot + HOUR, outcome, "")
+    slots.finish(warehouse, claimed(warehouse, slot, by_hand=by_hand), slot + HOUR, outcome, "")
 
 
 def test_making_the_tables_again_changes_nothing(warehouse: Warehouse) -> None:
@@ -84,7 +84,7 @@ def test_a_run_is_told_as_it_was_noted(warehouse: Warehouse) -> None:
     run = slots.running(warehouse, "daily")
     assert run == slots.SlotRun("daily", at(20), 0, at(20), at(20, 18), None, None, "")
 
-    slots.settle(warehouse, claim, at(20, 19), "failed", "It rained.\nIt poured.")
+    slots.finish(warehouse, claim, at(20, 19), "failed", "It rained.\nIt poured.")
     assert slots.running(warehouse, "daily") is None
     assert slots.history(warehouse, "daily", 5) == [
         slots.SlotRun("daily", at(20), 0, at(20), at(20, 19), at(20, 19), "failed", "It rained.\nIt poured.")
@@ -113,7 +113,7 @@ def test_a_run_that_is_silent_is_broken_off(warehouse: Warehouse) -> None:
 def test_a_run_that_was_taken_for_dead_ends_as_it_really_did(warehouse: Warehouse) -> None:
     claim = claimed(warehouse, at(20))
     slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22))
-    slots.settle(warehouse, claim, at(21), "succeeded", "")
+    slots.finish(warehouse, claim, at(21), "succeeded", "")
     assert [run.outcome for run in slots.history(warehouse, "daily", 5)] == ["succeeded"]
 
 
@@ -207,7 +207,7 @@ def test_a_slot_that_a_clock_ahead_took_is_free_when_its_time_comes(
     ended(warehouse, at(19), "succeeded")
     early = claimed(warehouse, at(21))
     if outcome:
-        slots.settle(warehouse, early, at(21), outcome, "")
+        slots.finish(warehouse, early, at(21), outcome, "")
 
     assert slots.release_early(warehouse, "weekly", at(20)) == []
     assert slots.release_early(warehouse, "daily", at(20)) == [at(21)]

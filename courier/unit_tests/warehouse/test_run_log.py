@@ -82,8 +82,8 @@ def test_what_a_run_did_to_its_tables_is_kept_by_table(run_log: RunLog) -> None:
         TableRun("Heap:Users", files=1, rows=0, message="too many rows are rejected"),
     ]
     for table in reversed(tables):
-        run_log.note_table(RUN, table)
-    run_log.note_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 1))
+        run_log.record_table(RUN, table)
+    run_log.record_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 1))
 
     assert run_log.run_tables("r1") == tables
 
@@ -93,8 +93,8 @@ def test_rejected_rows_are_named_with_file_row_column_and_reason(run_log: RunLog
         Rejected("a.csv", RejectedRow(2, "joined", "is no date")),
         Rejected("a.csv", RejectedRow(10, None, "has too many columns")),
     ]
-    run_log.note_table(RUN, TableRun("Heap:Users", 1, 10, rejected=2), reversed(rejected))
-    run_log.note_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 10), rejected)
+    run_log.record_table(RUN, TableRun("Heap:Users", 1, 10, rejected=2), reversed(rejected))
+    run_log.record_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 10), rejected)
 
     assert run_log.rejected("r1") == [("Heap:Users", row) for row in rejected]
 
@@ -104,7 +104,7 @@ def test_notes_of_a_transaction_that_fails_are_gone(connect: Callable[[], Wareho
         run_log = RunLog(warehouse)
         run_log.make()
         with pytest.raises(ZeroDivisionError), warehouse.transaction():  # noqa: PT012
-            run_log.note_table(RUN, TableRun("Heap:Users", 1, 1), [Rejected("a", RejectedRow(1, None, "is odd"))])
+            run_log.record_table(RUN, TableRun("Heap:Users", 1, 1), [Rejected("a", RejectedRow(1, None, "is odd"))])
             raise ZeroDivisionError
         assert (run_log.run_tables("r1"), run_log.rejected("r1")) == ([], [])
 

@@ -14,11 +14,11 @@ import pytest
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.errors import SchemaError
 from heap_courier.warehouse.base import Warehouse
-from heap_courier.warehouse.upsert import Column, Landed, Table, land
+from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, load
 
 USERS = Table(
     "Heap:Users",
-    (Column("user_id", INTEGER), Column("email", STRING), Column("updated", DATETIME)),
+    (TableColumn("user_id", INTEGER), TableColumn("email", STRING), TableColumn("updated", DATETIME)),
     key=("user_id",),
     newest=("updated",),
 )
@@ -43,25 +43,25 @@ def rows_of(warehouse: Warehouse, name: str = "Heap:Users") -> list[tuple[Any, .
 
 
 def test_the_first_rows_make_the_table(warehouse: Warehouse) -> None:
-    landed = land(warehouse, USERS, [users((1, "a", 1)), users((2, "b", 2))])
+    result = load(warehouse, USERS, [users((1, "a", 1)), users((2, "b", 2))])
 
     assert rows_of(warehouse) == [(1, "a", at(1)), (2, "b", at(2))]
-    assert landed == Landed(staged=2, merged=2, stored=2)
+    assert result == LoadResult(staged=2, merged=2, stored=2)
 
 
 def test_a_row_of_a_known_key_replaces_the_stored_one(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "old", 1), (2, "b", 1))])
+    load(warehouse, USERS, [users((1, "old", 1), (2, "b", 1))])
 
-    landed = land(warehouse, USERS, [users((1, "new", 2), (3, "c", 1))])
+    result = load(warehouse, USERS, [users((1, "new", 2), (3, "c", 1))])
 
     assert rows_of(warehouse) == [(1, "new", at(2)), (2, "b", at(1)), (3, "c", at(1))]
-    assert landed == Landed(staged=2, merged=2, stored=3)
+    assert result == LoadResult(staged=2, merged=2, stored=3)
 
 
 def test_a_stored_row_that_is_newer_stays(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "newer", 9))])
+    load(warehouse, USERS, [users((1, "newer", 9))])
 
-    assert land(warehouse, USERS, [users((1, "older", 2))]).merged == 0
+    assert load(warehouse, USERS, [users((1, "older", 2))]).merged == 0
     assert rows_of(warehouse) == [(1, "newer", at(9))]
 
 
@@ -71,30 +71,30 @@ def test_a_stored_row_that_is_newer_stays(warehouse: Warehouse) -> None:
 def test_an_unknown_time_is_the_oldest_and_equal_times_let_the_new_row_win(
     warehouse: Warehouse, stored: int | None, comes: int | None, stays: str
 ) -> None:
-    land(warehouse, USERS, [users((1, "old", stored))])
-    land(warehouse, USERS, [users((1, "new", comes))])
+    load(warehouse, USERS, [users((1, "old", stored))])
+    load(warehouse, USERS, [users((1, "new", comes))])
 
     assert [row[1] for row in rows_of(warehouse)] == [stays]
 
 
 def test_of_several_rows_that_come_the_newest_wins_and_then_the_last(warehouse: Warehouse) -> None:
     first = users((1, "a", 1), (1, "b", 5), (2, "c", None), (3, "e", 2))
-    land(warehouse, USERS, [first, users((1, "f", 3), (2, "d", None), (3, "g", 2), (3, "h", None))])
+    load(warehouse, USERS, [first, users((1, "f", 3), (2, "d", None), (3, "g", 2), (3, "h", None))])
 
     assert [row[:2] for row in rows_of(warehouse)] == [(1, "b"), (2, "d"), (3, "g")]
 
 
 def test_without_a_last_updated_column_what_comes_later_wins(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, key=("user_id", "updated"))
-    land(warehouse, table, [users((1, "a", 1), (1, "b", 1), (1, "c", 2))])
-    land(warehouse, table, [users((1, "d", 2))])
+    load(warehouse, table, [users((1, "a", 1), (1, "b", 1), (1, "c", 2))])
+    load(warehouse, table, [users((1, "d", 2))])
 
     assert rows_of(warehouse, "t") == [(1, "b", at(1)), (1, "d", at(2))]
 
 
 def test_rows_without_a_key_are_added_and_none_is_lost(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((None, "a", 1), (None, "b", 1))])
-    land(warehouse, USERS, [users((None, "a", 1))])
+    load(warehouse, USERS, [users((None, "a", 1), (None, "b", 1))])
+    load(warehouse, USERS, [users((None, "a", 1))])
 
     assert sorted(row[1] for row in rows_of(warehouse)) == ["a", "a", "b"]
 
@@ -102,75 +102,75 @@ def test_rows_without_a_key_are_added_and_none_is_lost(warehouse: Warehouse) -> 
 def test_a_table_without_a_key_keeps_all_rows(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, key=())
     for _ in range(2):
-        land(warehouse, table, [users((1, "a", 1))])
+        load(warehouse, table, [users((1, "a", 1))])
 
     assert len(rows_of(warehouse, "t")) == 2
 
 
 def test_a_replacement_leaves_nothing_of_what_was(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 9), (2, "b", 9))])
+    load(warehouse, USERS, [users((1, "a", 9), (2, "b", 9))])
 
-    land(warehouse, USERS, [users((2, "c", 1), (2, "d", 1))], replace=True)
+    load(warehouse, USERS, [users((2, "c", 1), (2, "d", 1))], replace=True)
 
     assert rows_of(warehouse) == [(2, "d", at(1))]
 
 
 def test_a_replacement_may_be_empty(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 9))])
+    load(warehouse, USERS, [users((1, "a", 9))])
 
-    assert land(warehouse, USERS, [], replace=True) == Landed(staged=0, merged=0, stored=0)
+    assert load(warehouse, USERS, [], replace=True) == LoadResult(staged=0, merged=0, stored=0)
     assert rows_of(warehouse) == []
 
 
 def test_columns_come_and_go_with_the_table(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 1))])
-    table = Table("Heap:Users", (USERS.columns[0], USERS.columns[2], Column("plan", STRING)), ("user_id",))
+    load(warehouse, USERS, [users((1, "a", 1))])
+    table = Table("Heap:Users", (USERS.columns[0], USERS.columns[2], TableColumn("plan", STRING)), ("user_id",))
 
-    land(warehouse, table, [batch(table, (2, at(2), "pro"))])
+    load(warehouse, table, [batch(table, (2, at(2), "pro"))])
 
     assert list(warehouse.columns("Heap:Users")) == ["user_id", "updated", "plan"]
     assert rows_of(warehouse) == [(1, at(1), None), (2, at(2), "pro")]
 
 
 def test_a_column_can_change_the_case_of_its_name(warehouse: Warehouse) -> None:
-    land(warehouse, Table("t", (Column("k", INTEGER), Column("email", STRING)), ("k",)), [])
-    land(warehouse, Table("t", (Column("k", INTEGER), Column("Email", STRING)), ("k",)), [])
+    load(warehouse, Table("t", (TableColumn("k", INTEGER), TableColumn("email", STRING)), ("k",)), [])
+    load(warehouse, Table("t", (TableColumn("k", INTEGER), TableColumn("Email", STRING)), ("k",)), [])
 
     assert list(warehouse.columns("t")) == ["k", "Email"]
 
 
 def test_a_stored_row_is_held_against_what_comes_by_all_that_tells_its_age(warehouse: Warehouse) -> None:
-    table = Table("t", (*USERS.columns, Column("dump", INTEGER)), ("user_id",), ("dump", "updated"))
-    land(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
+    table = Table("t", (*USERS.columns, TableColumn("dump", INTEGER)), ("user_id",), ("dump", "updated"))
+    load(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
 
-    land(warehouse, table, [batch(table, (1, "older", at(2), 1), (2, "new", at(2), 1), (3, "later", None, 1))])
+    load(warehouse, table, [batch(table, (1, "older", at(2), 1), (2, "new", at(2), 1), (3, "later", None, 1))])
 
     assert [row[1] for row in rows_of(warehouse, "t")] == ["newer", "new", "later"]
 
 
 def test_a_column_may_be_called_as_the_courier_calls_its_own(warehouse: Warehouse) -> None:
-    table = Table("t", (Column("k", INTEGER), Column("_seq", INTEGER)), ("k",))
-    land(warehouse, table, [batch(table, (1, 99), (1, 5), (2, 99), (3, 99))])
+    table = Table("t", (TableColumn("k", INTEGER), TableColumn("_seq", INTEGER)), ("k",))
+    load(warehouse, table, [batch(table, (1, 99), (1, 5), (2, 99), (3, 99))])
 
     assert rows_of(warehouse, "t") == [(1, 5), (2, 99), (3, 99)]
 
 
 def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
-    land(warehouse, Table("t", (Column("k", INTEGER), Column("v", INTEGER)), ("k",)), [])
-    wide = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
+    load(warehouse, Table("t", (TableColumn("k", INTEGER), TableColumn("v", INTEGER)), ("k",)), [])
+    wide = Table("t", (TableColumn("k", INTEGER), TableColumn("v", STRING)), ("k",))
     warehouse.execute("INSERT INTO t VALUES (1, 42)")
 
-    land(warehouse, wide, [batch(wide, (2, "x"))])
+    load(warehouse, wide, [batch(wide, (2, "x"))])
 
     assert rows_of(warehouse, "t") == [(1, "42"), (2, "x")]
 
 
 def test_every_type_arrives_as_it_is(warehouse: Warehouse) -> None:
     types = [BOOLEAN, DATE, DATETIME, FieldType(Kind.DECIMAL, 38, 2), FLOAT, INTEGER, STRING]
-    table = Table("t", tuple(Column(kind.kind.value, kind) for kind in types), ("Integer",))
+    table = Table("t", tuple(TableColumn(kind.kind.value, kind) for kind in types), ("Integer",))
     row = (True, at(3).date(), at(3), Decimal("123456789012345678901234567890123456.78"), 0.1, -(2**63), "Ü\n'\"")
 
-    land(warehouse, table, [batch(table, row, (None, None, None, None, None, 1, None))])
+    load(warehouse, table, [batch(table, row, (None, None, None, None, None, 1, None))])
     decimal = warehouse.query('SELECT CAST("Decimal" AS text) FROM t ORDER BY "Integer"')
 
     assert [warehouse.sql_type(kind) for kind in types] == list(warehouse.columns("t").values())
@@ -181,7 +181,7 @@ def test_every_type_arrives_as_it_is(warehouse: Warehouse) -> None:
 
 def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse) -> None:
     """PostgreSQL cannot hold one, and gets a sign that says so."""
-    land(warehouse, USERS, [users((1, "a\0b", 1))])
+    load(warehouse, USERS, [users((1, "a\0b", 1))])
 
     assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
 
@@ -191,48 +191,48 @@ class WrongError(Exception):
 
 
 def test_what_goes_wrong_on_the_way_leaves_all_as_it_was(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 1))])
+    load(warehouse, USERS, [users((1, "a", 1))])
 
     def rows() -> Iterator[pa.RecordBatch]:
         yield users((2, "b", 2))
         raise WrongError
 
     with pytest.raises(WrongError):
-        land(warehouse, USERS, rows(), replace=True)
+        load(warehouse, USERS, rows(), replace=True)
     assert rows_of(warehouse) == [(1, "a", at(1))]
-    land(warehouse, USERS, [users((3, "c", 3))])
+    load(warehouse, USERS, [users((3, "c", 3))])
     assert len(rows_of(warehouse)) == 2
 
 
 def test_a_bookmark_holds_if_and_only_if_the_rows_do(warehouse: Warehouse) -> None:
     warehouse.execute("CREATE TABLE bookmark (dump bigint, rows bigint)")
 
-    def settle(landed: Landed) -> None:
-        warehouse.execute("INSERT INTO bookmark VALUES ($1, $2)", (852, landed.stored))
+    def after(result: LoadResult) -> None:
+        warehouse.execute("INSERT INTO bookmark VALUES ($1, $2)", (852, result.stored))
 
-    def settle_and_fail(landed: Landed) -> None:
-        settle(landed)
+    def record_and_fail(result: LoadResult) -> None:
+        after(result)
         raise WrongError
 
     with pytest.raises(WrongError):
-        land(warehouse, USERS, [users((1, "a", 1))], settle=settle_and_fail)
+        load(warehouse, USERS, [users((1, "a", 1))], after=record_and_fail)
     assert (warehouse.query("SELECT * FROM bookmark"), dict(warehouse.columns("Heap:Users"))) == ([], {})
 
-    land(warehouse, USERS, [users((1, "a", 1))], settle=settle)
+    load(warehouse, USERS, [users((1, "a", 1))], after=after)
     assert warehouse.query("SELECT * FROM bookmark") == [(852, 1)]
 
 
 def test_a_view_can_be_taken_down_before_and_made_again_after(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 1))])
+    load(warehouse, USERS, [users((1, "a", 1))])
     warehouse.execute('CREATE VIEW v AS SELECT email FROM "Heap:Users"')
     table = Table("Heap:Users", (USERS.columns[0],), ("user_id",))
 
-    land(
+    load(
         warehouse,
         table,
         [],
         before=lambda: void(warehouse.execute("DROP VIEW v")),
-        settle=lambda _landed: void(warehouse.execute('CREATE VIEW v AS SELECT user_id FROM "Heap:Users"')),
+        after=lambda _landed: void(warehouse.execute('CREATE VIEW v AS SELECT user_id FROM "Heap:Users"')),
     )
 
     assert warehouse.query("SELECT * FROM v") == [(1,)]
@@ -243,11 +243,11 @@ def void(_value: object) -> None:
 
 
 def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(warehouse: Warehouse) -> None:
-    land(warehouse, Table("t", (Column("k", STRING),), ()), [])
+    load(warehouse, Table("t", (TableColumn("k", STRING),), ()), [])
     warehouse.execute("INSERT INTO t VALUES ('secret')")
 
     with pytest.raises(SchemaError, match=r"refuses: ") as refused:
-        land(warehouse, Table("t", (Column("k", INTEGER),), ()), [])
+        load(warehouse, Table("t", (TableColumn("k", INTEGER),), ()), [])
     assert "secret" not in str(refused.value)
 
 
@@ -255,11 +255,11 @@ def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(wareho
 
 
 def test_rows_that_are_stored_already_do_not_count_as_changed(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "c", 3))])
+    load(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "c", 3))])
 
-    landed = land(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "new", 3), (4, "d", 4))])
+    result = load(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "new", 3), (4, "d", 4))])
 
-    assert landed == Landed(staged=4, merged=2, stored=4)
+    assert result == LoadResult(staged=4, merged=2, stored=4)
 
 
 @pytest.mark.parametrize(
@@ -278,10 +278,10 @@ def test_rows_that_are_stored_already_do_not_count_as_changed(warehouse: Warehou
 def test_a_row_has_changed_if_any_value_has(
     warehouse: Warehouse, stored: str | None, comes: str | None, merged: int
 ) -> None:
-    table = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
-    land(warehouse, table, [batch(table, (1, stored))])
+    table = Table("t", (TableColumn("k", INTEGER), TableColumn("v", STRING)), ("k",))
+    load(warehouse, table, [batch(table, (1, stored))])
 
-    assert land(warehouse, table, [batch(table, (1, comes))]).merged == merged
+    assert load(warehouse, table, [batch(table, (1, comes))]).merged == merged
 
 
 @pytest.mark.parametrize(
@@ -300,60 +300,60 @@ def test_a_row_has_changed_if_any_value_has(
 def test_a_value_of_any_type_is_compared_exactly(
     warehouse: Warehouse, kind: FieldType, value: object, other: object
 ) -> None:
-    table = Table("t", (Column("k", INTEGER), Column("v", kind)), ("k",))
-    land(warehouse, table, [batch(table, (1, value), (2, None))])
+    table = Table("t", (TableColumn("k", INTEGER), TableColumn("v", kind)), ("k",))
+    load(warehouse, table, [batch(table, (1, value), (2, None))])
 
-    assert land(warehouse, table, [batch(table, (1, value), (2, None))]).merged == 0
-    assert land(warehouse, table, [batch(table, (1, other), (2, None))]).merged == 1
+    assert load(warehouse, table, [batch(table, (1, value), (2, None))]).merged == 0
+    assert load(warehouse, table, [batch(table, (1, other), (2, None))]).merged == 1
 
 
 def test_a_generated_time_does_not_make_a_change_and_is_stored_all_the_same(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, ("user_id",), generated=("updated",))
-    land(warehouse, table, [users((1, "a", 1), (2, "b", 1))])
+    load(warehouse, table, [users((1, "a", 1), (2, "b", 1))])
 
-    assert land(warehouse, table, [users((1, "a", 2), (2, "c", 2))]).merged == 1
+    assert load(warehouse, table, [users((1, "a", 2), (2, "c", 2))]).merged == 1
     assert rows_of(warehouse, "t") == [(1, "a", at(2)), (2, "c", at(2))]
 
 
 def test_a_column_of_nulls_that_is_new_changes_no_row(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 1), (2, "b", 1))])
-    table = replace(USERS, columns=(*USERS.columns, Column("plan", STRING)))
+    load(warehouse, USERS, [users((1, "a", 1), (2, "b", 1))])
+    table = replace(USERS, columns=(*USERS.columns, TableColumn("plan", STRING)))
 
-    assert land(warehouse, table, [batch(table, (1, "a", at(1), None), (2, "b", at(1), "pro"))]).merged == 1
+    assert load(warehouse, table, [batch(table, (1, "a", at(1), None), (2, "b", at(1), "pro"))]).merged == 1
 
 
 def test_of_several_rows_of_a_key_only_the_winner_is_compared(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "b", 1))])
+    load(warehouse, USERS, [users((1, "b", 1))])
 
-    assert land(warehouse, USERS, [users((1, "a", 1), (1, "b", 1))]).merged == 0
-    assert land(warehouse, USERS, [users((1, "b", 1), (1, "a", 1))]).merged == 1
+    assert load(warehouse, USERS, [users((1, "a", 1), (1, "b", 1))]).merged == 0
+    assert load(warehouse, USERS, [users((1, "b", 1), (1, "a", 1))]).merged == 1
 
 
 def test_rows_without_a_key_always_count_as_added(warehouse: Warehouse) -> None:
     for _ in range(2):
-        assert land(warehouse, USERS, [users((None, "a", 1), (None, "a", 1))]).merged == 2
+        assert load(warehouse, USERS, [users((None, "a", 1), (None, "a", 1))]).merged == 2
 
 
 def test_a_key_of_several_columns_is_compared_as_a_whole(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, key=("user_id", "updated"))
-    land(warehouse, table, [users((1, "a", 1), (1, "b", 2))])
+    load(warehouse, table, [users((1, "a", 1), (1, "b", 2))])
 
-    assert land(warehouse, table, [users((1, "a", 1), (1, "a", 2))]).merged == 1
+    assert load(warehouse, table, [users((1, "a", 1), (1, "a", 2))]).merged == 1
 
 
 def test_rows_that_replace_all_count_where_they_differ_from_what_was_stored(warehouse: Warehouse) -> None:
-    land(warehouse, USERS, [users((1, "a", 9), (2, "b", 9), (3, "c", 9))])
+    load(warehouse, USERS, [users((1, "a", 9), (2, "b", 9), (3, "c", 9))])
 
-    landed = land(warehouse, USERS, [users((1, "a", 9), (2, "new", 1), (4, "d", 1))], replace=True)
+    result = load(warehouse, USERS, [users((1, "a", 9), (2, "new", 1), (4, "d", 1))], replace=True)
 
-    assert landed == Landed(staged=3, merged=2, stored=3)
+    assert result == LoadResult(staged=3, merged=2, stored=3)
     assert rows_of(warehouse) == [(1, "a", at(9)), (2, "new", at(1)), (4, "d", at(1))]
 
 
 def test_a_replacement_with_another_type_counts_every_row(warehouse: Warehouse) -> None:
-    land(warehouse, Table("t", (Column("k", STRING), Column("v", STRING)), ("k",)), [])
+    load(warehouse, Table("t", (TableColumn("k", STRING), TableColumn("v", STRING)), ("k",)), [])
     warehouse.execute("INSERT INTO t VALUES ('x', '1'), ('y', '2')")
-    table = Table("t", (Column("k", INTEGER), Column("v", STRING)), ("k",))
+    table = Table("t", (TableColumn("k", INTEGER), TableColumn("v", STRING)), ("k",))
 
-    assert land(warehouse, table, [batch(table, (1, "1"), (2, "2"))], replace=True) == Landed(2, 2, 2)
+    assert load(warehouse, table, [batch(table, (1, "1"), (2, "2"))], replace=True) == LoadResult(2, 2, 2)
     assert rows_of(warehouse, "t") == [(1, "1"), (2, "2")]

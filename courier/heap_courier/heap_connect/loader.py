@@ -24,11 +24,11 @@ from heap_courier.formats.file_format import AVRO, FileFormat
 from heap_courier.heap_connect.bookmarks import Bookmarks
 from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_view_name, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
-from heap_courier.heap_connect.table_schema import DUMP, InexactIntegersError, Shaped, shaped, table_of
+from heap_courier.heap_connect.table_schema import DUMP, CastRows, InexactIntegersError, cast_rows, target_table
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
-from heap_courier.warehouse.upsert import Landed, Table, inexact, land
+from heap_courier.warehouse.upsert import LoadResult, Table, inexact, load
 
 FORMAT: Final = FileFormat(AVRO)
 
@@ -41,7 +41,7 @@ _PLAIN: Final = (BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING)
 
 
 @dataclass(frozen=True, slots=True)
-class StepRun:
+class StepResult:
     """What became of a step, or of a manifest that cannot be read.
 
     Attributes:
@@ -71,7 +71,7 @@ class File(NamedTuple):
     schema: pa.Schema
 
 
-class Landing:
+class Loader:
     """The domain tables of a source, such as `Heap` in `Heap:users`, as they are filled."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Landing:
         *,
         workers: int,
         advance: Callable[[int], None],
-        note: Callable[[StepRun], None],
+        note: Callable[[StepResult], None],
     ) -> None:
         """Does nothing yet.
 
@@ -112,16 +112,16 @@ class Landing:
         Of a table that someone has dropped nothing has: it starts from scratch, once its first dump lands.
         """
         with self._warehouse.transaction():
-            landed = self._bookmarks.read()
+            loaded = self._bookmarks.read()
             others = self._bookmarks.others()
             self._fingerprints = self._bookmarks.fingerprints()
-            known = {mark.table for mark in landed} | others.keys()
+            known = {mark.table for mark in loaded} | others.keys()
             for table in {MIGRATIONS, *tables, *known}:
                 self._stored[table] = self._warehouse.columns(self.domain_table(table))
             self._elsewhere = self._schemas_of(table for table in known if not self._stored[table])
         self._dropped = {table for table in known if not self._stored[table] and table not in self._elsewhere}
         self._others = {table: courier for table, courier in others.items() if table not in self._dropped}
-        return {mark for mark in landed if mark.table not in self._dropped}
+        return {mark for mark in loaded if mark.table not in self._dropped}
 
     def finished(self) -> dict[int, frozenset[str]]:
         """Dumps that have landed but for the tables that were excluded, which are given.
@@ -153,7 +153,7 @@ class Landing:
         """Where a table of Heap's lands."""
         return domain_table(self._source, table)
 
-    def land(self, step: Step, files: Sequence[File]) -> StepRun:
+    def load(self, step: Step, files: Sequence[File]) -> StepResult:
         """Lands a step, whole or not at all.
 
         Raises:
@@ -164,25 +164,25 @@ class Landing:
         as_text: set[str] = set()
         run = None
         while run is None:  # each time with one more column that has to be text
-            run = self._landed(step, files, as_text)
+            run = self._loaded(step, files, as_text)
         return run
 
-    def _landed(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepRun | None:
+    def _loaded(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult | None:
         """None if a column has to be text: nothing has landed then, and it is among those that are."""
         try:
-            return self._land(step, files, as_text)
+            return self._load(step, files, as_text)
         except InexactIntegersError as error:
             as_text.add(error.column)
             return None
 
-    def _land(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepRun:
+    def _load(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult:
         name = self.domain_table(step.table)
         stored = self._stored[step.table]
         table = self._table(step, files, as_text)
         self._refuse_names([name, *(column.name for column in table.columns)])
         reading = _Reading(table, step.dump_id, self._workers, self._advance)
         columns: Mapping[str, str] = {}
-        runs: list[StepRun] = []
+        runs: list[StepResult] = []
 
         def before() -> None:
             self._expect_no_other_run(step.table)
@@ -196,20 +196,20 @@ class Landing:
             columns = self._warehouse.columns(name)  # in the order in which views can follow
             return self._views(step.table, columns, changed=columns != stored)
 
-        def settle(landed: Landed) -> None:
+        def after(loaded: LoadResult) -> None:
             if step.revised:
                 self._bookmarks.forget(step.table, step.dump_id)
             self._bookmarks.add(step.bookmarks)
-            run = TableRun(name, len(files), landed.staged, merged=landed.merged, stored=landed.stored)
+            run = TableRun(name, len(files), loaded.staged, merged=loaded.merged, stored=loaded.stored)
             has_view = "user_id" not in columns or self._fits(view_name(self._source, step.table))
             notice = None if has_view else self._no_view(name)
-            runs.append(StepRun(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice))
+            runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice))
             self._note(runs[0])
             marks.append(self._bookmarks.fingerprint(step.table))
 
         marks: list[str | None] = []
         rows = reading.batches(files)
-        land(self._warehouse, table, rows, replace=step.replaces, before=before, views=queries, settle=settle)
+        load(self._warehouse, table, rows, replace=step.replaces, before=before, views=queries, after=after)
         self._stored[step.table] = columns
         self._fingerprints[step.table] = marks[0] or ""
         self._dropped.discard(step.table)
@@ -235,7 +235,7 @@ class Landing:
         has_rows = bool(stored and self._warehouse.query(f"SELECT 1 FROM {quoted(name)} LIMIT 1"))
         schemas = [file.schema for file in files]
         fresh = step.replaces or not has_rows
-        table = table_of(step, name, stored, schemas, fresh=fresh, as_text=as_text)
+        table = target_table(step, name, stored, schemas, fresh=fresh, as_text=as_text)
         widened = [
             column.name
             for column in table.columns
@@ -243,7 +243,7 @@ class Landing:
         ]
         if more := {column for column in widened if inexact(self._warehouse, name, column)}:
             as_text.update(more)
-            table = table_of(step, name, stored, schemas, fresh=fresh, as_text=as_text)
+            table = target_table(step, name, stored, schemas, fresh=fresh, as_text=as_text)
         return table
 
     def _field_type(self, sql_type: str) -> FieldType:
@@ -325,7 +325,7 @@ class Landing:
 class _Decoded(NamedTuple):
     key: str
     first_row: int
-    shaped: Shaped
+    rows: CastRows
 
 
 class _Reading:
@@ -343,14 +343,14 @@ class _Reading:
     def batches(self, files: Iterable[File]) -> Iterator[pa.RecordBatch]:
         chunks = ((file.key, chunk) for file in files for chunk in readers.chunks(file.path, FORMAT, file.key))
         for decoded in ordered_map(self._decoded, chunks, workers=self._workers):
-            for column, wrong in decoded.shaped.unreadable.items():
+            for column, wrong in decoded.rows.unreadable.items():
                 self._count(decoded, column, wrong)
-            self._advance(decoded.shaped.batch.num_rows)
-            yield decoded.shaped.batch
+            self._advance(decoded.rows.batch.num_rows)
+            yield decoded.rows.batch
 
     def _decoded(self, part: tuple[str, Chunk]) -> _Decoded:
         key, chunk = part
-        return _Decoded(key, chunk.first_row, shaped(chunk.decode().batch, self._table, self._dump_id))
+        return _Decoded(key, chunk.first_row, cast_rows(chunk.decode().batch, self._table, self._dump_id))
 
     def _count(self, decoded: _Decoded, column: str, wrong: pa.BooleanArray) -> None:
         rows = pc.indices_nonzero(wrong).to_pylist()
