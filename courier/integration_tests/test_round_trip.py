@@ -38,6 +38,17 @@ WORDS = (
 
 
 @pytest.fixture
+def connector(tmp_path: Path) -> Connector:
+    return Connector(tmp_path)
+
+
+@pytest.fixture
+def heap() -> Iterator[Sandbox]:
+    with Sandbox.start() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
 def user(s3: str, tmp_path: Path) -> Iterator[User]:
     user = User(tmp_path / "project", s3)
     user.begins(source="Heap")

@@ -283,7 +283,9 @@ class Delivery:
         left = since + BUDGET_SECONDS - now
         asked = verdict.retry_after or 0.0
         if asked > left > 0:
-            raise self._stopped(job, verdict, f" Its Retry-After header asks for a wait of {-(-asked // 60):,.0f} min.")
+            raise self._stopped(
+                job, verdict, f" Its Retry-After header asks for a wait of {-(-asked // 60):,.0f} minutes."
+            )
         if left <= 0:
             raise self._stopped(job, verdict)
         if is_throttled and asked:

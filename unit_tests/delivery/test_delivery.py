@@ -311,7 +311,7 @@ def test_429_is_borne_as_long_as_anything_is_delivered() -> None:
 def test_where_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
     """And says when."""
     run = Run(lambda *_: Verdict(Kind.LATER, 503, retry_after=3600.0))
-    with pytest.raises(TransientError, match=r"Its Retry-After header asks for a wait of 60 min\."):
+    with pytest.raises(TransientError, match=r"Its Retry-After header asks for a wait of 60 minutes\."):
         run.offer(1).finish()
     assert run.now < 10
 
