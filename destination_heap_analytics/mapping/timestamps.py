@@ -27,7 +27,7 @@ _WHOLE_SECONDS: Final = 19
 _NUMBER: Final = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 _NO_T: Final = re.compile(r"(?<=\d)(?: +|t)(?=\d)")
 _UTC: Final = re.compile(r"(?<=\d) +UTC$")
-_OFFSET_APART: Final = re.compile(r" +(?=[+-]\d\d)")
+_OFFSET_APART: Final = re.compile(r"(?<! ) +(?=[+-]\d\d)")
 _PLAIN: Final = re.compile(
     r"\d{4}(-?)\d\d\1\d\dT\d\d(?:(:?)\d\d(?:\2\d\d(?:[.,]\d+)?)?)?(Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII
 )

@@ -243,7 +243,7 @@ def line_text(line: bytes) -> str:
     return line.decode("utf-8", "surrogateescape").removeprefix("\ufeff").strip()
 
 
-_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
+_TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s"{}\[\],:]+', re.DOTALL)
 
 
 def _with_stats(line: str, stats: str) -> str:

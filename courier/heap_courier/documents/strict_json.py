@@ -10,7 +10,7 @@ from typing import Any, Final
 from heap_courier.documents.wording import did_you_mean, nearest
 from heap_courier.errors import SetupError
 
-_TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*")(\s*:)?|[{}]')
+_TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*"?)(\s*:)?|[{}]')
 _TRAILING_COMMA: Final = re.compile(r",\s*([}\]])")
 _REASONS: Final = (
     ("Invalid \\", "no such escape exists: a backslash itself is written `\\\\`"),

@@ -44,8 +44,11 @@ class Member:
         """Whether a file of this name in the archive is one of them."""
         if self.name is None:
             return True
-        parts = (re.escape(part) for part in self.name.split("*"))
-        return re.fullmatch("[^/]*".join(parts), name.removeprefix("./")) is not None
+        first, *parts = map(re.escape, self.name.split("*"))
+        # The nearest place of each part but the last will do: once found, it is not looked for again.
+        nearest = "".join(rf"(?=([^/]*?{part}))\{number}" for number, part in enumerate(parts[:-1], 1))
+        expression = f"{first}{nearest}[^/]*{parts[-1]}" if parts else first
+        return re.fullmatch(expression, name.removeprefix("./")) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heap_courier.errors import SetupError
 from heap_courier.files.entities import ArchiveEntity, FileEntity, HeapConnectEntity, Member, read_entities
@@ -167,3 +170,11 @@ def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path)
             formatted("text/csv", encoding)
     with pytest.raises(SetupError, match="`file/encoding` is for delimited text"):
         formatted("application/avro", "utf-16")
+
+
+@given(st.text("ab/*.", max_size=8), st.text("ab/.", max_size=12))
+def test_a_star_in_an_archive_matches_any_characters_except_a_slash(pattern: str, name: str) -> None:
+    """Whatever surrounds it, and however many there are."""
+    plain = "[^/]*".join(re.escape(part) for part in pattern.split("*"))
+    expected = re.fullmatch(plain, name.removeprefix("./")) is not None
+    assert Member(pattern, "users", FileFormat("text/csv")).takes(name) is expected
