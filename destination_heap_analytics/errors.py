@@ -44,6 +44,9 @@ class Reason(Enum):
         "is an identity that this sync has given 10 user IDs already: Heap accepts 10 per month, and would ignore this "
         "row without an error"
     )
+    NOT_A_NUMBER = "cannot be cast to a number"
+    NOT_A_TEXT = "cannot be cast to text, because it is an object: name a column inside it, or cast it to json"
+    NOT_A_BOOLEAN = "cannot be cast to a boolean: give true or false"
     NOT_FINITE = "contains NaN or infinity, which JSON cannot represent"
     EXPONENT = "is a number whose exponent is out of range"
     NOT_UNICODE = "contains text that is not valid Unicode"

@@ -66,9 +66,20 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     return f" (did you mean `{prefix}{name}`?)" if name is not None else ""
 
 
+_NEEDS_QUOTES = re.compile(r"""^$|^["'*]|^\s|\s$|,|::|(?:^|\s)as(?:\s|$)""", re.IGNORECASE)
+"""What a setting would not take for part of a bare name."""
+
+
+def quoted(name: str) -> str:
+    """A name in double quotes."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def quoted_if_needed(name: str) -> str:
+    """A name as a setting holds it: in double quotes if it would not be read as it is without them."""
+    return quoted(name) if _NEEDS_QUOTES.search(name) else name
+
+
 def as_setting(name: str) -> str:
-    """A column's name as it is written in a setting: in double quotes if it holds a comma or begins with a quote."""
-    plain = normal(name)
-    if "," in plain or plain[:1] in {'"', "'"} or not plain:
-        plain = '"' + plain.replace('"', '""') + '"'
-    return plain
+    """A column's name as it is typed into a setting."""
+    return quoted_if_needed(normal(name))

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from ipaddress import ip_address
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from destination_heap_analytics.config.column_list import ColumnListError, parse_column, parse_column_list
-from destination_heap_analytics.heap_api import EU_HOST, MAX_PROPERTY, US_HOST, Api, text_units
+from destination_heap_analytics.config.grammar import (
+    ColumnList,
+    Constant,
+    GrammarError,
+    parse_column,
+    parse_column_list,
+    parse_event,
+)
+from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
 
 _REGIONS_BY_AREA: Final = {
     "af": "south-1",
@@ -28,6 +36,8 @@ S3_REGIONS: Final = tuple(
     f"{area}-{region}" for area, regions in _REGIONS_BY_AREA.items() for region in regions.split()
 )
 """Regions of Amazon S3 that the form offers."""
+
+Parsed = TypeVar("Parsed")
 
 _CONTAINER_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "host.containers.internal"})
 
@@ -89,39 +99,38 @@ def _is_this_machine(host: str) -> bool:
 
 
 def _column(value: object) -> str:
+    return _parsed(parse_column, _named(value))
+
+
+def _event(value: object) -> str | Constant:
+    return _parsed(parse_event, _named(value))
+
+
+def _named(value: object) -> str:
     text = _text(value)
     if not text:
         raise fault("is empty: name a column, or omit the setting if it is optional")
-    try:
-        return parse_column(text)
-    except ColumnListError as wrong:
-        raise fault(str(wrong)) from None
+    return text
 
 
 def _column_or_none(value: object) -> str | None:
     return None if value is None or _text(value) == "" else _column(value)
 
 
-def _columns(value: object) -> tuple[str, ...]:
+def _columns(value: object, *, reserved: Collection[str] = ()) -> ColumnList:
+    _text(value)
+    return _parsed(lambda text: parse_column_list(text, reserved=reserved), str(value))
+
+
+def _user_columns(value: object) -> ColumnList:
+    return _columns(value, reserved=Api.USER_PROPERTIES.endpoint.reserved)
+
+
+def _parsed(parse: Callable[[str], Parsed], text: str) -> Parsed:
     try:
-        names = parse_column_list(_text(value)).names
-    except ColumnListError as wrong:
+        return parse(text)
+    except GrammarError as wrong:
         raise fault(str(wrong)) from None
-    if long := next((name for name in names if text_units(name) > MAX_PROPERTY), None):
-        raise fault(
-            f"has a name longer than the {MAX_PROPERTY} characters Heap accepts, at position {names.index(long) + 1}"
-        )
-    return names
-
-
-def _user_columns(value: object) -> tuple[str, ...]:
-    names = _columns(value)
-    reserved = Api.USER_PROPERTIES.endpoint.reserved
-    if name := next((name for name in names if name.lower() in reserved), None):
-        raise fault(
-            f"names `{name}`, but Heap does not allow a user property of that name in any letter case: remove it"
-        )
-    return names
 
 
 def _given(value: object) -> str:
@@ -166,8 +175,9 @@ BaseUrl = Annotated[
 ]
 ColumnName = Annotated[str, BeforeValidator(_column), _TEXT]
 OptionalColumnName = Annotated[str | None, BeforeValidator(_column_or_none), _TEXT]
-ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_columns), _COLUMN_LIST]
-UserColumnNames = Annotated[tuple[str, ...], BeforeValidator(_user_columns), _COLUMN_LIST]
+EventSource = Annotated[str | Constant, PlainValidator(_event), PlainSerializer(str), _TEXT]
+Columns = Annotated[ColumnList, PlainValidator(_columns), PlainSerializer(str), _COLUMN_LIST]
+UserColumns = Annotated[ColumnList, PlainValidator(_user_columns), PlainSerializer(str), _COLUMN_LIST]
 EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]
 Given = Annotated[str, BeforeValidator(_given), _TEXT]
 Text = Annotated[str, BeforeValidator(_text)]

@@ -9,7 +9,6 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from destination_heap_analytics.config.column_list import parse_column_list
 from destination_heap_analytics.config.settings import (
     AccountProperties,
     BulkDelivery,
@@ -66,9 +65,9 @@ def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
 def _warnings(config: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     if unknown := list(_unknown_keys({**dict.fromkeys(config), **given}, settings)):
         yield f"Unknown settings are ignored: {', '.join(unknown)}."
-    names = given["api"].get("property_columns") if "property_columns" in type(settings.api).model_fields else None
-    if names is not None and (meant := parse_column_list(names.strip()).warning):
-        yield f"`api.property_columns` {meant}."
+    listed = None if isinstance(settings.api, Identify) else settings.api.property_columns
+    if listed and listed.warning:
+        yield f"`api.property_columns` {listed.warning}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from destination_heap_analytics.config.field_types import (
     AppId,
     BaseUrl,
     ColumnName,
-    ColumnNames,
+    Columns,
+    EventSource,
     EventsPerMinute,
     Given,
     OptionalColumnName,
@@ -22,7 +23,7 @@ from destination_heap_analytics.config.field_types import (
     S3Endpoint,
     S3Region,
     Text,
-    UserColumnNames,
+    UserColumns,
 )
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, USER_IDS_PER_IDENTITY, Api
 
@@ -51,7 +52,7 @@ class TrackEvents(_Frozen):
         examples=["email", "user_id"],
         json_schema_extra={"order": 1},
     )
-    event_column: ColumnName = Field(
+    event_column: EventSource = Field(
         title="Event Column",
         description="The column with the name of the event, at most 1,024 characters.",
         examples=["event_name", "identities.connection"],
@@ -68,7 +69,7 @@ class TrackEvents(_Frozen):
         examples=["updated_at"],
         json_schema_extra={"order": 3, "always_show": True},
     )
-    property_columns: ColumnNames = Field(
+    property_columns: Columns = Field(
         title="Property Columns",
         description=_PROPERTIES,
         examples=["blocked,created_at,name", "*"],
@@ -88,7 +89,7 @@ class UserProperties(_Frozen):
         examples=["email", "user_id"],
         json_schema_extra={"order": 1},
     )
-    property_columns: UserColumnNames = Field(
+    property_columns: UserColumns = Field(
         title="Property Columns",
         description=f"{_PROPERTIES} Heap does not allow a user property named <code>id</code>, in any letter case.",
         examples=["identities.provider,created_at,nickname", "*"],
@@ -111,7 +112,7 @@ class AccountProperties(_Frozen):
         examples=["account_id", "identities.user_id"],
         json_schema_extra={"order": 1},
     )
-    property_columns: ColumnNames = Field(
+    property_columns: Columns = Field(
         title="Property Columns",
         description=_PROPERTIES,
         examples=["family_name,email_verified,blocked", "*"],

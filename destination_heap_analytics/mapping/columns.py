@@ -6,6 +6,8 @@ A column is read in one of three ways, tried in this order:
     dotted        `user_id` inside `identities`; list positions are numbers: `visits.0.date`
     underscored   the same, if the user writes an underscore for a dot: `identities_user_id`
 
+A name with `[]` that is none of these collects: `items[].sku` is the list of what `sku` is in each item of `items`.
+
 The way is fixed once per run, by the catalog's schema or else by the first record that has the column. A record that
 lacks the column in that way lacks it: guessing anew for each row could send a row to the wrong person. The underscored
 way is a guess. Without a schema that declares it, it holds for properties only, until a record has the exact key.
@@ -24,6 +26,7 @@ from enum import Enum
 from functools import lru_cache
 from typing import Any, Final, Literal
 
+from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
 from destination_heap_analytics.protocol.numbers import exact_integer, written_float
@@ -47,6 +50,9 @@ _PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{
 _LONGEST_POSITION: Final = 9
 """Digits of a list position; what is longer is a key."""
 
+EACH: Final = "[]"
+"""In a path, after the key of a list: what follows is read from each of its items."""
+
 _OPEN: Final = object()
 """A part of a schema that says nothing of what is inside it."""
 
@@ -59,11 +65,14 @@ class Column:
     """A column by the name that the user wrote.
 
     Attributes:
-        name: as written; also the name of the property it becomes.
+        name: as written.
         path: the keys that lead to it, once its way is fixed.
         declared: whether the catalog's schema has it, so that its absence from a few rows proves nothing.
         may_guess: whether rows alone may fix the underscored way.
         guessed: whether they did, so that a row with the exact key is still waited for.
+        label: the name of the property it becomes; None for its own.
+        cast: what its values are converted to; None if they stay as they are.
+        whole: the setting's text for it, cast and label included; if there is a key of that name, it is the column.
         keys: where it is read: its path, or the dotted way, which before the way is fixed can only find it null below
             a null parent.
     """
@@ -73,15 +82,25 @@ class Column:
     declared: bool = False
     may_guess: bool = False
     guessed: bool = False
+    label: str | None = None
+    cast: Cast | None = None
+    whole: str | None = None
     keys: Path = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "keys", self.path or tuple(self.name.split(".")))
+        object.__setattr__(self, "keys", self.path or collecting_path(self.name) or tuple(self.name.split(".")))
+
+    @property
+    def property_name(self) -> str:
+        """The name of the property it becomes."""
+        return self.name if self.label is None else self.label
 
     def declared_by(self, schema: Mapping[str, Any]) -> Column:
         """This column, with the way that a JSON schema declares, if it declares one."""
         if not isinstance(schema.get("properties"), dict):
             return self  # a schema that names no column at all knows nothing of this one
+        if literal := self._as_whole(schema, _schema_step):
+            return replace(literal, declared=True)
         path = _exact_way(schema, self.name, _schema_step) or _underscored(schema, self.name, _schema_step)
         if path is not None:
             return replace(self, path=path, declared=True)
@@ -91,11 +110,20 @@ class Column:
         """This column, with the way fixed by `data` if it was open and `data` has it."""
         if self.path is not None and not self.guessed:
             return self
+        if literal := self._as_whole(data, _data_step):
+            return literal
         if path := _exact_way(data, self.name, _data_step):
             return replace(self, path=path, guessed=False)
         if self.path is None and self.may_guess and (path := _underscored(data, self.name, _data_step)):
             return replace(self, path=path, guessed=True)
         return self
+
+    def _as_whole(self, root: Any, step: _Step) -> Column | None:
+        """The column whose name is the whole text of the setting, if there is one."""
+        found = None if self.whole is None else step(root, self.whole)
+        if found is None or found[1] is _OPEN:
+            return None
+        return Column(str(self.whole), path=(found[0],), may_guess=self.may_guess)
 
     def read(self, data: Mapping[str, Any]) -> Any | Literal[_Absent.ABSENT]:
         """The value in `data`: None also if a parent is null, ABSENT if there is no such column."""
@@ -104,11 +132,13 @@ class Column:
 
 def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
     """The value at a path of keys and list positions: None also if a parent is null, ABSENT if there is none."""
-    for key in path:
+    for at, key in enumerate(path):
         if isinstance(data, dict):
             data = data.get(key, ABSENT)
         elif data is None:
             return None
+        elif key == EACH and (items := list_in(data)) is not None:
+            return _collected(items, path[at + 1 :])
         elif (found := _data_step(data, key)) is None:
             return ABSENT
         else:
@@ -116,19 +146,78 @@ def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
     return data
 
 
+def _collected(items: list[Any], path: Path) -> list[Any]:
+    """What a path leads to in each of the items that has it; lists inside lists become one."""
+    values: list[Any] = []
+    for item in items:
+        value = look_up(item, path)
+        if value is not ABSENT and value is not None:
+            values.extend(value if EACH in path and isinstance(value, list) else [value])
+    return values
+
+
+def list_in(value: Any) -> list[Any] | None:
+    """A list, also one that a text holds; None if the value is not a list."""
+    inside = json_inside(value) if isinstance(value, str) else value
+    return inside if isinstance(inside, list) else None
+
+
+def collecting_path(name: str) -> Path | None:
+    """The keys of a name with `[]`, as in `items[].sku`; None if it has none."""
+    if EACH not in name:
+        return None
+    keys: list[str] = []
+    for part in name.split("."):
+        key = part
+        while key.endswith(EACH):
+            key = key.removesuffix(EACH)
+        if not key:
+            return None
+        keys += [key, *[EACH] * ((len(part) - len(key)) // len(EACH))]
+    return tuple(keys) if EACH in keys else None
+
+
+def _collecting_way(node: Any, path: Path, step: _Step) -> Path | None:
+    """The keys of a path with EACH as the record or the schema writes them, if one item at least has them all."""
+    if not path:
+        return ()
+    if path[0] == EACH:
+        for item in _items(node, step):
+            if (rest := _collecting_way(item, path[1:], step)) is not None:
+                return (EACH, *rest)
+        return None
+    if (found := step(node, path[0])) is None:
+        return None
+    rest = _collecting_way(found[1], path[1:], step)
+    return None if rest is None else (found[0], *rest)
+
+
+def _items(node: Any, step: _Step) -> Iterable[Any]:
+    """The items of a list; of a schema, what it says of each."""
+    if step is not _schema_step:
+        return list_in(node) or ()
+    if node is _OPEN:
+        return (_OPEN,)
+    types = node.get("type", "array") if isinstance(node, dict) else ()
+    if "array" not in types or (isinstance(node, dict) and "properties" in node):
+        return ()
+    return (node.get("items") or _OPEN,)
+
+
 def _exact_way(root: Any, name: str, step: _Step) -> Path | None:
-    """The literal or the dotted way, with the keys as the record or the schema writes them."""
+    """The literal, the dotted or the collecting way, with the keys as the record or the schema writes them."""
     for path in ((name,), tuple(name.split("."))):
         node: Any = root
         keys: list[str] = []
         for key in path:
-            if (found := step(node, key)) is None:
+            if (found := step(node, key)) is None or (found[1] is _OPEN and key.endswith(EACH)):
                 break
             keys.append(found[0])
             node = found[1]
         else:
             return tuple(keys)
-    return None
+    collecting = collecting_path(name)
+    return _collecting_way(root, collecting, step) if collecting else None
 
 
 def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = False) -> Path | None:

@@ -69,7 +69,8 @@ class Mapper:
     @property
     def needed_properties(self) -> PropertyColumns | None:
         """The listed columns of which rows need one at least: an event says something without any, a user does not."""
-        return None if self._selection.api in {Api.TRACK, Api.IDENTIFY} else self._selection.properties
+        selection = self._selection
+        return None if selection.api in {Api.TRACK, Api.IDENTIFY} or selection.rest else selection.properties
 
     @property
     def is_repeatable(self) -> bool:
@@ -111,17 +112,25 @@ class Mapper:
         """What to say at the end: listed properties that no row had, and guesses that proved wrong."""
         if warning := unseen_warning(self.unseen()):
             yield warning
-        properties = self._selection.properties
-        for guess in properties.guesses.values() if properties else ():
+        if warning := unseen_warning(self.unseen_excepted(), "leaves out"):
+            yield warning
+        for guess in self._selection.properties.guesses.values():
             if guess.warning:
                 yield guess.warning
 
     def unseen(self) -> dict[str, str | None]:
         """Listed columns that no row had, each with the nearest name; none if there was no row."""
-        properties = self._selection.properties
-        if not self._has_rows or properties is None:
+        return self._with_nearest(self._selection.properties)
+
+    def unseen_excepted(self) -> dict[str, str | None]:
+        """The same of the columns after `except`."""
+        rest = self._selection.rest
+        return self._with_nearest(rest.excepted) if rest else {}
+
+    def _with_nearest(self, columns: PropertyColumns) -> dict[str, str | None]:
+        if not self._has_rows:
             return {}
-        unseen = properties.unseen
+        unseen = columns.unseen
         guessed = {name: self.names.nearest(name) for name in unseen[:_MOST_GUESSES]}
         return {name: guessed.get(name) for name in unseen}
 

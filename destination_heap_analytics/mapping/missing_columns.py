@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from itertools import islice
 from typing import Any, Final
 
+from destination_heap_analytics.config.grammar import extras_of
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.mapping.columns import (
     ABSENT,
@@ -185,7 +186,8 @@ class AbsenceWatch:
         guess = f" Did you mean `{as_setting(near)}`?" if near else ""
         return ConfigError(
             f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the "
-            f"catalog.{guess} No row was sent. Columns seen: {self._names.listed()}."
+            f"catalog.{guess}{_grammar_hint(setting, column.name)} No row was sent. "
+            f"Columns seen: {self._names.listed()}."
         )
 
     def _no_properties(self, rows: str) -> ConfigError:
@@ -196,6 +198,16 @@ class AbsenceWatch:
             f"`api.property_columns` names columns that are all absent from {rows} and from the catalog, so no "
             f"property would be set: {listed}{more}. No row was sent. Columns seen: {self._names.listed()}."
         )
+
+
+def _grammar_hint(setting: str, name: str) -> str:
+    """What may have been meant by a name that belongs to no column."""
+    if extras := extras_of(name):
+        return f" This setting takes a column alone, without `{extras}`."
+    if setting == "event_column":
+        text = name.replace("'", "''")
+        return f" If `{name}` is the name of the event itself, write it in single quotes: `'{text}'`."
+    return ""
 
 
 def _with_guess(name: str, near: str | None) -> str:
@@ -211,7 +223,7 @@ def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigErr
     )
 
 
-def unseen_warning(unseen: Mapping[str, str | None]) -> str | None:
+def unseen_warning(unseen: Mapping[str, str | None], verb: str = "names") -> str | None:
     """What to say of listed columns that no row had, each with the nearest name; None if there are none."""
     left = ", ".join(_with_guess(name, near) for name, near in unseen.items())
-    return f"`api.property_columns` names columns that no row had: {left}." if left else None
+    return f"`api.property_columns` {verb} columns that no row had: {left}." if left else None

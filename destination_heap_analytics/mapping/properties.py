@@ -32,8 +32,11 @@ _MOST_NAMES: Final = 10_000
 
 Values = dict[str, Scalar | list[Scalar]]
 
-_Objects = list[tuple[str, str | None, Iterable[tuple[Any, Any]]]]
-"""Of each object: what its keys are prefixed with, its column, and its members; the record itself has no column."""
+Columns = Iterable[tuple[Any, Any]]
+"""Names or list positions, each with its value."""
+
+_Level = tuple[str, str | None, Columns]
+"""An object or a list: what its names are prefixed with, its column (None for the record itself), and its members."""
 
 
 @dataclass(slots=True)
@@ -43,7 +46,8 @@ class Properties:
     Attributes:
         values: what is sent.
         cut: the column of each value that was cut to Heap's length.
-        collisions: names in which two values met, or their column; the value nearer to the record's top was kept.
+        collisions: names in which two values met, or their column; the listed one was kept, or else the one nearer
+            to the record's top.
         forbidden: names that Heap reserves, and so were left out.
         unnamable: the columns below which a name was left out that no property can have: an empty or too long one.
     """
@@ -78,50 +82,57 @@ class PropertyMaker:
         self._skips_airbytes = skips_airbytes
         self._fit: set[str] = set()
 
-    def make(self, columns: Iterable[tuple[str, Any]], *, exact: bool) -> tuple[Values, Properties | None]:
-        """The properties made from columns and their values; the second is None where there is nothing to say of them.
+    def make(self, listed: Columns, rest: Columns = (), *, exact: bool) -> tuple[Values, Properties | None]:
+        """The properties made from columns and their values; the second is None if there is nothing to say of them.
 
         Nulls and what is absent or empty are left out. Shallow names are made first: a literal key comes before a path.
 
         Args:
-            columns: name and value of each.
+            listed: name and value of each column that is selected by its name.
+            rest: the same of the columns that `*` adds, of which Airbyte's own may be left out.
             exact: which reading the values come from (values.py).
 
         Raises:
             RowRejectedError: a name or a value that cannot be sent.
-            InexactNumberError: only where not `exact`.
+            InexactNumberError: only if not `exact`.
         """
-        values: Values = {}
-        made: Properties | None = None
-        fit = self._fit
-        objects: _Objects = [("", None, columns)]  # it grows below, by the objects inside these
-        for prefix, parent, members in objects:
-            for key, value in members:
-                name = f"{prefix}{key}" if prefix else key
-                kind = type(value)
-                if (
-                    # Nearly every value goes as it is; the rules for all others are in `_add` and its helpers alone.
-                    (
-                        len(value) <= _SHORT and (not exact or value.isascii())
-                        if kind is str
-                        else kind in _NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
-                    )
-                    and name in fit
-                    and name not in values
-                ):
-                    values[name] = value
-                elif value is None or value is ABSENT or (self._skips_airbytes and not prefix and is_airbytes(name)):
-                    continue
-                else:
-                    column = name if parent is None else parent
-                    if isinstance(value, dict):
-                        objects.append((f"{name}.", column, value.items()))
-                    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-                        objects.append((f"{name}.", column, enumerate(value)))
-                    elif not isinstance(value, list) or any(item is not None for item in value):
-                        made = made or Properties(values)
-                        self._add(made, name, value, column, exact=exact)
-        return values, made if made and made.is_worth_reporting else None
+        made = Properties()
+        below: list[_Level] = []
+        self._flatten(("", None, listed), made, below, exact=exact)
+        if rest:
+            self._flatten(("", None, rest), made, below, exact=exact, skips_airbytes=self._skips_airbytes)
+        while below:
+            levels, below = below, []
+            for level in levels:
+                self._flatten(level, made, below, exact=exact)
+        return made.values, made if made.is_worth_reporting else None
+
+    def _flatten(
+        self, level: _Level, made: Properties, below: list[_Level], *, exact: bool, skips_airbytes: bool = False
+    ) -> None:
+        """Make properties of a level's scalars and lists of scalars, and put the levels inside it into `below`."""
+        prefix, parent, members = level
+        values, fit = made.values, self._fit
+        for key, value in members:
+            name = f"{prefix}{key}" if prefix else key
+            # Nearly every value is sent as it is; the rules for all others are in `_add` and what it calls.
+            kind = type(value)
+            if (
+                (
+                    len(value) <= _SHORT and (not exact or value.isascii())
+                    if kind is str
+                    else kind in _NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
+                )
+                and name in fit
+                and name not in values
+            ):
+                values[name] = value
+            elif value is None or value is ABSENT or (skips_airbytes and is_airbytes(name)):
+                continue
+            elif (inner := _members(value)) is not None:
+                below.append((f"{name}.", name if parent is None else parent, inner))
+            elif not _is_empty(value):
+                self._add(made, name, value, name if parent is None else parent, exact=exact)
 
     def _add(self, made: Properties, name: str, value: Any, column: str, *, exact: bool) -> None:
         if name not in self._fit:
@@ -161,6 +172,19 @@ class PropertyMaker:
         if self.endpoint.takes_lists:
             return _cut_list([scalar(item, column, exact=exact) for item in items])
         return _cut_scalar(LIST_SEPARATOR.join([joined_text(item, column, exact=exact) for item in items]))
+
+
+def _members(value: Any) -> Columns | None:
+    """The members of an object, or of a list that holds objects or lists; None if the value is a property itself."""
+    if isinstance(value, dict):
+        return value.items()
+    if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        return enumerate(value)
+    return None
+
+
+def _is_empty(value: Any) -> bool:
+    return isinstance(value, list) and all(item is None for item in value)
 
 
 def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, Final
 
-from destination_heap_analytics.mapping.columns import ABSENT, Column, is_position, json_inside, look_up
+from destination_heap_analytics.config.casts import Cast
+from destination_heap_analytics.mapping.casts import converted
+from destination_heap_analytics.mapping.columns import (
+    ABSENT,
+    EACH,
+    Column,
+    collecting_path,
+    is_position,
+    json_inside,
+    look_up,
+)
+from destination_heap_analytics.mapping.values import Scalar
 from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
 
@@ -49,13 +60,23 @@ class Guess:
 class PropertyColumns:
     """The columns that become properties, in the user's order; those that no row has had yet are left out.
 
+    A constant stands among them, as long as no row has a column of its name.
+
     Attributes:
         guesses: the columns read by the underscored way.
         is_open: whether a row may still change how a column is read.
+        paths: where those are read that some row has had.
     """
 
-    def __init__(self, columns: Iterable[Column]) -> None:
+    def __init__(self, columns: Iterable[Column], constants: Mapping[int, Scalar] | None = None) -> None:
+        """Begin with columns that no row has had.
+
+        Args:
+            columns: in the user's order.
+            constants: by their positions among the columns.
+        """
         self._columns = list(columns)
+        self._constants = dict(constants or {})
         self._seen: set[int] = set()
         self.guesses: dict[int, Guess] = {}
         self.is_open = bool(self._columns)
@@ -72,27 +93,43 @@ class PropertyColumns:
         if any(changes):
             self._arrange()
 
-    def values(self, data: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        """Name and value of each column that some row has had, the value ABSENT if this one has not."""
+    def values(self, data: Mapping[str, Any], *, exact: bool) -> Iterator[tuple[str, Any]]:
+        """Name and value of each property that some row has had, the value ABSENT if this one has not.
+
+        Args:
+            data: the record.
+            exact: which reading the record comes from (values.py).
+
+        Raises:
+            RowRejectedError: a value cannot be cast.
+            InexactNumberError: only if not `exact`.
+        """
         values = list(map(data.get, self._first_keys, repeat(ABSENT)))
         for position, keys in self._inner_keys:
             values[position] = look_up(values[position], keys)
-        return zip(self._names, values, strict=True)
+        for position, cast, column in self._casts:
+            values[position] = converted(values[position], cast, column, exact=exact)
+        named = zip(self._names, values, strict=True)
+        return chain(named, self._constant_values) if self._constant_values else named
 
     @property
     def unseen(self) -> Sequence[str]:
         """The names of those that no row has had."""
-        return [column.name for position, column in enumerate(self._columns) if position not in self._seen]
+        return [
+            column.name
+            for position, column in enumerate(self._columns)
+            if position not in self._seen and position not in self._constants
+        ]
 
     @property
     def is_declared(self) -> bool:
-        """Whether the catalog's schema declares one of them at least."""
-        return any(column.declared for column in self._columns)
+        """Whether every row has one of them, or the catalog's schema declares one."""
+        return bool(self._constants) or any(column.declared for column in self._columns)
 
     @property
     def names(self) -> Sequence[str]:
-        """All names, as the user wrote them."""
-        return [column.name for column in self._columns]
+        """The names of all columns, as the user wrote them."""
+        return [column.name for position, column in enumerate(self._columns) if position not in self._constants]
 
     def _try(self, position: int, data: Mapping[str, Any]) -> bool:
         """Whether this row changes how a column is read."""
@@ -113,12 +150,22 @@ class PropertyColumns:
 
     def _arrange(self) -> None:
         seen = [column for position, column in enumerate(self._columns) if position in self._seen]
-        self._names: tuple[str, ...] = tuple(column.name for column in seen)
+        self.paths: tuple[Path, ...] = tuple(column.keys for column in seen)
+        self._names: tuple[str, ...] = tuple(column.property_name for column in seen)
+        self._casts: tuple[tuple[int, Cast, str], ...] = tuple(
+            (position, column.cast, column.name) for position, column in enumerate(seen) if column.cast
+        )
+        self._constant_values: tuple[tuple[str, Scalar], ...] = tuple(
+            (self._columns[position].property_name, value)
+            for position, value in self._constants.items()
+            if position not in self._seen
+        )
         self._first_keys: tuple[str, ...] = tuple(column.keys[0] for column in seen)
         self._inner_keys: tuple[tuple[int, Path], ...] = tuple(
             (position, column.keys[1:]) for position, column in enumerate(seen) if len(column.keys) > 1
         )
         waiting = {position for position in range(len(self._columns)) if position not in self._seen}
+        waiting -= {position for position in self._constants if self._columns[position].whole is None}
         waiting |= {position for position, guess in self.guesses.items() if guess.refuted_by is None}
         self._index = _Index([(at, rest) for at in sorted(waiting) for rest in _spellings(self._columns[at])])
         self.is_open = bool(waiting)
@@ -132,7 +179,11 @@ def _spellings(column: Column) -> Iterator[_Rest]:
     if column.path is not None and not column.guessed:
         yield column.path
         return
+    if column.whole is not None:
+        yield (normal(column.whole),)
     yield (normal(column.name),)
+    if (collecting := collecting_path(column.name)) is not None:
+        yield tuple(map(normal, collecting))
     if "." in column.name:
         yield tuple(map(normal, column.name.split(".")))
     if column.may_guess and not column.guessed:
@@ -184,9 +235,7 @@ class _Index:
 
     def _hits(self, node: Any) -> Iterator[tuple[str, Any]]:
         if isinstance(node, list):
-            for key in self._keys if len(self._keys) < len(node) else map(str, range(len(node))):
-                if key in self._keys and is_position(key) and int(key) < len(node):
-                    yield key, node[int(key)]
+            yield from self._items(node)
             return
         for key in self._keys & node.keys():
             yield key, node[key]
@@ -200,6 +249,13 @@ class _Index:
                 self._plain.add(key)
             elif name in self._keys:
                 yield name, node[key]
+
+    def _items(self, node: list[Any]) -> Iterator[tuple[str, Any]]:
+        for item in node if EACH in self._keys else ():
+            yield EACH, item
+        for key in self._keys if len(self._keys) < len(node) else map(str, range(len(node))):
+            if key in self._keys and is_position(key) and int(key) < len(node):
+                yield key, node[int(key)]
 
     def _child(self, key: str) -> _Index:
         if key not in self._children:

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from destination_heap_analytics.config.column_list import ALL_COLUMNS
+from destination_heap_analytics.config.casts import Cast
+from destination_heap_analytics.config.grammar import ColumnList, Constant
 from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, Identify, TrackEvents
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
+from destination_heap_analytics.mapping.all_columns import AllColumns
+from destination_heap_analytics.mapping.casts import converted
 from destination_heap_analytics.mapping.columns import ABSENT, Column, look_up
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
 from destination_heap_analytics.mapping.property_columns import PropertyColumns
@@ -27,41 +30,45 @@ class Selection:
 
     Attributes:
         key: the column of the identity, or of the account ID.
+        event: the column of the event's name, or the name itself.
         user_id: the column of Heap's own ID of the user; for Identify alone.
-        properties: the columns that become properties; None for all. Identify has none, and takes none.
+        properties: the columns that become properties by their names; Identify takes none.
+        rest: all other columns that do; None if there is no `*`.
         maker: makes them.
     """
 
     api: Api
     key: Column
-    event: Column | None
+    event: Column | str | None
     timestamp: Column | None
     user_id: Column | None
-    properties: PropertyColumns | None
+    properties: PropertyColumns
+    rest: AllColumns | None
     maker: PropertyMaker = field(repr=False, compare=False)
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
         """The columns that the settings name, their ways fixed where the catalog's schema declares them."""
 
-        def column(name: str, *, may_guess: bool = False) -> Column:
-            return Column(name, may_guess=may_guess).declared_by(schema)
+        def column(name: str) -> Column:
+            return Column(name).declared_by(schema)
 
         event = settings.event_column if isinstance(settings, TrackEvents) else None
         timestamp = settings.timestamp_column if isinstance(settings, TrackEvents | Identify) else None
-        names = () if isinstance(settings, Identify) else settings.property_columns
-        takes_all = names == ALL_COLUMNS
+        columns = ColumnList() if isinstance(settings, Identify) else settings.property_columns
         api = Api(settings.api_type)
+        properties = _listed(columns, schema)
         return cls(
             api=api,
             key=column(
                 settings.account_id_column if isinstance(settings, AccountProperties) else settings.identity_column
             ),
-            event=column(event) if event else None,
+            event=event.text if isinstance(event, Constant) else column(event) if event else None,
             timestamp=column(timestamp) if timestamp else None,
             user_id=column(settings.user_id_column) if isinstance(settings, Identify) else None,
-            properties=None if takes_all else PropertyColumns(column(name, may_guess=True) for name in names),
-            maker=PropertyMaker(api.endpoint, skips_airbytes=takes_all),
+            properties=properties,
+            rest=_rest(columns, properties, schema),
+            maker=PropertyMaker(api.endpoint, skips_airbytes=True),
         )
 
     @property
@@ -73,26 +80,49 @@ class Selection:
             "timestamp_column": self.timestamp,
             "user_id_column": self.user_id,
         }
-        return {setting: column for setting, column in columns.items() if column}
+        return {setting: column for setting, column in columns.items() if isinstance(column, Column)}
 
     @property
     def is_open(self) -> bool:
         """Whether the way of some column waits for a record that has it."""
-        waits = self.properties is not None and self.properties.is_open
+        waits = self.properties.is_open or (self.rest is not None and self.rest.excepted.is_open)
         return waits or any(column.path is None for column in self.required.values())
 
     def found_in(self, data: Mapping[str, Any]) -> Selection:
         """This selection, with the ways fixed of those open columns that `data` has."""
-        if self.properties is not None and self.properties.is_open:
-            self.properties.learn(data)
+        for listed in (self.properties, self.rest.excepted if self.rest else None):
+            if listed and listed.is_open:
+                listed.learn(data)
         found = replace(
             self,
             key=self.key.found_in(data),
-            event=self.event and self.event.found_in(data),
+            event=self.event.found_in(data) if isinstance(self.event, Column) else self.event,
             timestamp=self.timestamp and self.timestamp.found_in(data),
             user_id=self.user_id and self.user_id.found_in(data),
         )
         return self if found == self else found
+
+
+def _listed(columns: ColumnList, schema: Mapping[str, Any]) -> PropertyColumns:
+    """The columns of a list that are selected by their names."""
+    listed: list[Column] = []
+    constants: dict[int, Any] = {}
+    for item in columns.items:
+        whole = None if columns.takes_all else item.whole
+        is_constant = isinstance(item.source, Constant)
+        column = Column(str(item.source), may_guess=not is_constant, label=item.name, cast=item.cast, whole=whole)
+        column = column.declared_by(schema)
+        if isinstance(item.source, Constant) and not column.declared:
+            constants[len(listed)] = converted(item.source.text, item.cast or Cast.TEXT, item.name, exact=True)
+        listed.append(column)
+    return PropertyColumns(listed, constants)
+
+
+def _rest(columns: ColumnList, listed: PropertyColumns, schema: Mapping[str, Any]) -> AllColumns | None:
+    if not columns.takes_all:
+        return None
+    excepted = (Column(name, may_guess=True).declared_by(schema) for name in columns.excepted)
+    return AllColumns(listed, PropertyColumns(excepted))
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
@@ -109,8 +139,9 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
     """
     maker, timed = selection.maker, selection.timestamp
     element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
-    if selection.event:
-        element["event"] = _name(data, selection.event, MAX_EVENT, exact=exact)
+    if selection.event is not None:
+        event = selection.event
+        element["event"] = event if isinstance(event, str) else _name(data, event, MAX_EVENT, exact=exact)
     if selection.user_id:
         element["user_id"] = _user_id(data, selection.user_id, exact=exact)
     if timed and (time := timed.read(data)) is not ABSENT and time is not None and not _is_blank(time):
@@ -119,8 +150,9 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         element["timestamp"] = heap_timestamp(time, timed.name)
     if selection.api is Api.IDENTIFY:
         return element, None
-    columns = data.items() if selection.properties is None else selection.properties.values(data)
-    element["properties"], made = maker.make(columns, exact=exact)
+    listed = selection.properties.values(data, exact=exact)
+    rest = selection.rest.values(data, exact=exact) if selection.rest else ()
+    element["properties"], made = maker.make(listed, rest, exact=exact)
     return element, made
 
 

@@ -47,7 +47,7 @@ def test_only_the_app_id_and_the_api_are_required() -> None:
 def test_spaces_around_names_and_commas_do_not_count() -> None:
     """Also around the single columns."""
     api = parse_config(config()).settings.api
-    assert api.property_columns == ("blocked", "created_at", "name")
+    assert str(api.property_columns) == "blocked, created_at, name"
     assert api.model_dump()["identity_column"] == "email"
 
 
@@ -134,8 +134,10 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (track(property_columns='a,"b'), "`api.property_columns` has a double quote at character 3"),
         (track(property_columns='"a" b'), "`api.property_columns` has a double quote at character 1"),
         (config(api={**USERS, "identity_column": '"a'}), "`api.identity_column` has a double quote at character 1"),
-        (track(property_columns="*,a"), "`api.property_columns` combines * with column names"),
-        (track(property_columns="a," + "x" * 1024), "longer than the 1023 characters Heap accepts, at position 2"),
+        (
+            track(property_columns="a," + "x" * 1024),
+            "has a name longer than the 1,023 characters Heap accepts at character 3 (`xxx",
+        ),
         (
             config(api={**USERS, "property_columns": "name,Id"}),
             "`api.property_columns` names `Id`, but Heap does not allow",
@@ -331,7 +333,9 @@ def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
 def test_a_list_of_columns_is_taken_as_it_was_meant(columns: str, names: tuple[str, ...], warning: str | None) -> None:
     """With a warning if something was wrong with it."""
     parsed = parse_config(track(property_columns=columns))
-    assert (parsed.settings.api.property_columns, parsed.warning) == (names, warning)
+    listed = parsed.settings.api.property_columns
+    assert (tuple(item.name for item in listed.items) or ("*",), parsed.warning) == (names, warning)
+    assert listed.takes_all is (names == ("*",))
 
 
 @pytest.mark.parametrize("blank", ["", "  ", None])

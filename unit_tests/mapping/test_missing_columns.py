@@ -224,3 +224,26 @@ def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() 
         "(did you mean `PLAN_NAME`?)."
     )
     assert unseen_warning({}) is None
+
+
+@pytest.mark.parametrize(
+    ("setting", "name", "hint"),
+    [
+        ("identity", "email::text", "This setting takes a column alone, without `::text`."),
+        ("timestamp", "at as time", "This setting takes a column alone, without `as time`."),
+        ("event", "Order Placed", "is the name of the event itself, write it in single quotes: `'Order Placed'`."),
+    ],
+)
+def test_what_a_setting_does_not_take_is_explained_when_there_is_no_such_column(
+    setting: str, name: str, hint: str
+) -> None:
+    """A column may have such a name, so the rows are asked first."""
+    names = ColumnNames({})
+    watch = AbsenceWatch({f"{setting}_column": Column(name)}, names, lambda: 0.0)
+    watch.admit(row(1, {name: "x"}))
+    watch.end()
+    watch = AbsenceWatch({f"{setting}_column": Column(name)}, names, lambda: 0.0)
+    watch.admit(row(1, {"email": "a"}))
+    with pytest.raises(ConfigError) as wrong:
+        watch.end()
+    assert hint in str(wrong.value)

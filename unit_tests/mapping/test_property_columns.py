@@ -25,7 +25,7 @@ LISTED = [
 
 def values(columns: PropertyColumns, data: dict[str, Any]) -> dict[str, Any]:
     columns.learn(data)
-    return {name: value for name, value in columns.values(data) if value is not ABSENT}
+    return {name: value for name, value in columns.values(data, exact=True) if value is not ABSENT}
 
 
 def test_columns_below_a_key_that_is_there_are_not_looked_for_in_each_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
+from destination_heap_analytics.mapping.columns import Column
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
 from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float
@@ -278,3 +279,105 @@ def test_a_row_that_identifies_no_one_is_rejected(change: dict[str, Any], reason
     """Each with its column."""
     row = {"email": "a@example.com", "heap": {"id": 12}, "at": 1666325394}
     assert rejection(IDENTIFY, {**row, **change}) == (reason, column)
+
+
+ORDER = {
+    "email": "a@example.com",
+    "event": "Paid",
+    "amount": "12.50",
+    "address": {"city": "Rome", "geo": {"lat": 1}},
+    "items": [{"sku": "s1", "qty": "2"}, {"sku": "s2", "qty": 1}, {"qty": None}],
+    "_ab_source_file_url": "orders.csv",
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "properties"),
+    [
+        ("amount as Order Amount", {"Order Amount": "12.50"}),
+        ("amount::number as Order Amount, amount", {"Order Amount": 12.5, "amount": "12.50"}),
+        ("'web' as channel, '5'::number as tier", {"channel": "web", "tier": 5}),
+        ("items[].sku", {"items[].sku": ["s1", "s2"]}),
+        ("items[].qty::number as quantities", {"quantities": [2, 1]}),
+        ("items[]::json as items", {"items": '[{"sku":"s1","qty":"2"},{"sku":"s2","qty":1},{"qty":null}]'}),
+        ("items[].price, amount", {"amount": "12.50"}),
+        ("address as a", {"a.city": "Rome", "a.geo.lat": 1}),
+        ("address::json", {"address": '{"city":"Rome","geo":{"lat":1}}'}),
+        ("address_geo_lat as lat", {"lat": 1}),
+        (
+            "* except (items, address.geo), amount::number as total, items[].sku as skus, _ab_source_file_url",
+            {
+                "total": 12.5,
+                "skus": ["s1", "s2"],
+                "_ab_source_file_url": "orders.csv",
+                "email": "a@example.com",
+                "event": "Paid",
+                "address.city": "Rome",
+            },
+        ),
+        (
+            "*, items[].sku as skus, email as address.city, address as address",
+            {
+                "skus": ["s1", "s2"],
+                "address.city": "a@example.com",
+                "event": "Paid",
+                "amount": "12.50",
+                "items.0.qty": "2",
+                "items.1.qty": 1,
+                "address.geo.lat": 1,
+            },
+        ),
+    ],
+)
+def test_columns_are_renamed_cast_collected_and_left_out(columns: str, properties: dict[str, Any]) -> None:
+    """A column that is listed beside `*` is sent under its new name alone."""
+    assert payload({**TRACK, "property_columns": columns}, ORDER)["properties"] == properties
+
+
+def test_a_fixed_event_name_needs_no_column() -> None:
+    """In single quotes; it is not looked for in any row."""
+    api = {**TRACK, "event_column": "'Order Placed'"}
+    assert payload(api, {"email": "a@example.com"})["event"] == "Order Placed"
+    selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {})
+    assert list(selection.required) == ["identity_column"]
+
+
+def test_a_value_that_cannot_be_cast_rejects_its_row() -> None:
+    """The reason names the column as the source does."""
+    api = {**TRACK, "property_columns": "amount::number as total"}
+    assert rejection(api, {**ORDER, "amount": "12,50"}) == (Reason.NOT_A_NUMBER, "amount")
+    assert payload(api, {**ORDER, "amount": None})["properties"] == {}
+
+
+def test_lists_of_one_field_are_joined_where_heap_takes_no_lists() -> None:
+    """As other lists are."""
+    api = {**USERS, "property_columns": "items[].sku as skus"}
+    assert payload(api, ORDER)["properties"] == {"skus": "s1||s2"}
+
+
+@pytest.mark.parametrize("declared", [True, False])
+@pytest.mark.parametrize("name", ["amount as total", "amount::number", "'web' as channel", "items[].sku"])
+def test_a_column_that_is_named_like_a_form_of_the_grammar_is_meant(name: str, declared: bool) -> None:
+    """As before there was a grammar."""
+    row = {**ORDER, name: "literal"}
+    schema = {"properties": {key: {} for key in row}} if declared else {}
+    api = parse_config({"app_id": "11", "api": {**TRACK, "property_columns": name}}).settings.api
+    selection = Selection.from_settings(api, schema).found_in(row)
+    assert transform(row, selection, exact=True)[0]["properties"] == {name: "literal"}
+    assert not selection.properties.unseen
+
+
+@pytest.mark.parametrize(
+    ("items", "path"),
+    [
+        ({"type": ["array", "null"], "items": {"properties": {"sku": {}}}}, ("items", "[]", "sku")),
+        ({"type": "array"}, ("items", "[]", "sku")),
+        ({"type": "array", "items": {"properties": {"price": {}}}}, None),
+        ({"type": "object", "properties": {"sku": {}}}, None),
+    ],
+)
+def test_the_catalog_declares_a_field_of_all_items(items: dict[str, Any], path: tuple[str, ...] | None) -> None:
+    """Where its list is open, every field."""
+    for schema, above in (({"properties": {"items": items}}, ""), ({"properties": {"o": {"type": "object"}}}, "o.")):
+        column = Column(f"{above}items[].sku").declared_by(schema)
+        assert column.path == (("o", "items", "[]", "sku") if above else path)
