@@ -33,9 +33,9 @@ class Context:
     now: Callable[[], datetime]
     bar: Bar
 
-    def warehouse(self, *, read_only: bool = False) -> AbstractContextManager[Warehouse]:
+    def warehouse(self, *, read_only: bool = False, patience: float | None = None) -> AbstractContextManager[Warehouse]:
         """The project's warehouse, for a block: a DuckDB file is not to be held for longer than need be."""
-        return open_warehouse(self.project.warehouse, self.environment, read_only=read_only)
+        return open_warehouse(self.project.warehouse, self.environment, read_only=read_only, patience=patience)
 
     def work(self, courier: Courier) -> Path:
         """Where files are between the bucket and the tables."""

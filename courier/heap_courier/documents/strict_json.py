@@ -38,6 +38,11 @@ def read_json(path: Path) -> Any:
         raise SetupError(f"`{path}` cannot be read: {fault.strerror}.") from None
     except UnicodeDecodeError:
         raise SetupError(f"`{path}` is not valid UTF-8: save it as UTF-8.") from None
+    return parse_json(text, path)
+
+
+def parse_json(text: str, path: Path) -> Any:
+    """The document of a JSON file, or of one that is about to be written. Raises what `read_json` raises."""
     if not text.strip():
         raise SetupError(f"`{path}` is empty: write `[]` or `{{}}` at least.")
     try:

@@ -60,6 +60,11 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
         raise SetupError(f"`{path}` cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError:
         raise SetupError(f"`{path}` is not valid UTF-8: save it as UTF-8.") from None
+    return parse_yaml(text, path, texts=texts)
+
+
+def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
+    """The content of a YAML file, or of one that is about to be written; else as `read_yaml`."""
     try:
         return yaml.load(text, _TextLoader if texts else _Loader)  # noqa: S506  (both make plain values alone)
     except yaml.MarkedYAMLError as error:

@@ -84,7 +84,15 @@ def read_entities(path: Path) -> tuple[Entity, ...]:
     Raises:
         SetupError: the file is missing or not as the grammar has it.
     """
-    document = read_json(path)
+    return entities_of(read_json(path), path)
+
+
+def entities_of(document: Any, path: Path) -> tuple[Entity, ...]:
+    """The entities of a list; `path` is the file that holds it, or will.
+
+    Raises:
+        SetupError: it is not as the grammar has it.
+    """
     if not isinstance(document, list) or not document:
         raise SetupError(f"`{path}`: a list of entities in square brackets is expected, with one at least.")
     entities = tuple(_entity(item, f"`{path}`, entity {number}") for number, item in enumerate(document, 1))

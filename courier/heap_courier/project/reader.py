@@ -259,7 +259,15 @@ def read_project(folder: Path) -> Project:
         raise SetupError(
             f"There is no `{FILE_NAME}` in `{folder}`: go to the project's folder, or make one with `init`."
         )
-    content = read_yaml(path)
+    return project_of(folder, read_yaml(path))
+
+
+def project_of(folder: Path, content: Any) -> Project:
+    """The project that the content of its file describes.
+
+    Raises:
+        SetupError: as `read_project`.
+    """
     _refuse_secrets(content)
     try:
         model = _Project.model_validate({} if content is None else content)

@@ -87,20 +87,40 @@ groups:
 """,
 }
 
+_BARE: Final = {
+    FILE_NAME: """\
+# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
 
-def make_project(folder: Path) -> list[Path]:
+warehouse:
+  engine: duckdb            # a file on this computer; or postgresql
+  file: heap.duckdb
+  # engine: postgresql
+  # dsn-env: HEAP_WAREHOUSE # the variable that holds postgresql://user:password@host/database
+
+feeds: feeds                # the folder of the feeds
+""",
+    ".gitignore": _FILES[".gitignore"],
+}
+
+
+def make_project(folder: Path, *, bare: bool = False) -> list[Path]:
     """Writes the files of a new project and returns their paths. `feeds/` comes with the first feed.
+
+    Args:
+        folder: of the project.
+        bare: whether it has no couriers and groups yet, rather than examples to be edited.
 
     Raises:
         SetupError: one of them exists, and nothing is written then; or the folder cannot be written.
     """
-    paths = [folder / name for name in _FILES]
+    files = _BARE if bare else _FILES
+    paths = [folder / name for name in files]
     try:
         if there := [path for path in paths if path.exists()]:
             raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
-        for path, content in zip(paths, _FILES.values(), strict=True):
+        for path, content in zip(paths, files.values(), strict=True):
             path.write_text(content, encoding="utf-8")
     except OSError as error:
         raise SetupError(f"`{error.filename}` cannot be written: {error.strerror}. Choose another folder.") from error

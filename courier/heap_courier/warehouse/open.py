@@ -13,23 +13,37 @@ from heap_courier.warehouse.base import Warehouse
 
 @contextmanager
 def open_warehouse(
-    settings: WarehouseSettings, environment: Mapping[str, str], *, read_only: bool = False
+    settings: WarehouseSettings,
+    environment: Mapping[str, str],
+    *,
+    read_only: bool = False,
+    patience: float | None = None,
 ) -> Iterator[Warehouse]:
     """A connection for the length of a block. An engine's library is imported when it is needed.
+
+    `patience` is how many seconds to wait for another process that has a DuckDB file open; None: half a minute.
 
     Raises:
         SetupError: the variable with the address is not set, or the engine refuses.
         LaterError: the engine does not answer, or another process holds the file.
     """
-    with closing(_opened(settings, environment, read_only=read_only)) as warehouse:
+    with closing(_opened(settings, environment, read_only=read_only, patience=patience)) as warehouse:
         yield warehouse
 
 
-def _opened(settings: WarehouseSettings, environment: Mapping[str, str], *, read_only: bool) -> Warehouse:
+def _opened(
+    settings: WarehouseSettings, environment: Mapping[str, str], *, read_only: bool, patience: float | None
+) -> Warehouse:
     if settings.path:
-        from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse  # noqa: PLC0415
+        from heap_courier.warehouse.duckdb_engine import PATIENCE, DuckDBWarehouse  # noqa: PLC0415
 
-        return DuckDBWarehouse(settings.path, memory=settings.memory, read_only=read_only, wait=time.sleep)
+        return DuckDBWarehouse(
+            settings.path,
+            memory=settings.memory,
+            read_only=read_only,
+            patience=PATIENCE if patience is None else patience,
+            wait=time.sleep,
+        )
     from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse  # noqa: PLC0415
 
     dsn = settings.dsn or environment.get(settings.dsn_env or "")

@@ -103,6 +103,16 @@ class RunLog:
         rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
         return [Run._make(row) for row in rows]
 
+    def latest(self) -> dict[str, Run]:
+        """The newest run of each courier."""
+        if not self.runs(limit=1):
+            return {}
+        rows = self._warehouse.query(
+            "SELECT * FROM heap_courier.runs AS run WHERE NOT EXISTS (SELECT 1 FROM heap_courier.runs AS later "
+            "WHERE later.courier = run.courier AND (later.started, later.id) > (run.started, run.id))"
+        )
+        return {run.courier: run for run in map(Run._make, rows)}
+
     def run(self, run_id: str) -> Run:
         """A run by its id. Raises SetupError if there is none."""
         newest = self.runs(limit=1)

@@ -1,0 +1,58 @@
+"""The command of the console: `console`."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+import click
+
+from heap_courier.cli.terminal import say
+from heap_courier.errors import SetupError
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=8480, show_default=True, help="The port; 0: a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; another needs a token.")
+@click.option("--allow-host", "names", multiple=True, metavar="NAME", help="A name that browsers reach it by.")
+@click.option("--tls-cert", "certificate", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
+@click.option("--tls-key", "key", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front of the console speaks https.")
+@click.pass_obj
+def console(
+    folder: Path,
+    /,
+    *,
+    port: int,
+    host: str,
+    names: tuple[str, ...],
+    certificate: Path | None,
+    key: Path | None,
+    behind_proxy: bool,
+) -> None:
+    """Serve the project as pages for a browser, until stopped with Ctrl-C or SIGTERM.
+
+    Only this computer can reach it. To be reached by others it needs a token in the environment variable
+    HEAP_COURIER_CONSOLE_TOKEN, and TLS: --tls-cert and --tls-key, or a proxy and --behind-proxy.
+    """
+    try:
+        from heap_courier.console.jobs import Jobs  # noqa: PLC0415  (an extra, which other commands do without)
+        from heap_courier.console.server import TOKEN_VARIABLE, Place, serve  # noqa: PLC0415
+        from heap_courier.console.visit import Console  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("heap_courier"):
+            raise
+        raise SetupError(
+            f"The console needs the Python package `{error.name}`: `pip install './courier[console]'` in the checkout "
+            "installs all that it needs."
+        ) from None
+
+    def log(sentence: str) -> None:
+        say(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)
+
+    serve(
+        Console(folder, os.environ, lambda: datetime.now(timezone.utc), Jobs(log)),
+        Place(host, port, names, certificate, key, behind_proxy, os.environ.get(TOKEN_VARIABLE) or None),
+        log,
+    )

@@ -1,0 +1,1 @@
+"""The console: the courier's commands as pages in a browser. Never what a command does."""

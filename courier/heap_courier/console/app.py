@@ -1,0 +1,130 @@
+"""The application: which address leads to which screen, and what a browser gets when something goes wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
+from heap_courier.console.jobs import place_of
+from heap_courier.console.screens import couriers, sources
+from heap_courier.console.visit import Console, Form, Visit, query_of, render
+from heap_courier.errors import CourierError
+
+BODY_MAXIMUM: Final = 4 << 20  # bytes of a form
+
+_STATIC: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_FILES: Final = {
+    path.name: path.read_bytes() for path in (Path(__file__).parent / "static").iterdir() if path.suffix in _STATIC
+}
+
+Screen = Callable[[Visit], Response]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def application(console: Console, access: Access) -> ASGIApp:
+    """The console for those who may use it."""
+
+    def get(path: str, screen: Screen) -> Route:
+        return Route(path, _endpoint(console, screen), methods=["GET"])
+
+    def form(path: str, screen: Screen) -> Route:
+        return Route(path, _endpoint(console, screen), methods=["GET", "POST"])
+
+    def post(path: str, screen: Screen) -> Route:
+        return Route(path, _endpoint(console, screen), methods=["POST"])
+
+    routes = [
+        Route("/static/{name}", _static),
+        Route(SIGN_IN, _signing_in(access), methods=["GET", "POST"]),
+        get("/", sources.sources),
+        post("/project", sources.make),
+        form("/couriers/new", couriers.new_courier),
+        post("/couriers/matches", couriers.matches),
+        form("/couriers/{name}/edit", couriers.edit_courier),
+        form("/couriers/{name}/check", couriers.check),
+    ]
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _explain})
+    return Gate(app, access)
+
+
+def _endpoint(console: Console, screen: Screen) -> Endpoint:
+    async def endpoint(request: Request) -> Response:
+        form = Form([])
+        if request.method == "POST":
+            form = await _form(request)
+        return await run_in_threadpool(_answer, Visit(console, request, form), screen)
+
+    return endpoint
+
+
+def _answer(visit: Visit, screen: Screen) -> Response:
+    try:
+        return screen(visit)
+    except CourierError as error:
+        return visit.page("problem.html", 409, title="This did not work", lines=str(error).split("\n"))
+    except HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001  (a page says so; its words may quote a row, so only its place is shown)
+        sentence = f"A fault of heap-courier itself: {place_of(error)}. Nothing more is known of it; please report it."
+        return visit.page("problem.html", 500, title="Something went wrong", lines=[sentence])
+
+
+async def _form(request: Request) -> Form:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("", "application/x-www-form-urlencoded"):
+        raise HTTPException(415, "A form is expected.")
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_MAXIMUM:
+                raise HTTPException(413, f"The form is larger than {BODY_MAXIMUM:,} bytes.")
+    except ClientDisconnect:
+        raise HTTPException(400, "The form did not arrive completely.") from None
+    try:
+        return query_of(body.decode("utf-8"))
+    except ValueError:
+        raise HTTPException(400, "The form cannot be read: it is not UTF-8, or has too many fields.") from None
+
+
+async def _explain(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    detail = error.detail if isinstance(error, HTTPException) else ""
+    sentence = "There is no such page." if status == 404 else detail  # noqa: PLR2004  (not found)
+    page = render("problem.html", at=request.url.path, title="This did not work", lines=[sentence])
+    return Response(page, status, media_type="text/html")
+
+
+async def _static(request: Request) -> Response:
+    name = request.path_params["name"]
+    if name not in _FILES:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "no-cache"}
+    return Response(_FILES[name], media_type=_STATIC[Path(name).suffix], headers=headers)
+
+
+def _signing_in(access: Access) -> Endpoint:
+    async def sign_in(request: Request) -> Response:
+        goal = destination(request.url.query)
+        if request.method == "GET":
+            if access.admits(request.headers):
+                return RedirectResponse(goal, 303)
+            return Response(render("sign_in.html", at=SIGN_IN, wrong=False), media_type="text/html")
+        session = access.sign_in((await _form(request)).get("token"))
+        if session is None:
+            return Response(render("sign_in.html", at=SIGN_IN, wrong=True), 401, media_type="text/html")
+        answer = RedirectResponse(goal, 303)
+        answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=access.secure)
+        return answer
+
+    return sign_in

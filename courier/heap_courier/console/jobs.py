@@ -1,0 +1,162 @@
+"""Runs that the console started: in threads of this process, with their progress."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal
+
+from heap_courier.errors import CourierError, InterruptedRunError
+
+KEPT: Final = 200  # jobs that have ended
+
+State = Literal["running", "done", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a job has come.
+
+    Attributes:
+        state: whether it runs, or how it ended.
+        stage: what it does now; empty before it has begun.
+        done: bytes or rows of the stage.
+        total: bytes of the stage; None: it counts rows, whose number is not known.
+        error: why it failed.
+        seconds: how long it has run.
+    """
+
+    state: State = "running"
+    stage: str = ""
+    done: int = 0
+    total: int | None = None
+    error: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class Job:
+    """One job.
+
+    Attributes:
+        id: in its address.
+        kind: `run`, `sample` or `group`.
+        name: of the courier or group.
+        what: it does, in words.
+        result: what the work returned, if it did.
+        error: what the work raised.
+    """
+
+    id: str
+    kind: str
+    name: str
+    what: str
+    result: Any = None
+    error: CourierError | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    _began: float = field(default_factory=time.monotonic)
+    _progress: Progress = Progress()
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def progress(self) -> Progress:
+        """As it is now."""
+        with self._lock:
+            if self._progress.state != "running":
+                return self._progress
+            return replace(self._progress, seconds=time.monotonic() - self._began)
+
+    def stage(self, what: str, total_bytes: int | None = None) -> None:
+        """Begins a stage; see `Bar`."""
+        self._heed()
+        with self._lock:
+            self._progress = replace(self._progress, stage=what, done=0, total=total_bytes)
+
+    def advance(self, amount: int) -> None:
+        """Adds bytes or rows; see `Bar`."""
+        self._heed()
+        with self._lock:
+            self._progress = replace(self._progress, done=self._progress.done + amount)
+
+    def end(self, state: State, error: str = "") -> None:
+        """Notes the end."""
+        with self._lock:
+            seconds = time.monotonic() - self._began
+            self._progress = replace(self._progress, state=state, error=error, seconds=seconds)
+
+    def _heed(self) -> None:
+        if self.stop.is_set():
+            raise InterruptedRunError("The run was stopped from the console; what had landed has landed.")
+
+
+Work = Callable[[Job], Any]
+"""What a job does: told how far it is, it returns a result, or raises CourierError."""
+
+
+class Jobs:
+    """The jobs of this process, newest first."""
+
+    def __init__(self, complain: Callable[[str], None] = lambda _sentence: None) -> None:
+        self._jobs: dict[str, Job] = {}
+        self._threads: list[threading.Thread] = []
+        self._complain = complain
+        self._lock = threading.Lock()
+
+    def __iter__(self) -> Iterator[Job]:
+        with self._lock:
+            return iter(list(reversed(self._jobs.values())))
+
+    def get(self, job_id: str) -> Job | None:
+        """A job by its id."""
+        with self._lock:
+            return self._jobs.get(job_id)
+
+    def start(self, kind: str, name: str, what: str, work: Work) -> Job:
+        """Starts work in a thread."""
+        job = Job(secrets.token_hex(6), kind, name, what)
+        thread = threading.Thread(target=self._run, args=(job, work), name=f"{kind} {name}", daemon=True)
+        with self._lock:
+            self._jobs[job.id] = job
+            ended = [each.id for each in self._jobs.values() if each.progress.state != "running"]
+            for job_id in ended[:-KEPT]:
+                del self._jobs[job_id]
+            self._threads = [*(each for each in self._threads if each.is_alive()), thread]
+        thread.start()
+        return job
+
+    def stop(self) -> None:
+        """Asks all jobs to stop, and waits for them."""
+        for job in self:
+            job.stop.set()
+        with self._lock:
+            threads = self._threads
+        for thread in threads:
+            thread.join()
+
+    def _run(self, job: Job, work: Work) -> None:
+        try:
+            job.result = work(job)
+        except CourierError as error:
+            job.error = error
+            job.end("failed", str(error))
+        except KeyboardInterrupt:
+            job.end("failed", "The run was interrupted; what had landed has landed.")
+        except BaseException as error:
+            job.end("failed", f"A fault of heap-courier itself: {type(error).__name__}. Its log has more.")
+            self._complain(f"A fault of heap-courier itself in {job.kind} {job.name}: {place_of(error)}.")
+            if not isinstance(error, Exception):
+                raise
+        else:
+            job.end("done")
+
+
+def place_of(error: BaseException) -> str:
+    """Where an error was raised, without its words, since they may quote a row."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"

@@ -1,0 +1,105 @@
+"""heap-courier.yaml and the lists that it names, changed together and validated before anything is written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from heap_courier.console.versioned_file import ChangedFileError, replace_file, version_of
+from heap_courier.console.yaml_document import YamlDocument
+from heap_courier.documents.strict_yaml import parse_yaml
+from heap_courier.errors import SetupError
+from heap_courier.project.model import Project
+from heap_courier.project.reader import FILE_NAME, project_of
+
+Section = tuple[str, str]
+"""The kind of a section, and its name: `("couriers", "Heap")`."""
+
+
+class ProjectEdit:
+    """The project file as it is now, and changes to its sections.
+
+    A section is a courier, a credential or a group. It has a version of its own, so that two people can edit two
+    couriers at a time, but not the same one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the file. Raises SetupError if it is not YAML."""
+        self._folder = folder
+        self._document = YamlDocument(folder / FILE_NAME)
+
+    def names(self, kind: str) -> list[str]:
+        """Of the sections of a kind: `couriers`, `credentials` or `groups`."""
+        return list(self._document.get([kind]) or ())
+
+    def section(self, kind: str, name: str) -> dict[str, Any]:
+        """The settings of a section; empty if there is none."""
+        return dict(self._document.get([kind, name]) or {})
+
+    def version(self, kind: str, name: str, *files: Path) -> str:
+        """Of a section and of files that it names; what a form carries, so that it overwrites nothing unseen."""
+        parts = [json.dumps(self._document.get([kind, name]), sort_keys=True, default=str), *map(version_of, files)]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def validated(self, sections: Mapping[Section, Mapping[str, Any]]) -> Project:
+        """The project as it would be with other sections, without writing it.
+
+        Raises:
+            SetupError: it would not be as it has to be.
+        """
+        return project_of(self._folder, parse_yaml(self._changed(sections), self._document.path))
+
+    def write(self, sections: Mapping[Section, Mapping[str, Any]]) -> Project:
+        """Writes sections; the project as it is then.
+
+        Raises:
+            SetupError: as `validated`; or the file was changed since it was read, and nothing was written.
+        """
+        project = self.validated(sections)
+        self._document.write(self._changed(sections))
+        return project
+
+    def expect_new(self, kind: str, name: str) -> None:
+        """Raises SetupError if there is such a section already."""
+        if name in self.names(kind):
+            raise SetupError(f"There is a {kind[:-1]} `{name}` already: choose another name.")
+
+    def _changed(self, sections: Mapping[Section, Mapping[str, Any]]) -> str:
+        return self._document.changed({section: dict(settings) for section, settings in sections.items()})
+
+
+def expect_unchanged(version: str, now: str, what: str) -> None:
+    """Raises ChangedFileError if something is not what it was when a form was opened."""
+    if version != now:
+        raise ChangedFileError(
+            f"{what} was changed by someone else since this form was opened, and nothing was written. Your entries are "
+            "below: save again to replace what is there now, or open the form again to see it."
+        )
+
+
+def free_path(folder: Path, name: str, suffix: str) -> Path:
+    """The path of a new file, relative to the project's folder, named after something."""
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "courier"
+    for number in count(1):
+        path = Path(f"{slug}{'' if number == 1 else f'-{number}'}{suffix}")
+        if not (folder / path).exists():
+            return path
+    raise AssertionError
+
+
+def write_json(path: Path, document: Any, version: str) -> None:
+    """Writes a list that people may edit too. Raises what `replace_file` raises."""
+    text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+    replace_file(path, text.encode(), version)
+
+
+def remove(path: Path) -> None:
+    """Takes back a file that was made for something that did not come about."""
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,40 @@
+// What pages do beyond links and forms. Every screen works without it, except what it shows while something changes.
+
+const TYPING = 400; // ms without a key before a question goes out
+
+// A part of the page, as the console rendered it.
+function show(place, html) {
+  const parsed = new DOMParser().parseFromString(html, "text/html");
+  place.replaceChildren(...parsed.body.childNodes);
+}
+
+// Forms that say, while one types, what would come of them.
+for (const form of document.querySelectorAll("form[data-live]")) {
+  const place = form.querySelector("#live");
+  let typing, question;
+  const ask = async () => {
+    question?.abort();
+    question = new AbortController();
+    try {
+      const answer = await fetch(form.dataset.live, {
+        method: "POST",
+        body: new URLSearchParams(new FormData(form)),
+        signal: question.signal,
+      });
+      show(place, await answer.text());
+    } catch (error) {
+      if (error.name !== "AbortError") place.textContent = "The console does not answer.";
+    }
+  };
+  form.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(ask, TYPING);
+  });
+  if (form.dataset.liveAtOnce !== undefined || [...form.elements].some((each) => each.name === "version" && each.value)) ask();
+}
+
+// What cannot be undone is asked for twice.
+document.addEventListener("submit", (event) => {
+  const sentence = event.submitter?.dataset.confirm;
+  if (sentence && !confirm(sentence)) event.preventDefault();
+});

@@ -1,0 +1,171 @@
+"""A YAML file that a person wrote, edited in place: comments, order and quotes stay as they are."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+from heap_courier.console.versioned_file import replace_file, version_of
+from heap_courier.documents.strict_yaml import parse_yaml, read_yaml
+from heap_courier.errors import SetupError
+
+_WIDE: Final = 1 << 20  # columns: no line is folded
+_STEP: Final = re.compile(r"^( +)\S", re.MULTILINE)
+_ITEM: Final = re.compile(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*( *)-( +)\S", re.MULTILINE)
+
+Keys = Sequence[str]
+"""The way to a value, from the top of the document."""
+
+
+class YamlDocument:
+    """The content of a YAML file, and the text that it has after a change.
+
+    Attributes:
+        path: of the file.
+        version: of the file when it was read.
+        content: as plain values, None if it is empty.
+    """
+
+    def __init__(self, path: Path, *, texts: bool = False) -> None:
+        """Reads the file.
+
+        Args:
+            path: of the file.
+            texts: whether each scalar is the text that it is, as in a feed.
+
+        Raises:
+            SetupError: as `read_yaml`.
+        """
+        self.path = path
+        self.version = version_of(path)
+        self.content: Any = read_yaml(path, texts=texts)
+        self._texts = texts
+        self._text = path.read_bytes().decode("utf-8")
+
+    def get(self, keys: Keys) -> Any:
+        """The value at a place; None if there is none."""
+        value = self.content
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def changed(self, changes: Mapping[tuple[str, ...], Any]) -> str:
+        """The text with other values at some places; None removes what is there.
+
+        Raises:
+            SetupError: the text is written in a way that cannot be edited, such as with anchors that a change would
+                carry to other places.
+        """
+        expected = copy.deepcopy(self.content) or {}
+        yaml = self._editor()
+        try:
+            tree = yaml.load(self._text)
+            tree = CommentedMap() if tree is None else tree
+            for keys, value in changes.items():
+                _put(expected, keys, value)
+                self._put(tree, keys, value)
+            stream = StringIO()
+            yaml.dump(tree, stream)
+        except (YAMLError, AttributeError, TypeError, ValueError) as error:
+            raise self._uneditable() from error
+        text = stream.getvalue()
+        if self.content is None:  # comments that stand alone belong to no node
+            text = self._text.rstrip() + ("\n" if self._text.strip() else "") + (text if tree else "")
+        if "\r\n" in self._text:
+            text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        if (parse_yaml(text, self.path, texts=self._texts) or {}) != expected:
+            raise self._uneditable()
+        return text
+
+    def write(self, text: str) -> None:
+        """Replaces the file by a text. Raises what `replace_file` raises."""
+        replace_file(self.path, text.encode(), self.version)
+
+    def _uneditable(self) -> SetupError:
+        return SetupError(
+            f"`{self.path}` is written in a way that the console cannot edit without changing other places (such as "
+            "anchors and merge keys): change it in an editor. Nothing was written."
+        )
+
+    def _editor(self) -> YAML:
+        yaml = YAML()
+        yaml.preserve_quotes = True
+        yaml.width = _WIDE
+        steps = [len(spaces) for spaces in _STEP.findall(self._text)]
+        step = min(steps, default=2)
+        item = _ITEM.search(self._text)
+        offset = len(item[2]) - len(item[1]) if item else step
+        yaml.indent(mapping=step, sequence=offset + 1 + (len(item[3]) if item else 1), offset=offset)
+        return yaml
+
+    def _put(self, tree: Any, keys: Keys, value: Any) -> None:
+        for key in keys[:-1]:
+            if tree.get(key) is None:
+                if value is None:
+                    return
+                tree[key] = CommentedMap()
+            tree = tree[key]
+        if value is None:
+            tree.pop(keys[-1], None)
+        else:
+            tree[keys[-1]] = self._merged(tree.get(keys[-1]), value)
+
+    def _merged(self, old: Any, new: Any) -> Any:
+        """The new value, in the old one's nodes where there are such: they carry comments, order and quotes."""
+        if isinstance(new, Mapping):
+            merged = old if isinstance(old, CommentedMap) else CommentedMap()
+            for key in [key for key in merged if key not in new]:
+                del merged[key]
+            for key, value in new.items():
+                merged[key] = self._merged(merged.get(key), value)
+            return merged
+        if isinstance(new, list):
+            items = old if isinstance(old, CommentedSeq) else CommentedSeq()
+            del items[len(new) :]
+            for number, value in enumerate(new):
+                if number < len(items):
+                    items[number] = self._merged(items[number], value)
+                else:
+                    items.append(self._merged(None, value))
+            return items
+        if old is not None and type(new) is type(self._plain(old)) and self._plain(old) == new:
+            return old
+        return self._scalar(new)
+
+    def _plain(self, old: Any) -> Any:
+        """What a scalar of the tree stands for: this program reads YAML 1.1, and in feeds texts alone."""
+        if isinstance(old, str):
+            return str(old)
+        return old if not self._texts else None
+
+    def _scalar(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        try:
+            plain = parse_yaml(f"- {value}\n", self.path, texts=self._texts) == [value]
+            plain = plain and (self._texts or YAML(typ="safe").load(f"- {value}\n") == [value])
+        except (SetupError, YAMLError):
+            plain = False
+        return value if plain else DoubleQuotedScalarString(value)
+
+
+def _put(content: Any, keys: Keys, value: Any) -> None:
+    for key in keys[:-1]:
+        if content.get(key) is None:
+            if value is None:
+                return
+            content[key] = {}
+        content = content[key]
+    if value is None:
+        content.pop(keys[-1], None)
+    else:
+        content[keys[-1]] = copy.deepcopy(value)
