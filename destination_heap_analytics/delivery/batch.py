@@ -69,6 +69,22 @@ class OpenBatch:
             self.since = since
         self._look()
 
+    def extend(self, items: Sequence[Payload], keys: Sequence[str], since: float) -> None:
+        """Append several rows, of these keys; some may be too many."""
+        self.items += items
+        self._bytes += sum([len(item.body) for item in items]) + len(items)
+        if items[0].source is not None:
+            self._kept += sum([item.kept for item in items])
+        if self._merges:
+            self._names.update(keys)
+        self.since = min(self.since, since)
+        self._look()
+
+    @property
+    def room(self) -> int:
+        """How many rows it takes before it is full, unless their bytes fill it before; one at least."""
+        return max(1, min(self._most - len(self._elements), MAX_ITEMS - len(self.items)))
+
     def count(self, most: int) -> int:
         """How many of the first rows go in one request of so many elements; a row alone always does."""
         if len(self._elements) <= most and self._bytes <= MAX_BYTES and len(self.items) <= MAX_ITEMS:

@@ -81,6 +81,7 @@ class Delivery:
 
     Attributes:
         take: takes in a row that was read now (the row, and now), and says whether there is room for another.
+        take_all: the same for rows that were read one after another.
     """
 
     def __init__(
@@ -98,6 +99,7 @@ class Delivery:
         now: float,
     ) -> None:
         self.take = planner.offer
+        self.take_all = planner.offer_all
         self._planner = planner
         self._pacer = pacer
         self._envelope = envelope
@@ -123,6 +125,11 @@ class Delivery:
         """Whether more rows may come."""
         held_bytes = sum(held.item.kept for held in self._held)
         return self._planner.has_room and len(self._held) < _MOST_HELD and held_bytes < _MOST_HELD_BYTES
+
+    @property
+    def room(self) -> int:
+        """How many rows may come at once; one at least, since that is asked of `has_room`."""
+        return self._planner.room
 
     @property
     def in_flight(self) -> int:

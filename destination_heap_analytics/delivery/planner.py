@@ -153,6 +153,24 @@ class Planner:
                 self.has_room = False
         return self.has_room
 
+    def offer_all(self, items: Sequence[Payload], now: float) -> bool:
+        """Take in rows that were read now; whether there is room for another."""
+        keys = [item.key for item in items]
+        are_free = self._busy.isdisjoint(keys) and self._lanes.keys().isdisjoint(keys)
+        if are_free and self._pacer.reserve_all(keys):
+            self._open.extend(items, keys, now)
+            if self._open.is_full:
+                self.has_room = False
+        else:
+            for item in items:
+                self.offer(item, now)
+        return self.has_room
+
+    @property
+    def room(self) -> int:
+        """Rows that the open batch takes before it is full; one at least."""
+        return self._open.room
+
     def next(self, now: float) -> Job | None:
         """The next request that goes now; to be asked for until it is None, and none does."""
         freed = self._pacer.expire(now)
@@ -238,7 +256,7 @@ class Planner:
             if not self._pacer.app_takes(len(job.items)):
                 self._is_starved = self._is_promised = True  # no other may take the room that this one waits for
                 return None
-            if self._pacer.reserve_again([item.key for item in job.items]):
+            if self._pacer.reserve_all([item.key for item in job.items]):
                 del self._waiting[position]
                 return self.sent(job, now)
             self._is_starved = True

@@ -100,12 +100,17 @@ class Pacer:
         self._counts[counter] += 1
         return True
 
-    def reserve_again(self, keys: Sequence[str]) -> bool:
-        """Take the shares of a request that has been tried before: all of them, or none."""
-        for count, key in enumerate(keys):
-            if not self.reserve(key):
-                self.give_back(keys[:count])
+    def reserve_all(self, keys: Sequence[str]) -> bool:
+        """Take the shares of several rows: all of them, or none."""
+        if self._key is None:
+            return True
+        counts, most = self._counts, self._key.count
+        for taken, key in enumerate(keys):
+            counter = hash(key) % _COUNTERS  # counter_of, without the call: this runs once for every row
+            if counts[counter] >= most:
+                self.give_back(keys[:taken])
                 return False
+            counts[counter] += 1
         return True
 
     def give_back(self, keys: Iterable[str]) -> None:

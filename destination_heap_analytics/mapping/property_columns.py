@@ -84,14 +84,22 @@ class PropertyColumns:
 
     def learn(self, data: Mapping[str, Any]) -> None:
         """Look for those columns that are still open in one more row."""
-        for guess in self.guesses.values():
-            if guess.refuted_by is None and guess.column.read(data) is not ABSENT:
-                guess.rows += 1
+        self.count_guesses(data)
         if not self._index.may_be_in(data):
             return
         changes = [self._try(position, data) for position in sorted(self._index.search(data))]
         if any(changes):
             self._arrange()
+
+    def count_guesses(self, data: Mapping[str, Any]) -> None:
+        """Count this row for each guess that it has a value for."""
+        for guess in self.guesses.values():
+            if guess.refuted_by is None and guess.column.read(data) is not ABSENT:
+                guess.rows += 1
+
+    def may_learn_from(self, data: Mapping[str, Any]) -> bool:
+        """Whether this row may change how a column is read."""
+        return self._index.may_be_in(data) and bool(self._index.search(data))
 
     def values(self, data: Mapping[str, Any], *, exact: bool) -> Iterator[tuple[str, Any]]:
         """Name and value of each property that some row has had, the value ABSENT if this one has not.

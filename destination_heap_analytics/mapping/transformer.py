@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -85,14 +85,18 @@ class Selection:
     @property
     def is_open(self) -> bool:
         """Whether the way of some column waits for a record that has it."""
-        waits = self.properties.is_open or (self.rest is not None and self.rest.excepted.is_open)
-        return waits or any(column.path is None for column in self.required.values())
+        return bool(self.open_lists) or any(column.path is None for column in self.required.values())
+
+    @property
+    def open_lists(self) -> Sequence[PropertyColumns]:
+        """The lists of columns in which a record may still change how one is read."""
+        lists = (self.properties, self.rest.excepted) if self.rest else (self.properties,)
+        return [listed for listed in lists if listed.is_open]
 
     def found_in(self, data: Mapping[str, Any]) -> Selection:
         """This selection, with the ways fixed of those open columns that `data` has."""
-        for listed in (self.properties, self.rest.excepted if self.rest else None):
-            if listed and listed.is_open:
-                listed.learn(data)
+        for listed in self.open_lists:
+            listed.learn(data)
         found = replace(
             self,
             key=self.key.found_in(data),

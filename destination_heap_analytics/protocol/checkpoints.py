@@ -61,11 +61,19 @@ class Checkpoints:
         self._open = deque([Checkpoint()])
         self._bytes = 0
 
+    @property
+    def last(self) -> Checkpoint:
+        """The one that the next row joins."""
+        return self._open[-1]
+
     def row_read(self) -> Checkpoint:
         """The checkpoint of a row that was just read, where the row is settled later."""
-        checkpoint = self._open[-1]
-        checkpoint.open += 1
-        return checkpoint
+        self.rows_read(1)
+        return self._open[-1]
+
+    def rows_read(self, rows: int) -> None:
+        """So many rows have joined the last checkpoint."""
+        self._open[-1].open += rows
 
     def state_read(self, state: State) -> None:
         """A state closes the last checkpoint and opens the next."""

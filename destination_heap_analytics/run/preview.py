@@ -6,7 +6,7 @@ is sent, and what stops a run stops a preview. Memory does not grow with the inp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from destination_heap_analytics.config.parse import ParsedConfig
@@ -21,7 +21,7 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
-from destination_heap_analytics.protocol.messages import Noise, Record, Unreadable, parse_line
+from destination_heap_analytics.protocol.messages import Message, Noise, Record, Unreadable, parse_line
 from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL
@@ -82,11 +82,13 @@ class Preview:
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
+        shown = 0
         try:
             output.begin(self._stream, settings)
             for lines in _readable(batches):
                 for item in self._items(lines):
-                    if findings.mapped <= limit:
+                    if shown < limit:
+                        shown += 1
                         output.payload(item.number, envelope.body([item]))
                 progress.show(findings.rows, findings.rejects.count)
             self._end()
@@ -96,30 +98,44 @@ class Preview:
             findings.interrupted = True
         output.end(findings)
 
-    def _items(self, lines: Iterable[bytes]) -> Iterator[Payload]:
+    def _items(self, lines: Sequence[bytes]) -> Iterator[Payload]:
         """The rows that can be sent, in the order read; where `write` would stop, its error is raised."""
-        findings = self.findings
-        for line in lines:
+        at = 0
+        while at < len(lines):
+            if self._watch.is_over and not self._mapper.names.learns and self._first_rejections.is_over:
+                items = self._mapper.items(lines[at:], self.findings.rows + 1, self._checkpoint)
+                self.findings.rows += len(items)
+                self.findings.mapped += len(items)
+                self._position += len(items)
+                at += len(items)
+                yield from items
+                if at == len(lines):
+                    break
             self._position += 1
-            message = parse_line(line, self._position)
-            self._format.see(message)
-            if isinstance(message, Record):
-                findings.rows += 1
-                if not self._stream.carries(message.stream, message.namespace):
-                    raise self._stream.foreign_row(findings.rows, message.stream, message.namespace)
-                if is_deletion(message.data):
-                    findings.deletions += 1
-                    continue
-                self._mapper.names.learn(message.data)
-                for row in self._watch.admit(PendingRecord(findings.rows, message, self._checkpoint)):
-                    if item := self._item(row):
-                        findings.mapped += 1
-                        yield item
-            elif isinstance(message, Unreadable):
-                findings.rows += 1
-                findings.rejects.add(findings.rows, RowRejectedError(message.reason))
-            elif isinstance(message, Noise):
-                findings.noise += 1
+            yield from self._see(parse_line(lines[at], self._position))
+            at += 1
+
+    def _see(self, message: Message) -> Iterator[Payload]:
+        """The rows that a message lets go."""
+        findings = self.findings
+        self._format.see(message)
+        if isinstance(message, Record):
+            findings.rows += 1
+            if not self._stream.carries(message.stream, message.namespace):
+                raise self._stream.foreign_row(findings.rows, message.stream, message.namespace)
+            if is_deletion(message.data):
+                findings.deletions += 1
+                return
+            self._mapper.names.learn(message.data)
+            for row in self._watch.admit(PendingRecord(findings.rows, message, self._checkpoint)):
+                if item := self._item(row):
+                    findings.mapped += 1
+                    yield item
+        elif isinstance(message, Unreadable):
+            findings.rows += 1
+            findings.rejects.add(findings.rows, RowRejectedError(message.reason))
+        elif isinstance(message, Noise):
+            findings.noise += 1
 
     def _item(self, row: PendingRecord) -> Payload | None:
         try:

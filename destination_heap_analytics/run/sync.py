@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar, cast
 
 from airbyte_protocol_dataclasses.models import AirbyteMessage
 
@@ -35,7 +35,7 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, Checkpoints, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
-from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable
+from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable, parse_line
 from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
@@ -104,7 +104,10 @@ class Sync(Generic[Line]):
         self._logger = logger
         self._report = Report(logger, clock.now, progress)
         self._checkpoints = Checkpoints(stream.carries)
+        self._lines: Sequence[Line] = ()
+        self._at = 0
         self._position = 0
+        self._has_lines = parse is parse_line and settings.is_bulk
         self._format = InputFormat()
         self._is_reading = True
         self._failure: tuple[int, SyncStoppedError] | None = None
@@ -146,16 +149,15 @@ class Sync(Generic[Line]):
             self._report.end(finished=finished, warnings=self._mapper.warnings() if finished else ())
 
     def _load_all(self) -> Iterator[AirbyteMessage]:
-        lines: Iterator[Line] = iter(())
         while True:
             self._attend()
             yield from self._checkpoints.due()  # first, so that nothing goes where nobody listens any more
             self._dispatch()
             if self._has_room:
-                if not self._read(lines):
+                if not self._read():
                     continue  # room has run out: see what may go
                 if (batch := self._next_input()) is not None:
-                    lines = iter(batch)
+                    self._lines, self._at = batch, 0
                     continue
                 if self._events.has_ended and self._is_reading:
                     self._end_of_input()
@@ -239,31 +241,65 @@ class Sync(Generic[Line]):
         self._settle_rejected(self._first_rejections.release())
         self._delivery.flush()
 
-    def _read(self, lines: Iterator[Line]) -> bool:
+    def _read(self) -> bool:
         """Take in messages while there is room; whether all were taken."""
-        parse = self._parse
         try:
-            for line in lines:
+            while self._at < len(self._lines):
+                if self._is_fast:
+                    all_fast = self._take_fast()
+                    if not self._has_room:
+                        return False
+                    if all_fast:
+                        continue
+                line = self._lines[self._at]
+                self._at += 1
                 self._position += 1
-                message = parse(line, self._position)
-                if isinstance(message, Record):
-                    self._format.is_known = True
-                    if not self._take(message):
-                        return False
-                    continue
-                self._format.see(message)
-                if isinstance(message, State):
-                    self._checkpoints.state_read(message)
-                    if not self._checkpoints.has_room:
-                        return False
-                elif isinstance(message, Unreadable):
-                    self._report.read += 1
-                    rejection = RowRejectedError(message.reason)
-                    self._reject(self._report.read, self._checkpoints.row_read(), message.line, rejection)
-                elif isinstance(message, Noise):
-                    self._report.noise += 1
+                if not self._see(self._parse(line, self._position)):
+                    return False
         except SyncStoppedError as stopped:
             self._stop(stopped)
+            self._at = len(self._lines)
+        return True
+
+    @property
+    def _is_fast(self) -> bool:
+        """Whether rows may take the fast lane: those in bulk, once the first rows have proven the columns."""
+        return (
+            self._has_lines
+            and self._watch.is_over
+            and not self._mapper.names.learns
+            and self._first_rejections.is_over
+            and not self._failure
+        )
+
+    def _take_fast(self) -> bool:
+        """Take in rows by the fast lane, as far as there is room; whether it declined none."""
+        lines = cast("Sequence[bytes]", self._lines[self._at : self._at + self._delivery.room])
+        items = self._mapper.items(lines, self._report.read + 1, self._checkpoints.last)
+        if items:
+            self._at += len(items)
+            self._position += len(items)
+            self._report.read += len(items)
+            self._format.is_known = True
+            self._checkpoints.rows_read(len(items))
+            self._delivery.take_all(items, self._now)
+        return len(items) == len(lines)
+
+    def _see(self, message: Message) -> bool:
+        """Take in a message; whether there is room for another."""
+        if isinstance(message, Record):
+            self._format.is_known = True
+            return self._take(message)
+        self._format.see(message)
+        if isinstance(message, State):
+            self._checkpoints.state_read(message)
+            return self._checkpoints.has_room
+        if isinstance(message, Unreadable):
+            self._report.read += 1
+            rejection = RowRejectedError(message.reason)
+            self._reject(self._report.read, self._checkpoints.row_read(), message.line, rejection)
+        elif isinstance(message, Noise):
+            self._report.noise += 1
         return True
 
     def _stop(self, error: SyncStoppedError, row: int | None = None) -> None:

@@ -46,7 +46,7 @@ def test_where_heap_states_nothing_anything_may_go() -> None:
     assert pacer.app_takes(10**9)
     assert not pacer.counts_keys
     assert all(reserve(pacer, ["a"] * 100))
-    assert pacer.reserve_again(["a"] * 100)
+    assert pacer.reserve_all(["a"] * 100)
     assert (pacer.expire(100.0), pacer.opens_at) == ([], NEVER)
     assert pacer.rows_within(MINUTE) == NO_LIMIT
 
@@ -166,8 +166,8 @@ def test_a_key_that_may_go_on_is_told_by_its_counter() -> None:
 def test_a_request_that_is_sent_again_takes_all_its_shares_anew_or_none() -> None:
     """Its first attempt may have been counted."""
     pacer = key_pacer()
-    assert pacer.reserve_again("aab")
-    assert not pacer.reserve_again("bbaa")
+    assert pacer.reserve_all("aab")
+    assert not pacer.reserve_all("bbaa")
     assert reserve(pacer, "ab" + "b" + "ab") == [True, True, True, False, False]
 
 
