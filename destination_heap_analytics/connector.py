@@ -15,9 +15,15 @@ from typing import Any, TypeVar
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
 from destination_heap_analytics.config.parse import ParsedConfig, parse_config
-from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.delivery.client import HeapClient, Kind
-from destination_heap_analytics.delivery.connection_check import PREFLIGHT_SECONDS, explain, preflight
+from destination_heap_analytics.config.settings import DeleteUsers, Settings
+from destination_heap_analytics.delivery.client import Client, HeapClient, Kind
+from destination_heap_analytics.delivery.connection_check import (
+    PREFLIGHT_SECONDS,
+    explain,
+    preflight,
+    preflight_request,
+)
+from destination_heap_analytics.delivery.deletion import DeletionClient
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import Secrets, find_secrets
@@ -106,12 +112,13 @@ def _check(config: Any) -> AirbyteConnectionStatus:
     settings = parse_settings(config)
     if storage := _storage(settings, None):
         storage.probe()
-    client = HeapClient(settings.base_url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
-    verdict = preflight(client, settings.app_id, PREFLIGHT_SECONDS)
+    heap = HeapClient(settings.url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
+    request = preflight_request(settings.selected_api, settings.app_id)
+    verdict = preflight(_client(settings, heap), request, PREFLIGHT_SECONDS)
     if verdict.kind is Kind.TAKEN:
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
     words = f" Response: {verdict.words}" if verdict.words.strip("{}") else ""
-    return failed(explain(verdict, settings.base_url) + words)
+    return failed(explain(verdict, settings.url) + words)
 
 
 def failed(sentence: str) -> AirbyteConnectionStatus:
@@ -143,7 +150,7 @@ def sync(
     return Sync(
         settings,
         stream,
-        HeapClient(settings.base_url, connections=MOST_SINGLE),
+        _client(settings, HeapClient(settings.url, connections=MOST_SINGLE)),
         _storage(settings, stream),
         events=queue,
         parse=parse,
@@ -163,6 +170,13 @@ def preview(config: ParsedConfig, stream: Stream) -> Preview:
 def now() -> int:
     """Milliseconds since the epoch."""
     return time.time_ns() // 1_000_000
+
+
+def _client(settings: Settings, heap: HeapClient) -> Client:
+    """What posts the requests of an API."""
+    if isinstance(settings.api, DeleteUsers):
+        return DeletionClient(heap, settings.app_id, settings.api.api_key)
+    return heap
 
 
 def _storage(settings: Settings, stream: Stream | None) -> Storage | None:

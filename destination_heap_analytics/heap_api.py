@@ -5,6 +5,7 @@ Sources, as they read in June 2026:
     https://developers.heap.io/reference/add-user-properties and /bulk-add-user-properties
     https://developers.heap.io/reference/add-account-properties and /bulk-add-account-properties
     https://developers.heap.io/reference/identify-1
+    https://developers.heap.io/reference/user-deletion
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ MAX_INTEGER: Final = 2**53 - 1
 MAX_BULK: Final = 1000
 """Elements of one bulk request."""
 
+MAX_DELETED: Final = 10_000
+"""Users of one deletion request."""
+
+TOKEN_PATH: Final = "/api/public/v0/auth_token"  # noqa: S105  # an address
+"""Where an app ID and its API key are exchanged for the token that deletions need."""
+
+DELETION_STATUS_PATH: Final = "/api/public/v0/deletion_status/"
+"""Where the status of a deletion request is; its ID follows."""
+
 EVENTS_PER_MINUTE: Final = 15_000
 """What Heap takes of one app by bulk Track."""
 
@@ -59,6 +69,9 @@ class Endpoint:
     Attributes:
         path: below the base URL; single and bulk requests share it.
         bulk_field: the field of a bulk request that holds its elements; None if there is no bulk form.
+        most: elements of a bulk request.
+        has_single: whether there is a form for a single element.
+        names_app: whether the app ID is part of the body.
         key_field: the field that says whose row it is; rows of one key keep their order.
         takes_lists: whether a property may be a list of scalars (documented for Track alone).
         reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
@@ -72,6 +85,9 @@ class Endpoint:
     key_field: str
     takes_lists: bool
     reserved: frozenset[str]
+    most: int = MAX_BULK
+    has_single: bool = True
+    names_app: bool = True
     bulk_rate: Rate | None = None
     single_rate: Rate | None = None
 
@@ -83,6 +99,7 @@ class Api(Enum):
     USER_PROPERTIES = "add_user_properties"
     ACCOUNT_PROPERTIES = "add_account_properties"
     IDENTIFY = "identify"
+    DELETE_USERS = "delete_users"
 
     @property
     def endpoint(self) -> Endpoint:
@@ -117,6 +134,17 @@ _ENDPOINTS: Final = {
         "account_id",
         takes_lists=False,
         reserved=frozenset(),
+    ),
+    Api.DELETE_USERS: Endpoint(
+        "Delete Users",
+        "/api/public/v0/user_deletion",
+        "users",
+        "identity",
+        takes_lists=False,
+        reserved=frozenset(),
+        most=MAX_DELETED,
+        has_single=False,
+        names_app=False,
     ),
     Api.IDENTIFY: Endpoint("Identify", "/api/v1/identify", None, "identity", takes_lists=False, reserved=frozenset()),
 }

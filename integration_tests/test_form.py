@@ -29,6 +29,7 @@ STAMP = b"Comment\0" + hashlib.sha256(SPECIFICATION.encode()).hexdigest().encode
 TRACK = {"Identity Column": "email", "Event Column": "event_name", "Property Columns": "name,plan.tier"}
 USERS = {"Identity Column": "email", "Property Columns": "*"}
 ACCOUNTS = {"Account ID Column": "company.id", "Property Columns": "name"}
+DELETE = {"User ID Column": "heap_id", "API Key": "0123", "Confirm Deletion": "delete"}
 IDENTIFY = {"Identity Column": "email", "User ID Column": "heap_id"}
 BULK = {"mode": "bulk", "max_events_per_minute": 15_000}
 
@@ -133,11 +134,12 @@ def test_what_has_a_good_default_is_folded(form: Page) -> None:
         ("Add User Properties", ["Identity Column", "Property Columns"]),
         ("Add Account Properties", ["Account ID Column", "Property Columns"]),
         ("Identify Users", ["Identity Column", "User ID Column", "Timestamp Column"]),
+        ("Delete Users", ["Identity Column", "User ID Column", "API Key", "Confirm Deletion"]),
     ],
 )
 def test_each_api_asks_for_its_own_columns(form: Page, api: str, titles: list[str]) -> None:
     """The fields of the others are out of sight."""
-    apis = ["Track Events", "Add User Properties", "Add Account Properties", "Identify Users"]
+    apis = ["Track Events", "Add User Properties", "Add Account Properties", "Identify Users", "Delete Users"]
     assert options(form, "API Type") == apis
     field(form, "API Type").select_option(api)
     assert shown(form)[3:-2] == titles
@@ -181,6 +183,11 @@ def test_a_new_connection_loads_events_in_bulk_into_heap_in_the_us(form: Page) -
             IDENTIFY,
             {"api_type": "identify", "identity_column": "email", "user_id_column": "heap_id"},
         ),
+        (
+            "Delete Users",
+            {"Identity Column": "", **DELETE},
+            {"api_type": "delete_users", "user_id_column": "heap_id", "api_key": "0123", "confirm": "delete"},
+        ),
     ],
 )
 def test_a_change_of_mind_leaves_nothing_behind(
@@ -208,6 +215,18 @@ def test_the_other_settings_come_out_as_they_were_chosen(form: Page) -> None:
     assert config["delivery"] == {"mode": "row", "max_events_per_minute": 500}
     assert config["rejected_records"] == "fail"
     accepted(config)
+
+
+def test_a_deletion_is_confirmed_by_a_word_that_is_typed(form: Page) -> None:
+    """Nothing is filled in beforehand, the key does not show, and what it does stands below."""
+    field(form, "API Type").select_option("Delete Users")
+    assert "permanently deletes a user, in ALL environments" in form.locator("main").inner_text()
+    assert field(form, "Confirm Deletion").input_value() == ""
+    assert field(form, "API Key").get_attribute("type") == "password"
+    fill(form, {"App ID": "11", **DELETE, "Confirm Deletion": "yes"})
+    assert save(form) is None
+    fill(form, {"Confirm Deletion": "delete"})
+    accepted(save(form))
 
 
 def test_rejected_records_can_go_to_a_directory(form: Page) -> None:

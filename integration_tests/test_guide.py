@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.config.settings import S3Storage
@@ -63,6 +64,24 @@ def test_an_example_is_what_heap_gets(connector: Any, heap: Any, heading: str) -
         assert {key: stored[key] for key in made} == made
 
 
+def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) -> None:
+    """And says first what it does."""
+    text = section("Delete Users")
+    assert re.match(r"\s*\*\*Every row permanently deletes a user, .* in ALL environments", text)
+    row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL))
+    config = {"app_id": "11", "base_url": heap.url, "api": api}
+    preview = [*connector.arguments("preview", config, CATALOG), "--json"]
+    run = subprocess.run(preview, input=piped([record(row)]), capture_output=True, check=True, timeout=120)
+    assert [payload["body"] for payload in json.loads(run.stdout)["payloads"]] == [made]
+    identities = ("evalyn_shields@hotmail.com", "another@example.com")
+    for identity in identities:
+        requests.post(f"{heap.url}/api/track", json={"app_id": "12", "identity": identity, "event": "E"}, timeout=60)
+    assert connector.run("write", config, CATALOG, [record(row)]).code == 0
+    assert (
+        [event["identity"] for event in heap.events()] == [user["identity"] for user in heap.users()] == [identities[1]]
+    )
+
+
 def sentence(provoke: Callable[[], object]) -> str:
     with pytest.raises(ConfigError) as stopped:
         provoke()
@@ -75,6 +94,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
         Verdict(Kind.REFUSED, 400),
         Verdict(Kind.NO_ACCESS, 404),
         Verdict(Kind.NOT_HEAP, 301, "a redirect"),
+        Verdict(Kind.LOCKED_OUT, 401),
         Verdict(Kind.LATER, trouble="the name is not known"),
         Verdict(Kind.LATER, 429),
         Verdict(Kind.LATER, 503),

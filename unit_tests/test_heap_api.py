@@ -34,4 +34,5 @@ def test_the_apis_are_as_documented() -> None:
         "add_user_properties": ("/api/add_user_properties", "identity", False, {"id"}),
         "add_account_properties": ("/api/add_account_properties", "account_id", False, set()),
         "identify": ("/api/v1/identify", "identity", False, set()),
+        "delete_users": ("/api/public/v0/user_deletion", "identity", False, set()),
     }

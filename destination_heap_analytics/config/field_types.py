@@ -140,6 +140,12 @@ def _given(value: object) -> str:
     return text
 
 
+def _confirmation(value: object) -> str:
+    if value != "delete":
+        raise fault("must be the word `delete`: each row permanently deletes a user, in all environments")
+    return "delete"
+
+
 def _given_or_none(value: object) -> str | None:
     return None if value is None else _text(value) or None
 
@@ -180,6 +186,7 @@ Columns = Annotated[ColumnList, PlainValidator(_columns), PlainSerializer(str), 
 UserColumns = Annotated[ColumnList, PlainValidator(_user_columns), PlainSerializer(str), _COLUMN_LIST]
 EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]
 Given = Annotated[str, BeforeValidator(_given), _TEXT]
+Confirmation = Annotated[str, BeforeValidator(_confirmation), text_type("^delete$", "the word delete")]
 Text = Annotated[str, BeforeValidator(_text)]
 OptionalText = Annotated[str | None, BeforeValidator(_given_or_none), _TEXT]
 S3Region = Annotated[

@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 from destination_heap_analytics.config.settings import (
     AccountProperties,
     BulkDelivery,
+    DeleteUsers,
     Identify,
     LocalStorage,
     NoStorage,
@@ -65,7 +66,7 @@ def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
 def _warnings(config: Mapping[str, Any], given: Mapping[str, Any], settings: Settings) -> Iterator[str]:
     if unknown := list(_unknown_keys({**dict.fromkeys(config), **given}, settings)):
         yield f"Unknown settings are ignored: {', '.join(unknown)}."
-    listed = None if isinstance(settings.api, Identify) else settings.api.property_columns
+    listed = None if isinstance(settings.api, Identify | DeleteUsers) else settings.api.property_columns
     if listed and listed.warning:
         yield f"`api.property_columns` {listed.warning}."
 
@@ -93,6 +94,7 @@ _BRANCHES: Final = {
             Api.USER_PROPERTIES.value: UserProperties,
             Api.ACCOUNT_PROPERTIES.value: AccountProperties,
             Api.IDENTIFY.value: Identify,
+            Api.DELETE_USERS.value: DeleteUsers,
         },
         "give an object with `api_type` and the columns of that API",
     ),
@@ -119,6 +121,8 @@ _REMEDIES: Final = {
     "api.identity_column": "name the column that holds the user's identity",
     "api.account_id_column": "name the column that holds the account's ID",
     "api.user_id_column": "name the column that holds Heap's own user ID",
+    "api.api_key": "give the key that Heap shows under Account > Manage > Privacy & Security",
+    "api.confirm": "give the word `delete` to confirm that each row permanently deletes a user, in all environments",
     "object_storage_config.path": "name the directory for rejected rows",
     "object_storage_config.s3_bucket_name": "name the bucket for rejected rows",
     "object_storage_config.bucket_path": "give the prefix of the object names in the bucket",

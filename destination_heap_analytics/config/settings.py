@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from destination_heap_analytics.config.field_types import (
     AppId,
     BaseUrl,
     ColumnName,
     Columns,
+    Confirmation,
     EventSource,
     EventsPerMinute,
     Given,
@@ -24,6 +25,7 @@ from destination_heap_analytics.config.field_types import (
     S3Region,
     Text,
     UserColumns,
+    fault,
 )
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, USER_IDS_PER_IDENTITY, Api
 
@@ -153,7 +155,53 @@ class Identify(_Frozen):
     )
 
 
-ApiSettings = TrackEvents | UserProperties | AccountProperties | Identify
+class DeleteUsers(_Frozen):
+    """Each row permanently deletes a user, in ALL environments of your Heap account, through Heap's User Deletion API.
+
+    This cannot be undone. Needs the Main Production ID and an API key.
+    """
+
+    model_config = ConfigDict(title="Delete Users")
+
+    api_type: Literal["delete_users"] = Field(title="API Type", json_schema_extra={"order": 0})
+    identity_column: OptionalColumnName = Field(
+        default=None,
+        title="Identity Column",
+        description="The column with the identity of the user to delete. Give this or the User ID Column, not both.",
+        examples=["email"],
+        json_schema_extra={"order": 1, "always_show": True},
+    )
+    user_id_column: OptionalColumnName = Field(
+        default=None,
+        title="User ID Column",
+        description="The column with Heap's own numeric ID of the user to delete.",
+        examples=["heap_user_id"],
+        json_schema_extra={"order": 2, "always_show": True},
+    )
+    api_key: Given = Field(
+        title="API Key",
+        description="The key that an admin creates in Heap under Account > Manage > Privacy & Security.",
+        examples=["0123456789abcdef"],
+        json_schema_extra={"order": 3, "airbyte_secret": True},
+    )
+    confirm: Confirmation = Field(
+        title="Confirm Deletion",
+        description=(
+            "Type <code>delete</code> to confirm that every row of the stream permanently deletes a user, with "
+            "all events, from all environments."
+        ),
+        examples=["delete"],
+        json_schema_extra={"order": 4},
+    )
+
+    @model_validator(mode="after")
+    def _has_one_column(self) -> DeleteUsers:
+        if (self.identity_column is None) == (self.user_id_column is None):
+            raise fault("must have exactly one of `identity_column` and `user_id_column`")
+        return self
+
+
+ApiSettings = TrackEvents | UserProperties | AccountProperties | Identify | DeleteUsers
 
 _EVENTS_PER_MINUTE: Any = Field(
     default=EVENTS_PER_MINUTE,
@@ -315,7 +363,8 @@ class Settings(_Frozen):
         discriminator="mode",
         title="Delivery",
         description=(
-            "How rows are sent to Heap. Bulk is faster and suits almost every case. Identify has no bulk form."
+            "How rows are sent to Heap. Bulk is faster and suits almost every case. It makes no difference to Identify "
+            "Users, which Heap takes one by one, and Delete Users, which it takes in bulk."
         ),
         json_schema_extra={"order": 3},
     )
@@ -347,4 +396,10 @@ class Settings(_Frozen):
     @property
     def is_bulk(self) -> bool:
         """Whether a request carries many rows."""
-        return self.delivery.mode == "bulk" and self.selected_api.endpoint.bulk_field is not None
+        endpoint = self.selected_api.endpoint
+        return endpoint.bulk_field is not None and (self.delivery.mode == "bulk" or not endpoint.has_single)
+
+    @property
+    def url(self) -> str:
+        """The host that requests go to: for deletions Heap documents that of the US, for both data centres."""
+        return US_HOST if self.selected_api is Api.DELETE_USERS and self.base_url == EU_HOST else self.base_url

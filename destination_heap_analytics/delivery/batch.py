@@ -118,7 +118,7 @@ class Envelope:
         self.path = endpoint.path
         self.bulk = bulk
         self._key_field = endpoint.key_field
-        self._single = b'{"app_id":' + orjson.dumps(app_id) + b","
+        self._single = b'{"app_id":' + orjson.dumps(app_id) + b"," if endpoint.names_app else b"{"
         self._many = self._single + orjson.dumps(endpoint.bulk_field or "") + b":["
 
     def body(self, items: Sequence[Payload]) -> bytes:
@@ -132,7 +132,7 @@ class Envelope:
         return self._many + b",".join(bodies) + b"]}"
 
     def _merged(self, items: Sequence[Payload]) -> bytes:
-        if len(items) == 1 or items[0].token is not None:
+        if items[0].token is not None or all(item.body == items[0].body for item in items):
             return items[0].body
         properties: dict[str, Any] = {}
         for item in items:

@@ -4,6 +4,7 @@
     408, 425, 429, 5xx, or no answer    LATER       Heap or the network is unavailable
     413                                 TOO_LARGE   the body is larger than Heap accepts
     401, 404                            NO_ACCESS   the app ID, the host or the path is wrong
+    401 to an API key (deletion.py)     LOCKED_OUT  the app ID or its API key is wrong
     any other 4xx                       REFUSED     a row breaks one of Heap's rules, or the app ID is unknown
     3xx, 2xx with an HTML page          NOT_HEAP    something else answers at this address; redirects are not followed
 
@@ -18,7 +19,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
@@ -54,6 +55,7 @@ class Kind(Enum):
     REFUSED = "refused"
     TOO_LARGE = "too large"
     NO_ACCESS = "no access"
+    LOCKED_OUT = "locked out"
     NOT_HEAP = "not Heap"
     LATER = "later"
 
@@ -68,6 +70,7 @@ class Verdict:
         words: the beginning of Heap's answer. It may echo the row, so it is for stores and checks, never for a log.
         retry_after: the least number of seconds to wait, if the answer has one.
         was_sent: whether the whole body was sent in its time.
+        content: the beginning of an accepted request's answer, for APIs whose answer says something.
     """
 
     kind: Kind
@@ -76,6 +79,7 @@ class Verdict:
     words: str = ""
     retry_after: float | None = None
     was_sent: bool = True
+    content: bytes = b""
 
     @property
     def breaks_a_rule(self) -> bool:
@@ -140,14 +144,20 @@ class HeapClient:
 
     def post(self, path: str, body: bytes) -> Verdict:
         """Post one request; every way it can end is a verdict."""
-        send_seconds = SEND_SECONDS + len(body) / SEND_BYTES_PER_SECOND
-        deadline = time.monotonic() + REQUEST_SECONDS + len(body) / SEND_BYTES_PER_SECOND
+        return self._exchange(self._request(path, body), len(body))
+
+    def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Verdict:
+        """The same for a request of any method, with headers of its own."""
+        request = requests.Request(method, self._base_url + path, headers=dict(headers), data=body)
+        return self._exchange(self._session.prepare_request(request), len(body))
+
+    def _exchange(self, request: requests.PreparedRequest, size: int) -> Verdict:
+        send_seconds = SEND_SECONDS + size / SEND_BYTES_PER_SECOND
+        deadline = time.monotonic() + REQUEST_SECONDS + size / SEND_BYTES_PER_SECOND
         try:
             with (
                 self._connections.until(deadline, send_seconds),
-                self._session.send(
-                    self._request(path, body), timeout=self._timeout, allow_redirects=False, stream=True
-                ) as answer,
+                self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as answer,
             ):
                 return _verdict(answer)
         except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it lets through
@@ -182,13 +192,14 @@ class _Session(requests.Session):
 
 def _verdict(answer: requests.Response) -> Verdict:
     """What the status and the headers say. The body may break off or be anything; it shows a page without a type."""
-    words = _words(answer)
+    content = _beginning(answer)
+    words = printable_words(content)
     status = answer.status_code
     is_page = _is_page(answer.headers.get("Content-Type", ""), words)
     if 200 <= status < 300:  # noqa: PLR2004  # the classes of HTTP statuses
         if is_page:
             return Verdict(Kind.NOT_HEAP, status, "an HTML page")
-        return Verdict(Kind.TAKEN, status)
+        return Verdict(Kind.TAKEN, status, content=content)
     if 300 <= status < 400:  # noqa: PLR2004
         try:
             host = urlsplit(answer.headers.get("Location", "")).hostname
@@ -242,8 +253,8 @@ def _time(header: str) -> float | None:
         return None
 
 
-def _words(answer: requests.Response) -> str:
-    """The beginning of the answer as one printable line; reading it to its end keeps the connection alive."""
+def _beginning(answer: requests.Response) -> bytes:
+    """The beginning of the answer; reading it to its end keeps the connection alive."""
     beginning = b""
     try:
         for block in answer.iter_content(_WORDS_BYTES):
@@ -252,7 +263,12 @@ def _words(answer: requests.Response) -> str:
                 break  # a long answer is no Heap's: give the connection up rather than read it
     except (requests.RequestException, HTTPError):
         pass
-    text = beginning.decode("utf-8", "replace")
+    return beginning
+
+
+def printable_words(content: bytes) -> str:
+    """The beginning of an answer as one printable line."""
+    text = content.decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:_WORDS_SHOWN]
 
 

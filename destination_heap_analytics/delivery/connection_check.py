@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from destination_heap_analytics.delivery.client import Client, Kind, Verdict
-from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
+from destination_heap_analytics.heap_api import EU_HOST, TOKEN_PATH, US_HOST, Api
 
 PREFLIGHT_EVENT: Final = MappingProxyType(
     {
@@ -37,13 +37,18 @@ def preflight_body(app_id: str) -> bytes:
     return orjson.dumps({"app_id": app_id, **PREFLIGHT_EVENT})
 
 
-def preflight(client: Client, app_id: str, seconds: float) -> Verdict:
-    """Send the event. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
+def preflight_request(api: Api, app_id: str) -> tuple[str, bytes]:
+    """Path and body of what `check` sends: the event, or for deletions a request for a token, which changes nothing."""
+    return (TOKEN_PATH, b"") if api is Api.DELETE_USERS else (Api.TRACK.endpoint.path, preflight_body(app_id))
+
+
+def preflight(client: Client, request: tuple[str, bytes], seconds: float) -> Verdict:
+    """Send it. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
     verdict: Future[Verdict] = Future()
 
     def send() -> None:
         try:
-            verdict.set_result(client.post(Api.TRACK.endpoint.path, preflight_body(app_id)))
+            verdict.set_result(client.post(*request))
         except Exception as defect:  # noqa: BLE001  # raised again by the one who waits
             verdict.set_exception(defect)
 
@@ -73,6 +78,13 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
             "the network lets this machine connect to it."
         )
     answer = _answer(verdict.status)
+    if verdict.kind is Kind.LOCKED_OUT:
+        words = f" ({verdict.trouble})" if verdict.trouble else ""
+        return (
+            f"`app_id` or `api.api_key` is refused: {base_url} answers {answer}{words}. Give the environment ID of Main"
+            " Production, which alone may delete, and the API key that Heap shows under Account > Manage > Privacy & "
+            "Security."
+        )
     if verdict.breaks_a_rule:
         return (
             f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "

@@ -4,7 +4,7 @@
     LATER                    the same bytes again, after a pause that grows; after ten minutes the run ends
     TOO_LARGE, REFUSED       the batch is halved, until the wrong rows stand alone and are rejected
     NO_ACCESS                the same, or the end of a run that has delivered nothing
-    NOT_HEAP                 the end of the run
+    NOT_HEAP, LOCKED_OUT     the end of the run
 
 Rows refused alone are held back until Heap has taken something since: a row, or the event of `check`. That tells rows
 that are wrong from a set-up that is, at the start of a run and in the middle of it.
@@ -20,11 +20,10 @@ from typing import Final, NamedTuple
 
 from destination_heap_analytics.delivery.batch import Envelope, halves
 from destination_heap_analytics.delivery.client import Kind, Verdict
-from destination_heap_analytics.delivery.connection_check import explain, preflight_body
+from destination_heap_analytics.delivery.connection_check import explain
 from destination_heap_analytics.delivery.planner import Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, SyncStoppedError, TransientError
-from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.payload import Payload
 
 BUDGET_SECONDS: Final = 600.0
@@ -90,7 +89,7 @@ class Delivery:
         planner: Planner,
         pacer: Pacer,
         envelope: Envelope,
-        app_id: str,
+        preflight: tuple[str, bytes],
         base_url: str,
         send: Send,
         settled: Settled,
@@ -103,7 +102,7 @@ class Delivery:
         self._planner = planner
         self._pacer = pacer
         self._envelope = envelope
-        self._preflight = preflight_body(app_id)
+        self._preflight = preflight
         self._base_url = base_url
         self._send = send
         self._settled = settled
@@ -182,7 +181,7 @@ class Delivery:
                 self._taken(job, now)
             case Kind.LATER:
                 self._later(job, verdict, now)
-            case Kind.NOT_HEAP:
+            case Kind.NOT_HEAP | Kind.LOCKED_OUT:
                 raise self._stopped(job, verdict)
             case Kind.NO_ACCESS if not self._reached:
                 raise self._stopped(job, verdict)
@@ -269,7 +268,7 @@ class Delivery:
         if self._doubt and is_due and not self._doubt_is_in_flight:
             self._doubt_is_in_flight = True
             self._planner.sent(self._doubt, now)
-            self._post(self._doubt, Api.TRACK.endpoint.path, self._preflight)
+            self._post(self._doubt, *self._preflight)
 
     def _later(self, job: Job, verdict: Verdict, now: float) -> None:
         self._planner.concurrency.congested(job.sent_at, now)

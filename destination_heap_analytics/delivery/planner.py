@@ -55,9 +55,9 @@ class Form:
     jobs: int
 
 
-def bulk_form(*, merges: bool) -> Form:
-    """Requests of up to a thousand."""
-    return Form(rows=MAX_BULK, merges=merges, patience=2.0, jobs=24)
+def bulk_form(*, merges: bool, most: int = MAX_BULK) -> Form:
+    """Requests of up to so many elements."""
+    return Form(rows=most, merges=merges, patience=2.0, jobs=24)
 
 
 ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)

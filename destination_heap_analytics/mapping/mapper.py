@@ -58,7 +58,7 @@ class Mapper:
         self._has_rows = False
         self._keys = KeyMaker(settings.app_id, stream, random_text) if self._selection.api is Api.TRACK else None
         self._identities = IdentityCounts() if self._selection.api is Api.IDENTIFY else None
-        self._key_field = self._selection.api.endpoint.key_field
+        self._key_field = self._selection.key_field
         self._keeps_source = keeps_source
         self._told = told
         self._fast_lane = FastLane(stream, self._keys, told)
@@ -72,7 +72,8 @@ class Mapper:
     def needed_properties(self) -> PropertyColumns | None:
         """The listed columns of which rows need one at least: an event says something without any, a user does not."""
         selection = self._selection
-        return None if selection.api in {Api.TRACK, Api.IDENTIFY} or selection.rest else selection.properties
+        needs_one = selection.api in {Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES} and not selection.rest
+        return selection.properties if needs_one else None
 
     @property
     def is_repeatable(self) -> bool:
@@ -105,7 +106,7 @@ class Mapper:
             row.number,
             row.checkpoint,
             record.source if self._keeps_source else None,
-            element[self._key_field],
+            str(element[self._key_field]),
             body,
             element.get("idempotency_key"),
         )

@@ -8,7 +8,13 @@ from typing import Any
 
 from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.config.grammar import ColumnList, Constant
-from destination_heap_analytics.config.settings import AccountProperties, ApiSettings, Identify, TrackEvents
+from destination_heap_analytics.config.settings import (
+    AccountProperties,
+    ApiSettings,
+    DeleteUsers,
+    Identify,
+    TrackEvents,
+)
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
 from destination_heap_analytics.mapping.all_columns import AllColumns
@@ -29,16 +35,18 @@ class Selection:
     """What the user picked: which API, and which column becomes what.
 
     Attributes:
-        key: the column of the identity, or of the account ID.
+        key: the column of the identity, or of the account ID; of a user ID for deletions by it.
+        key_field: the field that it fills.
         event: the column of the event's name, or the name itself.
         user_id: the column of Heap's own ID of the user; for Identify alone.
-        properties: the columns that become properties by their names; Identify takes none.
+        properties: the columns that become properties by their names; Identify and deletions have none.
         rest: all other columns that do; None if there is no `*`.
         maker: makes them.
     """
 
     api: Api
     key: Column
+    key_field: str
     event: Column | str | None
     timestamp: Column | None
     user_id: Column | None
@@ -55,14 +63,14 @@ class Selection:
 
         event = settings.event_column if isinstance(settings, TrackEvents) else None
         timestamp = settings.timestamp_column if isinstance(settings, TrackEvents | Identify) else None
-        columns = ColumnList() if isinstance(settings, Identify) else settings.property_columns
+        columns = ColumnList() if isinstance(settings, Identify | DeleteUsers) else settings.property_columns
         api = Api(settings.api_type)
         properties = _listed(columns, schema)
+        key_field, key = _key_of(settings)
         return cls(
             api=api,
-            key=column(
-                settings.account_id_column if isinstance(settings, AccountProperties) else settings.identity_column
-            ),
+            key=column(key),
+            key_field=key_field,
             event=event.text if isinstance(event, Constant) else column(event) if event else None,
             timestamp=column(timestamp) if timestamp else None,
             user_id=column(settings.user_id_column) if isinstance(settings, Identify) else None,
@@ -75,10 +83,10 @@ class Selection:
     def required(self) -> dict[str, Column]:
         """By setting, the columns without which rows go to the wrong place or nowhere: all but the properties."""
         columns = {
-            "account_id_column" if self.api is Api.ACCOUNT_PROPERTIES else "identity_column": self.key,
+            f"{self.key_field}_column": self.key,
             "event_column": self.event,
             "timestamp_column": self.timestamp,
-            "user_id_column": self.user_id,
+            **({"user_id_column": self.user_id} if self.user_id else {}),
         }
         return {setting: column for setting, column in columns.items() if isinstance(column, Column)}
 
@@ -129,6 +137,15 @@ def _rest(columns: ColumnList, listed: PropertyColumns, schema: Mapping[str, Any
     return AllColumns(listed, PropertyColumns(excepted))
 
 
+def _key_of(settings: ApiSettings) -> tuple[str, str]:
+    """The field that says whose row it is, and its column."""
+    if isinstance(settings, AccountProperties):
+        return "account_id", settings.account_id_column
+    if isinstance(settings, DeleteUsers) and settings.user_id_column is not None:
+        return "user_id", settings.user_id_column
+    return "identity", settings.identity_column or ""  # the settings have one of the two
+
+
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
     """What Heap is to be told of one record; the second is None where there is nothing to say of its properties.
 
@@ -142,7 +159,9 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         InexactNumberError: lost digits would matter; only where not `exact`.
     """
     maker, timed = selection.maker, selection.timestamp
-    element: Element = {maker.endpoint.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
+    if selection.key_field == "user_id":  # a number in Heap's sample of a deletion, a string everywhere else
+        return {"user_id": int(_user_id(data, selection.key, exact=exact))}, None
+    element: Element = {selection.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event is not None:
         event = selection.event
         element["event"] = event if isinstance(event, str) else _name(data, event, MAX_EVENT, exact=exact)
@@ -152,7 +171,7 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         if not exact and has_lost_digits(time):
             raise InexactNumberError
         element["timestamp"] = heap_timestamp(time, timed.name)
-    if selection.api is Api.IDENTIFY:
+    if selection.api in {Api.IDENTIFY, Api.DELETE_USERS}:
         return element, None
     listed = selection.properties.values(data, exact=exact)
     rest = selection.rest.values(data, exact=exact) if selection.rest else ()

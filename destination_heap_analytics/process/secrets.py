@@ -38,5 +38,6 @@ def find_secrets(config: Any, names: Iterable[str]) -> Secrets:
             left += value
         elif isinstance(value, dict):
             left += value.values()
-            found += [str(secret) for name, secret in value.items() if name in wanted and isinstance(secret, str | int)]
+            members = (member for name, member in value.items() if name in wanted and isinstance(member, str | int))
+            found += [str(member).strip() for member in members]
     return Secrets(found)

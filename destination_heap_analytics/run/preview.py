@@ -12,6 +12,7 @@ from typing import Final
 from destination_heap_analytics.config.parse import ParsedConfig
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
+from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.columns import is_deletion
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
@@ -24,7 +25,7 @@ from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, Unreadable, parse_line
 from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.preview_report import Findings, Output
-from destination_heap_analytics.run.report import BECAUSE_OF_FAIL
+from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, DELETES
 
 PAYLOADS: Final = 5
 """Shown where nothing else is asked for."""
@@ -63,7 +64,7 @@ class Preview:
         self._checkpoint = Checkpoint()
         self.findings = Findings(
             stream=stream.name,
-            url=settings.base_url + settings.selected_api.endpoint.path,
+            url=settings.url + settings.selected_api.endpoint.path,
             mode="bulk" if settings.is_bulk else "row",
             repeatable=self._mapper.is_repeatable,
             unknown=config.warning,
@@ -155,6 +156,8 @@ class Preview:
         self._watch.end()
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
+        if findings.mapped and self._settings.selected_api is Api.DELETE_USERS:
+            findings.warnings += (DELETES % f"{findings.mapped:,}",)
         if not findings.rows:
             raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
         if not findings.mapped and rejects.count:

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import orjson
 
 from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.signals import exit_code
 from destination_heap_analytics.protocol.catalog import Stream
@@ -121,13 +120,13 @@ class Text:
         """Say what is loaded, and where to."""
         endpoint = settings.selected_api.endpoint
         travel = (
-            f"up to {MAX_BULK:,} rows in a request; below each is shown alone"
+            f"up to {endpoint.most:,} rows in a request; below each is shown alone"
             if settings.is_bulk
             else "one row in a request"
         )
         self._print(
             f"Stream `{stream.name}` by {endpoint.title}: what `write` would post to "
-            f"{settings.base_url}{endpoint.path}, {travel}. Nothing is sent."
+            f"{settings.url}{endpoint.path}, {travel}. Nothing is sent."
         )
 
     def payload(self, row: int, body: bytes) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.heap_api import MAX_BULK, MAX_PROPERTY
+from destination_heap_analytics.heap_api import MAX_PROPERTY
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
@@ -24,6 +24,11 @@ FORBIDDEN: Final = "Skipped column `%s`: Heap does not allow a user property of 
 REPEATS: Final = (
     "Loading these rows again adds their events again, in every sync mode: set `api.timestamp_column`, or sync "
     "with append-dedup and a primary key."
+)
+
+DELETES: Final = (
+    "`write` would delete the users of these %s rows permanently, with all their events, in all environments of the "
+    "account."
 )
 
 BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: fix the row or the columns, or set it to `continue`."
@@ -63,8 +68,10 @@ class Report:
             stream.sync_mode,
             stream.destination_sync_mode,
             settings.selected_api.endpoint.title,
-            urlsplit(settings.base_url).netloc,
-            f"up to {MAX_BULK:,} rows in a request" if settings.is_bulk else "one request per row",
+            urlsplit(settings.url).netloc,
+            f"up to {settings.selected_api.endpoint.most:,} rows in a request"
+            if settings.is_bulk
+            else "one request per row",
         )
 
     def repeats(self) -> None:

@@ -15,6 +15,7 @@ from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Client, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
@@ -44,6 +45,7 @@ from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, Report
 
 MOST_BULK: Final = 16
 MOST_SINGLE: Final = 64
+MOST_DELETIONS: Final = 2
 """Requests in flight at most."""
 
 TICK_SECONDS: Final = 1.0
@@ -378,13 +380,14 @@ class Sync(Generic[Line]):
         is_bulk = settings.is_bulk
         app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
         pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
-        form = bulk_form(merges=api is not Api.TRACK) if is_bulk else ROW_FORM
+        form = bulk_form(merges=api is not Api.TRACK, most=api.endpoint.most) if is_bulk else ROW_FORM
+        most = MOST_DELETIONS if api is Api.DELETE_USERS else MOST_BULK if is_bulk else MOST_SINGLE
         return Delivery(
-            planner=Planner(form, pacer, Concurrency(MOST_BULK if is_bulk else MOST_SINGLE)),
+            planner=Planner(form, pacer, Concurrency(most)),
             pacer=pacer,
             envelope=Envelope(settings.app_id, api.endpoint, bulk=is_bulk),
-            app_id=settings.app_id,
-            base_url=settings.base_url,
+            preflight=preflight_request(api, settings.app_id),
+            base_url=settings.url,
             send=self._senders.send,
             settled=self._settled,
             chance=chance,

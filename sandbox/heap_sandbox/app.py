@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from heap_sandbox.mock import answers, rules
+from heap_sandbox.mock import answers, deletions, rules
 from heap_sandbox.mock.answers import Answer
 from heap_sandbox.mock.faults import Strike
 from heap_sandbox.mock.heap import Heap
@@ -32,10 +32,10 @@ _UNHARMED = Strike()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the documented rules make of a request: a batch to store, or a status and a reason."""
+    """What the documented rules make of a request: what to store or to delete, or a status and a reason."""
 
     outline: rules.Outline = _UNKNOWN
-    batch: rules.Batch | None = None
+    batch: rules.Batch | deletions.Erasure | None = None
     status: int = 200
     reason: str | None = None
     wait: float | None = None
@@ -88,6 +88,8 @@ class Intake:
 
     async def _answer(self, arrival: Arrival) -> Answer:
         path, body = arrival.request.scope["path"], arrival.body
+        if deletions.address(path):
+            return await self._deletion(arrival, path)
         api = rules.APIS.get(path)
         if api is None:
             self._log(arrival, Verdict(reason="no such address"), _UNHARMED, 404)
@@ -103,7 +105,7 @@ class Intake:
         strike = self._heap.faults.strike(api.path, body)
         if strike.fault and not strike.fault.stores:
             verdict = Verdict(verdict.outline)
-        elif verdict.batch:
+        elif isinstance(verdict.batch, rules.Batch):
             verdict = self._within_rates(verdict, verdict.batch)
         if strike.seconds and await self._heap.stopped_within(strike.seconds):
             return answers.Reset()
@@ -112,6 +114,38 @@ class Intake:
         answer = answers.struck(strike.fault, self._heap.stopping)
         self._log(arrival, verdict, strike, answer.status_code)
         return answer
+
+    async def _deletion(self, arrival: Arrival, path: str) -> Answer:
+        """A request to the deletion API."""
+        address = deletions.address(path) or ""
+        strike = self._heap.faults.strike(address, arrival.body or b"")
+        if strike.seconds and await self._heap.stopped_within(strike.seconds):
+            return answers.Reset()
+        if strike.fault and not strike.fault.stores:
+            reply = deletions.Reply(200, {}, _UNKNOWN)
+        else:
+            reply = self._deletion_reply(arrival, address, path)
+        answer: Answer = answers.Json(reply.content, reply.status)
+        if strike.fault:
+            answer = answers.struck(strike.fault, self._heap.stopping)
+        verdict = Verdict(reply.outline, reply.erasure, reply.status, reply.reason)
+        self._log(arrival, verdict, strike, answer.status_code)
+        return answer
+
+    def _deletion_reply(self, arrival: Arrival, address: str, path: str) -> deletions.Reply:
+        heap, settings = self._heap, self._heap.limits.settings
+        authorization = arrival.request.headers.get("authorization", "")
+        if arrival.request.method != deletions.METHODS[address]:
+            return deletions.refusal(405, f"{arrival.request.method} is not allowed", _UNKNOWN)
+        if arrival.body is None:
+            return deletions.refusal(413, "the body is larger than allowed", _UNKNOWN)
+        if address == deletions.TOKEN:
+            return heap.deletions.token(authorization, heap.app_ids, settings.token_seconds)
+        if address == deletions.SUBMIT:
+            return heap.deletions.submit(authorization, arrival.body)
+        number = path.removeprefix(f"{deletions.STATUS}/")
+        since = heap.store.deletion(number)
+        return heap.deletions.status(authorization, number, since, arrival.received, settings.deletion_seconds)
 
     def _within_rates(self, verdict: Verdict, batch: rules.Batch) -> Verdict:
         excess = self._heap.limits.admit(batch)

@@ -13,8 +13,9 @@ from socket import socket
 from typing import Any, NoReturn
 
 try:
+    from heap_sandbox.mock.database import Unusable
     from heap_sandbox.mock.heap import Heap
-    from heap_sandbox.mock.store import Store, Unusable
+    from heap_sandbox.mock.store import Store
     from heap_sandbox.server import HOST, assemble, listen, serve, url
 except ModuleNotFoundError as missing:
     package = str(missing.name).partition(".")[0]
@@ -26,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     try:
         with closing(Store(options.database)) as store:
-            heap = assemble(store, options.app_id, rate_limits=options.rate_limits, scale=options.scale)
+            heap = assemble(
+                store, options.app_id, options.api_key, rate_limits=options.rate_limits, scale=options.scale
+            )
             with closing(_listen(options.port)) as listener:
                 asyncio.run(_run(heap, listener))
     except (Unusable, _Busy, ValueError) as error:
@@ -95,6 +98,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(
         "--app-id", action="append", default=[], metavar="DIGITS", help="accept this app ID; repeatable (default: any)"
+    )
+    parser.add_argument(
+        "--api-key", action="append", default=[], metavar="KEY", help="accept this API key; repeatable (default: any)"
     )
     parser.add_argument("--rate-limits", action="store_true", help="enforce Heap's documented rate limits")
     parser.add_argument("--scale", type=float, default=1.0, metavar="N", help="divide the rate limits' windows by N")

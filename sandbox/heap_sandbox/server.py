@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 
 from heap_sandbox.app import application
 from heap_sandbox.mock.connection import ConnectionProtocol
+from heap_sandbox.mock.deletions import Deletions
 from heap_sandbox.mock.faults import Faults
 from heap_sandbox.mock.heap import Heap
 from heap_sandbox.mock.limits import Limits, Settings
@@ -60,7 +61,9 @@ def url(listener: socket.socket) -> str:
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
-def assemble(store: Store, app_ids: Iterable[str], *, rate_limits: bool, scale: float) -> Heap:
+def assemble(
+    store: Store, app_ids: Iterable[str], api_keys: Iterable[str] = (), *, rate_limits: bool, scale: float
+) -> Heap:
     """A Heap with the clocks of this computer. ValueError says in a sentence which setting is wrong."""
     app_ids = frozenset(app_ids)
     for app_id in app_ids:
@@ -74,6 +77,7 @@ def assemble(store: Store, app_ids: Iterable[str], *, rate_limits: bool, scale: 
         now=lambda: datetime.now(timezone.utc),
         timer=time.monotonic,
         faults=Faults(),
+        deletions=Deletions(time.monotonic, frozenset(api_keys)),
         stopping=asyncio.Event(),
     )
 
@@ -158,6 +162,7 @@ class Sandbox:
         *,
         database: Path | str | None = None,
         app_ids: Iterable[str] = (),
+        api_keys: Iterable[str] = (),
         rate_limits: bool = False,
         scale: float = 1.0,
     ) -> Iterator[Sandbox]:
@@ -166,11 +171,12 @@ class Sandbox:
         Args:
             database: File to keep the data in; without it the data is gone at the end.
             app_ids: The only apps that exist; none means that any digits will do.
+            api_keys: The only API keys that exist; none means that any will do.
             rate_limits: Whether the documented rates are enforced.
             scale: Divides the length of the rates' windows.
         """
         with closing(Store(Path(database) if database else None)) as store:
-            heap = assemble(store, app_ids, rate_limits=rate_limits, scale=scale)
+            heap = assemble(store, app_ids, api_keys, rate_limits=rate_limits, scale=scale)
             with closing(listen(0)) as listener, _thread(heap, listener):
                 yield cls(url(listener))
 
@@ -189,6 +195,10 @@ class Sandbox:
     def identities(self, identity: str | None = None) -> list[dict[str, Any]]:
         """Every call of Identify, oldest first, with the reason if Heap would ignore it."""
         return list(self.rows("identities", identity=identity))
+
+    def deletions(self) -> list[dict[str, Any]]:
+        """Every deletion request, oldest first."""
+        return list(self.rows("deletions"))
 
     def requests(self) -> list[dict[str, Any]]:
         """Every request to Heap, oldest first."""

@@ -21,6 +21,7 @@ TRACK = {
 }
 USERS = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "user_id"}
 IDENTIFY = {"api_type": "identify", "identity_column": "email", "user_id_column": "heap_id"}
+DELETE = {"api_type": "delete_users", "identity_column": "email", "api_key": "k", "confirm": "delete"}
 ACCOUNTS = {"api_type": "add_account_properties", "property_columns": "ID,name", "account_id_column": "org"}
 
 
@@ -53,7 +54,13 @@ def test_spaces_around_names_and_commas_do_not_count() -> None:
 
 @pytest.mark.parametrize(
     ("api", "kind"),
-    [(TRACK, Api.TRACK), (USERS, Api.USER_PROPERTIES), (ACCOUNTS, Api.ACCOUNT_PROPERTIES), (IDENTIFY, Api.IDENTIFY)],
+    [
+        (TRACK, Api.TRACK),
+        (USERS, Api.USER_PROPERTIES),
+        (ACCOUNTS, Api.ACCOUNT_PROPERTIES),
+        (IDENTIFY, Api.IDENTIFY),
+        (DELETE, Api.DELETE_USERS),
+    ],
 )
 def test_the_type_of_the_api_selects_it(api: dict[str, Any], kind: Api) -> None:
     """An account may well have a property named ID."""
@@ -113,7 +120,10 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (config(api="track"), "`api` is not valid: give an object"),
         (config(api={}), "`api.api_type` is missing: give one of track, add_user_properties"),
         (config(api={"apitype": "track"}), "`api.api_type` is missing: rename `apitype`"),
-        (track(api_type="trak"), "add_user_properties, add_account_properties, identify (did you mean `track`?)"),
+        (
+            track(api_type="trak"),
+            "add_user_properties, add_account_properties, identify, delete_users (did you mean `track`?)",
+        ),
         (track(api_type=["track"]), "`api.api_type` is not valid"),
         (without("property_columns"), "`api.property_columns` is missing: name the columns"),
         (without("event_column"), "`api.event_column` is missing: name the column"),
@@ -350,3 +360,45 @@ def test_a_blank_or_null_timestamp_column_is_none(blank: str | None) -> None:
 def test_null_for_an_optional_setting_is_its_default(setting: str) -> None:
     """Some tools write every key."""
     assert parse_config(config(**{setting: None})) == parse_config(config())
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"confirm": None}, "`api.confirm` is missing: give the word `delete`"),
+        ({"confirm": "yes"}, "`api.confirm` must be the word `delete`: each row permanently deletes a user"),
+        ({"confirm": True}, "`api.confirm` must be the word `delete`"),
+        ({"confirm": "Delete"}, "`api.confirm` must be the word `delete`"),
+        ({"api_key": None}, "`api.api_key` is missing: give the key that Heap shows"),
+        ({"api_key": " "}, "`api.api_key` is empty"),
+        ({"identity_column": None}, "`api` must have exactly one of `identity_column` and `user_id_column`"),
+        ({"user_id_column": "id"}, "`api` must have exactly one of `identity_column` and `user_id_column`"),
+    ],
+)
+def test_a_deletion_that_is_not_quite_meant_is_refused(change: dict[str, Any], sentence: str) -> None:
+    """It cannot be undone."""
+    with pytest.raises(ConfigError) as refused:
+        parse_config(config(api={**DELETE, **change}))
+    assert sentence in str(refused.value)
+
+
+@pytest.mark.parametrize("delivery", [None, {"mode": "row"}, {"mode": "bulk"}])
+def test_some_apis_have_one_form_whatever_the_delivery(delivery: Any) -> None:
+    """Heap takes identities one by one, and deletions in bulk."""
+    assert not parse_config(config(api=IDENTIFY, delivery=delivery)).settings.is_bulk
+    assert parse_config(config(api=DELETE, delivery=delivery)).settings.is_bulk
+
+
+@pytest.mark.parametrize(
+    ("base_url", "url"),
+    [
+        (None, "https://heapanalytics.com"),
+        ("https://c.eu.heap-api.com/", "https://heapanalytics.com"),
+        ("http://127.0.0.1:8470", "http://127.0.0.1:8470"),
+    ],
+)
+def test_deletions_go_to_the_us_for_both_data_centres(base_url: str | None, url: str) -> None:
+    """As Heap documents; everything else goes where it was told."""
+    assert parse_config(config(api=DELETE, base_url=base_url)).settings.url == url
+    events = parse_config(config(base_url=base_url)).settings
+    assert events.url == events.base_url

@@ -62,6 +62,7 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
         "add_user_properties",
         "add_account_properties",
         "identify",
+        "delete_users",
     ]
 
 
@@ -71,6 +72,8 @@ def test_optional_settings_that_many_need_are_not_folded_away() -> None:
         "base_url",
         "api.Track Events.timestamp_column",
         "api.Identify Users.timestamp_column",
+        "api.Delete Users.identity_column",
+        "api.Delete Users.user_id_column",
         "object_storage_config.S3 Bucket.access_key_id",
         "object_storage_config.S3 Bucket.secret_access_key",
         "object_storage_config.S3 Bucket.s3_bucket_region",
@@ -171,6 +174,7 @@ def test_secrets_are_marked() -> None:
     """So that they are kept as secrets, and blotted out of the log."""
     marked = [path for path, setting in settings(form()) if setting.get("airbyte_secret")]
     assert marked == [
+        "api.Delete Users.api_key",
         "object_storage_config.S3 Bucket.access_key_id",
         "object_storage_config.S3 Bucket.secret_access_key",
     ]

@@ -190,3 +190,13 @@ def test_rows_that_are_kept_for_the_place_of_rejected_rows_fill_a_batch_by_their
     assert not batch.is_full
     batch.add(replace(wide, source={"a": 1}), 0.0)
     assert not batch.is_full
+
+
+def test_a_deletion_lists_each_user_once_and_no_app() -> None:
+    """The token says which app asks."""
+    rows = [
+        Payload(number, Checkpoint(), None, key, b'{"user_id":%b}' % key.encode(), None)
+        for number, key in enumerate("121")
+    ]
+    assert sent(Api.DELETE_USERS, *rows) == {"users": [{"user_id": 1}, {"user_id": 2}]}
+    assert sent(Api.DELETE_USERS, rows[0], rows[2]) == {"users": [{"user_id": 1}]}

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.delivery.client import Kind, Verdict
-from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, explain, preflight
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, explain, preflight, preflight_request
+from destination_heap_analytics.heap_api import Api
 
 HEAP = "https://heapanalytics.com"
+EVENT = preflight_request(Api.TRACK, "11")
 
 
 class Stub:
@@ -38,8 +40,8 @@ class Stub:
 def test_the_event_is_always_the_same() -> None:
     """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
     client = Stub(Verdict(Kind.TAKEN, 200))
-    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
-    assert preflight(client, "11", seconds=60).kind is Kind.TAKEN
+    assert preflight(client, EVENT, seconds=60).kind is Kind.TAKEN
+    assert preflight(client, EVENT, seconds=60).kind is Kind.TAKEN
     assert client.sent == 2 * [("/api/track", {"app_id": "11", **PREFLIGHT_EVENT})]
     assert set(PREFLIGHT_EVENT) == {"identity", "event", "timestamp", "idempotency_key", "properties"}
 
@@ -48,7 +50,7 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
     """A server that never ends its answer cannot hold the form."""
     client = Stub(None)
     try:
-        verdict = preflight(client, "11", seconds=0.01)
+        verdict = preflight(client, EVENT, seconds=0.01)
     finally:
         client.release.set()
     assert (verdict.kind, verdict.status) == (Kind.LATER, None)
@@ -63,7 +65,7 @@ def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        preflight(Broken(None), "11", seconds=60)
+        preflight(Broken(None), EVENT, seconds=60)
 
 
 def test_once_heap_has_taken_something_its_address_is_right() -> None:
@@ -81,6 +83,7 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
         (Verdict(Kind.REFUSED, 400), "`app_id` is refused", "Account > Manage > Projects"),
         (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "answers 401 Unauthorized"),
         (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
+        (Verdict(Kind.LOCKED_OUT, 401), "`app_id` or `api.api_key` is refused", "Privacy & Security"),
         (Verdict(Kind.LATER, 503), "Heap is unavailable", "Try again later"),
         (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
         (Verdict(Kind.LATER, 429), "Heap received too many requests", "Run the sync again later"),
@@ -96,3 +99,14 @@ def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: s
     assert setting in sentence
     assert remedy in sentence
     assert HEAP in sentence
+
+
+@pytest.mark.parametrize("api", [api for api in Api if api is not Api.DELETE_USERS])
+def test_an_event_stands_for_each_api_that_writes(api: Api) -> None:
+    """Only Track has one that is harmless."""
+    assert preflight_request(api, "11") == EVENT
+
+
+def test_a_token_stands_for_deletions() -> None:
+    """Nothing is written where everything is to be deleted."""
+    assert preflight_request(Api.DELETE_USERS, "11") == ("/api/public/v0/auth_token", b"")

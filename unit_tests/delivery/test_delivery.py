@@ -13,7 +13,7 @@ import pytest
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
-from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
+from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, preflight_request
 from destination_heap_analytics.delivery.delivery import REFUSED_TRIES, Delivery
 from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
@@ -50,7 +50,7 @@ class Run:
             planner=Planner(form, pacer, Concurrency(16)),
             pacer=pacer,
             envelope=Envelope("11", api.endpoint, bulk=bulk),
-            app_id="11",
+            preflight=preflight_request(Api.TRACK, "11"),
             base_url="https://heapanalytics.com",
             send=self._send,
             settled=self._settled,

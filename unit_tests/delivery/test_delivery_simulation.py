@@ -20,6 +20,7 @@ import orjson
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.planner import PASSED_OVER_ROWS, ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
@@ -133,7 +134,7 @@ class Simulation:
             planner=Planner(bulk_form(merges=False) if bulk else ROW_FORM, self.pacer, Concurrency(16 if bulk else 64)),
             pacer=self.pacer,
             envelope=Envelope("11", endpoint, bulk=bulk),
-            app_id="11",
+            preflight=preflight_request(Api.TRACK, "11"),
             base_url="https://heapanalytics.com",
             send=self._send,
             settled=self._settled,

@@ -381,3 +381,22 @@ def test_the_catalog_declares_a_field_of_all_items(items: dict[str, Any], path: 
     for schema, above in (({"properties": {"items": items}}, ""), ({"properties": {"o": {"type": "object"}}}, "o.")):
         column = Column(f"{above}items[].sku").declared_by(schema)
         assert column.path == (("o", "items", "[]", "sku") if above else path)
+
+
+DELETE = {"api_type": "delete_users", "identity_column": "email", "api_key": "k", "confirm": "delete"}
+DELETE_ID = {"api_type": "delete_users", "user_id_column": "id", "api_key": "k", "confirm": "delete"}
+
+
+@pytest.mark.parametrize(
+    ("api", "element"), [(DELETE, {"identity": "a@example.com"}), (DELETE_ID, {"user_id": 9007199254740991})]
+)
+def test_a_deletion_names_a_user_and_nothing_else(api: dict[str, Any], element: Element) -> None:
+    """A user ID is a number here, as in Heap's sample."""
+    assert payload(api, {"email": "a@example.com", "id": "9007199254740991", "plan": "gold"}) == element
+
+
+@pytest.mark.parametrize("value", [None, "", "12a", 1.5, True, 2**53])
+def test_nothing_but_a_user_id_deletes_a_user(value: Any) -> None:
+    """A wrong one would delete someone else."""
+    reason, column = rejection(DELETE_ID, {"id": value})
+    assert (reason, column) == (Reason.NULL if value is None else Reason.NOT_A_USER_ID, "id")

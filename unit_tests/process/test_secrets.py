@@ -25,6 +25,7 @@ STORAGE = {"storage_type": "S3", "access_key_id": "AKIACANARY", "secret_access_k
         {"object_storage_config": [{"deep": STORAGE}]},
         STORAGE,
         {"api": {"secret_access_key": CANARY, "access_key_id": "AKIACANARY"}},
+        {"api": {"api_key": f" {CANARY}\n", "access_key_id": "AKIACANARY"}},
     ],
 )
 def test_each_value_of_a_secret_setting_is_found(config: Any) -> None:

@@ -9,7 +9,11 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from heap_sandbox.mock import deletions
 from heap_sandbox.mock.rules import APIS
+
+PATHS = (*APIS, *deletions.METHODS)
+"""The addresses that can be struck; the ID of a deletion request after its address does not count."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -189,7 +193,7 @@ def _is_number(value: Any) -> bool:
 
 
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "path": (lambda value: isinstance(value, str) and value in APIS, f"one of {', '.join(APIS)}"),
+    "path": (lambda value: isinstance(value, str) and value in PATHS, f"one of {', '.join(PATHS)}"),
     "match": (lambda value: isinstance(value, str), "a string"),
     "skip": (lambda value: type(value) is int and value >= 0, "an integer from 0"),
     "every": (lambda value: type(value) is int and value >= 1, "an integer from 1"),

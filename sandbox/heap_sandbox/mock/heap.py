@@ -8,6 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 
+from heap_sandbox.mock.deletions import Deletions
 from heap_sandbox.mock.faults import Faults
 from heap_sandbox.mock.limits import Limits
 from heap_sandbox.mock.pulse import Pulse
@@ -26,6 +27,7 @@ class Heap:
         now: The time of day.
         timer: Seconds, for durations.
         faults: The faults in force.
+        deletions: The tokens of the deletion API, and its answers.
         stopping: Set when the sandbox ends; whatever waits then stops waiting.
     """
 
@@ -36,6 +38,7 @@ class Heap:
     now: Callable[[], datetime]
     timer: Callable[[], float]
     faults: Faults
+    deletions: Deletions
     stopping: asyncio.Event
 
     async def stopped_within(self, seconds: float) -> bool:

@@ -42,12 +42,16 @@ class Settings:
         scale: Divides the length of every window: 60 turns a minute into a second.
         body_bytes: The largest body; Heap names no limit.
         retry_after: Whether a 429 says how long to wait; Heap does not say that it does.
+        token_seconds: How long a token of the deletion API is good.
+        deletion_seconds: How long a deletion request is pending; Heap does not say how long it takes.
     """
 
     enabled: bool = False
     scale: float = 1.0
     body_bytes: int = 10_000_000
     retry_after: bool = True
+    token_seconds: float = 300.0
+    deletion_seconds: float = 1.0
 
     def changed(self, wanted: Any) -> Settings:
         """These settings with some replaced; ValueError says in a sentence what is wrong."""
@@ -75,6 +79,8 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "body_bytes": (lambda value: type(value) is int and value > 0, "an integer above 0"),
     "retry_after": (lambda value: type(value) is bool, "true or false"),
+    "token_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number from 0"),
+    "deletion_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number from 0"),
 }
 
 

@@ -1,4 +1,4 @@
-"""What arrived, in SQLite: events, users, accounts, identities and the log of requests."""
+"""What arrived, in SQLite: events, users, accounts, identities, deletions and the log of requests."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import orjson
 
+from heap_sandbox.mock.database import Unusable, open_database
+from heap_sandbox.mock.deletions import Erasure
 from heap_sandbox.mock.rules import USERS, Batch, Identification
 from heap_sandbox.mock.values import instant
 from heap_sandbox.mock.views import VIEWS, Listed, View, search
@@ -25,81 +27,7 @@ STRETCH = 1_000
 USER_IDS_PER_IDENTITY = 10
 """User IDs that one identity is given within any 30 days (identify-1, which says "a rolling one-month window")."""
 
-_VERSION = 3
-_SCHEMA = """
-CREATE TABLE events (
-    id INTEGER PRIMARY KEY,
-    app_id TEXT NOT NULL,
-    identity TEXT,
-    user_id TEXT,
-    event TEXT NOT NULL,
-    timestamp TEXT,
-    timestamp_given INTEGER GENERATED ALWAYS AS (timestamp IS NOT NULL) VIRTUAL,
-    time TEXT NOT NULL,
-    idempotency_key TEXT,
-    session_id TEXT,
-    properties TEXT NOT NULL,
-    payload TEXT NOT NULL,
-    request INTEGER NOT NULL,
-    position INTEGER,
-    UNIQUE (app_id, idempotency_key)
-);
-CREATE INDEX events_identity ON events (identity);
-CREATE INDEX events_user_id ON events (user_id) WHERE user_id IS NOT NULL;
-CREATE TABLE users (
-    id INTEGER PRIMARY KEY,
-    app_id TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    properties TEXT NOT NULL,
-    writes INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    request INTEGER GENERATED ALWAYS AS (revision / 1000) VIRTUAL,
-    UNIQUE (identity, app_id)
-);
-CREATE TABLE accounts (
-    id INTEGER PRIMARY KEY,
-    app_id TEXT NOT NULL,
-    account_id TEXT NOT NULL,
-    properties TEXT NOT NULL,
-    writes INTEGER NOT NULL,
-    revision INTEGER NOT NULL,
-    request INTEGER GENERATED ALWAYS AS (revision / 1000) VIRTUAL,
-    UNIQUE (account_id, app_id)
-);
-CREATE TABLE identities (
-    id INTEGER PRIMARY KEY,
-    app_id TEXT NOT NULL,
-    user_id TEXT NOT NULL,
-    identity TEXT NOT NULL,
-    timestamp TEXT,
-    received TEXT NOT NULL,
-    ignored TEXT,
-    request INTEGER NOT NULL
-);
-CREATE INDEX identities_user_id ON identities (user_id, app_id);
-CREATE INDEX identities_identity ON identities (identity, app_id);
-CREATE TABLE requests (
-    id INTEGER PRIMARY KEY,
-    received TEXT NOT NULL,
-    path TEXT NOT NULL,
-    app_id TEXT,
-    form TEXT,
-    elements INTEGER,
-    duplicates INTEGER NOT NULL,
-    bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL,
-    status INTEGER,
-    stored INTEGER NOT NULL,
-    fault TEXT,
-    reason TEXT,
-    connection INTEGER NOT NULL,
-    client_port INTEGER,
-    content_type TEXT,
-    milliseconds REAL NOT NULL
-);
-"""
-_TABLES = ("events", "users", "accounts", "identities", "requests")
-_OLDEST = ("events", "users", "accounts", "requests")  # tables that every version has
+_TABLES = ("events", "users", "accounts", "identities", "deletions", "requests")
 HIGHEST_ID = 2**63 - 1  # of SQLite, which accepts no greater integer
 _TRUTHS = ("timestamp_given", "stored")
 _DOCUMENTS = ("properties", "payload")
@@ -146,6 +74,10 @@ ON CONFLICT (identity, app_id) DO NOTHING
 _MOVE_EVENTS = """
 UPDATE events SET identity = :identity WHERE user_id = :user_id AND app_id = :app_id AND identity IS NULL
 """
+_ADD_DELETION = """
+INSERT INTO deletions (deletion_request_id, app_id, received, asked, users, events, request)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+"""
 _LOG = """
 INSERT INTO requests (id, received, path, app_id, form, elements, duplicates, bytes, sha256, status, stored, fault,
     reason, connection, client_port, content_type, milliseconds)
@@ -163,6 +95,9 @@ SELECT
     (SELECT COUNT(*) FROM accounts) AS accounts,
     (SELECT COUNT(*) FROM identities WHERE ignored IS NULL) AS identities,
     (SELECT COUNT(*) FROM identities WHERE ignored IS NOT NULL) AS ignored_identities,
+    (SELECT COUNT(*) FROM deletions) AS deletions,
+    (SELECT COALESCE(SUM(users), 0) FROM deletions) AS deleted_users,
+    (SELECT COALESCE(SUM(events), 0) FROM deletions) AS deleted_events,
     COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_user_properties'), 0) AS user_writes,
     COALESCE(SUM(elements) FILTER (WHERE stored AND path = '/api/add_account_properties'), 0) AS account_writes,
     COUNT(DISTINCT connection) AS connections
@@ -187,10 +122,6 @@ SELECT
     SUM(duplicates) AS duplicates
 FROM requests WHERE id > :after AND id <= :after + :limit GROUP BY second
 """
-
-
-class Unusable(Exception):  # noqa: N818  # says what is the matter with the file, not with the program
-    """A database file that cannot hold the sandbox's data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +164,8 @@ class Store:
     def __init__(self, database: Path | None = None) -> None:
         self.epoch = secrets.token_hex(4)
         try:
-            self._connection = _open(database)
+            self._connection = open_database(database)
+            self._gaps = self._count_gaps()
         except (sqlite3.Error, Unusable) as error:
             raise Unusable(f"The database {database} cannot be used: {error}.") from error
 
@@ -241,17 +173,21 @@ class Store:
         """Close the database; a temporary one is gone then."""
         self._connection.close()
 
-    def record(self, entry: Entry, batch: Batch | None, elapsed: Callable[[], float]) -> None:
+    def record(self, entry: Entry, batch: Batch | Erasure | None, elapsed: Callable[[], float]) -> None:
         """Log a request together with what it brought, in one transaction.
 
         Args:
             entry: The request.
-            batch: What is to be stored; None when nothing is.
+            batch: What is to be stored, or whom to delete; None when nothing is.
             elapsed: Milliseconds since the request arrived, asked when everything else is done.
         """
         with self._transaction():
             request = self._last_id("requests") + 1
-            duplicates = self._keep(batch, request, instant(entry.received)) if batch else 0
+            duplicates = 0
+            if isinstance(batch, Erasure):
+                self._erase(batch, request, instant(entry.received))
+            elif batch:
+                duplicates = self._keep(batch, request, instant(entry.received))
             outcome = {"id": request, "duplicates": duplicates, "stored": batch is not None, "milliseconds": elapsed()}
             self._connection.execute(_LOG, asdict(entry) | outcome | {"received": instant(entry.received)})
 
@@ -313,8 +249,14 @@ class Store:
         return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": limit})]
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has, at no cost: no row is ever deleted alone, so the last id is their number."""
-        return {table: self._last_id(table) for table in _TABLES}
+        """How many rows each table has, at no cost: the last id, but for those that were deleted before it."""
+        return {table: self._last_id(table) - self._gaps[table] for table in _TABLES}
+
+    def deletion(self, number: str) -> datetime | None:
+        """When a deletion request arrived; None if it did not."""
+        found = self._connection.execute("SELECT received FROM deletions WHERE deletion_request_id = ?", (number,))
+        row = found.fetchone()
+        return datetime.fromisoformat(row[0]) if row else None
 
     def stats(self) -> dict[str, int]:
         """Counts of everything that arrived."""
@@ -331,6 +273,7 @@ class Store:
         with self._transaction():
             for table in _TABLES:
                 self._connection.execute(f"DELETE FROM {table}")  # noqa: S608  # names of this module
+        self._gaps = dict.fromkeys(_TABLES, 0)
         self.epoch = secrets.token_hex(4)
 
     def _keep(self, batch: Batch, request: int, received: str) -> int:
@@ -352,6 +295,34 @@ class Store:
         added = self._connection.executemany(_ADD_EVENT, _event_rows(batch, request, received)).rowcount
         self._connection.execute(_ADD_SEEN_USERS, (before,))
         return len(batch.events) - added
+
+    def _erase(self, erasure: Erasure, request: int, received: str) -> None:
+        """Delete users and their events, of every app: Heap looks in all environments of an account.
+
+        A row that comes later may get the id of one that is gone, so a new epoch begins.
+        """
+        asked = len(erasure.identities) + len(erasure.user_ids)
+        by = {"identity": [(who,) for who in erasure.identities], "user_id": [(who,) for who in erasure.user_ids]}
+        users = self._connection.executemany("DELETE FROM users WHERE identity = ?", by["identity"]).rowcount
+        events = 0
+        for column, whom in by.items():
+            for table in ("events", "identities"):
+                sql = f"DELETE FROM {table} WHERE {column} = ?"  # noqa: S608  # names of this module
+                gone = self._connection.executemany(sql, whom).rowcount
+                events += max(0, gone) if table == "events" else 0
+        self._connection.execute(
+            _ADD_DELETION, (erasure.number, erasure.app_id, received, asked, max(0, users), events, request)
+        )
+        self._gaps = self._count_gaps()
+        self.epoch = secrets.token_hex(4)
+
+    def _count_gaps(self) -> dict[str, int]:
+        """How many ids of each table up to its last have no row."""
+        counts = {
+            table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608  # own
+            for table in _TABLES
+        }
+        return {table: self._last_id(table) - count for table, count in counts.items()}
 
     def _identify(self, app_id: str, wanted: Identification, request: int, received: str) -> None:
         """Give the events of a user ID to an identity, or ignore the call: Heap says nothing of that in its answer."""
@@ -388,31 +359,6 @@ class Store:
             self._connection.execute("ROLLBACK")
             raise
         self._connection.execute("COMMIT")
-
-
-def _open(database: Path | None) -> sqlite3.Connection:
-    connection = sqlite3.connect(database or "", isolation_level=None, check_same_thread=False)
-    try:
-        _prepare(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _prepare(connection: sqlite3.Connection) -> None:
-    connection.row_factory = sqlite3.Row
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (names,) = connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()
-    if version != _VERSION and (version or names):
-        (own,) = connection.execute("SELECT COUNT(*) FROM sqlite_master WHERE name IN (?, ?, ?, ?)", _OLDEST).fetchone()
-        if own == len(_OLDEST):
-            raise Unusable("it was created by another version of the sandbox; delete it or choose another file")
-        raise Unusable("it is not a database of this sandbox")
-    # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.
-    connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")
-    if version != _VERSION:
-        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")
 
 
 def _event_rows(batch: Batch, request: int, received: str) -> Iterator[tuple[Any, ...]]:

@@ -28,6 +28,7 @@ _FILTERS = {
     "users": "identity",
     "accounts": "account_id",
     "identities": "identity",
+    "deletions": None,
     "requests": None,
 }
 _WELCOME = """A local mock of Heap's API. No data leaves this computer. Open this address in a browser for a live view.
@@ -37,14 +38,18 @@ Send to
   POST /api/add_user_properties       one user, or a list "users"
   POST /api/add_account_properties    one account, or a list "accounts"
   POST /api/v1/identify               one user_id and its identity
+  POST /api/public/v0/auth_token      HTTP Basic, app ID and API key: a token
+  POST /api/public/v0/user_deletion   Bearer, the token: a list "users" to delete
+  GET  /api/public/v0/deletion_status/ID
 
 View stored data
   GET  /sandbox/events                ?after=ID&limit=N&identity=WHO
   GET  /sandbox/users                 ?after=ID&limit=N&identity=WHO
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
   GET  /sandbox/identities            ?after=ID&limit=N&identity=WHO    each with the reason if Heap would ignore it
+  GET  /sandbox/deletions             ?after=ID&limit=N
   GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if rejected, the reason
-  GET  /sandbox/events/ID             one row; users, accounts, identities and requests likewise
+  GET  /sandbox/events/ID             one row; users, identities, requests and so on likewise
   GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
   GET  /sandbox/live                  counters and rates as server-sent events
   GET  /sandbox/stats
@@ -176,6 +181,7 @@ class Control:
         self._heap.store.forget()
         self._heap.faults.clear()
         self._heap.limits.forget()
+        self._heap.deletions.forget()
         return Json({})
 
 

@@ -168,7 +168,11 @@ def test_a_hang_lasts_an_hour_by_default() -> None:
         ),
         (
             {"kind": "hang", "path": "/api/v1/track"},
-            "path must be one of /api/track, /api/add_user_properties, /api/add_account_properties, /api/v1/identify.",
+            (
+                "path must be one of /api/track, /api/add_user_properties, /api/add_account_properties, "
+                "/api/v1/identify, /api/public/v0/auth_token, /api/public/v0/user_deletion, "
+                "/api/public/v0/deletion_status."
+            ),
         ),
         ({"kind": "hang", "match": 5}, "match must be a string."),
         ({"kind": "hang", "skip": -1}, "skip must be an integer from 0."),

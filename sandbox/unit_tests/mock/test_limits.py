@@ -171,7 +171,13 @@ def test_settings_can_be_changed_one_by_one() -> None:
     ("wanted", "sentence"),
     [
         ([], "Limits are one JSON object."),
-        ({"speed": 1}, "There is no setting 'speed'; there are enabled, scale, body_bytes, retry_after."),
+        (
+            {"speed": 1},
+            (
+                "There is no setting 'speed'; there are enabled, scale, body_bytes, retry_after, "
+                "token_seconds, deletion_seconds."
+            ),
+        ),
         ({"enabled": 1}, "enabled must be true or false."),
         ({"retry_after": None}, "retry_after must be true or false."),
         ({"scale": 0}, "scale must be a number from 0.001 to 1,000,000."),

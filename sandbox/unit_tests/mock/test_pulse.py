@@ -55,6 +55,7 @@ def test_it_counts_by_second_and_in_all(store: Store) -> None:
         "users": 3,
         "accounts": 1,
         "identities": 0,
+        "deletions": 0,
         "requests": 5,
         "failed": 1,
         "duplicates": 1,

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heap_sandbox.mock.database import Unusable
 from heap_sandbox.mock.rules import ACCOUNTS, IDENTIFY, TRACK, USERS, Api, read
-from heap_sandbox.mock.store import Entry, Store, Unusable
+from heap_sandbox.mock.store import Entry, Store
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=timezone(timedelta(hours=2)))
 SCALARS = (
@@ -321,6 +322,9 @@ def test_stats_count_everything(store: Store) -> None:
         "accounts": 1,
         "identities": 0,
         "ignored_identities": 0,
+        "deletions": 0,
+        "deleted_users": 0,
+        "deleted_events": 0,
         "user_writes": 2,
         "account_writes": 1,
         "connections": 3,
