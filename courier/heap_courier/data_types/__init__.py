@@ -1,1 +1,1 @@
-"""Field types, casts and date patterns: a value of a file to a value of a column. Never a file or a table."""
+"""Field types, casts and date patterns: from a value in a file to a value in a column. Never a file or a table."""

@@ -1,21 +1,20 @@
-"""Columns of any type into the types of a feed.
+"""Casts: columns of any Arrow type to the types of a feed.
 
-A whole column is converted at once where Arrow can; a column that holds what Arrow refuses is read value by value, each
-distinct value once. What can be read is the same either way:
+A column is cast as a whole if Arrow can; otherwise value by value, each distinct value once. The result is the same:
 
 | to | from |
 |---|---|
 | Boolean | booleans; 0 and 1; true, false, t, f, yes, no, y, n, 1, 0 in any case |
-| Date | dates; instants (their day in UTC); ISO 8601 texts, also 20221021; with a pattern: what is written like it |
-| Datetime | instants; dates (midnight); ISO 8601 texts; numbers since 1970; with a pattern: what is written like it |
+| Date | dates; instants (their day in UTC); ISO 8601 texts, also 20221021; with a pattern: text in that form |
+| Datetime | instants; dates (midnight); ISO 8601 texts; numbers since 1970; with a pattern: text in that form |
 | Decimal | numbers, also as text, that fit without rounding; floats are rounded |
 | Float | numbers, also as text |
-| Integer | whole numbers, also as text and with zeros behind the point |
+| Integer | whole numbers, also as text and with zeros after the decimal point |
 | String | anything: numbers and texts as they are, instants in ISO 8601, records, lists and maps as JSON |
 
 A time without an offset is UTC. A number since 1970, also as text, is seconds below 100,000,000,000, milliseconds below
 a thousand times that, microseconds below a thousand times that. Dates and instants are of the years 1 to 9999. Empty
-and blank texts are nulls, except as String.
+and blank texts become null, except as String.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from heap_courier.data_types.field_types import FieldType, Kind, in_utc
 
 
 class Converted(NamedTuple):
-    """A column of a field's type; `wrong` tells which values could not be read and are null now, None: all could."""
+    """A column cast to a field's type; `wrong` marks values that could not be read and became null (None: none)."""
 
     values: pa.Array
     wrong: pa.BooleanArray | None = None
@@ -66,17 +65,17 @@ def convertible(incoming: pa.DataType, field_type: FieldType, pattern: str | Non
 
 
 def reason(field_type: FieldType, pattern: str | None = None) -> str:
-    """Why a value cannot be of a type, as the end of a sentence."""
+    """Why a value cannot be cast to a type, as the end of a sentence."""
     if pattern is not None and field_type.kind in (Kind.DATE, Kind.DATETIME):
-        return f"is no date of the pattern {pattern}"
+        return f"is not a date of the pattern {pattern}"
     if field_type.kind is Kind.DECIMAL:
         whole = field_type.precision - field_type.scale
-        return f"is no number of at most {whole} digits before and {field_type.scale} behind the point"
+        return f"is not a number with at most {whole} digits before and {field_type.scale} after the decimal point"
     return _REASONS[field_type.kind]
 
 
 def converted(values: pa.Array, field_type: FieldType, pattern: str | None = None) -> Converted:
-    """Converts a column whose type is `convertible`; `pattern` is in Joda's letters, and good."""
+    """Casts a column whose type is `convertible`; `pattern` is a valid Joda pattern."""
     if pa.types.is_time(values.type):
         times = _of_the_day(values)
         return Converted(_converted(times.values, field_type, pattern).values, times.wrong)
@@ -96,7 +95,7 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
         trimmed = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
     if _is_moment(values.type) and (field_type.kind in _DATED or field_type.kind is Kind.STRING):
-        known = _of_known_years(values)  # Arrow would write a message as the text of others
+        known = _of_known_years(values)  # for other years Arrow would return an error message as the text
         return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
     is_written = _is_text(values.type) or pa.types.is_integer(values.type)
     if field_type.kind in _DATED and pattern is not None and is_written:
@@ -109,7 +108,7 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
 
 
 def plain(values: pa.Array) -> pa.Array:
-    """The values of dictionaries, extensions and narrow decimals in the types that Arrow's functions know."""
+    """Dictionaries, extension types and narrow decimals as types that Arrow's compute functions support."""
     if pa.types.is_dictionary(values.type):
         return plain(values.dictionary_decode())
     if isinstance(values.type, pa.UuidType):
@@ -130,7 +129,7 @@ def _is_moment(incoming: pa.DataType) -> bool:
 
 
 def _of_the_day(values: pa.Array) -> Converted:
-    """Times without those before 0:00 or from 24:00 on, of which Arrow would write a message as their text."""
+    """Times from 0:00 up to 24:00; others become null, because Arrow would return an error message as their text."""
     is_narrow = pa.types.is_time32(values.type)
     numbers = values.view(pa.int32() if is_narrow else pa.int64()).cast(pa.int64())
     day = 86_400 * _PER_SECOND[values.type.unit]
@@ -141,7 +140,7 @@ def _of_the_day(values: pa.Array) -> Converted:
 
 
 def _of_known_years(values: pa.Array) -> Converted:
-    """Dates or instants without those before the year 1 or after 9999."""
+    """Dates or instants of the years 1 to 9999; others become null."""
     first, last = _YEARS
     if not pa.types.is_date32(values.type):
         unit = "ms" if pa.types.is_date64(values.type) else values.type.unit
@@ -156,7 +155,7 @@ def _of_known_years(values: pa.Array) -> Converted:
 
 
 def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], Any]) -> Converted:
-    """Reads each distinct value; `read` raises ValueError, OverflowError or ArithmeticError for what it cannot read."""
+    """Reads each distinct value; `read` raises ValueError, OverflowError or ArithmeticError if it cannot."""
     nested = pa.types.is_nested(values.type)
     encoded = values if nested else values.dictionary_encode()
     found = [_read(value, read) for value in (values if nested else encoded.dictionary)]
@@ -175,7 +174,7 @@ def _read(value: pa.Scalar, read: Callable[[Any], Any]) -> Any:
         return _WRONG
 
 
-# A column at once; raises ArrowInvalid where that cannot be
+# A column at once; raises ArrowInvalid if that is not possible
 
 
 def _never(_values: pa.Array, _: FieldType) -> pa.Array:
@@ -219,7 +218,7 @@ def _decimals(values: pa.Array, field_type: FieldType) -> pa.Array:
     if pa.types.is_integer(values.type):
         values = values.cast(pa.decimal128(38, min(field_type.scale, 18)))
     elif pa.types.is_floating(values.type) or (_is_text(values.type) and not _all_match(values, _PLAIN)):
-        raise pa.ArrowInvalid  # a float is rounded by the digits that it shows, which Arrow does not
+        raise pa.ArrowInvalid  # a float is rounded by its decimal digits, which Arrow does not do
     return values.cast(field_type.arrow)
 
 
@@ -293,7 +292,7 @@ def _decimal(field_type: FieldType, value: Any) -> Decimal:
 
 
 def _float(_: FieldType, value: Any) -> float:
-    if isinstance(value, str) and value.lower().lstrip("+-") in _NO_NUMBERS:
+    if isinstance(value, str) and value.lower().lstrip("+-") in _NOT_FINITE:
         return float(value)
     number = float(_numeral(value))
     if number in (float("inf"), float("-inf")):
@@ -328,12 +327,16 @@ def _numeral(value: Any) -> str:
 _WRONG: Final = object()
 _DATED: Final = (Kind.DATE, Kind.DATETIME)
 _INSTANT: Final = pa.timestamp("us")
-_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (UTC, without a zone, as the columns are)
-_YEARS: Final = tuple((end - date(1970, 1, 1)).days for end in (date.min, date.max))  # in days since 1970
+_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001  (UTC, without a zone, like the columns)
+_YEARS: Final = tuple((end - date(1970, 1, 1)).days for end in (date.min, date.max))  # days since 1970
 _PER_SECOND: Final = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
-_MICROSECONDS: Final = ((10**11, 10**6), (10**14, 10**3), (10**17, 1))  # of a number below: seconds to the year 5138
-_LONGEST_INTEGER: Final = 18  # its first digit stands for so many tens at most
-_NO_NUMBERS: Final = ("nan", "inf", "infinity")
+_MICROSECONDS: Final = (
+    (10**11, 10**6),
+    (10**14, 10**3),
+    (10**17, 1),
+)  # a number below this is in this unit; seconds reach the year 5138
+_LONGEST_INTEGER: Final = 18  # largest exponent of its first digit
+_NOT_FINITE: Final = ("nan", "inf", "infinity")
 _PLAIN: Final = r"^[+-]?(\d+(\.\d*)?|\.\d+)$"
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _ISO: Final = re.compile(
@@ -347,11 +350,11 @@ _TRUE_OR_FALSE: Final = {
 }
 _REASONS: Final = {
     Kind.BOOLEAN: "is neither true nor false",
-    Kind.DATE: "is no date",
-    Kind.DATETIME: "is no date with a time",
-    Kind.FLOAT: "is no number",
-    Kind.INTEGER: "is no whole number of 64 bits",
-    Kind.STRING: "is no text in UTF-8, or a date or time out of range",
+    Kind.DATE: "is not a date",
+    Kind.DATETIME: "is not a date with a time",
+    Kind.FLOAT: "is not a number",
+    Kind.INTEGER: "is not a 64-bit integer",
+    Kind.STRING: "is not valid UTF-8, or is a date or time out of range",
 }
 _AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
     Kind.BOOLEAN: _never,

@@ -1,4 +1,4 @@
-"""Date patterns in Joda's letters, for reading: https://www.joda.org/joda-time/key_format.html.
+"""Reads dates by Joda-Time patterns: https://www.joda.org/joda-time/key_format.html.
 
 | letters | meaning |
 |---|---|
@@ -9,7 +9,7 @@
 | `a` | AM or PM |
 | `Z`, `ZZ` | offset from UTC: `+0200`, `+02:00`, `Z` |
 
-What is in single quotes, and what is no letter, stands for itself. Without an offset a time is UTC.
+Text in single quotes, and anything that is not a letter, matches itself. A time without an offset is UTC.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ _MONTH: Final = (
 )
 _DAY: Final = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
 _NUMBERS: Final = {"M": "month", "d": "day", "H": "hour", "h": "half_day_hour", "m": "minute", "s": "second"}
-_TOKEN: Final = re.compile(r"'(?P<literal>(?:[^']|'')*)'|(?P<letters>(?P<letter>[A-Za-z])(?P=letter)*)|(?P<sign>[^'])")
+_TOKEN: Final = re.compile(r"'(?P<literal>(?:[^']|'')*)'|(?P<letters>(?P<letter>[A-Za-z])(?P=letter)*)|(?P<other>[^'])")
 _PIVOT: Final = 69  # POSIX: 69 is 1969, 68 is 2068
-_NAME: Final = 3  # letters from which on a month is a name
+_NAME: Final = 3  # this many letters or more: the month's name
 _NOON: Final = 12
 
 Reader = Callable[[str], datetime]
 
 
 def reader(pattern: str) -> Reader:
-    """Makes what reads a text of a pattern: an instant in UTC, without zone; ValueError where the text is none.
+    """A parser of texts in this pattern: to an instant in UTC, without a zone; it raises ValueError if it cannot.
 
     Raises:
-        ValueError: the pattern has letters that mean nothing here, or no year; the message is a sentence's end.
+        ValueError: the pattern has unsupported letters, or no year; the message completes a sentence.
     """
     position = 0
     parts: list[str] = []
     while position < len(pattern):
         token = _TOKEN.match(pattern, position)
         if not token:
-            raise ValueError("has a quote that is not closed")
+            raise ValueError("has an unclosed quote")
         position = token.end()
         if token["letters"]:
             parts.append(_part(token["letter"], len(token["letters"])))
         else:
-            literal = token["sign"] or (token["literal"].replace("''", "'") or "'")
+            literal = token["other"] or (token["literal"].replace("''", "'") or "'")
             parts.append(re.escape(literal))
     if not any("<year" in part for part in parts):
         raise ValueError("has no year")
     try:
         expression = re.compile("".join(parts), re.ASCII | re.IGNORECASE)
     except re.error:
-        raise ValueError("names a part of the date twice") from None
+        raise ValueError("contains the same part of the date twice") from None
 
     def read(text: str) -> datetime:
         if not (match := expression.fullmatch(text)):
@@ -83,8 +83,8 @@ def _part(letter: str, count: int) -> str:
     if letter == "Z" and count < _NAME:
         return r"(?P<offset>z|[+-]\d\d:?\d\d)"
     if letter in "zZ":
-        raise ValueError("asks for the name of a time zone, which cannot be read; `Z` reads an offset")
-    raise ValueError(f"has the letter `{letter}`, which means nothing here; put text in single quotes")
+        raise ValueError("contains the name of a time zone, which is not supported; `Z` reads an offset")
+    raise ValueError(f"has the letter `{letter}`, which is not supported; put literal text in single quotes")
 
 
 def _instant(parts: dict[str, str | None]) -> datetime:

@@ -1,4 +1,4 @@
-"""The types that a field of a feed can have, and what they are in Arrow."""
+"""The types of a feed's fields, and their Arrow types."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class FieldType:
-    """A type; `precision` and `scale` count digits and matter for a Decimal alone.
+    """A type; `precision` and `scale` count digits and apply to Decimal only.
 
-    A Datetime is an instant to the microsecond, in UTC, written without a zone. A String also holds what has no type of
-    its own here (lists, maps, records), as JSON.
+    A Datetime is an instant in UTC with microseconds, stored without a zone. A String also holds lists, maps and
+    records, as JSON.
     """
 
     kind: Kind
@@ -44,8 +44,8 @@ class FieldType:
 
     @property
     def arrow(self) -> pa.DataType:
-        """The Arrow type that a conformed column has."""
-        import pyarrow as pa  # noqa: PLC0415  (commands that only look do without it)
+        """The Arrow type of a column of this type."""
+        import pyarrow as pa  # noqa: PLC0415  (commands that only list do not need it)
 
         if self.kind is Kind.DECIMAL:
             return pa.decimal128(self.precision, self.scale)
@@ -78,21 +78,21 @@ _DECIMAL: Final = re.compile(r"Decimal(?:\s*\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?
 
 
 def in_utc(instant: datetime) -> datetime:
-    """An instant as a Datetime has it: with a zone each engine would take it for one of its own."""
+    """An instant as a Datetime stores it: in UTC, without a zone, because engines convert instants with a zone."""
     return instant.astimezone(timezone.utc).replace(tzinfo=None) if instant.tzinfo else instant
 
 
 def parse_type(text: str) -> FieldType:
-    """Reads a type as a feed file writes it: `Integer`, `Decimal(38, 2)`; the case does not matter.
+    """Parses a type as written in a feed file: `Integer`, `Decimal(38, 2)`; case-insensitive.
 
     Raises:
-        ValueError: with the types that there are.
+        ValueError: unknown type; the message lists the types.
     """
     if match := _DECIMAL.fullmatch(text.strip()):
         precision = int(match[1] or MOST_DIGITS)
         scale = int(match[2] or 0)
         if not (1 <= precision <= MOST_DIGITS and scale <= precision and scale < MOST_DIGITS):
-            raise ValueError("a Decimal has 1 to 38 digits, of which 0 to 37 behind the point")
+            raise ValueError("a Decimal has 1 to 38 digits, of which 0 to 37 after the decimal point")
         return FieldType(Kind.DECIMAL, precision, scale)
     for kind in Kind:
         if kind.value.lower() == text.strip().lower():

@@ -1,4 +1,4 @@
-"""YAML written by people, read strictly: one loader for the project and the feeds."""
+"""Strict YAML for files that people write: one loader for the project and the feeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 from heap_courier.errors import SetupError
 
-# YAML means something else by these when a value begins with them: https://yaml.org/spec/1.1/#c-indicator
+# A plain value cannot begin with these: https://yaml.org/spec/1.1/#c-indicator
 _SIGNS: Final = "*&!%@`"
 
 
@@ -27,13 +27,13 @@ class _NoRepeatedKeys(yaml.composer.Composer):
 
 
 class _TextLoader(_NoRepeatedKeys, yaml.BaseLoader):
-    """Leaves each scalar the text that it is, since a field may be called `on`."""
+    """Keeps each scalar as text, because a field may be called `on`."""
 
 
 class _Loader(_NoRepeatedKeys, yaml.SafeLoader):
-    """Reads numbers and yes or no as such.
+    """Parses numbers and booleans.
 
-    A date is a text to it: `2026-02-30` would be an error of Python's, and nothing here is set by a date.
+    A date stays text: `2026-02-30` would raise in Python, and no setting is a date.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own)
@@ -47,10 +47,10 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
 
     Args:
         path: of the file.
-        texts: whether each scalar stays the text that it is, also one that looks like a number or a yes.
+        texts: whether to keep each scalar as text, even one that looks like a number or a boolean.
 
     Raises:
-        SetupError: there is no such file, or it is not YAML, with the line and the column.
+        SetupError: the file is missing or not valid YAML, with line and column.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -66,7 +66,7 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
 def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
     """The content of a YAML file, or of one that is about to be written; else as `read_yaml`."""
     try:
-        return yaml.load(text, _TextLoader if texts else _Loader)  # noqa: S506  (both make plain values alone)
+        return yaml.load(text, _TextLoader if texts else _Loader)  # noqa: S506  (both build plain values only)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -79,10 +79,10 @@ def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
 
 
 def _problem(text: str, error: yaml.MarkedYAMLError) -> str:
-    """What is wrong: never with the value itself, which can be a password."""
+    """The reason, without the value, which can be a password."""
     signs = {text[mark.index : mark.index + 1] for mark in (error.context_mark, error.problem_mark) if mark}
     if "\t" in signs:
-        return "a tab, where YAML wants spaces"
+        return "a tab, which YAML does not allow here: use spaces"
     for sign in signs.intersection(_SIGNS):
-        return f"a value that begins with `{sign}` has to stand in quotes"
+        return f"a value that begins with `{sign}` needs quotes"
     return " ".join(part for part in (error.context, error.problem) if part)

@@ -1,4 +1,4 @@
-"""Words shared by messages: the nearest known name, names in a list, durations."""
+"""Wording shared by messages: the nearest known name, lists of names, durations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1)
 
 
 def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word that was probably meant: first one that differs in letter case alone; None if none is near."""
+    """The known word that was probably meant, preferring one that differs only in case; None if none is near."""
     spelt: dict[str, str] = {}
     for other in known:
         spelt.setdefault(other.lower(), other)
@@ -21,13 +21,13 @@ def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | No
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known word, for the end of a clause: " (did you mean `users`?)"; empty if none is near."""
+    """The nearest known word as a suffix: " (did you mean `users`?)"; empty if none is near."""
     near = nearest(word, known, cutoff=0.5)
     return f" (did you mean `{near}`?)" if near else ""
 
 
 def duration(seconds: float) -> str:
-    """`5 minutes 12 seconds`: whole seconds, at least one, without units that are zero."""
+    """A duration as `5 minutes 12 seconds`: whole seconds, at least one, without zero units."""
     left = max(round(seconds), 1)
     parts = []
     for unit, length in _UNITS:
@@ -38,22 +38,22 @@ def duration(seconds: float) -> str:
 
 
 def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
-    """What a name stands for.
+    """Looks up a name.
 
     Raises:
-        SetupError: there is no such thing, with the nearest name, or with those that there are.
+        SetupError: unknown name; the message has the nearest one, or lists the known ones.
     """
     if name in things:
         return things[name]
     if near := nearest(name, things):
         remedy = f"Did you mean `{near}`?"
     elif things:
-        remedy = f"There is {listed(things)}."
+        remedy = f"Known names: {listed(things)}."
     else:
-        remedy = "There is none at all."
+        remedy = "None is defined."
     raise SetupError(f"{where}: there is no {noun} `{name}`. {remedy}")
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names for a sentence: `a`, `b`."""
+    """Names in backticks, separated by commas: `a`, `b`."""
     return ", ".join(f"`{name}`" for name in names)

@@ -116,7 +116,7 @@ class DuckDBWarehouse:
         It runs in this thread alone. Were the batches made in threads of DuckDB's, a signal would come to a standstill:
         DuckDB ends them while it holds Python's lock, and they wait for it.
         """
-        import pyarrow as pa  # noqa: PLC0415  (commands that only look do without it)
+        import pyarrow as pa  # noqa: PLC0415  (commands that only list do not need it)
 
         failures: list[BaseException] = []
 

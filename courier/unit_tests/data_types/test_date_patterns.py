@@ -42,7 +42,7 @@ def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, ins
     ],
 )
 def test_any_other_text_is_none(pattern: str, text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011  (of whoever sees it: the text is no such date)
+    with pytest.raises(ValueError):  # noqa: PT011  (no message: the caller knows what the text should be)
         date_patterns.reader(pattern)(text)
 
 
@@ -53,8 +53,8 @@ def test_any_other_text_is_none(pattern: str, text: str) -> None:
         ("yyyy-MM-dd ZZZ", "name of a time zone"),
         ("yyyy-MM-ddTHH", "letter `T`"),
         ("HH:mm", "has no year"),
-        ("yyyy 'at", "quote that is not closed"),
-        ("yyyy-dd-dd", "names a part of the date twice"),
+        ("yyyy 'at", "unclosed quote"),
+        ("yyyy-dd-dd", "contains the same part of the date twice"),
         ("", "has no year"),
     ],
 )

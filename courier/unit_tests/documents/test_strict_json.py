@@ -48,19 +48,19 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "where", "words"),
     [
-        ('{\n  "a": 1,\n}', "line 2, column 9", "a comma stands before the closing `}`: remove it"),
-        ("[\n  1,\n  2 ,\n]", "line 3, column 5", "a comma stands before the closing `]`: remove it"),
+        ('{\n  "a": 1,\n}', "line 2, column 9", "there is a comma before the closing `}`: remove it"),
+        ("[\n  1,\n  2 ,\n]", "line 3, column 5", "there is a comma before the closing `]`: remove it"),
         ('{"a": 1\n "b": 2}', "line 2, column 2", "a comma is missing before this"),
-        ('{"s": "\\|"}', "line 1, column 8", "a backslash itself is written `\\\\`"),
-        ('{"s": "\\u12"}', "line 1, column", "no such escape exists"),
+        ('{"s": "\\|"}', "line 1, column 8", "write a backslash as `\\\\`"),
+        ('{"s": "\\u12"}', "line 1, column", "unknown escape sequence"),
         ('{"file/header-rows": p}', "line 1, column 22", "a value is expected here"),
         ("{'a': 1}", "line 1, column 2", "a key in double quotes is expected here"),
         ('{"a" 1}', "line 1, column 6", "a colon is missing"),
         ('{"a": "b', "line 1, column 7", "has no closing quote"),
         ('{"a": "b\nc"}', "line 1, column 9", "a line break or a tab"),
         ("{} {}", "line 1, column 4", "the document ends before this"),
-        ('{"a": 1,\n\n "a": 2}', "line 3, column 2", "the key `a` is there twice in one object: remove one"),
-        ('[{"a": "a", "b": {"x": 1, "\\u0078": 2}}]', "line 1, column 27", "the key `x` is there twice"),
+        ('{"a": 1,\n\n "a": 2}', "line 3, column 2", "the key `a` occurs twice in one object: remove one"),
+        ('[{"a": "a", "b": {"x": 1, "\\u0078": 2}}]', "line 1, column 27", "the key `x` occurs twice"),
     ],
 )
 def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, where: str, words: str) -> None:
@@ -73,7 +73,7 @@ def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, where: str, w
 def test_a_feed_that_is_there_three_times_is_told(tmp_path: Path) -> None:
     """A common reader keeps the last one only."""
     once = '"df-1": [{"type": "truncate"}]'
-    assert "the key `df-1` is there twice" in fault(tmp_path, f"{{{once}, {once}, {once}}}")
+    assert "the key `df-1` occurs twice" in fault(tmp_path, f"{{{once}, {once}, {once}}}")
 
 
 def test_equal_keys_of_different_objects_are_no_fault(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_equal_keys_of_different_objects_are_no_fault(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("", "is empty: write `[]` or `{}` at least"),
+        ("", "is empty: write at least `[]` or `{}`"),
         (b'{"a": "\xe9"}', "is not valid UTF-8"),
-        ('{"a": NaN}', "`NaN` is no number of JSON"),
-        ("[" * 100_000, "is no JSON that can be read"),
+        ('{"a": NaN}', "`NaN` is not valid JSON"),
+        ("[" * 100_000, "is not valid JSON"),
     ],
 )
 def test_what_is_no_document_is_told(tmp_path: Path, text: str | bytes, words: str) -> None:
@@ -111,5 +111,5 @@ def test_an_object_tells_what_is_missing() -> None:
     """And what it probably is called."""
     with pytest.raises(SetupError, match=r"^here: `object/type` is missing: rename `object/typ`\.$"):
         JsonObject({"object/typ": "file"}, "here").text("object/type")
-    with pytest.raises(SetupError, match=r"^here: an object in braces is expected\.$"):
+    with pytest.raises(SetupError, match=r"^here: expected an object in braces\.$"):
         JsonObject([], "here")

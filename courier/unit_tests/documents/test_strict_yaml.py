@@ -41,12 +41,12 @@ def test_settings_can_be_shared_by_anchors(tmp_path: Path) -> None:
     ("content", "sentence"),
     [
         ("a:\n  Heap: 1\n  'Heap': 2\n", ", line 3, column 3: the key `Heap` occurs twice."),
-        ("a:\n\tb: 1\n", ", line 2, column 1: a tab, where YAML wants spaces."),
-        ("schedule: * * * * *\n", ", line 1, column 12: a value that begins with `*` has to stand in quotes."),
-        ("a: *hunter2\n", ", line 1, column 4: a value that begins with `*` has to stand in quotes."),
-        ("a: !hunter2 x\n", ", line 1, column 4: a value that begins with `!` has to stand in quotes."),
-        ("a: @hunter2\n", ", line 1, column 4: a value that begins with `@` has to stand in quotes."),
-        ("a: !!python/name:os.system\n", ", line 1, column 4: a value that begins with `!` has to stand in quotes."),
+        ("a:\n\tb: 1\n", ", line 2, column 1: a tab, which YAML does not allow here: use spaces."),
+        ("schedule: * * * * *\n", ", line 1, column 12: a value that begins with `*` needs quotes."),
+        ("a: *hunter2\n", ", line 1, column 4: a value that begins with `*` needs quotes."),
+        ("a: !hunter2 x\n", ", line 1, column 4: a value that begins with `!` needs quotes."),
+        ("a: @hunter2\n", ", line 1, column 4: a value that begins with `@` needs quotes."),
+        ("a: !!python/name:os.system\n", ", line 1, column 4: a value that begins with `!` needs quotes."),
         ("- [a, b\n", ", line 2, column 1: while parsing a flow sequence expected ',' or ']', but got '<stream end>'."),
         (
             "a: 1\n---\nb: 1\n",

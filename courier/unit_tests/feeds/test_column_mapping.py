@@ -67,7 +67,7 @@ def test_a_row_is_rejected_once_with_its_number_and_the_first_column_to_blame() 
     found = conform(rows, field("n", INTEGER), field("t", DATETIME), field("id"), key=("id",))
     assert found.batch.to_pylist() == [{"n": 5, "t": None, "id": "2"}]
     assert found.rejected == (
-        RejectedRow(1, "n", "is no whole number of 64 bits"),
+        RejectedRow(1, "n", "is not a 64-bit integer"),
         RejectedRow(3, "id", "is empty, and a primary key must not be"),
     )
 

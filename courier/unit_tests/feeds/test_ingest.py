@@ -127,7 +127,7 @@ def test_rejected_rows_up_to_the_threshold_are_left_out_and_named(load: Any, war
     done = load(f"id,email,seen\n{lines}x,secret,2026-11-01\n")
 
     assert done.table == TableRun("Heap:Users", files=1, rows=100, rejected=1, merged=99, stored=99)
-    assert done.rejected == (Rejected("0-0.csv", RejectedRow(100, "id", "is no whole number of 64 bits")),)
+    assert done.rejected == (Rejected("0-0.csv", RejectedRow(100, "id", "is not a 64-bit integer")),)
     assert len(rows(warehouse)) == 99
 
 
@@ -141,7 +141,7 @@ def test_one_rejected_row_more_and_nothing_is_loaded(load: Any, warehouse: Wareh
     assert [row[:2] for row in rows(warehouse)] == [(500, "old")]
     assert str(stopped.value).startswith(
         "Heap:Users: 2 of 100 rows are rejected, more than the error threshold of 1 % allows, so none is loaded. "
-        "The first is row 99 of `1-0.csv`: column `id` is no whole number of 64 bits."
+        "The first is row 99 of `1-0.csv`: column `id` is not a 64-bit integer."
     )
     assert "secret" not in str(stopped.value)
     assert (stopped.value.rows, stopped.value.rejected) == (100, 2)

@@ -128,7 +128,7 @@ fields:
         ("type: String", "type: String, tag: E-Mail", "a tag is small letters and digits with hyphens, not `E-Mail`"),
         ("type: String", "type: String, required: 'on'", "field `email`: `required` is `on`; write true or false"),
         ("type: String", "type: String, pattern: yyyy", "field `email` has a pattern, which only a Date or Datetime"),
-        ("type: String", "type: Date, pattern: yy z", "the pattern `yy z` asks for the name of a time zone"),
+        ("type: String", "type: Date, pattern: yy z", "the pattern `yy z` contains the name of a time zone"),
         ("type: String", "type: String, source: ''", "field `email` has an empty `source`"),
         ("[user_id]", "[]", "`primary-key` is empty"),
         ("[user_id]", "[userid]", r"`primary-key` names `userid`, which is no field \(did you mean `user_id`\?\)\."),

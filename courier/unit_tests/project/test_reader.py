@@ -248,7 +248,7 @@ POSTGRESQL = (
         ("couriers: {1: {bucket: heap, entities: e}}", f"`couriers[1]` {TEXT}"),
         (
             "couriers: {Heap: {bucket: heap, entities: e, credential: x}}",
-            "couriers.Heap.credential: there is no credential `x`. There is none at all.",
+            "couriers.Heap.credential: there is no credential `x`. None is defined.",
         ),
         (
             "credentials: {c: {profile: p}}",
