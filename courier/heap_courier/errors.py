@@ -34,7 +34,7 @@ class CourierError(Exception):
 
 
 class SetupError(CourierError):
-    """The user must act: the project, a feed, a credential, the bucket or the warehouse is not as it has to be."""
+    """The user must act: the project, a feed, a credential, the bucket or the warehouse is not as it must be."""
 
 
 class MissingFeedsError(SetupError):
@@ -58,7 +58,7 @@ class MissingFilesError(CourierError):
 
 
 class InterruptedRunError(CourierError):
-    """The run was asked to end (Ctrl-C, SIGTERM); what had landed has landed."""
+    """The run was asked to end (Ctrl-C, SIGTERM); what was loaded is kept."""
 
 
 class FeedError(CourierError):

@@ -38,7 +38,7 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
-            raise InterruptedRunError("The run was asked to end.")
+            raise InterruptedRunError("The run was stopped.")
 
     def run_courier(courier: str, days: Days, _required: Days, _skip_missing: bool) -> Collection[date]:
         line = f"{courier} {days.start} {days.end} {os.getpid()}\n"

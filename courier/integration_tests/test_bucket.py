@@ -116,8 +116,8 @@ def test_an_object_that_has_vanished_is_told(s3: str, tmp_path: Path, action: st
     place = bucket(s3)
     fetch: Callable[[], Any] = lambda: place.fetch("gone.avro", tmp_path / "gone.avro")  # noqa: E731
     assert refused(UnreadableFileError, fetch if action == "fetch" else lambda: place.read("gone.avro")) == (
-        f"The file `gone.avro` of the bucket `heap-rs3` at {s3} below `exports/` is in the bucket no longer: list the "
-        "files again."
+        f"The file `gone.avro` of the bucket `heap-rs3` at {s3} below `exports/` is no longer in the bucket: run the "
+        "courier again."
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -204,10 +204,11 @@ def test_the_key_that_a_role_rests_on_is_told(s3: str) -> None:
 def test_the_environment_is_the_default_credential(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = bucket(s3, DefaultCredential())
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `default` yields no access key: fix it, or give `access-key-env` and `secret-key-env`."
+        "because the credential `default` provides no access key: fix it, or give `access-key-env` and "
+        "`secret-key-env`."
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
-    assert "yields no access key" in refused(SetupError, lambda: keys(bucket(s3, DefaultCredential())))
+    assert "provides no access key" in refused(SetupError, lambda: keys(bucket(s3, DefaultCredential())))
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     assert keys(bucket(s3, DefaultCredential())) == []
 
@@ -306,12 +307,12 @@ EMPTY = answer(200, "<ListBucketResult><Name>heap-rs3</Name><KeyCount>0</KeyCoun
         (400, "ExpiredToken", SetupError, "the credential has expired: renew the credential `heap-keys`."),
         (400, "AuthorizationHeaderMalformed", SetupError, "another region: fix the courier's `region`."),
         (403, "RequestTimeTooSkewed", SetupError, "the clock of this machine is wrong: set it."),
-        (400, "KeyTooLongError", SetupError, "it refuses (KeyTooLongError, status 400)"),
-        (400, "wJalrXUtnFEMI/K7", SetupError, "it refuses (status 400)"),
-        (503, "SlowDown", LaterError, "it does not serve now (SlowDown, status 503): try again later."),
-        (500, "InternalError", LaterError, "it does not serve now (InternalError, status 500)"),
-        (429, "TooMany", LaterError, "it does not serve now (TooMany, status 429)"),
-        (400, "RequestTimeout", LaterError, "it does not serve now (RequestTimeout, status 400)"),
+        (400, "KeyTooLongError", SetupError, "it refused the request (KeyTooLongError, status 400)"),
+        (400, "wJalrXUtnFEMI/K7", SetupError, "it refused the request (status 400)"),
+        (503, "SlowDown", LaterError, "it is unavailable now (SlowDown, status 503): try again later."),
+        (500, "InternalError", LaterError, "it is unavailable now (InternalError, status 500)"),
+        (429, "TooMany", LaterError, "it is unavailable now (TooMany, status 429)"),
+        (400, "RequestTimeout", LaterError, "it is unavailable now (RequestTimeout, status 400)"),
     ],
 )
 def test_every_refusal_has_a_consequence_and_a_sentence(
@@ -327,8 +328,8 @@ def test_every_refusal_has_a_consequence_and_a_sentence(
     ("status", "kind", "words"),
     [
         (403, SetupError, "access is denied"),
-        (503, LaterError, "it does not serve now (status 503)"),
-        (404, UnreadableFileError, "is in the bucket no longer"),
+        (503, LaterError, "it is unavailable now (status 503)"),
+        (404, UnreadableFileError, "is no longer in the bucket"),
     ],
 )
 def test_a_refused_fetch_counts_by_its_status(
@@ -345,7 +346,7 @@ def test_an_object_in_the_glacier_is_told(tmp_path: Path) -> None:
     with service(refusal(403, "InvalidObjectState")) as (url, _):
         place = bucket(url)
         sentence = refused(UnreadableFileError, lambda: place.fetch("a", tmp_path / "a"))
-    assert sentence.endswith("is in a storage class for archives: restore it first.")
+    assert sentence.endswith("is in an archive storage class: restore it first.")
 
 
 def test_an_address_that_says_yes_to_everything_is_no_s3() -> None:
@@ -396,7 +397,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for_for_ever() -> None:
     held = threading.Event()
     with service(lambda _: held.wait(60) and None) as (url, _):
         place = bucket(url, seconds=0.2)
-        assert refused(LaterError, lambda: keys(place)).endswith("its answer did not come whole: try again later.")
+        assert refused(LaterError, lambda: keys(place)).endswith("its response was incomplete: try again later.")
         held.set()
 
 
@@ -420,7 +421,7 @@ def test_a_body_that_stays_short_is_left_for_later(tmp_path: Path, action: str) 
         place = bucket(url, attempts=2)
         to = tmp_path / "a"
         sentence = refused(LaterError, lambda: place.fetch("a", to) if action == "fetch" else place.read("a"))
-    assert sentence.endswith("because its answer did not come whole: try again later.")
+    assert sentence.endswith("because its response was incomplete: try again later.")
     assert len(asked) == 2
     assert list(tmp_path.iterdir()) == []
 
@@ -468,7 +469,7 @@ def test_a_role_may_be_assumed_by_another_role_and_without_an_external_id() -> N
     [
         (403, "AccessDenied", SetupError, "the credential `heap-role` may not be assumed"),
         (400, "ValidationError", SetupError, "the credential `heap-role` may not be assumed"),
-        (503, "ServiceUnavailable", LaterError, "it does not serve now"),
+        (503, "ServiceUnavailable", LaterError, "it is unavailable now"),
         (403, "SignatureDoesNotMatch", SetupError, "fix the variable `HEAP_SECRET`"),
     ],
 )

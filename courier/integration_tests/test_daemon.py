@@ -145,7 +145,7 @@ def test_killed_in_a_run_it_says_so_when_it_is_back_and_makes_up_for_the_days(pl
     until(lambda: place.noted() == [(at(20), "interrupted"), (at(21), "succeeded")])
     out = place.end(daemon)
 
-    assert "Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off" in out
+    assert "Group `daily`, slot 2026-11-20 17:00 UTC: The run was aborted" in out
     assert place.runs() == ["2026-11-20 2026-11-21", "2026-11-20 2026-11-22"]
 
 
@@ -174,7 +174,7 @@ def test_asked_to_end_in_a_run_it_notes_that_and_ends(place: Place, number: sign
     assert daemon.returncode == 0
     assert place.noted() == [(at(20), "interrupted")]
     assert "Group `daily`, slot 2026-11-20 17:00 UTC was interrupted." in out
-    assert "Its days come with the next run." in out
+    assert "The next run covers its days." in out
 
 
 def test_asked_twice_it_ends_at_once(place: Place) -> None:

@@ -92,7 +92,7 @@ def test_a_file_that_vanishes_in_between_is_told(bucket: Bucket, stored: Any, en
     found = find(bucket, entities[:1], Days.of(DAY))
     stored.Object("exports/users-2026-04-10.avro").delete()
     with pytest.raises(
-        UnreadableFileError, match=r"`users-2026-04-10\.avro` of the bucket .* is in the bucket no longer"
+        UnreadableFileError, match=r"`users-2026-04-10\.avro` of the bucket .* is no longer in the bucket"
     ):
         fetch(bucket, found, tmp_path / "files").tagged({"users"})
     assert list((tmp_path / "files").iterdir()) == []

@@ -32,7 +32,7 @@ from courier.integration_tests.heap_place import (
     duckdb,
     events,
     failure,
-    landed,
+    loaded,
     moves,
     people,
 )
@@ -353,7 +353,7 @@ class TestColumns:
     def test_names_that_differ_in_case_alone_are_refused(self, place: Place) -> None:
         place.write(Dump(1, (TableDump("users", nullable(user_id="long", Plan="string", plan="string")),)))
 
-        assert "differ in case alone: rename `Plan` or `plan` in Heap" in failure(place.pull())
+        assert "differ only in case: rename `Plan` or `plan` in Heap" in failure(place.pull())
 
 
 class TestInstants:
@@ -507,7 +507,7 @@ class TestFailures:
 
         runs = place.pull()
 
-        assert "manifests/sync_2.json is no JSON" in failure(runs)
+        assert "manifests/sync_2.json is not JSON" in failure(runs)
         assert place.rows("users", "user_id") == [(1,)]
 
     def test_each_manifest_that_is_none_is_told_by_its_name(self, place: Place) -> None:
@@ -523,7 +523,7 @@ class TestFailures:
         place.warehouse.execute('CREATE TABLE "Heap:users" (user_id bigint)')
         place.write(Dump(1, (people((1, "a")),)))
 
-        assert "was not made from dumps of Heap Connect" in failure(place.pull())
+        assert "was not created from dumps of Heap Connect" in failure(place.pull())
 
     def test_a_table_of_another_courier_is_left_alone(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)))
@@ -604,14 +604,14 @@ class TestOthers:
         place.write(Dump(5, (events((2, 2)),)))
         place.pull()
 
-        with pytest.raises(LaterError, match="Another run has landed dumps of the table `Heap:sign_up` meanwhile"):
+        with pytest.raises(LaterError, match="Another run has loaded dumps of the table `Heap:sign_up` meanwhile"):
             list(slow)
         assert place.rows("sign_up", "event_id") == [(1,), (2,)]
 
     def test_tables_whose_names_differ_in_case_alone_do_not_share_one(self, place: Place) -> None:
         place.write(Dump(1, (events((1, 1), table="SignUp"), events((2, 2), table="signup"), people((1, "a")))))
 
-        assert "`signup` and `SignUp` differ in case alone" in failure(place.pull())
+        assert "`signup` and `SignUp` differ only in case" in failure(place.pull())
         assert place.rows("SignUp", "event_id") == [(1,)]
         assert place.rows("users", "email") == [("a",)]
 

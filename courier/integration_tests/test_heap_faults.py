@@ -80,8 +80,8 @@ class TestFiles:
         ("fault", "words"),
         [
             (Refuses(403, "AccessDenied"), "access is denied"),
-            (Refuses(500, "InternalError"), "it does not serve now"),
-            (Refuses(403, "InvalidObjectState"), "is in a storage class for archives"),
+            (Refuses(500, "InternalError"), "it is unavailable now"),
+            (Refuses(403, "InvalidObjectState"), "is in an archive storage class"),
             (Changed(b"another"), "has changed since it was listed"),
         ],
     )
@@ -111,7 +111,7 @@ class TestFiles:
         assert one_engine.ids("sign_up") == [7]
 
         one_engine.s3.faults[key] = [Short(end)]
-        landed(*one_engine.pull())
+        loaded(*one_engine.pull())
         assert len(one_engine.ids("users", "user_id")) == 200
 
     @pytest.mark.parametrize("head", [True, False])
@@ -119,7 +119,7 @@ class TestFiles:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
         one_engine.s3.faults[one_engine.key("sync_1/users")] = Drips(head)
 
-        assert "its answer takes too long" in failure(one_engine.pull(limit=1.0))
+        assert "its response takes too long" in failure(one_engine.pull(limit=1.0))
         assert one_engine.ids("sign_up") == [7]
         assert list(one_engine.folder.iterdir()) == []
 
@@ -136,13 +136,13 @@ class TestFiles:
 class TestManifests:
     def test_one_in_cold_storage_that_has_landed_is_not_needed(self, one_engine: Place) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)), events((9, 9), table="other"))))
-        landed(*one_engine.pull(exclude=("other",)))
+        loaded(*one_engine.pull(exclude=("other",)))
         one_engine.s3.faults[manifest_key(1)] = Refuses(403, "InvalidObjectState")
         one_engine.write(Dump(2, (people((2, "b")),)))
 
         assert landed(*one_engine.pull(exclude=("other",))) == [(2, "Heap:users")]
         assert one_engine.pull(exclude=("other",)) == []
-        assert "storage class for archives" in failure(one_engine.pull())  # that table has not landed
+        assert "archive storage class" in failure(one_engine.pull())  # that table has not landed
 
     def test_one_in_cold_storage_is_needed_while_a_table_of_it_has_not_landed(self, one_engine: Place) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
@@ -151,24 +151,24 @@ class TestManifests:
         failure(one_engine.pull())
         one_engine.s3.faults = {manifest_key(1): Refuses(403, "InvalidObjectState")}
 
-        assert "storage class for archives" in failure(one_engine.pull())
+        assert "archive storage class" in failure(one_engine.pull())
 
     def test_one_in_cold_storage_is_needed_again_for_a_table_that_was_dropped(self, one_engine: Place) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
-        landed(*one_engine.pull())
+        loaded(*one_engine.pull())
         one_engine.warehouse.execute('DROP TABLE "Heap:users"')
         one_engine.s3.faults[manifest_key(1)] = Refuses(403, "InvalidObjectState")
 
-        assert "storage class for archives" in failure(one_engine.pull())
+        assert "archive storage class" in failure(one_engine.pull())
 
     @pytest.mark.parametrize(
         ("changed", "words"),
         [
-            ({"files": ["s3://heap-rs3-scripted"]}, "an address without a key"),
+            ({"files": ["s3://heap-rs3-scripted"]}, "an address that has no key"),
             ({"files": 7}, "no list of names at `files`"),
             ({"columns": ["user_id", ""]}, "no list of names at `columns`"),
             ({"columns": ["user_id", "a\0b"]}, "a NUL in its name"),
-            ({"name": "users:resolved"}, "called as the courier calls a view"),
+            ({"name": "users:resolved"}, "has the name of one of the courier's views"),
             ({"name": "a\0b"}, "a NUL in its name"),
         ],
     )
@@ -192,9 +192,9 @@ class TestWarehouse:
         runs = place.pull()
 
         if column in place.warehouse.reserved_columns:
-            assert f"keeps the column name `{column}` for itself: rename it in Heap" in failure(runs)
+            assert f"reserves the column name `{column}`: rename it in Heap" in failure(runs)
         else:
-            landed(*runs)
+            loaded(*runs)
             assert place.ids("users", f'"{column}"') == ["1", "2"]
         assert place.ids("sign_up") == [7]
 

@@ -96,7 +96,7 @@ class Oracle:
 
     name: str
     dumps: dict[int, TableDump] = field(default_factory=dict)
-    landed: set[int] = field(default_factory=set)
+    loaded: set[int] = field(default_factory=set)
     rows: list[Row] = field(default_factory=list)
     types: dict[str, str] = field(default_factory=dict)
 

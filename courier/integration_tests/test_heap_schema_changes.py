@@ -25,15 +25,15 @@ class TestColumns:
             types = list({**WIDE, **nullable(**{f"c{number % 3}": "string"})}.items())
             chance.shuffle(types)
             place.write(Dump(number, (users({"user_id": number, "email": "a"}, dict(types)), events((number, 1)))))
-            landed(*place.pull())
+            loaded(*place.pull())
 
         assert [row[0] for row in place.rows("users:resolved", "user_id")] == [1, 2, 3, 4, 5]
 
     def test_a_late_dump_after_a_new_column_lands(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)), Dump(3, (users({"user_id": 3, "email": "c", "plan": "pro"}),)))
-        landed(*place.pull())
+        loaded(*place.pull())
         place.write(Dump(2, (people((2, "b")),)))
-        landed(*place.pull())
+        loaded(*place.pull())
 
         assert place.rows("users:resolved", "user_id, email, plan") == [(1, "a", None), (2, "b", None), (3, "c", "pro")]
 
@@ -46,7 +46,7 @@ class TestColumns:
         assert content.count(b'"email"') == 0
         place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=content)
 
-        landed(*place.pull())
+        loaded(*place.pull())
 
         assert place.rows("users", "user_id, email") == [(1, "a"), (2, "b")]
 
@@ -71,7 +71,7 @@ class TestColumns:
         manifest = place.content(manifest_key(2)).replace(first.encode(), other.encode())
         place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=manifest)
 
-        landed(*place.pull())
+        loaded(*place.pull())
 
         assert place.rows("users", "user_id, email") == [(2, "B"), (3, "C")]
         assert place.pull() == []
@@ -86,7 +86,7 @@ class TestColumns:
         manifest = place.content(manifest_key(1)).replace(old.encode(), other.encode())
         place.client.put_object(Bucket=place.bucket, Key=manifest_key(1), Body=manifest)
 
-        landed(*place.pull())
+        loaded(*place.pull())
 
         assert place.rows("users", "user_id, email") == [(2, "B"), (3, "c")]
         assert place.pull() == []
@@ -99,7 +99,7 @@ class TestIds:
         for number, kind in enumerate(sorted(ids, reverse=first == "long"), 1):
             rows = tuple({"user_id": user, "email": "x"} for user in ids[kind])
             place.write(Dump(number, (TableDump("users", nullable(user_id=kind, email="string"), rows),)))
-            landed(*place.pull())
+            loaded(*place.pull())
 
         texts = {
             "9007199254740993",
@@ -119,7 +119,7 @@ class TestIds:
         place.write(
             Dump(2, (TableDump("users", nullable(user_id="long", order="double"), ({"user_id": 3, "order": 1.5},)),))
         )
-        landed(*place.pull())
+        loaded(*place.pull())
 
         assert place.rows("users", '"order"', "user_id") == [("9007199254740993",), ("9007199254740992",), ("1.5",)]
 
@@ -130,7 +130,7 @@ def shared(place: Place) -> Place:
     if place.warehouse.longest_name is None:
         pytest.skip("DuckDB knows no privileges, and its views follow their tables")
     place.write(Dump(1, (users({"user_id": 1, "email": "a", "plan": "pro"}), events((7, 1)), moves((1, 2, 5)))))
-    landed(*place.pull())
+    loaded(*place.pull())
     for sql in (
         "DO $$ BEGIN CREATE ROLE analyst; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
         'GRANT SELECT ON "Heap:users" TO analyst',
@@ -182,7 +182,7 @@ class TestPrivilegesAndViews:
         assert len(before) == 9
         shared.write(Dump(2, (CHANGES[change], events((8, 1)))))
 
-        landed(*shared.pull())
+        loaded(*shared.pull())
 
         assert shared.warehouse.query(RIGHTS) == before
         assert shared.warehouse.query("SELECT count(*) FROM reports.people")[0][0] in {1, 2}
@@ -200,7 +200,7 @@ class TestPrivilegesAndViews:
         assert shared.rows("sign_up", "event_id") == [(7,), (8,)]
 
         shared.warehouse.execute("DROP VIEW reports.people CASCADE")
-        landed(*shared.pull())
+        loaded(*shared.pull())
         assert shared.columns("users") == ["user_id", "_dump_id"]
 
     def test_a_view_of_a_user_that_ours_is_no_member_of_is_named(self, shared: Place) -> None:
@@ -238,7 +238,7 @@ class TestPrivilegesAndViews:
 
         runs = shared.pull()
 
-        assert "Drop what depends on it, then run the courier again" in failure(runs)
+        assert "Drop the dependent object, then run the courier again" in failure(runs)
         assert "function reports.n() depends on column email" in failure(runs)
 
 
@@ -246,7 +246,7 @@ class TestTablesOutOfSight:
     def test_one_that_may_not_be_read_for_a_run_keeps_its_bookmarks(self, shared: Place) -> None:
         rows = ({"name": "a"}, {"name": "a"})
         shared.write(Dump(2, (TableDump("odd", nullable(name="string"), rows),)))
-        landed(*shared.pull())
+        loaded(*shared.pull())
         shared.warehouse.execute(
             "DO $$ BEGIN CREATE ROLE loader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
         )
@@ -262,14 +262,14 @@ class TestTablesOutOfSight:
     def test_one_in_a_schema_that_the_search_path_leaves_out_keeps_its_bookmarks(self, shared: Place) -> None:
         rows = ({"name": "a"}, {"name": "a"})
         shared.write(Dump(2, (TableDump("odd", nullable(name="string"), rows),)))
-        landed(*shared.pull())
+        loaded(*shared.pull())
         shared.write(Dump(3, (TableDump("odd", nullable(name="string"), rows),)))
         shared.warehouse.execute("SET search_path = reports")
 
-        assert "has landed in the schema `public`" in failure(shared.pull())
+        assert "is in the schema `public`" in failure(shared.pull())
 
         shared.warehouse.execute("SET search_path = public")
-        landed(*shared.pull())
+        loaded(*shared.pull())
         assert len(shared.rows("odd", "name")) == 4
 
 

@@ -267,7 +267,7 @@ class TestFeeds:
         user.edit("feeds/users.yaml", "name: user_id, type: Integer", "name: user_id, type: String")
         activate = ("feed", "activate", "Heap:Users", "--no-sample")
 
-        assert "holds 1 row of an earlier form" in refused(user, *activate)
+        assert "holds 1 row of an earlier definition" in refused(user, *activate)
         assert stored(user) == [(1, "a")]
         assert "was changed since it was activated" in refused(user, "run", "Heap", "--day", "2026-03-02")
         assert user.types(*activate, "--truncate").code == 0
@@ -280,7 +280,7 @@ class TestFeeds:
         [
             (("activate", "Heap:User"), "there is no feed `heap:user`. Did you mean `heap:users`?"),
             (("show", "Users"), "there is no feed"),
-            (("add", "Users", "--sample", "users.csv"), "is no name of a domain table"),
+            (("add", "Users", "--sample", "users.csv"), "is not a domain table name"),
             (("add", "Heap:Views", "--sample", "no.avro"), "There is no file `no.avro`"),
             (("add", "Heap:Views", "--sample", "heap-courier.yaml"), "give --content-type"),
         ],
@@ -304,7 +304,7 @@ class TestRun:
         said = user.types("run", "Heap", "--day", "2026-03-01")
 
         assert (said.code, said.err) == (0, "")
-        assert said.row("Heap:Users") == ["Heap:Users", *["1", "2", "0", "2", "2"], "landed"]
+        assert said.row("Heap:Users") == ["Heap:Users", *["1", "2", "0", "2", "2"], "loaded"]
         assert re.search(r"^Completed in \d+ seconds?$", said.out, re.MULTILINE)
         assert user.types("runs").row(run_of(user))[-1] == "completed"
 
@@ -388,12 +388,12 @@ class TestRun:
         said = user.types("run", "Heap", "--day", "2026-03-01")
 
         assert said.code == 1
-        assert said.row("Heap:Users")[-1] == "landed"
+        assert said.row("Heap:Users")[-1] == "loaded"
         assert "The archive `all-2026-03-01.zip` cannot be unpacked" in said.row("Heap:Events")[-1]
         assert stored(user) == [(1, "a")]
 
         user.puts("all-2026-03-01.zip", zipped("events.avro"))
-        assert user.types("run", "Heap", "--day", "2026-03-01").row("Heap:Events")[-1] == "landed"
+        assert user.types("run", "Heap", "--day", "2026-03-01").row("Heap:Events")[-1] == "loaded"
 
     def test_a_member_that_an_archive_lacks_is_a_missing_file(self, user: User) -> None:
         """Nothing lands, no run is noted; or it is left out, which is said, and no table is emptied for the rest."""
@@ -432,7 +432,7 @@ class TestRun:
 
         below = user.types("run", "Heap", "--day", "2026-03-01")
         assert below.code == 0
-        assert below.row("Heap:Users") == ["Heap:Users", *["1", "100", "1", "99", "99"], "landed"]
+        assert below.row("Heap:Users") == ["Heap:Users", *["1", "100", "1", "99", "99"], "loaded"]
         (command,) = re.findall(r"`heap-courier (runs \S+)` lists them", below.out)
         named = user.types(*command.split())
         assert "path/to/users-2026-03-01.avro" in named.out
@@ -449,7 +449,7 @@ class TestRun:
         said = user.types("run", "Heap", "--day", "2026-03-01")
 
         assert said.code == 1
-        assert said.row("Heap:Users")[-1] == "landed"
+        assert said.row("Heap:Users")[-1] == "loaded"
         assert "did not land" in said.row("Heap:Strict")[-1]
         assert "`x`" in said.row("Heap:Strict")[-1]
         assert stored(user) == [(1, "a")]
@@ -497,7 +497,7 @@ class TestHeapConnect:
         nights(user, 3)
         last = user.types("run", "Heap-Connect")
         assert (last.code, last.err) == (0, "")
-        assert last.row("Heap-Connect:trial_started")[1:] == ["0", "0", "0", "0", "0", "landed"]
+        assert last.row("Heap-Connect:trial_started")[1:] == ["0", "0", "0", "0", "0", "loaded"]
 
         before = user.tables()
         again = user.types("run", "Heap-Connect")
@@ -537,8 +537,8 @@ class TestHeapConnect:
 
         assert said.code == 1
         assert key in said.row("Heap-Connect:sessions")[-1]
-        assert said.row("Heap-Connect:users")[-1] == "landed"
-        assert "Heap-Connect:sessions did not land." in user.types("runs").out
+        assert said.row("Heap-Connect:users")[-1] == "loaded"
+        assert "Heap-Connect:sessions was not loaded." in user.types("runs").out
 
     def test_an_empty_bucket_is_told(self, user: User) -> None:
         assert "There is no manifest" in refused(user, "run", "Heap-Connect")
@@ -669,7 +669,7 @@ class TestAtTheSameTime:
             first = user.start("run", "Heap-Connect")
             assert held.reached.wait(SECONDS)
 
-            assert "Another run of the courier `Heap-Connect` is going on" in refused(user, "run", "Heap-Connect")
+            assert "Another run of the courier `Heap-Connect` is in progress" in refused(user, "run", "Heap-Connect")
 
             held.opened.set()
             out, err = first.communicate(timeout=SECONDS)
@@ -689,7 +689,7 @@ class TestAtTheSameTime:
             held.opened.set()
         assert (run.returncode, out) == (code, "")
         assert len(err.strip().splitlines()) == 1
-        assert "what had landed has landed, the rest comes with the next run" in err
+        assert "what was loaded is kept; the next run loads the rest" in err
         assert "Heap-Connect:pageviews" not in user.tables()
         (ended,) = user.query("SELECT outcome, ended IS NOT NULL FROM heap_courier.runs")
         assert ended == ("interrupted", True)

@@ -101,8 +101,8 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
         chosen = context.courier(courier)
         if chosen.operations is None and any(days.values()):
             raise click.UsageError(
-                f"The courier `{chosen.name}` has no `load-operations`, so it follows Heap Connect and loads what is "
-                "new: leave the days out."
+                f"The courier `{chosen.name}` has no `load-operations`, so it follows Heap Connect and loads whatever "
+                "is new: leave out the days."
             )
         selected = _days(context.now().date(), **days) if chosen.operations else None
         try:

@@ -25,7 +25,7 @@ _SHOWN: Final = {"\t": "\\t"}
 def _character(_context: click.Context, option: click.Parameter, value: str | None) -> str | None:
     value = "\t" if value == "\\t" else value
     if value is not None and not is_character(value) and (option.name, value) != ("quote", ""):
-        raise click.BadParameter("it must be one ASCII character, such as | or \\t for a tab.")
+        raise click.BadParameter("must be one ASCII character, such as | or \\t for a tab.")
     return value
 
 
@@ -42,16 +42,22 @@ def feed() -> None:
 
 @feed.command(name="add", short_help="Propose a feed from a sample.")
 @click.argument("name", metavar="SOURCE:NAME")
-@click.option("--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The file.")
-@click.option("--content-type", type=click.Choice(CONTENT_TYPES), help="Of the file; by default what its name says.")
+@click.option(
+    "--sample", "path", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The sample file."
+)
+@click.option(
+    "--content-type",
+    type=click.Choice(CONTENT_TYPES),
+    help="The file's content type; by default derived from its name.",
+)
 @click.option("--header-rows", type=click.IntRange(0, 1), help="0 if the first line is data.")
 @click.option("--separator", callback=_character, help="The character between the values of a line.")
 @click.option("--quote", callback=_character, help='The character around values; "" if there is none.')
-@click.option("--escape", callback=_character, help="Before a character that is meant literally.")
-@click.option("--encoding", callback=_encoding, help="Of delimited text; UTF-8 by default.")
+@click.option("--escape", callback=_character, help="The character before a literal separator or quote.")
+@click.option("--encoding", callback=_encoding, help="The encoding of delimited text; UTF-8 by default.")
 @click.pass_obj
 def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
-    """Propose a feed from a sample and write it into a file to be edited."""
+    """Propose a feed from a sample and write it to a file for you to edit."""
     from heap_courier.feeds import samples  # noqa: PLC0415  (what reads files takes long to import)
 
     with opened(folder) as context:
@@ -70,13 +76,17 @@ def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, *
     say(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
 
 
-@feed.command(name="activate", short_help="Make the domain table of a feed and load its sample.")
+@feed.command(name="activate", short_help="Create the domain table of a feed and load its sample.")
 @click.argument("name", metavar="SOURCE:NAME")
-@click.option("--no-sample", is_flag=True, help="Make the domain table and leave it empty.")
-@click.option("--truncate", is_flag=True, help="Empty the domain table first: for another primary key or type.")
+@click.option("--no-sample", is_flag=True, help="Create the domain table and leave it empty.")
+@click.option(
+    "--truncate",
+    is_flag=True,
+    help="Truncate the domain table first, as required after a change of the primary key or a type.",
+)
 @click.pass_obj
 def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -> None:
-    """Validate a feed, make its domain table, load the sample and show it."""
+    """Validate a feed, create its domain table, load the sample and show it."""
     from heap_courier.feeds import samples  # noqa: PLC0415  (as above)
     from heap_courier.feeds.activation import activate  # noqa: PLC0415  (as above)
     from heap_courier.parallel import WORKERS  # noqa: PLC0415  (as above)
@@ -158,4 +168,4 @@ def _feed(context: Context, name: str) -> Feed:
 def _print_doubtful_tags(feed: Feed) -> None:
     for field in feed.fields:
         if field.tag and (meant := tags.meant(field.tag)):
-            say(f"The tag `{field.tag}` of `{field.name}` is one of your own; did you mean `{meant}`?")
+            say(f"The tag `{field.tag}` of `{field.name}` is not a standard tag; did you mean `{meant}`?")

@@ -117,7 +117,7 @@ def _group_context(context: Context, stop: threading.Event) -> groups.GroupConte
             print_result(result)
             sys.stdout.flush()
         if result.failed:
-            raise FeedError("; ".join(f"{table.domain_table} did not land: {table.message}" for table in result.failed))
+            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
         return result.missing_days
 
     def pause(seconds: float) -> None:

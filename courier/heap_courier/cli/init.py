@@ -13,7 +13,7 @@ from heap_courier.project.scaffold import make_project
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 def init(folder: Path) -> None:
-    """Make a project in FOLDER: heap-courier.yaml, entities, load operations."""
+    """Create a project in FOLDER: heap-courier.yaml, entities, load operations."""
     for path in make_project(folder):
         say(f"Wrote {path}")
     say("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")

@@ -19,7 +19,7 @@ from heap_courier.printable import printable
 from heap_courier.signals import Interruption
 
 _COMMANDS: Final = {
-    "init": ("init", "Make a project: heap-courier.yaml, entities, load operations."),
+    "init": ("init", "Create a project: heap-courier.yaml, entities, load operations."),
     "check": ("couriers", "Check the project, buckets, credentials, newest files and feeds."),
     "sample": ("couriers", "Fetch files of a courier and keep them, without loading them."),
     "feed": ("feeds", "Feeds: how the rows of a file become rows of a domain table."),
@@ -58,7 +58,7 @@ def main() -> NoReturn:
             sys.stdout.flush()
     except OSError as error:
         if error.errno != errno.EPIPE:
-            _complain(f"Error: The output cannot be written ({error.strerror}): write it elsewhere.")
+            _complain(f"Error: Cannot write the output ({error.strerror}): redirect it elsewhere.")
         code = code or 1
     # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
     # interpreter is taken down: exit by signal 6, after a command that did what it should. And after a signal a thread
@@ -86,11 +86,11 @@ def _exit_code(interruption: Interruption) -> int:
         _complain(_sentence(error))
         return 1
     except MemoryError:
-        _complain("Error: There is not enough memory for this.")
+        _complain("Error: Not enough memory.")
         return 1
     except (click.Abort, KeyboardInterrupt):
         word = "Terminated" if interruption.number == signal.SIGTERM else "Interrupted"
-        _complain(f"{word}: what had landed has landed, the rest comes with the next run.")
+        _complain(f"{word}: what was loaded is kept; the next run loads the rest.")
         return 128 + interruption.number
     return 0
 
@@ -98,11 +98,11 @@ def _exit_code(interruption: Interruption) -> int:
 def _sentence(error: OSError) -> str:
     """What the system refused, if nothing closer to it has said so."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return "Error: The disk is full, or the device the output goes to: make room, then run this again."
+        return "Error: The disk, or the output device, is full: free some space, then run this again."
     if error.errno == errno.EPIPE:
         return "Error: The output was closed before all of it was written."
     if error.filename is None:
-        return f"Error: The system refused to read or write ({error.strerror or type(error).__name__})."
+        return f"Error: A system call failed to read or write ({error.strerror or type(error).__name__})."
     name = printable(os.fsdecode(error.filename))
     return f"Error: `{name}` cannot be read or written ({error.strerror}): check its permissions and its owner."
 

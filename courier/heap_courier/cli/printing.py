@@ -47,7 +47,7 @@ def print_tables(tables: Iterable[TableRun]) -> None:
     """What a run did to each domain table."""
     rows = []
     for table in tables:
-        outcome = f"did not land: {table.message}" if table.message else "landed"
+        outcome = f"not loaded: {table.message}" if table.message else "loaded"
         counts = [table.files, table.rows, table.rejected, table.merged, table.stored]
         rows.append([table.domain_table, *counts, outcome])
     headings = ["domain table", "files", "rows read", "rejected", "added or changed", "rows now", "outcome"]

@@ -50,7 +50,7 @@ def check_courier(context: Context, courier: Courier) -> str:
         dumps = manifest_keys(bucket)
         bucket.probe(dumps[-1])
         count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"
-        return f"There {count} in {bucket}, the newest is `{dumps[-1]}`."
+        return f"There {count} in {bucket}; the newest is `{dumps[-1]}`."
     newest = {entity: _newest(bucket, entity, context.now().date()) for entity in work_plan.entities}
     lacking = [Missing(entity.pattern, None, _tags(entity)) for entity, hit in newest.items() if not hit]
     required = [entity for entity in work_plan.entities if not entity.optional]
@@ -90,7 +90,7 @@ def _open(work_plan: WorkPlan, file: FetchedFile) -> None:
         found = _MAGIC.get(content.read(4))
     if found and found != file.format.content_type:
         raise UnreadableFileError(
-            f"`{file.key}` is a file of the content type `{found}`, and the entity declares it as "
+            f"`{file.key}` has the content type `{found}`, but the entity declares it as "
             f"`{file.format.content_type}`: correct its `file/content-type`."
         )
     incoming = schema(file.path, file.format, file.key)

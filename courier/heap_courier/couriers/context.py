@@ -57,7 +57,7 @@ def opened(folder: Path) -> Iterator[Context]:
     """The project of a folder for the length of a command, with a progress bar where standard error is a terminal.
 
     Raises:
-        SetupError: there is no project, or it is not as it has to be.
+        SetupError: there is no project, or it is not as it must be.
     """
     with progress_bar() as bar:
         yield Context(read_project(folder), os.environ, lambda: datetime.now(timezone.utc), bar)

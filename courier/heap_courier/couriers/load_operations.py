@@ -45,7 +45,7 @@ def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]
     """
     document = read_json(path)
     if not isinstance(document, dict):
-        raise SetupError(f"`{path}`: an object of feeds and their operations is expected, such as {_EXAMPLE}, or {{}}.")
+        raise SetupError(f"`{path}`: expected an object of feeds and their operations, such as {_EXAMPLE}, or {{}}.")
     return tuple(
         _operations(feed_id, listed, f"`{path}`, feed `{feed_id}`", tags) for feed_id, listed in document.items()
     )
@@ -53,7 +53,7 @@ def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]
 
 def _operations(feed_id: str, listed: object, where: str, tags: Collection[str]) -> Operations:
     if not isinstance(listed, list) or not listed:
-        raise SetupError(f"{where}: a list with one operation at least is expected, such as {_EXAMPLE}.")
+        raise SetupError(f"{where}: expected a list with at least one operation, such as {_EXAMPLE}.")
     truncate = False
     load_tags: dict[str, None] = {}
     for number, item in enumerate(listed, 1):
@@ -64,7 +64,7 @@ def _operations(feed_id: str, listed: object, where: str, tags: Collection[str])
         elif kind == "load":
             load_tags[_tag(given, tags)] = None
         elif kind == "spark-sql":
-            raise given.wrong("`spark-sql` is not supported: use `load`, which reads records, lists and unions as well")
+            raise given.wrong("`spark-sql` is not supported: use `load`, which also reads records, lists and unions")
         else:
             raise given.wrong(
                 f"there is no type `{kind}`{did_you_mean(kind, _TYPES) or ': write `load` or `truncate`'}"
@@ -77,7 +77,5 @@ def _tag(given: JsonObject, tags: Collection[str]) -> str:
     tag = given.text("file")
     if tag not in tags:
         known = ", ".join(f"`{other}`" for other in sorted(tags)) or "none"
-        raise given.wrong(
-            f"no entity has the `file/tag` `{tag}`{did_you_mean(tag, tags)}; those of the entities are {known}"
-        )
+        raise given.wrong(f"no entity has the `file/tag` `{tag}`{did_you_mean(tag, tags)}; known tags are {known}")
     return tag

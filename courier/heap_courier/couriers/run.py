@@ -224,13 +224,13 @@ def _ingest(
                 progress.tables.append(_failed(run_log, progress.run, TableRun(feed.domain_table, 0, 0), error))
                 continue
             if operation.load_tags and not chosen:
-                progress.notices.append(f"{feed.domain_table} stays as it is: none of its files is there.")
+                progress.notices.append(f"{feed.domain_table} is unchanged: none of its files was found.")
                 continue
             missing = [item for item in lacking if not item.tags.isdisjoint(operation.load_tags)]
             if operation.truncate and missing:
                 progress.notices.append(
-                    f"{feed.domain_table} stays as it is: it is only emptied for all of its files, and no file matches "
-                    f"{listed(missing)}."
+                    f"{feed.domain_table} is unchanged: it is only truncated if all of its files are found, and no "
+                    f"file matches {listed(missing)}."
                 )
                 continue
             try:
@@ -269,7 +269,7 @@ def _ingest_feed(
     def expect_unchanged() -> None:
         if not active.hold(feed):
             raise ChangedFeedError(
-                f"The feed `{feed.domain_table}` was changed while its files were fetched: run "
+                f"The feed `{feed.domain_table}` changed while its files were being fetched: run "
                 f"`heap-courier feed activate {feed.domain_table}`, then the courier again."
             )
 
@@ -356,7 +356,7 @@ def _locked(context: Context, courier: Courier) -> Iterator[None]:
         lock.acquire()
     except Timeout:
         raise LaterError(
-            f"Another run of the courier `{courier.name}` is going on: try again when it is done."
+            f"Another run of the courier `{courier.name}` is in progress: try again when it has finished."
         ) from None
     try:
         yield
@@ -375,11 +375,11 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
         run_log.begin(run)
     progress = _RunInProgress(context, run)
     outcome: str | None = INTERRUPTED
-    message: str | None = "It was asked to end; what had landed has landed."
+    message: str | None = "It was stopped; what it had loaded is kept."
     try:
         yield progress
         failed = [table.domain_table for table in progress.tables if table.message]
-        outcome, message = (FAILED, f"{', '.join(failed)} did not land.") if failed else (COMPLETED, None)
+        outcome, message = (FAILED, f"{', '.join(failed)} was not loaded.") if failed else (COMPLETED, None)
     except MissingFilesError:  # it may be tried each minute until they are there
         outcome = None
         raise
@@ -387,7 +387,7 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
         outcome, message = FAILED, str(error)
         raise
     except Exception:
-        outcome, message = FAILED, "A fault of heap-courier itself."
+        outcome, message = FAILED, "An internal error in heap-courier."
         raise
     finally:
         first_error_counts = nullcontext() if outcome == COMPLETED else suppress(CourierError)

@@ -64,7 +64,7 @@ def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
     """Reads what a courier is to do.
 
     Raises:
-        SetupError: one of the files is not as it has to be, or they contradict each other.
+        SetupError: one of the files is not as it must be, or they contradict each other.
     """
     entities = read_entities(courier.entities)
     feeds = read_feeds(project.feeds)
@@ -102,14 +102,14 @@ def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Pat
 def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterable[Feed]) -> None:
     if courier.operations:
         raise SetupError(
-            f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables land: remove its "
+            f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables are loaded: remove its "
             "`load-operations` from heap-courier.yaml."
         )
     for feed in feeds:
         if feed.source.lower() == entity.source.lower():
             raise SetupError(
-                f"Both the feed `{feed.domain_table}` and the courier `{courier.name}` fill tables of the source "
-                f"`{feed.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+                f"The feed `{feed.domain_table}` and the courier `{courier.name}` both fill tables of the source "
+                f"`{feed.source}`: set another `heap-connect/source` in `{courier.entities}`."
             )
 
 
@@ -121,7 +121,7 @@ def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntit
             if isinstance(rival, HeapConnectEntity) and rival.source.lower() == entity.source.lower():
                 raise SetupError(
                     f"The couriers `{courier.name}` and `{other.name}` both fill tables of the source "
-                    f"`{entity.source}`: name another one as `heap-connect/source` in `{courier.entities}`."
+                    f"`{entity.source}`: set another `heap-connect/source` in `{courier.entities}`."
                 )
 
 

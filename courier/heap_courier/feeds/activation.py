@@ -47,7 +47,7 @@ def activate(
         if held:
             rows = "1 row" if held == 1 else f"{held:,} rows"
             raise SetupError(
-                f"The domain table `{feed.domain_table}` holds {rows} of an earlier form of the feed, with "
+                f"The domain table `{feed.domain_table}` holds {rows} of an earlier definition of the feed, with "
                 "another primary key, last-updated field or type: activate it with --truncate, which empties the table."
             )
 

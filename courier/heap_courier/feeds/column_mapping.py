@@ -96,7 +96,7 @@ def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection
             needs = "is a primary key" if field.name in key else "is required"
             raise SchemaError(
                 f"`{name}` has no column `{field.source}`, which {needs} in the feed{hint}; "
-                f"mend the source of field `{field.name}`, or bring a file that has it."
+                f"fix the source of field `{field.name}`, or use a file that has it."
             )
     taken = {path[0] for path in paths if path}
     ignored = tuple(column for position, column in enumerate(incoming.names) if position not in taken)
@@ -116,8 +116,8 @@ def _path(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ..
             else "make the field a String"
         )
         raise SchemaError(
-            f"`{name}`: column `{field.source}` is of type {found.type}, which cannot be {field.type} "
-            f"as field `{field.name}` of the feed is; {remedy}."
+            f"`{name}`: column `{field.source}` is of type {found.type}, which cannot be cast to {field.type}, "
+            f"the type of field `{field.name}`; {remedy}."
         )
     return path
 
@@ -132,7 +132,7 @@ def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tu
     alike = exact or [position for position, column in enumerate(columns) if column.name.lower() == source.lower()]
     if len(alike) > 1:
         raise SchemaError(
-            f"`{name}` has the column `{source}` {len(alike)} times; write `{source}#1` as the source "
+            f"`{name}` has {len(alike)} columns named `{source}`; write `{source}#1` as the source "
             f"for the first of them, `{source}#2` for the second."
         )
     if alike:

@@ -124,7 +124,7 @@ class _Tally:
             raise TooManyRejectsError(
                 f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than "
                 f"the error threshold of {self._feed.error_threshold} % allows, so none is loaded. The first is row "
-                f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Mend the feed or the file, or raise "
+                f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Fix the feed or the file, or raise "
                 "the threshold.",
                 rows=self.rows,
                 rejected=self.rejected,

@@ -127,8 +127,7 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
             typed.append(best)
     if not typed:
         raise SetupError(
-            "The sample has no columns that a feed can take"
-            + (f". {' '.join(notes)}" if notes else "; it has no rows.")
+            "The sample has no columns that a feed can use" + (f". {' '.join(notes)}" if notes else "; it has no rows.")
         )
     names = _names([each.column.source for each in typed])
     fields = tuple(Field(field, each.type, each.column.source) for field, each in zip(names, typed, strict=True))
@@ -139,8 +138,8 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
     key = _key(fields, values, nested, name)
     if len(values[key]) and not _tells_apart(values[key]):
         notes.append(
-            f"No column tells the rows of the sample apart: rows with the same `{key}` replace each other. "
-            "Name the fields that do in `primary-key`."
+            f"No column identifies the rows of the sample: rows with the same `{key}` replace each other. "
+            "Name the identifying fields in `primary-key`."
         )
     tagged = tuple(_tagged(fields, key))
     feed = Feed(
@@ -311,7 +310,7 @@ def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collec
     best = min([*candidates, *(field.name for field in fields)], key=lambda field: int(values[field].null_count))
     if values[best].null_count * 100 > len(values[best]) * _ERROR_THRESHOLD:
         raise SetupError(
-            "Every column of the sample is empty in some rows, so none can be the primary key; bring a sample with a "
+            "Every column of the sample is empty in some rows, so none can be the primary key; use a sample with a "
             "column that has a value in each row."
         )
     return best

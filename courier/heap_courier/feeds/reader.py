@@ -122,9 +122,7 @@ def _refuse_twins(told: Mapping[Path, str], what: str) -> None:
     for path, name in told.items():
         other = first.setdefault(name.lower(), path)
         if other != path:
-            raise SetupError(
-                f"{other} and {path} have the same {what}, `{name}`; change it in one of them, or remove one."
-            )
+            raise SetupError(f"{other} and {path} have the same {what}, `{name}`; change or remove one of them.")
 
 
 def check(feed: Feed) -> None:
@@ -134,21 +132,21 @@ def check(feed: Feed) -> None:
         ValueError: the first rule that it breaks, in a sentence.
     """
     if not _ID.fullmatch(feed.id):
-        raise ValueError(f"the id `{feed.id}` is not `df-` and letters or digits, such as df-5Jagkabc.")
+        raise ValueError(f"the id `{feed.id}` must be `df-` followed by letters or digits, such as df-5Jagkabc.")
     if not feed.source.strip() or not feed.name.strip() or ":" in feed.source:
-        raise ValueError("`source` and `name` make the name of the table, `source:name`; write both, without a colon.")
+        raise ValueError("`source` and `name` form the table's name, `source:name`; set both, without a colon.")
     if not feed.domain_table.isprintable():
         raise ValueError("`source` or `name` contains an unprintable character; remove it.")
     if len(feed.domain_table.encode()) > LONGEST_NAME:
         raise ValueError(f"the domain table's name is longer than {LONGEST_NAME} bytes; shorten `source` or `name`.")
     if not feed.fields:
-        raise ValueError("`fields` is empty; a feed has one at least.")
+        raise ValueError("`fields` is empty; a feed needs at least one.")
     _check_names(feed)
     for field in feed.fields:
         _check_field(field)
     _check_key(feed)
     if not 0 <= feed.error_threshold <= _MOST_PER_CENT:
-        raise ValueError(f"`error-threshold` is {feed.error_threshold}; it is per cent, a whole number from 0 to 100.")
+        raise ValueError(f"`error-threshold` is {feed.error_threshold}; it must be a whole percentage from 0 to 100.")
 
 
 def _check_names(feed: Feed) -> None:
@@ -166,9 +164,11 @@ def _check_names(feed: Feed) -> None:
 
 def _check_field(field: Field) -> None:
     if not field.source:
-        raise ValueError(f"field `{field.name}` has an empty `source`; write the incoming name, or leave it out.")
+        raise ValueError(f"field `{field.name}` has an empty `source`; set it to the incoming name, or remove it.")
     if field.tag is not None and not tags.legal(field.tag):
-        raise ValueError(f"field `{field.name}`: a tag is small letters and digits with hyphens, not `{field.tag}`.")
+        raise ValueError(
+            f"field `{field.name}`: a tag consists of lowercase letters, digits and hyphens, unlike `{field.tag}`."
+        )
     if field.pattern is None:
         return
     if field.type.kind not in (Kind.DATE, Kind.DATETIME):
@@ -182,23 +182,23 @@ def _check_field(field: Field) -> None:
 def _check_key(feed: Feed) -> None:
     types = {field.name: field.type for field in feed.fields}
     if not feed.primary_key:
-        raise ValueError("`primary-key` is empty; name the field, or fields, that tell rows apart.")
+        raise ValueError("`primary-key` is empty; name the fields that identify a row.")
     for name in feed.primary_key:
         if name not in types:
-            raise ValueError(f"`primary-key` names `{name}`, which is no field{_nearest(name, types)}.")
+            raise ValueError(f"`primary-key` names `{name}`, which is not a field{_nearest(name, types)}.")
     if len(set(feed.primary_key)) < len(feed.primary_key):
         raise ValueError("`primary-key` names a field twice; once is enough.")
     if feed.last_updated is None:
         return
     if feed.last_updated not in types:
         raise ValueError(
-            f"`last-updated` names `{feed.last_updated}`, which is no field"
+            f"`last-updated` names `{feed.last_updated}`, which is not a field"
             f"{_nearest(feed.last_updated, types)}; without such a field write `{GENERATED}`."
         )
     if types[feed.last_updated].kind not in (Kind.DATETIME, Kind.INTEGER):
         raise ValueError(
-            f"`last-updated` is `{feed.last_updated}`, a {types[feed.last_updated]}; it has to be a Datetime or an "
-            f"Integer, for a day is too coarse, or `{GENERATED}`."
+            f"`last-updated` is `{feed.last_updated}`, a {types[feed.last_updated]}; it must be a Datetime or an "
+            f"Integer (a day is too coarse), or `{GENERATED}`."
         )
 
 
@@ -209,12 +209,12 @@ def _feed(parsed: Any) -> Feed:
     values = _keys(parsed, KEYS, "the feed")
     fields = values.get("fields") or []
     if not isinstance(fields, list):
-        raise ValueError("`fields` is no list; each field is a line that begins with a hyphen.")  # noqa: TRY004
+        raise ValueError("`fields` is not a list; start each field on a line with a hyphen.")  # noqa: TRY004
     key = values.get("primary-key") or []
     last_updated = _text(values, "last-updated", GENERATED)
     threshold = _text(values, "error-threshold", "1")
     if not re.fullmatch(r"-?\d{1,9}", threshold):
-        raise ValueError(f"`error-threshold` is `{threshold}`; it is per cent, a whole number from 0 to 100.")
+        raise ValueError(f"`error-threshold` is `{threshold}`; it must be a whole percentage from 0 to 100.")
     return Feed(
         id=_text(values, "id"),
         source=_text(values, "source"),
@@ -266,10 +266,10 @@ def _field(number: int, parsed: Any) -> Field:
 
 def _keys(parsed: Any, known: Collection[str], what: str) -> Mapping[str, Any]:
     if not isinstance(parsed, dict):
-        raise ValueError(f"{what} is not written as `key: value`; its keys are {', '.join(known)}.")  # noqa: TRY004
+        raise ValueError(f"{what} is not a mapping of `key: value`; its keys are {', '.join(known)}.")  # noqa: TRY004
     for key in parsed:
         if key not in known:
-            raise ValueError(f"{what} has the key `{key}`, which is none{_nearest(key, known)}.")
+            raise ValueError(f"{what} has the unknown key `{key}`{_nearest(key, known)}.")
     return parsed
 
 
@@ -278,7 +278,7 @@ def _text(values: Mapping[str, Any], key: str, default: str | None = None) -> st
     if value is None:
         raise ValueError(f"`{key}` is missing.")
     if not isinstance(value, str):
-        raise ValueError(f"`{key}` is not one value.")  # noqa: TRY004
+        raise ValueError(f"`{key}` must be a single value.")  # noqa: TRY004
     return value
 
 
@@ -291,7 +291,7 @@ def _yes_or_no(values: Mapping[str, Any], key: str, what: str) -> bool:
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = nearest(name, known)
-    return f" (did you mean `{near}`?)" if near else f" (there are {', '.join(known)})"
+    return f" (did you mean `{near}`?)" if near else f" (known: {', '.join(known)})"
 
 
 # Writing

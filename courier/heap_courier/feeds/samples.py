@@ -61,15 +61,15 @@ def sample_of(project: Project, path: Path, given: FileFormat | None, **signs: A
         SetupError: there is no such file, nothing says what it is, or it is not text that the signs could be for.
     """
     if not path.is_file():
-        raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` brings some.")
+        raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` fetches some.")
     chosen = {part: value for part, value in signs.items() if value is not None}
     fetched = None if given else _fetched_as(project, path)
     file_format = replace(given or fetched or _named_as(path, text="separator" in chosen), **chosen)
     if chosen and file_format.content_type not in SEPARATORS:
         options = ", ".join(f"--{part.replace('_', '-')}" for part in chosen)
         raise SetupError(
-            f"`{path}` is read as {file_format.content_type}, and {options} is for delimited text: give --content-type "
-            "text/csv if it is that, or leave it out."
+            f"`{path}` is read as {file_format.content_type}, and {options} applies to delimited text only: give "
+            "--content-type text/csv if it is delimited text, or leave the option out."
         )
     if not fetched:
         file_format = with_separator(path, file_format)
@@ -85,7 +85,7 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
     """
     source, colon, name = domain_table.partition(":")
     if not (source.strip() and colon and name.strip()):
-        raise SetupError(f"`{domain_table}` is no name of a domain table: write it as Heap:Users.")
+        raise SetupError(f"`{domain_table}` is not a domain table name: write it as Heap:Users.")
     path = project.folder / sample.path
     feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
     proposal = propose(
@@ -95,7 +95,7 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
     try:
         check(feed)
     except ValueError as error:
-        raise SetupError(f"`{domain_table}` cannot be a feed: {error}") from None
+        raise SetupError(f"`{domain_table}` cannot become a feed: {error}") from None
     return proposal._replace(feed=feed)
 
 
@@ -110,7 +110,7 @@ def path_of(project: Project, feed: Feed) -> Path:
     twins = [other for other in read_feeds(project.feeds) if other.domain_table.lower() == feed.domain_table.lower()]
     if path.exists() or twins:
         raise SetupError(
-            f"The feed `{feed.domain_table}` exists already (`{path}`): edit that file, or remove it first."
+            f"The feed `{feed.domain_table}` already exists (`{path}`): edit that file, or remove it first."
         )
     return path
 
@@ -126,8 +126,8 @@ def file_of(project: Project, feed: Feed) -> FetchedFile:
     path = project.folder / feed.sample.path
     if not path.is_file():
         raise SetupError(
-            f"The sample `{path}` of the feed `{feed.domain_table}` is gone: bring it again by `heap-courier sample`, "
-            "or activate the feed with --no-sample."
+            f"The sample `{path}` of the feed `{feed.domain_table}` no longer exists: fetch it again with "
+            "`heap-courier sample`, or activate the feed with --no-sample."
         )
     status = path.stat()
     modified = datetime.fromtimestamp(status.st_mtime, timezone.utc)
@@ -183,5 +183,5 @@ def _named_as(path: Path, *, text: bool) -> FileFormat:
     name = path.name.lower().removesuffix(".gz")
     content_type = _CONTENT_TYPES.get(Path(name).suffix, "text/csv" if text else None)
     if content_type is None:
-        raise SetupError(f"The name of `{path}` does not say what it holds: give --content-type.")
+        raise SetupError(f"The content type of `{path}` is not clear from its name: give --content-type.")
     return FileFormat(content_type, header_rows=0 if name.endswith(".dat") else 1)

@@ -61,10 +61,10 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None]) -> tup
                 brought.add(member)
     except _DAMAGE:
         raise UnreadableFileError(
-            f"The archive `{name}` cannot be unpacked: it is damaged, or not what its extension says; write it again."
+            f"The archive `{name}` cannot be unpacked: it is damaged, or its extension is wrong; create it again."
         ) from None
     except OSError as fault:
-        raise SetupError(f"The archive `{name}` cannot be unpacked here: {fault.strerror or fault}.") from None
+        raise SetupError(f"The archive `{name}` cannot be unpacked to disk: {fault.strerror or fault}.") from None
     return tuple(sorted(brought))
 
 
@@ -94,7 +94,9 @@ def _members(archive: Path, name: str) -> Iterator[Member]:
     elif ending.endswith(".gz"):
         yield PurePosixPath(name).name[: -len(".gz")], partial(gzip.open, archive)
     else:
-        raise UnreadableFileError(f"`{name}` is no archive to be unpacked: it must end with .zip, .tar, .tgz or .gz.")
+        raise UnreadableFileError(
+            f"`{name}` is not a supported archive: its name must end with .zip, .tar, .tgz or .gz."
+        )
 
 
 def _in_zip(archive: Path, name: str) -> Iterator[Member]:
@@ -103,13 +105,13 @@ def _in_zip(archive: Path, name: str) -> Iterator[Member]:
         for entry in zipped.infolist():
             if entry.flag_bits & 1:
                 raise UnreadableFileError(
-                    f"The archive `{name}` is encrypted, which is not supported: write it without."
+                    f"The archive `{name}` is encrypted, which is not supported: create it without encryption."
                 )
             member = entry.filename.replace("\\", "/")  # as some programs on Windows write it
             if names[member] > 1:
                 raise UnreadableFileError(
                     f"The archive `{name}` has {names[member]} members named `{member}`, of which only one could be "
-                    "read; write it again with distinct names."
+                    "read; create it again with distinct names."
                 )
             if not member.endswith("/"):
                 yield member, partial(zipped.open, entry)

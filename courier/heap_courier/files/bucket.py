@@ -62,17 +62,20 @@ _DENIED: Final = (
 _UNKNOWN_KEY: Final = ("the access key is unknown", "fix {key}")
 _EXPIRED: Final = ("the credential has expired", "renew {credential}")
 _ELSEWHERE: Final = ("the bucket is in another region", "fix the courier's `region`")
-_NO_CREDENTIALS: Final = ("{credential} yields no access key", "fix it, or give `access-key-env` and `secret-key-env`")
+_NO_CREDENTIALS: Final = (
+    "{credential} provides no access key",
+    "fix it, or give `access-key-env` and `secret-key-env`",
+)
 _UNASSUMED: Final = (
     "{credential} may not be assumed",
     "fix its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
-_NOT_S3: Final = ("what answers there is no S3", "fix the courier's `endpoint-url`")
-_INCOMPLETE_LIST: Final = ("its list has an entry without key, size or date", "fix the courier's `endpoint-url`")
-_MEND: Final = "fix the courier's settings"
+_NOT_S3: Final = ("the server at its address is not S3", "fix the courier's `endpoint-url`")
+_INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date", "fix the courier's `endpoint-url`")
+_FIX_SETTINGS: Final = "fix the courier's settings"
 _REFUSALS: Final = {
     "NoSuchBucket": ("there is no such bucket", "fix the courier's `bucket`"),
-    "InvalidBucketName": ("no bucket can have this name", "fix the courier's `bucket`"),
+    "InvalidBucketName": ("this is not a valid bucket name", "fix the courier's `bucket`"),
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "403": _DENIED,
@@ -92,19 +95,19 @@ _REFUSALS: Final = {
     "RequestTimeTooSkewed": ("the clock of this machine is wrong", "set it"),
 }
 _OF_A_FILE: Final = {
-    "NoSuchKey": "is in the bucket no longer: list the files again",
-    "404": "is in the bucket no longer: list the files again",
-    "InvalidObjectState": "is in a storage class for archives: restore it first",
+    "NoSuchKey": "is no longer in the bucket: run the courier again",
+    "404": "is no longer in the bucket: run the courier again",
+    "InvalidObjectState": "is in an archive storage class: restore it first",
 }
 _BUSY: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
 _CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 _UNREACHABLE: Final = (
-    (ProxyConnectionError, "the proxy on the way failed"),
+    (ProxyConnectionError, "the proxy failed"),
     (ConnectTimeoutError, "the connection timed out"),
     (EndpointConnectionError, "nothing answers at its address"),
     (AnyConnectionError, "the connection failed"),
-    (HTTPClientError, "its answer did not come whole"),
-    (IncompleteReadError, "its answer did not come whole"),
+    (HTTPClientError, "its response was incomplete"),
+    (IncompleteReadError, "its response was incomplete"),
 )
 _UNUSABLE: Final = (
     ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
@@ -133,7 +136,7 @@ def _difference(listed: Object, etag: str, size: int) -> str | None:
         return "has changed since it was listed: run the courier again"
     if size != listed.size:
         got = f"more than {listed.size:,}" if size > listed.size else f"{size:,} of {listed.size:,}"
-        return f"does not come as it is listed ({got} bytes): run the courier again, or have the file written again"
+        return f"does not match its listing ({got} bytes): run the courier again, or export the file again"
     return None
 
 
@@ -288,7 +291,7 @@ class Bucket:
                 if not call.is_late:
                     raise
             if call.is_late:  # even if it looks whole: half a header is one to http.client
-                raise self._later_error("its answer takes too long")
+                raise self._later_error("its response takes too long")
 
     @contextmanager
     def _explained(self, key: str | None = None) -> Iterator[None]:
@@ -299,13 +302,13 @@ class Bucket:
         except (BotoCoreError, ResponseParserError, ValueError) as failure:
             raise self._failed(failure) from None
         except KeyError as missing:  # in an answer
-            raise self._setup_error((f"its answer lacks `{missing.args[0]}`", _NOT_S3[1])) from None
+            raise self._setup_error((f"its response lacks `{missing.args[0]}`", _NOT_S3[1])) from None
         except RuntimeError as failure:  # botocore's, of credentials that have expired when they come
             if "expired" not in str(failure):
                 raise
             raise self._setup_error(_EXPIRED) from None
         except OSError as fault:
-            raise SetupError(f"The file `{key}` cannot be kept here: {fault.strerror}.") from None
+            raise SetupError(f"The file `{key}` cannot be written to disk: {fault.strerror}.") from None
 
     def _refused(self, refusal: ClientError, key: str | None) -> CourierError:
         status = refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -320,8 +323,8 @@ class Bucket:
             return UnreadableFileError(f"The file `{key}` of {self} {_OF_A_FILE[code]}.")
         shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
         if code in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            return self._later_error(f"it does not serve now ({shown})")
-        return self._setup_error((f"it refuses ({shown})", _MEND))
+            return self._later_error(f"it is unavailable now ({shown})")
+        return self._setup_error((f"it refused the request ({shown})", _FIX_SETTINGS))
 
     def _failed(self, failure: Exception) -> CourierError:
         for unusable, fault in _UNUSABLE:
@@ -330,7 +333,7 @@ class Bucket:
         for unreachable, trouble in _UNREACHABLE:
             if isinstance(failure, unreachable):
                 return self._later_error(trouble)
-        return self._setup_error((f"of {type(failure).__name__}", _MEND))
+        return self._setup_error((f"of {type(failure).__name__}", _FIX_SETTINGS))
 
     def _setup_error(self, fault: tuple[str, str]) -> SetupError:
         """The error in a sentence that names the credential, or the variables of the key pair that it rests on."""

@@ -94,11 +94,12 @@ def entities_of(document: Any, path: Path) -> tuple[Entity, ...]:
         SetupError: it is not as the grammar has it.
     """
     if not isinstance(document, list) or not document:
-        raise SetupError(f"`{path}`: a list of entities in square brackets is expected, with one at least.")
+        raise SetupError(f"`{path}`: expected a list of entities in square brackets, with at least one.")
     entities = tuple(_entity(item, f"`{path}`, entity {number}") for number, item in enumerate(document, 1))
     if len(entities) > 1 and any(isinstance(entity, HeapConnectEntity) for entity in entities):
         raise SetupError(
-            f"`{path}`: `heap-connect` must be the only entity of its courier; give others one of their own."
+            f"`{path}`: `heap-connect` must be the only entity of its courier; move the others to a courier of their "
+            "own."
         )
     return entities
 
@@ -111,7 +112,7 @@ def _entity(item: object, where: str) -> Entity:
     elif kind == "file":
         pattern = _pattern(given)
         if pattern.ending.endswith(_ARCHIVES):
-            raise given.wrong(f"the pattern {pattern.text} is one of archives: write `archive` as `object/type`")
+            raise given.wrong(f"the pattern {pattern.text} matches archives: set `object/type` to `archive`")
         entity = FileEntity(pattern, given.flag("object/optional", default=False), *_land_as(given, "object/land-as"))
     elif kind == "archive":
         entity = _archive(given)
@@ -127,9 +128,7 @@ def _pattern(given: JsonObject) -> FilePattern:
     except SetupError as fault:
         raise SetupError(f"{given.where}: {fault}") from None
     if pattern.ending.endswith((".pgp", ".gpg")):
-        raise given.wrong(
-            f"the pattern {pattern.text} is one of encrypted files, which are not supported: decrypt them"
-        )
+        raise given.wrong(f"the pattern {pattern.text} matches encrypted files, which are not supported: decrypt them")
     return pattern
 
 
@@ -163,7 +162,7 @@ def _sign(given: JsonObject, key: str) -> str | None:
         return ""  # the file has no quotes
     if not is_character(character):
         raise given.wrong(
-            f"`{key}` must be one ASCII character, such as `|`; a tab is written `\\t`, a backslash `\\\\`"
+            f"`{key}` must be one ASCII character, such as `|`; write a tab as `\\t`, a backslash as `\\\\`"
         )
     return str(character)
 
@@ -171,11 +170,15 @@ def _sign(given: JsonObject, key: str) -> str | None:
 def _archive(given: JsonObject) -> ArchiveEntity:
     pattern = _pattern(given)
     if "." in pattern.ending and not pattern.ending.endswith((*_ARCHIVES, ".gz")):
-        raise given.wrong(f"the pattern {pattern.text} is not one of archives ({', '.join(_ARCHIVES)}): write `file`")
+        raise given.wrong(
+            f"the pattern {pattern.text} does not match archives ({', '.join(_ARCHIVES)}): set `object/type` to `file`"
+        )
     optional = given.flag("object/optional", default=False)
     skip_missing = given.flag(_SKIP, default=False)
     if given.has("object/land-as") and given.has("archive/contents"):
-        raise given.wrong("`object/land-as` is for all that an archive holds, `archive/contents` for some: remove one")
+        raise given.wrong(
+            "`object/land-as` applies to all files of an archive, `archive/contents` to named ones: remove one"
+        )
     if not given.has("archive/contents"):
         return ArchiveEntity(pattern, optional, (Member(None, *_land_as(given, "object/land-as")),), skip_missing)
     contents = given.take("archive/contents")
@@ -183,13 +186,13 @@ def _archive(given: JsonObject) -> ArchiveEntity:
     skip_missing = inner.flag(_SKIP, default=skip_missing)
     members = tuple(_member(name, contents[name], inner) for name in contents if name != _SKIP)
     if not members:
-        raise inner.wrong("name one member at least, or give `object/land-as` for all of them")
+        raise inner.wrong("name at least one member, or use `object/land-as` for all of them")
     return ArchiveEntity(pattern, optional, members, skip_missing)
 
 
 def _member(name: str, value: Any, contents: JsonObject) -> Member:
     if name.endswith(":") or not name.strip():
-        raise contents.wrong(f"`{name}` is no name of a file" + (": remove the colon in the quotes" if name else ""))
+        raise contents.wrong(f"`{name}` is not a file name" + (": remove the colon in the quotes" if name else ""))
     given = JsonObject(value, f"{contents.where}, `{name}`")
     member = Member(name, *_land_as(given, "subobject/land-as"))
     given.end()
@@ -201,10 +204,10 @@ def _heap_connect(given: JsonObject) -> HeapConnectEntity:
     for key in ("heap-connect/tables", "heap-connect/exclude"):
         listed = given.take(key, [])
         if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-            raise given.wrong(f"`{key}` must be a list of names of tables, which may hold `*`")
+            raise given.wrong(f"`{key}` must be a list of table names, which may contain `*`")
         names.append(tuple(listed))
     return HeapConnectEntity(given.text("heap-connect/source", "Heap"), *names)
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return f"; there are {', '.join(names[:-1])} and {names[-1]}"
+    return f"; supported: {', '.join(names)}"

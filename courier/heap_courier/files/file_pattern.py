@@ -92,12 +92,12 @@ class FilePattern:
             return date(int(year), int(month), int(day))
         except ValueError:
             raise SetupError(
-                f"The key `{key}` matches the pattern {self.text}, but `{year}-{month}-{day}` is no date: rename or "
+                f"The key `{key}` matches the pattern {self.text}, but `{year}-{month}-{day}` is not a date: rename or "
                 "remove that file, make the pattern narrower, or load by day."
             ) from None
 
     def _expression(self, digits: dict[str, str]) -> str:
-        """A regular expression; a part of the date that comes again has to be the same again."""
+        """A regular expression; a part of the date that comes again must be the same again."""
         seen: set[str] = set()
         expression = ""
         for kind, value in self.pieces:
@@ -122,10 +122,10 @@ def parse_pattern(text: str) -> FilePattern:
     parts = {value for kind, value in pieces if kind == "date"}
     lacking = [letters for letters, part in (("yyyy", "year"), ("MM", "month")) if part not in parts]
     if not pieces:
-        raise SetupError(f"A file pattern is empty: write one such as {_EXAMPLE}.")
+        raise SetupError(f"The file pattern is empty: write one such as {_EXAMPLE}.")
     if ("day" in parts and lacking) or ("month" in parts and "year" not in parts):
         raise SetupError(
-            f"The pattern {text} has a date without {lacking[0]}, so the day of a file cannot be told: add it."
+            f"The pattern {text} has a date without {lacking[0]}, so the day of a file is ambiguous: add it."
         )
     return FilePattern(text, pieces)
 
@@ -147,16 +147,16 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
             yield "text", "'" if sign == "''" else sign
     if quoted:
         raise SetupError(
-            f"The pattern {text} has a quote without a partner: text stands in single quotes, such as {_EXAMPLE}, and "
-            "a quote itself is written ''."
+            f"The pattern {text} has an unclosed quote: put text in single quotes, such as {_EXAMPLE}; write "
+            "a quote as ''."
         )
 
 
 def _stray(text: str, word: str, run: str) -> str:
     meant = {"y": "yyyy", "m": "MM", "d": "dd"}[run[0].lower()] if set(word.lower()) <= set("ymd") else None
     return (
-        f"The pattern {text} has `{word}` outside quotes, where only yyyy, MM and dd may stand"
-        f"{f' (is `{run}` meant as `{meant}`?)' if meant else ''}: put text in single quotes, such as {_EXAMPLE}."
+        f"The pattern {text} has `{word}` outside quotes, and only yyyy, MM and dd are allowed there"
+        f"{f' (did you mean `{meant}`?)' if meant else ''}: put text in single quotes, such as {_EXAMPLE}."
     )
 
 

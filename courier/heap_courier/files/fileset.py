@@ -182,7 +182,7 @@ def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFiles
     """What an archive lacks, in a sentence."""
     lacking = f"file `{missing.name}`" if missing.name else "files"
     return MissingFilesError(
-        f"The archive `{missing.archive}` in {bucket} has no {lacking}: have it written again, fix "
+        f"The archive `{missing.archive}` in {bucket} has no {lacking}: export it again, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
 
@@ -205,13 +205,13 @@ def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], 
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
-        raise SetupError(f"The folder `{folder}` cannot be made: {fault.strerror}.") from None
+        raise SetupError(f"The folder `{folder}` cannot be created: {fault.strerror}.") from None
     stopped = threading.Event()
     lock = threading.Lock()
 
     def told(bytes_more: int) -> None:
         if stopped.is_set():
-            raise InterruptedRunError("The run was asked to end while files were fetched.")
+            raise InterruptedRunError("The run was stopped while files were being fetched.")
         if progress:
             with lock:
                 progress(bytes_more)

@@ -135,7 +135,9 @@ def _header(stream: BinaryIO, name: str) -> _File:
 
     magic = stream.read(len(_MAGIC))
     if magic != _MAGIC:
-        raise unreadable("is no Avro file: it does not begin like one" if magic else "is empty, which no Avro file is")
+        raise unreadable(
+            "is not an Avro file: it does not start with `Obj`" if magic else "is empty, so it is not an Avro file"
+        )
     try:
         metadata = _metadata(stream)
         sync = _exactly(stream, _SYNC_BYTES)
@@ -143,11 +145,11 @@ def _header(stream: BinaryIO, name: str) -> _File:
         raise unreadable("is cut short or damaged in its header") from None
     codec = metadata.get(b"avro.codec", b"null").decode(errors="replace")
     if codec not in _CODECS:
-        raise unreadable(f"is packed by `{codec}`, and only {', '.join(_CODECS)} can be read")
+        raise unreadable(f"is compressed with `{codec}`; supported codecs are {', '.join(_CODECS)}")
     try:
         parsed = json.loads(metadata.get(b"avro.schema", b""))
     except ValueError:
-        raise unreadable("has a schema that is no JSON") from None
+        raise unreadable("has a schema that is not JSON") from None
     try:
         records = read_schema(parsed)
     except ValueError as error:
@@ -181,7 +183,7 @@ def _blocks(stream: BinaryIO, file: _File) -> Iterator[_Block]:
         if sync != file.sync or rows < 0:
             raise file.damaged("is damaged", number, rows_before)
         if rows > _LARGEST_BLOCK:
-            raise file.damaged("announces more rows than a block can hold", number, rows_before)
+            raise file.damaged("declares more rows than a block can hold", number, rows_before)
         if rows:
             yield _Block(number, rows_before + 1, rows, packed)
         rows_before += rows
@@ -236,7 +238,7 @@ def _unsnapped(packed: bytes) -> Any:
         raise _TooLargeError
     plain = cramjam.snappy.decompress_raw(packed[:-_CHECKSUM_BYTES])
     if zlib.crc32(plain).to_bytes(_CHECKSUM_BYTES, "big") != packed[-_CHECKSUM_BYTES:]:
-        raise cramjam.DecompressionError("its checksum is another one")
+        raise cramjam.DecompressionError("checksum mismatch")
     return plain
 
 
@@ -303,8 +305,8 @@ def _decode(file: _File, blocks: list[_Block]) -> Decoded:
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
         last = blocks[-1].first_row + blocks[-1].rows - 1
         raise UnreadableFileError(
-            f"`{file.name}` holds a value that its schema does not allow (such as an int of more than 32 bits, or a "
-            f"decimal with too many digits) in rows {blocks[0].first_row:,} to {last:,}; have the file written again."
+            f"`{file.name}` contains a value that its schema does not allow (such as an int of more than 32 bits, or a "
+            f"decimal with too many digits) in rows {blocks[0].first_row:,} to {last:,}; export the file again."
         ) from None
 
 
@@ -317,7 +319,7 @@ def _unpacked(file: _File, block: _Block) -> Any:
     except (cramjam.DecompressionError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error):
         raise file.damaged("is damaged", block.number, block.first_row - 1) from None
     if block.rows > max(len(plain), _MOST_ROWS_OF_NOTHING):
-        raise file.damaged("announces more rows than it holds", block.number, block.first_row - 1)
+        raise file.damaged("declares more rows than it holds", block.number, block.first_row - 1)
     return plain
 
 

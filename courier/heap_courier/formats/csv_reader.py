@@ -49,7 +49,7 @@ def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str)
             yield _chunk(first_row, batch, rejected)
             first_row += batch.num_rows + len(rejected)
     if names is None:
-        raise UnreadableFileError(f"`{name}` is empty; a file without rows has at least its header.")
+        raise UnreadableFileError(f"`{name}` is empty; a file without rows still needs a header.")
 
 
 class _InUTF8:
@@ -134,15 +134,15 @@ def _explained(name: str, encoding: str | None) -> Iterator[None]:
         yield
     except UnclosedQuoteError:
         reason = (
-            "ends inside a quoted value: a quote is never closed. Close it, or set `file/quote` to an empty text if "
+            "ends inside a quoted value: a quote is never closed. Close it, or set `file/quote` to an empty string if "
             "the file has no quotes"
         )
     except LongRecordError:
-        reason = f"has a row of more than {PIECE_BYTES:,} bytes, or a quote that is not closed; fix it in the file"
+        reason = f"has a row of more than {PIECE_BYTES:,} bytes, or an unclosed quote; fix it in the file"
     except UnicodeError:
-        reason = f"is not in the encoding {encoding}, which its format says"
+        reason = f"is not valid {encoding}, its declared encoding"
     except pa.ArrowInvalid as error:
-        reason = "has another form than the entities list says; check its content type, separator and quotes"
+        reason = "does not match the format in the entities list; check its content type, separator and quotes"
         if "UTF8" in str(error):
             reason = "is not valid UTF-8; re-export it as UTF-8, or name its encoding (`file/encoding`, `--encoding`)"
     else:

@@ -36,8 +36,8 @@ def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
         first_row += len(rows)
     if is_empty:
         raise UnreadableFileError(
-            f"`{name}` is empty: an export without rows looks like one that failed. Remove it, or write at least "
-            "a line end if there are no rows."
+            f"`{name}` is empty, like a failed export. Remove it or, if there really are no rows, write at least "
+            "a line break."
         )
 
 
@@ -93,7 +93,7 @@ def _decoded(rows: list[Any], first_row: int) -> Decoded:
         [_array([row.get(name) for row in objects]) for name in names], names=list(names)
     )
     rejected = (
-        RejectedRow(number, None, "is an empty object" if row == {} else "is no JSON object")
+        RejectedRow(number, None, "is an empty object" if row == {} else "is not a JSON object")
         for number, row in enumerate(rows, first_row)
         if not isinstance(row, dict) or not names  # (rows without a column cannot be counted)
     )

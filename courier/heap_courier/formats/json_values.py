@@ -34,7 +34,7 @@ def whole_number(digits: str) -> int | Decimal:
 
 def refuse_constant(name: str) -> None:
     """NaN and the infinities are not JSON."""
-    raise InvalidJSONError(f"holds {name}, which is not JSON")
+    raise InvalidJSONError(f"contains {name}, which is not JSON")
 
 
 DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_int=whole_number, parse_constant=refuse_constant)
@@ -73,7 +73,7 @@ class JSONValues:
         while self._next() == "[":  # some writers append one array to another
             yield from self._elements()
         if self._next():
-            raise InvalidJSONError("has something behind its array")
+            raise InvalidJSONError("has content after its array")
 
     def _elements(self) -> Iterator[Any]:
         self._at += 1

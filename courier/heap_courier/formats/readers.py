@@ -72,8 +72,8 @@ def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Ch
     if content_type in SEPARATORS:
         return delimited.chunks(stream, file_format, SEPARATORS[content_type], name)
     raise SetupError(
-        f"`{name}`: files of content type `{content_type}` cannot be read; "
-        f"have the file written as one of {', '.join(CONTENT_TYPES)}."
+        f"`{name}`: files of content type `{content_type}` are not supported; "
+        f"export the file as one of {', '.join(CONTENT_TYPES)}."
     )
 
 

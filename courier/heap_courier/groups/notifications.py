@@ -30,7 +30,7 @@ def notifier(command: Sequence[str], say: Callable[[str], None]) -> Callable[[st
                 check=True,
             )
         except (OSError, subprocess.SubprocessError) as error:
-            say(f"The notice did not go out: the command `{command[0]}` {_reason(error)}.")
+            say(f"The notification failed: the command `{command[0]}` {_reason(error)}.")
 
     return notify
 
@@ -38,9 +38,9 @@ def notifier(command: Sequence[str], say: Callable[[str], None]) -> Callable[[st
 def _reason(error: Exception) -> str:
     match error:
         case subprocess.CalledProcessError():
-            return f"ended with exit code {error.returncode}"
+            return f"exited with code {error.returncode}"
         case subprocess.TimeoutExpired():
-            return f"did not end within {PATIENCE:.0f} seconds"
+            return f"did not finish within {PATIENCE:.0f} seconds"
         case OSError():
             return f"cannot be run ({error.strerror})"
     return "failed"

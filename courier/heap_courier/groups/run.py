@@ -104,7 +104,7 @@ def run_by_hand(
 
     Raises:
         LaterError: the group is running already, or the warehouse does not answer.
-        SetupError: the slot lies in the future, or the warehouse is not as it has to be.
+        SetupError: the slot lies in the future, or the warehouse is not as it must be.
     """
     now = context.now()
     if slot is None:
@@ -113,7 +113,7 @@ def run_by_hand(
         couriers = (replace(courier, missing="notify", wait=timedelta()) for courier in group.couriers)
         group = replace(group, couriers=tuple(couriers))
     if slot > now:
-        raise SetupError(f"The slot {_text(slot)} lies in the future: give one that has passed, or none for now.")
+        raise SetupError(f"The slot {_text(slot)} is in the future: give a past one, or none for now.")
     claim = None
     with context.open_warehouse() as warehouse:
         slots.prepare(warehouse)
@@ -124,14 +124,14 @@ def run_by_hand(
     for notice in broken:
         context.notify(notice)
     if claim is None:
-        raise LaterError(f"Group `{group.name}` is running already: try again when it is done.")
+        raise LaterError(f"Group `{group.name}` is already running: try again when it has finished.")
     return carry_out(group, claim, context)
 
 
 def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[str]:
     """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
     now = context.now()
-    message = "The run was broken off, and nobody noted its end."
+    message = "The run was aborted: its process is gone."
     broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
     return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
 
@@ -148,7 +148,7 @@ def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
             result = _Run(group, claim, context).run()
     except Exception as error:
         _record_result(
-            claim, context, GroupResult("failed", f"A fault of this program ended the run: {type(error).__name__}.")
+            claim, context, GroupResult("failed", f"An internal error stopped the run: {type(error).__name__}.")
         )
         raise
     _record_result(claim, context, result)
@@ -197,7 +197,7 @@ class _Run:
                     return
             which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
             raise LaterError(
-                f"Group `{constraint.group}`, which this one waits for, has no run for {which} that succeeded: "
+                f"Group `{constraint.group}`, which this one waits for, has no successful run for {which}: "
                 f"fix it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
             )
 
@@ -214,15 +214,15 @@ class _Run:
             except MissingFilesError as error:
                 if courier.missing == "stop":
                     raise
-                self._notes.append(f"{who}{error} It went on without them.")
-                self._context.notify(f"{title(self._group, self._claim.slot)} goes on without files.\n{who}{error}")
+                self._notes.append(f"{who}{error} It continued without them.")
+                self._context.notify(f"{title(self._group, self._claim.slot)} continues without files.\n{who}{error}")
                 missing = run(True)  # noqa: FBT003
             self._note_missing(courier.courier, required, days, missing)
         except MissingFilesError as error:
             self._stopped.set()
             self._note(error, who)
             self._notes.append(
-                f"To go on without them: {_by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
+                f"To continue without them: {_by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
             )
         except CourierError as error:
             self._note(error, who)
@@ -246,7 +246,7 @@ class _Run:
         if given_up and not self._group.past_day_only:
             self._context.notify(
                 f"{title(self._group, self._claim.slot)}: courier `{courier}` no longer looks for the files of "
-                f"{', '.join(map(str, given_up))}, which did not come for {LATE.days} days. If they come: "
+                f"{', '.join(map(str, given_up))}, which have been missing for {LATE.days} days. If they arrive: "
                 f"`heap-courier run {quote(courier)} --day {given_up[0]}`."
             )
         if not missing and not noted:
@@ -263,7 +263,7 @@ class _Run:
         def pause(seconds: float) -> None:
             self._context.pause(seconds)
             if self._stopped.is_set():
-                raise InterruptedRunError("It waits no longer, since the group's run has failed already.")
+                raise InterruptedRunError("It stopped waiting, because the group's run has already failed.")
 
         return _patiently(attempt, deadline, self._context.now, pause)
 
@@ -301,7 +301,7 @@ def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[No
         limit = group.warn_after
         if limit and context.now() - started > limit and not warned.is_set():
             warned.set()
-            context.notify(f"{title(group, claim.slot)} takes longer than {duration(limit.total_seconds())}.")
+            context.notify(f"{title(group, claim.slot)} is taking longer than {duration(limit.total_seconds())}.")
 
     def live() -> None:
         while not ended.wait(context.lease.total_seconds() / 4):
@@ -326,8 +326,8 @@ def title(group: Group, slot: datetime) -> str:
 
 def _what_follows(group: Group, slot: datetime) -> str:
     if group.past_day_only:
-        return f"Its day is not looked at again by itself: {_by_hand(group.name, slot)}."
-    return "Its days come with the next run."
+        return f"Its day is not retried automatically: {_by_hand(group.name, slot)}."
+    return "The next run covers its days."
 
 
 def _by_hand(group: str, slot: datetime) -> str:

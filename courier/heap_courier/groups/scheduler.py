@@ -42,11 +42,11 @@ def serve(
         news: asked now and then for a sentence that the log should have.
 
     Raises:
-        SetupError: no group is enabled and has a schedule, or the warehouse is not as it has to be.
+        SetupError: no group is enabled and has a schedule, or the warehouse is not as it must be.
     """
     kept = [group for group in groups if group.enabled and group.schedule]
     if not kept:
-        raise SetupError("There is nothing to serve: no group is enabled and has a `schedule`.")
+        raise SetupError("There is nothing to run: no group is enabled and has a `schedule`.")
     with stopped_by_signals(stop, say):
         try:
             _prepare(kept, context, say)
@@ -75,7 +75,7 @@ def next_run(group: Group, now: datetime) -> str:
     """A sentence that says when a group runs next."""
     slot = upcoming(group, now)
     if slot is None:
-        return f"Group `{group.name}` runs by hand alone."
+        return f"Group `{group.name}` has no schedule in effect; run it by hand."
     local = slot.astimezone(group.time_zone)
     return f"Group `{group.name}` runs next on {local:%A %Y-%m-%d at %H:%M} {group.time_zone.key} ({slot:%H:%M} UTC)."
 
@@ -109,7 +109,7 @@ class Keeper:
         except CourierError as error:
             trouble = f"Group `{self._group.name}`: {error}"
         except Exception as error:  # noqa: BLE001  (the next slot shall run all the same)
-            trouble = f"Group `{self._group.name}`: a fault of this program, {_place(error)}."
+            trouble = f"Group `{self._group.name}`: internal error, {_place(error)}."
         if trouble and trouble != self._trouble:
             self._say(trouble)
         self._trouble = trouble
@@ -122,7 +122,7 @@ class Keeper:
             return
         run = title(self._group, claim.slot)
         late = self._context.now() - claim.slot > self._context.lease
-        self._say(f"{run} passed without a run: it runs now." if late else f"{run} runs.")
+        self._say(f"{run} was missed: running it now." if late else f"{run} runs.")
         result = carry_out(self._group, claim, self._context)
         if result.outcome != "failed":  # which was notified
             self._say("\n".join(filter(None, [f"{run} {_ENDED[result.outcome]}.", result.message])))
@@ -144,7 +144,7 @@ class Keeper:
         for notice in broken:
             self._context.notify(notice)
         for slot in early:
-            self._say(f"{title(self._group, slot)} ran while the clock was ahead: it runs again when its time comes.")
+            self._say(f"{title(self._group, slot)} ran while the clock was ahead: it will run again at its time.")
         return claim
 
     def _due(self, floor: datetime) -> datetime | None:

@@ -29,7 +29,7 @@ _SLOTS: Final = (
 _SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
 # Days that a courier ran for without all of their files: they are looked at again, since a file may be late.
 _MISSING_DAYS: Final = '"group" text, courier text, day text, PRIMARY KEY ("group", courier, day)'
-_EARLY: Final = "The clock was ahead: this run stood for an instant that had not come."
+_EARLY: Final = "The clock was ahead: the scheduled instant of this run had not come yet."
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
 
 

@@ -163,12 +163,12 @@ class Loader:
         self._refuse_foreign(step.table)
         as_text: set[str] = set()
         run = None
-        while run is None:  # each time with one more column that has to be text
+        while run is None:  # each time with one more column that must be text
             run = self._loaded(step, files, as_text)
         return run
 
     def _loaded(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult | None:
-        """None if a column has to be text: nothing has landed then, and it is among those that are."""
+        """None if a column must be text: nothing has landed then, and it is among those that are."""
         try:
             return self._load(step, files, as_text)
         except InexactIntegersError as error:
@@ -225,7 +225,7 @@ class Loader:
             )
         if self._bookmarks.fingerprint(table) != self._fingerprints.get(table):
             raise OvertakenError(
-                f"Another run has landed dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
+                f"Another run has loaded dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
                 "again."
             )
 
@@ -256,22 +256,22 @@ class Loader:
         stored = self._stored[table]
         if is_view_name(table):
             raise SchemaError(
-                f"The table `{table}` is called as the courier calls a view of resolved users: rename it in Heap, or "
-                "exclude it."
+                f"The table `{table}` has the name of one of the courier's views of resolved users: rename it in Heap, "
+                "or exclude it."
             )
         if table in self._elsewhere:
             raise SchemaError(
-                f"The table `{name}` has landed in the schema `{self._elsewhere[table]}`, but new tables now go to "
-                "another one: set the search path back, or move the table."
+                f"The table `{name}` is in the schema `{self._elsewhere[table]}`, but new tables now go to "
+                "another one: restore the search path, or move the table."
             )
         for other, columns in self._stored.items():
             if columns and other != table and other.lower() == table.lower():
                 raise SchemaError(
-                    f"The tables `{table}` and `{other}` differ in case alone: rename one in Heap, or exclude it."
+                    f"The tables `{table}` and `{other}` differ only in case: rename one in Heap, or exclude it."
                 )
         owner = f"is filled by the courier `{self._others[table]}`" if table in self._others else None
         if stored and DUMP not in stored:
-            owner = "was not made from dumps of Heap Connect"
+            owner = "was not created from dumps of Heap Connect"
         if owner:
             raise SchemaError(f"The table `{name}` {owner}: give the entity another `heap-connect/source`, or drop it.")
 
@@ -281,11 +281,11 @@ class Loader:
             if not name or "\0" in name:
                 raise SchemaError(f"A column has {'a NUL in its name' if name else 'an empty name'}: {remedy}.")
             if name in self._warehouse.reserved_columns:
-                raise SchemaError(f"The warehouse keeps the column name `{name}` for itself: {remedy}.")
+                raise SchemaError(f"The warehouse reserves the column name `{name}`: {remedy}.")
             if not self._fits(name):
                 raise SchemaError(
                     f"The name `{name}` is longer than the {self._warehouse.longest_name} bytes that the warehouse "
-                    "takes: rename it in Heap, shorten `heap-connect/source`, or exclude the table."
+                    "allows: rename it in Heap, shorten `heap-connect/source`, or exclude the table."
                 )
 
     def _fits(self, name: str) -> bool:
@@ -318,7 +318,7 @@ class Loader:
     def _no_view(self, name: str) -> str:
         return (
             f"The table `{name}` has no view with resolved users: the view's name would be longer than the "
-            f"{self._warehouse.longest_name} bytes that the warehouse takes."
+            f"{self._warehouse.longest_name} bytes that the warehouse allows."
         )
 
 

@@ -131,19 +131,19 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise UnreadableFileError(f"{_name(key)} is no JSON ({error}); have Heap write it again.") from None
+        raise UnreadableFileError(f"{_name(key)} is not JSON ({error}); ask Heap to write it again.") from None
     tables = _value(document, key, "tables", list)
     parsed: dict[str, ManifestTable] = {}
     for number, entry in enumerate(tables):
         table = _table_or_fault(entry, number, key, prefix)
         if table.name in parsed:
-            fault = f"{_name(key)} lists the table `{table.name}` twice; have Heap write it again."
+            fault = f"{_name(key)} lists the table `{table.name}` twice; ask Heap to write it again."
             table = replace(table, fault=fault)
         parsed[table.name] = table
     dump_id = _value(document, key, "dump_id", int)
     if not 0 <= dump_id < _DUMPS_END:
         raise UnreadableFileError(
-            f"{_name(key)} has a `dump_id` that is not between 0 and 2^63; have Heap write it again."
+            f"{_name(key)} has a `dump_id` that is not between 0 and 2^63; ask Heap to write it again."
         )
     return Manifest(dump_id, tuple(parsed.values()))
 
@@ -237,12 +237,13 @@ def _table(document: Any, key: str, prefix: str) -> ManifestTable:
     incremental = document.get("incremental", True)
     if not isinstance(incremental, bool):
         raise UnreadableFileError(
-            f"{_name(key)} says neither true nor false for `incremental` of `{name}`; have Heap write it again."
+            f"{_name(key)} has an `incremental` for `{name}` that is neither true nor false; ask Heap to write it "
+            "again."
         )
     files = in_order({_key(address, prefix) for address in addresses})
     if not all(files):
         raise UnreadableFileError(
-            f"{_name(key)} lists a file of `{name}` by an address without a key; have Heap write it again."
+            f"{_name(key)} lists a file of `{name}` with an address that has no key; ask Heap to write it again."
         )
     return ManifestTable(name, not incremental, columns, tuple(files))
 
@@ -263,7 +264,7 @@ def _names(document: dict[str, Any], key: str, name: str) -> tuple[str, ...] | N
         return None
     if not (isinstance(values, list) and all(isinstance(value, str) and value for value in values)):
         raise UnreadableFileError(
-            f"{_name(key)} has no list of names at `{name}` of `{document['name']}`; have Heap write it again."
+            f"{_name(key)} has no list of names at `{name}` of `{document['name']}`; ask Heap to write it again."
         )
     return tuple(dict.fromkeys(values))
 
@@ -272,7 +273,7 @@ def _value(document: Any, key: str, name: str, kind: type) -> Any:
     value = document.get(name) if isinstance(document, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool) or value == "":
         what = {list: "list", int: "whole number", str: "name"}[kind]
-        raise UnreadableFileError(f"{_name(key)} has no {what} at `{name}`; have Heap write it again.")
+        raise UnreadableFileError(f"{_name(key)} has no {what} at `{name}`; ask Heap to write it again.")
     return value
 
 

@@ -64,7 +64,7 @@ def target_table(
         as_text: columns that have to be String, since they hold integers that a Float cannot tell apart.
 
     Raises:
-        SchemaError: two columns differ in case alone.
+        SchemaError: two columns differ only in case.
     """
     brought = _brought(files)
     known = {} if fresh else stored
@@ -82,7 +82,7 @@ def target_table(
     columns[DUMP] = INTEGER
     if twins := _twins(columns):
         raise SchemaError(
-            f"The table `{step.table}` has columns that differ in case alone: rename {' or '.join(twins)} in Heap."
+            f"The table `{step.table}` has columns that differ only in case: rename {' or '.join(twins)} in Heap."
         )
     key = _key(step.table)
     newest = _NEWEST.get(step.table, "last_modified")
@@ -206,7 +206,7 @@ def _wider(one: FieldType | None, other: FieldType | None) -> FieldType | None:
 
 
 def _twins(columns: Iterable[str]) -> list[str]:
-    """The first two names that differ in case alone, which DuckDB takes for one."""
+    """The first two names that differ only in case, which DuckDB takes for one."""
     seen: dict[str, str] = {}
     for name in columns:
         if name.lower() in seen:

@@ -87,12 +87,12 @@ def warnings(schedule: str, zone: ZoneInfo, start: datetime, reach: timedelta = 
                 case 2:
                     twice.append(local)
         said += [
-            f'The schedule "{schedule}" is skipped on {day:%Y-%m-%d}, when there is no {times} in {zone.key}: '
+            f'The schedule "{schedule}" is skipped on {day:%Y-%m-%d}, because {times} does not exist in {zone.key}: '
             "choose another time, or UTC."
             for day, times in _by_day(skipped)
         ]
         said += [
-            f'The schedule "{schedule}" runs twice on {day:%Y-%m-%d}, when {times} comes twice in {zone.key}: '
+            f'The schedule "{schedule}" runs twice on {day:%Y-%m-%d}, because {times} occurs twice in {zone.key}: '
             "choose another time, or UTC."
             for day, times in _by_day(twice)
         ]
@@ -107,7 +107,7 @@ def _from(schedule: str, local: datetime) -> Iterator[datetime]:
         try:
             return CronSim(schedule, local)
         except (CronSimError, ValueError, AssertionError) as error:
-            wrong = f"is wrong ({str(error)[:1].lower()}{str(error)[1:]})" if str(error) else "is wrong"
+            wrong = f"is not valid ({str(error)[:1].lower()}{str(error)[1:]})" if str(error) else "is not valid"
     raise SetupError(
         f'The schedule "{schedule}" {wrong}: write {", ".join(FIELDS[:-1])} and {FIELDS[-1]}, as in "0 17 * * 1-5".'
     )

@@ -47,18 +47,18 @@ _ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
 _SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
 _FREE: Final = {"external-id", "prefix"}  # may look like one by chance
 _KEY_IN_FILE: Final = (
-    f"`{FILE_NAME}`: {{}} holds what looks like an access key, which does not belong into the file: put it into an "
-    "environment variable, and name that one here (`access-key-env`, `secret-key-env`)."
+    f"`{FILE_NAME}`: {{}} contains what looks like an access key, which does not belong in the file: put it into an "
+    "environment variable, and name the variable here (`access-key-env`, `secret-key-env`)."
 )
-_SETTINGS: Final = "has to hold settings, each as `name: value`"
+_SETTINGS: Final = "must contain settings, each as `name: value`"
 _REASONS: Final = {
-    "bool_type": "has to be `true` or `false`",
+    "bool_type": "must be `true` or `false`",
     "dict_type": _SETTINGS,
-    "list_type": "has to be a list, such as `[a, b]`",
+    "list_type": "must be a list, such as `[a, b]`",
     "model_attributes_type": _SETTINGS,
     "model_type": _SETTINGS,
     "string_too_short": "must not be empty",
-    "string_type": "has to be a text; one that looks like a number or a yes stands in quotes",
+    "string_type": "must be text; quote it if it looks like a number or a boolean",
     "too_short": "must not be empty",
 }
 
@@ -76,7 +76,7 @@ def _duration(value: object) -> timedelta:
     if type(value) is int and value == 0:
         return timedelta()
     if not isinstance(value, str) or not (match := _DURATION.fullmatch(value.strip())):
-        raise ValueError("has to be a duration such as `30 minutes`, `24 hours` or `2 days`")
+        raise ValueError("must be a duration such as `30 minutes`, `24 hours` or `2 days`")
     return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
 
 
@@ -86,7 +86,7 @@ def _time_zone(value: object) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         near = nearest(str(value), sorted(available_timezones()), cutoff=0.8)
         hint = f"; did you mean `{near}`?" if near else ""
-        raise ValueError(f"has to be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
+        raise ValueError(f"must be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
 
 
 def _dsn(value: str) -> str:
@@ -94,11 +94,11 @@ def _dsn(value: str) -> str:
         parts = urlsplit(value)
         secret = parts.password is not None or any("password" in name for name in parse_qs(parts.query))
     except ValueError:
-        raise ValueError("has to be an address such as postgresql://user@host/database") from None
+        raise ValueError("must be an address such as postgresql://user@host/database") from None
     if parts.scheme not in {"postgresql", "postgres"}:
-        raise ValueError("has to be an address such as postgresql://user@host/database")
+        raise ValueError("must be an address such as postgresql://user@host/database")
     if secret:
-        raise ValueError("holds a password, which does not belong into the file: use `dsn-env`, or ~/.pgpass")
+        raise ValueError("contains a password, which does not belong in the file: use `dsn-env`, or ~/.pgpass")
     return value
 
 
@@ -107,7 +107,7 @@ def _status(value: object) -> bool:
         return value
     if isinstance(value, str) and value in {"enabled", "disabled"}:
         return value == "enabled"
-    raise ValueError("has to be `enabled` or `disabled`")
+    raise ValueError("must be `enabled` or `disabled`")
 
 
 def _kebab(name: str) -> str:
@@ -115,14 +115,14 @@ def _kebab(name: str) -> str:
 
 
 Name = Annotated[
-    str, _like(r"[^\W_][\w .-]{0,63}", "has to be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
+    str, _like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
 ]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Variable = Annotated[
     str,
     _like(
         r"[A-Za-z_][A-Za-z0-9_]*",
-        "has to be the name of an environment variable; the secret itself does not belong into the file",
+        "must be the name of an environment variable; the secret itself does not belong in the file",
     ),
 ]
 
@@ -146,10 +146,12 @@ class _Section(BaseModel):
         settings = [_kebab(name) for name in cls.model_fields]
         for name in section:
             if name in _SECRETS:
-                raise ValueError(f"takes no `{name}`: `{_kebab(name)}-env` is the name of the variable that holds it")
+                raise ValueError(
+                    f"takes no `{name}`: set `{_kebab(name)}-env` to the name of the variable that holds it"
+                )
             if name not in settings:
                 near = nearest(str(name), settings)
-                hint = f"did you mean `{near}`?" if near else f"there is {listed(settings)}"
+                hint = f"did you mean `{near}`?" if near else f"its settings are {listed(settings)}"
                 raise ValueError(f"has no setting `{name}`; {hint}")
         return {name: value for name, value in section.items() if value is not None}
 
@@ -173,11 +175,10 @@ class _Default(_Section):
 class _Role(_Section):
     type: Literal["iam-role-to-role"]
     role_arn: Annotated[
-        str, _like(r"arn:[^:]*:iam::\d+:role/.+", "has to be a role such as `arn:aws:iam::123456789012:role/reader`")
+        str, _like(r"arn:[^:]*:iam::\d+:role/.+", "must be a role such as `arn:aws:iam::123456789012:role/reader`")
     ]
     external_id: (
-        Annotated[str, _like(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "has to be 2 to 1224 letters, digits or _+=,.@:/-")]
-        | None
+        Annotated[str, _like(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "must be 2 to 1224 letters, digits or _+=,.@:/-")] | None
     ) = None
     credential: str | None = None
 
@@ -188,7 +189,7 @@ class _Courier(_Section):
         str,
         _like(
             r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
-            "has to be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
+            "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
         ),
     ]
     prefix: Annotated[str, Field(min_length=0)] = ""
@@ -197,7 +198,7 @@ class _Courier(_Section):
             str,
             _like(
                 rf"(https://[^/@]+|http://{_ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
-                "has to be an address such as https://host:port; http for this machine",
+                "must be an address such as https://host:port; http for this machine",
             ),
         ]
         | None
@@ -234,7 +235,7 @@ class _Group(_Section):
 class _Warehouse(_Section):
     engine: Literal["duckdb", "postgresql"] = "duckdb"
     file: str | None = None
-    memory: Annotated[str, _like(_SIZE, "has to be a size of memory such as `512MB` or `2GB`")] | None = None
+    memory: Annotated[str, _like(_SIZE, "must be a size of memory such as `512MB` or `2GB`")] | None = None
     dsn: Annotated[str, AfterValidator(_dsn)] | None = None
     dsn_env: Variable | None = None
 
@@ -252,12 +253,13 @@ def read_project(folder: Path) -> Project:
     """Reads the project of a folder.
 
     Raises:
-        SetupError: there is none, or it is not as it has to be: the setting, what is wrong, what to do.
+        SetupError: there is none, or it is not as it must be: the setting, what is wrong, what to do.
     """
     path = folder / FILE_NAME
     if not os.path.exists(path):  # noqa: PTH110  (False, where `Path.exists` raises in a folder that is not ours)
         raise SetupError(
-            f"There is no `{FILE_NAME}` in `{folder}`: go to the project's folder, or make one with `init`."
+            f"There is no `{FILE_NAME}` in `{folder}`: go to the project's folder, or create one with `heap-courier "
+            "init`."
         )
     return project_of(folder, read_yaml(path))
 
@@ -305,11 +307,13 @@ class _Reader:
         section = self._model.warehouse
         if section.engine == "duckdb":
             if section.dsn or section.dsn_env:
-                raise SetupError(f"`{FILE_NAME}`: warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`.")
+                raise SetupError(f"`{FILE_NAME}`: warehouse.dsn is for `engine: postgresql`; DuckDB uses `file`.")
             path = self._path(section.file or "heap.duckdb")
             return WarehouseSettings("duckdb", path=path, memory=section.memory or MEMORY)
         if section.memory:
-            raise SetupError(f"`{FILE_NAME}`: warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.")
+            raise SetupError(
+                f"`{FILE_NAME}`: warehouse.memory is for `engine: duckdb`; PostgreSQL has its own settings."
+            )
         if section.file or (section.dsn is None) == (section.dsn_env is None):
             raise SetupError(
                 f"`{FILE_NAME}`: warehouse with `engine: postgresql` takes either `dsn`, an address without a "
@@ -322,7 +326,7 @@ class _Reader:
             return DefaultCredential()
         section = named(self._model.credentials, name, f"`{FILE_NAME}`: {where}", "credential")
         if name in on_the_way:
-            raise SetupError(f"`{FILE_NAME}`: {where}: the credential `{name}` rests on itself.")
+            raise SetupError(f"`{FILE_NAME}`: {where}: the credential `{name}` refers to itself.")
         if isinstance(section, _Keys):
             return KeyCredential(name, section.access_key_env, section.secret_key_env, section.session_token_env)
         if isinstance(section, _Profile):
@@ -350,7 +354,7 @@ class _Reader:
         for number, courier in enumerate(section.couriers):
             named(self._model.couriers, courier.courier, f"{where}.couriers", "courier")
             if courier.courier in [earlier.courier for earlier in section.couriers[:number]]:
-                raise SetupError(f"{where}.couriers: `{courier.courier}` stands twice.")
+                raise SetupError(f"{where}.couriers: `{courier.courier}` occurs twice.")
         for constraint in section.constraints:
             named(self._model.groups, constraint.group, f"{where}.constraints", "group")
         if section.schedule is not None:
@@ -397,7 +401,7 @@ def _refuse_circles(groups: Mapping[str, Group]) -> None:
         TopologicalSorter(waits).prepare()
     except CycleError as error:
         circle = " <- ".join(f"`{name}`" for name in error.args[1])
-        raise SetupError(f"`{FILE_NAME}`: groups wait for each other by their constraints: {circle}.") from None
+        raise SetupError(f"`{FILE_NAME}`: groups wait for each other in a circle: {circle}.") from None
 
 
 def _place(where: str, part: object) -> str:
@@ -417,9 +421,9 @@ def _sentence(invalid: ValidationError) -> str:
     elif kind == "value_error":
         reason = str(error["ctx"]["error"])
     elif kind == "literal_error":
-        reason = "has to be " + error["ctx"]["expected"].replace("'", "`")
+        reason = "must be " + error["ctx"]["expected"].replace("'", "`")
     elif kind in {"union_tag_invalid", "union_tag_not_found"}:
-        reason = "has to have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`"
+        reason = "must have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`"
     else:
         reason = _REASONS.get(kind) or error["msg"]
     where = f"`{FILE_NAME}`" + (f": `{reduce(_place, path, '')}`" if path else "")

@@ -117,7 +117,7 @@ def make_project(folder: Path, *, bare: bool = False) -> list[Path]:
     paths = [folder / name for name in files]
     try:
         if there := [path for path in paths if path.exists()]:
-            raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
+            raise SetupError(f"`{there[0]}` already exists: choose another folder; nothing was written.")
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, files.values(), strict=True):

@@ -31,8 +31,8 @@ _TYPES: Final = {
     Kind.STRING: "VARCHAR",
 }
 _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in its place
-    duckdb.ConstraintException: "a row breaks a constraint of its table",
-    duckdb.ConversionException: "a value is not of its column's type",
+    duckdb.ConstraintException: "a row violates a constraint of its table",
+    duckdb.ConversionException: "a value does not have its column's type",
     duckdb.InvalidInputException: "its input is not valid",
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
@@ -76,8 +76,8 @@ class DuckDBWarehouse:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SetupError(
-                f"The folder of the warehouse `{self._path}` cannot be made: {error.strerror}. Name another `file` in "
-                "heap-courier.yaml."
+                f"The folder of the warehouse `{self._path}` cannot be created: {error.strerror}. Set another `file` "
+                "in heap-courier.yaml."
             ) from error
         for patience_left in (*range(round(patience / PAUSE)), None):
             try:
@@ -190,13 +190,13 @@ class DuckDBWarehouse:
             if any(text in said for text in _LOCKED):
                 holder = re.search(r" \(PID \d+\)", said)
                 raise LaterError(
-                    f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: end that "
-                    "one, or try again when it is done."
+                    f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: stop that "
+                    "process, or try again later."
                 ) from error
             if "not a valid DuckDB" in said or "Extension" in said:  # (it would open a SQLite file by an extension)
-                said = "it is no DuckDB file"
+                said = "it is not a DuckDB file"
             raise SetupError(
-                f"The warehouse `{self._path}` cannot be opened: {said}. Name another `file` in heap-courier.yaml, or "
+                f"The warehouse `{self._path}` cannot be opened: {said}. Set another `file` in heap-courier.yaml, or "
                 "move this one away."
             ) from error
 
@@ -214,12 +214,12 @@ class DuckDBWarehouse:
     def _sentence(self, error: duckdb.Error) -> CourierError:
         if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is the disk)
             return SetupError(
-                f"The warehouse `{self._path}` needs more than the {self._memory} of memory that it may take, since "
-                "rows are that wide: give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+                f"The warehouse `{self._path}` needs more memory than its limit of {self._memory} for rows "
+                "this wide: raise `memory` under `warehouse` in heap-courier.yaml, for example to 2GB."
             )
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
         policy = SchemaError if isinstance(error, _OF_A_ROW) else SetupError
-        return policy(f"The warehouse `{self._path}` refuses: {said}.")
+        return policy(f"The warehouse `{self._path}` refused a statement: {said}.")
 
 
 def _first_line(error: duckdb.Error) -> str:

@@ -39,11 +39,11 @@ _TYPES: Final = {
 # quote values.
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
 _QUOTES_VALUES: Final = {
-    "22": "a value is not what its column can hold",
-    "23": "a row breaks a constraint of its table",
+    "22": "a value does not fit its column",
+    "23": "a row violates a constraint of its table",
     "38": "a function fails",
-    "54": "a value or a row is larger than it can be",
-    "44": "a row breaks the condition of a view",
+    "54": "a value or a row exceeds a size limit",
+    "44": "a row violates the condition of a view",
     "P0": "a function fails",
 }
 _OF_A_ROW: Final = ("22", "23", "44", "54")
@@ -196,14 +196,16 @@ def _refused(error: Error) -> CourierError:
     said = str(error)
     if "connection to server" not in said and "Temporary failure" not in said:
         return SetupError(
-            "The warehouse's address (`dsn`, `dsn-env`) leads nowhere: it has to be like "
+            "The warehouse's address (`dsn`, `dsn-env`) is not valid: it must look like "
             "postgresql://user:password@host/database, with %40, %2F, %3A for `@`, `/`, `:` in the password, and the "
-            "host has to be known here."
+            "host must resolve on this machine."
         )
     reason = said.partition("failed: ")[2].partition("\n")[0].removeprefix("FATAL:").strip()
     if any(text in said for text in _LATER_TEXTS):
-        return LaterError(f"The warehouse does not answer now: {reason or 'its host has no address'}. Try again later.")
-    return SetupError(f"The warehouse lets nobody in: {reason}. Check its address (`dsn`, `dsn-env`).")
+        return LaterError(
+            f"The warehouse does not answer now: {reason or 'its host name does not resolve'}. Try again later."
+        )
+    return SetupError(f"Cannot connect to the warehouse: {reason}. Check its address (`dsn`, `dsn-env`).")
 
 
 def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -222,14 +224,16 @@ def _sentence(error: Error) -> CourierError:
     if state.startswith(_LATER) or (not state and any(text in said for text in _LATER_TEXTS)):
         return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
     if state == _NOT_ALLOWED:
-        return SetupError(f"The warehouse refuses: {said}. Grant it to the user whom the address names.")
+        return SetupError(f"The warehouse refused a statement: {said}. Grant the privilege to the user in the address.")
     if state in _DEPENDED_ON:
         which = str(error).partition("DETAIL:")[2].strip().partition("\n")[0]
         reason = f"{said} ({which})" if which else said
-        return SchemaError(f"The warehouse refuses: {reason}. Drop what depends on it, then run the courier again.")
+        return SchemaError(
+            f"The warehouse refused a statement: {reason}. Drop the dependent object, then run the courier again."
+        )
     if state in _NAMES:
-        return SchemaError(f"The warehouse refuses: {said}.")
+        return SchemaError(f"The warehouse refused a statement: {said}.")
     if state[:2] in _QUOTES_VALUES:
         said = f"{_QUOTES_VALUES[state[:2]]} (error {state})"
     policy = SchemaError if state[:2] in _OF_A_ROW else SetupError
-    return policy(f"The warehouse refuses: {said}.")
+    return policy(f"The warehouse refused a statement: {said}.")

@@ -85,7 +85,7 @@ def _view(catalog: Catalog, row: tuple[Any, ...]) -> View:
     if not is_owner:
         raise SchemaError(
             f"The view {name} depends on a table whose columns change, and belongs to `{owner}`: let `{owner}` drop it "
-            "and create it again after the run, or make the user whom the address names a member of that role."
+            "and create it again after the run, or make the user in the address a member of that role."
         )
     kind = _KINDS[letter]
     options = f" WITH ({options})" if options else ""

@@ -70,7 +70,7 @@ class RunLog:
         """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""
         self._warehouse.execute(
             "UPDATE heap_courier.runs SET outcome = $1, ended = $2, message = $3 WHERE courier = $4 AND outcome = $5",
-            (INTERRUPTED, run.started, "It was ended from outside; what had landed has landed.", run.courier, RUNNING),
+            (INTERRUPTED, run.started, "The process was killed; what it had loaded is kept.", run.courier, RUNNING),
         )
         self._warehouse.execute("INSERT INTO heap_courier.runs VALUES ($1, $2, $3, $4, $5, $6, $7)", run)
 

@@ -159,8 +159,8 @@ def _refuse_inexact(warehouse: Warehouse, table: str, column: str, stored: str, 
     is_at_risk = (stored, kind) == (warehouse.sql_type(INTEGER), warehouse.sql_type(FLOAT))
     if is_at_risk and inexact(warehouse, table, column):
         raise SchemaError(
-            f"The column `{column}` of `{table}` holds integers beyond 2^53, which as Float would become one another: "
-            "make it a String."
+            f"The column `{column}` of `{table}` holds integers beyond 2^53, which would be indistinguishable as "
+            "Float: make it a String."
         )
 
 

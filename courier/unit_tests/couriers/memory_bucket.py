@@ -31,7 +31,7 @@ class MemoryBucket:
 
     def probe(self, key: str) -> None:
         if key not in self.objects:
-            raise UnreadableFileError(f"The file `{key}` of {self} is in the bucket no longer: list the files again.")
+            raise UnreadableFileError(f"The file `{key}` of {self} is no longer in the bucket: run the courier again.")
 
     def fetch(self, item: Object, to: Path, progress: Callable[[int], None]) -> None:
         self.on_fetch(item.key)

@@ -58,20 +58,23 @@ def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("df-xxxxxx", 'an object of feeds and their operations is expected, such as {"df-xxxxxx": ['),
+        ("df-xxxxxx", 'expected an object of feeds and their operations, such as {"df-xxxxxx": ['),
         ([], "an object of feeds"),
-        ({"df-1": []}, "feed `df-1`: a list with one operation at least"),
-        ({"df-1": {"type": "truncate"}}, "feed `df-1`: a list with one operation at least"),
-        ({"df-1": ["truncate"]}, "feed `df-1`, operation 1: an object in braces is expected"),
+        ({"df-1": []}, "feed `df-1`: expected a list with at least one operation"),
+        ({"df-1": {"type": "truncate"}}, "feed `df-1`: expected a list with at least one operation"),
+        ({"df-1": ["truncate"]}, "feed `df-1`, operation 1: expected an object in braces"),
         ({"df-1": [{"type": "OPERATION"}]}, "there is no type `OPERATION`: write `load` or `truncate`"),
         ({"df-1": [{"type": "truncte"}]}, "there is no type `truncte` (did you mean `truncate`?)"),
         ({"df-1": [{"type": "write", "file": "users"}]}, "there is no type `write`"),
         ({"df-1": [{"type": "spark-sql"}]}, "`spark-sql` is not supported: use `load`"),
         ({"df-1": [{"type": "load"}]}, "`file` is missing"),
         ({"df-1": [{"type": "truncate", "file": "users"}]}, "there is no key `file` here"),
-        ({"df-1": [load("users"), load("FILE_NAME")]}, "operation 2: no entity has the `file/tag` `FILE_NAME`; those"),
+        (
+            {"df-1": [load("users"), load("FILE_NAME")]},
+            "operation 2: no entity has the `file/tag` `FILE_NAME`; known tags",
+        ),
         ({"df-1": [load("user")]}, "no entity has the `file/tag` `user` (did you mean `users`?)"),
-        ({"df-1": [load("zzz")]}, "those of the entities are `sessions`, `users`."),
+        ({"df-1": [load("zzz")]}, "known tags are `sessions`, `users`."),
     ],
 )
 def test_what_is_no_operation_is_told(tmp_path: Path, document: Any, words: str) -> None:

@@ -136,7 +136,7 @@ def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land
 
     (failed,) = trial.runs(20, 20).failed
 
-    assert "`Heap:Users` was changed while its files were fetched" in str(failed.message)
+    assert "`Heap:Users` changed while its files were being fetched" in str(failed.message)
     assert trial.stored("id, plan") == []
 
 

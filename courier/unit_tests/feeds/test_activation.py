@@ -103,7 +103,7 @@ def test_rows_of_another_meaning_are_emptied_only_when_that_is_asked_for(
 ) -> None:
     activated(warehouse, USERS, sample)
 
-    with pytest.raises(SetupError, match=r"holds 2 rows of an earlier form of the feed.*--truncate"):
+    with pytest.raises(SetupError, match=r"holds 2 rows of an earlier definition of the feed.*--truncate"):
         activate(warehouse, changed, None, now=NOON, truncate=False, workers=1)
     assert ids(warehouse) == [1, 2]
     assert ActiveFeeds(warehouse).has(USERS)

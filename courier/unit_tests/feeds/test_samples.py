@@ -124,7 +124,7 @@ def test_what_is_given_wins(project: Project) -> None:
 def test_a_name_that_says_nothing_asks_for_a_content_type(project: Project) -> None:
     (project.folder / "users").touch()
 
-    with pytest.raises(SetupError, match="does not say what it holds: give --content-type"):
+    with pytest.raises(SetupError, match="is not clear from its name: give --content-type"):
         sample_of(project, project.folder / "users", None)
     with pytest.raises(SetupError, match=r"There is no file .*heap-courier sample"):
         sample_of(project, project.folder / "none.avro", None)
@@ -147,7 +147,7 @@ def test_a_feed_is_proposed_from_the_rows(project: Project) -> None:
 
 @pytest.mark.parametrize("name", ["Users", ":Users", "Heap:", " : "])
 def test_a_domain_table_has_a_source_and_a_name(project: Project, name: str) -> None:
-    with pytest.raises(SetupError, match="is no name of a domain table: write it as Heap:Users"):
+    with pytest.raises(SetupError, match="is not a domain table name: write it as Heap:Users"):
         propose_feed(project, name, Sample("u.csv", PIPES))
 
 
@@ -158,7 +158,7 @@ def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
 
     assert path_of(project, feed) == project.feeds / "heap-sign-ups.yaml"
     write_feed(feed, project.feeds / "other.yaml")
-    with pytest.raises(SetupError, match="`HEAP:sign ups` exists already"):
+    with pytest.raises(SetupError, match="`HEAP:sign ups` already exists"):
         path_of(project, replace(feed, source="HEAP", name="sign ups"))
 
 
@@ -168,7 +168,7 @@ def test_a_sample_that_is_gone_is_told(project: Project) -> None:
     feed = propose_feed(project, "Heap:Users", sample_of(project, path, None)).feed
     path.unlink()
 
-    with pytest.raises(SetupError, match=r"is gone: bring it again"):
+    with pytest.raises(SetupError, match=r"no longer exists: fetch it again"):
         file_of(project, feed)
     with pytest.raises(SetupError, match=r"has no `sample`"):
         file_of(project, replace(feed, sample=None))
@@ -212,7 +212,7 @@ def test_a_separator_of_a_file_that_has_none_is_refused(project: Project) -> Non
     path = project.folder / "u.avro"
     path.touch()
 
-    with pytest.raises(SetupError, match=r"application/avro, and --separator is for delimited text"):
+    with pytest.raises(SetupError, match=r"application/avro, and --separator applies to delimited text only"):
         sample_of(project, path, None, separator="#")
 
 
@@ -221,7 +221,7 @@ def test_a_name_that_no_feed_can_have_is_refused_before_the_feed_is_written(proj
     path = project.folder / "u.csv"
     path.write_text("id\n1\n")
 
-    with pytest.raises(SetupError, match="cannot be a feed"):
+    with pytest.raises(SetupError, match="cannot become a feed"):
         propose_feed(project, name, sample_of(project, path, None))
 
 

@@ -126,7 +126,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path, name: str, damage: str) -> No
     with pytest.raises(UnreadableFileError) as failed:
         unpacked(archive, tmp_path / "out", name)
     assert str(failed.value) == (
-        f"The archive `{name}` cannot be unpacked: it is damaged, or not what its extension says; write it again."
+        f"The archive `{name}` cannot be unpacked: it is damaged, or its extension is wrong; create it again."
     )
 
 
@@ -142,13 +142,15 @@ def test_an_encrypted_archive_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["all.rar", "all.zip.pgp", "users.csv"])
 def test_another_kind_of_archive_is_told(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"1")
-    with pytest.raises(UnreadableFileError, match="is no archive to be unpacked: it must end with"):
+    with pytest.raises(UnreadableFileError, match="is not a supported archive: its name must end with"):
         unpacked(tmp_path / name, tmp_path / "out")
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", FILES)
-    with pytest.raises(SetupError, match=r"The archive `all\.zip` cannot be unpacked here: No such file or directory"):
+    with pytest.raises(
+        SetupError, match=r"The archive `all\.zip` cannot be unpacked to disk: No such file or directory"
+    ):
         unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file")
 
 

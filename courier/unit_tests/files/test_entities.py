@@ -109,33 +109,33 @@ def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entity", "words"),
     [
-        (1, "an object in braces is expected"),
+        (1, "expected an object in braces"),
         ({}, "`object/type` is missing"),
         ({"object/typ": "file"}, "`object/type` is missing: rename `object/typ`"),
         ({"object/type": "flie"}, "there is no `object/type` `flie` (did you mean `file`?)"),
-        ({"object/type": "sftp-9"}, "there is no `object/type` `sftp-9`; there are file, archive and heap-connect"),
+        ({"object/type": "sftp-9"}, "there is no `object/type` `sftp-9`; supported: file, archive, heap-connect"),
         ({**FILE, "object/file-pattern": "users.avro"}, "has `users` outside quotes"),
         ({**FILE, "object/file-pattern": 3}, "`object/file-pattern` must be a non-empty string"),
         ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "encrypted files, which are not supported: decrypt them"),
-        ({**FILE, "object/file-pattern": "'a.zip'"}, "write `archive` as `object/type`"),
+        ({**FILE, "object/file-pattern": "'a.zip'"}, "set `object/type` to `archive`"),
         ({**FILE, "object/optional": "true"}, "`object/optional` must be true or false, without quotes"),
         ({**FILE, "object/optionl": True}, "there is no key `object/optionl` here (did you mean `object/optional`?)"),
-        ({**FILE, "object/land-as": None}, "`object/land-as`: an object in braces is expected"),
+        ({**FILE, "object/land-as": None}, "`object/land-as`: expected an object in braces"),
         (file(tag=""), "`object/land-as`: `file/tag` must be a non-empty string"),
         (file(content_type="text/cvs"), "`text/cvs` is no content type (did you mean `text/csv`?)"),
-        (file(content_type="application/xml"), "`application/xml` is not supported; there are text/csv, "),
+        (file(content_type="application/xml"), "`application/xml` is not supported; supported: text/csv, "),
         (file(header_rows="p"), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=2), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=True), "`file/header-rows` must be 0 or 1"),
         (file(separator="||"), "`file/separator` must be one ASCII character"),
         (file(delimiter="|"), "there is no key `file/delimiter` here"),
         ({**ARCHIVE}, "`object/land-as` is missing"),
-        ({**ARCHIVE, "object/file-pattern": "'a.csv'"}, "is not one of archives (.zip, .tar, .tgz, .tar.gz)"),
+        ({**ARCHIVE, "object/file-pattern": "'a.csv'"}, "does not match archives (.zip, .tar, .tgz, .tar.gz)"),
         ({**ARCHIVE, "object/land-as": AVRO, "archive/contents": {}}, "remove one"),
-        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "name one member at least"),
+        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "name at least one member"),
         ({**ARCHIVE, "archive/contents": {"a_*.csv:": {"subobject/land-as": AVRO}}}, "remove the colon in the quotes"),
         ({**ARCHIVE, "archive/contents": {"a.csv": AVRO}}, "`a.csv`: `subobject/land-as` is missing"),
-        ({**HEAP, "heap-connect/tables": "users"}, "`heap-connect/tables` must be a list of names"),
+        ({**HEAP, "heap-connect/tables": "users"}, "`heap-connect/tables` must be a list of table names"),
         ({**HEAP, "object/file-pattern": "'a'"}, "there is no key `object/file-pattern` here"),
     ],
 )
@@ -151,7 +151,7 @@ def test_heap_connect_stands_alone(tmp_path: Path) -> None:
 
 
 def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
-    assert "a list of entities in square brackets is expected, with one at least" in fault(tmp_path)
+    assert "expected a list of entities in square brackets, with at least one" in fault(tmp_path)
 
 
 def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def test_digits_that_are_no_date_are_told(digits: str) -> None:
     with pytest.raises(SetupError) as failed:
         pattern.day_of(f"users-{digits}.avro")
     assert str(failed.value) == (
-        f"The key `users-{digits}.avro` matches the pattern 'users-'yyyy-MM-dd'.avro', but `{digits}` is no date: "
+        f"The key `users-{digits}.avro` matches the pattern 'users-'yyyy-MM-dd'.avro', but `{digits}` is not a date: "
         "rename or remove that file, make the pattern narrower, or load by day."
     )
 
@@ -143,15 +143,15 @@ def test_what_is_made_of_a_pattern_matches_it(day: date, before: str, middle: st
     ("pattern", "words"),
     [
         ("", "is empty"),
-        ("'users", "a quote without a partner"),
+        ("'users", "an unclosed quote"),
         ("ARCHIVED/FILENAME_'MM-dd-yyyy'.zip", "has `ARCHIVED` outside quotes"),
         (
             "path/users.avro",
-            "has `path` outside quotes, where only yyyy, MM and dd may stand: put text in single quotes",
+            "has `path` outside quotes, and only yyyy, MM and dd are allowed there: put text in single quotes",
         ),
-        ("yyyy-mm-dd", "has `mm` outside quotes, where only yyyy, MM and dd may stand (is `mm` meant as `MM`?)"),
-        ("yyyyMMDD", "(is `DD` meant as `dd`?)"),
-        ("yy-MM-dd", "(is `yy` meant as `yyyy`?)"),
+        ("yyyy-mm-dd", "has `mm` outside quotes, and only yyyy, MM and dd are allowed there (did you mean `MM`?)"),
+        ("yyyyMMDD", "(did you mean `dd`?)"),
+        ("yy-MM-dd", "(did you mean `yyyy`?)"),
         ("yyyy-MM-ddHH", "has `ddHH` outside quotes"),
         ("'a'MM-dd", "a date without yyyy"),
         ("yyyydd", "a date without MM"),

@@ -111,7 +111,7 @@ def test_all_files_are_found_where_no_days_are_given() -> None:
 def test_a_date_that_is_none_ends_a_run_over_all_files() -> None:
     """With a sentence, before anything is fetched; a run by day never looks at that file."""
     bucket = holding("users-2020-04-10.avro", "users-2020-13-10.avro")
-    with pytest.raises(SetupError, match=r"`users-2020-13-10.avro` matches .* but `2020-13-10` is no date"):
+    with pytest.raises(SetupError, match=r"`users-2020-13-10.avro` matches .* but `2020-13-10` is not a date"):
         find(bucket, [USERS], None)
     assert find(bucket, [USERS], Days.of(FIRST)).missing == ()
 
@@ -306,7 +306,7 @@ def test_a_member_that_is_missing_is_told(
     assert missing.tags == {"users"}
     assert listed(fetched.missing) == f"{text} in the archive `all-2020-04-10.zip`"
     assert str(missing_member_error(bucket, missing)) == (
-        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: have it written again, fix "
+        f"The archive `all-2020-04-10.zip` in the bucket `heap` has no {words}: export it again, fix "
         "`archive/contents`, or set `archive/skip-missing-contents`."
     )
     assert len(fetched.files) == (1 if members is TWO else 0)
@@ -380,5 +380,5 @@ def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "samples").write_bytes(b"")
-    with pytest.raises(SetupError, match=r"The folder `.*samples` cannot be made: File exists\."):
+    with pytest.raises(SetupError, match=r"The folder `.*samples` cannot be created: File exists\."):
         fetch(holding(), Found((), ()), tmp_path / "samples")

@@ -113,9 +113,9 @@ def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) 
 @pytest.mark.parametrize(
     ("data", "reason"),
     [
-        (b"", "is empty; a file without rows has at least its header"),
+        (b"", "is empty; a file without rows still needs a header"),
         (b"a,b\n1,\xff\n", "is not valid UTF-8"),
-        (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or a quote that is not closed"),
+        (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or an unclosed quote"),
     ],
 )
 def test_a_delimited_text_that_cannot_be_read_is_said(path: Path, data: bytes, reason: str) -> None:
@@ -167,14 +167,14 @@ def test_an_object_with_data_for_keys_is_text(path: Path) -> None:
 def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> None:
     rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n'.encode("latin-1"))
     assert rows == [{"a": 1}, {"a": 3}]
-    assert rejected == [RejectedRow(2, None, "is no JSON object")]
+    assert rejected == [RejectedRow(2, None, "is not a JSON object")]
 
 
 @pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
 def test_rows_of_nothing_but_empty_objects_are_rejected_not_lost(
     path: Path, file_format: FileFormat, data: str
 ) -> None:
-    empty, none = "is an empty object", "is no JSON object"
+    empty, none = "is an empty object", "is not a JSON object"
 
     assert read(path, file_format, data) == (
         [],
@@ -249,7 +249,7 @@ def test_a_gzip_file_that_is_none_or_cut_short_is_said(tmp_path: Path, file_form
 @pytest.mark.parametrize("content_type", ["application/xml", "application/ingest-pack+cbor", "text/plain"])
 def test_formats_that_cannot_be_read_are_said(path: Path, content_type: str) -> None:
     with pytest.raises(
-        SetupError, match=rf"`{NAME}`: files of content type `.*` cannot be read; have the file written as"
+        SetupError, match=rf"`{NAME}`: files of content type `.*` are not supported; export the file as"
     ):
         read(path, FileFormat(content_type), b"x")
 
@@ -341,7 +341,7 @@ def test_a_changed_byte_of_a_parquet_page_with_a_checksum_is_noticed(path: Path)
 
 def test_what_follows_an_array_is_not_dropped(path: Path) -> None:
     """The file is refused."""
-    with pytest.raises(UnreadableFileError, match="has something behind its array"):
+    with pytest.raises(UnreadableFileError, match="has content after its array"):
         read(path, JSON, '[{"a": 1}] {"a": 2}')
 
 
@@ -445,7 +445,7 @@ def avro_block(schema: Any, codec: str, rows: int, packed: bytes) -> bytes:
 def test_more_rows_than_a_block_holds_are_an_error_at_once(path: Path, rows: int) -> None:
     """150 bytes would keep the reader busy for ever."""
     path.write_bytes(avro_block(NULLS, "null", rows, b""))
-    with pytest.raises(UnreadableFileError, match="announces more rows than"):
+    with pytest.raises(UnreadableFileError, match="declares more rows than"):
         [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
 
 
@@ -471,7 +471,7 @@ def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
         if fits:
             assert sum(chunk.decode().batch.num_rows for chunk in readers.chunks(path, AVRO, NAME)) == size
             continue
-        with pytest.raises(UnreadableFileError, match=r"unpacks to more than 100,000 bytes|announces more rows"):
+        with pytest.raises(UnreadableFileError, match=r"unpacks to more than 100,000 bytes|declares more rows"):
             [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
 
 
@@ -482,5 +482,5 @@ def test_text_in_another_encoding_is_read_as_it_was_meant(path: Path, encoding: 
 
 
 def test_text_that_is_not_in_its_encoding_is_refused(path: Path) -> None:
-    with pytest.raises(UnreadableFileError, match="is not in the encoding ascii"):
+    with pytest.raises(UnreadableFileError, match="is not valid ascii, its declared encoding"):
         read(path, FileFormat("text/csv", encoding="ascii"), "id\nZoë\n".encode())

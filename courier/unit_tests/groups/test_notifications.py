@@ -38,9 +38,9 @@ def test_what_the_command_prints_is_not_heard(capfd: pytest.CaptureFixture[str])
 @pytest.mark.parametrize(
     ("command", "why"),
     [
-        (python("import sys; sys.stdin.read(); sys.exit(3)"), "ended with exit code 3"),
+        (python("import sys; sys.stdin.read(); sys.exit(3)"), "exited with code 3"),
         (("/no/such/command", "token"), "cannot be run (No such file or directory)"),
-        (python("import sys; sys.stdin.read(); import time; time.sleep(600)"), "did not end within 0 seconds"),
+        (python("import sys; sys.stdin.read(); import time; time.sleep(600)"), "did not finish within 0 seconds"),
     ],
 )
 def test_a_command_that_fails_is_told_of_without_its_arguments(
@@ -50,7 +50,7 @@ def test_a_command_that_fails_is_told_of_without_its_arguments(
         monkeypatch.setattr(notices, "PATIENCE", 0.2)
     said: list[str] = []
     notifier(command, said.append)("It rains.")
-    assert said[1:] == [f"The notice did not go out: the command `{command[0]}` {why}."]
+    assert said[1:] == [f"The notification failed: the command `{command[0]}` {why}."]
 
 
 def test_a_command_that_reads_nothing_has_had_its_notice() -> None:

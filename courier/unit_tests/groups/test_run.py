@@ -91,7 +91,7 @@ class Trial:
 
     def pause(self, seconds: float) -> None:
         if self.stop.is_set():
-            raise InterruptedRunError("The run was asked to end.")
+            raise InterruptedRunError("The run was stopped.")
         with self._lock:
             self.time += timedelta(seconds=seconds)
 
@@ -284,7 +284,7 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
     assert end == GroupResult(
         "failed",
         "Courier `heap`: There is no users.avro.\n"
-        "To go on without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
+        "To continue without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
     )
     assert len(trial.notices) == 1
 
@@ -294,10 +294,10 @@ def test_or_are_told_of_and_left_out(trial: Trial) -> None:
 
     end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))
 
-    assert end == GroupResult("succeeded", "Courier `heap`: There is no users.avro. It went on without them.")
+    assert end == GroupResult("succeeded", "Courier `heap`: There is no users.avro. It continued without them.")
     assert [skip_missing for *_, skip_missing in trial.runs] == [False, False, False, True]
     assert trial.notices == [
-        "Group `daily`, slot 2026-11-20 17:00 UTC goes on without files.\nCourier `heap`: There is no users.avro."
+        "Group `daily`, slot 2026-11-20 17:00 UTC continues without files.\nCourier `heap`: There is no users.avro."
     ]
 
 
@@ -313,7 +313,7 @@ def test_a_courier_that_still_waits_gives_up_when_another_one_stops_the_run(tria
     end = trial.run(group(courier(), courier("late", wait=100 * DAY, missing="notify")), at(20))
 
     assert end.outcome == "failed"
-    assert "Courier `late`: It waits no longer, since the group's run has failed already." in end.message
+    assert "Courier `late`: It stopped waiting, because the group's run has already failed." in end.message
     assert not any(skip_missing for *_, skip_missing in trial.runs)
 
 
@@ -323,24 +323,22 @@ def test_a_fault_of_the_program_is_noted_and_passes(trial: Trial) -> None:
         trial.run(group(), at(20))
     with trial.open_warehouse() as warehouse:
         (run,) = slots.history(warehouse, "daily", 5)
-    assert (run.outcome, run.message) == ("failed", "A fault of this program ended the run: ZeroDivisionError.")
+    assert (run.outcome, run.message) == ("failed", "An internal error stopped the run: ZeroDivisionError.")
 
 
 def test_a_run_that_is_asked_to_end_is_interrupted(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
     trial.stop.set()
     end = trial.run(group(courier(wait=HOUR)), at(20))
-    assert end == GroupResult(
-        "interrupted", "Courier `heap`: The run was asked to end.\nIts days come with the next run."
-    )
+    assert end == GroupResult("interrupted", "Courier `heap`: The run was stopped.\nThe next run covers its days.")
     assert trial.notices == []
 
 
 def test_a_run_that_is_interrupted_says_where_its_day_stays_with_past_day_only(trial: Trial) -> None:
-    trial.answers["heap"] = raises(InterruptedRunError("The run was asked to end."))
+    trial.answers["heap"] = raises(InterruptedRunError("The run was stopped."))
     end = trial.run(replace(group(), past_day_only=True), at(20))
     assert end.message.endswith(
-        "Its day is not looked at again by itself: `heap-courier group run daily --slot 2026-11-20T17:00`."
+        "Its day is not retried automatically: `heap-courier group run daily --slot 2026-11-20T17:00`."
     )
 
 
@@ -354,7 +352,7 @@ def test_a_run_that_takes_too_long_is_told_of_once(trial: Trial, takes: timedelt
 
     trial.answers["heap"] = answer
     trial.run(replace(group(), warn_after=HOUR), at(20))
-    assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC takes longer than 1 hour."] * warned
+    assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC is taking longer than 1 hour."] * warned
 
 
 def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> None:
@@ -439,7 +437,7 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
 
     assert end == GroupResult(
         "failed",
-        "Group `daily`, which this one waits for, has no run for 2026-11-20 17:00 UTC that succeeded: fix it, "
+        "Group `daily`, which this one waits for, has no successful run for 2026-11-20 17:00 UTC: fix it, "
         "then `heap-courier group run daily --slot 2026-11-20T17:00` "
         "and `heap-courier group run reports --slot 2026-11-20T17:00`.",
     )
@@ -513,13 +511,13 @@ def test_a_run_by_hand_can_go_on_without_files_at_once(trial: Trial) -> None:
 
 
 def test_a_slot_to_come_is_refused(trial: Trial) -> None:
-    with pytest.raises(SetupError, match="The slot 2026-11-20 17:01 UTC lies in the future"):
+    with pytest.raises(SetupError, match="The slot 2026-11-20 17:01 UTC is in the future"):
         run_by_hand(group(), trial.context, at(20, 17, 1))
 
 
 def test_a_group_runs_once_at_a_time(trial: Trial) -> None:
     trial.claim(group(), at(20))
-    with pytest.raises(LaterError, match="Group `daily` is running already"):
+    with pytest.raises(LaterError, match="Group `daily` is already running"):
         run_by_hand(group(), trial.context)
 
 
@@ -530,8 +528,8 @@ def test_a_run_whose_process_is_gone_is_told_of_and_stands_in_no_ones_way(trial:
     assert run_by_hand(group(), trial.context).outcome == "succeeded"
 
     (notice,) = trial.notices
-    assert notice.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")
-    assert notice.endswith("Its days come with the next run.")
+    assert notice.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was aborted")
+    assert notice.endswith("The next run covers its days.")
     assert trial.noted(group()) == [(at(20, 17, 3), 1, "succeeded"), (at(20), 0, "interrupted")]
 
 

@@ -77,7 +77,7 @@ class Trial:
 
     def pause(self, seconds: float) -> None:
         if self.stop.wait(seconds):
-            raise InterruptedRunError("The run was asked to end.")
+            raise InterruptedRunError("The run was stopped.")
 
     def keeper(self, group: Group = DAILY) -> Keeper:
         """A daemon that has just started."""
@@ -143,7 +143,7 @@ def test_a_slot_that_passed_while_no_daemon_was_there_is_run_late(trial: Trial) 
     trial.time = at(20, 19)
     trial.keeper()
     assert trial.noted() == [(at(20), "succeeded")]
-    assert trial.said[0] == "Group `daily`, slot 2026-11-20 17:00 UTC passed without a run: it runs now."
+    assert trial.said[0] == "Group `daily`, slot 2026-11-20 17:00 UTC was missed: running it now."
 
 
 def test_of_several_that_passed_the_last_alone_is_run(trial: Trial) -> None:
@@ -181,8 +181,8 @@ def test_a_run_that_broke_off_is_marked_and_said_and_its_slot_not_run_again(tria
 
     assert trial.noted() == [(at(20), "interrupted")]
     (sentence,) = trial.said
-    assert sentence.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was broken off")
-    assert sentence.endswith("Its days come with the next run.")
+    assert sentence.startswith("Group `daily`, slot 2026-11-20 17:00 UTC: The run was aborted")
+    assert sentence.endswith("The next run covers its days.")
 
 
 def test_a_slot_waits_while_the_group_runs_elsewhere(trial: Trial) -> None:
@@ -240,7 +240,7 @@ def test_a_fault_of_the_program_is_said_without_its_words_and_ends_nothing(trial
     keeper = trial.keeper()
     trial.looks(keeper, at(20))
     assert trial.noted() == [(at(20), "failed")]
-    assert trial.said[-1].startswith("Group `daily`: a fault of this program, ZeroDivisionError in ")
+    assert trial.said[-1].startswith("Group `daily`: internal error, ZeroDivisionError in ")
     assert "the content of a row" not in "".join(trial.said)
 
     trial.answer = lambda: None
@@ -259,7 +259,7 @@ def test_the_next_run_is_told_in_the_zone_of_the_group() -> None:
 @pytest.mark.parametrize("group", [replace(DAILY, schedule=None), replace(DAILY, enabled=False)])
 def test_without_a_schedule_or_not_enabled_a_group_runs_by_hand_alone(group: Group) -> None:
     assert upcoming(group, at(20)) is None
-    assert next_run(group, at(20)) == "Group `daily` runs by hand alone."
+    assert next_run(group, at(20)) == "Group `daily` has no schedule in effect; run it by hand."
 
 
 # The whole daemon

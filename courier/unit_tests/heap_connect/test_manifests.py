@@ -96,7 +96,7 @@ class TestReading:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b'{"dump_id": 1, "tables": [', "is no JSON"),
+            (b'{"dump_id": 1, "tables": [', "is not JSON"),
             (b"[]", "has no list at `tables`"),
             (b'{"dump_id": 1}', "has no list at `tables`"),
             (b'{"tables": []}', "has no whole number at `dump_id`"),
@@ -122,9 +122,9 @@ class TestReading:
             (b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}', "neither true nor false"),
             (b'{"dump_id": 1, "tables": [{"name": "u"}, {"name": "u"}]}', "lists the table `u` twice"),
             (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [""]}]}', "has no list of names at `columns` of `u`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket"]}]}', "an address without a key"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/"]}]}', "an address without a key"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/a/"]}]}', "an address without a key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket"]}]}', "an address that has no key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/"]}]}', "an address that has no key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/a/"]}]}', "an address that has no key"),
         ],
     )
     def test_an_entry_that_cannot_be_used_fails_its_table_alone(self, content: bytes, reason: str) -> None:

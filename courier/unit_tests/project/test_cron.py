@@ -155,7 +155,7 @@ def test_there_is_no_latest_instant_where_none_has_passed() -> None:
 
 def test_a_warning_names_the_dates_that_are_skipped() -> None:
     assert warnings("30 2 * * *", LOS_ANGELES, at("2026-01-01 12:00"), timedelta(days=730)) == [
-        f'The schedule "30 2 * * *" is skipped on {day}, when there is no 02:30 in America/Los_Angeles: '
+        f'The schedule "30 2 * * *" is skipped on {day}, because 02:30 does not exist in America/Los_Angeles: '
         "choose another time, or UTC."
         for day in ("2026-03-08", "2027-03-14")
     ]
@@ -163,7 +163,7 @@ def test_a_warning_names_the_dates_that_are_skipped() -> None:
 
 def test_a_warning_names_the_dates_that_run_twice() -> None:
     (sentence,) = warnings("0,30 1 * * *", LOS_ANGELES, at("2026-11-01 00:00"))
-    assert "runs twice on 2026-11-01, when 01:00 or 01:30 comes twice in America/Los_Angeles" in sentence
+    assert "runs twice on 2026-11-01, because 01:00 or 01:30 occurs twice in America/Los_Angeles" in sentence
 
 
 def test_a_year_ahead_is_warned_of_and_no_more() -> None:
@@ -203,11 +203,11 @@ def test_what_cron_knows_is_a_schedule(schedule: str) -> None:
         ("", "does not have five fields"),
         ("@daily", "does not have five fields"),
         ("0 0 17 * * *", "does not have five fields"),  # six: seconds, which the document does not know
-        ("0 24 * * *", "is wrong (bad hour)"),
-        ("60 * * * *", "is wrong (bad minute)"),
-        ("0 17 * * 8", "is wrong (bad day-of-week)"),
-        ("0 0 30 2 *", "is wrong (bad day-of-month)"),  # never
-        ("0 17 * * mondays", "is wrong (bad day-of-week)"),
+        ("0 24 * * *", "is not valid (bad hour)"),
+        ("60 * * * *", "is not valid (bad minute)"),
+        ("0 17 * * 8", "is not valid (bad day-of-week)"),
+        ("0 0 30 2 *", "is not valid (bad day-of-month)"),  # never
+        ("0 17 * * mondays", "is not valid (bad day-of-week)"),
     ],
 )
 def test_what_is_no_schedule_is_said_in_a_sentence(schedule: str, why: str) -> None:

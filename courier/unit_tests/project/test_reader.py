@@ -70,8 +70,8 @@ def refusal(folder: Path, content: str) -> str:
 
 
 SCHEDULE = (
-    'groups.n: The schedule "0 25 * * *" is wrong (bad hour): write minute, hour, day of month, month and day of week, '
-    'as in "0 17 * * 1-5".'
+    'groups.n: The schedule "0 25 * * *" is not valid (bad hour): write minute, hour, day of month, month and day of '
+    'week, as in "0 17 * * 1-5".'
 )
 
 
@@ -192,20 +192,20 @@ def test_a_duration_is_a_number_and_a_unit(tmp_path: Path, text: str, meant: tim
 )
 def test_other_durations_are_refused_with_examples(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, grouped(f"couriers: [{{courier: Heap, wait: {text}}}]")) == (
-        "`heap-courier.yaml`: `groups.n.couriers[0].wait` has to be a duration such as `30 minutes`, `24 hours` or "
+        "`heap-courier.yaml`: `groups.n.couriers[0].wait` must be a duration such as `30 minutes`, `24 hours` or "
         "`2 days`."
     )
 
 
 LIKE_A_KEY = (
-    "holds what looks like an access key, which does not belong into the file: put it into an environment variable, "
-    "and name that one here (`access-key-env`, `secret-key-env`)."
+    "contains what looks like an access key, which does not belong in the file: put it into an environment variable, "
+    "and name the variable here (`access-key-env`, `secret-key-env`)."
 )
-SETTINGS = "has to hold settings, each as `name: value`."
-TEXT = "has to be a text; one that looks like a number or a yes stands in quotes."
-BUCKET = "has to be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`."
-ZONE = "`groups.n.time-zone` has to be a time zone such as `UTC` or `America/Los_Angeles`"
-VARIABLE = "has to be the name of an environment variable; the secret itself does not belong into the file."
+SETTINGS = "must contain settings, each as `name: value`."
+TEXT = "must be text; quote it if it looks like a number or a boolean."
+BUCKET = "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`."
+ZONE = "`groups.n.time-zone` must be a time zone such as `UTC` or `America/Los_Angeles`"
+VARIABLE = "must be the name of an environment variable; the secret itself does not belong in the file."
 POSTGRESQL = (
     "warehouse with `engine: postgresql` takes either `dsn`, an address without a password, or `dsn-env`, the name of "
     "the environment variable that holds it."
@@ -231,19 +231,19 @@ POSTGRESQL = (
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'localhost:9000'}}",
-            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://minio.example.com:9000'}}",
-            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://127.0.0.1.example.com'}}",
-            "`couriers.Heap.endpoint-url` has to be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
         ),
         (
             "couriers: {a/../b: {bucket: heap, entities: e}}",
-            "`couriers.a/../b` has to be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most.",
+            "`couriers.a/../b` must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most.",
         ),
         ("couriers: {1: {bucket: heap, entities: e}}", f"`couriers[1]` {TEXT}"),
         (
@@ -252,32 +252,32 @@ POSTGRESQL = (
         ),
         (
             "credentials: {c: {profile: p}}",
-            "`credentials.c` has to have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`.",
+            "`credentials.c` must have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`.",
         ),
         ("credentials: {c: {type: profile}}", "`credentials.c` lacks `profile`."),
         (
             "credentials: {c: {type: iam-role-to-role, role-arn: heap}}",
-            "`credentials.c.role-arn` has to be a role such as `arn:aws:iam::123456789012:role/reader`.",
+            "`credentials.c.role-arn` must be a role such as `arn:aws:iam::123456789012:role/reader`.",
         ),
         (
             f"credentials: {{c: {{{ROLE}, credential: d}}}}",
-            "credentials.c.credential: there is no credential `d`. There is `c`.",
+            "credentials.c.credential: there is no credential `d`. Known names: `c`.",
         ),
         (
             f"credentials: {{a: {{{ROLE}, credential: b}}, b: {{{ROLE}, credential: a}}}}",
-            "credentials.b.credential: the credential `a` rests on itself.",
+            "credentials.b.credential: the credential `a` refers to itself.",
         ),
-        ("warehouse: {engine: mysql}", "`warehouse.engine` has to be `duckdb` or `postgresql`."),
-        ("warehouse: {dsn-env: X}", "warehouse.dsn is for `engine: postgresql`; DuckDB takes `file`."),
+        ("warehouse: {engine: mysql}", "`warehouse.engine` must be `duckdb` or `postgresql`."),
+        ("warehouse: {dsn-env: X}", "warehouse.dsn is for `engine: postgresql`; DuckDB uses `file`."),
         ("warehouse: {engine: postgresql}", POSTGRESQL),
         (
             "warehouse: {engine: postgresql, dsn-env: X, memory: 1GB}",
-            "warehouse.memory is for `engine: duckdb`; PostgreSQL has its own.",
+            "warehouse.memory is for `engine: duckdb`; PostgreSQL has its own settings.",
         ),
-        ("warehouse: {memory: 50%}", "`warehouse.memory` has to be a size of memory such as `512MB` or `2GB`."),
+        ("warehouse: {memory: 50%}", "`warehouse.memory` must be a size of memory such as `512MB` or `2GB`."),
         (
             "warehouse: {memory: 2000000}",
-            "`warehouse.memory` has to be a text; one that looks like a number or a yes stands in quotes.",
+            "`warehouse.memory` must be text; quote it if it looks like a number or a boolean.",
         ),
         ("warehouse: {engine: postgresql, dsn: 'postgresql://h/d', dsn-env: X}", POSTGRESQL),
         ("warehouse: {engine: postgresql, dsn-env: X, file: x}", POSTGRESQL),
@@ -287,16 +287,16 @@ POSTGRESQL = (
             grouped("schedule: '0 25 * * *', couriers: [{courier: Heap}]"),
             SCHEDULE,
         ),
-        (grouped("couriers: Heap"), "`groups.n.couriers` has to be a list, such as `[a, b]`."),
+        (grouped("couriers: Heap"), "`groups.n.couriers` must be a list, such as `[a, b]`."),
         (grouped("couriers: [Heap]"), f"`groups.n.couriers[0]` {SETTINGS}"),
         (
             grouped("couriers: [{courier: Heep}]"),
             "groups.n.couriers: there is no courier `Heep`. Did you mean `Heap`?",
         ),
-        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` stands twice."),
+        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` occurs twice."),
         (
             grouped("couriers: [{courier: Heap, missing: skip}]"),
-            "`groups.n.couriers[0].missing` has to be `stop` or `notify`.",
+            "`groups.n.couriers[0].missing` must be `stop` or `notify`.",
         ),
         (grouped("couriers: [{courier: Heap}], time-zone: 5"), f"{ZONE}."),
         (grouped("couriers: [{courier: Heap}], time-zone: utc"), f"{ZONE}; did you mean `UTC`?"),
@@ -304,25 +304,25 @@ POSTGRESQL = (
             grouped("couriers: [{courier: Heap}], time-zone: America/Los_Angles"),
             f"{ZONE}; did you mean `America/Los_Angeles`?",
         ),
-        (grouped("couriers: [{courier: Heap}], status: [on]"), "`groups.n.status` has to be `enabled` or `disabled`."),
+        (grouped("couriers: [{courier: Heap}], status: [on]"), "`groups.n.status` must be `enabled` or `disabled`."),
         (
             grouped("couriers: [{courier: Heap}], past-day-only: 'yes'"),
-            "`groups.n.past-day-only` has to be `true` or `false`.",
+            "`groups.n.past-day-only` must be `true` or `false`.",
         ),
         (
             grouped("couriers: [{courier: Heap}], constraints: [{group: m}]"),
-            "groups.n.constraints: there is no group `m`. There is `n`.",
+            "groups.n.constraints: there is no group `m`. Known names: `n`.",
         ),
         (
             grouped("couriers: [{courier: Heap}], constraints: [{group: n}]"),
-            "groups wait for each other by their constraints: `n` <- `n`.",
+            "groups wait for each other in a circle: `n` <- `n`.",
         ),
         (
             grouped("couriers: [{courier: Heap}], constraints: [{group: m}]")
             + "  m: {couriers: [{courier: Heap}], constraints: [{group: n}]}\n",
-            "groups wait for each other by their constraints: `n` <- `m` <- `n`.",
+            "groups wait for each other in a circle: `n` <- `m` <- `n`.",
         ),
-        ("notify: mail -s heap", "`notify` has to be a list, such as `[a, b]`."),
+        ("notify: mail -s heap", "`notify` must be a list, such as `[a, b]`."),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_has_to_be(tmp_path: Path, content: str, sentence: str) -> None:
@@ -335,7 +335,7 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) 
 
 
 def test_a_folder_without_a_project_is_told_from_one_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="go to the project's folder, or make one with `init`"):
+    with pytest.raises(SetupError, match="go to the project's folder, or create one with `heap-courier init`"):
         read_project(tmp_path)
     (tmp_path / "heap-courier.yaml").mkdir()
     with pytest.raises(SetupError, match=r"heap-courier.yaml` cannot be read: Is a directory"):
@@ -389,11 +389,11 @@ def test_a_secret_is_refused_at_whatever_place_and_not_repeated(tmp_path: Path, 
         (f"credentials: {{c: {{{KEYS.format('$K', 'S')}}}}}", f"`credentials.c.access-key-env` {VARIABLE}"),
         (
             "credentials: {c: {type: iam-credential, secret-key: x}}",
-            "`credentials.c` takes no `secret-key`: `secret-key-env` is the name of the variable that holds it.",
+            "`credentials.c` takes no `secret-key`: set `secret-key-env` to the name of the variable that holds it.",
         ),
         (
             "warehouse: {engine: postgresql, dsn: 'postgresql://u:x@h/d'}",
-            "`warehouse.dsn` holds a password, which does not belong into the file: use `dsn-env`, or ~/.pgpass.",
+            "`warehouse.dsn` contains a password, which does not belong in the file: use `dsn-env`, or ~/.pgpass.",
         ),
     ],
 )
@@ -409,5 +409,5 @@ def test_a_name_that_nothing_has_is_answered_with_the_nearest_or_with_all() -> N
     assert named({"Heap": 1}, "Heap", "run", "courier") == 1
     with pytest.raises(SetupError, match=r"^run: there is no courier `heap`. Did you mean `Heap`\?$"):
         named({"Heap": 1, "Files": 2}, "heap", "run", "courier")
-    with pytest.raises(SetupError, match=r"There is `Heap`, `Files`.$"):
+    with pytest.raises(SetupError, match=r"Known names: `Heap`, `Files`.$"):
         named({"Heap": 1, "Files": 2}, "xyz", "run", "courier")

@@ -80,7 +80,7 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
 
     with pytest.raises(SetupError) as refused:
         make_project(tmp_path)
-    assert str(refused.value) == f"`{path}` exists already: choose another folder, nothing was written."
+    assert str(refused.value) == f"`{path}` already exists: choose another folder; nothing was written."
     assert (files(tmp_path), path.read_text()) == ({name}, "mine")
 
 

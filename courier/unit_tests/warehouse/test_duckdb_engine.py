@@ -84,8 +84,7 @@ def test_a_file_in_another_process_is_waited_for_and_then_said_to_be_open(tmp_pa
     with another_process(path) as holder, pytest.raises(LaterError) as refused:
         DuckDBWarehouse(path, patience=3 * PAUSE, wait=waits.append)
     assert str(refused.value) == (
-        f"The warehouse `{path}` is open in another process (PID {holder.pid}): end that one, or try again when it is "
-        "done."
+        f"The warehouse `{path}` is open in another process (PID {holder.pid}): stop that process, or try again later."
     )
     assert waits == [PAUSE] * 3
 
@@ -110,8 +109,8 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes |
     before = path.read_bytes()
 
     assert refusal(path) == (
-        f"The warehouse `{path}` cannot be opened: it is no DuckDB file. Name another `file` in heap-courier.yaml, or "
-        "move this one away."
+        f"The warehouse `{path}` cannot be opened: it is not a DuckDB file. Set another `file` in heap-courier.yaml, "
+        "or move this one away."
     )
     assert path.read_bytes() == before
 
@@ -129,7 +128,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file/heap.duckdb"
     assert refusal(path) == (
-        f"The folder of the warehouse `{path}` cannot be made: File exists. Name another `file` in heap-courier.yaml."
+        f"The folder of the warehouse `{path}` cannot be created: File exists. Set another `file` in heap-courier.yaml."
     )
     assert refusal(tmp_path).startswith(f"The warehouse `{tmp_path}` cannot be opened: ")
 
@@ -137,8 +136,8 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("sql", "reason"),
     [
-        ("INSERT INTO t VALUES ('secret', 1)", "a row breaks a constraint of its table"),
-        ("SELECT CAST(k AS integer) FROM t", "a value is not of its column's type"),
+        ("INSERT INTO t VALUES ('secret', 1)", "a row violates a constraint of its table"),
+        ("SELECT CAST(k AS integer) FROM t", "a value does not have its column's type"),
         ("SELECT strptime(k, '%Y') FROM t", "its input is not valid"),
         ("SELECT 9223372036854775807 + n FROM t", "a number is too large for its column"),
         ("SELECT * FROM nothing", "Catalog Error: Table with name nothing does not exist"),
@@ -150,7 +149,7 @@ def test_what_the_database_refuses_is_said_without_values(tmp_path: Path, sql: s
         warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
         with pytest.raises(CourierError) as refused:
             warehouse.query(sql)
-    assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refuses: {reason}."
+    assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refused a statement: {reason}."
 
 
 def test_a_transaction_tells_its_first_error_though_it_cannot_be_rolled_back(tmp_path: Path) -> None:
@@ -292,8 +291,8 @@ def test_rows_too_wide_for_its_memory_are_told_with_the_setting(tmp_path: Path) 
         with pytest.raises(SetupError) as failed, warehouse.transaction():
             land(warehouse)
         assert str(failed.value) == (
-            f"The warehouse `{path}` needs more than the 20MB of memory that it may take, since rows are that "
-            "wide: give it more by `memory` under `warehouse` in heap-courier.yaml, such as 2GB."
+            f"The warehouse `{path}` needs more memory than its limit of 20MB for rows this wide: raise `memory` "
+            "under `warehouse` in heap-courier.yaml, for example to 2GB."
         )
         assert warehouse.query("SELECT 1") == [(1,)]
 

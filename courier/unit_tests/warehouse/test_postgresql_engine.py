@@ -74,10 +74,10 @@ def test_a_server_that_says_nothing_may_do_so_later() -> None:
 
 def test_an_unknown_database_or_user_is_named(postgresql_server: str) -> None:
     assert str(refusal(postgresql_server.format("nothing"))) == (
-        'The warehouse lets nobody in: database "nothing" does not exist. Check its address (`dsn`, `dsn-env`).'
+        'Cannot connect to the warehouse: database "nothing" does not exist. Check its address (`dsn`, `dsn-env`).'
     )
     assert str(refusal(postgresql_server.format("postgres").replace("user=heap", "user=nobody"))) == (
-        'The warehouse lets nobody in: role "nobody" does not exist. Check its address (`dsn`, `dsn-env`).'
+        'Cannot connect to the warehouse: role "nobody" does not exist. Check its address (`dsn`, `dsn-env`).'
     )
 
 
@@ -93,7 +93,7 @@ def test_a_wrong_password_is_said_and_not_repeated(postgresql: str, warehouse: P
         time.sleep(0.05)
 
     assert str(refusal(address + PASSWORD)) == (
-        'The warehouse lets nobody in: password authentication failed for user "careful". Check its address (`dsn`, '
+        'Cannot connect to the warehouse: password authentication failed for user "careful". Check its address (`dsn`, '
         "`dsn-env`)."
     )
     PostgreSQLWarehouse(f"{address}right").close()
@@ -113,7 +113,7 @@ def test_a_wrong_password_is_said_and_not_repeated(postgresql: str, warehouse: P
 def test_an_address_that_is_none_is_not_repeated(dsn: str) -> None:
     refused = refusal(dsn)
     assert isinstance(refused, SetupError)
-    assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) leads nowhere: it has to be like ")
+    assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) is not valid: it must look like ")
 
 
 def test_of_a_host_that_is_not_found_no_part_of_the_password_is_told() -> None:
@@ -124,9 +124,9 @@ def test_of_a_host_that_is_not_found_no_part_of_the_password_is_told() -> None:
 @pytest.mark.parametrize(
     ("sql", "sentence"),
     [
-        ("INSERT INTO t VALUES ('secret', 1)", "a row breaks a constraint of its table (error 23505)."),
-        ("INSERT INTO t VALUES ('secret too', 999)", "a row breaks a constraint of its table (error 23514)."),
-        ("ALTER TABLE t ALTER k TYPE bigint USING k::bigint", "a value is not what its column can hold (error 22P02)."),
+        ("INSERT INTO t VALUES ('secret', 1)", "a row violates a constraint of its table (error 23505)."),
+        ("INSERT INTO t VALUES ('secret too', 999)", "a row violates a constraint of its table (error 23514)."),
+        ("ALTER TABLE t ALTER k TYPE bigint USING k::bigint", "a value does not fit its column (error 22P02)."),
         ("DO $$ BEGIN RAISE EXCEPTION 'secret'; END $$", "a function fails (error P0001)."),
         ("SELECT timeout FROM t", 'column "timeout" does not exist.'),
         ('SELECT * FROM "Connection refused"', 'relation "Connection refused" does not exist.'),
@@ -135,7 +135,7 @@ def test_of_a_host_that_is_not_found_no_part_of_the_password_is_told() -> None:
 def test_what_the_database_refuses_is_said_without_values(table: PostgreSQLWarehouse, sql: str, sentence: str) -> None:
     with pytest.raises(CourierError) as refused:
         table.execute(sql)
-    assert str(refused.value) == f"The warehouse refuses: {sentence}"
+    assert str(refused.value) == f"The warehouse refused a statement: {sentence}"
     assert table.query("SELECT k FROM t") == [("secret",)]
 
 
@@ -147,7 +147,8 @@ def test_what_is_not_allowed_is_said_with_the_remedy(table: PostgreSQLWarehouse,
             with pytest.raises(SetupError) as refused:
                 guest.execute(sql)
             assert str(refused.value) == (
-                f"The warehouse refuses: permission denied for {what}. Grant it to the user whom the address names."
+                f"The warehouse refused a statement: permission denied for {what}. Grant the privilege to "
+                "the user in the address."
             )
 
 

@@ -246,7 +246,7 @@ def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(wareho
     load(warehouse, Table("t", (TableColumn("k", STRING),), ()), [])
     warehouse.execute("INSERT INTO t VALUES ('secret')")
 
-    with pytest.raises(SchemaError, match=r"refuses: ") as refused:
+    with pytest.raises(SchemaError, match=r"refused a statement: ") as refused:
         load(warehouse, Table("t", (TableColumn("k", INTEGER),), ()), [])
     assert "secret" not in str(refused.value)
 
