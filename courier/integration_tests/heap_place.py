@@ -89,7 +89,7 @@ def at(*time: int) -> datetime:
     return datetime(2026, 3, 1, *time)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
 
 
-def landed(*runs: StepResult) -> list[tuple[int | None, str]]:
+def loaded(*runs: StepResult) -> list[tuple[int | None, str]]:
     assert [run.run.message for run in runs if run.run.message] == []
     return [(run.dump_id, run.run.domain_table) for run in runs]
 

@@ -49,7 +49,7 @@ class TestDumps:
 
         runs = place.pull()
 
-        assert landed(*runs) == [(1, "Heap:users"), (1, "Heap:sign_up"), (2, "Heap:users")]
+        assert loaded(*runs) == [(1, "Heap:users"), (1, "Heap:sign_up"), (2, "Heap:users")]
         assert place.rows("users", "user_id, email, _dump_id") == [(1, "a", 1), (2, "B", 2), (3, "c", 2)]
         assert place.rows("sign_up", "event_id, user_id, _dump_id") == [(7, 1, 1)]
         assert [(run.run.files, run.run.rows, run.run.merged, run.run.stored) for run in runs] == [
@@ -108,7 +108,7 @@ class TestDumps:
     def test_tables_are_chosen_by_name(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")), events((7, 1)), events((8, 1), table="sign_out"))))
 
-        assert landed(*place.pull(HeapConnectEntity(tables=("sign_*", "users"), exclude=("*_out",)))) == [
+        assert loaded(*place.pull(HeapConnectEntity(tables=("sign_*", "users"), exclude=("*_out",)))) == [
             (1, "Heap:users"),
             (1, "Heap:sign_up"),
         ]
@@ -161,7 +161,7 @@ class TestFullResyncs:
         (key,) = place.keys("sync_1/users")
         place.client.delete_object(Bucket=place.bucket, Key=key)
 
-        assert landed(*place.pull()) == [(2, "Heap:users")]
+        assert loaded(*place.pull()) == [(2, "Heap:users")]
 
     def test_one_may_narrow_a_columns_type(self, place: Place) -> None:
         place.write(
@@ -472,7 +472,7 @@ class TestFailures:
         assert place.rows("sign_up", "event_id") == [(7,), (8,)]
 
         place.client.put_object(Bucket=place.bucket, Key=key, Body=content)
-        assert landed(*place.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
+        assert loaded(*place.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
         assert place.rows("users", "user_id") == [(1,), (2,)]
 
     def test_a_truncated_file_lands_nothing_of_its_step_and_once_when_it_is_mended(self, place: Place) -> None:
@@ -539,7 +539,7 @@ class TestFailures:
         runs = {run.run.domain_table: run for run in place.pull()}
 
         if place.warehouse.longest_name is None:
-            assert landed(*runs.values()) == [(1, f"Heap:{fits}"), (1, f"Heap:{long}")]
+            assert loaded(*runs.values()) == [(1, f"Heap:{fits}"), (1, f"Heap:{long}")]
         else:
             assert "longer than the 63 bytes" in (runs[f"Heap:{long}"].run.message or "")
             assert runs[f"Heap:{fits}"].run.message is None
@@ -555,7 +555,7 @@ class TestFailures:
         with pytest.raises(KeyboardInterrupt):
             place.pull(note=fail_on_events)
         assert place.columns("sign_up") == []
-        assert landed(*place.pull()) == [(1, "Heap:sign_up")]
+        assert loaded(*place.pull()) == [(1, "Heap:sign_up")]
 
 
 def test_the_story_ends_as_it_is_told(place: Place) -> None:

@@ -12,7 +12,7 @@ import orjson
 import pytest
 
 from courier.integration_tests.heap_bucket import Dump, TableDump, avro, manifest_key, nullable, objects
-from courier.integration_tests.heap_place import PEOPLE, events, failure, landed, people
+from courier.integration_tests.heap_place import PEOPLE, events, failure, loaded, people
 from courier.integration_tests.scripted_s3 import BUCKET, Changed, Drips, Refuses, ScriptedS3, Short
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket
@@ -94,7 +94,7 @@ class TestFiles:
         assert words in failure(runs)
         assert one_engine.ids("sign_up") == [7, 8]
         one_engine.s3.faults.clear()
-        assert landed(*one_engine.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
+        assert loaded(*one_engine.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
 
     def test_one_that_comes_short_at_the_end_of_a_block_is_no_shorter_file(self, one_engine: Place) -> None:
         """No reader of Avro could tell."""
@@ -140,7 +140,7 @@ class TestManifests:
         one_engine.s3.faults[manifest_key(1)] = Refuses(403, "InvalidObjectState")
         one_engine.write(Dump(2, (people((2, "b")),)))
 
-        assert landed(*one_engine.pull(exclude=("other",))) == [(2, "Heap:users")]
+        assert loaded(*one_engine.pull(exclude=("other",))) == [(2, "Heap:users")]
         assert one_engine.pull(exclude=("other",)) == []
         assert "archive storage class" in failure(one_engine.pull())  # that table has not landed
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from courier.integration_tests.heap_bucket import Dump, TableDump, manifest_key, nullable
-from courier.integration_tests.heap_place import PEOPLE, Place, events, failure, landed, moves, people
+from courier.integration_tests.heap_place import PEOPLE, Place, events, failure, loaded, moves, people
 
 WIDE = {**PEOPLE, **nullable(plan="string")}
 
