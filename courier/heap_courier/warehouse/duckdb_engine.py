@@ -39,6 +39,9 @@ _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in i
 _OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
 # In the place of a KeyboardInterrupt, which the handler of a signal may raise wherever DuckDB calls Python.
 _INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
+# The first is the name of newer versions, where the second one is deprecated.
+_READER: Final = "to_arrow_reader" if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader") else "fetch_arrow_reader"
+_BATCH: Final = 50_000  # rows that are read at a time
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
 # DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
@@ -145,6 +148,11 @@ class DuckDBWarehouse:
                     self._connection.unregister("incoming")
                 with self._connection.cursor() as another:  # since a failed transaction takes no statement
                     another.execute("RESET threads")
+
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        with self._sentences():
+            relation = self._connection.sql(sql)
+            yield from getattr(relation, _READER)(_BATCH)
 
     def columns(self, table: str) -> Mapping[str, str]:
         return dict(

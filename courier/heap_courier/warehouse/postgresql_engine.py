@@ -121,6 +121,13 @@ class PostgreSQLWarehouse:
             for batch in batches:
                 self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append", temporary=True)
 
+    def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
+        with self._statement() as cursor:
+            self._call(cursor, cursor.execute, sql)
+            reader = self._call(cursor, cursor.fetch_record_batch)
+            while batch := self._call(cursor, next, iter(reader), None):
+                yield batch
+
     def columns(self, table: str) -> Mapping[str, str]:
         """From the catalog itself: the information schema hides what the user has no privilege on."""
         return dict(self.query(f"{_COLUMNS} AND n.nspname = current_schema() AND c.relname = $1 {_IN_ORDER}", (table,)))

@@ -1,0 +1,145 @@
+"""A person's decisions: which records are one customer, and which are not. They win over all other evidence, for ever.
+
+The file is that of https://docs.amperity.com/operator/stitch_labels.html: lines with the same `label_id` and
+`partition_id` are one customer, other partitions of the label are others. A line names its records by a semantic: `pk`,
+a key such as `fk-customer`, or a field of the profile such as `email`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+
+from heap_courier.documents.wording import did_you_mean, listed
+from heap_courier.errors import SetupError
+from heap_courier.stitch.records.semantics import COLUMNS, column, is_key
+from heap_courier.stitch.scratch import Scratch
+from heap_courier.stitch.tables.landing import LABELS, make_state
+from heap_courier.warehouse.base import Warehouse
+
+HEADER: Final = ("row_id", "label_id", "partition_id", "datasource", "semantic", "value")
+_SCHEMA: Final = pa.schema([(name, pa.string()) for name in HEADER])
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A line of a file of labels."""
+
+    row_id: str
+    label_id: str
+    partition_id: str
+    datasource: str
+    semantic: str
+    value: str
+
+
+def read_labels(path: Path) -> tuple[Label, ...]:
+    """Reads a file of labels.
+
+    Raises:
+        SetupError: the line, what is wrong with it, and what to do; never what it contains.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.reader(file, strict=True))
+    except UnicodeDecodeError:
+        raise SetupError(f"`{path}` is not valid UTF-8: export it as UTF-8.") from None
+    except csv.Error as error:
+        raise SetupError(f"`{path}` is not a CSV file: {error}.") from None
+    if not rows or tuple(name.strip().lower() for name in rows[0]) != HEADER:
+        raise SetupError(f"`{path}`: the first line has to be `{','.join(HEADER)}`.")
+    labels = tuple(_label(path, number, row) for number, row in enumerate(rows[1:], 2) if row)
+    if not labels:
+        raise SetupError(f"`{path}` has no labels: write a line for each record below the header.")
+    _refuse_contradictions(path, labels)
+    return labels
+
+
+def store_labels(warehouse: Warehouse, labels: Iterable[Label]) -> tuple[int, int]:
+    """Adds labels to those that there are; how many are new, and how many there are then.
+
+    Labels with the `label_id` of earlier ones replace these.
+    """
+    given = list(dict.fromkeys(map(astuple, labels)))
+    make_state(warehouse)
+    table = f"heap_courier.{LABELS}"
+    with warehouse.transaction():
+        warehouse.lock(table)
+        before = {tuple(row) for row in warehouse.query(f"SELECT {', '.join(HEADER)} FROM {table}")}
+        for label_id in dict.fromkeys(row[1] for row in given):
+            warehouse.execute(f"DELETE FROM {table} WHERE label_id = $1", (label_id,))
+        for row in given:
+            warehouse.execute(f"INSERT INTO {table} VALUES ($1, $2, $3, $4, $5, $6)", row)
+        ((count,),) = warehouse.query(f"SELECT count(*) FROM {table}")
+    return len(set(given) - before), int(count)
+
+
+def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
+    """Makes `label` (rid, label_id, partition_id) of the scratch; what to know of labels, in sentences."""
+    rows = warehouse.query(f"SELECT {', '.join(HEADER)} FROM heap_courier.{LABELS}")
+    columns = list(zip(*rows, strict=True)) or [()] * len(HEADER)
+    batch = pa.record_batch([pa.array(each, pa.string()) for each in columns], schema=_SCHEMA)
+    with scratch.transaction():
+        scratch.stage("label_given", _SCHEMA, iter([batch]))
+    profile = " ".join(f"WHEN '{name.replace('_', '-')}' THEN r.{name}" for name in COLUMNS)
+    scratch.execute(
+        f"""
+        CREATE TABLE label AS
+        SELECT DISTINCT r.rid, g.label_id, g.partition_id
+        FROM label_given AS g JOIN record AS r ON r.datasource = g.datasource
+        WHERE CASE g.semantic WHEN 'pk' THEN r.pk = g.value ELSE upper(trim(CASE g.semantic {profile} END)) =
+            upper(trim(g.value)) END
+        UNION
+        SELECT k.rid, g.label_id, g.partition_id
+        FROM label_given AS g JOIN key AS k ON k.value = trim(g.value) AND split_part(k.tag, ':', 1) = g.semantic
+        JOIN record AS r ON r.rid = k.rid AND r.datasource = g.datasource
+        """
+    )
+    torn = scratch.query(
+        "SELECT label_id FROM label GROUP BY rid, label_id HAVING count(DISTINCT partition_id) > 1 ORDER BY 1 LIMIT 1"
+    )
+    if torn:
+        raise SetupError(
+            f"The label `{torn[0][0]}` puts a record into two partitions: correct the file, and load it again with "
+            "`heap-courier stitch label`."
+        )
+    ((missing,),) = scratch.query(
+        "SELECT count(*) FROM (SELECT DISTINCT label_id, partition_id FROM label_given) ANTI JOIN label "
+        "USING (label_id, partition_id)"
+    )
+    if missing:
+        partitions = "1 partition" if missing == 1 else f"{missing:,} partitions"
+        return (f"{partitions} of the labels match no record: check `datasource`, `semantic` and `value`.",)
+    return ()
+
+
+def _label(path: Path, number: int, row: Sequence[str]) -> Label:
+    where = f"`{path}`, line {number}"
+    if len(row) != len(HEADER):
+        raise SetupError(f"{where} has {len(row)} values; it has to have {len(HEADER)}: {listed(HEADER)}.")
+    label = Label(*(value.strip() for value in row))
+    if missing := [name for name, value in zip(HEADER, astuple(label), strict=True) if not value]:
+        raise SetupError(f"{where}: {listed(missing)} is empty; each line needs all six values.")
+    if not (label.semantic == "pk" or is_key(label.semantic) or column(label.semantic) in COLUMNS):
+        known = ["pk", *(name.replace("_", "-") for name in COLUMNS)]
+        raise SetupError(f"{where}: there is no semantic `{label.semantic}`{did_you_mean(label.semantic, known)}.")
+    return label
+
+
+def _refuse_contradictions(path: Path, labels: Sequence[Label]) -> None:
+    """The same record in two partitions of one label, or two records together in one label and apart in another."""
+    partitions: defaultdict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)
+    for number, each in enumerate(labels, 2):
+        record = (each.datasource, each.semantic, each.value, each.label_id)
+        other = partitions[record].setdefault("partition", each.partition_id)
+        if other != each.partition_id:
+            raise SetupError(
+                f"`{path}`, line {number}: the same record is in another partition of its label as well; remove one of "
+                "the two lines."
+            )

@@ -1,0 +1,1 @@
+"""Which records belong together, and the id of each customer. Never how a table stores them."""

@@ -1,0 +1,207 @@
+"""Records into clusters, a customer each. Pure: no I/O, and the result depends on the evidence alone, not its order.
+
+Evidence counts in this order: a person's labels, equal keys, scores from high to low. Two clusters are not joined if
+they hold different separation keys or labels that keep them apart; nor by a score if two of their records contradict
+each other. When in doubt, records stay apart: a wrong merge shows one customer another's data.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Final
+
+LARGEST: Final = 500
+"""A cluster grows by scores to so many records: https://docs.amperity.com/reference/stitch.html."""
+
+SHARED: Final = 20
+"""More records without a name than these have one e-mail address: it is a mailbox that several people share."""
+
+LABEL: Final = "label"
+"""How the name of a mark begins that a label makes."""
+
+
+class Apart(Enum):
+    """Why two records were kept apart although something links them."""
+
+    LABEL = "a label keeps them apart"
+    SEPARATION_KEY = "different separation keys"
+    CONTRADICTION = "records of the two customers contradict each other"
+    AMBIGUOUS = "it fits several customers equally well"
+    SHARED_MAILBOX = "too many records without a name have this e-mail address"
+    TOO_LARGE = f"the customer would have more than {LARGEST} records"
+
+
+@dataclass(slots=True)
+class Clusters:
+    """Records 1 to `count` in clusters, which only grow.
+
+    Attributes:
+        marks: of records: `sk-...` or `label...` to the value. Clusters with different values of one mark stay apart.
+        opposed: for each record those that contradict it, which no score brings together. Symmetric.
+        refused: pairs of records that some evidence links, and why they were not joined.
+    """
+
+    count: int
+    marks: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
+    opposed: Mapping[int, Collection[int]] = field(default_factory=dict)
+    refused: dict[tuple[int, int], Apart] = field(default_factory=dict)
+    _parent: array[int] = field(init=False)
+    _size: array[int] = field(init=False)
+    _marks: dict[int, dict[str, frozenset[str]]] = field(init=False)
+    _opposed: dict[int, list[int]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._parent = array("q", range(self.count + 1))
+        self._size = array("q", [1]) * (self.count + 1)
+        self._marks = {
+            record: {name: frozenset((value,)) for name, value in marks.items()} for record, marks in self.marks.items()
+        }
+        self._opposed = {record: [record] for record in self.opposed}
+
+    def find(self, record: int) -> int:
+        """The least record of a record's cluster."""
+        parent = self._parent
+        while parent[record] != record:
+            parent[record] = parent[parent[record]]
+            record = parent[record]
+        return record
+
+    def roots(self) -> Iterator[int]:
+        """The least record of each record's cluster, records in order."""
+        return map(self.find, range(1, self.count + 1))
+
+    def supersized(self) -> set[int]:
+        """The least records of clusters that are too large, or would have become so."""
+        cut = {self.find(record) for pair, why in self.refused.items() if why is Apart.TOO_LARGE for record in pair}
+        return cut | {
+            root for root in range(1, self.count + 1) if self._size[root] > LARGEST and self.find(root) == root
+        }
+
+    def join_labelled(self, records: Sequence[int]) -> None:
+        """Joins what a label says is one customer, against all other evidence."""
+        for record in records[1:]:
+            self._join(self.find(records[0]), self.find(record))
+
+    def join_group(self, records: Sequence[int]) -> None:
+        """Joins records that have a key in common, as far as their marks allow.
+
+        A record without marks that would fit several of the parts stays in a part of its own kind.
+        """
+        parts: list[int] = []
+        unmarked: list[int] = []
+        for record in records:
+            root = self.find(record)
+            if root in self._marks:
+                self._join_part(parts, root, record)
+            else:
+                unmarked.append(record)
+        if not unmarked:
+            return
+        first, *others = unmarked
+        for record in others:
+            self._join(self.find(first), self.find(record))
+        if len(parts) == 1:
+            self._join(self.find(parts[0]), self.find(first))
+        elif parts:
+            for part in parts:
+                self.refused[_pair(part, first)] = Apart.AMBIGUOUS
+
+    def join_scored(self, first: int, second: int) -> None:
+        """Joins the clusters of two records that a score links, if neither marks nor contradictions forbid it."""
+        one, other = self.find(first), self.find(second)
+        if one == other:
+            return
+        why = self._forbidden(one, other) or self._contradiction(one, other)
+        if why is None and self._size[one] + self._size[other] > LARGEST:
+            why = Apart.TOO_LARGE
+        if why:
+            self.refused[_pair(first, second)] = why
+        else:
+            self._join(one, other)
+
+    def join_nameless(self, nameless: Sequence[int], named: Sequence[int], is_named: Callable[[int], bool]) -> None:
+        """Joins records without a name with the customer who has their e-mail address, if it is one customer alone.
+
+        Args:
+            nameless: records with nothing but the address to go by.
+            named: records with a name and the same address.
+            is_named: whether the customer with this least record has a name.
+        """
+        customers = sorted({self.find(record) for record in named})
+        first = named[0] if named else nameless[0]
+        for record in nameless:
+            root = self.find(record)
+            if root in customers or record == first:
+                continue
+            if len(nameless) > SHARED:
+                self.refused[_pair(first, record)] = Apart.SHARED_MAILBOX
+            elif len(customers) > 1 or is_named(root):
+                self.refused[_pair(first, record)] = Apart.AMBIGUOUS
+            else:
+                self.join_scored(first, record)
+
+    def _join_part(self, parts: list[int], root: int, record: int) -> None:
+        """Joins a marked record with the one part that it fits; if there are several or none, it is a part itself."""
+        fitting = [part for part in parts if not self._forbidden(self.find(part), root)]
+        if len(fitting) == 1:
+            self._join(self.find(fitting[0]), root)
+            return
+        for part in parts:
+            why = self._forbidden(self.find(part), root)
+            self.refused[_pair(part, record)] = why or Apart.AMBIGUOUS
+        parts.append(record)
+
+    def _forbidden(self, one: int, other: int) -> Apart | None:
+        ours, theirs = self._marks.get(one), self._marks.get(other)
+        if not (ours and theirs):
+            return None
+        different = [name for name, values in ours.items() if theirs.get(name, values) != values]
+        if any(name.startswith(LABEL) for name in different):
+            return Apart.LABEL
+        return Apart.SEPARATION_KEY if different else None
+
+    def _contradiction(self, one: int, other: int) -> Apart | None:
+        ours, theirs = self._opposed.get(one, ()), self._opposed.get(other, ())
+        if len(ours) > len(theirs):
+            ours, other = theirs, one
+        for record in ours:
+            if any(self.find(opposed) == other for opposed in self.opposed[record]):
+                return Apart.CONTRADICTION
+        return None
+
+    def _join(self, one: int, other: int) -> None:
+        if one == other:
+            return
+        root, gone = min(one, other), max(one, other)
+        self._parent[gone] = root
+        self._size[root] += self._size[gone]
+        if theirs := self._marks.pop(gone, None):
+            ours = self._marks.setdefault(root, {})
+            for name, values in theirs.items():
+                ours[name] = ours.get(name, frozenset()) | values
+        if opposed := self._opposed.pop(gone, None):
+            self._opposed.setdefault(root, []).extend(opposed)
+
+
+def cluster(
+    clusters: Clusters,
+    *,
+    labelled: Iterable[Sequence[int]] = (),
+    groups: Iterable[Sequence[int]] = (),
+    scored: Iterable[tuple[int, int]] = (),
+) -> Clusters:
+    """Joins everything that the evidence links, most reliable first; each iterable in an order of its own."""
+    for records in labelled:
+        clusters.join_labelled(records)
+    for records in groups:
+        clusters.join_group(records)
+    for first, second in scored:
+        clusters.join_scored(first, second)
+    return clusters
+
+
+def _pair(first: int, second: int) -> tuple[int, int]:
+    return (first, second) if first < second else (second, first)

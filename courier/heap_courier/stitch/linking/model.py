@@ -1,0 +1,263 @@
+"""The model of scoring: which fields are compared, at which levels, and what each level weighs.
+
+A model is a settings file of splink (https://moj-analytical-services.github.io/splink), `model.json`: each level has
+the probability that two records of one customer are at it (m), and two records of different ones (u). Its weight is
+log2(m / u). The shipped model is meant for up to some millions of people.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from heap_courier.errors import SetupError
+
+SHIPPED: Final = Path(__file__).with_name("model.json")
+FILE: Final = Path("stitch") / "model.json"
+"""Where a project's own model is, in its folder."""
+
+BLOCKS: Final = (
+    "left(given_name, 3) || '|' || left(surname, 1) || '|' || birthdate",
+    "left(given_name, 3) || '|' || left(surname, 3) || '|' || postal",
+    "left(given_name, 3) || '|' || address",
+    "left(given_name, 3) || '|' || phone",
+    "left(given_name, 3) || '|' || left(surname, 3) || '|' || split_part(email, '@', 1)",
+    "left(given_name, 3) || '|' || company",
+    "email",
+    "phone",
+    "left(surname, 3) || '|' || birthdate",
+    "postal || '|' || birthdate",
+    "postal || '|' || address",
+    "LEAST(given_name, surname) || '|' || GREATEST(given_name, surname) || '|' || postal",
+    "LEAST(given_name, surname) || '|' || GREATEST(given_name, surname) || '|' || birthdate",
+)
+"""Only records that have one of these in common are compared: the documented blocking keys, and five that find typing
+errors at the beginning of given names, and given names in the place of surnames. Foreign keys link by themselves."""
+
+LARGEST_BLOCK: Final = 100
+"""Records that share a blocking key; if there are more, the key tells nobody apart, and is passed over."""
+
+PRIOR: Final = 2**-20
+"""That two records are of one customer, before anything is known of them."""
+
+
+class Level(NamedTuple):
+    """A level of a comparison: a condition on columns that end in `_l` and `_r`; the first that holds counts."""
+
+    label: str
+    condition: str
+    m: float
+    u: float
+    fixed: bool = False  # whether training leaves its weight
+
+
+class Comparison(NamedTuple):
+    """A field that is compared, or several that belong together."""
+
+    name: str
+    levels: tuple[Level, ...]
+
+
+def _both(name: str, condition: str) -> str:
+    return condition.format(l=f"{name}_l", r=f"{name}_r")
+
+
+def _missing(*names: str) -> str:
+    return " OR ".join(f"{name}_l IS NULL OR {name}_r IS NULL" for name in names)
+
+
+_EQUAL: Final = "{l} = {r}"
+_SIMILAR: Final = "jaro_winkler_similarity({l}, {r}) >= %s"
+_TYPO: Final = "damerau_levenshtein({l}, {r}) <= %s"
+_INITIAL: Final = "(length({l}) = 1 OR length({r}) = 1) AND left({l}, 1) = left({r}, 1)"
+_SWAPPED: Final = (
+    "jaro_winkler_similarity(given_name_l, surname_r) >= 0.92 AND "
+    "jaro_winkler_similarity(surname_l, given_name_r) >= 0.92"
+)
+_DAY_AND_MONTH_SWAPPED: Final = (
+    "left({l}, 4) = left({r}, 4) AND substr({l}, 5, 2) = substr({r}, 7, 2) AND substr({l}, 7, 2) = substr({r}, 5, 2)"
+)
+_SAME_UNIT: Final = "COALESCE(address2_l = address2_r, true)"
+
+CONTRADICTING: Final = 2**-40
+"""How much likelier different people are at a level that contradicts a match: no other evidence outweighs it."""
+
+COMPARISONS: Final = (
+    Comparison(
+        "given_name",
+        (
+            Level("missing", _missing("given_name"), 0, 0),
+            Level("equal", _both("given_name", _EQUAL), 0.80, 0.005),
+            Level("swapped with the surname", _SWAPPED, 0.02, 0.00002),
+            Level("initial", _both("given_name", _INITIAL), 0.02, 0.01),
+            Level("almost equal", _both("given_name", f"{_SIMILAR % 0.92} OR {_TYPO % 1}"), 0.10, 0.003),
+            Level("similar", _both("given_name", f"{_SIMILAR % 0.80} OR {_TYPO % 2}"), 0.05, 0.01),
+            Level("different", "ELSE", 1e-13, 0.97, fixed=True),
+        ),
+    ),
+    Comparison(
+        "surname",
+        (
+            Level("missing", _missing("surname"), 0, 0),
+            Level("equal", _both("surname", _EQUAL), 0.82, 0.002),
+            Level("swapped with the given name", _SWAPPED, 0.02, 0.02),
+            Level("almost equal", _both("surname", f"{_SIMILAR % 0.92} OR {_TYPO % 1}"), 0.10, 0.002),
+            Level("similar", _both("surname", f"{_SIMILAR % 0.80} OR {_TYPO % 2}"), 0.04, 0.01),
+            Level("different", "ELSE", 0.02, 0.97),
+        ),
+    ),
+    Comparison(
+        "birthdate",
+        (
+            Level("missing", _missing("birthdate"), 0, 0),
+            Level("equal", _both("birthdate", _EQUAL), 0.90, 0.00004),
+            Level("typing error", _both("birthdate", f"{_TYPO % 1} OR {_DAY_AND_MONTH_SWAPPED}"), 0.08, 0.0016),
+            Level("two digits differ", _both("birthdate", _TYPO % 2), 0.0000006, 0.02, fixed=True),
+            Level("different", "ELSE", 1e-13, 0.98, fixed=True),
+        ),
+    ),
+    Comparison(
+        "generational_suffix",
+        (
+            Level("missing", _missing("generational_suffix"), 0, 0),
+            Level("equal", _both("generational_suffix", _EQUAL), 0.99, 0.5),
+            Level("different", "ELSE", 1e-13, 0.5, fixed=True),
+        ),
+    ),
+    Comparison(
+        "email",
+        (
+            Level("missing", _missing("email"), 0, 0),
+            Level("equal", _both("email", _EQUAL), 0.70, 0.00002),
+            Level(
+                "same name at another provider",
+                "length(split_part(email_l, '@', 1)) > 5 AND split_part(email_l, '@', 1) = split_part(email_r, '@', 1)",
+                0.05,
+                0.0002,
+            ),
+            Level("typing error", _both("email", _TYPO % 1), 0.05, 0.0001),
+            Level("different", "ELSE", 0.20, 0.9997),
+        ),
+    ),
+    Comparison(
+        "phone",
+        (
+            Level("missing", _missing("phone"), 0, 0),
+            Level("equal", _both("phone", _EQUAL), 0.70, 0.0001),
+            Level("typing error", _both("phone", _TYPO % 1), 0.05, 0.0005),
+            Level("different", "ELSE", 0.25, 0.999),
+        ),
+    ),
+    Comparison(
+        "home",
+        (
+            Level(
+                "missing",
+                f"({_missing('address')}) AND ({_missing('postal')}) AND ({_missing('city')})",
+                0,
+                0,
+            ),
+            Level("same address", f"{_both('address', _EQUAL)} AND {_SAME_UNIT}", 0.60, 0.00005),
+            Level(
+                "almost the same address",
+                f"({_both('address', f'{_SIMILAR % 0.92} OR {_TYPO % 2}')}) AND "
+                f"({_both('postal', _EQUAL)} OR {_both('city', _EQUAL)})",
+                0.15,
+                0.00005,
+            ),
+            Level("same postal code", _both("postal", _EQUAL), 0.10, 0.002),
+            Level("same city", _both("city", _EQUAL), 0.05, 0.01),
+            Level("different", "ELSE", 0.10, 0.99),
+        ),
+    ),
+    Comparison(
+        "company",
+        (
+            Level("missing", _missing("company"), 0, 0),
+            Level("equal", _both("company", _EQUAL), 0.60, 0.01),
+            Level("different", "ELSE", 0.40, 0.99),
+        ),
+    ),
+    Comparison(
+        "gender",
+        (
+            Level("missing", _missing("gender"), 0, 0),
+            Level("equal", _both("gender", _EQUAL), 0.98, 0.5),
+            Level("different", "ELSE", 0.02, 0.5),
+        ),
+    ),
+)
+
+
+def _neither(name: str, condition: str) -> str:
+    """Whether both records have a value, and the condition does not hold for them."""
+    return f"NOT ({_missing(name)}) AND NOT ({_both(name, condition)})"
+
+
+_ARE_SWAPPED: Final = f"COALESCE({_SWAPPED}, false)"
+_YEARS_APART: Final = "abs(CAST(left(birthdate_l, 4) AS INTEGER) - CAST(left(birthdate_r, 4) AS INTEGER))"
+CONTRADICTION: Final = " OR ".join(
+    (
+        f"({_neither('generational_suffix', _EQUAL)})",
+        f"({_neither('birthdate', f'{_TYPO % 2} OR {_DAY_AND_MONTH_SWAPPED}')})",
+        f"({_neither('birthdate', f'{_TYPO % 1} OR {_DAY_AND_MONTH_SWAPPED}')} AND {_YEARS_APART} > 12)",
+        f"({_neither('given_name', f'{_SIMILAR % 0.80} OR {_TYPO % 2} OR {_INITIAL}')} AND NOT {_ARE_SWAPPED})",
+    )
+)
+"""Whether two records cannot be of one customer by a score, whatever links them both to a third one."""
+
+
+def of_tables(condition: str) -> str:
+    """A condition on columns of splink as one on two tables, `l` and `r`."""
+    return re.sub(r"\b(\w+)_([lr])\b", r"\2.\1", condition)
+
+
+def settings() -> dict[str, Any]:
+    """The settings of splink for the shipped model."""
+    return {
+        "link_type": "dedupe_only",
+        "unique_id_column_name": "rid",
+        "probability_two_random_records_match": PRIOR,
+        "retain_matching_columns": False,
+        "retain_intermediate_calculation_columns": False,
+        "blocking_rules_to_generate_predictions": [
+            {"blocking_rule": f'l."block_{number}" = r."block_{number}"'} for number in range(len(BLOCKS) + 1)
+        ],
+        "comparisons": [
+            {"output_column_name": each.name, "comparison_levels": [_level(level) for level in each.levels]}
+            for each in COMPARISONS
+        ],
+    }
+
+
+def _level(level: Level) -> dict[str, Any]:
+    described: dict[str, Any] = {"label_for_charts": level.label, "sql_condition": level.condition}
+    if level.label == "missing":
+        return {**described, "is_null_level": True}
+    described |= {"m_probability": level.m, "u_probability": level.u}
+    if level.fixed:
+        described |= {"fix_m_probability": True, "fix_u_probability": True}
+    return described
+
+
+def read_model(folder: Path) -> dict[str, Any]:
+    """The project's own model, or the shipped one.
+
+    Raises:
+        SetupError: the file is no model, or one of another version of this package.
+    """
+    path = folder / FILE
+    if not path.exists():
+        return dict(json.loads(SHIPPED.read_text(encoding="utf-8")))
+    try:
+        model = json.loads(path.read_text(encoding="utf-8"))
+        conditions = [[level["sql_condition"] for level in each["comparison_levels"]] for each in model["comparisons"]]
+    except (ValueError, KeyError, TypeError):
+        raise SetupError(f"`{path}` is not a model: remove it, and the shipped one serves.") from None
+    if conditions != [[level.condition for level in each.levels] for each in COMPARISONS]:
+        raise SetupError(
+            f"`{path}` compares other fields than this version does: remove it, and the shipped one serves."
+        )
+    return dict(model)

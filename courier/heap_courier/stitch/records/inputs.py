@@ -1,0 +1,145 @@
+"""Where records of customers come from: feeds that are made available to Stitch, and Heap's users."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from heap_courier.data_types.field_types import FLOAT, STRING
+from heap_courier.documents.wording import listed
+from heap_courier.errors import SetupError
+from heap_courier.feeds.model import Feed
+from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS, view_name
+from heap_courier.stitch.records.semantics import COLUMNS, HEAP_IDENTITY, HEAP_USER, column, is_key
+from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
+
+SOURCE: Final = "Stitch"
+"""The source of the tables that Stitch writes; a feed must not have it."""
+
+_USERS: Final = view_name("", USERS)
+_HEAP: Final = {
+    "identity": HEAP_IDENTITY,
+    "email": "email",
+    "given_name": "given-name",
+    "first_name": "given-name",
+    "surname": "surname",
+    "last_name": "surname",
+    "phone": "phone",
+    "company": "company",
+    "joindate": "create-dt",
+    "last_modified": "update-dt",
+}
+"""Columns of Heap's users that have a meaning here: https://help.heap.io/heap-connect/heap-connect-guide/heap-connect-data-schema."""
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """A table whose rows are records of customers.
+
+    Attributes:
+        table: the domain table or view; also the record's datasource.
+        key: columns of its primary key.
+        fields: columns by semantic tag, most telling first; a tag that several columns have takes the first that has a
+            value.
+    """
+
+    table: str
+    key: tuple[str, ...]
+    fields: Mapping[str, tuple[str, ...]]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The tags of keys that it has: `ck`, `fk-...`, `sk-...`."""
+        return tuple(tag for tag in self.fields if is_key(tag))
+
+    @property
+    def profile(self) -> tuple[str, ...]:
+        """The tags of a profile that it has."""
+        return tuple(tag for tag in self.fields if not is_key(tag))
+
+
+def inputs(warehouse: Warehouse, feeds: Iterable[Feed]) -> tuple[Input, ...]:
+    """All inputs of a project, by name: feeds with `stitch: true` whose table exists, and Heap's users.
+
+    Raises:
+        SetupError: a feed has the source `Stitch`.
+    """
+    return tuple(sorted([*_of_feeds(warehouse, feeds), *heap_users(warehouse)], key=lambda each: each.table))
+
+
+def of_feed(feed: Feed) -> Input:
+    """A feed as an input, whether or not it takes part."""
+    fields: dict[str, list[str]] = {}
+    for field in feed.fields:
+        if field.tag and (column(field.tag) in COLUMNS or is_key(field.tag)):
+            fields.setdefault(field.tag, []).append(field.name)
+    if feed.last_updated:
+        fields.setdefault("update-dt", []).append(feed.last_updated)
+    return Input(feed.domain_table, feed.primary_key, {tag: tuple(columns) for tag, columns in fields.items()})
+
+
+def heap_users(warehouse: Warehouse) -> list[Input]:
+    """Heap's users, a person each, of each source that Heap Connect filled. They need no feed."""
+    found = []
+    for table in domain_tables(warehouse):
+        if table.endswith(_USERS):
+            there = warehouse.columns(table)
+            fields: dict[str, list[str]] = {HEAP_USER: ["user_id"]}
+            for name, tag in _HEAP.items():
+                if name in there:
+                    fields.setdefault(tag, []).append(name)
+            found.append(Input(table, ("user_id",), {tag: tuple(names) for tag, names in fields.items()}))
+    return found
+
+
+def migrations(warehouse: Warehouse) -> list[str]:
+    """The views that say which id of Heap's each migrated id became."""
+    return [table for table in domain_tables(warehouse) if table.endswith(view_name("", MIGRATIONS))]
+
+
+def select(warehouse: Warehouse, each: Input) -> str:
+    """The query of an input: `pk`, and a text for each of its tags, under the tag's name."""
+    there = warehouse.columns(each.table)
+    if missing := [name for names in (each.key, *each.fields.values()) for name in names if name not in there]:
+        raise SetupError(
+            f"The domain table `{each.table}` lacks {listed(dict.fromkeys(missing))}, which its feed has: activate the "
+            "feed again with `heap-courier feed activate`."
+        )
+    text = warehouse.sql_type(STRING)
+
+    def as_text(name: str) -> str:
+        value = quoted(name)
+        if there[name] == warehouse.sql_type(FLOAT):  # 7, not 7.0: the same key may be an integer elsewhere
+            whole = f"{value} = trunc({value}) AND abs({value}) < 9e15"
+            return f"CASE WHEN {whole} THEN CAST(CAST({value} AS BIGINT) AS {text}) ELSE CAST({value} AS {text}) END"
+        return f"CAST({value} AS {text})"
+
+    selected = [f"{primary_key([as_text(name) for name in each.key])} AS pk"]
+    for tag, names in each.fields.items():
+        values = [f"NULLIF(TRIM({as_text(name)}), '')" for name in names]
+        first = values[0] if len(values) == 1 else f"COALESCE({', '.join(values)})"
+        selected.append(f"{first} AS {quoted(tag)}")
+    no_key = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in each.key)
+    return f"SELECT {', '.join(selected)} FROM {quoted(each.table)} WHERE {no_key}"
+
+
+def primary_key(parts: Sequence[str]) -> str:
+    r"""SQL for the text of a primary key: its parts joined by `|`, with `\` before a `|` or `\` in one of several."""
+    if len(parts) == 1:
+        return parts[0]
+    escaped = (f"REPLACE(REPLACE({part}, '\\', '\\\\'), '|', '\\|')" for part in parts)
+    return " || '|' || ".join(escaped)
+
+
+def _of_feeds(warehouse: Warehouse, feeds: Iterable[Feed]) -> list[Input]:
+    found = []
+    for feed in feeds:
+        if feed.source.lower() == SOURCE.lower():
+            raise SetupError(
+                f"The feed `{feed.domain_table}` has the source `{SOURCE}`, which is that of the tables of customers: "
+                "give it another `source`."
+            )
+        if feed.stitch and warehouse.columns(feed.domain_table):
+            found.append(of_feed(feed))
+    return found

@@ -1,0 +1,246 @@
+"""Records from their tables into the scratch: as they came, normalised, and without bad values.
+
+    record   rid, datasource, pk, a column for each semantic as it came, all texts
+    clean    rid, and what is compared, normalised; NULL where it is bad or missing
+    key      rid, tag (`fk-...`, `sk-...`; `ck` with the datasource), value, via ('foreign key', 'migration' ...)
+    bad      semantic, value, reason, records, given_names, surnames
+    spoilt   rid of the records that had a bad value
+
+`rid` counts records by datasource and primary key, so that the order in which rows come does not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final
+
+import pyarrow as pa
+from anyascii import anyascii
+
+from heap_courier.errors import SetupError
+from heap_courier.stitch.records import bad_values, normalising
+from heap_courier.stitch.records.inputs import Input, select
+from heap_courier.stitch.records.semantics import COLUMNS, HEAP_USER
+from heap_courier.stitch.scratch import Scratch
+from heap_courier.warehouse.base import Warehouse, quoted
+
+COMPARED: Final = (
+    "given_name", "surname", "generational_suffix", "birthdate", "email", "phone", "address", "address2", "city",
+    "state", "postal", "company", "gender",
+)  # fmt: skip
+"""Columns of `clean`, beside `rid`."""
+
+_TRANSLITERATED: Final = ("full_name", "given_name", "surname", "address", "address2", "city", "state", "company")
+_FULL_NAME: Final = (
+    "CASE WHEN contains(full_name, ',') THEN split_part(full_name, ',', 2) || ' ' || split_part(full_name, ',', 1) "
+    "ELSE full_name END"
+)
+_SHARED_KEY: Final = f"more than {bad_values.KEY_THRESHOLD} given names"
+
+
+def load(
+    scratch: Scratch,
+    warehouse: Warehouse,
+    inputs: Sequence[Input],
+    migrations: Iterable[str] = (),
+    advance: Callable[[int], None] = lambda _rows: None,
+) -> int:
+    """Reads all records; how many there are.
+
+    Args:
+        scratch: an empty one.
+        warehouse: where the inputs are; not needed afterwards.
+        inputs: one at least.
+        migrations: views of Heap's with `from_user_id` and `to_user_id`.
+        advance: called with the number of rows read.
+
+    Raises:
+        SetupError: an input is not as its feed says, or has the same primary key twice.
+    """
+    for number, each in enumerate(inputs):
+        schema = pa.schema([(name, pa.string()) for name in ("pk", *each.fields)])
+        batches = _read(warehouse, select(warehouse, each), schema, advance)
+        _stage(scratch, f"input_{number}", schema, batches)
+    schema = pa.schema([("origin", pa.string()), ("goal", pa.string())])
+    query = " UNION ALL ".join(
+        f"SELECT CAST(from_user_id AS text) AS origin, CAST(to_user_id AS text) AS goal FROM {quoted(view)}"
+        for view in migrations
+    )
+    _stage(scratch, "migration", schema, _read(warehouse, query, schema, advance) if query else [])
+    return collate(scratch, inputs)
+
+
+def collate(scratch: Scratch, inputs: Sequence[Input]) -> int:
+    """Makes the tables of this module out of staged inputs (`input_0` ... and `migration`)."""
+    execute = scratch.execute
+    parts = []
+    for number, each in enumerate(inputs):
+        columns = [
+            quoted(_tag(name)) if _tag(name) in each.fields else "CAST(NULL AS VARCHAR)" + f" AS {quoted(_tag(name))}"
+            for name in COLUMNS
+        ]
+        parts.append(f"SELECT {_literal(each.table)} AS datasource, pk, {', '.join(columns)} FROM input_{number}")
+    named = ", ".join(f"{quoted(_tag(name))} AS {quoted(name)}" for name in COLUMNS)
+    execute(
+        "CREATE TABLE record AS SELECT CAST(row_number() OVER (ORDER BY datasource, pk) AS BIGINT) AS rid, "
+        f"datasource, pk, {named} FROM ({' UNION ALL '.join(parts)})"
+    )
+    _refuse_twins(scratch)
+    _keys(scratch, inputs)
+    for number in range(len(inputs)):
+        execute(f"DROP TABLE input_{number}")
+    _normalise(scratch)
+    _find_bad_values(scratch)
+    _clean(scratch)
+    return int(scratch.query("SELECT count(*) FROM record")[0][0])
+
+
+def _tag(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _read(
+    warehouse: Warehouse, query: str, schema: pa.Schema, advance: Callable[[int], None]
+) -> Iterator[pa.RecordBatch]:
+    for batch in warehouse.batches(query):
+        advance(batch.num_rows)
+        yield batch.cast(schema)
+
+
+def _stage(scratch: Scratch, name: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+    with scratch.transaction():
+        scratch.stage(name, schema, batches)
+
+
+def _refuse_twins(scratch: Scratch) -> None:
+    twins = scratch.query(
+        "SELECT datasource FROM (SELECT datasource, pk, lag(pk) OVER (PARTITION BY datasource ORDER BY pk) AS before "
+        "FROM record) WHERE pk = before ORDER BY 1 LIMIT 1"
+    )
+    if twins:
+        raise SetupError(
+            f"The domain table `{twins[0][0]}` has rows with the same primary key: name all fields of the key in the "
+            "feed's `primary-key`, and activate it with --truncate."
+        )
+
+
+def _keys(scratch: Scratch, inputs: Sequence[Input]) -> None:
+    scratch.execute("CREATE TABLE key_given (rid BIGINT, tag VARCHAR, value VARCHAR, via VARCHAR)")
+    for number, each in enumerate(inputs):
+        for tag in each.keys:
+            kind = {"ck": "customer key", "fk": "foreign key", "sk": "separation key"}[tag[:2]]
+            name = f"ck:{each.table}" if tag == "ck" else tag
+            value, via, join = f"i.{quoted(tag)}", _literal(kind), ""
+            if tag == HEAP_USER:
+                join = f" LEFT JOIN migration AS m ON m.origin = {value}"
+                via = f"CASE WHEN m.goal IS NULL THEN {via} ELSE 'migration' END"
+                value = f"COALESCE(m.goal, {value})"
+            scratch.execute(
+                f"INSERT INTO key_given SELECT r.rid, {_literal(name)}, {value}, {via} FROM input_{number} AS i "
+                f"JOIN record AS r ON r.datasource = {_literal(each.table)} AND r.pk = i.pk{join} "
+                f"WHERE i.{quoted(tag)} IS NOT NULL"
+            )
+
+
+def _normalise(scratch: Scratch) -> None:
+    source = _transliterated(scratch)
+    given, surname = "given_all", "surname_all"
+    scratch.execute(
+        f"""
+        CREATE TABLE normal AS
+        WITH names AS (
+            SELECT *, {normalising.name("given_name")} AS {given}, {normalising.name("surname")} AS {surname},
+                {normalising.name(_FULL_NAME)} AS full_all
+            FROM {source}
+        ), whole AS (
+            SELECT *, {normalising.without_suffix("full_all")} AS full_bare FROM names
+        )
+        SELECT rid,
+            COALESCE({given}, CASE WHEN {surname} IS NULL THEN regexp_extract(full_bare, '^([^ ]+) ', 1) END)
+                AS given_name,
+            COALESCE({normalising.without_suffix(surname)},
+                CASE WHEN {given} IS NULL THEN NULLIF(regexp_extract(full_bare, ' ([^ ]+)$', 1), '') END) AS surname,
+            COALESCE({normalising.name("generational_suffix")}, {normalising.suffix(surname)},
+                {normalising.suffix("full_all")}) AS generational_suffix,
+            {normalising.birthdate("birthdate")} AS birthdate,
+            {normalising.email("email")} AS email,
+            {normalising.phone("phone")} AS phone,
+            {normalising.address("address")} AS address,
+            {normalising.address("address2")} AS address2,
+            {normalising.text("city")} AS city,
+            {normalising.text("state")} AS state,
+            {normalising.postal("postal")} AS postal,
+            {normalising.text("company")} AS company,
+            {normalising.gender("gender")} AS gender
+        FROM whole
+        """
+    )
+
+
+def _transliterated(scratch: Scratch) -> str:
+    """A query of records in which texts are ASCII; the table itself if they are already."""
+    found = scratch.query(
+        " UNION ".join(
+            f"SELECT DISTINCT {name} FROM record WHERE NOT regexp_full_match({name}, '[\\x00-\\x7f]*')"
+            for name in _TRANSLITERATED
+        )
+    )
+    if not found:
+        return "record"
+    schema = pa.schema([("given", pa.string()), ("ascii", pa.string())])
+    texts = [text for (text,) in found]
+    batch = pa.record_batch([pa.array(texts), pa.array(map(anyascii, texts), pa.string())], schema=schema)
+    _stage(scratch, "transliterated", schema, [batch])
+    joins = " ".join(f"LEFT JOIN transliterated AS {name}_ ON {name}_.given = r.{name}" for name in _TRANSLITERATED)
+    replaced = ", ".join(f"COALESCE({name}_.ascii, r.{name}) AS {name}" for name in _TRANSLITERATED)
+    return f"(SELECT r.* REPLACE ({replaced}) FROM record AS r {joins})"
+
+
+def _find_bad_values(scratch: Scratch) -> None:
+    scratch.execute(
+        "CREATE TABLE bad (semantic VARCHAR, value VARCHAR, reason VARCHAR, records BIGINT, given_names BIGINT, "
+        "surnames BIGINT)"
+    )
+    for semantic in COMPARED:
+        shared = " ".join(
+            f"WHEN count(DISTINCT {each.names}) > {each.most} "
+            f"THEN 'more than {each.most} {each.names.replace('_', ' ')}s'"
+            for each in bad_values.THRESHOLDS
+            if each.semantic == semantic
+        )
+        listed = f"WHEN {bad_values.is_bad(semantic)} THEN 'listed'"
+        scratch.execute(
+            f"INSERT INTO bad SELECT * FROM (SELECT '{semantic}', value, CASE {listed} {shared} END AS reason, "
+            f"count(*), count(DISTINCT given_name), count(DISTINCT surname) FROM (SELECT {semantic} AS value, "
+            f"given_name, surname FROM normal) WHERE value IS NOT NULL GROUP BY value) WHERE reason IS NOT NULL"
+        )
+    scratch.execute(
+        f"INSERT INTO bad SELECT * FROM (SELECT tag, value, CASE WHEN upper(value) IN "
+        f"(SELECT unnest({sorted(bad_values.ANY)})) THEN 'listed' WHEN NOT starts_with(tag, 'sk-') AND "
+        f"count(DISTINCT given_name) > {bad_values.KEY_THRESHOLD} THEN '{_SHARED_KEY}' END AS reason, count(*), "
+        "count(DISTINCT given_name), count(DISTINCT surname) FROM key_given JOIN normal USING (rid) GROUP BY tag, value"
+        ") WHERE reason IS NOT NULL"
+    )
+
+
+def _clean(scratch: Scratch) -> None:
+    columns = ", ".join(
+        f"CASE WHEN {name} IN (SELECT value FROM bad WHERE semantic = '{name}') THEN NULL ELSE {name} END AS {name}"
+        for name in COMPARED
+    )
+    scratch.execute(f"CREATE TABLE clean AS SELECT rid, {columns} FROM normal")
+    scratch.execute(
+        "CREATE TABLE key AS SELECT * FROM key_given AS k WHERE NOT EXISTS "
+        "(SELECT 1 FROM bad AS b WHERE b.semantic = k.tag AND b.value = k.value)"
+    )
+    spoilt = " OR ".join(f"n.{name} IS NOT NULL AND c.{name} IS NULL" for name in COMPARED)
+    scratch.execute(
+        f"CREATE TABLE spoilt AS SELECT rid FROM normal AS n JOIN clean AS c USING (rid) WHERE {spoilt} "
+        "UNION SELECT rid FROM key_given AS k JOIN bad AS b ON b.semantic = k.tag AND b.value = k.value"
+    )
+    scratch.execute("DROP TABLE normal")
+    scratch.execute("DROP TABLE key_given")

@@ -1,0 +1,108 @@
+"""One run of Stitch: records out of the warehouse, linked in a scratch beside it, customers back in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from filelock import FileLock, Timeout
+
+from heap_courier.errors import LaterError, SetupError
+from heap_courier.feeds.model import Feed
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.progress import Bar
+from heap_courier.project.model import MEMORY, Project
+from heap_courier.stitch.labels import load_labels
+from heap_courier.stitch.linking.link import link
+from heap_courier.stitch.linking.model import read_model
+from heap_courier.stitch.linking.scoring import score
+from heap_courier.stitch.records.inputs import Input, inputs, migrations
+from heap_courier.stitch.records.loading import load
+from heap_courier.stitch.scratch import Scratch, scratch
+from heap_courier.stitch.tables.changes import Summary, find_changes
+from heap_courier.stitch.tables.definitions import outputs
+from heap_courier.stitch.tables.landing import land, make_state, read_state
+from heap_courier.stitch.tables.views import views
+from heap_courier.warehouse.base import Warehouse
+
+
+class Means(NamedTuple):
+    """What a run works with.
+
+    Attributes:
+        project: whose feeds, warehouse and model serve.
+        open_warehouse: the project's warehouse for a block; it is not held while linking runs.
+        now: the time, in UTC.
+        bar: where the run tells how far it is.
+    """
+
+    project: Project
+    open_warehouse: Callable[[], AbstractContextManager[Warehouse]]
+    now: Callable[[], datetime]
+    bar: Bar
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """How a run finished: in numbers, and what to know of it, in sentences."""
+
+    summary: Summary
+    notices: tuple[str, ...]
+
+
+def stitch(means: Means) -> Report:
+    """Runs Stitch.
+
+    Raises:
+        SetupError: nothing takes part, or a feed is not as it has to be.
+        LaterError: another run is under way, or the warehouse does not answer.
+    """
+    folder = means.project.folder / ".heap-courier" / "stitch"
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(folder / "lock")
+    try:
+        with lock.acquire(blocking=False), scratch(folder, means.project.warehouse.memory or MEMORY) as opened:
+            return _stitch(means, opened)
+    except Timeout:
+        raise LaterError("Another run of Stitch is under way in this project: wait until it has finished.") from None
+
+
+def _stitch(means: Means, scratch: Scratch) -> Report:
+    feeds = read_feeds(means.project.feeds)
+    model = read_model(means.project.folder)
+    means.bar.stage("reading records")
+    with means.open_warehouse() as warehouse:
+        make_state(warehouse)
+        chosen = taking_part(warehouse, feeds)
+        load(scratch, warehouse, chosen, migrations(warehouse), means.bar.advance)
+        state = read_state(warehouse, scratch)
+        notices = load_labels(warehouse, scratch)
+    means.bar.stage("comparing records")
+    score(scratch, model)
+    means.bar.stage("linking records")
+    link(scratch)
+    summary = find_changes(scratch)
+    means.bar.stage("writing customers")
+    with means.open_warehouse() as warehouse:
+        notices += land(
+            warehouse, scratch, state, outputs(()), views=lambda: views(warehouse, feeds, chosen), now=means.now()
+        )
+    return Report(summary, notices)
+
+
+def taking_part(warehouse: Warehouse, feeds: tuple[Feed, ...]) -> tuple[Input, ...]:
+    """The inputs of a run.
+
+    Raises:
+        SetupError: there is none.
+    """
+    chosen = inputs(warehouse, feeds)
+    if not chosen:
+        raise SetupError(
+            "No table takes part in Stitch: write `stitch: true` into a feed whose fields have semantic tags, activate "
+            "it, or run a courier that follows Heap Connect."
+        )
+    return chosen

@@ -1,0 +1,107 @@
+"""Views with `customer_id` beside every row that belongs to a customer: `Heap:sessions:stitched`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from heap_courier.data_types.field_types import STRING
+from heap_courier.feeds.model import Feed
+from heap_courier.heap_connect.identity_views import view_name
+from heap_courier.stitch.records.inputs import Input, of_feed, primary_key
+from heap_courier.stitch.tables.definitions import GRAPH, KEYS
+from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
+
+SUFFIX: Final = ":stitched"
+
+_RESOLVED: Final = view_name("", "").removeprefix(":")
+_RAW: Final = "raw_customer_id"
+_ID: Final = "customer_id"
+
+
+class Views(NamedTuple):
+    """The views of a project, as queries by their names, and what to know of those that it lacks."""
+
+    queries: Mapping[str, str]
+    notices: tuple[str, ...]
+
+
+def views(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) -> Views:
+    """The view of each domain table that has records, or a foreign key to records."""
+    queries: dict[str, str] = {}
+    notices: list[str] = []
+    for name, query in _all(warehouse, feeds, inputs):
+        if warehouse.longest_name and len(name.encode()) > warehouse.longest_name:
+            notices.append(
+                f"There is no view `{name}`: its name is longer than {warehouse.longest_name} bytes. Give the feed a "
+                "shorter name."
+            )
+        else:
+            queries[name] = query
+    return Views(queries, tuple(notices))
+
+
+def _all(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) -> Iterator[tuple[str, str]]:
+    there = domain_tables(warehouse)
+    text = warehouse.sql_type(STRING)
+    taking_part = {each.table for each in inputs}
+    for each in inputs:
+        key = primary_key([f"CAST(t.{quoted(name)} AS {text})" for name in each.key])
+        yield each.table.removesuffix(_RESOLVED) + SUFFIX, _of_records(warehouse, each.table, each.table, key)
+    for source, table in _heap_tables(there):
+        resolved = view_name(source, table)
+        if resolved not in taking_part and "user_id" in warehouse.columns(resolved):
+            users = view_name(source, "users")
+            if users in taking_part:
+                yield (
+                    f"{source}:{table}{SUFFIX}",
+                    _of_records(warehouse, resolved, users, f"CAST(t.user_id AS {text})"),
+                )
+    for feed in feeds:
+        each = of_feed(feed)
+        tags = [tag for tag in each.keys if tag.startswith("fk-")]
+        if tags and feed.domain_table in there and feed.domain_table not in taking_part:
+            yield feed.domain_table + SUFFIX, _of_keys(warehouse, each, tags, text)
+
+
+def _heap_tables(there: Iterable[str]) -> Iterator[tuple[str, str]]:
+    for name in there:
+        if name.endswith(_RESOLVED):
+            source, _, table = name.removesuffix(_RESOLVED).partition(":")
+            if table not in ("users", "user_migrations"):
+                yield source, table
+
+
+def _of_records(warehouse: Warehouse, table: str, datasource: str, key: str) -> str:
+    literal = datasource.replace("'", "''")
+    return (
+        f"SELECT g.{_ID}, {_columns(warehouse, table)} FROM {quoted(table)} AS t LEFT JOIN {quoted(GRAPH)} AS g "
+        f"ON g.datasource = '{literal}' AND g.pk = {key}"
+    )
+
+
+def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str], text: str) -> str:
+    """By foreign keys; where two of them lead to different customers, the row is nobody's."""
+    joins, ids = [], []
+    for number, tag in enumerate(tags):
+        value = f"TRIM(CAST(t.{quoted(each.fields[tag][0])} AS {text}))"
+        joins.append(
+            f"LEFT JOIN heap_courier.{KEYS} AS k{number} ON k{number}.tag = '{tag}' AND k{number}.value = {value}"
+        )
+        ids.append(f"k{number}.{_ID}")
+    listed = ", ".join(ids)
+    agreed = ids[0] if len(ids) == 1 else f"CASE WHEN LEAST({listed}) = GREATEST({listed}) THEN LEAST({listed}) END"
+    return (
+        f"SELECT {agreed} AS {_ID}, {_columns(warehouse, each.table)} FROM {quoted(each.table)} AS t {' '.join(joins)}"
+    )
+
+
+def _columns(warehouse: Warehouse, table: str) -> str:
+    """Its columns; one that is called `customer_id` itself becomes `raw_customer_id`."""
+    names = []
+    for name in warehouse.columns(table):
+        if name.lower() == _ID:
+            names.append(f"t.{quoted(name)} AS {_RAW}")
+        elif name.lower() != _RAW:
+            names.append(f"t.{quoted(name)}")
+    return ", ".join(names)

@@ -1,0 +1,124 @@
+"""Evidence into clusters."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from heap_courier.stitch.linking.clusters import LARGEST, Apart, Clusters, cluster
+
+RECORDS = st.integers(1, 8)
+PAIRS = st.lists(st.tuples(RECORDS, RECORDS).filter(lambda pair: pair[0] != pair[1]), max_size=10)
+GROUPS = st.lists(st.lists(RECORDS, min_size=2, max_size=4, unique=True).map(sorted), max_size=5)
+MARKS = st.dictionaries(
+    RECORDS, st.dictionaries(st.sampled_from(["sk-a", "sk-b"]), st.sampled_from("xy"), min_size=1), max_size=6
+)
+
+
+def parts(clusters: Clusters) -> set[frozenset[int]]:
+    roots = dict(enumerate(clusters.roots(), 1))
+    return {frozenset(each for each in roots if roots[each] == root) for root in roots.values()}
+
+
+def opposed(pairs: list[tuple[int, int]]) -> dict[int, set[int]]:
+    found: dict[int, set[int]] = {}
+    for first, second in pairs:
+        found.setdefault(first, set()).add(second)
+        found.setdefault(second, set()).add(first)
+    return found
+
+
+@given(MARKS, GROUPS, PAIRS)
+def test_no_cluster_has_two_values_of_a_separation_key(
+    marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]]
+) -> None:
+    for part in parts(cluster(Clusters(8, marks), groups=groups, scored=scored)):
+        for name in ("sk-a", "sk-b"):
+            assert len({marks[each][name] for each in part if name in marks.get(each, {})}) <= 1
+
+
+@given(MARKS, GROUPS, PAIRS, st.lists(st.sampled_from("pq"), min_size=3, max_size=3))
+def test_labels_are_obeyed_whatever_else_there_is(
+    marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]], partitions: list[str]
+) -> None:
+    for record, partition in zip((1, 2, 3), partitions, strict=True):
+        marks = {**marks, record: {**marks.get(record, {}), "label:1": partition}}
+    labelled = [[each for each in (1, 2, 3) if marks[each]["label:1"] == name] for name in "pq"]
+
+    found = cluster(Clusters(8, marks), labelled=filter(None, labelled), groups=groups, scored=scored)
+
+    for first, second in combinations((1, 2, 3), 2):
+        together = marks[first]["label:1"] == marks[second]["label:1"]
+        assert (found.find(first) == found.find(second)) is together
+
+
+@given(PAIRS, PAIRS)
+def test_no_score_brings_records_together_that_contradict_each_other(
+    scored: list[tuple[int, int]], contradicting: list[tuple[int, int]]
+) -> None:
+    found = cluster(Clusters(8, {}, opposed(contradicting)), scored=scored)
+
+    assert all(found.find(first) != found.find(second) for first, second in contradicting)
+
+
+@given(GROUPS, PAIRS)
+def test_without_conflicts_all_that_is_linked_is_together(
+    groups: list[list[int]], scored: list[tuple[int, int]]
+) -> None:
+    found = cluster(Clusters(8), groups=groups, scored=scored)
+
+    assert all(found.find(first) == found.find(second) for first, second in scored)
+    assert all(len({found.find(each) for each in group}) == 1 for group in groups)
+    assert not found.refused
+
+
+def test_a_record_without_a_separation_key_that_fits_two_customers_stays_apart() -> None:
+    found = cluster(Clusters(4, {1: {"sk-a": "x"}, 2: {"sk-a": "y"}}), groups=[[1, 2, 3, 4]])
+
+    assert parts(found) == {frozenset({1}), frozenset({2}), frozenset({3, 4})}
+    assert found.refused == {(1, 2): Apart.SEPARATION_KEY, (1, 3): Apart.AMBIGUOUS, (2, 3): Apart.AMBIGUOUS}
+
+
+def test_a_key_brings_together_what_contradicts_each_other_elsewhere() -> None:
+    found = cluster(Clusters(2, {}, opposed([(1, 2)])), groups=[[1, 2]])
+
+    assert parts(found) == {frozenset({1, 2})}
+
+
+def test_scores_make_no_customer_larger_than_the_limit_and_mark_what_they_cut() -> None:
+    found = cluster(Clusters(LARGEST + 2), scored=[(1, other) for other in range(2, LARGEST + 3)])
+
+    assert sorted(map(len, parts(found))) == [1, 1, LARGEST]
+    assert found.supersized() == {1, LARGEST + 1, LARGEST + 2}
+
+
+@pytest.mark.parametrize(
+    ("named", "people", "joined"),
+    [
+        ([2], {2}, True),  # one customer has the address
+        ([2, 3], {2, 3}, False),  # two have: nobody can know which of them it is
+        ([], set(), True),  # nobody with a name has it
+        ([2], {1, 2}, False),  # the record belongs to somebody with a name already
+    ],
+)
+def test_a_record_without_a_name_follows_its_email_to_the_only_customer(
+    named: list[int], people: set[int], joined: bool
+) -> None:
+    found = Clusters(4)
+
+    found.join_nameless([1, 4], named, people.__contains__)
+
+    assert (found.find(4) in {found.find(each) for each in [*named, 1] if each != 4}) is (joined or people == {1, 2})
+    assert (found.find(1) in {found.find(each) for each in [*named, 4] if each != 1}) is joined
+
+
+def test_a_mailbox_without_names_that_many_share_links_nobody() -> None:
+    found = Clusters(25)
+
+    found.join_nameless(list(range(1, 22)), [], lambda _root: False)
+
+    assert len(parts(found)) == 25
+    assert set(found.refused.values()) == {Apart.SHARED_MAILBOX}

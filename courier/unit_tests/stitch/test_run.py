@@ -1,0 +1,225 @@
+"""Runs of Stitch, on small projects."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from courier.unit_tests.stitch.project_of_people import People, groups
+from heap_courier.errors import SetupError
+
+BOB = {"given-name": "Robert", "surname": "Smith", "birthdate": "1950-02-03", "address": "12 Elm St", "postal": "02139"}
+
+
+def test_records_of_one_customer_are_found_across_feeds(people_on_either: People) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": "1", **BOB}, {"pk": "2", **BOB, "given-name": "Mary", "birthdate": "1952-07-08"}])
+    people.feed("Shop", [{"pk": "a", "full-name": "SMITH, ROBERT", "address": "12 elm street", "postal": "02139-1111"}])
+
+    report = people.stitch()
+
+    assert people.customers() == groups("CRM 1, Shop a", "CRM 2")
+    assert (report.summary.records, report.summary.customers, report.summary.new) == (3, 2, 2)
+    merged = people.rows("Stitch:Merged_Customers", "given_name", "birthdate", "address", "records")
+    assert merged == [("Mary", "1952-07-08", "12 Elm St", 1), ("Robert", "1950-02-03", "12 Elm St", 2)]
+
+
+def test_a_second_run_on_the_same_data_changes_nothing(people_on_either: People) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": str(number), **BOB, "fk-customer": "7"} for number in range(3)])
+    people.feed("Orders", [{"pk": "9", "fk-customer": "7"}], stitch=False)
+    people.stitch()
+    before = people.everything()
+
+    summary = people.stitch().summary
+
+    assert people.everything() == before
+    assert (summary.customers, summary.unchanged, summary.new, summary.updated) == (1, 1, 0, 0)
+    assert people.rows("Orders:People:stitched", "customer_id") == [(people.ids()["CRM 0"],)]
+
+
+def test_heap_users_take_part_without_a_feed_and_their_sessions_get_the_customer(people_on_either: People) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": "1", **BOB, "email": "bob@acme.com", "fk-heap-identity": "bob"}])
+    people.table("Heap:users:resolved", ["user_id", "identity", "email"], [(1, "bob", None), (2, "x", "bob@acme.com")])
+    people.table("Heap:user_migrations:resolved", ["from_user_id", "to_user_id"], [(8, 1)])
+    people.table("Heap:sessions:resolved", ["user_id", "event_id"], [(1, 10), (2, 11), (3, 12)])
+    people.feed("Loyalty", [{"pk": "L", "fk-heap-user": "8"}])
+
+    people.stitch()
+
+    assert people.customers() == groups("CRM 1, Heap 1, Heap 2, Loyalty L")
+    customer = people.ids()["CRM 1"]
+    assert people.rows("Heap:sessions:stitched", "event_id", "customer_id") == [
+        ("10", customer),
+        ("11", customer),
+        ("12", None),
+    ]
+    evidence = {row[0] for row in people.rows("Stitch:Unified_Scores", "match_type")}
+    assert evidence == {"foreign key fk-heap-identity", "migration fk-heap-user", "rule e-mail"}
+
+
+SON = {**BOB, "birthdate": "1980-11-21"}
+TWIN = {**BOB, "given-name": "Anna"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (BOB, SON),
+        (BOB, TWIN),
+        ({**BOB, "generational-suffix": "Sr"}, {**BOB, "surname": "Smith Jr."}),
+        ({**BOB, "sk-tax": "1"}, {**BOB, "sk-tax": "2"}),
+        ({**BOB, "sk-tax": "1", "fk-home": "7"}, {**BOB, "sk-tax": "2", "fk-home": "7"}),
+        ({"full-name": "Robert Smith", "city": "Cambridge"}, {"full-name": "Robert Smith", "city": "Cambridge"}),
+        ({"phone": "555 123 4567"}, {"phone": "555 123 4567"}),
+        ({"fk-home": "UNKNOWN"}, {"fk-home": "UNKNOWN"}),
+        ({"email": "noreply@acme.com"}, {"email": "noreply@acme.com"}),
+    ],
+    ids=["parent", "twin", "suffix", "separation", "separated key", "name and city", "phone", "bad key", "bad e-mail"],
+)
+def test_people_who_may_be_different_stay_apart(people: People, first: dict[str, Any], second: dict[str, Any]) -> None:
+    people.feed("CRM", [{"pk": "1", **first}, {"pk": "2", **second}])
+
+    people.stitch()
+
+    assert people.customers() == groups("CRM 1", "CRM 2")
+
+
+def test_a_record_that_fits_parent_and_child_equally_well_stays_with_neither(people: People) -> None:
+    nobody = {**BOB, "birthdate": None, "phone": None}
+    people.feed("CRM", [{"pk": "1", **BOB}, {"pk": "2", **SON}, {"pk": "3", **nobody}])
+
+    people.stitch()
+
+    assert people.customers() == groups("CRM 1", "CRM 2", "CRM 3")
+    kept_apart = people.rows("Stitch:Unified_Scores", "pk1", "pk2", "kept_apart")
+    assert kept_apart == [(first, "3", "it fits several customers equally well") for first in "12"]
+
+
+def test_a_shared_value_is_reported_and_links_nobody(people: People) -> None:
+    names = [
+        "Ann",
+        "Bea",
+        "Cleo",
+        "Dora",
+        "Edda",
+        "Fay",
+        "Gus",
+        "Hal",
+        "Ian",
+        "Jim",
+        "Kay",
+        "Lou",
+        "Max",
+        "Ned",
+        "Olga",
+    ]
+    names += ["Pia", "Quin", "Rob", "Sue", "Tom", "Uma"]
+    people.feed(
+        "CRM", [{"pk": f"{n}{twin}", "given-name": n, "email": "us@acme.com"} for n in names for twin in ("", "2")]
+    )
+
+    people.stitch()
+
+    assert len(people.customers()) == 42
+    assert people.rows("Stitch:Bad_Values") == [("email", "US@ACME.COM", "more than 20 given names", 42, 21, 0)]
+
+
+def test_labels_win_over_all_other_evidence(people_on_either: People) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": "1", **BOB, "fk-a": "7"}, {"pk": "2", **BOB, "fk-a": "7"}, {"pk": "3", **SON}])
+    people.label(
+        ("apart", "p", "CRM:People", "pk", "1"),
+        ("apart", "q", "CRM:People", "pk", "2"),
+        ("together", "p", "CRM:People", "pk", "1"),
+        ("together", "p", "CRM:People", "birthdate", "1980-11-21"),
+    )
+
+    people.stitch()
+
+    assert people.customers() == groups("CRM 1, CRM 3", "CRM 2")
+
+
+def test_ids_follow_the_larger_part_through_merges_and_splits(people_on_either: People) -> None:
+    people = people_on_either
+    rows = [{"pk": str(number), "fk-a": "k1" if number < 3 else "k2"} for number in range(5)]
+    people.feed("CRM", rows)
+    people.stitch()
+    larger, smaller = people.ids()["CRM 0"], people.ids()["CRM 4"]
+
+    people.feed("CRM", [{**row, "fk-a": "k1"} for row in rows])
+    merged = people.stitch().summary
+    assert set(people.ids().values()) == {larger}
+    assert (merged.merged, merged.new, merged.split) == (1, 0, 0)
+
+    people.feed("CRM", [{**row, "fk-a": "k1" if row["pk"] < "4" else "k3"} for row in rows])
+    split = people.stitch().summary
+    assert people.ids()["CRM 0"] == larger
+    assert people.ids()["CRM 4"] not in {larger, smaller}
+    assert (split.merged, split.new, split.split) == (0, 0, 1)
+    assert [row[1] for row in people.rows("Stitch:Changes", "run", "change")] == [
+        "new",
+        "new",
+        "merged",
+        "updated",
+        "split",
+        "updated",
+    ]
+
+
+def test_records_that_were_gone_for_a_while_come_back_to_their_customer(people: People) -> None:
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    people.feed("Shop", [{"pk": "a", "fk-a": "1"}])
+    people.stitch()
+    before = people.ids()
+    people.feed("CRM", [])
+    assert people.stitch().summary.deleted == 1
+
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    people.stitch()
+
+    assert people.ids() == before
+
+
+def test_a_table_of_orders_may_have_a_column_of_the_same_name(people: People) -> None:
+    people.feed("CRM", [{"pk": "1", "fk-customer": "7"}])
+    people.feed("Orders", [{"pk": "9", "fk-customer": "7"}], stitch=False)
+    orders = people.folder / "feeds" / "Orders.yaml"
+    orders.write_text(orders.read_text().replace("name: fk_customer", "name: customer_id"))
+    people.warehouse.execute('ALTER TABLE "Orders:People" RENAME COLUMN fk_customer TO customer_id')
+
+    people.stitch()
+
+    assert list(people.warehouse.columns("Orders:People:stitched")) == ["customer_id", "pk", "raw_customer_id"]
+    assert people.rows("Orders:People:stitched") == [(people.ids()["CRM 1"], "9", "7")]
+
+
+def test_nothing_is_left_of_the_scratch(people: People) -> None:
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    people.stitch()
+
+    assert [path.name for path in (people.folder / ".heap-courier" / "stitch").iterdir()] in ([], ["lock"])
+
+
+def test_a_project_without_inputs_says_what_to_do(people: People) -> None:
+    with pytest.raises(SetupError, match=r"No table takes part in Stitch: write `stitch: true` into a feed"):
+        people.stitch()
+
+
+def test_the_source_of_the_tables_of_customers_is_taken(people: People) -> None:
+    people.feed("Stitch", [{"pk": "1", **BOB}])
+
+    with pytest.raises(SetupError, match=r"The feed `Stitch:People` has the source `Stitch`"):
+        people.stitch()
+
+
+def test_a_broken_model_says_what_to_do(people: People, tmp_path: Path) -> None:
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    (tmp_path / "stitch").mkdir()
+    (tmp_path / "stitch" / "model.json").write_text("{}")
+
+    with pytest.raises(SetupError, match=r"is not a model: remove it, and the shipped one serves"):
+        people.stitch()
