@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
 from heap_courier.console.jobs import place_of
-from heap_courier.console.screens import couriers, sources
+from heap_courier.console.screens import couriers, runs, sources
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
 from heap_courier.errors import CourierError
 
@@ -52,6 +52,13 @@ def application(console: Console, access: Access) -> ASGIApp:
         post("/couriers/matches", couriers.matches),
         form("/couriers/{name}/edit", couriers.edit_courier),
         form("/couriers/{name}/check", couriers.check),
+        form("/couriers/{name}/run", runs.run),
+        get("/jobs/{id}", runs.job),
+        get("/jobs/{id}/events", runs.events),
+        post("/jobs/{id}/stop", runs.stop),
+        get("/runs", runs.runs),
+        get("/runs/{id}", runs.one),
+        post("/runs/{id}/again", runs.again),
     ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _explain})
     return Gate(app, access)

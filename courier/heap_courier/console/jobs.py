@@ -131,6 +131,10 @@ class Jobs:
         """Asks all jobs to stop, and waits for them."""
         for job in self:
             job.stop.set()
+        self.join()
+
+    def join(self) -> None:
+        """Waits for all jobs."""
         with self._lock:
             threads = self._threads
         for thread in threads:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import date
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -19,6 +19,7 @@ from heap_courier.errors import (
     ChangedFeedError,
     CourierError,
     FeedError,
+    InterruptedRunError,
     LaterError,
     MissingFilesError,
     TooManyRejectsError,
@@ -48,6 +49,8 @@ from heap_courier.parallel import WORKERS
 from heap_courier.project.model import Courier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Rejected, Run, RunLog, TableRun
+
+_ALL: Final = "all days"
 
 
 class RunResult(NamedTuple):
@@ -101,6 +104,7 @@ def run_courier(
     *,
     required: Days | None = None,
     skip_missing: bool = False,
+    tables: Collection[str] | None = None,
 ) -> RunResult:
     """Runs a courier.
 
@@ -110,13 +114,15 @@ def run_courier(
         days: of the files; None: all that there are. Manifests know no days.
         required: those of the days whose files must be there; None: all of them.
         skip_missing: whether files of these may be missing too.
+        tables: the domain tables to load, such as those that did not land before; None: all of them. With manifests it
+            is always all: what has landed does not land again.
 
     Raises:
         MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or recorded.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that does not land is no such error: it is in the report.
     """
-    work_plan = read_work_plan(context.project, courier)
+    work_plan = read_work_plan(context.project, courier).limited_to(tables)
     bucket = Bucket(courier, context.environment)
     with _locked(context, courier):
         if work_plan.heap_connect:
@@ -128,7 +134,7 @@ def run_courier(
         absent = [missing for missing in found.missing if _is_required(missing, required)]
         if absent and not skip_missing:
             raise missing_error(bucket, absent)
-        with _logged(context, courier, _what(days)) as progress:
+        with _logged(context, courier, in_words(days)) as progress:
             if found.missing:
                 progress.missing_days.update(missing.day for missing in found.missing if missing.day)
                 progress.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
@@ -383,6 +389,9 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
     except MissingFilesError:  # it may be tried each minute until they are there
         outcome = None
         raise
+    except InterruptedRunError as error:
+        message = str(error)
+        raise
     except CourierError as error:
         outcome, message = FAILED, str(error)
         raise
@@ -399,7 +408,18 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
                 run_log.forget(run)
 
 
-def _what(days: Days | None) -> str:
+def in_words(days: Days | None) -> str:
+    """What the run log calls the days of a run."""
     if days is None:
-        return "all days"
+        return _ALL
     return f"{days.start}" if days == Days.of(days.start) else f"{days.start} to {days.end}"
+
+
+def days_of(run: Run) -> Days | None:
+    """The days of a run in the run log: the inverse of `in_words`; None for all, and for what is new."""
+    start, _, end = run.what.partition(" to ")
+    try:
+        first = date.fromisoformat(start)
+        return Days(first, date.fromisoformat(end)) if end else Days.of(first)
+    except ValueError:
+        return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,6 +32,13 @@ class WorkPlan:
     heap_connect: HeapConnectEntity | None
     operations: tuple[Operations, ...]
     feeds: Mapping[str, Feed]
+
+    def limited_to(self, tables: Collection[str] | None) -> WorkPlan:
+        """The same with the operations of some domain tables alone; None: with all."""
+        if tables is None:
+            return self
+        kept = [each for each in self.operations if each.feed_id in self.feeds]
+        return replace(self, operations=tuple(each for each in kept if self.feeds[each.feed_id].domain_table in tables))
 
     @property
     def unknown_feeds(self) -> list[str]:

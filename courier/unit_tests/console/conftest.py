@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 
 from courier.unit_tests.console.visitor import Visitor, visitor
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
+from heap_courier.console import pattern_matches
+from heap_courier.couriers import check, run
+from heap_courier.project.model import Courier, DefaultCredential
 from heap_courier.project.scaffold import make_project
 
 
@@ -25,3 +29,13 @@ def project(folder: Path) -> Path:
 @pytest.fixture
 def visits(folder: Path) -> Visitor:
     return visitor(folder)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> MemoryBucket:
+    """The bucket of every courier."""
+    courier = Courier("Heap", DefaultCredential(), "heap", "", None, None, Path("e"), Path("o"))
+    memory = MemoryBucket(courier, {})
+    for module in (run, check, pattern_matches):
+        monkeypatch.setattr(module, "Bucket", lambda _courier, _environment, **_how: memory)
+    return memory

@@ -39,7 +39,7 @@ class TestProject:
         (project / "heap-courier.yaml").write_text("couriers: 7\n")
         answer = visits.get("/")
         assert answer.status == 409
-        assert "`couriers` has to hold settings" in answer.text
+        assert "`heap-courier.yaml`: `couriers` " in answer.text
 
     def test_couriers_are_listed_with_what_they_lack(self, project: Path, visits: Visitor) -> None:
         text = visits.get("/").text
@@ -91,20 +91,20 @@ class TestAdding:
         [
             ({"name": ""}, "has no name"),
             ({"name": "Heap"}, "There is a courier `Heap` already"),
-            ({"name": "a/b"}, "has to be a name of letters"),
+            ({"name": "a/b"}, "a name of letters"),
             ({"bucket": ""}, "bucket"),
-            ({"bucket": "s3://shop"}, "has to be the name alone"),
+            ({"bucket": "s3://shop"}, "the name alone"),
             ({"endpoint-url": "http://example.com"}, "http for this machine"),
-            ({"file.0.pattern": ""}, "`object/file-pattern` must be a text"),
-            ({"file.0.pattern": "'orders"}, "quote without a partner"),
-            ({"file.0.tag": ""}, "`file/tag` must be a text"),
+            ({"file.0.pattern": ""}, "`object/file-pattern` must"),
+            ({"file.0.pattern": "'orders"}, "entity 1: The pattern 'orders has"),
+            ({"file.0.tag": ""}, "`file/tag` must"),
             ({"file.0.content-type": "text/xls"}, "no content type"),
             ({"file.0.separator": "ab"}, "one ASCII character"),
             ({"credential": "missing"}, "there is no credential `missing`"),
             ({"credential": "+", "new-credential.name": ""}, "has no name"),
             ({"credential": "+", "new-credential.name": "heap-bucket"}, "There is a credential `heap-bucket` already"),
             ({"kind": "json", "text": "[,]"}, "line 1"),
-            ({"kind": "json", "text": "[]"}, "with one at least"),
+            ({"kind": "json", "text": "[]"}, "`entities/orders.json`: "),
             (
                 {
                     "credential": "+",
@@ -113,7 +113,7 @@ class TestAdding:
                     "new-credential.access-key-env": "AKIAIOSFODNN7EXAMPLE",
                     "new-credential.secret-key-env": "S",
                 },
-                "does not belong into the file",
+                "like an access key",
             ),
         ],
     )
@@ -216,7 +216,7 @@ class TestChecking:
 
     def test_a_preview_says_what_is_wrong(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "`AWS_ACCESS_KEY_ID`" in visits.post("/couriers/matches", FIELDS).text
-        assert "quote without a partner" in visits.post("/couriers/matches", FIELDS | {"file.0.pattern": "'x"}).text
+        assert "The pattern 'x has" in visits.post("/couriers/matches", FIELDS | {"file.0.pattern": "'x"}).text
 
     def test_there_is_no_such_courier(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "there is no courier `Hep`. Did you mean `Heap`?" in visits.get("/couriers/Hep/edit").text

@@ -218,8 +218,4 @@ def _settings(credential: str) -> dict[str, str]:
 
 def _plainly(sentence: str, name: str) -> str:
     """A sentence about the project file as one about the form."""
-    return (
-        sentence.removeprefix("`heap-courier.yaml`: ")
-        .replace(f"`couriers.{name}.", "`")
-        .replace(f"`couriers.{name}` ", "The courier ")
-    )
+    return sentence.removeprefix("`heap-courier.yaml`: ").replace(f"`couriers.{name}.", "`")

@@ -38,3 +38,13 @@ document.addEventListener("submit", (event) => {
   const sentence = event.submitter?.dataset.confirm;
   if (sentence && !confirm(sentence)) event.preventDefault();
 });
+
+// What is under way: the console sends it as it changes, and the page is loaded anew when it has ended.
+for (const place of document.querySelectorAll("[data-events]")) {
+  const source = new EventSource(place.dataset.events);
+  source.onmessage = (message) => show(place, JSON.parse(message.data));
+  source.addEventListener("end", () => {
+    source.close();
+    location.reload();
+  });
+}

@@ -1,0 +1,230 @@
+"""Runs: starting one, watching it, what came of it, and trying again what failed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any, Final, NamedTuple
+
+from starlette.responses import Response, StreamingResponse
+
+from heap_courier.console.jobs import Job
+from heap_courier.console.visit import Form, Visit, looking, render
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.run import days_of, in_words, run_courier, sample_courier
+from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError, SetupError
+from heap_courier.files.days import Days
+from heap_courier.project.model import Courier
+from heap_courier.warehouse.run_log import Rejected, RunLog
+
+LISTED: Final = 100  # runs
+_SHOWN: Final = 20  # rows of a reason
+_PAUSE: Final = 0.25  # seconds between two looks at a job
+
+
+class Reason(NamedTuple):
+    """Rejected rows with one reason.
+
+    Attributes:
+        table, column, reason: that they share.
+        number: of those that are named in the run log.
+        rows: the first of them, each with its file.
+    """
+
+    table: str
+    column: str | None
+    reason: str
+    number: int
+    rows: tuple[Rejected, ...]
+
+
+def run(visit: Visit) -> Response:
+    """Run Courier: which files, then off it goes."""
+    context = visit.console.context()
+    courier = context.courier(visit.part("name"))
+    form, problem, status = visit.form, "", 200
+    if visit.posted:
+        try:
+            return _start(visit, courier, form)
+        except CourierError as error:
+            problem, status = str(error), 409
+    return visit.page(
+        "run_courier.html",
+        status,
+        courier=courier,
+        today=context.now().date(),
+        form=form,
+        problem=problem.split("\n") if problem else [],
+    )
+
+
+def job(visit: Visit) -> Response:
+    """A run that this console started: its progress, or what came of it."""
+    found = visit.console.jobs.get(visit.part("id"))
+    if found is None:
+        return visit.page(
+            "problem.html",
+            404,
+            title="This run is not known",
+            lines=["The console was restarted since it began, or it is long ago: see Runs."],
+        )
+    return visit.page("job.html", job=found, progress=found.progress, **_outcome(found))
+
+
+def events(visit: Visit) -> Response:
+    """The progress of a run as server-sent events, until it has ended."""
+    found = visit.console.jobs.get(visit.part("id"))
+    if found is None:
+        return Response(status_code=204)  # which tells the browser not to ask again
+    return StreamingResponse(_messages(found), media_type="text/event-stream")
+
+
+def stop(visit: Visit) -> Response:
+    """Asks a run to stop."""
+    found = visit.console.jobs.get(visit.part("id"))
+    if found:
+        found.stop.set()
+    return visit.to("jobs", visit.part("id"))
+
+
+def runs(visit: Visit) -> Response:
+    """The runs of the project, newest first."""
+    context = visit.console.context()
+    with looking(context) as warehouse:
+        found = RunLog(warehouse).runs(LISTED) if warehouse else []
+    active = [each for each in visit.console.jobs if each.progress.state == "running"]
+    return visit.page("runs.html", runs=found, active=active, limit=LISTED)
+
+
+def one(visit: Visit) -> Response:
+    """A run: its tables, and rejected rows by reason."""
+    context = visit.console.context()
+    run_id = visit.part("id")
+    with looking(context) as warehouse:
+        if warehouse is None:
+            raise SetupError(f"There is no run `{run_id}`: there is none yet.")
+        log = RunLog(warehouse)
+        found, tables, rejected = log.run(run_id), log.run_tables(run_id), log.rejected(run_id)
+    return visit.page(
+        "run.html",
+        run=found,
+        tables=tables,
+        reasons=_by_reason(rejected),
+        named=len(rejected),
+        rejected=sum(table.rejected for table in tables),
+        failed=[table.domain_table for table in tables if table.message],
+        is_known=found.courier in context.project.couriers,
+    )
+
+
+def again(visit: Visit) -> Response:
+    """Runs the same days again, or only the tables that did not land."""
+    context = visit.console.context()
+    with looking(context) as warehouse:
+        if warehouse is None:
+            raise SetupError("There is no run yet.")
+        log = RunLog(warehouse)
+        found, tables = log.run(visit.part("id")), log.run_tables(visit.part("id"))
+    courier = context.courier(found.courier)
+    failed = [table.domain_table for table in tables if table.message] if visit.form.has("failed") else None
+    days = days_of(found)
+    skip_missing = visit.form.has("skip-missing")
+    what = found.what + (f", only {', '.join(failed)}" if failed else "")
+    started = visit.console.jobs.start(
+        "run", courier.name, what, _loading(context, courier, days, skip_missing=skip_missing, tables=failed)
+    )
+    return visit.to("jobs", started.id)
+
+
+def _start(visit: Visit, courier: Courier, form: Form) -> Response:
+    context = visit.console.context()
+    if courier.operations is None:
+        days, what = None, "what is new"
+    else:
+        days = _days(form, context.now().date())
+        what = in_words(days)
+    if form.has("sample"):
+        if days is None and courier.operations is not None:
+            raise SetupError("Samples are fetched for a day or a period: choose one.")
+        wanted = days or Days.of(context.now().date())
+
+        def fetch(job: Job) -> Any:
+            return sample_courier(replace(context, bar=job), courier, wanted)
+
+        return visit.to("jobs", visit.console.jobs.start("sample", courier.name, what, fetch).id)
+    load = _loading(context, courier, days, skip_missing=form.has("skip-missing"))
+    return visit.to("jobs", visit.console.jobs.start("run", courier.name, what, load).id)
+
+
+def _loading(
+    context: Context, courier: Courier, days: Days | None, *, skip_missing: bool, tables: list[str] | None = None
+) -> Callable[[Job], Any]:
+    def work(job: Job) -> Any:
+        return run_courier(replace(context, bar=job), courier, days, skip_missing=skip_missing, tables=tables)
+
+    return work
+
+
+def _days(form: Form, today: date) -> Days | None:
+    match form.get("days", "day"):
+        case "all":
+            return None
+        case "period":
+            start, end = _day(form, "from", "first"), _day(form, "to", "last")
+            if end < start:
+                raise SetupError(f"The first day, {start}, is later than the last one, {end}: swap them.")
+            return Days(start, end + timedelta(days=1))
+        case _:
+            return Days.of(_day(form, "day", "") if form.get("day") else today)
+
+
+def _day(form: Form, name: str, which: str) -> date:
+    text = form.get(name)
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise SetupError(
+            f"The {which} day `{text}` is not a day: write it as 2026-11-21." if text else f"Choose the {which} day."
+        ) from None
+
+
+def _outcome(job: Job) -> dict[str, Any]:
+    """What came of a job, for its page."""
+    error = job.error
+    return {
+        "run": job.result if job.kind == "run" else None,
+        "samples": job.result if job.kind == "sample" else getattr(job.result, "samples", None),
+        "has_samples": isinstance(error, MissingFeedsError),
+        "lacks_files": isinstance(error, MissingFilesError),
+        "lines": job.progress.error.split("\n") if job.progress.error else [],
+    }
+
+
+async def _messages(job: Job) -> AsyncIterator[bytes]:
+    shown = ""
+    while True:
+        progress = job.progress
+        part = render("progress.html", progress=progress)
+        if part != shown:
+            shown = part
+            yield f"data: {json.dumps(part)}\n\n".encode()
+        if progress.state != "running":
+            yield b"event: end\ndata: \n\n"
+            return
+        await asyncio.sleep(_PAUSE)
+
+
+def _by_reason(rejected: list[tuple[str, Rejected]]) -> list[Reason]:
+    """Rejected rows by table, column and reason, the most frequent first."""
+    counts: Counter[tuple[str, str | None, str]] = Counter()
+    rows: dict[tuple[str, str | None, str], list[Rejected]] = {}
+    for table, each in rejected:
+        key = (table, each.row.column, each.row.reason)
+        counts[key] += 1
+        if len(rows.setdefault(key, [])) < _SHOWN:
+            rows[key].append(each)
+    return [Reason(*key, number, tuple(rows[key])) for key, number in counts.most_common()]
