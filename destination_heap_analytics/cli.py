@@ -39,6 +39,7 @@ from destination_heap_analytics.process.stdout import (
     print_line,
     print_message,
 )
+from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
 
 PAYLOADS = 5
@@ -55,6 +56,7 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="destination-heap-analytics", description="Load any stream into Heap through its server-side API."
     )
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {VERSION}")
     commands = parser.add_subparsers(title="commands", dest="command", required=True)
     commands.add_parser("spec", help="print the specification of the settings")
     check = commands.add_parser("check", help="check the settings, and that Heap accepts the app ID")

@@ -100,6 +100,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
         Verdict(Kind.LATER, 503),
     ):
         yield explain(verdict, US_HOST)
+    yield explain(Verdict(Kind.LATER, trouble="the connection was refused"), heap.url)
 
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "e"}
     config = {"app_id": "11", "base_url": heap.url, "api": api}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +172,23 @@ def test_what_resend_cannot_read_is_told_on_standard_error(tmp_path: Path, name:
     assert name.encode() in run.stderr
     assert b"secret" not in run.stderr
     assert run.stderr.count(b"\n") == 1
+
+
+def test_the_command_in_the_summary_sends_the_rows_again(connector: Any, heap: Any, tmp_path: Path) -> None:
+    """As it stands there, with the files in place of CONFIG and CATALOG."""
+    api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}
+    storage = {"storage_type": "Local", "path": str(tmp_path / "rejected rows")}
+    config = {"app_id": "11", "base_url": heap.url, "api": api, "object_storage_config": storage}
+    rows = [
+        {"type": "RECORD", "record": {"stream": "users", "data": data, "emitted_at": 1}}
+        for data in ({"email": None, "login": "b@example.com"}, {"email": "a@example.com"})
+    ]
+    catalog = connector.file("catalog.json", {"streams": [{"stream": {"name": "users", "json_schema": {}}}]})
+    run = connector.run("write", config, catalog, rows)
+    assert run.code == 0
+    (command,) = re.findall("send them again: (.*)", run.log)
+    fixed = connector.file("fixed.json", config | {"api": api | {"identity_column": "login"}})
+    command = command.replace("CONFIG", shlex.quote(str(fixed))).replace("CATALOG", shlex.quote(str(catalog)))
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/bash", "-o", "pipefail", "-c", command], env=environment, check=True, timeout=120)
+    assert [user["identity"] for user in heap.users()] == ["a@example.com", "b@example.com"]

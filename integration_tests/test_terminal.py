@@ -69,7 +69,10 @@ def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -
         session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
     assert session.code == 0
     assert PROGRESS.search(session.written)
-    assert [json.loads(line)["type"] for line in session.lines] == ["LOG", "STATE", "STATE", "STATE", "LOG"]
+    assert session.lines[0].startswith("Loading stream `users` (")
+    states = [line for line in session.lines if line.startswith("Checkpoint: ")]
+    assert states == [f"Checkpoint: {rows} rows delivered, 0 rejected since the last one." for rows in (12, 12, 12)]
+    assert session.lines[-1].startswith("Done: 36 rows read, 36 delivered, 0 rejected in ")
     assert b"\x1b" not in session.written
 
 
@@ -104,7 +107,7 @@ def test_a_run_that_fails_leaves_no_progress_behind(connector: Any, heap: Any, s
         session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
     assert session.code == 1
     assert PROGRESS.search(session.written)
-    assert [json.loads(line)["type"] for line in session.lines][-1] == "TRACE"
+    assert session.lines[-1].startswith("Error: The sync stopped at row 1. Heap is unavailable")
 
 
 def test_a_preview_on_a_terminal_reads_as_it_does_in_a_file(connector: Any, sample: Any) -> None:
@@ -139,13 +142,24 @@ def test_whoever_forgot_to_pipe_is_told_what_is_waited_for(connector: Any, sampl
     assert b"Error: No row arrived" in session.out
 
 
-def test_a_state_with_an_escape_code_does_not_command_the_terminal(connector: Any, sample: Any, tmp_path: Path) -> None:
-    """There it is shown with escapes, which are the same JSON; a program gets it as it came."""
-    state = {"type": "STATE", "state": {"type": "LEGACY", "data": {"\x9b2J\u202e": 1}}}
+def test_a_check_reads_as_a_sentence(connector: Any, heap: Any, sample: Any) -> None:
+    """Piped it is a message as ever."""
+    arguments = connector.arguments("check", sample("track"))
+    session = Session(arguments, stdin=subprocess.DEVNULL, stdout="terminal", stderr="terminal")
+    assert session.lines == ["The check succeeded: the settings are valid, and Heap accepts them."]
+    heap.fault(kind="status", status=400)
+    session = Session(arguments, stdin=subprocess.DEVNULL, stdout="terminal", stderr="terminal")
+    assert (session.code, len(session.lines)) == (0, 1)
+    assert session.lines[0].startswith("The check failed: `app_id` is refused: ")
+    piped = subprocess.run(arguments, capture_output=True, check=True, timeout=120)
+    assert json.loads(piped.stdout)["connectionStatus"]["status"] == "FAILED"
+
+
+def test_nothing_from_outside_commands_the_terminal(connector: Any, sample: Any, tmp_path: Path) -> None:
+    """A stream's name with an escape code is shown with escapes."""
+    row = {"type": "RECORD", "record": {"stream": "\x9b2J\u202e", "data": {}, "emitted_at": 1}}
     path = tmp_path / "messages"
-    path.write_text(json.dumps(state, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     with path.open("rb") as source:
         session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
-    (shown,) = (line for line in session.lines if '"STATE"' in line)
-    assert r"\u009b2J\u202e" in shown
-    assert json.loads(shown)["state"]["data"] == state["state"]["data"]  # type: ignore[index]
+    assert session.lines[-1].startswith(r"Error: Row 1 belongs to stream `\u009b2J\u202e`")

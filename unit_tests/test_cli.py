@@ -17,8 +17,9 @@ import requests_mock
 from airbyte_cdk.models import AirbyteMessage
 
 from destination_heap_analytics import DestinationHeapAnalytics
-from destination_heap_analytics.cli import main
+from destination_heap_analytics.cli import main, parse_args
 from destination_heap_analytics.errors import InterruptedSyncError, OutputError
+from destination_heap_analytics.version import VERSION
 
 CONFIG = {
     "app_id": "11",
@@ -268,3 +269,10 @@ def test_an_output_that_cannot_be_written_is_reported_on_standard_error(
     code, out, err = printed("spec")
     assert (code, out, discarded) == (1, "", [1])
     assert err.startswith("Standard output cannot be written (No space left on device)")
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, as other commands do."""
+    with pytest.raises(SystemExit) as ended:
+        parse_args(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"destination-heap-analytics {VERSION}\n")

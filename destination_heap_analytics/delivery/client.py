@@ -44,6 +44,9 @@ SEND_SECONDS: Final = 10.0
 SEND_BYTES_PER_SECOND: Final = 10_000
 """Sending a body may take `SEND_SECONDS`, and as long as this rate needs: the slowest network that is supported."""
 
+REFUSED_CONNECTION: Final = "the connection was refused"
+"""No server listens at an address."""
+
 _WORDS_BYTES: Final = 4096
 _WORDS_SHOWN: Final = 200
 
@@ -284,7 +287,7 @@ def _trouble(causes: Sequence[BaseException]) -> str:
         (requests.exceptions.ConnectTimeout, "connecting timed out"),
         (requests.exceptions.Timeout, "no answer came in time"),
         (NameResolutionError, "the host name cannot be resolved"),
-        (ConnectionRefusedError, "the connection was refused"),
+        (ConnectionRefusedError, REFUSED_CONNECTION),
         (requests.exceptions.ConnectionError, "the connection failed"),
     ):
         if any(isinstance(cause, kind) for cause in causes):

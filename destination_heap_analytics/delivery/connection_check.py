@@ -12,10 +12,11 @@ from concurrent.futures import Future, TimeoutError  # noqa: A004  # before Pyth
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
 
 import orjson
 
-from destination_heap_analytics.delivery.client import Client, Kind, Verdict
+from destination_heap_analytics.delivery.client import REFUSED_CONNECTION, Client, Kind, Verdict
 from destination_heap_analytics.heap_api import EU_HOST, TOKEN_PATH, US_HOST, Api
 
 PREFLIGHT_EVENT: Final = MappingProxyType(
@@ -72,6 +73,12 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
         return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
     if verdict.status is None and reached:
         return f"Heap stopped responding: {verdict.trouble} at {base_url}. Run the sync again."
+    if verdict.trouble == REFUSED_CONNECTION and base_url.startswith("http:"):  # this machine, as config/ sees to
+        return (
+            f"No server answers at {base_url}: {verdict.trouble}. Start a sandbox there with `heap-sandbox --port "
+            f"{urlsplit(base_url).port or 80}`, which `pip install ./sandbox` in a checkout installs; or correct "
+            "`base_url`."
+        )
     if verdict.status is None:
         return (
             f"`base_url` cannot be reached: {verdict.trouble} at {base_url}. Check its spelling ({hosts}), and that "

@@ -21,6 +21,7 @@ from airbyte_protocol_dataclasses.models import AirbyteLogMessage, AirbyteMessag
 from destination_heap_analytics.errors import OutputError
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.secrets import NO_SECRETS, Secrets
+from destination_heap_analytics.process.terminal_lines import as_text
 from destination_heap_analytics.protocol.messages import EchoedState
 from destination_heap_analytics.wording import printable
 
@@ -47,7 +48,13 @@ def _plain(value: Any, secrets: Secrets) -> Any:
 
 
 def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> None:
-    """Write one message to standard output, with secrets masked in all but states, which go back unchanged."""
+    """Write one message to standard output, with secrets masked in all but states, which go back unchanged.
+
+    A terminal shows it as text; a program that reads the output gets JSON.
+    """
+    if sys.stdout is not None and sys.stdout.isatty() and (text := as_text(message)) is not None:
+        write("".join(f"{printable(line)}\n" for line in secrets.masked(text).split("\n")).encode())
+        return
     line = message.line if isinstance(message, EchoedState) else as_json(message, secrets)
     print_line(line.encode("utf-8", "surrogateescape"))
 

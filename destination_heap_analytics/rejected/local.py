@@ -8,9 +8,15 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
 from itertools import takewhile
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from destination_heap_analytics.errors import ConfigError
+
+RESEND: Final = (
+    "destination-heap-analytics resend %s | destination-heap-analytics write --config CONFIG --catalog CATALOG"
+)
+"""The command that sends stored rows again."""
 
 _REMEDIES: Final = {
     **dict.fromkeys((EACCES, EPERM, EROFS), "allow the connector's user to write there, or choose another directory"),
@@ -33,6 +39,11 @@ class LocalFile:
         self._root = Path(root)
         self._file = self._root / folder / f"{attempt}_1.jsonl"
         self._check = self._root / f"check_{attempt}.txt"
+
+    @property
+    def retrieval(self) -> str:
+        """The file, and the command that sends it again."""
+        return f"in {self._file}. Once the cause is fixed, send them again: {RESEND % quote(str(self._file))}"
 
     def append(self, lines: bytes) -> None:
         """Store whole lines; they are on disk when this returns.

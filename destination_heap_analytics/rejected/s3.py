@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
+from shlex import quote
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -36,6 +37,7 @@ from botocore.exceptions import ConnectionError as AnyConnectionError
 
 from destination_heap_analytics.config.settings import S3Storage
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
+from destination_heap_analytics.rejected.local import RESEND
 from destination_heap_analytics.version import VERSION
 
 CONNECT_SECONDS: Final = 5.0
@@ -140,6 +142,18 @@ class S3Bucket:
         self._attempts = attempts
         self._client: Any = None
         self._stored = 0
+
+    @property
+    def retrieval(self) -> str:
+        """The objects, and the commands that send them again; resend names the stream after the folder."""
+        folder, _, attempt = self._objects.rpartition("/")
+        copy = f"s3://{self._settings.s3_bucket_name}/{folder}"
+        stream = folder.rpartition("/")[2] or "."
+        endpoint = f"--endpoint-url {quote(self._settings.s3_endpoint)} " if self._settings.s3_endpoint else ""
+        include = f"--exclude '*' --include {quote(attempt + '*')}"
+        fetch = f"aws s3 cp {endpoint}--recursive {include} {quote(copy)} {quote(stream)}"
+        files = f"{quote(stream)}/{quote(attempt)}*.jsonl"
+        return f"in {copy}/{attempt}*. Once the cause is fixed, send them again: {fetch} && {RESEND % files}"
 
     def append(self, lines: bytes) -> None:
         """Keep whole lines in an object of their own; S3 has them when this returns.

@@ -136,7 +136,16 @@ def part_name(part: str) -> str | None:
 
 
 class Storage(Protocol):
-    """Stores lines of rejected rows."""
+    """Stores lines of rejected rows.
+
+    Attributes:
+        retrieval: where they are, and the commands that send them again.
+    """
+
+    @property
+    def retrieval(self) -> str:
+        """A sentence that ends with the commands."""
+        ...
 
     def append(self, lines: bytes) -> None:
         """Store whole lines, each with its line end; they are durable when this returns.

@@ -31,6 +31,8 @@ DELETES: Final = (
     "account."
 )
 
+NOT_STORED: Final = "not stored: set `object_storage_config` to keep them, each with its reason."
+
 BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: fix the row or the columns, or set it to `continue`."
 
 
@@ -107,8 +109,14 @@ class Report:
             else:
                 self._logger.warning("More names like these are not listed.")
 
-    def end(self, *, finished: bool, warnings: Iterable[str]) -> None:
-        """Say what came of the run, and of what else to warn."""
+    def end(self, *, finished: bool, warnings: Iterable[str], retrieval: str | None = None) -> None:
+        """Say what came of the run, and of what else to warn.
+
+        Args:
+            finished: whether the run came to its end.
+            warnings: on columns.
+            retrieval: where rejected rows are, and how to send them again; None if there is nothing to say of it.
+        """
         seconds = self._clock() - self._began
         rate = self.read / seconds if seconds > 0 else 0.0
         self._logger.info(
@@ -116,6 +124,8 @@ class Report:
         )
         for sentence in reject_sentences(self.rejects):
             self._logger.warning(sentence)
+        if self.rejects.count and retrieval:
+            self._logger.warning("The rejected rows are %s", retrieval)
         for column, count in self._cut.most_common(MOST_LINES):
             self._logger.warning(cut_sentence(f"column `{column}`", count))
         for warning in warnings:

@@ -41,7 +41,7 @@ from destination_heap_analytics.rejected.store import RejectWriter, Storage, Sto
 from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.first_rejections import FirstRejections
-from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, Report
+from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, NOT_STORED, Report
 
 MOST_BULK: Final = 16
 MOST_SINGLE: Final = 64
@@ -121,6 +121,9 @@ class Sync(Generic[Line]):
         self._client = client
         self._senders: Senders[Job] = Senders(client, events.post)
         self._delivery = self._make_delivery(chance)
+        self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
+        if settings.rejected_records == "fail":
+            self._retrieval = None  # the first one stops the sync, and comes again
         self._writer = RejectWriter[Checkpoint](storage, events.post) if storage else None
         self._being_stored = 0
 
@@ -148,7 +151,8 @@ class Sync(Generic[Line]):
             self._senders.close()
             if self._writer:
                 self._writer.close()
-            self._report.end(finished=finished, warnings=self._mapper.warnings() if finished else ())
+            warnings = self._mapper.warnings() if finished else ()
+            self._report.end(finished=finished, warnings=warnings, retrieval=self._retrieval)
 
     def _load_all(self) -> Iterator[AirbyteMessage]:
         while True:
@@ -192,6 +196,7 @@ class Sync(Generic[Line]):
                     raise InterruptedSyncError(signal)
                 case StoreFailed(error):
                     self._being_stored = 0  # nothing more will be
+                    self._retrieval = None
                     raise error
                 case Stored(checkpoints):
                     self._stored(checkpoints)

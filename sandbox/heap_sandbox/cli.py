@@ -12,6 +12,8 @@ from pathlib import Path
 from socket import socket
 from typing import Any, NoReturn
 
+from heap_sandbox.version import VERSION
+
 try:
     from heap_sandbox.mock.database import Unusable
     from heap_sandbox.mock.heap import Heap
@@ -94,6 +96,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="heap-sandbox",
         description="A local mock of Heap's server-side API with a live page. It listens on 127.0.0.1 only.",
     )
+    parser.add_argument("--version", action="version", version=f"{parser.prog} {VERSION}")
     parser.add_argument("--port", type=int, default=8470, help="port to listen on, 0 for any free one (default: 8470)")
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(

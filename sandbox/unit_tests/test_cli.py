@@ -16,6 +16,7 @@ import requests
 
 from heap_sandbox.cli import main
 from heap_sandbox.server import Sandbox, listen
+from heap_sandbox.version import VERSION
 
 COMMAND = (sys.executable, "-m", "heap_sandbox.cli")
 EVENT = {"app_id": "11", "identity": "alice", "event": "E"}
@@ -184,3 +185,10 @@ def test_control_characters_never_reach_the_terminal(
     assert output == ""
     assert errors
     assert [line for line in errors.split("\n") if not line.isprintable()] == []
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard output, as other commands do."""
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"])
+    assert (ended.value.code, capsys.readouterr().out) == (0, f"heap-sandbox {VERSION}\n")

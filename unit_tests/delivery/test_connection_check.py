@@ -110,3 +110,13 @@ def test_an_event_stands_for_each_api_that_writes(api: Api) -> None:
 def test_a_token_stands_for_deletions() -> None:
     """Nothing is written where everything is to be deleted."""
     assert preflight_request(Api.DELETE_USERS, "11") == ("/api/public/v0/auth_token", b"")
+
+
+@pytest.mark.parametrize(
+    ("base_url", "port"), [("http://127.0.0.1:8470", 8470), ("http://host.docker.internal", 80), ("http://[::1]:9", 9)]
+)
+def test_a_sandbox_that_does_not_run_can_be_started(base_url: str, port: int) -> None:
+    """At an address of this machine, which is not Heap's."""
+    sentence = explain(Verdict(Kind.LATER, None, "the connection was refused"), base_url)
+    assert sentence.startswith(f"No server answers at {base_url}: the connection was refused. Start a sandbox")
+    assert f"`heap-sandbox --port {port}`" in sentence

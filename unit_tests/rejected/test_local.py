@@ -165,3 +165,11 @@ def test_a_probe_whose_removal_is_refused_is_good(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(local_storage.Path, "unlink", refuse)
     LocalFile(str(tmp_path), "", "attempt").probe()
     assert [path.name for path in tmp_path.iterdir()] == ["check_attempt.txt"]
+
+
+def test_the_command_that_sends_rows_again_can_be_pasted(tmp_path: Path) -> None:
+    """A path with a space is quoted."""
+    local = LocalFile(str(tmp_path / "a b"), "users", "1")
+    path = tmp_path / "a b" / "users" / "1_1.jsonl"
+    assert local.retrieval.startswith(f"in {path}. ")
+    assert f"destination-heap-analytics resend '{path}' | destination-heap-analytics write --config" in local.retrieval

@@ -515,3 +515,16 @@ def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Ex
 def test_what_the_library_refuses_unasked_is_told(changed: dict[str, str], words: str) -> None:
     """Before anything is sent."""
     assert words in failure(storage(None, **changed), ConfigError)
+
+
+@pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9000"])
+def test_the_commands_that_send_rows_again_can_be_pasted(endpoint: str | None) -> None:
+    """The folder keeps the name of the stream, which resend reads."""
+    retrieval = S3Bucket(settings(endpoint), "7/my users", "attempt").retrieval
+    address = f"--endpoint-url {endpoint} " if endpoint else ""
+    place = "s3://rows/heap/rejected/7/my users"
+    assert retrieval == (
+        f"in {place}/attempt*. Once the cause is fixed, send them again: aws s3 cp {address}--recursive --exclude '*' "
+        f"--include 'attempt*' '{place}' 'my users' && destination-heap-analytics resend 'my users'/attempt*.jsonl | "
+        "destination-heap-analytics write --config CONFIG --catalog CATALOG"
+    )

@@ -88,6 +88,15 @@ def test_a_run_ends_with_a_summary(log: Log) -> None:
     ]
 
 
+def test_the_summary_says_where_rejected_rows_are(log: Log) -> None:
+    """If there are any."""
+    log.report.end(finished=True, warnings=(), retrieval="in a file.")
+    assert not [line for line in log.lines if "rejected rows" in line]
+    log.report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
+    log.report.end(finished=True, warnings=(), retrieval="in a file.")
+    assert log.lines[-1] == "WARNING The rejected rows are in a file."
+
+
 def test_a_run_that_stops_says_so(log: Log) -> None:
     """A single row is a row."""
     log.report.read = 1

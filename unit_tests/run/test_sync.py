@@ -83,6 +83,10 @@ class Shelf:
     def probe(self) -> None:
         raise NotImplementedError
 
+    @property
+    def retrieval(self) -> str:
+        return "on the shelf."
+
 
 class Run:
     """A sync of some lines, and what came of it."""
