@@ -43,6 +43,9 @@ def parse_config(config: Any) -> ParsedConfig:
     """
     if not isinstance(config, Mapping):
         raise ConfigError("The configuration must be a JSON object with the keys `app_id` and `api`.")
+    objects = [config, *(config[name] for name in _BRANCHES if isinstance(config.get(name), Mapping))]
+    if not all(isinstance(key, str) for given in objects for key in given):
+        raise ConfigError("The configuration has a key that is not text. Give JSON, in which all keys are text.")
     given = _without_nulls(config)
     try:
         settings = Settings.model_validate(given)
@@ -167,5 +170,5 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
         strays = [str(other) for other in given if other not in _ALL_KEYS]
         misspelt = [stray for stray in strays if nearest(stray, _ALL_KEYS) == key]
         return f"`{setting}` is missing: {f'rename `{misspelt[0]}`' if misspelt else _REMEDIES[setting]}."
-    guess = did_you_mean(str(given[key]), _CHOICES.get(setting, ()))
+    guess = did_you_mean(given[key], _CHOICES.get(setting, ())) if isinstance(given[key], str) else ""
     return f"`{setting}` is not valid: {_REMEDIES[setting]}{guess}."

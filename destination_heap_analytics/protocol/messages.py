@@ -12,13 +12,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 from airbyte_protocol_dataclasses.models import AirbyteMessage, AirbyteStateStats, Type
 
 from destination_heap_analytics.errors import ConfigError, DefectError, Reason
-from destination_heap_analytics.protocol.numbers import exact_integer, written_float
+from destination_heap_analytics.protocol.numbers import exact_integer, has_too_many_digits, written_float
 from destination_heap_analytics.protocol.singer import SINGER, TYPES, is_singer
 
 
@@ -197,17 +198,51 @@ def parse_message(message: AirbyteMessage, dump: Callable[[AirbyteMessage], Mapp
     """
     if message.type is Type.RECORD and message.record is not None:
         record = message.record
-        return Record(record.stream, record.namespace, record.data, is_exact=True, line=None)
+        return Record(record.stream, record.namespace, _as_read(record.data), is_exact=True, line=None)
     if message.type is Type.STATE and message.state is not None:
         return State(_state_stream(dump(message)["state"]), message)
     return Ignored()
 
 
+def _as_read(data: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record as it would be read from a line: keys are text, and so are integers with too many digits."""
+    try:
+        return data if _is_plain(data) else _plain(data)
+    except RecursionError:
+        return data  # nested too deeply, or contains itself: the mapping rejects it
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            return False
+        value = value.values()
+    for member in value:
+        if isinstance(member, int):
+            if has_too_many_digits(member):
+                return False
+        elif isinstance(member, Mapping | list) and not _is_plain(member):
+            return False
+    return True
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(_plain(key)): _plain(member) for key, member in value.items()}
+    if isinstance(value, list):
+        return [_plain(member) for member in value]
+    if isinstance(value, int) and has_too_many_digits(value):
+        return str(Decimal(value))  # unlike str(value), without a limit
+    return value
+
+
 def _record(record: Any, line: bytes, *, is_exact: bool) -> Record | Unreadable:
     if isinstance(record, dict):
         data, stream, namespace = record.get("data"), record.get("stream"), record.get("namespace")
-        if isinstance(data, dict) and isinstance(stream, str) and (namespace is None or isinstance(namespace, str)):
-            return Record(stream, namespace, data, is_exact, line)
+        if isinstance(data, dict) and isinstance(stream, str):
+            if namespace is None or isinstance(namespace, str):
+                return Record(stream, namespace, data, is_exact, line)
+            return Unreadable(Reason.NAMESPACE, line)
     return Unreadable(Reason.NO_DATA, line)
 
 

@@ -11,6 +11,8 @@ INTEGERS_LOSE_DIGITS: Final = 2.0**53
 _MOST_DIGITS: Final = 4000
 """Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
 
+_TOO_LARGE: Final = 10**_MOST_DIGITS
+
 _LARGEST_EXPONENT: Final = 400
 """A plain decimal has at most about so many digits; every double has fewer."""
 
@@ -36,6 +38,11 @@ def written_float(text: str) -> WrittenFloat:
 def exact_integer(digits: str) -> int | str:
     """The integer that a line writes; its digits if there are too many of them for Python."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
+
+
+def has_too_many_digits(number: int) -> bool:
+    """Whether `exact_integer` leaves a number of this size as text."""
+    return abs(number) >= _TOO_LARGE
 
 
 def has_lost_digits(value: Any) -> bool:

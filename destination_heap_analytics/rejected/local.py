@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from errno import EACCES, EDQUOT, EEXIST, ENOSPC, ENOTDIR, EPERM, EROFS
+from errno import EACCES, EDQUOT, EEXIST, EMFILE, ENFILE, ENOMEM, ENOSPC, ENOTDIR, EPERM, EROFS
 from itertools import takewhile
 from pathlib import Path
 from shlex import quote
@@ -23,6 +23,9 @@ _REMEDIES: Final = {
     **dict.fromkeys((ENOTDIR, EEXIST), "choose a path without a file in place of a directory"),
     **dict.fromkeys((ENOSPC, EDQUOT), "free some space, or choose another directory"),
 }
+
+_NO_RESOURCES: Final = frozenset({EMFILE, ENFILE, ENOMEM})
+"""Nothing is wrong with the directory; the command reports what this machine has run out of."""
 
 
 class LocalFile:
@@ -67,6 +70,8 @@ class LocalFile:
             yield
         except (OSError, ValueError) as failure:  # ValueError: a NUL character in the path
             number = failure.errno if isinstance(failure, OSError) else None
+            if number in _NO_RESOURCES:
+                raise
             reason = os.strerror(number) if number else "this is not a path"
             remedy = _REMEDIES.get(number or 0, "choose a directory that the connector can write to")
             raise ConfigError(

@@ -6,9 +6,11 @@ Failures are identified by the error's code only: the text of a response can com
 
 from __future__ import annotations
 
+import errno
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from http import HTTPStatus
 from shlex import quote
 from typing import Any, Final
@@ -17,7 +19,7 @@ from urllib.parse import urlsplit
 import boto3
 import botocore.session
 from botocore.config import Config
-from botocore.credentials import DeferredRefreshableCredentials
+from botocore.credentials import AssumeRoleCredentialFetcher, DeferredRefreshableCredentials
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -73,6 +75,9 @@ _CLOCK: Final = ("the clock of this machine is wrong", "set it")
 _NO_CREDENTIALS: Final = ("this machine has no AWS identity of its own", f"set {_KEY} and {_SECRET}")
 _HALF_A_PAIR: Final = ("only one part of the access key is set", f"set both {_KEY} and {_SECRET}")
 _NO_REGION: Final = ("there is no such region", f"correct {_REGION}")
+_NO_ROLES: Final = ("the server there does not assume roles", f"correct {_ROLE} or {_ENDPOINT}")
+_OUTDATED: Final = ("the credentials of the role have expired already", "set the clock of this machine")
+_REDIRECTS: Final = ("the server there redirects without end", f"correct {_ENDPOINT}")
 _NOT_S3: Final = ("the server there does not provide S3", f"correct {_ENDPOINT}")
 
 _REFUSALS: Final = {
@@ -96,7 +101,25 @@ _REFUSALS: Final = {
     "307": _ELSEWHERE,
     "RequestTimeTooSkewed": _CLOCK,
 }
-_LATER: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "RequestTimeout", "ServiceUnavailable"})
+_LATER: Final = frozenset(
+    {
+        "BandwidthLimitExceeded",
+        "InternalError",
+        "OperationAborted",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "RequestTimeoutException",
+        "ServiceUnavailable",
+        "SlowDown",
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+    }
+)
+"""Codes that pass, whatever their status: botocore retries most of them for the same reason."""
+
+_NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _UNREACHABLE: Final = (
     (SSLError, "the TLS handshake failed"),
     (ProxyConnectionError, "the proxy failed"),
@@ -104,7 +127,14 @@ _UNREACHABLE: Final = (
     (EndpointConnectionError, "there is no server at its address"),
     (AnyConnectionError, "the connection failed"),
 )
+
+
+class _NoRoleError(BotoCoreError):  # type: ignore[misc]  # its package ships no types
+    """An answer to AssumeRole that holds no credentials."""
+
+
 _UNUSABLE: Final = (
+    (_NoRoleError, _NO_ROLES),
     (NoCredentialsError, _NO_CREDENTIALS),
     (PartialCredentialsError, _HALF_A_PAIR),
     (CredentialRetrievalError, _NO_CREDENTIALS),
@@ -188,7 +218,15 @@ class S3Bucket:
             yield
         except ClientError as refusal:
             raise self._refused(refusal) from None
+        except RecursionError:  # botocore follows a redirect to another region from within the one before
+            raise self._config_error(_REDIRECTS) from None
+        except RuntimeError as failure:  # no class of its own; botocore refuses to sign with expired credentials
+            if "expired" not in str(failure):
+                raise
+            raise self._config_error(_OUTDATED) from None
         except (BotoCoreError, ValueError) as failure:  # ValueError: an invalid address
+            if lack := _lack_of_resources(failure):
+                raise lack from None
             raise self._failed(failure) from None
 
     def _refused(self, refusal: ClientError) -> SyncStoppedError:
@@ -257,16 +295,20 @@ def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> A
     """
     is_amazon = endpoint is None or ".amazonaws.com" in (urlsplit(endpoint).hostname or "")
     region = session.region_name or "us-east-1"
-    sts = session.client("sts", region_name=region, endpoint_url=None if is_amazon else endpoint, config=config)
+    base = session.get_credentials()
+    if base is None:
+        raise NoCredentialsError
+    create = partial(session.client, region_name=region, endpoint_url=None if is_amazon else endpoint, config=config)
+    fetcher = AssumeRoleCredentialFetcher(
+        create, base, role, extra_args={"RoleSessionName": "destination-heap-analytics"}
+    )
 
-    def assumed() -> dict[str, str]:
-        given = sts.assume_role(RoleArn=role, RoleSessionName="destination-heap-analytics")["Credentials"]
-        return {
-            "access_key": given["AccessKeyId"],
-            "secret_key": given["SecretAccessKey"],
-            "token": given["SessionToken"],
-            "expiry_time": given["Expiration"].isoformat(),
-        }
+    def assumed() -> dict[str, Any]:
+        try:
+            credentials: dict[str, Any] = fetcher.fetch_credentials()
+        except (AttributeError, KeyError, TypeError):
+            raise _NoRoleError from None
+        return credentials
 
     core = botocore.session.get_session()
     core.register_component("credential_provider", _Role(DeferredRefreshableCredentials(assumed, "assume-role")))
@@ -281,3 +323,18 @@ class _Role:
 
     def load_credentials(self) -> DeferredRefreshableCredentials:
         return self._credentials
+
+
+def _lack_of_resources(failure: BaseException) -> OSError | None:
+    """The error below a failure that says that this machine has run out of something."""
+    pending: list[object] = [failure]
+    seen: set[int] = set()
+    while pending:
+        cause = pending.pop()
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        if isinstance(cause, OSError) and cause.errno in _NO_RESOURCES:
+            return cause
+        seen.add(id(cause))
+        pending += [cause.__cause__, cause.__context__, getattr(cause, "kwargs", {}).get("error")]
+    return None

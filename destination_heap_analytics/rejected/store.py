@@ -32,7 +32,7 @@ ADDED_KEYS: Final = ("rejected_reason", "rejected_field", "rejected_message")
 UNREADABLE_LINE: Final = "unreadable_line"
 """The key of a whole line that is stored as text because no row can be read from it."""
 
-UNREADABLE_REASONS: Final = frozenset({Reason.UNREADABLE, Reason.NO_DATA})
+UNREADABLE_REASONS: Final = frozenset({Reason.UNREADABLE, Reason.NO_DATA, Reason.NAMESPACE})
 """The reasons of rows that are stored that way."""
 
 WAITING_BYTES: Final = 16 * 1024 * 1024

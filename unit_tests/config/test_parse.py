@@ -308,6 +308,23 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(setting: str, addr
     assert error.value.__cause__ is None
 
 
+@pytest.mark.parametrize("value", [{1: 1}, [[]], 1.5, True, "trakc", object()], ids=type)
+def test_a_value_of_any_kind_is_a_sentence(value: Any) -> None:
+    """In process a configuration may hold any object, and any key."""
+    for given in (
+        {"app_id": value, "api": {"api_type": "track"}},
+        {"app_id": "1", "api": value},
+        {"app_id": "1", "api": {"api_type": value}},
+        config(base_url=value),
+        config(rejected_records=value),
+        config(delivery={"mode": "bulk", "max_events_per_minute": value}),
+        config(object_storage_config={"storage_type": value}),
+        {10**5000: 1},
+    ):
+        with pytest.raises(ConfigError):
+            parse_config(given)
+
+
 def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
     """With the nearest one, or that they belong to another branch."""
     parsed = parse_config(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.errors import DefectError, Reason
+from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import (
     Blank,
     EchoedState,
@@ -53,6 +55,34 @@ def echoed(line: str | bytes, delivered: int = 2, rejected: int = 1) -> str:
     message = state.acknowledged(delivered, rejected)
     assert isinstance(message, EchoedState)
     return message.line
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "shape", ['{"a": @}', '{"a": [1, {"b": @}]}', '{"a": -@, "b": "text"}', '{"a": {"b": {"c": [@]}}}']
+)
+def test_an_integer_of_any_length_means_the_same_in_process_as_in_a_line(shape: str) -> None:
+    """Python turns none of more than 4,300 digits into text, and would fail in the middle of a row."""
+    line = f'{{"type": "RECORD", "record": {{"stream": "users", "data": {shape.replace("@", HUGE)}, "emitted_at": 1}}}}'
+    read = parse_line(line.encode(), 1)
+    number = int(Decimal(HUGE))
+    data = eval(shape.replace("@", "number"), {"number": number})  # noqa: S307  # written above
+    record = AirbyteRecordMessage(stream="users", data=data, emitted_at=1)
+    passed = parse_message(AirbyteMessage(type=Type.RECORD, record=record), AirbyteMessageSerializer.dump)
+    assert isinstance(read, Record)
+    assert isinstance(passed, Record)
+    assert passed.data == read.exactly()
+
+
+def test_a_key_that_is_not_text_becomes_text_as_in_json() -> None:
+    """In process a record may hold any object."""
+    data = {1: "a", int(Decimal(HUGE)): {2: "b"}}
+    record = AirbyteRecordMessage(stream="users", data=data, emitted_at=1)
+    message = parse_message(AirbyteMessage(type=Type.RECORD, record=record), AirbyteMessageSerializer.dump)
+    assert isinstance(message, Record)
+    assert message.data == {"1": "a", HUGE: {"2": "b"}}
 
 
 def test_a_record_is_read_into_plain_data() -> None:
@@ -139,12 +169,22 @@ def test_other_messages_are_ignored(line: str) -> None:
         '{"type":"RECORD","record":{"stream":"users"}}',
         '{"type":"RECORD","record":{"stream":"users","data":[1]}}',
         '{"type":"RECORD","record":{"data":{}}}',
-        '{"type":"RECORD","record":{"stream":"users","namespace":5,"data":{}}}',
     ],
 )
 def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str) -> None:
     """It counts, and is rejected."""
     assert parsed(line) == Unreadable(Reason.NO_DATA, line.encode())
+
+
+@pytest.mark.parametrize("namespace", ["5", "[]", "{}", "true"])
+def test_a_namespace_that_is_not_text_rejects_the_row(namespace: str) -> None:
+    """With that reason: the line is a message all the same."""
+    line = f'{{"type":"RECORD","record":{{"stream":"users","namespace":{namespace},"data":{{}}}}}}'
+    message = parsed(line)
+    assert message == Unreadable(Reason.NAMESPACE, line.encode())
+    form = InputFormat()
+    form.see(message)
+    form.check(1)
 
 
 @pytest.mark.parametrize(

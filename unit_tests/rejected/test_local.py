@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -117,6 +119,20 @@ def test_any_other_trouble_with_a_path_is_told(place: str, reason: str) -> None:
     """By the system's own word for it."""
     text = failure(LocalFile(place, "f", "attempt"))
     assert f"({reason}): choose a directory that the connector can write to." in text
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+def test_a_machine_without_resources_is_not_a_wrong_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """The command reports what the machine lacks."""
+
+    def refuse(*_: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(OSError, match=re.escape(os.strerror(number))):
+        LocalFile(str(tmp_path), "users", "attempt").append(b"1\n")
 
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +19,7 @@ from botocore.client import BaseClient
 
 from destination_heap_analytics.config.settings import S3Storage
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
+from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.rejected.s3 import S3Bucket, _client
 from destination_heap_analytics.rejected.store import open_storage
@@ -258,6 +262,8 @@ def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
             asked.append((self.path, dict(self.headers), body))
             answers[min(len(asked), len(answers)) - 1](self)
 
+        do_POST = do_PUT  # noqa: N815  # the base's name
+
         def log_message(self, *_: Any) -> None:
             pass
 
@@ -358,6 +364,63 @@ def test_a_refusal_without_a_code_counts_by_its_status(
 ) -> None:
     """As from a firewall or a proxy before S3."""
     assert words in failure(wire.storage(answer(status, body)), kind)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308])
+def test_a_redirect_to_itself_is_a_wrong_setting(status: int) -> None:
+    """Botocore follows it until the stack is full."""
+
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        body = "<?xml version='1.0'?><Error><Code>PermanentRedirect</Code><Endpoint>127.0.0.1</Endpoint></Error>"
+        answer(status, body, Location=handler.path)(handler)
+
+    with service(redirect) as (url, _):
+        assert "correct `object_storage_config" in failure(storage(url), ConfigError)
+
+
+@pytest.mark.parametrize("status", [400, 403, 409])
+@pytest.mark.parametrize("code", ["SlowDown", "ThrottledException", "OperationAborted", "InternalError"])
+def test_what_passes_by_its_code_passes_whatever_the_status(wire: Wire, status: int, code: str) -> None:
+    """Services other than Amazon's choose statuses of their own."""
+    assert f"it is unavailable ({code}, status {status})" in failure(
+        wire.storage(refusal(status, code)), TransientError
+    )
+
+
+@pytest.mark.parametrize("action", ["append", "probe"])
+def test_a_machine_without_descriptors_is_not_a_wrong_address(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    """The command reports what the machine lacks."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    place = storage(closed_port())
+    monkeypatch.setattr(socket, "socket", refuse)
+    with pytest.raises(OSError, match="Too many open files") as failed:
+        place.probe() if action == "probe" else place.append(b"private\n")
+    assert isinstance(as_stop(failed.value), TransientError)
+
+
+LONG_AGO = "<Expiration>2001-01-01T00:00:00Z</Expiration>"
+
+
+@pytest.mark.parametrize(
+    ("credentials", "words"),
+    [
+        ("", "the server there does not assume roles"),
+        ("<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey>", "the server there does not assume roles"),
+        (
+            "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey><SessionToken>c</SessionToken>" + LONG_AGO,
+            "the credentials of the role have expired already: set the clock of this machine.",
+        ),
+    ],
+)
+def test_an_odd_answer_to_assume_role_is_a_sentence(credentials: str, words: str) -> None:
+    """A service beside Amazon's may leave out anything."""
+    inner = f"<Credentials>{credentials}</Credentials>" if credentials else ""
+    assumed = answer(200, f"<AssumeRoleResponse><AssumeRoleResult>{inner}</AssumeRoleResult></AssumeRoleResponse>")
+    with service(assumed) as (url, _):
+        assert words in failure(storage(url, role_arn=ROLE), ConfigError)
 
 
 def test_an_address_that_says_yes_to_everything_is_no_s3(wire: Wire) -> None:

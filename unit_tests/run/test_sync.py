@@ -201,7 +201,7 @@ def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_go_on(caplog: pyte
     assert "column `email` is null (row 2)" in log_of(caplog)
     assert "refused by Heap: a value breaks one of Heap's rules, status 400 (row 3)" in log_of(caplog)
     assert "is not readable as JSON (row 4)" in log_of(caplog)
-    assert "without a data object, or its namespace is not text (row 5)" in log_of(caplog)
+    assert "without a stream name or without a data object (row 5)" in log_of(caplog)
 
 
 def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
