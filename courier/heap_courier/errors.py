@@ -17,7 +17,8 @@ A rejected row is no error but a value, `RejectedRow`: it is counted, explained,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from heap_courier.printable import printable
@@ -91,6 +92,49 @@ class TooManyRejectsError(FeedError):
         self.rows = rows
         self.rejected = rejected
         self.named = tuple(named)
+
+
+@contextmanager
+def failure_of_file(name: str) -> Iterator[None]:
+    """Makes whatever is raised while a file is read the failure of that file, in a sentence without its content.
+
+    Raises:
+        UnreadableFileError: something else than a `CourierError` was raised.
+    """
+    try:
+        yield
+    except CourierError:
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever one file raises must not stop the others)
+        raise unexpected_failure(name, error) from None
+
+
+def unexpected_failure(name: str, error: Exception) -> UnreadableFileError:
+    """The error for a file that raises what no reader expects; the text of `error` may hold what rows hold."""
+    if isinstance(error, MemoryError):
+        return UnreadableFileError(
+            f"`{name}` needs more memory than there is: split the file, or run this on a larger machine."
+        )
+    return UnreadableFileError(
+        f"`{name}` cannot be read: it raised an unexpected {type(error).__name__}. Check the file; if it is valid, "
+        "please report this."
+    )
+
+
+@contextmanager
+def failure_of_feed() -> Iterator[None]:
+    """Makes whatever is raised while a feed lands the failure of that feed. Raises FeedError, as well as its own."""
+    try:
+        yield
+    except CourierError:
+        raise
+    except Exception as error:  # noqa: BLE001  (whatever one feed raises must not stop the others)
+        raise defect(error) from None
+
+
+def defect(error: Exception) -> SchemaError:
+    """The error for a feed or table that meets a defect of the program; the text of `error` may hold what rows hold."""
+    return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}): please report it, with the file.")
 
 
 @dataclass(frozen=True, slots=True)

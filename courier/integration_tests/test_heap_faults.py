@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from io import BytesIO
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import fastavro
 import orjson
 import pytest
 
@@ -17,6 +19,7 @@ from courier.integration_tests.scripted_s3 import BUCKET, Changed, Drips, Refuse
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
+from heap_courier.heap_connect import loader
 from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
@@ -122,6 +125,41 @@ class TestFiles:
         assert "its response takes too long" in failure(one_engine.pull(limit=1.0))
         assert one_engine.ids("sign_up") == [7]
         assert list(one_engine.folder.iterdir()) == []
+
+    @pytest.mark.parametrize("depth", [300, 20_000, 100_000])
+    def test_one_that_is_nested_too_deeply_fails_its_table_alone(self, one_engine: Place, depth: int) -> None:
+        one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
+        header = avro({"user_id": "long", "next": ["null", "topLevelRecord"]}, (), codec="null")
+        row = b"\x02\x02" * depth + b"\x02\x00"
+        size = BytesIO()
+        fastavro.schemaless_writer(size, "long", len(row))
+        key = one_engine.key("sync_1/users")
+        one_engine.s3.objects = {**one_engine.s3.objects, key: header + b"\x02" + size.getvalue() + row + header[-16:]}
+
+        message = failure(one_engine.pull())
+
+        assert f"`{key}` has a value nested more than 250 levels deep" in message
+        assert one_engine.ids("sign_up") == [7]
+
+    def test_whatever_the_rows_of_one_file_raise_fails_its_table_alone(
+        self, one_engine: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
+        real = loader.cast_rows
+
+        def odd(batch: Any, table: Any, dump_id: int) -> Any:
+            if "email" in batch.schema.names:
+                raise KeyError("secret")
+            return real(batch, table, dump_id)
+
+        monkeypatch.setattr(loader, "cast_rows", odd)
+
+        message = failure(one_engine.pull())
+
+        key = one_engine.key("sync_1/users")
+        assert f"`{key}` cannot be read: it raised an unexpected KeyError" in message
+        assert "secret" not in message
+        assert one_engine.ids("sign_up") == [7]
 
     def test_a_bucket_that_refuses_everything_ends_the_run(self, one_engine: Place) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))

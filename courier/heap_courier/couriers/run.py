@@ -23,6 +23,7 @@ from heap_courier.errors import (
     LaterError,
     MissingFilesError,
     TooManyRejectsError,
+    failure_of_feed,
 )
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.ingest import FeedResult, ingest
@@ -280,17 +281,18 @@ def _ingest_feed(
             )
 
     try:
-        return ingest(
-            warehouse,
-            feed,
-            files,
-            truncate=truncate,
-            now=context.now(),
-            workers=WORKERS,
-            advance=context.bar.advance,
-            before=expect_unchanged,
-            after=lambda done: RunLog(warehouse).record_table(run, done.table, done.rejected),
-        )
+        with failure_of_feed():
+            return ingest(
+                warehouse,
+                feed,
+                files,
+                truncate=truncate,
+                now=context.now(),
+                workers=WORKERS,
+                advance=context.bar.advance,
+                before=expect_unchanged,
+                after=lambda done: RunLog(warehouse).record_table(run, done.table, done.rejected),
+            )
     except FeedError:
         changed = next((each for each in read_feeds(context.project.feeds) if each.id == feed.id), feed)
         if active.has(feed) or not active.has(changed):

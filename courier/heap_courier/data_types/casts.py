@@ -170,7 +170,7 @@ def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], A
 def _read(value: pa.Scalar, read: Callable[[Any], Any]) -> Any:
     try:
         return read(value.as_py(maps_as_pydicts="lossy")) if value.is_valid else None
-    except (ValueError, OverflowError, ArithmeticError):
+    except (ValueError, OverflowError, ArithmeticError, RecursionError):
         return _WRONG
 
 
@@ -310,7 +310,10 @@ def _integer(_: FieldType, value: Any) -> int:
 def _text(_: FieldType, value: Any) -> str:
     if isinstance(value, bytes):
         return value.decode()
-    return orjson.dumps(value, default=_json_text, option=orjson.OPT_NON_STR_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=_json_text, option=orjson.OPT_NON_STR_KEYS).decode()
+    except orjson.JSONEncodeError:
+        raise ValueError from None  # nested too deeply
 
 
 def _json_text(value: Any) -> str:
@@ -354,7 +357,7 @@ _REASONS: Final = {
     Kind.DATETIME: "is not a date with a time",
     Kind.FLOAT: "is not a number",
     Kind.INTEGER: "is not a 64-bit integer",
-    Kind.STRING: "is not valid UTF-8, or is a date or time out of range",
+    Kind.STRING: "is not valid UTF-8, is a date or time out of range, or is nested too deeply",
 }
 _AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
     Kind.BOOLEAN: _never,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import NamedTuple
@@ -104,11 +105,15 @@ def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection
 
 
 def _paths(incoming: pa.Schema, fields: Sequence[Field], name: str) -> tuple[tuple[int, ...], ...]:
-    return tuple(_path(list(incoming), field, name) for field in fields)
+    columns = list(incoming)
+    times = Counter(incoming.names)
+    only = {column: position for position, column in enumerate(incoming.names) if times[column] == 1}
+    return tuple(_path(columns, only, field, name) for field in fields)
 
 
-def _path(columns: Sequence[pa.Field], field: Field, name: str) -> tuple[int, ...]:
-    path, found = column_path(columns, field.source, name)
+def _path(columns: Sequence[pa.Field], only: Mapping[str, int], field: Field, name: str) -> tuple[int, ...]:
+    position = only.get(field.source)
+    path, found = column_path(columns, field.source, name) if position is None else ((position,), columns[position])
     if found and not convertible(found.type, field.type, field.pattern):
         remedy = (
             "give the field a pattern, or make it a String"

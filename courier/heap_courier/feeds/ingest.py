@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from heap_courier.data_types.field_types import DATETIME, STRING, in_utc
-from heap_courier.errors import RejectedRow, TooManyRejectsError
+from heap_courier.errors import RejectedRow, TooManyRejectsError, failure_of_file
 from heap_courier.feeds.column_mapping import ColumnMapping, map_columns
 from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed
 from heap_courier.files.fileset import FetchedFile
@@ -135,7 +135,8 @@ class _Tally:
 def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -> Iterator[tuple[ColumnMapping, Chunk]]:
     for file in files:
         incoming = schema(file.path, file.format, file.key)
-        mapping = map_columns(incoming, feed.fields, key=feed.primary_key, name=file.key)
+        with failure_of_file(file.key):
+            mapping = map_columns(incoming, feed.fields, key=feed.primary_key, name=file.key)
         ignored.update(dict.fromkeys(mapping.ignored))
         for chunk in chunks(file.path, file.format, file.key):
             yield mapping, chunk
@@ -143,7 +144,8 @@ def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -
 
 def _conformed(mapping: ColumnMapping, chunk: Chunk) -> Part:
     decoded = chunk.decode()
-    conformed = mapping.conform(decoded.batch, chunk.first_row, decoded.rejected)
+    with failure_of_file(mapping.name):
+        conformed = mapping.conform(decoded.batch, chunk.first_row, decoded.rejected)
     return Part(mapping.name, conformed.batch, conformed.rejected)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
@@ -118,8 +119,9 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
     """
     notes: list[str] = []
     typed: list[_Typed] = []
+    columns = list(schema)
     for column in _columns(schema, sample):
-        if not _can_be_named(schema, column):
+        if not _can_be_named(columns, column):
             notes.append(f"Column `{column.source}` is left out: another column has the same path.")
         elif (best := _typed(column)) is None:
             notes.append(f"Column `{column.source}` is left out: {_unfit(column.field.type)}.")
@@ -180,16 +182,19 @@ def _leaves(source: str, path: tuple[int, ...], field: pa.Field, values: pa.Arra
 
 def _sources(names: Sequence[str]) -> Iterator[str]:
     """What a feed calls columns: by their names, and by `name#1`, `name#2` where several have one or it is empty."""
-    seen: dict[str, int] = {}
+    times = Counter(names)
+    seen: Counter[str] = Counter()
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        yield name if name and names.count(name) == 1 else f"{name}#{seen[name]}"
+        seen[name] += 1
+        yield name if name and times[name] == 1 else f"{name}#{seen[name]}"
 
 
-def _can_be_named(schema: pa.Schema, column: _SampleColumn) -> bool:
+def _can_be_named(columns: Sequence[pa.Field], column: _SampleColumn) -> bool:
     """Whether the source of a column leads to it, and not to another one such as `a.b` beside `b` inside `a`."""
+    if len(column.path) == 1 and columns[column.path[0]].name == column.source:  # (no other has this name)
+        return True
     try:
-        return column_path(list(schema), column.source, "sample")[0] == column.path
+        return column_path(columns, column.source, "sample")[0] == column.path
     except SchemaError:
         return False
 

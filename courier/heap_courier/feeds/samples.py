@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from heap_courier.errors import SetupError
+from heap_courier.errors import SetupError, failure_of_file
 from heap_courier.feeds.model import Feed, Sample
 from heap_courier.feeds.proposal import Proposal, propose
 from heap_courier.feeds.reader import check, read_feeds
@@ -88,9 +88,10 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
         raise SetupError(f"`{domain_table}` is not a domain table name: write it as Heap:Users.")
     path = project.folder / sample.path
     feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
-    proposal = propose(
-        schema(path, sample.format, sample.path), _rows(path, sample), source=source, name=name, feed_id=feed_id
-    )
+    with failure_of_file(sample.path):
+        proposal = propose(
+            schema(path, sample.format, sample.path), _rows(path, sample), source=source, name=name, feed_id=feed_id
+        )
     feed = replace(proposal.feed, sample=sample)
     try:
         check(feed)

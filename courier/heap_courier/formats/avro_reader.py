@@ -21,12 +21,15 @@ from typing import Any, BinaryIO, Final, NamedTuple
 
 import cramjam
 import fastavro
+import fastavro._read_py
 import polars as pl
 import pyarrow as pa
 
 from heap_courier.errors import UnreadableFileError
 from heap_courier.formats.avro_schema import Records, read_schema
+from heap_courier.formats.avro_values import UnfitValueError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
+from heap_courier.formats.nesting import TOO_DEEP
 
 _MAGIC: Final = b"Obj\x01"
 _SYNC_BYTES: Final = 16
@@ -150,6 +153,8 @@ def _header(stream: BinaryIO, name: str) -> _File:
         parsed = json.loads(metadata.get(b"avro.schema", b""))
     except ValueError:
         raise unreadable("has a schema that is not JSON") from None
+    except RecursionError:
+        raise unreadable("has a schema that is nested too deeply") from None
     try:
         records = read_schema(parsed)
     except ValueError as error:
@@ -297,17 +302,25 @@ def _plain_size(codec: str, packed: bytes) -> int:
 # What is in the blocks
 
 
+_read_recursive: Final = fastavro._read_py.schemaless_reader  # noqa: SLF001
+"""The same in Python, whose recursion has a limit: data nested 20,000 deep is a segmentation fault in C."""
+
+
 def _decode(file: _File, blocks: list[_Block]) -> Decoded:
     plain = [_unpacked(file, block) for block in blocks]
     try:
         batch = _decoded_fast(file.fast, file.records, blocks, plain) if file.fast else None
         return Decoded(_decoded(file, blocks, plain) if batch is None else batch)
+    except UnfitValueError as error:
+        reason = str(error)
+    except RecursionError:
+        reason = TOO_DEEP
     except (pa.ArrowException, ArithmeticError, TypeError, ValueError):
-        last = blocks[-1].first_row + blocks[-1].rows - 1
-        raise UnreadableFileError(
-            f"`{file.name}` contains a value that its schema does not allow (such as an int of more than 32 bits, or a "
-            f"decimal with too many digits) in rows {blocks[0].first_row:,} to {last:,}; export the file again."
-        ) from None
+        reason = "contains a value that its schema does not allow (such as an int of more than 32 bits)"
+    last = blocks[-1].first_row + blocks[-1].rows - 1
+    raise UnreadableFileError(
+        f"`{file.name}` {reason} in rows {blocks[0].first_row:,} to {last:,}; export the file again."
+    )
 
 
 def _unpacked(file: _File, block: _Block) -> Any:
@@ -374,12 +387,15 @@ def _decoded_fast(fast: _Fast, records: Records, blocks: list[_Block], plain: li
 def _decoded(file: _File, blocks: list[_Block], plain: list[Any]) -> pa.RecordBatch:
     """The rows by fastavro: any schema, and to the row where something is wrong."""
     records: list[Any] = []
+    read = _read_recursive if file.records.is_recursive else fastavro.schemaless_reader
     for block, data in zip(blocks, plain, strict=True):
         stream = io.BytesIO(data)
         before = len(records)
         try:
             for _ in range(block.rows):
-                records.append(fastavro.schemaless_reader(stream, file.records.schema, None))  # noqa: PERF401
+                records.append(read(stream, file.records.schema, None))  # noqa: PERF401
+        except (RecursionError, UnfitValueError):
+            raise
         except Exception:  # noqa: BLE001  (bytes that are no record make it raise anything)
             raise file.damaged("is damaged", block.number, block.first_row - 1 + len(records) - before) from None
         if stream.tell() != len(data):

@@ -27,7 +27,9 @@ import fastavro.schema
 import orjson
 import pyarrow as pa
 
+from heap_courier.formats.avro_values import DECIMAL, NOTHING, Budget, UnfitValueError
 from heap_courier.formats.chunk import IS_TEXT
+from heap_courier.formats.nesting import TOO_DEEP
 
 _PRIMITIVES: Final[Mapping[str, pa.DataType]] = {
     "null": pa.null(),
@@ -49,7 +51,9 @@ _LOGICAL: Final[Mapping[tuple[str, str], pa.DataType]] = {
         for name, unit in (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
     },
 }
-_MOST_DIGITS: Final = 38  # of Arrow's decimal128
+_ARROW_DIGITS: Final = 38  # of a decimal128
+_MOST_DIGITS: Final = 1_000  # of a decimal that is text here
+_BITS_PER_BYTE: Final = 8
 _NUMBERS: Final = ({"int", "long"}, {"float", "double"})
 _NULL_OR_ELSE: Final = 2
 
@@ -92,10 +96,12 @@ class Records:
     Attributes:
         columns: of its records.
         schema: for fastavro.
+        is_recursive: whether a record can hold itself, so that only the data says how deep values are nested.
     """
 
     columns: tuple[AvroColumn, ...]
     schema: Any
+    is_recursive: bool
 
 
 def read_schema(schema: Any) -> Records:
@@ -108,25 +114,56 @@ def read_schema(schema: Any) -> Records:
         raise ValueError("does not hold records")
     names: dict[str, Any] = {}
     try:
-        parsed: Any = fastavro.parse_schema(_told_apart(schema), names)
+        parsed: Any = fastavro.parse_schema(_Rewriting().record(schema), names)
         columns = tuple(AvroColumn(field["name"], _type_of(field["type"], names, ())) for field in parsed["fields"])
-    except (fastavro.schema.SchemaParseException, LookupError, TypeError, ValueError, RecursionError) as error:
-        raise ValueError("has a schema that is none") from error
+        is_recursive = any(_holds(name, definition, names, set()) for name, definition in names.items())
+    except _RefusedSchemaError as error:
+        raise ValueError(str(error)) from None
+    except RecursionError as error:
+        raise ValueError("has a schema that is nested too deeply") from error
+    except (fastavro.schema.SchemaParseException, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise ValueError("has an invalid schema") from error
     if len({column.name for column in columns}) < len(columns):
         raise ValueError("has a schema that names a column twice")
-    return Records(columns, parsed)
+    return Records(columns, parsed, is_recursive)
+
+
+class _RefusedSchemaError(Exception):
+    """A schema is valid, and beyond what is read here."""
+
+
+def _holds(name: str, schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
+    """Whether a value of a type can hold one of the type of this name."""
+    if isinstance(schema, str):
+        if schema == name:
+            return True
+        if schema in seen or schema not in names:
+            return False
+        seen.add(schema)
+        return _holds(name, names[schema], names, seen)
+    if isinstance(schema, list):
+        return any(_holds(name, branch, names, seen) for branch in schema)
+    inner = [field["type"] for field in schema.get("fields", ())]
+    inner += [schema[part] for part in ("items", "values") if part in schema]
+    return any(_holds(name, part, names, seen) for part in inner)
 
 
 def json_text(value: Any) -> str:
     """A value of any type as a column of text has it: a scalar as its own text, anything else as JSON.
 
     Bytes are hexadecimal digits, as a `fixed` is.
+
+    Raises:
+        UnfitValueError: it is nested too deeply.
     """
     if isinstance(value, str):
         return value
-    if isinstance(value, (bool, list, dict)) or value is None:
+    if not (isinstance(value, (bool, list, dict)) or value is None):
+        return _scalar_text(value)
+    try:
         return orjson.dumps(_as_json(value), option=orjson.OPT_NON_STR_KEYS).decode()
-    return _scalar_text(value)
+    except (orjson.JSONEncodeError, RecursionError):
+        raise UnfitValueError(TOO_DEEP) from None
 
 
 def _scalar_text(value: Any) -> str:
@@ -150,29 +187,68 @@ def _as_json(value: Any) -> Any:
     return _scalar_text(value)
 
 
-def _told_apart(schema: Any) -> Any:
-    """The schema with logical types under `meaning`, so that fastavro leaves the values as they are stored.
+class _Rewriting:
+    """A schema as fastavro shall read it: logical types under `meaning`, so that it leaves values as they are stored.
 
-    Numbers become instants by a cast of the whole column, which knows no year 9999. Decimals alone stay fastavro's.
-    Default values and comments are left out: nothing here needs them, and a wrong one does no harm then.
+    Numbers become instants by a cast of the whole column, which knows no year 9999. Decimals, and what takes no bytes
+    in the file, are read by avro_values.py, within bounds. Default values and comments are left out: nothing here needs
+    them, and a wrong one does no harm then. So is a decimal that is none, as the specification asks.
     """
-    if isinstance(schema, list):
-        return [_told_apart(branch) for branch in schema]
-    if not isinstance(schema, dict):
-        return schema
-    if isinstance(schema["type"], (dict, list)):  # {"type": {"type": "string"}}
-        return _told_apart(schema["type"])
-    kept = {key: schema[key] for key in ("type", "name", "namespace", "symbols", "size") if key in schema}
-    if "fields" in schema:
-        kept["fields"] = [{"name": field["name"], "type": _told_apart(field["type"])} for field in schema["fields"]]
-    for part in ("items", "values"):
-        if part in schema:
-            kept[part] = _told_apart(schema[part])
-    if schema.get("logicalType") == "decimal":
-        kept |= {key: schema[key] for key in ("logicalType", "precision", "scale") if key in schema}
-    elif "logicalType" in schema:
-        kept["meaning"] = schema["logicalType"]
-    return kept
+
+    def __init__(self) -> None:
+        self._budget = Budget()
+
+    def record(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        """A record, the outermost one for instance: rows of nothing are bounded elsewhere."""
+        kept = {key: schema[key] for key in ("type", "name", "namespace") if key in schema}
+        kept["fields"] = [{"name": _text(field["name"]), "type": self.any(field["type"])} for field in schema["fields"]]
+        return kept
+
+    def any(self, schema: Any) -> Any:
+        if isinstance(schema, list):
+            return [self.any(branch) for branch in schema]
+        if not isinstance(schema, dict):
+            return schema
+        kind = schema["type"]
+        if isinstance(kind, (dict, list)):  # {"type": {"type": "string"}}
+            return self.any(kind)
+        if kind in ("record", "error"):
+            record = self.record(schema)
+            return record if any(field["type"] != "null" for field in record["fields"]) else self._of_nothing(record)
+        kept = {key: schema[key] for key in ("type", "name", "namespace", "symbols", "size") if key in schema}
+        if "items" in schema:
+            items = self.any(schema["items"])
+            kept["items"] = self._of_nothing({"type": "null"}) if items in ("null", {"type": "null"}) else items
+        if "values" in schema:
+            kept["values"] = self.any(schema["values"])
+        if kind == "fixed" and schema.get("size") == 0:
+            return self._of_nothing(kept)
+        if schema.get("logicalType") == "decimal":
+            return kept | _decimal(schema)
+        return kept | {"meaning": schema["logicalType"]} if "logicalType" in schema else kept
+
+    def _of_nothing(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return schema | {"logicalType": NOTHING, "budget": self._budget}
+
+
+def _text(name: Any) -> str:
+    if not isinstance(name, str):
+        raise TypeError(name)
+    return name
+
+
+def _decimal(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """What a schema says of a decimal; nothing where that is invalid, so that it stays what it is stored as."""
+    precision, scale, size = schema.get("precision"), schema.get("scale", 0), schema.get("size")
+    if schema["type"] not in ("bytes", "fixed") or not (type(precision) is type(scale) is int):
+        return {}
+    if precision < 1 or not 0 <= scale <= precision:
+        return {}
+    if schema["type"] == "fixed" and type(size) is int and precision > math.log10(2) * (_BITS_PER_BYTE * size - 1):
+        return {}
+    if precision > _MOST_DIGITS:
+        raise _RefusedSchemaError(f"has decimals of more than {_MOST_DIGITS:,} digits")
+    return {"logicalType": DECIMAL, "precision": precision, "scale": scale}
 
 
 def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
@@ -182,14 +258,15 @@ def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> A
     if isinstance(schema, str):
         return _primitive(schema, None) if schema in _PRIMITIVES else _type_of(names[schema], names, above)
     name = schema["type"]
-    if "logicalType" in schema and schema.get("precision", 0) <= _MOST_DIGITS:
-        decimal = pa.decimal128(schema["precision"], schema.get("scale", 0))
+    is_decimal = schema.get("logicalType") == DECIMAL
+    if is_decimal and schema["precision"] <= _ARROW_DIGITS:
+        decimal = pa.decimal128(schema["precision"], schema["scale"])
         return AvroType(decimal, decimal)
-    if name in _PRIMITIVES and "logicalType" not in schema:
+    if name in _PRIMITIVES and not is_decimal:
         return _primitive(name, schema.get("meaning"))
     if name == "enum":
         return AvroType(pa.string(), pa.string())
-    if name == "fixed" and "logicalType" not in schema:
+    if name == "fixed" and not is_decimal:
         return AvroType(pa.string(), pa.string(), value=bytes.hex, is_text=True)
     if name == "record" and schema["fields"] and schema["name"] not in above:
         return _struct(schema, names, (*above, schema["name"]))

@@ -41,6 +41,7 @@ def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str)
             piece = piece.removeprefix(_MARK) if names is None else piece  # noqa: PLW2901
             if not piece.strip(b"\r\n"):
                 continue
+            piece.decode()  # Arrow asks below about rows of another length as text, and cannot say if that fails
             is_first = names is None
             batch, rejected = _parsed(piece, dialect, first_row - (is_first and file_format.header_rows), names)
             if names is None:
@@ -141,10 +142,10 @@ def _explained(name: str, encoding: str | None) -> Iterator[None]:
         reason = f"has a row of more than {PIECE_BYTES:,} bytes, or an unclosed quote; fix it in the file"
     except UnicodeError:
         reason = f"is not valid {encoding}, its declared encoding"
-    except pa.ArrowInvalid as error:
-        reason = "does not match the format in the entities list; check its content type, separator and quotes"
-        if "UTF8" in str(error):
+        if encoding is None:
             reason = "is not valid UTF-8; re-export it as UTF-8, or name its encoding (`file/encoding`, `--encoding`)"
+    except pa.ArrowInvalid:
+        reason = "does not match the format in the entities list; check its content type, separator and quotes"
     else:
         return
     raise UnreadableFileError(f"`{name}` {reason}.") from None

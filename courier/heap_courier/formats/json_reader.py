@@ -11,17 +11,24 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import partial
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 import pyarrow as pa
 
 from heap_courier.errors import RejectedRow, UnreadableFileError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
-from heap_courier.formats.json_values import InvalidJSONError, JSONValues, refuse_constant, whole_number
+from heap_courier.formats.json_values import DECODER, InvalidJSONError, JSONValues
+from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP, is_too_deep
 
 _MOST_KEYS: Final = 200  # of a record; an object with more has data for keys
 _MOST: Final = 2**63
+
+
+class _Unfit(NamedTuple):
+    """In place of a value that cannot be a row, and why."""
+
+    reason: str
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
@@ -69,12 +76,18 @@ def _from_lines(rows: list[bytes], first_row: int) -> Decoded:
 
 
 def _parsed(line: bytes) -> Any:
-    """A line's value, its fractions as they are written; None where it is no JSON."""
+    """A line's value, its fractions as they are written."""
     try:
-        row = json.loads(line, parse_float=Decimal, parse_int=whole_number, parse_constant=refuse_constant)
-    except (ValueError, RecursionError):
-        return None
-    return row if b"\\ud" not in line.lower() or _is_unicode(row) else None
+        row = DECODER.decode(line.decode("utf-8-sig"))
+    except RecursionError:
+        return _Unfit(TOO_DEEP)
+    except InvalidJSONError as error:
+        return _Unfit(str(error))
+    except ValueError:
+        return _Unfit("is not a JSON object")
+    if line.count(b"[") + line.count(b"{") > MOST_LEVELS and is_too_deep(row):
+        return _Unfit(TOO_DEEP)
+    return row if b"\\ud" not in line.lower() or _is_unicode(row) else _Unfit("is not a JSON object")
 
 
 def _is_unicode(row: Any) -> bool:
@@ -93,11 +106,17 @@ def _decoded(rows: list[Any], first_row: int) -> Decoded:
         [_array([row.get(name) for row in objects]) for name in names], names=list(names)
     )
     rejected = (
-        RejectedRow(number, None, "is an empty object" if row == {} else "is not a JSON object")
+        RejectedRow(number, None, _why_not(row))
         for number, row in enumerate(rows, first_row)
         if not isinstance(row, dict) or not names  # (rows without a column cannot be counted)
     )
     return Decoded(batch, tuple(rejected))
+
+
+def _why_not(row: Any) -> str:
+    if isinstance(row, _Unfit):
+        return row.reason
+    return "is an empty object" if row == {} else "is not a JSON object"
 
 
 def _array(values: list[Any]) -> pa.Array:

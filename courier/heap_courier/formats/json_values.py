@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, BinaryIO, Final
 
+from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP, is_too_deep
+
 BLOCK_BYTES: Final = 1_000_000
 LARGEST_VALUE: Final = 64_000_000
 """Characters of one value: what a row may take."""
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
+_CUT_NUMBER: Final = len("e+")  # behind a whole number, where a block ends in the middle of a longer one
 _LONGEST_INTEGER: Final = 4_000  # digits that Python reads as an integer, about
 
 
@@ -32,12 +35,20 @@ def whole_number(digits: str) -> int | Decimal:
     return int(digits) if len(digits) <= _LONGEST_INTEGER else Decimal(digits)
 
 
+def fraction(digits: str) -> Decimal:
+    """A number with a fraction or an exponent, as it is written."""
+    try:
+        return Decimal(digits)
+    except ArithmeticError:
+        raise InvalidJSONError("has a number whose exponent is out of range") from None
+
+
 def refuse_constant(name: str) -> None:
     """NaN and the infinities are not JSON."""
     raise InvalidJSONError(f"contains {name}, which is not JSON")
 
 
-DECODER: Final = json.JSONDecoder(parse_float=Decimal, parse_int=whole_number, parse_constant=refuse_constant)
+DECODER: Final = json.JSONDecoder(parse_float=fraction, parse_int=whole_number, parse_constant=refuse_constant)
 
 
 class JSONValues:
@@ -98,9 +109,11 @@ class JSONValues:
                 if self._has_ended:
                     raise InvalidJSONError("is not valid JSON or is cut short") from None
             except RecursionError:
-                raise InvalidJSONError("is nested too deeply") from None
+                raise InvalidJSONError(TOO_DEEP) from None
             else:
-                if end < len(self._text) or self._has_ended:  # at the very end, a number may go on
+                if end + _CUT_NUMBER < len(self._text) or self._has_ended:
+                    if sum(self._text.count(mark, self._at, end) for mark in "[{") > MOST_LEVELS and is_too_deep(value):
+                        raise InvalidJSONError(TOO_DEEP)
                     self._at = end
                     return value
             if len(self._text) - self._at > LARGEST_VALUE:

@@ -86,7 +86,9 @@ def _chunk(first_row: int, batch: pa.RecordBatch) -> Chunk:
 def _told(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError) as error:
+        if "too deeply nested" in str(error):
+            raise UnreadableFileError(f"`{name}` is nested too deeply; write it with flatter columns.") from None
         raise UnreadableFileError(
             f"`{name}` is not a Parquet file, or is damaged, cut short, or holds text that is not UTF-8; fetch it "
             "again from its source."

@@ -7,12 +7,13 @@ import io
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import pyarrow as pa
 
-from heap_courier.errors import SetupError, UnreadableFileError
+from heap_courier.errors import SetupError, UnreadableFileError, failure_of_file
 from heap_courier.formats import avro_reader as avro
 from heap_courier.formats import csv_reader as delimited
 from heap_courier.formats import json_reader as json_files
@@ -44,7 +45,7 @@ def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
         UnreadableFileError: the file is not what its content type says, or is cut short.
     """
     content_type = file_format.content_type
-    with _opened(path, name) as stream:
+    with failure_of_file(name), _opened(path, name) as stream:
         if content_type == _AVRO:
             return avro.schema(stream, name)
         if content_type == _PARQUET:
@@ -54,9 +55,18 @@ def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
 
 
 def chunks(path: Path, file_format: FileFormat, name: str) -> Iterator[Chunk]:
-    """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`."""
-    with _opened(path, name) as stream:
-        yield from _chunks(stream, file_format, name)
+    """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`.
+
+    Whatever else is raised on the way, here or by `decode`, is an UnreadableFileError too.
+    """
+    with failure_of_file(name), _opened(path, name) as stream:
+        for chunk in _chunks(stream, file_format, name):
+            yield Chunk(chunk.first_row, partial(_decoded, chunk, name))
+
+
+def _decoded(chunk: Chunk, name: str) -> Decoded:
+    with failure_of_file(name):
+        return chunk.decode()
 
 
 def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Chunk]:

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from heap_courier.data_types.casts import reason
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
-from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaError
+from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaError, unexpected_failure
 from heap_courier.formats import readers
 from heap_courier.formats.chunk import Chunk
 from heap_courier.formats.file_format import AVRO, FileFormat
@@ -350,7 +350,13 @@ class _Reading:
 
     def _decoded(self, part: tuple[str, Chunk]) -> _Decoded:
         key, chunk = part
-        return _Decoded(key, chunk.first_row, cast_rows(chunk.decode().batch, self._table, self._dump_id))
+        batch = chunk.decode().batch
+        try:
+            return _Decoded(key, chunk.first_row, cast_rows(batch, self._table, self._dump_id))
+        except (CourierError, InexactIntegersError):
+            raise
+        except Exception as error:  # noqa: BLE001  (whatever one file raises must not stop the others)
+            raise unexpected_failure(key, error) from None
 
     def _count(self, decoded: _Decoded, column: str, wrong: pa.BooleanArray) -> None:
         rows = pc.indices_nonzero(wrong).to_pylist()

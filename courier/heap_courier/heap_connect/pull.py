@@ -20,6 +20,7 @@ from heap_courier.errors import (
     MissingFilesError,
     SchemaError,
     UnreadableFileError,
+    defect,
 )
 from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
@@ -188,7 +189,7 @@ class _Pull:
         except CourierError as error:
             return _Fetched(step, folder, error=self._of_one_file(error))
         except Exception as error:  # noqa: BLE001  (whatever one table raises must not stop the others)
-            return _Fetched(step, folder, error=_unexpected(error))
+            return _Fetched(step, folder, error=defect(error))
 
     def _listed(self, keys: Iterable[str]) -> dict[str, Object]:
         """The objects of keys as the bucket lists them, to compare with what is fetched."""
@@ -231,7 +232,7 @@ class _Pull:
         except Exception as error:
             if not self._loader.is_usable():
                 raise
-            failure = _unexpected(error)
+            failure = defect(error)
         return self._waiting(step, name, failure, dumps)
 
     def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepResult:
@@ -245,11 +246,6 @@ class _Pull:
     def _not_loaded(self, run: StepResult) -> StepResult:
         self._note(run)
         return run
-
-
-def _unexpected(error: Exception) -> FeedError:
-    """A defect that one table meets; its text may hold what rows hold."""
-    return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}): please report it, with the file.")
 
 
 def manifest_keys(bucket: Bucket) -> list[str]:

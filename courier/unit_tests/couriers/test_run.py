@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timezone
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -261,3 +262,46 @@ def test_an_unknown_feed_is_reported_before_any_file_is_fetched(trial: Trial) ->
     trial.loads({"df-other": [{"type": "load", "file": "users"}]})
     with pytest.raises(MissingFeedsError):
         trial.checks()
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        (
+            "heap_courier.feeds.column_mapping.converted",
+            "`odd.ndjson` cannot be read: it raised an unexpected KeyError",
+        ),
+        ("heap_courier.feeds.ingest.map_columns", "`odd.ndjson` cannot be read: it raised an unexpected KeyError"),
+        ("heap_courier.feeds.ingest.load", "heap-courier failed unexpectedly (KeyError)"),
+    ],
+)
+def test_whatever_one_feed_raises_the_others_land(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch, place: str, words: str
+) -> None:
+    """In a sentence without the exception's text, which may hold what rows hold."""
+    odd = Feed("df-odd00001", "Heap", "Odd", (Field("id", STRING, "id"),), ("id",))
+    write_feed(odd, trial.folder / "feeds" / "odd.yaml")
+    with trial.context.warehouse() as warehouse:
+        activate(warehouse, odd, None, now=NOW, truncate=False, workers=1)
+    trial.asks_for(entity("'odd.ndjson'", "odd", content_type="application/x-ndjson"), entity())
+    trial.loads({"df-odd00001": [{"type": "load", "file": "odd"}], "df-users001": [{"type": "load", "file": "users"}]})
+    trial.bucket.objects["odd.ndjson"] = b'{"id": "1"}'
+    trial.arrives(20, "id,email\n1,a\n")
+    owner, _, name = place.rpartition(".")
+    real = getattr(import_module(owner), name)
+    failures = [KeyError("secret")]
+
+    def fails_once(*arguments: Any, **more: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*arguments, **more)
+
+    monkeypatch.setattr(place, fails_once)
+    report = trial.runs(20, 20)
+
+    (failed,) = report.failed
+    assert failed.domain_table == "Heap:Odd"
+    assert failed.message is not None
+    assert words in failed.message
+    assert "secret" not in failed.message
+    assert trial.stored() == [(1, "a")]

@@ -226,7 +226,7 @@ def test_a_file_that_is_cut_short_is_told_by_block_and_rows() -> None:
         (b"user_id,email\n1,a@b.c\n", "is not an Avro file"),
         (written(HEAP, heap_rows(1)).replace(b"\x08null", b"\x08lzo4"), "is compressed with `lzo4`"),
         (written(HEAP, heap_rows(1)).replace(b'{"type"', b'["type"'), "has a schema that is not JSON"),
-        (written(HEAP, heap_rows(1)).replace(b'"long"', b'"lnog"'), "has a schema that is none"),
+        (written(HEAP, heap_rows(1)).replace(b'"long"', b'"lnog"'), "has an invalid schema"),
         (
             written([{"name": "a", "type": "int"}, {"name": "b", "type": "int"}], []).replace(b'"b"', b'"a"'),
             "has a schema that names a column twice",

@@ -59,8 +59,10 @@ def test_arrays_one_after_the_other_are_one() -> None:
         ("[1],", "has content after its array"),
         ("[NaN]", "contains NaN, which is not JSON"),
         (b'["\xff"]', "is not valid UTF-8"),
-        ("[" * 100_000, "is nested too deeply"),
-        ('{"a":' * 100_000, "is nested too deeply"),
+        ("[" * 100_000, "nested more than 250 levels deep"),
+        ('{"a":' * 100_000, "nested more than 250 levels deep"),
+        ("[" * 252 + "]" * 252, "nested more than 250 levels deep"),
+        ("[1e99999999999999999999]", "has a number whose exponent is out of range"),
     ],
 )
 @pytest.mark.parametrize("block", [1, 1000])
@@ -68,6 +70,13 @@ def test_what_is_wrong_is_an_error(data: bytes | str, reason: str, block: int) -
     """Nothing is dropped without a word."""
     with pytest.raises(InvalidJSONError, match=reason):
         read(data, max(block, len(data) // 100))
+
+
+@pytest.mark.parametrize("number", ["1.5", "-1e5", "1.25E+3", "0.5e-7", "12345"])
+def test_a_number_is_whole_wherever_a_block_ends(number: str) -> None:
+    for block in range(1, len(number) + 3):
+        assert read(f"[{number},{number}] ", block) == [json.loads(number, parse_float=Decimal)] * 2
+        assert read(f"{number}\n{number}", block) == [json.loads(number, parse_float=Decimal)] * 2
 
 
 @pytest.mark.parametrize("digits", [4_300, 4_301, 100_000])

@@ -23,6 +23,7 @@ import pytest
 from heap_courier.errors import RejectedRow, SetupError, UnreadableFileError
 from heap_courier.formats import readers
 from heap_courier.formats.file_format import FileFormat
+from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP
 
 CSV = FileFormat("text/csv")
 JSON = FileFormat("application/json")
@@ -161,13 +162,40 @@ def test_an_object_with_data_for_keys_is_text(path: Path) -> None:
     assert rows[0]["o"].startswith('{"0":0,"1":1,')
 
 
-@pytest.mark.parametrize(
-    "line", ["nonsense", "[1]", "5", '{"a": NaN}', '{"a": "\\ud800"}', '{"a": 1', "\xff", "[" * 9999]
-)
+@pytest.mark.parametrize("line", ["nonsense", "[1]", "5", '{"a": "\\ud800"}', '{"a": 1', "\xff"])
 def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> None:
     rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n'.encode("latin-1"))
     assert rows == [{"a": 1}, {"a": 3}]
     assert rejected == [RejectedRow(2, None, "is not a JSON object")]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"a": NaN}', "holds NaN, which is not JSON"),
+        ('{"a": 1e99999999999999999999}', "has a number whose exponent is out of range"),
+        ('{"a": [-1E-99999999999999999999]}', "has a number whose exponent is out of range"),
+        *((f'{{"a": {"[" * depth}{"]" * depth}}}', TOO_DEEP) for depth in (250, 300, 480, 600, 20_000, 100_000)),
+        *((f'{{"a": {{"x": {"[" * depth}{"]" * depth}}}}}', TOO_DEEP) for depth in (250, 300, 600, 20_000)),
+        ("[" * 9_999, TOO_DEEP),
+    ],
+)
+def test_a_line_whose_value_is_beyond_a_bound_is_a_rejected_row(path: Path, line: str, reason: str) -> None:
+    rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n')
+    assert rows == [{"a": 1}, {"a": 3}]
+    assert rejected == [RejectedRow(2, None, reason)]
+
+
+@pytest.mark.parametrize("file_format", [JSON, LINES])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}")])
+def test_values_that_are_nested_as_deep_as_may_be_are_read(
+    path: Path, file_format: FileFormat, opening: str, closing: str
+) -> None:
+    depth = MOST_LEVELS - 1  # the row is a level
+    value = f"{opening * depth}1{closing * depth}"
+    rows, rejected = read(path, file_format, f'{{"a": {value}}}\n')
+    assert (rows[0]["a"] if isinstance(rows[0]["a"], str) else json.dumps(rows[0]["a"]).replace(" ", "")) == value
+    assert rejected == []
 
 
 @pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
