@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
 from heap_courier.console.jobs import place_of
-from heap_courier.console.screens import couriers, runs, sources
+from heap_courier.console.screens import couriers, feeds, operations, runs, sources
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
 from heap_courier.errors import CourierError
 
@@ -53,6 +53,10 @@ def application(console: Console, access: Access) -> ASGIApp:
         form("/couriers/{name}/edit", couriers.edit_courier),
         form("/couriers/{name}/check", couriers.check),
         form("/couriers/{name}/run", runs.run),
+        form("/couriers/{name}/operations", operations.operations),
+        form("/feeds/new", feeds.new_feed),
+        form("/feeds/{id}", feeds.editor),
+        post("/feeds/{id}/validation", feeds.validate),
         get("/jobs/{id}", runs.job),
         get("/jobs/{id}/events", runs.events),
         post("/jobs/{id}/stop", runs.stop),

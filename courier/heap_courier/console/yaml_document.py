@@ -52,11 +52,11 @@ class YamlDocument:
         self._text = path.read_bytes().decode("utf-8")
 
     def get(self, keys: Keys) -> Any:
-        """The value at a place; None if there is none."""
+        """A copy of the value at a place; None if there is none."""
         value = self.content
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return copy.deepcopy(value)
 
     def changed(self, changes: Mapping[tuple[str, ...], Any]) -> str:
         """The text with other values at some places; None removes what is there.
@@ -117,43 +117,44 @@ class YamlDocument:
         if value is None:
             tree.pop(keys[-1], None)
         else:
-            tree[keys[-1]] = self._merged(tree.get(keys[-1]), value)
+            tree[keys[-1]] = self._merged(tree.get(keys[-1]), value, self.get(keys))
 
-    def _merged(self, old: Any, new: Any) -> Any:
-        """The new value, in the old one's nodes where there are such: they carry comments, order and quotes."""
+    def _merged(self, old: Any, new: Any, known: Any) -> Any:
+        """The new value, in the old one's nodes where there are such: they carry comments, order and quotes.
+
+        `known` is the old value as it was read: by YAML 1.1, or as texts, unlike the nodes.
+        """
         if isinstance(new, Mapping):
             merged = old if isinstance(old, CommentedMap) else CommentedMap()
+            inner = known if isinstance(known, dict) else {}
             for key in [key for key in merged if key not in new]:
                 del merged[key]
             for key, value in new.items():
-                merged[key] = self._merged(merged.get(key), value)
+                merged[key] = self._merged(merged.get(key), value, inner.get(key))
             return merged
         if isinstance(new, list):
             items = old if isinstance(old, CommentedSeq) else CommentedSeq()
+            before = known if isinstance(known, list) else []
             del items[len(new) :]
             for number, value in enumerate(new):
                 if number < len(items):
-                    items[number] = self._merged(items[number], value)
+                    items[number] = self._merged(items[number], value, before[number])
                 else:
-                    items.append(self._merged(None, value))
+                    items.append(self._merged(None, value, None))
             return items
-        if old is not None and type(new) is type(self._plain(old)) and self._plain(old) == new:
+        if old is not None and type(new) is type(known) and known == new:
             return old
         return self._scalar(new)
-
-    def _plain(self, old: Any) -> Any:
-        """What a scalar of the tree stands for: this program reads YAML 1.1, and in feeds texts alone."""
-        if isinstance(old, str):
-            return str(old)
-        return old if not self._texts else None
 
     def _scalar(self, value: Any) -> Any:
         if not isinstance(value, str):
             return value
         try:
-            plain = parse_yaml(f"- {value}\n", self.path, texts=self._texts) == [value]
-            plain = plain and (self._texts or YAML(typ="safe").load(f"- {value}\n") == [value])
-        except (SetupError, YAMLError):
+            meant = YAML(typ="safe").load(f"- {value}\n")[0]
+            if self._texts and isinstance(meant, bool | int) and str(meant).lower() == value:
+                return meant  # written as it is, without quotes
+            plain = meant == value and parse_yaml(f"- {value}\n", self.path, texts=self._texts) == [value]
+        except (SetupError, YAMLError, TypeError, IndexError):
             plain = False
         return value if plain else DoubleQuotedScalarString(value)
 

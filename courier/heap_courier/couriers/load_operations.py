@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from heap_courier.documents.strict_json import JsonObject, read_json
 from heap_courier.documents.wording import did_you_mean
@@ -43,7 +43,11 @@ def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]
     Raises:
         SetupError: the file is missing or not as the grammar has it, or an operation names a tag that no file has.
     """
-    document = read_json(path)
+    return operations_of(read_json(path), path, tags)
+
+
+def operations_of(document: Any, path: Path, tags: Collection[str]) -> tuple[Operations, ...]:
+    """The operations of a document; `path` is the file that holds it, or will. Raises what `read_operations` raises."""
     if not isinstance(document, dict):
         raise SetupError(f"`{path}`: expected an object of feeds and their operations, such as {_EXAMPLE}, or {{}}.")
     return tuple(

@@ -86,7 +86,7 @@ def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
             f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which may "
             "hold {}."
         )
-    operations = read_operations(courier.operations, _tags(files))
+    operations = read_operations(courier.operations, tags_of(files))
     return WorkPlan(files, None, _with_ids(operations, feeds, courier.operations), by_id)
 
 
@@ -132,7 +132,8 @@ def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntit
                 )
 
 
-def _tags(entities: Iterable[FilesEntity]) -> set[str]:
+def tags_of(entities: Iterable[FilesEntity]) -> set[str]:
+    """The tags of the files of entities."""
     tags = set()
     for entity in entities:
         tags.update([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
