@@ -172,7 +172,7 @@ def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> No
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
-        ('{"a": NaN}', "holds NaN, which is not JSON"),
+        ('{"a": NaN}', "contains NaN, which is not JSON"),
         ('{"a": 1e99999999999999999999}', "has a number whose exponent is out of range"),
         ('{"a": [-1E-99999999999999999999]}', "has a number whose exponent is out of range"),
         *((f'{{"a": {"[" * depth}{"]" * depth}}}', TOO_DEEP) for depth in (250, 300, 480, 600, 20_000, 100_000)),
