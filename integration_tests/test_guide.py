@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 
+from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.config.settings import S3Storage
 from destination_heap_analytics.delivery.client import Kind, Verdict
@@ -23,6 +24,7 @@ from destination_heap_analytics.heap_api import US_HOST
 from destination_heap_analytics.mapping.columns import Column
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch, ColumnNames, unseen_warning
 from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.transformer import Selection, transform
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.messages import Record
@@ -80,6 +82,26 @@ def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) 
     assert (
         [event["identity"] for event in heap.events()] == [user["identity"] for user in heap.users()] == [identities[1]]
     )
+
+
+EXAMPLE_ROW = json.loads(re.findall(r"```json\n(.*?)```", GUIDE.partition("<!-- columns -->")[2], flags=re.DOTALL)[0])
+EXAMPLES = re.findall(r"^\| `(.*?)` \| `(\{.*\})` \|$", section("Columns"), flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("columns", "properties"), EXAMPLES)
+def test_a_list_of_columns_makes_the_properties_that_the_guide_shows(columns: str, properties: str) -> None:
+    """Of the row above the table."""
+    api = {"api_type": "track", "property_columns": columns, "event_column": "'Paid'", "identity_column": "email"}
+    selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {})
+    element, _ = transform(EXAMPLE_ROW, selection.found_in(EXAMPLE_ROW), exact=True)
+    assert element["properties"] == json.loads(properties)
+
+
+def test_the_guide_shows_every_form_of_the_grammar() -> None:
+    """Each cast, too."""
+    shown = ", ".join(columns for columns, _ in EXAMPLES)
+    forms = [" as ", "* except (", "[].", "' as ", '" as ', *(f"::{cast.value}" for cast in Cast)]
+    assert [form for form in forms if form not in shown] == []
 
 
 def sentence(provoke: Callable[[], object]) -> str:

@@ -47,6 +47,11 @@ def fault(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
 
 
+def setting_fault(setting: str, sentence: str | None) -> PydanticCustomError:
+    """What a setting of an object breaks, found when all of them are known; None if it is missing."""
+    return PydanticCustomError("other_setting", "{setting}", {"setting": setting, "sentence": sentence})
+
+
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise fault("must be text in quotes")

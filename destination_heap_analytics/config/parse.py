@@ -115,6 +115,7 @@ _BRANCHES: Final = {
 _CHOICES: Final = {
     **{f"{name}.{choice.selector}": tuple(choice.branches) for name, choice in _BRANCHES.items()},
     "rejected_records": ("continue", "fail"),
+    "deleted_records": ("skip", "send"),
     "object_storage_config.format.format_type": ("JSONL",),
 }
 _REMEDIES: Final = {
@@ -160,8 +161,10 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
         keys = [keys[0], _BRANCHES[keys[0]].selector]
     elif keys[0] in _BRANCHES and len(keys) > 1:
         keys = [keys[0], *keys[2:]]  # between them stands the branch of the union
+    if fault["type"] == "other_setting":
+        keys.append(fault["ctx"]["setting"])
     setting, key = ".".join(keys), keys[-1]
-    if fault["type"] == "setting":
+    if fault.get("ctx", {}).get("sentence"):
         return f"`{setting}` {fault['ctx']['sentence']}."
     given: Any = config
     for parent in keys[:-1]:

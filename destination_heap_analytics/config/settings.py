@@ -26,11 +26,14 @@ from destination_heap_analytics.config.field_types import (
     Text,
     UserColumns,
     fault,
+    setting_fault,
 )
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, USER_IDS_PER_IDENTITY, Api
 
 _PROPERTIES: Final = (
-    "The columns that become properties, separated by commas, or * for all. Objects are flattened with dots."
+    "The columns that become properties, separated by commas, or * for all; objects are flattened with dots. "
+    "<code>amount as Order Amount</code> renames a column, <code>amount::number</code> converts text, and "
+    "<code>* except (password)</code> leaves columns out."
 )
 _IDENTITY: Final = (
     "The column with the user's identity, as your site passes it to <code>heap.identify</code>. "
@@ -48,16 +51,17 @@ class TrackEvents(_Frozen):
     model_config = ConfigDict(title="Track Events")
 
     api_type: Literal["track"] = Field(title="API Type", json_schema_extra={"order": 0})
-    identity_column: ColumnName = Field(
+    identity_column: OptionalColumnName = Field(
+        default=None,
         title="Identity Column",
-        description=_IDENTITY,
+        description=f"{_IDENTITY} Empty only with a User ID Column.",
         examples=["email", "user_id"],
-        json_schema_extra={"order": 1},
+        json_schema_extra={"order": 1, "always_show": True},
     )
     event_column: EventSource = Field(
         title="Event Column",
-        description="The column with the name of the event, at most 1,024 characters.",
-        examples=["event_name", "identities.connection"],
+        description=("The column with the name of the event; or, in single quotes, the name of all events."),
+        examples=["event_name", "'Order Placed'"],
         json_schema_extra={"order": 2},
     )
     timestamp_column: OptionalColumnName = Field(
@@ -77,6 +81,28 @@ class TrackEvents(_Frozen):
         examples=["blocked,created_at,name", "*"],
         json_schema_extra={"order": 4},
     )
+    user_id_column: OptionalColumnName = Field(
+        default=None,
+        title="User ID Column",
+        description=(
+            "The column with Heap's own numeric ID of the user, which the browser gets from <code>heap.userId</code>, "
+            "for events of users without an identity. Set it instead of the Identity Column."
+        ),
+        examples=["heap_user_id"],
+        json_schema_extra={"order": 5},
+    )
+
+    @model_validator(mode="after")
+    def _names_whose_event_it_is(self) -> TrackEvents:
+        """Heap takes exactly one of the two (https://developers.heap.io/reference/track-1)."""
+        if self.identity_column and self.user_id_column:
+            raise setting_fault(
+                "user_id_column",
+                "is set together with `api.identity_column`, but an event belongs to one of them: remove one",
+            )
+        if not self.identity_column and not self.user_id_column:
+            raise setting_fault("identity_column", None)
+        return self
 
 
 class UserProperties(_Frozen):
@@ -377,6 +403,16 @@ class Settings(_Frozen):
         ),
         json_schema_extra={"order": 4},
     )
+    deleted_records: Literal["skip", "send"] = Field(
+        default="skip",
+        title="Deleted Records",
+        description=(
+            "What happens to rows that change data capture marks as deleted, in the column "
+            "<code>_ab_cdc_deleted_at</code>. <code>skip</code> sends nothing and counts them; <code>send</code> sends "
+            "them like other rows."
+        ),
+        json_schema_extra={"order": 5},
+    )
     object_storage_config: NoStorage | LocalStorage | S3Storage = Field(
         default=NoStorage(storage_type="None"),
         discriminator="storage_type",
@@ -385,7 +421,7 @@ class Settings(_Frozen):
             "Where rejected rows are stored, each with the reason, so that they can be fixed and sent again. Rows are "
             "personal data: restrict who can read this place."
         ),
-        json_schema_extra={"order": 5},
+        json_schema_extra={"order": 6},
     )
 
     @property

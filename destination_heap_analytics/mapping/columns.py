@@ -305,12 +305,17 @@ def is_airbytes(name: str) -> bool:
     return name[:1] == "_" and name.lower().startswith(_AIRBYTE_PREFIXES)
 
 
-def is_deletion(data: Mapping[str, Any]) -> bool:
-    """Whether change data capture says that this row was deleted at its source."""
+def deleted_at(data: Mapping[str, Any]) -> Any:
+    """When this row was deleted at its source, as change data capture writes it; None if it was not."""
     for name, value in data.items():
         if name[:1] == "_" and value is not None and name.lower() == DELETED_AT:
-            return not isinstance(value, str) or bool(value.strip())
-    return False
+            return None if isinstance(value, str) and not value.strip() else value
+    return None
+
+
+def is_deletion(data: Mapping[str, Any]) -> bool:
+    """Whether change data capture says that this row was deleted at its source."""
+    return deleted_at(data) is not None
 
 
 def is_plain(name: str) -> bool:

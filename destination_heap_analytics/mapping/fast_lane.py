@@ -129,4 +129,4 @@ class FastLane:
         body = orjson.dumps(element)
         if made:
             self._told(made)
-        return element[selection.maker.endpoint.key_field], body, token
+        return element[selection.key_field], body, token

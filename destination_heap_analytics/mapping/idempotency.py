@@ -8,6 +8,8 @@ a key is unique within the app, and made from data that a replay repeats:
     primary key, append_dedup, no timestamp   app, stream, primary key, identity, event
     timestamp value, no primary key           app, stream, the source's record without nulls and loaders' stamps
     otherwise                                 a random number drawn once per run, and the row's position
+
+To all but the last, a row that was deleted at its source adds when: it is not what the row was before.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
-from destination_heap_analytics.mapping.columns import ABSENT, is_airbytes, look_up
+from destination_heap_analytics.mapping.columns import ABSENT, deleted_at, is_airbytes, look_up
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError, float_text, plain_decimal
 
@@ -32,11 +34,13 @@ class KeyMaker:
         app_id: keys of two apps never meet.
         stream: its name, primary key and sync mode.
         run: a random text drawn once per run, for rows that nothing else tells apart.
+        tells_deletions: whether rows that were deleted at their source are sent.
     """
 
     app_id: str
     stream: Stream
     run: str
+    tells_deletions: bool = False
     _scope: str = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -57,16 +61,19 @@ class KeyMaker:
         """
         timestamp = element.get("timestamp")
         primary_key = self._primary_key(data, exact=exact)
+        deletion = self._deletion(data, exact=exact)
         if primary_key and (timestamp is not None or self.stream.is_deduplicated):
             values = ",".join([_canonical(value) for value in primary_key])
-            parts = f"[{values}],{_canonical(element['identity'])},{_canonical(element['event'])}"
+            user = element["identity"] if "identity" in element else {"user_id": element["user_id"]}
+            parts = f"[{values}],{_canonical(user)},{_canonical(element['event'])}"
+            parts += deletion
             if timestamp is None:
                 return self._digest("row", parts)
             return self._digest("state", f"{parts},{_canonical(timestamp)}")
         if timestamp is not None:
             if not exact:
                 raise InexactNumberError
-            return self._digest("record", _canonical(_content(data)))
+            return self._digest("record", _canonical(_content(data)) + deletion)
         return self._digest("position", f"{_canonical(self.run)},{row}")
 
     def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
@@ -80,6 +87,15 @@ class KeyMaker:
         if not exact and any(isinstance(value, float) for value in values):
             raise InexactNumberError
         return values
+
+    def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> str:
+        """What tells a row that was deleted from what it was before; empty for all others."""
+        time = deleted_at(data) if self.tells_deletions else None
+        if time is None:
+            return ""
+        if not exact and isinstance(time, float):
+            raise InexactNumberError
+        return f',{{"deleted_at":{_canonical(time)}}}'
 
     def _digest(self, kind: str, parts: str) -> str:
         return sha256(f'["{kind}",{self._scope},{parts}]'.encode("ascii")).hexdigest()

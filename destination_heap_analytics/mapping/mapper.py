@@ -10,7 +10,7 @@ import orjson
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.columns import Column, is_deletion
 from destination_heap_analytics.mapping.fast_lane import FastLane
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.identity_counts import IdentityCounts
@@ -56,7 +56,9 @@ class Mapper:
         self._selection = Selection.from_settings(settings.api, stream.schema)
         self._is_open = self._selection.is_open  # kept, since every row asks
         self._has_rows = False
-        self._keys = KeyMaker(settings.app_id, stream, random_text) if self._selection.api is Api.TRACK else None
+        self._skips_deletions = settings.deleted_records == "skip"
+        keys = KeyMaker(settings.app_id, stream, random_text, tells_deletions=not self._skips_deletions)
+        self._keys = keys if self._selection.api is Api.TRACK else None
         self._identities = IdentityCounts() if self._selection.api is Api.IDENTIFY else None
         self._key_field = self._selection.key_field
         self._keeps_source = keeps_source
@@ -76,9 +78,18 @@ class Mapper:
         return selection.properties if needs_one else None
 
     @property
+    def excepted(self) -> PropertyColumns | None:
+        """The columns that must not be sent; None if there are none."""
+        return self._selection.rest.excepted if self._selection.rest else None
+
+    @property
     def is_repeatable(self) -> bool:
         """Whether loading the rows again adds nothing, as far as the settings and the catalog can say."""
         return not self._keys or bool(self._selection.timestamp) or self._keys.stream.tells_rows_apart
+
+    def skips(self, data: Mapping[str, Any]) -> bool:
+        """Whether nothing is sent of a record, because it was deleted at its source."""
+        return self._skips_deletions and is_deletion(data)
 
     def item(self, row: PendingRecord) -> Payload:
         """The row, ready to go.

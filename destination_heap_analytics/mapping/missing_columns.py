@@ -101,6 +101,7 @@ class AbsenceWatch:
         names: ColumnNames,
         clock: Callable[[], float],
         properties: PropertyColumns | None = None,
+        excepted: PropertyColumns | None = None,
     ) -> None:
         """Begin to watch.
 
@@ -109,7 +110,9 @@ class AbsenceWatch:
             names: for the message.
             clock: seconds, monotonic.
             properties: listed property columns of which rows need one at least; None if they need none.
+            excepted: columns that must not be sent; None if there are none.
         """
+        self._excepted = excepted if excepted and excepted.doubtful else None
         self._properties = None if properties is None or properties.is_declared else properties
         self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
         self._declared = [(setting, column) for setting, column in required.items() if column.declared]
@@ -118,7 +121,7 @@ class AbsenceWatch:
         self._waiting: list[PendingRecord] = []
         self._bytes = 0
         self._give_up_at = 0.0
-        self.is_over = not self._unseen and not self._properties
+        self.is_over = not self._is_open
 
     def admit(self, row: PendingRecord) -> list[PendingRecord]:
         """The rows that may go on, in the order read: none while a column is still unseen.
@@ -127,7 +130,7 @@ class AbsenceWatch:
             ConfigError: this row was the last proof that a column's name is wrong.
         """
         self._look_for_renamed(row)
-        if not self._unseen and not self._properties:
+        if not self._is_open:
             return [row]
         if not self._waiting:
             self._give_up_at = self._clock() + PATIENCE_SECONDS
@@ -143,27 +146,52 @@ class AbsenceWatch:
             self._properties.learn(data)
             if len(self._properties.unseen) < len(self._properties.names):
                 self._properties = None
-        is_open = bool(self._unseen or self._properties)
-        if is_open and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
-            raise self._misspelled(f"the first {len(self._waiting):,} rows")
-        return [] if is_open else self._let_go()
+        if self._excepted:
+            self._excepted.learn(data)
+            if not self._excepted.doubtful:
+                self._excepted = None
+        if self._is_open and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
+            self._conclude(f"the first {len(self._waiting):,} rows")
+        return [] if self._is_open else self._let_go()
 
     def tick(self) -> list[PendingRecord]:
         """The rows that have waited long enough."""
         if self._waiting and self._clock() >= self._give_up_at:
-            self._unseen, self._properties = [], None
+            self._unseen, self._properties, self._excepted = [], None, None
             return self._let_go()
         return []
 
-    def end(self) -> None:
-        """The input has ended.
+    def end(self) -> list[PendingRecord]:
+        """The rows that were still waiting when the input ended.
 
         Raises:
             ConfigError: rows are waiting for a column that none of them has.
         """
         if self._waiting:
             count = len(self._waiting)
-            raise self._misspelled(f"all {count:,} rows" if count > 1 else "the only row")
+            self._conclude(f"all {count:,} rows" if count > 1 else "the only row")
+        return self._let_go()
+
+    @property
+    def _is_open(self) -> bool:
+        return bool(self._unseen or self._properties or self._excepted)
+
+    def _conclude(self, rows: str) -> None:
+        """These rows are enough to tell. A column to leave out may be absent from them, unless it has a near name.
+
+        Raises:
+            ConfigError: the name of a column is wrong.
+        """
+        if self._unseen or self._properties:
+            raise self._misspelled(rows)
+        doubtful = self._excepted.doubtful if self._excepted else ()
+        if similar := {name: near for name in doubtful if (near := self._names.nearest(name))}:
+            listed = ", ".join(_with_guess(name, other) for name, other in similar.items())
+            raise ConfigError(
+                f"`api.property_columns` leaves out columns that are absent from {rows} and from the catalog, and "
+                f"similar ones would be sent: {listed}. No row was sent. Correct or remove them."
+            )
+        self._excepted = None
 
     def _look_for_renamed(self, row: PendingRecord) -> None:
         """A cache renames a column in all rows: the first row that has it, or enough without it, end the question."""

@@ -130,6 +130,15 @@ class PropertyColumns:
         ]
 
     @property
+    def doubtful(self) -> Sequence[str]:
+        """The names of those that no row has had, and that the catalog's schema does not declare."""
+        return [
+            column.name
+            for position, column in enumerate(self._columns)
+            if position not in self._seen and not column.declared
+        ]
+
+    @property
     def is_declared(self) -> bool:
         """Whether every row has one of them, or the catalog's schema declares one."""
         return bool(self._constants) or any(column.declared for column in self._columns)

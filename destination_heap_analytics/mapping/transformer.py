@@ -35,8 +35,8 @@ class Selection:
     """What the user picked: which API, and which column becomes what.
 
     Attributes:
-        key: the column of the identity, or of the account ID; of a user ID for deletions by it.
-        key_field: the field that it fills.
+        key: the column that says whose row it is.
+        key_field: what Heap calls that: an identity, a user ID or an account ID.
         event: the column of the event's name, or the name itself.
         user_id: the column of Heap's own ID of the user; for Identify alone.
         properties: the columns that become properties by their names; Identify and deletions have none.
@@ -141,7 +141,7 @@ def _key_of(settings: ApiSettings) -> tuple[str, str]:
     """The field that says whose row it is, and its column."""
     if isinstance(settings, AccountProperties):
         return "account_id", settings.account_id_column
-    if isinstance(settings, DeleteUsers) and settings.user_id_column is not None:
+    if isinstance(settings, TrackEvents | DeleteUsers) and settings.user_id_column is not None:
         return "user_id", settings.user_id_column
     return "identity", settings.identity_column or ""  # the settings have one of the two
 
@@ -159,9 +159,14 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
         InexactNumberError: lost digits would matter; only where not `exact`.
     """
     maker, timed = selection.maker, selection.timestamp
-    if selection.key_field == "user_id":  # a number in Heap's sample of a deletion, a string everywhere else
-        return {"user_id": int(_user_id(data, selection.key, exact=exact))}, None
-    element: Element = {selection.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
+    element: Element
+    if selection.key_field == "user_id":
+        user_id = _user_id(data, selection.key, exact=exact)
+        if selection.api is Api.DELETE_USERS:
+            return {"user_id": int(user_id)}, None  # a number in Heap's sample, a string everywhere else
+        element = {"user_id": user_id}
+    else:
+        element = {selection.key_field: _name(data, selection.key, MAX_IDENTITY, exact=exact)}
     if selection.event is not None:
         event = selection.event
         element["event"] = event if isinstance(event, str) else _name(data, event, MAX_EVENT, exact=exact)

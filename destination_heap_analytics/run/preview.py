@@ -13,7 +13,6 @@ from destination_heap_analytics.config.parse import ParsedConfig
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.columns import is_deletion
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
@@ -55,7 +54,11 @@ class Preview:
         self._mapper = Mapper(settings, stream, random_text, keeps_source=False, told=self._told)
         # No state waits for these rows, so they wait for their columns without a look at a clock.
         self._watch = AbsenceWatch(
-            self._mapper.required, self._mapper.names, lambda: 0.0, self._mapper.needed_properties
+            self._mapper.required,
+            self._mapper.names,
+            lambda: 0.0,
+            self._mapper.needed_properties,
+            self._mapper.excepted,
         )
         are_stored = settings.object_storage_config.storage_type != "None"
         self._first_rejections: FirstRejections[int] = FirstRejections(lambda: 0.0, are_stored=are_stored)
@@ -83,21 +86,24 @@ class Preview:
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
-        shown = 0
         try:
             output.begin(self._stream, settings)
-            for lines in _readable(batches):
-                for item in self._items(lines):
-                    if shown < limit:
-                        shown += 1
-                        output.payload(item.number, envelope.body([item]))
-                progress.show(findings.rows, findings.rejects.count)
+            for shown, item in enumerate(self._all_items(batches, progress)):
+                if shown < limit:
+                    output.payload(item.number, envelope.body([item]))
             self._end()
         except SyncStoppedError as stopped:
             findings.error = str(stopped)
         except KeyboardInterrupt:
             findings.interrupted = True
         output.end(findings)
+
+    def _all_items(self, batches: Iterable[tuple[list[bytes], int]], progress: Progress) -> Iterator[Payload]:
+        for lines in _readable(batches):
+            yield from self._items(lines)
+            progress.show(self.findings.rows, self.findings.rejects.count)
+        self._format.check(self._position)
+        yield from self._mapped(self._watch.end())
 
     def _items(self, lines: Sequence[bytes]) -> Iterator[Payload]:
         """The rows that can be sent, in the order read; where `write` would stop, its error is raised."""
@@ -124,19 +130,22 @@ class Preview:
             findings.rows += 1
             if not self._stream.carries(message.stream, message.namespace):
                 raise self._stream.foreign_row(findings.rows, message.stream, message.namespace)
-            if is_deletion(message.data):
+            if self._mapper.skips(message.data):
                 findings.deletions += 1
                 return
             self._mapper.names.learn(message.data)
-            for row in self._watch.admit(PendingRecord(findings.rows, message, self._checkpoint)):
-                if item := self._item(row):
-                    findings.mapped += 1
-                    yield item
+            yield from self._mapped(self._watch.admit(PendingRecord(findings.rows, message, self._checkpoint)))
         elif isinstance(message, Unreadable):
             findings.rows += 1
             findings.rejects.add(findings.rows, RowRejectedError(message.reason))
         elif isinstance(message, Noise):
             findings.noise += 1
+
+    def _mapped(self, rows: Iterable[PendingRecord]) -> Iterator[Payload]:
+        for row in rows:
+            if item := self._item(row):
+                self.findings.mapped += 1
+                yield item
 
     def _item(self, row: PendingRecord) -> Payload | None:
         try:
@@ -152,8 +161,6 @@ class Preview:
 
     def _end(self) -> None:
         """The input has ended: is there something to load?"""
-        self._format.check(self._position)
-        self._watch.end()
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
         if findings.mapped and self._settings.selected_api is Api.DELETE_USERS:

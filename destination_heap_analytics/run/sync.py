@@ -28,7 +28,6 @@ from destination_heap_analytics.errors import (
     unreadable_input,
 )
 from destination_heap_analytics.heap_api import Api, Rate
-from destination_heap_analytics.mapping.columns import is_deletion
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
@@ -115,7 +114,8 @@ class Sync(Generic[Line]):
         self._failure: tuple[int, SyncStoppedError] | None = None
 
         self._mapper = Mapper(settings, stream, random_text, keeps_source=storage is not None, told=self._report.mapped)
-        self._watch = AbsenceWatch(self._mapper.required, self._mapper.names, clock.now, self._mapper.needed_properties)
+        mapper = self._mapper
+        self._watch = AbsenceWatch(mapper.required, mapper.names, clock.now, mapper.needed_properties, mapper.excepted)
         self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)
 
         self._client = client
@@ -242,7 +242,8 @@ class Sync(Generic[Line]):
         self._is_reading = False
         try:
             self._format.check(self._position)
-            self._watch.end()
+            for row in self._watch.end():
+                self._load(row)
         except ConfigError as wrong:
             self._stop(wrong)
         self._settle_rejected(self._first_rejections.release())
@@ -323,7 +324,7 @@ class Sync(Generic[Line]):
         self._report.read = number = self._report.read + 1
         if not self._stream.carries(record.stream, record.namespace):
             raise self._stream.foreign_row(number, record.stream, record.namespace)
-        if is_deletion(record.data):
+        if self._mapper.skips(record.data):
             self._report.deletions += 1
             self._checkpoints.row_read().settle(delivered=True)  # there is nothing to send, and the counts add up
             return self._has_room

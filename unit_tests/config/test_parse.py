@@ -152,6 +152,14 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
             config(api={**USERS, "property_columns": "name,Id"}),
             "`api.property_columns` names `Id`, but Heap does not allow",
         ),
+        (
+            track(user_id_column="heap_id"),
+            "`api.user_id_column` is set together with `api.identity_column`, but an event belongs to one of them",
+        ),
+        (track(identity_column="'a@example.com'"), "`api.identity_column` is the constant `'a@example.com'`, the same"),
+        (track(timestamp_column="'2024-01-01'"), "`api.timestamp_column` is the constant"),
+        (track(event_column="''"), "`api.event_column` is an empty event name"),
+        (config(deleted_records="delete"), "`deleted_records` is not valid: give one of skip, send"),
         (config(rejected_records="stop"), "`rejected_records` is not valid: give one of continue, fail"),
     ],
 )
@@ -419,3 +427,12 @@ def test_deletions_go_to_the_us_for_both_data_centres(base_url: str | None, url:
     assert parse_config(config(api=DELETE, base_url=base_url)).settings.url == url
     events = parse_config(config(base_url=base_url)).settings
     assert events.url == events.base_url
+
+
+def test_heaps_own_user_id_takes_the_place_of_the_identity() -> None:
+    """An empty identity column counts as none."""
+    for left_out in ({}, {"identity_column": ""}, {"identity_column": None}):
+        api = {**without("identity_column")["api"], **left_out, "user_id_column": "heap_id"}
+        settings = parse_config(config(api=api)).settings.api
+        assert isinstance(settings, TrackEvents)
+        assert (settings.identity_column, settings.user_id_column) == (None, "heap_id")

@@ -48,6 +48,7 @@ def test_it_holds_the_keys_that_work_and_no_others() -> None:
         "api",
         "delivery",
         "rejected_records",
+        "deleted_records",
         "object_storage_config",
     ]
     assert form()["required"] == ["app_id", "api"]
@@ -67,9 +68,10 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
 
 
 def test_optional_settings_that_many_need_are_not_folded_away() -> None:
-    """The EU's address, the time that keeps events from doubling, and what a bucket needs outside of AWS."""
+    """The EU's address, whose event it is, the time that keeps events single, and what buckets elsewhere need."""
     assert [path for path, setting in settings(form()) if setting.get("always_show")] == [
         "base_url",
+        "api.Track Events.identity_column",
         "api.Track Events.timestamp_column",
         "api.Identify Users.timestamp_column",
         "api.Delete Users.identity_column",

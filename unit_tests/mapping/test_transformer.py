@@ -281,6 +281,35 @@ def test_a_row_that_identifies_no_one_is_rejected(change: dict[str, Any], reason
     assert rejection(IDENTIFY, {**row, **change}) == (reason, column)
 
 
+BY_USER_ID = {"api_type": "track", "property_columns": "plan", "event_column": "event", "user_id_column": "heap.id"}
+
+
+def test_an_event_can_belong_to_a_user_by_heaps_own_id() -> None:
+    """Then it has no identity, which Heap would refuse beside it."""
+    row = {"heap": {"id": 5012.0}, "event": "Paid", "plan": "gold"}
+    assert payload(BY_USER_ID, row) == {"user_id": "5012", "event": "Paid", "properties": {"plan": "gold"}}
+    selection = Selection.from_settings(parse_config({"app_id": "11", "api": BY_USER_ID}).settings.api, {})
+    assert list(selection.required) == ["user_id_column", "event_column"]
+
+
+@pytest.mark.parametrize(
+    ("user_id", "reason"),
+    [
+        (None, Reason.NULL),
+        ("", Reason.NOT_A_USER_ID),
+        ("a@example.com", Reason.NOT_A_USER_ID),
+        ("007", Reason.NOT_A_USER_ID),
+        (-1, Reason.NOT_A_USER_ID),
+        (1.5, Reason.NOT_A_USER_ID),
+        (True, Reason.NOT_A_USER_ID),
+        (2**53, Reason.NOT_A_USER_ID),
+    ],
+)
+def test_a_user_id_that_heap_would_refuse_rejects_its_row(user_id: Any, reason: Reason) -> None:
+    """An identity in its place above all."""
+    assert rejection(BY_USER_ID, {"heap": {"id": user_id}, "event": "Paid"}) == (reason, "heap.id")
+
+
 ORDER = {
     "email": "a@example.com",
     "event": "Paid",

@@ -322,6 +322,36 @@ def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCapture
     assert "3 rows read, 1 delivered, 0 rejected, 2 deletions skipped" in log_of(caplog)
 
 
+def test_a_deletion_can_be_sent_like_any_other_row(caplog: pytest.LogCaptureFixture) -> None:
+    """Rejected, if it is, for a reason of its own."""
+    caplog.set_level(logging.INFO)
+    deleted = row("b", plan=1, _ab_cdc_deleted_at="2024-06-20T08:00:00Z")
+    run = Run()
+    run.config["deleted_records"] = "send"
+    run.load(row("a"), deleted, row(None, _ab_cdc_deleted_at="x"), state(1))
+    assert (run.sent, run.states) == (["a", "b"], [(1, 2, 1)])
+    assert "3 rows read, 2 delivered, 1 rejected in" in log_of(caplog)
+
+
+EXCEPTED = {**USERS, "property_columns": "* except (Phone, address.geo)"}
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_a_misspelled_column_to_leave_out_ends_the_run_with_nothing_sent(rows: int) -> None:
+    """What would be sent in its place must not be."""
+    run = Run(api=EXCEPTED, schema={})
+    with pytest.raises(ConfigError, match=r"similar ones would be sent: `Phone` \(did you mean `phone`\?\). No row"):
+        run.load(*[row("a", phone="x", zip=1)] * rows, state(1))
+    assert (run.sent, run.states) == ([], [])
+
+
+@pytest.mark.parametrize("columns", [{"zip": 1}, {"Phone": 1, "address": {"geo": 1}}, {"Phone": None, "phone": 1}])
+def test_a_column_to_leave_out_may_be_absent_if_no_other_is_like_it(columns: dict[str, Any]) -> None:
+    """Sources leave out what is empty."""
+    run = Run(api=EXCEPTED, schema={}).load(row("a", **columns), row("b"), state(1))
+    assert (run.sent, run.states) == (["a", "b"], [(1, 2, 0)])
+
+
 BAD_TIME = row("a", event="e", at="06/15/2024 12:00")
 
 
