@@ -193,6 +193,10 @@ class Shelf:
 
     def probe(self) -> None: ...
 
+    @property
+    def retrieval(self) -> str:
+        return "Here they are."
+
 
 @dataclass(frozen=True)
 class Input:
