@@ -3,16 +3,16 @@
 CourierError                   one sentence: what is wrong, where, and what to do
 ├── SetupError                 stop: the user must act (project, feed, credential, bucket, warehouse)
 │   └── MissingFeedsError      files are fetched and kept, then the run fails in the documented words
-├── LaterError                 nothing is wrong here: the bucket or the warehouse may answer later
+├── LaterError                 temporary: the bucket or the warehouse does not respond now
 ├── MissingFilesError          required files are not there (yet): wait for them, skip them, or fail
-├── InterruptedRunError        the run was asked to end
-└── FeedError                  this feed or table does not land, and nothing of it; others go on
-    ├── UnreadableFileError    a file is no file of its format, or is cut short
+├── InterruptedRunError        the run was stopped
+└── FeedError                  this feed or table is not loaded at all; others continue
+    ├── UnreadableFileError    a file is not valid in its format, or is truncated
     ├── ChangedFeedError       the feed was changed while the run was fetching its files
     ├── SchemaError            a file's columns contradict the feed or the table
-    └── TooManyRejectsError    more rows are rejected than the feed's error threshold lets pass
+    └── TooManyRejectsError    more rows are rejected than the feed's error threshold allows
 
-A rejected row is no error but a value, `RejectedRow`: it is counted, explained, and left out.
+A rejected row is not an error but a value, `RejectedRow`: it is counted, explained and skipped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from heap_courier.printable import printable
 class CourierError(Exception):
     """Anything that is reported to a user in a sentence.
 
-    It can name what came from outside (a column, a key, a table): no character of that acts on a terminal or a log.
+    It may contain names from outside (a column, a key, a table); control characters in them are escaped.
     """
 
     def __init__(self, *lines: str) -> None:
@@ -35,7 +35,7 @@ class CourierError(Exception):
 
 
 class SetupError(CourierError):
-    """The user must act: the project, a feed, a credential, the bucket or the warehouse is not as it must be."""
+    """The user must act: the project, a feed, a credential, the bucket or the warehouse is not set up correctly."""
 
 
 class MissingFeedsError(SetupError):
@@ -51,7 +51,7 @@ class MissingFeedsError(SetupError):
 
 
 class LaterError(CourierError):
-    """The bucket or the warehouse does not answer now: the same may pass later."""
+    """The bucket or the warehouse does not respond now; try again later."""
 
 
 class MissingFilesError(CourierError):
@@ -59,15 +59,15 @@ class MissingFilesError(CourierError):
 
 
 class InterruptedRunError(CourierError):
-    """The run was asked to end (Ctrl-C, SIGTERM); what was loaded is kept."""
+    """The run was stopped (Ctrl-C, SIGTERM); what was loaded is kept."""
 
 
 class FeedError(CourierError):
-    """This feed, or this table of a dump, does not land, and nothing of it; the others go on."""
+    """This feed, or this table of a dump, is not loaded at all; the others continue."""
 
 
 class UnreadableFileError(FeedError):
-    """A file is not what its format says, or ends too early."""
+    """A file is not valid in its format, or is truncated."""
 
 
 class ChangedFeedError(FeedError):
@@ -82,8 +82,8 @@ class TooManyRejectsError(FeedError):
     """More rows were rejected than the error threshold allows, so that none is loaded.
 
     Attributes:
-        rows: that were read.
-        rejected: how many of them were.
+        rows: number of rows read.
+        rejected: how many of them were rejected.
         named: the first of these, each with its file.
     """
 
@@ -143,8 +143,8 @@ class RejectedRow:
 
     Attributes:
         row: its number in the file, from 1, the header not counted.
-        column: the column that is to blame, or None where it is the whole row.
-        reason: what is wrong, as the end of a sentence: "is no date", "is empty, and a primary key must not be".
+        column: the offending column, or None if it is the whole row.
+        reason: what is wrong, as the end of a sentence: "is not a date", "is empty, and a primary key must not be".
     """
 
     row: int

@@ -18,11 +18,11 @@ Result = TypeVar("Result")
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int | None = None
 ) -> Iterator[Result]:
-    """Applies a function to items by threads and yields the results in the items' order.
+    """Applies a function to items in threads and yields the results in the items' order.
 
-    At most `ahead` results (twice the workers, where it is not given) are under way or waiting. An exception of an
-    item or of the function passes at its place in the order; the threads have ended then. After Ctrl-C, or when nobody
-    takes results any more, they are left to themselves: one may wait for a bucket that does not answer.
+    At most `ahead` results (by default twice the workers) are in progress or waiting. An exception of an item or of the
+    function is raised at its place in the order, after the threads have finished. After Ctrl-C, or if the caller stops
+    iterating, the threads are abandoned: one may be waiting for a bucket that does not respond.
     """
     ahead = ahead or 2 * workers
     under_way: deque[Future[Result]] = deque()
@@ -48,7 +48,7 @@ def _submitted(
     try:
         for item in items:
             yield pool.submit(function, item)
-    except Exception as error:  # noqa: BLE001  (it passes when its turn comes, after the results before it)
+    except Exception as error:  # noqa: BLE001  (raised in its turn, after the results before it)
         failed: Future[Result] = Future()
         failed.set_exception(error)
         yield failed

@@ -1,4 +1,4 @@
-"""Text from outside (names of columns, files, keys, tables) as a terminal and a log may have it: on one line, inert."""
+"""Makes text from outside (names of columns, files, keys, tables) safe for terminals and logs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\
 
 
 def printable(text: str) -> str:
-    r"""A text on one line, with `\n`, `\x1b` or `\u202e` in place of each character that is more than its own shape."""
+    r"""A text on one line, with `\n`, `\x1b` or `\u202e` in place of each control or invisible character."""
     return _ACTIVE.sub(_escaped, text)
 
 
 def printable_json(text: str) -> str:
-    """The same for a line of JSON, which stays the same JSON."""
+    """The same for a line of JSON, which keeps its meaning."""
     return _ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -45,7 +45,7 @@ def stopped_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Ite
         if stop.is_set():
             os._exit(128 + number)
         came.append(number)
-        # By a thread, since the signal may have come in the midst of `stop.wait`, which holds what `stop.set` needs.
+        # In a thread, because the signal may have interrupted `stop.wait`, which holds the lock that `stop.set` needs.
         threading.Thread(target=ask, name="signal").start()
 
     before = {number: signal.signal(number, end) for number in SIGNALS}

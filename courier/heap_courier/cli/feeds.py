@@ -56,13 +56,13 @@ def feed() -> None:
 @click.option("--escape", callback=_character, help="The character before a literal separator or quote.")
 @click.option("--encoding", callback=_encoding, help="The encoding of delimited text; UTF-8 by default.")
 @click.pass_obj
-def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **signs: Any) -> None:
+def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, **parts: Any) -> None:
     """Propose a feed from a sample and write it to a file for you to edit."""
     from heap_courier.feeds import samples  # noqa: PLC0415  (what reads files takes long to import)
 
     with opened(folder) as context:
         given = FileFormat(content_type) if content_type else None
-        sample = samples.sample_of(context.project, path, given, **signs)
+        sample = samples.sample_of(context.project, path, given, **parts)
         proposal = samples.propose_feed(context.project, name, sample)
         proposed = proposal.feed
         written = samples.path_of(context.project, proposed)
@@ -70,7 +70,7 @@ def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, *
     print_feed(proposed)
     for note in proposal.notes:
         say(note)
-    if sample.format.separator and not signs["separator"]:
+    if sample.format.separator and not parts["separator"]:
         shown = _SHOWN.get(sample.format.separator, sample.format.separator)
         say(f"The sample is read with the separator `{shown}`: `file/separator` in the entities list must be the same.")
     say(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")

@@ -1,4 +1,4 @@
-"""A feed becomes active: its domain table is made, and filled from the sample."""
+"""Activates a feed: creates its domain table and loads the sample."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def activate(
     truncate: bool,
     workers: int,
 ) -> FeedResult | None:
-    """Makes or alters the domain table of a feed, loads a sample where there is one, and notes that the feed is active.
+    """Creates or alters the domain table of a feed, loads its sample if there is one, and records it as active.
 
     Args:
         warehouse: an open connection without a transaction.
-        feed: valid in itself.
-        sample: to be loaded, by the feed's own rules.
+        feed: a valid one.
+        sample: the file to load by the feed's own rules, if any.
         now: the time, in UTC.
-        truncate: whether the table is emptied, which another primary key or type asks for.
+        truncate: whether to empty the table, as required after a change of the primary key or a type.
         workers: see `ingest`.
 
     Raises:
@@ -52,7 +52,7 @@ def activate(
             )
 
     def make_room() -> None:
-        active.hold(feed)  # before the table, in the order of a run: so neither waits for the other in a circle
+        active.hold(feed)  # before the table, in the same order as a run, to avoid a deadlock
         if exists and (truncate or not fits):
             warehouse.execute(f"DROP TABLE {quoted(feed.domain_table)}")
 
@@ -76,7 +76,7 @@ def activate(
 
 
 def _fits(active: Mapping[str, Any], feed: Feed) -> bool:
-    """Whether stored rows keep their meaning: fields may come and go, what is there stays as it is."""
+    """Whether stored rows keep their meaning: fields may be added or removed, but not changed."""
     now = definition(feed)
     types = active.get("types", {})
     return all(active.get(part) == now[part] for part in ("table", "key", "updated")) and all(

@@ -38,7 +38,7 @@ class ActiveFeeds:
         return dict(json.loads(rows[0][0])) if rows else {}
 
     def hold(self, feed: Feed) -> bool:
-        """Whether a feed is active as it is now, which stays so until the transaction ends."""
+        """Whether a feed is active as it is now; locks its record until the transaction ends."""
         self._warehouse.execute("UPDATE heap_courier.feeds SET activated = activated WHERE id = $1", (feed.id,))
         return self.has(feed)
 
@@ -48,7 +48,7 @@ class ActiveFeeds:
 
 
 def definition(feed: Feed) -> dict[str, Any]:
-    """What of a feed decides how rows become rows of its table, as JSON has it; not tags and flags."""
+    """What determines how a feed loads rows, as JSON; without tags and flags."""
     return {
         "table": feed.domain_table,
         "key": list(feed.primary_key),

@@ -1,4 +1,4 @@
-"""Rows of a file into rows of a feed: its columns, its types, its rules."""
+"""Maps the columns of a file to the fields of a feed, casts their values, and rejects rows that break its rules."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heap_courier.feeds.model import Field
 
 
 class Conformed(NamedTuple):
-    """Rows of exactly a feed's fields, and the rows that are left out of them, in the file's order."""
+    """Rows with exactly a feed's fields, and the rejected rows, in the file's order."""
 
     batch: pa.RecordBatch
     rejected: tuple[RejectedRow, ...]
@@ -30,10 +30,10 @@ class ColumnMapping:
     Attributes:
         incoming: the columns of the file.
         fields: of the feed.
-        key: the fields that must have a value beside those that are required.
-        name: what errors call the file.
-        paths: for each field the positions that lead to its column, from the outermost record; empty: there is none.
-        ignored: columns of the file that the feed does not take.
+        key: the fields that must have a value, in addition to required ones.
+        name: the file's name in errors.
+        paths: for each field the positions that lead to its column, from the outermost record; empty: no column.
+        ignored: columns of the file without a field.
     """
 
     incoming: pa.Schema
@@ -47,13 +47,13 @@ class ColumnMapping:
         """Makes rows of the feed.
 
         Args:
-            batch: rows of the file. Where it has other columns than the file showed at first (JSON does not tell
-                beforehand), a column that it lacks is null.
+            batch: rows of the file. If its columns differ from those of the first batch (JSON has no schema), a
+                column that it lacks is null.
             first_row: the number of its first row in the file, from 1.
-            rejected: rows that the reader has left out of it; they are counted, and come back with the others.
+            rejected: rows that the reader rejected; they are counted, and returned with the others.
 
         Raises:
-            SchemaError: the batch has other columns than the file showed at first, which the feed cannot take.
+            SchemaError: the batch has columns that the first one did not have, with types that the feed cannot take.
         """
         paths = self.paths if batch.schema.equals(self.incoming) else _paths(batch.schema, self.fields, self.name)
         columns: list[pa.Array] = []
@@ -83,10 +83,10 @@ class ColumnMapping:
 
 
 def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> ColumnMapping:
-    """Finds the column of each field. A file without columns (of JSON, then) has no rows, and does no harm.
+    """Finds the column of each field. A file without columns (JSON) has no rows, and is accepted.
 
     Raises:
-        SchemaError: a required or key field has no column, or several; or its column cannot be of the field's type.
+        SchemaError: a required or key field has no column, or several; or a column cannot be cast to its field.
     """
     fields = tuple(fields)
     paths = _paths(incoming, fields, name)
@@ -148,7 +148,7 @@ def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tu
         if 0 < int(digits) <= len(same):
             position = same[int(digits) - 1]
             return (position,), columns[position]
-    for dot in (position for position, sign in enumerate(source) if sign == "."):
+    for dot in (position for position, character in enumerate(source) if character == "."):
         outer, record = column_path(columns, source[:dot], name)
         if record and pa.types.is_struct(record.type):
             inner, found = column_path(

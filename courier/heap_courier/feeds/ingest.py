@@ -1,4 +1,4 @@
-"""The files of one feed into its domain table."""
+"""Loads the files of one feed into its domain table."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ class Part(NamedTuple):
 
 
 class FeedResult(NamedTuple):
-    """What became of a feed, the first of its rejected rows, and columns of the files that it does not take."""
+    """The result of a feed, its first rejected rows, and columns of the files without a field."""
 
     table: TableRun
     rejected: tuple[Rejected, ...]
     ignored: tuple[str, ...]
 
     def notices(self, run_id: str) -> Iterator[str]:
-        """What a person should know of it, in sentences; `run_id` is the run whose log has the rejected rows."""
+        """Notices for the user, in sentences; `run_id` is the run whose log has the rejected rows."""
         name = self.table.domain_table
         if self.table.rejected:
             rows = "row was" if self.table.rejected == 1 else "rows were"
@@ -47,7 +47,7 @@ class FeedResult(NamedTuple):
 
 
 def target_table(feed: Feed) -> Table:
-    """The table of a feed: its fields, `_pk` where the key has several of them, `_updated` where it is generated."""
+    """The table of a feed: its fields, `_pk` for a key of several fields, `_updated` if last-updated is generated."""
     columns = [TableColumn(field.name, field.type) for field in feed.fields]
     if len(feed.primary_key) > 1:
         columns.append(TableColumn(PRIMARY_KEY, STRING))
@@ -69,21 +69,21 @@ def ingest(
     after: Callable[[FeedResult], None],
     before: Callable[[], None] = lambda: None,
 ) -> FeedResult:
-    """Lands the rows of files in the domain table of a feed, all or none.
+    """Loads the rows of files into the domain table of a feed, all or none.
 
     Args:
         warehouse: an open connection without a transaction.
         feed: an active one.
         files: days ascending, then by key: of equal rows the last one wins.
         truncate: whether the table is emptied first.
-        now: what `_updated` becomes, where the feed generates it.
-        workers: how many chunks are decoded side by side.
-        advance: told of rows as they are read.
+        now: the value of `_updated`, if the feed generates it.
+        workers: number of chunks decoded in parallel.
+        advance: called with the number of rows read.
         after: called with the outcome inside the transaction.
         before: called inside the transaction before the table is touched.
 
     Raises:
-        FeedError: a file is not what it should be, or too many rows are rejected. Nothing has landed then.
+        FeedError: a file is not valid, or too many rows are rejected. Nothing is loaded then.
     """
     files = tuple(files)
     tally = _Tally(feed)
@@ -102,7 +102,7 @@ def ingest(
 
 
 class _Tally:
-    """Counts rows, and stops at the end when too many of them were rejected."""
+    """Counts rows, and raises at the end if too many of them were rejected."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed

@@ -1,4 +1,4 @@
-"""What a feed is: how the rows of a file become rows of a domain table."""
+"""The model of a feed: how the rows of a file become rows of a domain table."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ class Field:
 
     Attributes:
         name: of the column; letters, numbers, underscores.
-        type: what its values are.
+        type: of its values.
         source: the incoming name, matched without regard to case; `traits.email` is a field of a record.
-        tag: a semantic tag such as `email` or `pk`; what Stitch goes by.
-        required: a row without a value is rejected, a file without the column does not land.
-        pattern: how a text is read as a date or an instant, in Joda's letters; None where it is ISO 8601 or a number of
-            seconds, milliseconds or microseconds, told apart by magnitude.
+        tag: a semantic tag such as `email` or `pk`; Stitch uses it.
+        required: a row without a value is rejected; a file without the column is not loaded.
+        pattern: the Joda pattern of a date or an instant in text; None if it is ISO 8601 or a number of seconds,
+            milliseconds or microseconds, distinguished by magnitude.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The file that a feed was proposed from, and how it is read; `path` is relative to the project's folder."""
+    """The file that a feed was proposed from, and its format; `path` is relative to the project's folder."""
 
     path: str
     format: FileFormat
@@ -47,14 +47,14 @@ class Feed:
     """A feed: https://docs.amperity.com/reference/feeds.html.
 
     Attributes:
-        id: what load operations call it: `df-` and eight letters or digits.
+        id: its name in load operations: `df-` and eight letters or digits.
         source, name: of the domain table, `<source>:<name>`.
         fields: in the order of the table's columns.
         primary_key: names of fields, at least one.
-        last_updated: the name of a Datetime or Integer field, or None where it is generated.
-        error_threshold: per cent of rows that may be rejected; above it nothing is loaded.
-        stitch: "make available to Stitch": whether its rows are records of customers.
-        sample: what is loaded when the feed is activated.
+        last_updated: the name of a Datetime or Integer field, or None if it is generated.
+        error_threshold: percentage of rows that may be rejected; above it nothing is loaded.
+        stitch: "make available to Stitch": whether its rows are customer records.
+        sample: the file loaded when the feed is activated.
     """
 
     id: str
@@ -69,5 +69,5 @@ class Feed:
 
     @property
     def domain_table(self) -> str:
-        """The table that it fills."""
+        """The name of its table."""
         return f"{self.source}:{self.name}"

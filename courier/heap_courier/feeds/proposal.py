@@ -1,4 +1,4 @@
-"""A first version of a feed, read off a sample: a person looks it over before it is used."""
+"""Proposes a feed from a sample, for a person to review before it is used."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from heap_courier.formats.chunk import IS_TEXT
 
 _SAMPLE_ROWS: Final = 20_000  # looked at
 _ERROR_THRESHOLD: Final = 1  # per cent of rows that a proposed feed may reject
-_KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own: what else has an id there is not told apart by it
+_KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own keys: other ids in the same rows do not identify them
 _UPDATED: Final = (
     "last_modified",
     "last_updated",
@@ -81,7 +81,7 @@ _PERSONAL: Final = frozenset({"email", "phone", "surname", "given-name", "full-n
 
 
 class Proposal(NamedTuple):
-    """A feed, and sentences about what a person should look at in it."""
+    """A feed, and sentences about what to review in it."""
 
     feed: Feed
     notes: tuple[str, ...]
@@ -112,10 +112,10 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
         sample: its rows; the first 20,000 that have just these columns are looked at.
         source: of the domain table, such as Heap.
         name: of the feed, such as Users.
-        feed_id: what load operations shall call it.
+        feed_id: its name in load operations.
 
     Raises:
-        SetupError: the sample has no column that a feed can take, or none that can be the primary key.
+        SetupError: the sample has no column that a feed can use, or none that can be the primary key.
     """
     notes: list[str] = []
     typed: list[_Typed] = []
@@ -138,7 +138,7 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
         field.name for field, each in zip(fields, typed, strict=True) if pa.types.is_nested(each.column.values.type)
     }
     key = _key(fields, values, nested, name)
-    if len(values[key]) and not _tells_apart(values[key]):
+    if len(values[key]) and not _is_unique(values[key]):
         notes.append(
             f"No column identifies the rows of the sample: rows with the same `{key}` replace each other. "
             "Name the identifying fields in `primary-key`."
@@ -203,7 +203,7 @@ def _can_be_named(columns: Sequence[pa.Field], column: _SampleColumn) -> bool:
 
 
 def _names(sources: Iterable[str]) -> list[str]:
-    """Legal names, each of them once: what is no letter, digit or underscore becomes one underscore."""
+    """Legal, unique names: each run of characters other than letters, digits and underscores becomes one underscore."""
     taken = set(RESERVED)
     names = []
     for source in sources:
@@ -223,7 +223,7 @@ def _names(sources: Iterable[str]) -> list[str]:
 
 
 def _typed(column: _SampleColumn) -> _Typed | None:
-    """The column as the type that takes most of its values; None if even that refuses more than a feed may."""
+    """The column as the type that fits most of its values; None if even that rejects more than a feed may."""
     types = [_type(column)]
     if pa.types.is_uint64(column.values.type):
         types.append(FieldType(Kind.DECIMAL, 20, 0))
@@ -263,7 +263,7 @@ def _type(column: _SampleColumn) -> FieldType:
 
 
 def _type_of_text(last: str, values: pa.Array) -> FieldType:
-    """What all texts of a column are that are not empty; a text where that is not sure."""
+    """The type of all non-empty texts of a column; String if in doubt."""
     texts = pc.utf8_trim_whitespace(values)
     texts = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False))  # noqa: FBT003
 
@@ -299,7 +299,7 @@ def _all_since_2000(numbers: pa.Array) -> bool:
 
 
 def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collection[str], name: str) -> str:
-    """The field whose values tell rows apart: the likeliest by its name whose values differ, or by its name alone.
+    """The field that identifies rows: the likeliest by name whose values are unique, or else the likeliest by name.
 
     Raises:
         SetupError: each field is empty in more rows than a feed may reject.
@@ -310,7 +310,7 @@ def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collec
     candidates = [by_name[lower] for lower in dict.fromkeys(likely) if lower in by_name]
     whole = [field.name for field in fields if field.type.kind in (Kind.INTEGER, Kind.STRING)]
     for field in [*candidates, *whole]:
-        if field not in nested and _tells_apart(values[field]):
+        if field not in nested and _is_unique(values[field]):
             return field
     best = min([*candidates, *(field.name for field in fields)], key=lambda field: int(values[field].null_count))
     if values[best].null_count * 100 > len(values[best]) * _ERROR_THRESHOLD:
@@ -321,7 +321,7 @@ def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collec
     return best
 
 
-def _tells_apart(values: pa.Array) -> bool:
+def _is_unique(values: pa.Array) -> bool:
     return len(values) > 0 and not values.null_count and len(values.unique()) == len(values)
 
 
@@ -339,7 +339,7 @@ def _always_filled(values: pa.Array) -> bool:
 
 
 def _tagged(fields: Sequence[Field], key: str) -> Iterator[Field]:
-    """Tags of profiles where rows are about people, of keys elsewhere: Heap's events have no tags of their own."""
+    """Profile tags if rows are about people, key tags otherwise: there are none for Heap's events."""
     plain = {field.name: re.sub(r"[^a-z0-9]+", "", field.source.rpartition(".")[2].lower()) for field in fields}
     personal = any(_TAG_OF.get(name) in _PERSONAL for name in plain.values())
     taken: set[str] = set()

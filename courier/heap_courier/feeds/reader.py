@@ -1,4 +1,4 @@
-"""Feeds as YAML files that a person edits."""
+"""Feed files: the YAML that people edit, read and written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed, Field, Sample
 from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, FileFormat, is_character, is_encoding
 
 GENERATED: Final = "generated"
-"""What `last-updated` says where no field tells when a row was updated."""
+"""The value of `last-updated` if no field says when a row was updated."""
 
 ILLEGAL_NAME: Final = (
     "Field names may only contain letters, numbers, and underscores. "
@@ -32,7 +32,7 @@ NAME_CONFLICT: Final = (
 )
 """Both are literal: https://docs.amperity.com/reference/feeds.html."""
 
-LONGEST_NAME: Final = 63  # of a column in PostgreSQL, which cuts off the rest without a word
+LONGEST_NAME: Final = 63  # of a column in PostgreSQL, which silently truncates longer names
 RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED})
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -44,28 +44,28 @@ FIELD_KEYS: Final = ("name", "type", "source", "tag", "required", "pattern")
 _MOST_PER_CENT: Final = 100
 
 _TEMPLATE: Final = """\
-# A feed says how rows of a file become rows of the domain table {table}.
+# A feed defines how rows of a file become rows of the domain table {table}.
 
-id: {id}  # what load operations call it
+id: {id}  # its name in load operations
 source: {source}
 name: {name}
 
-primary-key: [{primary_key}]  # fields that tell rows apart, one at least
-last-updated: {last_updated}  # the Datetime or Integer field by which the newest row wins; {generated}: the last loaded
-error-threshold: {error_threshold}  # per cent of rows that may be rejected; above it nothing is loaded
-stitch: {stitch}  # whether it is available to Stitch: for tables with personal data
+primary-key: [{primary_key}]  # fields that identify a row, at least one
+last-updated: {last_updated}  # the Datetime or Integer field by which the newest row wins; or {generated}
+error-threshold: {error_threshold}  # percentage of rows that may be rejected; above it nothing is loaded
+stitch: {stitch}  # make it available to Stitch: for tables with personal data
 {sample}
-# name: of the column, letters, digits and underscores
+# name: of the column: letters, digits and underscores
 # type: Boolean, Date, Datetime, Decimal(38, 2), Float, Integer or String
-# source: the incoming name where it is another one; traits.email is a field of the record traits
-# tag: what it means, see below
+# source: the incoming name, if different; traits.email is a field of the record traits
+# tag: its meaning, see below
 # required: true: a row without a value is rejected
-# pattern: how a Date or Datetime is written, such as dd.MM.yyyy, where it is neither ISO 8601 nor seconds since 1970
+# pattern: of a Date or Datetime, such as dd.MM.yyyy, if it is neither ISO 8601 nor seconds since 1970
 fields:
 {fields}
 
 # Tags of profiles: {tags}.
-# Tags of keys: {keys}. Any other is a tag of your own: small letters, digits, hyphens.
+# Tags of keys: {keys}. Any other is a custom tag: lowercase letters, digits, hyphens.
 """
 
 
@@ -94,7 +94,7 @@ def read_feed(path: Path) -> Feed:
     """Reads and checks a feed file.
 
     Raises:
-        SetupError: what is wrong, in a sentence that begins with the file's name.
+        SetupError: what is wrong, in a sentence that starts with the file's name.
     """
     parsed = read_yaml(path, texts=True)
     try:
@@ -106,30 +106,30 @@ def read_feed(path: Path) -> Feed:
 
 
 def read_feeds(folder: Path) -> tuple[Feed, ...]:
-    """Reads all feed files (`*.yaml`, `*.yml`) of a folder, by their names; no folder is no feed.
+    """Reads all feed files (`*.yaml`, `*.yml`) of a folder, sorted by name; none if the folder does not exist.
 
     Raises:
         SetupError: a file is wrong, or two of them have the same id or domain table, in whatever case.
     """
     feeds = {path: read_feed(path) for path in sorted(folder.glob("*.y*ml"))}
-    _refuse_twins({path: feed.id for path, feed in feeds.items()}, "id")
-    _refuse_twins({path: feed.domain_table for path, feed in feeds.items()}, "domain table")
+    _refuse_duplicates({path: feed.id for path, feed in feeds.items()}, "id")
+    _refuse_duplicates({path: feed.domain_table for path, feed in feeds.items()}, "domain table")
     return tuple(feeds.values())
 
 
-def _refuse_twins(told: Mapping[Path, str], what: str) -> None:
+def _refuse_duplicates(names: Mapping[Path, str], what: str) -> None:
     first: dict[str, Path] = {}
-    for path, name in told.items():
+    for path, name in names.items():
         other = first.setdefault(name.lower(), path)
         if other != path:
             raise SetupError(f"{other} and {path} have the same {what}, `{name}`; change or remove one of them.")
 
 
 def check(feed: Feed) -> None:
-    """Holds a feed against the rules of feeds.
+    """Checks a feed against the rules of feeds.
 
     Raises:
-        ValueError: the first rule that it breaks, in a sentence.
+        ValueError: the first rule that it violates, in a sentence.
     """
     if not _ID.fullmatch(feed.id):
         raise ValueError(f"the id `{feed.id}` must be `df-` followed by letters or digits, such as df-5Jagkabc.")
@@ -307,7 +307,7 @@ def _sample_line(sample: Sample) -> str:
         "escape": sample.format.escape,
         "encoding": sample.format.encoding,
     }
-    return f"sample: {_mapping(parts)}  # what is loaded when the feed is activated; of the project's folder\n"
+    return f"sample: {_mapping(parts)}  # loaded when the feed is activated; relative to the project's folder\n"
 
 
 def _field_line(field: Field) -> str:

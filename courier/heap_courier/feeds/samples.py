@@ -1,4 +1,4 @@
-"""Sample files: what a feed is proposed from, and filled with when it is activated."""
+"""Sample files: feeds are proposed from them, and load them when activated."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from heap_courier.formats.readers import chunks, schema
 from heap_courier.project.model import Courier, Project
 
 FOLDER: Final = "samples"
-_BATCHES: Final = 4  # of the file that a proposal looks at: some ten thousand rows
+_BATCHES: Final = 4  # batches of the file that a proposal examines: some ten thousand rows
 _CONTENT_TYPES: Final = {
     ".avro": AVRO,
     ".parquet": PARQUET,
@@ -44,25 +44,25 @@ _CONTENT_TYPES: Final = {
 
 
 def folder_of(project: Project, courier: Courier) -> Path:
-    """Where files of a courier are kept that no feed has taken yet."""
+    """The folder of a courier's samples."""
     return project.folder / FOLDER / courier.name
 
 
-def sample_of(project: Project, path: Path, given: FileFormat | None, **signs: Any) -> Sample:
+def sample_of(project: Project, path: Path, given: FileFormat | None, **parts: Any) -> Sample:
     """A file as a sample.
 
     Args:
         project: of the feed.
         path: of the file.
-        given: how it is read; None: as the entities list says that it was fetched by, or as its name says.
-        signs: parts of a `FileFormat` that replace those of the format found; None stands for no such part.
+        given: its format; None: the format in the entities list that it was fetched by, or that of its name.
+        parts: parts of a `FileFormat` that override those of the format found; None: not overridden.
 
     Raises:
-        SetupError: there is no such file, nothing says what it is, or it is not text that the signs could be for.
+        SetupError: the file does not exist, its format is unknown, or the parts do not apply to it.
     """
     if not path.is_file():
         raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` fetches some.")
-    chosen = {part: value for part, value in signs.items() if value is not None}
+    chosen = {part: value for part, value in parts.items() if value is not None}
     fetched = None if given else _fetched_as(project, path)
     file_format = replace(given or fetched or _named_as(path, text="separator" in chosen), **chosen)
     if chosen and file_format.content_type not in SEPARATORS:
@@ -81,7 +81,7 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
 
     Raises:
         SetupError: the name is not one of a feed, or the sample has no column that can be its key.
-        UnreadableFileError: the sample is not what it is said to be.
+        UnreadableFileError: the sample is not valid in its format.
     """
     source, colon, name = domain_table.partition(":")
     if not (source.strip() and colon and name.strip()):
@@ -101,7 +101,7 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
 
 
 def path_of(project: Project, feed: Feed) -> Path:
-    """Where the file of a new feed goes.
+    """The path for the file of a new feed.
 
     Raises:
         SetupError: there is one already.
@@ -117,10 +117,10 @@ def path_of(project: Project, feed: Feed) -> Path:
 
 
 def file_of(project: Project, feed: Feed) -> FetchedFile:
-    """The sample of a feed, as a file to be loaded.
+    """The sample of a feed, as a file to load.
 
     Raises:
-        SetupError: the feed has none, or it is gone.
+        SetupError: the feed has no sample, or the file no longer exists.
     """
     if feed.sample is None:
         raise SetupError(f"The feed `{feed.domain_table}` has no `sample`: name one, or activate it with --no-sample.")
@@ -141,9 +141,9 @@ def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
 
 
 def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
-    """Moves a fetched file to where samples are kept, under the name that it has in the bucket; of several tags once.
+    """Moves a fetched file to the samples folder, under its name in the bucket; once if it has several tags.
 
-    A bucket can hold both `x` and `x/y`: the one that is kept later has `~x` in its place.
+    A bucket can contain both `x` and `x/y`: the later one gets `~x` instead.
     """
     names = [name for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
     *outer, last = names
@@ -157,7 +157,7 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
 
 
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:
-    """How the courier that fetched a sample reads it, where it is still the courier's."""
+    """The format by which the courier that fetched a sample reads it, if its entities still match."""
     for courier in project.couriers.values():
         folder = folder_of(project, courier).resolve()
         if path.resolve().is_relative_to(folder):
@@ -180,7 +180,7 @@ def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
 
 
 def _named_as(path: Path, *, text: bool) -> FileFormat:
-    """What the name of a file says; `text`: it is delimited text where the name says nothing."""
+    """The format according to a file's name; `text`: assume delimited text if the name does not tell."""
     name = path.name.lower().removesuffix(".gz")
     content_type = _CONTENT_TYPES.get(Path(name).suffix, "text/csv" if text else None)
     if content_type is None:

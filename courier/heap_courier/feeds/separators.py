@@ -1,4 +1,4 @@
-"""The separator of a delimited sample, as its first rows show it."""
+"""Detects the separator of a delimited sample from its first rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CANDIDATES: Final = (";", "|", "\t", ",")
 
 
 def with_separator(path: Path, file_format: FileFormat) -> FileFormat:
-    """The format with the separator that the first rows show, where its own does not fit them and another one does.
+    """The format, with another separator if its own does not fit the first rows and another one does.
 
     A separator fits if each row has the same number of columns, and more than one.
     """
@@ -35,7 +35,7 @@ def _first_lines(path: Path, encoding: str) -> Sequence[str]:
         with opened(path, "rb") as stream:
             head = stream.read(_LOOKED_AT)
     except (OSError, EOFError, zlib.error):
-        return ()  # reading the sample says what is wrong with it
+        return ()  # reading the sample reports the error
     lines = head.decode(encoding, errors="replace").splitlines(keepends=True)
     return lines[:-1] if len(head) == _LOOKED_AT else lines
 

@@ -1,4 +1,4 @@
-"""Semantic tags: what a field means to a profile, https://docs.amperity.com/reference/semantics.html."""
+"""Semantic tags: the meaning of a field in a customer profile, https://docs.amperity.com/reference/semantics.html."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _LEGAL: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 def legal(tag: str) -> bool:
-    """Whether a tag is written as one: small letters and digits, with hyphens between words."""
+    """Whether a tag is well-formed: lowercase letters and digits, with hyphens between words."""
     return bool(_LEGAL.fullmatch(tag))
 
 
 def meant(tag: str) -> str | None:
-    """The tag that a custom one may be a misspelling of, or None: a misspelt tag is a new one, and no error."""
+    """The standard tag that a custom one probably misspells, or None: a misspelled tag is a valid custom tag."""
     if tag in PROFILE or _KEY.fullmatch(tag):
         return None
     return nearest(tag, PROFILE, cutoff=0.8)
