@@ -353,7 +353,7 @@ def test_an_address_that_says_yes_to_everything_is_no_s3() -> None:
     """The bucket is not empty, it is none."""
     with service(answer(200, "<html>Welcome</html>")) as (url, _):
         place = bucket(url)
-        assert refused(SetupError, lambda: keys(place)).endswith("no S3: fix the courier's `endpoint-url`.")
+        assert refused(SetupError, lambda: keys(place)).endswith("is not S3: fix the courier's `endpoint-url`.")
 
 
 def page(key: str, more: str = "") -> Answer:
