@@ -43,7 +43,7 @@ def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
         first_row += len(rows)
     if is_empty:
         raise UnreadableFileError(
-            f"`{name}` is empty, like a failed export. Remove it or, if there really are no rows, write at least "
+            f"`{name}` is empty, like a failed export. Remove it or, if there are really no rows, write at least "
             "a line break."
         )
 

@@ -53,7 +53,7 @@ groups:
     couriers:
       - courier: Heap-Connect
         wait: 2 hours       # for files that are late
-        missing: stop       # or notify, and go on without them
+        missing: stop       # or notify, and continue without them
     warn-after: 3 hours
 
 # notify: [mail, -s, heap-courier, data@example.com]   # a command that gets each notice on its standard input

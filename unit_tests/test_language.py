@@ -1,0 +1,94 @@
+"""What users read is plain, current English: messages, help texts, pages and documents."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[1]
+PRODUCTS: Final = ("destination_heap_analytics", "courier/heap_courier", "sandbox/heap_sandbox")
+WORDS: Final = {
+    "mend": r"mend(s|ed|ing)?",
+    "told": r"(?<!un)told",
+    "anew": r"anew",
+    "in vain": r"in vain",
+    "whoever": r"whoever",
+    "goes on": r"go(es|ing)? on|went on",
+    "is no ...": r"(?<!there )(is|are) no(?! (longer|more)\b)(?= \w)",
+    "as it has to be": r"as (it|they) (has|have) to be",
+}
+
+
+def files(*patterns: str) -> list[Path]:
+    listed = subprocess.run(
+        ["git", "ls-files", "--", *patterns],  # noqa: S607  (git of this machine)
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [ROOT / name for name in listed.stdout.splitlines()]
+
+
+def strings(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of each string that is not a docstring, the parts of an f-string together."""
+    tree = ast.parse(source)
+    inner: set[int] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            inner.add(id(node.value))
+        if isinstance(node, ast.JoinedStr):
+            inner.update(map(id, node.values))
+            yield (
+                node.lineno,
+                "".join(str(part.value) if isinstance(part, ast.Constant) else "`x`" for part in node.values),
+            )
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            yield node.lineno, node.value
+
+
+def found(text: str) -> list[str]:
+    return [word for word, pattern in WORDS.items() if re.search(rf"\b({pattern})\b", text, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_no_message_has_a_word_to_avoid(product: str) -> None:
+    """Every string of the program, whether it is shown or not."""
+    odd = [
+        f"{path.relative_to(ROOT)}:{line}: {word}: {text}"
+        for path in files(f"{product}/**.py")
+        for line, text in strings(path.read_text(encoding="utf-8"))
+        for word in found(text)
+    ]
+    assert odd == []
+
+
+def test_no_document_has_a_word_to_avoid() -> None:
+    """Nor have pages and templates."""
+    odd = [
+        f"{path.relative_to(ROOT)}:{number}: {word}: {line}"
+        for path in files("*.md", "*.html", "*.yaml", "*/spec.json")
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
+        for word in found(line)
+    ]
+    assert odd == []
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("Mend the feed.", "mend"),
+        ("`x` is no Avro file", "is no ..."),
+        ("There is no feed `x`", None),
+        ("it is no longer there", None),
+        ("It went on without them.", "goes on"),
+    ],
+)
+def test_a_word_is_found_in_what_it_means_alone(text: str, word: str | None) -> None:
+    assert found(text) == ([word] if word else [])
