@@ -120,7 +120,7 @@ class JsonObject:
         """A value of any type; required if the default is None."""
         self._known.append(key)
         if key not in self._left and default is None:
-            stray = nearest(key, self._left, cutoff=0.7)
+            stray = nearest(key, self._left, sure=True)
             raise self.wrong(f"`{key}` is missing" + (f": rename `{stray}`" if stray else ""))
         return self._left.pop(key, default)
 

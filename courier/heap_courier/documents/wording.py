@@ -11,18 +11,28 @@ from heap_courier.errors import SetupError
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 
 
-def nearest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word that was probably meant, preferring one that differs only in case; None if none is near."""
+_SIMILAR: Final = 0.6  # of difflib's ratio, 1 for equal words
+_VERY_SIMILAR: Final = 0.75
+
+
+def nearest(word: str, known: Iterable[str], *, sure: bool = False) -> str | None:
+    """The known word that was probably meant, preferring one that differs only in case; None if none is near.
+
+    Args:
+        word: as written.
+        known: in order of preference.
+        sure: whether it must be very similar: for guesses about words that may be right, or among many similar ones.
+    """
     spelt: dict[str, str] = {}
     for other in known:
         spelt.setdefault(other.lower(), other)
-    near = get_close_matches(word.lower(), spelt, n=1, cutoff=cutoff)
+    near = get_close_matches(word.lower(), spelt, n=1, cutoff=_VERY_SIMILAR if sure else _SIMILAR)
     return spelt[near[0]] if near else None
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The nearest known word as a suffix: " (did you mean `users`?)"; empty if none is near."""
-    near = nearest(word, known, cutoff=0.5)
+    near = nearest(word, known)
     return f" (did you mean `{near}`?)" if near else ""
 
 

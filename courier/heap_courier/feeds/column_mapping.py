@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from heap_courier.data_types.casts import Converted, converted, convertible, reason
+from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import RejectedRow, SchemaError
 from heap_courier.feeds.model import Field
 
@@ -92,8 +92,7 @@ def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection
     paths = _paths(incoming, fields, name)
     for field, path in zip(fields, paths, strict=True):
         if incoming.names and not path and (field.required or field.name in key):
-            near = get_close_matches(field.source, incoming.names, n=1)
-            hint = f" (the nearest is `{near[0]}`)" if near else ""
+            hint = did_you_mean(field.source, incoming.names)
             needs = "is a primary key" if field.name in key else "is required"
             raise SchemaError(
                 f"`{name}` has no column `{field.source}`, which {needs} in the feed{hint}; "

@@ -13,7 +13,7 @@ import yaml
 from heap_courier.data_types import date_patterns
 from heap_courier.data_types.field_types import Kind, parse_type
 from heap_courier.documents.strict_yaml import read_yaml
-from heap_courier.documents.wording import nearest
+from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import SetupError
 from heap_courier.feeds import tags
 from heap_courier.feeds.model import PRIMARY_KEY, UPDATED, Feed, Field, Sample
@@ -290,8 +290,7 @@ def _yes_or_no(values: Mapping[str, Any], key: str, what: str) -> bool:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    return f" (did you mean `{near}`?)" if near else f" (known: {', '.join(known)})"
+    return did_you_mean(name, known) or f" (known: {', '.join(known)})"
 
 
 # Writing

@@ -41,4 +41,4 @@ def meant(tag: str) -> str | None:
     """The standard tag that a custom one probably misspells, or None: a misspelled tag is a valid custom tag."""
     if tag in PROFILE or _KEY.fullmatch(tag):
         return None
-    return nearest(tag, PROFILE, cutoff=0.8)
+    return nearest(tag, PROFILE, sure=True)

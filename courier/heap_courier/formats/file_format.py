@@ -27,11 +27,7 @@ class FileFormat:
 
 
 AVRO: Final = "application/avro"
-
-
 PARQUET: Final = "application/x-parquet"
-
-
 CONTENT_TYPES: Final = (
     "text/csv",
     "text/tab-separated-values",
@@ -49,7 +45,6 @@ SEPARATORS: Final[Mapping[str, str]] = {
     "text/pipe-separated-values": "|",
 }
 """The content types of delimited text, each with its separator."""
-
 
 ENCODINGS: Final = ", such as utf-16, windows-1252 or iso-8859-1"
 """What errors offer."""

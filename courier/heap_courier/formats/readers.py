@@ -19,17 +19,13 @@ from heap_courier.formats import csv_reader as delimited
 from heap_courier.formats import json_reader as json_files
 from heap_courier.formats import parquet_reader as parquet
 from heap_courier.formats.chunk import Chunk, Decoded
-from heap_courier.formats.file_format import SEPARATORS, FileFormat
+from heap_courier.formats.file_format import AVRO, CONTENT_TYPES, PARQUET, SEPARATORS, FileFormat
 
-__all__ = ["CONTENT_TYPES", "Chunk", "Decoded", "chunks", "schema"]
+__all__ = ["Chunk", "Decoded", "chunks", "schema"]
 
 _READ_AT_ONCE: Final = 1 << 20
-_AVRO: Final = "application/avro"
-_PARQUET: Final = "application/x-parquet"
 _JSON: Final = ("application/json", "application/x-json-stream")
 _LINES: Final = "application/x-ndjson"
-CONTENT_TYPES: Final = (_AVRO, _PARQUET, *_JSON, _LINES, *SEPARATORS)
-"""What can be read."""
 
 
 def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
@@ -46,9 +42,9 @@ def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
     """
     content_type = file_format.content_type
     with failure_of_file(name), _opened(path, name) as stream:
-        if content_type == _AVRO:
+        if content_type == AVRO:
             return avro.schema(stream, name)
-        if content_type == _PARQUET:
+        if content_type == PARQUET:
             return parquet.schema(stream, name)
         first = next(_chunks(stream, file_format, name), None)
         return first.decode().batch.schema if first else pa.schema([])
@@ -71,9 +67,9 @@ def _decoded(chunk: Chunk, name: str) -> Decoded:
 
 def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Chunk]:
     content_type = file_format.content_type
-    if content_type == _AVRO:
+    if content_type == AVRO:
         return avro.chunks(stream, name)
-    if content_type == _PARQUET:
+    if content_type == PARQUET:
         return parquet.chunks(stream, name)
     if content_type in _JSON:
         return json_files.documents(stream, name)

@@ -84,7 +84,7 @@ def _time_zone(value: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(value))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = nearest(str(value), sorted(available_timezones()), cutoff=0.8)
+        near = nearest(str(value), sorted(available_timezones()), sure=True)
         hint = f"; did you mean `{near}`?" if near else ""
         raise ValueError(f"must be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
 

@@ -20,3 +20,9 @@ def test_a_thing_by_its_name() -> None:
     assert named({"Heap": 1}, "Heap", "Here", "courier") == 1
     with pytest.raises(SetupError, match=r"there is no courier `HEAP`\. Did you mean `Heap`\?"):
         named({"Heap": 1}, "HEAP", "Here", "courier")
+
+
+def test_a_guess_about_a_word_that_may_be_right_must_be_very_similar() -> None:
+    assert nearest("phonics", ["phone"]) == "phone"
+    assert nearest("phonics", ["phone"], sure=True) is None
+    assert nearest("phnoe", ["phone"], sure=True) == "phone"

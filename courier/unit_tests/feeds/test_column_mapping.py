@@ -87,7 +87,7 @@ def test_rows_that_the_reader_left_out_are_counted() -> None:
 
 def test_a_file_without_a_required_column_does_not_land() -> None:
     sentence = (
-        r"`users\.csv` has no column `user_id`, which is a primary key in the feed \(the nearest is `userid`\); fix"
+        r"`users\.csv` has no column `user_id`, which is a primary key in the feed \(did you mean `userid`\?\); fix"
     )
     with pytest.raises(SchemaError, match=sentence):
         conform([{"userid": 1}], field("user_id"), key=("user_id",))
