@@ -36,6 +36,7 @@ def scratch(folder: Path, memory: str) -> Iterator[Scratch]:
     _remove(folder)
     try:
         with closing(Scratch(folder / _FILE, memory=memory, wait=time.sleep)) as opened:
+            opened.execute("SET enable_progress_bar = false")
             yield opened
     finally:
         _remove(folder)

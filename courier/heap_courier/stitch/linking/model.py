@@ -71,6 +71,7 @@ def _missing(*names: str) -> str:
 _EQUAL: Final = "{l} = {r}"
 _SIMILAR: Final = "jaro_winkler_similarity({l}, {r}) >= %s"
 _TYPO: Final = "damerau_levenshtein({l}, {r}) <= %s"
+_TYPOS: Final = "(damerau_levenshtein({l}, {r}) <= 2 AND LEAST(length({l}), length({r})) >= 6)"
 _INITIAL: Final = "(length({l}) = 1 OR length({r}) = 1) AND left({l}, 1) = left({r}, 1)"
 _SWAPPED: Final = (
     "jaro_winkler_similarity(given_name_l, surname_r) >= 0.92 AND "
@@ -93,7 +94,7 @@ COMPARISONS: Final = (
             Level("swapped with the surname", _SWAPPED, 0.02, 0.00002),
             Level("initial", _both("given_name", _INITIAL), 0.02, 0.01),
             Level("almost equal", _both("given_name", f"{_SIMILAR % 0.92} OR {_TYPO % 1}"), 0.10, 0.003),
-            Level("similar", _both("given_name", f"{_SIMILAR % 0.80} OR {_TYPO % 2}"), 0.05, 0.01),
+            Level("similar", _both("given_name", f"{_SIMILAR % 0.80} OR {_TYPOS}"), 0.02, 0.04),
             Level("different", "ELSE", 1e-13, 0.97, fixed=True),
         ),
     ),
@@ -104,7 +105,7 @@ COMPARISONS: Final = (
             Level("equal", _both("surname", _EQUAL), 0.82, 0.002),
             Level("swapped with the given name", _SWAPPED, 0.02, 0.02),
             Level("almost equal", _both("surname", f"{_SIMILAR % 0.92} OR {_TYPO % 1}"), 0.10, 0.002),
-            Level("similar", _both("surname", f"{_SIMILAR % 0.80} OR {_TYPO % 2}"), 0.04, 0.01),
+            Level("similar", _both("surname", f"{_SIMILAR % 0.80} OR {_TYPOS}"), 0.04, 0.01),
             Level("different", "ELSE", 0.02, 0.97),
         ),
     ),
@@ -138,7 +139,7 @@ COMPARISONS: Final = (
                 0.0002,
             ),
             Level("typing error", _both("email", _TYPO % 1), 0.05, 0.0001),
-            Level("different", "ELSE", 0.20, 0.9997),
+            Level("different", "ELSE", 0.016, 0.9997),
         ),
     ),
     Comparison(
@@ -203,7 +204,7 @@ CONTRADICTION: Final = " OR ".join(
         f"({_neither('generational_suffix', _EQUAL)})",
         f"({_neither('birthdate', f'{_TYPO % 2} OR {_DAY_AND_MONTH_SWAPPED}')})",
         f"({_neither('birthdate', f'{_TYPO % 1} OR {_DAY_AND_MONTH_SWAPPED}')} AND {_YEARS_APART} > 12)",
-        f"({_neither('given_name', f'{_SIMILAR % 0.80} OR {_TYPO % 2} OR {_INITIAL}')} AND NOT {_ARE_SWAPPED})",
+        f"({_neither('given_name', f'{_SIMILAR % 0.80} OR {_TYPOS} OR {_INITIAL}')} AND NOT {_ARE_SWAPPED})",
     )
 )
 """Whether two records cannot be of one customer by a score, whatever links them both to a third one."""

@@ -1,0 +1,1 @@
+"""How well and how fast Stitch finds the records of one customer."""

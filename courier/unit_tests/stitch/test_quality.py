@@ -1,0 +1,89 @@
+"""Customers against the truth, and what must not change them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from benchmarks.stitch.bench import febrl_quality, linked, population_quality, stage
+from benchmarks.stitch.population import TAGS, population
+from heap_courier.stitch.linking.model import SHIPPED, read_model, settings
+from heap_courier.stitch.scratch import scratch
+
+THOROUGH = pytest.mark.thorough
+
+
+def test_the_shipped_model_is_the_one_that_the_code_describes() -> None:
+    assert json.loads(SHIPPED.read_text()) == json.loads(json.dumps(settings()))
+
+
+@pytest.mark.parametrize(
+    ("number", "least"),
+    [
+        pytest.param(1, 0.985, marks=THOROUGH),
+        pytest.param(2, 0.985, marks=THOROUGH),
+        (3, 0.98),
+        pytest.param(4, 0.985, marks=THOROUGH),
+    ],
+)
+def test_febrl_with_its_key(number: int, least: float, tmp_path: Path) -> None:
+    """Splink's published figure for febrl3 is 0.965."""
+    found = febrl_quality(number, key=True, folder=tmp_path, model=read_model(tmp_path))
+
+    assert found.precision >= 0.999
+    assert found.f1 >= least
+
+
+@pytest.mark.parametrize(
+    ("number", "least"),
+    [(1, 0.88), *(pytest.param(n, f1, marks=THOROUGH) for n, f1 in ((2, 0.85), (3, 0.83), (4, 0.89)))],
+)
+def test_febrl_by_profile_alone(number: int, least: float, tmp_path: Path) -> None:
+    """Of its pairs many have another given name or birthdate altogether, and stay apart."""
+    found = febrl_quality(number, key=False, folder=tmp_path, model=read_model(tmp_path))
+
+    assert found.precision >= 0.999
+    assert found.f1 >= least
+
+
+@pytest.mark.parametrize("records", [4_000, pytest.param(100_000, marks=THOROUGH)])
+def test_households(records: int, tmp_path: Path) -> None:
+    found = population_quality(records, folder=tmp_path, model=read_model(tmp_path))
+
+    assert found.precision >= 0.99
+    assert found.recall >= 0.90
+
+
+def clusters(rows: list[tuple[str, dict[str, str | None]]], folder: Path) -> set[frozenset[str]]:
+    """Which of the records, each a key and its values, are one customer."""
+    columns = {"pk": [pk for pk, _ in rows], **{tag: [values[tag] for _, values in rows] for tag in TAGS}}
+    with scratch(folder, "512MB") as opened:
+        stage(opened, {"all": columns})
+        found = linked(opened, settings())
+    parts: dict[int, set[str]] = {}
+    for (_, pk), cluster in found.items():
+        parts.setdefault(cluster, set()).add(pk)
+    return {frozenset(part) for part in parts.values()}
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=THOROUGH) for seed in range(2, 12))])
+def test_neither_the_order_of_rows_nor_records_of_others_change_a_customer(seed: int, tmp_path: Path) -> None:
+    chance = Random(seed)
+    rows = [(f"{each.source} {each.pk}", each.values) for each in population(chance, 1200)]
+    before = clusters(rows, tmp_path)
+    chance.shuffle(rows)
+    assert clusters(rows, tmp_path) == before
+
+    added = [
+        (
+            f"{each.source} new {each.pk}",
+            {**each.values, "postal": "99999", "phone": None, "email": None, "city": "Far"},
+        )
+        for each in population(Random(seed + 1000), 300)
+    ]
+    together = clusters([*rows, *added], tmp_path)
+    ours = {frozenset(pk for pk in part if " new " not in pk) for part in together} - {frozenset()}
+    assert ours == before
