@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
 from heap_courier.console.jobs import place_of
-from heap_courier.console.screens import couriers, feeds, operations, runs, sources
+from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
 from heap_courier.errors import CourierError
 
@@ -57,6 +57,13 @@ def application(console: Console, access: Access) -> ASGIApp:
         form("/feeds/new", feeds.new_feed),
         form("/feeds/{id}", feeds.editor),
         post("/feeds/{id}/validation", feeds.validate),
+        get("/groups", groups.groups),
+        form("/groups/new", groups.new_group),
+        post("/groups/schedule", groups.preview),
+        form("/groups/{name}/edit", groups.edit_group),
+        post("/groups/{name}/status", groups.switch),
+        post("/groups/{name}/run", groups.run_now),
+        get("/notifications", notifications.notifications),
         get("/jobs/{id}", runs.job),
         get("/jobs/{id}/events", runs.events),
         post("/jobs/{id}/stop", runs.stop),

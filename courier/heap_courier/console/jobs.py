@@ -71,13 +71,13 @@ class Job:
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
         """Begins a stage; see `Bar`."""
-        self._heed()
+        self.heed()
         with self._lock:
             self._progress = replace(self._progress, stage=what, done=0, total=total_bytes)
 
     def advance(self, amount: int) -> None:
         """Adds bytes or rows; see `Bar`."""
-        self._heed()
+        self.heed()
         with self._lock:
             self._progress = replace(self._progress, done=self._progress.done + amount)
 
@@ -87,7 +87,8 @@ class Job:
             seconds = time.monotonic() - self._began
             self._progress = replace(self._progress, state=state, error=error, seconds=seconds)
 
-    def _heed(self) -> None:
+    def heed(self) -> None:
+        """Raises InterruptedRunError if the job is asked to stop."""
         if self.stop.is_set():
             raise InterruptedRunError("The run was stopped from the console; what had landed has landed.")
 

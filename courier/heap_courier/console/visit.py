@@ -25,7 +25,12 @@ from heap_courier.progress import NoBar
 from heap_courier.project.reader import FILE_NAME, read_project
 from heap_courier.warehouse.base import Warehouse
 
-NAVIGATION: Final = (("/", "Sources"), ("/runs", "Runs"))
+NAVIGATION: Final = (
+    ("/", "Sources"),
+    ("/groups", "Courier Groups"),
+    ("/runs", "Runs"),
+    ("/notifications", "Notifications"),
+)
 PATIENCE: Final = 3.0  # seconds that a page waits for a warehouse that another process has open
 
 

@@ -113,6 +113,18 @@ class RunLog:
         )
         return {run.courier: run for run in map(Run._make, rows)}
 
+    def rejected_counts(self, limit: int) -> dict[str, int]:
+        """How many rows each of the newest runs rejected; runs without such rows are left out."""
+        newest = [run.id for run in self.runs(limit)]
+        if not newest:
+            return {}
+        rows = self._warehouse.query(
+            "SELECT run, CAST(sum(rejected) AS bigint) FROM heap_courier.run_tables WHERE run >= $1 "
+            "GROUP BY run HAVING sum(rejected) > 0",
+            (min(newest),),
+        )
+        return {run: count for run, count in rows if run in newest}
+
     def run(self, run_id: str) -> Run:
         """A run by its id. Raises SetupError if there is none."""
         newest = self.runs(limit=1)

@@ -1,0 +1,109 @@
+"""The form of a courier group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from heap_courier.console.visit import Form
+
+_NOTHING: Final = ("", "0")  # what a duration is when nothing is waited for
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A courier of the group, or another group that it waits for, as the form has it."""
+
+    name: str = ""
+    wait: str = ""
+    offset: str = ""
+    missing: str = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class GroupForm:
+    """What the form holds."""
+
+    name: str = ""
+    schedule: str = "30 8 * * *"
+    time_zone: str = "UTC"
+    enabled: bool = True
+    couriers: tuple[Member, ...] = (Member(),)
+    constraints: tuple[Member, ...] = ()
+    warn_after: str = ""
+    dates_in_time_zone: bool = False
+    past_day_only: bool = False
+
+    def section(self, old: Mapping[str, Any]) -> dict[str, Any]:
+        """The group's section of heap-courier.yaml; what stands in the old one and means the same stays."""
+        before = {each.get("courier"): each for each in old.get("couriers") or ()}
+        status = "enabled" if self.enabled else "disabled"
+        if old.get("status", True) is self.enabled:
+            status = old.get("status", "")
+        settings: dict[str, Any] = {
+            "schedule": self.schedule or None,
+            "time-zone": self.time_zone if "time-zone" in old or self.time_zone != "UTC" else None,
+            "status": status if status != "" else None,
+            "couriers": [_courier(member, before.get(member.name, {})) for member in self.couriers],
+            "constraints": [_durations(member, {"group": member.name}) for member in self.constraints] or None,
+            "warn-after": None if self.warn_after in _NOTHING else self.warn_after,
+            "dates-in-time-zone": self.dates_in_time_zone or (False if "dates-in-time-zone" in old else None),
+            "past-day-only": self.past_day_only or (False if "past-day-only" in old else None),
+        }
+        order = [*old, *(key for key in settings if key not in old)]
+        return {key: settings[key] for key in order if settings.get(key) is not None}
+
+
+def form_of_fields(form: Form) -> GroupForm:
+    """What a browser sent."""
+    return GroupForm(
+        form.get("name"),
+        " ".join(form.get("schedule").split()),
+        form.get("time-zone") or "UTC",
+        form.get("status", "enabled") == "enabled",
+        tuple(_member(row) for row in form.rows("courier")),
+        tuple(_member(row) for row in form.rows("constraint")),
+        form.get("warn-after"),
+        form.has("dates-in-time-zone"),
+        form.has("past-day-only"),
+    )
+
+
+def form_of_section(name: str, section: Mapping[str, Any]) -> GroupForm:
+    """What the project says."""
+    return GroupForm(
+        name,
+        str(section.get("schedule") or ""),
+        str(section.get("time-zone") or "UTC"),
+        section.get("status") not in (False, "disabled"),
+        tuple(_member_of(each, "courier") for each in section.get("couriers") or ()),
+        tuple(_member_of(each, "group") for each in section.get("constraints") or ()),
+        str(section.get("warn-after") or ""),
+        section.get("dates-in-time-zone") is True,
+        section.get("past-day-only") is True,
+    )
+
+
+def _member(row: Form) -> Member:
+    return Member(row.get("name"), row.get("wait"), row.get("offset"), row.get("missing", "stop"))
+
+
+def _member_of(settings: Mapping[str, Any], kind: str) -> Member:
+    return Member(
+        str(settings.get(kind, "")),
+        str(settings.get("wait") or ""),
+        str(settings.get("offset") or ""),
+        str(settings.get("missing") or "stop"),
+    )
+
+
+def _courier(member: Member, old: Mapping[str, Any]) -> dict[str, str]:
+    settings = _durations(member, {"courier": member.name})
+    is_usual = member.missing == "stop" and "missing" not in old
+    return settings if is_usual else settings | {"missing": member.missing}
+
+
+def _durations(member: Member, settings: dict[str, str]) -> dict[str, str]:
+    named = {"wait": member.wait, "offset": member.offset}
+    return settings | {key: text for key, text in named.items() if text not in _NOTHING}

@@ -1,0 +1,283 @@
+"""Courier groups: schedules, couriers with their waits and offsets, constraints, pause, runs by hand, history."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import islice
+from typing import Final
+from zoneinfo import available_timezones
+
+from starlette.responses import Response
+
+from heap_courier.console.cron_words import in_words
+from heap_courier.console.group_form import GroupForm, Member, form_of_fields, form_of_section
+from heap_courier.console.jobs import Job
+from heap_courier.console.project_edit import ProjectEdit, expect_unchanged
+from heap_courier.console.visit import Visit, looking
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.run import run_courier
+from heap_courier.errors import CourierError, FeedError, InterruptedRunError, SetupError
+from heap_courier.files.days import Days
+from heap_courier.groups import slots
+from heap_courier.groups.notifications import notifier
+from heap_courier.groups.run import GroupContext, GroupResult, run_by_hand
+from heap_courier.groups.scheduler import upcoming
+from heap_courier.groups.slots import SlotRun
+from heap_courier.progress import NoBar
+from heap_courier.project.cron import instants, warnings
+from heap_courier.project.model import Group
+
+_NEXT: Final = 5  # runs that are foreseen
+_HISTORY: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A group as the screen lists it."""
+
+    group: Group
+    words: str
+    next: datetime | None
+    last: SlotRun | None
+    running: bool
+
+
+def groups(visit: Visit) -> Response:
+    """The groups of the project."""
+    context = visit.console.context()
+    history: dict[str, SlotRun] = {}
+    trouble = []
+    try:
+        with looking(context) as warehouse:
+            if warehouse:
+                slots.prepare(warehouse)
+                for name in context.project.groups:
+                    for run in slots.history(warehouse, name, 1):
+                        history[name] = run
+    except CourierError as error:
+        trouble.append(str(error))
+    rows = [_row(context, group, history.get(group.name)) for group in context.project.groups.values()]
+    return visit.page(
+        "groups.html", rows=rows, trouble=trouble, said=visit.asked("said"), drawing=_drawing(context.project.groups)
+    )
+
+
+def new_group(visit: Visit) -> Response:
+    """Create Courier Group: the form, and what it does."""
+    if visit.posted:
+        return _posted(visit, None)
+    return _form_page(visit, GroupForm(), None, "")
+
+
+def edit_group(visit: Visit) -> Response:
+    """The form of a group, filled in, and its runs."""
+    group = visit.console.context().group(visit.part("name"))
+    if visit.posted:
+        return _posted(visit, group)
+    edit = ProjectEdit(visit.console.folder)
+    form = form_of_section(group.name, edit.section("groups", group.name))
+    return _form_page(visit, form, group, edit.version("groups", group.name))
+
+
+def preview(visit: Visit) -> Response:
+    """The schedule of the form in words, its next runs and what to know of it: asked for as one types."""
+    form = form_of_fields(visit.form)
+    now = visit.console.now()
+    name = form.name or "New group"
+    try:
+        words, upcoming_runs, sentences = "It runs by hand only.", [], []
+        edit = ProjectEdit(visit.console.folder)
+        project = edit.validated({("groups", name): form.section(edit.section("groups", name))})
+        group = project.groups[name]
+        if group.schedule:
+            words = f"It runs {in_words(group.schedule)}, in the time zone {group.time_zone.key}."
+            zone = group.time_zone
+            found = islice(instants(group.schedule, zone, now), _NEXT)
+            upcoming_runs = [(instant.astimezone(zone), instant) for instant in found]
+            sentences = warnings(group.schedule, zone, now)
+    except CourierError as error:
+        return visit.page("schedule.html", problem=_plainly(str(error), name), words="", runs=[], warnings=[])
+    return visit.page("schedule.html", problem="", words=words, runs=upcoming_runs, warnings=sentences)
+
+
+def switch(visit: Visit) -> Response:
+    """Pauses a group or resumes it."""
+    group = visit.console.context().group(visit.part("name"))
+    edit = ProjectEdit(visit.console.folder)
+    enabled = visit.form.get("status") == "enabled"
+    section = edit.section("groups", group.name) | {"status": "enabled" if enabled else "disabled"}
+    edit.write({("groups", group.name): section})
+    word = "resumed" if enabled else "paused"
+    return visit.to("groups", said=f"The group {group.name} is {word}. {_RESTART}")
+
+
+def run_now(visit: Visit) -> Response:
+    """Runs a group now, enabled or not."""
+    context = visit.console.context()
+    group = context.group(visit.part("name"))
+    skip_missing = visit.form.has("skip-missing")
+
+    def work(job: Job) -> GroupResult:
+        return run_by_hand(group, _group_context(context, job), skip_missing=skip_missing)
+
+    return visit.to("jobs", visit.console.jobs.start("group", group.name, "now", work).id)
+
+
+_RESTART: Final = "If `heap-courier group serve` is running, restart it for the change to take effect."
+
+
+def _group_context(context: Context, job: Job) -> GroupContext:
+    silent = replace(context, bar=_Stoppable(job))  # couriers run side by side, and a job has one bar
+
+    def bring(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
+        job.stage(name)
+        courier = context.project.couriers[name]
+        result = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
+        if result.failed:
+            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
+        return result.missing_days
+
+    def pause(seconds: float) -> None:
+        if job.stop.wait(seconds):
+            raise InterruptedRunError("It was stopped from the console.")
+
+    return GroupContext(
+        run_courier=bring,
+        open_warehouse=context.warehouse,
+        notify=notifier(context.project.notify, lambda _notice: None),
+        now=context.now,
+        pause=pause,
+    )
+
+
+class _Stoppable(NoBar):
+    """Shows nothing, but stops the courier when the job is stopped."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def stage(self, what: str, total_bytes: int | None = None) -> None:  # noqa: ARG002
+        """Begins a stage."""
+        self._job.heed()
+
+    def advance(self, amount: int) -> None:  # noqa: ARG002
+        """Goes on with it."""
+        self._job.heed()
+
+
+def _row(context: Context, group: Group, last: SlotRun | None) -> Row:
+    words = in_words(group.schedule) if group.schedule else "by hand only"
+    running = last is not None and last.outcome is None
+    return Row(group, words, upcoming(group, context.now()), last, running)
+
+
+def _posted(visit: Visit, group: Group | None) -> Response:
+    form = form_of_fields(visit.form)
+    if group:
+        form = replace(form, name=group.name)
+    version = visit.form.get("version")
+    do, _, number = visit.form.get("do", "save").partition(":")
+    index = int(number) if number.isdecimal() else -1
+    changed = {
+        "add-courier": lambda: replace(form, couriers=(*form.couriers, Member())),
+        "add-constraint": lambda: replace(form, constraints=(*form.constraints, Member())),
+        "remove-courier": lambda: replace(form, couriers=_without(form.couriers, index)),
+        "remove-constraint": lambda: replace(form, constraints=_without(form.constraints, index)),
+    }.get(do)
+    if changed:
+        return _form_page(visit, changed(), group, version)
+    edit = ProjectEdit(visit.console.folder)
+    try:
+        if not form.name:
+            raise SetupError("The group has no name: write one, such as Heap.")
+        if group:
+            expect_unchanged(version, edit.version("groups", group.name), f"The group {group.name}")
+        else:
+            edit.expect_new("groups", form.name)
+        edit.write({("groups", form.name): form.section(edit.section("groups", form.name))})
+    except CourierError as error:
+        version = edit.version("groups", group.name) if group else ""
+        return _form_page(visit, form, group, version, str(error), status=409)
+    return visit.to("groups", said=f"The group {form.name} was saved. {_RESTART}")
+
+
+def _without(members: tuple[Member, ...], index: int) -> tuple[Member, ...]:
+    return tuple(member for number, member in enumerate(members) if number != index)
+
+
+def _form_page(
+    visit: Visit, form: GroupForm, group: Group | None, version: str, problem: str = "", *, status: int = 200
+) -> Response:
+    context = visit.console.context()
+    history: list[SlotRun] = []
+    if group:
+        with looking(context) as warehouse:
+            if warehouse:
+                slots.prepare(warehouse)
+                history = slots.history(warehouse, group.name, _HISTORY)
+    return visit.page(
+        "group.html",
+        status,
+        form=form,
+        group=group,
+        version=version,
+        problem=_plainly(problem, form.name).split("\n") if problem else [],
+        couriers=list(context.project.couriers),
+        others=[name for name in context.project.groups if name != form.name],
+        zones=sorted(available_timezones()),
+        history=history,
+        limit=_HISTORY,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The groups and which waits for which, to be drawn: boxes by name with their places, and lines between them."""
+
+    boxes: Mapping[str, tuple[int, int]]
+    lines: tuple[tuple[int, int, int, int], ...]
+    sentences: tuple[str, ...]
+    width: int
+    height: int
+
+
+_BOX: Final = (190, 40)
+_GAP: Final = (70, 16)
+
+
+def _drawing(groups: Mapping[str, Group]) -> Drawing | None:
+    """Columns from left to right: a group stands to the right of all that it waits for. None without constraints."""
+    if not any(group.constraints for group in groups.values()):
+        return None
+    columns: dict[str, int] = {}
+
+    def column(name: str) -> int:
+        if name not in columns:
+            columns[name] = max((column(each.group) + 1 for each in groups[name].constraints), default=0)
+        return columns[name]
+
+    taken: dict[int, int] = {}
+    boxes = {}
+    for name in groups:
+        at = column(name)
+        boxes[name] = (at * (_BOX[0] + _GAP[0]), taken.get(at, 0) * (_BOX[1] + _GAP[1]))
+        taken[at] = taken.get(at, 0) + 1
+    waits = [(each.group, group.name) for group in groups.values() for each in group.constraints]
+    lines = tuple(
+        (boxes[first][0] + _BOX[0], boxes[first][1] + _BOX[1] // 2, boxes[then][0], boxes[then][1] + _BOX[1] // 2)
+        for first, then in waits
+    )
+    width = max(x for x, _ in boxes.values()) + _BOX[0]
+    height = max(y for _, y in boxes.values()) + _BOX[1]
+    return Drawing(boxes, lines, tuple(_in_sentences(waits)), width, height)
+
+
+def _in_sentences(waits: Iterable[tuple[str, str]]) -> Iterable[str]:
+    return (f"{then} waits for {first}." for first, then in waits)
+
+
+def _plainly(sentence: str, name: str) -> str:
+    """A sentence about the project file as one about the form."""
+    return sentence.removeprefix("`heap-courier.yaml`: ").replace(f"groups.{name}.", "").replace(f"groups.{name}: ", "")

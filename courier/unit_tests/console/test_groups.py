@@ -1,0 +1,246 @@
+"""Courier groups and notifications, on a project of their own."""
+
+from __future__ import annotations
+
+import difflib
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from courier.unit_tests.console.test_feeds import filled_in
+from courier.unit_tests.console.visitor import NOW, Visitor
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
+from heap_courier.console.cron_words import in_words
+from heap_courier.errors import SetupError
+from heap_courier.groups import slots
+from heap_courier.project.reader import read_project
+from heap_courier.warehouse.run_log import Run, RunLog, TableRun
+
+FIELDS = {"name": "Weekly", "schedule": "30 8 * * 0", "status": "enabled", "courier.0.name": "Heap"}
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("schedule", "words"),
+        [
+            ("30 8 * * *", "at 08:30 every day"),
+            ("30 8 * * 0", "at 08:30 on Sunday"),
+            ("30 8 * * 7", "at 08:30 on Sunday"),
+            ("0 17 * * 1-5", "at 17:00 on Monday to Friday"),
+            ("0 6,18 * * *", "at 06:00 and 18:00 every day"),
+            ("* * * * *", "every minute every day"),
+            ("*/15 * * * *", "every 15 minutes every day"),
+            ("*/20 8 * * *", "at 08:00, 08:20 and 08:40 every day"),
+            ("*/25 * * * *", "at 0 minutes, 25 minutes and 50 minutes past the hour every day"),
+            ("5 * * * *", "at 5 minutes past the hour every day"),
+            ("*/30 8-17 * * 1-5", "every 30 minutes, in the hours from 08:00 to 17:00, on Monday to Friday"),
+            ("0 */2 * * *", "at 0 minutes past the hour, in every second hour from 00:00, every day"),
+            ("0 0 1 * *", "at 00:00 on day 1 of the month"),
+            ("0 0 1,15 * *", "at 00:00 on the days 1 and 15 of the month"),
+            ("0 0 L * *", "at 00:00 on the last day of the month"),
+            ("0 0 1 * 1", "at 00:00 on day 1 of the month and on Monday"),
+            ("0 0 * * 5#2", "at 00:00 on the second Friday of the month"),
+            ("0 0 * * 5L", "at 00:00 on the last Friday of the month"),
+            ("0 12 * JAN,MAR *", "at 12:00 every day in January and March"),
+            ("0 9 * * 0,6", "at 09:00 on Saturday and Sunday"),
+        ],
+    )
+    def test_a_schedule_is_put_into_words(self, schedule: str, words: str) -> None:
+        assert in_words(schedule) == words
+
+    @given(
+        st.builds(
+            lambda *fields: " ".join(fields),
+            st.sampled_from(["*", "0", "*/5", "1-7", "3,9", "59"]),
+            st.sampled_from(["*", "0", "*/3", "1-7", "3,9", "22-23"]),
+            st.sampled_from(["*", "1", "*/3", "1-7", "3,9", "L", "LW", "31"]),
+            st.sampled_from(["*", "1", "*/3", "1-7", "DEC"]),
+            st.sampled_from(["*", "0", "7", "1-5", "5#1", "5L", "SAT,SUN"]),
+        )
+    )
+    def test_every_schedule_has_words(self, schedule: str) -> None:
+        try:
+            assert in_words(schedule)
+        except SetupError:
+            assert "31" in schedule or "L" in schedule  # one that never comes due
+
+    def test_what_is_wrong_is_said(self) -> None:
+        with pytest.raises(SetupError, match="schedule"):
+            in_words("61 * * * *")
+
+
+class TestPreview:
+    def words(self, visits: Visitor, **change: str) -> str:
+        fields = {name.replace("_", "-"): value for name, value in change.items()}
+        return visits.post("/groups/schedule", FIELDS | fields).text
+
+    def test_the_next_five_runs_are_in_the_groups_zone(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        """From 4 March on; clocks are set forward on the 8th."""
+        text = self.words(visits, schedule="30 8 * * *", time_zone="America/New_York")
+        assert "It runs at 08:30 every day, in the time zone America/New_York." in text
+        assert "Wednesday 2026-03-04 08:30 EST (13:30 UTC)" in text
+        assert "Sunday 2026-03-08 08:30 EDT (12:30 UTC)" in text
+        assert text.count("UTC)") == 5
+
+    def test_a_change_of_the_clocks_is_warned_of(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        text = self.words(visits, schedule="30 2 * * *", time_zone="America/New_York")
+        assert "2026-03-08" in text.partition("Next runs")[2].partition("02:30 in America")[0]
+        assert "choose another time, or UTC" in text
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"schedule": "1 2 3"}, "does not have five fields"),
+            ({"schedule": "0 0 31 2 *"}, "schedule"),
+            ({"time_zone": "Amerika/New_York"}, "America/New_York"),
+            ({"courier.0.name": ""}, "courier"),
+            ({"courier.0.wait": "soon"}, "`30 minutes`"),
+            ({"schedule": ""}, "by hand only"),
+        ],
+    )
+    @pytest.mark.usefixtures("project")
+    def test_what_is_typed_is_answered(self, visits: Visitor, change: dict[str, str], words: str) -> None:
+        assert words in self.words(visits, **change)
+
+
+class TestEditing:
+    def test_a_group_is_made(self, project: Path, visits: Visitor) -> None:
+        text = visits.post("/groups/new", FIELDS | {"courier.0.wait": "2 hours", "courier.0.offset": "24 hours"}).text
+        assert "The group Weekly was saved." in text
+        assert "restart it for the change to take effect" in text
+        assert "at 08:30 on Sunday" in text
+        group = read_project(project).groups["Weekly"]
+        assert (group.schedule, group.enabled) == ("30 8 * * 0", True)
+        assert (group.couriers[0].wait, group.couriers[0].offset) == (timedelta(hours=2), timedelta(hours=24))
+
+    def test_saving_without_a_change_changes_nothing(self, project: Path, visits: Visitor) -> None:
+        before = (project / "heap-courier.yaml").read_text()
+        fields = filled_in(visits.get("/groups/nightly/edit"), do="save")
+        assert "was saved" in visits.post("/groups/nightly/edit", fields).text
+        assert (project / "heap-courier.yaml").read_text() == before
+
+    def test_pause_and_resume_change_one_word(self, project: Path, visits: Visitor) -> None:
+        before = (project / "heap-courier.yaml").read_text()
+        assert "is resumed" in visits.post("/groups/nightly/status", {"status": "enabled"}).text
+        after = (project / "heap-courier.yaml").read_text()
+        changed = [
+            line[2:].split() for line in difflib.ndiff(before.splitlines(), after.splitlines()) if line[0] == "+"
+        ]
+        assert [words[:2] for words in changed] == [["status:", "enabled"]]
+        assert read_project(project).groups["nightly"].enabled
+        assert "is paused" in visits.post("/groups/nightly/status", {"status": "disabled"}).text
+        assert not read_project(project).groups["nightly"].enabled
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"name": ""}, "has no name"),
+            ({"name": "nightly"}, "There is a group `nightly` already"),
+            ({"schedule": "1 2 3"}, "five fields"),
+            ({"courier.0.name": "Hep"}, "Did you mean `Heap`"),
+            ({"courier.1.name": "Heap"}, "Heap"),
+            ({"constraint.0.name": "nightl"}, "Did you mean `nightly`"),
+        ],
+    )
+    def test_what_is_wrong_is_said_and_nothing_is_written(
+        self, project: Path, visits: Visitor, change: dict[str, str], words: str
+    ) -> None:
+        before = (project / "heap-courier.yaml").read_bytes()
+        answer = visits.post("/groups/new", FIELDS | change)
+        assert (answer.status, words in answer.text) == (409, True)
+        assert (project / "heap-courier.yaml").read_bytes() == before
+
+    def test_members_are_added_and_removed(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        more = visits.post("/groups/new", FIELDS | {"do": "add-courier"})
+        assert "courier.1.name" in more.html
+        more = visits.post("/groups/new", filled_in(more, do="add-constraint"))
+        assert "constraint.0.name" in more.html
+        less = visits.post("/groups/new", filled_in(more, do="remove-courier:1"))
+        assert "courier.1.name" not in less.html
+
+    def test_a_change_by_someone_else_is_not_overwritten(self, project: Path, visits: Visitor) -> None:
+        fields = filled_in(visits.get("/groups/nightly/edit"), schedule="0 5 * * *")
+        visits.post("/groups/nightly/status", {"status": "enabled"})
+        answer = visits.post("/groups/nightly/edit", fields)
+        assert (answer.status, "changed by someone else" in answer.text) == (409, True)
+        assert read_project(project).groups["nightly"].schedule == "30 8 * * *"
+
+    def test_constraints_are_drawn_and_said(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        assert "<svg" not in visits.get("/groups").html
+        page = visits.post("/groups/new", FIELDS | {"constraint.0.name": "nightly", "constraint.0.wait": "1 hour"})
+        assert 'aria-label="Weekly waits for nightly."' in page.html
+
+    def test_a_circle_is_refused(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        visits.post("/groups/new", FIELDS | {"constraint.0.name": "nightly"})
+        fields = filled_in(visits.get("/groups/nightly/edit")) | {"constraint.0.name": "Weekly"}
+        answer = visits.post("/groups/nightly/edit", fields)
+        assert (answer.status, "`Weekly`" in answer.text) == (409, True)
+
+
+class TestRunning:
+    def test_a_group_runs_now_and_shows_in_its_history(
+        self, project: Path, visits: Visitor, bucket: MemoryBucket
+    ) -> None:
+        """Its courier keeps files as samples, since it has no load operations."""
+        bucket.objects["path/to/users-2026-03-04.avro"] = b"?"
+        visits.post("/groups/new", FIELDS)
+        started = visits.ask("POST", "/groups/Weekly/run")
+        visits.console.jobs.join()
+        assert "Completed in" in visits.get(started.headers["location"]).text
+        assert (project / "samples" / "Heap" / "path" / "to" / "users-2026-03-04.avro").exists()
+        assert "hand 2026-03-04 08:30:00 1 second Succeeded" in visits.get("/groups/Weekly/edit").text
+        assert "Courier group Weekly, 2026-03-04 08:30 UTC" in visits.get("/notifications").text
+
+    def test_a_failure_says_why(self, project: Path, visits: Visitor, bucket: MemoryBucket) -> None:
+        assert (project.exists(), bucket.objects) == (True, {})
+        visits.post("/groups/new", FIELDS)
+        started = visits.ask("POST", "/groups/Weekly/run")
+        visits.console.jobs.join()
+        text = visits.get(started.headers["location"]).text
+        assert "Failed in" in text
+        assert "No file matches" in text
+
+
+class TestNotifications:
+    def note(self, visits: Visitor, outcome: str, rejected: int = 0, message: str | None = None) -> None:
+        with visits.console.context().warehouse() as warehouse:
+            log = RunLog(warehouse)
+            log.make()
+            slots.prepare(warehouse)
+            run = Run(f"2026030{len(log.runs(99))}-080000-aaaa", f"C{len(log.runs(99))}", "all days", NOW)
+            log.begin(run)
+            if outcome != "running":
+                log.end(run, NOW + timedelta(minutes=5, seconds=12), outcome, message)
+            log.record_table(run, TableRun("Heap:Users", 1, 9, rejected))
+
+    def test_each_kind_is_shown_and_chosen(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        cases: list[tuple[Any, ...]] = [
+            ("running",),
+            ("completed",),
+            ("completed", 3),
+            ("failed", 0, 'Error running load-operations task\nCannot find required feeds: "df-xxxxxx"'),
+        ]
+        for case in cases:
+            self.note(visits, *case)
+        text = visits.get("/notifications").text
+        assert "Completed in 5 minutes 12 seconds" in text
+        assert "3 rows were rejected" in text
+        assert 'Cannot find required feeds: "df-xxxxxx"' in text
+        for number, kind in enumerate(("running", "completed", "warning", "error")):
+            chosen = visits.get(f"/notifications?kind={kind}").text
+            assert [f"C{other}," in chosen for other in range(4)] == [other == number for other in range(4)]
+
+    def test_there_is_none_yet(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        assert "There is nothing to know" in visits.get("/notifications").text
+
+
+def test_a_slot_that_runs_is_shown(project: Path, visits: Visitor) -> None:  # noqa: ARG001
+    with visits.console.context().warehouse() as warehouse:
+        slots.prepare(warehouse)
+        slots.claim(warehouse, "nightly", datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc), NOW, by_hand=False)
+    assert "Running 2026-03-04 08:30:00 UTC" in visits.get("/groups").text
+    assert "schedule 2026-03-04 08:30:00 Running" in visits.get("/groups/nightly/edit").text
