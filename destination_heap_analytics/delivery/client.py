@@ -85,6 +85,11 @@ class Verdict:
     content: bytes = b""
 
     @property
+    def is_refusal(self) -> bool:
+        """Whether the rows, or the app, were refused."""
+        return self.kind in {Kind.REFUSED, Kind.TOO_LARGE, Kind.NO_ACCESS}
+
+    @property
     def breaks_a_rule(self) -> bool:
         """Whether it is how Heap refuses what breaks its rules; a firewall refuses otherwise."""
         return self.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}

@@ -1,13 +1,7 @@
-"""Rows -> Heap: what goes when is the planner's, what an answer means for the rows is said here.
+"""Rows -> Heap: sends requests and carries out what is decided about their rows.
 
-    TAKEN                    the rows are delivered
-    LATER                    the same bytes again, after a pause that grows; after ten minutes the run ends
-    TOO_LARGE, REFUSED       the batch is halved, until the wrong rows stand alone and are rejected
-    NO_ACCESS                the same, or the end of a run that has delivered nothing
-    NOT_HEAP, LOCKED_OUT     the end of the run
-
-Rows refused alone are held back until Heap has taken something since: a row, or the event of `check`. That tells rows
-that are wrong from a set-up that is, at the start of a run and in the middle of it.
+Which request goes when is decided in planner.py, what an answer means in decision.py, and whether a refused row or the
+set-up is wrong in refusals.py.
 """
 
 from __future__ import annotations
@@ -15,64 +9,36 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
-from destination_heap_analytics.delivery.batch import Envelope, halves
+from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import explain
+from destination_heap_analytics.delivery.decision import (
+    Attempt,
+    Deliver,
+    Reject,
+    Retry,
+    RunSoFar,
+    Split,
+    Stop,
+    decide,
+)
 from destination_heap_analytics.delivery.planner import Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
-from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, SyncStoppedError, TransientError
+from destination_heap_analytics.delivery.refusals import Probe, Refusals, Refused
+from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, TransientError
 from destination_heap_analytics.mapping.payload import Payload
 
-BUDGET_SECONDS: Final = 600.0
-"""How long a request is tried again and again; for 429, how long a run goes on without any delivery."""
-
-POISON_SECONDS: Final = 300.0
-"""How long a batch may meet nothing but 500, while others are delivered, before one of its rows is suspected."""
-
-_SUSPECT_SECONDS: Final = 30.0
-"""The same for a part of such a batch."""
-
-_LAST_SUSPECT_SECONDS: Final = 120.0
-"""The same for a row that stands alone."""
-
-_FIRST_PAUSE: Final = 0.5
-_LONGEST_PAUSE: Final = 30.0
-
-DOUBTS: Final = 10
-"""So many refusals in a row, and the set-up is in doubt."""
-
-REFUSED_TRIES: Final = 12
-"""How often a row that stands alone is sent before it is rejected with a status that is not how Heap refuses."""
-
-_REFUSED_PAUSE: Final = 4.0
-
-_DOUBT_SECONDS: Final = 2.0
-"""Between two events of `check`: Heap takes 30 in 30 seconds for its identity."""
-
-_PROOF_SECONDS: Final = 3.0
-"""How long a refused row waits for a row that Heap takes; the states behind it wait too."""
-
-_MOST_HELD: Final = 1000
-_MOST_HELD_BYTES: Final = 16 * 1024 * 1024
 _LOG_SECONDS: Final = 60.0
 
 Settled = Callable[[Sequence[Payload], RowRejectedError | None], None]
 """Told of rows at their end: the rejection, or None for rows that Heap has taken."""
 
-Send = Callable[[Job, str, bytes, int], None]
-"""Posts a request (its job, path and body), the last of so many in flight; the answer comes back as an event."""
-
-
-class _Held(NamedTuple):
-    """A row refused alone, when that was, and how many requests had been sent then: to take those proves nothing."""
-
-    item: Payload
-    rejection: RowRejectedError
-    since: float
-    serial: int
+Send = Callable[[Job | Probe, str, bytes, int], None]
+"""Posts a request (what it is for, its path and body), the last of so many in flight; its answer comes as an event."""
 
 
 class Delivery:
@@ -108,22 +74,14 @@ class Delivery:
         self._settled = settled
         self._chance = chance
         self._logger = logger
-        self._reached = False
-        self._taken_at = now
-        self._held: list[_Held] = []
-        self._serial = 0
-        self._refusals = 0
-        self._refused_row = 0
-        self._doubt: Job | None = None
-        self._doubt_is_in_flight = False
-        self._doubted_at = now - _DOUBT_SECONDS
+        self._run = RunSoFar(is_reached=False, delivered_at=now)
+        self._refusals = Refusals(now)
         self._logged_at: dict[str, float] = {}
 
     @property
     def has_room(self) -> bool:
         """Whether more rows may come."""
-        held_bytes = sum(held.item.kept for held in self._held)
-        return self._planner.has_room and len(self._held) < _MOST_HELD and held_bytes < _MOST_HELD_BYTES
+        return self._planner.has_room and self._refusals.has_room
 
     @property
     def room(self) -> int:
@@ -133,12 +91,12 @@ class Delivery:
     @property
     def in_flight(self) -> int:
         """Requests that Heap has not answered yet."""
-        return self._planner.in_flight
+        return self._planner.in_flight + (1 if self._refusals.probe and self._refusals.probe.is_in_flight else 0)
 
     @property
     def is_idle(self) -> bool:
-        """Whether every row has ended."""
-        return self._planner.is_idle and not self._held and not self._doubt
+        """Whether every row is delivered or rejected."""
+        return self._planner.is_idle and self._refusals.is_empty
 
     def flush(self) -> None:
         """No more rows will come."""
@@ -151,182 +109,100 @@ class Delivery:
 
     def dispatch(self, now: float) -> None:
         """Send all that may go now."""
-        self._doubt_the_set_up(now)
-        if self._doubt and self._refusals >= DOUBTS:
+        probe = self._refusals.due(now, is_idle=self._planner.is_idle)
+        if probe and not self._planner.is_held(now):
+            probe.is_in_flight, probe.sent_at, probe.serial = True, now, self._planner.next_serial()
+            self._send(probe, *self._preflight, self.in_flight)
+        if self._refusals.holds_all:
             return  # what is answered now decides whether anything more is to go
         while job := self._planner.next(now):
-            self._post(job, self._envelope.path, self._envelope.body(job.items))
+            self._send(job, self._envelope.path, self._envelope.body(job.items), self.in_flight)
 
     def wake_at(self, now: float) -> float:
         """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
-        doubt_at = float("inf")
-        if self._doubt:
-            doubt_at = self._doubt.due_at
-        elif self._held or self._refusals >= DOUBTS:
-            doubt_at = max(
-                self._doubted_at + _DOUBT_SECONDS, self._held[0].since + _PROOF_SECONDS if self._held else now
-            )
-        return min(self._planner.wake_at(now), doubt_at if doubt_at > now else float("inf"))
+        return min(self._planner.wake_at(now), self._refusals.wake_at(now))
 
-    def answered(self, job: Job, verdict: Verdict, now: float) -> None:
+    def answered(self, sent: Job | Probe, verdict: Verdict, now: float) -> None:
         """Heap has answered a request, or has not in time.
 
         Raises:
             ConfigError: what answers is not Heap, or Heap lets this app in nowhere.
             TransientError: Heap or the network has not served for too long.
         """
-        self._planner.landed(job, now)
-        match verdict.kind:
-            case Kind.TAKEN:
-                self._taken(job, now)
-            case Kind.LATER:
-                self._later(job, verdict, now)
-            case Kind.NOT_HEAP | Kind.LOCKED_OUT:
-                raise self._stopped(job, verdict)
-            case Kind.NO_ACCESS if not self._reached:
-                raise self._stopped(job, verdict)
-            case _:
-                self._refused(job, verdict, now)
-
-    def wound_down(self, job: Job, verdict: Verdict) -> None:
-        """The same, for a run that sends nothing more: the rows that were taken count, the others have not ended."""
-        self._planner.in_flight -= 1
-        if verdict.kind is Kind.TAKEN and job.parts:
-            self._settled(job.items, None)
-
-    def _taken(self, job: Job, now: float) -> None:
-        self._reached = True
-        self._refusals = 0
-        proven = [held for held in self._held if held.serial < job.serial]
-        self._held = self._held[len(proven) :]
-        for held in proven:
-            self._settled([held.item], held.rejection)
-        if job is self._doubt:
-            self._doubt = None
+        if verdict.kind is Kind.LATER:
+            self._planner.concurrency.congested(sent.sent_at, now)
+            if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
+                self._pacer.throttled(sent.sent_at, now)
+        if isinstance(sent, Probe):
+            self._probed(sent, verdict, now)
         else:
-            self._taken_at = now
-            self._settled(job.items, None)
-            self._go_on(job, now)
+            self._planner.landed(sent, now)
+            self._settle(sent, verdict, now)
 
-    def _post(self, job: Job, path: str, body: bytes) -> None:
-        self._serial += 1
-        job.serial = self._serial
-        self._send(job, path, body, self._planner.in_flight)
-
-    def _go_on(self, job: Job, now: float) -> None:
-        """Its part has ended: turn to the next one."""
-        job.parts.pop()
-        if job.parts:
-            job.next_part(now)
-            self._planner.again(job)
-        else:
-            self._planner.done(job)
-
-    def _refused(self, job: Job, verdict: Verdict, now: float) -> None:
-        if job is not self._doubt and not (verdict.kind is Kind.TOO_LARGE and len(job.items) > 1):
-            self._refusals += 1
-            self._refused_row = job.items[0].number
-        if len(job.items) > 1:
-            self._halve(job, now)
+    def wound_down(self, sent: Job | Probe, verdict: Verdict) -> None:
+        """The same, for a run that sends nothing more: delivered rows count, the others stay open."""
+        if isinstance(sent, Probe):
+            sent.is_in_flight = False
             return
-        if not verdict.breaks_a_rule and job.failures < REFUSED_TRIES - 1:
-            self._ask_again(job, now)
-            return
-        if job is self._doubt:
-            raise self._stopped(job, verdict)
-        (item,) = job.items
-        reason = Reason.REFUSED if verdict.breaks_a_rule else Reason.NO_ENTRY
-        if verdict.kind is Kind.TOO_LARGE:
-            reason = Reason.TOO_LARGE
-        rejection = RowRejectedError(reason, status=verdict.status, words=verdict.words)
-        self._held.append(_Held(item, rejection, now, self._serial))
-        self._go_on(job, now)
+        self._planner.lost()
+        if verdict.kind is Kind.TAKEN:
+            self._settled(sent.items, None)
 
-    def _ask_again(self, job: Job, now: float) -> None:
-        """Send it once more, after a pause: Heap refuses with 400 and 422, so this may be a fault on the way."""
-        job.failures += 1
-        job.due_at = now + self._chance.uniform(0.0, min(_REFUSED_PAUSE, _FIRST_PAUSE * 2 ** (job.failures - 1)))
-        if job is self._doubt:
-            self._doubt_is_in_flight = False
-        else:
-            self._planner.again(job)
+    def _settle(self, job: Job, verdict: Verdict, now: float) -> None:
+        rows = len(job.items)
+        if verdict.is_refusal and not (verdict.kind is Kind.TOO_LARGE and rows > 1):
+            self._refusals.count(job.items[0].number)
+        match decide(verdict, Attempt(rows, job.history), self._run, now, self._chance):
+            case Deliver():
+                self._accepted(job.serial)
+                self._run = RunSoFar(is_reached=True, delivered_at=now)
+                self._settled(job.items, None)
+                self._planner.part_done(job, now)
+            case Retry(at, history) as retry:
+                self._pause(verdict, retry, now)
+                self._planner.retry(job, at, history)
+            case Split(is_suspect):
+                self._planner.split(job, now, is_suspect=is_suspect)
+            case Reject(rejection):
+                self._refusals.hold(Refused(job.items[0], rejection, now, self._planner.serial))
+                self._planner.part_done(job, now)
+            case Stop() as stop:
+                raise self._stopped(f"at row {job.items[0].number}", verdict, stop)
 
-    def _halve(self, job: Job, now: float) -> None:
-        job.parts[-1:] = reversed(halves(job.items))
-        job.next_part(now)
-        self._planner.again(job)
+    def _probed(self, probe: Probe, verdict: Verdict, now: float) -> None:
+        probe.is_in_flight = False
+        match decide(verdict, Attempt(0, probe.history), self._run, now, self._chance):
+            case Deliver():
+                self._refusals.probe = None
+                self._accepted(probe.serial)
+                self._run = replace(self._run, is_reached=True)
+            case Retry(at, history) as retry:
+                self._pause(verdict, retry, now)
+                probe.due_at, probe.history = at, history
+            case Stop() as stop:
+                raise self._stopped(f"after row {self._refusals.last_row} was refused", verdict, stop)
 
-    def _doubt_the_set_up(self, now: float) -> None:
-        """Send the event of `check` where nothing else shows whether the rows are wrong or the set-up."""
-        is_late = self._held and now - self._held[0].since >= _PROOF_SECONDS
-        is_open = self._refusals >= DOUBTS or is_late or (self._held and self._planner.is_idle)
-        if not self._doubt and is_open and now >= self._doubted_at + _DOUBT_SECONDS:
-            self._doubt = Job([], [], due_at=now)
-            self._doubted_at = now
-            self._doubt_is_in_flight = False
-        is_due = self._doubt and now >= self._doubt.due_at and not self._planner.is_held(now)
-        if self._doubt and is_due and not self._doubt_is_in_flight:
-            self._doubt_is_in_flight = True
-            self._planner.sent(self._doubt, now)
-            self._post(self._doubt, *self._preflight)
+    def _accepted(self, serial: int) -> None:
+        for refused in self._refusals.accepted(serial):
+            self._settled([refused.item], refused.rejection)
 
-    def _later(self, job: Job, verdict: Verdict, now: float) -> None:
-        self._planner.concurrency.congested(job.sent_at, now)
-        is_throttled = verdict.status == HTTPStatus.TOO_MANY_REQUESTS
-        if is_throttled:
-            self._pacer.throttled(job.sent_at, now)
-        job.failures += 1
-        job.failing_since = min(job.failing_since, now)
-        job.only_500 &= verdict.status == HTTPStatus.INTERNAL_SERVER_ERROR
-        if self._is_poisoned(job, now):
-            job.suspect = True
-            self._halve(job, now)
-            return
-        if not verdict.was_sent and len(job.items) > 1:
-            self._halve(job, now)  # the network may carry a smaller body in time
-            return
-        since = max(self._taken_at, job.failing_since) if is_throttled else job.failing_since
-        left = since + BUDGET_SECONDS - now
-        asked = verdict.retry_after or 0.0
-        if asked > left > 0:
-            raise self._stopped(
-                job, verdict, f" Its Retry-After header asks for a wait of {-(-asked // 60):,.0f} minutes."
-            )
-        if left <= 0:
-            raise self._stopped(job, verdict)
-        if is_throttled and asked:
-            self._planner.hold(now + asked)  # Heap limits the app: the other rows would be refused as well
-        ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(job.failures - 1, 10))
-        job.due_at = now + max(asked, min(left, self._chance.uniform(0.0, ceiling)))
-        self._log(verdict, now)
-        if job is self._doubt:
-            self._doubt_is_in_flight = False
-        else:
-            self._planner.again(job)
+    def _pause(self, verdict: Verdict, retry: Retry, now: float) -> None:
+        if retry.holds_until is not None:
+            self._planner.hold(retry.holds_until)
+        if verdict.kind is Kind.LATER:
+            self._log(verdict, now)
 
-    def _is_poisoned(self, job: Job, now: float) -> bool:
-        """Whether one of its rows seems to make Heap fail, since Heap takes other requests meanwhile.
-
-        Raises:
-            TransientError: the row stands alone.
-        """
-        if not job.only_500 or self._taken_at < job.failing_since:
-            return False
-        failing = now - job.failing_since
-        if len(job.items) > 1:
-            return failing >= (_SUSPECT_SECONDS if job.suspect else POISON_SECONDS)
-        if job.suspect and job.items and failing >= _LAST_SUSPECT_SECONDS:
-            raise TransientError(
-                f"The sync stopped at row {job.items[0].number}: Heap keeps answering 500 Internal Server Error to "
+    def _stopped(self, where: str, verdict: Verdict, stop: Stop) -> SyncStoppedError:
+        if stop.is_poison:
+            return TransientError(
+                f"The sync stopped {where}: Heap keeps answering 500 Internal Server Error to "
                 "this row alone, while it accepts others. Remove the row from the source, or contact Heap's support."
             )
-        return False
-
-    def _stopped(self, job: Job, verdict: Verdict, more: str = "") -> SyncStoppedError:
         error = TransientError if verdict.kind is Kind.LATER else ConfigError
-        sentence = explain(verdict, self._base_url, reached=self._reached)
-        where = f"at row {job.items[0].number}" if job.items else f"after row {self._refused_row} was refused"
-        return error(f"The sync stopped {where}. {sentence}{more}")
+        sentence = explain(verdict, self._base_url, reached=self._run.is_reached)
+        if stop.asked is not None:
+            sentence += f" Its Retry-After header asks for a wait of {-(-stop.asked // 60):,.0f} minutes."
+        return error(f"The sync stopped {where}. {sentence}")
 
     def _log(self, verdict: Verdict, now: float) -> None:
         """Log that Heap is unavailable, at most once a minute for each cause."""

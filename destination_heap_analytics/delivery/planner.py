@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from destination_heap_analytics.delivery.batch import OpenBatch
+from destination_heap_analytics.delivery.batch import OpenBatch, halves
 from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.decision import NO_FAILURES, History
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
 from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.mapping.payload import Payload
@@ -66,7 +67,9 @@ ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Rows under way: a batch, cut into parts where Heap refused it. The parts go one after another.
+    """Rows under way: a batch, cut into parts if Heap refused it. The parts go one after another.
+
+    Only the planner changes a job.
 
     Attributes:
         parts: what is left of it, the next one last.
@@ -74,22 +77,16 @@ class Job:
         kept: bytes of all its rows; they stay until the job ends.
         due_at: when the next part may go.
         sent_at: when the last one went.
-        failures: how often this part has been tried in vain.
-        failing_since: when that began.
-        only_500: whether it was 500 each time.
-        suspect: whether one of its rows is thought to make Heap fail.
+        history: the failed attempts to send the part.
         serial: of the last request, counted over the run.
     """
 
     parts: list[list[Payload]]
     keys: list[str]
-    kept: int = 0
+    kept: int
     due_at: float = 0.0
     sent_at: float = 0.0
-    failures: int = 0
-    failing_since: float = _NEVER
-    only_500: bool = True
-    suspect: bool = False
+    history: History = NO_FAILURES
     serial: int = 0
 
     @property
@@ -97,12 +94,10 @@ class Job:
         """The part that goes next, or is in flight."""
         return self.parts[-1] if self.parts else []
 
-    def next_part(self, due_at: float) -> None:
-        """Turn to what is left; its failures are not those of the part before."""
-        self.due_at = due_at
-        self.failures = 0
-        self.failing_since = _NEVER
-        self.only_500 = True
+    @property
+    def failures(self) -> int:
+        """How often Heap has not accepted the part."""
+        return self.history.failures
 
 
 class Planner:
@@ -112,6 +107,7 @@ class Planner:
         has_room: whether more rows may come.
         in_flight: requests that Heap has not answered yet.
         jobs: requests whose outcome is open, those that wait to be tried again included.
+        serial: requests sent so far.
         flushes: whether rows go without waiting for others, since no more will come.
     """
 
@@ -138,6 +134,7 @@ class Planner:
         self._last = sys.maxsize
         self._is_starved = False
         self._is_promised = False
+        self.serial = 0
 
     def offer(self, item: Payload, now: float) -> bool:
         """Take in a row that was read now; whether there is room for another."""
@@ -199,16 +196,43 @@ class Planner:
         self.in_flight -= 1
         self._pacer.landed(len(job.items), (item.key for item in job.items), job.sent_at, now)
 
-    def again(self, job: Job) -> None:
-        """It goes once more, or what is left of it goes on, when it is due."""
+    def retry(self, job: Job, due_at: float, history: History) -> None:
+        """Its part goes once more."""
+        job.due_at, job.history = due_at, history
+        self._again(job)
+
+    def split(self, job: Job, now: float, *, is_suspect: bool = False) -> None:
+        """Its part goes in smaller requests."""
+        job.parts[-1:] = reversed(halves(job.items))
+        self._next_part(job, now, History(is_suspect=is_suspect or job.history.is_suspect))
+
+    def part_done(self, job: Job, now: float) -> None:
+        """The rows of its part are delivered or rejected; what is left goes on."""
+        job.parts.pop()
+        self._next_part(job, now, History(is_suspect=job.history.is_suspect))
+
+    def _next_part(self, job: Job, now: float, history: History) -> None:
+        job.due_at, job.history = now, history
+        self._again(job)
+
+    def _again(self, job: Job) -> None:
         job.parts = [rows for part in job.parts if (rows := [item for item in part if item.number <= self._last])]
         if job.parts:
             self._waiting.append(job)
         else:
-            self.done(job)
+            self._done(job)
 
-    def done(self, job: Job) -> None:
-        """Its rows have ended; their keys are free."""
+    def lost(self) -> None:
+        """A request was answered, and nothing more becomes of its job: the run ends."""
+        self.in_flight -= 1
+
+    def next_serial(self) -> int:
+        """The number of one more request of this run."""
+        self.serial += 1
+        return self.serial
+
+    def _done(self, job: Job) -> None:
+        """Its rows are delivered or rejected; their keys are free."""
         self.jobs -= 1
         self._under_way_bytes -= job.kept
         self._busy.difference_update(job.keys)
@@ -231,7 +255,7 @@ class Planner:
         self._sleeping.clear()
         waiting, self._waiting = self._waiting, []
         for job in waiting:
-            self.again(job)
+            self._again(job)
 
     @property
     def is_idle(self) -> bool:
@@ -258,7 +282,7 @@ class Planner:
                 return None
             if self._pacer.reserve_all([item.key for item in job.items]):
                 del self._waiting[position]
-                return self.sent(job, now)
+                return self._sent(job, now)
             self._is_starved = True
         return None
 
@@ -277,14 +301,14 @@ class Planner:
         self._busy.update(job.keys)
         self.jobs += 1
         self._keep_open(rest)
-        return self.sent(job, now)
+        return self._sent(job, now)
 
-    def sent(self, job: Job, now: float) -> Job:
+    def _sent(self, job: Job, now: float) -> Job:
         """A request goes now."""
         self.in_flight += 1
         self.concurrency.sending(self.in_flight, now)
         self._pacer.sent(len(job.items), now)
-        job.sent_at = now
+        job.sent_at, job.serial = now, self.next_serial()
         return job
 
     @property

@@ -19,6 +19,7 @@ from destination_heap_analytics.delivery.connection_check import preflight_reque
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.delivery.senders import Answer, Senders
 from destination_heap_analytics.errors import (
     ConfigError,
@@ -119,7 +120,7 @@ class Sync(Generic[Line]):
         self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)
 
         self._client = client
-        self._senders: Senders[Job] = Senders(client, events.post)
+        self._senders: Senders[Job | Probe] = Senders(client, events.post)
         self._delivery = self._make_delivery(chance)
         self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
         if settings.rejected_records == "fail":

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.delivery import batch, planner
-from destination_heap_analytics.delivery.batch import Envelope, halves
+from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.decision import NO_FAILURES, History
 from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
 from destination_heap_analytics.heap_api import Api, Rate
@@ -67,13 +68,12 @@ class Plan:
     def taken(self, job: Job) -> Plan:
         """Heap has all rows of the request."""
         self.planner.landed(job, self.now)
-        self.planner.done(job)
+        self.planner.part_done(job, self.now)
         return self
 
     def later(self, job: Job, due_at: float) -> Plan:
         self.planner.landed(job, self.now)
-        job.due_at = due_at
-        self.planner.again(job)
+        self.planner.retry(job, due_at, History(failures=1))
         return self
 
     def at(self, now: float) -> Plan:
@@ -137,16 +137,14 @@ def test_a_key_stays_under_way_while_a_part_of_its_request_is_left() -> None:
     """The parts go one after another."""
     plan = Plan().offer("abcd")
     job = plan.job()
-    job.parts[-1:] = reversed(halves(job.items))
-    job.failures = 3
-    plan.later(job, due_at=0.0).offer("d").flushed()
-    assert numbers(plan.job().items) == [1, 2]
+    assert plan.later(job, due_at=0.0).job().failures == 1
     plan.planner.landed(job, plan.now)
-    job.parts.pop()
-    job.next_part(plan.now)
+    plan.planner.split(job, plan.now)
+    plan.offer("d").flushed()
+    assert numbers(plan.job().items) == [1, 2]
     assert job.failures == 0
-    plan.planner.again(job)
-    assert numbers(plan.job().items) == [3, 4]
+    assert plan.taken(job).job() is job
+    assert numbers(job.items) == [3, 4]
     assert plan.taken(job).go() == [[5]]
 
 
@@ -462,20 +460,13 @@ class Model:
         plan = self.plan
         plan.planner.landed(job, plan.now)
         if how == "halved" and len(job.items) > 1:
-            job.parts[-1:] = reversed(halves(job.items))
-            job.next_part(plan.now)
-            plan.planner.again(job)
+            plan.planner.split(job, plan.now)
         elif how == "later":
             plan.concurrency.congested(job.sent_at, plan.now)
-            job.due_at = plan.now + 1.5
-            plan.planner.again(job)
+            plan.planner.retry(job, plan.now + 1.5, NO_FAILURES)
         else:
-            self.ended += job.parts.pop()
-            if job.parts:
-                job.next_part(plan.now)
-                plan.planner.again(job)
-            else:
-                plan.planner.done(job)
+            self.ended += job.items
+            plan.planner.part_done(job, plan.now)
 
     def finish(self) -> None:
         """No more rows come, and Heap takes all that there are."""

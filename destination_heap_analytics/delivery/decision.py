@@ -1,0 +1,214 @@
+"""What an answer means for the rows of a request. Pure: it sends nothing and changes nothing; `now` is in seconds.
+
+    TAKEN                    Deliver
+    LATER                    Retry, the same bytes after a pause that grows; Stop after ten minutes
+    TOO_LARGE, REFUSED       Split, until the wrong rows stand alone; Reject a row that does
+    NO_ACCESS                the same, but Stop a run that has delivered nothing
+    NOT_HEAP, LOCKED_OUT     Stop
+
+A status that is not how Heap refuses may be a fault on the way, so a lone row is retried before it is rejected.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.errors import Reason, RowRejectedError
+
+BUDGET_SECONDS: Final = 600.0
+"""How long a request is retried; for 429, how long a run continues without any delivery."""
+
+POISON_SECONDS: Final = 300.0
+"""How long a batch may meet nothing but 500, while others are delivered, before one of its rows is suspected."""
+
+_SUSPECT_SECONDS: Final = 30.0
+"""The same for a part of such a batch."""
+
+_LAST_SUSPECT_SECONDS: Final = 120.0
+"""The same for a row that stands alone."""
+
+_FIRST_PAUSE: Final = 0.5
+_LONGEST_PAUSE: Final = 30.0
+
+REFUSED_TRIES: Final = 12
+"""How often a row that stands alone is sent before it is rejected with a status that is not how Heap refuses."""
+
+_REFUSED_PAUSE: Final = 4.0
+"""The longest pause between these."""
+
+_NEVER: Final = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The failed attempts to send the same rows.
+
+    Attributes:
+        failures: how many there are.
+        since: when Heap first did not accept them; infinity if it only refused them.
+        only_500: whether it was 500 each time.
+        is_suspect: whether one of the rows is thought to make Heap fail.
+    """
+
+    failures: int = 0
+    since: float = _NEVER
+    only_500: bool = True
+    is_suspect: bool = False
+
+    def failed(self, status: int | None, now: float) -> History:
+        """With one more attempt that may succeed later."""
+        only_500 = self.only_500 and status == HTTPStatus.INTERNAL_SERVER_ERROR
+        return History(self.failures + 1, min(self.since, now), only_500, self.is_suspect)
+
+
+NO_FAILURES: Final = History()
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A request that was answered.
+
+    Attributes:
+        rows: how many it carried; none if it is a probe of the set-up.
+        history: the attempts before it.
+    """
+
+    rows: int
+    history: History
+
+
+@dataclass(frozen=True, slots=True)
+class RunSoFar:
+    """What a run knows of Heap.
+
+    Attributes:
+        is_reached: whether Heap has accepted anything.
+        delivered_at: when it last accepted rows, or when the run began.
+    """
+
+    is_reached: bool
+    delivered_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Heap has the rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Send the same bytes again.
+
+    Attributes:
+        at: not before then.
+        history: with the failure.
+        holds_until: until when no request may go, since Heap limits the app; None if others may.
+    """
+
+    at: float
+    history: History
+    holds_until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Send the rows in smaller requests.
+
+    Attributes:
+        is_suspect: whether one of them is thought to make Heap fail.
+    """
+
+    is_suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """The row stands alone and is refused."""
+
+    rejection: RowRejectedError
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The run ends here, because of this answer.
+
+    Attributes:
+        asked: seconds that Heap asks to wait for, if that is too long.
+        is_poison: whether the row alone makes Heap fail.
+    """
+
+    asked: float | None = None
+    is_poison: bool = False
+
+
+Decision = Deliver | Retry | Split | Reject | Stop
+
+
+def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
+    """What becomes of the rows.
+
+    Args:
+        verdict: the answer.
+        attempt: the request.
+        run: what is known of Heap.
+        now: seconds.
+        chance: spreads the pauses.
+    """
+    match verdict.kind:
+        case Kind.TAKEN:
+            return Deliver()
+        case Kind.LATER:
+            return _later(verdict, attempt, run, now, chance)
+        case Kind.NOT_HEAP | Kind.LOCKED_OUT:
+            return Stop()
+        case Kind.NO_ACCESS if not run.is_reached:
+            return Stop()
+    return _refused(verdict, attempt, now, chance)
+
+
+def _refused(verdict: Verdict, attempt: Attempt, now: float, chance: random.Random) -> Decision:
+    if attempt.rows > 1:
+        return Split()
+    history = attempt.history
+    if not verdict.breaks_a_rule and history.failures < REFUSED_TRIES - 1:
+        pause = chance.uniform(0.0, min(_REFUSED_PAUSE, _FIRST_PAUSE * 2**history.failures))
+        return Retry(now + pause, replace(history, failures=history.failures + 1))
+    if not attempt.rows:
+        return Stop()
+    reason = Reason.REFUSED if verdict.breaks_a_rule else Reason.NO_ENTRY
+    if verdict.kind is Kind.TOO_LARGE:
+        reason = Reason.TOO_LARGE
+    return Reject(RowRejectedError(reason, status=verdict.status, words=verdict.words))
+
+
+def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
+    history = attempt.history.failed(verdict.status, now)
+    if history.only_500 and run.delivered_at >= history.since and (decision := _suspected(attempt, history, now)):
+        return decision
+    if not verdict.was_sent and attempt.rows > 1:
+        return Split()  # the network may carry a smaller body in time
+    is_throttled = verdict.status == HTTPStatus.TOO_MANY_REQUESTS
+    since = max(run.delivered_at, history.since) if is_throttled else history.since
+    left = since + BUDGET_SECONDS - now
+    asked = verdict.retry_after or 0.0
+    if left <= 0:
+        return Stop()
+    if asked > left:
+        return Stop(asked)
+    ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(history.failures - 1, 10))
+    pause = max(asked, min(left, chance.uniform(0.0, ceiling)))
+    return Retry(now + pause, history, now + asked if is_throttled and asked else None)
+
+
+def _suspected(attempt: Attempt, history: History, now: float) -> Decision | None:
+    """Whether one of the rows seems to make Heap fail, since Heap accepts other requests meanwhile."""
+    failing = now - history.since
+    if attempt.rows > 1:
+        is_late = failing >= (_SUSPECT_SECONDS if history.is_suspect else POISON_SECONDS)
+        return Split(is_suspect=True) if is_late else None
+    is_late = attempt.rows == 1 and history.is_suspect and failing >= _LAST_SUSPECT_SECONDS
+    return Stop(is_poison=True) if is_late else None
