@@ -14,12 +14,14 @@ To all but the last, a row that was deleted at its source adds when: it is not w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
+
+import orjson
 
 from destination_heap_analytics.mapping.columns import ABSENT, deleted_at, is_airbytes, look_up
 from destination_heap_analytics.protocol.catalog import Stream
@@ -41,11 +43,14 @@ class KeyMaker:
     stream: Stream
     run: str
     tells_deletions: bool = False
-    _scope: str = field(init=False, repr=False, compare=False)
+    _heads: dict[str, bytes] = field(init=False, repr=False, compare=False)
+    _own: set[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        scope = _canonical([self.app_id, self.stream.namespace, self.stream.name])
-        object.__setattr__(self, "_scope", scope[1:-1])
+        scope = _canonical([self.app_id, self.stream.namespace, self.stream.name])[1:-1]
+        heads = {kind: f'["{kind}",{scope},'.encode("ascii") for kind in ("state", "row", "record", "position")}
+        object.__setattr__(self, "_heads", heads)
+        object.__setattr__(self, "_own", set())
 
     def key(self, data: Mapping[str, Any], element: Mapping[str, Any], row: int, *, exact: bool) -> str:
         """64 hexadecimal digits, the same on every machine for the same row.
@@ -61,20 +66,21 @@ class KeyMaker:
         """
         timestamp = element.get("timestamp")
         primary_key = self._primary_key(data, exact=exact)
-        deletion = self._deletion(data, exact=exact)
+        deletion = self._deletion(data, exact=exact) if self.tells_deletions else []
         if primary_key and (timestamp is not None or self.stream.is_deduplicated):
-            values = ",".join([_canonical(value) for value in primary_key])
             user = element["identity"] if "identity" in element else {"user_id": element["user_id"]}
-            parts = f"[{values}],{_canonical(user)},{_canonical(element['event'])}"
-            parts += deletion
+            parts = [primary_key, user, element["event"], *deletion]
+            are_plain = not exact and not deletion and _AS_WRITTEN.issuperset(map(type, primary_key))
             if timestamp is None:
-                return self._digest("row", parts)
-            return self._digest("state", f"{parts},{_canonical(timestamp)}")
+                return self._digest("row", parts, are_plain=are_plain)
+            return self._digest("state", [*parts, timestamp], are_plain=are_plain)
         if timestamp is not None:
-            if not exact:
+            content, kinds = self._content(data, set() if exact else _kinds(data.values()))
+            if float in kinds:
                 raise InexactNumberError
-            return self._digest("record", _canonical(_content(data)) + deletion)
-        return self._digest("position", f"{_canonical(self.run)},{row}")
+            are_plain = not exact and not deletion and _NONE not in kinds
+            return self._digest("record", [content, *deletion], are_plain=are_plain)
+        return self._digest("position", [self.run, row], are_plain=False)
 
     def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
         """The values of the primary key; empty where the stream has none, or the row lacks one of them."""
@@ -88,17 +94,58 @@ class KeyMaker:
             raise InexactNumberError
         return values
 
-    def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> str:
+    def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
         """What tells a row that was deleted from what it was before; empty for all others."""
-        time = deleted_at(data) if self.tells_deletions else None
-        if time is None:
-            return ""
+        time = deleted_at(data)
         if not exact and isinstance(time, float):
             raise InexactNumberError
-        return f',{{"deleted_at":{_canonical(time)}}}'
+        return [] if time is None else [{"deleted_at": time}]
 
-    def _digest(self, kind: str, parts: str) -> str:
-        return sha256(f'["{kind}",{self._scope},{parts}]'.encode("ascii")).hexdigest()
+    def _content(self, data: Mapping[str, Any], kinds: set[type]) -> tuple[Mapping[str, Any], set[type]]:
+        """What of a record is its source's own, without nulls: a new nullable column makes no new event of an old row.
+
+        `kinds` are the types of its values, at any depth, where these are of use; with it come those of the content.
+        """
+        own = self._own
+        if kinds and _NONE not in kinds and own.issuperset(data):
+            return data, kinds
+        if len(own) >= _MOST_NAMES:
+            own.clear()
+        own.update(name for name in data if name not in own and _is_own(name))
+        content = {name: value for name, value in data.items() if value is not None and name in own}
+        return content, kinds and _kinds(content.values())
+
+    def _digest(self, kind: str, parts: list[Any], *, are_plain: bool) -> str:
+        """The hash of a list, as `_canonical` writes it.
+
+        Args:
+            kind: what it is made from.
+            parts: what comes after the kind, the app and the stream.
+            are_plain: whether it holds neither floats nor nulls in objects, and comes from the fast reading.
+        """
+        text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS) if are_plain else None
+        if text is None or not text.isascii() or _DELETE in text:  # which orjson writes in another way
+            text = _canonical(parts).encode("ascii")
+        return sha256(self._heads[kind] + text[1:]).hexdigest()
+
+
+_MOST_NAMES: Final = 10_000
+"""So many names of columns are remembered; a source may have new ones in each row."""
+
+_DELETE: Final = 0x7F
+_NONE: Final = type(None)
+
+
+def _kinds(values: Collection[Any]) -> set[type]:
+    """The types of values, and of what is inside them."""
+    kinds = set(map(type, values))
+    if dict in kinds or list in kinds:
+        for value in values:
+            if isinstance(value, dict):
+                kinds |= _kinds(value.values())
+            elif isinstance(value, list):
+                kinds |= _kinds(value)
+    return kinds
 
 
 _LOADERS_STAMPS: Final = frozenset(
@@ -127,13 +174,9 @@ _LOADERS_STAMPS: Final = frozenset(
 """Columns, in lower case, in which another loader notes when and how it loaded a row: they change with each load."""
 
 
-def _content(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a record is its source's own, without nulls: a new nullable column makes no new event of an old row."""
-    return {
-        name: value
-        for name, value in data.items()
-        if value is not None and not is_airbytes(name) and name.lower() not in _LOADERS_STAMPS
-    }
+def _is_own(name: str) -> bool:
+    """Whether a column is its source's own, and no loader's."""
+    return not is_airbytes(name) and name.lower() not in _LOADERS_STAMPS
 
 
 _encode: Final = JSONEncoder(sort_keys=True, separators=(",", ":")).encode

@@ -121,6 +121,12 @@ class PropertyColumns:
         return chain(named, self._constant_values) if self._constant_values else named
 
     @property
+    def as_read(self) -> Mapping[str, Path] | None:
+        """Where each property is read as it is, by its name; None if some are cast, constant, or have one name."""
+        read = dict(zip(self._names, self.paths, strict=True))
+        return None if self._casts or self._constant_values or len(read) < len(self._names) else read
+
+    @property
     def unseen(self) -> Sequence[str]:
         """The names of those that no row has had."""
         return [
