@@ -223,3 +223,13 @@ def test_a_broken_model_says_what_to_do(people: People, tmp_path: Path) -> None:
 
     with pytest.raises(SetupError, match=r"is not a model: remove it, and the shipped one serves"):
         people.stitch()
+
+
+def test_records_are_counted_across_batches(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten records in batches of three: each stays with its own customer."""
+    monkeypatch.setattr("heap_courier.stitch.linking.link._ROWS", 3)
+    people.feed("CRM", [{"pk": str(number), "fk-a": f"k{number // 2}"} for number in range(10)])
+
+    people.stitch()
+
+    assert people.customers() == groups(*(f"CRM {number}, CRM {number + 1}" for number in range(0, 10, 2)))

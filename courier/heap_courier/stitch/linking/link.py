@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,7 +20,7 @@ from heap_courier.stitch.linking.customers import name_customers
 from heap_courier.stitch.scratch import Scratch
 
 _KINDS: Final = ("migration", "foreign key", "customer key")
-_ROWS: Final = 100_000  # of a batch
+_ROWS = 100_000  # of a batch
 
 
 def link(scratch: Scratch) -> None:
@@ -45,7 +46,17 @@ def link(scratch: Scratch) -> None:
     _apply_rule(scratch, clusters)
     _store(scratch, clusters)
     name_customers(scratch)
+    _count(scratch, count)
     _links(scratch)
+
+
+def _count(scratch: Scratch, count: int) -> None:
+    """Fails unless each record has one customer, whatever went wrong: nothing is written then."""
+    found = scratch.query(
+        "SELECT count(*), count(DISTINCT rid) FROM record JOIN membership USING (rid) JOIN customer USING (cluster)"
+    )
+    if found != [(count, count)]:
+        raise RuntimeError(f"{count} records have {found} customers.")
 
 
 def _apply_rule(scratch: Scratch, clusters: Clusters) -> None:
@@ -119,7 +130,7 @@ def _store(scratch: Scratch, clusters: Clusters) -> None:
 
 def _numbered(roots: Iterator[int], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
     start = 1
-    while part := [root for root, _ in zip(roots, range(_ROWS), strict=False)]:
+    while part := list(islice(roots, _ROWS)):
         numbers = pa.array(range(start, start + len(part)), pa.int64())
         yield pa.record_batch([numbers, pa.array(part, pa.int64())], schema=schema)
         start += len(part)
