@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
 from heap_courier.console.jobs import place_of
-from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources
+from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources, tables
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
 from heap_courier.errors import CourierError
 
@@ -64,6 +64,11 @@ def application(console: Console, access: Access) -> ASGIApp:
         post("/groups/{name}/status", groups.switch),
         post("/groups/{name}/run", groups.run_now),
         get("/notifications", notifications.notifications),
+        get("/tables", tables.tables),
+        get("/tables/show", tables.table),
+        get("/tables/statistics", tables.statistics),
+        post("/tables/download", tables.download),
+        form("/sql", tables.sql),
         get("/jobs/{id}", runs.job),
         get("/jobs/{id}/events", runs.events),
         post("/jobs/{id}/stop", runs.stop),

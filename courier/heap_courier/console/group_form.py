@@ -39,7 +39,7 @@ class GroupForm:
         """The group's section of heap-courier.yaml; what stands in the old one and means the same stays."""
         before = {each.get("courier"): each for each in old.get("couriers") or ()}
         status = "enabled" if self.enabled else "disabled"
-        if old.get("status", True) is self.enabled:
+        if old and old.get("status", True) is self.enabled:
             status = old.get("status", "")
         settings: dict[str, Any] = {
             "schedule": self.schedule or None,

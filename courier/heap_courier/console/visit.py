@@ -28,6 +28,7 @@ from heap_courier.warehouse.base import Warehouse
 NAVIGATION: Final = (
     ("/", "Sources"),
     ("/groups", "Courier Groups"),
+    ("/tables", "Data Explorer"),
     ("/runs", "Runs"),
     ("/notifications", "Notifications"),
 )

@@ -113,6 +113,19 @@ class RunLog:
         )
         return {run.courier: run for run in map(Run._make, rows)}
 
+    def runs_of(self, domain_table: str, limit: int) -> list[tuple[Run, TableRun]]:
+        """The newest runs that loaded a domain table, or tried to, newest first, with what each did to it."""
+        if not self.runs(limit=1):
+            return []
+        rows = self._warehouse.query(
+            "SELECT run.*, part.domain_table, part.files, part.rows_read, part.rejected, part.merged, part.stored, "
+            "part.message FROM heap_courier.run_tables AS part JOIN heap_courier.runs AS run ON run.id = part.run "
+            f"WHERE part.domain_table = $1 ORDER BY run.started DESC, run.id DESC LIMIT {limit:d}",
+            (domain_table,),
+        )
+        width = len(Run._fields)
+        return [(Run._make(row[:width]), TableRun._make(row[width:])) for row in rows]
+
     def rejected_counts(self, limit: int) -> dict[str, int]:
         """How many rows each of the newest runs rejected; runs without such rows are left out."""
         newest = [run.id for run in self.runs(limit)]

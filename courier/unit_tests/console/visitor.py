@@ -83,7 +83,10 @@ class Visitor:
         messages = iter([{"type": "http.request", "body": body, "more_body": False}])
 
         async def receive() -> Any:
-            return next(messages, {"type": "http.disconnect"})
+            for message in messages:
+                return message
+            await asyncio.Event().wait()  # the browser stays
+            return None
 
         async def send(message: Any) -> None:
             sent.append(message)

@@ -48,3 +48,11 @@ for (const place of document.querySelectorAll("[data-events]")) {
     location.reload();
   });
 }
+
+// Parts that take a moment: they come after the page.
+for (const place of document.querySelectorAll("[data-load]")) {
+  fetch(place.dataset.load)
+    .then((answer) => answer.text())
+    .then((html) => show(place, html))
+    .catch(() => (place.textContent = "The console does not answer."));
+}
