@@ -36,6 +36,7 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as AnyConnectionError
+from botocore.parsers import ResponseParserError
 
 from destination_heap_analytics.config.settings import S3Storage
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
@@ -118,6 +119,9 @@ _LATER: Final = frozenset(
     }
 )
 """Codes that pass, whatever their status: botocore retries most of them for the same reason."""
+
+_UNREADABLE: Final = (AttributeError, KeyError, TypeError, ResponseParserError)
+"""What botocore raises for an answer that is not XML, or not as S3 writes it, instead of an error of its own."""
 
 _NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _UNREACHABLE: Final = (
@@ -218,6 +222,8 @@ class S3Bucket:
             yield
         except ClientError as refusal:
             raise self._refused(refusal) from None
+        except _UNREADABLE:
+            raise self._config_error(_NOT_S3) from None
         except RecursionError:  # botocore follows a redirect to another region from within the one before
             raise self._config_error(_REDIRECTS) from None
         except RuntimeError as failure:  # no class of its own; botocore refuses to sign with expired credentials
@@ -306,7 +312,7 @@ def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> A
     def assumed() -> dict[str, Any]:
         try:
             credentials: dict[str, Any] = fetcher.fetch_credentials()
-        except (AttributeError, KeyError, TypeError):
+        except _UNREADABLE:
             raise _NoRoleError from None
         return credentials
 

@@ -423,6 +423,31 @@ def test_an_odd_answer_to_assume_role_is_a_sentence(credentials: str, words: str
         assert words in failure(storage(url, role_arn=ROLE), ConfigError)
 
 
+@pytest.mark.parametrize("body", ["{}", "<html>Welcome</html>", "", "<a><b></a>", "<AssumeRoleResponse/>"])
+def test_a_server_that_answers_assume_role_with_something_else_is_a_wrong_setting(body: str) -> None:
+    """A proxy, or a service without roles."""
+    with service(answer(200, body)) as (url, _):
+        assert "the server there does not assume roles" in failure(storage(url, role_arn=ROLE), ConfigError)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<Error><Code>a</Code><Code>b</Code></Error>",
+        "<Error><Code>a<b/></Code></Error>",
+        "<ErrorResponse><Error/></ErrorResponse>",
+        "<Error><Code/></Error>",
+        "<Error/>",
+        "null",
+        "\x00",
+    ],
+)
+@pytest.mark.parametrize("status", [200, 412, 429, 503, 600])
+def test_an_answer_that_botocore_cannot_read_is_a_sentence(wire: Wire, status: int, body: str) -> None:
+    """It fails on some of them with an error of Python's."""
+    failure(wire.storage(answer(status, body)), SyncStoppedError)
+
+
 def test_an_address_that_says_yes_to_everything_is_no_s3(wire: Wire) -> None:
     """Rows would be gone; S3 names what it has stored."""
     assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
