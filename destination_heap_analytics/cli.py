@@ -8,12 +8,12 @@ import json
 import sys
 import time
 import traceback
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from signal import SIGINT
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from airbyte_protocol_dataclasses.models import (
     AirbyteErrorTraceMessage,
@@ -31,7 +31,7 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import NO_SECRETS
 from destination_heap_analytics.process.signals import exit_code, watch_signals
-from destination_heap_analytics.process.stdin import bytes_left, read_lines
+from destination_heap_analytics.process.stdin import read_lines
 from destination_heap_analytics.process.stdout import (
     StandardOutput,
     discard_output,
@@ -41,6 +41,12 @@ from destination_heap_analytics.process.stdout import (
 )
 from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
+
+if TYPE_CHECKING:  # with them comes all that spec does without
+    from destination_heap_analytics.config.grammar import ColumnList
+    from destination_heap_analytics.protocol.catalog import Stream
+
+    Blocks = Generator[tuple[list[bytes], int], None, None]
 
 PAYLOADS = 5
 """How many payloads a preview shows unless told otherwise."""
@@ -71,7 +77,18 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     for command in (check, write, show):
         command.add_argument("--config", required=True, metavar="FILE", help="the settings, as JSON")
     for command in (write, show):
-        command.add_argument("--catalog", required=True, metavar="FILE", help="the configured catalog, as JSON")
+        given = command.add_mutually_exclusive_group(required=True)
+        given.add_argument("--catalog", metavar="FILE", help="the configured catalog of the messages, as JSON")
+        given.add_argument(
+            "--rows",
+            metavar="FILE",
+            help="load the rows of a file instead of messages: CSV, TSV, NDJSON or a JSON list, with or without gzip; "
+            "- for standard input",
+        )
+        command.add_argument("--stream", metavar="NAME", help="with --rows: the stream's name, instead of the file's")
+        command.add_argument(
+            "--primary-key", metavar="COLUMNS", help="with --rows: the columns that together identify a row"
+        )
     show.add_argument("--json", action="store_true", help="print one JSON document, for programs")
     show.add_argument(
         "--limit", type=_count, default=PAYLOADS, metavar="N", help="how many payloads to show (default: %(default)s)"
@@ -79,7 +96,10 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     again = commands.add_parser("resend", help="print stored rejected rows as messages, to pipe into write")
     again.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of rejected rows")
     again.add_argument("--stream", metavar="NAME", help="their stream, if the file's folder does not name it")
-    return parser.parse_args(args)
+    parsed = parser.parse_args(args)
+    if parsed.command in {"write", "preview"} and parsed.catalog and (parsed.stream or parsed.primary_key):
+        parser.error("--stream and --primary-key belong to --rows; a catalog has both")
+    return parsed
 
 
 class _Parser(argparse.ArgumentParser):
@@ -183,15 +203,19 @@ class _Command:
         output = (Json if self._arguments.json else Text)(StandardOutput(), self.progress)
         try:
             settings = connector.parse_config(self._config())
-            preview = connector.preview(
-                settings, connector.parse_catalog(read_json(self._arguments.catalog, "--catalog"))
-            )
-            lines = read_lines(_standard_input())
+            stream, lines, hint = _input(self._arguments)
+            preview = connector.preview(settings, stream)
         except ConfigError as wrong:
             findings = Findings(error=self.secrets.masked(str(wrong)))
             output.end(findings)
         else:
-            preview.show(lines, output, limit=self._arguments.limit, progress=self.progress)
+            preview.show(
+                lines,
+                output,
+                limit=self._arguments.limit,
+                progress=self.progress,
+                hint=lambda: hint(settings.settings.columns),
+            )
             findings = preview.findings
         sys.exit(findings.exit_code)
 
@@ -218,21 +242,29 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     from destination_heap_analytics.run.sync import Interrupt  # noqa: PLC0415
 
     settings = connector.parse_settings(config)
-    stream = connector.parse_catalog(read_json(arguments.catalog, "--catalog"))
-    descriptor = _standard_input()
+    stream, lines, _ = _input(arguments)
     events: EventQueue[bytes] = EventQueue()
     watch_signals(lambda number: events.post(Interrupt(number)))
     # What exists by now stays to the end: the garbage collector need not look at it again and again.
     gc.freeze()
-    yield from connector.sync(
-        settings,
-        stream,
-        read_lines(descriptor),
-        connector.parse_line,
-        progress=progress,
-        events=events,
-        expected_bytes=bytes_left(descriptor),
-    ).run()
+    yield from connector.sync(settings, stream, lines, connector.parse_line, progress=progress, events=events).run()
+
+
+def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None]]:
+    """The stream to load, the lines of its messages, and what to say of its columns once they have been read.
+
+    Raises:
+        ConfigError: the catalog, or the file of rows, is wrong.
+    """
+    from destination_heap_analytics import connector  # noqa: PLC0415
+
+    if arguments.rows is None:
+        stream = connector.parse_catalog(read_json(arguments.catalog, "--catalog"))
+        return stream, read_lines(_standard_input()), lambda _: None
+    if arguments.rows == "-" and sys.stdin is not None and sys.stdin.isatty():
+        _complain("Reading rows from this terminal, until Ctrl-D.")
+    rows = connector.open_rows(arguments.rows, stream=arguments.stream, primary_key=arguments.primary_key)
+    return rows.stream, rows.blocks, rows.hint
 
 
 def _complain(sentence: str) -> None:

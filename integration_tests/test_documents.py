@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
+from integration_tests.test_terminal import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -41,6 +42,32 @@ def test_the_readme_shows_what_the_demo_prints() -> None:
     (shown,) = blocks(README.partition("<!-- demo -->")[2].partition("## Install")[0], "console")
     assert timeless(run.stdout).strip() == timeless(shown).strip()
     assert run.stderr == ""
+
+
+def shown_after(mark: str) -> tuple[list[str], str]:
+    """The arguments of a command in the README, and what it prints."""
+    command, _, printed = blocks(README.partition(f"<!-- {mark} -->")[2], "console")[0].partition("\n")
+    return command.removeprefix("$ .venv/bin/python ").split(), printed
+
+
+def test_the_readme_shows_what_a_preview_of_orders_prints() -> None:
+    """Word for word."""
+    arguments, printed = shown_after("preview")
+    run = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True, timeout=120)
+    assert (run.stdout.decode(), run.stderr) == (printed, b"")
+
+
+def test_the_readme_shows_what_loading_orders_prints(heap: Any, sample: Any, tmp_path: Path) -> None:
+    """In a terminal, word for word; Heap has the orders afterwards."""
+    arguments, printed = shown_after("write")
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(sample("orders")))
+    arguments = [str(config) if "config" in word and "." in word else word for word in arguments]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": "terminal", "stderr": "terminal", "cwd": ROOT}
+    session = Session([sys.executable, *arguments], **streams)
+    assert session.code == 0
+    assert timeless("\n".join(session.lines)) == timeless(printed).strip()
+    assert [event["payload"]["properties"]["Order Amount"] for event in heap.events()] == [129.9, 24.5, 310, 18]
 
 
 def test_the_example_of_a_rows_path_is_what_heap_receives(connector: Any, heap: Any, sample: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import json
 import logging
 import os
@@ -103,6 +104,68 @@ def test_write_prints_states_as_they_go_back(run: Run) -> None:
         code, messages = run(*WRITE, stdin=ROW + b'{"type":"STATE","state":{"data":{}}}\n')
     assert code == 0
     assert [message["type"] for message in messages] == ["LOG", "STATE", "LOG"]
+
+
+ORDERS = b"id,email,amount\n1,a@example.com,1.5\n2,b@example.com,2\n"
+
+
+@pytest.mark.parametrize("source", ["orders.csv.gz", "-"])
+def test_write_loads_the_rows_of_a_file(run: Run, tmp_path: Path, source: str) -> None:
+    """Or of standard input."""
+    file = tmp_path / source
+    file.write_bytes(gzip.compress(ORDERS))
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "add_user_properties", json={})
+        rows = source if source == "-" else str(file)
+        code, messages = run("write", "--config", "CONFIG", "--rows", rows, stdin=gzip.compress(ORDERS))
+        sent = [request.json() for request in heap.request_history]
+    assert code == 0
+    assert not any("id" in element["properties"] for element in sent)
+    assert sorted(element["properties"]["amount"] for element in sent) == ["1.5", "2"]
+    assert "2 rows read, 2 delivered, 0 rejected" in messages[-1]["log"]["message"]
+
+
+def test_rows_before_a_damaged_one_are_delivered_then_the_command_fails(run: Run, tmp_path: Path) -> None:
+    """With the line, and nothing of its content."""
+    file = tmp_path / "orders.csv"
+    file.write_bytes(ORDERS + b"3,secret\n")
+    with requests_mock.Mocker() as heap:
+        heap.post(URL + "add_user_properties", json={})
+        code, messages = run("write", "--config", "CONFIG", "--rows", str(file))
+        assert len(heap.request_history) == 2
+    (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
+    assert (code, trace["failure_type"]) == (1, "config_error")
+    assert "line 4: the row has 2 values, but the header has 3 columns" in trace["message"]
+    assert "secret" not in json.dumps(messages)
+
+
+def test_preview_shows_the_rows_of_a_file(printed: Printed, tmp_path: Path) -> None:
+    """And says once that all values are text."""
+    file = tmp_path / "orders.csv"
+    file.write_bytes(ORDERS)
+    code, out, _ = printed("preview", "--config", "CONFIG", "--rows", str(file))
+    assert code == 0
+    assert "2 rows read, 2 mapped, 0 rejected." in out
+    assert (
+        out.count("All values of a CSV file are text. To send numbers and booleans, cast them: `amount::number`.") == 1
+    )
+    code, out, _ = printed("preview", "--config", "CONFIG", "--rows", str(tmp_path / "missing.csv"))
+    assert (code, "cannot be read: No such file or directory" in out) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ((), "one of the arguments --catalog --rows is required"),
+        (("--catalog", "CATALOG", "--rows", "-"), "not allowed with argument"),
+        (("--catalog", "CATALOG", "--stream", "users"), "--stream and --primary-key belong to --rows"),
+        (("--catalog", "CATALOG", "--primary-key", "id"), "--stream and --primary-key belong to --rows"),
+    ],
+)
+def test_a_catalog_and_rows_exclude_each_other(printed: Printed, options: tuple[str, ...], error: str) -> None:
+    """A usage error."""
+    code, _, err = printed("write", "--config", "CONFIG", *options)
+    assert (code, error in err) == (2, True)
 
 
 def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:

@@ -38,7 +38,7 @@ _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 _CONSTANT: Final = re.compile(r"'((?:[^']|'')*)'")
 _BARE: Final = re.compile(r"[^,]*")
 _BARE_EXCEPTED: Final = re.compile(r"[^,)]*")
-_AS: Final = re.compile(r"\s+as\s+(?=[^\s,])", re.IGNORECASE)
+_AS: Final = re.compile(r"(?<=\s)as(?=\s)", re.IGNORECASE)
 _AS_AFTER_QUOTE: Final = re.compile(r"\s*\bas\s+(?=[^\s,])", re.IGNORECASE)
 _AFTER_QUOTE: Final = re.compile(r"\s*(?:\Z|[,)]|::|as\s)", re.IGNORECASE)
 _CAST: Final = re.compile(r"\s*::\s*([^\s,]*)")
@@ -294,8 +294,10 @@ class _ListParser:
         start = self._at
         chunk = self._match(_BARE)
         name = None
-        if separator := _AS.search(chunk):
+        separator = _AS.search(chunk)
+        if separator and chunk[separator.end() :].strip():
             self._at = start + separator.end()
+            self._skip_space()
             name = self._name()
             chunk = chunk[: separator.start()]
         source, cast = chunk.strip(), None

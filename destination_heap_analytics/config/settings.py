@@ -28,6 +28,7 @@ from destination_heap_analytics.config.field_types import (
     fault,
     setting_fault,
 )
+from destination_heap_analytics.config.grammar import ColumnList
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, USER_IDS_PER_IDENTITY, Api
 
 _PROPERTIES: Final = (
@@ -423,6 +424,11 @@ class Settings(_Frozen):
         ),
         json_schema_extra={"order": 6},
     )
+
+    @property
+    def columns(self) -> ColumnList:
+        """The columns that become properties."""
+        return ColumnList() if isinstance(self.api, Identify | DeleteUsers) else self.api.property_columns
 
     @property
     def selected_api(self) -> Api:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Generator, Iterable
-from stat import S_ISREG
 from typing import Final, TypeVar
 
 Payload = TypeVar("Payload")
@@ -21,7 +20,7 @@ _MESSAGE_BYTES: Final = 1024
 def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
     """Whole lines of a file descriptor, a block at a time; the last one may lack its line end."""
     unfinished: list[bytes] = []
-    while block := _read(descriptor):
+    while block := read_block(descriptor):
         last_end = block.rfind(b"\n")
         if last_end < 0:
             unfinished.append(block)
@@ -33,16 +32,8 @@ def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None
         yield [rest], len(rest) + _LINE_BYTES
 
 
-def bytes_left(descriptor: int) -> int | None:
-    """How much is left to read of a file; None if it is a pipe or a terminal."""
-    status = os.fstat(descriptor)
-    if not S_ISREG(status.st_mode):
-        return None
-    return max(0, status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR))
-
-
-def _read(descriptor: int) -> bytes:
-    """The next block, empty at the end; waits for it even if another process made the pipe non-blocking."""
+def read_block(descriptor: int) -> bytes:
+    """The next block of bytes, empty at the end; waits for it even if another process made the pipe non-blocking."""
     while (block := _available(descriptor)) is None:
         poll = select.poll()  # not `select.select`, which takes no descriptor above 1023
         poll.register(descriptor, select.POLLIN)

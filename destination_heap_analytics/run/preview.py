@@ -6,7 +6,7 @@ is sent, and what stops a run stops a preview. Memory does not grow with the inp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from destination_heap_analytics.config.parse import ParsedConfig
@@ -22,7 +22,6 @@ from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, Unreadable, parse_line
-from destination_heap_analytics.run.estimate import Estimate
 from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, DELETES
@@ -66,7 +65,6 @@ class Preview:
         self._position = 0
         self._format = InputFormat()
         self._checkpoint = Checkpoint()
-        self._estimate = Estimate(settings)
         self.findings = Findings(
             stream=stream.name,
             url=settings.url + settings.selected_api.endpoint.path,
@@ -76,7 +74,13 @@ class Preview:
         )
 
     def show(
-        self, batches: Iterable[tuple[list[bytes], int]], output: Output, *, limit: int, progress: Progress
+        self,
+        batches: Iterable[tuple[list[bytes], int]],
+        output: Output,
+        *,
+        limit: int,
+        progress: Progress,
+        hint: Callable[[], str | None] = lambda: None,
     ) -> None:
         """Read an input to its end; how that went is among the findings.
 
@@ -85,22 +89,20 @@ class Preview:
             output: gets the first payloads as they come, and the findings.
             limit: how many payloads.
             progress: for whoever watches.
+            hint: what to say of the input once it has been read.
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
         try:
             output.begin(self._stream, settings)
             for shown, item in enumerate(self._all_items(batches, progress)):
-                self._estimate.add(item.key)
                 if shown < limit:
                     output.payload(item.number, envelope.body([item]))
-            self._end()
+            self._end(hint())
         except SyncStoppedError as stopped:
             findings.error = str(stopped)
         except KeyboardInterrupt:
             findings.interrupted = True
-        if findings.mapped:
-            findings.estimate = self._estimate
         output.end(findings)
 
     def _all_items(self, batches: Iterable[tuple[list[bytes], int]], progress: Progress) -> Iterator[Payload]:
@@ -164,10 +166,11 @@ class Preview:
             self._first_rejections.release()
         return item
 
-    def _end(self) -> None:
+    def _end(self, hint: str | None) -> None:
         """The input has ended: is there something to load?"""
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
+        findings.warnings += (hint,) if hint else ()
         if findings.mapped and self._settings.selected_api is Api.DELETE_USERS:
             findings.warnings += (DELETES % f"{findings.mapped:,}",)
         if not findings.rows:

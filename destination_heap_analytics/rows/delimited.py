@@ -1,0 +1,170 @@
+"""Delimited text (CSV, TSV) -> rows. Every value is text; an empty one is null.
+
+Quotes as in RFC 4180. What does not fit is refused with its line instead of being read in another way: a row with more
+or fewer values than columns, a quote that is not closed, a column without a name or with the name of another.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from destination_heap_analytics.config.casts import Cast, boolean_of, number_of
+from destination_heap_analytics.config.grammar import ColumnList, Item
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.names import normal
+from destination_heap_analytics.rows.text import LONGEST_LINE
+
+_DELIMITERS: Final = ",;\t|"
+_HINT_ROWS: Final = 1000
+"""Rows whose values are looked at for the hint."""
+
+_IDENTIFIER: Final = re.compile(r"(?:\b|_)[iI][dD]$|[a-z]I[dD]$")
+"""How names of columns end whose numbers are nothing to calculate with."""
+
+_NAMES_SHOWN: Final = 10
+
+
+class Delimited:
+    """The rows of one delimited text.
+
+    Attributes:
+        kind: for messages.
+    """
+
+    def __init__(self, lines: Iterator[str], name: str, delimiter: str | None = None) -> None:
+        """Begin.
+
+        Args:
+            lines: with their ends.
+            name: of the file, for messages.
+            delimiter: between values; None for the one that the header has most of.
+        """
+        self.kind = "TSV" if delimiter == "\t" else "CSV"
+        self._lines = lines
+        self._name = name
+        self._delimiter = delimiter
+        self._header: list[str] = []
+        self._values: list[_Values] = []
+
+    def rows(self) -> Iterator[bytes]:
+        """Each row, as a JSON object.
+
+        Raises:
+            ConfigError: the text is damaged; names the line.
+        """
+        csv.field_size_limit(LONGEST_LINE)
+        blank, header_line = next(((at, line) for at, line in enumerate(self._lines) if line.strip()), (0, None))
+        if header_line is None:
+            return
+        delimiter = self._delimiter or _delimiter_of(header_line)
+        reader = csv.reader(_rejoined(header_line, self._lines), delimiter=delimiter, strict=True)
+        records = self._records(reader, blank)
+        self._take_header(next(records)[1])
+        width = len(self._header)
+        for number, (line, cells) in enumerate(records):
+            if len(cells) != width:
+                raise ConfigError(
+                    f"{self._name}, line {line:,}: the row has {_count(len(cells), 'value')}, but the header has "
+                    f"{_count(width, 'column')}. Put values that contain the separator or line ends in double quotes."
+                )
+            if number < _HINT_ROWS:
+                for values, cell in zip(self._values, cells, strict=True):
+                    values.see(cell)
+            yield orjson.dumps(dict(zip(self._header, [cell or None for cell in cells], strict=True)))
+
+    def hint(self, columns: ColumnList) -> str | None:
+        """What to say of columns whose values look like numbers or booleans, and are sent as text; None if none do."""
+        listed = {item.source: item for item in columns.items if isinstance(item.source, str)}
+        casts = []
+        for name, values in zip(self._header, self._values, strict=True):
+            item = listed.get(name)
+            is_sent = item.cast is None if item else columns.takes_all and name not in columns.excepted
+            if is_sent and not _IDENTIFIER.search(name) and (cast := values.cast):
+                casts.append(str(Item(name, item.name if item else name, cast)))
+        if not casts:
+            return None
+        more = f" and {len(casts) - _NAMES_SHOWN:,} more" if len(casts) > _NAMES_SHOWN else ""
+        shown = ", ".join(f"`{cast}`" for cast in casts[:_NAMES_SHOWN])
+        return f"All values of a {self.kind} file are text. To send numbers and booleans, cast them: {shown}{more}."
+
+    def _records(self, reader: Any, blank: int) -> Iterator[tuple[int, list[str]]]:
+        """Each record with the line that it begins in; blank lines are skipped, and so many precede the header."""
+        while True:
+            line = blank + reader.line_num + 1
+            try:
+                cells = next(reader, None)
+            except csv.Error as wrong:
+                raise ConfigError(f"{self._name}, line {line:,}: {_reason(str(wrong))}") from None
+            if cells is None:
+                return
+            if cells:
+                yield line, cells
+
+    def _take_header(self, cells: list[str]) -> None:
+        self._header = [normal(cell) for cell in cells]
+        if "" in self._header:
+            raise ConfigError(
+                f"{self._name}: column {self._header.index('') + 1} has no name in the header. Name it, or remove it."
+            )
+        name, count = Counter(self._header).most_common(1)[0]
+        if count > 1:
+            first, second = [at for at, other in enumerate(self._header, 1) if other == name][:2]
+            raise ConfigError(
+                f"{self._name}: columns {first} and {second} of the header have the same name, `{name}`. Rename one."
+            )
+        self._values = [_Values() for _ in self._header]
+
+
+class _Values:
+    """What all values of a column have in common so far."""
+
+    __slots__ = ("are_booleans", "are_numbers", "has_any")
+
+    def __init__(self) -> None:
+        self.has_any = False
+        self.are_numbers = self.are_booleans = True
+
+    def see(self, cell: str) -> None:
+        text = cell.strip()
+        if not text:
+            return
+        self.has_any = True
+        is_code = len(text) > 1 and text.startswith(("0", "+")) and text[1].isdigit()  # such as a postal code
+        self.are_numbers = self.are_numbers and not is_code and number_of(text) is not None
+        self.are_booleans = self.are_booleans and boolean_of(text) is not None and len(text) > 1
+
+    @property
+    def cast(self) -> Cast | None:
+        if not self.has_any:
+            return None
+        return Cast.NUMBER if self.are_numbers else Cast.BOOLEAN if self.are_booleans else None
+
+
+def _delimiter_of(header: str) -> str:
+    """The delimiter that a header has most of outside quotes; a comma if it has none."""
+    outside = "".join(header.split('"')[::2])
+    return max(_DELIMITERS, key=outside.count)
+
+
+def _rejoined(first: str, rest: Iterator[str]) -> Iterator[str]:
+    yield first
+    yield from rest
+
+
+def _reason(error: str) -> str:
+    """What the parser's own phrase means; it holds nothing of the content."""
+    if "unexpected end of data" in error or "field limit" in error:
+        return "a quoted value in the row that begins here is not closed. Close it, and double quotes inside a value."
+    if "expected after" in error:
+        return "text follows a closing quote in the row that begins here. Double the quotes inside a quoted value."
+    return "the row that begins here is not valid CSV. Export the file again, with values in double quotes."
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

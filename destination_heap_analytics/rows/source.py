@@ -1,0 +1,140 @@
+"""A file of rows, or standard input -> the stream that it is, and its rows as RECORD messages.
+
+From there on they take the way of all rows: mapping, delivery, the place for rejected ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from destination_heap_analytics.config.grammar import ColumnList, GrammarError, parse_column_list
+from destination_heap_analytics.errors import ConfigError
+from destination_heap_analytics.mapping.columns import Column, column_names
+from destination_heap_analytics.names import as_setting, did_you_mean
+from destination_heap_analytics.protocol.catalog import Path as ColumnPath
+from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.messages import Record, parse_line
+from destination_heap_analytics.rows.binary import BLOCK, STANDARD_INPUT, named, read_blocks
+from destination_heap_analytics.rows.delimited import Delimited
+from destination_heap_analytics.rows.json_rows import JsonLines, JsonList
+from destination_heap_analytics.rows.text import decoded, lines_of
+
+_LINE_BYTES: Final = 48
+"""Memory of a line besides its characters."""
+
+_SHOWN: Final = 20
+
+_Reader = Delimited | JsonLines | JsonList
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a file holds.
+
+    Attributes:
+        stream: as a catalog would describe it.
+        blocks: the rows as lines of messages, in blocks, each with its size in bytes. Reading on raises ConfigError
+            where the file is damaged.
+        hint: what to say of columns that are sent as text; None if there is nothing to say.
+    """
+
+    stream: Stream
+    blocks: Generator[tuple[list[bytes], int], None, None]
+    hint: Callable[[ColumnList], str | None]
+
+
+def open_rows(path: str, *, stream: str | None = None, primary_key: str | None = None) -> Rows:
+    """The rows of a file; its first one is read at once.
+
+    Args:
+        path: of the file; `-` for standard input.
+        stream: its name as a stream; None for the file's own.
+        primary_key: the columns that together identify a row, separated by commas; None if there are none.
+
+    Raises:
+        ConfigError: the file cannot be read, has no rows, or its first row lacks a column of the primary key.
+    """
+    reader = _reader(path)
+    rows = reader.rows()
+    first = next(rows, None)
+    if first is None:
+        raise ConfigError(f"{named(path)} has no rows.")
+    name = stream or _stream_name(path)
+    prefix = b'{"type":"RECORD","record":{"stream":%b,"emitted_at":0,"data":' % orjson.dumps(name)
+    keys = _primary_key(primary_key, prefix + first + b"}}", path) if primary_key else ()
+    return Rows(
+        Stream(name, None, "full_refresh", "append_dedup" if keys else "append", keys, {}),
+        _in_blocks(chain([first], rows), prefix),
+        reader.hint if isinstance(reader, Delimited) else lambda _: None,
+    )
+
+
+def _stream_name(path: str) -> str:
+    """The file's name without what says its format."""
+    name = Path(path).name.removesuffix(".gz")
+    return (Path(name).stem or name) if path != STANDARD_INPUT else "rows"
+
+
+def _reader(path: str) -> _Reader:
+    """The reader for the format that the file's name says, or else its beginning."""
+    name = named(path)
+    texts = decoded(read_blocks(path), name)
+    first = next((text for text in texts if text.strip()), "")
+    whole = chain([first], texts)
+    suffix = Path(path.removesuffix(".gz")).suffix.lower()
+    beginning = first.lstrip()[:1]
+    if suffix in {".csv", ".tsv", ".tab"} or beginning not in {"{", "["}:
+        return Delimited(lines_of(whole, name), name, None if suffix not in {".tsv", ".tab"} else "\t")
+    if beginning == "[" and suffix not in {".ndjson", ".jsonl"}:
+        return JsonList(whole, name)
+    return JsonLines(lines_of(whole, name), name)
+
+
+def _primary_key(text: str, line: bytes, path: str) -> tuple[ColumnPath, ...]:
+    try:
+        listed = parse_column_list(text)
+    except GrammarError as wrong:
+        raise ConfigError(f"`--primary-key` {wrong}.") from None
+    if listed.takes_all or any(item.source != item.name or item.cast for item in listed.items):
+        raise ConfigError("`--primary-key` must name columns alone, separated by commas.")
+    message = parse_line(line, 1)
+    data = message.data if isinstance(message, Record) else {}
+    keys = []
+    for item in listed.items:
+        column = Column(item.name).found_in(data)
+        if column.path is None:
+            names = list(column_names(data.items()))
+            shown = ", ".join(f"`{as_setting(name)}`" for name in list(data)[:_SHOWN])
+            raise ConfigError(
+                f"`--primary-key` names the column `{item.name}`, which the first row of {named(path)} does not have"
+                f"{did_you_mean(item.name, names)}. Its columns: {shown}."
+            )
+        keys.append(column.path)
+    return tuple(keys)
+
+
+def _in_blocks(rows: Iterator[bytes], prefix: bytes) -> Generator[tuple[list[bytes], int], None, None]:
+    lines: list[bytes] = []
+    size = 0
+    damage = None
+    while True:
+        try:
+            row = next(rows, None)
+        except ConfigError as wrong:  # the rows before it count
+            row, damage = None, wrong
+        if row is not None:
+            lines.append(prefix + row + b"}}")
+            size += len(lines[-1]) + _LINE_BYTES
+        if lines and (row is None or size >= BLOCK):
+            yield lines, size
+            lines, size = [], 0
+        if row is None:
+            break
+    if damage:
+        raise damage
