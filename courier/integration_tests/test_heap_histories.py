@@ -102,13 +102,13 @@ class Oracle:
 
     def run(self) -> None:
         floor = max((number for number, dump in self.dumps.items() if dump.full), default=0)
-        newest = max(self.landed, default=0)
-        for number in sorted(self.dumps.keys() - self.landed):
+        newest = max(self.loaded, default=0)
+        for number in sorted(self.dumps.keys() - self.loaded):
             if number >= floor:
                 self._land(number, self.dumps[number], late=number < newest)
 
     def _land(self, number: int, dump: TableDump, *, late: bool) -> None:
-        self.landed.add(number)
+        self.loaded.add(number)
         fresh = not self.rows or (dump.full and not late)
         brought = {name: kind[1] for name, kind in dump.types.items()} if dump.files else {}
         known = {} if fresh else self.types
@@ -187,9 +187,9 @@ def alike(rows: list[Row]) -> list[str]:
 
 def compare(warehouse: Warehouse, oracles: dict[str, Oracle]) -> None:
     for name, oracle in oracles.items():
-        if oracle.landed:
+        if oracle.loaded:
             assert alike(stored(warehouse, name)) == alike(oracle.rows), name
-    if oracles["sign_up"].landed:
+    if oracles["sign_up"].loaded:
         resolved = ends(oracles["user_migrations"].rows)
         assert sorted(warehouse.query('SELECT event_id, user_id FROM "Heap:sign_up:resolved"')) == sorted(
             (row["event_id"], resolved.get(row["user_id"], row["user_id"])) for row in oracles["sign_up"].rows
