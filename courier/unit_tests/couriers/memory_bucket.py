@@ -14,7 +14,7 @@ WRITTEN = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
 
 class MemoryBucket:
-    """Objects by key. `on_fetch` is called before one is fetched."""
+    """Objects by key. `on_fetch` is called before one is fetched or read."""
 
     def __init__(self, courier: Courier, objects: dict[str, bytes]) -> None:
         self.courier = courier
@@ -33,7 +33,12 @@ class MemoryBucket:
         if key not in self.objects:
             raise UnreadableFileError(f"The file `{key}` of {self} is no longer in the bucket: run the courier again.")
 
-    def fetch(self, item: Object, to: Path, progress: Callable[[int], None]) -> None:
-        self.on_fetch(item.key)
-        to.write_bytes(self.objects[item.key])
-        progress(len(self.objects[item.key]))
+    def read(self, key: str) -> bytes:
+        self.on_fetch(key)
+        self.probe(key)
+        return self.objects[key]
+
+    def fetch(self, item: Object | str, to: Path, progress: Callable[[int], None] = lambda _bytes: None) -> None:
+        content = self.read(item if isinstance(item, str) else item.key)
+        to.write_bytes(content)
+        progress(len(content))
