@@ -4,7 +4,7 @@ After each kill every domain table is as it was before or after one of its loads
 of the time that an undisturbed run took here, or of the bytes that it wrote into the warehouse's log: so kills fall all
 over a run, and often amid the milliseconds in which a table changes. No time is asserted.
 
-The default run kills one run on DuckDB; test_failpoints.py breaks loads off at every point, in process, on both engines.
+The default run kills a run on DuckDB; test_failpoints.py breaks loads off at every point, in process, on both engines.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ def nightly(user: User, nights: list[list[heap_bucket.Object]]) -> dict[str, lis
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", (1, 2, 3))
+@pytest.mark.parametrize("seed", [1, 2, 3])
 def test_dumps_of_heap_connect_land_once_however_often_the_run_is_killed(user: User, seed: int, kills: int) -> None:
     """Four nights, in which all happens that can happen, and a table that takes longer than all of them."""
     chance = Random(seed)
