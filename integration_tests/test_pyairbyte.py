@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -258,13 +259,20 @@ def records(pyairbyte: PyAirbyte) -> dict[str, list[Json]]:
     return pyairbyte.do("scenarios").result  # type: ignore[no-any-return]
 
 
+def joined(item: Any) -> str:
+    """Of a list that Heap joins: numbers in plain decimal form, without zeros behind the point."""
+    if isinstance(item, float):
+        return f"{Decimal(repr(item)):f}".rstrip("0").rstrip(".") if item else "0"
+    return item if isinstance(item, str) else json.dumps(item)
+
+
 def user_properties(row: Json) -> Json:
     """Of a record under `*`: flat, without nulls and what is empty, and without `id`, which Heap forbids."""
     found: Json = {}
 
     def put(name: str, value: Any) -> None:
         if isinstance(value, list) and all(not isinstance(item, (dict, list)) for item in value):
-            value = "||".join(item if isinstance(item, str) else json.dumps(item) for item in value if item is not None)
+            value = "||".join(joined(item) for item in value if item is not None)
             value = value or None
         if isinstance(value, (dict, list)):
             for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
