@@ -50,7 +50,7 @@ def stitched(people: People, statements: int | None = None) -> bool:
     """Runs Stitch, or a part of it that ends before so many statements after the first ones; whether it got through."""
     opened = BreaksOff(people.warehouse, statements) if statements is not None else people.warehouse
     try:
-        stitch(people.means()._replace(open_warehouse=lambda: nullcontext(opened)))  # type: ignore[arg-type, return-value]
+        stitch(people.context()._replace(open_warehouse=lambda: nullcontext(opened)))  # type: ignore[arg-type, return-value]
     except BrokenOffError:
         return False
     return True

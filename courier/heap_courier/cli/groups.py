@@ -120,6 +120,14 @@ def _group_context(context: Context, stop: threading.Event) -> groups.GroupConte
             raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
         return result.missing_days
 
+    def stitch() -> None:
+        from heap_courier.cli.stitch import run_and_print  # noqa: PLC0415  (an extra, which other groups do without)
+
+        with printing:
+            say("Stitch:")
+            run_and_print(silent)
+            sys.stdout.flush()
+
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise InterruptedRunError("It was asked to stop.")
@@ -130,6 +138,7 @@ def _group_context(context: Context, stop: threading.Event) -> groups.GroupConte
         notify=notifier(context.project.notify, _log),
         now=context.now,
         pause=pause,
+        stitch=stitch,
     )
 
 

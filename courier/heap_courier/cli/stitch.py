@@ -1,4 +1,4 @@
-"""Commands of Stitch: `stitch check`, `run`, `label`."""
+"""Commands of Stitch: `stitch check`, `run`, `explain`, `label`, `report`, `train`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from heap_courier.documents.wording import duration
 from heap_courier.errors import SetupError
 
 if TYPE_CHECKING:
-    from heap_courier.stitch.run import Means, Report
+    from heap_courier.stitch.explain import Explanation, Link
+    from heap_courier.stitch.linking.weights import Pair
+    from heap_courier.stitch.run import StitchContext, StitchResult
 
 _EXTRA: Final = ("splink", "anyascii")
 
@@ -23,12 +25,17 @@ class _Stitch(click.Group):
     """Commands that need the extra, and say so."""
 
     def invoke(self, ctx: click.Context) -> object:
-        if missing := [name for name in _EXTRA if find_spec(name) is None]:
-            raise SetupError(
-                f"Stitch needs the Python package `{missing[0]}`: install the extra with "
-                "`pip install './courier[stitch]'` in the checkout."
-            )
+        require_extra()
         return super().invoke(ctx)
+
+
+def require_extra() -> None:
+    """Raises SetupError if the extra is not installed."""
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
+        raise SetupError(
+            f"Stitch needs the Python package `{missing[0]}`: install the courier with its extra, "
+            "`pip install './courier[stitch]'` in the checkout."
+        )
 
 
 @click.group(cls=_Stitch)
@@ -57,14 +64,117 @@ def check_stitch(folder: Path) -> None:
 @click.pass_obj
 def run_stitch(folder: Path) -> None:
     """Link the records of all feeds that take part, and write the tables of customers."""
-    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
+    with opened(folder) as context:
+        run_and_print(context)
+
+
+@stitch.command(name="explain")
+@click.argument("first")
+@click.argument("second", required=False)
+@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture into this file.")
+@click.pass_obj
+def explain_records(folder: Path, first: str, second: str | None, page: Path | None) -> None:
+    """Explain why FIRST and SECOND are one customer or are not; or all that holds the customer FIRST together.
+
+    A record is written as TABLE/KEY, such as CRM:Customers/1001, a customer as the id.
+    """
+    from heap_courier.stitch.picture import picture  # noqa: PLC0415  (as above)
+    from heap_courier.stitch.run import explained  # noqa: PLC0415
 
     with opened(folder) as context:
-        started = context.now()
-        report = run(means(context))
-        seconds = (context.now() - started).total_seconds()
-    print_stitched(report)
-    say(f"Completed in {duration(seconds)}")
+        explanation = explained(_context(context), first, second)
+    print_explanation(explanation)
+    if page:
+        page.write_text(picture(explanation), encoding="utf-8")
+        say(f"Wrote {page}")
+
+
+@stitch.command(name="report")
+@click.pass_obj
+def report_quality(folder: Path) -> None:
+    """Show benchmarks of quality, and the customers most worth a look."""
+    from heap_courier.stitch.report import report  # noqa: PLC0415  (as above)
+
+    with opened(folder) as context, context.warehouse(read_only=True) as warehouse:
+        found = report(warehouse)
+    rows = []
+    for each in found.benchmarks:
+        best = "" if each.best is None else f"at most {each.best:.3%}"
+        rows.append([each.name, f"{each.share:.3%}", best])
+    print_table(["share of", "result", "best range"], rows)
+    if found.suspects:
+        say("")
+        print_table(
+            ["worth a look", "records", "given names", "surnames", "postal codes", ""],
+            [[*each[:5], "supersized" if each.supersized else ""] for each in found.suspects],
+        )
+        say(f"Next: heap-courier stitch explain {found.suspects[0].customer_id}")
+
+
+@stitch.command(name="train")
+@click.pass_obj
+def train_model(folder: Path) -> None:
+    """Estimate the weights of all fields on this project's records, into stitch/model.json."""
+    from heap_courier.stitch.run import trained  # noqa: PLC0415  (as above)
+
+    with opened(folder) as context:
+        path = trained(_context(context))
+    say(f"Wrote {path}: the next run uses it. To use the shipped model again, remove the file.")
+
+
+def _context(context: Context) -> StitchContext:
+    from heap_courier.stitch.run import StitchContext  # noqa: PLC0415  (as above)
+
+    return StitchContext(context.project, context.warehouse, context.now, context.bar)
+
+
+def print_explanation(explanation: Explanation) -> None:
+    """Links and their evidence, a line each; never what records contain."""
+    from heap_courier.stitch.explain import name_of  # noqa: PLC0415  (as above)
+
+    if len(explanation.customers) == 1:
+        count = len(explanation.records)
+        say(f"Customer {explanation.customers[0]}, {count:,} record{'' if count == 1 else 's'}")
+    else:
+        say(f"Two customers: {' and '.join(explanation.customers)}")
+    links = {(link.first, link.second) for link in (*explanation.path, *explanation.refused)}
+    rows = [_row(explanation, link) for link in explanation.path]
+    if rows:
+        print_table(["from", "to", "evidence", "score", "bits"], rows)
+    for pair in explanation.weights:
+        if pair not in links:
+            say(f"{name_of(pair[0])} and {name_of(pair[1])} compared: {_bits(explanation, pair)}")
+    if explanation.refused:
+        say("Kept apart:")
+        print_table(
+            ["from", "to", "evidence", "score", "bits", "why"],
+            [[*_row(explanation, link), link.apart] for link in explanation.refused],
+        )
+
+
+def _row(explanation: Explanation, link: Link) -> list[str | int | None]:
+    from heap_courier.stitch.explain import SCORING, name_of  # noqa: PLC0415  (as above)
+
+    bits = _bits(explanation, (link.first, link.second)) if link.evidence == SCORING else ""
+    return [name_of(link.first), name_of(link.second), link.evidence, round(link.score), bits]
+
+
+def _bits(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
+    weights = explanation.weights.get(pair, ())
+    total = explanation.prior + sum(weight.bits for weight in weights)
+    fields = [f"{weight.field.replace('_', ' ')} {weight.level} {weight.bits:+.1f}" for weight in weights]
+    return f"{', '.join([*fields, f'prior {explanation.prior:+.1f}'])}: {total:.1f}"
+
+
+def run_and_print(context: Context) -> None:
+    """Runs Stitch, and prints its result."""
+    require_extra()
+    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
+
+    started = context.now()
+    result = run(_context(context))
+    print_stitched(result)
+    say(f"Completed in {duration((context.now() - started).total_seconds())}")
 
 
 @stitch.command(name="label")
@@ -86,16 +196,9 @@ def label_records(folder: Path, file: Path) -> None:
     say(f"{new:,} of {len(labels):,} labels are new; there are {there:,} now. Next: heap-courier stitch run")
 
 
-def means(context: Context) -> Means:
-    """What a run of Stitch works with."""
-    from heap_courier.stitch.run import Means  # noqa: PLC0415  (as above)
-
-    return Means(context.project, context.warehouse, context.now, context.bar)
-
-
-def print_stitched(report: Report) -> None:
+def print_stitched(result: StitchResult) -> None:
     """A run of Stitch in numbers."""
-    summary = report.summary
+    summary = result.summary
     print_table(
         ["records", "customers", "new", "updated", "merged", "split", "deleted", "unchanged", "suspicious"],
         [
@@ -112,5 +215,5 @@ def print_stitched(report: Report) -> None:
             ]
         ],
     )
-    for notice in report.notices:
+    for notice in result.notices:
         say(notice)

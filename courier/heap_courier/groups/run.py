@@ -51,6 +51,7 @@ class GroupContext:
         notify: tells someone who is not looking.
         now: the time.
         pause: waits for so many seconds; raises InterruptedRunError as soon as the run is asked to end.
+        stitch: links the records of customers; raises CourierError.
         lease: how long a run may be silent before it counts as broken off.
     """
 
@@ -59,6 +60,7 @@ class GroupContext:
     notify: Callable[[str], None]
     now: Callable[[], datetime]
     pause: Callable[[float], None]
+    stitch: Callable[[], None] = lambda: None
     lease: timedelta = LEASE
 
 
@@ -179,6 +181,8 @@ class _Run:
         else:
             with ThreadPoolExecutor(max(1, len(self._group.couriers)), thread_name_prefix="courier") as threads:
                 list(threads.map(self._bring, self._group.couriers))
+            if self._group.stitch:
+                self._stitch()
         message = "\n".join(self._notes)
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
             return GroupResult("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
@@ -229,6 +233,16 @@ class _Run:
         except Exception:
             self._stopped.set()
             raise
+
+    def _stitch(self) -> None:
+        """Links records, but not those that only some of the couriers have loaded."""
+        if self._errors:
+            self._notes.append("Stitch did not run, because not all couriers have succeeded.")
+            return
+        try:
+            self._patiently(self._context.stitch, self._context.now() + RECORDING_TIMEOUT)
+        except CourierError as error:
+            self._note(error, "Stitch: ")
 
     def _with_late_ones(self, courier: str, required: Days) -> Days:
         """The days to look at: from the first one on that lacked files, if it is not too long ago.

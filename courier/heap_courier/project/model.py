@@ -103,6 +103,7 @@ class Group:
         warn_after: a run that takes longer is told of.
         dates_in_time_zone: whether days of files are days of `time_zone` rather than of UTC.
         past_day_only: whether a run looks at one day alone, rather than at each since the last run that succeeded.
+        stitch: whether a run links the records of customers once all couriers have succeeded.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Group:
     warn_after: timedelta | None
     dates_in_time_zone: bool
     past_day_only: bool
+    stitch: bool = False
 
 
 MEMORY: Final = "512MB"

@@ -230,6 +230,7 @@ class _Group(_Section):
     warn_after: Duration | None = None
     dates_in_time_zone: bool = False
     past_day_only: bool = False
+    stitch: bool = False
 
 
 class _Warehouse(_Section):
@@ -372,6 +373,7 @@ class _Reader:
             warn_after=section.warn_after,
             dates_in_time_zone=section.dates_in_time_zone,
             past_day_only=section.past_day_only,
+            stitch=section.stitch,
         )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from filelock import FileLock, Timeout
@@ -15,6 +16,7 @@ from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.progress import Bar
 from heap_courier.project.model import MEMORY, Project
+from heap_courier.stitch.explain import Explanation, explain
 from heap_courier.stitch.labels import load_labels
 from heap_courier.stitch.linking.link import link
 from heap_courier.stitch.linking.model import read_model
@@ -26,10 +28,11 @@ from heap_courier.stitch.tables.changes import Summary, find_changes
 from heap_courier.stitch.tables.definitions import outputs
 from heap_courier.stitch.tables.landing import land, make_state, read_state
 from heap_courier.stitch.tables.views import views
+from heap_courier.stitch.train import train, write_model
 from heap_courier.warehouse.base import Warehouse
 
 
-class Means(NamedTuple):
+class StitchContext(NamedTuple):
     """What a run works with.
 
     Attributes:
@@ -46,51 +49,77 @@ class Means(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class StitchResult:
     """How a run finished: in numbers, and what to know of it, in sentences."""
 
     summary: Summary
     notices: tuple[str, ...]
 
 
-def stitch(means: Means) -> Report:
+def stitch(context: StitchContext) -> StitchResult:
     """Runs Stitch.
 
     Raises:
         SetupError: nothing takes part, or a feed is not as it has to be.
         LaterError: another run is under way, or the warehouse does not answer.
     """
-    folder = means.project.folder / ".heap-courier" / "stitch"
+    with _alone(context) as opened:
+        return _stitch(context, opened)
+
+
+@contextmanager
+def _alone(context: StitchContext) -> Iterator[Scratch]:
+    """A scratch that no other command of this project uses at the same time."""
+    folder = context.project.folder / ".heap-courier" / "stitch"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(folder / "lock")
     try:
-        with lock.acquire(blocking=False), scratch(folder, means.project.warehouse.memory or MEMORY) as opened:
-            return _stitch(means, opened)
+        with (
+            FileLock(folder / "lock").acquire(blocking=False),
+            scratch(folder, context.project.warehouse.memory or MEMORY) as opened,
+        ):
+            yield opened
     except Timeout:
         raise LaterError("Another run of Stitch is under way in this project: wait until it has finished.") from None
 
 
-def _stitch(means: Means, scratch: Scratch) -> Report:
-    feeds = read_feeds(means.project.feeds)
-    model = read_model(means.project.folder)
-    means.bar.stage("reading records")
-    with means.open_warehouse() as warehouse:
+def explained(context: StitchContext, first: str, second: str | None) -> Explanation:
+    """Explains a customer, or how two records relate. Raises SetupError as `explain` does."""
+    model = read_model(context.project.folder)
+    with _alone(context) as scratch, context.open_warehouse() as warehouse:
+        return explain(warehouse, scratch, model, first, second)
+
+
+def trained(context: StitchContext) -> Path:
+    """Trains a model on the records of a project; where it was written. Raises SetupError as `train` does."""
+    context.bar.stage("reading records")
+    with _alone(context) as scratch:
+        with context.open_warehouse() as warehouse:
+            load(scratch, warehouse, taking_part(warehouse, read_feeds(context.project.feeds)), (), context.bar.advance)
+        context.bar.stage("training")
+        return write_model(context.project.folder, train(scratch))
+
+
+def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
+    feeds = read_feeds(context.project.feeds)
+    model = read_model(context.project.folder)
+    context.bar.stage("reading records")
+    with context.open_warehouse() as warehouse:
         make_state(warehouse)
         chosen = taking_part(warehouse, feeds)
-        load(scratch, warehouse, chosen, migrations(warehouse), means.bar.advance)
+        load(scratch, warehouse, chosen, migrations(warehouse), context.bar.advance)
         state = read_state(warehouse, scratch)
         notices = load_labels(warehouse, scratch)
-    means.bar.stage("comparing records")
+    context.bar.stage("comparing records")
     score(scratch, model)
-    means.bar.stage("linking records")
+    context.bar.stage("linking records")
     link(scratch)
     summary = find_changes(scratch)
-    means.bar.stage("writing customers")
-    with means.open_warehouse() as warehouse:
+    context.bar.stage("writing customers")
+    with context.open_warehouse() as warehouse:
         notices += land(
-            warehouse, scratch, state, outputs(()), views=lambda: views(warehouse, feeds, chosen), now=means.now()
+            warehouse, scratch, state, outputs(()), views=lambda: views(warehouse, feeds, chosen), now=context.now()
         )
-    return Report(summary, notices)
+    return StitchResult(summary, notices)
 
 
 def taking_part(warehouse: Warehouse, feeds: tuple[Feed, ...]) -> tuple[Input, ...]:

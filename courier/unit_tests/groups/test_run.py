@@ -584,3 +584,29 @@ def test_a_day_whose_files_never_come_is_given_up_after_a_week_which_is_said(tri
 def test_with_past_day_only_a_day_is_not_looked_at_again(trial: Trial) -> None:
     daily = replace(goes_without(trial, lacking(20)(trial), at(21)), past_day_only=True)
     assert runs_daily(trial, daily, 21, 22) == [(20, 20), (21, 21)]
+
+
+def test_customers_are_linked_once_all_couriers_have_succeeded(trial: Trial) -> None:
+    calls: list[str] = []
+    trial.context = replace(trial.context, stitch=lambda: calls.append("stitch"))
+
+    assert trial.run(replace(group(), stitch=True), at(20)).outcome == "succeeded"
+    assert trial.run(group(), at(21)).outcome == "succeeded"
+    assert calls == ["stitch"]
+
+    trial.answers["Heap"] = raises(SetupError("The bucket is gone."))
+    result = trial.run(replace(group(), stitch=True), at(22))
+
+    assert (result.outcome, calls) == ("failed", ["stitch"])
+    assert result.message.endswith("Stitch did not run, because not all couriers have succeeded.")
+
+
+def test_a_group_fails_if_linking_fails(trial: Trial) -> None:
+    def fail() -> None:
+        raise SetupError("No table takes part in Stitch.")
+
+    trial.context = replace(trial.context, stitch=fail)
+
+    result = trial.run(replace(group(), stitch=True), at(20))
+
+    assert result == ("failed", "Stitch: No table takes part in Stitch.")

@@ -15,7 +15,7 @@ from heap_courier.feeds.reader import write_feed
 from heap_courier.progress import NoBar
 from heap_courier.project.model import Project, WarehouseSettings
 from heap_courier.stitch.labels import Label, store_labels
-from heap_courier.stitch.run import Means, Report, stitch
+from heap_courier.stitch.run import StitchContext, StitchResult, stitch
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 
 Row = Mapping[str, str | None]
@@ -53,12 +53,12 @@ class People:
             if values := ", ".join(f"({', '.join(map(_literal, row))})" for row in rows):
                 self.warehouse.execute(f"INSERT INTO {quoted(name)} VALUES {values}")
 
-    def stitch(self) -> Report:
-        return stitch(self.means())
+    def stitch(self) -> StitchResult:
+        return stitch(self.context())
 
-    def means(self) -> Means:
+    def context(self) -> StitchContext:
         project = Project(self.folder, WarehouseSettings("duckdb"), {}, self.folder / "feeds", {})
-        return Means(project, lambda: nullcontext(self.warehouse), lambda: NOW, NoBar())
+        return StitchContext(project, lambda: nullcontext(self.warehouse), lambda: NOW, NoBar())
 
     def label(self, *rows: tuple[str, str, str, str, str]) -> None:
         """Labels as `label partition datasource semantic value`."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from benchmarks.stitch.bench import febrl_quality, linked, population_quality, s
 from benchmarks.stitch.population import TAGS, population
 from heap_courier.stitch.linking.model import SHIPPED, read_model, settings
 from heap_courier.stitch.scratch import scratch
+from heap_courier.stitch.train import UP, bounded, train, write_model
 
 THOROUGH = pytest.mark.thorough
 
@@ -87,3 +90,40 @@ def test_neither_the_order_of_rows_nor_records_of_others_change_a_customer(seed:
     together = clusters([*rows, *added], tmp_path)
     ours = {frozenset(pk for pk in part if " new " not in pk) for part in together} - {frozenset()}
     assert ours == before
+
+
+def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
+    rows = [(f"{each.source} {each.pk}", each.values) for each in population(Random(3), 1500)]
+    columns = {"pk": [pk for pk, _ in rows], **{tag: [values[tag] for _, values in rows] for tag in TAGS}}
+    with scratch(tmp_path, "512MB") as opened:
+        stage(opened, {"all": columns})
+        model = train(opened)
+    write_model(tmp_path, model)
+
+    found = population_quality(2000, folder=tmp_path, model=read_model(tmp_path))
+
+    assert model != settings()
+    assert found.precision >= 0.99
+    assert found.recall >= 0.85
+
+
+def test_trained_weights_stay_near_the_shipped_ones_and_contradictions_stay() -> None:
+    wild = json.loads(json.dumps(settings()))
+    for comparison in wild["comparisons"]:
+        for level in comparison["comparison_levels"]:
+            if "m_probability" in level:
+                level |= {"m_probability": 0.9, "u_probability": 1e-9}
+
+    found = bounded(settings(), wild)
+
+    for old, new in zip(levels(settings()), levels(found), strict=True):
+        fixed = old.get("fix_m_probability")
+        assert weight(new) == pytest.approx(weight(old) + (0 if fixed else UP))
+
+
+def levels(model: dict[str, Any]) -> list[dict[str, Any]]:
+    return [level for each in model["comparisons"] for level in each["comparison_levels"] if "m_probability" in level]
+
+
+def weight(level: dict[str, Any]) -> float:
+    return math.log2(level["m_probability"] / level["u_probability"])

@@ -1,0 +1,188 @@
+"""Why records are one customer, or why they are not: the links between them, each with its evidence."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from heap_courier.errors import SetupError
+from heap_courier.stitch.linking.weights import Pair, Weight, prior, weigh
+from heap_courier.stitch.records.semantics import COLUMNS
+from heap_courier.stitch.scratch import Scratch
+from heap_courier.stitch.tables.definitions import BAD_VALUES, COALESCED, GRAPH, SCORES
+from heap_courier.warehouse.base import Warehouse, quoted
+
+SCORING: Final = "scoring"
+
+
+class Link(NamedTuple):
+    """A link between two records.
+
+    Attributes:
+        first, second: the records.
+        evidence: its kind: `label`, `migration ...`, `foreign key ...`, `rule ...`, `scoring`.
+        score: 0 to 5.
+        apart: why they are different customers nevertheless, or None.
+    """
+
+    first: Pair
+    second: Pair
+    evidence: str
+    score: float
+    apart: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What is known of a customer, or of two records.
+
+    Attributes:
+        customers: ids: of one customer, or of the customers of two records.
+        records: all records of these customers.
+        path: the links that lead from the first record to the second one; all links of a customer that was asked for.
+        refused: links to other customers, which were not followed.
+        weights: of the pairs that were scored, and of the two records themselves.
+        prior: what is known of two records beforehand, in bits.
+    """
+
+    customers: tuple[str, ...]
+    records: Mapping[Pair, str]
+    path: tuple[Link, ...]
+    refused: tuple[Link, ...]
+    weights: Mapping[tuple[Pair, Pair], tuple[Weight, ...]]
+    prior: float
+
+
+def name_of(record: Pair) -> str:
+    """A record as a person types it: `CRM:Customers/1001`."""
+    return f"{record[0]}/{record[1]}"
+
+
+def explain(
+    warehouse: Warehouse, scratch: Scratch, model: Mapping[str, Any], first: str, second: str | None
+) -> Explanation:
+    """Explains a customer, or how two records relate.
+
+    Args:
+        warehouse: with the tables of a run.
+        scratch: an empty one.
+        model: that the run used.
+        first: a customer's id, or a record such as `CRM:Customers/1001`.
+        second: another record, or None for all of one customer.
+
+    Raises:
+        SetupError: there was no run yet, or no such customer or record.
+    """
+    if not warehouse.columns(GRAPH):
+        raise SetupError("There are no customers yet: run `heap-courier stitch run` first.")
+    one = _find(warehouse, first)
+    other = _find(warehouse, second) if second is not None else None
+    customers = tuple(dict.fromkeys(found[0] for found in (one, other) if found))
+    records = _records(warehouse, customers)
+    links = _links(warehouse, customers)
+    joined = [link for link in links if link.apart is None]
+    refused = [link for link in links if link.apart is not None]
+    asked: list[tuple[Pair, Pair]] = []
+    if other is None:
+        path: Sequence[Link] = joined
+    else:
+        start, end = _record(one, records), _record(other, records)
+        path = shortest(joined, start, end)
+        if start != end:
+            asked.append((start, end))
+        if len(customers) > 1:
+            refused = [
+                link for link in refused if {records.get(link.first), records.get(link.second)} == set(customers)
+            ]
+    scored = [(link.first, link.second) for link in (*path, *refused) if link.evidence == SCORING]
+    weights = _weights(warehouse, scratch, model, [*scored, *asked])
+    return Explanation(customers, records, tuple(path), tuple(refused), weights, prior(model))
+
+
+def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
+    """The fewest links that lead from one record to another, of equally many the stronger ones; none if none do."""
+    near: dict[Pair, list[tuple[Pair, Link]]] = {}
+    for link in sorted(links, key=lambda each: (-each.score, each)):
+        near.setdefault(link.first, []).append((link.second, link))
+        near.setdefault(link.second, []).append((link.first, link))
+    came: dict[Pair, tuple[Pair, Link]] = {}
+    waiting = deque([start])
+    while waiting:
+        record = waiting.popleft()
+        if record == end:
+            break
+        for following, link in near.get(record, ()):
+            if following != start and following not in came:
+                came[following] = (record, link)
+                waiting.append(following)
+    path: list[Link] = []
+    while end in came and end != start:
+        end, link = came[end]
+        path.append(link)
+    return tuple(reversed(path))
+
+
+def _find(warehouse: Warehouse, text: str) -> tuple[str, Pair | None]:
+    """The customer that a text means, and the record if it is one."""
+    graph = quoted(GRAPH)
+    if warehouse.query(f"SELECT 1 FROM {graph} WHERE customer_id = $1 LIMIT 1", (text,)):
+        return text, None
+    for (table,) in warehouse.query(f"SELECT DISTINCT datasource FROM {graph} ORDER BY 1"):
+        if text.lower().startswith(f"{table.lower()}/"):
+            pk = text[len(table) + 1 :]
+            found = warehouse.query(f"SELECT customer_id FROM {graph} WHERE datasource = $1 AND pk = $2", (table, pk))
+            if found:
+                return found[0][0], (table, pk)
+            raise SetupError(f"`{table}` has no record with this primary key.")
+    raise SetupError(
+        f"`{text}` is neither a customer's id nor a record: write a record as TABLE/KEY, such as CRM:Customers/1001."
+    )
+
+
+def _record(found: tuple[str, Pair | None], records: Mapping[Pair, str]) -> Pair:
+    """The record that was asked for, or the first one of a customer."""
+    customer, record = found
+    return record or min(each for each, owner in records.items() if owner == customer)
+
+
+def _records(warehouse: Warehouse, customers: Sequence[str]) -> dict[Pair, str]:
+    rows = warehouse.query(
+        f"SELECT datasource, pk, customer_id FROM {quoted(GRAPH)} WHERE customer_id IN ($1, $2) ORDER BY 1, 2",
+        (customers[0], customers[-1]),
+    )
+    return {(table, pk): customer for table, pk, customer in rows}
+
+
+def _links(warehouse: Warehouse, customers: Sequence[str]) -> list[Link]:
+    graph = quoted(GRAPH)
+    rows = warehouse.query(
+        f"""
+        SELECT DISTINCT s.source1, s.pk1, s.source2, s.pk2, s.match_type, s.score, s.kept_apart
+        FROM {quoted(SCORES)} AS s
+        JOIN {graph} AS a ON a.datasource = s.source1 AND a.pk = s.pk1
+        JOIN {graph} AS b ON b.datasource = s.source2 AND b.pk = s.pk2
+        WHERE a.customer_id IN ($1, $2) OR b.customer_id IN ($1, $2)
+        ORDER BY 1, 2, 3, 4, 5
+        """,
+        (customers[0], customers[-1]),
+    )
+    return [Link((one, pk1), (other, pk2), kind, score, apart) for one, pk1, other, pk2, kind, score, apart in rows]
+
+
+def _weights(
+    warehouse: Warehouse, scratch: Scratch, model: Mapping[str, Any], pairs: Sequence[tuple[Pair, Pair]]
+) -> dict[tuple[Pair, Pair], tuple[Weight, ...]]:
+    wanted = sorted({record for pair in pairs for record in pair})
+    if not wanted:
+        return {}
+    columns = ", ".join(map(quoted, COLUMNS))
+    records = {}
+    for table, pk in wanted:
+        ((values),) = warehouse.query(
+            f"SELECT {columns} FROM {quoted(COALESCED)} WHERE datasource = $1 AND pk = $2", (table, pk)
+        )
+        records[table, pk] = values
+    bad = warehouse.query(f"SELECT semantic, value FROM {quoted(BAD_VALUES)} WHERE reason <> 'listed'")
+    return weigh(scratch, model, records, [(semantic, value) for semantic, value in bad], pairs)

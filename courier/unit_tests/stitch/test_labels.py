@@ -1,0 +1,69 @@
+"""Files of labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from courier.unit_tests.stitch.project_of_people import People, groups
+from heap_courier.errors import SetupError
+from heap_courier.stitch.labels import read_labels, store_labels
+
+HEADER = "row_id,label_id,partition_id,datasource,semantic,value\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("row,label\n", "the first line has to be `row_id,label_id,partition_id,datasource,semantic,value`"),
+        (HEADER, "has no labels"),
+        (HEADER + "1,l,p,CRM:People,pk\n", "line 2 has 5 values; it has to have 6"),
+        (HEADER + "1,l,,CRM:People,pk,7\n", "line 2: `partition_id` is empty"),
+        (HEADER + "1,l,p,CRM:People,emial,x\n", r"line 2: there is no semantic `emial` \(did you mean `email`\?\)"),
+        (HEADER + "1,l,p,CRM:People,pk,secret\n2,l,q,CRM:People,pk,secret\n", "line 3: the same record is in another"),
+        (HEADER + '1,l,p,CRM:People,pk,"secret\n', "is not a CSV file"),
+    ],
+)
+def test_a_wrong_file_is_refused_without_what_it_contains(text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text, encoding="utf-8")
+
+    with pytest.raises(SetupError, match=message) as refused:
+        read_labels(path)
+
+    assert "secret" not in str(refused.value)
+
+
+def test_labels_are_kept_and_a_label_with_the_same_id_replaces_them(people_on_either: People, tmp_path: Path) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": str(number)} for number in (1, 2, 3)])
+    path = tmp_path / "labels.csv"
+
+    path.write_text(HEADER + "1,l,p,CRM:People,pk,1\n2,l,p,CRM:People,pk,2\n", encoding="utf-8")
+    assert store_labels(people.warehouse, read_labels(path)) == (2, 2)
+    assert store_labels(people.warehouse, read_labels(path)) == (0, 2)
+    people.stitch()
+    assert people.customers() == groups("CRM 1, CRM 2", "CRM 3")
+
+    path.write_text(HEADER + "1,l,p,CRM:People,pk,1\n2,l,p,CRM:People,pk,3\n", encoding="utf-8")
+    assert store_labels(people.warehouse, read_labels(path)) == (1, 2)
+    people.stitch()
+    assert people.customers() == groups("CRM 1, CRM 3", "CRM 2")
+
+
+def test_labels_that_match_no_record_are_reported(people: People) -> None:
+    people.feed("CRM", [{"pk": "1"}])
+    people.label(("l", "p", "CRM:People", "pk", "9"))
+
+    assert people.stitch().notices == (
+        "1 partition of the labels match no record: check `datasource`, `semantic` and `value`.",
+    )
+
+
+def test_a_record_that_a_label_has_twice_is_refused(people: People) -> None:
+    people.feed("CRM", [{"pk": "1", "email": "a@b.co"}])
+    people.label(("l", "p", "CRM:People", "pk", "1"), ("l", "q", "CRM:People", "email", "A@b.co"))
+
+    with pytest.raises(SetupError, match="The label `l` puts a record into two partitions"):
+        people.stitch()
