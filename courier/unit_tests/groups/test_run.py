@@ -594,7 +594,7 @@ def test_customers_are_linked_once_all_couriers_have_succeeded(trial: Trial) -> 
     assert trial.run(group(), at(21)).outcome == "succeeded"
     assert calls == ["stitch"]
 
-    trial.answers["Heap"] = raises(SetupError("The bucket is gone."))
+    trial.answers["heap"] = raises(SetupError("The bucket is gone."))
     result = trial.run(replace(group(), stitch=True), at(22))
 
     assert (result.outcome, calls) == ("failed", ["stitch"])
