@@ -61,7 +61,11 @@ class Bench:
         config = self.folder / "config.json"
         config.write_text(json.dumps(self._config(case)), encoding="utf-8")
         out = self.folder / "out.jsonl"
-        arguments = [case.contender.program, "write", "--config", str(config), "--catalog", str(CATALOG)]
+        catalog = self.folder / "catalog.json"
+        catalog.write_text(json.dumps(_catalog(case)), encoding="utf-8")
+        arguments = [case.contender.program, case.contender.command, "--config", str(config), "--catalog", str(catalog)]
+        if case.contender.command == "preview":
+            arguments.append("--json")
         before = self.server.counts()
         ended = run(arguments, self._messages(case.rows), out)
         counts = self.server.counts().since(before)
@@ -84,12 +88,26 @@ class Bench:
 
     def _config(self, case: Case) -> dict[str, Any]:
         sample = json.loads((SAMPLES / f"config_{case.contender.api}.json").read_text(encoding="utf-8"))
+        if case.contender.columns:
+            sample["api"]["property_columns"] = case.contender.columns
         delivery = {"delivery": case.contender.delivery} if case.contender.delivery else {}
         return {**sample, "base_url": self.server.url(case.latency), **delivery}
 
 
+def _catalog(case: Case) -> dict[str, Any]:
+    catalog: dict[str, Any] = json.loads(CATALOG.read_text(encoding="utf-8"))
+    if not case.contender.has_key:
+        (configured,) = catalog["streams"]
+        del configured["primary_key"], configured["stream"]["source_defined_primary_key"]
+    return catalog
+
+
 def _faults(case: Case, ended: Run, counts: Counts, out: Path) -> list[str]:
     """Evidence that a run did not do its work."""
+    if case.contender.command == "preview":
+        found = json.loads(out.read_bytes())
+        shown = f"it read {found['rows']:,} rows and mapped {found['mapped']:,}"
+        return [] if ended.code == 0 and found["rows"] == found["mapped"] == case.rows else [shown]
     states = []
     for line in out.read_bytes().splitlines():
         message = json.loads(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LATENCIES = (0, 50)
 """Milliseconds before the server responds."""
@@ -22,6 +22,9 @@ class Contender:
         delivery: the connector's setting of that name; None for what is not the connector.
         is_bulk: whether a request may hold many rows.
         posts: whether it sends anything.
+        command: of the program.
+        columns: what becomes a property; None for those of the sample configuration.
+        has_key: whether the stream has a primary key.
     """
 
     name: str
@@ -30,11 +33,15 @@ class Contender:
     delivery: Mapping[str, object] | None = None
     is_bulk: bool = False
     posts: bool = True
+    command: str = "write"
+    columns: str | None = None
+    has_key: bool = True
 
 
 LOOP = Contender("plain loop", "benchmarks/loop.py")
 ROW = Contender("row mode", "main.py", delivery={"mode": "row"})
 BULK = Contender("bulk mode", "main.py", delivery={"mode": "bulk"}, is_bulk=True)
+ALL_COLUMNS = replace(BULK, name="bulk mode, all columns", columns="*")
 TRACK = Contender(
     "bulk mode, events",
     "main.py",
@@ -42,6 +49,8 @@ TRACK = Contender(
     delivery={"mode": "bulk", "max_events_per_minute": 1_000_000_000},
     is_bulk=True,
 )
+KEYLESS = replace(TRACK, name="bulk mode, events without a primary key", has_key=False)
+PREVIEW = Contender("preview", "main.py", command="preview", posts=False)
 FLOOR = Contender("floor", "benchmarks/floor.py", posts=False)
 
 
@@ -76,7 +85,10 @@ def plan(rows: int, rounds: int) -> list[Case]:
         Case(TRACK, small, fast, rounds),
         Case(FLOOR, small, fast, rounds),
         Case(BULK, rows, fast, few),
+        Case(ALL_COLUMNS, rows, fast, few),
         Case(TRACK, rows, fast, few),
+        Case(KEYLESS, rows, fast, few),
+        Case(PREVIEW, rows, fast, few),
         Case(FLOOR, rows, fast, few),
         Case(LOOP, rows // 2000, slow, few),
         Case(ROW, rows // 50, slow, few),

@@ -31,7 +31,7 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import NO_SECRETS
 from destination_heap_analytics.process.signals import exit_code, watch_signals
-from destination_heap_analytics.process.stdin import read_lines
+from destination_heap_analytics.process.stdin import bytes_left, read_lines
 from destination_heap_analytics.process.stdout import (
     StandardOutput,
     discard_output,
@@ -247,7 +247,15 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     watch_signals(lambda number: events.post(Interrupt(number)))
     # What exists by now stays to the end: the garbage collector need not look at it again and again.
     gc.freeze()
-    yield from connector.sync(settings, stream, lines, connector.parse_line, progress=progress, events=events).run()
+    yield from connector.sync(
+        settings,
+        stream,
+        lines,
+        connector.parse_line,
+        progress=progress,
+        events=events,
+        expected_bytes=bytes_left(sys.stdin.fileno()) if arguments.rows is None else None,
+    ).run()
 
 
 def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None]]:

@@ -32,9 +32,10 @@ from destination_heap_analytics.protocol.messages import Message, parse_line
 from destination_heap_analytics.rejected.store import Storage, open_storage
 from destination_heap_analytics.rows.source import open_rows
 from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.delivery_setup import MOST_SINGLE
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.preview import Preview
-from destination_heap_analytics.run.sync import MOST_SINGLE, Sync
+from destination_heap_analytics.run.sync import Sync
 from destination_heap_analytics.wording import printable
 
 Line = TypeVar("Line")
@@ -136,6 +137,7 @@ def sync(
     *,
     progress: Progress | None = None,
     events: EventQueue[Line] | None = None,
+    expected_bytes: int | None = None,
 ) -> Sync[Line]:
     """A sync that is ready to run; it has begun to read its input.
 
@@ -146,6 +148,7 @@ def sync(
         parse: an element of a block to a message.
         progress: where to show how far it is.
         events: where interrupts arrive, if there are any.
+        expected_bytes: the size of the input, if it is known.
     """
     queue = EventQueue[Line]() if events is None else events
     queue.read(blocks)
@@ -161,6 +164,7 @@ def sync(
         chance=SystemRandom(),
         random_text=token_hex(16),
         progress=progress,
+        expected_bytes=expected_bytes,
     )
 
 

@@ -14,8 +14,9 @@ from destination_heap_analytics.delivery.client import HeapClient
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.messages import EchoedState, parse_line
 from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.delivery_setup import MOST_BULK
 from destination_heap_analytics.run.event_queue import EventQueue
-from destination_heap_analytics.run.sync import MOST_BULK, Sync
+from destination_heap_analytics.run.sync import Sync
 from heap_sandbox.server import Sandbox
 
 ROWS_PER_BLOCK = 1000

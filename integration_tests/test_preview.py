@@ -107,7 +107,8 @@ def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None
     out = run.stdout.decode()
     assert out.count("\nRow ") == 2
     assert '\n      "identity": "ada.abbate@example.com",\n' in out
-    assert out.endswith("\n... and 34 more (`--limit 36` shows all).\n\n36 rows read, 36 mapped, 0 rejected.\n")
+    assert "\n... and 34 more (`--limit 36` shows all).\n\n36 rows read, 36 mapped, 0 rejected.\n" in out
+    assert out.endswith("not slow `write` down: 36 rows of 36 identities, at most 1 of one identity.\n")
     assert run.stderr == b""
 
 

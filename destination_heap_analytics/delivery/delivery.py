@@ -29,6 +29,7 @@ from destination_heap_analytics.delivery.decision import (
 from destination_heap_analytics.delivery.planner import Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe, Refusals, Refused
+from destination_heap_analytics.delivery.waiting import ANSWERS, Cause, Wait
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, TransientError
 from destination_heap_analytics.mapping.payload import Payload
 
@@ -121,6 +122,21 @@ class Delivery:
     def wake_at(self, now: float) -> float:
         """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
         return min(self._planner.wake_at(now), self._refusals.wake_at(now))
+
+    def wait(self, now: float) -> Wait | None:
+        """What keeps rows from going, after a dispatch; None if there are none to go."""
+        match self._planner.cause(now):
+            case Cause.PAUSE:
+                return Wait("the pause that Heap asked for by Retry-After", self._planner.resumes_at)
+            case Cause.RETRY:
+                return Wait("the next attempt after a failed request", self._planner.retries_at(now))
+            case Cause.APP_RATE:
+                return Wait(self._pacer.app_words, rate=self._pacer.app_limit / 60)
+            case Cause.KEY_RATE:
+                return Wait(self._pacer.key_words)
+            case Cause.ANSWERS:
+                return ANSWERS
+        return None
 
     def answered(self, sent: Job | Probe, verdict: Verdict, now: float) -> None:
         """Heap has answered a request, or has not in time.

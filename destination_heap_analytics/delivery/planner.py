@@ -18,6 +18,7 @@ from destination_heap_analytics.delivery.batch import OpenBatch, halves
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.decision import NO_FAILURES, History
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
+from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.mapping.payload import Payload
 
@@ -271,6 +272,27 @@ class Planner:
         if self.is_held(now):
             return self._resumes_at
         return min((time for time in times if time > now), default=_NEVER)
+
+    def cause(self, now: float) -> Cause | None:
+        """Why nothing goes now, after `next` has returned None; None if there is nothing to go."""
+        if self.is_held(now):
+            return Cause.PAUSE
+        if self._is_starved:
+            return Cause.APP_RATE
+        if self._sleeping and not self._open.items:
+            return Cause.KEY_RATE
+        if self.retries_at(now) is not None:
+            return Cause.RETRY
+        return Cause.ANSWERS if self.in_flight else None
+
+    def retries_at(self, now: float) -> float | None:
+        """When a request that failed goes again; None if none waits for that."""
+        return min((job.due_at for job in self._waiting if job.failures and job.due_at > now), default=None)
+
+    @property
+    def resumes_at(self) -> float:
+        """When a pause ends that Heap has asked for."""
+        return self._resumes_at
 
     def _next_again(self, now: float) -> Job | None:
         """A request that was tried before, or the next part of one."""

@@ -73,6 +73,21 @@ class Pacer:
         self._cut_at = self._recovered_at = -_NEVER
 
     @property
+    def app_words(self) -> str:
+        """The app's limit, for a message."""
+        if self._app is None:
+            return "no limit"
+        lowered = f", lowered to {self.app_limit:,} because Heap answered 429" if self._factor < 1.0 else ""
+        return f"the limit of {self._app.count:,} events per minute{lowered}"
+
+    @property
+    def key_words(self) -> str:
+        """The limit of one identity or account, for a message."""
+        if self._key is None:
+            return "no limit"
+        return f"Heap's limit of {self._key.count:,} in {self._key.seconds:.0f} s for one identity"
+
+    @property
     def app_limit(self) -> int:
         """Rows that the app may send within its window, after what 429 has cut off."""
         return max(1, int(self._app.count * self._factor)) if self._app else NO_LIMIT

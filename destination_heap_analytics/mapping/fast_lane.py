@@ -19,9 +19,10 @@ from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.columns import DELETED_AT
 from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Selection, transform
-from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.catalog import Path, Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError
 
 MappedRow = tuple[str, bytes, str | None]
@@ -62,8 +63,12 @@ class FastLane:
             told: hears of what had to be done to make properties.
         """
         self._stream = stream
+        self._name = stream.name
         self._keys = keys
         self._told = told
+        self._selection: Selection | None = None
+        self._paths: Sequence[Path] | None = None
+        self._element_of: PlainRows = lambda _: None
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
@@ -79,28 +84,44 @@ class FastLane:
         if selection.api not in _APIS or any(column.path is None for column in selection.required.values()):
             return taken
         open_lists = selection.open_lists
+        element_of = self._compiled(selection)
         try:
             for number, line in enumerate(lines, first):
                 data = self._data(orjson.loads(line))
                 if open_lists and any(listed.may_learn_from(data) for listed in open_lists):
                     break
-                taken.append(self._row(data, selection, number))
+                made = None
+                if (element := element_of(data)) is None:
+                    element, made = transform(data, selection, exact=False)
+                token = None
+                if self._keys:
+                    element["idempotency_key"] = token = self._keys.key(data, element, number, exact=False)
+                taken.append((element[selection.key_field], orjson.dumps(element), token))
+                if made:
+                    self._told(made)
                 for listed in open_lists:
                     listed.count_guesses(data)
         except _DECLINED:
             pass
         return taken
 
+    def _compiled(self, selection: Selection) -> PlainRows:
+        """What makes elements of plain rows, until a row changes the columns or how they are read."""
+        if selection is not self._selection or selection.properties.paths is not self._paths:
+            self._selection, self._paths = selection, selection.properties.paths
+            self._element_of = compiled(selection) or (lambda _: None)
+        return self._element_of
+
     def _data(self, message: Any) -> dict[str, Any]:
         """The record of a message that is a row of this stream and no deletion."""
         record = message["record"]
-        data = record["data"]
+        data: Any = record["data"]
         namespace = record.get("namespace")
         if (
             message["type"] != "RECORD"
             or "stream" in message  # a message of Singer's
-            or record["stream"] != self._stream.name
-            or not (namespace is None or (type(namespace) is str and self._stream.carries(record["stream"], namespace)))
+            or record["stream"] != self._name
+            or not (namespace is None or (type(namespace) is str and self._stream.carries(self._name, namespace)))
             or type(data) is not dict
         ):
             raise _DeclinedError
@@ -120,13 +141,3 @@ class FastLane:
             self._names.add(name)
             if name.lower() == DELETED_AT:
                 self._deleted_at += (name,)
-
-    def _row(self, data: dict[str, Any], selection: Selection, number: int) -> MappedRow:
-        element, made = transform(data, selection, exact=False)
-        token = None
-        if self._keys:
-            element["idempotency_key"] = token = self._keys.key(data, element, number, exact=False)
-        body = orjson.dumps(element)
-        if made:
-            self._told(made)
-        return element[selection.key_field], body, token

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import (
     LIST_SEPARATOR,
     MAX_INTEGER,
@@ -22,10 +23,10 @@ from destination_heap_analytics.heap_api import (
 from destination_heap_analytics.mapping.columns import ABSENT, is_airbytes, is_plain
 from destination_heap_analytics.mapping.values import Scalar, as_text, joined_text, scalar, unicode_text
 
-_SHORT: Final = MAX_PROPERTY // 2
+SHORT: Final = MAX_PROPERTY // 2
 """A text of so many characters is within the limit, whatever they are: one is at most two UTF-16 units."""
 
-_NUMBERS: Final = frozenset({bool, int, float})
+NUMBERS: Final = frozenset({bool, int, float})
 
 _MOST_NAMES: Final = 10_000
 """So many names are remembered; a key inside an object may be content, and new in each row."""
@@ -69,6 +70,7 @@ class PropertyMaker:
 
     Attributes:
         endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
+        fit: names that a property can have, among those met last.
     """
 
     def __init__(self, endpoint: Endpoint, *, skips_airbytes: bool = False) -> None:
@@ -80,7 +82,7 @@ class PropertyMaker:
         """
         self.endpoint = endpoint
         self._skips_airbytes = skips_airbytes
-        self._fit: set[str] = set()
+        self.fit: set[str] = set()
 
     def make(self, listed: Columns, rest: Columns = (), *, exact: bool) -> tuple[Values, Properties | None]:
         """The properties made from columns and their values; the second is None if there is nothing to say of them.
@@ -107,21 +109,28 @@ class PropertyMaker:
                 self._flatten(level, made, below, exact=exact)
         return made.values, made if made.is_worth_reporting else None
 
+    def takes(self, name: str) -> bool:
+        """Whether a property can have this name."""
+        try:
+            return name in self.fit or (_is_name(name) and self._is_free(name, name))
+        except RowRejectedError:
+            return False
+
     def _flatten(
         self, level: _Level, made: Properties, below: list[_Level], *, exact: bool, skips_airbytes: bool = False
     ) -> None:
         """Make properties of a level's scalars and lists of scalars, and put the levels inside it into `below`."""
         prefix, parent, members = level
-        values, fit = made.values, self._fit
+        values, fit = made.values, self.fit
         for key, value in members:
             name = f"{prefix}{key}" if prefix else key
             # Nearly every value is sent as it is; the rules for all others are in `_add` and what it calls.
             kind = type(value)
             if (
                 (
-                    len(value) <= _SHORT and (not exact or value.isascii())
+                    len(value) <= SHORT and (not exact or value.isascii())
                     if kind is str
-                    else kind in _NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
+                    else kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER
                 )
                 and name in fit
                 and name not in values
@@ -135,8 +144,8 @@ class PropertyMaker:
                 self._add(made, name, value, name if parent is None else parent, exact=exact)
 
     def _add(self, made: Properties, name: str, value: Any, column: str, *, exact: bool) -> None:
-        if name not in self._fit:
-            if not name or (len(name) > _SHORT and text_units(name) > MAX_PROPERTY):
+        if name not in self.fit:
+            if not _is_name(name):
                 made.unnamable.append(column if column != name else None)
                 return
             if not self._is_free(name, column):
@@ -160,9 +169,9 @@ class PropertyMaker:
         unicode_text(name, at)
         if name.lower() in self.endpoint.reserved:
             return False
-        if len(self._fit) >= _MOST_NAMES:
-            self._fit.clear()
-        self._fit.add(name)
+        if len(self.fit) >= _MOST_NAMES:
+            self.fit.clear()
+        self.fit.add(name)
         return True
 
     def _sent(self, value: Any, column: str, *, exact: bool) -> tuple[Scalar | list[Scalar], bool]:
@@ -172,6 +181,11 @@ class PropertyMaker:
         if self.endpoint.takes_lists:
             return _cut_list([scalar(item, column, exact=exact) for item in items])
         return _cut_scalar(LIST_SEPARATOR.join([joined_text(item, column, exact=exact) for item in items]))
+
+
+def _is_name(name: str) -> bool:
+    """Whether a property's name has a length that Heap takes."""
+    return bool(name) and (len(name) <= SHORT or text_units(name) <= MAX_PROPERTY)
 
 
 def _members(value: Any) -> Columns | None:
@@ -188,7 +202,7 @@ def _is_empty(value: Any) -> bool:
 
 
 def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:
-    if isinstance(value, str) and len(value) > _SHORT and text_units(value) > MAX_PROPERTY:
+    if isinstance(value, str) and len(value) > SHORT and text_units(value) > MAX_PROPERTY:
         return cut_text(value, MAX_PROPERTY), False
     return value, True
 

@@ -58,8 +58,15 @@ class Progress:
         watched = _is_terminal(sys.stderr) and not shared and os.environ.get("TERM") != "dumb"
         return cls(sys.stderr.fileno() if watched else None, is_shared=_is_terminal(sys.stdout))
 
-    def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
-        """Redraw the line, if it is time to."""
+    def show(self, rows: int, rejected: int, delivered: int | None = None, note: str = "") -> None:
+        """Redraw the line, if it is time to.
+
+        Args:
+            rows: rows read so far.
+            rejected: those rejected.
+            delivered: those delivered; None if the command delivers none.
+            note: the end of the line: what is waited for.
+        """
         if self._terminal is None or (now := self._clock()) < self._due:
             return
         self._due = now + DRAW_SECONDS
@@ -70,7 +77,7 @@ class Progress:
             counts.append(f"{(rows - rows_then) / (now - since):,.0f} rows/s")
         if delivered is not None:
             counts.append(f"{delivered:,} delivered")
-        self._draw(", ".join([*counts, f"{rejected:,} rejected"]))
+        self._draw(", ".join([*counts, f"{rejected:,} rejected"]) + note)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Generator, Iterable
+from stat import S_ISREG
 from typing import Final, TypeVar
 
 Payload = TypeVar("Payload")
@@ -30,6 +31,14 @@ def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None
         yield lines, sum(map(len, lines)) + len(lines) * _LINE_BYTES
     if rest := b"".join(unfinished):
         yield [rest], len(rest) + _LINE_BYTES
+
+
+def bytes_left(descriptor: int) -> int | None:
+    """How much is left to read of a file; None if it is a pipe or a terminal."""
+    status = os.fstat(descriptor)
+    if not S_ISREG(status.st_mode):
+        return None
+    return max(0, status.st_size - os.lseek(descriptor, 0, os.SEEK_CUR))
 
 
 def read_block(descriptor: int) -> bytes:

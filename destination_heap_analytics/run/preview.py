@@ -22,6 +22,7 @@ from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, Unreadable, parse_line
+from destination_heap_analytics.run.estimate import Estimate
 from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, DELETES
@@ -65,6 +66,7 @@ class Preview:
         self._position = 0
         self._format = InputFormat()
         self._checkpoint = Checkpoint()
+        self._estimate = Estimate(settings)
         self.findings = Findings(
             stream=stream.name,
             url=settings.url + settings.selected_api.endpoint.path,
@@ -96,6 +98,7 @@ class Preview:
         try:
             output.begin(self._stream, settings)
             for shown, item in enumerate(self._all_items(batches, progress)):
+                self._estimate.add(item.key)
                 if shown < limit:
                     output.payload(item.number, envelope.body([item]))
             self._end(hint())
@@ -103,6 +106,8 @@ class Preview:
             findings.error = str(stopped)
         except KeyboardInterrupt:
             findings.interrupted = True
+        if findings.mapped:
+            findings.estimate = self._estimate
         output.end(findings)
 
     def _all_items(self, batches: Iterable[tuple[list[bytes], int]], progress: Progress) -> Iterator[Payload]:

@@ -19,6 +19,7 @@ from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.signals import exit_code
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.rejected.summary import Rejects
+from destination_heap_analytics.run.estimate import Estimate
 from destination_heap_analytics.run.report import (
     COLLISION,
     FORBIDDEN,
@@ -55,6 +56,7 @@ class Findings:
         unnamable: values that were left out because no property can have their name, by column.
         unseen: listed columns that no row had, each with the nearest name.
         warnings: sentences on these, and on columns that were read in another way than the first rows suggested.
+        estimate: how long `write` will take; None if there is nothing to load.
         unknown: a sentence on settings that are none; None where all are known.
         error: why there is nothing to load, or why `write` would stop; None where it would not.
         interrupted: whether somebody ended the preview before its input did.
@@ -75,6 +77,7 @@ class Findings:
     unnamable: Tally = field(default_factory=Counter)
     unseen: dict[str, str | None] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    estimate: Estimate | None = None
     unknown: str | None = None
     error: str | None = None
     interrupted: bool = False
@@ -163,6 +166,8 @@ class Text:
             yield noise_sentence(findings.noise)
         repeats = REPEATS if findings.repeatable is False else None
         yield from filter(None, (*findings.warnings, findings.unknown, repeats))
+        if findings.estimate and not findings.error and not findings.interrupted:
+            yield findings.estimate.sentence
         if findings.interrupted:
             yield "Interrupted: the rest of the input was not read."
 
@@ -229,6 +234,13 @@ def _document(findings: Findings) -> dict[str, Any]:
         "forbidden": [{"column": name, "count": count} for name, count in _ranked(findings.forbidden)],
         "unnamable": [{"column": name, "count": count} for name, count in _ranked(findings.unnamable)],
         "unseen_columns": [{"column": name, "nearest": near} for name, near in findings.unseen.items()],
+        "estimate": {
+            "seconds": round(findings.estimate.seconds, 1),
+            "keys": findings.estimate.keys,
+            "most_rows_of_one_key": findings.estimate.most_rows,
+        }
+        if findings.estimate
+        else None,
         "noise": findings.noise,
         "unknown_settings": findings.unknown,
         "interrupted": findings.interrupted,

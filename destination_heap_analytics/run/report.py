@@ -10,11 +10,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.delivery.waiting import Wait
 from destination_heap_analytics.heap_api import MAX_PROPERTY
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.rejected.summary import Rejects
+from destination_heap_analytics.run.waits import Waits, duration, seconds_left
 
 PROGRESS_SECONDS: Final = 10.0
 MOST_LINES: Final = 50
@@ -45,6 +47,7 @@ class Report:
         rejects: the others.
         deletions: rows that were deleted at the source, and skipped.
         noise: lines that are not messages.
+        waits: what the run has waited for.
     """
 
     def __init__(self, logger: logging.Logger, clock: Callable[[], float], progress: Progress | None = None) -> None:
@@ -58,6 +61,8 @@ class Report:
         self._progress = progress or Progress()
         self._began = self._last_time = clock()
         self._last_read = 0
+        self._note = ""
+        self.waits = Waits()
         self._cut: Counter[str] = Counter()
         self._unnamable: Counter[str | None] = Counter()
         self._noted: set[tuple[str, str]] = set()
@@ -80,15 +85,30 @@ class Report:
         """Say that events of this run have no key that a second loading would repeat."""
         self._logger.warning(REPEATS)
 
-    def progress(self) -> None:
-        """Say how far it is, when it is time to."""
-        self._progress.show(self.read, self.rejects.count, self.delivered)
+    def progress(self, rows_left: Callable[[], float | None] = lambda: None) -> None:
+        """Say how far it is and what it waits for, when it is time to.
+
+        Args:
+            rows_left: how many rows are not delivered or rejected yet, as far as that is known.
+        """
+        self._progress.show(self.read, self.rejects.count, self.delivered, self._note)
         now = self._clock()
         seconds = now - self._last_time
         if seconds >= PROGRESS_SECONDS:
             rate = (self.read - self._last_read) / seconds
-            self._logger.info("%s, %s rows/s.", self._counts(), f"{rate:,.0f}")
+            wait = self.waits.recent(seconds)
+            self._note = self._rest(wait, rows_left(), now)
+            self._logger.info("%s, %s rows/s%s.", self._counts(), f"{rate:,.0f}", self._note)
             self._last_time, self._last_read = now, self.read
+
+    def _rest(self, wait: Wait | None, rows_left: float | None, now: float) -> str:
+        """What it waits for and how long it will take: the end of a line, empty if there is nothing to say."""
+        text = f"; waiting for {wait.what}" if wait else ""
+        if wait and wait.until is not None and wait.until - now >= 1:
+            text += f", {duration(wait.until - now)} more"
+        settled = self.delivered + self.rejects.count + self.deletions
+        left = seconds_left(rows_left or 0.0, wait, settled, now - self._began)
+        return text + (f"; done in about {duration(left)}" if left is not None and left >= 1 else "")
 
     def mapped(self, made: Properties) -> None:
         """Note what had to be done to make a payload; each name is warned of once."""
@@ -122,6 +142,8 @@ class Report:
         self._logger.info(
             "%s: %s in %.1f s (%s rows/s).", "Done" if finished else "Stopped", self._counts(), seconds, f"{rate:,.0f}"
         )
+        if waited := self.waits.summary():
+            self._logger.info(waited)
         for sentence in reject_sentences(self.rejects):
             self._logger.warning(sentence)
         if self.rejects.count and retrieval:

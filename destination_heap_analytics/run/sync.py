@@ -12,15 +12,11 @@ from typing import Any, Final, Generic, TypeVar, cast
 from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.client import Client, Verdict
-from destination_heap_analytics.delivery.concurrency import Concurrency
-from destination_heap_analytics.delivery.connection_check import preflight_request
-from destination_heap_analytics.delivery.delivery import Delivery
-from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
-from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.delivery.planner import Job
 from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.delivery.senders import Answer, Senders
+from destination_heap_analytics.delivery.waiting import ANSWERS, DELETIONS, Wait
 from destination_heap_analytics.errors import (
     ConfigError,
     InterruptedSyncError,
@@ -28,7 +24,7 @@ from destination_heap_analytics.errors import (
     SyncStoppedError,
     unreadable_input,
 )
-from destination_heap_analytics.heap_api import Api, Rate
+from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
@@ -39,14 +35,11 @@ from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable, parse_line
 from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
 from destination_heap_analytics.run.clock import Clock
+from destination_heap_analytics.run.delivery_setup import delivery_for
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, NOT_STORED, Report
-
-MOST_BULK: Final = 16
-MOST_SINGLE: Final = 64
-MOST_DELETIONS: Final = 2
-"""Requests in flight at most."""
+from destination_heap_analytics.run.waits import OUTPUT, SOURCE, STORAGE
 
 TICK_SECONDS: Final = 1.0
 """How long a run waits at most before it looks at the clock again."""
@@ -81,6 +74,7 @@ class Sync(Generic[Line]):
         chance: random.Random,
         random_text: str,
         progress: Progress | None = None,
+        expected_bytes: int | None = None,
     ) -> None:
         """Prepare a run; nothing is read or sent yet.
 
@@ -96,6 +90,7 @@ class Sync(Generic[Line]):
             chance: spreads the pauses before a request is sent again.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
             progress: shows whoever watches how far it is.
+            expected_bytes: the size of the input, if it is known.
         """
         self._settings = settings
         self._stream = stream
@@ -121,12 +116,17 @@ class Sync(Generic[Line]):
 
         self._client = client
         self._senders: Senders[Job | Probe] = Senders(client, events.post)
-        self._delivery = self._make_delivery(chance)
+        self._delivery = delivery_for(
+            settings, self._senders.send, self._settled, chance=chance, logger=logger, now=self._now
+        )
         self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
         if settings.rejected_records == "fail":
             self._retrieval = None  # the first one stops the sync, and comes again
         self._writer = RejectWriter[Checkpoint](storage, events.post) if storage else None
         self._being_stored = 0
+        self._expected_bytes = expected_bytes
+        self._taken_bytes = 0
+        self._answers = DELETIONS if settings.selected_api is Api.DELETE_USERS else ANSWERS
 
     def run(self) -> Iterator[AirbyteMessage]:
         """The states that may go back, each as soon as it may.
@@ -158,12 +158,14 @@ class Sync(Generic[Line]):
     def _load_all(self) -> Iterator[AirbyteMessage]:
         while True:
             self._attend()
-            yield from self._checkpoints.due()  # first, so that nothing goes where nobody listens any more
+            yield from self._given_back()  # first, so that nothing goes where nobody listens any more
             self._dispatch()
             if self._has_room:
                 if not self._read():
                     continue  # room has run out: see what may go
                 if (batch := self._next_input()) is not None:
+                    if self._expected_bytes:
+                        self._taken_bytes += sum(len(line) + 1 for line in batch if isinstance(line, bytes))
                     self._lines, self._at = batch, 0
                     continue
                 if self._events.has_ended and self._is_reading:
@@ -174,6 +176,13 @@ class Sync(Generic[Line]):
             self._wait(self._delivery.wake_at(self._now))
         if self._failure:
             raise self._failure[1]
+
+    def _given_back(self) -> Iterator[AirbyteMessage]:
+        """The states that may go back; a reader who is slow to take them is waited for."""
+        for state in self._checkpoints.due():
+            began = self._clock.now()
+            yield state
+            self._report.waits.add(OUTPUT, self._clock.now() - began)
 
     @property
     def _has_room(self) -> bool:
@@ -208,11 +217,32 @@ class Sync(Generic[Line]):
     def _dispatch(self) -> None:
         self._delivery.dispatch(self._now)
         self._client.cut_overdue()
-        self._report.progress()
+        self._report.progress(self._rows_left)
 
     def _wait(self, until: float) -> None:
+        began, wait = self._clock.now(), self._reason()
         seconds = self._clock.real(min(until - self._now, TICK_SECONDS * self._clock.speed))
         self._events.wait(seconds, for_input=self._has_room)
+        self._report.waits.add(wait, self._clock.now() - began)
+
+    def _reason(self) -> Wait:
+        """What is waited for: with room for rows that do not come, it is not Heap that takes long to answer."""
+        wait = self._delivery.wait(self._now)
+        if wait is None or wait == ANSWERS:
+            if self._has_room and not self._events.has_ended:
+                return SOURCE
+            wait = self._answers if wait else STORAGE
+        return wait
+
+    def _rows_left(self) -> float | None:
+        """Rows that are not settled yet; None as long as it is not known how many there are."""
+        report = self._report
+        rows: float = report.read
+        if self._is_reading:
+            if not self._expected_bytes or not self._taken_bytes:
+                return None
+            rows *= self._expected_bytes / self._taken_bytes
+        return rows - report.delivered - report.rejects.count - report.deletions
 
     def _wind_down(self) -> Iterator[AirbyteMessage]:
         """Send nothing more, and see what becomes of what is in flight."""
@@ -383,24 +413,3 @@ class Sync(Generic[Line]):
     def _settle_rejected(self, checkpoints: Iterable[Checkpoint]) -> None:
         for checkpoint in checkpoints:
             checkpoint.settle(delivered=False)
-
-    def _make_delivery(self, chance: random.Random) -> Delivery:
-        """What the settings ask for: how rows are put into requests, and how many of them Heap takes."""
-        settings, api = self._settings, self._settings.selected_api
-        is_bulk = settings.is_bulk
-        app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
-        pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
-        form = bulk_form(merges=api is not Api.TRACK, most=api.endpoint.most) if is_bulk else ROW_FORM
-        most = MOST_DELETIONS if api is Api.DELETE_USERS else MOST_BULK if is_bulk else MOST_SINGLE
-        return Delivery(
-            planner=Planner(form, pacer, Concurrency(most)),
-            pacer=pacer,
-            envelope=Envelope(settings.app_id, api.endpoint, bulk=is_bulk),
-            preflight=preflight_request(api, settings.app_id),
-            base_url=settings.url,
-            send=self._senders.send,
-            settled=self._settled,
-            chance=chance,
-            logger=self._logger,
-            now=self._now,
-        )

@@ -464,3 +464,22 @@ def test_the_log_tells_of_trouble_once_in_a_while(caplog: pytest.LogCaptureFixtu
     Run(lambda _, now: verdict if now < 50 else TAKEN, bulk=False).offer(1, 2).finish()
     (line,) = caplog.messages
     assert line.endswith("Retrying the same rows for up to ten minutes.")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "what"),
+    [
+        (Verdict(Kind.LATER, 429, retry_after=30.0), "the pause that Heap asked for by Retry-After"),
+        (Verdict(Kind.LATER, 503, retry_after=30.0), "the next attempt after a failed request"),
+    ],
+)
+def test_a_wait_says_what_for_and_until_when(verdict: Verdict, what: str) -> None:
+    """Of Heap's making, whichever it is."""
+    run = Run(lambda _, __: verdict).offer(1)
+    run.delivery.flush()
+    run.until(1.0)
+    wait = run.delivery.wait(run.now)
+    assert wait is not None
+    assert wait.what == what
+    assert wait.until is not None
+    assert 30.0 <= wait.until <= 31.0

@@ -16,6 +16,7 @@ from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.decision import NO_FAILURES, History
 from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
+from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import Api, Rate
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
@@ -519,3 +520,51 @@ def test_whatever_happens_every_row_ends_once_and_in_the_order_of_its_key(
         assert rows == sorted(rows)
     model.plan.pacer.expire(1e9)
     assert (model.plan.pacer._used, any(model.plan.pacer._counts)) == (0, False)
+
+
+class TestCause:
+    """Why nothing goes, after all that may go has gone."""
+
+    def cause(self, plan: Plan) -> Cause | None:
+        plan.jobs()
+        return plan.planner.cause(plan.now)
+
+    def test_there_is_none_without_rows(self) -> None:
+        """Nor for rows that wait for others to fill their batch."""
+        assert self.cause(Plan()) is None
+        assert self.cause(Plan().offer("a")) is None
+
+    def test_heap_has_not_answered(self) -> None:
+        """Whether there are more rows or not."""
+        assert self.cause(Plan().offer("abcd")) is Cause.ANSWERS
+        assert self.cause(Plan(in_flight=1).offer("abcd").offer("efgh")) is Cause.ANSWERS
+
+    def test_the_app_has_sent_what_it_may(self) -> None:
+        """Although Heap has answered all of it."""
+        plan = Plan(app=Rate(4, 60)).offer("abcd")
+        plan.taken(plan.job()).offer("efgh")
+        assert self.cause(plan) is Cause.APP_RATE
+        assert plan.pacer.app_words == "the limit of 4 events per minute"
+        plan.pacer.throttled(plan.now, plan.now + 6)
+        assert plan.pacer.app_words == "the limit of 4 events per minute, lowered to 2 because Heap answered 429"
+
+    def test_an_identity_has_sent_what_it_may(self) -> None:
+        """And no other has rows."""
+        plan = Plan(key=Rate(2, 60)).offer("aa").flushed()
+        plan.taken(plan.job()).offer("a")
+        assert self.cause(plan) is Cause.KEY_RATE
+        assert plan.pacer.key_words == "Heap's limit of 2 in 60 s for one identity"
+
+    def test_a_request_waits_for_its_next_attempt(self) -> None:
+        """Until it is due."""
+        plan = Plan().offer("abcd")
+        plan.later(plan.job(), due_at=5.0)
+        assert (self.cause(plan), plan.planner.retries_at(plan.now)) == (Cause.RETRY, 5.0)
+        assert plan.planner.retries_at(5.0) is None
+
+    def test_heap_has_asked_for_a_pause(self) -> None:
+        """Of everything."""
+        plan = Plan().offer("abcd")
+        plan.planner.hold(30.0)
+        assert (self.cause(plan), plan.planner.resumes_at) == (Cause.PAUSE, 30.0)
+        assert self.cause(plan.at(30.0)) is Cause.ANSWERS

@@ -197,7 +197,7 @@ def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPat
     one = maker()
     for row in range(5):
         assert one.make([("o", {str(row): 1}), ("a", 2)], exact=True) == ({"a": 2, f"o.{row}": 1}, None)
-        assert len(one._fit) <= 2
+        assert len(one.fit) <= 2
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
-from destination_heap_analytics.process.stdin import read_lines, read_messages
+from destination_heap_analytics.process.stdin import bytes_left, read_lines, read_messages
 
 
 def lines(content: bytes) -> list[bytes]:
@@ -94,3 +95,20 @@ def test_an_empty_non_blocking_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatc
     assert [lines for lines, _ in read_lines(reading)] == [[b"late"]]
     assert polled == ["register"]
     os.close(reading)
+
+
+def test_the_rest_of_a_file_is_known_and_that_of_a_pipe_is_not(tmp_path: Path) -> None:
+    """What was read before does not count."""
+    path = tmp_path / "rows"
+    path.write_bytes(b"12345")
+    with path.open("rb", buffering=0) as file:
+        file.read(2)
+        assert bytes_left(file.fileno()) == 3
+        path.write_bytes(b"")
+        assert bytes_left(file.fileno()) == 0
+    reader, writer = os.pipe()
+    try:
+        assert bytes_left(reader) is None
+    finally:
+        os.close(reader)
+        os.close(writer)

@@ -11,8 +11,12 @@ from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.run.estimate import Estimate
 from destination_heap_analytics.run.preview_report import Findings, Json, Text
 
+SETTINGS = parse_config(
+    {"app_id": "11", "api": {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}}
+).settings
 BODY = b'{"app_id":"11","identity":"a@b.c","properties":{"plan":1.5}}'
 
 
@@ -164,6 +168,7 @@ def test_a_program_reads_one_document() -> None:
         "unnamable": [],
         "unseen_columns": [{"column": "plam", "nearest": "plan"}],
         "noise": 4,
+        "estimate": None,
         "unknown_settings": "`ap` is unknown.",
         "interrupted": False,
         "error": None,
@@ -182,3 +187,14 @@ def test_a_body_in_the_document_is_what_would_be_posted_byte_by_byte() -> None:
     out = io.BytesIO()
     Json(out, Progress()).payload(1, BODY)
     assert BODY in out.getvalue()
+
+
+def test_the_estimate_stands_after_what_there_is_to_say() -> None:
+    """A program gets its numbers; where `write` would stop there is none."""
+    estimate = Estimate(SETTINGS)
+    estimate.add("a@b.c")
+    findings = found(rows=1, mapped=1, estimate=estimate)
+    assert text(findings).endswith("1 row of 1 identity, at most 1 of one identity.\n")
+    assert document(findings)["estimate"] == {"seconds": 0.0, "keys": 1, "most_rows_of_one_key": 1}
+    findings.error = "The rows are wrong."
+    assert "1 identity" not in text(findings)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.delivery.waiting import Wait
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
@@ -71,6 +73,37 @@ def test_progress_is_told_every_ten_seconds(log: Log) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("wait", "rows_left", "note"),
+    [
+        (None, None, ""),
+        (Wait("the source"), None, "; waiting for the source"),
+        (Wait("the limit", rate=250.0), 150_000.0, "; waiting for the limit; done in about 10 min"),
+        (Wait("the pause", until=60.0), None, "; waiting for the pause, 60 s more"),
+        (Wait("the pause", until=0.5), None, "; waiting for the pause"),
+        (None, 1_000.0, "; done in about 20 s"),
+        (None, 10.0, ""),
+    ],
+)
+def test_progress_says_what_is_waited_for_and_how_long(
+    log: Log, wait: Wait | None, rows_left: float | None, note: str
+) -> None:
+    """As far as that is known."""
+    log.report.read = log.report.delivered = 500
+    log.now += 10
+    if wait:
+        log.report.waits.add(replace(wait, until=log.now + wait.until if wait.until else None), 9.0)
+    log.report.progress(lambda: rows_left)
+    assert log.lines == [f"INFO 500 rows read, 500 delivered, 0 rejected, 50 rows/s{note}."]
+
+
+def test_the_summary_names_long_waits(log: Log) -> None:
+    """After the counts."""
+    log.report.waits.add(Wait("the source"), 300.0)
+    log.report.end(finished=True, warnings=())
+    assert log.lines[1:] == ["INFO Waited 5 min for the source."]
+
+
 def test_a_run_ends_with_a_summary(log: Log) -> None:
     """And with what was rejected, cut or passed over."""
     log.report.read, log.report.delivered, log.report.noise = 3, 2, 4
@@ -129,12 +162,12 @@ def test_whoever_watches_a_terminal_sees_how_far_it_is(log: Log, caplog: pytest.
     """Each time the run tells it, not only when the log does."""
 
     class Seen(Progress):
-        def show(self, rows: int, rejected: int, delivered: int | None = None) -> None:
-            seen.append((rows, rejected, delivered))
+        def show(self, rows: int, rejected: int, delivered: int | None = None, note: str = "") -> None:
+            seen.append((rows, rejected, delivered, note))
 
-    seen: list[tuple[int, int, int | None]] = []
+    seen: list[tuple[int, int, int | None, str]] = []
     report = Report(logging.getLogger("test"), lambda: log.now, Seen())
     report.read, report.delivered = 3, 1
     report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
     report.progress()
-    assert (seen, caplog.records) == ([(3, 1, 1)], [])
+    assert (seen, caplog.records) == ([(3, 1, 1, "")], [])

@@ -54,7 +54,7 @@ class Heap:
             self.gate.wait(SECONDS)
         element = json.loads(body)
         assert (path, element.pop("app_id")) in {("/api/track", "11"), ("/api/add_user_properties", "11")}
-        elements = element.get("users") or [element]
+        elements = element.get("users") or element.get("events") or [element]
         verdicts = {self.verdicts.get(element["identity"], TAKEN) for element in elements} - {TAKEN}
         if verdicts:
             return verdicts.pop()
@@ -101,6 +101,7 @@ class Run:
         self.stream = Stream("users", None, "incremental", "append", (), DECLARED if schema is None else schema)
         self.shelf: Shelf | None = None
         self.events: EventQueue[bytes] = EventQueue()
+        self.expected_bytes: int | None = None
 
     def load(self, *lines: str | bytes | Callable[[], object]) -> Run:
         """Feed lines, one at a time; something to call is called, by the thread that reads, before the next one."""
@@ -116,6 +117,7 @@ class Run:
             clock=Clock(self.speed),
             chance=random.Random(1),
             random_text="r",
+            expected_bytes=self.expected_bytes,
         )
         for message in sync.run():
             assert isinstance(message, EchoedState)
@@ -545,3 +547,18 @@ def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flig
 
     with pytest.raises(ConfigError, match="Row 2 is rejected"):
         run.load(row("a"), until_it_is_in_flight, row(None), answer)
+
+
+def test_the_end_of_a_load_is_foreseen(caplog: pytest.LogCaptureFixture) -> None:
+    """At the rate that it waits for; the size of the input says how many rows are left."""
+    caplog.set_level(logging.INFO)
+    run = Run(api=TRACK)
+    run.config["delivery"] = {"mode": "bulk", "max_events_per_minute": 60}
+    run.speed = 600.0
+    rows = [row(f"user{number}", event="Paid", at=1666325394) for number in range(120)]
+    run.expected_bytes = 2 * sum(len(line) + 1 for line in rows)
+    run.load(*rows)
+    waiting = [record.getMessage() for record in caplog.records if "waiting for the limit" in record.getMessage()]
+    assert waiting
+    assert "; waiting for the limit of 60 events per minute; done in about " in waiting[0]
+    assert any("for the limit of 60 events per minute" in record.getMessage() for record in caplog.records[-2:])

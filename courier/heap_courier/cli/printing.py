@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heap_courier.cli.terminal import ending, instant, print_rows, print_table, say, size, took
-from heap_courier.documents.wording import duration, named
+from heap_courier.cli.terminal import ending, instant, print_rows, print_table, say, took
+from heap_courier.documents.wording import duration, named, size
 from heap_courier.printable import printable_json
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import Rejected, Run, TableRun

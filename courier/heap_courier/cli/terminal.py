@@ -32,16 +32,6 @@ def instant(when: datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M:%S}" if when else ""
 
 
-def size(count: int) -> str:
-    """Bytes as people read them."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if round(value, 1) < 1000:  # noqa: PLR2004  (the units are of thousands)
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} TB"
-
-
 def took(started: datetime, ended: datetime | None) -> str:
     """`0:05:12`: a duration for a column; empty for what has not finished."""
     return str(timedelta(seconds=round((ended - started).total_seconds()))) if ended else ""

@@ -19,7 +19,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from heap_courier.console.jobs import Jobs
 from heap_courier.couriers.context import Context
-from heap_courier.documents.wording import duration
+from heap_courier.documents.wording import duration, size
 from heap_courier.printable import printable
 from heap_courier.progress import NoBar
 from heap_courier.project.reader import FILE_NAME, read_project
@@ -182,16 +182,6 @@ def instant(when: datetime | None) -> str:
         return ""
     when = when.astimezone(timezone.utc) if when.tzinfo else when
     return f"{when:%Y-%m-%d %H:%M:%S}"
-
-
-def size(number: int) -> str:
-    """Bytes as people read them."""
-    value = float(number)
-    for unit in ("B", "kB", "MB", "GB"):
-        if round(value, 1) < 1000:  # noqa: PLR2004  (the units are of thousands)
-            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
-        value /= 1000
-    return f"{value:,.1f} TB"
 
 
 def took(seconds: float | timedelta) -> str:

@@ -27,6 +27,7 @@ from heap_courier.files.fileset import (
     missing_error,
     missing_member_error,
 )
+from heap_courier.files.room import Room
 from heap_courier.formats.file_format import AVRO, PARQUET
 from heap_courier.formats.readers import chunks, schema
 from heap_courier.heap_connect.pull import manifest_keys
@@ -57,7 +58,7 @@ def check_courier(context: Context, courier: Courier) -> str:
     if any(newest[entity] is None for entity in required) or not any(newest.values()):
         raise missing_error(bucket, lacking)
     hits = tuple(hit for hit in newest.values() if hit)
-    _expect_readable(bucket, work_plan, hits, context.work(courier) / "check")
+    _expect_readable(bucket, work_plan, hits, context.work(courier) / "check", Room(context.project.limits))
     with context.warehouse() as warehouse:
         work_plan.expect_active_feeds(warehouse)
     return f"The newest files in {bucket} are readable: {listed(dict.fromkeys(hit.object.key for hit in hits))}."
@@ -69,12 +70,12 @@ def _newest(bucket: Bucket, entity: FilesEntity, today: date) -> Hit | None:
     return max(hits, key=lambda hit: (hit.day or date.min, hit.object.modified, hit.object.key), default=None)
 
 
-def _expect_readable(bucket: Bucket, work_plan: WorkPlan, hits: Sequence[Hit], folder: Path) -> None:
+def _expect_readable(bucket: Bucket, work_plan: WorkPlan, hits: Sequence[Hit], folder: Path, room: Room) -> None:
     for hit in hits:
         bucket.probe(hit.object.key)
     small = tuple(hit for hit in hits if hit.object.size <= _LARGEST)
     try:
-        fetched = fetch(bucket, Found(small, ()), folder)
+        fetched = fetch(bucket, Found(small, ()), folder, room=room)
         for damage in fetched.damaged:
             raise damage.error
         if fetched.missing:
@@ -93,8 +94,8 @@ def _open(work_plan: WorkPlan, file: FetchedFile) -> None:
             f"`{file.key}` has the content type `{found}`, but the entity declares it as "
             f"`{file.format.content_type}`: correct its `file/content-type`."
         )
-    incoming = schema(file.path, file.format, file.key)
-    first = next(iter(chunks(file.path, file.format, file.key)), None)
+    incoming = schema(file.path, file.format, file.key, file.most)
+    first = next(chunks(file.path, file.format, file.key, file.most), None)
     if first:
         first.decode()
     for operation in work_plan.operations:

@@ -34,6 +34,7 @@ from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.files.fileset import (
+    UNPACKED,
     FetchedFile,
     Found,
     Missing,
@@ -44,6 +45,7 @@ from heap_courier.files.fileset import (
     missing_error,
     missing_member_error,
 )
+from heap_courier.files.room import Room
 from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
 from heap_courier.parallel import WORKERS
@@ -186,6 +188,7 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress:
             entity,
             context.work(bucket.courier) / "files",
             workers=WORKERS,
+            room=Room(context.project.limits),
             begin=context.bar.stage,
             advance=context.bar.advance,
             note=lambda step: run_log.record_table(progress.run, step.run, step.examples),
@@ -210,7 +213,7 @@ def _ingest(
         work_plan.expect_active_feeds(warehouse)
     folder = context.work(bucket.courier) / "files"
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
-    fetched = fetch(bucket, found, folder, context.bar.advance)
+    fetched = fetch(bucket, found, folder, context.bar.advance, Room(context.project.limits))
     day_of = {hit.object.key: hit.day for hit in found.hits}
     absent = [each for each in fetched.missing if _is_in(day_of[each.archive], required)]
     if absent and not skip_missing:
@@ -315,7 +318,7 @@ def _kept(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, 
     """Fetches files as samples, named as they are in the bucket; newest first."""
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     folder = context.work(bucket.courier) / "files"
-    fetched = fetch(bucket, found, folder, context.bar.advance)
+    fetched = fetch(bucket, found, folder, context.bar.advance, Room(context.project.limits))
     for damage in fetched.damaged:
         raise damage.error
     to = folder_of(context.project, bucket.courier)
@@ -369,6 +372,7 @@ def _locked(context: Context, courier: Courier) -> Iterator[None]:
     try:
         yield
     finally:
+        shutil.rmtree(folder / "files" / UNPACKED, ignore_errors=True)
         lock.release()
 
 

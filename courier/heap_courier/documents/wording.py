@@ -47,6 +47,16 @@ def duration(seconds: float) -> str:
     return " ".join(parts)
 
 
+def size(count: int) -> str:
+    """Bytes as people read them."""
+    value = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if round(value, 1) < 1000:  # noqa: PLR2004  (the units are of thousands)
+            return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
+
+
 def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
     """Looks up a name.
 

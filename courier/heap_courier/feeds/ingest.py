@@ -134,11 +134,11 @@ class _Tally:
 
 def _tasks(feed: Feed, files: Iterable[FetchedFile], ignored: dict[str, None]) -> Iterator[tuple[ColumnMapping, Chunk]]:
     for file in files:
-        incoming = schema(file.path, file.format, file.key)
+        incoming = schema(file.path, file.format, file.key, file.most)
         with failure_of_file(file.key):
             mapping = map_columns(incoming, feed.fields, key=feed.primary_key, name=file.key)
         ignored.update(dict.fromkeys(mapping.ignored))
-        for chunk in chunks(file.path, file.format, file.key):
+        for chunk in chunks(file.path, file.format, file.key, file.most):
             yield mapping, chunk
 
 

@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import gzip
 import lzma
-import shutil
 import tarfile
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
-from heap_courier.errors import SetupError, UnreadableFileError
+from heap_courier.errors import CourierError, SetupError, UnreadableFileError, unexpected_failure
+from heap_courier.files.room import Meter, Room
+from heap_courier.formats.gzipped import Gzipped, TooLargeError, too_large
 
 _DAMAGE: Final = (
     EOFError,
@@ -29,12 +31,15 @@ _DAMAGE: Final = (
     zlib.error,
 )
 _BLOCK: Final = 1 << 20
+_ABOUT_THE_NEXT: Final = frozenset(
+    [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE]
+)  # headers of which the content is the name, or other attributes, of the member that follows
 _BAD_HEADERS: Final = (tarfile.EmptyHeaderError, tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 
 Member = tuple[str, Callable[[], Any]]  # a name, and how to open it
 
 
-def unpack(archive: Path, name: str, place: Callable[[str], Path | None]) -> tuple[str, ...]:
+def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: Room) -> tuple[str, ...]:
     """Brings members of an archive into files, as a stream.
 
     Args:
@@ -42,34 +47,67 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None]) -> tup
         name: whose end says which, and what errors call it.
         place: the file for a member, or None where it is not wanted. A single file in gzip has the name of its archive
             without `.gz`.
+        room: what it may take of this machine.
 
     Returns:
         The names of those that were brought, sorted. Folders, links, and what macOS adds are no members.
 
     Raises:
-        UnreadableFileError: it is damaged, encrypted, or no archive of the kind that its name says.
+        UnreadableFileError: it is damaged, encrypted, beyond a limit, or no archive of the kind that its name says.
+            Nothing of it is left.
         SetupError: there is no room for the files.
     """
-    brought = set()
+    brought: dict[str, Path] = {}
     try:
-        if archive.stat().st_size == 0:  # which Python's gzip takes for a whole one
-            raise EOFError
-        for member, opened in _members(archive, name):
-            if not _hidden(member) and (to := place(member)):
-                with opened() as content, to.open("wb") as file:
-                    shutil.copyfileobj(content, file, _BLOCK)
-                brought.add(member)
-    except _DAMAGE:
-        raise UnreadableFileError(
-            f"The archive `{name}` cannot be unpacked: it is damaged, or its extension is wrong; create it again."
-        ) from None
-    except OSError as fault:
-        raise SetupError(f"The archive `{name}` cannot be unpacked to disk: {fault.strerror or fault}.") from None
+        _unpack(archive, name, place, room, brought)
+    except BaseException as error:
+        for to in brought.values():
+            with suppress(OSError):  # the first error is the one to show
+                to.unlink(missing_ok=True)
+        if isinstance(error, Exception):
+            raise _explained(error, name, room.limits.unpacked) from None
+        raise
     return tuple(sorted(brought))
+
+
+def _unpack(
+    archive: Path, name: str, place: Callable[[str], Path | None], room: Room, brought: dict[str, Path]
+) -> None:
+    if archive.stat().st_size == 0:  # which Python's gzip takes for a whole one
+        raise EOFError
+    meter = Meter(name, room)
+    for member, opened in _members(archive, name, room.limits.unpacked):
+        if not _hidden(member) and (to := place(member)):
+            brought[member] = to
+            with opened() as content, to.open("wb") as file:
+                while block := content.read(_BLOCK):
+                    meter.add(len(block), to.parent)
+                    file.write(block)
+
+
+def _explained(error: Exception, name: str, most: int) -> CourierError:
+    if isinstance(error, CourierError):
+        return error
+    if isinstance(error, TooLargeError):
+        return too_large(name, most)
+    if isinstance(error, _DAMAGE):
+        return UnreadableFileError(
+            f"The archive `{name}` cannot be unpacked: it is damaged, or its extension is wrong; create it again."
+        )
+    if isinstance(error, OSError):
+        return SetupError(f"The archive `{name}` cannot be unpacked to disk: {error.strerror or error}.")
+    return unexpected_failure(name, error)
 
 
 class _StrictHeader(tarfile.TarInfo):
     """A header whose damage is an error wherever it stands: tarfile takes a damaged later one for the archive's end."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _ABOUT_THE_NEXT and header.size > _BLOCK:  # tarfile takes all of it into memory
+            raise tarfile.ReadError
+        return header
 
     @classmethod
     def fromtarfile(cls, tarfile_: tarfile.TarFile) -> _StrictHeader:
@@ -79,20 +117,21 @@ class _StrictHeader(tarfile.TarInfo):
             raise tarfile.ReadError(str(error)) from error
 
 
-def _members(archive: Path, name: str) -> Iterator[Member]:
+def _members(archive: Path, name: str, most: int) -> Iterator[Member]:
     ending = name.lower()
     if ending.endswith(".zip"):
         yield from _in_zip(archive, name)
     elif ending.endswith((".tar", ".tgz", ".tar.gz")):
-        opened: Callable[..., Any] = Path.open if ending.endswith(".tar") else gzip.open
-        with opened(archive, "rb") as whole, tarfile.open(fileobj=whole, mode="r|", tarinfo=_StrictHeader) as tar:
-            for entry in tar:
+        opened: Any = archive.open("rb") if ending.endswith(".tar") else Gzipped(archive, most)
+        with opened as whole, tarfile.open(fileobj=whole, mode="r|", tarinfo=_StrictHeader) as tar:
+            while entry := tar.next():
+                tar.members.clear()  # type: ignore[attr-defined]  # where tarfile keeps all that have been
                 if entry.isreg():
                     yield entry.name, partial(tar.extractfile, entry)
             while whole.read(_BLOCK):  # to the end, where gzip has its checksum, which tarfile does not look at
                 pass
     elif ending.endswith(".gz"):
-        yield PurePosixPath(name).name[: -len(".gz")], partial(gzip.open, archive)
+        yield PurePosixPath(name).name[: -len(".gz")], partial(Gzipped, archive, most)
     else:
         raise UnreadableFileError(
             f"`{name}` is not a supported archive: its name must end with .zip, .tar, .tgz or .gz."

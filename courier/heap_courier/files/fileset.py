@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shutil
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,9 @@ from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.days import Days
 from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
 from heap_courier.files.file_pattern import FilePattern
+from heap_courier.files.room import USUAL, Room
 from heap_courier.formats.file_format import PARQUET, FileFormat
+from heap_courier.formats.gzipped import MOST_UNPACKED
 from heap_courier.parallel import ordered_map
 
 FilesEntity = FileEntity | ArchiveEntity
@@ -28,6 +31,9 @@ FilesEntity = FileEntity | ArchiveEntity
 _SHOWN: Final = 3  # missing files that a sentence names
 _LOOKED_AT: Final = 10_000  # objects, for what lies nearest to a missing one
 _LONGEST_NAME: Final = 150
+
+UNPACKED: Final = "unpacked"
+"""The folder for members of archives, in that of the fetched objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class FetchedFile:
         format: how it is read.
         size: in bytes, as it lies here.
         modified: when the object was written into the bucket.
+        most: bytes that it may unpack to, if it is in gzip.
     """
 
     path: Path
@@ -51,6 +58,7 @@ class FetchedFile:
     format: FileFormat
     size: int
     modified: datetime
+    most: int = MOST_UNPACKED
 
 
 class Hit(NamedTuple):
@@ -187,25 +195,28 @@ def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFiles
     )
 
 
-def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], None] | None = None) -> Fetched:
+def fetch(
+    bucket: Bucket,
+    found: Found,
+    folder: Path,
+    progress: Callable[[int], None] | None = None,
+    room: Room = USUAL,
+) -> Fetched:
     """Brings the files into a folder, several at a time, and unpacks archives.
 
-    An object that lies there already is not fetched again.
+    An object that lies there already is not fetched again; anything else that lies there, of an earlier run, goes.
 
     Args:
         bucket: where they are.
         found: which.
         folder: made, if need be.
         progress: told how many more bytes have come, up to the size of `found`; by one thread at a time.
+        room: what they may take of this machine.
 
     Raises:
         SetupError: the bucket cannot be read, or the folder not be written.
         LaterError: the bucket does not answer now.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise SetupError(f"The folder `{folder}` cannot be created: {fault.strerror}.") from None
     stopped = threading.Event()
     lock = threading.Lock()
 
@@ -222,14 +233,16 @@ def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], 
             if path.exists() and path.stat().st_size == item.size:
                 told(item.size)
             else:
+                room.expect(folder, item.size, item.key)
                 bucket.fetch(item, path, told)
         except UnreadableFileError as error:
             return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
-        return [_files(bucket, hit, path) for hit in hits]
+        return [_files(bucket, hit, path, room) for hit in hits]
 
     hits_of: dict[Object, list[Hit]] = {}
     for hit in found.hits:
         hits_of.setdefault(hit.object, []).append(hit)
+    _clear(folder, {_local_name(bucket, item, item.key) for item in hits_of})
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
         futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
         try:
@@ -243,6 +256,21 @@ def fetch(bucket: Bucket, found: Found, folder: Path, progress: Callable[[int], 
         tuple(member for part in parts for member in part.missing),
         tuple(damage for part in parts for damage in part.damaged),
     )
+
+
+def _clear(folder: Path, wanted: Collection[str]) -> None:
+    """Creates the folder, or removes what earlier runs left in it, but for fetched objects that are wanted again."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise SetupError(f"The folder `{folder}` cannot be created: {fault.strerror}.") from None
+    shutil.rmtree(folder / UNPACKED, ignore_errors=True)
+    try:
+        for path in folder.iterdir():
+            if path.name not in wanted and not path.is_dir():
+                path.unlink()
+    except OSError as fault:
+        raise SetupError(f"The folder `{folder}` cannot be written: {fault.strerror}.") from None
 
 
 def _tags(entity: FilesEntity) -> frozenset[str]:
@@ -274,26 +302,34 @@ def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
     return None
 
 
-def _files(bucket: Bucket, hit: Hit, path: Path) -> Fetched:
+def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
     """What an object that lies at a path brings."""
     entity, item, day = hit
     if isinstance(entity, FileEntity):
-        return Fetched((FetchedFile(path, item.key, entity.tag, day, entity.format, item.size, item.modified),), (), ())
+        file = FetchedFile(
+            path, item.key, entity.tag, day, entity.format, item.size, item.modified, room.limits.unpacked
+        )
+        return Fetched((file,), (), ())
     members: dict[str, tuple[Member, Path]] = {}
 
     def place(name: str) -> Path | None:
         for member in entity.members:
             if member.takes(name):
-                members[name] = member, path.with_name(_local_name(bucket, item, f"{item.key}!{name}"))
+                (path.parent / UNPACKED).mkdir(exist_ok=True)
+                members[name] = member, path.parent / UNPACKED / _local_name(bucket, item, f"{item.key}!{name}")
                 return members[name][1]
         return None
 
     files = []
     try:
-        for name in unpack(path, item.key, place):
+        for name in unpack(path, item.key, place, room):
             member, to = members[name]
             size = to.stat().st_size
-            files.append(FetchedFile(to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified))
+            files.append(
+                FetchedFile(
+                    to, f"{item.key}!{name}", member.tag, day, member.format, size, item.modified, room.limits.unpacked
+                )
+            )
     except UnreadableFileError as error:
         return Fetched((), (), (Damage(error, _tags(entity)),))
     taken = {member for member, _ in members.values()}

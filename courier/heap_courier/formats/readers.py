@@ -20,6 +20,7 @@ from heap_courier.formats import json_reader as json_files
 from heap_courier.formats import parquet_reader as parquet
 from heap_courier.formats.chunk import Chunk, Decoded
 from heap_courier.formats.file_format import AVRO, CONTENT_TYPES, PARQUET, SEPARATORS, FileFormat
+from heap_courier.formats.gzipped import MOST_UNPACKED, Gzipped, TooLargeError, too_large
 
 __all__ = ["Chunk", "Decoded", "chunks", "schema"]
 
@@ -28,20 +29,21 @@ _JSON: Final = ("application/json", "application/x-json-stream")
 _LINES: Final = "application/x-ndjson"
 
 
-def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
+def schema(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPACKED) -> pa.Schema:
     """The columns of a file: its own (Avro, Parquet, the header of a CSV), or for JSON those of its first rows.
 
     Args:
         path: of the file; one that ends in `.gz` is unpacked on the way.
         file_format: what the entities list says of it.
         name: what errors call it.
+        most: bytes that a file in gzip may unpack to.
 
     Raises:
         SetupError: files of this content type cannot be read.
         UnreadableFileError: the file is not what its content type says, or is cut short.
     """
     content_type = file_format.content_type
-    with failure_of_file(name), _opened(path, name) as stream:
+    with failure_of_file(name), _opened(path, name, most) as stream:
         if content_type == AVRO:
             return avro.schema(stream, name)
         if content_type == PARQUET:
@@ -50,12 +52,12 @@ def schema(path: Path, file_format: FileFormat, name: str) -> pa.Schema:
         return first.decode().batch.schema if first else pa.schema([])
 
 
-def chunks(path: Path, file_format: FileFormat, name: str) -> Iterator[Chunk]:
+def chunks(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPACKED) -> Iterator[Chunk]:
     """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`.
 
     Whatever else is raised on the way, here or by `decode`, is an UnreadableFileError too.
     """
-    with failure_of_file(name), _opened(path, name) as stream:
+    with failure_of_file(name), _opened(path, name, most) as stream:
         for chunk in _chunks(stream, file_format, name):
             yield Chunk(chunk.first_row, partial(_decoded, chunk, name))
 
@@ -84,15 +86,17 @@ def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Ch
 
 
 @contextmanager
-def _opened(path: Path, name: str) -> Iterator[BinaryIO]:
-    with path.open("rb", _READ_AT_ONCE) as stream:
-        if path.suffix.lower() != ".gz":
+def _opened(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
+    if path.suffix.lower() != ".gz":
+        with path.open("rb", _READ_AT_ONCE) as stream:
             yield stream
-            return
-        try:
-            with gzip.GzipFile(fileobj=stream) as unpacked:
-                yield cast("BinaryIO", io.BufferedReader(unpacked, _READ_AT_ONCE))
-        except (EOFError, gzip.BadGzipFile, zlib.error):
-            raise UnreadableFileError(
-                f"`{name}` is not a gzip file, or is damaged or cut short; fetch it again from its source."
-            ) from None
+        return
+    try:
+        with Gzipped(path, most) as unpacked:
+            yield cast("BinaryIO", io.BufferedReader(unpacked, _READ_AT_ONCE))
+    except TooLargeError:
+        raise too_large(name, most) from None
+    except (EOFError, gzip.BadGzipFile, zlib.error):
+        raise UnreadableFileError(
+            f"`{name}` is not a gzip file, or is damaged or cut short; fetch it again from its source."
+        ) from None

@@ -26,6 +26,7 @@ from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.fileset import Found, Hit
+from heap_courier.files.room import USUAL, Room
 from heap_courier.formats import readers
 from heap_courier.heap_connect.loader import FORMAT, File, Loader, OvertakenError, StepResult
 from heap_courier.heap_connect.manifests import (
@@ -59,6 +60,7 @@ def pull(
     folder: Path,
     *,
     workers: int,
+    room: Room = USUAL,
     begin: Callable[[str], None] = lambda _what: None,
     advance: Callable[[int], None] = lambda _rows: None,
     note: Callable[[StepResult], None] = lambda _run: None,
@@ -71,6 +73,7 @@ def pull(
         entity: which tables, and the source that the domain tables are named by.
         folder: for fetched files as long as they are needed; what lies there goes.
         workers: threads that decode.
+        room: what the files may take of this machine.
         begin: told what begins.
         advance: told how many more rows have been read.
         note: called with each step that lands, inside its transaction, and with each that does not.
@@ -80,7 +83,7 @@ def pull(
         SetupError, LaterError: the bucket or the warehouse does not do what it should; what was given back has landed.
     """
     loader = Loader(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
-    return _Pull(bucket, entity, folder, loader, begin=begin, note=note).runs()
+    return _Pull(bucket, entity, folder, loader, room=room, begin=begin, note=note).runs()
 
 
 def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
@@ -112,6 +115,7 @@ class _Pull:
         folder: Path,
         loader: Loader,
         *,
+        room: Room,
         begin: Callable[[str], None],
         note: Callable[[StepResult], None],
     ) -> None:
@@ -119,6 +123,7 @@ class _Pull:
         self._entity = entity
         self._folder = folder
         self._loader = loader
+        self._room = room
         self._begin = begin
         self._note = note
         self._failed: set[str] = set()
@@ -200,7 +205,10 @@ class _Pull:
     def _file(self, folder: Path, listed: Mapping[str, Object], numbered: tuple[int, str]) -> File:
         number, key = numbered
         path = folder / f"{number}.avro"
-        self._bucket.fetch(listed.get(key, key), path)
+        item = listed.get(key)
+        if item:
+            self._room.expect(folder, item.size, key)
+        self._bucket.fetch(item or key, path)
         return File(key, path, readers.schema(path, FORMAT, key))
 
     def _of_one_file(self, error: CourierError) -> FeedError:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
+from heap_courier.formats.gzipped import MOST_UNPACKED
+
 
 @dataclass(frozen=True, slots=True)
 class KeyCredential:
@@ -118,6 +120,19 @@ class Group:
     stitch: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the files of a courier may take of this machine.
+
+    Attributes:
+        unpacked: bytes that one archive, or one file in gzip, may unpack to.
+        free_disk: bytes of the disk that stay free.
+    """
+
+    unpacked: int = MOST_UNPACKED
+    free_disk: int = 1_000_000_000
+
+
 MEMORY: Final = "512MB"
 """What DuckDB takes at most where nothing is said: ten million rows take as long as with twice as much."""
 
@@ -149,3 +164,4 @@ class Project:
     feeds: Path
     groups: Mapping[str, Group]
     notify: tuple[str, ...] = ()
+    limits: Limits = Limits()

@@ -28,6 +28,7 @@ from heap_courier.project.model import (
     Group,
     GroupCourier,
     KeyCredential,
+    Limits,
     ProfileCredential,
     Project,
     RoleCredential,
@@ -37,6 +38,8 @@ from heap_courier.project.model import (
 FILE_NAME: Final = "heap-courier.yaml"
 _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
+_BYTES: Final = re.compile("([0-9]{1,6}) ?([MGT])B")
+_UNITS_OF_BYTES: Final = {"M": 10**6, "G": 10**9, "T": 10**12}
 _DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
 _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
 _ON_THIS_MACHINE: Final = (
@@ -80,6 +83,12 @@ def _duration(value: object) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
 
 
+def _bytes(value: object) -> int:
+    if not isinstance(value, str) or not (match := _BYTES.fullmatch(value)):
+        raise ValueError("must be a size such as `500MB`, `20GB` or `1TB`")
+    return int(match[1]) * _UNITS_OF_BYTES[match[2]]
+
+
 def _time_zone(value: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(value))
@@ -118,6 +127,7 @@ Name = Annotated[
     str, _like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
 ]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Bytes = Annotated[int, BeforeValidator(_bytes)]
 Variable = Annotated[
     str,
     _like(
@@ -241,8 +251,14 @@ class _Warehouse(_Section):
     dsn_env: Variable | None = None
 
 
+class _Limits(_Section):
+    unpacked: Bytes = Limits().unpacked
+    free_disk: Bytes = Limits().free_disk
+
+
 class _Project(_Section):
     warehouse: _Warehouse = _Warehouse()
+    limits: _Limits = _Limits()
     credentials: dict[Name, Annotated[_Keys | _Profile | _Default | _Role, Field(discriminator="type")]] = {}
     couriers: dict[Name, _Courier] = {}
     feeds: str = "feeds"
@@ -299,6 +315,7 @@ class _Reader:
             feeds=self._path(self._model.feeds),
             groups=groups,
             notify=tuple(self._model.notify),
+            limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
 
     def _path(self, text: str) -> Path:

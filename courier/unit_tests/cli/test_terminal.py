@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 import pyte
 import pytest
 
-from heap_courier.cli.terminal import ending, instant, print_rows, print_table, size, took
-from heap_courier.documents.wording import duration
+from heap_courier.cli.terminal import ending, instant, print_rows, print_table, took
+from heap_courier.documents.wording import duration, size
 from heap_courier.progress import NoBar, progress_bar
 
 

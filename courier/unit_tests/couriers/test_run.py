@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, datetime, timezone
@@ -305,3 +306,20 @@ def test_whatever_one_feed_raises_the_others_land(
     assert words in failed.message
     assert "secret" not in failed.message
     assert trial.stored() == [(1, "a")]
+
+
+def test_a_failed_run_leaves_the_objects_it_fetched_and_nothing_that_was_unpacked(trial: Trial) -> None:
+    """The next one need not fetch them again; an archive that fills the disk does not fill it for good."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("users.csv", "id,email\nx,a\ny,b\n")
+    trial.bucket.objects["users.zip"] = packed.getvalue()
+    member = {"subobject/land-as": entity()["object/land-as"]}
+    trial.asks_for(
+        {"object/type": "archive", "object/file-pattern": "'users.zip'", "archive/contents": {"users.csv": member}}
+    )
+
+    assert trial.runs(20, 20).failed
+
+    folder = trial.context.work(trial.courier) / "files"
+    assert [path.name.partition("-")[2] for path in folder.rglob("*")] == ["users.zip"]

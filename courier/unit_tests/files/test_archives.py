@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import tarfile
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,8 @@ import pytest
 
 from heap_courier.errors import SetupError, UnreadableFileError
 from heap_courier.files.archives import unpack
+from heap_courier.files.room import USUAL, Room
+from heap_courier.project.model import Limits
 
 FILES = {"users.csv": b"id\n1\n", "data/events.csv": b"id\n2\n" * 100_000, "data/empty.csv": b""}
 NOISE = {"__MACOSX/._users.csv": b"private", "data/.DS_Store": b"private"}
@@ -37,7 +40,7 @@ def packed(folder: Path, name: str, files: dict[str, bytes]) -> Path:
     return path
 
 
-def unpacked(archive: Path, folder: Path, name: str | None = None) -> dict[str, bytes]:
+def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = USUAL) -> dict[str, bytes]:
     """What came of an archive, by name, when everything is wanted."""
     folder.mkdir(exist_ok=True)
     places: dict[str, Path] = {}
@@ -45,7 +48,7 @@ def unpacked(archive: Path, folder: Path, name: str | None = None) -> dict[str, 
     def place(member: str) -> Path:
         return places.setdefault(member, folder / str(len(places)))
 
-    brought = unpack(archive, name or archive.name, place)
+    brought = unpack(archive, name or archive.name, place, room)
     assert list(brought) == sorted(places)
     return {member: places[member].read_bytes() for member in brought}
 
@@ -67,7 +70,7 @@ def test_a_single_file_in_gzip_has_the_name_of_its_archive(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["all.zip", "all.tgz"])
 def test_what_is_not_wanted_is_passed_over(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path, name, FILES)
-    brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None)
+    brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None, USUAL)
     assert brought == ("users.csv",)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "users"]
 
@@ -151,7 +154,7 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     with pytest.raises(
         SetupError, match=r"The archive `all\.zip` cannot be unpacked to disk: No such file or directory"
     ):
-        unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file")
+        unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file", USUAL)
 
 
 def test_two_members_of_one_name_in_a_zip_are_an_error(tmp_path: Path) -> None:
@@ -176,4 +179,78 @@ def test_a_tar_with_a_damaged_later_member_is_an_error(tmp_path: Path, damage: s
         content = content[: second if damage == "no end" else second + 100]
     archive.write_bytes(content)
     with pytest.raises(UnreadableFileError, match="it is damaged"):
+        unpacked(archive, tmp_path / "out")
+
+
+BOMB = {"a.csv": b"id\n1\n", "b.csv": bytes(3_000_000), "c.csv": b"id\n2\n"}
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
+def test_an_archive_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path: Path, name: str) -> None:
+    archive = packed(tmp_path, name, BOMB)
+    room = Room(Limits(unpacked=2_000_000))
+    with pytest.raises(UnreadableFileError, match=f"`{name}` unpacks to more than 2,000,000 bytes: .*limits.unpacked"):
+        unpacked(archive, tmp_path / "out", room=room)
+    assert list((tmp_path / "out").iterdir()) == []
+    assert unpacked(archive, tmp_path / "out") == BOMB
+
+
+def test_a_file_in_gzip_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path: Path) -> None:
+    archive = tmp_path / "b.csv.gz"
+    archive.write_bytes(gzip.compress(BOMB["b.csv"]))
+    with pytest.raises(UnreadableFileError, match="unpacks to more than 2,000,000 bytes"):
+        unpacked(archive, tmp_path / "out", room=Room(Limits(unpacked=2_000_000)))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_what_is_not_wanted_of_a_tar_counts_too(tmp_path: Path, is_wanted: bool) -> None:
+    """It has to be unpacked to be passed over."""
+    archive = packed(tmp_path, "all.tgz", {"b.csv": bytes(3_000_000)})
+    with pytest.raises(UnreadableFileError, match="unpacks to more than 2,000,000 bytes"):
+        unpack(archive, archive.name, lambda _: tmp_path / "b" if is_wanted else None, Room(Limits(unpacked=2_000_000)))
+
+
+@pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz"])
+def test_an_archive_that_would_fill_the_disk_leaves_nothing(tmp_path: Path, name: str) -> None:
+    """The disk is looked at before the first bytes, and again now and then."""
+    left = iter([5_000_000_000, 900_000_000])
+    members = {"a.csv": b"1", "b.csv": bytes(70_000_000), "c.csv": b"2"}
+    archive = packed(tmp_path, name, members)
+    room = Room(Limits(), lambda _folder: next(left))
+    with pytest.raises(UnreadableFileError, match=f"`{name}` needs .* has 900.0 MB, of which `limits.free-disk` keeps"):
+        unpacked(archive, tmp_path / "out", room=room)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_name_of_megabytes_in_a_tar_is_refused(tmp_path: Path, kind: bytes) -> None:
+    """Tarfile would take all of it into memory."""
+    entry = tarfile.TarInfo("x")
+    entry.type = kind
+    entry.size = 5_000_000
+    archive = tmp_path / "all.tgz"
+    archive.write_bytes(gzip.compress(entry.tobuf() + bytes(5_000_192)))
+    with pytest.raises(UnreadableFileError, match="is damaged"):
+        unpacked(archive, tmp_path / "out")
+
+
+def test_a_tar_of_many_members_takes_no_memory_for_them(tmp_path: Path) -> None:
+    archive = tmp_path / "all.tar"
+    archive.write_bytes(b"".join(tarfile.TarInfo(f"{number}.csv").tobuf() for number in range(20_000)) + bytes(1024))
+    tracemalloc.start()
+    try:
+        assert unpack(archive, "all.tar", lambda _: None, USUAL) == ()
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_whatever_else_an_archive_raises_is_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise KeyError("secret")
+
+    archive = packed(tmp_path, "all.zip", {"a.csv": b"1"})
+    monkeypatch.setattr(zipfile.ZipFile, "infolist", fails)
+    with pytest.raises(UnreadableFileError, match=r"`all\.zip` cannot be read: it raised an unexpected KeyError"):
         unpacked(archive, tmp_path / "out")

@@ -18,8 +18,19 @@ from heap_courier.files.bucket import Object
 from heap_courier.files.days import Days
 from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
 from heap_courier.files.file_pattern import parse_pattern
-from heap_courier.files.fileset import Found, Missing, fetch, find, listed, missing_error, missing_member_error
+from heap_courier.files.fileset import (
+    UNPACKED,
+    Found,
+    Missing,
+    fetch,
+    find,
+    listed,
+    missing_error,
+    missing_member_error,
+)
+from heap_courier.files.room import Room
 from heap_courier.formats.file_format import FileFormat
+from heap_courier.project.model import Limits
 
 AVRO, CSV, PARQUET = FileFormat("application/avro"), FileFormat("text/csv"), FileFormat("application/x-parquet")
 FIRST = date(2020, 4, 10)
@@ -382,3 +393,33 @@ def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "samples").write_bytes(b"")
     with pytest.raises(SetupError, match=r"The folder `.*samples` cannot be created: File exists\."):
         fetch(holding(), Found((), ()), tmp_path / "samples")
+
+
+def test_what_earlier_runs_left_is_removed_and_wanted_objects_are_not(tmp_path: Path) -> None:
+    bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
+    fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
+    (tmp_path / "abc-users.csv.part").write_bytes(b"torn")
+    (tmp_path / UNPACKED).mkdir()
+    (tmp_path / UNPACKED / "abc-users.csv").write_bytes(b"of an archive")
+    bucket.fetched.clear()
+    last = Days.of(FIRST + timedelta(days=2))
+
+    files = fetch(bucket, find(bucket, [USERS], last), tmp_path).files
+
+    assert bucket.fetched == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file.path for file in files]
+
+
+def test_an_object_that_does_not_fit_is_the_failure_of_its_own_files(tmp_path: Path) -> None:
+    bucket = holding("users-2020-04-10.avro", "calendar.csv")
+    bucket.objects["users-2020-04-10.avro"] = bytes(1_000)
+    room = Room(Limits(free_disk=500), lambda _folder: 600)
+
+    fetched = fetch(bucket, find(bucket, [USERS, CALENDAR], Days.of(FIRST)), tmp_path, room=room)
+
+    assert [file.key for file in fetched.files] == ["calendar.csv"]
+    (damage,) = fetched.damaged
+    assert "`users-2020-04-10.avro` needs 1.0 kB of disk space, but" in str(damage.error)
+    assert "has 600 B, of which `limits.free-disk` keeps 500 B free: make room, or lower that limit." in str(
+        damage.error
+    )

@@ -224,6 +224,25 @@ def test_what_no_reader_expects_is_the_failure_of_the_file(
     )
 
 
+@pytest.mark.parametrize(
+    ("file_format", "data"),
+    [
+        (CSV, b"a,b\n" + b"1,2\n" * 1_000_000),
+        (LINES, b'{"a": 1}\n' * 300_000),
+        (JSON, b"[" + b'{"a": 1},' * 300_000 + b"1]"),
+        (JSON, b"[" + b" " * 3_000_000 + b"1]"),
+        (AVRO, avro(record(a="string"), number(2_500_000) + bytes(2_500_000))),
+    ],
+)
+def test_a_file_in_gzip_that_unpacks_to_more_than_it_may_is_refused(
+    tmp_path: Path, file_format: FileFormat, data: bytes
+) -> None:
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(data))
+    with pytest.raises(UnreadableFileError, match=f"`{KEY}` unpacks to more than 2,000,000 bytes"):
+        list(readers.chunks(path, file_format, KEY, most=2_000_000))
+
+
 # Any byte may be another
 
 

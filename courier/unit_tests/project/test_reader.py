@@ -17,6 +17,7 @@ from heap_courier.project.model import (
     Group,
     GroupCourier,
     KeyCredential,
+    Limits,
     ProfileCredential,
     Project,
     RoleCredential,
@@ -154,6 +155,11 @@ def test_a_credential_can_be_a_profile_or_what_the_machine_has(
     assert read(tmp_path, f"credentials: {{c: {{{section}}}}}\n{couriers}\n").couriers["Heap"].credential == credential
 
 
+def test_files_have_limits(tmp_path: Path) -> None:
+    assert read(tmp_path, "").limits == Limits(unpacked=100_000_000_000, free_disk=1_000_000_000)
+    assert read(tmp_path, "limits: {unpacked: 2TB, free-disk: 0MB}").limits == Limits(2 * 10**12, 0)
+
+
 def test_duckdb_may_be_given_more_memory(tmp_path: Path) -> None:
     assert read(tmp_path, "").warehouse.memory == "512MB"
     assert read(tmp_path, "warehouse: {memory: 2GB}").warehouse.memory == "2GB"
@@ -274,6 +280,8 @@ POSTGRESQL = (
             "warehouse: {engine: postgresql, dsn-env: X, memory: 1GB}",
             "warehouse.memory is for `engine: duckdb`; PostgreSQL has its own settings.",
         ),
+        ("limits: {unpacked: much}", "`limits.unpacked` must be a size such as `500MB`, `20GB` or `1TB`."),
+        ("limits: {free-disk: 5}", "`limits.free-disk` must be a size such as `500MB`, `20GB` or `1TB`."),
         ("warehouse: {memory: 50%}", "`warehouse.memory` must be a size of memory such as `512MB` or `2GB`."),
         (
             "warehouse: {memory: 2000000}",

@@ -1,0 +1,54 @@
+"""The delivery that the settings ask for: how rows are put into requests, and how many of them Heap takes."""
+
+from __future__ import annotations
+
+import logging
+import random
+from typing import Final
+
+from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.delivery.batch import Envelope
+from destination_heap_analytics.delivery.concurrency import Concurrency
+from destination_heap_analytics.delivery.connection_check import preflight_request
+from destination_heap_analytics.delivery.delivery import Delivery, Send, Settled
+from destination_heap_analytics.delivery.planner import ROW_FORM, Planner, bulk_form
+from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.heap_api import Api, Rate
+
+MOST_BULK: Final = 16
+MOST_SINGLE: Final = 64
+MOST_DELETIONS: Final = 2
+"""Requests in flight at most."""
+
+
+def delivery_for(
+    settings: Settings, send: Send, settled: Settled, *, chance: random.Random, logger: logging.Logger, now: float
+) -> Delivery:
+    """A delivery without any rows.
+
+    Args:
+        settings: what the user set.
+        send: posts a request.
+        settled: told of rows at their end.
+        chance: spreads the pauses before a request is sent again.
+        logger: for what a user wants to know.
+        now: seconds.
+    """
+    api = settings.selected_api
+    is_bulk = settings.is_bulk
+    app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
+    pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)
+    form = bulk_form(merges=api is not Api.TRACK, most=api.endpoint.most) if is_bulk else ROW_FORM
+    most = MOST_DELETIONS if api is Api.DELETE_USERS else MOST_BULK if is_bulk else MOST_SINGLE
+    return Delivery(
+        planner=Planner(form, pacer, Concurrency(most)),
+        pacer=pacer,
+        envelope=Envelope(settings.app_id, api.endpoint, bulk=is_bulk),
+        preflight=preflight_request(api, settings.app_id),
+        base_url=settings.url,
+        send=send,
+        settled=settled,
+        chance=chance,
+        logger=logger,
+        now=now,
+    )

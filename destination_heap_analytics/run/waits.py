@@ -1,0 +1,85 @@
+"""How long a run has waited, for what, and how long the rest will take."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Final
+
+from destination_heap_analytics.delivery.waiting import Wait
+
+SOURCE: Final = Wait("the source")
+OUTPUT: Final = Wait("the program that reads the output")
+STORAGE: Final = Wait("the storage of rejected rows")
+
+_LEAST_SHARE: Final = 0.5
+"""Of the time since the last report, so that the progress names what really holds the run up."""
+
+_LEAST_TOTAL: Final = 10.0
+"""Seconds worth a word in the summary."""
+
+BURST: Final = 0.5
+"""Of the app's rate per minute, what goes at once."""
+
+_MINUTE: Final = 60.0
+_HOUR: Final = 3600.0
+
+
+class Waits:
+    """The waits of one run."""
+
+    def __init__(self) -> None:
+        self._totals: defaultdict[str, float] = defaultdict(float)
+        self._recent: defaultdict[str, float] = defaultdict(float)
+        self._latest: dict[str, Wait] = {}
+
+    def add(self, wait: Wait, seconds: float) -> None:
+        """A wait that is over."""
+        self._totals[wait.what] += seconds
+        self._recent[wait.what] += seconds
+        self._latest[wait.what] = wait
+
+    def recent(self, seconds: float) -> Wait | None:
+        """What most of so many seconds before now were waited for; the count of them starts again."""
+        what = max(self._recent, key=self._recent.__getitem__, default=None)
+        is_main = what is not None and self._recent[what] >= _LEAST_SHARE * seconds
+        self._recent.clear()
+        return self._latest[what] if what is not None and is_main else None
+
+    def summary(self) -> str | None:
+        """All that was waited for, the longest first; None if it was not long."""
+        totals = sorted(self._totals.items(), key=lambda total: -total[1])
+        parts = [f"{duration(waited)} for {what}" for what, waited in totals if waited >= _LEAST_TOTAL]
+        return f"Waited {', '.join(parts)}." if parts else None
+
+
+def seconds_left(rows: float, wait: Wait | None, settled: int, elapsed: float) -> float | None:
+    """How long so many rows will take; None if nothing can be said.
+
+    Args:
+        rows: rows that are left.
+        wait: what holds the run up; its rate counts, if it has one.
+        settled: rows delivered or rejected so far.
+        elapsed: seconds since the run began.
+    """
+    if rows <= 0 or not settled or elapsed <= 0:
+        return None
+    if wait is None or wait.rate is None:
+        return rows * elapsed / settled
+    by_rate = paced_seconds(settled + rows, 60 * wait.rate) - elapsed
+    return by_rate if by_rate > 0 else rows / wait.rate
+
+
+def paced_seconds(rows: float, per_minute: float) -> float:
+    """The least time in which so many rows go at a rate for a sliding minute (rate_limits.py).
+
+    Half a minute's rows go at once, the others spread out; and no row goes sooner than a minute after the one that was
+    a full minute's rows before it.
+    """
+    return 60 * max(0.0, rows / per_minute - BURST, (rows - 1) // per_minute)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 2 * _MINUTE:
+        return f"{seconds:,.0f} s"
+    return f"{seconds / _MINUTE:,.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:,.1f} h"

@@ -1,0 +1,106 @@
+"""A compiled function makes the elements that `transform` makes, or none; test_fast_lane.py compares whole runs."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.plain_rows import compiled
+from destination_heap_analytics.mapping.transformer import Selection, transform
+
+ROW = {"email": "a@b.c", "event": "e", "at": "2022-10-21T04:09:54Z", "plan": "pro", "id": 7, "o": {"x": {"y": 1}}}
+USERS = {"api_type": "add_user_properties", "property_columns": "plan,o.x.y", "identity_column": "email"}
+ALL = {"api_type": "add_account_properties", "property_columns": "*", "account_id_column": "id"}
+TRACK = {
+    "api_type": "track",
+    "property_columns": "plan as p",
+    "event_column": "event",
+    "identity_column": "email",
+    "timestamp_column": "at",
+}
+
+
+def selection_of(api: dict[str, Any], row: dict[str, Any] = ROW) -> Selection:
+    """The columns, as a first row fixes them, after it was mapped."""
+    selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {}).found_in(row)
+    transform(row, selection, exact=False)
+    return selection
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ROW,
+        {**ROW, "plan": None, "o": None, "at": None},
+        {**ROW, "plan": 2.5, "o": {"x": None}, "_airbyte_id": "x", "_ab_meta": {}},
+        {**ROW, "plan": "x" * 511, "o": {"x": {"y": "é"}, "z": {}}},
+        {"email": 12, "event": 7, "id": "acme"},
+    ],
+)
+@pytest.mark.parametrize("api", [USERS, ALL, TRACK, {**TRACK, "event_column": "'Signed up'", "timestamp_column": None}])
+def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict[str, Any]) -> None:
+    """With its fields and properties in the same order."""
+    selection = selection_of(api, {**ROW, "o": {"x": {"y": 1}, "z": {}}})
+    element_of = compiled(selection)
+    assert element_of
+    element = element_of(row)
+    assert element is not None
+    assert repr(element) == repr(transform(row, selection, exact=False)[0])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"plan": "x" * 512},
+        {"plan": 2**53},
+        {"plan": float("inf")},
+        {"plan": ["a"]},
+        {"o": {"x": '{"y": 1}'}, "plan": ["a"]},
+        {"email": None, "id": None},
+        {"email": "é", "id": "é"},
+        {"email": True, "id": True},
+        {"email": " ", "id": " "},
+        {"email": "x" * 256, "id": "x" * 256},
+    ],
+)
+@pytest.mark.parametrize("api", [USERS, ALL, TRACK])
+def test_of_other_rows_it_makes_nothing(api: dict[str, Any], change: dict[str, Any]) -> None:
+    """Then `transform` is asked."""
+    element_of = compiled(selection_of(api))
+    assert element_of
+    assert element_of({**ROW, **change}) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"property_columns": "plan::text"},
+        {"property_columns": "plan,'pro' as p"},
+        {"property_columns": "*, plan as p"},
+        {"property_columns": "* except (plan)"},
+    ],
+)
+def test_other_selections_are_not_compiled(change: dict[str, Any]) -> None:
+    """Casts, constants and columns that are left out are known to `transform` alone."""
+    assert compiled(selection_of({**USERS, **change})) is None
+
+
+def test_a_name_that_heap_reserves_is_not_compiled() -> None:
+    """Under `*` it is left out, with a warning."""
+    element_of = compiled(selection_of({**USERS, "property_columns": "*"}))
+    assert element_of
+    assert element_of(ROW) is None
+
+
+def test_every_part_of_a_selection_is_known() -> None:
+    """Whoever adds one decides here whether rows that use it can be compiled, and adds a case above."""
+    assert {part.name for part in fields(Selection)} == {
+        *("api", "key", "key_field", "event", "timestamp", "user_id", "properties", "rest", "maker")
+    }
+    assert {part.name for part in fields(Column)} == {
+        *("name", "path", "declared", "may_guess", "guessed", "label", "cast", "whole", "keys")
+    }

@@ -1,0 +1,74 @@
+"""What a run waits for is what takes most of its time."""
+
+from __future__ import annotations
+
+import pytest
+
+from destination_heap_analytics.delivery.waiting import Wait
+from destination_heap_analytics.run.waits import Waits, duration, seconds_left
+
+RATE = Wait("the rate", rate=250.0)
+ANSWERS = Wait("answers")
+
+
+def test_the_main_wait_of_an_interval_is_named() -> None:
+    """Only if it took half of it; then the count starts again."""
+    waits = Waits()
+    waits.add(RATE, 4.0)
+    waits.add(ANSWERS, 3.0)
+    waits.add(RATE, 2.0)
+    assert waits.recent(10.0) == RATE
+    assert waits.recent(10.0) is None
+    waits.add(RATE, 4.0)
+    waits.add(ANSWERS, 4.5)
+    assert waits.recent(10.0) is None
+
+
+def test_the_latest_of_equal_waits_says_when_it_ends() -> None:
+    """A pause is another pause each time."""
+    waits = Waits()
+    waits.add(Wait("a pause", until=5.0), 5.0)
+    waits.add(Wait("a pause", until=30.0), 5.0)
+    assert waits.recent(10.0) == Wait("a pause", until=30.0)
+
+
+def test_the_summary_names_long_waits_the_longest_first() -> None:
+    """Over the whole run, whatever was reported in between."""
+    waits = Waits()
+    assert waits.summary() is None
+    waits.add(ANSWERS, 9.0)
+    assert waits.summary() is None
+    waits.add(RATE, 3600.0)
+    waits.recent(1.0)
+    waits.add(ANSWERS, 9.0)
+    assert waits.summary() == "Waited 60 min for the rate, 18 s for answers."
+
+
+@pytest.mark.parametrize(
+    ("rows", "wait", "settled", "elapsed", "seconds"),
+    [
+        (500, ANSWERS, 1000, 10.0, 5.0),
+        (500, None, 1000, 10.0, 5.0),
+        (500, None, 0, 10.0, None),
+        (500, RATE, 0, 10.0, None),
+        (500, None, 10, 0.0, None),
+        (0, RATE, 1000, 10.0, None),
+        (-1, RATE, 1000, 10.0, None),
+        (150_000, RATE, 7_500, 10.0, 590.0),
+        (5_000, RATE, 15_000, 20.0, 40.0),
+        (5_000, RATE, 15_000, 90.0, 20.0),
+    ],
+)
+def test_the_rest_goes_at_the_rate_that_holds_it_up(
+    rows: float, wait: Wait | None, settled: int, elapsed: float, seconds: float | None
+) -> None:
+    """Counted from the beginning, since the first rows go at once; without a rate as fast as before."""
+    assert seconds_left(rows, wait, settled, elapsed) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (119.0, "119 s"), (120.0, "2 min"), (7199.0, "120 min"), (9000.0, "2.5 h")]
+)
+def test_a_duration_is_short(seconds: float, text: str) -> None:
+    """One number and its unit."""
+    assert duration(seconds) == text
