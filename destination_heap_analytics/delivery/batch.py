@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from destination_heap_analytics.heap_api import Endpoint
-from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.payload import Payload, Payloads
 
 MAX_ITEMS: Final = 10_000
 """Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
@@ -40,16 +40,16 @@ class OpenBatch:
         """
         self._merges = merges
         self._most = most
-        self.hold([], float("inf"))
+        self.hold(Payloads(), float("inf"))
 
-    def hold(self, items: list[Payload], since: float) -> None:
+    def hold(self, items: Payloads, since: float) -> None:
         """Begin anew with these rows."""
         self.items = items
         self.since = since
-        self._names = {item.key for item in items} if self._merges else set[str]()
-        self._elements: Sized = self._names if self._merges else items
-        self._bytes = sum(len(item.body) + 1 for item in items)
-        self._kept = sum(item.kept for item in items if item.source is not None)
+        self._names = set(items.keys) if self._merges else set[str]()
+        self._elements: Sized = self._names if self._merges else items.keys
+        self._bytes = sum(map(len, items.bodies)) + len(items)
+        self._kept = items.kept if _are_kept(items) else 0
         self._look()
 
     def limit(self, most: int) -> None:
@@ -69,14 +69,14 @@ class OpenBatch:
             self.since = since
         self._look()
 
-    def extend(self, items: Sequence[Payload], keys: Sequence[str], since: float) -> None:
-        """Append several rows, of these keys; some may be too many."""
-        self.items += items
-        self._bytes += sum([len(item.body) for item in items]) + len(items)
-        if items[0].source is not None:
-            self._kept += sum([item.kept for item in items])
+    def extend(self, items: Payloads, since: float) -> None:
+        """Append several rows; some may be too many."""
+        self.items.extend(items)
+        self._bytes += sum(map(len, items.bodies)) + len(items)
+        if _are_kept(items):
+            self._kept += items.kept
         if self._merges:
-            self._names.update(keys)
+            self._names.update(items.keys)
         self.since = min(self.since, since)
         self._look()
 
@@ -91,9 +91,9 @@ class OpenBatch:
             return len(self.items)
         size = 0
         names = set[str | int]()
-        for count, item in enumerate(self.items):
-            size += len(item.body) + 1
-            names.add(item.key if self._merges else count)
+        for count, (key, body) in enumerate(zip(self.items.keys, self.items.bodies, strict=True)):
+            size += len(body) + 1
+            names.add(key if self._merges else count)
             if count and (size > MAX_BYTES or len(names) > most or count >= MAX_ITEMS):
                 return count
         return len(self.items)
@@ -126,7 +126,8 @@ class Envelope:
         if not self.bulk:
             (item,) = items
             return self._single + item.body[1:]
-        bodies = [item.body for item in items]
+        items = Payloads.of(items)
+        bodies = items.bodies
         if len(_names(items)) < len(items):
             bodies = [self._merged(element) for element in elements(items)]
         return self._many + b",".join(bodies) + b"]}"
@@ -148,14 +149,19 @@ def elements(items: Sequence[Payload]) -> list[list[Payload]]:
     return list(by_name.values())
 
 
-def halves(items: Sequence[Payload]) -> list[list[Payload]]:
+def halves(items: Sequence[Payload]) -> list[Payloads]:
     """Smaller requests of the same rows, in order: two halves, or the rows of one element each by itself."""
     parts = elements(items)
     if len(parts) == 1:
-        return [[item] for item in items]
+        return [Payloads.of([item]) for item in items]
     middle = (len(parts) + 1) // 2
-    return [[item for part in half for item in part] for half in (parts[:middle], parts[middle:])]
+    return [Payloads.of(item for part in half for item in part) for half in (parts[:middle], parts[middle:])]
 
 
-def _names(items: Sequence[Payload]) -> set[str]:
-    return {item.token or item.key for item in items}
+def _names(items: Payloads) -> set[str]:
+    return {token or key for token, key in zip(items.tokens, items.keys, strict=True)}
+
+
+def _are_kept(items: Payloads) -> bool:
+    """Whether the rows of a run are kept for the place of rejected rows, as all are or none."""
+    return bool(items) and items.sources[0] is not None

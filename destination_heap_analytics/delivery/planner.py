@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,7 +19,7 @@ from destination_heap_analytics.delivery.decision import NO_FAILURES, History
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
 from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import MAX_BULK
-from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.payload import Payload, Payloads
 
 PASSED_OVER_ROWS: Final = 10_000
 PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
@@ -82,7 +81,7 @@ class Job:
         serial: of the last request, counted over the run.
     """
 
-    parts: list[list[Payload]]
+    parts: list[Payloads]
     keys: list[str]
     kept: int
     due_at: float = 0.0
@@ -91,9 +90,9 @@ class Job:
     serial: int = 0
 
     @property
-    def items(self) -> list[Payload]:
+    def items(self) -> Payloads:
         """The part that goes next, or is in flight."""
-        return self.parts[-1] if self.parts else []
+        return self.parts[-1] if self.parts else Payloads()
 
     @property
     def failures(self) -> int:
@@ -151,12 +150,11 @@ class Planner:
                 self.has_room = False
         return self.has_room
 
-    def offer_all(self, items: Sequence[Payload], now: float) -> bool:
+    def offer_all(self, items: Payloads, now: float) -> bool:
         """Take in rows that were read now; whether there is room for another."""
-        keys = [item.key for item in items]
-        are_free = self._busy.isdisjoint(keys) and self._lanes.keys().isdisjoint(keys)
-        if are_free and self._pacer.reserve_all(keys):
-            self._open.extend(items, keys, now)
+        are_free = self._busy.isdisjoint(items.keys) and self._lanes.keys().isdisjoint(items.keys)
+        if are_free and self._pacer.reserve_all(items.keys):
+            self._open.extend(items, now)
             if self._open.is_full:
                 self.has_room = False
         else:
@@ -195,7 +193,7 @@ class Planner:
     def landed(self, job: Job, now: float) -> None:
         """A request was answered, or given up; what becomes of its rows is said next."""
         self.in_flight -= 1
-        self._pacer.landed(len(job.items), (item.key for item in job.items), job.sent_at, now)
+        self._pacer.landed(len(job.items), job.items.keys, job.sent_at, now)
 
     def retry(self, job: Job, due_at: float, history: History) -> None:
         """Its part goes once more."""
@@ -217,7 +215,7 @@ class Planner:
         self._again(job)
 
     def _again(self, job: Job) -> None:
-        job.parts = [rows for part in job.parts if (rows := [item for item in part if item.number <= self._last])]
+        job.parts = [rows for part in job.parts if (rows := part.up_to(self._last))]
         if job.parts:
             self._waiting.append(job)
         else:
@@ -243,7 +241,7 @@ class Planner:
     def drop_after(self, number: int) -> None:
         """Forget the rows read after this one, as far as they are not in flight."""
         self._last = number
-        kept = [item for item in self._open.items if item.number <= number]
+        kept = self._open.items.up_to(number)
         self._pacer.give_back(item.key for item in self._open.items if item.number > number)
         self._open.hold(kept, self._open.since if kept else _NEVER)
         for key, lane in list(self._lanes.items()):
@@ -302,7 +300,7 @@ class Planner:
             if not self._pacer.app_takes(len(job.items)):
                 self._is_starved = self._is_promised = True  # no other may take the room that this one waits for
                 return None
-            if self._pacer.reserve_all([item.key for item in job.items]):
+            if self._pacer.reserve_all(job.items.keys):
                 del self._waiting[position]
                 return self._sent(job, now)
             self._is_starved = True
@@ -318,7 +316,7 @@ class Planner:
             self._is_starved = True
             return None
         items, rest = self._open.items[:count], self._open.items[count:]
-        job = Job([items], [item.key for item in items], sum(item.kept for item in items))
+        job = Job([items], items.keys, items.kept)
         self._under_way_bytes += job.kept
         self._busy.update(job.keys)
         self.jobs += 1
@@ -347,7 +345,7 @@ class Planner:
             most = min(most, room)
         return self._open.count(most)
 
-    def _keep_open(self, rest: Sequence[Payload]) -> None:
+    def _keep_open(self, rest: Payloads) -> None:
         """The rows that stay when a part of the open batch goes; those of its keys wait for it in their lanes."""
         since = self._open.since
         stay: list[Payload] = []
@@ -358,7 +356,7 @@ class Planner:
             else:
                 stay.append(item)
         stay.reverse()
-        self._open.hold(stay, since if stay else _NEVER)
+        self._open.hold(Payloads.of(stay), since if stay else _NEVER)
 
     def _pass_over(self, item: Payload, since: float, *, first: bool = False) -> None:
         lane = self._lanes.get(item.key)

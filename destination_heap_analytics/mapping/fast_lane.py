@@ -25,8 +25,8 @@ from destination_heap_analytics.mapping.transformer import Selection, transform
 from destination_heap_analytics.protocol.catalog import Path, Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError
 
-MappedRow = tuple[str, bytes, str | None]
-"""The key, body and token of a payload (payload.py)."""
+Mapped = tuple[list[str], list[bytes], list[str | None]]
+"""The keys, bodies and tokens of payloads (payload.py)."""
 
 _APIS: Final = frozenset({Api.TRACK, Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES})
 """The APIs whose rows are mapped one by one: nothing about a row hangs on the rows before it."""
@@ -72,7 +72,7 @@ class FastLane:
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
-    def take(self, lines: Sequence[bytes], selection: Selection, first: int) -> list[MappedRow]:
+    def take(self, lines: Sequence[bytes], selection: Selection, first: int) -> Mapped:
         """The first of these lines, mapped, up to the first one that is declined.
 
         Args:
@@ -80,7 +80,8 @@ class FastLane:
             selection: the columns, their ways fixed as far as the rows before have fixed them.
             first: the position of the first line among the rows of the input, from 1.
         """
-        taken: list[MappedRow] = []
+        taken: Mapped = ([], [], [])
+        keys, bodies, tokens = taken
         if selection.api not in _APIS or any(column.path is None for column in selection.required.values()):
             return taken
         open_lists = selection.open_lists
@@ -96,7 +97,9 @@ class FastLane:
                 token = None
                 if self._keys:
                     element["idempotency_key"] = token = self._keys.key(data, element, number, exact=False)
-                taken.append((element[selection.key_field], orjson.dumps(element), token))
+                bodies.append(orjson.dumps(element))
+                keys.append(element[selection.key_field])
+                tokens.append(token)
                 if made:
                     self._told(made)
                 for listed in open_lists:

@@ -15,7 +15,7 @@ from destination_heap_analytics.mapping.fast_lane import FastLane
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.identity_counts import IdentityCounts
 from destination_heap_analytics.mapping.missing_columns import ColumnNames, unseen_warning
-from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.payload import Payload, Payloads, Source
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
@@ -122,7 +122,7 @@ class Mapper:
             element.get("idempotency_key"),
         )
 
-    def items(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> list[Payload]:
+    def items(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> Payloads:
         """The rows in the first of these lines, ready to go, up to a line that `item` is to decide on; maybe none.
 
         Args:
@@ -130,12 +130,11 @@ class Mapper:
             first: the position of the first line among the rows of the input, from 1.
             checkpoint: where the rows count when they end.
         """
-        mapped = self._fast_lane.take(lines, self._selection, first)
-        self._has_rows |= bool(mapped)
-        return [
-            Payload(first + at, checkpoint, lines[at] if self._keeps_source else None, key, body, token)
-            for at, (key, body, token) in enumerate(mapped)
-        ]
+        keys, bodies, tokens = self._fast_lane.take(lines, self._selection, first)
+        count = len(keys)
+        self._has_rows |= bool(count)
+        sources: list[Source] = [*lines[:count]] if self._keeps_source else [None] * count
+        return Payloads([*range(first, first + count)], [checkpoint] * count, sources, keys, bodies, tokens)
 
     def warnings(self) -> Iterator[str]:
         """What to say at the end: listed properties that no row had, and guesses that proved wrong."""

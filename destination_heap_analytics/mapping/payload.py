@@ -1,17 +1,24 @@
-"""A record that has been mapped: the payload that Heap gets, and what is needed to settle it."""
+"""Records that have been mapped: the payloads that Heap gets, and what is needed to settle them.
+
+Rows go in columns, from the mapping to Heap and to their end; an object for one row is made only if something happens
+to it alone.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
 
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
+
+Source = bytes | Mapping[str, Any] | None
+"""The line or the record that a row came from; None where it is not kept."""
 
 
 @dataclass(slots=True, eq=False)
 class Payload:
-    """A row that is ready to go. Not frozen: one is made for every row, and that would take three times as long.
+    """A row that is ready to go. Not frozen, because creating one would take three times as long.
 
     Attributes:
         number: the row's position in the input, from 1.
@@ -24,7 +31,7 @@ class Payload:
 
     number: int
     checkpoint: Checkpoint
-    source: bytes | Mapping[str, Any] | None
+    source: Source
     key: str
     body: bytes
     token: str | None
@@ -33,3 +40,73 @@ class Payload:
     def kept(self) -> int:
         """Bytes that it takes until it has ended; of a record handed over in process the size is its owner's."""
         return len(self.body) + (len(self.source) if isinstance(self.source, bytes) else 0)
+
+
+@dataclass(slots=True, eq=False)
+class Payloads(Sequence[Payload]):
+    """Rows that are ready to go, in the order read: a list for each attribute of `Payload`."""
+
+    numbers: list[int] = field(default_factory=list)
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    tokens: list[str | None] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, rows: Iterable[Payload]) -> Payloads:
+        """The same rows in columns."""
+        if isinstance(rows, cls):
+            return rows
+        columns = cls()
+        for row in rows:
+            columns.append(row)
+        return columns
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Payload]:
+        return map(Payload, self.numbers, self.checkpoints, self.sources, self.keys, self.bodies, self.tokens)
+
+    @overload
+    def __getitem__(self, at: int) -> Payload: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> Payloads: ...
+
+    def __getitem__(self, at: int | slice) -> Payload | Payloads:
+        columns = (self.numbers, self.checkpoints, self.sources, self.keys, self.bodies, self.tokens)
+        part: Any = [column[at] for column in columns]
+        return Payloads(*part) if isinstance(at, slice) else Payload(*part)
+
+    def append(self, row: Payload) -> None:
+        """Add a row at the end."""
+        self.numbers.append(row.number)
+        self.checkpoints.append(row.checkpoint)
+        self.sources.append(row.source)
+        self.keys.append(row.key)
+        self.bodies.append(row.body)
+        self.tokens.append(row.token)
+
+    def extend(self, rows: Payloads) -> None:
+        """Add rows at the end."""
+        self.numbers += rows.numbers
+        self.checkpoints += rows.checkpoints
+        self.sources += rows.sources
+        self.keys += rows.keys
+        self.bodies += rows.bodies
+        self.tokens += rows.tokens
+
+    def up_to(self, number: int) -> Payloads:
+        """The rows up to this number."""
+        return (
+            self
+            if not self.numbers or max(self.numbers) <= number
+            else Payloads.of(row for row in self if row.number <= number)
+        )
+
+    @property
+    def kept(self) -> int:
+        """Bytes that they take until they have ended."""
+        return sum(map(len, self.bodies)) + sum([len(source) for source in self.sources if isinstance(source, bytes)])

@@ -27,7 +27,7 @@ from destination_heap_analytics.errors import (
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.mapper import Mapper
 from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
-from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.payload import Payload, Payloads
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, Checkpoints, PendingRecord
@@ -388,7 +388,7 @@ class Sync(Generic[Line]):
                 self._reject(item.number, item.checkpoint, item.source, rejection)
         else:
             self._report.delivered += len(items)
-            for checkpoint, rows in Counter([item.checkpoint for item in items]).items():
+            for checkpoint, rows in Counter(Payloads.of(items).checkpoints).items():
                 checkpoint.settle(rows, delivered=True)
 
     def _reject(

@@ -1,0 +1,43 @@
+"""Rows in columns are the same rows."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from destination_heap_analytics.mapping.payload import Payload, Payloads
+from destination_heap_analytics.protocol.checkpoints import Checkpoint
+
+
+def rows(count: int) -> list[Payload]:
+    """As many, the odd ones kept with their lines."""
+    return [
+        Payload(number, Checkpoint(), b"line" * number if number % 2 else None, f"k{number}", b"{}" * number, "t")
+        for number in range(1, count + 1)
+    ]
+
+
+def parts(row: Payload) -> tuple[object, ...]:
+    return (row.number, row.checkpoint, row.source, row.key, row.body, row.token)
+
+
+@given(st.integers(0, 5), st.slices(6), st.integers(0, 6))
+def test_columns_give_back_their_rows(count: int, part: slice, number: int) -> None:
+    """One by one, a part of them, those up to a number, and their bytes."""
+    given_rows = rows(count)
+    columns = Payloads.of(given_rows)
+    assert Payloads.of(columns) is columns
+    assert [parts(row) for row in columns] == [parts(row) for row in given_rows]
+    assert [parts(columns[at]) for at in range(len(columns))] == [parts(row) for row in given_rows]
+    assert [parts(row) for row in columns[part]] == [parts(row) for row in given_rows[part]]
+    assert columns.up_to(number).numbers == [row.number for row in given_rows if row.number <= number]
+    assert columns.kept == sum(row.kept for row in given_rows)
+
+
+def test_rows_are_added_at_the_end() -> None:
+    """Those that were there stay; what was added is not changed."""
+    first, more = Payloads.of(rows(2)), Payloads.of(rows(3))
+    first.extend(more)
+    first.append(rows(1)[0])
+    assert first.numbers == [1, 2, 1, 2, 3, 1]
+    assert more.numbers == [1, 2, 3]
