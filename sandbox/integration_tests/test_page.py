@@ -78,6 +78,70 @@ class TestRows:
         assert requests.post(url, body, headers=dict([header.split(": ")]), timeout=60).status_code == 200
         expect(names(watched)).to_have_text(["ada@example.com"])
 
+    @pytest.mark.parametrize("kind", ["users", "accounts", "identities", "deletions"])
+    def test_the_command_of_an_empty_list_is_copied_and_works(self, watched: Page, heap: Sandbox, kind: str) -> None:
+        """As it stands, in a shell."""
+        watched.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        tab(watched, kind.title()).click()
+        watched.locator("#empty").get_by_role("button", name="Copy").click()
+        expect(watched.locator("#empty").get_by_role("button")).to_have_text("Copied")
+        command = watched.evaluate("navigator.clipboard.readText()")
+        subprocess.run(["/bin/sh", "-ec", command], check=True, timeout=60, capture_output=True)
+        expect(rows(watched)).to_have_count(1)
+        assert [request["status"] for request in heap.requests()] == [200] * (len(heap.requests()) - 1) + [
+            201 if kind == "deletions" else 200
+        ]
+
+    def test_identities_are_listed_with_their_result(self, watched: Page, heap: Sandbox) -> None:
+        """Also what Heap would ignore without a word."""
+        for identity in ("a", "b"):
+            body = {"app_id": "11", "identity": identity, "user_id": "7"}
+            assert requests.post(f"{heap.url}/api/v1/identify", json=body, timeout=60).status_code == 200
+        tab(watched, "Identities", "2").click()
+        expect(names(watched)).to_have_text(["b", "a"])
+        expect(watched.locator("tbody .user")).to_have_text(["7", "7"])
+        expect(watched.locator("tbody .outcome")).to_have_text(
+            ["ignored: the user_id has another identity", "assigned"]
+        )
+        rows(watched).first.click()
+        expect(watched.get_by_role("dialog")).to_contain_text('"ignored": "the user_id has another identity"')
+        expect(watched.get_by_role("link", name="Its user")).to_be_visible()
+
+    def test_deleted_users_leave_the_lists(self, watched: Page, heap: Sandbox) -> None:
+        """While they are open; the request says how many there were."""
+        post(heap, "events", event("a"), event("b"), event("a"))
+        expect(names(watched)).to_have_text(["a", "b", "a"])
+        login = requests.post(f"{heap.url}/api/public/v0/auth_token", auth=("11", "key"), timeout=60)
+        headers = {"Authorization": f"Bearer {login.json()['access_token']}"}
+        users = {"users": [{"identity": "a"}, {"identity": "c"}]}
+        requests.post(f"{heap.url}/api/public/v0/user_deletion", json=users, headers=headers, timeout=60)
+        expect(names(watched)).to_have_text(["b"])
+        expect(tab(watched, "Events", "1")).to_be_visible()
+        tab(watched, "Deletions", "1").click()
+        expect(rows(watched).locator("td:is(.asked, .gone, .lost)")).to_have_text(["2", "1", "2"])
+        post(heap, "events", event("d"))
+        tab(watched, "Events", "2").click()
+        expect(names(watched)).to_have_text(["d", "b"])
+
+    def test_a_wide_screen_shows_more(self, watched: Page, heap: Sandbox) -> None:
+        """The event's own time beside its arrival, and two lines of properties; a narrow one keeps to the arrival."""
+        post(heap, "events", {**event("a", note="x " * 290), "timestamp": "2020-02-03T10:11:12Z"})
+        at, lines = watched.locator("tbody .at"), watched.locator("tbody .preview div")
+        heights = {}
+        for width in (1000, 1300, 1900):
+            watched.set_viewport_size({"width": width, "height": 800})
+            expect(at).to_be_visible(visible=width > 1250)
+            heights[width] = lines.bounding_box()["height"]
+        expect(at.locator("time")).to_have_attribute("datetime", re.compile("^2020-02-03T10:11:12"))
+        assert heights[1000] == heights[1300]
+        assert heights[1900] == pytest.approx(2 * heights[1300], rel=0.2)
+
+    @pytest.mark.parametrize("counter", ["Rows per second", "Requests", "Rejected or failed", "Duplicates"])
+    def test_each_counter_is_explained(self, watched: Page, counter: str) -> None:
+        """Below its number."""
+        shown = watched.locator("dl div").filter(has=watched.get_by_text(counter, exact=True))
+        assert len(shown.locator("dd.hint").inner_text().split()) > 3
+
     @pytest.mark.parametrize("kind", ["users", "accounts"])
     def test_a_subject_is_shown_as_it_is_now(self, watched: Page, heap: Sandbox, kind: str) -> None:
         """Once, its properties merged, the last that changed on top."""
@@ -376,7 +440,7 @@ class TestReaders:
         expect(tab(watched, "Users")).to_be_focused()
         expect(tab(watched, "Users")).to_have_attribute("aria-selected", "true")
         press("End")
-        expect(tab(watched, "Accounts")).to_be_focused()
+        expect(tab(watched, "Deletions")).to_be_focused()
         press("ArrowRight")
         expect(tab(watched, "Events")).to_be_focused()
         press("ArrowRight")
@@ -417,8 +481,7 @@ class TestReaders:
         """Nothing reaches beyond the screen's edge, also with large counts; a row covers it all and can be closed."""
         watched.set_viewport_size({"width": 375, "height": 700})
         counts = Store.counts
-        many = {"events": 888_000, "users": 888_000, "accounts": 888_000, "requests": 888_000}
-        monkeypatch.setattr(Store, "counts", lambda store: {name: many[name] + n for name, n in counts(store).items()})
+        monkeypatch.setattr(Store, "counts", lambda store: {name: 888_000 + n for name, n in counts(store).items()})
         post(heap, "events", event("a" * 200, **{"k" * 200: "v" * 500}))
         post(heap, "events", event("a", **{"k" * 200: None}))
         expect(watched.locator("#failures a")).to_be_visible()

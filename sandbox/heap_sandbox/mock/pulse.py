@@ -66,6 +66,8 @@ class Pulse:
                 "events": rows["events"],
                 "users": rows["users"] + totals["users"],  # an event makes a user, a write changes one
                 "accounts": totals["accounts"],
+                "identities": rows["identities"],
+                "deletions": rows["deletions"],
                 "failed": totals["failed"],
             },
             "rates": [[second, *rates] for second, rates in sorted(count.rates.items())],

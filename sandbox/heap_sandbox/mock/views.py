@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-_PREVIEW = "substr(properties, 1, 200) AS preview"  # a line on a screen; the whole row is one click away
+_PREVIEW = "substr(properties, 1, 600) AS preview"  # two lines on a wide screen; the whole row is one click away
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ VIEWS: Mapping[str, View] = {
         "events",
         "id",
         "request",
-        f"event, COALESCE(identity, user_id) AS who, {_PREVIEW}",
+        f"event, COALESCE(identity, user_id) AS who, time AS at, {_PREVIEW}",
         # Not the payload, which holds the names of all its fields: everyone would be found who looks for "event".
         "COALESCE(identity, user_id) || ' ' || event || ' ' || properties || ' ' || COALESCE(idempotency_key, '')",
     ),
@@ -46,6 +46,20 @@ VIEWS: Mapping[str, View] = {
     ),
     "accounts": View(
         "accounts", "revision", "request", f"account_id AS who, writes, {_PREVIEW}", "account_id || ' ' || properties"
+    ),
+    "identities": View(
+        "identities",
+        "id",
+        "request",
+        "identity AS who, user_id AS user, COALESCE('ignored: ' || ignored, 'assigned') AS outcome",
+        "identity || ' ' || user_id || ' ' || COALESCE(ignored, '')",
+    ),
+    "deletions": View(
+        "deletions",
+        "id",
+        "request",
+        "deletion_request_id AS who, asked, users AS gone, events AS lost",
+        "deletion_request_id",
     ),
     "failed": View(
         "requests",

@@ -142,7 +142,7 @@ class TestNewest:
         """Long properties are cut; the whole row has an address of its own."""
         post(heap, "a", text="x" * 1000)
         (row,) = newest(heap)["rows"]
-        assert len(row["preview"]) == 200
+        assert len(row["preview"]) == 600
         whole = requests.get(f"{heap.url}/sandbox/events/{row['id']}", timeout=30)
         assert whole.json()["properties"] == {"text": "x" * 1000}
         assert "\n  " in whole.text

@@ -4,7 +4,7 @@ import { element, one } from "./element.js";
 import { address, move, narrow, place } from "./place.js";
 import { ask } from "./sandbox.js";
 
-const NAMES = { events: "Event", users: "User", accounts: "Account", requests: "Request" };
+const NAMES = { events: "Event", users: "User", accounts: "Account", identities: "Identity", deletions: "Deletion", requests: "Request" };
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
 const COLOURED = 50_000; // characters; a longer text stays plain, since each colour is an element
 
@@ -50,7 +50,7 @@ function links(table, text) {
   }
   const made = [];
   const add = (name, changes) => made.push(element("a", { href: address({ before: "", ...changes }) }, name));
-  if (table === "events" && row.identity) add("Its user", { tab: "users", q: row.identity, show: "" });
+  if (["events", "identities"].includes(table) && row.identity) add("Its user", { tab: "users", q: row.identity, show: "" });
   if (table === "users") add("Its events", { tab: "events", q: row.identity, show: "" });
   if (row.request) add(`Request ${row.request}`, { show: `requests/${row.request}` });
   return made;

@@ -6,15 +6,26 @@ import { read } from "./sandbox.js";
 
 const LIMIT = 100;
 const COLUMNS = {
-  events: { time: "Arrived", event: "Event", who: "Identity", preview: "Properties" },
+  events: { time: "Arrived", at: "Event time", event: "Event", who: "Identity", preview: "Properties" },
   users: { time: "Changed", who: "Identity", writes: "Writes", preview: "Properties" },
   accounts: { time: "Changed", who: "Account", writes: "Writes", preview: "Properties" },
+  identities: { time: "Arrived", who: "Identity", user: "User ID", outcome: "Result" },
+  deletions: { time: "Arrived", who: "Deletion request", asked: "Users in it", gone: "Users deleted", lost: "Events deleted" },
 };
+const SHOWN = {
+  time: (row) => clock(row.received),
+  at: (row) => clock(row.at),
+  preview: (row) => element("div", {}, row.preview), // whose lines are counted
+};
+for (const kind of ["writes", "asked", "gone", "lost"]) SHOWN[kind] = (row) => number(row[kind]);
 const EXAMPLES = {
-  events: ["track", { identity: "ada@example.com", event: "Order Placed", properties: { total: 12.5 } }],
-  users: ["add_user_properties", { identity: "ada@example.com", properties: { plan: "pro" } }],
-  accounts: ["add_account_properties", { account_id: "acme", properties: { seats: 5 } }],
+  events: ["/api/track", { identity: "ada@example.com", event: "Order Placed", properties: { total: 12.5 } }],
+  users: ["/api/add_user_properties", { identity: "ada@example.com", properties: { plan: "pro" } }],
+  accounts: ["/api/add_account_properties", { account_id: "acme", properties: { seats: 5 } }],
+  identities: ["/api/v1/identify", { identity: "ada@example.com", user_id: "8325475906512841" }],
 };
+const DELETION = { users: [{ identity: "ada@example.com" }] };
+const TOKEN = `sed 's/.*":"//; s/".*//'`;
 
 const panel = one("#panel");
 const body = one("#panel tbody");
@@ -116,7 +127,7 @@ function line(tab, row, fresh) {
   if (fresh) made.className = "new";
   for (const cell of cells) {
     const kind = cell.className;
-    const content = kind === "time" ? clock(row.received) : kind === "writes" ? number(row.writes) : row[kind];
+    const content = SHOWN[kind]?.(row) ?? row[kind];
     cell.append(kind === (tab === "events" ? "event" : "who") ? link : content);
   }
   link.append(tab === "events" ? row.event : row.who);
@@ -139,12 +150,29 @@ function describe() {
 
 function empty(tab, q, before) {
   if (q || before) return [q ? `No ${tab} match “${q}”.` : `There are no older ${tab}.`];
-  const [path, content] = EXAMPLES[tab];
-  const words = `curl ${location.origin}/api/${path} -H 'Content-Type: application/json' \\\n  -d '${JSON.stringify({ app_id: "11", ...content })}'`;
+  const words = example(tab);
+  const copy = element("button", { type: "button" }, "Copy");
+  copy.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(words);
+    copy.textContent = "Copied";
+  });
   return [
-    `No ${tab} yet. Set base_url to ${location.origin} in a connection, or try:`,
-    element("pre", { tabindex: 0 }, words),
+    element("p", {}, `No ${tab} yet. Set base_url to ${location.origin} in a connection, or run this in a shell:`),
+    element("div", { class: "command" }, element("pre", { tabindex: 0 }, words), copy),
   ];
+}
+
+// A command that works as it stands.
+function example(tab) {
+  const { origin } = location;
+  const json = "-H 'Content-Type: application/json'";
+  if (tab === "deletions") {
+    const login = `TOKEN=$(curl -s -X POST -u 11:any-key ${origin}/api/public/v0/auth_token | ${TOKEN})`;
+    const submit = `curl ${origin}/api/public/v0/user_deletion -H "Authorization: Bearer $TOKEN" ${json}`;
+    return `${login}\n${submit} \\\n  -d '${JSON.stringify(DELETION)}'`;
+  }
+  const [path, content] = EXAMPLES[tab];
+  return `curl ${origin}${path} ${json} \\\n  -d '${JSON.stringify({ app_id: "11", ...content })}'`;
 }
 
 // What depends on the place alone: the links, the open row, and the one row that the Tab key reaches.

@@ -91,7 +91,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 one("#reset").addEventListener("click", async () => {
-  if (!confirm("Delete all events, users, accounts, requests and faults?")) return;
+  if (!confirm("Delete all received data, the log of requests, and the simulated faults?")) return;
   one("#kept").textContent = "";
   try {
     await send("POST", "reset");

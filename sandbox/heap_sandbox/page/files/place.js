@@ -1,12 +1,12 @@
 // Where the page is, kept in the address: #users?q=ada&before=900&show=users/7
 
-export const TABS = ["events", "users", "accounts"];
+export const TABS = ["events", "users", "accounts", "identities", "deletions"];
 export const narrow = matchMedia("(max-width: 960px)"); // an open row covers the others
 
 export function place() {
   const [name, query] = location.hash.slice(1).split("?");
   const asked = new URLSearchParams(query);
-  const show = /^(events|users|accounts|requests)\/\d+$/.exec(asked.get("show"));
+  const show = /^(events|users|accounts|identities|deletions|requests)\/\d+$/.exec(asked.get("show"));
   return {
     tab: TABS.includes(name) ? name : TABS[0],
     q: asked.get("q") ?? "",
