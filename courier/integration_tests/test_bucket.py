@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -264,7 +265,7 @@ def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
             asked.append((self.path, dict(self.headers), body))
             answers[min(len(asked), len(answers)) - 1](self)
 
-        do_POST = do_GET  # noqa: N815  # as the library calls it
+        do_HEAD = do_POST = do_GET  # noqa: N815  # as the library calls it
 
         def log_message(self, *_: Any) -> None:
             pass
@@ -484,3 +485,103 @@ def test_a_session_token_goes_with_the_keys() -> None:
     with service(EMPTY) as (url, asked):
         assert keys(bucket(url, credential, {**ENVIRONMENT, "HEAP_TOKEN": "token"})) == []
     assert asked[0][1]["X-Amz-Security-Token"] == "token"
+
+
+@pytest.mark.parametrize("action", ["list", "read", "probe", "fetch"])
+@pytest.mark.parametrize(
+    ("headers", "words"),
+    [
+        ({}, "it redirects every request without naming a region"),
+        ({"Location": "/"}, "it redirects every request without naming a region"),
+        ({"Location": "http://127.0.0.1:1/"}, "it redirects every request without naming a region"),
+        ({"x-amz-bucket-region": "eu-west-1"}, "the bucket is in another region"),
+    ],
+)
+def test_a_server_that_redirects_everything_is_not_followed_for_ever(
+    tmp_path: Path, headers: dict[str, str], words: str, action: str
+) -> None:
+    def redirect(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(301)
+        for name, value in headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    with service(redirect) as (url, asked):
+        place = bucket(url)
+        actions: dict[str, Callable[[], Any]] = {
+            "list": lambda: keys(place),
+            "read": lambda: place.read("x"),
+            "probe": lambda: place.probe("x"),
+            "fetch": lambda: place.fetch("x", tmp_path / "x"),
+        }
+        assert words in refused(SetupError, actions[action])
+    assert len(asked) < 5
+
+
+GOOD = "<Key>exports/a</Key><Size>5</Size><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [
+        (f"<Contents>{GOOD}</Contents>", None),
+        (f"<Contents>{GOOD.replace('<Size>5</Size>', '')}</Contents>", "an entry without key, size or date"),
+        (f"<Contents>{GOOD.replace('5', '-5', 1)}</Contents>", "an entry without key, size or date"),
+        (f"<Contents>{GOOD.partition('<Last')[0]}</Contents>", "an entry without key, size or date"),
+        (f"<Contents>{GOOD.partition('</Key>')[2]}</Contents>", "an entry without key, size or date"),
+        (
+            f"<Contents>{GOOD.replace('exports', 'imports')}</Contents>",
+            "an entry without key, size or date, or outside",
+        ),
+        (f"<Contents>{GOOD.replace('5', 'five', 1)}</Contents>", "its response has a malformed date or number"),
+        (f"<Contents>{GOOD.replace('2026-', 'soon')}</Contents>", "its response has a malformed date or number"),
+        (f"<IsTruncated>true</IsTruncated><Contents>{GOOD}</Contents>", "cut short, without saying how to continue"),
+        (
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>",
+            "its listing repeats itself",
+        ),
+    ],
+)
+def test_an_odd_listing_is_refused(listing: str, words: str | None) -> None:
+    """A shorter one would lose files."""
+    with service(answer(200, f"<ListBucketResult><Name>heap-rs3</Name>{listing}</ListBucketResult>")) as (url, _):
+        if words is None:
+            assert keys(bucket(url)) == ["a"]
+        else:
+            assert words in refused(SetupError, lambda: keys(bucket(url)))
+
+
+@pytest.mark.parametrize(
+    ("expiration", "words"),
+    [
+        ("", "its response lacks `Expiration`"),
+        ("<Expiration></Expiration>", "its response has a malformed date or number"),
+        ("<Expiration>soon</Expiration>", "its response has a malformed date or number"),
+        ("<Expiration>2020-01-01T00:00:00Z</Expiration>", "the credential has expired: renew"),
+    ],
+)
+def test_credentials_of_a_role_that_do_not_say_how_long_they_hold_are_refused(expiration: str, words: str) -> None:
+    made = "<AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken>" + expiration
+    result = f"<AssumeRoleResult><Credentials>{made}</Credentials></AssumeRoleResult>"
+    with service(answer(200, f"<AssumeRoleResponse>{result}</AssumeRoleResponse>")) as (url, _):
+        assert words in refused(SetupError, lambda: keys(bucket(url, ROLE)))
+
+
+def test_a_role_that_is_refused_is_not_logged_by_the_library(caplog: pytest.LogCaptureFixture) -> None:
+    """It would log the role, with a traceback."""
+    logging.getLogger("botocore.credentials").setLevel(logging.NOTSET)
+    with service(answer(403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")) as (url, _):
+        assert "may not be assumed" in refused(SetupError, lambda: keys(bucket(url, ROLE)))
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_whatever_the_library_raises_is_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with service(EMPTY) as (url, _):
+        place = bucket(url)
+
+        def odd(**_: Any) -> None:
+            raise TypeError("private")
+
+        monkeypatch.setattr(place._client, "get_object", odd)
+        assert "because of TypeError" in refused(SetupError, lambda: place.read("x"))

@@ -405,7 +405,7 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
         outcome, message = FAILED, "An internal error in heap-courier."
         raise
     finally:
-        first_error_counts = nullcontext() if outcome == COMPLETED else suppress(CourierError)
+        first_error_counts = nullcontext() if outcome == COMPLETED else suppress(Exception)
         with first_error_counts, context.warehouse() as warehouse:
             run_log = RunLog(warehouse)
             if outcome:

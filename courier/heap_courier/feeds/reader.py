@@ -109,8 +109,14 @@ def read_feeds(folder: Path) -> tuple[Feed, ...]:
     """Reads all feed files (`*.yaml`, `*.yml`) of a folder, sorted by name; none if the folder does not exist.
 
     Raises:
-        SetupError: a file is wrong, or two of them have the same id or domain table, in whatever case.
+        SetupError: the folder or a file is wrong, or two of them have the same id or domain table, in whatever case.
     """
+    try:
+        list(folder.iterdir())  # `glob` takes a folder that cannot be read for an empty one
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise SetupError(f"The folder of feeds `{folder}` cannot be read: {error.strerror}.") from None
     feeds = {path: read_feed(path) for path in sorted(folder.glob("*.y*ml"))}
     _refuse_duplicates({path: feed.id for path, feed in feeds.items()}, "id")
     _refuse_duplicates({path: feed.domain_table for path, feed in feeds.items()}, "domain table")

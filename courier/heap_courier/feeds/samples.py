@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import secrets
@@ -28,6 +29,9 @@ from heap_courier.formats.readers import chunks, schema
 from heap_courier.project.model import Courier, Project
 
 FOLDER: Final = "samples"
+_LONGEST_NAME: Final = 250  # bytes: file systems take 255
+_KEPT: Final = 180
+_KEPT_END: Final = 40
 _BATCHES: Final = 4  # batches of the file that a proposal examines: some ten thousand rows
 _CONTENT_TYPES: Final = {
     ".avro": AVRO,
@@ -145,7 +149,7 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
 
     A bucket can contain both `x` and `x/y`: the later one gets `~x` instead.
     """
-    names = [name for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
+    names = [_fitting(name) for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
     *outer, last = names
     for name in outer:
         folder /= f"~{name}" if (folder / name).is_file() else name
@@ -154,6 +158,15 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
     if file.path.exists():
         shutil.move(file.path, path)
     return replace(file, path=path)
+
+
+def _fitting(name: str) -> str:
+    """A part of a key as a file system takes it: the beginning, a digest and the end of one that is longer."""
+    encoded = name.encode()
+    if len(encoded) <= _LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(encoded).hexdigest()[:12]
+    return f"{encoded[:_KEPT].decode(errors='ignore')}~{digest}~{encoded[-_KEPT_END:].decode(errors='ignore')}"
 
 
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:

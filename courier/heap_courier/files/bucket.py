@@ -5,6 +5,7 @@ What can fail is told by the error's code alone, never in the words of an answer
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
@@ -30,6 +31,7 @@ from botocore.exceptions import (
     IncompleteReadError,
     InvalidRegionError,
     NoCredentialsError,
+    PaginationError,
     ParamValidationError,
     PartialCredentialsError,
     ProfileNotFound,
@@ -70,8 +72,15 @@ _UNASSUMED: Final = (
     "{credential} may not be assumed",
     "fix its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
-_NOT_S3: Final = ("the server at its address is not S3", "fix the courier's `endpoint-url`")
-_INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date", "fix the courier's `endpoint-url`")
+_FIX_ADDRESS: Final = "fix the courier's `endpoint-url`"
+_NOT_S3: Final = ("the server at its address is not S3", _FIX_ADDRESS)
+_NO_ADDRESS: Final = ("its address is not a valid URL", _FIX_ADDRESS)
+_INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date, or outside the prefix", _FIX_ADDRESS)
+_CUT_LIST: Final = ("its listing is cut short, without saying how to continue", _FIX_ADDRESS)
+_REDIRECTED: Final = (
+    "it redirects every request without naming a region",
+    "fix the courier's `region` or `endpoint-url`",
+)
 _FIX_SETTINGS: Final = "fix the courier's settings"
 _REFUSALS: Final = {
     "NoSuchBucket": ("there is no such bucket", "fix the courier's `bucket`"),
@@ -117,7 +126,8 @@ _UNUSABLE: Final = (
     (ResponseParserError, _NOT_S3),
     (InvalidRegionError, ("there is no such region", "fix the courier's `region`")),
     (ParamValidationError, ("a name is malformed", "fix the courier's `bucket`, or `role-arn` and `external-id`")),
-    (ValueError, ("its address is not a valid URL", "fix the courier's `endpoint-url`")),
+    (PaginationError, ("its listing repeats itself", _FIX_ADDRESS)),
+    (ValueError, ("its response has a malformed date or number", _FIX_ADDRESS)),
 )
 
 
@@ -187,8 +197,13 @@ class Bucket:
             session = _session(courier.credential, courier, environment, Config(**options))
             if courier.endpoint_url:
                 options["s3"] = {"addressing_style": "path"}
-            self._client = session.client("s3", endpoint_url=courier.endpoint_url, config=Config(**options))
+            try:
+                self._client = session.client("s3", endpoint_url=courier.endpoint_url, config=Config(**options))
+            except ValueError as failure:
+                raise failure if isinstance(failure, BotoCoreError) else self._setup_error(_NO_ADDRESS) from None
             self._limit.install(self._client)
+            # botocore alone asks this, for the region of a redirect without one: endlessly, if it is redirected too.
+            self._client.meta.events.register("before-call.s3.HeadBucket", self._refuse_redirect)
 
     def __str__(self) -> str:
         at = f" at {self.courier.endpoint_url}" if self.courier.endpoint_url else ""
@@ -203,11 +218,13 @@ class Bucket:
             for page in self._one_by_one(iter(pages)):
                 if "Name" not in page:  # a web server may say 200 to anything
                     raise self._setup_error(_NOT_S3)
+                if page.get("IsTruncated") and not page.get("NextContinuationToken"):
+                    raise self._setup_error(_CUT_LIST)
                 for item in page.get("Contents", ()):
                     key = item.get("Key", "")
-                    if key.endswith("/"):
+                    if key.endswith("/") and key.startswith(beginning):
                         continue
-                    if not key or "Size" not in item or "LastModified" not in item:
+                    if not key.startswith(beginning) or item.get("Size", -1) < 0 or "LastModified" not in item:
                         raise self._setup_error(_INCOMPLETE_LIST)
                     key = key.removeprefix(self.courier.prefix)
                     yield Object(key, item["Size"], item.get("ETag", "").strip('"'), item["LastModified"])
@@ -293,22 +310,27 @@ class Bucket:
             if call.is_late:  # even if it looks whole: half a header is one to http.client
                 raise self._later_error("its response takes too long")
 
+    def _refuse_redirect(self, **_: object) -> None:
+        raise self._setup_error(_REDIRECTED)
+
     @contextmanager
     def _explained(self, key: str | None = None) -> Iterator[None]:
         try:
             yield
+        except CourierError:
+            raise
         except ClientError as refusal:
             raise self._refused(refusal, key) from None
         except (BotoCoreError, ResponseParserError, ValueError) as failure:
             raise self._failed(failure) from None
         except KeyError as missing:  # in an answer
-            raise self._setup_error((f"its response lacks `{missing.args[0]}`", _NOT_S3[1])) from None
-        except RuntimeError as failure:  # botocore's, of credentials that have expired when they come
-            if "expired" not in str(failure):
-                raise
-            raise self._setup_error(_EXPIRED) from None
+            raise self._setup_error((f"its response lacks `{missing.args[0]}`", _FIX_ADDRESS)) from None
         except OSError as fault:
             raise SetupError(f"The file `{key}` cannot be written to disk: {fault.strerror}.") from None
+        except Exception as failure:  # noqa: BLE001  (an odd answer may make the library raise anything)
+            if isinstance(failure, RuntimeError) and "expired" in str(failure):  # credentials that come expired
+                raise self._setup_error(_EXPIRED) from None
+            raise self._failed(failure) from None
 
     def _refused(self, refusal: ClientError, key: str | None) -> CourierError:
         status = refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -383,6 +405,8 @@ def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Confi
     extra = {"RoleSessionName": "heap-courier"}
     if role.external_id is not None:
         extra["ExternalId"] = role.external_id
+    # It logs a refusal with its traceback and the role, in front of the error that says the same in a sentence.
+    logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
     create = partial(session.client, region_name=region, endpoint_url=address, config=config)
     fetcher = AssumeRoleCredentialFetcher(create, base, role.role_arn, extra_args=extra)
     credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")

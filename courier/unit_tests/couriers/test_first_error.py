@@ -30,13 +30,14 @@ class Warehouse:
         return []
 
 
-def test_the_first_error_is_the_one_that_is_shown() -> None:
+@pytest.mark.parametrize("second", [LaterError("The warehouse does not answer now."), OSError(5), RuntimeError("x")])
+def test_the_first_error_is_the_one_that_is_shown(second: Exception) -> None:
     warehouse = Warehouse()
 
     @contextmanager
     def opened() -> Iterator[Warehouse]:
         if warehouse.gone:
-            raise LaterError("The warehouse does not answer now.")
+            raise second
         yield warehouse
 
     context: Any = SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=timezone.utc), warehouse=opened)

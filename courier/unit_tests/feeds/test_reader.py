@@ -196,3 +196,10 @@ def test_two_feeds_of_one_name_or_id_are_refused(path: Path, change: dict[str, A
 def test_a_tag_that_is_nearly_another_is_told_and_one_of_ones_own_is_not() -> None:
     assert tags.meant("givenname") == "given-name"
     assert [tags.meant(tag) for tag in ("given-name", "fk-user", "pk", "shoe-size")] == [None] * 4
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(path: Path) -> None:
+    """Feeds that are there would be missing without a word."""
+    path.parent.touch()
+    with pytest.raises(SetupError, match=r"The folder of feeds `.*feeds` cannot be read: Not a directory\."):
+        read_feeds(path.parent)

@@ -237,3 +237,14 @@ def test_a_sample_in_another_encoding_is_read(project: Project, encoding: str) -
     written = project.folder / "feeds" / "u.yaml"
     write_feed(feed, written)
     assert read_feed(written).sample == sample
+
+
+@pytest.mark.parametrize("key", [f"{'a' * 300}/{'b' * 700}.csv.gz", f"{'é' * 200}/u.csv", f"a/{'é' * 127}x.csv"])
+def test_a_sample_whose_key_no_file_system_takes_is_kept_under_a_shorter_name(tmp_path: Path, key: str) -> None:
+    other = key.replace("/", "x/", 1)
+    first, second = (keep_sample(tmp_path / "samples", fetched(tmp_path, each)) for each in (key, other))
+    assert first.path.is_file()
+    assert second.path.is_file()
+    assert first.path != second.path
+    assert first.path.suffixes == Path(key).suffixes
+    assert all(len(part.encode()) <= 255 for part in first.path.parts)
