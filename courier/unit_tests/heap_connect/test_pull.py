@@ -1,0 +1,193 @@
+"""A pass over a bucket in memory, into a DuckDB file: one table's trouble stays its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+from typing import cast
+
+import pytest
+
+from courier.integration_tests.heap_bucket import BUCKET, Dump, TableDump, manifest_key, nullable, objects
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
+from heap_courier.errors import InterruptedRunError, LaterError, MissingFilesError, SetupError, UnreadableFileError
+from heap_courier.files.bucket import Bucket, Object
+from heap_courier.files.entities import HeapConnectEntity
+from heap_courier.heap_connect.loader import StepResult
+from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
+from heap_courier.project.model import Courier, DefaultCredential
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+
+COURIER = Courier("daily", DefaultCredential(), BUCKET, "", None, None, Path("entities.json"), None)
+
+
+def table(name: str, *ids: int, full: bool = False) -> TableDump:
+    key = "user_id" if name == "users" else "event_id"
+    return TableDump(name, nullable(**{key: "long"}), tuple({key: each} for each in ids), full)
+
+
+class Trial:
+    def __init__(self, warehouse: DuckDBWarehouse, folder: Path) -> None:
+        self.warehouse = warehouse
+        self.folder = folder
+        self.memory = MemoryBucket(COURIER, {})
+        self.bucket = cast("Bucket", self.memory)
+        self.noted: list[StepResult] = []
+
+    def arrives(self, number: int, *tables: TableDump) -> None:
+        self.memory.objects.update(objects(Dump(number, tables), Random(number)))
+
+    def key(self, part: str) -> str:
+        (key,) = [key for key in self.memory.objects if part in key]
+        return key
+
+    def steps(self, **entity: tuple[str, ...]) -> Iterator[StepResult]:
+        kept = HeapConnectEntity(**entity)  # type: ignore[arg-type]  # (no source)
+        return pull(self.warehouse, self.bucket, kept, self.folder / "fetched", workers=1, note=self.noted.append)
+
+    def outcomes(self, **entity: tuple[str, ...]) -> list[tuple[int | None, str, str | None]]:
+        return [(step.dump_id, step.run.domain_table, step.run.message) for step in self.steps(**entity)]
+
+    def ids(self, name: str) -> list[int]:
+        return [row[0] for row in self.warehouse.query(f'SELECT * FROM "Heap:{name}" ORDER BY 1')]
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> Iterator[Trial]:
+    with closing(DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)) as warehouse:
+        yield Trial(warehouse, tmp_path)
+
+
+def refuses(part: str, error: Exception, trial: Trial) -> None:
+    """The bucket raises an error for keys with this part."""
+
+    def on_fetch(key: str) -> None:
+        if part in key:
+            raise error
+
+    trial.memory.on_fetch = on_fetch
+
+
+def test_dumps_are_loaded_in_the_order_of_their_numbers_and_once(trial: Trial) -> None:
+    trial.arrives(10, table("users", 2))
+    trial.arrives(9, table("users", 1), table("sign_up", 7))
+
+    assert trial.outcomes() == [(9, "Heap:users", None), (9, "Heap:sign_up", None), (10, "Heap:users", None)]
+    assert (trial.ids("users"), trial.ids("sign_up")) == ([1, 2], [7])
+    assert trial.outcomes() == []
+    assert list((trial.folder / "fetched").glob("*")) == []
+
+
+def test_what_the_entity_excludes_is_not_loaded_until_it_is_included(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+
+    assert trial.outcomes(exclude=("sign_*",)) == [(1, "Heap:users", None)]
+    assert trial.outcomes(exclude=("sign_*",)) == []
+    assert trial.outcomes(tables=("sign_up",)) == [(1, "Heap:sign_up", None)]
+
+
+def test_a_file_that_cannot_be_fetched_stops_its_table_and_its_later_dumps(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    trial.arrives(2, table("users", 2), table("sign_up", 8))
+    refuses("sync_1/users", UnreadableFileError("It is in cold storage."), trial)
+
+    failed, *others = trial.outcomes()
+
+    assert failed == (1, "Heap:users", "Dump 1: It is in cold storage. Later dumps of the table wait for it: 2.")
+    assert others == [(1, "Heap:sign_up", None), (2, "Heap:sign_up", None)]
+    assert [step.run.message is None for step in trial.noted] == [False, True, True]
+
+    trial.memory.on_fetch = lambda _key: None
+    assert trial.outcomes() == [(1, "Heap:users", None), (2, "Heap:users", None)]
+
+
+def test_a_file_that_is_damaged_fails_its_table_alone(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    trial.memory.objects[trial.key("sync_1/users")] = b"Obj"
+
+    (_, _, message), other = trial.outcomes()
+
+    assert "is not an Avro file" in (message or "")
+    assert other == (1, "Heap:sign_up", None)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("a@b.example"), SetupError("No room."), LaterError("Not now.")])
+def test_whatever_one_file_raises_the_others_continue_if_the_bucket_answers(trial: Trial, error: Exception) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    refuses("sync_1/users", error, trial)
+
+    (_, _, message), other = trial.outcomes()
+
+    assert "a@b.example" not in (message or "")
+    assert (message or "").startswith("Dump 1: ")
+    assert other == (1, "Heap:sign_up", None)
+
+
+def test_a_bucket_that_answers_no_more_ends_the_run_and_keeps_what_was_loaded(trial: Trial) -> None:
+    trial.arrives(1, table("sign_up", 7))
+    trial.arrives(2, table("users", 1))
+    steps = trial.steps()
+
+    def gone(_prefix: str = "") -> Iterator[Object]:
+        raise LaterError("Not now.")
+
+    def on_fetch(key: str) -> None:
+        if "sync_2/users" in key:
+            trial.memory.list = gone  # type: ignore[method-assign]
+            gone()
+
+    trial.memory.on_fetch = on_fetch
+
+    with pytest.raises(LaterError, match="Not now"):
+        list(steps)
+    assert trial.ids("sign_up") == [7]
+
+
+def test_a_run_that_is_stopped_while_it_fetches_stops(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    refuses("sync_1/users", InterruptedRunError("It was stopped."), trial)
+
+    with pytest.raises(InterruptedRunError):
+        list(trial.steps())
+
+
+def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_count(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1))
+    trial.memory.objects[manifest_key(2)] = b"{"
+
+    (dump, key, message), other = trial.outcomes()
+
+    assert (dump, key) == (None, manifest_key(2))
+    assert "is not JSON" in (message or "")
+    assert other == (1, "Heap:users", None)
+
+
+def test_the_manifest_of_a_finished_dump_is_not_needed_any_more(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    list(trial.steps(exclude=("sign_up",)))
+    refuses(manifest_key(1), UnreadableFileError("It is in cold storage."), trial)
+
+    assert trial.outcomes(exclude=("sign_up",)) == []
+    assert trial.outcomes() == [(None, manifest_key(1), "It is in cold storage.")]
+
+
+def test_a_bucket_without_manifests_is_an_error(trial: Trial) -> None:
+    with pytest.raises(MissingFilesError, match=r"There is no manifest `manifests/sync_<dump_id>\.json` in the bucket"):
+        list(trial.steps())
+
+
+def test_manifests_are_sorted_by_number() -> None:
+    bucket = MemoryBucket(COURIER, {manifest_key(number): b"" for number in (100, 9, 10)} | {"manifests/x.json": b""})
+
+    assert manifest_keys(cast("Bucket", bucket)) == [manifest_key(number) for number in (9, 10, 100)]
+
+
+def test_samples_are_of_the_newest_dump_of_each_table_that_has_files(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1), table("sign_up", 7))
+    trial.arrives(2, table("users", 2))
+
+    found = newest_files(trial.bucket, HeapConnectEntity())
+
+    assert [hit.object.key.rpartition("/")[0] for hit in found.hits] == ["sync_2/users", "sync_1/sign_up"]
