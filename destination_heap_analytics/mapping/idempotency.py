@@ -14,6 +14,7 @@ To all but the last, a row that was deleted at its source adds when: it is not w
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -86,12 +87,12 @@ class KeyMaker:
         """The values of the primary key; empty where the stream has none, or the row lacks one of them."""
         values = []
         for path in self.stream.primary_key:
-            value = look_up(data, path)
+            value = data.get(path[0], ABSENT) if len(path) == 1 else look_up(data, path)
             if value is ABSENT or value is None:
                 return []
+            if not exact and type(value) is float:
+                raise InexactNumberError
             values.append(value)
-        if not exact and any(isinstance(value, float) for value in values):
-            raise InexactNumberError
         return values
 
     def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
@@ -123,16 +124,35 @@ class KeyMaker:
             parts: what comes after the kind, the app and the stream.
             are_plain: whether it holds neither floats nor nulls in objects, and comes from the fast reading.
         """
-        text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS) if are_plain else None
-        if text is None or not text.isascii() or _DELETE in text:  # which orjson writes in another way
+        if not are_plain:
             text = _canonical(parts).encode("ascii")
+        else:
+            text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
+            if not text.isascii():
+                text = text.decode().encode("ascii", _ESCAPES)
+            if _DELETE in text:
+                text = text.replace(_DELETE, b"\\u007f")
         return sha256(self._heads[kind] + text[1:]).hexdigest()
 
+
+_ESCAPES: Final = "destination_heap_analytics.mapping.idempotency"
+
+
+def _escaped(failure: UnicodeError) -> tuple[str, int]:
+    """Characters that are not ASCII, as JSON escapes them."""
+    if not isinstance(failure, UnicodeEncodeError):
+        raise failure
+    return encode_basestring_ascii(failure.object[failure.start : failure.end])[1:-1], failure.end
+
+
+codecs.register_error(_ESCAPES, _escaped)
 
 _MOST_NAMES: Final = 10_000
 """So many names of columns are remembered; a source may have new ones in each row."""
 
-_DELETE: Final = 0x7F
+_DELETE: Final = b"\x7f"
+"""What orjson, unlike Python's json, does not escape although it is ASCII."""
+
 _NONE: Final = type(None)
 
 
@@ -140,12 +160,12 @@ def _kinds(values: Collection[Any]) -> set[type]:
     """The types of values, and of what is inside them."""
     kinds = set(map(type, values))
     if dict in kinds or list in kinds:
-        for value in values:
-            if isinstance(value, dict):
-                kinds |= _kinds(value.values())
-            elif isinstance(value, list):
-                kinds |= _kinds(value)
+        for inner in [value for value in values if type(value) in _CONTAINERS]:
+            kinds |= _kinds(inner.values() if isinstance(inner, dict) else inner)
     return kinds
+
+
+_CONTAINERS: Final = frozenset({dict, list})
 
 
 _LOADERS_STAMPS: Final = frozenset(

@@ -6,7 +6,7 @@ Of anything else a compiled function makes nothing, and `transform` is asked.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, MAX_INTEGER, Api
@@ -25,6 +25,9 @@ Raises:
 """
 
 _KEY_FIELDS: Final = frozenset({"identity", "account_id"})
+_MOST_NAMES: Final = 10_000
+"""So many names of columns are remembered; a source may have new ones in each row."""
+
 _UNKNOWN: Final = object()
 """In place of a value that is not inside an object."""
 
@@ -75,10 +78,12 @@ def _reader(path: Path) -> Callable[[Row], Any]:
 
 def _name_reader(column: Column, most: int) -> Callable[[Row], str | None]:
     """Reads an identity, an account ID or an event's name: ASCII, or an integer."""
-    read = _reader(column.keys)
+    first, below = column.keys[0], column.keys[1:]
 
     def name_of(data: Row) -> str | None:
-        value = read(data)
+        value = data.get(first)
+        for key in below:
+            value = value.get(key) if type(value) is dict else None
         if type(value) is str:
             return value if value.isascii() and len(value) <= most and value and not value.isspace() else None
         return str(value) if type(value) is int else None
@@ -118,23 +123,48 @@ def _listed_reader(listed: Mapping[str, Path]) -> Callable[[Row], Values | None]
 def _all_reader(maker: PropertyMaker) -> Callable[[Row], Values | None]:
     """The properties of `*`: a row's own columns first, then those inside its objects."""
     fit = maker.fit
+    columns: set[str] = set()  # names of the row's own that are fit, and no columns of Airbyte's
 
     def properties_of(data: Row) -> Values | None:
+        if not columns.issuperset(data):
+            _learn(columns, data, maker)
         values: Values = {}
-        levels: list[tuple[str, Row]] = [("", data)]  # it grows below, by the objects inside these
-        for prefix, members in levels:
-            for key, value in members.items():
-                name = prefix + key if prefix else key
-                kind = type(value)
-                if (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
-                    if name in fit and name not in values:
-                        values[name] = value
-                    elif prefix or not is_airbytes(name):
-                        return None
-                elif value is not None and (prefix or not is_airbytes(name)):
-                    if kind is not dict:
-                        return None
-                    levels.append((f"{name}.", value))
-        return values
+        levels: list[tuple[str, Row]] = []
+        for name, value in data.items():
+            kind = type(value)
+            if name not in columns:
+                if not is_airbytes(name):
+                    return None
+            elif (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
+                values[name] = value
+            elif kind is dict:
+                levels.append((f"{name}.", value))
+            elif value is not None:
+                return None
+        return values if not levels or _add_below(values, levels, fit) else None
 
     return properties_of
+
+
+def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:
+    """Add the columns of a row that may become properties of their own names."""
+    if len(columns) >= _MOST_NAMES:
+        columns.clear()
+    columns.update(name for name in data if not is_airbytes(name) and maker.takes(name))
+
+
+def _add_below(values: Values, levels: list[tuple[str, Row]], fit: Container[str]) -> bool:
+    """Add the properties inside objects, each of which comes with what its names begin with; whether all are plain."""
+    for prefix, members in levels:  # it grows below, by the objects inside these
+        for key, value in members.items():
+            name = prefix + key
+            kind = type(value)
+            if (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
+                if name not in fit or name in values:
+                    return False
+                values[name] = value
+            elif kind is dict:
+                levels.append((f"{name}.", value))
+            elif value is not None:
+                return False
+    return True
