@@ -39,6 +39,7 @@ from destination_heap_analytics.process.stdout import (
     print_line,
     print_message,
 )
+from destination_heap_analytics.process.volume import Volume
 from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
 
@@ -203,7 +204,7 @@ class _Command:
         output = (Json if self._arguments.json else Text)(StandardOutput(), self.progress)
         try:
             settings = connector.parse_config(self._config())
-            stream, lines, hint = _input(self._arguments)
+            stream, lines, hint, _ = _input(self._arguments)
             preview = connector.preview(settings, stream)
         except ConfigError as wrong:
             findings = Findings(error=self.secrets.masked(str(wrong)))
@@ -242,7 +243,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     from destination_heap_analytics.run.sync import Interrupt  # noqa: PLC0415
 
     settings = connector.parse_settings(config)
-    stream, lines, _ = _input(arguments)
+    stream, lines, _, volume = _input(arguments)
     events: EventQueue[bytes] = EventQueue()
     watch_signals(lambda number: events.post(Interrupt(number)))
     # What exists by now stays to the end: the garbage collector need not look at it again and again.
@@ -254,12 +255,12 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
         connector.parse_line,
         progress=progress,
         events=events,
-        expected_bytes=bytes_left(sys.stdin.fileno()) if arguments.rows is None else None,
+        expected_rows=volume.rows,
     ).run()
 
 
-def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None]]:
-    """The stream to load, the lines of its messages, and what to say of its columns once they have been read.
+def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None], Volume]:
+    """The stream, the lines of its messages, what to say of its columns in the end, and how many rows there will be.
 
     Raises:
         ConfigError: the catalog, or the file of rows, is wrong.
@@ -268,11 +269,13 @@ def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[Col
 
     if arguments.rows is None:
         stream = connector.parse_catalog(read_json(arguments.catalog, "--catalog"))
-        return stream, read_lines(_standard_input()), lambda _: None
+        descriptor = _standard_input()
+        volume = Volume(bytes_left(descriptor))
+        return stream, volume.of_lines(read_lines(descriptor)), lambda _: None, volume
     if arguments.rows == "-" and sys.stdin is not None and sys.stdin.isatty():
         _complain("Reading rows from this terminal, until Ctrl-D.")
     rows = connector.open_rows(arguments.rows, stream=arguments.stream, primary_key=arguments.primary_key)
-    return rows.stream, rows.blocks, rows.hint
+    return rows.stream, rows.blocks, rows.hint, rows.volume
 
 
 def _complain(sentence: str) -> None:

@@ -137,7 +137,7 @@ def sync(
     *,
     progress: Progress | None = None,
     events: EventQueue[Line] | None = None,
-    expected_bytes: int | None = None,
+    expected_rows: Callable[[], float | None] = lambda: None,
 ) -> Sync[Line]:
     """A sync that is ready to run; it has begun to read its input.
 
@@ -148,7 +148,7 @@ def sync(
         parse: an element of a block to a message.
         progress: where to show how far it is.
         events: where interrupts arrive, if there are any.
-        expected_bytes: the size of the input, if it is known.
+        expected_rows: how many rows the input will have, as far as that is known.
     """
     queue = EventQueue[Line]() if events is None else events
     queue.read(blocks)
@@ -164,7 +164,7 @@ def sync(
         chance=SystemRandom(),
         random_text=token_hex(16),
         progress=progress,
-        expected_bytes=expected_bytes,
+        expected_rows=expected_rows,
     )
 
 

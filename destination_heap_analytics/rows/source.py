@@ -17,6 +17,7 @@ from destination_heap_analytics.config.grammar import ColumnList, GrammarError, 
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.mapping.columns import Column, column_names
 from destination_heap_analytics.names import as_setting, did_you_mean
+from destination_heap_analytics.process.volume import Volume, size_of
 from destination_heap_analytics.protocol.catalog import Path as ColumnPath
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.messages import Record, parse_line
@@ -42,11 +43,13 @@ class Rows:
         blocks: the rows as lines of messages, in blocks, each with its size in bytes. Reading on raises ConfigError
             where the file is damaged.
         hint: what to say of columns that are sent as text; None if there is nothing to say.
+        volume: tells how many rows there will be.
     """
 
     stream: Stream
     blocks: Generator[tuple[list[bytes], int], None, None]
     hint: Callable[[ColumnList], str | None]
+    volume: Volume
 
 
 def open_rows(path: str, *, stream: str | None = None, primary_key: str | None = None) -> Rows:
@@ -60,7 +63,8 @@ def open_rows(path: str, *, stream: str | None = None, primary_key: str | None =
     Raises:
         ConfigError: the file cannot be read, has no rows, or its first row lacks a column of the primary key.
     """
-    reader = _reader(path)
+    volume = Volume(size_of(path, STANDARD_INPUT))
+    reader = _reader(path, volume)
     rows = reader.rows()
     first = next(rows, None)
     if first is None:
@@ -70,8 +74,9 @@ def open_rows(path: str, *, stream: str | None = None, primary_key: str | None =
     keys = _primary_key(primary_key, prefix + first + b"}}", path) if primary_key else ()
     return Rows(
         Stream(name, None, "full_refresh", "append_dedup" if keys else "append", keys, {}),
-        _in_blocks(chain([first], rows), prefix),
+        volume.of_rows(_in_blocks(chain([first], rows), prefix)),
         reader.hint if isinstance(reader, Delimited) else lambda _: None,
+        volume,
     )
 
 
@@ -81,10 +86,10 @@ def _stream_name(path: str) -> str:
     return (Path(name).stem or name) if path != STANDARD_INPUT else "rows"
 
 
-def _reader(path: str) -> _Reader:
+def _reader(path: str, volume: Volume) -> _Reader:
     """The reader for the format that the file's name says, or else its beginning."""
     name = named(path)
-    texts = decoded(read_blocks(path), name)
+    texts = decoded(volume.of_bytes(read_blocks(path)), name)
     first = next((text for text in texts if text.strip()), "")
     whole = chain([first], texts)
     suffix = Path(path.removesuffix(".gz")).suffix.lower()

@@ -74,7 +74,7 @@ class Sync(Generic[Line]):
         chance: random.Random,
         random_text: str,
         progress: Progress | None = None,
-        expected_bytes: int | None = None,
+        expected_rows: Callable[[], float | None] = lambda: None,
     ) -> None:
         """Prepare a run; nothing is read or sent yet.
 
@@ -90,7 +90,7 @@ class Sync(Generic[Line]):
             chance: spreads the pauses before a request is sent again.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
             progress: shows whoever watches how far it is.
-            expected_bytes: the size of the input, if it is known.
+            expected_rows: how many rows the input will have, as far as that is known.
         """
         self._settings = settings
         self._stream = stream
@@ -124,8 +124,7 @@ class Sync(Generic[Line]):
             self._retrieval = None  # the first one stops the sync, and comes again
         self._writer = RejectWriter[Checkpoint](storage, events.post) if storage else None
         self._being_stored = 0
-        self._expected_bytes = expected_bytes
-        self._taken_bytes = 0
+        self._expected_rows = expected_rows
         self._answers = DELETIONS if settings.selected_api is Api.DELETE_USERS else ANSWERS
 
     def run(self) -> Iterator[AirbyteMessage]:
@@ -164,8 +163,6 @@ class Sync(Generic[Line]):
                 if not self._read():
                     continue  # room has run out: see what may go
                 if (batch := self._next_input()) is not None:
-                    if self._expected_bytes:
-                        self._taken_bytes += sum(len(line) + 1 for line in batch if isinstance(line, bytes))
                     self._lines, self._at = batch, 0
                     continue
                 if self._events.has_ended and self._is_reading:
@@ -239,9 +236,10 @@ class Sync(Generic[Line]):
         report = self._report
         rows: float = report.read
         if self._is_reading:
-            if not self._expected_bytes or not self._taken_bytes:
+            expected = self._expected_rows()
+            if expected is None:
                 return None
-            rows *= self._expected_bytes / self._taken_bytes
+            rows = max(rows, expected)
         return rows - report.delivered - report.rejects.count - report.deletions
 
     def _wind_down(self) -> Iterator[AirbyteMessage]:

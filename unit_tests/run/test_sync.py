@@ -101,7 +101,7 @@ class Run:
         self.stream = Stream("users", None, "incremental", "append", (), DECLARED if schema is None else schema)
         self.shelf: Shelf | None = None
         self.events: EventQueue[bytes] = EventQueue()
-        self.expected_bytes: int | None = None
+        self.expected_rows: float | None = None
 
     def load(self, *lines: str | bytes | Callable[[], object]) -> Run:
         """Feed lines, one at a time; something to call is called, by the thread that reads, before the next one."""
@@ -117,7 +117,7 @@ class Run:
             clock=Clock(self.speed),
             chance=random.Random(1),
             random_text="r",
-            expected_bytes=self.expected_bytes,
+            expected_rows=lambda: self.expected_rows,
         )
         for message in sync.run():
             assert isinstance(message, EchoedState)
@@ -550,13 +550,13 @@ def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flig
 
 
 def test_the_end_of_a_load_is_foreseen(caplog: pytest.LogCaptureFixture) -> None:
-    """At the rate that it waits for; the size of the input says how many rows are left."""
+    """At the rate that it waits for, if it is known how many rows there will be."""
     caplog.set_level(logging.INFO)
     run = Run(api=TRACK)
     run.config["delivery"] = {"mode": "bulk", "max_events_per_minute": 60}
     run.speed = 600.0
     rows = [row(f"user{number}", event="Paid", at=1666325394) for number in range(120)]
-    run.expected_bytes = 2 * sum(len(line) + 1 for line in rows)
+    run.expected_rows = 240.0
     run.load(*rows)
     waiting = [record.getMessage() for record in caplog.records if "waiting for the limit" in record.getMessage()]
     assert waiting
