@@ -50,7 +50,7 @@ if TYPE_CHECKING:  # with them comes all that spec does without
     Blocks = Generator[tuple[list[bytes], int], None, None]
 
 PAYLOADS = 5
-"""How many payloads a preview shows unless told otherwise."""
+"""How many payloads a preview shows by default."""
 
 
 def main() -> None:
@@ -236,7 +236,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
 
     Raises:
         SyncStoppedError: the sync failed.
-        InterruptedSyncError: a signal ended it.
+        InterruptedSyncError: a signal stopped it.
     """
     from destination_heap_analytics import connector  # noqa: PLC0415
     from destination_heap_analytics.run.event_queue import EventQueue  # noqa: PLC0415
@@ -285,7 +285,7 @@ def _complain(sentence: str) -> None:
 
 
 def _standard_input() -> int:
-    """Its descriptor; someone who forgot to pipe something in is told what the command waits for."""
+    """Its descriptor; if it is a terminal, say what the command waits for."""
     if sys.stdin is None:  # its descriptor may belong to another file by now
         raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
     if sys.stdin.isatty() and sys.stderr is not None:

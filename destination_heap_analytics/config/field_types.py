@@ -1,4 +1,4 @@
-"""The kinds of values that a setting takes: what is typed into it, what it becomes, and what the form knows of it."""
+"""The types of the settings' values: what is typed, what it becomes, and what the form knows about it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _CONTAINER_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "host.
 
 
 def fault(sentence: str) -> PydanticCustomError:
-    """What a value breaks, as the end of a sentence that begins with the setting's name."""
+    """What is wrong with a value, as the end of a sentence that begins with the setting's name."""
     return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
 
 
@@ -171,7 +171,7 @@ def _rate(value: object) -> int:
 
 
 def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
-    """What the form knows of a text: a pattern, and few words for it, which it shows beside the title."""
+    """What the form knows about a text: a pattern, and a short description that it shows next to the title."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "pattern_descriptor": descriptor})
 
 

@@ -29,7 +29,7 @@ from destination_heap_analytics.names import did_you_mean, nearest
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """The settings, and a sentence on the keys that are none (None where all are known)."""
+    """The settings, and a warning about unknown keys (None if all are known)."""
 
     settings: Settings
     warning: str | None
@@ -81,7 +81,7 @@ class _Choice:
     Attributes:
         selector: the key that says which branch it is.
         branches: the branches by its value.
-        remedy: what to do where there is no such object.
+        remedy: what to do if the object is missing.
     """
 
     selector: str

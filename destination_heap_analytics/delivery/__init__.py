@@ -1,1 +1,1 @@
-"""Payloads to Heap: batches, order, rate limits, requests, and what an answer means. Never a column or a value."""
+"""Sends payloads to Heap: batches, order, rate limits, requests, what a response means. Never a column or a value."""

@@ -1,11 +1,11 @@
-"""An HTTP/1 answer, read from the bytes of a connection. Pure, but for `receive`, which is passed in.
+"""Parses an HTTP/1 response from the bytes of a connection. Pure except for `receive`, which is passed in.
 
-Two questions are kept apart. What became of the request: the status line and headers say so, and they must be complete.
-Whether the connection can carry another request: only if the answer ended exactly where its headers said, with nothing
-after it. Whatever a body contains, it changes the second answer alone.
+It answers two separate questions. What became of the request? The status line and headers say so, and they must be
+complete. Can the connection carry another request? Only if the response ended exactly where its headers said, with
+nothing after it. The content of a body affects the second question only.
 
-http.client answers neither question: it takes an interim answer other than 100 for the final one, and headers that
-break off for complete ones. References: RFC 9110, section 15.2 (interim answers); RFC 9112, section 6.3 (body length).
+http.client gets both wrong: it takes an interim response other than 100 for the final one, and truncated headers for
+complete ones. References: RFC 9110, section 15.2 (interim responses); RFC 9112, section 6.3 (body length).
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from types import MappingProxyType
 from typing import Final
 
 BODY_BYTES: Final = 4096
-"""Bytes of a body that are read. No answer of Heap's is longer; after a longer one the connection is closed."""
+"""Bytes of a body that are read. Heap's responses are shorter; after a longer one the connection is closed."""
 
 HEAD_BYTES: Final = 128 * 1024
-"""Bytes of status line and headers, interim answers included."""
+"""Bytes of status line and headers, including interim responses."""
 
 _BLOCK_BYTES: Final = 16 * 1024
 _CHUNK_LINE_BYTES: Final = 256
@@ -40,13 +40,13 @@ class BrokenAnswerError(HTTPException):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A final answer.
+    """A final response.
 
     Attributes:
         version: 10 or 11.
         fields: header values by name in lower case; repeated headers are joined with a comma.
-        body: its beginning, without the framing of chunks.
-        is_complete: whether the answer ended exactly where it said.
+        body: its beginning, without chunk framing.
+        is_complete: whether the response ended exactly where its headers said.
         has_excess: whether bytes came after its end.
         closes: whether the server closes the connection after it.
     """
@@ -67,13 +67,13 @@ class Answer:
 
 
 def read_answer(receive: Callable[[int], bytes]) -> Answer:
-    """Read up to the final answer and its body.
+    """Read the final response with its body, skipping interim ones.
 
     Args:
-        receive: returns up to so many bytes; none at the end of the connection.
+        receive: returns at most that many bytes; empty at the end of the connection.
 
     Raises:
-        BrokenAnswerError: the bytes are not an HTTP/1 answer, or break off in its headers.
+        BrokenAnswerError: the bytes are not an HTTP/1 response, or end within its headers.
         OSError: what `receive` raises before the headers are complete.
     """
     source = _Source(receive)
@@ -82,7 +82,7 @@ def read_answer(receive: Callable[[int], bytes]) -> Answer:
         if head.status >= HTTPStatus.OK:
             break
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            raise BrokenAnswerError("switching protocols, which nobody asked for")
+            raise BrokenAnswerError("switching protocols, which was not requested")
     body = _Body(source)
     try:
         is_complete = body.read(head) and head.is_sound
@@ -102,7 +102,7 @@ def read_answer(receive: Callable[[int], bytes]) -> Answer:
 
 
 class _Source:
-    """Bytes of a connection, with what was received but not used yet."""
+    """Bytes of a connection, including those received but not yet used."""
 
     def __init__(self, receive: Callable[[int], bytes]) -> None:
         self.buffer = bytearray()
@@ -175,17 +175,17 @@ def _head_line(source: _Source) -> bytes:
 
 
 class _Body:
-    """The body of an answer: `beginning` is what has been read of it."""
+    """The body of a response: `beginning` is what has been read of it."""
 
     def __init__(self, source: _Source) -> None:
         self.beginning = bytearray()
         self._source = source
 
     def read(self, head: _Head) -> bool:
-        """Read the body, or its beginning; whether it ended where the headers said.
+        """Read the body, or its beginning. Returns whether it ended where the headers said.
 
         Raises:
-            BrokenAnswerError: it broke off, or has a line that is too long.
+            BrokenAnswerError: it was truncated, or has a line that is too long.
         """
         coding, lengths = head.fields.get("transfer-encoding"), head.fields.get("content-length")
         if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:

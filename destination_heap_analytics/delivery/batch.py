@@ -1,4 +1,4 @@
-"""Rows that are ready to go, and the bodies of the requests that carry them."""
+"""Rows that are ready to send, and the bodies of the requests that carry them."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from destination_heap_analytics.heap_api import Endpoint
 from destination_heap_analytics.mapping.payload import Payload, Payloads
 
 MAX_ITEMS: Final = 10_000
-"""Rows in a batch whose keys repeat; each of them is kept until Heap has answered."""
+"""The most rows in a batch whose keys repeat; each is kept until Heap responds."""
 
 MAX_BYTES: Final = 1_000_000
 """Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
 
 MAX_KEPT: Final = 4 * 1024 * 1024
-"""Bytes of the rows of a batch themselves, which are kept for the place of rejected rows."""
+"""The most bytes of source rows in a batch, which are kept in case they are rejected and stored."""
 
 
 class OpenBatch:
-    """The rows that go next, in order.
+    """The rows that are sent next, in order.
 
     Attributes:
         items: the rows; `hold` replaces them.
-        since: when the first of them came; infinity while there is none.
+        since: when the first of them arrived; infinity if there are none.
         is_full: whether they fill a request.
     """
 
     __slots__ = ("_bytes", "_elements", "_kept", "_merges", "_most", "_names", "is_full", "items", "since")
 
     def __init__(self, most: int, *, merges: bool) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
-            most: elements of a request.
+            most: the most elements in a request.
             merges: whether all rows of a key are one element.
         """
         self._merges = merges
@@ -43,7 +43,7 @@ class OpenBatch:
         self.hold(Payloads(), float("inf"))
 
     def hold(self, items: Payloads, since: float) -> None:
-        """Begin anew with these rows."""
+        """Start over with these rows."""
         self.items = items
         self.since = since
         self._names = set(items.keys) if self._merges else set[str]()
@@ -53,12 +53,12 @@ class OpenBatch:
         self._look()
 
     def limit(self, most: int) -> None:
-        """Let a request have so many elements from now on."""
+        """Set the most elements in a request from now on."""
         self._most = most
         self._look()
 
     def add(self, item: Payload, since: float) -> None:
-        """Append a row; it may be one too many."""
+        """Append a row, which may be more than fits into one request."""
         self.items.append(item)
         self._bytes += len(item.body) + 1
         if item.source is not None:
@@ -70,7 +70,7 @@ class OpenBatch:
         self._look()
 
     def extend(self, items: Payloads, since: float) -> None:
-        """Append several rows; some may be too many."""
+        """Append several rows, which may be more than fit into one request."""
         self.items.extend(items)
         self._bytes += sum(map(len, items.bodies)) + len(items)
         if _are_kept(items):
@@ -82,11 +82,11 @@ class OpenBatch:
 
     @property
     def room(self) -> int:
-        """How many rows it takes before it is full, unless their bytes fill it before; one at least."""
+        """How many more rows fit, if their bytes do; at least one."""
         return max(1, min(self._most - len(self._elements), MAX_ITEMS - len(self.items)))
 
     def count(self, most: int) -> int:
-        """How many of the first rows go in one request of so many elements; a row alone always does."""
+        """How many of the first rows fit into one request with at most that many elements; at least one."""
         if len(self._elements) <= most and self._bytes <= MAX_BYTES and len(self.items) <= MAX_ITEMS:
             return len(self.items)
         size = 0
@@ -108,7 +108,7 @@ class OpenBatch:
 
 
 class Envelope:
-    """What is put around rows to make a request of them; the same rows make the same bytes, whenever they are sent.
+    """Turns rows into the body of a request; the same rows always make the same bytes.
 
     In a bulk request of events, two with one idempotency key are sent once. In one of properties a key appears once,
     with the later rows merged over the earlier ones, which is what sending them one by one would leave behind.
@@ -163,5 +163,5 @@ def _names(items: Payloads) -> set[str]:
 
 
 def _are_kept(items: Payloads) -> bool:
-    """Whether the rows of a run are kept for the place of rejected rows, as all are or none."""
+    """Whether the source rows of a run are kept in case they are rejected: either all are, or none."""
     return bool(items) and items.sources[0] is not None

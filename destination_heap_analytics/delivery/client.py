@@ -1,4 +1,4 @@
-"""One request to Heap, and its verdict.
+"""Posts one request to Heap and classifies the response.
 
     2xx other than an HTML page         TAKEN       Heap has accepted the rows
     408, 425, 429, 5xx, or no answer    LATER       Heap or the network is unavailable
@@ -38,11 +38,11 @@ from destination_heap_analytics.version import VERSION
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
 REQUEST_SECONDS: Final = 90.0
-"""A whole request, from connecting to the last byte of its answer, and the time to send its body on top."""
+"""The limit of a whole request, from connecting to the last byte of the response, plus the time to send its body."""
 
 SEND_SECONDS: Final = 10.0
 SEND_BYTES_PER_SECOND: Final = 10_000
-"""Sending a body may take `SEND_SECONDS`, and as long as this rate needs: the slowest network that is supported."""
+"""Sending a body may take `SEND_SECONDS` plus its size at this rate, which is the slowest supported network."""
 
 REFUSED_CONNECTION: Final = "the connection was refused"
 """No server listens at an address."""
@@ -52,7 +52,7 @@ _WORDS_SHOWN: Final = 200
 
 
 class Kind(Enum):
-    """What an answer means for the rows that were sent."""
+    """What a response means for the rows that were sent."""
 
     TAKEN = "taken"
     REFUSED = "refused"
@@ -65,14 +65,14 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of one request.
+    """The outcome of one request.
 
     Attributes:
-        status: the HTTP status; None where no answer came.
-        trouble: why no answer came, or what shows that it is not Heap's: a few words of our own.
-        words: the beginning of Heap's answer. It may echo the row, so it is for stores and checks, never for a log.
-        retry_after: the least number of seconds to wait, if the answer has one.
-        was_sent: whether the whole body was sent in its time.
+        status: the HTTP status; None if there was no response.
+        trouble: why there was no response, or why it is not Heap's, in a few words of our own.
+        words: the beginning of the response. It may echo the row, so it is for stored rows and `check`, never a log.
+        retry_after: the least number of seconds to wait, if the response says so.
+        was_sent: whether the whole body was sent within its time limit.
         content: the beginning of an accepted request's answer, for APIs whose answer says something.
     """
 
@@ -91,28 +91,28 @@ class Verdict:
 
     @property
     def breaks_a_rule(self) -> bool:
-        """Whether it is how Heap refuses what breaks its rules; a firewall refuses otherwise."""
+        """Whether the status is the one with which Heap refuses what breaks its rules; firewalls use others."""
         return self.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
 class Client(Protocol):
-    """Posts a request, and says what came of it."""
+    """Posts requests."""
 
     def post(self, path: str, body: bytes) -> Verdict:
-        """Post `body`; used by several threads at once."""
+        """Post `body` and return the outcome; used by several threads at once."""
         ...
 
     def cut_overdue(self) -> None:
-        """Cut off what takes too long."""
+        """Abort requests that take too long."""
         ...
 
     def close(self) -> None:
-        """Cut off what is in flight, and take no more."""
+        """Abort what is in flight, and accept no more."""
         ...
 
 
 class HeapClient:
-    """Heap at one base URL, over connections that are kept alive."""
+    """Heap at one base URL, over keep-alive connections."""
 
     def __init__(
         self,
@@ -128,8 +128,8 @@ class HeapClient:
 
         Args:
             base_url: scheme and host, without a slash at the end.
-            timeout: seconds to connect, and between two bytes of the answer.
-            connections: how many to keep alive, one for each thread that posts.
+            timeout: seconds to connect, and between two bytes of the response.
+            connections: how many to keep alive; one per thread that posts.
         """
         self._base_url = base_url
         self._timeout = timeout
@@ -151,7 +151,7 @@ class HeapClient:
         )
 
     def post(self, path: str, body: bytes) -> Verdict:
-        """Post one request; every way it can end is a verdict."""
+        """Post one request; every outcome is a verdict."""
         return self._exchange(self._request(path, body), len(body))
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Verdict:
@@ -168,13 +168,13 @@ class HeapClient:
                 self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as answer,
             ):
                 return _verdict(answer)
-        except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it lets through
+        except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it does not catch
             causes = tuple(_causes(failure))
             was_sent = not any(isinstance(cause, SendTimeoutError) for cause in causes)
             return Verdict(Kind.LATER, trouble=_trouble(causes), was_sent=was_sent)
 
     def _request(self, path: str, body: bytes) -> requests.PreparedRequest:
-        """A request; except for its body it is the same each time, and preparing it takes as long as sending it."""
+        """A request. All but its body is prepared once, because preparing takes as long as sending."""
         if path not in self._prepared:
             self._prepared[path] = self._session.prepare_request(requests.Request("POST", self._base_url + path))
         request = self._prepared[path].copy()
@@ -183,23 +183,23 @@ class HeapClient:
         return request
 
     def cut_overdue(self) -> None:
-        """Cut off requests that are past their deadline; their verdict is LATER."""
+        """Abort requests that are past their deadline; their verdict is LATER."""
         self._connections.cut(time.monotonic())
 
     def close(self) -> None:
-        """Cut off what is in flight, and give the connections up."""
+        """Abort what is in flight, and close the connections."""
         self._connections.cut(float("inf"))
         self._session.close()
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # the base's signature
-        """Nowhere: a redirect is a verdict. Left to itself, requests reads its address and fails on a bad one."""
+        """None: a redirect is a verdict. By default requests parses its address and fails on a bad one."""
         return None
 
 
 def _verdict(answer: requests.Response) -> Verdict:
-    """What the status and the headers say. The body may break off or be anything; it shows a page without a type."""
+    """Classify by status and headers. The body may be truncated or anything; it only reveals a page without a type."""
     content = _beginning(answer)
     words = printable_words(content)
     status = answer.status_code
@@ -230,7 +230,7 @@ _KINDS: Final = {
 
 
 def _is_page(content_type: str, words: str) -> bool:
-    """Whether an answer is a page for people, such as a login or a parked domain: Heap answers with JSON or text."""
+    """Whether a response is a page for people, such as a login or a parked domain; Heap's are JSON or text."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type in _PAGES or (not media_type and words.lstrip("\ufeff ").startswith("<"))
 
@@ -239,9 +239,9 @@ _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
 def _retry_after(answer: requests.Response) -> float | None:
-    """The wait that a Retry-After header asks for, in seconds or as a date; None if it has none that can be read.
+    """The wait in a Retry-After header, given in seconds or as a date; None if there is none or it cannot be parsed.
 
-    A date is read against the answer's own: the clock of this machine may be wrong.
+    A date is compared with the response's own Date: the clock of this machine may be wrong.
     """
     header = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", header):
@@ -262,26 +262,26 @@ def _time(header: str) -> float | None:
 
 
 def _beginning(answer: requests.Response) -> bytes:
-    """The beginning of the answer; reading it to its end keeps the connection alive."""
+    """The beginning of the body; reading it to its end keeps the connection alive."""
     beginning = b""
     try:
         for block in answer.iter_content(_WORDS_BYTES):
             beginning = beginning or block
             if answer.raw.tell() > _WORDS_BYTES:
-                break  # a long answer is no Heap's: give the connection up rather than read it
+                break  # Heap's responses are shorter: close the connection rather than read on
     except (requests.RequestException, HTTPError):
         pass
     return beginning
 
 
 def printable_words(content: bytes) -> str:
-    """The beginning of an answer as one printable line."""
+    """The beginning of a body as one printable line."""
     text = content.decode("utf-8", "replace")
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()[:_WORDS_SHOWN]
 
 
 def _trouble(causes: Sequence[BaseException]) -> str:
-    """Why no answer came, in words that contain nothing of the request."""
+    """Why there was no response, in words that contain nothing of the request."""
     if any(getattr(cause, "errno", None) in {errno.EMFILE, errno.ENFILE} for cause in causes):
         return "this process has run out of file descriptors"
     for kind, trouble in (
@@ -301,7 +301,7 @@ def _trouble(causes: Sequence[BaseException]) -> str:
 
 
 def _check_certificates(path: str) -> None:
-    """Read the CA certificates that the environment names: requests would fail on them at every request."""
+    """Check the CA certificates that the environment names, which would otherwise fail at every request."""
     try:
         if Path(path).is_dir():
             ssl.create_default_context(capath=path)
@@ -320,7 +320,7 @@ _CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and what is below it; urllib3 passes a cause on as `reason`, requests as an argument."""
+    """The failure and its causes; urllib3 passes a cause on as `reason`, requests as an argument."""
     pending: list[object] = [failure]
     while pending:
         cause = pending.pop()

@@ -1,4 +1,4 @@
-"""How many requests to have in flight: found by trying, since Heap documents nothing of it."""
+"""How many requests may be in flight: found by probing, because Heap documents no limit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Concurrency:
 
     Attributes:
         limit: requests that may be in flight now.
-        most: what the limit never exceeds.
+        most: the upper bound of the limit.
     """
 
     def __init__(self, most: int) -> None:
@@ -25,7 +25,7 @@ class Concurrency:
         self._was_reached = False
 
     def sending(self, in_flight: int, now: float) -> None:
-        """One more request goes, the last of so many in flight."""
+        """A request is sent; `in_flight` includes it."""
         if self._changed_at == float("-inf"):
             self._changed_at = now
         self._was_reached |= in_flight >= self.limit
@@ -36,10 +36,10 @@ class Concurrency:
             self._was_reached = False
 
     def congested(self, sent_at: float, now: float) -> None:
-        """A request was answered by 429 or 5xx, or not at all.
+        """A request got 429, 5xx or no response.
 
         Args:
-            sent_at: when it went; what went before the last cut says nothing of the limit since.
+            sent_at: when it was sent; one sent before the last cut says nothing about the limit since.
             now: seconds.
         """
         if sent_at >= self._cut_at:

@@ -1,8 +1,8 @@
-"""The one event that `check` writes to Heap, and what its verdict tells the user.
+"""The event that `check` sends to Heap, and what its outcome means for the user.
 
-Heap's server-side API can be written to but not asked (https://developers.heap.io/llms.txt lists no read call), so the
-only proof that it takes an app ID is an event. This one is always the same to the last byte, its idempotency key
-included: however often it is sent, Heap keeps one.
+Heap's server-side API has no read call (https://developers.heap.io/llms.txt lists none), so the only proof that it
+accepts an app ID is an event. This one is always the same to the last byte, including its idempotency key: however
+often it is sent, Heap keeps one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PREFLIGHT_EVENT: Final = MappingProxyType(
 )
 
 PREFLIGHT_SECONDS: Final = 25.0
-"""How long the verdict may take in all: Airbyte's form waits about half a minute."""
+"""How long the outcome may take in total: Airbyte's form waits about half a minute."""
 
 
 def preflight_body(app_id: str) -> bytes:
@@ -44,13 +44,13 @@ def preflight_request(api: Api, app_id: str) -> tuple[str, bytes]:
 
 
 def preflight(client: Client, request: tuple[str, bytes], seconds: float) -> Verdict:
-    """Send it. The wait is bounded as a whole, since a time-out of a socket begins anew with every byte."""
+    """Send it. The wait is bounded as a whole, because a socket's time-out restarts with every byte."""
     verdict: Future[Verdict] = Future()
 
     def send() -> None:
         try:
             verdict.set_result(client.post(*request))
-        except Exception as defect:  # noqa: BLE001  # raised again by the one who waits
+        except Exception as defect:  # noqa: BLE001  # raised again by the waiting thread
             verdict.set_exception(defect)
 
     threading.Thread(target=send, name="preflight", daemon=True).start()
@@ -61,12 +61,12 @@ def preflight(client: Client, request: tuple[str, bytes], seconds: float) -> Ver
 
 
 def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
-    """What a verdict other than TAKEN means, and what to do. Heap's own words are left out.
+    """What a verdict other than TAKEN means, and what to do, without Heap's own words.
 
     Args:
-        verdict: what came of a request.
+        verdict: the outcome of a request.
         base_url: where it was sent.
-        reached: Heap has taken something at this address before, so that the settings are right.
+        reached: whether Heap has accepted something at this address, which proves the settings.
     """
     hosts = f"{US_HOST}, or {EU_HOST} for data kept in the EU"
     if verdict.kind is Kind.NOT_HEAP:

@@ -1,4 +1,4 @@
-"""What an answer means for the rows of a request. Pure: it sends nothing and changes nothing; `now` is in seconds.
+"""Decides what a response means for the rows of a request. Pure: it sends and changes nothing; `now` is in seconds.
 
     TAKEN                    Deliver
     LATER                    Retry, the same bytes after a pause that grows; Stop after ten minutes

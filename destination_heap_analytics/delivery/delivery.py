@@ -36,17 +36,17 @@ from destination_heap_analytics.mapping.payload import Payload
 _LOG_SECONDS: Final = 60.0
 
 Settled = Callable[[Sequence[Payload], RowRejectedError | None], None]
-"""Told of rows at their end: the rejection, or None for rows that Heap has taken."""
+"""Called with rows when they are settled: the rejection, or None for rows that Heap has accepted."""
 
 Send = Callable[[Job | Probe, str, bytes, int], None]
 """Posts a request (what it is for, its path and body), the last of so many in flight; its answer comes as an event."""
 
 
 class Delivery:
-    """The rows of one run between the mapping and their end.
+    """The rows of one run, from the mapping until they are settled.
 
     Attributes:
-        take: takes in a row that was read now (the row, and now), and says whether there is room for another.
+        take: accepts a row that was read now (the row, and now), and returns whether there is room for another.
         take_all: the same for rows that were read one after another.
     """
 
@@ -86,12 +86,12 @@ class Delivery:
 
     @property
     def room(self) -> int:
-        """How many rows may come at once; one at least, since that is asked of `has_room`."""
+        """How many rows may come at once; at least one (`has_room` says whether any may)."""
         return self._planner.room
 
     @property
     def in_flight(self) -> int:
-        """Requests that Heap has not answered yet."""
+        """Requests without a response so far."""
         return self._planner.in_flight + (1 if self._refusals.probe and self._refusals.probe.is_in_flight else 0)
 
     @property
@@ -104,23 +104,23 @@ class Delivery:
         self._planner.flushes = True
 
     def drop_after(self, number: int) -> None:
-        """Forget the rows read after this one that have not gone; no more will come."""
+        """Drop the rows read after this one that have not been sent; no more will come."""
         self._planner.drop_after(number)
         self.flush()
 
     def dispatch(self, now: float) -> None:
-        """Send all that may go now."""
+        """Send everything that may be sent now."""
         probe = self._refusals.due(now, is_idle=self._planner.is_idle)
         if probe and not self._planner.is_held(now):
             probe.is_in_flight, probe.sent_at, probe.serial = True, now, self._planner.next_serial()
             self._send(probe, *self._preflight, self.in_flight)
         if self._refusals.holds_all:
-            return  # what is answered now decides whether anything more is to go
+            return  # the response to the probe decides whether anything more is sent
         while job := self._planner.next(now):
             self._send(job, self._envelope.path, self._envelope.body(job.items), self.in_flight)
 
     def wake_at(self, now: float) -> float:
-        """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
+        """When something may be sent next if no response arrives before; infinity if nothing may."""
         return min(self._planner.wake_at(now), self._refusals.wake_at(now))
 
     def wait(self, now: float) -> Wait | None:
@@ -139,11 +139,11 @@ class Delivery:
         return None
 
     def answered(self, sent: Job | Probe, verdict: Verdict, now: float) -> None:
-        """Heap has answered a request, or has not in time.
+        """A request got a response, or none in time.
 
         Raises:
-            ConfigError: what answers is not Heap, or Heap lets this app in nowhere.
-            TransientError: Heap or the network has not served for too long.
+            ConfigError: the server is not Heap, or Heap does not accept this app.
+            TransientError: Heap or the network has been unavailable for too long.
         """
         if verdict.kind is Kind.LATER:
             self._planner.concurrency.congested(sent.sent_at, now)
@@ -156,7 +156,7 @@ class Delivery:
             self._settle(sent, verdict, now)
 
     def wound_down(self, sent: Job | Probe, verdict: Verdict) -> None:
-        """The same, for a run that sends nothing more: delivered rows count, the others stay open."""
+        """The same in a run that is stopping: delivered rows count, the others stay open."""
         if isinstance(sent, Probe):
             sent.is_in_flight = False
             return

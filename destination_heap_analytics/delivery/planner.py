@@ -1,4 +1,4 @@
-"""Which rows go to Heap, and when. Pure: it sends nothing and waits for nothing; `now` is passed in, in seconds.
+"""Decides which rows are sent to Heap, and when. Pure: no I/O and no waiting; `now` is passed in, in seconds.
 
 Rows are put into the open batch in the order read. Passed over are rows whose key (identity or account) is in a request
 under way or waits for its own rate window, and all later rows of that key: they wait in a lane of their own and come
@@ -24,19 +24,19 @@ from destination_heap_analytics.mapping.payload import Payload, Payloads
 PASSED_OVER_ROWS: Final = 10_000
 PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
 PASSED_OVER_SECONDS: Final = 300.0
-"""Bounds of what is passed over: reading pauses there, since memory, and states in time, come before fairness. A key
-may have as many rows waiting as its own window lets through in so many seconds."""
+"""Limits of what is passed over, at which reading pauses: memory and timely states matter more than fairness. A key may
+have as many rows waiting as its own window allows in that many seconds."""
 
 UNDER_WAY_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of rows under way, from which no new request starts; what waits to be sent again counts."""
+"""Bytes of rows in flight or waiting for a retry at which no new request starts."""
 
 _LEAST_SHARE: Final = 10
-"""A batch is cut to the room in the app's window, but not below one part in so many of a full one."""
+"""A batch is cut to the room in the app's window, but not below this fraction (1/10) of a full one."""
 
 _NEVER: Final = float("inf")
 
 Lane = deque[tuple[float, Payload]]
-"""Rows of one key that were passed over, in order, and when they came."""
+"""Rows of one key that were passed over, in order, each with the time it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """Rows under way: a batch, cut into parts if Heap refused it. The parts go one after another.
+    """A batch of rows that is being sent, split into parts if Heap refused it. The parts are sent one after another.
 
     Only the planner changes a job.
 
@@ -91,7 +91,7 @@ class Job:
 
     @property
     def items(self) -> Payloads:
-        """The part that goes next, or is in flight."""
+        """The part that is sent next, or is in flight."""
         return self.parts[-1] if self.parts else Payloads()
 
     @property
@@ -101,7 +101,7 @@ class Job:
 
 
 class Planner:
-    """The rows of a run between the mapping and Heap.
+    """The rows of a run that are neither delivered nor rejected.
 
     Attributes:
         has_room: whether more rows may come.
@@ -137,7 +137,7 @@ class Planner:
         self.serial = 0
 
     def offer(self, item: Payload, now: float) -> bool:
-        """Take in a row that was read now; whether there is room for another."""
+        """Accept a row that was read now. Returns whether there is room for another."""
         key = item.key
         if key in self._lanes or key in self._busy:
             self._pass_over(item, now)
@@ -151,7 +151,7 @@ class Planner:
         return self.has_room
 
     def offer_all(self, items: Payloads, now: float) -> bool:
-        """Take in rows that were read now; whether there is room for another."""
+        """Accept rows that were read now. Returns whether there is room for another."""
         are_free = self._busy.isdisjoint(items.keys) and self._lanes.keys().isdisjoint(items.keys)
         if are_free and self._pacer.reserve_all(items.keys):
             self._open.extend(items, now)
@@ -164,11 +164,11 @@ class Planner:
 
     @property
     def room(self) -> int:
-        """Rows that the open batch takes before it is full; one at least."""
+        """How many more rows fit into the open batch; at least one."""
         return self._open.room
 
     def next(self, now: float) -> Job | None:
-        """The next request that goes now; to be asked for until it is None, and none does."""
+        """The next request to send now; call it until it returns None."""
         freed = self._pacer.expire(now)
         for counter in self._sleeping.keys() & freed:
             self._ready.extend(self._sleeping.pop(counter))
@@ -183,30 +183,30 @@ class Planner:
         return self._next_new(now) if may_go and not self._is_promised and not is_full else None
 
     def hold(self, until: float) -> None:
-        """Let nothing go before then: Heap limits the app as a whole, and has asked for a pause."""
+        """Send nothing before then: Heap limits the app as a whole, and has asked for a pause."""
         self._resumes_at = max(self._resumes_at, until)
 
     def is_held(self, now: float) -> bool:
-        """Whether nothing may go now because of a pause that Heap has asked for."""
+        """Whether nothing may be sent now because Heap has asked for a pause."""
         return now < self._resumes_at
 
     def landed(self, job: Job, now: float) -> None:
-        """A request was answered, or given up; what becomes of its rows is said next."""
+        """A request got a response, or was given up; another call says what becomes of its rows."""
         self.in_flight -= 1
         self._pacer.landed(len(job.items), job.items.keys, job.sent_at, now)
 
     def retry(self, job: Job, due_at: float, history: History) -> None:
-        """Its part goes once more."""
+        """Send its part again."""
         job.due_at, job.history = due_at, history
         self._again(job)
 
     def split(self, job: Job, now: float, *, is_suspect: bool = False) -> None:
-        """Its part goes in smaller requests."""
+        """Send its part in smaller requests."""
         job.parts[-1:] = reversed(halves(job.items))
         self._next_part(job, now, History(is_suspect=is_suspect or job.history.is_suspect))
 
     def part_done(self, job: Job, now: float) -> None:
-        """The rows of its part are delivered or rejected; what is left goes on."""
+        """The rows of its part are settled; continue with what is left."""
         job.parts.pop()
         self._next_part(job, now, History(is_suspect=job.history.is_suspect))
 
@@ -222,11 +222,11 @@ class Planner:
             self._done(job)
 
     def lost(self) -> None:
-        """A request was answered, and nothing more becomes of its job: the run ends."""
+        """A request got a response while the run is stopping; its job is not continued."""
         self.in_flight -= 1
 
     def next_serial(self) -> int:
-        """The number of one more request of this run."""
+        """Count one more request, and return its number."""
         self.serial += 1
         return self.serial
 
@@ -239,7 +239,7 @@ class Planner:
             self._ready.extend(key for key in dict.fromkeys(job.keys) if key in self._lanes)
 
     def drop_after(self, number: int) -> None:
-        """Forget the rows read after this one, as far as they are not in flight."""
+        """Drop the rows read after this one, except those in flight."""
         self._last = number
         kept = self._open.items.up_to(number)
         self._pacer.give_back(item.key for item in self._open.items if item.number > number)
@@ -249,7 +249,7 @@ class Planner:
                 self._left(lane, lane.pop()[1])
             if not lane:
                 del self._lanes[key]
-        for keys in self._sleeping.values():  # what was given back wakes nobody
+        for keys in self._sleeping.values():  # shares given back wake no key
             self._ready.extend(keys)
         self._sleeping.clear()
         waiting, self._waiting = self._waiting, []
@@ -258,11 +258,11 @@ class Planner:
 
     @property
     def is_idle(self) -> bool:
-        """Whether every row has ended."""
+        """Whether every row is settled."""
         return not (self._open.items or self._lanes or self.jobs)
 
     def wake_at(self, now: float) -> float:
-        """When something may go that may not go now, if no answer comes before; infinity where nothing may."""
+        """When something may be sent next if no response arrives before; infinity if nothing may."""
         times = [job.due_at for job in self._waiting]
         times.append(self._open.since + self._form.patience)
         if self._is_starved or self._sleeping:
@@ -293,12 +293,14 @@ class Planner:
         return self._resumes_at
 
     def _next_again(self, now: float) -> Job | None:
-        """A request that was tried before, or the next part of one."""
+        """A request that is retried, or the next part of one."""
         for position, job in enumerate(self._waiting):
             if job.due_at > now:
                 continue
             if not self._pacer.app_takes(len(job.items)):
-                self._is_starved = self._is_promised = True  # no other may take the room that this one waits for
+                self._is_starved = self._is_promised = (
+                    True  # no other request may take the room that this one waits for
+                )
                 return None
             if self._pacer.reserve_all(job.items.keys):
                 del self._waiting[position]
@@ -324,7 +326,7 @@ class Planner:
         return self._sent(job, now)
 
     def _sent(self, job: Job, now: float) -> Job:
-        """A request goes now."""
+        """A request is sent now."""
         self.in_flight += 1
         self.concurrency.sending(self.in_flight, now)
         self._pacer.sent(len(job.items), now)
@@ -333,7 +335,7 @@ class Planner:
 
     @property
     def _most(self) -> int:
-        """Elements of a request now: a rate that was cut may allow less than the API."""
+        """The most elements in a request now: a reduced rate may allow fewer than the API."""
         return min(self._form.rows, self._pacer.app_limit)
 
     def _count_to_send(self) -> int:
@@ -346,7 +348,7 @@ class Planner:
         return self._open.count(most)
 
     def _keep_open(self, rest: Payloads) -> None:
-        """The rows that stay when a part of the open batch goes; those of its keys wait for it in their lanes."""
+        """Keep the rows that did not fit; those with a key in the request wait in their lanes."""
         since = self._open.since
         stay: list[Payload] = []
         for item in reversed(rest):
@@ -372,7 +374,7 @@ class Planner:
         self._look_for_room()
 
     def _left(self, lane: Lane, item: Payload) -> None:
-        """A row is passed over no more."""
+        """A row leaves its lane."""
         self._lane_rows -= 1
         self._lane_bytes -= item.kept
         self._long_lanes -= len(lane) == self._longest_lane - 1
@@ -381,7 +383,7 @@ class Planner:
         self._sleeping.setdefault(counter_of(key), {})[key] = None
 
     def _refill(self) -> None:
-        """Rows that were passed over come first, as far as their keys are free.
+        """Fill the open batch with rows that were passed over, if their keys are free.
 
         One of each key in turn, so that of two keys with one counter neither has all its shares.
         """
@@ -389,7 +391,7 @@ class Planner:
             key = self._ready.popleft()
             lane = self._lanes.get(key)
             if lane is None or key in self._busy:
-                continue  # it comes again when its request is done
+                continue  # it returns when its request is done
             if not self._pacer.reserve(key):
                 self._sleep(key)
                 continue

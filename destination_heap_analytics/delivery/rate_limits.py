@@ -1,4 +1,4 @@
-"""Heap's documented rates, kept by waiting rather than by running into 429.
+"""Keeps Heap's documented rates by waiting, instead of running into 429.
 
 A sliding window, since Heap counts what arrived within the last minute: a bucket that refills would let through what it
 holds and a minute's worth on top. A share of a window is taken before a request goes, by every attempt anew, and comes
@@ -54,11 +54,11 @@ class Pacer:
     """
 
     def __init__(self, app: Rate | None, key: Rate | None) -> None:
-        """Begin with empty windows.
+        """Start with empty windows.
 
         Args:
-            app: what the app may send; None where Heap states nothing.
-            key: what may be sent of one identity; None where Heap states nothing.
+            app: what the app may send; None if Heap documents no limit.
+            key: what may be sent for one identity; None if Heap documents no limit.
         """
         self._app = app
         self._key = key
@@ -89,24 +89,24 @@ class Pacer:
 
     @property
     def app_limit(self) -> int:
-        """Rows that the app may send within its window, after what 429 has cut off."""
+        """Rows that the app may send within its window, reduced after a 429."""
         return max(1, int(self._app.count * self._factor)) if self._app else NO_LIMIT
 
     @property
     def app_room(self) -> int:
-        """Rows that may go now, as far as the app is concerned."""
+        """Rows that the app's window has room for now."""
         return 0 if self._is_held else max(0, self.app_limit - self._used)
 
     def rows_within(self, seconds: float) -> int:
-        """Rows of one key that may go within so many seconds, however many windows that is."""
+        """Rows of one key that may be sent within that many seconds."""
         return int(self._key.count * seconds / self._key.seconds) if self._key else NO_LIMIT
 
     def app_takes(self, rows: int) -> bool:
-        """Whether so many rows may go in one request; more than a window holds may go when it is empty."""
+        """Whether that many rows may be sent in one request; more than a window holds may if it is empty."""
         return rows <= self.app_room or not self._used
 
     def reserve(self, key: str) -> bool:
-        """Take a row's share of its key's window, if one is left."""
+        """Reserve a row's share of its key's window. Returns False if none is left."""
         if self._key is None:
             return True
         counter = hash(key) % _COUNTERS  # counter_of, without the call: this runs once for every row
@@ -116,7 +116,7 @@ class Pacer:
         return True
 
     def reserve_all(self, keys: Sequence[str]) -> bool:
-        """Take the shares of several rows: all of them, or none."""
+        """Reserve the shares of several rows: all of them, or none."""
         if self._key is None:
             return True
         counts, most = self._counts, self._key.count
@@ -129,20 +129,20 @@ class Pacer:
         return True
 
     def give_back(self, keys: Iterable[str]) -> None:
-        """Shares that were reserved and not used."""
+        """Return shares that were reserved and not used."""
         if self._key:
             for key in keys:
                 self._counts[counter_of(key)] -= 1
 
     def sent(self, rows: int, now: float) -> None:
-        """A request of so many rows goes; the shares of its keys are reserved."""
+        """A request of that many rows is sent; the shares of its keys are reserved."""
         if self._app:
             self._used += rows
             self._next_at = now + self._app.seconds * _SPREAD * rows / self.app_limit
             self._is_held = self._used > self.app_limit * _BURST
 
     def landed(self, rows: int, keys: Iterable[str], sent_at: float, now: float) -> None:
-        """It has been answered, or given up: from now on its shares grow old."""
+        """It got a response, or was given up: its shares expire a window from now."""
         if self._app:
             heapq.heappush(self._app_expiries, (_until(self._app, sent_at, now), rows))
         if self._key:
@@ -150,7 +150,7 @@ class Pacer:
             heapq.heappush(self._key_expiries, (_until(self._key, sent_at, now), counters))
 
     def expire(self, now: float) -> list[int]:
-        """Forget what Heap does not count any more; the counters of keys that may go on."""
+        """Drop what Heap no longer counts. Returns the counters that have room again."""
         freed: list[int] = []
         while self._app_expiries and self._app_expiries[0][0] <= now:
             self._used -= heapq.heappop(self._app_expiries)[1]
@@ -165,14 +165,14 @@ class Pacer:
 
     @property
     def opens_at(self) -> float:
-        """When there may be more room than now; infinity while that hangs on answers alone."""
+        """When there may be more room than now; infinity if that depends on responses only."""
         times = [expiries[0][0] for expiries in (self._app_expiries, self._key_expiries) if expiries]
         if self._is_held:
             times.append(self._next_at)
         return min(times, default=_NEVER)
 
     def throttled(self, sent_at: float, now: float) -> None:
-        """Heap answered 429 all the same: somebody shares the app's rate. Take less of it for a while."""
+        """Heap answered 429 nevertheless, so others share the app's rate: use less of it for a while."""
         if sent_at >= self._cut_at and now - self._cut_at >= _CUT_SECONDS:
             self._factor = max(_LEAST, self._factor * _CUT)
             self._cut_at = self._recovered_at = now

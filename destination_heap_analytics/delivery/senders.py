@@ -1,4 +1,4 @@
-"""Threads that post requests, so that many can be in flight; started when they are needed, and reused."""
+"""Threads that post requests, so that many can be in flight; started on demand, and reused."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ Ticket = TypeVar("Ticket")
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Ticket]):
-    """What came of a request.
+    """The outcome of a request.
 
     Attributes:
         ticket: what the request was sent with.
-        verdict: the client's, or what it raised, which is a defect.
+        verdict: the client's, or the exception that it raised, which is a defect.
     """
 
     ticket: Ticket
@@ -27,14 +27,14 @@ class Answer(Generic[Ticket]):
 
 
 class Senders(Generic[Ticket]):
-    """Posts requests side by side."""
+    """Posts requests concurrently."""
 
     def __init__(self, client: Client, report: Callable[[Answer[Ticket]], None]) -> None:
         """Prepare; no thread is started yet.
 
         Args:
-            client: posts one request; used by many threads at once.
-            report: told of each answer, in the thread that got it.
+            client: posts one request; used by several threads at once.
+            report: called with each outcome, in the thread that got it.
         """
         self._client = client
         self._report = report
@@ -43,14 +43,14 @@ class Senders(Generic[Ticket]):
         self._is_closed = False
 
     def send(self, ticket: Ticket, path: str, body: bytes, in_flight: int) -> None:
-        """Post a request, the last of so many in flight."""
+        """Post a request; `in_flight` includes it."""
         if self._threads < in_flight:
             self._threads += 1
             threading.Thread(target=self._serve, name=f"sender-{self._threads}", daemon=True).start()
         self._requests.put((ticket, path, body))
 
     def close(self) -> None:
-        """Send nothing more; what is in flight is cut off."""
+        """Send nothing more, and abort what is in flight."""
         self._is_closed = True
         for _ in range(self._threads):
             self._requests.put(None)

@@ -1,4 +1,4 @@
-"""Connections to Heap: kept alive, and closed when a request takes too long or an answer leaves doubts.
+"""Connections to Heap: kept alive, and closed if a request takes too long or a response is ambiguous.
 
 requests and urllib3 find the proxy, connect, tunnel and check certificates. Answers are read by answer.py instead of
 http.client, whose reading cannot be trusted to match answers to requests: it skips no interim answer other than 100
@@ -6,8 +6,8 @@ http.client, whose reading cannot be trusted to match answers to requests: it sk
 a bound (https://github.com/python/cpython/issues/150743), and discards bytes after an answer unseen.
 `_Response` is the only place that knows of http.client's file object.
 
-A socket's time-out starts again with every byte, so a server that sends one now and then could hold a request for ever.
-No thread can be taken out of a read from outside, but its socket can be shut down under it.
+A socket's time-out restarts with every byte, so a server that sends one now and then could hold a request for ever. A
+thread cannot be interrupted in a read, but its socket can be shut down.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ _FIELDS: Final = ("Content-Type", "Content-Encoding", "Date", "Location", "Retry
 
 
 class SendTimeoutError(OSError):
-    """The body could not be sent in its time."""
+    """The body could not be sent within its time limit."""
 
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """A request that is under way.
+    """A request in progress.
 
     Attributes:
-        connections: whose it is.
-        deadline: when it is cut off, on the clock of the caller.
+        connections: the pool that it belongs to.
+        deadline: when it is aborted, on the caller's clock.
         send_seconds: how long sending it may take.
-        sock: the socket that carries it; a second descriptor of it while the connection is being made.
-        is_sent: whether all of it has gone.
-        is_cut: whether it was cut off.
+        sock: its socket; a duplicate descriptor while the connection is being established.
+        is_sent: whether all of it has been sent.
+        is_cut: whether it was aborted.
     """
 
     connections: Connections
@@ -58,7 +58,7 @@ class _Request:
 
 
 class _Current(threading.local):
-    """The request of the current thread: urllib3 hands nothing down to its connections."""
+    """The request of the current thread: urllib3 passes nothing on to its connections."""
 
     request: _Request | None = None
 
@@ -101,13 +101,13 @@ class Connections(HTTPAdapter):
             _current.request = None
 
     def cut(self, now: float) -> None:
-        """Cut off the requests whose deadline has come; the thread that waits for one gets a connection error."""
+        """Abort the requests that are past their deadline; their threads get a connection error."""
         for request in list(self._under_way):
             if request.deadline <= now:
                 request.is_cut = True
                 sock = request.sock
                 if sock is not None:
-                    with suppress(OSError):  # it has ended meanwhile
+                    with suppress(OSError):  # it has finished meanwhile
                         sock.shutdown(socket.SHUT_RDWR)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -127,10 +127,10 @@ def _watch(manager: PoolManager) -> None:
 
 
 class _Response(HTTPResponse):
-    """What http.client and urllib3 see of an answer: one that has been read already, and is short."""
+    """What http.client and urllib3 see of a response: one that has been read already, and is short."""
 
     def begin(self) -> None:
-        """Read the answer; `will_close` makes http.client close a connection that must not be reused."""
+        """Read the response; `will_close` makes http.client close a connection that must not be reused."""
         file, self.fp = self.fp, io.BufferedReader(io.BytesIO())
         with file:
             answer = read_answer(file.read1)
@@ -147,7 +147,7 @@ class _Response(HTTPResponse):
 
 
 class _Http(HTTPConnection):
-    """A connection; what it does is bounded by the current request."""
+    """A connection that keeps within the limits of the current request."""
 
     response_class = _Response
 
@@ -201,7 +201,7 @@ class _Http(HTTPConnection):
 
 
 def _has_pending(sock: Any) -> bool:
-    """Whether TLS has decrypted bytes that nobody has read; no poll of the socket shows them."""
+    """Whether TLS has decrypted bytes that were not read; polling the socket does not show them."""
     pending = getattr(sock, "pending", None)
     return bool(pending and pending())
 

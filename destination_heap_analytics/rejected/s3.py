@@ -160,14 +160,14 @@ class S3Bucket:
         seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
     ) -> None:
-        """Name the objects; nothing is asked yet.
+        """Name the objects; nothing is sent yet.
 
         Args:
-            settings: the bucket, and who may write to it.
-            folder: the way from the user's prefix to the objects' own.
-            attempt: what the objects' names begin with; no other attempt has the same.
-            seconds: how long to wait for an answer.
-            attempts: how often to send one append before it counts as failed.
+            settings: the bucket and its credentials.
+            folder: the path from the user's prefix to the objects.
+            attempt: the beginning of the objects' names; unique to this attempt.
+            seconds: how long to wait for a response.
+            attempts: how often to try an append before it fails.
         """
         self._settings = settings
         self._objects = "/".join(filter(None, (settings.bucket_path.strip("/"), folder, attempt)))
@@ -190,11 +190,11 @@ class S3Bucket:
         return f"in {copy}/{attempt}*. Once the cause is fixed, send them again: {fetch} && {RESEND % files}"
 
     def append(self, lines: bytes) -> None:
-        """Keep whole lines in an object of their own; S3 has them when this returns.
+        """Store whole lines in an object of their own; they are durable when this returns.
 
         Raises:
-            ConfigError: the settings, or what they name, are wrong; or nothing answers, and nothing ever did.
-            TransientError: S3 or the network did not serve, several times over.
+            ConfigError: a setting is wrong, or nothing has ever responded.
+            TransientError: S3 or the network was unavailable at every attempt.
         """
         with self._explained():
             self._client = self._client or _client(self._settings, self._seconds, self._attempts)
@@ -213,7 +213,7 @@ class S3Bucket:
 
     def _put(self, client: Any, key: str, body: bytes) -> None:
         answer = client.put_object(Bucket=self._settings.s3_bucket_name, Key=key, Body=body)
-        if not answer.get("ETag"):  # a web server may say 200 to anything
+        if not answer.get("ETag"):  # a web server may answer 200 to anything
             raise self._config_error(_NOT_S3)
 
     @contextmanager
