@@ -339,12 +339,13 @@ class Bucket:
         known = _REFUSALS.get(code)
         if known and not (in_role and known is _DENIED):
             return self._setup_error(known)
-        if in_role and status < HTTPStatus.INTERNAL_SERVER_ERROR and code not in _BUSY:
+        is_busy = code in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if in_role and not is_busy:
             return self._setup_error(_UNASSUMED)
         if key is not None and code in _OF_A_FILE:
             return UnreadableFileError(f"The file `{key}` of {self} {_OF_A_FILE[code]}.")
         shown = f"{code}, status {status}" if re.fullmatch("[A-Za-z][A-Za-z0-9.]{0,60}", code) else f"status {status}"
-        if code in _BUSY or status == HTTPStatus.TOO_MANY_REQUESTS or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        if is_busy:
             return self._later_error(f"it is unavailable now ({shown})")
         return self._setup_error((f"it refused the request ({shown})", _FIX_SETTINGS))
 
