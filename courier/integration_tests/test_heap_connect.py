@@ -383,6 +383,22 @@ class TestInstants:
         assert place.rows("sign_up", "time, time_raw") == [(instant, value)]
         assert run.unreadable == {}
 
+    @pytest.mark.parametrize("own", ["time_raw", "joindate_raw", "last_modified_raw", "_dump_id"])
+    def test_a_column_of_heaps_that_is_called_as_one_of_the_couriers_is_named(self, place: Place, own: str) -> None:
+        """Its values are not left out without a word, and never stand for those of the courier."""
+        types = {**EVENTS, **nullable(time="string", **{own: "string"})}
+        row = {"event_id": 1, "time": "2026-03-01T12:00:00Z", own: "mine"}
+        place.write(Dump(1, (TableDump("sign_up", types, (row,)), people((1, "a")))))
+
+        noticed = {run.run.domain_table: run.notice for run in place.pull()}
+
+        assert noticed == {
+            "Heap:users": None,
+            "Heap:sign_up": f"The table `Heap:sign_up` lacks `{own}` of the dump, since the courier has columns of its own "
+            "with such names: to load them, rename them in Heap.",
+        }
+        assert place.rows("sign_up", "time, time_raw, _dump_id") == [(at(12), "2026-03-01T12:00:00Z", 1)]
+
     def test_one_that_the_file_has_as_an_instant_is_kept_once(self, place: Place) -> None:
         time = {"type": "long", "logicalType": "timestamp-micros"}
         types = {**EVENTS, **nullable(time=time)}

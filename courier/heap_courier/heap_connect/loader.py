@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from heap_courier.data_types.casts import reason
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
+from heap_courier.documents.wording import listed
 from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaError, unexpected_failure
 from heap_courier.formats import readers
 from heap_courier.formats.chunk import Chunk
@@ -24,7 +25,14 @@ from heap_courier.formats.file_format import AVRO, FileFormat
 from heap_courier.heap_connect.bookmarks import Bookmarks
 from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_view_name, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
-from heap_courier.heap_connect.table_schema import DUMP, CastRows, InexactIntegersError, cast_rows, target_table
+from heap_courier.heap_connect.table_schema import (
+    DUMP,
+    CastRows,
+    InexactIntegersError,
+    cast_rows,
+    reserved,
+    target_table,
+)
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
@@ -49,7 +57,7 @@ class StepResult:
         run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing landed.
         unreadable: how many values of which column could not be read: they are null in the table.
         examples: the first of them; row and column, never the value.
-        notice: what a person should know of a step that landed, in a sentence, or None.
+        notice: what a person should know of a step that landed, in sentences, or None.
     """
 
     dump_id: int | None
@@ -202,7 +210,10 @@ class Loader:
             self._bookmarks.add(step.bookmarks)
             run = TableRun(name, len(files), loaded.staged, merged=loaded.merged, stored=loaded.stored)
             has_view = "user_id" not in columns or self._fits(view_name(self._source, step.table))
-            notice = None if has_view else self._no_view(name)
+            notices = [] if has_view else [self._no_view(name)]
+            if not_loaded := reserved(step, [file.schema for file in files]):
+                notices.append(self._not_loaded(name, not_loaded))
+            notice = " ".join(notices) or None
             runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice))
             self._note(runs[0])
             marks.append(self._bookmarks.fingerprint(step.table))
@@ -314,6 +325,12 @@ class Loader:
             if rows:
                 found[table] = rows[0][0]
         return found
+
+    def _not_loaded(self, name: str, columns: Iterable[str]) -> str:
+        return (
+            f"The table `{name}` lacks {listed(columns)} of the dump, since the courier has columns of its own with "
+            "such names: to load them, rename them in Heap."
+        )
 
     def _no_view(self, name: str) -> str:
         return (

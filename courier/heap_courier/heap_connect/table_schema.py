@@ -184,6 +184,12 @@ def _names(step: Step, stored: Types, brought: Types) -> list[str]:
     return [name for name in dict.fromkeys(names) if name != DUMP and name not in _RAW]
 
 
+def reserved(step: Step, files: Iterable[pa.Schema]) -> list[str]:
+    """Columns of Heap's that are called as this program's own, and so are not loaded."""
+    names = dict.fromkeys([*(step.columns or ()), *(name for schema in files for name in schema.names)])
+    return [name for name in names if name == DUMP or name in _RAW]
+
+
 def _key(table: str) -> str:
     return _KEYS.get(table, "event_id")
 
