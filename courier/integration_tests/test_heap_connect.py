@@ -394,8 +394,8 @@ class TestInstants:
 
         assert noticed == {
             "Heap:users": None,
-            "Heap:sign_up": f"The table `Heap:sign_up` lacks `{own}` of the dump, since the courier has columns of its own "
-            "with such names: to load them, rename them in Heap.",
+            "Heap:sign_up": f"The table `Heap:sign_up` lacks `{own}` of the dump, since the courier has columns of its "
+            "own with such names: to load them, rename them in Heap.",
         }
         assert place.rows("sign_up", "time, time_raw, _dump_id") == [(at(12), "2026-03-01T12:00:00Z", 1)]
 

@@ -27,6 +27,7 @@ from heap_courier.feeds.samples import file_of, path_of, propose_feed, sample_of
 from heap_courier.project.model import Project, WarehouseSettings
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 NOON: Final = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 NAMES: Final = [
@@ -90,10 +91,15 @@ class Folder:
         assert (loaded.table.rows, loaded.table.rejected) == (rows, 0)
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
+@pytest.fixture(scope="module", params=["duckdb", pytest.param("postgresql", marks=pytest.mark.thorough)])
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Folder]:
     path = tmp_path_factory.mktemp("project")
-    with closing(DuckDBWarehouse(path / "heap.duckdb", wait=lambda _seconds: None)) as warehouse:
+    opened: Warehouse
+    if request.param == "duckdb":
+        opened = DuckDBWarehouse(path / "heap.duckdb", wait=lambda _seconds: None)
+    else:
+        opened = PostgreSQLWarehouse(request.getfixturevalue("postgresql_server").format("postgres"))
+    with closing(opened) as warehouse:
         yield Folder(path, warehouse)
 
 
