@@ -38,7 +38,9 @@ from courier.integration_tests.heap_place import (
 )
 from heap_courier.errors import LaterError, MissingFilesError
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
+from heap_courier.heap_connect.bookmarks import Bookmarks
 from heap_courier.heap_connect.loader import StepResult
+from heap_courier.heap_connect.manifests import Bookmark
 from heap_courier.heap_connect.pull import newest_files, pull
 from heap_courier.warehouse.base import Warehouse
 
@@ -572,6 +574,43 @@ class TestFailures:
             place.pull(note=fail_on_events)
         assert place.columns("sign_up") == []
         assert loaded(*place.pull()) == [(1, "Heap:sign_up")]
+
+
+def test_what_a_step_asks_the_warehouse_does_not_grow_with_what_has_landed(
+    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bookmarks are read when a run begins; its steps ask the same, however many there are."""
+
+    def asked(old: int) -> list[tuple[str, int]]:
+        with closing(duckdb(tmp_path / f"{old}")) as warehouse:
+            place = Place(s3, warehouse, tmp_path)
+            place.write(Dump(10_000, (people((1, "a")), events((7, 1)))))
+            loaded(*place.pull())
+            bookmarks = Bookmarks(warehouse, "daily", "Heap")
+            with warehouse.transaction():
+                bookmarks.add(Bookmark(dump, "users", file, full=False) for dump in range(old) for file in ("", "f"))
+                bookmarks.finish((dump, frozenset()) for dump in range(old))
+            place.write(*(Dump(10_000 + n, (people((n, "b")), events((n, 1)))) for n in range(1, 4)))
+            calls: list[tuple[str, int]] = []
+            query = warehouse.query
+
+            def counted(sql: str, *values: Any) -> list[tuple[Any, ...]]:
+                rows = query(sql, *values)
+                calls.append((sql, len(rows)))
+                return rows
+
+            monkeypatch.setattr(warehouse, "query", counted)
+            assert len(place.pull()) == 6
+            return calls
+
+    (tmp_path / "5").mkdir()
+    (tmp_path / "500").mkdir()
+    few, many = asked(5), asked(500)
+
+    assert [sql for sql, _ in few] == [sql for sql, _ in many]
+    grown = [sql for (sql, before), (_, after) in zip(few, many, strict=True) if after != before]
+    assert len(grown) <= 3  # of six steps
+    assert all("landed_files WHERE source = $1 AND courier = $2" in sql for sql in grown)
 
 
 def test_the_story_ends_as_it_is_told(place: Place) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from heap_courier.heap_connect.identity_views import Types, domain_table, view_name, views
 from heap_courier.warehouse.base import Warehouse, quoted
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 
 Rows = Sequence[tuple[Any, ...]]
 
@@ -55,6 +58,23 @@ def test_a_long_chain_ends_too(warehouse: Warehouse) -> None:
     warehouse.execute(f"INSERT INTO {name} SELECT n, n + 1 FROM generate_series(1, 300) AS t(n)")
 
     assert {goal for _, goal in look(warehouse, "user_migrations")} == {301}
+
+
+@pytest.mark.parametrize(("last", "goal"), [(10_001, 10_001), (1, 1)])
+def test_ten_thousand_migrations_in_a_chain_or_a_ring_are_shown_in_little_memory(
+    tmp_path: Path, last: int, goal: int
+) -> None:
+    """One step after another would hold every pair of the chain, of which there are fifty million."""
+    with closing(DuckDBWarehouse(tmp_path / "heap.duckdb", memory="64MB", wait=lambda _seconds: None)) as warehouse:
+        migrate(warehouse)
+        make(warehouse, "sessions", "user_id bigint")
+        warehouse.execute(
+            f"INSERT INTO {quoted('Heap:user_migrations')} SELECT n, CASE n WHEN 10000 THEN {last} ELSE n + 1 END "
+            "FROM generate_series(1, 10000) AS t(n)"
+        )
+        warehouse.execute(f"INSERT INTO {quoted('Heap:sessions')} SELECT n FROM generate_series(1, 10000) AS t(n)")
+
+        assert {resolved for resolved, _ in look(warehouse, "sessions")} == {goal}
 
 
 def test_all_ids_of_a_ring_and_those_that_lead_into_it_are_one_user(warehouse: Warehouse) -> None:
