@@ -24,7 +24,7 @@ REASONS = {
     "user_properties_wrong_base_url": "`base_url` must begin with https://",
     "user_properties_misspelled_identity_column": "`api.identity_column` is missing",
     "account_properties_wrong_app_id": "`app_id` is refused",
-    "account_properties_wrong_base_url": "cannot be reached",
+    "account_properties_wrong_base_url": "No server answers at http://127.0.0.1:1",
     "account_properties_absent_account_id_column": "`api.account_id_column` is missing",
 }
 """What is said of each configuration that fails."""

@@ -54,7 +54,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"app_id": "main"}, "`app_id` must be the environment ID"),
         ({"api": {**TRACK, "api_type": "tracks"}}, "`api.api_type` is not valid: give one of track"),
         ({"api": {"api_type": "track", "property_columns": "*"}}, "`api.event_column` is missing"),
-        ({"api": {**TRACK, "property_columns": "a,*"}}, "`api.property_columns` combines * with column names"),
+        ({"api": {**TRACK, "property_columns": "a,'b'"}}, "`api.property_columns` has a constant without a name"),
         ({"api": {**TRACK, "property_columns": 'a,"b'}}, "`api.property_columns` has a double quote at character 3"),
         (
             {"api": {"api_type": "add_user_properties", "property_columns": "a,ID", "identity_column": "i"}},
