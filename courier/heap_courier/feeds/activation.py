@@ -13,6 +13,7 @@ from heap_courier.feeds.model import Feed
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.upsert import create_or_alter
+from heap_courier.warehouse.views import STITCHED
 
 
 def activate(
@@ -54,6 +55,9 @@ def activate(
     def make_room() -> None:
         active.hold(feed)  # before the table, in the same order as a run, to avoid a deadlock
         if exists and (truncate or not fits):
+            for view in reversed(warehouse.dependents(feed.domain_table)):
+                if view.relation == feed.domain_table + STITCHED:  # the next run of Stitch creates it again
+                    warehouse.execute(f"DROP VIEW {view.name}")
             warehouse.execute(f"DROP TABLE {quoted(feed.domain_table)}")
 
     if sample is None:

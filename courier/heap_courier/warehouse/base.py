@@ -41,11 +41,13 @@ class Warehouse(Protocol):
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
         longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
         reserved_columns: names that no column can have.
+        follows_columns: whether `*` in a view stands for the columns that its table has when the view is queried.
     """
 
     indexes_keys: bool
     longest_name: int | None
     reserved_columns: frozenset[str]
+    follows_columns: bool
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Runs a statement; the number of rows that it added, changed or deleted."""

@@ -61,6 +61,7 @@ class DuckDBWarehouse:
     indexes_keys = False  # it joins by hash, and keeps an index in memory
     longest_name: int | None = None
     reserved_columns: frozenset[str] = frozenset()
+    follows_columns = True
 
     def __init__(
         self,

@@ -80,6 +80,7 @@ class PostgreSQLWarehouse:
     indexes_keys = True  # a small load finds its rows without reading the table
     longest_name: int | None = LONGEST_NAME
     reserved_columns: frozenset[str] = _SYSTEM_COLUMNS
+    follows_columns = False
 
     def __init__(self, dsn: str) -> None:
         self._in_transaction = False

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from heap_courier.errors import SchemaError, SetupError
 from heap_courier.warehouse.base import View, Warehouse, quoted
+
+STITCHED: Final = ":stitched"
+"""How the names of the views end that Stitch makes, each time that it runs."""
 
 
 class DroppedViews:
@@ -47,8 +51,22 @@ class DroppedViews:
                 for statement in dropped.restore:
                     self._warehouse.execute(statement)
         for view in self._views:
-            self._create(view)
+            if view.relation and view.relation.endswith(STITCHED):
+                self._create_if_it_fits(view)
+            else:
+                self._create(view)
         self._views = []
+
+    def _create_if_it_fits(self, view: View) -> None:
+        """Leaves out a view that reads a column that is gone, rather than stop the load: Stitch creates it again.
+
+        In a block that PostgreSQL rolls back by itself: ADBC takes no statement after an error. On DuckDB, views are
+        never dropped.
+        """
+        body = " ".join(f"EXECUTE $statement${statement}$statement$;" for statement in (view.create, *view.restore))
+        self._warehouse.execute(
+            f"DO $block$ BEGIN {body} EXCEPTION WHEN syntax_error_or_access_rule_violation THEN NULL; END $block$"
+        )
 
     def _create(self, view: View) -> None:
         try:

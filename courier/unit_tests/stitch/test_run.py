@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
-from courier.unit_tests.stitch.project_of_people import People, groups
+from courier.unit_tests.stitch.project_of_people import NOW, People, groups
+from heap_courier.data_types.field_types import STRING
 from heap_courier.errors import SetupError
+from heap_courier.feeds.activation import activate
+from heap_courier.feeds.reader import read_feeds, write_feed
+from heap_courier.warehouse.base import domain_tables
+from heap_courier.warehouse.upsert import Table, TableColumn, load
 
 BOB = {"given-name": "Robert", "surname": "Smith", "birthdate": "1950-02-03", "address": "12 Elm St", "postal": "02139"}
 
@@ -233,3 +240,33 @@ def test_records_are_counted_across_batches(people: People, monkeypatch: pytest.
     people.stitch()
 
     assert people.customers() == groups(*(f"CRM {number}, CRM {number + 1}" for number in range(0, 10, 2)))
+
+
+def test_a_table_may_lose_a_column_that_its_view_with_customers_shows(people_on_either: People) -> None:
+    """It loads all the same, and the next run shows the columns that there are."""
+    warehouse = people_on_either.warehouse
+    people_on_either.feed("CRM", [{"pk": "1", **BOB}])
+    people_on_either.stitch()
+    fewer = Table("CRM:People", (TableColumn("pk", STRING), TableColumn("surname", STRING)), ("pk",))
+    batch = pa.record_batch([["1"], ["Jones"]], schema=fewer.schema)
+
+    load(warehouse, fewer, [batch])
+
+    assert people_on_either.rows("CRM:People") == [("1", "Jones")]
+    for name in domain_tables(warehouse):
+        people_on_either.rows(name)
+    (feed,) = read_feeds(people_on_either.folder / "feeds")
+    write_feed(replace(feed, fields=feed.fields[:1] + feed.fields[2:3]), people_on_either.folder / "feeds" / "CRM.yaml")
+    people_on_either.stitch()
+    assert list(warehouse.columns("CRM:People:stitched")) == ["customer_id", "pk", "surname"]
+
+
+def test_a_feed_can_be_activated_in_another_form_after_a_run(people_on_either: People) -> None:
+    people = people_on_either
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    people.stitch()
+    (feed,) = read_feeds(people.folder / "feeds")
+
+    activate(people.warehouse, replace(feed, primary_key=("surname",)), None, now=NOW, truncate=True, workers=1)
+
+    assert people.rows("CRM:People") == []

@@ -11,8 +11,7 @@ from heap_courier.heap_connect.identity_views import view_name
 from heap_courier.stitch.records.inputs import Input, of_feed, primary_key
 from heap_courier.stitch.tables.definitions import GRAPH, KEYS
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
-
-SUFFIX: Final = ":stitched"
+from heap_courier.warehouse.views import STITCHED
 
 _RESOLVED: Final = view_name("", "").removeprefix(":")
 _RAW: Final = "raw_customer_id"
@@ -47,21 +46,21 @@ def _all(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) -
     taking_part = {each.table for each in inputs}
     for each in inputs:
         key = primary_key([f"CAST(t.{quoted(name)} AS {text})" for name in each.key])
-        yield each.table.removesuffix(_RESOLVED) + SUFFIX, _of_records(warehouse, each.table, each.table, key)
+        yield each.table.removesuffix(_RESOLVED) + STITCHED, _of_records(warehouse, each.table, each.table, key)
     for source, table in _heap_tables(there):
         resolved = view_name(source, table)
         if resolved not in taking_part and "user_id" in warehouse.columns(resolved):
             users = view_name(source, "users")
             if users in taking_part:
                 yield (
-                    f"{source}:{table}{SUFFIX}",
+                    f"{source}:{table}{STITCHED}",
                     _of_records(warehouse, resolved, users, f"CAST(t.user_id AS {text})"),
                 )
     for feed in feeds:
         each = of_feed(feed)
         tags = [tag for tag in each.keys if tag.startswith("fk-")]
         if tags and feed.domain_table in there and feed.domain_table not in taking_part:
-            yield feed.domain_table + SUFFIX, _of_keys(warehouse, each, tags, text)
+            yield feed.domain_table + STITCHED, _of_keys(warehouse, each, tags, text)
 
 
 def _heap_tables(there: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -97,11 +96,15 @@ def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str], text: str) 
 
 
 def _columns(warehouse: Warehouse, table: str) -> str:
-    """Its columns; one that is called `customer_id` itself becomes `raw_customer_id`."""
-    names = []
-    for name in warehouse.columns(table):
-        if name.lower() == _ID:
-            names.append(f"t.{quoted(name)} AS {_RAW}")
-        elif name.lower() != _RAW:
-            names.append(f"t.{quoted(name)}")
-    return ", ".join(names)
+    """Its columns; one that is called `customer_id` itself becomes `raw_customer_id`.
+
+    DuckDB looks them up whenever the view is queried, so that it follows changes of the table; PostgreSQL keeps a list.
+    """
+    there = warehouse.columns(table)
+    own = [name for name in there if name.lower() == _ID]
+    hidden = [name for name in there if name.lower() in (_ID, _RAW)]
+    raw = [f"t.{quoted(name)} AS {_RAW}" for name in own]
+    if warehouse.follows_columns:
+        kept = f" EXCLUDE ({', '.join(map(quoted, hidden))})" if hidden else ""
+        return ", ".join([f"t.*{kept}", *raw])
+    return ", ".join([*(f"t.{quoted(name)}" for name in there if name not in hidden), *raw])
