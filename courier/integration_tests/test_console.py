@@ -1,27 +1,37 @@
-"""The console in a browser: what a person sees and can do, from an empty folder on."""
+"""The console in a browser: what a person sees and can do, from an empty folder to a scheduled group.
+
+`CONSOLE_PICTURES=new python -m pytest courier/integration_tests/test_console.py -k mouse` draws the guide's pictures.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import boto3
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from courier.integration_tests import heap_bucket
 from courier.integration_tests.command import KEYS
 from heap_courier.console.jobs import Jobs
 from heap_courier.console.server import Place, serving
 from heap_courier.console.visit import Console
+from heap_courier.project.reader import read_project
 
 pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
 NOW = datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc)
 BUCKET = "heap-rs3-acme"
 PATTERN = "'path/to/users'-YYYY-MM-dd'.avro'"
+ROOT = Path(__file__).resolve().parents[2]
+AXE = ROOT / "integration_tests" / "form" / "node_modules" / "axe-core" / "axe.min.js"
+PICTURES = {"sources": 420, "feed-editor": 800, "group": 640, "table": 640}
+"""Screens that the guide shows, and how high their pictures are."""
 
 expect.set_options(timeout=60_000)
 
@@ -50,46 +60,256 @@ def address(folder: Path) -> Iterator[str]:
         yield address
 
 
-@pytest.fixture
-def screen(page: Page, address: str) -> Iterator[Page]:
-    """The console, open; a fault of its script, or a sign that its rules were broken, fails the test."""
+def opened(page: Page, address: str) -> list[str]:
+    """Opens the console; what its script or the browser complains of."""
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.goto(address)
+    return complaints
+
+
+@pytest.fixture
+def screen(page: Page, address: str) -> Iterator[Page]:
+    """The console, open; a fault of its script, or a sign that its rules were broken, fails the test."""
+    complaints = opened(page, address)
     yield page
     assert complaints == []
 
 
-def add_courier(screen: Page, bucket: str) -> None:
-    screen.get_by_role("button", name="Create a project here").click()
-    screen.get_by_role("link", name="Add Courier").click()
-    screen.get_by_label("Name", exact=True).fill("Heap")
-    screen.get_by_label("Bucket").fill(BUCKET)
-    screen.get_by_text("Region, and services").click()
-    screen.get_by_label("Endpoint URL").fill(bucket)
-    screen.get_by_label("File pattern").fill(PATTERN)
-    screen.get_by_label("Tag").fill("users")
+class Mouse:
+    """Someone who clicks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def press(self, element: Locator) -> None:
+        element.click()
+
+    def fill(self, element: Locator, text: str) -> None:
+        element.fill(text)
+
+    def choose(self, element: Locator, option: str) -> None:
+        element.select_option(option)
+
+    def pick(self, element: Locator, day: str) -> None:
+        element.fill(day)
+
+
+class Keyboard(Mouse):
+    """Someone without a mouse: goes to an element with the Tab key, and works it with the others."""
+
+    def press(self, element: Locator) -> None:
+        if element.evaluate("each => each.type") == "radio":
+            self._reach(self.page.locator(f"[name='{element.get_attribute('name')}']:checked"))
+            while not element.is_checked():
+                self.page.keyboard.press("ArrowDown")
+            return
+        self._reach(element)
+        self.page.keyboard.press("Space" if element.evaluate("each => each.type") == "checkbox" else "Enter")
+
+    def fill(self, element: Locator, text: str) -> None:
+        self._reach(element)
+        self.page.keyboard.press("Control+A")
+        self.page.keyboard.insert_text(text)
+
+    def choose(self, element: Locator, option: str) -> None:
+        self._reach(element)
+        self.page.keyboard.type(option)
+
+    def pick(self, element: Locator, day: str) -> None:
+        self._reach(element)
+        year, month, number = day.split("-")
+        self.page.keyboard.type(f"{month}{number}{year}")  # the parts in the order of the browser's language
+
+    def _reach(self, element: Locator) -> None:
+        """Tab by Tab from where the focus is, forwards, once around the page."""
+        element.wait_for()
+        for _ in range(200):
+            if element.evaluate("each => each === document.activeElement"):
+                return
+            self.page.keyboard.press("Tab")
+        raise AssertionError(f"the Tab key does not reach {element}")
+
+
+def walk(user: Mouse, bucket: str, look: Callable[[str], None]) -> None:  # noqa: PLR0915  (one walk, step by step)
+    """The steps of the guide: courier, sample, feed, load operations, run, group. `look` is called on each screen."""
+    page = user.page
+
+    def button(name: str, **how: Any) -> Locator:
+        return page.get_by_role("button", name=name, **how)
+
+    def link(name: str) -> Locator:
+        return page.get_by_role("link", name=name, exact=True)
+
+    def labelled(name: str) -> Locator:
+        return page.get_by_label(name, exact=True)
+
+    look("start")
+    user.press(button("Create a project here"))
+    user.press(link("Add Courier"))
+    user.fill(labelled("Name"), "Heap")
+    user.fill(labelled("Bucket"), BUCKET)
+    user.press(page.get_by_text("Region, and services"))
+    user.fill(labelled("Endpoint URL"), bucket)
+    user.fill(labelled("File pattern"), PATTERN)
+    user.fill(labelled("Tag"), "users")
+    expect(page.locator("#live")).to_contain_text("matches 3 files. The newest is path/to/users-2026-03-03.avro")
+    look("courier")
+    user.press(button("Save"))
+    expect(page.get_by_role("status")).to_have_text("The courier Heap was saved.")
+
+    user.press(link("Run Heap"))
+    user.pick(labelled("Day"), "2026-03-03")
+    look("run-courier")
+    user.press(button("Run", exact=True))
+    expect(page.get_by_role("status")).to_contain_text("Completed in")
+    look("samples")
+
+    user.press(link("Add Feed"))
+    user.fill(labelled("Data source"), "Heap")
+    user.fill(labelled("Feed name"), "Users")
+    look("new-feed")
+    user.press(button("Continue"))
+    expect(page.get_by_role("heading", name="Feed Editor: Heap:Users")).to_be_visible()
+    user.fill(labelled("Semantic tag of handle"), "emial")
+    expect(page.locator("#live")).to_contain_text("did you mean email?")
+    user.fill(labelled("Semantic tag of handle"), "handle")
+    expect(page.locator("#live")).to_contain_text("takes all of the first 9 rows of the sample")
+    look("feed-editor")
+    user.press(button("Activate"))
+    expect(page.get_by_role("status")).to_contain_text("The feed is active.")
+    look("activated")
+    user.press(link("Data Explorer").last)
+    expect(page.get_by_role("columnheader", name="Distinct values")).to_be_visible()
+    look("table")
+
+    user.press(link("Sources"))
+    user.press(link("Load operations of Heap"))
+    user.press(labelled("Load users into Heap:Users"))
+    look("operations")
+    user.press(button("Save"))
+    expect(page.get_by_role("status")).to_have_text("The load operations of Heap were saved.")
+    user.press(link("Run Heap"))
+    user.press(labelled("All that is available"))
+    user.press(button("Run", exact=True))
+    expect(page.get_by_role("status")).to_contain_text(re.compile("Completed in .* second"))
+    look("run")
+    user.press(link("Details and rejected rows"))
+    look("details")
+
+    user.press(link("Courier Groups"))
+    user.press(link("Add Courier Group"))
+    user.fill(labelled("Name"), "Heap")
+    user.fill(labelled("Schedule"), "30 8 * * 0")
+    user.fill(labelled("Time zone"), "America/Los_Angeles")
+    user.choose(labelled("Courier"), "Heap")
+    user.fill(labelled("Wait time"), "2 hours")
+    user.fill(labelled("Offset"), "24 hours")
+    expect(page.locator("#live")).to_contain_text("at 08:30 on Sunday, in the time zone America/Los_Angeles")
+    expect(page.locator("#live li")).to_have_count(5)
+    look("group")
+    user.press(button("Save"))
+    expect(page.get_by_role("status")).to_contain_text("The group Heap was saved.")
+    look("groups")
+    user.press(link("Sources"))
+    expect(page.get_by_role("row", name="Heap heap-rs3-acme")).to_contain_text("2026-03-08 15:30:00")
+    look("sources")
+    user.press(link("Notifications"))
+    look("notifications")
+    user.press(link("Runs"))
+    look("runs")
+    user.press(link("Data Explorer"))
+    look("tables")
+    user.press(link("SQL"))
+    user.fill(labelled("Query"), 'SELECT count(*) AS users FROM "Heap:Users"')
+    user.press(button("Run", exact=True))
+    expect(page.get_by_role("region", name="Result").get_by_text("1 row.")).to_be_visible()
+    look("sql")
+
+
+def expect_scheduled(folder: Path) -> None:
+    """What the walk leaves on disk is what the commands work with."""
+    project = read_project(folder)
+    group = project.groups["Heap"]
+    assert (group.schedule, group.time_zone.key, group.enabled) == ("30 8 * * 0", "America/Los_Angeles", True)
+    assert [courier.courier for courier in group.couriers] == ["Heap"]
+
+
+class TestWalk:
+    def test_by_mouse_and_accessible(self, screen: Page, bucket: str, folder: Path) -> None:
+        """From nothing to a scheduled group; axe-core finds nothing on any screen, dark or light, wide or narrow."""
+        if not AXE.exists():
+            pytest.skip("axe-core is not installed: bash scripts/packages")
+        script = AXE.read_text(encoding="utf-8")
+        found: dict[str, Any] = {}
+
+        def look(name: str) -> None:
+            for scheme, width in (("light", 1200), ("dark", 390)):
+                screen.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                screen.set_viewport_size({"width": width, "height": 800})
+                screen.evaluate(script)
+                result = screen.evaluate("axe.run({resultTypes: ['violations']})")
+                for each in result["violations"]:
+                    places = [node["html"][:150] for node in each["nodes"][:3]]
+                    found[f"{name}, {scheme}: {each['id']}"] = places
+                wide = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+                if wide > 0:
+                    found[f"{name}, {width} px"] = f"{wide} px too wide"
+            screen.emulate_media(color_scheme="light")
+            screen.set_viewport_size({"width": 1200, "height": 800})
+            if os.environ.get("CONSOLE_PICTURES") == "new" and name in PICTURES:
+                screen.set_viewport_size({"width": 1100, "height": PICTURES[name]})
+                screen.screenshot(path=ROOT / "docs" / f"console-{name}.png")
+                screen.set_viewport_size({"width": 1200, "height": 800})
+
+        walk(Mouse(screen), bucket, look)
+        expect_scheduled(folder)
+        assert found == {}
+
+    def test_by_keyboard(self, screen: Page, bucket: str, folder: Path) -> None:
+        walk(Keyboard(screen), bucket, lambda _name: None)
+        expect_scheduled(folder)
 
 
 class TestSources:
-    def test_a_courier_is_added_from_nothing(self, screen: Page, bucket: str) -> None:
-        """Its patterns show what they match while they are typed, and its check says that all is well."""
-        add_courier(screen, bucket)
-        expect(screen.locator("#live")).to_contain_text("matches 3 files. The newest is path/to/users-2026-03-03.avro")
+    def test_a_pattern_shows_what_it_matches_while_it_is_typed(self, screen: Page, bucket: str) -> None:
+        screen.get_by_role("button", name="Create a project here").click()
+        screen.get_by_role("link", name="Add Courier").click()
+        screen.get_by_label("Name", exact=True).fill("Heap")
+        screen.get_by_label("Bucket").fill(BUCKET)
+        screen.get_by_text("Region, and services").click()
+        screen.get_by_label("Endpoint URL").fill(bucket)
+        screen.get_by_label("Tag").fill("users")
         screen.get_by_label("File pattern").fill("'path/to/user'-YYYY-MM-dd'.avro'")
         expect(screen.locator("#live")).to_contain_text("matches no file. There are path/to/users-2026-03-01.avro")
         screen.get_by_label("File pattern").fill(PATTERN)
-        screen.get_by_role("button", name="Save").click()
-        expect(screen.get_by_role("status")).to_have_text("The courier Heap was saved.")
-        screen.get_by_role("button", name="Check Heap").click()
-        expect(screen.get_by_role("status")).to_contain_text("are readable: path/to/users-2026-03-03.avro")
-
-    def test_a_credential_shows_the_fields_of_its_type(self, screen: Page, bucket: str) -> None:
-        add_courier(screen, bucket)
+        expect(screen.locator("#live")).to_contain_text("matches 3 files.")
         expect(screen.get_by_label("Variable with the access key")).to_be_visible()
         screen.get_by_label("Credential type").select_option("profile")
         expect(screen.get_by_label("Variable with the access key")).to_be_hidden()
-        expect(screen.get_by_label("Profile", exact=True)).to_be_visible()
-        screen.get_by_label("Credential", exact=True).select_option("What AWS finds by itself")
-        expect(screen.get_by_label("Profile", exact=True)).to_be_hidden()
+        screen.get_by_label("Credential type").select_option("iam-credential")
+        screen.get_by_role("button", name="Save").click()
+        screen.get_by_role("button", name="Check Heap").click()
+        expect(screen.get_by_role("status")).to_contain_text("are readable: path/to/users-2026-03-03.avro")
+
+
+def test_every_step_works_without_javascript(chromium: Browser, address: str, bucket: str) -> None:
+    """What is shown while one types is missing; nothing else is."""
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("button", name="Create a project here").click()
+    page.get_by_role("link", name="Add Courier").click()
+    page.get_by_label("Name", exact=True).fill("Heap")
+    page.get_by_label("Bucket").fill(BUCKET)
+    page.get_by_text("Region, and services").click()
+    page.get_by_label("Endpoint URL").fill(bucket)
+    page.get_by_label("File pattern").fill(PATTERN)
+    page.get_by_label("Tag").fill("users")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="Run Heap").click()
+    page.get_by_label("Day", exact=True).fill("2026-03-03")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("status")).to_contain_text("Completed in")  # the page reloads itself
+    context.close()
