@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 SIGN_IN: Final = "/sign-in"
+HEALTH: Final = "/health"
 COOKIE: Final = "heap-courier-console"
 LEAST_TOKEN: Final = 20  # characters
 
@@ -86,7 +87,9 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
-        if scope["type"] == "http":
+        if scope["type"] == "http" and scope["path"] == HEALTH:  # asked by what keeps it running, by any name
+            await PlainTextResponse("The console is running.")(scope, receive, guarded)
+        elif scope["type"] == "http":
             await (self._refusal(scope) or self._application)(scope, receive, guarded)
 
     def _refusal(self, scope: Scope) -> Response | None:

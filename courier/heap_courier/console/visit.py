@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -32,7 +33,27 @@ NAVIGATION: Final = (
     ("/runs", "Runs"),
     ("/notifications", "Notifications"),
 )
+_NOTES: Final = 200  # that are kept
 PATIENCE: Final = 3.0  # seconds that a page waits for a warehouse that another process has open
+
+
+class Notes:
+    """Sentences for the page that a form leads to: from an address, any link could put words into its mouth."""
+
+    def __init__(self) -> None:
+        self._notes: dict[str, str] = {}
+
+    def put(self, text: str) -> str:
+        """Keeps a text; the name to get it by."""
+        name = secrets.token_hex(6)
+        self._notes[name] = text
+        for old in list(self._notes)[:-_NOTES]:
+            self._notes.pop(old, None)
+        return name
+
+    def get(self, name: str) -> str:
+        """A text by its name; empty if there is none."""
+        return self._notes.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +65,14 @@ class Console:
         environment: where credentials and the warehouse's address are found.
         now: the time, with UTC for its zone.
         jobs: runs that this process started.
+        notes: sentences for the next page.
     """
 
     folder: Path
     environment: Mapping[str, str]
     now: Callable[[], datetime]
     jobs: Jobs
+    notes: Notes = field(default_factory=Notes)
 
     @property
     def has_project(self) -> bool:
@@ -122,8 +145,18 @@ class Visit:
         at = self.request.url.path
         return HTMLResponse(render(template, at=at, now=self.console.now(), **values), status)
 
-    def to(self, *parts: str, **query: str) -> Response:
-        """Sends the browser to another page: after a form, so that reloading it does not send the form again."""
+    @property
+    def said(self) -> str:
+        """What the form that led to this page has to say."""
+        return self.console.notes.get(self.asked("said"))
+
+    def to(self, *parts: str, said: str = "", **query: str) -> Response:
+        """Sends the browser to another page, after a form, so that reloading does not send the form again.
+
+        `said` is for that page to say.
+        """
+        if said:
+            query["said"] = self.console.notes.put(said)
         return RedirectResponse(path(*parts, **query), 303)
 
 

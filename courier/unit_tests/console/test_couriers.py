@@ -10,6 +10,8 @@ import pytest
 
 from courier.unit_tests.console.visitor import Visitor
 from heap_courier.console.courier_form import form_of_project
+from heap_courier.console.project_edit import ProjectEdit
+from heap_courier.errors import SetupError
 from heap_courier.files.entities import entities_of
 from heap_courier.project.reader import read_project
 
@@ -52,6 +54,9 @@ class TestProject:
         file.write_text(file.read_text().replace("bucket: heap-rs3-example", "bucket: heap\n    prefix: <b>&amp;", 1))
         assert "<b>" not in visits.get("/").html
         assert "heap/<b>&amp;/" in visits.get("/").text
+
+    def test_a_link_puts_no_words_into_its_mouth(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+        assert "evil" not in visits.get("/?said=evil").text
 
     def test_a_page_that_does_not_exist_says_so(self, visits: Visitor) -> None:
         answer = visits.get("/nothing")
@@ -171,6 +176,20 @@ class TestEditing:
         assert answer.value("bucket") == "mine"
         visits.post("/couriers/Heap/edit", fields | {"version": answer.value("version")})
         assert read_project(project).couriers["Heap"].bucket == "mine"
+
+    def test_nothing_is_written_where_the_project_file_cannot_be(
+        self, project: Path, visits: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Nor a list of files alone, which would be half of a change."""
+        fields = self.edited(visits, **{"file.0.tag": "other"})
+
+        def fail(*_how: object) -> None:
+            raise SetupError("The disk is full.")
+
+        monkeypatch.setattr(ProjectEdit, "write", fail)
+        before = (project / "entities" / "heap.json").read_bytes()
+        assert "The disk is full." in visits.post("/couriers/Heap/edit", fields).text
+        assert (project / "entities" / "heap.json").read_bytes() == before
 
     def test_a_change_to_another_courier_is_no_conflict(self, project: Path, visits: Visitor) -> None:
         fields = self.edited(visits, bucket="mine")

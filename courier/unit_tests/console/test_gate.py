@@ -88,6 +88,11 @@ class TestToken:
         assert guarded.get("/", cookie=cookie.partition(";")[0]).status == 200
         assert guarded.get("/", cookie=f"{COOKIE}=other").status == 303
 
+    def test_whether_it_runs_is_no_secret(self, guarded: Visitor) -> None:
+        """For what keeps it running, which may know it by its address alone."""
+        answer = guarded.get("/health", host="10.0.0.7:8480")
+        assert (answer.status, answer.html) == (200, "The console is running.")
+
     def test_a_program_sends_it_along(self, guarded: Visitor) -> None:
         assert guarded.get("/", authorization=f"Bearer {TOKEN}").status == 200
         assert guarded.get("/", authorization="Bearer wrong").status == 303

@@ -20,7 +20,7 @@ from heap_courier.console.courier_form import (
 )
 from heap_courier.console.pattern_matches import LOOKED_AT, matches_of
 from heap_courier.console.project_edit import ProjectEdit, expect_unchanged, free_path, remove, write_json
-from heap_courier.console.versioned_file import version_of
+from heap_courier.console.versioned_file import replace_file, version_of
 from heap_courier.console.visit import Console, Visit
 from heap_courier.couriers.check import check_courier
 from heap_courier.documents.strict_json import read_json
@@ -124,12 +124,16 @@ def _save(console: Console, form: CourierForm, courier: Courier | None, version:
     operations = _operations(console, edit, form, follows_heap=follows_heap)
     sections = _sections(edit, form, entities.as_posix(), operations.as_posix() if operations else None)
     project = edit.validated(sections)
+    path = project.couriers[form.name].entities
+    before = path.read_bytes() if entities_version else b""
     made = _write_lists(project, form.name, document, entities_version)
     try:
         edit.write(sections)
     except CourierError:
-        for path in made:
-            remove(path)
+        for each in made:
+            remove(each)
+        if entities_version:
+            replace_file(path, before, version_of(path))
         raise
 
 

@@ -22,7 +22,7 @@ from heap_courier.console.feed_form import (
 )
 from heap_courier.console.sample_profile import profile
 from heap_courier.console.versioned_file import version_of
-from heap_courier.console.visit import Form, Visit
+from heap_courier.console.visit import Form, Visit, looking
 from heap_courier.couriers.context import Context
 from heap_courier.errors import CourierError, SetupError
 from heap_courier.feeds import samples, tags
@@ -81,7 +81,7 @@ def editor(visit: Visit) -> Response:
     context = visit.console.context()
     path, feed = find_feed(context.project.feeds, visit.part("id"))
     if not visit.posted:
-        notes = [line for line in visit.asked("said").split("\n") if line]
+        notes = [line for line in visit.said.split("\n") if line]
         load = visit.asked("empty") != "yes"
         return _editor_page(visit, context, feed, form_of_feed(feed), version_of(path), notes=notes, load=load)
     form, version = form_of_fields(visit.form), visit.form.get("version")
@@ -191,14 +191,6 @@ def _editor_page(
     status: int = 200,
 ) -> Response:
     seen = profile(context.project.folder, _as_far_as_valid(feed, form))
-    state = ""
-    if context.project.warehouse.path is None or context.project.warehouse.path.exists():
-        with context.warehouse() as warehouse:
-            active = ActiveFeeds(warehouse)
-            active.make()
-            state = (
-                "active" if active.has(feed) else "changed since it was activated" if active.definition(feed) else ""
-            )
     return visit.page(
         "feed_editor.html",
         status,
@@ -209,12 +201,27 @@ def _editor_page(
         notes=notes or [],
         load=load and feed.sample is not None,
         seen=seen,
-        state=state or "not active",
+        state=_state(context, feed),
         types=TYPES,
         meanings=MEANINGS,
         generated=GENERATED,
         updatable=[row.name for row in form.rows if can_be_updated(row)],
     )
+
+
+def _state(context: Context, feed: Feed) -> str:
+    """Whether a feed is active, in words."""
+    try:
+        with looking(context) as warehouse:
+            if warehouse is None:
+                return "not active"
+            active = ActiveFeeds(warehouse)
+            active.make()
+            if active.has(feed):
+                return "active"
+            return "changed since it was activated" if active.definition(feed) else "not active"
+    except CourierError:
+        return "not known, because the warehouse does not answer"
 
 
 def _as_far_as_valid(feed: Feed, form: FeedForm) -> Feed:

@@ -60,7 +60,7 @@ def groups(visit: Visit) -> Response:
         trouble.append(str(error))
     rows = [_row(context, group, history.get(group.name)) for group in context.project.groups.values()]
     return visit.page(
-        "groups.html", rows=rows, trouble=trouble, said=visit.asked("said"), drawing=_drawing(context.project.groups)
+        "groups.html", rows=rows, trouble=trouble, said=visit.said, drawing=_drawing(context.project.groups)
     )
 
 

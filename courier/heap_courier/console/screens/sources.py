@@ -68,7 +68,7 @@ def sources(visit: Visit) -> Response:
         feeds=feeds,
         feed_states=feed_states,
         trouble=trouble,
-        said=visit.asked("said"),
+        said=visit.said,
         file=FILE_NAME,
     )
 

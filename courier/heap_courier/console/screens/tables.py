@@ -22,8 +22,8 @@ from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import RunLog
 
 SAMPLE: Final = 100  # rows
-SEARCHED: Final = 1_000_000  # rows that a search and the statistics look at
-EXACT: Final = 200_000  # rows up to which distinct values are counted one by one
+SEARCHED: Final = 1_000_000  # rows that a search and, on DuckDB, the statistics look at
+EXACT: Final = 200_000  # rows up to which distinct values are counted one by one; PostgreSQL looks at no more
 _AT_ONCE: Final = 100  # tables that one query counts
 _FORMATS: Final[Mapping[str, str]] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
@@ -91,10 +91,12 @@ def statistics(visit: Visit) -> Response:
         if warehouse is None:
             raise SetupError("There is no warehouse yet.")
         columns = list(warehouse.columns(name))
-        count = min(warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0], SEARCHED)
-        approximate = context.project.warehouse.path is not None and count > EXACT
-        found = _statistics(warehouse, name, columns, approximate=approximate)
-    return visit.page("statistics.html", statistics=found, rows=count, searched=SEARCHED, approximate=approximate)
+        is_duckdb = context.project.warehouse.path is not None
+        most = SEARCHED if is_duckdb else EXACT
+        count = min(warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0], most)
+        approximate = is_duckdb and count > EXACT
+        found = _statistics(warehouse, name, columns, most, approximate=approximate)
+    return visit.page("statistics.html", statistics=found, rows=count, searched=most, approximate=approximate)
 
 
 def sql(visit: Visit) -> Response:
@@ -184,11 +186,13 @@ def _rows(warehouse: Warehouse, name: str, columns: Sequence[str], search: str) 
     )
 
 
-def _statistics(warehouse: Warehouse, name: str, columns: Sequence[str], *, approximate: bool) -> list[Statistics]:
+def _statistics(
+    warehouse: Warehouse, name: str, columns: Sequence[str], most: int, *, approximate: bool
+) -> list[Statistics]:
     distinct = "approx_count_distinct({0})" if approximate else "count(DISTINCT {0})"
     parts = [f"count({quoted(column)}), {distinct.format(quoted(column))}" for column in columns]
     row = warehouse.query(
-        f"SELECT count(*), {', '.join(parts)} FROM (SELECT * FROM {quoted(name)} LIMIT {SEARCHED}) AS looked_at"
+        f"SELECT count(*), {', '.join(parts)} FROM (SELECT * FROM {quoted(name)} LIMIT {most}) AS looked_at"
     )[0]
     total = row[0]
     return [
