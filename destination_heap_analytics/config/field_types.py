@@ -131,6 +131,10 @@ def _user_columns(value: object) -> ColumnList:
     return _columns(value, reserved=Api.USER_PROPERTIES.endpoint.reserved)
 
 
+def _user_columns_or_none(value: object) -> ColumnList | None:
+    return None if value is None or _text(value) == "" else _user_columns(value)
+
+
 def _parsed(parse: Callable[[str], Parsed], text: str) -> Parsed:
     try:
         return parse(text)
@@ -189,6 +193,7 @@ OptionalColumnName = Annotated[str | None, BeforeValidator(_column_or_none), _TE
 EventSource = Annotated[str | Constant, PlainValidator(_event), PlainSerializer(str), _TEXT]
 Columns = Annotated[ColumnList, PlainValidator(_columns), PlainSerializer(str), _COLUMN_LIST]
 UserColumns = Annotated[ColumnList, PlainValidator(_user_columns), PlainSerializer(str), _COLUMN_LIST]
+OptionalUserColumns = Annotated[ColumnList | None, PlainValidator(_user_columns_or_none), _COLUMN_LIST]
 EventsPerMinute = Annotated[int, BeforeValidator(_rate), WithJsonSchema({"type": "integer", "minimum": 1})]
 Given = Annotated[str, BeforeValidator(_given), _TEXT]
 Confirmation = Annotated[str, BeforeValidator(_confirmation), text_type("^delete$", "the word delete")]

@@ -72,6 +72,8 @@ def _warnings(config: Mapping[str, Any], given: Mapping[str, Any], settings: Set
     listed = None if isinstance(settings.api, Identify | DeleteUsers) else settings.api.property_columns
     if listed and listed.warning:
         yield f"`api.property_columns` {listed.warning}."
+    if settings.user_columns and settings.user_columns.warning:
+        yield f"`api.also_user_properties` {settings.user_columns.warning}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from destination_heap_analytics.config.field_types import (
     Given,
     OptionalColumnName,
     OptionalText,
+    OptionalUserColumns,
     S3Endpoint,
     S3Region,
     Text,
@@ -92,6 +93,16 @@ class TrackEvents(_Frozen):
         examples=["heap_user_id"],
         json_schema_extra={"order": 5},
     )
+    also_user_properties: OptionalUserColumns = Field(
+        default=None,
+        title="Also User Properties",
+        description=(
+            "The columns that each row also sets as properties of its user, written like the Property Columns. Needs "
+            "the Main Production ID."
+        ),
+        examples=["name,plan"],
+        json_schema_extra={"order": 6},
+    )
 
     @model_validator(mode="after")
     def _names_whose_event_it_is(self) -> TrackEvents:
@@ -100,6 +111,11 @@ class TrackEvents(_Frozen):
             raise setting_fault(
                 "user_id_column",
                 "is set together with `api.identity_column`, but an event belongs to one of them: remove one",
+            )
+        if self.user_id_column and self.also_user_properties:
+            raise setting_fault(
+                "also_user_properties",
+                "needs `api.identity_column`: Heap takes properties of users by their identity only",
             )
         if not self.identity_column and not self.user_id_column:
             raise setting_fault("identity_column", None)
@@ -429,6 +445,11 @@ class Settings(_Frozen):
     def columns(self) -> ColumnList:
         """The columns that become properties."""
         return ColumnList() if isinstance(self.api, Identify | DeleteUsers) else self.api.property_columns
+
+    @property
+    def user_columns(self) -> ColumnList | None:
+        """The columns that become properties of the user of an event; None if none do."""
+        return self.api.also_user_properties if isinstance(self.api, TrackEvents) else None
 
     @property
     def selected_api(self) -> Api:

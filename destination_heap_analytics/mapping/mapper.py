@@ -54,7 +54,8 @@ class Mapper:
         """
         self.names = ColumnNames(stream.schema)
         self._selection = Selection.from_settings(settings.api, stream.schema)
-        self._is_open = self._selection.is_open  # kept, since every row asks
+        self._users = Selection.of_users(settings, stream.schema)
+        self._is_open = self._selection.is_open or bool(self._users and self._users.is_open)  # every row asks
         self._has_rows = False
         self._skips_deletions = settings.deleted_records == "skip"
         keys = KeyMaker(settings.app_id, stream, random_text, tells_deletions=not self._skips_deletions)
@@ -78,9 +79,10 @@ class Mapper:
         return selection.properties if needs_one else None
 
     @property
-    def excepted(self) -> PropertyColumns | None:
-        """The columns that must not be sent; None if there are none."""
-        return self._selection.rest.excepted if self._selection.rest else None
+    def excepted(self) -> Sequence[PropertyColumns]:
+        """The columns that must not be sent, of each setting that has such."""
+        selections = (self._selection, self._users) if self._users else (self._selection,)
+        return [selection.rest.excepted for selection in selections if selection.rest]
 
     @property
     def is_repeatable(self) -> bool:
@@ -101,14 +103,15 @@ class Mapper:
         data = record.data
         if self._is_open:
             self._selection = self._selection.found_in(data)
-            self._is_open = self._selection.is_open
+            self._users = self._users and self._users.found_in(data)
+            self._is_open = self._selection.is_open or bool(self._users and self._users.is_open)
         self._has_rows = True
         try:
             try:
-                element, body = self._element(data, row.number, exact=record.is_exact)
+                element, body, user_body = self._element(data, row.number, exact=record.is_exact)
             except (InexactNumberError, orjson.JSONEncodeError):
                 # Digits matter, or a text inside a text holds half a surrogate pair, which the exact way names.
-                element, body = self._element(record.exactly(), row.number, exact=True)
+                element, body, user_body = self._element(record.exactly(), row.number, exact=True)
         except RecursionError:
             raise RowRejectedError(Reason.TOO_DEEP) from None
         if self._identities:
@@ -120,6 +123,7 @@ class Mapper:
             str(element[self._key_field]),
             body,
             element.get("idempotency_key"),
+            user_body,
         )
 
     def items(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> Payloads:
@@ -130,6 +134,8 @@ class Mapper:
             first: the position of the first line among the rows of the input, from 1.
             checkpoint: where the rows count when they end.
         """
+        if self._users:
+            return Payloads()
         keys, bodies, tokens = self._fast_lane.take(lines, self._selection, first)
         count = len(keys)
         self._has_rows |= bool(count)
@@ -142,9 +148,13 @@ class Mapper:
             yield warning
         if warning := unseen_warning(self.unseen_excepted(), "leaves out"):
             yield warning
-        for guess in self._selection.properties.guesses.values():
-            if guess.warning:
-                yield guess.warning
+        users = self._users
+        if users and (warning := unseen_warning(self._with_nearest(users.properties), setting="also_user_properties")):
+            yield warning
+        for selection in (self._selection, users) if users else (self._selection,):
+            for guess in selection.properties.guesses.values():
+                if guess.warning:
+                    yield guess.warning
 
     def unseen(self) -> dict[str, str | None]:
         """Listed columns that no row had, each with the nearest name; none if there was no row."""
@@ -168,11 +178,16 @@ class Mapper:
             at = self._selection.user_id if reason is Reason.SECOND_IDENTITY else self._selection.key
             raise RowRejectedError(reason, at.name if at else None)
 
-    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> tuple[Element, bytes]:
+    def _element(self, data: Mapping[str, Any], number: int, *, exact: bool) -> tuple[Element, bytes, bytes]:
         element, made = transform(data, self._selection, exact=exact)
         if self._keys:
             element["idempotency_key"] = self._keys.key(data, element, number, exact=exact)
-        body = orjson.dumps(element)
+        body, user_body = orjson.dumps(element), b""
+        if self._users:
+            user, made_of_user = transform(data, self._users, exact=exact)
+            user_body = orjson.dumps(user)
+            if made_of_user:
+                self._told(made_of_user)
         if made:
             self._told(made)
-        return element, body
+        return element, body, user_body

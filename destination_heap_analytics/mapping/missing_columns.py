@@ -10,7 +10,7 @@ same in other signs, and that the catalog does not know, it has been renamed on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -101,7 +101,7 @@ class AbsenceWatch:
         names: ColumnNames,
         clock: Callable[[], float],
         properties: PropertyColumns | None = None,
-        excepted: PropertyColumns | None = None,
+        excepted: Sequence[PropertyColumns] = (),
     ) -> None:
         """Begin to watch.
 
@@ -110,9 +110,9 @@ class AbsenceWatch:
             names: for the message.
             clock: seconds, monotonic.
             properties: listed property columns of which rows need one at least; None if they need none.
-            excepted: columns that must not be sent; None if there are none.
+            excepted: columns that must not be sent.
         """
-        self._excepted = excepted if excepted and excepted.doubtful else None
+        self._excepted = [columns for columns in excepted if columns.doubtful]
         self._properties = None if properties is None or properties.is_declared else properties
         self._unseen = [(setting, column) for setting, column in required.items() if not column.declared]
         self._declared = [(setting, column) for setting, column in required.items() if column.declared]
@@ -146,10 +146,9 @@ class AbsenceWatch:
             self._properties.learn(data)
             if len(self._properties.unseen) < len(self._properties.names):
                 self._properties = None
-        if self._excepted:
-            self._excepted.learn(data)
-            if not self._excepted.doubtful:
-                self._excepted = None
+        for columns in self._excepted:
+            columns.learn(data)
+        self._excepted = [columns for columns in self._excepted if columns.doubtful]
         if self._is_open and (len(self._waiting) >= PROOF_ROWS or self._bytes >= PROOF_BYTES):
             self._conclude(f"the first {len(self._waiting):,} rows")
         return [] if self._is_open else self._let_go()
@@ -157,7 +156,7 @@ class AbsenceWatch:
     def tick(self) -> list[PendingRecord]:
         """The rows that have waited long enough."""
         if self._waiting and self._clock() >= self._give_up_at:
-            self._unseen, self._properties, self._excepted = [], None, None
+            self._unseen, self._properties, self._excepted = [], None, []
             return self._let_go()
         return []
 
@@ -184,14 +183,14 @@ class AbsenceWatch:
         """
         if self._unseen or self._properties:
             raise self._misspelled(rows)
-        doubtful = self._excepted.doubtful if self._excepted else ()
+        doubtful = [name for columns in self._excepted for name in columns.doubtful]
         if similar := {name: near for name in doubtful if (near := self._names.nearest(name))}:
             listed = ", ".join(_with_guess(name, other) for name, other in similar.items())
             raise ConfigError(
-                f"`api.property_columns` leaves out columns that are absent from {rows} and from the catalog, and "
+                f"`api` leaves out columns by `except` that are absent from {rows} and from the catalog, and "
                 f"similar ones would be sent: {listed}. No row was sent. Correct or remove them."
             )
-        self._excepted = None
+        self._excepted = []
 
     def _look_for_renamed(self, row: PendingRecord) -> None:
         """A cache renames a column in all rows: the first row that has it, or enough without it, end the question."""
@@ -251,7 +250,9 @@ def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigErr
     )
 
 
-def unseen_warning(unseen: Mapping[str, str | None], verb: str = "names") -> str | None:
+def unseen_warning(
+    unseen: Mapping[str, str | None], verb: str = "names", *, setting: str = "property_columns"
+) -> str | None:
     """What to say of listed columns that no row had, each with the nearest name; None if there are none."""
     left = ", ".join(_with_guess(name, near) for name, near in unseen.items())
-    return f"`api.property_columns` {verb} columns that no row had: {left}." if left else None
+    return f"`api.{setting}` {verb} columns that no row had: {left}." if left else None

@@ -27,6 +27,7 @@ class Payload:
         key: its identity or account; rows of one key reach Heap in the order read.
         body: the JSON object that Heap is to be told, without `app_id`; serialised once.
         token: the idempotency key; None where the API needs none.
+        user_body: the same as the body, for the properties of the event's user; empty if none are set.
     """
 
     number: int
@@ -35,11 +36,12 @@ class Payload:
     key: str
     body: bytes
     token: str | None
+    user_body: bytes = b""
 
     @property
     def kept(self) -> int:
         """Bytes that it takes until it has ended; of a record handed over in process the size is its owner's."""
-        return len(self.body) + (len(self.source) if isinstance(self.source, bytes) else 0)
+        return len(self.body) + len(self.user_body) + (len(self.source) if isinstance(self.source, bytes) else 0)
 
 
 @dataclass(slots=True, eq=False)

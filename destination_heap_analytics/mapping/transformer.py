@@ -13,7 +13,9 @@ from destination_heap_analytics.config.settings import (
     ApiSettings,
     DeleteUsers,
     Identify,
+    Settings,
     TrackEvents,
+    UserProperties,
 )
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
@@ -53,6 +55,18 @@ class Selection:
     properties: PropertyColumns
     rest: AllColumns | None
     maker: PropertyMaker = field(repr=False, compare=False)
+
+    @classmethod
+    def of_users(cls, settings: Settings, schema: Mapping[str, Any]) -> Selection | None:
+        """The columns that become properties of the users of events; None if none do."""
+        if not isinstance(settings.api, TrackEvents) or settings.user_columns is None:
+            return None
+        users = UserProperties.model_construct(
+            api_type="add_user_properties",
+            identity_column=settings.api.identity_column,
+            property_columns=settings.user_columns,
+        )
+        return cls.from_settings(users, schema)
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.batch import Envelope
@@ -13,6 +14,7 @@ from destination_heap_analytics.delivery.connection_check import preflight_reque
 from destination_heap_analytics.delivery.delivery import Delivery, Send, Settled
 from destination_heap_analytics.delivery.planner import ROW_FORM, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
+from destination_heap_analytics.delivery.users_first import UsersFirst
 from destination_heap_analytics.heap_api import Api, Rate
 
 MOST_BULK: Final = 16
@@ -22,19 +24,44 @@ MOST_DELETIONS: Final = 2
 
 
 def delivery_for(
-    settings: Settings, send: Send, settled: Settled, *, chance: random.Random, logger: logging.Logger, now: float
-) -> Delivery:
+    settings: Settings,
+    send: Callable[[Any, str, bytes, int], None],
+    settled: Settled,
+    *,
+    chance: random.Random,
+    logger: logging.Logger,
+    now: float,
+) -> Delivery | UsersFirst:
     """A delivery without any rows.
 
     Args:
         settings: what the user set.
-        send: posts a request.
+        send: posts a request; what it is for comes back with the answer.
         settled: told of rows at their end.
         chance: spreads the pauses before a request is sent again.
         logger: for what a user wants to know.
         now: seconds.
     """
-    api = settings.selected_api
+
+    def delivery(api: Api) -> Callable[[Send, Settled], Delivery]:
+        return lambda send, settled: _delivery(settings, api, send, settled, chance=chance, logger=logger, now=now)
+
+    events = delivery(settings.selected_api)
+    if settings.user_columns is None:
+        return events(send, settled)
+    return UsersFirst(delivery(Api.USER_PROPERTIES), events, send=send, settled=settled)
+
+
+def _delivery(
+    settings: Settings,
+    api: Api,
+    send: Send,
+    settled: Settled,
+    *,
+    chance: random.Random,
+    logger: logging.Logger,
+    now: float,
+) -> Delivery:
     is_bulk = settings.is_bulk
     app = Rate(settings.delivery.max_events_per_minute, 60) if api is Api.TRACK else None
     pacer = Pacer(app, api.endpoint.bulk_rate if is_bulk else api.endpoint.single_rate)

@@ -95,11 +95,15 @@ class Preview:
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
+        users = Envelope(settings.app_id, Api.USER_PROPERTIES.endpoint, bulk=settings.is_bulk)
         try:
             output.begin(self._stream, settings)
             for shown, item in enumerate(self._all_items(batches, progress)):
                 self._estimate.add(item.key)
                 if shown < limit:
+                    if item.user_body:
+                        user = Payload(item.number, item.checkpoint, None, item.key, item.user_body, None)
+                        output.payload(item.number, users.body([user]))
                     output.payload(item.number, envelope.body([item]))
             self._end(hint())
         except SyncStoppedError as stopped:

@@ -13,8 +13,6 @@ from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.client import Client, Verdict
-from destination_heap_analytics.delivery.planner import Job
-from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.delivery.senders import Answer, Senders
 from destination_heap_analytics.delivery.waiting import ANSWERS, DELETIONS, Wait
 from destination_heap_analytics.errors import (
@@ -115,7 +113,7 @@ class Sync(Generic[Line]):
         self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)
 
         self._client = client
-        self._senders: Senders[Job | Probe] = Senders(client, events.post)
+        self._senders: Senders[Any] = Senders(client, events.post)
         self._delivery = delivery_for(
             settings, self._senders.send, self._settled, chance=chance, logger=logger, now=self._now
         )

@@ -1,0 +1,144 @@
+"""Two deliveries in a row: the properties of each row's user, then its event. The row ends with its event.
+
+A row whose user properties are refused is rejected, and its event is not sent. Events wait here for their turn, so that
+both deliveries stay within their bounds; rows of one user keep their order in both.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from destination_heap_analytics.delivery.client import Verdict
+from destination_heap_analytics.delivery.delivery import Delivery, Send, Settled
+from destination_heap_analytics.delivery.planner import Job
+from destination_heap_analytics.delivery.refusals import Probe
+from destination_heap_analytics.delivery.waiting import Wait
+from destination_heap_analytics.errors import RowRejectedError
+from destination_heap_analytics.mapping.payload import Payload
+
+_MOST_WAITING: Final = 10_000
+"""Events that may wait for their turn before no more rows are read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A request, and the delivery that it belongs to."""
+
+    delivery: Delivery
+    request: Job | Probe
+
+
+class UsersFirst:
+    """The rows of one run between the mapping and their end; used like a single delivery."""
+
+    def __init__(
+        self,
+        users: Callable[[Send, Settled], Delivery],
+        events: Callable[[Send, Settled], Delivery],
+        *,
+        send: Callable[[Sent, str, bytes, int], None],
+        settled: Settled,
+    ) -> None:
+        """Begin without any rows.
+
+        Args:
+            users: makes the delivery of the users' properties, which posts and settles as it is given.
+            events: the same for the events.
+            send: posts a request.
+            settled: told of rows at their end.
+        """
+        self._post = send
+        self._settled = settled
+        self._users = users(lambda *request: self._send(self._users, *request), self._users_settled)
+        self._events = events(lambda *request: self._send(self._events, *request), settled)
+        self._waiting: dict[int, Payload] = {}
+        self._ready: deque[Payload] = deque()
+        self._last: int | None = None
+
+    def take(self, item: Payload, now: float) -> bool:
+        """Take in a row that was read now; whether there is room for another."""
+        self._waiting[item.number] = item
+        self._users.take(Payload(item.number, item.checkpoint, None, item.key, item.user_body, None), now)
+        return self.has_room
+
+    def take_all(self, items: Sequence[Payload], now: float) -> bool:
+        """Take in rows that were read one after another; whether there is room for another."""
+        for item in items:
+            self.take(item, now)
+        return self.has_room
+
+    @property
+    def has_room(self) -> bool:
+        """Whether more rows may come."""
+        return self._users.has_room and self._events.has_room and len(self._waiting) + len(self._ready) < _MOST_WAITING
+
+    @property
+    def room(self) -> int:
+        """How many rows may come at once; one at least, since that is asked of `has_room`."""
+        return self._users.room
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that Heap has not answered yet."""
+        return self._users.in_flight + self._events.in_flight
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether every row is delivered or rejected."""
+        return self._users.is_idle and not self._ready and self._events.is_idle
+
+    def flush(self) -> None:
+        """No more rows will come."""
+        self._users.flush()
+        self._events.flush()
+
+    def drop_after(self, number: int) -> None:
+        """Forget the rows read after this one that have not gone; no more will come."""
+        self._last = number if self._last is None else min(self._last, number)
+        self._ready = deque(item for item in self._ready if item.number <= number)
+        self._users.drop_after(number)
+        self._events.drop_after(number)
+
+    def dispatch(self, now: float) -> None:
+        """Send all that may go now."""
+        self._users.dispatch(now)
+        while True:
+            while self._ready and self._events.has_room:
+                self._events.take(self._ready.popleft(), now)
+            self._events.dispatch(now)
+            if not self._ready or not self._events.has_room:
+                return
+
+    def wake_at(self, now: float) -> float:
+        """When something may go that may not go now, if no answer comes before; infinity if nothing may."""
+        return min(self._users.wake_at(now), self._events.wake_at(now))
+
+    def wait(self, now: float) -> Wait | None:
+        """What keeps rows from going, after a dispatch; None if there are none to go."""
+        return self._events.wait(now) or self._users.wait(now)
+
+    def answered(self, sent: Sent, verdict: Verdict, now: float) -> None:
+        """Heap has answered a request, or has not in time.
+
+        Raises:
+            ConfigError: what answers is not Heap, or Heap lets this app in nowhere.
+            TransientError: Heap or the network has not served for too long.
+        """
+        sent.delivery.answered(sent.request, verdict, now)
+
+    def wound_down(self, sent: Sent, verdict: Verdict) -> None:
+        """The same, for a run that sends nothing more: delivered events count, all other rows stay open."""
+        sent.delivery.wound_down(sent.request, verdict)
+
+    def _send(self, delivery: Delivery, request: Job | Probe, path: str, body: bytes, _: int) -> None:
+        self._post(Sent(delivery, request), path, body, self.in_flight)
+
+    def _users_settled(self, items: Sequence[Payload], rejection: RowRejectedError | None) -> None:
+        events = [self._waiting.pop(item.number) for item in items]
+        if rejection:
+            self._settled(events, rejection)
+        else:
+            self._ready.extend(event for event in events if self._last is None or event.number <= self._last)
