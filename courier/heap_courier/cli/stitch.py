@@ -1,4 +1,4 @@
-"""Commands of Stitch: `stitch check`, `run`, `explain`, `label`, `report`, `train`."""
+"""Commands of Stitch: `stitch check`, `run`, `explain`, `label`, `report`, `train`, `export`."""
 
 from __future__ import annotations
 
@@ -120,6 +120,18 @@ def train_model(folder: Path) -> None:
     with opened(folder) as context:
         path = trained(_context(context))
     say(f"Wrote {path}: the next run uses it. To use the shipped model again, remove the file.")
+
+
+@stitch.command(name="export")
+@click.argument("target", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
+@click.pass_obj
+def export_for_spark(folder: Path, target: Path) -> None:
+    """Write into FOLDER what it takes to score the records on Spark: model, SQL of the inputs, records, script."""
+    from heap_courier.stitch.run import exported  # noqa: PLC0415  (as above)
+
+    with opened(folder) as context:
+        for path in exported(_context(context), target):
+            say(f"Wrote {path}")
 
 
 def _context(context: Context) -> StitchContext:

@@ -17,11 +17,12 @@ from heap_courier.feeds.reader import read_feeds
 from heap_courier.progress import Bar
 from heap_courier.project.model import MEMORY, Project
 from heap_courier.stitch.explain import Explanation, explain
+from heap_courier.stitch.export import export
 from heap_courier.stitch.labels import load_labels
 from heap_courier.stitch.linking.link import link
 from heap_courier.stitch.linking.model import read_model
-from heap_courier.stitch.linking.scoring import score
-from heap_courier.stitch.records.inputs import Input, inputs, migrations
+from heap_courier.stitch.linking.scoring import prepare, score
+from heap_courier.stitch.records.inputs import Input, inputs, migrations, select
 from heap_courier.stitch.records.loading import load
 from heap_courier.stitch.scratch import Scratch, scratch
 from heap_courier.stitch.tables.changes import Summary, find_changes
@@ -97,6 +98,19 @@ def trained(context: StitchContext) -> Path:
             load(scratch, warehouse, taking_part(warehouse, read_feeds(context.project.feeds)), (), context.bar.advance)
         context.bar.stage("training")
         return write_model(context.project.folder, train(scratch))
+
+
+def exported(context: StitchContext, folder: Path) -> list[Path]:
+    """Writes what Spark needs to score a project's records; the paths. Raises SetupError as `export` does."""
+    model = read_model(context.project.folder)
+    context.bar.stage("reading records")
+    with _alone(context) as scratch:
+        with context.open_warehouse() as warehouse:
+            chosen = taking_part(warehouse, read_feeds(context.project.feeds))
+            load(scratch, warehouse, chosen, (), context.bar.advance)
+            queries = {each.table: select(warehouse, each) for each in chosen}
+        prepare(scratch)
+        return export(scratch, model, queries, folder)
 
 
 def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:

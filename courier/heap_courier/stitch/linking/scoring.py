@@ -31,8 +31,7 @@ MARGIN: Final = 3.0
 
 def score(scratch: Scratch, model: Mapping[str, Any]) -> None:
     """Makes the tables of this module from those of `records.loading`."""
-    _find_twins(scratch)
-    _block(scratch)
+    prepare(scratch)
     predicted = _predict(scratch, model)
     cases = " ".join(f"WHEN weight >= {least} THEN {grade}" for grade, least in THRESHOLDS.items())
     scratch.execute(
@@ -50,11 +49,10 @@ def score(scratch: Scratch, model: Mapping[str, Any]) -> None:
     _oppose(scratch)
 
 
-def nothing_scored(scratch: Scratch) -> None:
-    """The tables of this module for a run by keys and labels alone."""
-    scratch.execute("CREATE TABLE twin (rid BIGINT, representative BIGINT)")
-    scratch.execute("CREATE TABLE scored (first BIGINT, second BIGINT, weight DOUBLE, score DOUBLE, apart VARCHAR)")
-    scratch.execute("CREATE TABLE opposed (first BIGINT, second BIGINT)")
+def prepare(scratch: Scratch) -> None:
+    """Makes `twin` and `comparable` (rid, the fields, their blocking keys)."""
+    _find_twins(scratch)
+    _block(scratch)
 
 
 def _find_twins(scratch: Scratch) -> None:

@@ -1,0 +1,92 @@
+"""What it takes to score records on Spark, where one machine does not serve: model, SQL of the inputs, records, script.
+
+Spark scores the pairs; which of them are one customer, and the ids that stay, are decided by `stitch run` alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from heap_courier.errors import SetupError
+from heap_courier.stitch.scratch import Scratch
+
+MODEL: Final = "model.json"
+INPUTS: Final = "inputs.sql"
+RECORDS: Final = "records.parquet"
+SCRIPT: Final = "score_on_spark.py"
+
+_FUNCTIONS: Final = {"jaro_winkler_similarity": "jaro_winkler"}  # as splink registers them on Spark
+_SCRIPT: Final = '''\
+"""Scores the pairs of records.parquet on Spark, into scored.parquet: spark-submit score_on_spark.py"""
+
+from pyspark.sql import SparkSession
+from splink import Linker, SparkAPI
+from splink.backends.spark import similarity_jar_location
+
+spark = SparkSession.builder.config("spark.jars", similarity_jar_location()).getOrCreate()
+records = SparkAPI(spark_session=spark).register(spark.read.parquet("records.parquet"))
+linker = Linker(records, "model.json")
+pairs = linker.inference.predict(threshold_match_weight=1).as_spark_dataframe()
+names = spark.read.parquet("records.parquet").select("rid", "datasource", "pk")
+first = names.toDF("rid_l", "source1", "pk1")
+second = names.toDF("rid_r", "source2", "pk2")
+pairs.join(first, "rid_l").join(second, "rid_r").write.parquet("scored.parquet")
+'''
+
+
+def export(scratch: Scratch, model: Mapping[str, Any], inputs: Mapping[str, str], folder: Path) -> list[Path]:
+    """Writes everything into a folder; the paths.
+
+    Args:
+        scratch: with the records that can be compared (`linking.scoring`).
+        model: of splink, for DuckDB.
+        inputs: the query of each input, in the SQL of the warehouse.
+        folder: made if it is missing.
+
+    Raises:
+        SetupError: the folder has files of an earlier export.
+    """
+    paths = [folder / name for name in (MODEL, INPUTS, RECORDS, SCRIPT)]
+    if there := [path for path in paths if path.exists()]:
+        raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MODEL).write_text(json.dumps(for_spark(model), indent=1) + "\n", encoding="utf-8")
+    (folder / INPUTS).write_text(_statements(inputs), encoding="utf-8")
+    (folder / SCRIPT).write_text(_SCRIPT, encoding="utf-8")
+    target = str(folder / RECORDS).replace("'", "''")
+    scratch.execute(
+        "COPY (SELECT r.datasource, r.pk, c.* FROM comparable AS c JOIN record AS r USING (rid) ORDER BY rid) "
+        f"TO '{target}' (FORMAT parquet)"
+    )
+    return paths
+
+
+def for_spark(model: Mapping[str, Any]) -> dict[str, Any]:
+    """A model with the functions that splink has on Spark."""
+    comparisons = [
+        {
+            **each,
+            "comparison_levels": [
+                {**level, "sql_condition": _for_spark(level["sql_condition"])} for level in each["comparison_levels"]
+            ],
+        }
+        for each in model["comparisons"]
+    ]
+    rules = [
+        {**rule, "blocking_rule": rule["blocking_rule"].replace('"', "`")}
+        for rule in model["blocking_rules_to_generate_predictions"]
+    ]
+    return {**model, "comparisons": comparisons, "blocking_rules_to_generate_predictions": rules}
+
+
+def _for_spark(condition: str) -> str:
+    return re.sub(r"\w+(?=\()", lambda name: _FUNCTIONS.get(name[0], name[0]), condition)
+
+
+def _statements(inputs: Mapping[str, str]) -> str:
+    parts: Sequence[str] = [f"-- {table}\n{query};\n" for table, query in inputs.items()]
+    return "\n".join(parts)
