@@ -8,7 +8,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -88,6 +88,16 @@ class Shelf:
         return "on the shelf."
 
 
+@dataclass(frozen=True, slots=True)
+class Delayed(Clock):
+    """A clock that is set forward at will."""
+
+    delays: list[float] = field(default_factory=list)
+
+    def now(self) -> float:
+        return Clock.now(self) + sum(self.delays)
+
+
 class Run:
     """A sync of some lines, and what came of it."""
 
@@ -102,10 +112,12 @@ class Run:
         self.shelf: Shelf | None = None
         self.events: EventQueue[bytes] = EventQueue()
         self.expected_rows: float | None = None
+        self.reader_seconds = 0.0
 
     def load(self, *lines: str | bytes | Callable[[], object]) -> Run:
         """Feed lines, one at a time; something to call is called, by the thread that reads, before the next one."""
         self.events.read(self._batches(lines))
+        clock = Delayed(self.speed)
         sync = Sync(
             parse_config(self.config).settings,
             self.stream,
@@ -114,13 +126,14 @@ class Run:
             events=self.events,
             parse=parse_line,
             logger=logging.getLogger("test"),
-            clock=Clock(self.speed),
+            clock=clock,
             chance=random.Random(1),
             random_text="r",
             expected_rows=lambda: self.expected_rows,
         )
         for message in sync.run():
             assert isinstance(message, EchoedState)
+            clock.delays.append(self.reader_seconds)
             line = json.loads(message.line)
             stats = line["state"]["destinationStats"]
             self.states.append((line["state"]["id"], int(stats["recordCount"]), int(stats["rejectedRecordCount"])))
@@ -547,6 +560,15 @@ def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flig
 
     with pytest.raises(ConfigError, match="Row 2 is rejected"):
         run.load(row("a"), until_it_is_in_flight, row(None), answer)
+
+
+def test_a_reader_who_is_slow_to_take_states_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """By the time that each state took to be taken."""
+    caplog.set_level(logging.INFO)
+    run = Run()
+    run.reader_seconds = 30.0
+    run.load(row("a"), state(1), run.until_states(1), row("b"), state(2))
+    assert "Waited 60 s for the program that reads the output." in [record.getMessage() for record in caplog.records]
 
 
 def test_the_end_of_a_load_is_foreseen(caplog: pytest.LogCaptureFixture) -> None:
