@@ -14,7 +14,7 @@ import click
 from heap_courier.cli.printing import print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
-from heap_courier.errors import FeedError, InterruptedRunError
+from heap_courier.errors import CourierError, FeedError, InterruptedRunError
 from heap_courier.files.days import Days
 from heap_courier.groups import run as groups
 from heap_courier.groups import scheduler, slots
@@ -22,6 +22,7 @@ from heap_courier.groups.notifications import notifier
 from heap_courier.groups.run import GroupResult
 from heap_courier.progress import NoBar
 from heap_courier.project.model import Group
+from heap_courier.project.reader import read_project
 from heap_courier.project.watch import ProjectWatch
 from heap_courier.signals import stopped_by_signals
 
@@ -75,12 +76,24 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
 def serve_groups(folder: Path) -> None:
     """Run the enabled groups on their schedules until stopped with Ctrl-C or SIGTERM.
 
-    A changed heap-courier.yaml takes effect when this is restarted; all other files are read by each run.
+    A changed heap-courier.yaml takes effect within a minute; all other files are read by each run.
     """
     with opened(folder) as context:
         stop = threading.Event()
         watch = ProjectWatch(folder)
-        scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, _log, watch.news)
+
+        def changed() -> scheduler.Change | None:
+            if not watch.has_changed():
+                return None
+            try:
+                project = read_project(folder)
+            except CourierError as error:
+                _log(f"The project was changed and cannot be used, so the schedules stay as they were. {error}")
+                return None
+            _log("The project was changed.")
+            return project.groups.values(), _group_context(replace(context, project=project), stop)
+
+        scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, _log, changed)
 
 
 @group.command(name="runs")

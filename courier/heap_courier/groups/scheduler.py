@@ -10,7 +10,6 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Final
 
@@ -21,30 +20,34 @@ from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group
 from heap_courier.signals import stopped_by_signals
 
+Change = tuple[Iterable[Group], GroupContext]
+"""All groups of a project that was changed, and what their runs work with from then on."""
+
 
 def serve(
     groups: Iterable[Group],
     context: GroupContext,
     stop: threading.Event,
     say: Callable[[str], None],
-    news: Callable[[], str | None] = lambda: None,
+    changed: Callable[[], Change | None] = lambda: None,
 ) -> None:
     """Keeps the schedules of all enabled groups until `stop` is set, or the first SIGTERM or Ctrl-C.
 
-    Runs that are under way are asked to end then, by `means.pause` and whatever else listens to `stop`, and awaited; a
-    second signal ends the process at once. Called in the main thread.
+    Runs that are under way are then asked to stop, by `context.pause` and whatever else listens to `stop`, and awaited;
+    a second signal ends the process at once. Called in the main thread.
 
     Args:
         groups: all of the project.
         context: what their runs work with.
-        stop: what `means` listens to.
+        stop: what `context` listens to.
         say: takes a sentence for the log.
-        news: asked now and then for a sentence that the log should have.
+        changed: asked now and then; the groups as they are now if the project was changed since it was last asked. Runs
+            that are under way finish as they began.
 
     Raises:
         SetupError: no group is enabled and has a schedule, or the warehouse is not as it must be.
     """
-    kept = [group for group in groups if group.enabled and group.schedule]
+    kept = _scheduled(groups)
     if not kept:
         raise SetupError("There is nothing to run: no group is enabled and has a `schedule`.")
     with stopped_by_signals(stop, say):
@@ -52,16 +55,48 @@ def serve(
             _prepare(kept, context, say)
         except InterruptedRunError:
             return
-        for group in kept:
-            for sentence in warnings(str(group.schedule), group.time_zone, context.now()):
-                say(f"Group `{group.name}`: {sentence}")
-            say(next_run(group, context.now()))
-        with ThreadPoolExecutor(len(kept), thread_name_prefix="group") as threads:
-            for group in kept:
-                threads.submit(Keeper(group, context, say).keep, stop)
-            while not stop.wait(_interval(context)):
-                if message := news():
-                    say(message)
+        threads: list[threading.Thread] = []
+        replaced = _keep(kept, context, say, threads)
+        while not stop.wait(_interval(context)):
+            if change := changed():
+                replaced.set()
+                kept, context = _scheduled(change[0]), change[1]
+                _forget_others(kept, context, say)
+                replaced = _keep(kept, context, say, threads)
+        replaced.set()
+        for thread in threads:
+            thread.join()
+
+
+def _scheduled(groups: Iterable[Group]) -> list[Group]:
+    return [group for group in groups if group.enabled and group.schedule]
+
+
+def _keep(
+    kept: list[Group], context: GroupContext, say: Callable[[str], None], threads: list[threading.Thread]
+) -> threading.Event:
+    """Starts a thread for each group; the event that ends them when the next slot would be due."""
+    replaced = threading.Event()
+    if not kept:
+        say("No group is enabled and has a `schedule`: nothing runs until one does.")
+    for group in kept:
+        for sentence in warnings(str(group.schedule), group.time_zone, context.now()):
+            say(f"Group `{group.name}`: {sentence}")
+        say(next_run(group, context.now()))
+    threads[:] = [thread for thread in threads if thread.is_alive()]
+    for group in kept:
+        keeper = Keeper(group, context, say)
+        threads.append(threading.Thread(target=keeper.keep, args=(replaced,), name=f"group {group.name}"))
+        threads[-1].start()
+    return replaced
+
+
+def _forget_others(kept: list[Group], context: GroupContext, say: Callable[[str], None]) -> None:
+    try:
+        with context.open_warehouse() as warehouse:
+            slots.forget_others(warehouse, [group.name for group in kept])
+    except CourierError as error:
+        say(str(error))
 
 
 def upcoming(group: Group, now: datetime) -> datetime | None:

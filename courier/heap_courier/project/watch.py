@@ -14,13 +14,11 @@ class ProjectWatch:
         self._path = folder / FILE_NAME
         self._seen = self._content()
 
-    def news(self) -> str | None:
-        """A sentence if the file was changed since the last time, else None."""
+    def has_changed(self) -> bool:
+        """Whether the file was changed since the last time that this was asked."""
         content = self._content()
-        if content == self._seen:
-            return None
-        self._seen = content
-        return f"`{self._path}` was changed: restart `heap-courier group serve` for the change to take effect."
+        before, self._seen = self._seen, content
+        return content != before
 
     def _content(self) -> bytes | None:
         try:

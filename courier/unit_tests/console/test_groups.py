@@ -111,7 +111,7 @@ class TestEditing:
     def test_a_group_is_made(self, project: Path, visits: Visitor) -> None:
         text = visits.post("/groups/new", FIELDS | {"courier.0.wait": "2 hours", "courier.0.offset": "24 hours"}).text
         assert "The group Weekly was saved." in text
-        assert "restart it for the change to take effect" in text
+        assert "it follows within a minute" in text
         assert "at 08:30 on Sunday" in text
         group = read_project(project).groups["Weekly"]
         assert (group.schedule, group.enabled) == ("30 8 * * 0", True)

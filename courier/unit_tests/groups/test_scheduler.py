@@ -19,7 +19,7 @@ from heap_courier.errors import InterruptedRunError, LaterError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, run_by_hand
-from heap_courier.groups.scheduler import Keeper, next_run, serve, upcoming
+from heap_courier.groups.scheduler import Change, Keeper, next_run, serve, upcoming
 from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -345,11 +345,46 @@ def test_a_clock_that_was_ahead_for_one_slot_does_not_silence_the_schedule(trial
     assert sum("ran while the clock was ahead" in sentence for sentence in trial.said) == 1
 
 
-def test_it_says_what_is_new(trial: Trial) -> None:
-    def news() -> str:
-        trial.stop.set()
-        return "The project file was changed."
-
+def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
+    """Also if it pauses the only group; what is due by then runs by the new schedule."""
+    hourly = replace(DAILY, name="hourly", schedule="0 * * * *")
     context = replace(trial.context, lease=timedelta(seconds=0.01))
-    serve([DAILY], context, trial.stop, trial.said.append, news)
-    assert trial.said[-1] == "The project file was changed."
+    changes = iter([([hourly], context), ([replace(hourly, enabled=False)], context)])
+
+    def changed() -> Change | None:
+        change = next(changes, None)
+        if change is None:
+            trial.stop.set()
+        return change
+
+    serve([DAILY], context, trial.stop, trial.said.append, changed)
+    said = "\n".join(trial.said)
+    assert (
+        said.index("`daily` runs next") < said.index("`hourly` runs next") < said.index("nothing runs until one does")
+    )
+
+
+def test_a_run_under_way_finishes_when_the_project_is_changed(trial: Trial) -> None:
+    """As it began, once; and a paused group makes up for nothing when it is resumed."""
+    trial.keeper()
+    trial.time = at(20)
+    entered, released = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        entered.set()
+        assert released.wait(SECONDS)
+
+    trial.answer = wait
+    context = replace(trial.context, lease=timedelta(seconds=0.1))
+    changes = iter([([replace(DAILY, enabled=False)], context)])
+
+    def changed() -> Change | None:
+        assert entered.wait(SECONDS)
+        change = next(changes, None)
+        if change is None:
+            released.set()
+            trial.stop.set()
+        return change
+
+    serve([DAILY], context, trial.stop, trial.said.append, changed)
+    assert trial.noted() == [(at(20), "succeeded")]

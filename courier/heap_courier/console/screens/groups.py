@@ -110,7 +110,7 @@ def switch(visit: Visit) -> Response:
     section = edit.section("groups", group.name) | {"status": "enabled" if enabled else "disabled"}
     edit.write({("groups", group.name): section})
     word = "resumed" if enabled else "paused"
-    return visit.to("groups", said=f"The group {group.name} is {word}. {_RESTART}")
+    return visit.to("groups", said=f"The group {group.name} is {word}. {_SOON}")
 
 
 def run_now(visit: Visit) -> Response:
@@ -125,7 +125,7 @@ def run_now(visit: Visit) -> Response:
     return visit.to("jobs", visit.console.jobs.start("group", group.name, "now", work).id)
 
 
-_RESTART: Final = "If `heap-courier group serve` is running, restart it for the change to take effect."
+_SOON: Final = "If `heap-courier group serve` is running, it follows within a minute."
 
 
 def _group_context(context: Context, job: Job) -> GroupContext:
@@ -200,7 +200,7 @@ def _posted(visit: Visit, group: Group | None) -> Response:
     except CourierError as error:
         version = edit.version("groups", group.name) if group else ""
         return _form_page(visit, form, group, version, str(error), status=409)
-    return visit.to("groups", said=f"The group {form.name} was saved. {_RESTART}")
+    return visit.to("groups", said=f"The group {form.name} was saved. {_SOON}")
 
 
 def _without(members: tuple[Member, ...], index: int) -> tuple[Member, ...]:
