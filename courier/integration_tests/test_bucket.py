@@ -585,3 +585,22 @@ def test_whatever_the_library_raises_is_an_error_in_a_sentence(monkeypatch: pyte
 
         monkeypatch.setattr(place._client, "get_object", odd)
         assert "because of TypeError" in refused(SetupError, lambda: place.read("x"))
+
+
+def test_a_role_whose_service_drips_is_given_up() -> None:
+    """Each byte resets the library's own time-out."""
+    given_up, hung_up = threading.Event(), threading.Event()
+
+    def drip(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n")
+        try:
+            while not given_up.wait(0.02):
+                handler.wfile.write(b"x")
+        except OSError:
+            hung_up.set()
+
+    with service(drip) as (url, _):
+        place = Bucket(courier(url, ROLE), ENVIRONMENT, attempts=1, seconds=30, call_seconds=0.5)
+        assert "its response takes too long" in refused(LaterError, lambda: keys(place))
+        assert hung_up.wait(30)
+        given_up.set()

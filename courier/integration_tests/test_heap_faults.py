@@ -20,6 +20,7 @@ from heap_courier.errors import CourierError, LaterError, SetupError, Unreadable
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.heap_connect import loader
+from heap_courier.heap_connect import pull as pull_module
 from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
@@ -172,6 +173,25 @@ class TestFiles:
 
 
 class TestManifests:
+    def test_whatever_one_raises_the_others_are_loaded(
+        self, one_engine: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        one_engine.write(Dump(1, (people((1, "a")),)), Dump(2, (events((7, 1)),)))
+        real = pull_module.parse_manifest
+
+        def odd(content: bytes, key: str, prefix: str) -> Any:
+            if key == manifest_key(1):
+                raise KeyError("secret")
+            return real(content, key, prefix)
+
+        monkeypatch.setattr(pull_module, "parse_manifest", odd)
+
+        message = failure(one_engine.pull())
+
+        assert f"`{manifest_key(1)}` cannot be read: it raised an unexpected KeyError" in message
+        assert "secret" not in message
+        assert one_engine.ids("sign_up") == [7]
+
     def test_one_in_cold_storage_that_has_landed_is_not_needed(self, one_engine: Place) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)), events((9, 9), table="other"))))
         loaded(*one_engine.pull(exclude=("other",)))

@@ -11,7 +11,7 @@ from typing import Final
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.work_plan import WorkPlan, read_work_plan
 from heap_courier.documents.wording import listed
-from heap_courier.errors import UnreadableFileError
+from heap_courier.errors import UnreadableFileError, failure_of_file
 from heap_courier.feeds.column_mapping import map_columns
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
@@ -94,6 +94,11 @@ def _open(work_plan: WorkPlan, file: FetchedFile) -> None:
             f"`{file.key}` has the content type `{found}`, but the entity declares it as "
             f"`{file.format.content_type}`: correct its `file/content-type`."
         )
+    with failure_of_file(file.key):
+        _expect_columns(work_plan, file)
+
+
+def _expect_columns(work_plan: WorkPlan, file: FetchedFile) -> None:
     incoming = schema(file.path, file.format, file.key, file.most)
     first = next(chunks(file.path, file.format, file.key, file.most), None)
     if first:

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
-from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
@@ -194,7 +193,7 @@ class Bucket:
         self._block_seconds = block_seconds
         self._limit = TimeLimit()
         with self._explained():
-            session = _session(courier.credential, courier, environment, Config(**options))
+            session = _session(courier.credential, courier, environment, Config(**options), self._limit)
             if courier.endpoint_url:
                 options["s3"] = {"addressing_style": "path"}
             try:
@@ -377,7 +376,9 @@ class Bucket:
         return f"The courier `{self.courier.name}` cannot read {self}, because {reason}"
 
 
-def _session(credential: Credential, courier: Courier, environment: Mapping[str, str], config: Config) -> Any:
+def _session(
+    credential: Credential, courier: Courier, environment: Mapping[str, str], config: Config, limit: TimeLimit
+) -> Any:
     if isinstance(credential, KeyCredential):
         names = (credential.access_key_env, credential.secret_key_env, credential.session_token_env)
         for name in names:
@@ -388,11 +389,12 @@ def _session(credential: Credential, courier: Courier, environment: Mapping[str,
     if isinstance(credential, ProfileCredential):
         return boto3.Session(profile_name=credential.profile, region_name=courier.region)
     if isinstance(credential, RoleCredential):
-        return _in_role(credential, _session(credential.base, courier, environment, config), courier, config)
+        base = _session(credential.base, courier, environment, config, limit)
+        return _in_role(credential, base, courier, config, limit)
     return boto3.Session(region_name=courier.region)
 
 
-def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Config) -> Any:
+def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Config, limit: TimeLimit) -> Any:
     """A session whose credentials are those of the role, assumed anew before they expire.
 
     A service other than Amazon's assumes roles at its own address; Amazon has another for it.
@@ -408,7 +410,12 @@ def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Confi
         extra["ExternalId"] = role.external_id
     # It logs a refusal with its traceback and the role, in front of the error that says the same in a sentence.
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
-    create = partial(session.client, region_name=region, endpoint_url=address, config=config)
+
+    def create(*arguments: Any, **options: Any) -> Any:
+        client = session.client(*arguments, region_name=region, endpoint_url=address, config=config, **options)
+        limit.install(client)  # a role is assumed in the middle of the call that needs it
+        return client
+
     fetcher = AssumeRoleCredentialFetcher(create, base, role.role_arn, extra_args=extra)
     credentials = DeferredRefreshableCredentials(fetcher.fetch_credentials, "assume-role")
     core = botocore.session.get_session()

@@ -21,6 +21,7 @@ from heap_courier.errors import (
     SchemaError,
     UnreadableFileError,
     defect,
+    unexpected_failure,
 )
 from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
@@ -177,6 +178,8 @@ class _Pull:
             return parse_manifest(self._bucket.read(key), key, self._bucket.courier.prefix)
         except CourierError as error:
             return self._of_one_file(error)
+        except Exception as error:  # noqa: BLE001  (whatever one manifest raises must not stop the others)
+            return unexpected_failure(key, error)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
         """Fetches the files of a step, one step ahead of landing, in a thread of its own."""
