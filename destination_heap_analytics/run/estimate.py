@@ -15,6 +15,9 @@ _WORTH_SAYING: Final = 5.0
 """Seconds from which a limit is worth a word."""
 
 
+_NOUNS: Final = {Api.ACCOUNT_PROPERTIES: "account", Api.DELETE_USERS: "user"}
+
+
 class Estimate:
     """Counts rows by their identity or account. Memory does not grow with them.
 
@@ -33,7 +36,7 @@ class Estimate:
         endpoint = settings.selected_api.endpoint
         self.rows = 0
         self.is_exact = True
-        self._noun = "account" if endpoint.key_field == "account_id" else "identity"
+        self._noun = _NOUNS.get(settings.selected_api, "identity")
         self._app = settings.delivery.max_events_per_minute if settings.selected_api is Api.TRACK else None
         self._key = endpoint.bulk_rate if settings.is_bulk else endpoint.single_rate
         self._most_keys = most_keys
@@ -90,6 +93,6 @@ class Estimate:
     @property
     def _what(self) -> str:
         keys = len(self._counts) if self.is_exact else self._most_keys
-        plural = {"identity": "identities", "account": "accounts"}[self._noun]
+        plural = "identities" if self._noun == "identity" else f"{self._noun}s"
         of = f"of {'' if self.is_exact else 'more than '}{keys:,} {self._noun if keys == 1 else plural}"
         return f"{self.rows:,} row{'' if self.rows == 1 else 's'} {of}, at most {self.most_rows:,} of one {self._noun}"

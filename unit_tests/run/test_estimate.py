@@ -66,6 +66,12 @@ def test_the_tightest_limit_decides(
             "Heap's rate limits do not slow `write` down: 1 row of 1 identity, at most 1 of one identity.",
         ),
         (
+            {"api_type": "delete_users", "user_id_column": "i", "api_key": "k", "confirm": "delete"},
+            BULK,
+            {"1": 1, "2": 1},
+            "Heap documents no rate limit for these requests: 2 rows of 2 users, at most 1 of one user.",
+        ),
+        (
             ACCOUNTS,
             BULK,
             {"a": 3, "b": 1},
