@@ -153,6 +153,18 @@ def test_preview_shows_the_rows_of_a_file(printed: Printed, tmp_path: Path) -> N
     assert (code, "cannot be read: No such file or directory" in out) == (1, True)
 
 
+def test_preview_counts_rows_and_not_the_requests_of_each(printed: Printed, tmp_path: Path) -> None:
+    """A row that sets properties of its user too has two."""
+    file, config = tmp_path / "orders.csv", tmp_path / "both"
+    file.write_bytes(ORDERS)
+    api = {"api_type": "track", "event_column": "'Paid'", "identity_column": "email", "property_columns": "amount"}
+    config.write_text(json.dumps({"app_id": "11", "api": {**api, "also_user_properties": "id as customer"}}))
+    code, out, _ = printed("preview", "--config", str(config), "--rows", str(file), "--limit", "1")
+    assert (code, out.count("Row 1:")) == (0, 2)
+    assert "Before each event, the properties of its user go to /api/add_user_properties." in out
+    assert "... and 1 more (`--limit 2` shows all)." in out
+
+
 @pytest.mark.parametrize(
     ("options", "error"),
     [

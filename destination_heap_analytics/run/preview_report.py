@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import orjson
 
 from destination_heap_analytics.config.settings import Settings
+from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.signals import exit_code
 from destination_heap_analytics.protocol.catalog import Stream
@@ -117,7 +118,7 @@ class Text:
     def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
         self._progress = progress
-        self._shown = 0
+        self._shown: set[int] = set()
 
     def begin(self, stream: Stream, settings: Settings) -> None:
         """Say what is loaded, and where to."""
@@ -127,14 +128,16 @@ class Text:
             if settings.is_bulk
             else "one row in a request"
         )
+        path = Api.USER_PROPERTIES.endpoint.path
+        users = f"Before each event, the properties of its user go to {path}. " if settings.user_columns else ""
         self._print(
             f"Stream `{stream.name}` by {endpoint.title}: what `write` would post to "
-            f"{settings.url}{endpoint.path}, {travel}. Nothing is sent."
+            f"{settings.url}{endpoint.path}, {travel}. {users}Nothing is sent."
         )
 
     def payload(self, row: int, body: bytes) -> None:
         """Show a row's body, a line for each property."""
-        self._shown += 1
+        self._shown.add(row)
         document = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
         self._print("", f"Row {row:,}:", *document.split("\n"))
 
@@ -146,8 +149,8 @@ class Text:
             self._print("", f"Error: {findings.error}")
 
     def _lines(self, findings: Findings) -> Iterator[str]:
-        if 0 < self._shown < findings.mapped:
-            yield f"... and {findings.mapped - self._shown:,} more (`--limit {findings.mapped}` shows all)."
+        if 0 < len(self._shown) < findings.mapped:
+            yield f"... and {findings.mapped - len(self._shown):,} more (`--limit {findings.mapped}` shows all)."
             yield ""
         rows = "row" if findings.rows == 1 else "rows"
         yield f"{findings.rows:,} {rows} read, {findings.mapped:,} mapped, {findings.rejects.count:,} rejected" + (
