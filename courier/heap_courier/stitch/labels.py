@@ -11,6 +11,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ import pyarrow as pa
 
 from heap_courier.documents.wording import did_you_mean, listed
 from heap_courier.errors import SetupError
+from heap_courier.stitch.linking.clusters import Clusters
 from heap_courier.stitch.records.semantics import COLUMNS, column, is_key
 from heap_courier.stitch.scratch import Scratch
 from heap_courier.stitch.tables.landing import LABELS, make_state
@@ -101,14 +103,7 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
         JOIN record AS r ON r.rid = k.rid AND r.datasource = g.datasource
         """
     )
-    torn = scratch.query(
-        "SELECT label_id FROM label GROUP BY rid, label_id HAVING count(DISTINCT partition_id) > 1 ORDER BY 1 LIMIT 1"
-    )
-    if torn:
-        raise SetupError(
-            f"The label `{torn[0][0]}` puts a record into two partitions: correct the file, and load it again with "
-            "`heap-courier stitch label`."
-        )
+    _refuse_torn(scratch)
     ((missing,),) = scratch.query(
         "SELECT count(*) FROM (SELECT DISTINCT label_id, partition_id FROM label_given) ANTI JOIN label "
         "USING (label_id, partition_id)"
@@ -117,6 +112,22 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
         partitions = "1 partition" if missing == 1 else f"{missing:,} partitions"
         return (f"{partitions} of the labels match no record: check `datasource`, `semantic` and `value`.",)
     return ()
+
+
+def _refuse_torn(scratch: Scratch) -> None:
+    """Refuses labels that say of two records that they are one customer and that they are not, however indirectly."""
+    rows = scratch.query("SELECT rid, label_id, partition_id FROM label ORDER BY label_id, partition_id, rid")
+    together = Clusters(max((rid for rid, _, _ in rows), default=0))
+    for _, group in groupby(rows, key=lambda row: row[1:]):
+        together.join_labelled([rid for rid, _, _ in group])
+    partitions: dict[tuple[int, str], str] = {}
+    for rid, label_id, partition_id in rows:
+        if partitions.setdefault((together.find(rid), label_id), partition_id) != partition_id:
+            raise SetupError(
+                f"Labels contradict each other: the partitions of the label `{label_id}` are different customers, and "
+                "this or other labels make them one. Correct the file, and load it again with `heap-courier stitch "
+                "label`."
+            )
 
 
 def _label(path: Path, number: int, row: Sequence[str]) -> Label:

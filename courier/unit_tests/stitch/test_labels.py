@@ -61,9 +61,24 @@ def test_labels_that_match_no_record_are_reported(people: People) -> None:
     )
 
 
-def test_a_record_that_a_label_has_twice_is_refused(people: People) -> None:
-    people.feed("CRM", [{"pk": "1", "email": "a@b.co"}])
-    people.label(("l", "p", "CRM:People", "pk", "1"), ("l", "q", "CRM:People", "email", "A@b.co"))
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [("l", "p", "pk", "1"), ("l", "q", "email", "A@b.co")],  # the same record, named in two ways
+        [("l", "p", "pk", "1"), ("l", "p", "pk", "2"), ("m", "p", "pk", "1"), ("m", "q", "pk", "2")],
+        [
+            ("l", "p", "pk", "1"),
+            ("l", "p", "pk", "2"),
+            ("m", "p", "pk", "2"),
+            ("m", "p", "pk", "3"),
+            ("n", "p", "pk", "1"),
+            ("n", "q", "pk", "3"),
+        ],
+    ],
+)
+def test_labels_that_contradict_each_other_are_refused(people: People, labels: list[tuple[str, str, str, str]]) -> None:
+    people.feed("CRM", [{"pk": "1", "email": "a@b.co"}, {"pk": "2"}, {"pk": "3"}])
+    people.label(*((label, partition, "CRM:People", semantic, value) for label, partition, semantic, value in labels))
 
-    with pytest.raises(SetupError, match="The label `l` puts a record into two partitions"):
+    with pytest.raises(SetupError, match=r"Labels contradict each other: the partitions of the label `.` are different"):
         people.stitch()
