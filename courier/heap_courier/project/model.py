@@ -155,7 +155,8 @@ class WarehouseSettings:
 class Project:
     """A project folder: its warehouse, couriers, feeds and groups.
 
-    `notify` is a command that gets each notice on its standard input.
+    `notify` is a command that gets each notice on its standard input. `stitch_priority` names domain tables whose
+    values Stitch prefers, the most reliable first.
     """
 
     folder: Path
@@ -165,3 +166,4 @@ class Project:
     groups: Mapping[str, Group]
     notify: tuple[str, ...] = ()
     limits: Limits = Limits()
+    stitch_priority: tuple[str, ...] = ()

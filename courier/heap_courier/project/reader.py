@@ -256,6 +256,10 @@ class _Limits(_Section):
     free_disk: Bytes = Limits().free_disk
 
 
+class _Stitch(_Section):
+    priority: list[str] = []
+
+
 class _Project(_Section):
     warehouse: _Warehouse = _Warehouse()
     limits: _Limits = _Limits()
@@ -264,6 +268,7 @@ class _Project(_Section):
     feeds: str = "feeds"
     groups: dict[Name, _Group] = {}
     notify: list[str] = []
+    stitch: _Stitch = _Stitch()
 
 
 def read_project(folder: Path) -> Project:
@@ -315,6 +320,7 @@ class _Reader:
             feeds=self._path(self._model.feeds),
             groups=groups,
             notify=tuple(self._model.notify),
+            stitch_priority=tuple(self._model.stitch.priority),
             limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from heap_courier.documents.wording import named
 from heap_courier.errors import LaterError, SetupError
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
@@ -120,6 +121,11 @@ def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
     with context.open_warehouse() as warehouse:
         make_state(warehouse)
         chosen = taking_part(warehouse, feeds)
+        tables = {each.table: each.table for each in chosen}
+        priority = [
+            named(tables, name, "`heap-courier.yaml`: `stitch.priority`", "input")
+            for name in context.project.stitch_priority
+        ]
         load(scratch, warehouse, chosen, migrations(warehouse), context.bar.advance)
         state = read_state(warehouse, scratch)
         notices = load_labels(warehouse, scratch)
@@ -131,7 +137,12 @@ def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
     context.bar.stage("writing customers")
     with context.open_warehouse() as warehouse:
         notices += land(
-            warehouse, scratch, state, outputs(()), views=lambda: views(warehouse, feeds, chosen), now=context.now()
+            warehouse,
+            scratch,
+            state,
+            outputs(priority),
+            views=lambda: views(warehouse, feeds, chosen),
+            now=context.now(),
         )
     return StitchResult(summary, notices)
 

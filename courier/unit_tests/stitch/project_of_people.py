@@ -32,6 +32,7 @@ class People:
     warehouse: Warehouse
     folder: Path
     feeds: int = field(default=0)
+    priority: tuple[str, ...] = ()
 
     def feed(self, name: str, rows: Sequence[Row], *, stitch: bool = True) -> None:
         """A feed `<name>:People` with a text field for each tag, and its table."""
@@ -57,7 +58,8 @@ class People:
         return stitch(self.context())
 
     def context(self) -> StitchContext:
-        project = Project(self.folder, WarehouseSettings("duckdb"), {}, self.folder / "feeds", {})
+        settings = WarehouseSettings("duckdb")
+        project = Project(self.folder, settings, {}, self.folder / "feeds", {}, stitch_priority=self.priority)
         return StitchContext(project, lambda: nullcontext(self.warehouse), lambda: NOW, NoBar())
 
     def label(self, *rows: tuple[str, str, str, str, str]) -> None:

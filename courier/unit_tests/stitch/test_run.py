@@ -270,3 +270,24 @@ def test_a_feed_can_be_activated_in_another_form_after_a_run(people_on_either: P
     activate(people.warehouse, replace(feed, primary_key=("surname",)), None, now=NOW, truncate=True, workers=1)
 
     assert people.rows("CRM:People") == []
+
+
+def test_fields_that_belong_together_come_from_one_record_of_the_preferred_table(people: People) -> None:
+    """Else from the most complete one, and of equally complete ones from the newest."""
+    home = {"address": "1 Elm St", "city": "Cambridge", "postal": "02139"}
+    people.feed("CRM", [{"pk": "1", "fk-a": "k1", **home, "update-dt": "2020-01-01"}])
+    people.feed("Shop", [{"pk": "a", "fk-a": "k1", "address": "9 Oak St", "update-dt": "2021-01-01"}])
+    people.feed("Web", [{"pk": "x", "fk-a": "k1", **home, "address": "7 Lake Rd", "update-dt": "2022-01-01"}])
+
+    def chosen() -> list[tuple[Any, ...]]:
+        people.stitch()
+        return people.rows("Stitch:Merged_Customers", "address", "city")
+
+    assert chosen() == [("7 Lake Rd", "Cambridge")]
+    people.priority = ("Shop:People",)
+    assert chosen() == [("9 Oak St", None)]
+    people.priority = ("Shop:Peple",)
+    with pytest.raises(
+        SetupError, match=r"`stitch.priority`: there is no input `Shop:Peple`. Did you mean `Shop:People`"
+    ):
+        people.stitch()
