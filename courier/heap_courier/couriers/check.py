@@ -1,4 +1,4 @@
-"""Whether a courier could run: its files in the project, its bucket, the newest file of each entity, its feeds."""
+"""Checks a courier: its files in the project, its bucket, the newest file of each entity, its feeds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _MAGIC: Final = {b"Obj\x01": AVRO, b"PAR1": PARQUET}
 
 
 def check_courier(context: Context, courier: Courier) -> str:
-    """Checks a courier; a sentence on what was found.
+    """Checks a courier; returns a sentence about what was found.
 
     Raises:
         CourierError: it could not run.

@@ -1,4 +1,4 @@
-"""What commands work with: the project, its warehouse, the time, a place to tell how far they are."""
+"""What commands work with: the project, its warehouse, the clock, a progress bar."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Context:
         project: the project.
         environment: where credentials and the warehouse's address are found.
         now: the time, with UTC for its zone.
-        bar: where a run tells how far it is.
+        bar: the progress bar.
     """
 
     project: Project
@@ -34,11 +34,11 @@ class Context:
     bar: Bar
 
     def warehouse(self, *, read_only: bool = False, patience: float | None = None) -> AbstractContextManager[Warehouse]:
-        """The project's warehouse, for a block: a DuckDB file is not to be held for longer than need be."""
+        """The project's warehouse, for a block: hold a DuckDB file no longer than needed."""
         return open_warehouse(self.project.warehouse, self.environment, read_only=read_only, patience=patience)
 
     def work(self, courier: Courier) -> Path:
-        """Where files are between the bucket and the tables."""
+        """The folder of files between the bucket and the tables."""
         return self.project.folder / ".heap-courier" / courier.name
 
     def courier(self, name: str) -> Courier:
@@ -57,7 +57,7 @@ def opened(folder: Path) -> Iterator[Context]:
     """The project of a folder for the length of a command, with a progress bar where standard error is a terminal.
 
     Raises:
-        SetupError: there is no project, or it is not as it must be.
+        SetupError: there is no project, or it is not valid.
     """
     with progress_bar() as bar:
         yield Context(read_project(folder), os.environ, lambda: datetime.now(timezone.utc), bar)

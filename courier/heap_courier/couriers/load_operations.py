@@ -24,7 +24,7 @@ class Operations:
 
     Attributes:
         feed_id: the feed, which may not exist.
-        truncate: whether the table is emptied first; always first, wherever it is written.
+        truncate: whether the table is emptied first, regardless of its position.
         load_tags: of the files to load, in the order written, each once.
     """
 
@@ -41,7 +41,7 @@ def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]
         tags: those of the entities list.
 
     Raises:
-        SetupError: the file is missing or not as the grammar has it, or an operation names a tag that no file has.
+        SetupError: the file is missing or not valid, or an operation names an unknown tag.
     """
     return operations_of(read_json(path), path, tags)
 

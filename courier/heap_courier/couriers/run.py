@@ -62,8 +62,8 @@ class RunResult(NamedTuple):
     Attributes:
         run: its entry in the run log.
         samples: the files that were kept, not loaded.
-        tables: what became of each domain table, of those that did not land too.
-        notices: what a person should know, in sentences.
+        tables: the result of each domain table, including failed ones.
+        notices: sentences for the user.
         seconds: how long it took.
         missing_days: the days that lacked files.
     """
@@ -77,7 +77,7 @@ class RunResult(NamedTuple):
 
     @property
     def failed(self) -> tuple[TableRun, ...]:
-        """Tables of which nothing landed."""
+        """Tables of which nothing was loaded."""
         return tuple(table for table in self.tables if table.message)
 
 
@@ -123,7 +123,7 @@ def run_courier(
     Raises:
         MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or recorded.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
-        CourierError: the run failed. A table that does not land is no such error: it is in the report.
+        CourierError: the run failed. A table that is not loaded does not raise: it is in the result.
     """
     work_plan = read_work_plan(context.project, courier).limited_to(tables)
     bucket = Bucket(courier, context.environment)
@@ -156,7 +156,7 @@ def _is_required(missing: Missing, required: Days | None) -> bool:
 
 
 class _RunInProgress:
-    """A run as it goes on: what is known of its end so far."""
+    """A run in progress, and its result so far."""
 
     def __init__(self, context: Context, run: Run) -> None:
         self._context = context
@@ -208,7 +208,7 @@ def _ingest(
     required: Days | None,
     skip_missing: bool,
 ) -> None:
-    """Fetches all files, then lands feed after feed. Files are kept while a feed of theirs has not landed."""
+    """Fetches all files, then loads feed after feed. Files are kept until their feeds are loaded."""
     with context.warehouse() as warehouse:
         work_plan.expect_active_feeds(warehouse)
     folder = context.work(bucket.courier) / "files"
@@ -269,10 +269,10 @@ def _ingest_feed(
     *,
     truncate: bool,
 ) -> FeedResult:
-    """Lands files by the definition that the feed is active with, also if it was activated anew in the meantime.
+    """Loads files by the definition that the feed is active with, even if it was activated again in the meantime.
 
     Raises:
-        FeedError: the files do not land, or the feed was changed and is not active as it is now.
+        FeedError: the files cannot be loaded, or the feed was changed and is not active as it is now.
     """
     active = ActiveFeeds(warehouse)
 
@@ -304,7 +304,7 @@ def _ingest_feed(
 
 
 def _failed(run_log: RunLog, run: Run, table: TableRun, error: FeedError) -> TableRun:
-    """Notes that a feed did not land, and the rows that were to blame."""
+    """Records that a feed was not loaded, and its rejected rows."""
     table = table._replace(message=str(error))
     named: tuple[Rejected, ...] = ()
     if isinstance(error, TooManyRejectsError):
@@ -339,7 +339,7 @@ def _notices(step: StepResult, run_id: str) -> Iterator[str]:
 
 
 def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
-    """One for each domain table: a run lands several dumps of a table one after another."""
+    """One for each domain table: a run loads several dumps of a table one after another."""
     tables: dict[str, TableRun] = {}
     for run in runs:
         before = tables.get(run.domain_table)
@@ -378,7 +378,7 @@ def _locked(context: Context, courier: Courier) -> Iterator[None]:
 
 @contextmanager
 def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInProgress]:
-    """Notes in the run_log that a run begins, and how it ends; nothing, where files are missing for it."""
+    """Records the start and the result of a run in the run log; nothing if its files are missing."""
     started = in_utc(context.now())
     run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
     with context.warehouse() as warehouse:

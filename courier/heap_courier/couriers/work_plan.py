@@ -1,4 +1,4 @@
-"""What a courier is to do: its entities, its load operations, and the feeds that they name."""
+"""The work plan of a courier: its entities, its load operations, and the feeds that they name."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from heap_courier.warehouse.base import Warehouse
 
 @dataclass(frozen=True, slots=True)
 class WorkPlan:
-    """What a courier is to do.
+    """The work plan of a courier.
 
     Attributes:
-        entities: files that it brings; none with Heap Connect.
+        entities: files that it fetches; none with Heap Connect.
         heap_connect: set where it follows the manifests of Heap Connect instead.
-        operations: how the files land; none: they are kept as samples.
+        operations: how the files are loaded; none: they are kept as samples.
         feeds: all of the project's, by id.
     """
 
@@ -68,7 +68,7 @@ class WorkPlan:
 
 
 def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
-    """Reads what a courier is to do.
+    """Reads the work plan of a courier.
 
     Raises:
         SetupError: one of the files is not as it must be, or they contradict each other.

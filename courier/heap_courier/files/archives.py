@@ -1,6 +1,6 @@
 """Archives: what lies in them, brought into files.
 
-They are told apart by the end of their name. A member's name never becomes a path, so none can lead out of a folder.
+The extension decides the kind. A member's name never becomes a path, so none can lead out of a folder.
 """
 
 from __future__ import annotations

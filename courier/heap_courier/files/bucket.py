@@ -1,6 +1,6 @@
-"""The bucket of a courier: what lies below its prefix, listed and fetched.
+"""The bucket of a courier: lists and fetches the objects below its prefix.
 
-What can fail is told by the error's code alone, never in the words of an answer.
+Errors are reported by their codes, never in the words of a response.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Bucket:
         call_seconds: float = _CALL_SECONDS,
         block_seconds: float = _BLOCK_SECONDS,
     ) -> None:
-        """Asks nobody yet.
+        """Sends no request yet.
 
         Args:
             courier: which bucket, and by which credential.
@@ -395,7 +395,7 @@ def _session(
 
 
 def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Config, limit: TimeLimit) -> Any:
-    """A session whose credentials are those of the role, assumed anew before they expire.
+    """A session whose credentials are those of the role, assumed again before they expire.
 
     A service other than Amazon's assumes roles at its own address; Amazon has another for it.
     """

@@ -27,11 +27,11 @@ _RUN: Final = re.compile(r"([A-Za-z])\1*")
 
 @dataclass(frozen=True, slots=True)
 class FilePattern:
-    """A pattern of keys, relative to the courier's prefix; keys are told apart by case.
+    """A pattern of keys, relative to the courier's prefix; case-sensitive.
 
     Attributes:
         text: as it was written.
-        pieces: what a key is made of, one after another: literal text, "*" for any signs but `/`, or "year", "month",
+        pieces: the parts of a key, in order: literal text, "*" for any characters except `/`, or "year", "month",
             "day"; each with its kind.
     """
 

@@ -1,4 +1,4 @@
-"""What someone should know who is not looking: said, and given to the command that the project names."""
+"""Notifications: printed, and passed to the command in the project's `notify`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import subprocess
 from collections.abc import Callable, Sequence
 from typing import Final
 
-PATIENCE: Final = 60.0  # seconds for the command to take a notice
+PATIENCE: Final = 60.0  # seconds that the command may take
 
 
 def notifier(command: Sequence[str], say: Callable[[str], None]) -> Callable[[str], None]:
-    """Makes the function that gives a notice: to `say`, and on the standard input of a command where there is one.
+    """Returns a function that passes a notification to `say`, and to the standard input of a command if there is one.
 
-    A command that fails is told of, by its name alone, since its arguments may hold a secret; it never ends a run.
+    A failing command is reported by its name only, because its arguments may contain a secret; it never fails a run.
     """
 
     def notify(notice: str) -> None:

@@ -1,9 +1,9 @@
 """Courier groups: couriers that run as one unit, for one instant of a schedule or by hand.
 
-A run has a slot, the instant that it stands for. Which days it looks at, and whether another group may start, follows
-from the slot alone, never from who started the run or when. So a run by hand for a slot that failed repairs it: groups
-that wait for that slot start, and its days count as looked at. It is noted beside the schedule's own run of the slot,
-never in its place; the schedule waits while it is under way, and then runs.
+A run has a slot, the scheduled instant it is for. Which days it covers, and whether another group may start, follows
+from the slot only, never from who started the run or when. So a run by hand for a slot that failed repairs it: groups
+that wait for that slot start, and its days count as covered. It is recorded beside the scheduled run of the slot,
+never in its place; the schedule waits while it is in progress, and then runs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 
 POLL: Final = 60.0  # seconds between two looks for files or for another group
-LEASE: Final = timedelta(minutes=2)  # a run that gives no sign of life for so long counts as broken off
-RECORDING_TIMEOUT: Final = timedelta(minutes=10)  # how long to try to note the end of a run
+LEASE: Final = timedelta(minutes=2)  # a run without a heartbeat for so long counts as aborted
+RECORDING_TIMEOUT: Final = timedelta(minutes=10)  # how long to try to record the result of a run
 
-LATE: Final = timedelta(days=7)  # how long a day whose files were missing is looked at again
+LATE: Final = timedelta(days=7)  # how long a day with missing files is retried
 
 RunCourier = Callable[[str, Days, Days, bool], Collection[date]]
 """Runs a courier for days, without its missing files if the last is true; the days that lacked files.
@@ -43,16 +43,16 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class GroupContext:
-    """What runs of groups work with. All of it is called from several threads.
+    """What runs of groups work with. Everything is called from several threads.
 
     Attributes:
-        run_courier: brings the files of a courier and lands them.
-        open_warehouse: opened for moments only, since a DuckDB file bears one process at a time.
-        notify: tells someone who is not looking.
+        run_courier: fetches the files of a courier and loads them.
+        open_warehouse: opened briefly, because a DuckDB file allows one process at a time.
+        notify: sends a notification.
         now: the time.
-        pause: waits for so many seconds; raises InterruptedRunError as soon as the run is asked to end.
+        pause: waits for so many seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
-        lease: how long a run may be silent before it counts as broken off.
+        lease: how long a run may be without a heartbeat before it counts as aborted.
     """
 
     run_courier: RunCourier
@@ -65,7 +65,7 @@ class GroupContext:
 
 
 class GroupResult(NamedTuple):
-    """How a run ended, and what to know about it, in sentences, one a line."""
+    """The outcome of a run, and notes about it, one sentence per line."""
 
     outcome: Outcome
     message: str
@@ -102,7 +102,7 @@ def run_by_hand(
         group: the group.
         context: what it works with.
         slot: that it stands for; None: this minute. That is no slot of another group, so none is waited for then.
-        skip_missing: whether to go on without missing files, and at once.
+        skip_missing: whether to continue without missing files, without waiting.
 
     Raises:
         LaterError: the group is running already, or the warehouse does not answer.
@@ -131,7 +131,7 @@ def run_by_hand(
 
 
 def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[str]:
-    """Notes runs whose process is gone; the notices of it, to be given when the warehouse is closed."""
+    """Records runs whose process is gone as interrupted; returns notices to send when the warehouse is closed."""
     now = context.now()
     message = "The run was aborted: its process is gone."
     broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
@@ -139,11 +139,11 @@ def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list
 
 
 def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
-    """Runs a group for a slot that was claimed, and notes how that ended.
+    """Runs a group for a claimed slot, and records the result.
 
     Raises:
-        CourierError: the end could not be noted.
-        Exception: a fault of the program; the run is noted as failed.
+        CourierError: the result could not be recorded.
+        Exception: an internal error; the run is recorded as failed.
     """
     try:
         with _heartbeat(group, claim, context):
@@ -167,7 +167,7 @@ class _Run:
         self._claim = claim
         self._context = context
         self._started = context.now()
-        self._stopped = threading.Event()  # by one courier, for those that still wait
+        self._stopped = threading.Event()  # set by one courier for those that are still waiting
         self._errors: list[CourierError] = []
         self._notes: list[str] = []
 
@@ -245,9 +245,9 @@ class _Run:
             self._note(error, "Stitch: ")
 
     def _with_late_ones(self, courier: str, required: Days) -> Days:
-        """The days to look at: from the first one on that lacked files, if it is not too long ago.
+        """The days to load: from the first one that lacked files, if it is not too long ago.
 
-        Those in between come again with it, so that rows land in the order of their days.
+        The days in between are loaded again, so that rows are loaded in the order of their days.
         """
         if self._group.past_day_only:
             return required
@@ -285,7 +285,7 @@ class _Run:
 def _patiently(
     attempt: Callable[[], Result], deadline: datetime, now: Callable[[], datetime], pause: Callable[[float], None]
 ) -> Result:
-    """Tries until it works; what fails at the deadline, or does not get better by waiting, passes."""
+    """Retries until it works; raises what fails at the deadline, or cannot be helped by waiting."""
     while True:
         try:
             return attempt()
@@ -306,7 +306,7 @@ def _record_result(claim: Claim, context: GroupContext, result: GroupResult) -> 
 
 @contextmanager
 def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[None]:
-    """Notes now and then that the run is alive, and warns once when it takes too long."""
+    """Records a heartbeat while the run lasts, and warns once if it takes too long."""
     ended = threading.Event()
     started = context.now()
     warned = threading.Event()

@@ -1,4 +1,4 @@
-"""`heap-courier group serve`: runs each enabled group at the instants of its schedule, until it is told to end.
+"""`heap-courier group serve`: runs each enabled group at the instants of its schedule, until it is stopped.
 
 What is due is not remembered but looked up, at each instant and now and then between: the last instant of the schedule
 that has passed since the last slot in the warehouse. So a slot that passed while no daemon was there, or while the
@@ -126,7 +126,7 @@ class Keeper:
         self._trouble = ""
 
     def keep(self, stop: threading.Event) -> None:
-        """Looks at each instant of the schedule and now and then in between, until `stop` is set.
+        """Checks at each instant of the schedule, and regularly in between, until `stop` is set.
 
         It waits by a clock that nobody sets, and never for long: the machine's clock may be set while it waits.
         """
@@ -137,13 +137,13 @@ class Keeper:
             stop.wait(min(_interval(self._context), (slot - now).total_seconds() if slot else _interval(self._context)))
 
     def look(self) -> None:
-        """Runs the slot that is due, if there is one, and says what came of it. What goes wrong is said once."""
+        """Runs the slot that is due, if there is one, and reports the result. Repeated trouble is reported once."""
         trouble = ""
         try:
             self._look()
         except CourierError as error:
             trouble = f"Group `{self._group.name}`: {error}"
-        except Exception as error:  # noqa: BLE001  (the next slot shall run all the same)
+        except Exception as error:  # noqa: BLE001  (the next slot must run all the same)
             trouble = f"Group `{self._group.name}`: internal error, {_place(error)}."
         if trouble and trouble != self._trouble:
             self._say(trouble)
@@ -187,7 +187,7 @@ class Keeper:
 
 
 def _place(error: Exception) -> str:
-    """Where it was raised, without its words, since they may quote a row."""
+    """Where it was raised, without its message, which may quote a row."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}"
 

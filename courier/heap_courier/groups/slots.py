@@ -1,4 +1,4 @@
-"""What became of each scheduled instant of a group, noted in the warehouse, so that none runs twice.
+"""The runs of each scheduled instant of a group, recorded in the warehouse, so that none runs twice.
 
 Each function is one statement or a read, so that two daemons on one PostgreSQL cannot both succeed where one may.
 """
@@ -25,9 +25,9 @@ _SLOTS: Final = (
     '"group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text, '
     'message text, PRIMARY KEY ("group", slot, attempt)'
 )
-# Since when a daemon keeps a schedule: what came due before is not made up for.
+# Since when a daemon keeps a schedule: earlier instants are not run late.
 _SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
-# Days that a courier ran for without all of their files: they are looked at again, since a file may be late.
+# Days that a courier loaded without all of their files: they are retried, because a file may be late.
 _MISSING_DAYS: Final = '"group" text, courier text, day text, PRIMARY KEY ("group", courier, day)'
 _EARLY: Final = "The clock was ahead: the scheduled instant of this run had not come yet."
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
@@ -42,9 +42,9 @@ class SlotRun:
         slot: the instant that it stands for, in UTC.
         attempt: 0 for the schedule's own, from 1 on for those by hand.
         started, ended: when it really ran.
-        seen: when it last gave a sign of life.
+        seen: its last heartbeat.
         outcome: None while it runs.
-        message: what to know about it, in sentences, one a line.
+        message: notes about it, one sentence per line.
     """
 
     group: str
@@ -77,7 +77,7 @@ class Claim:
     Attributes:
         group, slot, attempt: as in `SlotRun`.
         since: where to look for files from.
-        missing: the days, by courier, that earlier runs went on without all files of.
+        missing: by courier, the days that earlier runs loaded without all of their files.
     """
 
     group: str
@@ -88,7 +88,7 @@ class Claim:
 
 
 def prepare(warehouse: Warehouse) -> None:
-    """Makes the tables, where they are not there yet. Outside a transaction."""
+    """Creates missing tables. Call it outside a transaction."""
     make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES, "missing_days": _MISSING_DAYS})
 
 
@@ -114,7 +114,7 @@ def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
 
 
 def forget_others(warehouse: Warehouse, kept: Collection[str]) -> None:
-    """Groups that no daemon keeps any more make up for nothing when they are enabled again."""
+    """Forgets groups that no daemon keeps any more: they run nothing late when they are enabled again."""
     for (name,) in warehouse.query('SELECT "group" FROM heap_courier.schedules'):
         if name not in kept:
             warehouse.execute('DELETE FROM heap_courier.schedules WHERE "group" = $1', (name,))
@@ -135,7 +135,7 @@ def claim(warehouse: Warehouse, group: str, slot: datetime, now: datetime, *, by
 
 
 def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
-    """Notes that a run is alive."""
+    """Records a heartbeat of a run."""
     warehouse.execute(
         'UPDATE heap_courier.slots SET seen = $4 WHERE "group" = $1 AND slot = $2 AND attempt = $3',
         (run.group, in_utc(run.slot), run.attempt, in_utc(now)),
@@ -143,7 +143,7 @@ def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
 
 
 def finish(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, message: str) -> None:
-    """Notes how a run ended, also where it was taken for dead meanwhile."""
+    """Records the result of a run, even if it was considered aborted meanwhile."""
     warehouse.execute(
         "UPDATE heap_courier.slots SET seen = $4, ended = $4, outcome = $5, message = $6 "
         'WHERE "group" = $1 AND slot = $2 AND attempt = $3',
@@ -167,7 +167,7 @@ def release_early(warehouse: Warehouse, group: str, now: datetime) -> list[datet
 
 
 def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days, missing: Collection[date]) -> None:
-    """Notes which of the days that a courier looked at lacked files; earlier notes on these days are replaced."""
+    """Records which of the days that a courier loaded lacked files, replacing earlier records of these days."""
     with warehouse.transaction():
         warehouse.execute(
             'DELETE FROM heap_courier.missing_days WHERE "group" = $1 AND courier = $2 AND day >= $3 AND day < $4',
@@ -182,9 +182,9 @@ def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days
 def break_off(
     warehouse: Warehouse, group: str, silent_since: datetime, message: str, *, no_later_than: datetime
 ) -> list[datetime]:
-    """Marks runs that gave no sign of life for too long as interrupted; their slots.
+    """Marks runs without a heartbeat for too long as interrupted; returns their slots.
 
-    A sign of life later than `no_later_than` came from a clock that was ahead.
+    A heartbeat later than `no_later_than` came from a clock that was ahead.
     """
     rows = warehouse.query(
         "UPDATE heap_courier.slots SET ended = seen, outcome = 'interrupted', message = $3 "

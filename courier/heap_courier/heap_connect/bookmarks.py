@@ -1,6 +1,6 @@
-"""What of Heap's dumps has landed: a row per file, and one per table of a dump, written with the rows themselves.
+"""Bookmarks: which files and tables of Heap's dumps were loaded, recorded in the transaction of their rows.
 
-A row without a table says that a dump is finished: all its tables have landed, or are excluded by the entity.
+A row without a table records that a dump is finished: all its tables were loaded, or are excluded by the entity.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Bookmarks:
         make_tables(self._warehouse, {"landed_files": _COLUMNS})
 
     def lock(self) -> None:
-        """Lets no one else write bookmarks until the transaction ends."""
+        """Locks bookmarks against other writers until the transaction ends."""
         self._warehouse.lock(_TABLE)
 
     def read(self) -> set[Bookmark]:
@@ -80,11 +80,11 @@ class Bookmarks:
         return rows[0][0] if rows else None
 
     def add(self, marks: Iterable[Bookmark]) -> None:
-        """Notes what lands in the transaction that is open."""
+        """Records what the open transaction loads."""
         self._insert((mark.dump_id, mark.table, mark.file, mark.full) for mark in marks)
 
     def forget(self, table: str, dump_id: int | None = None) -> None:
-        """Forgets what has landed of a table, or of a table of one dump. Its dumps need a look again."""
+        """Removes the bookmarks of a table, or of a table of one dump. Its dumps are then read again."""
         if dump_id is None:
             self._warehouse.execute(
                 f"DELETE FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (self._source, table)
@@ -99,7 +99,7 @@ class Bookmarks:
             )
 
     def finished(self) -> dict[int, frozenset[str]]:
-        """Dumps that need no look any more, and the tables of each that the entity excluded then."""
+        """Finished dumps, and the tables of each that the entity excluded then."""
         rows = self._warehouse.query(
             f"SELECT dump_id, file FROM {_TABLE} WHERE source = $1 AND courier = $2 AND heap_table = $3",
             (self._source, self._courier, _WHOLE_DUMP),
@@ -107,7 +107,7 @@ class Bookmarks:
         return {dump_id: frozenset(orjson.loads(excluded)) for dump_id, excluded in rows}
 
     def finish(self, dumps: Iterable[tuple[int, frozenset[str]]]) -> None:
-        """Notes that dumps need no look any more."""
+        """Records that dumps are finished."""
         self._insert((dump, _WHOLE_DUMP, orjson.dumps(sorted(excluded)).decode(), False) for dump, excluded in dumps)
 
     def _insert(self, rows: Iterable[tuple[object, ...]]) -> None:

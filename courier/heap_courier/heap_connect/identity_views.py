@@ -1,4 +1,4 @@
-"""Who is who: views of Heap's tables in which the ids of users are those that `user_migrations` leads to.
+"""Identity resolution: views of Heap's tables in which user ids are resolved through `user_migrations`.
 
 Heap leaves migrations in S3 to the reader: https://help.heap.io/heap-connect/heap-connect-guide/identity-resolution.
 The rows stay as they came and the views follow the migrations, so that a new migration costs nothing but a look. All of
@@ -44,7 +44,7 @@ class Types(NamedTuple):
 
 
 def domain_table(source: str, table: str) -> str:
-    """The domain table that a table of Heap's lands in: `Heap:users`."""
+    """The domain table of a table of Heap's: `Heap:users`."""
     return f"{source}:{table}"
 
 
@@ -54,7 +54,7 @@ def view_name(source: str, table: str) -> str:
 
 
 def is_view_name(table: str) -> bool:
-    """Whether a table of Heap's would land where a view of another one lies."""
+    """Whether a table of Heap's would have the name of another table's view."""
     return table.endswith(_SUFFIX)
 
 

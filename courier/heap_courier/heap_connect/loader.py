@@ -1,6 +1,6 @@
-"""One step of Heap Connect into its domain table: rows, columns, bookmarks and views in one transaction.
+"""Loads one step of Heap Connect into its domain table: rows, columns, bookmarks and views in one transaction.
 
-So a run that is killed at any moment is made good by the next: what has landed is known, what has not left no trace.
+So a run can be killed at any moment: what it loaded is recorded, and what it did not load left no trace.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ _PLAIN: Final = (BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING)
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What became of a step, or of a manifest that cannot be read.
+    """The result of a step, or of a manifest that cannot be read.
 
     Attributes:
         dump_id: None where a manifest cannot be read.
         run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing landed.
         unreadable: how many values of which column could not be read: they are null in the table.
         examples: the first of them; row and column, never the value.
-        notice: what a person should know of a step that landed, in sentences, or None.
+        notice: sentences for the user about a loaded step, or None.
     """
 
     dump_id: int | None
@@ -68,7 +68,7 @@ class StepResult:
 
 
 class OvertakenError(LaterError):
-    """Another run has landed dumps since this one made its plan."""
+    """Another run has loaded dumps since this one made its plan."""
 
 
 class File(NamedTuple):
@@ -99,8 +99,8 @@ class Loader:
             courier: the name of the one that fills the tables; no other one may.
             source: of the domain tables' names.
             workers: threads that decode.
-            advance: told how many more rows have been read.
-            note: called with each step that lands, inside its transaction.
+            advance: called with the number of rows read.
+            note: called with each loaded step, inside its transaction.
         """
         self._warehouse = warehouse
         self._source = source
@@ -115,9 +115,9 @@ class Loader:
         self._dropped: set[str] = set()
 
     def begin(self, tables: Iterable[str]) -> set[Bookmark]:
-        """Looks at what there is of these tables and others; what has landed of them.
+        """Reads the state of these tables and others; returns what was loaded of them.
 
-        Of a table that someone has dropped nothing has: it starts from scratch, once its first dump lands.
+        A dropped table counts as not loaded: it starts from scratch with its first dump.
         """
         with self._warehouse.transaction():
             loaded = self._bookmarks.read()
@@ -132,7 +132,7 @@ class Loader:
         return {mark for mark in loaded if mark.table not in self._dropped}
 
     def finished(self) -> dict[int, frozenset[str]]:
-        """Dumps that have landed but for the tables that were excluded, which are given.
+        """Finished dumps, each with the tables that were excluded.
 
         Raises:
             SetupError, LaterError: of the warehouse.
@@ -145,7 +145,7 @@ class Loader:
         return {dump_id: excluded for dump_id, excluded in finished.items() if dump_id not in pending}
 
     def finish(self, dumps: Iterable[tuple[int, frozenset[str]]]) -> None:
-        """Notes dumps of which nothing is left to land."""
+        """Records dumps of which everything is loaded."""
         with self._warehouse.transaction():
             self._bookmarks.finish(dumps)
 
@@ -158,14 +158,14 @@ class Loader:
         return True
 
     def domain_table(self, table: str) -> str:
-        """Where a table of Heap's lands."""
+        """The domain table of a table of Heap's."""
         return domain_table(self._source, table)
 
     def load(self, step: Step, files: Sequence[File]) -> StepResult:
-        """Lands a step, whole or not at all.
+        """Loads a step, completely or not at all.
 
         Raises:
-            FeedError: it cannot land.
+            FeedError: it cannot be loaded.
             SetupError, LaterError: of the warehouse.
         """
         self._refuse_foreign(step.table)
@@ -176,7 +176,7 @@ class Loader:
         return run
 
     def _loaded(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult | None:
-        """None if a column must be text: nothing has landed then, and it is among those that are."""
+        """None if another column must be text: it was added to `as_text`, and nothing was loaded."""
         try:
             return self._load(step, files, as_text)
         except InexactIntegersError as error:
@@ -227,7 +227,7 @@ class Loader:
         return runs[0]
 
     def _expect_no_other_run(self, table: str) -> None:
-        """What is planned holds only as long as the bookmarks are those that it was planned by."""
+        """The plan is valid only while the bookmarks it was based on are unchanged."""
         self._bookmarks.lock()
         if (other := self._bookmarks.other(table)) and table not in self._dropped:
             raise SchemaError(

@@ -1,4 +1,4 @@
-"""The manifests of Heap Connect: what each dump brings, and what of it is still to be landed.
+"""The manifests of Heap Connect: what each dump contains, and which steps remain to be loaded.
 
 A dump is complete when its manifest arrives, `manifests/sync_<dump_id>.json`. Its tables bring rows that are new or
 have changed or, with `"incremental": false`, all rows that there are. Everything here is pure: documents and bookmarks
@@ -29,7 +29,7 @@ _NUMBERS: Final = re.compile(r"(\d+)")
 
 @dataclass(frozen=True, slots=True)
 class ManifestTable:
-    """What a dump says of a table.
+    """A table in a manifest.
 
     Attributes:
         name: as Heap calls it: `users`.
@@ -55,7 +55,7 @@ class Manifest:
 
 
 class Bookmark(NamedTuple):
-    """What has landed: a file of a table of a dump or, if `file` is empty, that table of the dump itself."""
+    """Something that was loaded: a file of a table of a dump or, if `file` is empty, that table of the dump itself."""
 
     dump_id: int
     table: str
@@ -65,12 +65,12 @@ class Bookmark(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A table of a dump that is to be landed, whole or not at all.
+    """A table of a dump to be loaded, completely or not at all.
 
     Attributes:
-        files: those that have not landed yet; empty if only columns change, or the table becomes empty.
-        late: whether a newer dump of the table has landed before.
-        again: whether this dump of the table has landed before, with fewer files.
+        files: those not loaded yet; empty if only columns change, or the table becomes empty.
+        late: whether a newer dump of the table was loaded before.
+        again: whether this dump of the table was loaded before, with fewer files.
         revised: whether this dump of the table is full and has landed before, with files that it no longer lists: all
             of its files land again, in place of what it brought then.
         fault: why it cannot land, or None.
@@ -117,7 +117,7 @@ def in_order(keys: Iterable[str]) -> list[str]:
 
 
 def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
-    """Reads a manifest. Keys that are not known are passed over.
+    """Reads a manifest; unknown keys are ignored.
 
     Args:
         content: the document.
@@ -126,7 +126,7 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
             name is not looked at, so that a copy of Heap's bucket is as good.
 
     Raises:
-        UnreadableFileError: it is no manifest.
+        UnreadableFileError: it is not a valid manifest.
     """
     try:
         document = orjson.loads(content)
@@ -157,7 +157,7 @@ def dump_of(key: str) -> int | None:
 def plan(
     manifests: Iterable[Manifest], loaded: Collection[Bookmark], wanted: Callable[[str], bool] = lambda _table: True
 ) -> tuple[Step, ...]:
-    """The steps that are to be done, dumps ascending.
+    """The steps to load, dumps ascending.
 
     Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump lands once. A dump
     that arrives after newer ones is landed all the same, unless it lies below the floor; its rows are told apart by
@@ -191,7 +191,7 @@ def plan(
 
 
 def _is_done(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
-    """Whether all that a step would do has been done."""
+    """Whether everything in a step was loaded."""
     loaded_as_full = done.get((step.dump_id, step.table, ""))
     return (
         loaded_as_full is not None
@@ -217,7 +217,7 @@ def _newest(marks: Iterable[Bookmark | Step]) -> dict[str, int]:
 
 
 def _table_or_fault(document: Any, number: int, key: str, prefix: str) -> ManifestTable:
-    """An entry of `tables`; one that cannot be used fails its own table alone."""
+    """An entry of `tables`; an unusable one fails only its own table."""
     try:
         return _table(document, key, prefix)
     except UnreadableFileError as error:

@@ -1,7 +1,7 @@
 """Heap Connect for S3: the dumps of a bucket, in the order of their manifests, into domain tables.
 
-A table of a dump lands whole or not at all. If that fails, whatever the reason, the table's later dumps wait and other
-tables continue. Only a bucket or a warehouse that does not answer at all ends the run.
+A table of a dump is loaded completely or not at all. If that fails, the table's later dumps wait, and other tables
+continue. Only a bucket or a warehouse that does not answer at all ends the run.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from heap_courier.warehouse.run_log import TableRun
 
 
 class _Fetched(NamedTuple):
-    """The files of a step, or why they are not to be had."""
+    """The files of a step, or the error that prevented fetching them."""
 
     step: Step
     folder: Path
@@ -66,7 +66,7 @@ def pull(
     advance: Callable[[int], None] = lambda _rows: None,
     note: Callable[[StepResult], None] = lambda _run: None,
 ) -> Iterator[StepResult]:
-    """Lands what has not landed yet, dump after dump; each table of a dump is given back when it is done.
+    """Loads what was not loaded yet, dump after dump; yields the result of each table of a dump.
 
     Args:
         warehouse: an open connection, used in the thread of the caller alone.
@@ -75,13 +75,13 @@ def pull(
         folder: for fetched files as long as they are needed; what lies there goes.
         workers: threads that decode.
         room: what the files may take of this machine.
-        begin: told what begins.
-        advance: told how many more rows have been read.
-        note: called with each step that lands, inside its transaction, and with each that does not.
+        begin: called with what begins.
+        advance: called with the number of rows read.
+        note: called with each loaded step, inside its transaction, and with each failed one.
 
     Raises:
         MissingFilesError: there is no manifest at all.
-        SetupError, LaterError: the bucket or the warehouse does not do what it should; what was given back has landed.
+        SetupError, LaterError: the bucket or the warehouse failed; what was yielded is loaded.
     """
     loader = Loader(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
     return _Pull(bucket, entity, folder, loader, room=room, begin=begin, note=note).runs()
@@ -163,7 +163,7 @@ class _Pull:
     def _finish(
         self, manifests: Iterable[Manifest], steps: Iterable[Step], finished: Mapping[int, Collection[str]]
     ) -> None:
-        """Notes the dumps of which nothing is left to land."""
+        """Records the dumps of which everything is loaded."""
         pending = {step.dump_id for step in steps if step.table in self._failed}
         excluded: dict[int, frozenset[str]] = {}
         for manifest in manifests:
@@ -182,7 +182,7 @@ class _Pull:
             return unexpected_failure(key, error)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
-        """Fetches the files of a step, one step ahead of landing, in a thread of its own."""
+        """Fetches the files of a step, one step ahead of the load, in a thread of its own."""
         number, step = numbered
         folder = self._folder / f"{number}"
         if step.table in self._failed:
@@ -224,7 +224,7 @@ class _Pull:
         return UnreadableFileError(str(error))
 
     def _loaded(self, fetched: _Fetched, dumps: list[int]) -> StepResult:
-        """Lands a step, or says why not; `dumps` are all that the table has steps of."""
+        """Loads a step, or says why not; `dumps` are all dumps with a step of the table."""
         step = fetched.step
         name = self._loader.domain_table(step.table)
         self._begin(f"{name}, dump {step.dump_id}")
@@ -247,7 +247,7 @@ class _Pull:
         return self._waiting(step, name, failure, dumps)
 
     def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepResult:
-        """A step that does not land; the later dumps of its table wait for it."""
+        """A failed step; the later dumps of its table wait for it."""
         self._failed.add(step.table)
         message = f"Dump {step.dump_id}: {failure}"
         if waiting := [dump for dump in dumps if dump > step.dump_id]:

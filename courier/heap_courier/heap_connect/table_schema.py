@@ -1,4 +1,4 @@
-"""What tables of Heap Connect look like here: columns and types from the files, instants, and the dump of each row.
+"""The schemas of Heap Connect's tables: columns and types from the files, instants, and the dump of each row.
 
 The manifest's `columns` decide which columns there are, and the files what type they have. A column that changes its
 type is widened: integers and floats to Float, anything else to String. `time`, `joindate` and `last_modified` have been
@@ -51,12 +51,12 @@ def target_table(
     fresh: bool,
     as_text: Collection[str] = (),
 ) -> Table:
-    """The domain table as it shall be once a step has landed.
+    """The target schema of the domain table of a step.
 
     A column whose type neither the table nor a file tells has its usual one in an empty table, and waits in others.
 
     Args:
-        step: what is to be landed.
+        step: the step to load.
         name: of the domain table.
         stored: its columns as they are; none: there is no such table yet.
         files: the schemas of the step's files, which need not be equal.

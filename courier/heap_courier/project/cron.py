@@ -1,4 +1,4 @@
-"""When a schedule comes due: five fields of cron, meant in a time zone, as instants.
+"""When a schedule is due: five cron fields in a time zone, as instants.
 
 A schedule is kept as local time. What the zone makes of it is decided here, and not by rules of a cron daemon: a local
 time that occurs twice, because clocks are set back, is two instants; one that does not exist, because they are set

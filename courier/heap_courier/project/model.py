@@ -32,14 +32,14 @@ class ProfileCredential:
 
 @dataclass(frozen=True, slots=True)
 class DefaultCredential:
-    """Whatever the AWS libraries find by themselves: environment, profile, the machine's role."""
+    """The credentials that the AWS libraries find: environment, profile, the machine's role."""
 
     name: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class RoleCredential:
-    """A role, usually of another account, assumed on the strength of another credential."""
+    """A role, usually of another account, assumed with another credential."""
 
     name: str
     role_arn: str
@@ -52,7 +52,7 @@ Credential = KeyCredential | ProfileCredential | DefaultCredential | RoleCredent
 
 @dataclass(frozen=True, slots=True)
 class Courier:
-    """Where files are brought from, and where the two lists that say which and how are.
+    """The bucket that files are fetched from, and the paths of its entities and load operations.
 
     `prefix` ends with a slash or is empty. `operations` is None where the entities say themselves how their tables land
     (heap-connect).
@@ -76,7 +76,7 @@ class GroupCourier:
         courier: its name.
         wait: how long to look again for files that are missing.
         offset: how much older than the scheduled instant the files are.
-        missing: what to do when they are missing after the wait: tell and stop, or tell and go on without them.
+        missing: what to do if they are missing after the wait: notify and stop, or notify and continue without them.
     """
 
     courier: str
@@ -99,10 +99,10 @@ class Group:
     """A courier group: https://docs.amperity.com/reference/courier_groups.html.
 
     Attributes:
-        schedule: five fields of cron, or None: run by hand alone.
-        time_zone: that the schedule is meant in.
-        enabled: whether the schedule holds.
-        warn_after: a run that takes longer is told of.
+        schedule: five cron fields, or None: only run by hand.
+        time_zone: of the schedule.
+        enabled: whether the schedule is in effect.
+        warn_after: a run that takes longer is reported.
         dates_in_time_zone: whether days of files are days of `time_zone` rather than of UTC.
         past_day_only: whether a run looks at one day alone, rather than at each since the last run that succeeded.
         stitch: whether a run links the records of customers once all couriers have succeeded.
@@ -134,7 +134,7 @@ class Limits:
 
 
 MEMORY: Final = "512MB"
-"""What DuckDB takes at most where nothing is said: ten million rows take as long as with twice as much."""
+"""DuckDB's memory limit by default: ten million rows load as fast as with twice as much."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Reads heap-courier.yaml into a Project, or says in a sentence what is wrong with it."""
+"""Reads and validates heap-courier.yaml."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-
 _ON_THIS_MACHINE: Final = (
     r"(?i:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]|host\.docker\.internal|host\.containers\.internal)"
 )
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty signs that go with it
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty characters of its secret
 _ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
 _SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
-_FREE: Final = {"external-id", "prefix"}  # may look like one by chance
+_FREE: Final = {"external-id", "prefix"}  # may look like a key by chance
 _KEY_IN_FILE: Final = (
     f"`{FILE_NAME}`: {{}} contains what looks like an access key, which does not belong in the file: put it into an "
     "environment variable, and name the variable here (`access-key-env`, `secret-key-env`)."
@@ -150,7 +150,7 @@ class _Section(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _known(cls, section: object) -> object:
-        """Refuses what is no setting. One without a value is as if it were not there: all below it is a comment."""
+        """Refuses unknown settings. A setting without a value counts as absent: its value is commented out."""
         if not isinstance(section, dict):
             return section
         settings = [_kebab(name) for name in cls.model_fields]
@@ -275,7 +275,7 @@ def read_project(folder: Path) -> Project:
     """Reads the project of a folder.
 
     Raises:
-        SetupError: there is none, or it is not as it must be: the setting, what is wrong, what to do.
+        SetupError: there is none, or it is not valid: the setting, the reason, the remedy.
     """
     path = folder / FILE_NAME
     if not os.path.exists(path):  # noqa: PTH110  (False, where `Path.exists` raises in a folder that is not ours)
@@ -301,7 +301,7 @@ def project_of(folder: Path, content: Any) -> Project:
 
 
 class _Reader:
-    """Turns sections into value objects, and names into what they name."""
+    """Turns sections into value objects, and resolves names."""
 
     def __init__(self, folder: Path, model: _Project) -> None:
         self._folder = folder
@@ -405,7 +405,7 @@ def _values(section: _Section) -> dict[str, Any]:
 
 
 def _refuse_secrets(content: Any, where: str = "") -> None:
-    """Refuses an access key at whatever place, and with it all sentences that would name it."""
+    """Refuses an access key anywhere, before another message could quote it."""
     entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in entries:
         if _is_secret(str(key)):

@@ -1,4 +1,4 @@
-"""What the courier asks of a database. An engine is a module that answers it: `duckdb_engine`, `postgresql_engine`."""
+"""The interface of a warehouse; `duckdb_engine` and `postgresql_engine` implement it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class View(NamedTuple):
-    """A view of the database, with all that it takes to create it again.
+    """A view of the database, with everything needed to recreate it.
 
     Attributes:
         relation: its name if it lies in the schema of the domain tables, else None.
@@ -34,8 +34,8 @@ class Warehouse(Protocol):
     """One connection to the database that holds the domain tables; not to be shared between threads.
 
     SQL is what DuckDB and PostgreSQL have in common: `$1` for parameters, DISTINCT ON, DELETE ... USING. Domain tables
-    lie in the schema where new tables go; what the courier notes for itself lies in the schema `heap_courier`. Database
-    errors come as SetupError or LaterError, in a sentence.
+    are in the schema where new tables go; the courier's own records are in the schema `heap_courier`. Database
+    errors are raised as SetupError or LaterError, in a sentence.
 
     Attributes:
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
@@ -67,24 +67,24 @@ class Warehouse(Protocol):
     def columns(self, table: str) -> Mapping[str, str]:
         """Columns of a domain table or view, in order, and their SQL types as the engine names them.
 
-        Empty if there is no such table; a table that the user must not read is there all the same.
+        Empty if there is no such table; includes tables that the user has no privilege to read.
         """
 
     def sql_type(self, field_type: FieldType) -> str:
-        """How the engine calls a type, as `columns` would give it back."""
+        """The engine's name of a type, as `columns` returns it."""
 
     def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
         """Views that must be dropped before a column of a table or view changes its type or goes.
 
-        In an order in which they can be created; with the view itself if asked to. SchemaError: one of them could not
-        be created again as it is.
+        In an order in which they can be created; including the view itself if requested. SchemaError: one of them
+        could not be recreated as it is.
         """
 
     def can_replace(self, view: str, query: str) -> bool:
         """Whether CREATE OR REPLACE VIEW accepts a query for an existing view."""
 
     def lock(self, table: str) -> None:
-        """Keeps other writers away from a table, named as SQL has it, until the transaction ends."""
+        """Locks a table (its quoted name) against other writers until the transaction ends."""
 
     def close(self) -> None:
         """Ends the connection; an open transaction is rolled back."""
@@ -100,5 +100,5 @@ def domain_tables(warehouse: Warehouse) -> list[str]:
 
 
 def quoted(name: str) -> str:
-    """A name as SQL writes it when it may hold any character."""
+    """A name quoted for SQL."""
     return '"' + name.replace('"', '""') + '"'

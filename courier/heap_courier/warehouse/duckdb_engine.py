@@ -1,4 +1,4 @@
-"""The embedded warehouse: a DuckDB file. No extension is used or looked for, since they are downloaded at run time."""
+"""The embedded warehouse: a DuckDB file, without extensions, which would be downloaded at run time."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ _TYPES: Final = {
     Kind.INTEGER: "BIGINT",
     Kind.STRING: "VARCHAR",
 }
-_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # what is said in its place
+_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # the message instead
     duckdb.ConstraintException: "a row violates a constraint of its table",
     duckdb.ConversionException: "a value does not have its column's type",
     duckdb.InvalidInputException: "its input is not valid",
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
 _OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
-# In the place of a KeyboardInterrupt, which the handler of a signal may raise wherever DuckDB calls Python.
+# Raised instead of a KeyboardInterrupt from a signal handler while DuckDB calls Python.
 _INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
 # The first is the name of newer versions, where the second one is deprecated.
 _READER: Final = "to_arrow_reader" if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader") else "fetch_arrow_reader"
 _BATCH: Final = 50_000  # rows that are read at a time
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
-# DuckDB has one writer. Couriers of a group are threads of one process, and take turns rather than meet in a conflict.
+# DuckDB has one writer: couriers of a group are threads of one process, and take turns to avoid conflicts.
 _turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-# Nor does it bear that one thread opens a file while the last other connection to it is being closed.
+# It fails if one thread opens a file while the last other connection to it is being closed.
 _door: Final = threading.Lock()
 
 
@@ -54,7 +54,7 @@ class DuckDBWarehouse:
     """A connection to a DuckDB file, which one process can have open for writing, or several for reading.
 
     Raises:
-        SetupError: the file cannot be made or is none of DuckDB's.
+        SetupError: the file cannot be created or is not a DuckDB file.
         LaterError: another process has it open.
     """
 
@@ -107,18 +107,18 @@ class DuckDBWarehouse:
             self._connection.execute("BEGIN")
             try:
                 yield
-                self._connection.execute("SELECT 1")  # COMMIT after a failed statement rolls back without a word
+                self._connection.execute("SELECT 1")  # COMMIT after a failed statement silently rolls back
                 self._connection.execute("COMMIT")
             except BaseException:
-                with suppress(duckdb.Error):  # the first error is the one to tell
+                with suppress(duckdb.Error):  # the first error is the one to report
                     self._connection.rollback()
                 raise
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """All in one statement: one for each batch takes half as long again, and 400 MB more.
 
-        It runs in this thread alone. Were the batches made in threads of DuckDB's, a signal would come to a standstill:
-        DuckDB ends them while it holds Python's lock, and they wait for it.
+        It runs in this thread only. If DuckDB's threads produced the batches, a signal would deadlock:
+        DuckDB joins them while it holds Python's lock, and they wait for it.
         """
         import pyarrow as pa  # noqa: PLC0415  (commands that only list do not need it)
 
@@ -129,7 +129,7 @@ class DuckDBWarehouse:
                 yield from batches
             except GeneratorExit:
                 raise
-            except BaseException as failure:  # DuckDB makes a text of it
+            except BaseException as failure:  # DuckDB converts it to text
                 failures.append(failure)
                 raise
 
@@ -145,7 +145,7 @@ class DuckDBWarehouse:
                 raise
             finally:
                 stream.close()
-                with suppress(duckdb.Error):  # the transaction has failed, and the name is gone with it
+                with suppress(duckdb.Error):  # the transaction failed, and the name with it
                     self._connection.unregister("incoming")
                 with self._connection.cursor() as another:  # since a failed transaction takes no statement
                     another.execute("RESET threads")

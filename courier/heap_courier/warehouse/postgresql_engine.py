@@ -48,9 +48,9 @@ _QUOTES_VALUES: Final = {
 }
 _OF_A_ROW: Final = ("22", "23", "44", "54")
 _NOT_ALLOWED: Final = "42501"
-_DEPENDED_ON: Final = frozenset({"2BP01", "0A000"})  # something depends on what should be dropped or altered
+_DEPENDED_ON: Final = frozenset({"2BP01", "0A000"})  # other objects depend on the object to drop or alter
 _NAMES: Final = frozenset({"42701", "42P16", "42809"})  # a name that is taken, reserved or of something else
-# What the client says by itself, without any such code.
+# The client's own messages, without an error code.
 _LATER_TEXTS: Final = (
     "closed the connection",
     "connection slots",
@@ -106,7 +106,7 @@ class PostgreSQLWarehouse:
         try:
             with self._sentences():
                 yield
-                # PostgreSQL answers COMMIT after a failed statement by rolling back, and that is no error to it.
+                # PostgreSQL rolls back silently on COMMIT after a failed statement.
                 self.query("SELECT 1")
                 self._connection.commit()
         except BaseException:
@@ -130,14 +130,14 @@ class PostgreSQLWarehouse:
                 yield batch
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """From the catalog itself: the information schema hides what the user has no privilege on."""
+        """From the catalog: the information schema hides columns without privileges."""
         return dict(self.query(f"{_COLUMNS} AND n.nspname = current_schema() AND c.relname = $1 {_IN_ORDER}", (table,)))
 
     def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
         return dependents(self, relation, itself=itself)
 
     def can_replace(self, view: str, query: str) -> bool:
-        """It may get columns behind those that it has, and nothing else."""
+        """Whether the query only appends columns to those of the view."""
         self.execute(f"CREATE TEMPORARY VIEW {_PROBE} AS {query}")
         new = self.query(f"{_COLUMNS} AND c.oid = 'pg_temp.{_PROBE}'::regclass {_IN_ORDER}")
         self.execute(f"DROP VIEW pg_temp.{_PROBE}")
@@ -165,7 +165,7 @@ class PostgreSQLWarehouse:
         self._thread.shutdown()
 
     def _call(self, cursor: dbapi.Cursor, function: Callable[..., Any], *arguments: object, **options: object) -> Any:
-        """Calls the library by a thread: in the main one Ctrl-C can get lost and SIGTERM has to wait."""
+        """Calls the library in a thread: in the main thread Ctrl-C can get lost and SIGTERM is delayed."""
         answer = self._thread.submit(function, *arguments, **options)
         try:
             return answer.result()
@@ -188,7 +188,7 @@ class PostgreSQLWarehouse:
                 raise
 
     def _roll_back(self) -> None:
-        with suppress(Error):  # the first error is the one to tell
+        with suppress(Error):  # the first error is the one to report
             self._connection.rollback()
 
     @contextmanager
@@ -200,7 +200,7 @@ class PostgreSQLWarehouse:
 
 
 def _refused(error: Error) -> CourierError:
-    """Why there is no connection. What the client says of the address itself is left out: it quotes parts of it."""
+    """Why there is no connection, without the client's own words about the address, which quote parts of it."""
     said = str(error)
     if "connection to server" not in said and "Temporary failure" not in said:
         return SetupError(
@@ -217,7 +217,7 @@ def _refused(error: Error) -> CourierError:
 
 
 def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Texts with the sign for what cannot be shown in the place of U+0000, which PostgreSQL cannot hold."""
+    """Texts with U+FFFD, the replacement character, instead of U+0000, which PostgreSQL cannot store."""
     columns = [
         pc.replace_substring(column, "\0", "\ufffd") if pa.types.is_string(column.type) else column
         for column in batch.columns

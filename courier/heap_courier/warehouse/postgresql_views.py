@@ -1,4 +1,4 @@
-"""Views that depend on a table of PostgreSQL, read from its catalog with all that it takes to create them again."""
+"""Views that depend on a PostgreSQL table, read from the catalog with everything needed to recreate them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _KINDS: Final = {"v": "VIEW", "m": "MATERIALIZED VIEW"}
 
 
 class Catalog(Protocol):
-    """Whoever answers queries of the catalog."""
+    """A connection that answers queries of the catalog."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         """The rows of a query."""
@@ -70,7 +70,7 @@ def dependents(catalog: Catalog, relation: str, *, itself: bool) -> list[View]:
     """All views that depend on a table or view of the current schema, however indirectly; the least dependent first.
 
     Raises:
-        SchemaError: one of them belongs to another user, or could not be created again as it is.
+        SchemaError: one of them belongs to another user, or could not be recreated as it is.
     """
     return [_view(catalog, row) for row in catalog.query(_DEPENDENTS, (relation, 0 if itself else 1))]
 

@@ -1,4 +1,4 @@
-"""What ran and what landed: tables of the courier's own, beside the domain tables."""
+"""The run log: which runs there were, and what they loaded; tables of the courier's own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heap_courier.errors import RejectedRow, SetupError
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.system_tables import make_tables
 
-MOST_REJECTED: Final = 1_000  # rows of a table in a run that are named one by one; all are counted
+MOST_REJECTED: Final = 1_000  # rejected rows of a table and run that are stored; all are counted
 _TABLES: Final = {
     "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
     "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
@@ -30,7 +30,7 @@ class Run(NamedTuple):
 
     id: str
     courier: str
-    what: str  # which files it was to bring, in words
+    what: str  # which files it loads, in words
     started: datetime
     ended: datetime | None = None
     outcome: str = RUNNING
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 class TableRun(NamedTuple):
-    """What a run did to a domain table; `message` is why nothing of it landed, or None."""
+    """What a run did to a domain table; `message` says why nothing was loaded, or is None."""
 
     domain_table: str
     files: int
@@ -50,24 +50,24 @@ class TableRun(NamedTuple):
 
 
 class Rejected(NamedTuple):
-    """A rejected row and the file it stands in."""
+    """A rejected row and its file."""
 
     file: str
     row: RejectedRow
 
 
 class RunLog:
-    """The notes. Each method is a statement or a few; to note with the rows, call inside their transaction."""
+    """The run log. Each method is a few statements; call it inside a transaction to record with the rows."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
     def make(self) -> None:
-        """Makes the tables where they are missing. Outside a transaction."""
+        """Creates missing tables. Call it outside a transaction."""
         make_tables(self._warehouse, _TABLES)
 
     def begin(self, run: Run) -> None:
-        """Notes that a run begins. A courier has one run at a time: an earlier one without an end was interrupted."""
+        """Records the start of a run. A courier has one run at a time: an earlier unfinished one was interrupted."""
         self._warehouse.execute(
             "UPDATE heap_courier.runs SET outcome = $1, ended = $2, message = $3 WHERE courier = $4 AND outcome = $5",
             (INTERRUPTED, run.started, "The process was killed; what it had loaded is kept.", run.courier, RUNNING),
@@ -75,18 +75,18 @@ class RunLog:
         self._warehouse.execute("INSERT INTO heap_courier.runs VALUES ($1, $2, $3, $4, $5, $6, $7)", run)
 
     def end(self, run: Run, now: datetime, outcome: str, message: str | None) -> None:
-        """Notes how a run ended."""
+        """Records the outcome of a run."""
         self._warehouse.execute(
             "UPDATE heap_courier.runs SET ended = $1, outcome = $2, message = $3 WHERE id = $4",
             (in_utc(now), outcome, message, run.id),
         )
 
     def forget(self, run: Run) -> None:
-        """A run that did not come to do anything."""
+        """Removes a run that did nothing."""
         self._warehouse.execute("DELETE FROM heap_courier.runs WHERE id = $1", (run.id,))
 
     def record_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
-        """Notes what a run did to a domain table."""
+        """Records what a run did to a domain table."""
         self._warehouse.execute(
             "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)
         )
@@ -97,7 +97,7 @@ class RunLog:
             )
 
     def runs(self, limit: int) -> list[Run]:
-        """The newest runs, newest first; none, where there is no run_log yet."""
+        """The newest runs, newest first; none if there is no run log yet."""
         if not self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_tables'"):
             return []
         rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
@@ -157,7 +157,7 @@ class RunLog:
         return [TableRun._make(row) for row in rows]
 
     def rejected(self, run_id: str) -> list[tuple[str, Rejected]]:
-        """The rejected rows of a run that are named, with their domain tables."""
+        """The recorded rejected rows of a run, with their domain tables."""
         rows = self._warehouse.query(
             "SELECT domain_table, file, row_number, column_name, reason FROM heap_courier.rejected_rows "
             "WHERE run = $1 ORDER BY domain_table, file, row_number",

@@ -1,4 +1,4 @@
-"""The tables that the courier keeps for itself, beside the domain tables: made where they are missing."""
+"""Creates the courier's own tables, which are beside the domain tables."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ SCHEMA: Final = "heap_courier"
 
 
 def make_tables(warehouse: Warehouse, tables: Mapping[str, str]) -> None:
-    """Makes tables, given by their names and columns, in the courier's schema. Outside a transaction."""
+    """Creates missing tables, given by name and columns, in the courier's schema. Call it outside a transaction."""
     try:
         _make(warehouse, tables)
-    except CourierError:  # PostgreSQL lets IF NOT EXISTS fail where another connection makes the same just now
+    except CourierError:  # IF NOT EXISTS fails on PostgreSQL if another connection creates the same table now
         _make(warehouse, tables)
 
 
 def _make(warehouse: Warehouse, tables: Mapping[str, str]) -> None:
     with warehouse.transaction():
-        # (PostgreSQL asks for the right to make schemas even where this one exists)
+        # (PostgreSQL requires the privilege to create schemas even if this one exists)
         if not warehouse.query("SELECT 1 FROM pg_namespace WHERE nspname = $1", (SCHEMA,)):
             warehouse.execute(f"CREATE SCHEMA {SCHEMA}")
         for name, columns in tables.items():

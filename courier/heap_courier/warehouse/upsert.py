@@ -1,4 +1,4 @@
-"""Rows into a domain table: staged, and then put where the newest row of a key wins, in one transaction."""
+"""Loads rows into a domain table: staged, then upserted so that the newest row of a key wins, in one transaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.views import DroppedViews
 
 _SEQUENCE: Final = "_seq:"  # staged beside each row: its place in the order of loading
-MOST_EXACT: Final = 2**53 - 1  # an integer beyond it may be another one as a Float
+MOST_EXACT: Final = 2**53 - 1  # a larger integer may not be exact as a Float
 _STAGING: Final = "heap_courier_staging"
 _WINNERS: Final = "heap_courier_winners"
 
@@ -29,13 +29,13 @@ class TableColumn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A domain table as it shall be.
+    """The target schema of a domain table.
 
     Attributes:
         name: `Heap:Users`.
         columns: all of them. Columns that the stored table has beyond these are dropped, those that it lacks are added,
             and those of another type are cast.
-        key: columns that tell rows apart; empty: rows are only added. So are rows whose key is null.
+        key: columns that identify a row; empty: rows are only appended. So are rows whose key is null.
         newest: columns by which the newest of several rows of a key is found, most telling first, null being the
             oldest; after them the row that was loaded last wins. A stored row stays where it is newer by them.
             Empty: what comes wins over what is stored.
@@ -50,14 +50,14 @@ class Table:
 
     @property
     def schema(self) -> pa.Schema:
-        """What batches of its rows look like."""
+        """The Arrow schema of its rows."""
         return pa.schema([(column.name, column.type.arrow) for column in self.columns])
 
 
 class LoadResult(NamedTuple):
-    """What became of the rows."""
+    """The result of a load."""
 
-    staged: int  # rows that came
+    staged: int  # rows read
     merged: int  # rows that were added or changed: those that were stored already, equal in every value, do not count
     stored: int  # rows that the table holds now
 
@@ -72,13 +72,13 @@ def load(
     views: Callable[[], Mapping[str, str]] = dict,
     after: Callable[[LoadResult], None] = lambda _result: None,
 ) -> LoadResult:
-    """Lands rows in a table, whole or not at all.
+    """Loads rows into a table, completely or not at all.
 
     Args:
         warehouse: an open connection without a transaction.
         table: created, or altered, as needed.
         batches: of exactly the table's columns, in the order of loading. What the iteration raises rolls all back.
-        replace: whether the rows stand for all that the table held.
+        replace: whether the rows replace all that is stored.
         before: called inside the transaction when all rows are there, and before the table is touched.
         views: called when the table has its columns: our own views that are to be created or replaced, as queries by
             name, each after those that it reads.
@@ -108,7 +108,7 @@ def load(
 
 
 def create_or_alter(warehouse: Warehouse, table: Table) -> None:
-    """Creates a table, or alters it so that it has exactly the columns it shall have. Inside a transaction.
+    """Creates a table, or alters it to have exactly its target columns. Call it inside a transaction.
 
     Raises:
         SchemaError: a stored value does not fit, or a view on the table could not be kept.

@@ -1,4 +1,4 @@
-"""Views that stand in the way of a change: dropped for it, and created again with their privileges."""
+"""Drops views that block a schema change, and recreates them with their privileges."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ class Output:
 
     @property
     def schema(self) -> pa.Schema:
-        """What batches of its rows look like."""
+        """The Arrow schema of its rows."""
         return pa.schema([(name, kind.arrow) for name, kind in self.columns])
 
 
