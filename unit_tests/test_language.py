@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parents[1]
 PRODUCTS: Final = ("destination_heap_analytics", "courier/heap_courier", "sandbox/heap_sandbox")
 WORDS: Final = {
     "mend": r"mend(s|ed|ing)?",
-    "told": r"(?<!un)told",
+    "told": r"told(?! otherwise)",
     "anew": r"anew",
     "in vain": r"in vain",
     "whoever": r"whoever",
