@@ -191,6 +191,26 @@ def test_a_parquet_file_that_is_nested_too_deeply_is_refused(tmp_path: Path, dep
         rows_of(path, PARQUET)
 
 
+@pytest.mark.parametrize("kind", [pa.time32("ms"), pa.time64("us")])
+@pytest.mark.parametrize("days", [-1, 1])
+def test_a_time_that_no_clock_shows_rejects_its_row_and_not_its_parquet_file(
+    tmp_path: Path, kind: pa.DataType, days: int
+) -> None:
+    stored = pa.int32() if kind == pa.time32("ms") else pa.int64()
+    unit = 1_000 if kind == pa.time32("ms") else 1_000_000
+    times = pa.array([0, days * 86_400 * unit, unit], stored).view(kind)
+    path = tmp_path / "file"
+    pa.parquet.write_table(pa.table({"at": times}), path)
+    incoming = readers.schema(path, PARQUET, KEY)
+    mapping = map_columns(incoming, [Field("at", STRING, "at")], key=(), name=KEY)
+
+    (chunk,) = readers.chunks(path, PARQUET, KEY)
+    conformed = mapping.conform(chunk.decode().batch, 1)
+
+    assert [text[:8] for text in conformed.batch.column(0).to_pylist()] == ["00:00:00", "00:00:01"]
+    assert [(row.row, row.column) for row in conformed.rejected] == [(2, "at")]
+
+
 @pytest.mark.parametrize("file_format", [CSV, JSON, LINES, PARQUET, AVRO])
 def test_an_empty_sample_is_refused(tmp_path: Path, file_format: FileFormat) -> None:
     path = tmp_path / "file"
