@@ -93,14 +93,14 @@ def test_neither_the_order_of_rows_nor_records_of_others_change_a_customer(seed:
 
 
 def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
-    rows = [(f"{each.source} {each.pk}", each.values) for each in population(Random(3), 1500)]
+    rows = [(f"{each.source} {each.pk}", each.values) for each in population(Random(3), 3000)]
     columns = {"pk": [pk for pk, _ in rows], **{tag: [values[tag] for _, values in rows] for tag in TAGS}}
     with scratch(tmp_path, "512MB") as opened:
         stage(opened, {"all": columns})
         model = train(opened)
     write_model(tmp_path, model)
 
-    found = population_quality(2000, folder=tmp_path, model=read_model(tmp_path))
+    found = population_quality(4000, folder=tmp_path, model=read_model(tmp_path))
 
     assert model != settings()
     assert found.precision >= 0.99
