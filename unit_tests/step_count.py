@@ -157,7 +157,9 @@ class _Run:
             return at == 0 or (where is c.AT_BEGINNING and self._text[at - 1 : at] in {"\n", b"\n"})
         if where in {c.AT_END, c.AT_END_STRING}:
             return at == size or (where is c.AT_END and self._text[at:] in {"\n", b"\n"})
-        before, behind = (part and part.isalnum() for part in (self._text[at - 1 : at], self._text[at : at + 1]))
+        before, behind = (
+            part.isalnum() or part in {"_", b"_"} for part in (self._text[max(at - 1, 0) : at], self._text[at : at + 1])
+        )
         return (bool(before) != bool(behind)) == (where is c.AT_BOUNDARY)
 
     def _repeat(self, op: Any, value: tuple[int, Any, Any], at: int, rest: After) -> bool:

@@ -58,7 +58,22 @@ HELD_BY: Final = {
         "courier/unit_tests/cli/test_output.py::test_a_name_from_outside_is_inert",
         "sandbox/unit_tests/test_cli.py::test_control_characters_never_reach_the_terminal",
     ],
-    "It listens on 127.0.0.1": [
+    "It listens on 127.0.0.1 unless": [
+        "courier/unit_tests/console/test_gate.py::test_a_name_that_leads_here_gets_nothing",
+        "courier/unit_tests/console/test_gate.py::test_another_site_changes_nothing",
+        "courier/unit_tests/console/test_gate.py::test_nobody_else_reaches_it_unprotected",
+        "courier/unit_tests/console/test_gate.py::test_without_it_there_is_nothing_but_the_form",
+    ],
+    "Its pages load nothing from elsewhere": [
+        "courier/unit_tests/console/test_gate.py::test_no_site_frames_it_and_nothing_runs_inline",
+        "courier/unit_tests/console/test_tables.py::test_what_is_stored_is_text_and_no_markup",
+    ],
+    "SQL runs in a process of its own": [
+        "courier/unit_tests/console/test_tables.py::test_nothing_is_changed_and_no_file_is_read",
+        "courier/unit_tests/console/test_tables.py::test_a_query_that_takes_too_long_is_stopped",
+        "courier/unit_tests/console/test_tables.py::test_the_first_rows_are_shown",
+    ],
+    "It listens on 127.0.0.1 only": [
         "sandbox/unit_tests/page/test_gate.py::test_a_name_from_elsewhere_is_not",
         "sandbox/unit_tests/page/test_gate.py::test_another_page_changes_nothing",
     ],

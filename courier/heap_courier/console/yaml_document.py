@@ -20,7 +20,7 @@ from heap_courier.errors import SetupError
 
 _WIDE: Final = 1 << 20  # columns: no line is folded
 _STEP: Final = re.compile(r"^( +)\S", re.MULTILINE)
-_ITEM: Final = re.compile(r"^( *)[^\s#-][^\n]*:[ \t]*(?:#[^\n]*)?\n(?:[ \t]*(?:#[^\n]*)?\n)*( *)-( +)\S", re.MULTILINE)
+_ITEM: Final = re.compile(r"( *)-( +)\S")
 
 Keys = Sequence[str]
 """The way to a value, from the top of the document."""
@@ -102,9 +102,8 @@ class YamlDocument:
         yaml.width = _WIDE
         steps = [len(spaces) for spaces in _STEP.findall(self._text)]
         step = min(steps, default=2)
-        item = _ITEM.search(self._text)
-        offset = len(item[2]) - len(item[1]) if item else step
-        yaml.indent(mapping=step, sequence=offset + 1 + (len(item[3]) if item else 1), offset=offset)
+        offset, space = _list_indent(self._text) or (step, 1)
+        yaml.indent(mapping=step, sequence=offset + 1 + space, offset=offset)
         return yaml
 
     def _put(self, tree: Any, keys: Keys, value: Any) -> None:
@@ -157,6 +156,19 @@ class YamlDocument:
         except (SetupError, YAMLError, TypeError, IndexError):
             plain = False
         return value if plain else DoubleQuotedScalarString(value)
+
+
+def _list_indent(text: str) -> tuple[int, int] | None:
+    """How the first list below a key is written: the indent of its dashes from the key, and the spaces after a dash."""
+    key: int | None = None
+    for line in text.splitlines():
+        content = line.partition(" #")[0].strip()
+        if not content or content.startswith("#"):
+            continue
+        if key is not None and (item := _ITEM.match(line)):
+            return len(item[1]) - key, len(item[2])
+        key = len(line) - len(line.lstrip(" ")) if content.endswith(":") and not content.startswith("-") else None
+    return None
 
 
 def _put(content: Any, keys: Keys, value: Any) -> None:

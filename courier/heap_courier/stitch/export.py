@@ -84,7 +84,7 @@ def for_spark(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _for_spark(condition: str) -> str:
-    return re.sub(r"\w+(?=\()", lambda name: _FUNCTIONS.get(name[0], name[0]), condition)
+    return re.sub(r"\b\w+(?=\()", lambda name: _FUNCTIONS.get(name[0], name[0]), condition)
 
 
 def _statements(inputs: Mapping[str, str]) -> str:
