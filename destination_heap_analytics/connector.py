@@ -16,14 +16,14 @@ from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
 from destination_heap_analytics.config.parse import ParsedConfig, parse_config
 from destination_heap_analytics.config.settings import DeleteUsers, Settings
-from destination_heap_analytics.delivery.client import Client, HeapClient, Kind
 from destination_heap_analytics.delivery.connection_check import (
     PREFLIGHT_SECONDS,
     explain,
     preflight,
     preflight_request,
 )
-from destination_heap_analytics.delivery.deletion import DeletionClient
+from destination_heap_analytics.delivery.http.client import Client, HeapClient, Kind
+from destination_heap_analytics.delivery.http.deletion import DeletionClient
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.process.secrets import Secrets, find_secrets

@@ -9,7 +9,7 @@ from typing import Final
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destination_heap_analytics.delivery.client import HeapClient, Kind
+from destination_heap_analytics.delivery.http.client import HeapClient, Kind
 from integration_tests.fault_kit import FRAMINGS, OK, answer_bytes, serving, take
 
 STATUSES: Final = (200, 200, 202, 400, 403, 413, 429, 500, 503)

@@ -22,7 +22,7 @@ import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.connector import sync
-from destination_heap_analytics.delivery.client import HeapClient
+from destination_heap_analytics.delivery.http.client import HeapClient
 from destination_heap_analytics.errors import SyncStoppedError
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.messages import parse_line
@@ -483,7 +483,7 @@ def test_a_batch_refused_as_too_large_before_it_was_read_is_halved(load: Load) -
 @pytest.mark.parametrize("part", ["status", "body"])
 def test_an_answer_that_drips_is_cut_off(load: Load, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """A byte now and then keeps every time-out of a socket quiet."""
-    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 1.5)
+    monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 1.5)
     numbers: list[int] = []
     cut = threading.Event()
 

@@ -17,13 +17,13 @@ import requests
 from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.config.settings import S3Storage
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import explain
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
 from destination_heap_analytics.heap_api import US_HOST
-from destination_heap_analytics.mapping.columns import Column
-from destination_heap_analytics.mapping.missing_columns import AbsenceWatch, ColumnNames, unseen_warning
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.column import Column
+from destination_heap_analytics.mapping.columns.missing_columns import AbsenceWatch, ColumnNames, unseen_warning
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.transformer import Selection, transform
 from destination_heap_analytics.protocol.catalog import parse_catalog
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord

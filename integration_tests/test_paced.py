@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.delivery.client import HeapClient
+from destination_heap_analytics.delivery.http.client import HeapClient
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.messages import EchoedState, parse_line
 from destination_heap_analytics.run.clock import Clock

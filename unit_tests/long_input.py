@@ -45,7 +45,7 @@ EFFECTS: Final = frozenset(
     {
         "destination_heap_analytics.__getattr__",  # looks up an attribute
         "destination_heap_analytics.cli._complain",  # prints
-        "destination_heap_analytics.delivery.client._check_certificates",  # opens a file
+        "destination_heap_analytics.delivery.http.client._check_certificates",  # opens a file
         "destination_heap_analytics.process.stdout.print_line",  # prints
         "destination_heap_analytics.process.stdout.write",  # prints
         "heap_courier.cli.groups._log",  # prints

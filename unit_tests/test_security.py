@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-CLIENT = "unit_tests/delivery/test_client.py"
+CLIENT = "unit_tests/delivery/http/test_client.py"
 
 HELD_BY: Final = {
     "**No row content": ["unit_tests/test_row_content.py::test_no_value_of_a_row_is_printed"],

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from destination_heap_analytics.delivery.client import REFUSED_CONNECTION, Client, Kind, Verdict
+from destination_heap_analytics.delivery.http.client import REFUSED_CONNECTION, Client, Kind, Verdict
 from destination_heap_analytics.heap_api import EU_HOST, TOKEN_PATH, US_HOST, Api
 
 PREFLIGHT_EVENT: Final = MappingProxyType(

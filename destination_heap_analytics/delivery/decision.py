@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
 
-from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import Reason, RowRejectedError
 
 BUDGET_SECONDS: Final = 600.0

@@ -14,7 +14,6 @@ from http import HTTPStatus
 from typing import Final
 
 from destination_heap_analytics.delivery.batch import Envelope
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import explain
 from destination_heap_analytics.delivery.decision import (
     Attempt,
@@ -26,6 +25,7 @@ from destination_heap_analytics.delivery.decision import (
     Stop,
     decide,
 )
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.delivery.planner import Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe, Refusals, Refused

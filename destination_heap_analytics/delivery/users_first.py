@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from destination_heap_analytics.delivery.client import Verdict
 from destination_heap_analytics.delivery.delivery import Delivery, Send, Settled
+from destination_heap_analytics.delivery.http.client import Verdict
 from destination_heap_analytics.delivery.planner import Job
 from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.delivery.waiting import Wait

@@ -17,7 +17,7 @@ import orjson
 
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.columns import DELETED_AT
+from destination_heap_analytics.mapping.columns.column import DELETED_AT
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled
 from destination_heap_analytics.mapping.properties import Properties

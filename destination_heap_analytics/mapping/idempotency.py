@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import orjson
 
-from destination_heap_analytics.mapping.columns import ABSENT, deleted_at, is_airbytes, look_up
+from destination_heap_analytics.mapping.columns.column import ABSENT, deleted_at, is_airbytes, look_up
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError, float_text, plain_decimal
 

@@ -10,14 +10,14 @@ import orjson
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.columns import Column, is_deletion
+from destination_heap_analytics.mapping.columns.column import Column, is_deletion
+from destination_heap_analytics.mapping.columns.missing_columns import ColumnNames, unseen_warning
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.fast_lane import FastLane
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.identity_counts import IdentityCounts
-from destination_heap_analytics.mapping.missing_columns import ColumnNames, unseen_warning
 from destination_heap_analytics.mapping.payload import Payload, Payloads, Source
 from destination_heap_analytics.mapping.properties import Properties
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingRecord

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Mapping
 from typing import Any, Final
 
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, MAX_INTEGER, Api
-from destination_heap_analytics.mapping.columns import Column, is_airbytes
+from destination_heap_analytics.mapping.columns.column import Column, is_airbytes
 from destination_heap_analytics.mapping.properties import NUMBERS, SHORT, PropertyMaker, Values
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
 from destination_heap_analytics.mapping.transformer import Element, Selection

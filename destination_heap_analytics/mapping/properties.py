@@ -20,7 +20,7 @@ from destination_heap_analytics.heap_api import (
     cut_text,
     text_units,
 )
-from destination_heap_analytics.mapping.columns import ABSENT, is_airbytes, is_plain
+from destination_heap_analytics.mapping.columns.column import ABSENT, is_airbytes, is_plain
 from destination_heap_analytics.mapping.values import Scalar, as_text, joined_text, scalar, unicode_text
 
 SHORT: Final = MAX_PROPERTY // 2

@@ -19,11 +19,11 @@ from destination_heap_analytics.config.settings import (
 )
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
-from destination_heap_analytics.mapping.all_columns import AllColumns
-from destination_heap_analytics.mapping.casts import converted
-from destination_heap_analytics.mapping.columns import ABSENT, Column, look_up
+from destination_heap_analytics.mapping.columns.all_columns import AllColumns
+from destination_heap_analytics.mapping.columns.casts import converted
+from destination_heap_analytics.mapping.columns.column import ABSENT, Column, look_up
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
 from destination_heap_analytics.mapping.values import name_text, user_id_text
 from destination_heap_analytics.protocol.numbers import InexactNumberError, has_lost_digits

@@ -15,7 +15,7 @@ import orjson
 
 from destination_heap_analytics.config.grammar import ColumnList, GrammarError, parse_column_list
 from destination_heap_analytics.errors import ConfigError
-from destination_heap_analytics.mapping.columns import Column, column_names
+from destination_heap_analytics.mapping.columns.column import Column, column_names
 from destination_heap_analytics.names import as_setting, did_you_mean
 from destination_heap_analytics.process.volume import Volume, size_of
 from destination_heap_analytics.protocol.catalog import Path as ColumnPath

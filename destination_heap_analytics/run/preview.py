@@ -13,8 +13,8 @@ from destination_heap_analytics.config.parse import ParsedConfig
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, unreadable_input
 from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.columns.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.mapper import Mapper
-from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.process.progress_line import Progress

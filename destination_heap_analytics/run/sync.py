@@ -12,8 +12,8 @@ from typing import Any, Final, Generic, TypeVar, cast
 from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.config.settings import Settings
-from destination_heap_analytics.delivery.client import Client, Verdict
-from destination_heap_analytics.delivery.senders import Answer, Senders
+from destination_heap_analytics.delivery.http.client import Client, Verdict
+from destination_heap_analytics.delivery.http.senders import Answer, Senders
 from destination_heap_analytics.delivery.waiting import ANSWERS, DELETIONS, Wait
 from destination_heap_analytics.errors import (
     ConfigError,
@@ -23,8 +23,8 @@ from destination_heap_analytics.errors import (
     unreadable_input,
 )
 from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.columns.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.mapper import Mapper
-from destination_heap_analytics.mapping.missing_columns import AbsenceWatch
 from destination_heap_analytics.mapping.payload import Payload, Payloads
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream

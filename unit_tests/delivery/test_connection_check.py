@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, explain, preflight, preflight_request
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.heap_api import Api
 
 HEAP = "https://heapanalytics.com"

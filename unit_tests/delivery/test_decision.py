@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.decision import (
     BUDGET_SECONDS,
     NO_FAILURES,
@@ -27,6 +26,7 @@ from destination_heap_analytics.delivery.decision import (
     Stop,
     decide,
 )
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import Reason
 
 NOW = 1000.0

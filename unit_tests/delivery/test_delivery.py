@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.delivery.batch import Envelope
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT, preflight_request
 from destination_heap_analytics.delivery.decision import REFUSED_TRIES
 from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError

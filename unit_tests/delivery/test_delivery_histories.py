@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.delivery.batch import Envelope
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe

@@ -18,10 +18,10 @@ from typing import Any, Final
 import orjson
 
 from destination_heap_analytics.delivery.batch import Envelope
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.delivery.planner import PASSED_OVER_ROWS, ROW_FORM, Job, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import RowRejectedError

@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery import planner
-from destination_heap_analytics.delivery.client import Kind, Verdict
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import SyncStoppedError
-from destination_heap_analytics.mapping import fast_lane, missing_columns
+from destination_heap_analytics.mapping import fast_lane
+from destination_heap_analytics.mapping.columns import missing_columns
 from destination_heap_analytics.mapping.fast_lane import FastLane
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.properties import Properties

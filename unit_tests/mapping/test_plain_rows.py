@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.columns.column import Column
 from destination_heap_analytics.mapping.plain_rows import compiled
 from destination_heap_analytics.mapping.transformer import Selection, transform
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import Api, text_units
-from destination_heap_analytics.mapping.columns import ABSENT
+from destination_heap_analytics.mapping.columns.column import ABSENT
 from destination_heap_analytics.mapping.properties import Properties, PropertyMaker
 from destination_heap_analytics.protocol.numbers import InexactNumberError
 

@@ -8,7 +8,7 @@ import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.mapping.columns import Column
+from destination_heap_analytics.mapping.columns.column import Column
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
 from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import ConfigError, DefectError, InterruptedSyncError, TransientError
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.messages import EchoedState, Record, parse_line

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.delivery.client import Kind, Verdict
 from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.process.progress_line import Progress
 from destination_heap_analytics.protocol.catalog import Stream

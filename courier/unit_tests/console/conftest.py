@@ -8,7 +8,7 @@ import pytest
 
 from courier.unit_tests.console.visitor import Visitor, visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
-from heap_courier.console import pattern_matches
+from heap_courier.console.editing import pattern_matches
 from heap_courier.couriers import check, run
 from heap_courier.project.model import Courier, DefaultCredential
 from heap_courier.project.scaffold import make_project

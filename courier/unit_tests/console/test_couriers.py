@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from courier.unit_tests.console.visitor import Visitor
-from heap_courier.console.courier_form import form_of_project
-from heap_courier.console.project_edit import ProjectEdit
+from heap_courier.console.editing.courier_form import form_of_project
+from heap_courier.console.editing.project_edit import ProjectEdit
 from heap_courier.errors import SetupError
 from heap_courier.files.entities import entities_of
 from heap_courier.project.reader import read_project

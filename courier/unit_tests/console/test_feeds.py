@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from courier.unit_tests.console.visitor import Answer, Visitor
-from heap_courier.console.sample_profile import ColumnProfile
+from heap_courier.console.editing.sample_profile import ColumnProfile
 from heap_courier.feeds import tags
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
@@ -96,7 +96,7 @@ class TestAdding:
         assert "there is none yet" in visits.get("/feeds/new").text
 
     def test_every_profile_tag_has_a_meaning(self) -> None:
-        from heap_courier.console.feed_form import MEANINGS  # noqa: PLC0415
+        from heap_courier.console.editing.feed_form import MEANINGS  # noqa: PLC0415
 
         assert set(tags.PROFILE) <= set(MEANINGS)
 

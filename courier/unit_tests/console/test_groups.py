@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from courier.unit_tests.console.test_feeds import filled_in
 from courier.unit_tests.console.visitor import NOW, Visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
-from heap_courier.console.cron_words import in_words
+from heap_courier.console.editing.cron_words import in_words
 from heap_courier.errors import SetupError
 from heap_courier.groups import slots
 from heap_courier.project.reader import read_project

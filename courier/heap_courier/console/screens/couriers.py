@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from heap_courier.console.courier_form import (
+from heap_courier.console.editing.courier_form import (
     CREDENTIAL_TYPES,
     NEW_CREDENTIAL,
     CourierForm,
@@ -18,9 +18,9 @@ from heap_courier.console.courier_form import (
     form_of_fields,
     form_of_project,
 )
-from heap_courier.console.pattern_matches import LOOKED_AT, matches_of
-from heap_courier.console.project_edit import ProjectEdit, expect_unchanged, free_path, remove, write_json
-from heap_courier.console.versioned_file import replace_file, version_of
+from heap_courier.console.editing.pattern_matches import LOOKED_AT, matches_of
+from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged, free_path, remove, write_json
+from heap_courier.console.editing.versioned_file import replace_file, version_of
 from heap_courier.console.visit import Console, Visit
 from heap_courier.couriers.check import check_courier
 from heap_courier.documents.strict_json import read_json

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
-from heap_courier.console.feed_form import (
+from heap_courier.console.editing.feed_form import (
     MEANINGS,
     TYPES,
     FeedForm,
@@ -20,8 +20,8 @@ from heap_courier.console.feed_form import (
     form_of_fields,
     write_changes,
 )
-from heap_courier.console.sample_profile import profile
-from heap_courier.console.versioned_file import version_of
+from heap_courier.console.editing.sample_profile import profile
+from heap_courier.console.editing.versioned_file import version_of
 from heap_courier.console.visit import Form, Visit, looking
 from heap_courier.couriers.context import Context
 from heap_courier.errors import CourierError, SetupError

@@ -11,10 +11,10 @@ from zoneinfo import available_timezones
 
 from starlette.responses import Response
 
-from heap_courier.console.cron_words import in_words
-from heap_courier.console.group_form import GroupForm, Member, form_of_fields, form_of_section
+from heap_courier.console.editing.cron_words import in_words
+from heap_courier.console.editing.group_form import GroupForm, Member, form_of_fields, form_of_section
+from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged
 from heap_courier.console.jobs import Job
-from heap_courier.console.project_edit import ProjectEdit, expect_unchanged
 from heap_courier.console.visit import Visit, looking
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.run import run_courier

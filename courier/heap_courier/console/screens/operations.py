@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from starlette.responses import Response
 
-from heap_courier.console.project_edit import expect_unchanged, write_json
-from heap_courier.console.versioned_file import version_of
+from heap_courier.console.editing.project_edit import expect_unchanged, write_json
+from heap_courier.console.editing.versioned_file import version_of
 from heap_courier.console.visit import Form, Visit
 from heap_courier.couriers.load_operations import operations_of
 from heap_courier.couriers.work_plan import tags_of

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from destination_heap_analytics.config.casts import Cast, boolean_of, number_of
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.mapping.columns import ABSENT, json_inside
+from destination_heap_analytics.mapping.columns.column import ABSENT, json_inside
 from destination_heap_analytics.mapping.values import joined_text, unicode_text
 from destination_heap_analytics.protocol.numbers import (
     INTEGERS_LOSE_DIGITS,

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.mapping.columns import ABSENT, Column
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.column import ABSENT, Column
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.names import as_setting, nearest, normal
 
 ROW = {

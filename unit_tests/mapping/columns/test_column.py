@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.mapping.columns import (
+from destination_heap_analytics.mapping.columns.column import (
     ABSENT,
     Column,
     column_names,

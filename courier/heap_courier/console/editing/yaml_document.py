@@ -14,7 +14,7 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from heap_courier.console.versioned_file import replace_file, version_of
+from heap_courier.console.editing.versioned_file import replace_file, version_of
 from heap_courier.documents.strict_yaml import parse_yaml, read_yaml
 from heap_courier.errors import SetupError
 

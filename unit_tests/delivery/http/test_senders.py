@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from queue import Queue
 
-from destination_heap_analytics.delivery.client import Kind, Verdict
-from destination_heap_analytics.delivery.senders import Answer, Senders
+from destination_heap_analytics.delivery.http.client import Kind, Verdict
+from destination_heap_analytics.delivery.http.senders import Answer, Senders
 
 LONG = 60.0
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.mapping.all_columns import AllColumns, tree_of
-from destination_heap_analytics.mapping.columns import Column
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.all_columns import AllColumns, tree_of
+from destination_heap_analytics.mapping.columns.column import Column
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 
 ROW = {
     "id": 1,

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.mapping.casts import converted
-from destination_heap_analytics.mapping.columns import ABSENT
+from destination_heap_analytics.mapping.columns.casts import converted
+from destination_heap_analytics.mapping.columns.column import ABSENT
 from destination_heap_analytics.protocol.numbers import InexactNumberError, written_float
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()

@@ -16,7 +16,7 @@ import requests
 import requests_mock
 from urllib3.exceptions import LocationParseError, MaxRetryError, NameResolutionError, ProtocolError
 
-from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict
+from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Verdict
 from destination_heap_analytics.errors import ConfigError
 
 HEAP = "https://heapanalytics.com"

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_courier.console.yaml_document import YamlDocument
+from heap_courier.console.editing.yaml_document import YamlDocument
 from heap_courier.documents.strict_yaml import parse_yaml
 from heap_courier.errors import SetupError
 from heap_courier.project.scaffold import make_project

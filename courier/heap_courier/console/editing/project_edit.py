@@ -11,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from heap_courier.console.versioned_file import ChangedFileError, replace_file, version_of
-from heap_courier.console.yaml_document import YamlDocument
+from heap_courier.console.editing.versioned_file import ChangedFileError, replace_file, version_of
+from heap_courier.console.editing.yaml_document import YamlDocument
 from heap_courier.documents.strict_yaml import parse_yaml
 from heap_courier.errors import SetupError
 from heap_courier.project.model import Project

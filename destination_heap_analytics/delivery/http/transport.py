@@ -26,7 +26,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse as PooledResponse
 
-from destination_heap_analytics.delivery.answer import read_answer
+from destination_heap_analytics.delivery.http.answer import read_answer
 
 _FIELDS: Final = ("Content-Type", "Content-Encoding", "Date", "Location", "Retry-After")
 """Headers that are read. The others are dropped: cookies are not kept, and the framing of the body is already gone."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heap_courier.console.versioned_file import ChangedFileError, replace_file, version_of
+from heap_courier.console.editing.versioned_file import ChangedFileError, replace_file, version_of
 from heap_courier.errors import SetupError
 
 

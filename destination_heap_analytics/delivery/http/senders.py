@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
-from destination_heap_analytics.delivery.client import Client, Verdict
+from destination_heap_analytics.delivery.http.client import Client, Verdict
 
 Ticket = TypeVar("Ticket")
 

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 import orjson
 
-from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict, printable_words
+from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Verdict, printable_words
 from destination_heap_analytics.heap_api import DELETION_STATUS_PATH, TOKEN_PATH
 
 TOKEN_SECONDS: Final = 240.0

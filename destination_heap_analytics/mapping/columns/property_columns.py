@@ -12,8 +12,8 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 from destination_heap_analytics.config.casts import Cast
-from destination_heap_analytics.mapping.casts import converted
-from destination_heap_analytics.mapping.columns import (
+from destination_heap_analytics.mapping.columns.casts import converted
+from destination_heap_analytics.mapping.columns.column import (
     ABSENT,
     EACH,
     Column,

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.delivery.answer import BODY_BYTES, HEAD_BYTES, Answer, BrokenAnswerError, read_answer
+from destination_heap_analytics.delivery.http.answer import (
+    BODY_BYTES,
+    HEAD_BYTES,
+    Answer,
+    BrokenAnswerError,
+    read_answer,
+)
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict
+from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Verdict
 
 LONG = 60.0
 
@@ -85,7 +85,7 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes, kind: Kind
 ) -> None:
     """Each byte starts the socket's time-out anew; where the status has come it says what became of the rows."""
-    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     verdicts: list[Verdict] = []
     with server(drip(beginning)) as url:
         client = HeapClient(url)
@@ -168,7 +168,7 @@ def cut_while(client: HeapClient, body: bytes = b"{}", begun: threading.Event | 
 )
 def test_a_proxy_that_drips_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
     """A request is bounded from the first byte of the tunnel on."""
-    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     with proxy(drip(beginning)) as url:
         monkeypatch.setenv("HTTPS_PROXY", url)
         assert cut_while(HeapClient("https://heap.invalid")).kind is Kind.LATER
@@ -176,7 +176,7 @@ def test_a_proxy_that_drips_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatc
 
 def test_a_tls_handshake_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handshake is a part of the request too."""
-    monkeypatch.setattr("destination_heap_analytics.delivery.client.REQUEST_SECONDS", 0.0)
+    monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.0)
     begun = threading.Event()
 
     def answer(connection: socket.socket) -> None:
@@ -199,7 +199,7 @@ def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
     monkeypatch: pytest.MonkeyPatch, limit: str
 ) -> None:
     """Whether sending takes too long, or the whole request: a smaller body may get through."""
-    client = "destination_heap_analytics.delivery.client"
+    client = "destination_heap_analytics.delivery.http.client"
     monkeypatch.setattr(f"{client}.SEND_BYTES_PER_SECOND", 1 << 60)
     monkeypatch.setattr(f"{client}.SEND_SECONDS", LONG)
     monkeypatch.setattr(f"{client}.{limit}", 0.2)

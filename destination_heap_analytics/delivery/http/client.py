@@ -31,7 +31,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError, NameResolutionError
 
-from destination_heap_analytics.delivery.transport import Connections, SendTimeoutError
+from destination_heap_analytics.delivery.http.transport import Connections, SendTimeoutError
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.version import VERSION
 

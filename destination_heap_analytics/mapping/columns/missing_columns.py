@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from destination_heap_analytics.config.grammar import extras_of
 from destination_heap_analytics.errors import ConfigError
-from destination_heap_analytics.mapping.columns import (
+from destination_heap_analytics.mapping.columns.column import (
     ABSENT,
     Column,
     column_names,
@@ -24,7 +24,7 @@ from destination_heap_analytics.mapping.columns import (
     is_plain,
     schema_names,
 )
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.names import as_setting, bare, nearest
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import requests_mock
 
-from destination_heap_analytics.delivery.client import HeapClient, Kind, Verdict
-from destination_heap_analytics.delivery.deletion import DeletionClient
+from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Verdict
+from destination_heap_analytics.delivery.http.deletion import DeletionClient
 
 HEAP = "https://heapanalytics.com"
 TOKEN, SUBMIT, STATUS = (

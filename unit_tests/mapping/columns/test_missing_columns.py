@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.errors import ConfigError
-from destination_heap_analytics.mapping.columns import Column
-from destination_heap_analytics.mapping.missing_columns import (
+from destination_heap_analytics.mapping.columns.column import Column
+from destination_heap_analytics.mapping.columns.missing_columns import (
     PATIENCE_SECONDS,
     PROOF_ROWS,
     AbsenceWatch,
@@ -142,7 +142,7 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
 
 def test_so_do_fewer_rows_that_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait in it."""
-    monkeypatch.setattr("destination_heap_analytics.mapping.missing_columns.PROOF_BYTES", 3000)
+    monkeypatch.setattr("destination_heap_analytics.mapping.columns.missing_columns.PROOF_BYTES", 3000)
     watch = Watch(Column("at"))
     for number in (1, 2):
         assert (

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from heap_courier.console.editing.yaml_document import YamlDocument
 from heap_courier.console.visit import Form
-from heap_courier.console.yaml_document import YamlDocument
 from heap_courier.data_types.field_types import FieldType, Kind, parse_type
 from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError

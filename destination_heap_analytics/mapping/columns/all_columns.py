@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from destination_heap_analytics.mapping.casts import json_text
-from destination_heap_analytics.mapping.columns import EACH, json_inside
-from destination_heap_analytics.mapping.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.casts import json_text
+from destination_heap_analytics.mapping.columns.column import EACH, json_inside
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.protocol.catalog import Path
 
 Tree = dict[str, "Tree"]
