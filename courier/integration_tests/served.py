@@ -76,7 +76,7 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
     )
     serve(
         [group],
-        GroupContext(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, LEASE),
+        GroupContext(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, lease=LEASE),
         stop,
         say,
     )
