@@ -70,6 +70,14 @@ def test_the_readme_shows_what_loading_orders_prints(heap: Any, sample: Any, tmp
     assert [event["payload"]["properties"]["Order Amount"] for event in heap.events()] == [129.9, 24.5, 310, 18]
 
 
+def test_the_readme_configures_the_tables_of_the_sample_files(sample: Any) -> None:
+    """As the guide does, whose examples are loaded."""
+    push = README.partition("## Push")[2].partition("## Pull")[0]
+    tables = re.findall(r"\]\(sample_files/(\w+)\.csv\)", push)
+    assert tables == ["orders", "users", "accounts"]
+    assert [json.loads(block)["api"] for block in blocks(push, "json")] == [sample(table)["api"] for table in tables]
+
+
 def test_the_example_of_a_rows_path_is_what_heap_receives(connector: Any, heap: Any, sample: Any) -> None:
     """Except for the key, which depends on the stream."""
     line, body = (json.loads(block) for block in blocks(BOOTSTRAP, "json"))

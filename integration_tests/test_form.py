@@ -344,8 +344,9 @@ def test_the_page_asks_for_nothing_outside(page: Page, drawing: Path) -> None:
 def test_the_picture_in_the_documents_is_of_this_form(form: Page) -> None:
     """After a change of the settings: FORM_PICTURE=new python -m pytest integration_tests/test_form.py -k picture."""
     if "FORM_PICTURE" in os.environ:
-        fill(form, {"App ID": "11", "Identity Column": "email", "Event Column": "identities.connection"})
-        fill(form, {"Timestamp Column": "updated_at", "Property Columns": "blocked,created_at,name"})
+        api = json.loads((ROOT / "sample_files" / "config_orders.json").read_text(encoding="utf-8"))["api"]
+        fill(form, {"App ID": "11", "Identity Column": api["identity_column"], "Event Column": api["event_column"]})
+        fill(form, {"Timestamp Column": api["timestamp_column"], "Property Columns": api["property_columns"]})
         form.locator(":focus").blur()
         form.set_viewport_size({"width": 600, "height": 400})
         PICTURE.write_bytes(stamped(form.screenshot(full_page=True)))

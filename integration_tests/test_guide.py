@@ -51,19 +51,63 @@ def record(data: dict[str, Any], stream: str = "users") -> dict[str, Any]:
     return {"type": "RECORD", "record": {"stream": stream, "data": data, "emitted_at": 1}}
 
 
-@pytest.mark.parametrize("heading", ["Track Events", "Add User Properties", "Add Account Properties", "Identify"])
-def test_an_example_is_what_heap_gets(connector: Any, heap: Any, heading: str) -> None:
+def examples(heading: str) -> list[Any]:
+    """The JSON of a section."""
+    return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL)]
+
+
+def stored(heap: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
+    """What Heap holds, in order: events without their idempotency keys, anything else by the keys of the example."""
+    if events := [event["payload"] for event in heap.events()]:
+        assert all(event.pop("idempotency_key") for event in events)
+        return events
+    rows = heap.identities() or heap.users() or heap.accounts()
+    return [{key: row[key] for key in made} for row in rows]
+
+
+TABLES = {"orders": ("Track Events", 4), "users": ("Add User Properties", 4), "accounts": ("Add Account Properties", 3)}
+"""The section that shows a sample file, and how many of its rows can be delivered."""
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_a_table_loads_as_the_guide_shows(connector: Any, heap: Any, sample: Any, table: str) -> None:
+    """The beginning of a sample file, the settings of its configuration, and what its first row becomes."""
+    heading, delivered = TABLES[table]
+    file = ROOT / "sample_files" / f"{table}.csv"
+    (shown,) = re.findall(r"```csv\n(.*?)```", section(heading), flags=re.DOTALL)
+    api, made = examples(heading)
+    config = sample(table)
+    assert file.read_text(encoding="utf-8").startswith(shown)
+    assert f"](../sample_files/{table}.csv)" in section(heading)
+    assert config["api"] == api
+    write = [*connector.arguments("write", config), "--rows", str(file)]
+    subprocess.run(write, capture_output=True, check=True, timeout=120)
+    first, *others = stored(heap, made)
+    assert (first, len(others)) == (made, delivered - 1)
+
+
+ROW_EXAMPLES = [
+    pytest.param(*found[number : number + 3], id=f"{heading}-{number // 3 + 1}")
+    for heading in ("Identify", "Nested columns")
+    for found in [examples(heading)]
+    for number in range(0, len(found), 3)
+]
+
+
+@pytest.mark.parametrize(("row", "api", "made"), ROW_EXAMPLES)
+def test_an_example_is_what_heap_gets(
+    connector: Any, heap: Any, row: dict[str, Any], api: dict[str, Any], made: dict[str, Any]
+) -> None:
     """From the row and the settings of the example."""
-    row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL))
     outcome = connector.run("write", {"app_id": "11", "base_url": heap.url, "api": api}, CATALOG, [record(row)])
     assert outcome.code == 0
-    if heading == "Track Events":
-        (stored,) = heap.events()
-        assert stored["payload"].pop("idempotency_key")
-        assert stored["payload"] == made
-    else:
-        (stored,) = heap.identities() or [*heap.users(), *heap.accounts()]
-        assert {key: stored[key] for key in made} == made
+    assert stored(heap, made) == [made]
+
+
+def test_nested_columns_are_shown_for_events_users_and_accounts() -> None:
+    """In this order."""
+    shown = [example["api_type"] for example in examples("Nested columns") if "api_type" in example]
+    assert shown == ["track", "add_user_properties", "add_account_properties"]
 
 
 def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) -> None:
@@ -187,11 +231,8 @@ def test_a_preview_prints_what_the_guide_shows() -> None:
     """Word for word."""
     shown = GUIDE.partition("<!-- preview -->\n```console\n")[2].partition("```")[0]
     command, _, printed = shown.partition("\n")
-    words, _, source = command.removeprefix("$ python ").partition(" < ")
-    with (ROOT / source).open("rb") as messages:
-        run = subprocess.run(
-            [sys.executable, *words.split()], stdin=messages, cwd=ROOT, capture_output=True, check=True, timeout=120
-        )
+    arguments = [sys.executable, *command.removeprefix("$ python ").split()]
+    run = subprocess.run(arguments, stdin=subprocess.DEVNULL, cwd=ROOT, capture_output=True, check=True, timeout=120)
     assert run.stdout.decode() == printed
     assert run.stderr == b""
 

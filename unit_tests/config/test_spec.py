@@ -113,7 +113,7 @@ def test_all_sync_modes_of_the_users_document_are_there() -> None:
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_the_sample_configurations_satisfy_it(config: Path) -> None:
     """As the platform validates them when they are saved."""
-    assert len(CONFIGS) == 4
+    assert len(CONFIGS) == 6
     jsonschema.validate(json.loads(config.read_text(encoding="utf-8")), form())
 
 
