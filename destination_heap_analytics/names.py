@@ -66,7 +66,7 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
     return f" (did you mean `{prefix}{name}`?)" if name is not None else ""
 
 
-_NEEDS_QUOTES = re.compile(r"""^$|^["'*]|^\s|\s$|,|::|(?:^|\s)as(?:\s|$)""", re.IGNORECASE)
+_NEEDS_QUOTES = re.compile(r"""^$|^["'*]|^\s|\s$|,|::|(?:^|\s)as(?:\s|$)|^except\s*\(""", re.IGNORECASE)
 """What a setting would not take for part of a bare name."""
 
 

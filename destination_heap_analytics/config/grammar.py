@@ -34,6 +34,9 @@ _SHOWN: Final = 30
 _SPACE: Final = re.compile(r"\s*")
 _STAR: Final = re.compile(r"\*(?=\s*(?:,|\Z|except\s*\())", re.IGNORECASE)
 _EXCEPT: Final = re.compile(r"\s*except\s*\(", re.IGNORECASE)
+_UNOPENED_EXCEPT: Final = re.compile(r"\*\s*(?:except|exclude|excluding)[\s(]+[^\s(,]|except\s*\(", re.IGNORECASE)
+"""What means to leave columns out, but is not read so: it would be taken for the name of a column to send."""
+
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 _CONSTANT: Final = re.compile(r"'((?:[^']|'')*)'")
 _BARE: Final = re.compile(r"[^,]*")
@@ -292,6 +295,12 @@ class _ListParser:
 
     def _bare(self) -> tuple[str, Cast | None, str | None]:
         start = self._at
+        if _UNOPENED_EXCEPT.match(self._text, start):
+            self._fail(
+                start,
+                "leaves columns out in another way than `except`",
+                "put them in parentheses after `* except`, as in * except (password, ssn)",
+            )
         chunk = self._match(_BARE)
         name = None
         separator = _AS.search(chunk)

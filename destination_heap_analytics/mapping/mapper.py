@@ -155,6 +155,9 @@ class Mapper:
             for guess in selection.properties.guesses.values():
                 if guess.warning:
                     yield guess.warning
+            for guess in selection.rest.excepted.guesses.values() if selection.rest else ():
+                if guess.exclusion_warning:
+                    yield guess.exclusion_warning
 
     def unseen(self) -> dict[str, str | None]:
         """Listed columns that no row had, each with the nearest name; none if there was no row."""

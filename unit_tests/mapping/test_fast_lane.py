@@ -136,6 +136,16 @@ def test_rows_with_a_guessed_column_are_counted() -> None:
         assert this.preview() == exact
 
 
+def test_a_wrong_guess_of_what_is_left_out_is_told() -> None:
+    """Both columns are left out, and the warning says so."""
+    rows = [{**ROW, "address_city": "Oslo"} if last else ROW for last in (False, False, True, False)]
+    config = {"app_id": "11", "api": {**USERS, "property_columns": "* except (address_city)"}}
+    shown = str(Input(config, STREAM, [*map(line, rows)], 9, stores=False).preview())
+    assert "Column `address_city` after `except` was read as `address.city`, until a row had the key" in shown
+    assert "Oslo" not in shown
+    assert "Rome" not in shown
+
+
 def test_rows_are_declined_as_long_as_a_required_column_is_unknown() -> None:
     """How it is read is for the exact lane to find out."""
     assert Lane({**USERS, "identity_column": "mail"}).taken(line(ROW)) == []

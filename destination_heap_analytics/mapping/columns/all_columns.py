@@ -44,7 +44,7 @@ class AllColumns:
             RowRejectedError: a text that holds JSON cannot be written without the part that is left out.
             InexactNumberError: only if not `exact`.
         """
-        paths = self._listed.paths + self.excepted.paths
+        paths = self._listed.paths + self.excepted.ways
         if paths != self._paths:
             self._paths, self._left_out = paths, tree_of(paths)
         return _members(data, self._left_out, exact=exact) if self._left_out else data.items()

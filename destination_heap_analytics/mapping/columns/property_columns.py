@@ -56,6 +56,17 @@ class Guess:
             f"`{self.refuted_by}` itself, which is used from then on. To read the former, write `{way}`."
         )
 
+    @property
+    def exclusion_warning(self) -> str | None:
+        """The same of a column after `except`, of which no row may show what a row before it did not."""
+        if self.refuted_by is None:
+            return None
+        name, way = self.column.name, ".".join(self.column.keys)
+        return (
+            f"Column `{name}` after `except` was read as `{way}`, until a row had the key `{self.refuted_by}` itself. "
+            f"Both are left out. To leave out `{way}` in every sync, add it after `except`."
+        )
+
 
 class PropertyColumns:
     """The columns that become properties, in the user's order; those that no row has had yet are left out.
@@ -66,6 +77,7 @@ class PropertyColumns:
         guesses: the columns read by the underscored way.
         is_open: whether a row may still change how a column is read.
         paths: where those are read that some row has had.
+        ways: everywhere that a column has been read, and the keys that are exactly their names.
     """
 
     def __init__(self, columns: Iterable[Column], constants: Mapping[int, Scalar] | None = None) -> None:
@@ -174,6 +186,9 @@ class PropertyColumns:
     def _arrange(self) -> None:
         seen = [column for position, column in enumerate(self._columns) if position in self._seen]
         self.paths: tuple[Path, ...] = tuple(column.keys for column in seen)
+        refuted = (guess.column.keys for guess in self.guesses.values() if guess.refuted_by is not None)
+        literal = ((normal(column.name),) for column in self._columns)
+        self.ways: tuple[Path, ...] = (*self.paths, *refuted, *literal)
         self._names: tuple[str, ...] = tuple(column.property_name for column in seen)
         self._casts: tuple[tuple[int, Cast, str], ...] = tuple(
             (position, column.cast, column.name) for position, column in enumerate(seen) if column.cast

@@ -60,6 +60,31 @@ def test_without_exceptions_the_row_is_taken_as_it_is() -> None:
     assert rest(ROW) == ROW
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [{"address": {"city": 1}}, {"address": {"city": 1}, "address_city": 1}, {"address": {"city": 1}}],
+        [{"address_city": 1}, {"address_city": 1}],
+        [{"a": 1}, {"address": {"city": 1}}, {"address_city": 1}, {"address": '{"city":1}'}],
+    ],
+)
+def test_what_one_row_leaves_out_no_later_row_sends(rows: list[dict[str, Any]]) -> None:
+    """Also if a later row shows that the name was guessed wrong: what must not be sent is not sent in part."""
+    excepted = PropertyColumns([Column("address_city", may_guess=True)])
+    columns = AllColumns(PropertyColumns([]), excepted)
+    for row in rows:
+        excepted.learn(row)
+        assert dict(columns.values(row, exact=True)) in ({}, {"a": 1}, {"address": {}}, {"address": "{}"})
+
+
+def test_a_key_of_exactly_the_excepted_name_is_left_out_after_a_path_of_that_name() -> None:
+    """It would become the property that the setting leaves out."""
+    excepted = PropertyColumns([Column("address.city", may_guess=True)])
+    columns = AllColumns(PropertyColumns([]), excepted)
+    excepted.learn({"address": {"city": 1}})
+    assert dict(columns.values({"address.city": 1, "b": 2}, exact=True)) == {"b": 2}
+
+
 paths = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tuple), max_size=5)
 
 
