@@ -75,7 +75,7 @@ class Endpoint:
         key_field: the field that says whose row it is; rows of one key keep their order.
         takes_lists: whether a property may be a list of scalars (documented for Track alone).
         reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
-        bulk_rate: what bulk requests may carry for one identity; None where Heap states nothing.
+        bulk_rate: what bulk requests may carry for one identity; None if Heap states nothing.
         single_rate: the same for single requests.
     """
 

@@ -70,7 +70,7 @@ class Item:
         source: the name of a column, or a constant.
         name: of the property.
         cast: what its values are converted to; None if they stay as they are.
-        whole: the item as it was typed, which may be a column's name itself; None where it cannot be.
+        whole: the item as it was typed, which may be a column's name itself; None if it cannot be.
     """
 
     source: str | Constant
@@ -331,7 +331,7 @@ class _ListParser:
         return known
 
     def _named_cast(self, word: str, at: int) -> Cast | None:
-        """The cast of a name; None where the name is nothing like a cast's, and so belongs to the column's name."""
+        """The cast of a name; None if the name is nothing like a cast's, and so belongs to the column's name."""
         lower = word.lower()
         if lower in {cast.value for cast in Cast}:
             return Cast(lower)

@@ -1,7 +1,7 @@
 """Keeps Heap's documented rates by waiting, instead of running into 429.
 
 A sliding window, since Heap counts what arrived within the last minute: a bucket that refills would let through what it
-holds and a minute's worth on top. A share of a window is taken before a request goes, by every attempt anew, and comes
+holds and a minute's worth on top. A share of a window is taken before a request goes, again by every attempt, and comes
 free when Heap cannot count it any more. Nothing here sleeps or looks at a clock: `now` is in seconds, and passed in.
 """
 

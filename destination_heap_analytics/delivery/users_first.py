@@ -48,7 +48,7 @@ class UsersFirst:
             users: makes the delivery of the users' properties, which posts and settles as it is given.
             events: the same for the events.
             send: posts a request.
-            settled: told of rows at their end.
+            settled: called with rows that are delivered or rejected.
         """
         self._post = send
         self._settled = settled

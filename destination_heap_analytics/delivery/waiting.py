@@ -1,4 +1,4 @@
-"""What keeps rows from going: for the log and for whoever watches."""
+"""What keeps rows from going: for the log and for the terminal."""
 
 from __future__ import annotations
 

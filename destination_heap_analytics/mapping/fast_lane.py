@@ -54,18 +54,18 @@ _DECLINED: Final = (
 class FastLane:
     """Maps the plain rows of one run."""
 
-    def __init__(self, stream: Stream, keys: KeyMaker | None, told: Callable[[Properties], None]) -> None:
+    def __init__(self, stream: Stream, keys: KeyMaker | None, on_mapped: Callable[[Properties], None]) -> None:
         """Begin.
 
         Args:
             stream: the one to load.
             keys: makes idempotency keys; None if the API needs none.
-            told: hears of what had to be done to make properties.
+            on_mapped: called with what had to be done to make properties.
         """
         self._stream = stream
         self._name = stream.name
         self._keys = keys
-        self._told = told
+        self._on_mapped = on_mapped
         self._selection: Selection | None = None
         self._paths: Sequence[Path] | None = None
         self._element_of: PlainRows = lambda _: None
@@ -101,7 +101,7 @@ class FastLane:
                 keys.append(element[selection.key_field])
                 tokens.append(token)
                 if made:
-                    self._told(made)
+                    self._on_mapped(made)
                 for listed in open_lists:
                     listed.count_guesses(data)
         except _DECLINED:

@@ -58,7 +58,7 @@ class KeyMaker:
 
         Args:
             data: the record.
-            element: what Heap is told of it.
+            element: its payload.
             row: its position in the run's input, from 1.
             exact: which reading the record comes from (values.py).
 

@@ -1,4 +1,4 @@
-"""A row of the source -> what Heap is to be told of it, ready to go, or the reason why not."""
+"""A row of the source -> the payload for Heap, or the reason why it is rejected."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Mapper:
         random_text: str,
         *,
         keeps_source: bool,
-        told: Callable[[Properties], None],
+        on_mapped: Callable[[Properties], None],
     ) -> None:
         """Begin a run.
 
@@ -50,7 +50,7 @@ class Mapper:
             stream: its schema, and what tells its rows apart.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
             keeps_source: whether items keep the row they came from.
-            told: hears of what had to be done to make properties.
+            on_mapped: called with what had to be done to make properties.
         """
         self.names = ColumnNames(stream.schema)
         self._selection = Selection.from_settings(settings.api, stream.schema)
@@ -63,8 +63,8 @@ class Mapper:
         self._identities = IdentityCounts() if self._selection.api is Api.IDENTIFY else None
         self._key_field = self._selection.key_field
         self._keeps_source = keeps_source
-        self._told = told
-        self._fast_lane = FastLane(stream, self._keys, told)
+        self._on_mapped = on_mapped
+        self._fast_lane = FastLane(stream, self._keys, on_mapped)
 
     @property
     def required(self) -> Mapping[str, Column]:
@@ -190,7 +190,7 @@ class Mapper:
             user, made_of_user = transform(data, self._users, exact=exact)
             user_body = orjson.dumps(user)
             if made_of_user:
-                self._told(made_of_user)
+                self._on_mapped(made_of_user)
         if made:
-            self._told(made)
+            self._on_mapped(made)
         return element, body, user_body

@@ -13,7 +13,7 @@ from typing import Any, overload
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
 
 Source = bytes | Mapping[str, Any] | None
-"""The line or the record that a row came from; None where it is not kept."""
+"""The line or the record that a row came from; None if it is not kept."""
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +23,10 @@ class Payload:
     Attributes:
         number: the row's position in the input, from 1.
         checkpoint: where it counts when it is delivered or rejected.
-        source: the line or the record it came from, for the place of rejected rows; None where there is no such place.
+        source: the line or the record it came from, for the place of rejected rows; None if there is no such place.
         key: its identity or account; rows of one key reach Heap in the order read.
-        body: the JSON object that Heap is to be told, without `app_id`; serialised once.
-        token: the idempotency key; None where the API needs none.
+        body: the JSON object that Heap receives, without `app_id`; serialised once.
+        token: the idempotency key; None if the API needs none.
         user_body: the same as the body, for the properties of the event's user; empty if none are set.
     """
 

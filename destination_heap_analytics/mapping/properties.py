@@ -165,7 +165,7 @@ class PropertyMaker:
         Raises:
             RowRejectedError: no property can have it.
         """
-        at = column if column != name else None  # a name that is at fault itself is no help in a message
+        at = column if column != name else None  # a name that is at fault itself does not help in a message
         unicode_text(name, at)
         if name.lower() in self.endpoint.reserved:
             return False

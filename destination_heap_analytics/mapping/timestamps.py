@@ -37,7 +37,7 @@ _ISO: Final = isoparser(sep="T")
 
 _YEAR_1990: Final = 631_152_000
 _YEAR_2100: Final = 4_102_444_800
-"""Seconds since 1970. A number outside of them, in whatever unit, is no epoch: 20220518 would be a day of 1970."""
+"""Seconds since 1970. A number outside of them, in whatever unit, is not an epoch: 20220518 would be a day of 1970."""
 
 _UNITS: Final = (1, 10**3, 10**6, 10**9)
 """Of an epoch, per second: the ranges of two units never meet."""
@@ -82,20 +82,20 @@ def heap_timestamp(value: Any, column: str) -> str:
 def _from_iso(text: str, column: str) -> str:
     if not text:
         raise RowRejectedError(Reason.EMPTY, column)
-    mended = _NO_T.sub("T", text, count=1)
-    mended = _OFFSET_APART.sub("", _UTC.sub("Z", mended))
+    fixed = _NO_T.sub("T", text, count=1)
+    fixed = _OFFSET_APART.sub("", _UTC.sub("Z", fixed))
     try:
-        parsed = _ISO.isoparse(mended)
+        parsed = _ISO.isoparse(fixed)
     except (ValueError, OverflowError):
         raise RowRejectedError(Reason.NOT_A_TIME, column) from None
-    plain = _PLAIN.fullmatch(mended)
+    plain = _PLAIN.fullmatch(fixed)
     if not plain:  # a date alone, a week of the year, and what the reader is lenient with
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).isoformat()
     offset = plain[3]
     if not offset:
-        return mended + "Z"
+        return fixed + "Z"
     # PostgreSQL writes +00, which few readers of ISO 8601 take.
-    return mended + ":00" if len(offset) == _HOURS_ONLY else mended
+    return fixed + ":00" if len(offset) == _HOURS_ONLY else fixed
 
 
 def _from_number(text: str, column: str) -> str:

@@ -161,7 +161,7 @@ def _key_of(settings: ApiSettings) -> tuple[str, str]:
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
-    """What Heap is to be told of one record; the second is None where there is nothing to say of its properties.
+    """The payload of one record; the second is None if there is nothing to say of its properties.
 
     Args:
         data: the record.

@@ -30,7 +30,7 @@ def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
     """A property's text, number or boolean.
 
     Raises:
-        RowRejectedError: JSON cannot carry the value, or it is no scalar.
+        RowRejectedError: JSON cannot carry the value, or it is not a scalar.
         InexactNumberError: only where not `exact`.
     """
     if isinstance(value, str):
@@ -86,7 +86,7 @@ def joined_text(value: Any, column: str, *, exact: bool) -> str:
     """An item of a list that is joined to one text, as Heap would write it; a number in its plain decimal form.
 
     Raises:
-        RowRejectedError: JSON cannot carry the value, or it is no scalar.
+        RowRejectedError: JSON cannot carry the value, or it is not a scalar.
         InexactNumberError: only if not `exact`.
     """
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""The bytes of a file or of standard input: decompressed, in blocks, and refused if they are no text at all."""
+"""The bytes of a file or of standard input: decompressed, in blocks, and refused if they are not text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OTHERS: Final = (
     (b"\xff\xfe", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
     (b"\xfe\xff", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
 )
-"""How files begin that are no rows of text, what they are, and what to do."""
+"""How files begin that are not rows of text, what they are, and what to do."""
 
 
 class _Readable(Protocol):

@@ -37,7 +37,7 @@ def delivery_for(
     Args:
         settings: what the user set.
         send: posts a request; what it is for comes back with the answer.
-        settled: told of rows at their end.
+        settled: called with rows that are delivered or rejected.
         chance: spreads the pauses before a request is sent again.
         logger: for what a user wants to know.
         now: seconds.

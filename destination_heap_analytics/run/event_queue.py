@@ -50,11 +50,11 @@ class EventQueue(Generic[Payload]):
             self._changed.notify_all()
 
     def event(self) -> object | None:
-        """The next thing that has happened; None where there is none."""
+        """The next event; None if there is none."""
         return self._events.popleft() if self._events else None
 
     def input(self) -> list[Payload] | None:
-        """The next items of the input; None where none has come. Raises what the reading raised, after its last."""
+        """The next items of the input; None if none has come. Raises what the reading raised, after its last."""
         with self._changed:
             if self._input:
                 items, size = self._input.popleft()

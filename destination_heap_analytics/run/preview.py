@@ -52,7 +52,7 @@ class Preview:
         settings = config.settings
         self._settings = settings
         self._stream = stream
-        self._mapper = Mapper(settings, stream, random_text, keeps_source=False, told=self._told)
+        self._mapper = Mapper(settings, stream, random_text, keeps_source=False, on_mapped=self._on_mapped)
         # No state waits for these rows, so they wait for their columns without a look at a clock.
         self._watch = AbsenceWatch(
             self._mapper.required,
@@ -90,7 +90,7 @@ class Preview:
             batches: its lines, as intake.py reads them.
             output: gets the first payloads as they come, and the findings.
             limit: how many payloads.
-            progress: for whoever watches.
+            progress: for the terminal.
             hint: what to say of the input once it has been read.
         """
         settings, findings = self._settings, self.findings
@@ -191,7 +191,7 @@ class Preview:
             first = min(row for group in rejects.groups() for row in group.first_rows)
             raise ConfigError(f"Row {first:,} is rejected, and `write` would stop there {BECAUSE_OF_FAIL}")
 
-    def _told(self, made: Properties) -> None:
+    def _on_mapped(self, made: Properties) -> None:
         findings = self.findings
         for tally, names in (
             (findings.cut, made.cut),

@@ -1,6 +1,6 @@
 """What a preview found: as text for a person, or as one JSON document for programs.
 
-The payloads are a row's content, and shown to whoever asked for them; all else tells numbers and names alone.
+The payloads are a row's content, and shown on request; everything else is numbers and names.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Findings:
         mapped: those that have a payload.
         rejects: those that have none.
         deletions: those that were deleted at the source, and are skipped.
-        noise: lines that are no message.
+        noise: lines that are not messages.
         cut: values that were too long, by column.
         collisions: values that met another one in their property, by its name.
         forbidden: values that were left out because Heap reserves their name, by that name.
@@ -58,8 +58,8 @@ class Findings:
         unseen: listed columns that no row had, each with the nearest name.
         warnings: sentences on these, and on columns that were read in another way than the first rows suggested.
         estimate: how long `write` will take; None if there is nothing to load.
-        unknown: a sentence on settings that are none; None where all are known.
-        error: why there is nothing to load, or why `write` would stop; None where it would not.
+        unknown: a sentence on unknown settings; None if all are known.
+        error: why there is nothing to load, or why `write` would stop; None if it would not.
         interrupted: whether somebody ended the preview before its input did.
     """
 

@@ -1,4 +1,4 @@
-"""What the log says of a run: how it starts, how it goes on, what came of it. Never a word of a row's content."""
+"""What the log says of a run: how it starts, how it progresses, what came of it. Never any of a row's content."""
 
 from __future__ import annotations
 

@@ -80,14 +80,14 @@ class Sync(Generic[Line]):
             settings: what the user set.
             stream: the one to load.
             client: posts to Heap.
-            storage: where rejected rows are kept; None where nowhere.
+            storage: where rejected rows are kept; None if nowhere.
             events: where the input and all that happens in other threads arrives.
             parse: a message from one item of the input and its position, from 1.
             logger: for what a user wants to know.
             clock: its seconds are those of all rates and waits.
             chance: spreads the pauses before a request is sent again.
             random_text: drawn for this run alone, to tell apart rows that nothing else does.
-            progress: shows whoever watches how far it is.
+            progress: shows how far it is.
             expected_rows: how many rows the input will have, as far as that is known.
         """
         self._settings = settings
@@ -107,7 +107,9 @@ class Sync(Generic[Line]):
         self._is_reading = True
         self._failure: tuple[int, SyncStoppedError] | None = None
 
-        self._mapper = Mapper(settings, stream, random_text, keeps_source=storage is not None, told=self._report.mapped)
+        self._mapper = Mapper(
+            settings, stream, random_text, keeps_source=storage is not None, on_mapped=self._report.mapped
+        )
         mapper = self._mapper
         self._watch = AbsenceWatch(mapper.required, mapper.names, clock.now, mapper.needed_properties, mapper.excepted)
         self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)

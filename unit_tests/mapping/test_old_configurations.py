@@ -28,7 +28,7 @@ def payloads(case: dict[str, Any]) -> list[str]:
     parsed = parse_config(case["config"])
     stream = {"name": "users", "namespace": "shop", "json_schema": case["schema"]}
     catalog = {"streams": [{"stream": stream, "primary_key": case["primary_key"]}]}
-    mapper = Mapper(parsed.settings, parse_catalog(catalog), "0" * 32, keeps_source=False, told=lambda _: None)
+    mapper = Mapper(parsed.settings, parse_catalog(catalog), "0" * 32, keeps_source=False, on_mapped=lambda _: None)
     bodies = []
     for number, row in enumerate(case["rows"], start=1):
         record = parse_line(b'{"type":"RECORD","record":{"stream":"users","data":%b}}' % orjson.dumps(row), number)

@@ -89,7 +89,7 @@ class DeletionClient:
         return self._followed(str(number))
 
     def cut_overdue(self) -> None:
-        """Cut off what takes too long; to wait for Heap to delete is no request."""
+        """Cut off what takes too long; waiting for Heap to delete is not a request."""
         self._heap.cut_overdue()
 
     def close(self) -> None:

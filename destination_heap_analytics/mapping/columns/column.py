@@ -9,7 +9,7 @@ A column is read in one of three ways, tried in this order:
 A name with `[]` that is none of these collects: `items[].sku` is the list of what `sku` is in each item of `items`.
 
 The way is fixed once per run, by the catalog's schema or else by the first record that has the column. A record that
-lacks the column in that way lacks it: guessing anew for each row could send a row to the wrong person. The underscored
+lacks the column in that way lacks it: guessing again for each row could send a row to the wrong person. The underscored
 way is a guess. Without a schema that declares it, it holds for properties only, until a record has the exact key.
 
 A key matches a name whatever its outer white space and Unicode normal form. A dotted path leads into a text that holds

@@ -1,4 +1,4 @@
-"""Columns that no row has: a misspelled name is told from a row without a value.
+"""Columns that no row has: tells a misspelled name from a row without a value.
 
 A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
 time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
@@ -66,7 +66,7 @@ class ColumnNames:
             self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
 
     def renamed(self, key: str, data: Mapping[str, Any]) -> str | None:
-        """The key of this row that can only be the declared `key` by another name; None where it has none."""
+        """The key of this row that can only be the declared `key` by another name; None if it has none."""
         if key in data or key not in self._declared:
             return None
         plain = bare(key)
@@ -124,7 +124,7 @@ class AbsenceWatch:
         self.is_over = not self._is_open
 
     def admit(self, row: PendingRecord) -> list[PendingRecord]:
-        """The rows that may go on, in the order read: none while a column is still unseen.
+        """The rows that may continue, in the order read: none while a column is still unseen.
 
         Raises:
             ConfigError: this row was the last proof that a column's name is wrong.
