@@ -132,9 +132,11 @@ class Oracle:
 
 
 def _as(kind: str, value: Any) -> Any:
-    """A value in a column of a type that may have been widened."""
+    """A value in a column of a type that may have been widened; a whole float becomes text as `7`, not as `7.0`."""
     if value is None:
         return None
+    if kind == "string" and isinstance(value, float) and value.is_integer():
+        return str(int(value))
     return {"long": int, "double": float, "string": str}[kind](value)
 
 
