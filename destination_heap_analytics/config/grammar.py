@@ -298,8 +298,8 @@ class _ListParser:
         if _UNOPENED_EXCEPT.match(self._text, start):
             self._fail(
                 start,
-                "leaves columns out in another way than `except`",
-                "put them in parentheses after `* except`, as in * except (password, ssn)",
+                "has an exclusion in an unsupported form",
+                "put the columns in parentheses after `* except`, as in * except (password, ssn)",
             )
         chunk = self._match(_BARE)
         name = None

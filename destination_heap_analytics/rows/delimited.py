@@ -10,6 +10,7 @@ import csv
 import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, Final
 
 import orjson
@@ -26,6 +27,9 @@ _HINT_ROWS: Final = 1000
 
 _IDENTIFIER: Final = re.compile(r"(?:\b|_)[iI][dD]$|[a-z]I[dD]$")
 """How names of columns end whose numbers are nothing to calculate with."""
+
+_SPACED: Final = re.compile(r"[ ]+\".*\"[ ]*", re.DOTALL)
+"""A value whose quotes a reader of RFC 4180 takes for content, because a space precedes them."""
 
 _NAMES_SHOWN: Final = 10
 
@@ -51,6 +55,7 @@ class Delimited:
         self._delimiter = delimiter
         self._header: list[str] = []
         self._values: list[_Values] = []
+        self._may_be_spaced = False
 
     def rows(self) -> Iterator[bytes]:
         """Each row, as a JSON object.
@@ -63,7 +68,7 @@ class Delimited:
         if header_line is None:
             return
         delimiter = self._delimiter or _delimiter_of(header_line)
-        reader = csv.reader(_rejoined(header_line, self._lines), delimiter=delimiter, strict=True)
+        reader = csv.reader(self._watched(header_line, delimiter), delimiter=delimiter, strict=True)
         records = self._records(reader, blank)
         self._take_header(next(records)[1])
         width = len(self._header)
@@ -103,8 +108,24 @@ class Delimited:
                 raise ConfigError(f"{self._name}, line {line:,}: {_reason(str(wrong))}") from None
             if cells is None:
                 return
+            if self._may_be_spaced:
+                self._may_be_spaced = False
+                if any(map(_SPACED.fullmatch, cells)):
+                    raise ConfigError(
+                        f"{self._name}, line {line:,}: a space precedes the opening quote of a value, which makes the "
+                        "quotes part of the value. Remove the spaces between separators and quotes."
+                    )
             if cells:
                 yield line, cells
+
+    def _watched(self, first: str, delimiter: str) -> Iterator[str]:
+        """All lines; notes whether one may hold a quote that only a space keeps from opening a value."""
+        spaced = f"{delimiter} "
+        quote = re.compile(f'{re.escape(spaced)}+"')
+        for line in chain([first], self._lines):
+            if spaced in line and quote.search(line):
+                self._may_be_spaced = True
+            yield line
 
     def _take_header(self, cells: list[str]) -> None:
         self._header = [normal(cell) for cell in cells]
@@ -150,11 +171,6 @@ def _delimiter_of(header: str) -> str:
     """The delimiter that a header has most of outside quotes; a comma if it has none."""
     outside = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=outside.count)
-
-
-def _rejoined(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 def _reason(error: str) -> str:

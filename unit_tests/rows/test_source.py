@@ -44,6 +44,24 @@ TWO = [{"id": "1", "note": "a"}, {"id": "2", "note": None}]
 
 
 @pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        (' "b"', '1," ""b"""'),
+        ('5" disk', '1,5" disk'),
+        (' 5" disk', '1, 5" disk'),
+        ('Say, "b"', '1,"Say, ""b"""'),
+        ('Say, \n "b"', '1,"Say, \n ""b"""'),
+    ],
+)
+def test_quotes_and_spaces_that_belong_to_a_value_stay(tmp_path: Path, value: str, written: str) -> None:
+    """Only a quote that a space keeps from opening a value is refused."""
+    file = tmp_path / "a.csv"
+    file.write_text(f"id,note\n{written}\n", newline="")
+    lines = [json.loads(line) for block, _ in open_rows(str(file)).blocks for line in block]
+    assert [line["record"]["data"] for line in lines] == [{"id": "1", "note": value}]
+
+
+@pytest.mark.parametrize(
     ("name", "content", "rows"),
     [
         ("orders.csv", "id,note\n1,a\n2,\n", TWO),
@@ -100,6 +118,9 @@ def test_the_rows_of_a_file(tmp_path: Path, name: str, content: str, rows: list[
         ("a.csv", "\nid,note\n1,a\n2\n", ", line 4: the row has 1 value"),
         ("a.csv", 'id,note\n1,a\n2,"b\n3,c\n', ", line 3: a quoted value in the row that begins here is not closed."),
         ("a.csv", 'id,note\n1,"b"c\n', ", line 2: text follows a closing quote in the row that begins here."),
+        ("a.csv", 'id,note\n1,b\n2, "c"\n', ", line 3: a space precedes the opening quote of a value, which makes"),
+        ("a.csv", 'id;note;n\n1;  "b" ;2\n', ", line 2: a space precedes the opening quote of a value"),
+        ("a.csv", '"id", "note"\n"1","b"\n', ", line 1: a space precedes the opening quote of a value"),
         ("a.csv", "id,,note\n1,2,3\n", ": column 2 has no name in the header."),
         ("a.csv", "id,note, id\n1,2,3\n", ": columns 1 and 3 of the header have the same name, `id`."),
         ("a.csv", b"id,note\n1,a\n2,caf\xe9\n", "is not valid UTF-8 in line 3."),
