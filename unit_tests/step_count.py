@@ -59,17 +59,12 @@ class Expression:
             TooManyStepsError: more than `most`.
         """
         run = _Run(self, text, most)
-        if len(text) * 50 > sys.getrecursionlimit():
-            sys.setrecursionlimit(len(text) * 50)  # a repeated group is matched by recursion
-        at = 0
-        if method in {"match", "fullmatch"}:
-            run.at(0, whole=method == "fullmatch")
-            return run.count
-        while at <= len(text):
-            end = run.at(at)
-            if end is not None and method == "search":
-                break
-            at = at + 1 if end is None or end == at else end
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, len(text) * 50))  # a repeated group is matched by recursion
+        try:
+            run.all(method)
+        finally:
+            sys.setrecursionlimit(limit)  # other tests of this process count on it
         return run.count
 
     def end(self, text: Text, *, whole: bool = False) -> int | None:
@@ -85,6 +80,18 @@ class _Run:
         self._most = most
         self._groups: dict[int, tuple[int, int]] = {}
         self.count = 0
+
+    def all(self, method: str) -> None:
+        """Do what a method of a pattern does."""
+        if method in {"match", "fullmatch"}:
+            self.at(0, whole=method == "fullmatch")
+            return
+        at = 0
+        while at <= len(self._text):
+            end = self.at(at)
+            if end is not None and method == "search":
+                break
+            at = at + 1 if end is None or end == at else end
 
     def at(self, start: int, *, whole: bool = False) -> int | None:
         """The end of the match that begins there, if there is one."""
