@@ -98,7 +98,7 @@ class Oracle:
         for name in names:
             kinds = {kind for kind in (known.get(name), brought.get(name)) if kind}
             if kinds or fresh:
-                default = "long" if name in IDS | INSTANTS else "string"
+                default = self.types.get(name) or ("long" if name in IDS | INSTANTS else "string")
                 types[name] = (
                     kinds.pop()
                     if len(kinds) == 1
