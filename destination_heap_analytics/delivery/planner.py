@@ -350,6 +350,9 @@ class Planner:
     def _keep_open(self, rest: Payloads) -> None:
         """Keep the rows that did not fit; those with a key in the request wait in their lanes."""
         since = self._open.since
+        if self._busy.isdisjoint(rest.keys):
+            self._open.hold(rest, since if rest else _NEVER)
+            return
         stay: list[Payload] = []
         for item in reversed(rest):
             if item.key in self._busy:
