@@ -44,6 +44,7 @@ MOST_BEGINNINGS = 8
 DAY: Final = date(2026, 1, 2)
 KEYS: Final = parse_pattern("'a-'yyyy-MM'-'yyyy-MM-dd*'.avro'")
 MADE_AT_RUN_TIME: Final = {
+    "destination_heap_analytics.rows.delimited: re.compile(f'{re.escape(spaced)}+\"')": lambda: re.compile(', +"'),
     "heap_courier.data_types.date_patterns: re.compile(''.join(parts), re.ASCII | re.IGNORECASE)": lambda: reader(
         "EEEE 'of' d MMMM y, hh:m:ss.SSS a ZZ"
     ),
