@@ -121,6 +121,15 @@ def unexpected_failure(name: str, error: Exception) -> UnreadableFileError:
     )
 
 
+def place_of(error: BaseException) -> str:
+    """The class of an error and where it was raised, without its message, which may quote a row."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace else ""
+    return f"{type(error).__name__}{where}"
+
+
 @contextmanager
 def failure_of_feed() -> Iterator[None]:
     """Makes whatever is raised while a feed lands the failure of that feed. Raises FeedError, as well as its own."""

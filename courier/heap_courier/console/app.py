@@ -15,10 +15,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
-from heap_courier.console.jobs import place_of
 from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources, tables
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
-from heap_courier.errors import CourierError
+from heap_courier.errors import CourierError, place_of
 
 BODY_MAXIMUM: Final = 4 << 20  # bytes of a form
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from heap_courier.errors import CourierError, InterruptedRunError
+from heap_courier.errors import CourierError, InterruptedRunError, place_of
 
 KEPT: Final = 200  # jobs that have ended
 
@@ -156,12 +156,3 @@ class Jobs:
                 raise
         else:
             job.end("done")
-
-
-def place_of(error: BaseException) -> str:
-    """Where an error was raised, without its words, since they may quote a row."""
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    where = f" in {trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}" if trace else ""
-    return f"{type(error).__name__}{where}"

@@ -315,7 +315,8 @@ def _sample_line(sample: Sample) -> str:
     return f"sample: {_mapping(parts)}  # loaded when the feed is activated; relative to the project's folder\n"
 
 
-def _field_line(field: Field) -> str:
+def field_entry(field: Field) -> dict[str, str]:
+    """A field as a feed file writes it: what is given, in the order of the file."""
     parts = {
         "name": field.name,
         "type": str(field.type),
@@ -324,7 +325,11 @@ def _field_line(field: Field) -> str:
         "required": "true" if field.required else None,
         "pattern": field.pattern,
     }
-    return f"  - {_mapping(parts)}"
+    return {key: value for key, value in parts.items() if value is not None}
+
+
+def _field_line(field: Field) -> str:
+    return f"  - {_mapping(field_entry(field))}"
 
 
 def _mapping(parts: Mapping[str, str | None]) -> str:

@@ -8,12 +8,11 @@ group was still running, the machine asleep or the warehouse out of reach, is ru
 from __future__ import annotations
 
 import threading
-import traceback
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, place_of
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, break_off, carry_out, title
 from heap_courier.project.cron import instants, latest, warnings
@@ -144,7 +143,7 @@ class Keeper:
         except CourierError as error:
             trouble = f"Group `{self._group.name}`: {error}"
         except Exception as error:  # noqa: BLE001  (the next slot must run all the same)
-            trouble = f"Group `{self._group.name}`: internal error, {_place(error)}."
+            trouble = f"Group `{self._group.name}`: internal error, {place_of(error)}."
         if trouble and trouble != self._trouble:
             self._say(trouble)
         self._trouble = trouble
@@ -184,12 +183,6 @@ class Keeper:
 
     def _due(self, floor: datetime) -> datetime | None:
         return latest(str(self._group.schedule), self._group.time_zone, floor, self._context.now())
-
-
-def _place(error: Exception) -> str:
-    """Where it was raised, without its message, which may quote a row."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {frame.filename}, line {frame.lineno}"
 
 
 _ENDED: Final = {"succeeded": "succeeded", "interrupted": "was interrupted"}

@@ -14,7 +14,7 @@ from heap_courier.data_types.field_types import FieldType, Kind, parse_type
 from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import GENERATED, check, read_feed, read_feeds
+from heap_courier.feeds.reader import GENERATED, check, field_entry, read_feed, read_feeds
 
 MEANINGS: Final[Mapping[str, str]] = {
     "address": "street address",
@@ -168,20 +168,8 @@ def _content(feed: Feed) -> dict[str, Any]:
         "last-updated": feed.last_updated or GENERATED,
         "error-threshold": str(feed.error_threshold),
         "stitch": str(feed.stitch).lower(),
-        "fields": [_texts(field) for field in feed.fields],
+        "fields": [field_entry(field) for field in feed.fields],
     }
-
-
-def _texts(field: Field) -> dict[str, str]:
-    parts = {
-        "name": field.name,
-        "type": str(field.type),
-        "source": field.source if field.source != field.name else None,
-        "tag": field.tag,
-        "required": "true" if field.required else None,
-        "pattern": field.pattern,
-    }
-    return {key: value for key, value in parts.items() if value is not None}
 
 
 def _per_cent(text: str) -> int:
