@@ -14,8 +14,9 @@ from heap_courier.documents.wording import duration
 from heap_courier.errors import SetupError
 
 if TYPE_CHECKING:
-    from heap_courier.stitch.explain import Explanation, Link
-    from heap_courier.stitch.linking.weights import Pair
+    from heap_courier.stitch.customer import Link
+    from heap_courier.stitch.explain import Explanation
+    from heap_courier.stitch.records.inputs import Pair
     from heap_courier.stitch.run import StitchContext, StitchResult
 
 _EXTRA: Final = ("splink", "anyascii")

@@ -5,33 +5,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from heap_courier.errors import SetupError
-from heap_courier.stitch.linking.weights import Pair, Weight, prior, weigh
+from heap_courier.stitch.customer import Link, links_of
+from heap_courier.stitch.linking.weights import Weight, prior, weigh
+from heap_courier.stitch.records.inputs import Pair
 from heap_courier.stitch.records.semantics import COLUMNS
 from heap_courier.stitch.scratch import Scratch
-from heap_courier.stitch.tables.definitions import BAD_VALUES, COALESCED, GRAPH, SCORES
+from heap_courier.stitch.tables.definitions import BAD_VALUES, COALESCED, GRAPH
 from heap_courier.warehouse.base import Warehouse, quoted
 
 SCORING: Final = "scoring"
-
-
-class Link(NamedTuple):
-    """A link between two records.
-
-    Attributes:
-        first, second: the records.
-        evidence: its kind: `label`, `migration ...`, `foreign key ...`, `rule ...`, `scoring`.
-        score: 0 to 5.
-        apart: why they are different customers nevertheless, or None.
-    """
-
-    first: Pair
-    second: Pair
-    evidence: str
-    score: float
-    apart: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +66,7 @@ def explain(
     other = _find(warehouse, second) if second is not None else None
     customers = tuple(dict.fromkeys(found[0] for found in (one, other) if found))
     records = _records(warehouse, customers)
-    links = _links(warehouse, customers)
+    links = links_of(warehouse, *customers)
     joined = [link for link in links if link.apart is None]
     refused = [link for link in links if link.apart is not None]
     asked: list[tuple[Pair, Pair]] = []
@@ -153,22 +138,6 @@ def _records(warehouse: Warehouse, customers: Sequence[str]) -> dict[Pair, str]:
         (customers[0], customers[-1]),
     )
     return {(table, pk): customer for table, pk, customer in rows}
-
-
-def _links(warehouse: Warehouse, customers: Sequence[str]) -> list[Link]:
-    graph = quoted(GRAPH)
-    rows = warehouse.query(
-        f"""
-        SELECT DISTINCT s.source1, s.pk1, s.source2, s.pk2, s.match_type, s.score, s.kept_apart
-        FROM {quoted(SCORES)} AS s
-        JOIN {graph} AS a ON a.datasource = s.source1 AND a.pk = s.pk1
-        JOIN {graph} AS b ON b.datasource = s.source2 AND b.pk = s.pk2
-        WHERE a.customer_id IN ($1, $2) OR b.customer_id IN ($1, $2)
-        ORDER BY 1, 2, 3, 4, 5
-        """,
-        (customers[0], customers[-1]),
-    )
-    return [Link((one, pk1), (other, pk2), kind, score, apart) for one, pk1, other, pk2, kind, score, apart in rows]
 
 
 def _weights(

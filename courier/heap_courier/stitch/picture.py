@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Final
 
-from heap_courier.stitch.explain import Explanation, Link, name_of
-from heap_courier.stitch.linking.weights import Pair
+from heap_courier.stitch.customer import Link
+from heap_courier.stitch.explain import Explanation, name_of
+from heap_courier.stitch.records.inputs import Pair
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1c2430; background: #fff }

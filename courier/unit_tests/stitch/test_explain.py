@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from courier.unit_tests.stitch.project_of_people import People
 from heap_courier.errors import SetupError
-from heap_courier.stitch.explain import Link, shortest
+from heap_courier.stitch.customer import Link
+from heap_courier.stitch.explain import shortest
 from heap_courier.stitch.picture import picture
 from heap_courier.stitch.report import report
 from heap_courier.stitch.run import explained

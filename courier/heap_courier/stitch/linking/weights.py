@@ -9,13 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
-from heap_courier.stitch.records.inputs import Input
+from heap_courier.stitch.records.inputs import Input, Pair
 from heap_courier.stitch.records.loading import COMPARED, collate
 from heap_courier.stitch.records.semantics import COLUMNS
 from heap_courier.stitch.scratch import Scratch
-
-Pair = tuple[str, str]
-"""A record: its datasource and its primary key."""
 
 
 class Weight(NamedTuple):

@@ -17,6 +17,9 @@ from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 SOURCE: Final = "Stitch"
 """The source of the tables that Stitch writes; a feed must not have it."""
 
+Pair = tuple[str, str]
+"""A record: its datasource and its primary key."""
+
 _USERS: Final = view_name("", USERS)
 _HEAP: Final = {
     "identity": HEAP_IDENTITY,
