@@ -130,6 +130,11 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__}{where}"
 
 
+def internal_error(error: BaseException) -> str:
+    """A defect of the program in a sentence, for logs, run logs and pages alike; never the message of `error`."""
+    return f"Internal error: {place_of(error)}. Please report it."
+
+
 @contextmanager
 def failure_of_feed() -> Iterator[None]:
     """Makes whatever is raised while a feed lands the failure of that feed. Raises FeedError, as well as its own."""

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection
 from dataclasses import replace
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from heap_courier.cli.printing import print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
-from heap_courier.errors import CourierError, FeedError, InterruptedRunError
-from heap_courier.files.days import Days
+from heap_courier.errors import CourierError, InterruptedRunError
+from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import run as groups
 from heap_courier.groups import scheduler, slots
-from heap_courier.groups.notifications import notifier
 from heap_courier.groups.run import GroupResult
-from heap_courier.progress import NoBar
 from heap_courier.project.model import Group
 from heap_courier.project.reader import read_project
 from heap_courier.project.watch import ProjectWatch
 from heap_courier.signals import stopped_by_signals
+
+if TYPE_CHECKING:
+    from heap_courier.couriers.run import RunResult
+    from heap_courier.stitch.run import StitchResult
 
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
 
@@ -115,44 +117,36 @@ def group_runs(folder: Path, name: str, limit: int) -> None:
         say(f"The group `{name}` has not run yet.")
 
 
-def _group_context(context: Context, stop: threading.Event) -> groups.GroupContext:
-    silent = replace(context, bar=NoBar())  # couriers run side by side, and a terminal has one bar
+class _Terminal(Audience):
+    """Prints what runs of groups did, one after another."""
 
-    printing = threading.Lock()
+    def __init__(self) -> None:
+        self._printing = threading.Lock()
 
-    def bring(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
-        from heap_courier.couriers.run import run_courier  # noqa: PLC0415  (what reads buckets and files)
-
-        courier = context.project.couriers[name]
-        result = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
-        with printing:
-            say(f"Courier `{name}`, run {result.run.id}:")
+    def loaded(self, courier: str, result: RunResult) -> None:
+        with self._printing:
+            say(f"Courier `{courier}`, run {result.run.id}:")
             print_result(result)
             sys.stdout.flush()
-        if result.failed:
-            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
-        return result.missing_days
 
-    def stitch() -> None:
-        from heap_courier.cli.stitch import run_and_print  # noqa: PLC0415  (an extra, which other groups do without)
+    def stitched(self, result: StitchResult, seconds: float) -> None:
+        from heap_courier.cli.stitch import print_stitched  # noqa: PLC0415  (only where groups link records)
 
-        with printing:
+        with self._printing:
             say("Stitch:")
-            run_and_print(silent)
+            print_stitched(result, seconds)
             sys.stdout.flush()
 
+    def notice(self, sentence: str) -> None:
+        _log(sentence)
+
+
+def _group_context(context: Context, stop: threading.Event) -> groups.GroupContext:
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
             raise InterruptedRunError("It was asked to stop.")
 
-    return groups.GroupContext(
-        run_courier=bring,
-        open_warehouse=context.warehouse,
-        notify=notifier(context.project.notify, _log),
-        now=context.now,
-        pause=pause,
-        stitch=stitch,
-    )
+    return group_context(context, _Terminal(), pause)
 
 
 def _end(group: Group, result: GroupResult) -> None:

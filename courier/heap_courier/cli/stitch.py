@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.documents.wording import duration
-from heap_courier.errors import SetupError
+from heap_courier.stitch.extra import require_extra
 
 if TYPE_CHECKING:
     from heap_courier.stitch.customer import Link
     from heap_courier.stitch.explain import Explanation
     from heap_courier.stitch.records.inputs import Pair
     from heap_courier.stitch.run import StitchContext, StitchResult
-
-_EXTRA: Final = ("splink", "anyascii")
 
 
 class _Stitch(click.Group):
@@ -28,15 +25,6 @@ class _Stitch(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         require_extra()
         return super().invoke(ctx)
-
-
-def require_extra() -> None:
-    """Raises SetupError if the extra is not installed."""
-    if missing := [name for name in _EXTRA if find_spec(name) is None]:
-        raise SetupError(
-            f"Stitch needs the Python package `{missing[0]}`: install the courier with its extra, "
-            "`pip install './courier[stitch]'` in the checkout."
-        )
 
 
 @click.group(cls=_Stitch)
@@ -65,8 +53,12 @@ def check_stitch(folder: Path) -> None:
 @click.pass_obj
 def run_stitch(folder: Path) -> None:
     """Link the records of all feeds that take part, and write the tables of customers."""
+    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
+
     with opened(folder) as context:
-        run_and_print(context)
+        started = context.now()
+        result = run(_context(context))
+        print_stitched(result, (context.now() - started).total_seconds())
 
 
 @stitch.command(name="explain")
@@ -179,17 +171,6 @@ def _bits(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
     return f"{', '.join([*fields, f'prior {explanation.prior:+.1f}'])}: {total:.1f}"
 
 
-def run_and_print(context: Context) -> None:
-    """Runs Stitch, and prints its result."""
-    require_extra()
-    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
-
-    started = context.now()
-    result = run(_context(context))
-    print_stitched(result)
-    say(f"Completed in {duration((context.now() - started).total_seconds())}")
-
-
 @stitch.command(name="label")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
@@ -209,8 +190,8 @@ def label_records(folder: Path, file: Path) -> None:
     say(f"{new:,} of {len(labels):,} labels are new; there are {there:,} now. Next: heap-courier stitch run")
 
 
-def print_stitched(result: StitchResult) -> None:
-    """A run of Stitch in numbers."""
+def print_stitched(result: StitchResult, seconds: float) -> None:
+    """A run of Stitch in numbers, and how long it took."""
     summary = result.summary
     print_table(
         ["records", "customers", "new", "updated", "merged", "split", "deleted", "unchanged", "suspicious"],
@@ -230,3 +211,4 @@ def print_stitched(result: StitchResult) -> None:
     )
     for notice in result.notices:
         say(notice)
+    say(f"Completed in {duration(seconds)}")

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
 from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources, tables
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
-from heap_courier.errors import CourierError, place_of
+from heap_courier.errors import CourierError, internal_error
 
 BODY_MAXIMUM: Final = 4 << 20  # bytes of a form
 
@@ -97,8 +97,7 @@ def _answer(visit: Visit, screen: Screen) -> Response:
     except HTTPException:
         raise
     except Exception as error:  # noqa: BLE001  (a page says so; its words may quote a row, so only its place is shown)
-        sentence = f"A fault of heap-courier itself: {place_of(error)}. Nothing more is known of it; please report it."
-        return visit.page("problem.html", 500, title="Something went wrong", lines=[sentence])
+        return visit.page("problem.html", 500, title="Something went wrong", lines=[internal_error(error)])
 
 
 async def _form(request: Request) -> Form:

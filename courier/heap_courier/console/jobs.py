@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
-from heap_courier.errors import CourierError, InterruptedRunError, place_of
+from heap_courier.errors import CourierError, InterruptedRunError, internal_error
 
 KEPT: Final = 200  # jobs that have ended
 
@@ -150,8 +150,8 @@ class Jobs:
         except KeyboardInterrupt:
             job.end("failed", "The run was interrupted; what had landed has landed.")
         except BaseException as error:
-            job.end("failed", f"A fault of heap-courier itself: {type(error).__name__}. Its log has more.")
-            self._complain(f"A fault of heap-courier itself in {job.kind} {job.name}: {place_of(error)}.")
+            job.end("failed", internal_error(error))
+            self._complain(f"The {job.kind} of {job.name} failed. {internal_error(error)}")
             if not isinstance(error, Exception):
                 raise
         else:

@@ -24,6 +24,7 @@ from heap_courier.errors import (
     MissingFilesError,
     TooManyRejectsError,
     failure_of_feed,
+    internal_error,
 )
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.ingest import FeedResult, ingest
@@ -401,8 +402,8 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
     except CourierError as error:
         outcome, message = FAILED, str(error)
         raise
-    except Exception:
-        outcome, message = FAILED, "An internal error in heap-courier."
+    except Exception as error:
+        outcome, message = FAILED, internal_error(error)
         raise
     finally:
         first_error_counts = nullcontext() if outcome == COMPLETED else suppress(Exception)

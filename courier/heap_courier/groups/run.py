@@ -19,7 +19,14 @@ from shlex import quote
 from typing import Final, NamedTuple, TypeVar
 
 from heap_courier.documents.wording import duration
-from heap_courier.errors import CourierError, InterruptedRunError, LaterError, MissingFilesError, SetupError
+from heap_courier.errors import (
+    CourierError,
+    InterruptedRunError,
+    LaterError,
+    MissingFilesError,
+    SetupError,
+    internal_error,
+)
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.slots import Claim, Outcome, Since
@@ -149,9 +156,7 @@ def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
         with _heartbeat(group, claim, context):
             result = _Run(group, claim, context).run()
     except Exception as error:
-        _record_result(
-            claim, context, GroupResult("failed", f"An internal error stopped the run: {type(error).__name__}.")
-        )
+        _record_result(claim, context, GroupResult("failed", internal_error(error)))
         raise
     _record_result(claim, context, result)
     if result.outcome == "failed":

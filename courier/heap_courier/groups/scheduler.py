@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, place_of
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, internal_error
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, break_off, carry_out, title
 from heap_courier.project.cron import instants, latest, warnings
@@ -143,7 +143,7 @@ class Keeper:
         except CourierError as error:
             trouble = f"Group `{self._group.name}`: {error}"
         except Exception as error:  # noqa: BLE001  (the next slot must run all the same)
-            trouble = f"Group `{self._group.name}`: internal error, {place_of(error)}."
+            trouble = f"Group `{self._group.name}`: {internal_error(error)}"
         if trouble and trouble != self._trouble:
             self._say(trouble)
         self._trouble = trouble

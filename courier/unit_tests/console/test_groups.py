@@ -15,11 +15,23 @@ from courier.unit_tests.console.test_feeds import filled_in
 from courier.unit_tests.console.visitor import NOW, Visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.console.editing.cron_words import in_words
+from heap_courier.console.editing.group_form import form_of_section
 from heap_courier.errors import SetupError
 from heap_courier.groups import slots
 from heap_courier.project.reader import read_project
+from heap_courier.stitch import extra
+from heap_courier.stitch import run as stitching
 from heap_courier.warehouse.run_log import Run, RunLog, TableRun
 
+MEMBERS = st.fixed_dictionaries(
+    {"courier": st.sampled_from(["Heap", "CRM", "Shop"])},
+    optional={
+        "wait": st.just("2 hours"),
+        "offset": st.just("24 hours"),
+        "missing": st.sampled_from(["stop", "notify"]),
+        "later": st.just(3),
+    },
+)
 FIELDS = {"name": "Weekly", "schedule": "30 8 * * 0", "status": "enabled", "courier.0.name": "Heap"}
 
 
@@ -123,6 +135,37 @@ class TestEditing:
         assert "was saved" in visits.post("/groups/nightly/edit", fields).text
         assert (project / "heap-courier.yaml").read_text() == before
 
+    @given(
+        st.fixed_dictionaries(
+            {"couriers": st.lists(MEMBERS, max_size=3, unique_by=lambda each: each["courier"])},
+            optional={
+                "schedule": st.just("30 8 * * *"),
+                "time-zone": st.sampled_from(["UTC", "Europe/Berlin"]),
+                "status": st.sampled_from(["enabled", "disabled", True, False]),
+                "constraints": st.lists(
+                    st.just({"group": "nightly", "offset": "24 hours", "later": {"a": [1]}}), min_size=1, max_size=1
+                ),
+                "warn-after": st.just("3 hours"),
+                "dates-in-time-zone": st.booleans(),
+                "past-day-only": st.booleans(),
+                "stitch": st.booleans(),
+                "later": st.sampled_from(["07:00", {"by": "07:00"}, ["a"], True]),
+            },
+        )
+    )
+    def test_what_the_form_does_not_show_stays(self, section: dict[str, Any]) -> None:
+        """Settings of any version of heap-courier.yaml, in their order."""
+        saved = form_of_section("Weekly", section).section(section)
+        assert (saved, list(saved)) == (section, list(section))
+
+    def test_stitch_is_switched_on_and_off(self, project: Path, visits: Visitor) -> None:
+        visits.post("/groups/new", FIELDS | {"stitch": "on"})
+        assert read_project(project).groups["Weekly"].stitch
+        page = visits.get("/groups/Weekly/edit")
+        assert "checked> Stitch links" in page.html
+        visits.post("/groups/Weekly/edit", FIELDS | {"version": page.value("version")})
+        assert not read_project(project).groups["Weekly"].stitch
+
     def test_pause_and_resume_change_one_word(self, project: Path, visits: Visitor) -> None:
         before = (project / "heap-courier.yaml").read_text()
         assert "is resumed" in visits.post("/groups/nightly/status", {"status": "enabled"}).text
@@ -194,6 +237,23 @@ class TestRunning:
         assert (project / "samples" / "Heap" / "path" / "to" / "users-2026-03-04.avro").exists()
         assert "hand 2026-03-04 08:30:00 1 second Succeeded" in visits.get("/groups/Weekly/edit").text
         assert "Courier group Weekly, 2026-03-04 08:30 UTC" in visits.get("/notifications").text
+
+    def test_a_group_with_stitch_links_records(
+        self, project: Path, visits: Visitor, bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As `heap-courier group run` does; what it lacks for it fails the run."""
+        assert project.exists()
+        bucket.objects["path/to/users-2026-03-04.avro"] = b"?"
+        ran = []
+        monkeypatch.setattr(stitching, "stitch", ran.append)
+        visits.post("/groups/new", FIELDS | {"stitch": "on"})
+        visits.ask("POST", "/groups/Weekly/run")
+        visits.console.jobs.join()
+        assert len(ran) == 1
+        monkeypatch.setattr(extra, "_PACKAGES", ("splinx",))
+        visits.ask("POST", "/groups/Weekly/run")
+        visits.console.jobs.join()
+        assert "Stitch needs the Python package `splinx`" in visits.get("/groups/Weekly/edit").text
 
     def test_a_failure_says_why(self, project: Path, visits: Visitor, bucket: MemoryBucket) -> None:
         assert (project.exists(), bucket.objects) == (True, {})

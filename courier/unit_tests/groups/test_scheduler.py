@@ -240,7 +240,7 @@ def test_a_fault_of_the_program_is_said_without_its_words_and_ends_nothing(trial
     keeper = trial.keeper()
     trial.looks(keeper, at(20))
     assert trial.noted() == [(at(20), "failed")]
-    assert trial.said[-1].startswith("Group `daily`: internal error, ZeroDivisionError in ")
+    assert trial.said[-1].startswith("Group `daily`: Internal error: ZeroDivisionError in ")
     assert "the content of a row" not in "".join(trial.said)
 
     trial.answer = lambda: None

@@ -34,10 +34,15 @@ class GroupForm:
     warn_after: str = ""
     dates_in_time_zone: bool = False
     past_day_only: bool = False
+    stitch: bool = False
 
     def section(self, old: Mapping[str, Any]) -> dict[str, Any]:
-        """The group's section of heap-courier.yaml; what stands in the old one and means the same stays."""
-        before = {each.get("courier"): each for each in old.get("couriers") or ()}
+        """The group's section of heap-courier.yaml.
+
+        What stands in the old one and means the same stays, and so does what the form does not show.
+        """
+        couriers = {each.get("courier"): each for each in old.get("couriers") or ()}
+        groups = {each.get("group"): each for each in old.get("constraints") or ()}
         status = "enabled" if self.enabled else "disabled"
         if old and old.get("status", True) is self.enabled:
             status = old.get("status", "")
@@ -45,14 +50,14 @@ class GroupForm:
             "schedule": self.schedule or None,
             "time-zone": self.time_zone if "time-zone" in old or self.time_zone != "UTC" else None,
             "status": status if status != "" else None,
-            "couriers": [_courier(member, before.get(member.name, {})) for member in self.couriers],
-            "constraints": [_durations(member, {"group": member.name}) for member in self.constraints] or None,
+            "couriers": [_courier(member, couriers.get(member.name, {})) for member in self.couriers],
+            "constraints": [_constraint(member, groups.get(member.name, {})) for member in self.constraints] or None,
             "warn-after": None if self.warn_after in _NOTHING else self.warn_after,
             "dates-in-time-zone": self.dates_in_time_zone or (False if "dates-in-time-zone" in old else None),
             "past-day-only": self.past_day_only or (False if "past-day-only" in old else None),
+            "stitch": self.stitch or (False if "stitch" in old else None),
         }
-        order = [*old, *(key for key in settings if key not in old)]
-        return {key: settings[key] for key in order if settings.get(key) is not None}
+        return _changed(old, settings)
 
 
 def form_of_fields(form: Form) -> GroupForm:
@@ -67,6 +72,7 @@ def form_of_fields(form: Form) -> GroupForm:
         form.get("warn-after"),
         form.has("dates-in-time-zone"),
         form.has("past-day-only"),
+        form.has("stitch"),
     )
 
 
@@ -82,6 +88,7 @@ def form_of_section(name: str, section: Mapping[str, Any]) -> GroupForm:
         str(section.get("warn-after") or ""),
         section.get("dates-in-time-zone") is True,
         section.get("past-day-only") is True,
+        section.get("stitch") is True,
     )
 
 
@@ -98,12 +105,25 @@ def _member_of(settings: Mapping[str, Any], kind: str) -> Member:
     )
 
 
-def _courier(member: Member, old: Mapping[str, Any]) -> dict[str, str]:
-    settings = _durations(member, {"courier": member.name})
+def _courier(member: Member, old: Mapping[str, Any]) -> dict[str, Any]:
     is_usual = member.missing == "stop" and "missing" not in old
-    return settings if is_usual else settings | {"missing": member.missing}
+    return _changed(
+        old, {"courier": member.name, **_durations(member), "missing": None if is_usual else member.missing}
+    )
 
 
-def _durations(member: Member, settings: dict[str, str]) -> dict[str, str]:
-    named = {"wait": member.wait, "offset": member.offset}
-    return settings | {key: text for key, text in named.items() if text not in _NOTHING}
+def _constraint(member: Member, old: Mapping[str, Any]) -> dict[str, Any]:
+    return _changed(old, {"group": member.name, **_durations(member)})
+
+
+def _durations(member: Member) -> dict[str, str | None]:
+    return {"wait": _duration(member.wait), "offset": _duration(member.offset)}
+
+
+def _duration(text: str) -> str | None:
+    return None if text in _NOTHING else text
+
+
+def _changed(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The old section with other settings, in its order; None removes one."""
+    return {key: value for key, value in {**old, **settings}.items() if value is not None}

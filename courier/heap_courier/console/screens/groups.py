@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Final
 from zoneinfo import available_timezones
@@ -17,11 +17,9 @@ from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchan
 from heap_courier.console.jobs import Job
 from heap_courier.console.visit import Visit, looking
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.run import run_courier
-from heap_courier.errors import CourierError, FeedError, InterruptedRunError, SetupError
-from heap_courier.files.days import Days
+from heap_courier.errors import CourierError, InterruptedRunError, SetupError
+from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import slots
-from heap_courier.groups.notifications import notifier
 from heap_courier.groups.run import GroupContext, GroupResult, run_by_hand
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.groups.slots import SlotRun
@@ -128,28 +126,23 @@ def run_now(visit: Visit) -> Response:
 _SOON: Final = "If `heap-courier group serve` is running, it follows within a minute."
 
 
+class _Watcher(Audience):
+    """Shows in a job which courier began last, and stops them with it: they run side by side, and a job has one bar."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.bar = _Stoppable(job)
+
+    def began(self, what: str) -> None:
+        self._job.stage(what)
+
+
 def _group_context(context: Context, job: Job) -> GroupContext:
-    silent = replace(context, bar=_Stoppable(job))  # couriers run side by side, and a job has one bar
-
-    def bring(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
-        job.stage(name)
-        courier = context.project.couriers[name]
-        result = run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
-        if result.failed:
-            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
-        return result.missing_days
-
     def pause(seconds: float) -> None:
         if job.stop.wait(seconds):
             raise InterruptedRunError("It was stopped from the console.")
 
-    return GroupContext(
-        run_courier=bring,
-        open_warehouse=context.warehouse,
-        notify=notifier(context.project.notify, lambda _notice: None),
-        now=context.now,
-        pause=pause,
-    )
+    return group_context(context, _Watcher(job), pause)
 
 
 class _Stoppable(NoBar):

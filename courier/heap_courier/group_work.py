@@ -1,0 +1,80 @@
+"""What runs of a project's courier groups work with: its couriers, its warehouse, Stitch and its notifications."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING
+
+from heap_courier.couriers.context import Context
+from heap_courier.errors import FeedError
+from heap_courier.files.days import Days
+from heap_courier.groups.notifications import notifier
+from heap_courier.groups.run import GroupContext
+from heap_courier.progress import Bar, NoBar
+
+if TYPE_CHECKING:
+    from heap_courier.couriers.run import RunResult
+    from heap_courier.stitch.run import StitchResult
+
+
+class Audience:
+    """Who watches runs of groups; called from several threads. This one is not interested."""
+
+    bar: Bar = NoBar()
+    """Of each courier and of Stitch: they run side by side."""
+
+    def began(self, what: str) -> None:
+        """A courier, or Stitch, begins."""
+
+    def loaded(self, courier: str, result: RunResult) -> None:
+        """A courier has finished."""
+
+    def stitched(self, result: StitchResult, seconds: float) -> None:
+        """Stitch has finished."""
+
+    def notice(self, sentence: str) -> None:
+        """A notification was sent."""
+
+
+def group_context(context: Context, audience: Audience, pause: Callable[[float], None]) -> GroupContext:
+    """Connects groups with what their runs do.
+
+    Args:
+        context: with the project whose groups run.
+        audience: who watches.
+        pause: waits for so many seconds; raises InterruptedRunError as soon as the runs are to stop.
+    """
+    silent = replace(context, bar=audience.bar)
+
+    def run_courier(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
+        from heap_courier.couriers import run  # noqa: PLC0415  (what reads buckets and files takes long to import)
+
+        audience.began(name)
+        courier = context.project.couriers[name]
+        result = run.run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
+        audience.loaded(name, result)
+        if result.failed:
+            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
+        return result.missing_days
+
+    def stitch() -> None:
+        from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (an extra)
+
+        require_extra()
+        from heap_courier.stitch.run import StitchContext, stitch  # noqa: PLC0415  (as above)
+
+        audience.began("Stitch")
+        started = context.now()
+        result = stitch(StitchContext(silent.project, silent.warehouse, silent.now, silent.bar))
+        audience.stitched(result, (context.now() - started).total_seconds())
+
+    return GroupContext(
+        run_courier=run_courier,
+        open_warehouse=context.warehouse,
+        notify=notifier(context.project.notify, audience.notice),
+        now=context.now,
+        pause=pause,
+        stitch=stitch,
+    )
