@@ -19,10 +19,13 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from courier.integration_tests import heap_bucket
 from courier.integration_tests.command import KEYS
+from courier.unit_tests.stitch.project_of_people import People
 from heap_courier.console.jobs import Jobs
 from heap_courier.console.server import Place, serving
 from heap_courier.console.visit import Console
 from heap_courier.project.reader import read_project
+from heap_courier.project.scaffold import make_project
+from heap_courier.warehouse.open import open_warehouse
 
 pytestmark = pytest.mark.xdist_group("page")  # one browser shows all
 NOW = datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc)
@@ -30,7 +33,7 @@ BUCKET = "heap-rs3-acme"
 PATTERN = "'path/to/users'-YYYY-MM-dd'.avro'"
 ROOT = Path(__file__).resolve().parents[2]
 AXE = ROOT / "integration_tests" / "form" / "node_modules" / "axe-core" / "axe.min.js"
-PICTURES = {"sources": 420, "feed-editor": 800, "group": 640, "table": 640}
+PICTURES = {"sources": 420, "feed-editor": 800, "group": 640, "table": 640, "customer": 640}
 """Screens that the guide shows, and how high their pictures are."""
 
 expect.set_options(timeout=60_000)
@@ -236,33 +239,39 @@ def expect_scheduled(folder: Path) -> None:
     assert [courier.courier for courier in group.couriers] == ["Heap"]
 
 
+def looker(page: Page, found: dict[str, Any]) -> Callable[[str], None]:
+    """What looks at a screen with axe-core, dark and narrow, light and wide, and notes in `found` what is wrong."""
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: bash scripts/packages")
+    script = AXE.read_text(encoding="utf-8")
+
+    def look(name: str) -> None:
+        for scheme, width in (("light", 1200), ("dark", 390)):
+            page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            page.set_viewport_size({"width": width, "height": 800})
+            page.evaluate(script)
+            result = page.evaluate("axe.run({resultTypes: ['violations']})")
+            for each in result["violations"]:
+                places = [node["html"][:150] for node in each["nodes"][:3]]
+                found[f"{name}, {scheme}: {each['id']}"] = places
+            wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+            if wide > 0:
+                found[f"{name}, {width} px"] = f"{wide} px too wide"
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 1200, "height": 800})
+        if os.environ.get("CONSOLE_PICTURES") == "new" and name in PICTURES:
+            page.set_viewport_size({"width": 1100, "height": PICTURES[name]})
+            page.screenshot(path=ROOT / "docs" / f"console-{name}.png")
+            page.set_viewport_size({"width": 1200, "height": 800})
+
+    return look
+
+
 class TestWalk:
     def test_by_mouse_and_accessible(self, screen: Page, bucket: str, folder: Path) -> None:
         """From nothing to a scheduled group; axe-core finds nothing on any screen, dark or light, wide or narrow."""
-        if not AXE.exists():
-            pytest.skip("axe-core is not installed: bash scripts/packages")
-        script = AXE.read_text(encoding="utf-8")
         found: dict[str, Any] = {}
-
-        def look(name: str) -> None:
-            for scheme, width in (("light", 1200), ("dark", 390)):
-                screen.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-                screen.set_viewport_size({"width": width, "height": 800})
-                screen.evaluate(script)
-                result = screen.evaluate("axe.run({resultTypes: ['violations']})")
-                for each in result["violations"]:
-                    places = [node["html"][:150] for node in each["nodes"][:3]]
-                    found[f"{name}, {scheme}: {each['id']}"] = places
-                wide = screen.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-                if wide > 0:
-                    found[f"{name}, {width} px"] = f"{wide} px too wide"
-            screen.emulate_media(color_scheme="light")
-            screen.set_viewport_size({"width": 1200, "height": 800})
-            if os.environ.get("CONSOLE_PICTURES") == "new" and name in PICTURES:
-                screen.set_viewport_size({"width": 1100, "height": PICTURES[name]})
-                screen.screenshot(path=ROOT / "docs" / f"console-{name}.png")
-                screen.set_viewport_size({"width": 1200, "height": 800})
-
+        look = looker(screen, found)
         walk(Mouse(screen), bucket, look)
         expect_scheduled(folder)
         assert found == {}
@@ -292,6 +301,47 @@ class TestSources:
         screen.get_by_role("button", name="Save").click()
         screen.get_by_role("button", name="Check Heap").click()
         expect(screen.get_by_role("status")).to_contain_text("are readable: path/to/users-2026-03-03.avro")
+
+
+class TestCustomers:
+    def test_a_customer_is_found_explained_and_taken_apart_by_keyboard(
+        self, page: Page, address: str, folder: Path
+    ) -> None:
+        """And axe-core finds nothing on these screens."""
+        found: dict[str, Any] = {}
+        look, user = looker(page, found), Keyboard(page)
+        make_project(folder, bare=True)
+        complaints = opened(page, f"{address}/customers")
+        expect(page.get_by_text("Tick Make available to Stitch")).to_be_visible()
+        look("customers, none")
+        with open_warehouse(read_project(folder).warehouse, {}) as warehouse:
+            people = People(warehouse, folder)
+            named = {"given-name": "Ann", "surname": "Lee", "city": "Boston", "fk-customer": "1001"}
+            people.feed("CRM", [{"pk": "1001", "email": "ann@acme.com", **named}, {"pk": "1002", "surname": "Ray"}])
+            people.feed("Shop", [{"pk": f"a{number}", "fk-customer": "1001"} for number in range(5)])
+
+        page.reload()
+        user.press(page.get_by_role("button", name="Run Stitch"))
+        expect(page.get_by_role("status")).to_contain_text("Completed in")
+        look("stitched")
+        user.press(page.get_by_role("link", name="Customers").last)
+        user.fill(page.get_by_label("Find a customer"), "ANN@")
+        page.keyboard.press("Enter")
+        user.press(page.get_by_role("link", name="Ann Lee"))
+        expect(page.locator("svg circle")).to_have_count(6)
+        look("customer")
+        user.fill(page.get_by_label("Compare CRM:People/1001 with"), "CRM:People/1002")
+        user.press(page.get_by_role("button", name="Explain"))
+        expect(page.get_by_role("heading", name="Two customers")).to_be_visible()
+        look("explain")
+        page.go_back()
+        user.press(page.get_by_label("Choose Shop:People/a4"))
+        user.press(page.get_by_role("button", name="The chosen records are another customer"))
+        expect(page.get_by_role("status")).to_contain_text("The decision was stored.")
+        look("customers")
+        user.press(page.get_by_role("button", name="Run Stitch"))
+        expect(page.get_by_role("region", name="Customers")).to_contain_text("Split")
+        assert (found, complaints) == ({}, [])
 
 
 def test_every_step_works_without_javascript(chromium: Browser, address: str, bucket: str) -> None:

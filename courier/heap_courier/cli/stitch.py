@@ -10,12 +10,10 @@ import click
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.documents.wording import duration
-from heap_courier.stitch.extra import require_extra
 
 if TYPE_CHECKING:
     from heap_courier.stitch.customer import Link
     from heap_courier.stitch.explain import Explanation
-    from heap_courier.stitch.records.inputs import Pair
     from heap_courier.stitch.run import StitchContext, StitchResult
 
 
@@ -23,6 +21,8 @@ class _Stitch(click.Group):
     """Commands that need the extra, and say so."""
 
     def invoke(self, ctx: click.Context) -> object:
+        from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (other commands do without the package)
+
         require_extra()
         return super().invoke(ctx)
 
@@ -135,7 +135,8 @@ def _context(context: Context) -> StitchContext:
 
 def print_explanation(explanation: Explanation) -> None:
     """Links and their evidence, a line each; never what records contain."""
-    from heap_courier.stitch.explain import name_of  # noqa: PLC0415  (as above)
+    from heap_courier.stitch.customer import name_of  # noqa: PLC0415  (as above)
+    from heap_courier.stitch.explain import bits_in_words  # noqa: PLC0415  (as above)
 
     if len(explanation.customers) == 1:
         count = len(explanation.records)
@@ -148,7 +149,7 @@ def print_explanation(explanation: Explanation) -> None:
         print_table(["from", "to", "evidence", "score", "bits"], rows)
     for pair in explanation.weights:
         if pair not in links:
-            say(f"{name_of(pair[0])} and {name_of(pair[1])} compared: {_bits(explanation, pair)}")
+            say(f"{name_of(pair[0])} and {name_of(pair[1])} compared: {bits_in_words(explanation, pair)}")
     if explanation.refused:
         say("Kept apart:")
         print_table(
@@ -158,17 +159,11 @@ def print_explanation(explanation: Explanation) -> None:
 
 
 def _row(explanation: Explanation, link: Link) -> list[str | int | None]:
-    from heap_courier.stitch.explain import SCORING, name_of  # noqa: PLC0415  (as above)
+    from heap_courier.stitch.customer import name_of  # noqa: PLC0415  (as above)
+    from heap_courier.stitch.explain import SCORING, bits_in_words  # noqa: PLC0415  (as above)
 
-    bits = _bits(explanation, (link.first, link.second)) if link.evidence == SCORING else ""
+    bits = bits_in_words(explanation, (link.first, link.second)) if link.evidence == SCORING else ""
     return [name_of(link.first), name_of(link.second), link.evidence, round(link.score), bits]
-
-
-def _bits(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
-    weights = explanation.weights.get(pair, ())
-    total = explanation.prior + sum(weight.bits for weight in weights)
-    fields = [f"{weight.field.replace('_', ' ')} {weight.level} {weight.bits:+.1f}" for weight in weights]
-    return f"{', '.join([*fields, f'prior {explanation.prior:+.1f}'])}: {total:.1f}"
 
 
 @stitch.command(name="label")

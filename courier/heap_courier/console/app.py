@@ -15,7 +15,17 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from heap_courier.console.gate import COOKIE, SIGN_IN, Access, Gate, destination
-from heap_courier.console.screens import couriers, feeds, groups, notifications, operations, runs, sources, tables
+from heap_courier.console.screens import (
+    couriers,
+    customers,
+    feeds,
+    groups,
+    notifications,
+    operations,
+    runs,
+    sources,
+    tables,
+)
 from heap_courier.console.visit import Console, Form, Visit, query_of, render
 from heap_courier.errors import CourierError, internal_error
 
@@ -68,6 +78,11 @@ def application(console: Console, access: Access) -> ASGIApp:
         get("/tables/statistics", tables.statistics),
         post("/tables/download", tables.download),
         form("/sql", tables.sql),
+        get("/customers", customers.customers),
+        form("/customers/show/{id}", customers.customer),
+        get("/customers/explain", customers.explain),
+        post("/customers/run", customers.run_now),
+        post("/customers/decisions/remove", customers.remove_decision),
         get("/jobs/{id}", runs.job),
         get("/jobs/{id}/events", runs.events),
         post("/jobs/{id}/stop", runs.stop),

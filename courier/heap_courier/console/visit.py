@@ -30,6 +30,7 @@ NAVIGATION: Final = (
     ("/", "Sources"),
     ("/groups", "Courier Groups"),
     ("/tables", "Data Explorer"),
+    ("/customers", "Customers"),
     ("/runs", "Runs"),
     ("/notifications", "Notifications"),
 )

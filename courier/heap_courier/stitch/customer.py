@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from heap_courier.errors import SetupError
 from heap_courier.stitch.records.inputs import Pair
 from heap_courier.stitch.records.semantics import COLUMNS
 from heap_courier.stitch.tables.definitions import CHANGES, COALESCED, GRAPH, MERGED, SCORES
@@ -99,15 +100,42 @@ class Change(NamedTuple):
     records: int
 
 
+def name_of(record: Pair) -> str:
+    """A record as a person types it: `CRM:Customers/1001`."""
+    return f"{record[0]}/{record[1]}"
+
+
+def find(warehouse: Warehouse, text: str) -> tuple[str, Pair | None]:
+    """The customer that a text means, and the record if it is one: an id, or a record such as `CRM:Customers/1001`.
+
+    Raises:
+        SetupError: there is no such customer or record.
+    """
+    graph = quoted(GRAPH)
+    if warehouse.query(f"SELECT 1 FROM {graph} WHERE customer_id = $1 LIMIT 1", (text,)):
+        return text, None
+    for (table,) in warehouse.query(f"SELECT DISTINCT datasource FROM {graph} ORDER BY 1"):
+        if text.lower().startswith(f"{table.lower()}/"):
+            pk = text[len(table) + 1 :]
+            found = warehouse.query(f"SELECT customer_id FROM {graph} WHERE datasource = $1 AND pk = $2", (table, pk))
+            if found:
+                return found[0][0], (table, pk)
+            raise SetupError(f"`{table}` has no record with this primary key.")
+    raise SetupError(
+        f"`{text}` is neither a customer's id nor a record: write a record as TABLE/KEY, such as CRM:Customers/1001."
+    )
+
+
 def has_customers(warehouse: Warehouse) -> bool:
     """Whether there was a run of Stitch yet; without one, the other functions fail."""
     return bool(warehouse.columns(MERGED))
 
 
 def search_customers(warehouse: Warehouse, text: str, limit: int = LIMIT) -> tuple[Customer, ...]:
-    """Customers who have a record with this name, e-mail address, phone, primary key or id, in the order of ids.
+    """Customers who have a record with this name, e-mail address, phone, key or id, in the order of ids.
 
-    Names and addresses may be parts of the real ones, and letter case does not matter; ids and primary keys are whole.
+    Names and addresses may be parts of the real ones, and letter case does not matter; ids and keys (primary, foreign,
+    customer and separation keys) are whole.
     No text finds all customers.
     """
     text = " ".join(text.split())
@@ -118,10 +146,12 @@ def search_customers(warehouse: Warehouse, text: str, limit: int = LIMIT) -> tup
     conditions = ["customer_id = $1", "pk = $1"]
     conditions += [f"LOWER({each}) LIKE {part}" for each in (names, "full_name", "email")]
     literally = re.sub(r"([!%_])", rf"{_ESCAPE}\1", text)
-    parameters = [text, f"%{literally}%"]
+    as_json = re.sub(r"([!%_])", rf"{_ESCAPE}\1", json.dumps(text, ensure_ascii=False))
+    conditions.append(f"keys LIKE $3 ESCAPE '{_ESCAPE}'")
+    parameters = [text, f"%{literally}%", f"%: {as_json}%"]
     digits = "".join(each for each in text if each in "0123456789")
     if len(digits) >= _SHORTEST_PHONE and re.fullmatch(r"[-+()./ 0-9]+", text):
-        conditions.append("REGEXP_REPLACE(phone, '[^0-9]', '', 'g') LIKE $3")
+        conditions.append("REGEXP_REPLACE(phone, '[^0-9]', '', 'g') LIKE $4")
         parameters.append(f"%{digits}%")
     found = f"SELECT customer_id FROM {quoted(COALESCED)} WHERE {' OR '.join(conditions)}"
     return _customers(warehouse, f"WHERE customer_id IN ({found})", tuple(parameters), limit)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from heap_courier.errors import SetupError
-from heap_courier.stitch.customer import Link, links_of
+from heap_courier.stitch.customer import Link, find, links_of
 from heap_courier.stitch.linking.weights import Weight, prior, weigh
 from heap_courier.stitch.records.inputs import Pair
 from heap_courier.stitch.records.semantics import COLUMNS
@@ -40,11 +40,6 @@ class Explanation:
     prior: float
 
 
-def name_of(record: Pair) -> str:
-    """A record as a person types it: `CRM:Customers/1001`."""
-    return f"{record[0]}/{record[1]}"
-
-
 def explain(
     warehouse: Warehouse, scratch: Scratch, model: Mapping[str, Any], first: str, second: str | None
 ) -> Explanation:
@@ -62,8 +57,8 @@ def explain(
     """
     if not warehouse.columns(GRAPH):
         raise SetupError("There are no customers yet: run `heap-courier stitch run` first.")
-    one = _find(warehouse, first)
-    other = _find(warehouse, second) if second is not None else None
+    one = find(warehouse, first)
+    other = find(warehouse, second) if second is not None else None
     customers = tuple(dict.fromkeys(found[0] for found in (one, other) if found))
     records = _records(warehouse, customers)
     links = links_of(warehouse, *customers)
@@ -84,6 +79,14 @@ def explain(
     scored = [(link.first, link.second) for link in (*path, *refused) if link.evidence == SCORING]
     weights = _weights(warehouse, scratch, model, [*scored, *asked])
     return Explanation(customers, records, tuple(path), tuple(refused), weights, prior(model))
+
+
+def bits_in_words(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
+    """How well two scored records fit: what each field says in bits, what is known beforehand, and the sum."""
+    weights = explanation.weights.get(pair, ())
+    total = explanation.prior + sum(weight.bits for weight in weights)
+    fields = [f"{weight.field.replace('_', ' ')} {weight.level} {weight.bits:+.1f}" for weight in weights]
+    return f"{', '.join([*fields, f'prior {explanation.prior:+.1f}'])}: {total:.1f}"
 
 
 def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
@@ -107,23 +110,6 @@ def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
         end, link = came[end]
         path.append(link)
     return tuple(reversed(path))
-
-
-def _find(warehouse: Warehouse, text: str) -> tuple[str, Pair | None]:
-    """The customer that a text means, and the record if it is one."""
-    graph = quoted(GRAPH)
-    if warehouse.query(f"SELECT 1 FROM {graph} WHERE customer_id = $1 LIMIT 1", (text,)):
-        return text, None
-    for (table,) in warehouse.query(f"SELECT DISTINCT datasource FROM {graph} ORDER BY 1"):
-        if text.lower().startswith(f"{table.lower()}/"):
-            pk = text[len(table) + 1 :]
-            found = warehouse.query(f"SELECT customer_id FROM {graph} WHERE datasource = $1 AND pk = $2", (table, pk))
-            if found:
-                return found[0][0], (table, pk)
-            raise SetupError(f"`{table}` has no record with this primary key.")
-    raise SetupError(
-        f"`{text}` is neither a customer's id nor a record: write a record as TABLE/KEY, such as CRM:Customers/1001."
-    )
 
 
 def _record(found: tuple[str, Pair | None], records: Mapping[Pair, str]) -> Pair:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,7 @@ import pyarrow as pa
 from heap_courier.documents.wording import did_you_mean, listed
 from heap_courier.errors import SetupError
 from heap_courier.stitch.linking.clusters import Clusters
+from heap_courier.stitch.records.inputs import Pair
 from heap_courier.stitch.records.semantics import COLUMNS, column, is_key
 from heap_courier.stitch.scratch import Scratch
 from heap_courier.stitch.tables.landing import LABELS, make_state
@@ -80,6 +81,61 @@ def store_labels(warehouse: Warehouse, labels: Iterable[Label]) -> tuple[int, in
             warehouse.execute(f"INSERT INTO {table} VALUES ($1, $2, $3, $4, $5, $6)", row)
         ((count,),) = warehouse.query(f"SELECT count(*) FROM {table}")
     return len(set(given) - before), int(count)
+
+
+def stored_labels(warehouse: Warehouse) -> dict[str, tuple[Label, ...]]:
+    """The lines of each label by its `label_id`; nothing before the first run or label."""
+    if not warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = $1", (LABELS,)):
+        return {}
+    rows = [
+        Label(*row)
+        for row in warehouse.query(f"SELECT {', '.join(HEADER)} FROM heap_courier.{LABELS} ORDER BY 2, 3, 4, 6, 1")
+    ]
+    return {
+        label_id: tuple(each for each in rows if each.label_id == label_id)
+        for label_id in dict.fromkeys(each.label_id for each in rows)
+    }
+
+
+def remove_label(warehouse: Warehouse, label_id: str) -> None:
+    """Takes a label back, with all of its lines; the next run links without it."""
+    make_state(warehouse)
+    warehouse.execute(f"DELETE FROM heap_courier.{LABELS} WHERE label_id = $1", (label_id,))
+
+
+def label_of(label_id: str, *partitions: Iterable[Pair]) -> tuple[Label, ...]:
+    """A label: the records of a partition are one customer, and those of different partitions are different ones."""
+    return tuple(
+        Label(f"{label_id}-{number}-{row}", label_id, str(number), datasource, "pk", pk)
+        for number, records in enumerate(partitions, 1)
+        for row, (datasource, pk) in enumerate(records, 1)
+    )
+
+
+def refuse_contradiction(stored: Mapping[str, Sequence[Label]], label: Sequence[Label]) -> None:
+    """Refuses a new label that says the opposite of stored ones, as far as both name records by the same semantic.
+
+    Raises:
+        SetupError: which label it contradicts.
+    """
+    lines = [*chain.from_iterable(stored.values()), *label]
+    numbers: dict[tuple[str, str, str], int] = {}
+    for each in lines:
+        numbers.setdefault((each.datasource, each.semantic, each.value), len(numbers) + 1)
+    together = Clusters(len(numbers))
+    of_partition: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for each in lines:
+        of_partition[each.label_id, each.partition_id].append(numbers[each.datasource, each.semantic, each.value])
+    for records in of_partition.values():
+        together.join_labelled(records)
+    seen: dict[tuple[int, str], str] = {}
+    for (label_id, partition_id), records in of_partition.items():
+        if seen.setdefault((together.find(records[0]), label_id), partition_id) != partition_id:
+            other = "an earlier decision" if label_id == label[0].label_id else f"the decision `{label_id}`"
+            raise SetupError(
+                f"This contradicts {other}: by all decisions together, the same records would be one customer and "
+                "different customers. Remove the earlier decision first. Nothing was stored."
+            )
 
 
 def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Sequence
 from html import escape
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from heap_courier.stitch.customer import Link
-from heap_courier.stitch.explain import Explanation, name_of
+from heap_courier.stitch.customer import Link, name_of
 from heap_courier.stitch.records.inputs import Pair
+
+if TYPE_CHECKING:  # what explains needs the extra, which the drawing does without
+    from heap_courier.stitch.explain import Explanation
 
 _STYLE: Final = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem; color: #1c2430; background: #fff }
@@ -22,18 +24,19 @@ th { border-bottom: 1px solid #9aa5b1 } svg { max-width: 100% } text { font-size
 .own { fill: #163d2a } .other { fill: #45201d } .number { fill: #b8c2cc } }
 """
 
+_ROOM: Final = 230  # for a name beside the circle
+_TO_THE_LEFT: Final = ' text-anchor="end"'
+
 
 def picture(explanation: Explanation) -> str:
     """The page: records as circles, links as lines, and below both as a table."""
     links = [*explanation.path, *explanation.refused]
-    names = sorted({*explanation.records, *(record for link in links for record in (link.first, link.second))})
-    places = _places(names)
     title = "Customer " + " and ".join(explanation.customers)
     rows = "".join(map(_row, links))
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
-        f"{_drawing(explanation, links, places)}"
+        f"{drawing(explanation.records, links)}"
         "<p>Green: records of the customer and the links that hold them together. Red, dashed: links that were not "
         "followed.</p><table><thead><tr><th>from</th><th>to</th><th>evidence</th><th>score</th><th>kept apart</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></body></html>\n"
@@ -41,31 +44,36 @@ def picture(explanation: Explanation) -> str:
 
 
 def _places(names: list[Pair]) -> dict[Pair, tuple[float, float]]:
-    radius = max(120, 16 * len(names))
+    """On a circle, beginning at the top, with room for names on both sides."""
+    radius = max(70, 14 * len(names)) if len(names) > 1 else 0
     turn = 2 * math.pi / max(len(names), 1)
-    centre = radius + 140
     return {
-        name: (centre + radius * math.cos(number * turn), radius + 60 + radius * math.sin(number * turn))
+        name: (radius + _ROOM + radius * math.sin(number * turn), radius + 30 - radius * math.cos(number * turn))
         for number, name in enumerate(names)
     }
 
 
-def _drawing(explanation: Explanation, links: list[Link], places: Mapping[Pair, tuple[float, float]]) -> str:
-    width = max(x for x, _ in places.values()) + 220
-    height = max(y for _, y in places.values()) + 60
+def drawing(own: Collection[Pair], links: Sequence[Link]) -> str:
+    """The drawing as SVG, with classes for its colours: the records of a customer, and those that links lead to."""
+    places = _places(sorted({*own, *(record for link in links for record in (link.first, link.second))}))
+    middle = sum(x for x, _ in places.values()) / max(len(places), 1)
+    width = max((x for x, _ in places.values()), default=0) + _ROOM
+    height = max((y for _, y in places.values()), default=0) + 30
     drawn = []
     for link in links:
         (x1, y1), (x2, y2) = places[link.first], places[link.second]
         kind = "refused" if link.apart else "joined"
         drawn.append(
             f'<line class="{kind}" x1="{x1:.0f}" y1="{y1:.0f}" x2="{x2:.0f}" y2="{y2:.0f}" stroke-width="2"/>'
-            f'<text class="number" x="{(x1 + x2) / 2:.0f}" y="{(y1 + y2) / 2 - 4:.0f}">{link.score:.0f}</text>'
+            f'<text class="number" x="{(x1 + x2) / 2 + 6:.0f}" y="{(y1 + y2) / 2 - 4:.0f}">{link.score:.0f}</text>'
         )
     for name, (x, y) in places.items():
-        kind = "own" if name in explanation.records else "other"
+        kind = "own" if name in own else "other"
+        is_left = x < middle - 1
         drawn.append(
             f'<circle class="{kind}" cx="{x:.0f}" cy="{y:.0f}" r="9" stroke-width="2"/>'
-            f'<text x="{x + 14:.0f}" y="{y + 4:.0f}">{escape(name_of(name))}</text>'
+            f'<text x="{x - 14 if is_left else x + 14:.0f}" y="{y + 4:.0f}"{_TO_THE_LEFT if is_left else ""}>'
+            f"{escape(name_of(name))}</text>"
         )
     return (
         f'<svg role="img" aria-label="Records and links" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '

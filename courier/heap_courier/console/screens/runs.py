@@ -198,6 +198,7 @@ def _outcome(job: Job) -> dict[str, Any]:
     return {
         "run": job.result if job.kind == "run" else None,
         "group": job.result if job.kind == "group" else None,
+        "stitched": job.result if job.kind == "stitch" else None,
         "samples": job.result if job.kind == "sample" else getattr(job.result, "samples", None),
         "has_samples": isinstance(error, MissingFeedsError),
         "lacks_files": isinstance(error, MissingFilesError),
