@@ -35,6 +35,7 @@ TESTS = [
     "types-python-dateutil>=2.9,<3",  # types of dateutil
     "types-pyyaml>=6,<7",  # types of PyYAML
     "types-requests>=2.32,<3",  # types of requests
+    "aiosmtpd>=1.4.6,<2",  # a mail server on this machine, for notifications
     "trustme>=1.2,<2",  # a certificate that no one trusts, for the TLS error
 ]
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from heap_courier.couriers.context import Context
 from heap_courier.errors import FeedError
 from heap_courier.files.days import Days
-from heap_courier.groups.notifications import notifier
 from heap_courier.groups.run import GroupContext
+from heap_courier.notices.notice import Notice
 from heap_courier.progress import Bar, NoBar
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Audience:
     def stitched(self, result: StitchResult, seconds: float) -> None:
         """Stitch has finished."""
 
-    def notice(self, sentence: str) -> None:
-        """A notification was sent."""
+    def heard(self, notice: Notice) -> None:
+        """A run of a courier began or ended: for the log, because its group's notices are for people."""
 
 
 def group_context(context: Context, audience: Audience, pause: Callable[[float], None]) -> GroupContext:
@@ -46,7 +46,12 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
         audience: who watches.
         pause: waits for so many seconds; raises InterruptedRunError as soon as the runs are to stop.
     """
-    silent = replace(context, bar=audience.bar)
+
+    def hear(notice: Notice) -> None:
+        if notice.run:  # a run that could not begin is tried again, and the group reports it in the end
+            audience.heard(notice)
+
+    silent = replace(context, bar=audience.bar, report=hear)
 
     def run_courier(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
         from heap_courier.couriers import run  # noqa: PLC0415  (what reads buckets and files takes long to import)
@@ -73,7 +78,7 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
     return GroupContext(
         run_courier=run_courier,
         open_warehouse=context.warehouse,
-        notify=notifier(context.project.notify, audience.notice),
+        report=context.report,
         now=context.now,
         pause=pause,
         stitch=stitch,

@@ -21,6 +21,7 @@ from heap_courier.errors import InterruptedRunError
 from heap_courier.files.days import Days
 from heap_courier.groups.run import GroupContext
 from heap_courier.groups.scheduler import serve
+from heap_courier.notices.notice import Notice
 from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -33,8 +34,11 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
     ahead = begin - datetime.now(timezone.utc)
     stop = threading.Event()
 
-    def say(sentence: str) -> None:
-        print(sentence, flush=True)  # noqa: T201  (a program)
+    def report(notice: Notice) -> None:
+        print(notice.text, flush=True)  # noqa: T201  (a program)
+
+    def now() -> datetime:
+        return datetime.now(timezone.utc) + ahead
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
@@ -76,9 +80,10 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
     )
     serve(
         [group],
-        GroupContext(run_courier, open_warehouse, say, lambda: datetime.now(timezone.utc) + ahead, pause, lease=LEASE),
+        GroupContext(
+            run_courier, open_warehouse, report, lambda: datetime.now(timezone.utc) + ahead, pause, lease=LEASE
+        ),
         stop,
-        say,
     )
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import click
 
-from heap_courier.cli.terminal import say
+from heap_courier.cli.log import LOG
 from heap_courier.errors import SetupError
+from heap_courier.notices.notice import note, trouble
 
 
 @click.command()
@@ -48,11 +49,8 @@ def console(
             "installs all that it needs."
         ) from None
 
-    def log(sentence: str) -> None:
-        say(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)
-
     serve(
-        Console(folder, os.environ, lambda: datetime.now(timezone.utc), Jobs(log)),
+        Console(folder, os.environ, lambda: datetime.now(timezone.utc), Jobs(lambda fault: LOG(trouble(fault))), LOG),
         Place(host, port, names, certificate, key, behind_proxy, os.environ.get(TOKEN_VARIABLE) or None),
-        log,
+        lambda sentence: LOG(note(sentence)),
     )

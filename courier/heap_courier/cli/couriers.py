@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from heap_courier.cli.log import LOG, reporting
 from heap_courier.cli.printing import print_result, print_samples, print_warnings
 from heap_courier.cli.terminal import say
 from heap_courier.couriers.context import Context, opened
@@ -97,7 +98,7 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
     """
     from heap_courier.couriers.run import run_courier  # noqa: PLC0415  (as above)
 
-    with opened(folder) as context:
+    with opened(folder) as silent, reporting(silent) as context:
         chosen = context.courier(courier)
         if chosen.operations is None and any(days.values()):
             raise click.UsageError(
@@ -110,7 +111,8 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
         except MissingFilesError as error:
             remedy = " To continue without them: --skip-missing." if chosen.operations is not None else ""
             raise MissingFilesError(f"{error}{remedy}") from None
-    print_result(result)
+    if not LOG.is_json:
+        print_result(result)
     if result.failed:
         sys.exit(1)
 

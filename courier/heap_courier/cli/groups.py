@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heap_courier.cli.log import LOG, reporting, reporting_until_replaced
 from heap_courier.cli.printing import print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
@@ -19,6 +20,7 @@ from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import run as groups
 from heap_courier.groups import scheduler, slots
 from heap_courier.groups.run import GroupResult
+from heap_courier.notices.notice import Notice, note, trouble
 from heap_courier.project.model import Group
 from heap_courier.project.reader import read_project
 from heap_courier.project.watch import ProjectWatch
@@ -62,11 +64,13 @@ def list_groups(folder: Path) -> None:
 def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
     stop = threading.Event()
-    with opened(folder) as context, stopped_by_signals(stop, _log) as came:
+    with opened(folder) as silent, reporting(silent, _unless_printed) as context:
         chosen = context.group(name)
         at = slot and slot.replace(tzinfo=timezone.utc)
-        result = groups.run_by_hand(chosen, _group_context(context, stop), at, skip_missing=skip_missing)
-    _end(chosen, result)
+        with stopped_by_signals(stop, lambda sentence: LOG(note(sentence, "stopping"))) as came:
+            result = groups.run_by_hand(chosen, _group_context(context, stop), at, skip_missing=skip_missing)
+    if not LOG.is_json:
+        _end(chosen, result)
     if came:
         sys.exit(128 + came[0])
     if result.outcome != "succeeded":
@@ -80,7 +84,7 @@ def serve_groups(folder: Path) -> None:
 
     A changed heap-courier.yaml takes effect within a minute; all other files are read by each run.
     """
-    with opened(folder) as context:
+    with opened(folder) as silent:
         stop = threading.Event()
         watch = ProjectWatch(folder)
 
@@ -90,12 +94,15 @@ def serve_groups(folder: Path) -> None:
             try:
                 project = read_project(folder)
             except CourierError as error:
-                _log(f"The project was changed and cannot be used, so the schedules stay as they were. {error}")
+                LOG(trouble(f"The project was changed and cannot be used, so the schedules stay as they were. {error}"))
                 return None
-            _log("The project was changed.")
-            return project.groups.values(), _group_context(replace(context, project=project), stop)
+            LOG(note("The project was changed.", "project-changed"))
+            context = replaced(replace(silent, project=project))
+            return project.groups.values(), _group_context(context, stop)
 
-        scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, _log, changed)
+        with reporting_until_replaced() as replaced:
+            context = replaced(silent)
+            scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, changed)
 
 
 @group.command(name="runs")
@@ -124,6 +131,8 @@ class _Terminal(Audience):
         self._printing = threading.Lock()
 
     def loaded(self, courier: str, result: RunResult) -> None:
+        if LOG.is_json:
+            return
         with self._printing:
             say(f"Courier `{courier}`, run {result.run.id}:")
             print_result(result)
@@ -132,13 +141,17 @@ class _Terminal(Audience):
     def stitched(self, result: StitchResult, seconds: float) -> None:
         from heap_courier.cli.stitch import print_stitched  # noqa: PLC0415  (only where groups link records)
 
+        if LOG.is_json:
+            text = "\n".join([f"Stitch linked {result.summary.records:,} records.", *result.notices])
+            LOG(Notice("note", "stitched", text, details={"seconds": round(seconds, 3)}))
+            return
         with self._printing:
             say("Stitch:")
             print_stitched(result, seconds)
             sys.stdout.flush()
 
-    def notice(self, sentence: str) -> None:
-        _log(sentence)
+    def heard(self, notice: Notice) -> None:
+        LOG(notice)
 
 
 def _group_context(context: Context, stop: threading.Event) -> groups.GroupContext:
@@ -155,5 +168,6 @@ def _end(group: Group, result: GroupResult) -> None:
     say(f"Group `{group.name}` {result.outcome}.")
 
 
-def _log(sentence: str) -> None:
-    say_lines(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {sentence}", err=True)
+def _unless_printed(notice: Notice) -> bool:
+    """Whether to log a notice of a run by hand: its course and its end are printed."""
+    return LOG.is_json or notice.event not in ("group-started", "group-succeeded", "group-interrupted")

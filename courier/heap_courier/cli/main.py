@@ -13,8 +13,11 @@ from typing import Final, NoReturn
 
 import click
 
+from heap_courier.cli.log import LOG
 from heap_courier.documents.wording import did_you_mean
-from heap_courier.errors import CourierError
+from heap_courier.errors import CourierError, internal_error
+from heap_courier.notices.log import FORMATS
+from heap_courier.notices.notice import Notice
 from heap_courier.printable import printable
 from heap_courier.signals import Interruption
 
@@ -53,7 +56,14 @@ class _Commands(click.Group):
 
 def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
-    code = _exit_code(Interruption())
+    interruption = Interruption()
+    try:
+        code = _exit_code(interruption)
+    except Exception as error:
+        if not LOG.is_json:
+            raise
+        _complain(internal_error(error))
+        code = 1
     try:
         if sys.stdout:  # None if standard output is closed
             sys.stdout.flush()
@@ -110,6 +120,10 @@ def _sentence(error: OSError) -> str:
 
 def _complain(*lines: str) -> None:
     """Lines on standard error, which may be closed or full as well: the exit code says the rest."""
+    if LOG.is_json:
+        text = "\n".join(filter(None, lines)).removeprefix("Error: ")
+        LOG(Notice("error", "command-failed", text))
+        return
     with suppress(OSError):
         for line in lines:
             click.echo(line, err=True)
@@ -122,6 +136,16 @@ def _complain(*lines: str) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
     help="The project's folder; by default the current one.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(FORMATS),
+    default="text",
+    envvar="HEAP_COURIER_LOG_FORMAT",
+    help="The log on standard error: text, or one JSON object per line. [env: HEAP_COURIER_LOG_FORMAT]",
+    expose_value=False,
+    is_eager=True,
+    callback=lambda _context, _option, value: setattr(LOG, "format", value),
 )
 @click.version_option(package_name="heap-courier", message="heap-courier %(version)s")
 @click.pass_context

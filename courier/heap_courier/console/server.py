@@ -134,7 +134,7 @@ def serving(console: Console, place: Place) -> Iterator[tuple[str, threading.Thr
             yield f"{scheme}://{host}:{listener.getsockname()[1]}", thread
         finally:
             server.should_exit = True
-            console.jobs.stop()
+            console.close()
             thread.join()
 
 

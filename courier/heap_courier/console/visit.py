@@ -6,7 +6,7 @@ import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
 from pathlib import Path
@@ -21,6 +21,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from heap_courier.console.jobs import Jobs
 from heap_courier.couriers.context import Context
 from heap_courier.documents.wording import duration, size
+from heap_courier.notices.notice import Report, ignored
+from heap_courier.notices.notifier import Notifier
 from heap_courier.printable import printable
 from heap_courier.progress import NoBar
 from heap_courier.project.reader import FILE_NAME, read_project
@@ -66,14 +68,18 @@ class Console:
         environment: where credentials and the warehouse's address are found.
         now: the time, with UTC for its zone.
         jobs: runs that this process started.
+        log: takes notices of what runs do.
         notes: sentences for the next page.
+        notifiers: of jobs, which may still have notifications to send.
     """
 
     folder: Path
     environment: Mapping[str, str]
     now: Callable[[], datetime]
     jobs: Jobs
+    log: Report = ignored
     notes: Notes = field(default_factory=Notes)
+    notifiers: list[Notifier] = field(default_factory=list)
 
     @property
     def has_project(self) -> bool:
@@ -83,6 +89,22 @@ class Console:
     def context(self) -> Context:
         """The project as it is now. Raises SetupError where it is not as it has to be."""
         return Context(read_project(self.folder), self.environment, self.now, NoBar())
+
+    @contextmanager
+    def reporting(self, context: Context) -> Iterator[Context]:
+        """A project whose runs are logged and notified, for the length of a job, which does not wait for the latter."""
+        notifier = Notifier(context.project.notify, self.environment, self.log, self.now)
+        self.notifiers[:] = [*(each for each in self.notifiers if each.is_sending), notifier]
+        try:
+            yield replace(context, report=notifier)
+        finally:
+            notifier.finish()
+
+    def close(self) -> None:
+        """Ends: jobs are asked to stop and awaited, and what they reported is sent."""
+        self.jobs.stop()
+        for notifier in self.notifiers:
+            notifier.close()
 
 
 class Form:

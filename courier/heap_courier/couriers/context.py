@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from heap_courier.documents.wording import named
+from heap_courier.notices.notice import Report, ignored
 from heap_courier.progress import Bar, progress_bar
 from heap_courier.project.model import Courier, Group, Project
 from heap_courier.project.reader import FILE_NAME, read_project
@@ -26,12 +27,14 @@ class Context:
         environment: where credentials and the warehouse's address are found.
         now: the time, with UTC for its zone.
         bar: the progress bar.
+        report: takes notices of what runs do.
     """
 
     project: Project
     environment: Mapping[str, str]
     now: Callable[[], datetime]
     bar: Bar
+    report: Report = ignored
 
     def warehouse(self, *, read_only: bool = False, patience: float | None = None) -> AbstractContextManager[Warehouse]:
         """The project's warehouse, for a block: hold a DuckDB file no longer than needed."""

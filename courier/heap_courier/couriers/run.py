@@ -7,12 +7,14 @@ import secrets
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import replace
 from datetime import date
 from typing import Final, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from heap_courier.couriers.context import Context
+from heap_courier.couriers.run_notices import Watch, began, ended, loaded, refused
 from heap_courier.couriers.work_plan import WorkPlan, read_work_plan
 from heap_courier.data_types.field_types import in_utc
 from heap_courier.errors import (
@@ -126,6 +128,24 @@ def run_courier(
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that is not loaded does not raise: it is in the result.
     """
+    watch = Watch(context.report)
+    try:
+        return _run(replace(context, report=watch), courier, days, required, tables, skip_missing=skip_missing)
+    except CourierError as error:
+        if not watch.has_ended:
+            context.report(refused(courier.name, error))
+        raise
+
+
+def _run(
+    context: Context,
+    courier: Courier,
+    days: Days | None,
+    required: Days | None,
+    tables: Collection[str] | None,
+    *,
+    skip_missing: bool,
+) -> RunResult:
     work_plan = read_work_plan(context.project, courier).limited_to(tables)
     bucket = Bucket(courier, context.environment)
     with _locked(context, courier):
@@ -166,6 +186,7 @@ class _RunInProgress:
         self.tables: list[TableRun] = []
         self.notices: list[str] = []
         self.missing_days: set[date] = set()
+        self.files_with_rejected_rows: list[str] = []
 
     def result(self) -> RunResult:
         """The end."""
@@ -196,6 +217,7 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress:
         )
         for step in steps:
             progress.tables.append(step.run)
+            progress.files_with_rejected_rows += [each.file for each in step.examples]
             progress.notices += _notices(step, progress.run.id)
 
 
@@ -252,6 +274,7 @@ def _ingest(
                 )
             else:
                 progress.tables.append(ingested.table)
+                progress.files_with_rejected_rows += [each.file for each in ingested.rejected]
                 progress.notices += ingested.notices(progress.run.id)
     if not any(table.message for table in progress.tables):
         shutil.rmtree(folder, ignore_errors=True)
@@ -386,6 +409,7 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
         run_log = RunLog(warehouse)
         run_log.make()
         run_log.begin(run)
+    context.report(began(run))
     progress = _RunInProgress(context, run)
     outcome: str | None = INTERRUPTED
     message: str | None = "It was stopped; what it had loaded is kept."
@@ -413,6 +437,26 @@ def _logged(context: Context, courier: Courier, what: str) -> Iterator[_RunInPro
                 run_log.end(run, context.now(), outcome, message)
             else:
                 run_log.forget(run)
+        if outcome:
+            _report(context, progress, outcome, message)
+
+
+def _report(context: Context, progress: _RunInProgress, outcome: str, message: str | None) -> None:
+    tables = _by_table(progress.tables)
+    for table in tables:
+        context.report(loaded(progress.run, table))
+    context.report(
+        ended(
+            progress.run,
+            context.now(),
+            outcome,
+            message,
+            tables=tables,
+            notices=progress.notices,
+            files=progress.files_with_rejected_rows,
+            is_incomplete=bool(progress.missing_days),
+        )
+    )
 
 
 def in_words(days: Days | None) -> str:

@@ -9,7 +9,7 @@ never in its place; the schedule waits while it is in progress, and then runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -30,6 +30,7 @@ from heap_courier.errors import (
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.slots import Claim, Outcome, Since
+from heap_courier.notices.notice import Kind, Notice, Report
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 
@@ -55,7 +56,7 @@ class GroupContext:
     Attributes:
         run_courier: fetches the files of a courier and loads them.
         open_warehouse: opened briefly, because a DuckDB file allows one process at a time.
-        notify: sends a notification.
+        report: logs a notice, and sends it to people if they want it.
         now: the time.
         pause: waits for so many seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
@@ -64,7 +65,7 @@ class GroupContext:
 
     run_courier: RunCourier
     open_warehouse: Callable[[], AbstractContextManager[Warehouse]]
-    notify: Callable[[str], None]
+    report: Report
     now: Callable[[], datetime]
     pause: Callable[[float], None]
     stitch: Callable[[], None] = lambda: None
@@ -131,18 +132,21 @@ def run_by_hand(
         if slots.running(warehouse, group.name) is None:
             claim = slots.claim(warehouse, group.name, slot, now, by_hand=True)
     for notice in broken:
-        context.notify(notice)
+        context.report(notice)
     if claim is None:
         raise LaterError(f"Group `{group.name}` is already running: try again when it has finished.")
     return carry_out(group, claim, context)
 
 
-def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[str]:
-    """Records runs whose process is gone as interrupted; returns notices to send when the warehouse is closed."""
+def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[Notice]:
+    """Records runs whose process is gone as interrupted; returns notices to report when the warehouse is closed."""
     now = context.now()
     message = "The run was aborted: its process is gone."
     broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
-    return [f"{title(group, slot)}: {message} {_what_follows(group, slot)}" for slot in broken]
+    return [
+        notice("error", "group-aborted", group, slot, f"{title(group, slot)}: {message} {_what_follows(group, slot)}")
+        for slot in broken
+    ]
 
 
 def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
@@ -152,16 +156,40 @@ def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
         CourierError: the result could not be recorded.
         Exception: an internal error; the run is recorded as failed.
     """
+    started = context.now()
+    late = started - claim.slot > context.lease and claim.attempt == slots.SCHEDULED
+    begins = "was missed: running it now." if late else "runs."
+    context.report(notice("running", "group-started", group, claim.slot, f"{title(group, claim.slot)} {begins}"))
     try:
         with _heartbeat(group, claim, context):
             result = _Run(group, claim, context).run()
     except Exception as error:
-        _record_result(claim, context, GroupResult("failed", internal_error(error)))
+        result = GroupResult("failed", internal_error(error))
+        _record_result(claim, context, result)
+        context.report(_ending(group, claim, result, context.now() - started))
         raise
     _record_result(claim, context, result)
-    if result.outcome == "failed":
-        context.notify(f"{title(group, claim.slot)} failed.\n{result.message}")
+    context.report(_ending(group, claim, result, context.now() - started))
     return result
+
+
+def notice(kind: Kind, event: str, group: Group, slot: datetime, text: str, **details: str | float) -> Notice:
+    """A notice about a run of a group."""
+    return Notice(kind, event, text, group=group.name, slot=slot, details=details)
+
+
+_ENDINGS: Final[Mapping[Outcome, tuple[Kind, str]]] = {
+    "succeeded": ("completed", "succeeded."),
+    "failed": ("error", "failed."),
+    "interrupted": ("trouble", "was interrupted."),  # somebody stopped it, and knows
+}
+
+
+def _ending(group: Group, claim: Claim, result: GroupResult, took: timedelta) -> Notice:
+    kind, sentence = _ENDINGS[result.outcome]
+    text = "\n".join(filter(None, [f"{title(group, claim.slot)} {sentence}", result.message]))
+    details = {"outcome": result.outcome, "seconds": round(took.total_seconds(), 3)}
+    return notice(kind, f"group-{result.outcome}", group, claim.slot, text, **details)
 
 
 class _Run:
@@ -192,6 +220,12 @@ class _Run:
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
             return GroupResult("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
         return GroupResult("failed" if self._errors else "succeeded", message)
+
+    def _report(self, event: str, what: str, *, courier: str) -> None:
+        run = title(self._group, self._claim.slot)
+        text = f"{run}{'' if what.startswith(':') else ' '}{what}"
+        found = notice("warning", event, self._group, self._claim.slot, text)
+        self._context.report(replace(found, courier=courier))
 
     def _note(self, error: CourierError, who: str = "") -> None:
         self._errors.append(error)
@@ -224,7 +258,7 @@ class _Run:
                 if courier.missing == "stop":
                     raise
                 self._notes.append(f"{who}{error} It continued without them.")
-                self._context.notify(f"{title(self._group, self._claim.slot)} continues without files.\n{who}{error}")
+                self._report("group-continues", f"continues without files.\n{who}{error}", courier=courier.courier)
                 missing = run(True)  # noqa: FBT003
             self._note_missing(courier.courier, required, days, missing)
         except MissingFilesError as error:
@@ -263,10 +297,12 @@ class _Run:
         noted = self._claim.missing.get(courier, ())
         given_up = sorted(day for day in noted if day < required.start - LATE)
         if given_up and not self._group.past_day_only:
-            self._context.notify(
-                f"{title(self._group, self._claim.slot)}: courier `{courier}` no longer looks for the files of "
+            self._report(
+                "files-given-up",
+                f": courier `{courier}` no longer looks for the files of "
                 f"{', '.join(map(str, given_up))}, which have been missing for {LATE.days} days. If they arrive: "
-                f"`heap-courier run {quote(courier)} --day {given_up[0]}`."
+                f"`heap-courier run {quote(courier)} --day {given_up[0]}`.",
+                courier=courier,
             )
         if not missing and not noted:
             return
@@ -320,7 +356,8 @@ def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[No
         limit = group.warn_after
         if limit and context.now() - started > limit and not warned.is_set():
             warned.set()
-            context.notify(f"{title(group, claim.slot)} is taking longer than {duration(limit.total_seconds())}.")
+            text = f"{title(group, claim.slot)} is taking longer than {duration(limit.total_seconds())}."
+            context.report(notice("warning", "group-slow", group, claim.slot, text))
 
     def live() -> None:
         while not ended.wait(context.lease.total_seconds() / 4):

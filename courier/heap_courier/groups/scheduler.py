@@ -10,11 +10,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Final
 
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, internal_error
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, break_off, carry_out, title
+from heap_courier.notices.notice import Notice, note, trouble
 from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group
 from heap_courier.signals import stopped_by_signals
@@ -27,7 +27,6 @@ def serve(
     groups: Iterable[Group],
     context: GroupContext,
     stop: threading.Event,
-    say: Callable[[str], None],
     changed: Callable[[], Change | None] = lambda: None,
 ) -> None:
     """Keeps the schedules of all enabled groups until `stop` is set, or the first SIGTERM or Ctrl-C.
@@ -39,7 +38,6 @@ def serve(
         groups: all of the project.
         context: what their runs work with.
         stop: what `context` listens to.
-        say: takes a sentence for the log.
         changed: asked now and then; the groups as they are now if the project was changed since it was last asked. Runs
             that are under way finish as they began.
 
@@ -49,19 +47,19 @@ def serve(
     kept = _scheduled(groups)
     if not kept:
         raise SetupError("There is nothing to run: no group is enabled and has a `schedule`.")
-    with stopped_by_signals(stop, say):
+    with stopped_by_signals(stop, lambda sentence: context.report(note(sentence, "stopping"))):
         try:
-            _prepare(kept, context, say)
+            _prepare(kept, context)
         except InterruptedRunError:
             return
         threads: list[threading.Thread] = []
-        replaced = _keep(kept, context, say, threads)
+        replaced = _keep(kept, context, threads)
         while not stop.wait(_interval(context)):
             if change := changed():
                 replaced.set()
                 kept, context = _scheduled(change[0]), change[1]
-                _forget_others(kept, context, say)
-                replaced = _keep(kept, context, say, threads)
+                _prepare_changed(kept, context)
+                replaced = _keep(kept, context, threads)
         replaced.set()
         for thread in threads:
             thread.join()
@@ -71,31 +69,35 @@ def _scheduled(groups: Iterable[Group]) -> list[Group]:
     return [group for group in groups if group.enabled and group.schedule]
 
 
-def _keep(
-    kept: list[Group], context: GroupContext, say: Callable[[str], None], threads: list[threading.Thread]
-) -> threading.Event:
+def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thread]) -> threading.Event:
     """Starts a thread for each group; the event that ends them when the next slot would be due."""
     replaced = threading.Event()
     if not kept:
-        say("No group is enabled and has a `schedule`: nothing runs until one does.")
+        context.report(note("No group is enabled and has a `schedule`: nothing runs until one does."))
     for group in kept:
         for sentence in warnings(str(group.schedule), group.time_zone, context.now()):
-            say(f"Group `{group.name}`: {sentence}")
-        say(next_run(group, context.now()))
+            context.report(about(group, "schedule-warning", f"Group `{group.name}`: {sentence}"))
+        context.report(about(group, "group-scheduled", next_run(group, context.now())))
     threads[:] = [thread for thread in threads if thread.is_alive()]
     for group in kept:
-        keeper = Keeper(group, context, say)
+        keeper = Keeper(group, context)
         threads.append(threading.Thread(target=keeper.keep, args=(replaced,), name=f"group {group.name}"))
         threads[-1].start()
     return replaced
 
 
-def _forget_others(kept: list[Group], context: GroupContext, say: Callable[[str], None]) -> None:
+def _prepare_changed(kept: list[Group], context: GroupContext) -> None:
     try:
         with context.open_warehouse() as warehouse:
+            slots.prepare(warehouse)
             slots.forget_others(warehouse, [group.name for group in kept])
     except CourierError as error:
-        say(str(error))
+        context.report(trouble(str(error), "warehouse-unavailable"))
+
+
+def about(group: Group, event: str, text: str) -> Notice:
+    """A sentence about a group for the log alone."""
+    return Notice("note", event, text, group=group.name)
 
 
 def upcoming(group: Group, now: datetime) -> datetime | None:
@@ -117,12 +119,11 @@ def next_run(group: Group, now: datetime) -> str:
 class Keeper:
     """Keeps the schedule of one group."""
 
-    def __init__(self, group: Group, context: GroupContext, say: Callable[[str], None]) -> None:
+    def __init__(self, group: Group, context: GroupContext) -> None:
         self._group = group
         self._context = context
-        self._say = say
         self._floor: datetime | None = None  # after it slots are due; None: to be looked up
-        self._trouble = ""
+        self._fault = ""
 
     def keep(self, stop: threading.Event) -> None:
         """Checks at each instant of the schedule, and regularly in between, until `stop` is set.
@@ -137,16 +138,16 @@ class Keeper:
 
     def look(self) -> None:
         """Runs the slot that is due, if there is one, and reports the result. Repeated trouble is reported once."""
-        trouble = ""
+        fault = ""
         try:
             self._look()
         except CourierError as error:
-            trouble = f"Group `{self._group.name}`: {error}"
+            fault = f"Group `{self._group.name}`: {error}"
         except Exception as error:  # noqa: BLE001  (the next slot must run all the same)
-            trouble = f"Group `{self._group.name}`: {internal_error(error)}"
-        if trouble and trouble != self._trouble:
-            self._say(trouble)
-        self._trouble = trouble
+            fault = f"Group `{self._group.name}`: {internal_error(error)}"
+        if fault and fault != self._fault:
+            self._context.report(Notice("trouble", "group-trouble", fault, group=self._group.name))
+        self._fault = fault
 
     def _look(self) -> None:
         if self._floor and self._floor <= self._context.now() and not self._due(self._floor):
@@ -154,13 +155,8 @@ class Keeper:
         claim = self._claim()
         if claim is None:
             return
-        run = title(self._group, claim.slot)
-        late = self._context.now() - claim.slot > self._context.lease
-        self._say(f"{run} was missed: running it now." if late else f"{run} runs.")
-        result = carry_out(self._group, claim, self._context)
-        if result.outcome != "failed":  # which was notified
-            self._say("\n".join(filter(None, [f"{run} {_ENDED[result.outcome]}.", result.message])))
-        self._say(next_run(self._group, self._context.now()))
+        carry_out(self._group, claim, self._context)
+        self._context.report(about(self._group, "group-scheduled", next_run(self._group, self._context.now())))
 
     def _claim(self) -> slots.Claim | None:
         self._floor = None
@@ -176,16 +172,14 @@ class Keeper:
                 if slot:
                     claim = slots.claim(warehouse, self._group.name, slot, now, by_hand=False)
         for notice in broken:
-            self._context.notify(notice)
+            self._context.report(notice)
         for slot in early:
-            self._say(f"{title(self._group, slot)} ran while the clock was ahead: it will run again at its time.")
+            sentence = f"{title(self._group, slot)} ran while the clock was ahead: it will run again at its time."
+            self._context.report(about(self._group, "clock-ahead", sentence))
         return claim
 
     def _due(self, floor: datetime) -> datetime | None:
         return latest(str(self._group.schedule), self._group.time_zone, floor, self._context.now())
-
-
-_ENDED: Final = {"succeeded": "succeeded", "interrupted": "was interrupted"}
 
 
 def _interval(context: GroupContext) -> float:
@@ -193,7 +187,7 @@ def _interval(context: GroupContext) -> float:
     return context.lease.total_seconds() / 2
 
 
-def _prepare(kept: list[Group], context: GroupContext, say: Callable[[str], None]) -> None:
+def _prepare(kept: list[Group], context: GroupContext) -> None:
     while True:
         try:
             with context.open_warehouse() as warehouse:
@@ -201,5 +195,5 @@ def _prepare(kept: list[Group], context: GroupContext, say: Callable[[str], None
                 slots.forget_others(warehouse, [group.name for group in kept])
                 return
         except LaterError as error:
-            say(str(error))
+            context.report(trouble(str(error), "warehouse-unavailable"))
         context.pause(_interval(context))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Final, Literal
@@ -152,11 +152,74 @@ class WarehouseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """An address that gets each notification as JSON by POST.
+
+    Attributes:
+        url: the address, or None: in the variable.
+        url_env: the variable with the address, for one that is a secret itself.
+        token_env: the variable with a bearer token.
+    """
+
+    url: str | None = None
+    url_env: str | None = None
+    token_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Smtp:
+    """The mail server that e-mail goes through.
+
+    Attributes:
+        host, port: of the server.
+        security: `starttls` and `tls` verify the server's certificate; `none` is for this machine.
+        sender: the address in From.
+        user, password_env: to sign in with; None: without.
+    """
+
+    host: str
+    port: int
+    security: Literal["starttls", "tls", "none"]
+    sender: str
+    user: str | None = None
+    password_env: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Where notifications of one kind go: all of these that are set.
+
+    Attributes:
+        command: gets the text on its standard input.
+        webhook: gets JSON.
+        email: addresses that get a message.
+    """
+
+    command: tuple[str, ...] = ()
+    webhook: Webhook | None = None
+    email: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Which notifications are sent, and where to.
+
+    Attributes:
+        channels: by kind: `running`, `completed`, `warning`, `error`.
+        smtp: the mail server.
+        console: the address of the console, for links.
+    """
+
+    channels: Mapping[str, Channels] = field(default_factory=dict)
+    smtp: Smtp | None = None
+    console: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Project:
     """A project folder: its warehouse, couriers, feeds and groups.
 
-    `notify` is a command that gets each notice on its standard input. `stitch_priority` names domain tables whose
-    values Stitch prefers, the most reliable first.
+    `stitch_priority` names domain tables whose values Stitch prefers, the most reliable first.
     """
 
     folder: Path
@@ -164,6 +227,6 @@ class Project:
     couriers: Mapping[str, Courier]
     feeds: Path
     groups: Mapping[str, Group]
-    notify: tuple[str, ...] = ()
+    notify: Notify = Notify()
     limits: Limits = Limits()
     stitch_priority: tuple[str, ...] = ()

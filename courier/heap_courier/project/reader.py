@@ -10,13 +10,12 @@ from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import parse_qs, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from heap_courier.documents.strict_yaml import read_yaml
-from heap_courier.documents.wording import listed, named, nearest
+from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError
 from heap_courier.project.cron import check_schedule
 from heap_courier.project.model import (
@@ -34,17 +33,22 @@ from heap_courier.project.model import (
     RoleCredential,
     WarehouseSettings,
 )
+from heap_courier.project.notify_section import NotifySection
+from heap_courier.project.setting_types import (
+    ON_THIS_MACHINE,
+    Bytes,
+    Dsn,
+    Duration,
+    Name,
+    Section,
+    Status,
+    TimeZone,
+    Variable,
+    like,
+)
 
 FILE_NAME: Final = "heap-courier.yaml"
-_UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week": 604_800}
 _SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
-_BYTES: Final = re.compile("([0-9]{1,6}) ?([MGT])B")
-_UNITS_OF_BYTES: Final = {"M": 10**6, "G": 10**9, "T": 10**12}
-_DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
-_SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
-_ON_THIS_MACHINE: Final = (
-    r"(?i:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]|host\.docker\.internal|host\.containers\.internal)"
-)
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty characters of its secret
 _ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
 _SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
@@ -66,138 +70,38 @@ _REASONS: Final = {
 }
 
 
-def _like(pattern: str, sentence: str) -> AfterValidator:
-    def checked(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(sentence)
-        return value
-
-    return AfterValidator(checked)
-
-
-def _duration(value: object) -> timedelta:
-    if type(value) is int and value == 0:
-        return timedelta()
-    if not isinstance(value, str) or not (match := _DURATION.fullmatch(value.strip())):
-        raise ValueError("must be a duration such as `30 minutes`, `24 hours` or `2 days`")
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
-
-
-def _bytes(value: object) -> int:
-    if not isinstance(value, str) or not (match := _BYTES.fullmatch(value)):
-        raise ValueError("must be a size such as `500MB`, `20GB` or `1TB`")
-    return int(match[1]) * _UNITS_OF_BYTES[match[2]]
-
-
-def _time_zone(value: object) -> ZoneInfo:
-    try:
-        return ZoneInfo(str(value))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        near = nearest(str(value), sorted(available_timezones()), sure=True)
-        hint = f"; did you mean `{near}`?" if near else ""
-        raise ValueError(f"must be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
-
-
-def _dsn(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        secret = parts.password is not None or any("password" in name for name in parse_qs(parts.query))
-    except ValueError:
-        raise ValueError("must be an address such as postgresql://user@host/database") from None
-    if parts.scheme not in {"postgresql", "postgres"}:
-        raise ValueError("must be an address such as postgresql://user@host/database")
-    if secret:
-        raise ValueError("contains a password, which does not belong in the file: use `dsn-env`, or ~/.pgpass")
-    return value
-
-
-def _status(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    if isinstance(value, str) and value in {"enabled", "disabled"}:
-        return value == "enabled"
-    raise ValueError("must be `enabled` or `disabled`")
-
-
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
-Name = Annotated[
-    str, _like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
-]
-Duration = Annotated[timedelta, BeforeValidator(_duration)]
-Bytes = Annotated[int, BeforeValidator(_bytes)]
-Variable = Annotated[
-    str,
-    _like(
-        r"[A-Za-z_][A-Za-z0-9_]*",
-        "must be the name of an environment variable; the secret itself does not belong in the file",
-    ),
-]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        str_min_length=1,
-        alias_generator=_kebab,
-        arbitrary_types_allowed=True,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, section: object) -> object:
-        """Refuses unknown settings. A setting without a value counts as absent: its value is commented out."""
-        if not isinstance(section, dict):
-            return section
-        settings = [_kebab(name) for name in cls.model_fields]
-        for name in section:
-            if name in _SECRETS:
-                raise ValueError(
-                    f"takes no `{name}`: set `{_kebab(name)}-env` to the name of the variable that holds it"
-                )
-            if name not in settings:
-                near = nearest(str(name), settings)
-                hint = f"did you mean `{near}`?" if near else f"its settings are {listed(settings)}"
-                raise ValueError(f"has no setting `{name}`; {hint}")
-        return {name: value for name, value in section.items() if value is not None}
-
-
-class _Keys(_Section):
+class _Keys(Section):
     type: Literal["iam-credential"]
     access_key_env: Variable
     secret_key_env: Variable
     session_token_env: Variable | None = None
 
 
-class _Profile(_Section):
+class _Profile(Section):
     type: Literal["profile"]
     profile: str
 
 
-class _Default(_Section):
+class _Default(Section):
     type: Literal["default"]
 
 
-class _Role(_Section):
+class _Role(Section):
     type: Literal["iam-role-to-role"]
     role_arn: Annotated[
-        str, _like(r"arn:[^:]*:iam::\d+:role/.+", "must be a role such as `arn:aws:iam::123456789012:role/reader`")
+        str, like(r"arn:[^:]*:iam::\d+:role/.+", "must be a role such as `arn:aws:iam::123456789012:role/reader`")
     ]
     external_id: (
-        Annotated[str, _like(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "must be 2 to 1224 letters, digits or _+=,.@:/-")] | None
+        Annotated[str, like(r"[A-Za-z0-9_+=,.@:/-]{2,1224}", "must be 2 to 1224 letters, digits or _+=,.@:/-")] | None
     ) = None
     credential: str | None = None
 
 
-class _Courier(_Section):
+class _Courier(Section):
     credential: str | None = None
     bucket: Annotated[
         str,
-        _like(
+        like(
             r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
             "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
         ),
@@ -206,8 +110,8 @@ class _Courier(_Section):
     endpoint_url: (
         Annotated[
             str,
-            _like(
-                rf"(https://[^/@]+|http://{_ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
+            like(
+                rf"(https://[^/@]+|http://{ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
                 "must be an address such as https://host:port; http for this machine",
             ),
         ]
@@ -218,56 +122,58 @@ class _Courier(_Section):
     load_operations: str | None = None
 
 
-class _GroupCourier(_Section):
+class _GroupCourier(Section):
     courier: str
     wait: Duration = timedelta()
     offset: Duration = timedelta()
     missing: Literal["stop", "notify"] = "stop"
 
 
-class _Constraint(_Section):
+class _Constraint(Section):
     group: str
     wait: Duration = timedelta()
     offset: Duration = timedelta()
 
 
-class _Group(_Section):
+class _Group(Section):
     schedule: str | None = None
-    time_zone: Annotated[ZoneInfo, BeforeValidator(_time_zone)] = ZoneInfo("UTC")
-    status: Annotated[bool, BeforeValidator(_status)] = True
+    time_zone: TimeZone = ZoneInfo("UTC")
+    status: Status = True
     couriers: Annotated[list[_GroupCourier], Field(min_length=1)]
-    constraints: list[_Constraint] = []
+    constraints: list[_Constraint] = Field(default_factory=list)
     warn_after: Duration | None = None
     dates_in_time_zone: bool = False
     past_day_only: bool = False
     stitch: bool = False
 
 
-class _Warehouse(_Section):
+class _Warehouse(Section):
     engine: Literal["duckdb", "postgresql"] = "duckdb"
     file: str | None = None
-    memory: Annotated[str, _like(_SIZE, "must be a size of memory such as `512MB` or `2GB`")] | None = None
-    dsn: Annotated[str, AfterValidator(_dsn)] | None = None
+    memory: Annotated[str, like(_SIZE, "must be a size of memory such as `512MB` or `2GB`")] | None = None
+    dsn: Dsn | None = None
     dsn_env: Variable | None = None
 
 
-class _Limits(_Section):
+class _Limits(Section):
     unpacked: Bytes = Limits().unpacked
     free_disk: Bytes = Limits().free_disk
 
 
-class _Stitch(_Section):
-    priority: list[str] = []
+class _Stitch(Section):
+    priority: list[str] = Field(default_factory=list)
 
 
-class _Project(_Section):
+class _Project(Section):
     warehouse: _Warehouse = _Warehouse()
     limits: _Limits = _Limits()
-    credentials: dict[Name, Annotated[_Keys | _Profile | _Default | _Role, Field(discriminator="type")]] = {}
-    couriers: dict[Name, _Courier] = {}
+    credentials: dict[Name, Annotated[_Keys | _Profile | _Default | _Role, Field(discriminator="type")]] = Field(
+        default_factory=dict
+    )
+    couriers: dict[Name, _Courier] = Field(default_factory=dict)
     feeds: str = "feeds"
-    groups: dict[Name, _Group] = {}
-    notify: list[str] = []
+    groups: dict[Name, _Group] = Field(default_factory=dict)
+    notify: NotifySection = NotifySection()
     stitch: _Stitch = _Stitch()
 
 
@@ -319,7 +225,7 @@ class _Reader:
             couriers=couriers,
             feeds=self._path(self._model.feeds),
             groups=groups,
-            notify=tuple(self._model.notify),
+            notify=self._model.notify.settings(),
             stitch_priority=tuple(self._model.stitch.priority),
             limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
@@ -400,7 +306,7 @@ class _Reader:
         )
 
 
-def _values(section: _Section) -> dict[str, Any]:
+def _values(section: Section) -> dict[str, Any]:
     return {name: getattr(section, name) for name in type(section).model_fields}
 
 

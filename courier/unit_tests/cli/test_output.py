@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 import heap_courier.cli
-from heap_courier.cli import groups, printing, terminal
+from heap_courier.cli import printing, terminal
+from heap_courier.cli.log import LOG
 from heap_courier.couriers.run import RunResult
 from heap_courier.errors import FeedError, RejectedRow, SetupError
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import AVRO, FileFormat
+from heap_courier.notices.notice import note
 from heap_courier.project.scaffold import make_project
 from heap_courier.warehouse.run_log import Rejected, Run, TableRun
 
@@ -39,7 +41,7 @@ FILE = FetchedFile(Path(EVIL), EVIL, EVIL, None, FileFormat(AVRO), 1, NOON.repla
         lambda: printing.print_tables([TABLE]),
         lambda: printing.print_runs([RUN]),
         lambda: printing.print_rejected([(EVIL, Rejected(EVIL, RejectedRow(1, EVIL, EVIL)))]),
-        lambda: groups._log(str(FeedError(EVIL))),
+        lambda: LOG(note(str(FeedError(EVIL)))),
     ],
 )
 def test_a_name_from_outside_is_inert(output: object, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from heap_courier.couriers import run
 from heap_courier.errors import LaterError, SetupError
+from heap_courier.notices.notice import ignored
 
 
 class Warehouse:
@@ -40,7 +41,9 @@ def test_the_first_error_is_the_one_that_is_shown(second: Exception) -> None:
             raise second
         yield warehouse
 
-    context: Any = SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=timezone.utc), warehouse=opened)
+    context: Any = SimpleNamespace(
+        report=ignored, now=lambda: datetime(2026, 1, 1, tzinfo=timezone.utc), warehouse=opened
+    )
     courier: Any = SimpleNamespace(name="daily")
 
     with pytest.raises(SetupError, match="the bucket refuses"), run._logged(context, courier, "all"):  # noqa: PT012  (the order counts)

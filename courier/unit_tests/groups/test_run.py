@@ -18,6 +18,7 @@ from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, GroupResult, carry_out, days_of, run_by_hand
 from heap_courier.groups.slots import Claim, Since
+from heap_courier.notices.notice import Notice
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -63,9 +64,7 @@ class Trial:
         self.stop = threading.Event()
         self.answers: dict[str, Callable[[bool], None]] = {}
         self.missing: Callable[[Days], Collection[date]] = lambda _days: ()
-        self.context = GroupContext(
-            self.run_courier, self.open_warehouse, self.notices.append, lambda: self.time, self.pause
-        )
+        self.context = GroupContext(self.run_courier, self.open_warehouse, self.report, lambda: self.time, self.pause)
         self._path = folder / "heap.duckdb"
         self._lock = threading.Lock()
         with self.open_warehouse() as warehouse:
@@ -77,6 +76,10 @@ class Trial:
         if courier in self.answers:
             self.answers[courier](skip_missing)
         return self.missing(days)
+
+    def report(self, notice: Notice) -> None:
+        if notice.kind in ("warning", "error"):
+            self.notices.append(notice.text)
 
     @contextmanager
     def _open(self) -> Iterator[Warehouse]:

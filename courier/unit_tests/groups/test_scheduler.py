@@ -20,6 +20,7 @@ from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, run_by_hand
 from heap_courier.groups.scheduler import Change, Keeper, next_run, serve, upcoming
+from heap_courier.notices.notice import Notice
 from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -52,9 +53,7 @@ class Trial:
         self.stop = threading.Event()
         self.opened = 0
         self.answer: Callable[[], None] = lambda: None
-        self.context = GroupContext(
-            self.run_courier, self.open_warehouse, self.said.append, lambda: self.time, self.pause
-        )
+        self.context = GroupContext(self.run_courier, self.open_warehouse, self.report, lambda: self.time, self.pause)
         self._path = folder / "heap.duckdb"
         with self.open_warehouse() as warehouse:
             slots.prepare(warehouse)
@@ -66,6 +65,9 @@ class Trial:
     def open_warehouse(self) -> AbstractContextManager[Warehouse]:
         self.opened += 1
         return self._open()
+
+    def report(self, notice: Notice) -> None:
+        self.said.append(notice.text)
 
     @contextmanager
     def _open(self) -> Iterator[Warehouse]:
@@ -81,7 +83,7 @@ class Trial:
 
     def keeper(self, group: Group = DAILY) -> Keeper:
         """A daemon that has just started."""
-        keeper = Keeper(group, self.context, self.said.append)
+        keeper = Keeper(group, self.context)
         keeper.look()
         return keeper
 
@@ -269,7 +271,7 @@ def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Tria
     trial.keeper()
     trial.time = at(20, 17, 1)
     trial.answer = trial.stop.set
-    serve([DAILY, replace(DAILY, name="idle", enabled=False)], trial.context, trial.stop, trial.said.append)
+    serve([DAILY, replace(DAILY, name="idle", enabled=False)], trial.context, trial.stop)
     assert trial.noted() == [(at(20), "succeeded")]
     assert trial.said[0] == "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC)."
 
@@ -277,13 +279,13 @@ def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Tria
 def test_it_warns_of_a_schedule_that_clocks_disturb(trial: Trial) -> None:
     trial.stop.set()
     disturbed = replace(DAILY, schedule="30 2 * * *", time_zone=ZoneInfo("America/Los_Angeles"))
-    serve([disturbed], trial.context, trial.stop, trial.said.append)
+    serve([disturbed], trial.context, trial.stop)
     assert trial.said[0].startswith('Group `daily`: The schedule "30 2 * * *" is skipped on 2027-03-14')
 
 
 def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
     with pytest.raises(SetupError, match="no group is enabled and has a `schedule`"):
-        serve([replace(DAILY, enabled=False)], trial.context, trial.stop, trial.said.append)
+        serve([replace(DAILY, enabled=False)], trial.context, trial.stop)
 
 
 def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) -> None:
@@ -299,7 +301,7 @@ def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) 
     trial.time = at(20)
     trial.answer = trial.stop.set
     context = replace(trial.context, open_warehouse=open_warehouse, lease=timedelta(seconds=0.1))
-    serve([DAILY], context, trial.stop, trial.said.append)
+    serve([DAILY], context, trial.stop)
     assert trial.said[:2] == ["Not now."] * 2
     assert trial.noted() == [(at(20), "succeeded")]
 
@@ -309,7 +311,7 @@ def test_while_it_is_awaited_the_daemon_can_be_ended(trial: Trial) -> None:
         trial.stop.set()
         raise LaterError("Not now.")
 
-    serve([DAILY], replace(trial.context, open_warehouse=refused), trial.stop, trial.said.append)
+    serve([DAILY], replace(trial.context, open_warehouse=refused), trial.stop)
     assert trial.said == ["Not now."]
 
 
@@ -323,7 +325,7 @@ def test_a_signal_ends_it_and_what_it_did_to_signals(trial: Trial, number: signa
     trial.keeper()
     trial.time = at(20)
     trial.answer = wait
-    serve([DAILY], trial.context, trial.stop, trial.said.append)
+    serve([DAILY], trial.context, trial.stop)
     assert trial.noted() == [(at(20), "interrupted")]
     assert "Shutting down after the current run; press Ctrl-C again to stop now." in trial.said
     assert signal.getsignal(number) == before
@@ -357,7 +359,7 @@ def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
             trial.stop.set()
         return change
 
-    serve([DAILY], context, trial.stop, trial.said.append, changed)
+    serve([DAILY], context, trial.stop, changed)
     said = "\n".join(trial.said)
     assert (
         said.index("`daily` runs next") < said.index("`hourly` runs next") < said.index("nothing runs until one does")
@@ -386,5 +388,5 @@ def test_a_run_under_way_finishes_when_the_project_is_changed(trial: Trial) -> N
             trial.stop.set()
         return change
 
-    serve([DAILY], context, trial.stop, trial.said.append, changed)
+    serve([DAILY], context, trial.stop, changed)
     assert trial.noted() == [(at(20), "succeeded")]

@@ -11,6 +11,7 @@ import pytest
 from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError
 from heap_courier.project.model import (
+    Channels,
     Constraint,
     Courier,
     DefaultCredential,
@@ -18,10 +19,13 @@ from heap_courier.project.model import (
     GroupCourier,
     KeyCredential,
     Limits,
+    Notify,
     ProfileCredential,
     Project,
     RoleCredential,
+    Smtp,
     WarehouseSettings,
+    Webhook,
 )
 from heap_courier.project.reader import read_project
 
@@ -140,7 +144,7 @@ def test_each_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
                 past_day_only=False,
             ),
         },
-        notify=("mail", "-s", "heap"),
+        notify=Notify({kind: Channels(("mail", "-s", "heap")) for kind in ("warning", "error")}),
     )
 
 
@@ -330,7 +334,10 @@ POSTGRESQL = (
             + "  m: {couriers: [{courier: Heap}], constraints: [{group: n}]}\n",
             "groups wait for each other in a circle: `n` <- `m` <- `n`.",
         ),
-        ("notify: mail -s heap", "`notify` must be a list, such as `[a, b]`."),
+        (
+            "notify: mail -s heap",
+            "`notify` must be channels by kind, such as `error: {email: [data@example.com]}`, or a command.",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_it_has_to_be(tmp_path: Path, content: str, sentence: str) -> None:
@@ -419,3 +426,55 @@ def test_a_name_that_nothing_has_is_answered_with_the_nearest_or_with_all() -> N
         named({"Heap": 1, "Files": 2}, "heap", "run", "courier")
     with pytest.raises(SetupError, match=r"Known names: `Heap`, `Files`.$"):
         named({"Heap": 1, "Files": 2}, "xyz", "run", "courier")
+
+
+SMTP = "smtp: {host: mail.example.com, from: courier@example.com}"
+
+
+def test_notifications_go_to_channels_by_kind(tmp_path: Path) -> None:
+    found = read(
+        tmp_path,
+        "notify:\n"
+        "  completed: {webhook: {url-env: HOOK, token-env: TOKEN}}\n"
+        "  warning: {command: [logger]}\n"
+        "  error: {command: [logger], email: [a@example.com, b@example.com], webhook: {url: https://x.example.com/y}}\n"
+        "  smtp: {host: mail.example.com, from: c@example.com, security: tls, user: c, password-env: PASSWORD}\n"
+        "  console: https://courier.example.com\n",
+    )
+    assert found.notify == Notify(
+        {
+            "completed": Channels(webhook=Webhook(url_env="HOOK", token_env="TOKEN")),  # noqa: S106  (its name)
+            "warning": Channels(("logger",)),
+            "error": Channels(("logger",), Webhook("https://x.example.com/y"), ("a@example.com", "b@example.com")),
+        },
+        Smtp("mail.example.com", 465, "tls", "c@example.com", "c", "PASSWORD"),
+        "https://courier.example.com",
+    )
+    assert read(tmp_path, "notify: []").notify == Notify()
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("eror: {command: [x]}", "`notify` has no setting `eror`; did you mean `error`?"),
+        ("error: {email: [a@example.com]}", "`notify` sends e-mail, and lacks `smtp`"),
+        (f"error: {{email: [a b@example.com]}}, {SMTP}", "`notify.error.email[0]` must be an e-mail address"),
+        ("error: {webhook: {}}", "`notify.error.webhook` takes either `url`, or `url-env`"),
+        (
+            "error: {webhook: {url: http://example.com/}}",
+            "`notify.error.webhook.url` must be an address such as https:",
+        ),
+        ("error: {webhook: {url: 'https://a:b@example.com/'}}", "`notify.error.webhook.url` must be an address"),
+        ("error: {webhook: {url-env: 'https://x'}}", "`notify.error.webhook.url-env` must be the name of an environ"),
+        ("error: {command: []}", "`notify.error.command` must not be empty"),
+        ("smtp: {host: x, from: a@b, user: u}", "`notify.smtp` takes `user` and `password-env` together"),
+        ("smtp: {host: x, from: a@b, sender: u}", "`notify.smtp` has no setting `sender`"),
+        (
+            "smtp: {host: x, from: a@b, user: u, password-env: P, security: none}",
+            "sends no password without encryption",
+        ),
+        ("smtp: {host: x, from: a@b, port: 70000}", "`notify.smtp.port`"),
+    ],
+)
+def test_channels_that_cannot_work_are_refused(tmp_path: Path, section: str, sentence: str) -> None:
+    assert sentence in refusal(tmp_path, f"notify: {{{section}}}")

@@ -61,7 +61,7 @@ def test_what_it_offers_in_comments_holds_too(tmp_path: Path) -> None:
     assert project.couriers["Heap"].credential.base == KeyCredential(
         "heap-bucket", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"
     )
-    assert project.notify[0] == "mail"
+    assert project.notify.channels["error"].command[0] == "mail"
     path.write_text(path.read_text().replace("credential: heap-role\n", "credential: heap-profile\n"))
     assert read_project(tmp_path).couriers["Heap"].credential == ProfileCredential("heap-profile", "heap")
 

@@ -23,6 +23,7 @@ from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, GroupResult, run_by_hand
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.groups.slots import SlotRun
+from heap_courier.notices.notice import Notice, Report
 from heap_courier.progress import NoBar
 from heap_courier.project.cron import instants, warnings
 from heap_courier.project.model import Group
@@ -118,7 +119,8 @@ def run_now(visit: Visit) -> Response:
     skip_missing = visit.form.has("skip-missing")
 
     def work(job: Job) -> GroupResult:
-        return run_by_hand(group, _group_context(context, job), skip_missing=skip_missing)
+        with visit.console.reporting(context) as reported:
+            return run_by_hand(group, _group_context(reported, job, visit.console.log), skip_missing=skip_missing)
 
     return visit.to("jobs", visit.console.jobs.start("group", group.name, "now", work).id)
 
@@ -129,20 +131,24 @@ _SOON: Final = "If `heap-courier group serve` is running, it follows within a mi
 class _Watcher(Audience):
     """Shows in a job which courier began last, and stops them with it: they run side by side, and a job has one bar."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, log: Report) -> None:
         self._job = job
+        self._log = log
         self.bar = _Stoppable(job)
 
     def began(self, what: str) -> None:
         self._job.stage(what)
 
+    def heard(self, notice: Notice) -> None:
+        self._log(notice)
 
-def _group_context(context: Context, job: Job) -> GroupContext:
+
+def _group_context(context: Context, job: Job, log: Report) -> GroupContext:
     def pause(seconds: float) -> None:
         if job.stop.wait(seconds):
             raise InterruptedRunError("It was stopped from the console.")
 
-    return group_context(context, _Watcher(job), pause)
+    return group_context(context, _Watcher(job, log), pause)
 
 
 class _Stoppable(NoBar):

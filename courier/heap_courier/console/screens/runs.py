@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from starlette.responses import Response, StreamingResponse
 
 from heap_courier.console.jobs import Job
-from heap_courier.console.visit import Form, Visit, looking, render
+from heap_courier.console.visit import Console, Form, Visit, looking, render
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.run import days_of, in_words, run_courier, sample_courier
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError, SetupError
@@ -135,7 +135,10 @@ def again(visit: Visit) -> Response:
     skip_missing = visit.form.has("skip-missing")
     what = found.what + (f", only {', '.join(failed)}" if failed else "")
     started = visit.console.jobs.start(
-        "run", courier.name, what, _loading(context, courier, days, skip_missing=skip_missing, tables=failed)
+        "run",
+        courier.name,
+        what,
+        _loading(visit.console, context, courier, days, skip_missing=skip_missing, tables=failed),
     )
     return visit.to("jobs", started.id)
 
@@ -156,15 +159,22 @@ def _start(visit: Visit, courier: Courier, form: Form) -> Response:
             return sample_courier(replace(context, bar=job), courier, wanted)
 
         return visit.to("jobs", visit.console.jobs.start("sample", courier.name, what, fetch).id)
-    load = _loading(context, courier, days, skip_missing=form.has("skip-missing"))
+    load = _loading(visit.console, context, courier, days, skip_missing=form.has("skip-missing"))
     return visit.to("jobs", visit.console.jobs.start("run", courier.name, what, load).id)
 
 
 def _loading(
-    context: Context, courier: Courier, days: Days | None, *, skip_missing: bool, tables: list[str] | None = None
+    console: Console,
+    context: Context,
+    courier: Courier,
+    days: Days | None,
+    *,
+    skip_missing: bool,
+    tables: list[str] | None = None,
 ) -> Callable[[Job], Any]:
     def work(job: Job) -> Any:
-        return run_courier(replace(context, bar=job), courier, days, skip_missing=skip_missing, tables=tables)
+        with console.reporting(context) as reported:
+            return run_courier(replace(reported, bar=job), courier, days, skip_missing=skip_missing, tables=tables)
 
     return work
 

@@ -1,0 +1,111 @@
+"""Notices about a run of a courier: it began, loaded a table, finished, or could not begin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from heap_courier.data_types.field_types import in_utc
+from heap_courier.documents.wording import duration
+from heap_courier.errors import CourierError
+from heap_courier.notices.notice import Kind, Notice, Report
+from heap_courier.warehouse.run_log import COMPLETED, FAILED, Run, TableRun
+
+_FILES: Final = 20  # that a notice names
+
+
+class Watch:
+    """Passes the notices of a run on, and knows whether its end was among them."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self.has_ended = False
+
+    def __call__(self, notice: Notice) -> None:
+        """Passes a notice on."""
+        self.has_ended = notice.event in _ENDINGS
+        self._report(notice)
+
+
+def began(run: Run) -> Notice:
+    """A run that has started."""
+    return Notice("running", "run-started", f"Courier `{run.courier}`, {run.what}: runs.", run.courier, run=run.id)
+
+
+def loaded(run: Run, table: TableRun) -> Notice:
+    """What a run did to a table."""
+    details: dict[str, str | int | float] = {
+        "table": table.domain_table,
+        "files": table.files,
+        "rows": table.rows,
+        "rejected": table.rejected,
+        "changed": table.merged,
+    }
+    if table.stored is not None:
+        details["stored"] = table.stored
+    if table.message:
+        text = f"{table.domain_table} was not loaded: {table.message}"
+        return Notice("trouble", "table-failed", text, run.courier, run=run.id, details=details)
+    text = f"{table.domain_table} was loaded: {table.rows:,} rows read, {table.rejected:,} rejected."
+    return Notice("note", "table-loaded", text, run.courier, run=run.id, details=details)
+
+
+def ended(
+    run: Run,
+    now: datetime,
+    outcome: str,
+    message: str | None,
+    *,
+    tables: Sequence[TableRun],
+    notices: Iterable[str] = (),
+    files: Iterable[str] = (),
+    is_incomplete: bool = False,
+) -> Notice:
+    """The end of a run.
+
+    Args:
+        run: the run.
+        now: the time.
+        outcome: as in the run log.
+        message: why it did not complete.
+        tables: what it did.
+        notices: sentences for the user.
+        files: files with rejected rows.
+        is_incomplete: whether files were missing.
+    """
+    seconds = (in_utc(now) - run.started).total_seconds()
+    rejected = sum(table.rejected for table in tables)
+    kind: Kind = "trouble"  # somebody stopped it, and knows
+    if outcome == FAILED:
+        kind = "error"
+    elif outcome == COMPLETED:
+        kind = "warning" if rejected or is_incomplete else "completed"
+    took = "in" if outcome == COMPLETED else "after"
+    lines = [f"Courier `{run.courier}`, {run.what}: {outcome} {took} {duration(seconds)}."]
+    if message:
+        lines.append(message)
+    lines += [f"{table.domain_table} not loaded: {table.message}" for table in tables if table.message]
+    return Notice(
+        kind,
+        f"run-{outcome}",
+        "\n".join([*lines, *notices]),
+        run.courier,
+        run=run.id,
+        details={
+            "outcome": outcome,
+            "seconds": round(seconds, 3),
+            "files": sum(table.files for table in tables),
+            "rows": sum(table.rows for table in tables),
+            "rejected": rejected,
+        },
+        files=tuple(dict.fromkeys(files))[:_FILES],
+    )
+
+
+def refused(courier: str, error: CourierError) -> Notice:
+    """A run that could not begin, or whose files are missing; the run log does not have it."""
+    return Notice("error", "run-refused", f"Courier `{courier}`: {error}", courier)
+
+
+_ENDINGS: Final = ("run-completed", "run-failed", "run-interrupted")
