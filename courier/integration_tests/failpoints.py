@@ -43,6 +43,12 @@ class BreaksOff:
         self._pass()
         self._warehouse.stage(table, schema, batches)
 
+    def fill(
+        self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> str | None:
+        self._pass()
+        return self._warehouse.fill(table, columns, schema, batches)
+
     def columns(self, table: str) -> Mapping[str, str]:
         self._pass()
         return self._warehouse.columns(table)

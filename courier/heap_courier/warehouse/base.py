@@ -61,6 +61,22 @@ class Warehouse(Protocol):
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Makes a temporary table and streams the batches into it, one after another, inside the transaction."""
 
+    def fill(
+        self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> str | None:
+        """Streams batches straight into a domain table, inside the transaction, instead of staging them.
+
+        Args:
+            table: created with the columns if it is missing.
+            columns: its target columns with their SQL types.
+            schema: of the batches: the same columns, in the same order.
+            batches: may have rows of the same key.
+
+        Returns:
+            A column that no one declared, ascending in the order of the rows. None: nothing was read, since the table
+            has rows, other columns or constraints, or the engine does not do this at all.
+        """
+
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         """The rows of a query, streamed; no other statement until the last of them was read."""
 

@@ -42,7 +42,16 @@ _INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInt
 # The first is the name of newer versions, where the second one is deprecated.
 _READER: Final = "to_arrow_reader" if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader") else "fetch_arrow_reader"
 _BATCH: Final = 50_000  # rows that are read at a time
+_ROW_ID: Final = "rowid"  # https://duckdb.org/docs/stable/sql/statements/select#row-ids
 _LOCKED: Final = ("Could not set lock", "used by another process")
+
+_RESTRICTED: Final = """
+    SELECT 1 FROM duckdb_constraints()
+    WHERE database_name = current_database() AND schema_name = current_schema() AND table_name = $1
+    UNION ALL
+    SELECT 1 FROM duckdb_indexes()
+    WHERE database_name = current_database() AND schema_name = current_schema() AND table_name = $1
+"""
 
 # DuckDB has one writer: couriers of a group are threads of one process, and take turns to avoid conflicts.
 _turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
@@ -115,7 +124,31 @@ class DuckDBWarehouse:
                 raise
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """All in one statement: one for each batch takes half as long again, and 400 MB more.
+        self._stream(f"CREATE TEMP TABLE {quoted(table)} AS FROM incoming", schema, batches)
+
+    def fill(
+        self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
+    ) -> str | None:
+        """DuckDB compresses the rows and writes them to its file as they come, once, so that none waits in memory."""
+        if _ROW_ID in map(str.lower, columns):
+            return None
+        name = quoted(table)
+        if not (stored := self.columns(table)):
+            declared = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+            self.execute(f"CREATE TABLE {name} ({declared})")
+        elif stored != columns or self.query(f"SELECT 1 FROM {name} LIMIT 1") or self.query(_RESTRICTED, (table,)):
+            return None
+        self.execute("SET preserve_insertion_order = true")
+        try:
+            names = ", ".join(map(quoted, schema.names))
+            self._stream(f"INSERT INTO {name} ({names}) FROM incoming", schema, batches)
+        finally:
+            with self._connection.cursor() as another:  # since a failed transaction takes no statement
+                another.execute("SET preserve_insertion_order = false")
+        return _ROW_ID
+
+    def _stream(self, statement: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
+        """All in one statement, which reads the batches as `incoming`: one for each takes half as long again.
 
         It runs in this thread only. If DuckDB's threads produced the batches, a signal would deadlock:
         DuckDB joins them while it holds Python's lock, and they wait for it.
@@ -138,7 +171,7 @@ class DuckDBWarehouse:
             self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, stream))
             self._connection.execute("SET threads = 1")
             try:
-                self._connection.execute(f"CREATE TEMP TABLE {quoted(table)} AS FROM incoming")
+                self._connection.execute(statement)
             except (duckdb.Error, RuntimeError):
                 if failures:
                     raise failures[0] from None

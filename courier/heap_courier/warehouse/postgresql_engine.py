@@ -122,6 +122,16 @@ class PostgreSQLWarehouse:
             for batch in batches:
                 self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append", temporary=True)
 
+    def fill(
+        self,
+        table: str,  # noqa: ARG002
+        columns: Mapping[str, str],  # noqa: ARG002
+        schema: pa.Schema,  # noqa: ARG002
+        batches: Iterable[pa.RecordBatch],  # noqa: ARG002
+    ) -> str | None:
+        """Never: its rows have no order that can be relied on."""
+        return None
+
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         with self._statement() as cursor:
             self._call(cursor, cursor.execute, sql)

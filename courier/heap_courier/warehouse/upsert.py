@@ -89,22 +89,54 @@ def load(
     """
     with warehouse.transaction():
         count = _Count(table)
-        warehouse.stage(_STAGING, count.schema, count.numbered(batches))
-        before()
-        emptied = replace and not (table.key and warehouse.columns(table.name) == _sql_types(warehouse, table))
-        if emptied and warehouse.columns(table.name):
-            warehouse.lock(quoted(table.name))
-            warehouse.execute(f"DELETE FROM {quoted(table.name)}")
-        dropped = _alter(warehouse, table, emptied=emptied)
-        warehouse.lock(quoted(table.name))
-        upsert = _Upsert(warehouse, table, count.sequence)
-        merged = upsert.by_key(replace=replace) if table.key else upsert.insert()
-        stored = warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0]
-        warehouse.execute(f"DROP TABLE {_STAGING}")
+        columns = _sql_types(warehouse, table)
+        if order := warehouse.fill(table.name, columns, table.schema, count.passed(batches)):
+            before()
+            dropped = DroppedViews(warehouse)
+            _delete_older(warehouse, table, quoted(order))
+            merged = None
+        else:
+            warehouse.stage(_STAGING, count.schema, count.numbered(batches))
+            before()
+            dropped, merged = _put(warehouse, table, columns, count.sequence, replace=replace)
+        stored = int(warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])
         dropped.create(views())
-        result = LoadResult(count.rows, merged, stored)
+        result = LoadResult(count.rows, stored if merged is None else merged, stored)
         after(result)
     return result
+
+
+def _put(
+    warehouse: Warehouse, table: Table, columns: Mapping[str, str], sequence: str, *, replace: bool
+) -> tuple[DroppedViews, int]:
+    """Puts the staged rows into their table; the views that had to be dropped for it, and how many rows it changed."""
+    emptied = replace and not (table.key and warehouse.columns(table.name) == columns)
+    if emptied and warehouse.columns(table.name):
+        warehouse.lock(quoted(table.name))
+        warehouse.execute(f"DELETE FROM {quoted(table.name)}")
+    dropped = _alter(warehouse, table, emptied=emptied)
+    warehouse.lock(quoted(table.name))
+    upsert = _Upsert(warehouse, table, sequence)
+    merged = upsert.by_key(replace=replace) if table.key else upsert.insert()
+    warehouse.execute(f"DROP TABLE {_STAGING}")
+    return dropped, merged
+
+
+def _delete_older(warehouse: Warehouse, table: Table, order: str) -> None:
+    """Leaves the newest row of each key, and all rows whose key is null, of a table that had none before."""
+    if not table.key:
+        return
+    name, key = quoted(table.name), _list(map(quoted, table.key))
+    has_key = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in table.key)
+    twice = f"SELECT {key} FROM {name} WHERE {has_key} GROUP BY ALL HAVING count(*) > 1"
+    if not warehouse.query(f"{twice} LIMIT 1"):
+        return
+    newest_first = _list([*(f"{quoted(column)} DESC NULLS LAST" for column in table.newest), f"{order} DESC"])
+    warehouse.execute(
+        f"DELETE FROM {name} WHERE {order} IN (SELECT {order} FROM ("
+        f"SELECT {order}, row_number() OVER (PARTITION BY {key} ORDER BY {newest_first}) AS place "
+        f"FROM {name} WHERE ({key}) IN ({twice})) WHERE place > 1)"
+    )
 
 
 def create_or_alter(warehouse: Warehouse, table: Table) -> None:
@@ -192,11 +224,17 @@ class _Count:
             self.sequence += ":"
         self.schema = self._types.append(pa.field(self.sequence, pa.int64()))
 
-    def numbered(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    def passed(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            numbers = pc.cumulative_sum(pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=self.rows)
             self.rows += batch.num_rows
-            yield batch.cast(self._types).append_column(self.sequence, numbers)
+            yield batch.cast(self._types)
+
+    def numbered(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in self.passed(batches):
+            numbers = pc.cumulative_sum(
+                pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=self.rows - batch.num_rows
+            )
+            yield batch.append_column(self.sequence, numbers)
 
 
 class _Upsert:
