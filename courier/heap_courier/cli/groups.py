@@ -78,8 +78,9 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
 
 
 @group.command(name="serve", short_help="Run the enabled groups on their schedules.")
+@click.option("--wait", is_flag=True, help="Start although no group is enabled yet, and wait for one.")
 @click.pass_obj
-def serve_groups(folder: Path) -> None:
+def serve_groups(folder: Path, *, wait: bool) -> None:
     """Run the enabled groups on their schedules until stopped with Ctrl-C or SIGTERM.
 
     A changed heap-courier.yaml takes effect within a minute; all other files are read by each run.
@@ -102,7 +103,7 @@ def serve_groups(folder: Path) -> None:
 
         with reporting_until_replaced() as replaced:
             context = replaced(silent)
-            scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, changed)
+            scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, changed, wait=wait)
 
 
 @group.command(name="runs")

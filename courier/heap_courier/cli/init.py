@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -12,8 +13,17 @@ from heap_courier.project.scaffold import make_project
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
-def init(folder: Path) -> None:
+@click.option("--empty", is_flag=True, help="Without examples: couriers and groups are added in the console.")
+@click.option(
+    "--engine", type=click.Choice(["duckdb", "postgresql"]), default="duckdb", show_default=True, help="The warehouse."
+)
+def init(folder: Path, *, empty: bool, engine: Literal["duckdb", "postgresql"]) -> None:
     """Create a project in FOLDER: heap-courier.yaml, entities, load operations."""
-    for path in make_project(folder):
+    for path in make_project(folder, bare=empty, engine=engine):
         say(f"Wrote {path}")
-    say("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")
+    if engine == "postgresql":
+        say("Set HEAP_WAREHOUSE to the address of the database: postgresql://user:password@host/database.")
+    if empty:
+        say("Next: add a courier: `heap-courier console`.")
+    else:
+        say("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")

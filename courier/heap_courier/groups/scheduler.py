@@ -28,6 +28,8 @@ def serve(
     context: GroupContext,
     stop: threading.Event,
     changed: Callable[[], Change | None] = lambda: None,
+    *,
+    wait: bool = False,
 ) -> None:
     """Keeps the schedules of all enabled groups until `stop` is set, or the first SIGTERM or Ctrl-C.
 
@@ -40,13 +42,17 @@ def serve(
         stop: what `context` listens to.
         changed: asked now and then; the groups as they are now if the project was changed since it was last asked. Runs
             that are under way finish as they began.
+        wait: whether it starts without any group to keep, and waits for one to be enabled.
 
     Raises:
-        SetupError: no group is enabled and has a schedule, or the warehouse is not as it must be.
+        SetupError: no group is enabled and has a schedule, and it should not wait for one; or the warehouse is not as
+            it must be.
     """
     kept = _scheduled(groups)
-    if not kept:
-        raise SetupError("There is nothing to run: no group is enabled and has a `schedule`.")
+    if not kept and not wait:
+        raise SetupError(
+            "There is nothing to run: no group is enabled and has a `schedule`. Enable one, or start with --wait."
+        )
     with stopped_by_signals(stop, lambda sentence: context.report(note(sentence, "stopping"))):
         try:
             _prepare(kept, context)

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from heap_courier.errors import SetupError
 from heap_courier.project.reader import FILE_NAME
 
-_FILES: Final = {
-    FILE_NAME: """\
-# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
-
+_WAREHOUSE: Final = {
+    "duckdb": """\
 warehouse:
   engine: duckdb            # a file on this computer; or postgresql
   file: heap.duckdb
   # engine: postgresql
   # dsn-env: HEAP_WAREHOUSE # the variable that holds postgresql://user:password@host/database
+""",
+    "postgresql": """\
+warehouse:
+  engine: postgresql        # or duckdb: a file on this computer
+  dsn-env: HEAP_WAREHOUSE   # the variable that holds postgresql://user:password@host/database
+  # engine: duckdb
+  # file: heap.duckdb
+""",
+}
 
+_FILES: Final = {
+    FILE_NAME: """\
+# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
+
+{warehouse}
 credentials:                # never the secret itself, but where it is found
   heap-bucket:
     type: iam-credential
@@ -91,24 +103,20 @@ _BARE: Final = {
     FILE_NAME: """\
 # Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
 
-warehouse:
-  engine: duckdb            # a file on this computer; or postgresql
-  file: heap.duckdb
-  # engine: postgresql
-  # dsn-env: HEAP_WAREHOUSE # the variable that holds postgresql://user:password@host/database
-
+{warehouse}
 feeds: feeds                # the folder of the feeds
 """,
     ".gitignore": _FILES[".gitignore"],
 }
 
 
-def make_project(folder: Path, *, bare: bool = False) -> list[Path]:
+def make_project(folder: Path, *, bare: bool = False, engine: Literal["duckdb", "postgresql"] = "duckdb") -> list[Path]:
     """Writes the files of a new project and returns their paths. `feeds/` comes with the first feed.
 
     Args:
         folder: of the project.
         bare: whether it has no couriers and groups yet, rather than examples to be edited.
+        engine: of its warehouse.
 
     Raises:
         SetupError: one of them exists, and nothing is written then; or the folder cannot be written.
@@ -121,7 +129,7 @@ def make_project(folder: Path, *, bare: bool = False) -> list[Path]:
         for path in paths:
             path.parent.mkdir(parents=True, exist_ok=True)
         for path, content in zip(paths, files.values(), strict=True):
-            path.write_text(content, encoding="utf-8")
+            path.write_text(content.replace("{warehouse}", _WAREHOUSE[engine]), encoding="utf-8")
     except OSError as error:
         raise SetupError(f"`{error.filename}` cannot be written: {error.strerror}. Choose another folder.") from error
     return paths

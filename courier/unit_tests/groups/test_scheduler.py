@@ -288,6 +288,18 @@ def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
         serve([replace(DAILY, enabled=False)], trial.context, trial.stop)
 
 
+def test_it_can_wait_for_a_group_to_be_enabled(trial: Trial) -> None:
+    def changed() -> Change:
+        trial.stop.set()
+        return [DAILY], trial.context
+
+    idle = replace(DAILY, enabled=False)
+    context = replace(trial.context, lease=timedelta(seconds=0.1))
+    serve([idle], context, trial.stop, changed, wait=True)
+    assert trial.said[0] == "No group is enabled and has a `schedule`: nothing runs until one does."
+    assert trial.said[1].startswith("Group `daily` runs next on ")
+
+
 def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) -> None:
     refusals = iter(range(2))
     opened = trial.open_warehouse

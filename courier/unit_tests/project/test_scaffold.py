@@ -66,6 +66,18 @@ def test_what_it_offers_in_comments_holds_too(tmp_path: Path) -> None:
     assert read_project(tmp_path).couriers["Heap"].credential == ProfileCredential("heap-profile", "heap")
 
 
+@pytest.mark.parametrize("bare", [False, True])
+def test_either_warehouse_can_be_chosen(tmp_path: Path, bare: bool) -> None:
+    """And the file offers the other one in comments."""
+    make_project(tmp_path / "file", bare=bare)
+    make_project(tmp_path / "server", bare=bare, engine="postgresql")
+    assert read_project(tmp_path / "file").warehouse.engine == "duckdb"
+    server = read_project(tmp_path / "server")
+    assert (server.warehouse.engine, server.warehouse.dsn_env) == ("postgresql", "HEAP_WAREHOUSE")
+    assert "# engine: duckdb" in (tmp_path / "server" / "heap-courier.yaml").read_text()
+    assert list(server.couriers) == ([] if bare else ["Heap", "Heap-Connect"])
+
+
 def test_what_holds_rows_stays_out_of_git(tmp_path: Path) -> None:
     make_project(tmp_path)
     ignored = (tmp_path / ".gitignore").read_text().splitlines()
