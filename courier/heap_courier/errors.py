@@ -4,6 +4,7 @@ CourierError                   one sentence: what is wrong, where, and what to d
 ├── SetupError                 stop: the user must act (project, feed, credential, bucket, warehouse)
 │   └── MissingFeedsError      files are fetched and kept, then the run fails in the documented words
 ├── LaterError                 temporary: the bucket or the warehouse does not respond now
+│   └── BusyWarehouseError     another process has the DuckDB file open
 ├── MissingFilesError          required files are not there (yet): wait for them, skip them, or fail
 ├── InterruptedRunError        the run was stopped
 └── FeedError                  this feed or table is not loaded at all; others continue
@@ -52,6 +53,10 @@ class MissingFeedsError(SetupError):
 
 class LaterError(CourierError):
     """The bucket or the warehouse does not respond now; try again later."""
+
+
+class BusyWarehouseError(LaterError):
+    """Another process has the DuckDB file open, which one process at a time can write to."""
 
 
 class MissingFilesError(CourierError):

@@ -22,12 +22,13 @@ from heap_courier.console.screens import (
     groups,
     notifications,
     operations,
+    removal,
     runs,
     sources,
     tables,
 )
-from heap_courier.console.visit import Console, Form, Visit, query_of, render
-from heap_courier.errors import CourierError, internal_error
+from heap_courier.console.visit import BUSY, Console, Form, Visit, query_of, render
+from heap_courier.errors import BusyWarehouseError, CourierError, internal_error
 
 BODY_MAXIMUM: Final = 4 << 20  # bytes of a form
 
@@ -60,16 +61,19 @@ def application(console: Console, access: Access) -> ASGIApp:
         form("/couriers/new", couriers.new_courier),
         post("/couriers/matches", couriers.matches),
         form("/couriers/{name}/edit", couriers.edit_courier),
+        form("/couriers/{name}/remove", removal.courier),
         form("/couriers/{name}/check", couriers.check),
         form("/couriers/{name}/run", runs.run),
         form("/couriers/{name}/operations", operations.operations),
         form("/feeds/new", feeds.new_feed),
         form("/feeds/{id}", feeds.editor),
+        form("/feeds/{id}/remove", removal.feed),
         post("/feeds/{id}/validation", feeds.validate),
         get("/groups", groups.groups),
         form("/groups/new", groups.new_group),
         post("/groups/schedule", groups.preview),
         form("/groups/{name}/edit", groups.edit_group),
+        form("/groups/{name}/remove", removal.group),
         post("/groups/{name}/status", groups.switch),
         post("/groups/{name}/run", groups.run_now),
         get("/notifications", notifications.notifications),
@@ -107,6 +111,10 @@ def _endpoint(console: Console, screen: Screen) -> Endpoint:
 def _answer(visit: Visit, screen: Screen) -> Response:
     try:
         return screen(visit)
+    except BusyWarehouseError:
+        answer = visit.page("busy.html", 503, said=BUSY, again=not visit.posted)
+        answer.headers["Retry-After"] = "5"
+        return answer
     except CourierError as error:
         return visit.page("problem.html", 409, title="This did not work", lines=str(error).split("\n"))
     except HTTPException:

@@ -116,10 +116,14 @@ class Jobs:
             return self._jobs.get(job_id)
 
     def start(self, kind: str, name: str, what: str, work: Work) -> Job:
-        """Starts work in a thread."""
+        """Starts work in a thread; if the same is under way, such as after a double click, it is that job instead."""
         job = Job(secrets.token_hex(6), kind, name, what)
         thread = threading.Thread(target=self._run, args=(job, work), name=f"{kind} {name}", daemon=True)
         with self._lock:
+            for each in self._jobs.values():
+                same = (each.kind, each.name, each.what) == (kind, name, what) and not each.stop.is_set()
+                if same and each.progress.state == "running":
+                    return each
             self._jobs[job.id] = job
             ended = [each.id for each in self._jobs.values() if each.progress.state != "running"]
             for job_id in ended[:-KEPT]:

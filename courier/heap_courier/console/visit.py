@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -37,6 +37,10 @@ NAVIGATION: Final = (
     ("/notifications", "Notifications"),
 )
 _NOTES: Final = 200  # that are kept
+BUSY: Final = (
+    "Another process, such as a run of `heap-courier group serve`, is writing to the warehouse now; a DuckDB file has "
+    "one writer at a time."
+)
 PATIENCE: Final = 3.0  # seconds that a page waits for a warehouse that another process has open
 
 
@@ -195,6 +199,11 @@ def looking(context: Context) -> Iterator[Warehouse | None]:
         return
     with context.warehouse(patience=PATIENCE) as warehouse:
         yield warehouse
+
+
+def changing(context: Context) -> AbstractContextManager[Warehouse]:
+    """The warehouse for a form that changes something in it, made if there is none. Raises as `looking`."""
+    return context.warehouse(patience=PATIENCE)
 
 
 def query_of(text: str) -> Form:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import duckdb
 
 from heap_courier.data_types.field_types import FieldType, Kind
-from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
+from heap_courier.errors import BusyWarehouseError, CourierError, LaterError, SchemaError, SetupError
 from heap_courier.project.model import MEMORY
 from heap_courier.warehouse.base import View, quoted
 
@@ -64,7 +64,7 @@ class DuckDBWarehouse:
 
     Raises:
         SetupError: the file cannot be created or is not a DuckDB file.
-        LaterError: another process has it open.
+        BusyWarehouseError: another process has it open.
     """
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
@@ -231,7 +231,7 @@ class DuckDBWarehouse:
             said = _first_line(error)
             if any(text in said for text in _LOCKED):
                 holder = re.search(r" \(PID \d+\)", said)
-                raise LaterError(
+                raise BusyWarehouseError(
                     f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: stop that "
                     "process, or try again later."
                 ) from error

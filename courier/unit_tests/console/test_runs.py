@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -134,6 +135,23 @@ class TestRunning:
         assert "secret" not in said[0]
         assert "test_runs.py" in said[0]
         assert "not known" in visits.get(f"/jobs/{job.id}").text
+
+    def test_what_is_under_way_is_not_started_twice(self) -> None:
+        """By a double click or from two tabs; another day, or the same after it was stopped, is a run of its own."""
+        jobs, end = Jobs(), threading.Event()
+
+        def wait(_job: Job) -> None:
+            end.wait(60)
+
+        first = jobs.start("run", "Heap", "2026-03-03", wait)
+        assert jobs.start("run", "Heap", "2026-03-03", wait) is first
+        assert jobs.start("run", "Heap", "2026-03-04", wait) is not first
+        first.stop.set()
+        assert jobs.start("run", "Heap", "2026-03-03", wait) is not first
+        end.set()
+        jobs.join()
+        assert jobs.start("run", "Heap", "2026-03-04", wait).progress.state != "failed"
+        jobs.join()
 
     def test_a_run_is_stopped(self, shop: MemoryBucket, visits: Visitor) -> None:
         """And the run log says so; nothing of a table that had not landed is stored."""

@@ -65,6 +65,16 @@ class ProjectEdit:
         self._document.write(self._changed(sections))
         return project
 
+    def remove(self, kind: str, name: str) -> None:
+        """Removes a section.
+
+        Raises:
+            SetupError: the project needs it; or the file was changed since it was read, and nothing was written.
+        """
+        text = self._document.without([kind, name])
+        project_of(self._folder, parse_yaml(text, self._document.path))
+        self._document.write(text)
+
     def expect_new(self, kind: str, name: str) -> None:
         """Raises SetupError if there is such a section already."""
         if name in self.names(kind):
@@ -74,8 +84,13 @@ class ProjectEdit:
         return self._document.changed({section: dict(settings) for section, settings in sections.items()})
 
 
-def expect_unchanged(version: str, now: str, what: str) -> None:
+def expect_unchanged(version: str, now: str, what: str, *, removing: bool = False) -> None:
     """Raises ChangedFileError if something is not what it was when a form was opened."""
+    if version != now and removing:
+        raise ChangedFileError(
+            f"{what} was changed by someone else since this page was opened, and nothing was removed. Press Remove "
+            "again to remove it as it is now."
+        )
     if version != now:
         raise ChangedFileError(
             f"{what} was changed by someone else since this form was opened, and nothing was written. Your entries are "

@@ -63,6 +63,22 @@ def replace_file(path: Path, content: bytes, version: str) -> None:
             ) from error
 
 
+def remove_file(path: Path, version: str) -> None:
+    """Removes a file; a link goes, and what it leads to stays.
+
+    Raises:
+        ChangedFileError: the file has another version by now, or is gone.
+        SetupError: it cannot be removed.
+    """
+    with _writing:
+        if version_of(path) != version:
+            raise ChangedFileError(f"`{path}` was changed by someone else in the meantime, and was not removed.")
+        try:
+            path.unlink()
+        except OSError as error:
+            raise SetupError(f"`{path}` cannot be removed: {error.strerror}. Check its permissions.") from error
+
+
 def _umask() -> int:
     """That of the process, which can only be read by setting it; only `replace_file` does, one call at a time."""
     umask = os.umask(0)

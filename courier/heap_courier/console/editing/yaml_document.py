@@ -9,6 +9,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -66,15 +67,15 @@ class YamlDocument:
                 carry to other places.
         """
         expected = copy.deepcopy(self.content) or {}
-        yaml = self._editor()
+        editor = self._editor()
         try:
-            tree = yaml.load(self._text)
+            tree = editor.load(self._text)
             tree = CommentedMap() if tree is None else tree
             for keys, value in changes.items():
                 _put(expected, keys, value)
                 self._put(tree, keys, value)
             stream = StringIO()
-            yaml.dump(tree, stream)
+            editor.dump(tree, stream)
         except (YAMLError, AttributeError, TypeError, ValueError) as error:
             raise self._uneditable() from error
         text = stream.getvalue()
@@ -84,6 +85,23 @@ class YamlDocument:
             text = text.replace("\r\n", "\n").replace("\n", "\r\n")
         if (parse_yaml(text, self.path, texts=self._texts) or {}) != expected:
             raise self._uneditable()
+        return text
+
+    def without(self, keys: Keys) -> str:
+        """The text without the section at a place, and without what it leaves empty; all other lines stay.
+
+        Raises:
+            SetupError: as `changed`.
+        """
+        while len(keys) > 1 and len(self.get(keys[:-1]) or ()) == 1:
+            keys = keys[:-1]
+        expected = copy.deepcopy(self.content)
+        _put(expected, keys, None)
+        first, last = _lines_of(self._text, keys)
+        lines = self._text.splitlines(keepends=True)
+        text = "".join([*lines[:first], *lines[last + 1 :]])
+        if (parse_yaml(text, self.path, texts=self._texts) or {}) != expected:  # such as {a: 1, b: 2} in one line
+            return self.changed({tuple(keys): None})
         return text
 
     def write(self, text: str) -> None:
@@ -97,14 +115,14 @@ class YamlDocument:
         )
 
     def _editor(self) -> YAML:
-        yaml = YAML()
-        yaml.preserve_quotes = True
-        yaml.width = _WIDE
+        editor = YAML()
+        editor.preserve_quotes = True
+        editor.width = _WIDE
         steps = [len(spaces) for spaces in _STEP.findall(self._text)]
         step = min(steps, default=2)
         offset, space = _list_indent(self._text) or (step, 1)
-        yaml.indent(mapping=step, sequence=offset + 1 + space, offset=offset)
-        return yaml
+        editor.indent(mapping=step, sequence=offset + 1 + space, offset=offset)
+        return editor
 
     def _put(self, tree: Any, keys: Keys, value: Any) -> None:
         for key in keys[:-1]:
@@ -156,6 +174,26 @@ class YamlDocument:
         except (SetupError, YAMLError, TypeError, IndexError):
             plain = False
         return value if plain else DoubleQuotedScalarString(value)
+
+
+def _lines_of(text: str, keys: Keys) -> tuple[int, int]:
+    """The first and the last line of a section, from 0, with its key; comments in front of it are not part of it."""
+    node: Any = yaml.compose(text, yaml.BaseLoader)
+    first = 0
+    for wanted in keys:
+        first, node = next((key.start_mark.line, value) for key, value in node.value if key.value == wanted)
+    ends = [first]
+    waiting = [node]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, yaml.ScalarNode):
+            is_block = each.style in ("|", ">")  # it ends where the next line begins
+            ends.append(each.end_mark.line - (1 if is_block and each.end_mark.column == 0 else 0))
+        elif each.flow_style:
+            ends.append(each.end_mark.line)
+        else:
+            waiting += [part for pair in each.value for part in (pair if isinstance(pair, tuple) else (pair,))]
+    return first, max(ends)
 
 
 def _list_indent(text: str) -> tuple[int, int] | None:

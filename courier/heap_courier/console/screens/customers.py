@@ -10,7 +10,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from heap_courier.console.jobs import Job
-from heap_courier.console.visit import Visit, looking
+from heap_courier.console.visit import Visit, changing, looking
 from heap_courier.couriers.context import Context
 from heap_courier.errors import CourierError, SetupError
 from heap_courier.feeds.reader import read_feeds
@@ -89,7 +89,7 @@ def explain(visit: Visit) -> Response:
 
 def remove_decision(visit: Visit) -> Response:
     """Takes a decision back."""
-    with visit.console.context().warehouse() as warehouse:
+    with changing(visit.console.context()) as warehouse:
         remove_label(warehouse, visit.form.get("label"))
     return visit.to("customers", said=f"The decision was removed. {_SOON}")
 
@@ -127,7 +127,7 @@ def _decided(visit: Visit) -> Response:
     customer_id = visit.part("id")
     chosen = set(visit.form.all("record"))
     try:
-        with context.warehouse() as warehouse:
+        with changing(context) as warehouse:
             _expect_customers(warehouse)
             records = _all_records(warehouse, customer_id)
             if visit.form.get("do") == "join":

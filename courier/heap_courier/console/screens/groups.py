@@ -15,9 +15,9 @@ from heap_courier.console.editing.cron_words import in_words
 from heap_courier.console.editing.group_form import GroupForm, Member, form_of_fields, form_of_section
 from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged
 from heap_courier.console.jobs import Job
-from heap_courier.console.visit import Visit, looking
+from heap_courier.console.visit import BUSY, Visit, looking
 from heap_courier.couriers.context import Context
-from heap_courier.errors import CourierError, InterruptedRunError, SetupError
+from heap_courier.errors import BusyWarehouseError, CourierError, InterruptedRunError, SetupError
 from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, GroupResult, run_by_hand
@@ -48,6 +48,7 @@ def groups(visit: Visit) -> Response:
     context = visit.console.context()
     history: dict[str, SlotRun] = {}
     trouble = []
+    known, busy = False, ""
     try:
         with looking(context) as warehouse:
             if warehouse:
@@ -55,11 +56,20 @@ def groups(visit: Visit) -> Response:
                 for name in context.project.groups:
                     for run in slots.history(warehouse, name, 1):
                         history[name] = run
+            known = True
+    except BusyWarehouseError:
+        busy = f"{BUSY} The last runs show up here as soon as it is free."
     except CourierError as error:
         trouble.append(str(error))
     rows = [_row(context, group, history.get(group.name)) for group in context.project.groups.values()]
     return visit.page(
-        "groups.html", rows=rows, trouble=trouble, said=visit.said, drawing=_drawing(context.project.groups)
+        "groups.html",
+        rows=rows,
+        trouble=trouble,
+        busy=busy,
+        known=known,
+        said=visit.said,
+        drawing=_drawing(context.project.groups),
     )
 
 
@@ -210,12 +220,15 @@ def _form_page(
     visit: Visit, form: GroupForm, group: Group | None, version: str, problem: str = "", *, status: int = 200
 ) -> Response:
     context = visit.console.context()
-    history: list[SlotRun] = []
+    history: list[SlotRun] | None = []
     if group:
-        with looking(context) as warehouse:
-            if warehouse:
-                slots.prepare(warehouse)
-                history = slots.history(warehouse, group.name, _HISTORY)
+        try:
+            with looking(context) as warehouse:
+                if warehouse:
+                    slots.prepare(warehouse)
+                    history = slots.history(warehouse, group.name, _HISTORY)
+        except BusyWarehouseError:  # editing needs no warehouse
+            history = None
     return visit.page(
         "group.html",
         status,

@@ -8,10 +8,10 @@ from datetime import datetime
 
 from starlette.responses import Response
 
-from heap_courier.console.visit import Visit, looking
+from heap_courier.console.visit import BUSY, Visit, looking
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.work_plan import read_work_plan
-from heap_courier.errors import CourierError
+from heap_courier.errors import BusyWarehouseError, CourierError
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
@@ -30,7 +30,7 @@ class Row:
         courier: the courier.
         last: its newest run.
         next: when a group runs it next, in UTC.
-        state: of its health: `good`, `busy`, `new` or `bad`.
+        state: of its health: `good`, `busy`, `new`, `unknown` or `bad`.
         health: the same in words.
         loads: whether it takes days and has load operations.
     """
@@ -52,22 +52,32 @@ def sources(visit: Visit) -> Response:
     trouble: list[str] = []
     feeds, feed_states = _feeds(context, trouble)
     latest: Mapping[str, Run] = {}
+    known, busy = False, ""
     try:
         with looking(context) as warehouse:
+            known = True
             if warehouse:
                 latest = RunLog(warehouse).latest()
                 active = ActiveFeeds(warehouse)
                 active.make()
                 feed_states = {feed.id: _state_of(active, feed) for feed in feeds}
+    except BusyWarehouseError:
+        busy = f"{BUSY} What it knows of runs and feeds shows up here as soon as it is free."
     except CourierError as error:
         trouble.append(str(error))
-    rows = [_row(context, courier, latest.get(courier.name)) for courier in context.project.couriers.values()]
+    if not known:
+        feed_states = dict.fromkeys(feed_states, "not known now")
+    rows = [
+        _row(context, courier, latest.get(courier.name), known=known) for courier in context.project.couriers.values()
+    ]
     return visit.page(
         "sources.html",
         rows=rows,
         feeds=feeds,
         feed_states=feed_states,
         trouble=trouble,
+        busy=busy,
+        known=known,
         said=visit.said,
         file=FILE_NAME,
     )
@@ -94,14 +104,14 @@ def _state_of(active: ActiveFeeds, feed: Feed) -> str:
     return "changed since it was activated" if active.definition(feed) else "not active"
 
 
-def _row(context: Context, courier: Courier, last: Run | None) -> Row:
+def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -> Row:
     now = context.now()
     due = [
         instant
         for group in context.project.groups.values()
         if any(each.courier == courier.name for each in group.couriers) and (instant := upcoming(group, now))
     ]
-    state, health = _health(last)
+    state, health = _health(last) if known else ("unknown", "Its runs are not known now.")
     try:
         plan = read_work_plan(context.project, courier)
     except CourierError as error:
@@ -109,7 +119,7 @@ def _row(context: Context, courier: Courier, last: Run | None) -> Row:
     if plan.unknown_feeds and state != "busy":
         state = "new"
         health = f"The load operations name feeds that do not exist: {', '.join(plan.unknown_feeds)}."
-    elif not plan.heap_connect and not plan.operations and state in ("new", "good"):
+    elif not plan.heap_connect and not plan.operations and state in ("new", "good", "unknown"):
         state, health = "new", "It has no load operations yet: a run keeps its files as samples."
     return Row(courier, last, min(due, default=None), state, health, courier.operations is not None)
 

@@ -39,6 +39,22 @@ document.addEventListener("submit", (event) => {
   if (sentence && !confirm(sentence)) event.preventDefault();
 });
 
+// A form is sent once, however often its button is pressed; after the back button it may be sent again.
+const sent = new Set();
+document.addEventListener("submit", (event) => {
+  if (event.defaultPrevented || event.target.method !== "post") return;
+  const downloads = event.submitter?.getAttribute("formaction") ?? event.target.getAttribute("action");
+  if (downloads === "/tables/download") return; // the page stays
+  if (sent.has(event.target)) event.preventDefault();
+  sent.add(event.target);
+});
+addEventListener("pageshow", () => sent.clear());
+
+// The page of a warehouse that is busy tries again.
+for (const place of document.querySelectorAll("[data-again]")) {
+  setTimeout(() => location.reload(), 1000 * Number(place.dataset.again));
+}
+
 // What is under way: the console sends it as it changes, and the page is loaded anew when it has ended.
 for (const place of document.querySelectorAll("[data-events]")) {
   const source = new EventSource(place.dataset.events);

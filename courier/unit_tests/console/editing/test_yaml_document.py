@@ -106,6 +106,26 @@ class TestValues:
     def test_none_removes_a_setting(self, tmp_path: Path) -> None:
         assert document(tmp_path, "a: 1 # one\nb: 2\n").changed({("b",): None}) == "a: 1 # one\n"
 
+    @pytest.mark.parametrize("name", ["Heap", "CRM", "Shop"])
+    def test_a_section_is_removed_and_all_other_lines_stay(self, tmp_path: Path, name: str) -> None:
+        """Comments in front of a section may be about its neighbours, so they stay as well."""
+        parts = {
+            "Heap": "  Heap:\n    bucket: a   # ours\n    note: |\n      two\n\n      lines\n",
+            "CRM": "  'CRM': {bucket: b,\n    prefix: c}\n",
+            "Shop": "  Shop:\n    bucket: d\n    files:\n      - x\n      # the last\n      - {y: [1,\n        2]}\n",
+        }
+        between = "  # about couriers: all\n\n"
+        text = "# top\ncouriers:\n" + between.join(parts.values()) + "# groups\ngroups: {g: {couriers: []}}\n"
+        assert document(tmp_path, text).without(["couriers", name]) == text.replace(parts[name], "")
+
+    def test_the_last_section_takes_its_heading_along(self, tmp_path: Path) -> None:
+        text = "couriers:\n  Heap:\n    bucket: a\n# the end\n"
+        assert document(tmp_path, text).without(["couriers", "Heap"]) == "# the end\n"
+
+    def test_a_section_within_a_line_is_removed(self, tmp_path: Path) -> None:
+        text = "groups: {a: {couriers: [x]}, b: {couriers: [y]}}\n"
+        assert document(tmp_path, text).without(["groups", "a"]) == "groups: {b: {couriers: [y]}}\n"
+
     def test_what_would_change_elsewhere_is_refused(self, tmp_path: Path) -> None:
         """An anchor carries the change to another section."""
         edit = document(tmp_path, "a: &x {k: 1, l: 2}\nb: *x\n")
