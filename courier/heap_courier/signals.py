@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the first one asks what is running to stop, the second one stops the process at once."""
+"""SIGTERM and Ctrl-C: the first one asks what is running to stop, the second one stops at once. SIGHUP: reload."""
 
 from __future__ import annotations
 
@@ -54,3 +54,21 @@ def stopped_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Ite
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangups() -> Iterator[list[int]]:
+    """While the block runs, SIGHUP does not end the process; the block gets a list that grows by one for each.
+
+    Called in the main thread. On systems without SIGHUP nothing is ever added.
+    """
+    came: list[int] = []
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:
+        yield came
+        return
+    before = signal.signal(number, lambda number, _frame: came.append(number))
+    try:
+        yield came
+    finally:
+        signal.signal(number, before)

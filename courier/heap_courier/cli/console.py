@@ -37,6 +37,8 @@ def console(
     Only this computer can reach it. To be reached by others it needs a token in the environment variable
     HEAP_COURIER_CONSOLE_TOKEN, and TLS: --tls-cert and --tls-key, or a proxy and --behind-proxy.
     """
+    from heap_courier.notices.metrics import Metrics  # noqa: PLC0415  (for this command alone)
+
     try:
         from heap_courier.console.jobs import Jobs  # noqa: PLC0415  (an extra, which other commands do without)
         from heap_courier.console.server import TOKEN_VARIABLE, Place, serve  # noqa: PLC0415
@@ -49,8 +51,11 @@ def console(
             "installs all that it needs."
         ) from None
 
+    metrics = Metrics()
+    LOG.listeners[:] = [metrics]
+    jobs = Jobs(lambda fault: LOG(trouble(fault)))
     serve(
-        Console(folder, os.environ, lambda: datetime.now(timezone.utc), Jobs(lambda fault: LOG(trouble(fault))), LOG),
+        Console(folder, os.environ, lambda: datetime.now(timezone.utc), jobs, LOG, metrics.exposed),
         Place(host, port, names, certificate, key, behind_proxy, os.environ.get(TOKEN_VARIABLE) or None),
         lambda sentence: LOG(note(sentence)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -28,6 +29,7 @@ from heap_courier.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from heap_courier.couriers.run import RunResult
+    from heap_courier.groups.group_metrics import GroupMetrics
     from heap_courier.stitch.run import StitchResult
 
 SLOT = click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"])
@@ -79,31 +81,61 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
 
 @group.command(name="serve", short_help="Run the enabled groups on their schedules.")
 @click.option("--wait", is_flag=True, help="Start although no group is enabled yet, and wait for one.")
+@click.option(
+    "--health-port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve /health and /metrics on this port."
+)
+@click.option("--health-host", default="127.0.0.1", show_default=True, help="The address to serve them on.")
 @click.pass_obj
-def serve_groups(folder: Path, *, wait: bool) -> None:
+def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wait: bool) -> None:
     """Run the enabled groups on their schedules until stopped with Ctrl-C or SIGTERM.
 
-    A changed heap-courier.yaml takes effect within a minute; all other files are read by each run.
+    A changed heap-courier.yaml takes effect within a minute, or at once after SIGHUP; all other files are read by each
+    run.
     """
-    with opened(folder) as silent:
-        stop = threading.Event()
-        watch = ProjectWatch(folder)
+    from heap_courier.couriers.work_plan import problems_of  # noqa: PLC0415  (what reads files takes long to import)
+    from heap_courier.groups.group_metrics import GroupMetrics  # noqa: PLC0415  (for this command alone)
+    from heap_courier.groups.health import Health, health_served  # noqa: PLC0415
+    from heap_courier.notices.metrics import Metrics  # noqa: PLC0415
 
-        def changed() -> scheduler.Change | None:
-            if not watch.has_changed():
+    with ExitStack() as stack:
+        silent = stack.enter_context(opened(folder))
+        replaced = stack.enter_context(reporting_until_replaced())
+        stop, health, watch = threading.Event(), Health(), ProjectWatch(folder)
+        metrics, schedules = Metrics(), GroupMetrics(silent.now)
+        metrics.registry.register(schedules)
+        LOG.listeners[:] = [metrics, schedules]
+        context = replaced(silent)
+        _follow(schedules, context)
+
+        def changed(asked: bool) -> scheduler.Change | None:  # noqa: FBT001  (whether by SIGHUP)
+            if not (watch.has_changed() or asked):
                 return None
             try:
                 project = read_project(folder)
             except CourierError as error:
-                LOG(trouble(f"The project was changed and cannot be used, so the schedules stay as they were. {error}"))
+                text = f"The project cannot be used as it is now, so all settings stay as they were. {error}"
+                LOG(trouble(text, "reload-failed"))
                 return None
-            LOG(note("The project was changed.", "project-changed"))
+            if asked:
+                for problem in problems_of(project):
+                    LOG(trouble(problem, "reload-warning"))
+            LOG(note("The project was read again." if asked else "The project was changed.", "reloaded"))
             context = replaced(replace(silent, project=project))
+            _follow(schedules, context)
             return project.groups.values(), _group_context(context, stop)
 
-        with reporting_until_replaced() as replaced:
-            context = replaced(silent)
-            scheduler.serve(context.project.groups.values(), _group_context(context, stop), stop, changed, wait=wait)
+        if health_port is not None:
+            address = stack.enter_context(health_served(health_host, health_port, health, metrics.exposed))
+            LOG(note(f"Serving {address}/health and {address}/metrics.", "health-served"))
+        groups_now = context.project.groups.values()
+        scheduler.serve(groups_now, _group_context(context, stop), stop, changed, health, wait=wait)
+
+
+def _follow(schedules: GroupMetrics, context: Context) -> None:
+    schedules.follow(context.project.groups.values())
+    with suppress(CourierError), context.warehouse(patience=1) as warehouse:
+        slots.prepare(warehouse)
+        schedules.seed(slots.last_successes(warehouse))
 
 
 @group.command(name="runs")

@@ -56,6 +56,7 @@ def application(console: Console, access: Access) -> ASGIApp:
     routes = [
         Route("/static/{name}", _static),
         Route(SIGN_IN, _signing_in(access), methods=["GET", "POST"]),
+        Route("/metrics", _metrics(console), methods=["GET"]),
         get("/", sources.sources),
         post("/project", sources.make),
         form("/couriers/new", couriers.new_courier),
@@ -121,6 +122,14 @@ def _answer(visit: Visit, screen: Screen) -> Response:
         raise
     except Exception as error:  # noqa: BLE001  (a page says so; its words may quote a row, so only its place is shown)
         return visit.page("problem.html", 500, title="Something went wrong", lines=[internal_error(error)])
+
+
+def _metrics(console: Console) -> Endpoint:
+    async def metrics(_request: Request) -> Response:
+        content_type, text = console.metrics()
+        return Response(text, headers={"Content-Type": content_type})
+
+    return metrics
 
 
 async def _form(request: Request) -> Form:

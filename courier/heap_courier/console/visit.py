@@ -73,6 +73,7 @@ class Console:
         now: the time, with UTC for its zone.
         jobs: runs that this process started.
         log: takes notices of what runs do.
+        metrics: content type and text of /metrics.
         notes: sentences for the next page.
         notifiers: of jobs, which may still have notifications to send.
     """
@@ -82,6 +83,7 @@ class Console:
     now: Callable[[], datetime]
     jobs: Jobs
     log: Report = ignored
+    metrics: Callable[[], tuple[str, bytes]] = lambda: ("text/plain", b"")
     notes: Notes = field(default_factory=Notes)
     notifiers: list[Notifier] = field(default_factory=list)
 

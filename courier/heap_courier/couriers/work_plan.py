@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from heap_courier.couriers.load_operations import Operations, read_operations
-from heap_courier.errors import MissingFeedsError, SetupError
+from heap_courier.errors import CourierError, MissingFeedsError, SetupError
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
@@ -88,6 +88,19 @@ def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
         )
     operations = read_operations(courier.operations, tags_of(files))
     return WorkPlan(files, None, _with_ids(operations, feeds, courier.operations), by_id)
+
+
+def problems_of(project: Project) -> list[str]:
+    """What would stop runs of the project's couriers: entities, load operations or feeds that are not valid."""
+    return [problem for courier in project.couriers.values() for problem in _problem_of(project, courier)]
+
+
+def _problem_of(project: Project, courier: Courier) -> list[str]:
+    try:
+        read_work_plan(project, courier).expect_known_feeds()
+    except CourierError as error:
+        return [f"Courier `{courier.name}`: {error}"]
+    return []
 
 
 def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Path) -> tuple[Operations, ...]:

@@ -10,14 +10,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from typing import Final
 
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, internal_error
 from heap_courier.groups import slots
+from heap_courier.groups.health import Health
 from heap_courier.groups.run import GroupContext, break_off, carry_out, title
 from heap_courier.notices.notice import Notice, note, trouble
 from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group
-from heap_courier.signals import stopped_by_signals
+from heap_courier.signals import hangups, stopped_by_signals
+
+TICK: Final = 1.0  # seconds between two looks for a SIGHUP
 
 Change = tuple[Iterable[Group], GroupContext]
 """All groups of a project that was changed, and what their runs work with from then on."""
@@ -27,7 +31,8 @@ def serve(
     groups: Iterable[Group],
     context: GroupContext,
     stop: threading.Event,
-    changed: Callable[[], Change | None] = lambda: None,
+    changed: Callable[[bool], Change | None] = lambda _asked: None,
+    health: Health | None = None,
     *,
     wait: bool = False,
 ) -> None:
@@ -40,8 +45,9 @@ def serve(
         groups: all of the project.
         context: what their runs work with.
         stop: what `context` listens to.
-        changed: asked now and then; the groups as they are now if the project was changed since it was last asked. Runs
-            that are under way finish as they began.
+        changed: asked now and then, and with True after each SIGHUP; the groups as they are now if the project was
+            changed since, or is to be read again. Runs that are under way finish as they began.
+        health: learns whether the daemon does its work.
         wait: whether it starts without any group to keep, and waits for one to be enabled.
 
     Raises:
@@ -53,29 +59,43 @@ def serve(
         raise SetupError(
             "There is nothing to run: no group is enabled and has a `schedule`. Enable one, or start with --wait."
         )
-    with stopped_by_signals(stop, lambda sentence: context.report(note(sentence, "stopping"))):
+    health = health or Health()
+    with hangups() as hung_up, stopped_by_signals(stop, lambda text: context.report(note(text, "stopping"))):
         try:
             _prepare(kept, context)
         except InterruptedRunError:
             return
         threads: list[threading.Thread] = []
-        replaced = _keep(kept, context, threads)
-        while not stop.wait(_interval(context)):
-            if change := changed():
+        replaced = _keep(kept, context, threads, health)
+        while (asked := _next_look(stop, hung_up, _interval(context))) is not None:
+            if change := changed(asked):
                 replaced.set()
                 kept, context = _scheduled(change[0]), change[1]
                 _prepare_changed(kept, context)
-                replaced = _keep(kept, context, threads)
+                replaced = _keep(kept, context, threads, health)
+        health.is_stopping = True
         replaced.set()
         for thread in threads:
             thread.join()
+
+
+def _next_look(stop: threading.Event, hung_up: list[int], seconds: float) -> bool | None:
+    """Waits for a SIGHUP (True), so many seconds (False), or the end (None)."""
+    left = seconds
+    while left > 0 and not hung_up:
+        if stop.wait(min(left, TICK)):
+            return None
+        left -= TICK
+    asked = bool(hung_up)
+    hung_up.clear()
+    return None if stop.is_set() else asked
 
 
 def _scheduled(groups: Iterable[Group]) -> list[Group]:
     return [group for group in groups if group.enabled and group.schedule]
 
 
-def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thread]) -> threading.Event:
+def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thread], health: Health) -> threading.Event:
     """Starts a thread for each group; the event that ends them when the next slot would be due."""
     replaced = threading.Event()
     if not kept:
@@ -85,10 +105,14 @@ def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thre
             context.report(about(group, "schedule-warning", f"Group `{group.name}`: {sentence}"))
         context.report(about(group, "group-scheduled", next_run(group, context.now())))
     threads[:] = [thread for thread in threads if thread.is_alive()]
-    for group in kept:
-        keeper = Keeper(group, context)
-        threads.append(threading.Thread(target=keeper.keep, args=(replaced,), name=f"group {group.name}"))
-        threads[-1].start()
+    keepers = [
+        threading.Thread(target=Keeper(group, context).keep, args=(replaced,), name=f"group {group.name}")
+        for group in kept
+    ]
+    for thread in keepers:
+        thread.start()
+    threads += keepers
+    health.keepers = keepers
     return replaced
 
 

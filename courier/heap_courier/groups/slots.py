@@ -212,6 +212,14 @@ def has_succeeded(warehouse: Warehouse, group: str, start: datetime, end: dateti
     return bool(rows[0][0])
 
 
+def last_successes(warehouse: Warehouse) -> dict[str, datetime]:
+    """The last slot of each group that a run succeeded for."""
+    rows = warehouse.query(
+        'SELECT "group", max(slot) FROM heap_courier.slots WHERE outcome = \'succeeded\' GROUP BY "group"'
+    )
+    return {group: _instant(slot) for group, slot in rows}
+
+
 def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
     """The newest runs of a group, newest first."""
     rows = warehouse.query(

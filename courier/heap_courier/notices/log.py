@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from typing import Any, Final, Literal
 
-from heap_courier.notices.notice import Notice
+from heap_courier.notices.notice import Notice, Report
 from heap_courier.printable import printable, printable_json
 
 Format = Literal["text", "json"]
@@ -51,12 +51,14 @@ class Log:
 
     Attributes:
         format: `text` or `json`.
+        listeners: get each notice too.
     """
 
     def __init__(self, write: Callable[[str], None], now: Callable[[], datetime], format: Format = "text") -> None:  # noqa: A002  (what the option is called)
         self.format: Format = format
         self._write = write
         self._now = now
+        self.listeners: list[Report] = []
         self._lock = threading.Lock()
 
     @property
@@ -66,6 +68,8 @@ class Log:
 
     def __call__(self, notice: Notice) -> None:
         """Writes a notice."""
+        for listener in self.listeners:
+            listener(notice)
         now = self._now()
         lines = [line_of(notice, now)] if self.is_json else lines_of(notice, now)
         with self._lock, suppress(OSError, ValueError):

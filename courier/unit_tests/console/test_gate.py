@@ -130,3 +130,9 @@ class TestPlaces:
     def test_a_proxy_speaks_tls(self) -> None:
         access = Place("0.0.0.0", names=("Console.example",), behind_proxy=True, token=TOKEN).access()
         assert access == Access(TOKEN, frozenset({"console.example"}), secure=True)
+
+
+def test_metrics_are_for_those_who_have_the_token(folder: Path) -> None:
+    visits = visitor(folder, Access(TOKEN))
+    assert visits.get("/metrics", accept="*/*").status == 401
+    assert visits.get("/metrics", accept="*/*", authorization=f"Bearer {TOKEN}").status == 200

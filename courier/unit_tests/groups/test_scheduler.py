@@ -289,7 +289,7 @@ def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
 
 
 def test_it_can_wait_for_a_group_to_be_enabled(trial: Trial) -> None:
-    def changed() -> Change:
+    def changed(_asked: bool) -> Change:
         trial.stop.set()
         return [DAILY], trial.context
 
@@ -365,7 +365,7 @@ def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
     context = replace(trial.context, lease=timedelta(seconds=0.01))
     changes = iter([([hourly], context), ([replace(hourly, enabled=False)], context)])
 
-    def changed() -> Change | None:
+    def changed(_asked: bool) -> Change | None:
         change = next(changes, None)
         if change is None:
             trial.stop.set()
@@ -392,7 +392,7 @@ def test_a_run_under_way_finishes_when_the_project_is_changed(trial: Trial) -> N
     context = replace(trial.context, lease=timedelta(seconds=0.1))
     changes = iter([([replace(DAILY, enabled=False)], context)])
 
-    def changed() -> Change | None:
+    def changed(_asked: bool) -> Change | None:
         assert entered.wait(SECONDS)
         change = next(changes, None)
         if change is None:

@@ -1,0 +1,65 @@
+"""Metrics in the format of Prometheus: notices, counted. They start at zero with the process."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Summary, disable_created_metrics, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from heap_courier.notices.notice import Notice
+from heap_courier.version import VERSION
+
+
+class Metrics:
+    """What this process has done.
+
+    Attributes:
+        registry: where others register theirs.
+    """
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter
+        self.registry = CollectorRegistry()
+        self._runs = self._counter("runs", "Runs of couriers that ended.", "courier", "outcome")
+        self._seconds = Summary(
+            "heap_courier_run_duration_seconds", "How long runs took.", ["courier"], registry=self.registry
+        )
+        self._last = Gauge(
+            "heap_courier_run_last_completed_timestamp_seconds",
+            "When the last run of a courier completed that this process ran.",
+            ["courier"],
+            registry=self.registry,
+        )
+        self._rows = self._counter("rows_read", "Rows read from files.", "courier", "table")
+        self._rejected = self._counter("rows_rejected", "Rows that were rejected.", "courier", "table")
+        self._groups = self._counter("group_runs", "Runs of courier groups that ended.", "group", "outcome")
+        self._undelivered = self._counter("notifications_failed", "Notifications that could not be sent.")
+        self._reloads = self._counter("reloads_failed", "Changes of the project that could not be used.")
+        Gauge("heap_courier_info", "The version.", ["version"], registry=self.registry).labels(VERSION).set(1)
+
+    def __call__(self, notice: Notice) -> None:
+        """Counts a notice."""
+        details = notice.details
+        match notice.event:
+            case "run-completed" | "run-failed" | "run-interrupted":
+                self._runs.labels(notice.courier, notice.event.removeprefix("run-")).inc()
+                self._seconds.labels(notice.courier).observe(float(details["seconds"]))
+                if notice.event == "run-completed":
+                    self._last.labels(notice.courier).set_to_current_time()
+            case "run-refused":
+                self._runs.labels(notice.courier, "refused").inc()
+            case "table-loaded" | "table-failed":
+                self._rows.labels(notice.courier, details["table"]).inc(float(details["rows"]))
+                self._rejected.labels(notice.courier, details["table"]).inc(float(details["rejected"]))
+            case "group-succeeded" | "group-failed" | "group-interrupted" | "group-aborted":
+                self._groups.labels(notice.group, notice.event.removeprefix("group-")).inc()
+            case "notification-failed":
+                self._undelivered.inc()
+            case "reload-failed":
+                self._reloads.inc()
+
+    def exposed(self) -> tuple[str, bytes]:
+        """The content type and the text of `/metrics`."""
+        return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(self.registry)
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"heap_courier_{name}", help_text, labels, registry=self.registry)
