@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
+import botocore.loaders
+import botocore.session
 import pytest
 from adbc_driver_postgresql import dbapi
 from hypothesis import HealthCheck, is_hypothesis_test, settings
@@ -36,6 +38,16 @@ LONGEST = (
     "test_heap_connect.py",
 )
 """Files whose tests take many seconds each."""
+
+REPEATING = (
+    "test_delivery_simulation.py",
+    "test_fast_lane.py",
+    "test_long_input.py",
+    "test_proposals_take_their_sample.py",
+    "test_quality.py",
+    "test_regular_expressions.py",
+)
+"""Files whose tests run the same lines hundreds of times."""
 
 _left: Counter[str] = Counter()
 """The tests that this run leaves to the other, by file."""
@@ -71,8 +83,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted((item for item in items if _runs(item, thorough=thorough)), key=_turn)
     if hasattr(config, "workeroutput"):
         config.workeroutput["left"] = dict(_left)
-    if thorough:
-        for item in items:
+    for item in items:
+        if _is_measured_elsewhere(item):
+            item.add_marker(pytest.mark.no_cover)
+        if thorough:
             _more_examples(item)
 
 
@@ -89,6 +103,14 @@ def _runs(item: pytest.Item, *, thorough: bool) -> bool:
 
 def _is_property_based(item: pytest.Item) -> bool:
     return isinstance(item, pytest.Function) and is_hypothesis_test(item.obj)
+
+
+def _is_measured_elsewhere(item: pytest.Item) -> bool:
+    """Whether a test runs without coverage, which would double its time.
+
+    It runs the same lines hundreds of times, or in another process: what must be covered, a unit test covers.
+    """
+    return _is_property_based(item) or "integration_tests" in item.path.parts or item.path.name in REPEATING
 
 
 def _more_examples(item: pytest.Item) -> None:
@@ -143,6 +165,15 @@ def postgresql(postgresql_server: str) -> str:
     ):
         cursor.execute(f"CREATE DATABASE {name}")
     return postgresql_server.format(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_loader() -> Iterator[None]:
+    """Descriptions of the services of Amazon are read once, not for each client: half of the time of many tests."""
+    loader = botocore.loaders.create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(botocore.session, "create_loader", lambda _search_path: loader)
+        yield
 
 
 @pytest.fixture(scope="session")

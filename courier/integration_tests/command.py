@@ -5,23 +5,29 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch as mock_patch
 
 import boto3
+import pytest
 
+from heap_courier.cli.main import exit_code
 from heap_courier.feeds import activation
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import write_feed
 from heap_courier.project.scaffold import make_project
+from heap_courier.signals import Interruption
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
@@ -46,6 +52,24 @@ class Said:
         """The cells of the line of a printed table that begins so."""
         (line,) = [line for line in self.out.splitlines() if re.split(" {2,}", line)[0] == name]
         return re.split(" {2,}", line)
+
+
+@dataclass(frozen=True)
+class Streams:
+    """What a command in this process reads and writes instead of the terminal."""
+
+    typed: TextIOWrapper
+    out: TextIOWrapper
+    err: TextIOWrapper
+
+    @classmethod
+    def of(cls, typed: str) -> Streams:
+        return cls(*(TextIOWrapper(BytesIO(data), "utf-8") for data in (typed.encode(), b"", b"")))
+
+    @staticmethod
+    def written(stream: TextIOWrapper) -> str:
+        stream.seek(0)
+        return stream.read()
 
 
 @dataclass
@@ -83,8 +107,28 @@ class User:
         assert old in text, f"{name} does not hold {old!r}"
         path.write_text(text.replace(old, new), encoding="utf-8")
 
-    def types(self, *words: str, typed: str | None = None) -> Said:
-        """A command, from the folder of the project, to its end."""
+    def types(self, *words: str, typed: str = "") -> Said:
+        """A command, from the folder of the project, to its end; in this process, which saves its start."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        streams = Streams.of(typed)
+        handler = signal.getsignal(signal.SIGTERM)
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            redirect_stdout(streams.out),
+            redirect_stderr(streams.err),
+            mock_patch.dict(os.environ, self._environment),
+        ):
+            patch.chdir(self.folder)
+            patch.setattr(sys, "argv", [str(PROGRAM), *words])
+            patch.setattr(sys, "stdin", streams.typed)
+            try:
+                code = exit_code(Interruption())
+            finally:
+                signal.signal(signal.SIGTERM, handler)
+        return Said(code, streams.written(streams.out), streams.written(streams.err))
+
+    def types_apart(self, *words: str, typed: str | None = None) -> Said:
+        """The same in a process of its own."""
         process = self.start(*words)
         out, err = process.communicate(typed, timeout=SECONDS)
         return Said(process.returncode, out, err)
@@ -95,7 +139,7 @@ class User:
         process = subprocess.Popen(
             [PROGRAM, *words],
             cwd=self.folder,
-            env={**os.environ, **KEYS, **({"HEAP_WAREHOUSE": self.dsn} if self.dsn else {})},
+            env={**os.environ, **self._environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -103,6 +147,10 @@ class User:
         )
         self._started.append(process)
         return process
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**KEYS, **({"HEAP_WAREHOUSE": self.dsn} if self.dsn else {})}
 
     def leaves(self) -> None:
         """Ends whatever this user started and that has not ended."""

@@ -58,7 +58,7 @@ def main() -> NoReturn:
     """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
     interruption = Interruption()
     try:
-        code = _exit_code(interruption)
+        code = exit_code(interruption)
     except Exception as error:
         if not LOG.is_json:
             raise
@@ -77,7 +77,8 @@ def main() -> NoReturn:
     os._exit(code)
 
 
-def _exit_code(interruption: Interruption) -> int:
+def exit_code(interruption: Interruption) -> int:
+    """Runs the command line, and says what went wrong, if anything did; the exit code that this calls for."""
     try:
         cli.main(standalone_mode=False)
     except SystemExit as end:

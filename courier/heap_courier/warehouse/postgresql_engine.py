@@ -68,6 +68,9 @@ _LATER_TEXTS: Final = (
     "unreachable",
 )
 
+_NO_JIT: Final = "SET jit = off"
+"""The cost of a `:resolved` view is estimated far too high, for its recursion: compiling it takes seconds per query."""
+
 
 class PostgreSQLWarehouse:
     """A connection to PostgreSQL.
@@ -87,6 +90,9 @@ class PostgreSQLWarehouse:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
         try:
             self._connection = dbapi.connect(dsn)
+            with self._connection.cursor() as cursor:
+                cursor.execute(_NO_JIT)
+            self._connection.commit()
         except Error as error:
             raise _refused(error) from None  # (the address can hold a password, and the error can hold the address)
 

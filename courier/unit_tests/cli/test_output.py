@@ -93,7 +93,11 @@ def project(tmp_path: Path) -> Path:
 
 def imported(project: Path, *words: str) -> set[str]:
     ended = subprocess.run(
-        [sys.executable, "-c", IMPORTS, "--project", str(project), *words], capture_output=True, text=True, check=False
+        [sys.executable, "-c", IMPORTS, "--project", str(project), *words],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     (line,) = [line for line in ended.stderr.splitlines() if line.startswith("imported ")]
     return set(line.split()[1:])
