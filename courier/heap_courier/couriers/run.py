@@ -213,7 +213,7 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress:
             room=Room(context.project.limits),
             begin=context.bar.stage,
             advance=context.bar.advance,
-            note=lambda step: run_log.record_table(progress.run, step.run, step.examples),
+            note=lambda step: run_log.record_table(progress.run, step.run, step.examples, step.files),
         )
         for step in steps:
             progress.tables.append(step.run)
@@ -318,7 +318,7 @@ def _ingest_feed(
                 workers=WORKERS,
                 advance=context.bar.advance,
                 before=expect_unchanged,
-                after=lambda done: RunLog(warehouse).record_table(run, done.table, done.rejected),
+                after=lambda done: RunLog(warehouse).record_table(run, done.table, done.rejected, done.files),
             )
     except FeedError:
         changed = next((each for each in read_feeds(context.project.feeds) if each.id == feed.id), feed)

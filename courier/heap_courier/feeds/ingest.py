@@ -30,11 +30,12 @@ class Part(NamedTuple):
 
 
 class FeedResult(NamedTuple):
-    """The result of a feed, its first rejected rows, and columns of the files without a field."""
+    """The result of a feed, its first rejected rows, columns of the files without a field, and the files."""
 
     table: TableRun
     rejected: tuple[Rejected, ...]
     ignored: tuple[str, ...]
+    files: tuple[str, ...] = ()
 
     def notices(self, run_id: str) -> Iterator[str]:
         """Notices for the user, in sentences; `run_id` is the run whose log has the rejected rows."""
@@ -94,7 +95,7 @@ def ingest(
 
     def note(loaded: LoadResult) -> None:
         table = TableRun(feed.domain_table, len(files), tally.rows, tally.rejected, loaded.merged, loaded.stored)
-        outcome.append(FeedResult(table, tuple(tally.named), tuple(ignored)))
+        outcome.append(FeedResult(table, tuple(tally.named), tuple(ignored), tuple(file.key for file in files)))
         after(outcome[0])
 
     load(warehouse, target_table(feed), batches, replace=truncate, before=before, after=note)

@@ -58,6 +58,7 @@ class StepResult:
         unreadable: how many values of which column could not be read: they are null in the table.
         examples: the first of them; row and column, never the value.
         notice: sentences for the user about a loaded step, or None.
+        files: whose rows were loaded.
     """
 
     dump_id: int | None
@@ -65,6 +66,7 @@ class StepResult:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Rejected, ...] = ()
     notice: str | None = None
+    files: tuple[str, ...] = ()
 
 
 class OvertakenError(LaterError):
@@ -214,7 +216,8 @@ class Loader:
             if not_loaded := reserved(step, [file.schema for file in files]):
                 notices.append(self._not_loaded(name, not_loaded))
             notice = " ".join(notices) or None
-            runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice))
+            keys = tuple(file.key for file in files)
+            runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice, keys))
             self._note(runs[0])
             marks.append(self._bookmarks.fingerprint(step.table))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import islice
 from typing import Final, NamedTuple
 
 from heap_courier.data_types.field_types import in_utc
@@ -12,10 +13,13 @@ from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.system_tables import make_tables
 
 MOST_REJECTED: Final = 1_000  # rejected rows of a table and run that are stored; all are counted
+MOST_FILES: Final = 1_000  # names of files of a table and run that are stored; all are counted
+_AT_ONCE: Final = 250  # rows of an INSERT
 _TABLES: Final = {
     "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
     "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
     "stored bigint, message text",
+    "run_files": "run text, domain_table text, file text",
     "rejected_rows": "run text, domain_table text, file text, row_number bigint, column_name text, reason text",
 }
 
@@ -85,8 +89,10 @@ class RunLog:
         """Removes a run that did nothing."""
         self._warehouse.execute("DELETE FROM heap_courier.runs WHERE id = $1", (run.id,))
 
-    def record_table(self, run: Run, table: TableRun, rejected: Iterable[Rejected] = ()) -> None:
-        """Records what a run did to a domain table."""
+    def record_table(
+        self, run: Run, table: TableRun, rejected: Iterable[Rejected] = (), files: Iterable[str] = ()
+    ) -> None:
+        """Records what a run did to a domain table, and the files whose rows it has loaded."""
         self._warehouse.execute(
             "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)
         )
@@ -94,6 +100,13 @@ class RunLog:
             self._warehouse.execute(
                 "INSERT INTO heap_courier.rejected_rows VALUES ($1, $2, $3, $4, $5, $6)",
                 (run.id, table.domain_table, file, row.row, row.column, row.reason),
+            )
+
+        names = iter(list(dict.fromkeys(files))[:MOST_FILES])
+        while some := list(islice(names, _AT_ONCE)):
+            places = ", ".join(f"($1, $2, ${number})" for number, _ in enumerate(some, 3))
+            self._warehouse.execute(
+                f"INSERT INTO heap_courier.run_files VALUES {places}", (run.id, table.domain_table, *some)
             )
 
     def runs(self, limit: int) -> list[Run]:
@@ -125,6 +138,23 @@ class RunLog:
         )
         width = len(Run._fields)
         return [(Run._make(row[:width]), TableRun._make(row[width:])) for row in rows]
+
+    def files_of(self, run_ids: Collection[str], most: int) -> dict[tuple[str, str], list[str]]:
+        """The files that runs loaded, by run and domain table; the first ones by name, and none of older versions."""
+        there = self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_files'")
+        if not there or not run_ids:
+            return {}
+        chosen = ", ".join(f"${number}" for number, _ in enumerate(run_ids, 1))
+        rows = self._warehouse.query(
+            "SELECT run, domain_table, file FROM (SELECT DISTINCT *, dense_rank() OVER (PARTITION BY run, domain_table "
+            f"ORDER BY file) AS place FROM heap_courier.run_files WHERE run IN ({chosen})) AS ranked "
+            f"WHERE place <= {most:d} ORDER BY 1, 2, 3",
+            tuple(run_ids),
+        )
+        files: dict[tuple[str, str], list[str]] = {}
+        for run, domain_table, file in rows:
+            files.setdefault((run, domain_table), []).append(file)
+        return files
 
     def rejected_counts(self, limit: int) -> dict[str, int]:
         """How many rows each of the newest runs rejected; runs without such rows are left out."""

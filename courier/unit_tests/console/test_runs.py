@@ -88,6 +88,19 @@ class TestRunning:
         assert "Heap:Users 1 2 0 2 2 Landed" in text
         assert (stored(visits, "Users"), stored(visits, "Orders")) == (2, 3)
 
+    def test_rows_are_traced_to_their_files_and_runs(self, shop: MemoryBucket, visits: Visitor) -> None:
+        """On the pages of the table and of the run; a file that was not loaded is not named."""
+        runs(visits)
+        shop.objects["users-2026-03-04.csv"] = b"no\n1\n"
+        runs(visits)
+        text = visits.get("/tables/show?name=Heap:Users").text.partition("Where the rows come from")[2]
+        assert text.count("1 file `users-2026-03-04.csv`") == 1
+        with warehouse(visits) as opened:
+            good, failed = sorted(RunLog(opened).runs(2), key=lambda run: run.outcome)
+        assert "Heap:Orders 1 file `orders-2026-03-04.csv`" in visits.get(f"/runs/{good.id}").text
+        assert "Heap:Users 1 file `users-2026-03-04.csv`" in visits.get(f"/runs/{good.id}").text
+        assert "1 file `users-2026-03-04.csv`" not in visits.get(f"/runs/{failed.id}").text
+
     @pytest.mark.parametrize(
         ("fields", "words"),
         [

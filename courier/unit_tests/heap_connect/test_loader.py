@@ -68,7 +68,7 @@ def test_a_step_brings_rows_a_bookmark_and_a_view(trial: Trial) -> None:
     assert trial.rows() == [(1, "a", 1), (2, "b", 1)]
     assert trial.rows("users:resolved", "user_id, email") == [(1, "a"), (2, "b")]
     assert (result.run.domain_table, result.run.rows, result.run.stored, result.notice) == ("Heap:users", 2, 2, None)
-    assert trial.noted == [result]
+    assert (trial.noted, result.files) == ([result], ("users-1.avro",))
     assert trial.begins() == {Bookmark(1, "users", "", full=False), Bookmark(1, "users", "users-1.avro", full=False)}
 
 

@@ -16,7 +16,17 @@ from heap_courier.feeds.model import Feed, Field
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
-from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, RUNNING, Rejected, Run, RunLog, TableRun
+from heap_courier.warehouse.run_log import (
+    COMPLETED,
+    FAILED,
+    INTERRUPTED,
+    MOST_FILES,
+    RUNNING,
+    Rejected,
+    Run,
+    RunLog,
+    TableRun,
+)
 
 NOON = datetime(2026, 11, 1, 12, 0, 0, 123456)  # noqa: DTZ001  (a Datetime has no zone: it is UTC)
 RUN = Run("r1", "Heap", "2026-10-31", NOON)
@@ -97,6 +107,28 @@ def test_rejected_rows_are_named_with_file_row_column_and_reason(run_log: RunLog
     run_log.record_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Users", 1, 10), rejected)
 
     assert run_log.rejected("r1") == [("Heap:Users", row) for row in rejected]
+
+
+def test_files_are_kept_by_run_and_table(run_log: RunLog) -> None:
+    """Many of them, each once; the first ones by name are read."""
+    many = [f"it's {number:04}.avro" for number in range(MOST_FILES + 10)]
+    run_log.record_table(RUN, TableRun("Heap:Users", len(many), 1), files=[*many[::-1], many[0]])
+    run_log.record_table(RUN, TableRun("Heap:Events", 2, 1), files=["b", "a"])
+    run_log.record_table(RUN, TableRun("Heap:Events", 1, 1), files=["a"])
+    run_log.record_table(Run("r2", "Heap", "all", NOON), TableRun("Heap:Events", 1, 1), files=["c"])
+    run_log.record_table(Run("r3", "Heap", "all", NOON), TableRun("Heap:Events", 1, 1), files=["d"])
+
+    found = run_log.files_of(["r1", "r3"], 10**6)
+    assert found.pop(("r1", "Heap:Users")) == many[10:]
+    assert found == {("r1", "Heap:Events"): ["a", "b"], ("r3", "Heap:Events"): ["d"]}
+    assert run_log.files_of(["r1"], 1)["r1", "Heap:Events"] == ["a"]
+    assert run_log.files_of([], 9) == {}
+
+
+def test_a_run_log_without_files_has_none(connect: Callable[[], Warehouse]) -> None:
+    """As versions before left it."""
+    with closing(connect()) as warehouse:
+        assert RunLog(warehouse).files_of(["r1"], 9) == {}
 
 
 def test_notes_of_a_transaction_that_fails_are_gone(connect: Callable[[], Warehouse]) -> None:

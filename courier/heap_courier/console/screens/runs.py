@@ -19,10 +19,11 @@ from heap_courier.couriers.run import days_of, in_words, run_courier, sample_cou
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.project.model import Courier
-from heap_courier.warehouse.run_log import Rejected, RunLog
+from heap_courier.warehouse.run_log import Rejected, RunLog, TableRun
 
 LISTED: Final = 100  # runs
 _SHOWN: Final = 20  # rows of a reason
+_FILES: Final = 200  # of a table that are named
 _PAUSE: Final = 0.25  # seconds between two looks at a job
 
 
@@ -109,10 +110,13 @@ def one(visit: Visit) -> Response:
             raise SetupError(f"There is no run `{run_id}`: there is none yet.")
         log = RunLog(warehouse)
         found, tables, rejected = log.run(run_id), log.run_tables(run_id), log.rejected(run_id)
+        files = log.files_of([run_id], _FILES)
     return visit.page(
         "run.html",
         run=found,
         tables=tables,
+        files={domain_table: listed for (_, domain_table), listed in files.items()},
+        counts=_counts(tables),
         reasons=_by_reason(rejected),
         named=len(rejected),
         rejected=sum(table.rejected for table in tables),
@@ -228,6 +232,14 @@ async def _messages(job: Job) -> AsyncIterator[bytes]:
             yield b"event: end\ndata: \n\n"
             return
         await asyncio.sleep(_PAUSE)
+
+
+def _counts(tables: list[TableRun]) -> dict[str, int]:
+    """The files of each domain table; several steps may have loaded one."""
+    counts: Counter[str] = Counter()
+    for table in tables:
+        counts[table.domain_table] += table.files
+    return counts
 
 
 def _by_reason(rejected: list[tuple[str, Rejected]]) -> list[Reason]:

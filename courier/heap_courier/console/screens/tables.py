@@ -24,6 +24,8 @@ from heap_courier.warehouse.run_log import RunLog
 SAMPLE: Final = 100  # rows
 SEARCHED: Final = 1_000_000  # rows that a search and, on DuckDB, the statistics look at
 EXACT: Final = 200_000  # rows up to which distinct values are counted one by one; PostgreSQL looks at no more
+_RUNS: Final = 20  # that filled the table
+_FILES: Final = 100  # of each that are named
 _AT_ONCE: Final = 100  # tables that one query counts
 _FORMATS: Final[Mapping[str, str]] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
@@ -67,7 +69,9 @@ def table(visit: Visit) -> Response:
         columns = warehouse.columns(name)
         count = warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0]
         rows = _rows(warehouse, name, list(columns), search)
-        runs = RunLog(warehouse).runs_of(name, 20)
+        log = RunLog(warehouse)
+        runs = log.runs_of(name, _RUNS)
+        files = log.files_of([run.id for run, _ in runs], _FILES)
     return visit.page(
         "table.html",
         name=name,
@@ -77,6 +81,7 @@ def table(visit: Visit) -> Response:
         q=search,
         tags=_tags(context, name),
         runs=runs,
+        files={run: listed for (run, domain_table), listed in files.items() if domain_table == name},
         sample=SAMPLE,
         searched=SEARCHED,
         statistics=None,
