@@ -53,15 +53,16 @@ def run(
     *,
     environment: Mapping[str, str] = ENVIRONMENT,
     cores: Collection[int] = (),
+    python: str = sys.executable,
 ) -> Run:
-    """Run Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours.
+    """Run a Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours.
 
     It runs on all cores, or on these alone, which needs Linux.
     """
     with stdin.open("rb") as source, stdout.open("wb") as sink, _pinned(cores):
         begun = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603  # this project's own programs
-            [sys.executable, *arguments],
+            [python, *arguments],
             stdin=source,
             stdout=sink,
             cwd=ROOT,

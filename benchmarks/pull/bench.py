@@ -1,6 +1,6 @@
-"""The benchmark of `bash scripts/bench pull`: the courier, and a script that does the same by hand.
+"""The benchmark of `bash scripts/bench pull`: the courier, a script that does the same by hand, dlt, and polars alone.
 
-Both run as commands, in turn, on this machine, and read the same files from a local S3 (bucket.py). Each run is
+All run as commands, in turn, on this machine, and read the same files from a local S3 (bucket.py). Each run is
 checked: its exit code, and the rows that are in the table afterwards. If a check fails, no table is printed. Missed
 targets are listed below the table and are not a failure: the machine may be slow.
 """
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from benchmarks.bench import NOTHING, DishonestError, tell
 from benchmarks.pull.bucket import KEYS, TABLE, Dump, Server
-from benchmarks.pull.cases import Case, Contender, dumps, plan
+from benchmarks.pull.cases import DLT, Case, Contender, dumps, plan
 from benchmarks.pull.postgresql import PostgreSQL, programs
 from benchmarks.pull.report import Measured, Results, report
 from benchmarks.run import ENVIRONMENT, run, tail
@@ -33,7 +33,7 @@ ROUNDS = 3
 ROW_BYTES = 1500  # the most disk space of a row, in the bucket, in transit and in the table together
 
 _HERE = Path(__file__).parent
-_SCRIPT, _CONTENTS = _HERE / "script.py", _HERE / "contents.py"
+_CONTENTS = _HERE / "contents.py"
 _COURIER = Path(sys.executable).with_name("heap-courier")
 _DATABASE = "bench"
 _CREDENTIAL = {
@@ -49,14 +49,16 @@ class Bench:
     """The servers, and a folder for the outputs.
 
     Attributes:
-        script: the program of the script.
+        programs: the folder of the programs beside the courier.
+        dlt: the Python that has dlt; None: it is left out.
         contents: what tables held after the first run on each dump, and have to hold after each of the others.
     """
 
     server: Server
     postgresql: PostgreSQL | None
     folder: Path
-    script: str = str(_SCRIPT)
+    programs: Path = _HERE
+    dlt: Path | None = None
     contents: dict[Dump, dict[str, int]] = field(default_factory=dict)
 
     def measure(self, case: Case) -> Measured:
@@ -66,13 +68,13 @@ class Bench:
             DishonestError: the run has not done its work.
         """
         with self._place(case.contender) as (place, database):
-            arguments = (
-                self._courier(case, place, database) if case.contender.is_courier else self._script(case, database)
-            )
+            program = case.contender.program
+            arguments = self._other(case, program, database) if program else self._courier(case, place, database)
             cores = {max(os.sched_getaffinity(0))} if case.contender.is_pinned else ()
             out = place / "out.txt"
             before = self.server.cpu()
-            ended = run(arguments, NOTHING, out, environment={**ENVIRONMENT, **KEYS}, cores=cores)
+            python = str(self.dlt) if case.contender is DLT else sys.executable
+            ended = run(arguments, NOTHING, out, environment={**ENVIRONMENT, **KEYS}, cores=cores, python=python)
             cpu = self.server.cpu() - before
             if fault := f"exit code {ended.code}" if ended.code else self._fault(case, place, database):
                 raise DishonestError("\n  ".join([f"{case}: {fault}. It said at last:", *tail(out)]))
@@ -96,8 +98,9 @@ class Bench:
         finally:
             shutil.rmtree(place)
 
-    def _script(self, case: Case, database: str) -> list[str]:
-        return [self.script, self.server.url, case.dump.bucket, database]
+    def _other(self, case: Case, program: str, database: str) -> list[str]:
+        to = [database] if case.contender.engine else []
+        return [str(self.programs / program), self.server.url, case.dump.bucket, *to]
 
     def _courier(self, case: Case, place: Path, database: str) -> list[str]:
         """The command, once its project exists."""
@@ -116,8 +119,11 @@ class Bench:
         """Evidence that a run did not do its work: a wrong number of rows, or rows that differ from other runs."""
         if not case.dump.rows:
             return None
+        if case.contender.engine is None:
+            read = json.loads((place / "out.txt").read_text(encoding="utf-8"))["rows"]
+            return None if read == case.dump.rows else f"it has read {read:,} rows of {case.dump.rows:,}"
         out = place / "contents.txt"
-        table = f"Heap:{TABLE}" if case.contender.is_courier else TABLE
+        table = TABLE if case.contender.program else f"Heap:{TABLE}"
         if run([str(_CONTENTS), case.contender.engine, database, table], NOTHING, out).code:
             return f"the table `{table}` cannot be read"
         found = json.loads(out.read_text(encoding="utf-8"))
@@ -129,8 +135,8 @@ class Bench:
         )
 
 
-def bench(files: int, rows: int, rounds: int) -> str:
-    """The report, in Markdown."""
+def bench(files: int, rows: int, rounds: int, dlt: Path | None) -> str:
+    """The report, in Markdown; without dlt if there is no Python that has it."""
     load = os.getloadavg()[0]
     kept = dumps(files, rows)
     most = sum(dump.rows for dump in kept) * ROW_BYTES
@@ -141,11 +147,13 @@ def bench(files: int, rows: int, rounds: int) -> str:
         tell(f"writing {sum(dump.rows for dump in kept):,} rows to an S3 on this machine")
         served = PostgreSQL.start(folder_of_programs) if folder_of_programs else nullcontext()
         with Server.start(kept) as server, served as postgresql:
-            this = Bench(server, postgresql, Path(folder))
-            cases = plan(files, rows, postgresql=postgresql is not None)
+            this = Bench(server, postgresql, Path(folder), dlt=dlt)
+            cases = plan(files, rows, postgresql=postgresql is not None, dlt=dlt is not None)
             measured: dict[Case, list[Measured]] = {case: [] for case in cases}
             for turn in range(rounds):
                 for case in cases:
+                    if case.contender.rounds is not None and turn >= case.contender.rounds:
+                        continue
                     measured[case].append(this.measure(case))
                     tell(f"round {turn + 1} of {rounds}: {case}: {measured[case][-1].run.wall:.2f} s")
     return report(Results(measured), load)
@@ -157,12 +165,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a smoke test: one round with few rows, about a minute")
     parser.add_argument("--files", type=int, default=FILES, help=f"files of the longest lines, {FILES}")
     parser.add_argument("--rows", type=int, help=f"rows of a file, {ROWS:,}")
+    parser.add_argument("--dlt", type=Path, metavar="PYTHON", help="a Python that has dlt, to measure that too")
     arguments = parser.parse_args()
     rows = arguments.rows or (QUICK_ROWS if arguments.quick else ROWS)
     if rows < 1 or arguments.files < 2:  # noqa: PLR2004
         parser.error("--rows must be at least 1, and --files at least 2")
     try:
-        print(bench(arguments.files, rows, rounds=1 if arguments.quick else ROUNDS))
+        print(bench(arguments.files, rows, 1 if arguments.quick else ROUNDS, arguments.dlt))
     except DishonestError as dishonest:
         sys.exit(f"No table, since a run has not done its work.\n{dishonest}")
 

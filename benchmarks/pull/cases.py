@@ -12,18 +12,22 @@ class Contender:
     """A program that is measured.
 
     Attributes:
-        engine: of the database that it loads into.
-        is_courier: or else the script.
+        engine: of the database that it loads into; None: it only reads.
+        program: a file of this folder; None: the courier.
         is_pinned: to one core; else it may have all.
+        rounds: in which it takes part; None: all.
     """
 
     name: str
-    engine: str
-    is_courier: bool = True
+    engine: str | None
+    program: str | None = None
     is_pinned: bool = False
+    rounds: int | None = None
 
 
-SCRIPT = Contender("script: fastavro, SQLite", "sqlite", is_courier=False, is_pinned=True)
+SCRIPT = Contender("script: fastavro, SQLite", "sqlite", "script.py", is_pinned=True)
+DLT = Contender("dlt: fastavro, DuckDB", "duckdb", "with_dlt.py", rounds=1)
+POLARS = Contender("polars, no warehouse", None, "with_polars.py")
 ONE_CORE = Contender("courier, DuckDB", "duckdb", is_pinned=True)
 ALL_CORES = Contender("courier, DuckDB", "duckdb")
 POSTGRESQL = Contender("courier, PostgreSQL", "postgresql")
@@ -46,10 +50,10 @@ def dumps(files: int, rows: int) -> tuple[Dump, Dump, Dump]:
     return Dump(0, rows), Dump(1, rows), Dump(files, rows)
 
 
-def plan(files: int, rows: int, *, postgresql: bool) -> list[Case]:
+def plan(files: int, rows: int, *, postgresql: bool, dlt: bool) -> list[Case]:
     """The cases of a round, in order."""
     nothing, one, all_files = dumps(files, rows)
-    contenders = [SCRIPT, ONE_CORE, ALL_CORES, *([POSTGRESQL] if postgresql else [])]
+    contenders = [SCRIPT, *([DLT] if dlt else []), POLARS, ONE_CORE, ALL_CORES, *([POSTGRESQL] if postgresql else [])]
     return [
         *(Case(contender, nothing) for contender in contenders),
         Case(ONE_CORE, one),
