@@ -198,10 +198,12 @@ def _instants(values: pa.Array, _: FieldType) -> pa.Array:
         raise pa.ArrowInvalid
     if _all_match(values, r"^-?\d{1,18}$"):
         return _since_epoch(values.cast(pa.int64()))
+    # Arrow takes either texts with an offset or texts without one, and needs long to refuse a column of the others.
     try:
-        return values.cast(pa.timestamp("us", "UTC")).view(_INSTANT)
+        values.drop_null().slice(0, 1).cast(_INSTANT)
     except pa.ArrowInvalid:
-        return values.cast(_INSTANT)
+        return values.cast(pa.timestamp("us", "UTC")).view(_INSTANT)
+    return values.cast(_INSTANT)
 
 
 def _since_epoch(numbers: pa.Array) -> pa.Array:
