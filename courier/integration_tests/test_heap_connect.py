@@ -475,6 +475,55 @@ class TestIdentity:
         assert place.rows("sign_up:resolved", "event_id, user_id") == [(7, 1)]
 
 
+class TestAllEvents:
+    UNION = "event_table_name, event_id, user_id"
+
+    def test_it_follows_event_tables_that_come_change_and_go(self, place: Place) -> None:
+        place.write(Dump(1, (people((1, "a")),)))
+        place.pull()
+        assert place.columns("all_events:union") == []
+
+        place.write(Dump(2, (events((7, 1)), events((7, 1), table="pageviews"), moves((1, 2, 5)))))
+        place.pull()
+        assert place.rows("all_events:union", self.UNION) == [("pageviews", 7, 2), ("sign_up", 7, 2)]
+
+        texts = TableDump(
+            "sign_up", nullable(event_id="string", user_id="string"), ({"event_id": "8", "user_id": "1"},)
+        )
+        place.write(Dump(3, (texts, events((9, 3), table="all_events"))))
+        loaded(*place.pull())
+        found = [("all_events", "9", "3"), ("pageviews", "7", "2"), ("sign_up", "7", "2"), ("sign_up", "8", "2")]
+        assert place.rows("all_events:union", self.UNION, "1, 2") == found
+
+        place.warehouse.execute('DROP TABLE "Heap:sign_up" CASCADE')
+        for key in (*place.keys("sync_2/sign_up"), *place.keys("sync_3/sign_up")):
+            place.client.delete_object(Bucket=place.bucket, Key=key)
+        place.pull()
+        assert place.rows("all_events:union", self.UNION) == [("all_events", 9, 3), ("pageviews", 7, 2)]
+
+    def test_it_is_made_by_a_run_that_finds_nothing_new(self, place: Place) -> None:
+        """As after an update of the courier, or after someone has dropped it."""
+        place.write(Dump(1, (events((7, 1)),)))
+        place.pull()
+        place.warehouse.execute('DROP VIEW "Heap:all_events:union"')
+
+        assert place.pull() == []
+
+        assert place.rows("all_events:union", self.UNION) == [("sign_up", 7, 1)]
+
+    def test_a_table_that_has_its_name_is_kept_and_named(self, place: Place) -> None:
+        place.warehouse.execute('CREATE TABLE "Heap:all_events:union" (a bigint)')
+        place.write(Dump(1, (people((1, "a")), events((7, 1)))))
+
+        messages = {run.run.domain_table: run.run.message for run in place.pull()}
+
+        assert messages.pop("Heap:users") is None
+        assert messages.keys() == {"Heap:all_events:union", "Heap:sign_up"}
+        assert all("Heap:all_events:union" in (message or "") for message in messages.values())
+        assert place.rows("users", "user_id") == [(1,)]
+        assert place.rows("all_events:union") == []
+
+
 class TestFailures:
     def test_a_listed_file_that_is_absent_stops_its_table_alone_until_it_is_there(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")), events((7, 1)))), Dump(2, (people((2, "b")), events((8, 1)))))

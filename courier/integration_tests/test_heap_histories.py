@@ -177,6 +177,13 @@ def compare(warehouse: Warehouse, oracles: dict[str, Oracle]) -> None:
         assert sorted(warehouse.query('SELECT event_id, user_id FROM "Heap:sign_up:resolved"')) == sorted(
             (row["event_id"], resolved.get(row["user_id"], row["user_id"])) for row in oracles["sign_up"].rows
         )
+        union = warehouse.query('SELECT event_table_name, event_id, user_id FROM "Heap:all_events:union"')
+        assert sorted(union) == sorted(
+            (name, row["event_id"], resolved.get(row["user_id"], row["user_id"]))
+            for name, oracle in oracles.items()
+            for row in oracle.rows
+            if KEYS[name] == "event_id" and oracle.loaded
+        )
 
 
 @settings(max_examples=80)

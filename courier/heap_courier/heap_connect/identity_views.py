@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from heap_courier.data_types.field_types import BOOLEAN, INTEGER, STRING
+from heap_courier.data_types.field_types import BOOLEAN, DATETIME, INTEGER, STRING
 from heap_courier.warehouse.base import Warehouse, quoted
 
 MIGRATIONS: Final = "user_migrations"
@@ -22,7 +22,7 @@ USERS: Final = "users"
 
 _DOUBLINGS: Final = 24  # a ring of 16 million ids
 _SUFFIX: Final = ":resolved"
-_RAW_ID: Final = "raw_user_id"
+RAW_ID: Final = "raw_user_id"
 _ENDS: Final = frozenset({"from_user_id", "to_user_id"})
 _EARLIEST: Final = frozenset({"joindate", "joindate_raw"})  # of one person's rows; of other columns it is the greatest
 
@@ -34,13 +34,14 @@ class Types(NamedTuple):
     """What an engine calls the types that matter here."""
 
     boolean: str
+    datetime: str
     integer: str
     text: str
 
     @classmethod
     def of(cls, warehouse: Warehouse) -> Types:
         """The names of an engine."""
-        return cls(*map(warehouse.sql_type, (BOOLEAN, INTEGER, STRING)))
+        return cls(*map(warehouse.sql_type, (BOOLEAN, DATETIME, INTEGER, STRING)))
 
 
 def domain_table(source: str, table: str) -> str:
@@ -53,7 +54,7 @@ def view_name(source: str, table: str) -> str:
     return f"{domain_table(source, table)}{_SUFFIX}"
 
 
-def is_view_name(table: str) -> bool:
+def is_resolved(table: str) -> bool:
     """Whether a table of Heap's would have the name of another table's view."""
     return table.endswith(_SUFFIX)
 
@@ -61,18 +62,43 @@ def is_view_name(table: str) -> bool:
 def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
     """The view of each table that has one, as a query, in the order in which they are to be made."""
     queries: dict[str, str] = {}
-    ends_type = None
-    migrations = tables.get(MIGRATIONS, {})
-    if migrations.keys() >= _ENDS:
-        integers = all(migrations[column] == types.integer for column in _ENDS)
-        ends_type = types.integer if integers else types.text
-        queries[MIGRATIONS] = _ends(quoted(domain_table(source, MIGRATIONS)), ends_type)
-    ends = quoted(view_name(source, MIGRATIONS))
+    kind = ends_type(tables, types)
+    if kind:
+        queries[MIGRATIONS] = _ends(quoted(domain_table(source, MIGRATIONS)), kind)
     for table, columns in tables.items():
         if "user_id" in columns and table != MIGRATIONS:
-            rows = _resolved(quoted(domain_table(source, table)), columns, ends, ends_type, types)
+            rows = _resolved(source, table, columns, user_of(source, columns["user_id"], kind, types))
             queries[table] = _people(rows, columns, types) if table == USERS else rows
     return queries
+
+
+def ends_type(tables: Tables, types: Types) -> str | None:
+    """The type of the ids in the view of the migrations; None: there are no migrations."""
+    migrations = tables.get(MIGRATIONS, {})
+    if not migrations.keys() >= _ENDS:
+        return None
+    return types.integer if all(migrations[column] == types.integer for column in _ENDS) else types.text
+
+
+class User(NamedTuple):
+    """How the rows `r` of a query find their resolved user: an expression, and what to join for it."""
+
+    resolved: str
+    join: str
+
+
+def user_of(source: str, kind: str, ends: str | None, types: Types) -> User:
+    """The user of rows whose `user_id` has the type `kind`, where migrations have the type `ends`.
+
+    Ids of unlike types are compared as text.
+    """
+    if ends is None:
+        return User("r.user_id", "")
+    goal, origin, mine = "m.to_user_id", "m.from_user_id", "r.user_id"
+    if kind != ends:
+        goal, origin, mine = (f"CAST({side} AS {types.text})" for side in (goal, origin, mine))
+    view = quoted(view_name(source, MIGRATIONS))
+    return User(f"COALESCE({goal}, {mine})", f" LEFT JOIN {view} AS m ON {origin} = {mine}")
 
 
 def _ends(migrations: str, kind: str) -> str:
@@ -107,23 +133,14 @@ def _ends(migrations: str, kind: str) -> str:
         SELECT a.origin, b.least FROM ring_{_DOUBLINGS} AS a JOIN ring_{_DOUBLINGS} AS b ON b.origin = a.goal"""
 
 
-def _resolved(rows: str, columns: Mapping[str, str], ends: str, ends_type: str | None, types: Types) -> str:
-    """The rows of a table, each with the id that its own one leads to. Ids of unlike types are compared as text."""
-    mine = "r.user_id"
-    join = ""
-    resolved = mine
-    if ends_type is not None:
-        goal, origin = "m.to_user_id", "m.from_user_id"
-        if columns["user_id"] != ends_type:
-            goal, origin, mine = (f"CAST({side} AS {types.text})" for side in (goal, origin, mine))
-        join = f" LEFT JOIN {ends} AS m ON {origin} = {mine}"
-        resolved = f"COALESCE({goal}, {mine})"
+def _resolved(source: str, table: str, columns: Mapping[str, str], user: User) -> str:
+    """The rows of a table, each with the id that its own one leads to."""
     names = [
-        f"{resolved} AS user_id, r.user_id AS raw_user_id" if name == "user_id" else f"r.{quoted(name)}"
+        f"{user.resolved} AS user_id, r.user_id AS {RAW_ID}" if name == "user_id" else f"r.{quoted(name)}"
         for name in columns
-        if name.lower() != _RAW_ID
+        if name.lower() != RAW_ID
     ]
-    return f"SELECT {', '.join(names)} FROM {rows} AS r{join}"
+    return f"SELECT {', '.join(names)} FROM {quoted(domain_table(source, table))} AS r{user.join}"
 
 
 def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
@@ -131,7 +148,7 @@ def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
     names = [
         "user_id" if name == "user_id" else f"{_choice(name, kind, types)}({quoted(name)}) AS {quoted(name)}"
         for name, kind in columns.items()
-        if name.lower() != _RAW_ID
+        if name.lower() != RAW_ID
     ]
     return f"SELECT {', '.join(names)} FROM ({rows}) AS resolved WHERE user_id IS NOT NULL GROUP BY user_id"
 

@@ -22,8 +22,9 @@ from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaErr
 from heap_courier.formats import readers
 from heap_courier.formats.chunk import Chunk
 from heap_courier.formats.file_format import AVRO, FileFormat
+from heap_courier.heap_connect.all_events import ALL_EVENTS, all_events, is_event_table
 from heap_courier.heap_connect.bookmarks import Bookmarks
-from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_view_name, view_name, views
+from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_resolved, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
 from heap_courier.heap_connect.table_schema import (
     DUMP,
@@ -37,6 +38,7 @@ from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
 from heap_courier.warehouse.upsert import LoadResult, Table, inexact, load
+from heap_courier.warehouse.views import DroppedViews
 
 FORMAT: Final = FileFormat(AVRO)
 
@@ -133,6 +135,21 @@ class Loader:
         self._others = {table: courier for table, courier in others.items() if table not in self._dropped}
         return {mark for mark in loaded if mark.table not in self._dropped}
 
+    def unite_events(self) -> None:
+        """Makes the view of all events one of the tables that there are: some may have been dropped since.
+
+        Raises:
+            SchemaError, SetupError: something else has its name, or depends on it.
+            LaterError: of the warehouse.
+        """
+        view = self.domain_table(ALL_EVENTS)
+        tables = self._filled()
+        with self._warehouse.transaction():
+            is_needed = any(is_event_table(*table) for table in tables.items()) or self._warehouse.columns(view)
+            if is_needed and self._fits(view):
+                query = all_events(self._source, tables, Types.of(self._warehouse))
+                DroppedViews(self._warehouse).create({view: query})
+
     def finished(self) -> dict[int, frozenset[str]]:
         """Finished dumps, each with the tables that were excluded.
 
@@ -212,7 +229,9 @@ class Loader:
             self._bookmarks.add(step.bookmarks)
             run = TableRun(name, len(files), loaded.staged, merged=loaded.merged, stored=loaded.stored)
             has_view = "user_id" not in columns or self._fits(view_name(self._source, step.table))
-            notices = [] if has_view else [self._no_view(name)]
+            notices = [] if has_view else [self._no_view(f"The table `{name}` has no view with resolved users")]
+            if not self._fits(self.domain_table(ALL_EVENTS)) and not stored:
+                notices.append(self._no_view(f"There is no view `{self.domain_table(ALL_EVENTS)}`"))
             if not_loaded := reserved(step, [file.schema for file in files]):
                 notices.append(self._not_loaded(name, not_loaded))
             notice = " ".join(notices) or None
@@ -268,10 +287,9 @@ class Loader:
     def _refuse_foreign(self, table: str) -> None:
         name = self.domain_table(table)
         stored = self._stored[table]
-        if is_view_name(table):
+        if _is_view(table):
             raise SchemaError(
-                f"The table `{table}` has the name of one of the courier's views of resolved users: rename it in Heap, "
-                "or exclude it."
+                f"The table `{table}` has the name of one of the courier's views: rename it in Heap, or exclude it."
             )
         if table in self._elsewhere:
             raise SchemaError(
@@ -307,13 +325,20 @@ class Loader:
 
     def _views(self, table: str, columns: Mapping[str, str], *, changed: bool) -> dict[str, str]:
         """Queries of the views that a step of a table has to create or replace, by name: all if migrations change."""
-        stored = {name: kinds for name, kinds in self._stored.items() if kinds and not is_view_name(name)}
-        queries = views(self._source, {**stored, table: columns}, Types.of(self._warehouse))
-        return {
+        stored = {**self._filled(), table: columns}
+        types = Types.of(self._warehouse)
+        queries = {
             view_name(self._source, name): query
-            for name, query in queries.items()
-            if (name == table or (changed and table == MIGRATIONS)) and self._fits(view_name(self._source, name))
+            for name, query in views(self._source, stored, types).items()
+            if name == table or (changed and table == MIGRATIONS)
         }
+        if changed and (table == MIGRATIONS or is_event_table(table, columns)):
+            queries[self.domain_table(ALL_EVENTS)] = all_events(self._source, stored, types)
+        return {name: query for name, query in queries.items() if self._fits(name)}
+
+    def _filled(self) -> dict[str, Mapping[str, str]]:
+        """The tables that there are, with their columns."""
+        return {name: columns for name, columns in self._stored.items() if columns and not _is_view(name)}
 
     def _is_there(self, table: str) -> bool:
         if table not in self._stored:
@@ -335,11 +360,16 @@ class Loader:
             "such names: to load them, rename them in Heap."
         )
 
-    def _no_view(self, name: str) -> str:
+    def _no_view(self, lacking: str) -> str:
         return (
-            f"The table `{name}` has no view with resolved users: the view's name would be longer than the "
-            f"{self._warehouse.longest_name} bytes that the warehouse allows."
+            f"{lacking}: the view's name would be longer than the {self._warehouse.longest_name} bytes that the "
+            "warehouse allows."
         )
+
+
+def _is_view(table: str) -> bool:
+    """Whether a table of Heap's would have the name of a view of the courier's."""
+    return is_resolved(table) or table.lower() == ALL_EVENTS
 
 
 class _Decoded(NamedTuple):

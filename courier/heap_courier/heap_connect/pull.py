@@ -19,6 +19,7 @@ from heap_courier.errors import (
     InterruptedRunError,
     MissingFilesError,
     SchemaError,
+    SetupError,
     UnreadableFileError,
     defect,
     unexpected_failure,
@@ -29,6 +30,7 @@ from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.fileset import Found, Hit
 from heap_courier.files.room import USUAL, Room
 from heap_courier.formats import readers
+from heap_courier.heap_connect.all_events import ALL_EVENTS
 from heap_courier.heap_connect.loader import FORMAT, File, Loader, OvertakenError, StepResult
 from heap_courier.heap_connect.manifests import (
     FOLDER,
@@ -140,6 +142,12 @@ class _Pull:
                 yield self._not_loaded(StepResult(None, TableRun(key, 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
         steps = plan(manifests, self._loader.begin(tables), partial(_is_wanted, self._entity))
+        try:
+            self._loader.unite_events()
+        except (SchemaError, SetupError) as error:
+            yield self._not_loaded(
+                StepResult(None, TableRun(self._loader.domain_table(ALL_EVENTS), 0, 0, message=str(error)))
+            )
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):

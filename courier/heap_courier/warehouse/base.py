@@ -99,6 +99,9 @@ class Warehouse(Protocol):
     def can_replace(self, view: str, query: str) -> bool:
         """Whether CREATE OR REPLACE VIEW accepts a query for an existing view."""
 
+    def has_view(self, view: str, query: str) -> bool:
+        """Whether a view is this query already; False where replacing it disturbs no one."""
+
     def lock(self, table: str) -> None:
         """Locks a table (its quoted name) against other writers until the transaction ends."""
 

@@ -210,6 +210,9 @@ class DuckDBWarehouse:
     def can_replace(self, view: str, query: str) -> bool:  # noqa: ARG002
         return True
 
+    def has_view(self, view: str, query: str) -> bool:  # noqa: ARG002
+        return False
+
     def lock(self, table: str) -> None:
         """Nothing to do: transactions take turns."""
 

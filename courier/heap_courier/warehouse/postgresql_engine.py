@@ -14,7 +14,7 @@ from adbc_driver_postgresql import dbapi
 
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
-from heap_courier.warehouse.base import View
+from heap_courier.warehouse.base import View, quoted
 from heap_courier.warehouse.postgresql_views import dependents
 
 _PROBE: Final = "heap_courier_probe"
@@ -159,6 +159,19 @@ class PostgreSQLWarehouse:
         self.execute(f"DROP VIEW pg_temp.{_PROBE}")
         old = list(self.columns(view).items())
         return [tuple(column) for column in new[: len(old)]] == old and self._is_view(view)
+
+    def has_view(self, view: str, query: str) -> bool:
+        """Replacing it would wait for all who read it, and those who come later for that."""
+        if not self._is_view(view):
+            return False
+        self.execute(f"CREATE TEMPORARY VIEW {_PROBE} AS {query}")
+        same = self.query(
+            f"SELECT pg_catalog.pg_get_viewdef('pg_temp.{_PROBE}'::regclass) = "
+            "pg_catalog.pg_get_viewdef(CAST($1 AS regclass))",
+            (quoted(view),),
+        )
+        self.execute(f"DROP VIEW pg_temp.{_PROBE}")
+        return same == [(True,)]
 
     def _is_view(self, name: str) -> bool:
         sql = (

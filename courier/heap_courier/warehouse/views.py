@@ -40,6 +40,8 @@ class DroppedViews:
         """
         for name, query in ours.items():
             if self._taken(name) is None and self._warehouse.columns(name):
+                if self._warehouse.has_view(name, query):
+                    continue
                 if self._warehouse.can_replace(name, query):
                     self._warehouse.execute(f"CREATE OR REPLACE VIEW {quoted(name)} AS {query}")
                     continue

@@ -126,7 +126,8 @@ def test_a_dropped_table_starts_from_scratch(trial: Trial) -> None:
 @pytest.mark.parametrize(
     ("table", "types", "reason"),
     [
-        ("users:resolved", PEOPLE, "has the name of one of the courier's views of resolved users"),
+        ("users:resolved", PEOPLE, "has the name of one of the courier's views"),
+        ("All_events:union", PEOPLE, "has the name of one of the courier's views"),
         ("users", nullable(**{"user_id": "long", "a\0b": "string"}), "has a NUL in its name"),
     ],
 )
