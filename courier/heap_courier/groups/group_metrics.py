@@ -9,6 +9,7 @@ from datetime import datetime
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from heap_courier.groups.deadline import deadline_of
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.notices.notice import Notice
 from heap_courier.project.cron import instants
@@ -57,6 +58,7 @@ class GroupMetrics(Collector):
         now = self._now()
         due = _gauge("next_slot_timestamp_seconds", "When a group is due next.")
         late = _gauge("lateness_seconds", "How long ago a slot was due that has no successful run yet; 0: none.")
+        deadline = _gauge("deadline_timestamp_seconds", "By when the first slot without a successful run must be done.")
         succeeded = _gauge("last_success_slot_timestamp_seconds", "The last slot that a run succeeded for.")
         running = _gauge("running", "Whether a run is under way.")
         with self._lock:
@@ -66,10 +68,12 @@ class GroupMetrics(Collector):
                 due.add_metric([group.name], slot.timestamp())
             first = next(instants(str(group.schedule), group.time_zone, last.get(group.name, self._began)), None)
             late.add_metric([group.name], max(0.0, (now - first).total_seconds()) if first else 0.0)
+            if first and group.done_by:
+                deadline.add_metric([group.name], deadline_of(group.done_by, group.time_zone, first).timestamp())
             if group.name in last:
                 succeeded.add_metric([group.name], last[group.name].timestamp())
             running.add_metric([group.name], min(1, active.get(group.name, 0)))
-        yield from (due, late, succeeded, running)
+        yield from (due, late, deadline, succeeded, running)
 
 
 def _gauge(name: str, help_text: str) -> GaugeMetricFamily:

@@ -241,7 +241,7 @@ class _Run:
             which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
             raise LaterError(
                 f"Group `{constraint.group}`, which this one waits for, has no successful run for {which}: "
-                f"fix it, then {_by_hand(constraint.group, slot)} and {_by_hand(self._group.name, slot)}."
+                f"fix it, then {by_hand(constraint.group, slot)} and {by_hand(self._group.name, slot)}."
             )
 
         self._patiently(look, self._started + constraint.wait)
@@ -265,7 +265,7 @@ class _Run:
             self._stopped.set()
             self._note(error, who)
             self._notes.append(
-                f"To continue without them: {_by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
+                f"To continue without them: {by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
             )
         except CourierError as error:
             self._note(error, who)
@@ -382,11 +382,12 @@ def title(group: Group, slot: datetime) -> str:
 
 def _what_follows(group: Group, slot: datetime) -> str:
     if group.past_day_only:
-        return f"Its day is not retried automatically: {_by_hand(group.name, slot)}."
+        return f"Its day is not retried automatically: {by_hand(group.name, slot)}."
     return "The next run covers its days."
 
 
-def _by_hand(group: str, slot: datetime) -> str:
+def by_hand(group: str, slot: datetime) -> str:
+    """The command that runs a group for a slot, in backticks."""
     return f"`heap-courier group run {quote(group)} --slot {slot.astimezone(timezone.utc):%Y-%m-%dT%H:%M}`"
 
 

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Final
 
-from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError, internal_error
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
 from heap_courier.groups import slots
+from heap_courier.groups.deadline import DeadlineWatch
+from heap_courier.groups.faults import Faults
 from heap_courier.groups.health import Health
 from heap_courier.groups.run import GroupContext, break_off, carry_out, title
 from heap_courier.notices.notice import Notice, note, trouble
@@ -109,6 +111,11 @@ def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thre
         threading.Thread(target=Keeper(group, context).keep, args=(replaced,), name=f"group {group.name}")
         for group in kept
     ]
+    keepers += [
+        threading.Thread(target=DeadlineWatch(group, context).keep, args=(replaced,), name=f"deadlines {group.name}")
+        for group in kept
+        if group.done_by
+    ]
     for thread in keepers:
         thread.start()
     threads += keepers
@@ -153,7 +160,7 @@ class Keeper:
         self._group = group
         self._context = context
         self._floor: datetime | None = None  # after it slots are due; None: to be looked up
-        self._fault = ""
+        self._faults = Faults(group, context.report)
 
     def keep(self, stop: threading.Event) -> None:
         """Checks at each instant of the schedule, and regularly in between, until `stop` is set.
@@ -168,16 +175,7 @@ class Keeper:
 
     def look(self) -> None:
         """Runs the slot that is due, if there is one, and reports the result. Repeated trouble is reported once."""
-        fault = ""
-        try:
-            self._look()
-        except CourierError as error:
-            fault = f"Group `{self._group.name}`: {error}"
-        except Exception as error:  # noqa: BLE001  (the next slot must run all the same)
-            fault = f"Group `{self._group.name}`: {internal_error(error)}"
-        if fault and fault != self._fault:
-            self._context.report(Notice("trouble", "group-trouble", fault, group=self._group.name))
-        self._fault = fault
+        self._faults.guard(self._look)
 
     def _look(self) -> None:
         if self._floor and self._floor <= self._context.now() and not self._due(self._floor):

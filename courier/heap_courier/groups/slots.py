@@ -29,6 +29,8 @@ _SLOTS: Final = (
 _SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
 # Days that a courier loaded without all of their files: they are retried, because a file may be late.
 _MISSING_DAYS: Final = '"group" text, courier text, day text, PRIMARY KEY ("group", courier, day)'
+# Slots that were reported as late or as going to be.
+_SLA_REPORTS: Final = '"group" text, slot timestamp, what text, reported timestamp, PRIMARY KEY ("group", slot, what)'
 _EARLY: Final = "The clock was ahead: the scheduled instant of this run had not come yet."
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
 
@@ -89,7 +91,8 @@ class Claim:
 
 def prepare(warehouse: Warehouse) -> None:
     """Creates missing tables. Call it outside a transaction."""
-    make_tables(warehouse, {"slots": _SLOTS, "schedules": _SCHEDULES, "missing_days": _MISSING_DAYS})
+    tables = {"slots": _SLOTS, "schedules": _SCHEDULES, "missing_days": _MISSING_DAYS, "sla_reports": _SLA_REPORTS}
+    make_tables(warehouse, tables)
 
 
 def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
@@ -111,6 +114,21 @@ def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
         (group.name, in_utc(now + AHEAD)),
     )
     return max(_instant(rows[0][0]), _instant(last[0][0] or rows[0][0]))
+
+
+def schedule_since(warehouse: Warehouse, group: str) -> datetime | None:
+    """Since when a daemon keeps the schedule of a group; None: it does not."""
+    rows = warehouse.query('SELECT since FROM heap_courier.schedules WHERE "group" = $1', (group,))
+    return _instant(rows[0][0]) if rows else None
+
+
+def note_report(warehouse: Warehouse, group: str, slot: datetime, what: str, now: datetime) -> bool:
+    """Records that something is reported about a slot; whether it has not been before."""
+    rows = warehouse.query(
+        "INSERT INTO heap_courier.sla_reports VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING slot",
+        (group, in_utc(slot), what, in_utc(now)),
+    )
+    return bool(rows)
 
 
 def forget_others(warehouse: Warehouse, kept: Collection[str]) -> None:
@@ -225,6 +243,14 @@ def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
     rows = warehouse.query(
         f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 ORDER BY started DESC, slot DESC LIMIT {limit}',
         (group,),
+    )
+    return [_run(row) for row in rows]
+
+
+def runs_since(warehouse: Warehouse, group: str, slot: datetime) -> list[SlotRun]:
+    """Runs of a group for a slot and later ones."""
+    rows = warehouse.query(
+        f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 AND slot >= $2', (group, in_utc(slot))
     )
     return [_run(row) for row in rows]
 

@@ -38,7 +38,7 @@ def instants(schedule: str, zone: ZoneInfo, after: datetime) -> Iterator[datetim
     # Local times go back by less than a day, so none is lost. Those that occur twice come again after the others.
     again: list[datetime] = []
     for local in _from(schedule, after.astimezone(zone).replace(tzinfo=None) - _DAY):
-        found = _instants_of(local, zone)
+        found = instants_of(local, zone)
         while found and again and again[0] < found[0]:
             yield heapq.heappop(again)
         for instant in found:
@@ -81,7 +81,7 @@ def warnings(schedule: str, zone: ZoneInfo, start: datetime, reach: timedelta = 
                 break
             if _keeps_pace(schedule, local, zone):
                 continue
-            match len(_instants_of(local, zone)):
+            match len(instants_of(local, zone)):
                 case 0:
                     skipped.append(local)
                 case 2:
@@ -113,7 +113,7 @@ def _from(schedule: str, local: datetime) -> Iterator[datetime]:
     )
 
 
-def _instants_of(local: datetime, zone: ZoneInfo) -> list[datetime]:
+def instants_of(local: datetime, zone: ZoneInfo) -> list[datetime]:
     """When it is that time in the zone: once, or twice, or never."""
     found = []
     for fold in (0, 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -106,6 +106,7 @@ class Group:
         dates_in_time_zone: whether days of files are days of `time_zone` rather than of UTC.
         past_day_only: whether a run looks at one day alone, rather than at each since the last run that succeeded.
         stitch: whether a run links the records of customers once all couriers have succeeded.
+        done_by: the local time by which the run of a slot has to be done: the first such time after the slot.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Group:
     dates_in_time_zone: bool
     past_day_only: bool
     stitch: bool = False
+    done_by: time | None = None
 
 
 @dataclass(frozen=True, slots=True)

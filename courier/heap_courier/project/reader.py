@@ -42,6 +42,7 @@ from heap_courier.project.setting_types import (
     Name,
     Section,
     Status,
+    Time,
     TimeZone,
     Variable,
     like,
@@ -135,6 +136,10 @@ class _Constraint(Section):
     offset: Duration = timedelta()
 
 
+class _Sla(Section):
+    done_by: Time
+
+
 class _Group(Section):
     schedule: str | None = None
     time_zone: TimeZone = ZoneInfo("UTC")
@@ -145,6 +150,7 @@ class _Group(Section):
     dates_in_time_zone: bool = False
     past_day_only: bool = False
     stitch: bool = False
+    sla: _Sla | None = None
 
 
 class _Warehouse(Section):
@@ -292,6 +298,8 @@ class _Reader:
                 check_schedule(section.schedule)
             except SetupError as fault:
                 raise SetupError(f"{where}: {fault}") from None
+        elif section.sla:
+            raise SetupError(f"{where}.sla needs a `schedule`: it says by when a scheduled run has to be done.")
         return Group(
             name=name,
             schedule=section.schedule,
@@ -303,6 +311,7 @@ class _Reader:
             dates_in_time_zone=section.dates_in_time_zone,
             past_day_only=section.past_day_only,
             stitch=section.stitch,
+            done_by=section.sla.done_by if section.sla else None,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -19,6 +19,7 @@ _UNITS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400, "week"
 _BYTES: Final = re.compile("([0-9]{1,6}) ?([MGT])B")
 _UNITS_OF_BYTES: Final = {"M": 10**6, "G": 10**9, "T": 10**12}
 _DURATION: Final = re.compile(rf"([0-9]{{1,4}}) *({'|'.join(_UNITS)})s?", re.IGNORECASE)
+_TIME: Final = re.compile("([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
 _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-access-key-id", "aws-secret-access-key"}
 
 
@@ -56,6 +57,12 @@ def _time_zone(value: object) -> ZoneInfo:
         raise ValueError(f"must be a time zone such as `UTC` or `America/Los_Angeles`{hint}") from None
 
 
+def _time(value: object) -> time:
+    if not isinstance(value, str) or not (match := _TIME.fullmatch(value)):
+        raise ValueError('must be a time of day in quotes, such as `"07:00"`')
+    return time(int(match[1]), int(match[2]))
+
+
 def _dsn(value: str) -> str:
     try:
         parts = urlsplit(value)
@@ -87,6 +94,7 @@ Name = Annotated[
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 TimeZone = Annotated[ZoneInfo, BeforeValidator(_time_zone)]
+Time = Annotated[time, BeforeValidator(_time)]
 Dsn = Annotated[str, AfterValidator(_dsn)]
 Status = Annotated[bool, BeforeValidator(_status)]
 Variable = Annotated[

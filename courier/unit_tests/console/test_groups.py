@@ -166,6 +166,13 @@ class TestEditing:
         visits.post("/groups/Weekly/edit", FIELDS | {"version": page.value("version")})
         assert not read_project(project).groups["Weekly"].stitch
 
+    @pytest.mark.parametrize("at", ["07:00", "17:30"])  # what YAML takes for text, and for a number to the base of 60
+    def test_a_group_has_to_be_done_by_a_time(self, project: Path, visits: Visitor, at: str) -> None:
+        answer = visits.post("/groups/new", FIELDS | {"done-by": at})
+        assert f"SLA: done by {at}" in answer.text
+        assert str(read_project(project).groups["Weekly"].done_by) == f"{at}:00"
+        assert visits.get("/groups/Weekly/edit").value("done-by") == at
+
     def test_pause_and_resume_change_one_word(self, project: Path, visits: Visitor) -> None:
         before = (project / "heap-courier.yaml").read_text()
         assert "is resumed" in visits.post("/groups/nightly/status", {"status": "enabled"}).text
@@ -304,3 +311,17 @@ def test_a_slot_that_runs_is_shown(project: Path, visits: Visitor) -> None:  # n
         slots.claim(warehouse, "nightly", datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc), NOW, by_hand=False)
     assert "Running 2026-03-04 08:30:00 UTC" in visits.get("/groups").text
     assert "schedule 2026-03-04 08:30:00 Running" in visits.get("/groups/nightly/edit").text
+
+
+def test_the_channels_of_each_kind_are_shown_without_secrets(project: Path, visits: Visitor) -> None:
+    with (project / "heap-courier.yaml").open("a") as file:
+        file.write(
+            "notify:\n  warning: {webhook: {url: https://alerts.example.com/secret}}\n"
+            "  error: {command: [logger, token], email: [data@example.com]}\n"
+            "  smtp: {host: mail.example.com, from: courier@example.com}\n"
+        )
+    text = visits.get("/notifications").text
+    assert "warning: webhook alerts.example.com" in text
+    assert "error: command `logger`, e-mail to data@example.com" in text
+    assert "secret" not in text
+    assert "token" not in text

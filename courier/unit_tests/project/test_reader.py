@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -478,3 +478,22 @@ def test_notifications_go_to_channels_by_kind(tmp_path: Path) -> None:
 )
 def test_channels_that_cannot_work_are_refused(tmp_path: Path, section: str, sentence: str) -> None:
     assert sentence in refusal(tmp_path, f"notify: {{{section}}}")
+
+
+@pytest.mark.parametrize("text", ["07:00", "17:30", "00:00"])
+def test_a_group_has_to_be_done_by_a_time_of_day(tmp_path: Path, text: str) -> None:
+    content = grouped(f"schedule: '0 1 * * *', sla: {{done-by: '{text}'}}, couriers: [{{courier: Heap}}]")
+    assert read(tmp_path, content).groups["n"].done_by == time.fromisoformat(text)
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        ("schedule: '0 1 * * *', sla: {done-by: 17:00}", "`groups.n.sla.done-by` must be a time of day in quotes"),
+        ("schedule: '0 1 * * *', sla: {done-by: '24:00'}", "`groups.n.sla.done-by` must be a time of day in quotes"),
+        ("schedule: '0 1 * * *', sla: {}", "`groups.n.sla` lacks `done-by`"),
+        ("sla: {done-by: '07:00'}", "groups.n.sla needs a `schedule`"),
+    ],
+)
+def test_a_deadline_that_is_none_is_refused(tmp_path: Path, section: str, sentence: str) -> None:
+    assert sentence in refusal(tmp_path, grouped(f"{section}, couriers: [{{courier: Heap}}]"))

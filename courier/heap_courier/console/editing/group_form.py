@@ -35,6 +35,7 @@ class GroupForm:
     dates_in_time_zone: bool = False
     past_day_only: bool = False
     stitch: bool = False
+    done_by: str = ""
 
     def section(self, old: Mapping[str, Any]) -> dict[str, Any]:
         """The group's section of heap-courier.yaml.
@@ -56,6 +57,7 @@ class GroupForm:
             "dates-in-time-zone": self.dates_in_time_zone or (False if "dates-in-time-zone" in old else None),
             "past-day-only": self.past_day_only or (False if "past-day-only" in old else None),
             "stitch": self.stitch or (False if "stitch" in old else None),
+            "sla": {"done-by": self.done_by} if self.done_by else None,
         }
         return _changed(old, settings)
 
@@ -73,6 +75,7 @@ def form_of_fields(form: Form) -> GroupForm:
         form.has("dates-in-time-zone"),
         form.has("past-day-only"),
         form.has("stitch"),
+        form.get("done-by"),
     )
 
 
@@ -89,6 +92,7 @@ def form_of_section(name: str, section: Mapping[str, Any]) -> GroupForm:
         section.get("dates-in-time-zone") is True,
         section.get("past-day-only") is True,
         section.get("stitch") is True,
+        str((section.get("sla") or {}).get("done-by") or ""),
     )
 
 

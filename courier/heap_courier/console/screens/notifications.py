@@ -11,10 +11,12 @@ from heap_courier.console.visit import Visit, looking, path
 from heap_courier.documents.wording import duration
 from heap_courier.groups import slots
 from heap_courier.groups.slots import SlotRun
+from heap_courier.notices.channels import host_of
+from heap_courier.notices.notice import KINDS
+from heap_courier.project.model import Notify
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import COMPLETED, RUNNING, Run, RunLog
 
-KINDS: Final = ("running", "completed", "warning", "error")
 _LISTED: Final = 200
 
 
@@ -45,7 +47,28 @@ def notifications(visit: Visit) -> Response:
         if warehouse:
             found = [*_of_runs(warehouse), *_of_groups(warehouse, list(context.project.groups))]
     shown = sorted((each for each in found if kind in ("", each.kind)), key=lambda each: each.when, reverse=True)
-    return visit.page("notifications.html", notices=shown[:_LISTED], kinds=KINDS, kind=kind, limit=_LISTED)
+    return visit.page(
+        "notifications.html",
+        notices=shown[:_LISTED],
+        kinds=KINDS,
+        kind=kind,
+        limit=_LISTED,
+        sent=_sent(context.project.notify),
+    )
+
+
+def _sent(notify: Notify) -> list[str]:
+    """Where notifications of each kind go, a sentence each, without what may be secret."""
+    return [
+        f"{kind}: "
+        + ", ".join(
+            [f"command `{command}`" for command in to.command[:1]]
+            + ([f"webhook {host_of(to.webhook)}"] if to.webhook else [])
+            + [f"e-mail to {', '.join(to.email)}"] * bool(to.email)
+        )
+        for kind in KINDS
+        if (to := notify.channels.get(kind))
+    ]
 
 
 def _of_runs(warehouse: Warehouse) -> list[Notice]:
