@@ -1,7 +1,8 @@
 """The fast lane: rows that nothing is special about, mapped a block of lines at a time.
 
 It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte, without the
-objects that carry a single row from one to the other. What it does not take for certain it declines, and the exact
+objects that carry a single row from one to the other, and column by column as far as the rows of a block are plain
+(plain_rows.py). What it does not take for certain it declines, and the exact
 lane decides: any line but a readable row of this stream, a deletion, a row that may change how a column is read, that
 may be rejected, or whose digits have to be read again.
 
@@ -10,14 +11,18 @@ unit_tests/mapping/test_fast_lane.py holds the two lanes against each other, on 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
 
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api
+from destination_heap_analytics.mapping.columns.block import NotPlainError, Row, Rows
 from destination_heap_analytics.mapping.columns.column import DELETED_AT
+from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled
 from destination_heap_analytics.mapping.properties import Properties
@@ -30,6 +35,11 @@ Mapped = tuple[list[str], list[bytes], list[str | None]]
 
 _APIS: Final = frozenset({Api.TRACK, Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES})
 """The APIs whose rows are mapped one by one: nothing about a row hangs on the rows before it."""
+
+_MOST_ROWS: Final = 64
+"""Rows of a block: so few that they stay in the processor's cache from one step to the next."""
+
+_LEAST_ROWS: Final = 4
 
 _MOST_NAMES: Final = 10_000
 """So many names of columns are remembered; a source may have new ones in each row."""
@@ -50,6 +60,11 @@ _DECLINED: Final = (
     TypeError,  # or is not an object
 )
 
+_TYPE: Final = itemgetter("type")
+_RECORD: Final = itemgetter("record")
+_STREAM: Final = itemgetter("stream")
+_DATA: Final = itemgetter("data")
+
 
 class FastLane:
     """Maps the plain rows of one run."""
@@ -68,7 +83,8 @@ class FastLane:
         self._on_mapped = on_mapped
         self._selection: Selection | None = None
         self._paths: Sequence[Path] | None = None
-        self._element_of: PlainRows = lambda _: None
+        self._elements_of: PlainRows | None = None
+        self._most_rows = _MOST_ROWS
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
@@ -81,50 +97,113 @@ class FastLane:
             first: the position of the first line among the rows of the input, from 1.
         """
         taken: Mapped = ([], [], [])
-        keys, bodies, tokens = taken
         if selection.api not in _APIS or any(column.path is None for column in selection.required.values()):
             return taken
-        open_lists = selection.open_lists
-        element_of = self._compiled(selection)
+        elements_of = self._compiled(selection)
+        at = 0
+        while at < len(lines):
+            block = lines[at : at + self._most_rows]
+            at += len(block)
+            rows = self._rows(block)
+            open_lists = selection.open_lists
+            if open_lists:
+                rows = _before_change(rows, open_lists)
+            if not (
+                rows and elements_of and self._take_all(rows, selection, elements_of, first + len(taken[0]), taken)
+            ):
+                self._take_each(rows, selection, first + len(taken[0]), taken)
+            for listed in open_lists:
+                for row in rows[: len(taken[0]) - at + len(block)]:
+                    listed.count_guesses(row)
+            if len(taken[0]) < at:
+                break
+        return taken
+
+    def _compiled(self, selection: Selection) -> PlainRows | None:
+        """What makes elements of plain rows, until a row changes the columns or how they are read."""
+        if selection is not self._selection or selection.properties.paths is not self._paths:
+            self._selection, self._paths = selection, selection.properties.paths
+            self._elements_of = compiled(selection)
+        return self._elements_of
+
+    def _take_all(self, rows: Rows, selection: Selection, elements_of: PlainRows, first: int, taken: Mapped) -> bool:
+        """Map rows that are all plain; whether they are. Where many are not, blocks become small."""
+        tokens: Sequence[str | None] = [None] * len(rows)
         try:
-            for number, line in enumerate(lines, first):
-                data = self._data(orjson.loads(line))
-                if open_lists and any(listed.may_learn_from(data) for listed in open_lists):
-                    break
-                made = None
-                if (element := element_of(data)) is None:
-                    element, made = transform(data, selection, exact=False)
+            elements = elements_of(rows)
+            if self._keys:
+                tokens = self._keys.keys(rows, elements, first)
+                for element, token in zip(elements, tokens, strict=True):
+                    element["idempotency_key"] = token
+            bodies = list(map(orjson.dumps, elements))
+        except (NotPlainError, *_DECLINED):
+            self._most_rows = max(_LEAST_ROWS, self._most_rows // 2)
+            return False
+        self._most_rows = min(_MOST_ROWS, self._most_rows * 2)
+        taken[0].extend(map(itemgetter(selection.key_field), elements))
+        taken[1].extend(bodies)
+        taken[2].extend(tokens)
+        return True
+
+    def _take_each(self, rows: Rows, selection: Selection, first: int, taken: Mapped) -> None:
+        """Map rows one by one, up to the first one that is declined."""
+        keys, bodies, tokens = taken
+        try:
+            for number, row in enumerate(rows, first):
+                element, made = transform(row, selection, exact=False)
                 token = None
                 if self._keys:
-                    element["idempotency_key"] = token = self._keys.key(data, element, number, exact=False)
+                    element["idempotency_key"] = token = self._keys.key(row, element, number, exact=False)
                 bodies.append(orjson.dumps(element))
                 keys.append(element[selection.key_field])
                 tokens.append(token)
                 if made:
                     self._on_mapped(made)
-                for listed in open_lists:
-                    listed.count_guesses(data)
         except _DECLINED:
             pass
-        return taken
 
-    def _compiled(self, selection: Selection) -> PlainRows:
-        """What makes elements of plain rows, until a row changes the columns or how they are read."""
-        if selection is not self._selection or selection.properties.paths is not self._paths:
-            self._selection, self._paths = selection, selection.properties.paths
-            self._element_of = compiled(selection) or (lambda _: None)
-        return self._element_of
+    def _rows(self, lines: Sequence[bytes]) -> Rows:
+        """The records of the first of these lines, up to one that is no row of this stream, or a deletion."""
+        messages: list[Any] = []
+        with suppress(*_DECLINED):
+            messages.extend(map(orjson.loads, lines))
+        try:
+            records = list(map(_RECORD, messages))
+            rows = list(map(_DATA, records))
+            if (
+                set(map(_TYPE, messages)) == {"RECORD"}
+                and set(map(len, messages)) == {2}  # nothing besides, such as the stream of a message of Singer's
+                and set(map(_STREAM, records)) == {self._name}
+                and all(map(self._carries, {record.get("namespace") for record in records}))
+                and set(map(type, rows)) == {dict}
+                and not self._deleted_at
+                and all(map(self._names.issuperset, rows))
+            ):
+                return rows
+        except _DECLINED:
+            pass
+        return list(self._each(messages))
 
-    def _data(self, message: Any) -> dict[str, Any]:
+    def _each(self, messages: Sequence[Any]) -> Iterator[Row]:
+        """The record of each message, up to one that is no row of this stream, or a deletion."""
+        try:
+            for message in messages:
+                yield self._data(message)
+        except _DECLINED:
+            pass
+
+    def _carries(self, namespace: Any) -> bool:
+        return namespace is None or (type(namespace) is str and self._stream.carries(self._name, namespace))
+
+    def _data(self, message: Any) -> Row:
         """The record of a message that is a row of this stream and no deletion."""
         record = message["record"]
         data: Any = record["data"]
-        namespace = record.get("namespace")
         if (
             message["type"] != "RECORD"
             or "stream" in message  # a message of Singer's
             or record["stream"] != self._name
-            or not (namespace is None or (type(namespace) is str and self._stream.carries(self._name, namespace)))
+            or not self._carries(record.get("namespace"))
             or type(data) is not dict
         ):
             raise _DeclinedError
@@ -135,7 +214,7 @@ class FastLane:
                 raise _DeclinedError
         return data
 
-    def _learn(self, data: dict[str, Any]) -> None:
+    def _learn(self, data: Row) -> None:
         """Look at names that no row has had: one of them may say that a row was deleted."""
         if len(self._names) >= _MOST_NAMES:
             self._names.clear()
@@ -144,3 +223,11 @@ class FastLane:
             self._names.add(name)
             if name.lower() == DELETED_AT:
                 self._deleted_at += (name,)
+
+
+def _before_change(rows: Rows, open_lists: Sequence[PropertyColumns]) -> Rows:
+    """The first of these rows, up to one that may change how a column is read."""
+    for at, row in enumerate(rows):
+        if any(listed.may_learn_from(row) for listed in open_lists):
+            return rows[:at]
+    return rows

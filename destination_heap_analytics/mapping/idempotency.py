@@ -15,15 +15,17 @@ To all but the last, a row that was deleted at its source adds when: it is not w
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import chain
 from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
 import orjson
 
+from destination_heap_analytics.mapping.columns.block import Rows, column_of
 from destination_heap_analytics.mapping.columns.column import ABSENT, deleted_at, is_airbytes, look_up
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError, float_text, plain_decimal
@@ -83,6 +85,59 @@ class KeyMaker:
             return self._digest("record", [content, *deletion], are_plain=are_plain)
         return self._digest("position", [self.run, row], are_plain=False)
 
+    def keys(self, rows: Rows, elements: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+        """The same for several rows of the fast reading, none of them deleted at its source.
+
+        Args:
+            rows: the records.
+            elements: their payloads.
+            first: the position of the first one in the run's input, from 1.
+
+        Raises:
+            InexactNumberError: the digits of some row count.
+            NotPlainError: the primary key of some row is inside something that is not an object.
+        """
+        times = [element.get("timestamp") for element in elements]
+        columns = [column_of(rows, path) for path in self.stream.primary_key]
+        if columns and _AS_WRITTEN.issuperset(map(type, chain.from_iterable(columns))):
+            parts: list[list[Any]] = [
+                [list(values), element["identity"], element["event"]]
+                for values, element in zip(zip(*columns, strict=True), elements, strict=True)
+            ]
+            if None not in times:
+                for part, time in zip(parts, times, strict=True):
+                    part.append(time)
+                return self._digests("state", list(map(orjson.dumps, parts)))
+            if self.stream.is_deduplicated and not any(times):
+                return self._digests("row", list(map(orjson.dumps, parts)))
+        elif not columns and None not in times and (contents := self._contents(rows)) is not None:
+            return self._digests("record", [_sorted_json([content]) for content in contents])
+        return [
+            self.key(row, element, number, exact=False)
+            for number, (row, element) in enumerate(zip(rows, elements, strict=True), first)
+        ]
+
+    def _contents(self, rows: Rows) -> Rows | None:
+        """What of each record is its source's own; None if that has to be found out one by one.
+
+        Raises:
+            InexactNumberError: one of them has a float.
+        """
+        if not all(map(self._own.issuperset, rows)):
+            return None
+        values = list(chain.from_iterable(map(dict.values, rows)))
+        kinds = set(map(type, values))
+        if not _CONTAINERS.isdisjoint(kinds):
+            inner = _kinds([value for value in values if type(value) in _CONTAINERS])
+            if _NONE in inner:
+                return None
+            kinds |= inner
+        if float in kinds:
+            raise InexactNumberError
+        if _NONE in kinds:
+            return [{name: value for name, value in row.items() if value is not None} for row in rows]
+        return rows
+
     def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
         """The values of the primary key; empty where the stream has none, or the row lacks one of them."""
         values = []
@@ -125,14 +180,20 @@ class KeyMaker:
             are_plain: whether it holds neither floats nor nulls in objects, and comes from the fast reading.
         """
         if not are_plain:
-            text = _canonical(parts).encode("ascii")
-        else:
-            text = orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
-            if not text.isascii():
-                text = text.decode().encode("ascii", _ESCAPES)
-            if _DELETE in text:
-                text = text.replace(_DELETE, b"\\u007f")
-        return sha256(self._heads[kind] + text[1:]).hexdigest()
+            return sha256(self._heads[kind] + _canonical(parts)[1:].encode("ascii")).hexdigest()
+        return self._digests(kind, [_sorted_json(parts)])[0]
+
+    def _digests(self, kind: str, texts: list[bytes]) -> list[str]:
+        """The hashes of plain lists, which are given as orjson writes them."""
+        together = b"".join(texts)
+        if not together.isascii() or _DELETE in together:
+            texts = [text.decode().encode("ascii", _ESCAPES).replace(_DELETE, b"\\u007f") for text in texts]
+        head = self._heads[kind]
+        return [sha256(head + text[1:]).hexdigest() for text in texts]
+
+
+def _sorted_json(parts: Sequence[Any]) -> bytes:
+    return orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)
 
 
 _ESCAPES: Final = "destination_heap_analytics.mapping.idempotency"

@@ -1,35 +1,36 @@
-"""`transform` for plain rows: compiled from the columns of a run, so that a row pays for nothing that never changes.
+"""`transform` for plain rows: compiled from the columns of a run, and applied to a block of rows, column by column.
 
 A plain row has short texts, ordinary numbers, booleans and nulls where it is looked at, and objects of these under `*`.
-Of anything else a compiled function makes nothing, and `transform` is asked.
+If a block has any other row, a compiled function makes nothing of it, and `transform` is asked about each of its rows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
-from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, MAX_INTEGER, Api
+from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, MAX_INTEGER, MAX_PROPERTY, Api
+from destination_heap_analytics.mapping.columns.block import NONE, NotPlainError, Row, Rows, column_of
 from destination_heap_analytics.mapping.columns.column import Column, is_airbytes
 from destination_heap_analytics.mapping.properties import NUMBERS, SHORT, PropertyMaker, Values
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
 from destination_heap_analytics.mapping.transformer import Element, Selection
 from destination_heap_analytics.protocol.catalog import Path
 
-Row = dict[str, Any]
-PlainRows = Callable[[Row], Element | None]
-"""The element of a row, without its idempotency key; None if the row is not plain.
+PlainRows = Callable[[Rows], list[Element]]
+"""The elements of some rows, without their idempotency keys.
 
 Raises:
-    RowRejectedError: the row has no time where it should.
+    NotPlainError: one of the rows is not plain.
+    RowRejectedError: one of the rows has no time where it should.
 """
 
 _KEY_FIELDS: Final = frozenset({"identity", "account_id"})
 _MOST_NAMES: Final = 10_000
 """So many names of columns are remembered; a source may have new ones in each row."""
 
-_UNKNOWN: Final = object()
-"""In place of a value that is not inside an object."""
+_TEXT: Final = frozenset({str})
+_INTEGER: Final = frozenset({int})
 
 
 def compiled(selection: Selection) -> PlainRows | None:
@@ -37,61 +38,53 @@ def compiled(selection: Selection) -> PlainRows | None:
     properties_of = _properties_reader(selection)
     if properties_of is None or selection.user_id or selection.key_field not in _KEY_FIELDS:
         return None
-    key_field, event, timed = selection.key_field, selection.event, selection.timestamp
+    key_field, key_path, event, timed = selection.key_field, selection.key.keys, selection.event, selection.timestamp
     is_track = selection.api is Api.TRACK
-    key_of = _name_reader(selection.key, MAX_IDENTITY)
-    event_of = _name_reader(event, MAX_EVENT) if isinstance(event, Column) else lambda _: event
-    time_of = _reader(timed.keys) if timed else None
-    time_column = timed.name if timed else ""
 
-    def element_of(data: Row) -> Element | None:
-        if (key := key_of(data)) is None or (properties := properties_of(data)) is None:
-            return None
+    def elements_of(rows: Rows) -> list[Element]:
+        keys, properties = _names(rows, key_path, MAX_IDENTITY), properties_of(rows)
         if not is_track:
-            return {key_field: key, "properties": properties}
-        if (name := event_of(data)) is None:
-            return None
-        if time_of is None or (time := time_of(data)) is None:
-            return {key_field: key, "event": name, "properties": properties}
-        if type(time) is not str or not time or time.isspace():
-            return None
-        timestamp = heap_timestamp(time, time_column)
-        return {key_field: key, "event": name, "timestamp": timestamp, "properties": properties}
+            return [{key_field: key, "properties": values} for key, values in zip(keys, properties, strict=True)]
+        events = _names(rows, event.keys, MAX_EVENT) if isinstance(event, Column) else [event] * len(rows)
+        times = _times(rows, timed) if timed else [None] * len(rows)
+        elements = [
+            {key_field: key, "event": name, "timestamp": time, "properties": values}
+            for key, name, time, values in zip(keys, events, times, properties, strict=True)
+        ]
+        if None in times:
+            for element in elements:
+                if element["timestamp"] is None:
+                    del element["timestamp"]
+        return elements
 
-    return element_of
-
-
-def _reader(path: Path) -> Callable[[Row], Any]:
-    """Reads a column: None also if it is absent."""
-    first, below = path[0], path[1:]
-
-    def nested(data: Row) -> Any:
-        value = data.get(first)
-        for key in below:
-            if type(value) is not dict:
-                return None if value is None else _UNKNOWN
-            value = value.get(key)
-        return value
-
-    return nested if below else lambda data: data.get(first)
+    return elements_of
 
 
-def _name_reader(column: Column, most: int) -> Callable[[Row], str | None]:
-    """Reads an identity, an account ID or an event's name: ASCII, or an integer."""
-    first, below = column.keys[0], column.keys[1:]
-
-    def name_of(data: Row) -> str | None:
-        value = data.get(first)
-        for key in below:
-            value = value.get(key) if type(value) is dict else None
-        if type(value) is str:
-            return value if value.isascii() and len(value) <= most and value and not value.isspace() else None
-        return str(value) if type(value) is int else None
-
-    return name_of
+def _names(rows: Rows, path: Path, most: int) -> list[str]:
+    """The identities, account IDs or names of events: texts of at most so many UTF-16 units, or integers."""
+    values = column_of(rows, path)
+    kinds = set(map(type, values))
+    if kinds == _INTEGER:
+        return list(map(str, values))
+    if kinds != _TEXT or not _are_short(values, most) or not all(map(str.strip, values)):
+        raise NotPlainError
+    return values
 
 
-def _properties_reader(selection: Selection) -> Callable[[Row], Values | None] | None:
+def _are_short(texts: Sequence[str], most: int) -> bool:
+    """Whether all texts have at most so many UTF-16 units, as far as that can be said without counting them."""
+    longest = max(map(len, texts))
+    return longest <= most // 2 or (longest <= most and all(map(str.isascii, texts)))
+
+
+def _times(rows: Rows, column: Column) -> list[str | None]:
+    values, name = column_of(rows, column.keys), column.name
+    if not set(map(type, values)) <= {str, NONE}:
+        raise NotPlainError
+    return [None if value is None else heap_timestamp(value, name) for value in values]
+
+
+def _properties_reader(selection: Selection) -> Callable[[Rows], list[Values]] | None:
     listed = selection.properties.as_read
     if listed is None:
         return None
@@ -100,32 +93,58 @@ def _properties_reader(selection: Selection) -> Callable[[Row], Values | None] |
     return _all_reader(selection.maker) if not listed and not selection.rest.excepted.names else None
 
 
-def _listed_reader(listed: Mapping[str, Path]) -> Callable[[Row], Values | None]:
+def _listed_reader(listed: Mapping[str, Path]) -> Callable[[Rows], list[Values]]:
     """The properties of listed columns, in their order; the names are fit."""
-    columns = [(name, path[0], path[1:]) for name, path in listed.items()]
+    names, paths = tuple(listed), tuple(listed.values())
 
-    def properties_of(data: Row) -> Values | None:
-        values: Values = {}
-        for name, key, below in columns:
-            value: Any = data.get(key)
-            for inner in below:
-                value = value.get(inner) if type(value) is dict else None if value is None else _UNKNOWN
-            kind = type(value)
-            if (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
-                values[name] = value
-            elif value is not None:
-                return None
-        return values
+    def properties_of(rows: Rows) -> list[Values]:
+        if not names:
+            return [{} for _ in rows]
+        columns = [column_of(rows, path) for path in paths]
+        have_nulls = [_has_nulls(column) for column in columns]
+        if any(have_nulls):
+            return [
+                {name: value for name, value in zip(names, values, strict=True) if value is not None}
+                for values in zip(*columns, strict=True)
+            ]
+        return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
 
     return properties_of
 
 
-def _all_reader(maker: PropertyMaker) -> Callable[[Row], Values | None]:
+def _has_nulls(values: Sequence[Any]) -> bool:
+    """Whether some of the values of a property are null.
+
+    Raises:
+        NotPlainError: one of them cannot be sent as it is.
+    """
+    kinds = set(map(type, values))
+    if has_nulls := NONE in kinds:
+        kinds.remove(NONE)
+        values = [value for value in values if value is not None]
+    if kinds == _TEXT:
+        is_plain = _are_short(values, MAX_PROPERTY)
+    elif kinds <= NUMBERS:
+        is_plain = not kinds or (min(values) >= -MAX_INTEGER and max(values) <= MAX_INTEGER)
+    else:
+        is_plain = all(map(_is_plain, values))
+    if not is_plain:
+        raise NotPlainError
+    return has_nulls
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is sent as it is."""
+    kind = type(value)
+    return (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER)
+
+
+def _all_reader(maker: PropertyMaker) -> Callable[[Rows], list[Values]]:
     """The properties of `*`: a row's own columns first, then those inside its objects."""
     fit = maker.fit
     columns: set[str] = set()  # names of the row's own that are fit, and no columns of Airbyte's
 
-    def properties_of(data: Row) -> Values | None:
+    def properties_of(data: Row) -> Values:
         if not columns.issuperset(data):
             _learn(columns, data, maker)
         values: Values = {}
@@ -134,16 +153,18 @@ def _all_reader(maker: PropertyMaker) -> Callable[[Row], Values | None]:
             kind = type(value)
             if name not in columns:
                 if not is_airbytes(name):
-                    return None
+                    raise NotPlainError
             elif (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
                 values[name] = value
             elif kind is dict:
                 levels.append((f"{name}.", value))
             elif value is not None:
-                return None
-        return values if not levels or _add_below(values, levels, fit) else None
+                raise NotPlainError
+        if levels:
+            _add_below(values, levels, fit)
+        return values
 
-    return properties_of
+    return lambda rows: [properties_of(row) for row in rows]
 
 
 def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:
@@ -153,18 +174,17 @@ def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:
     columns.update(name for name in data if not is_airbytes(name) and maker.takes(name))
 
 
-def _add_below(values: Values, levels: list[tuple[str, Row]], fit: Container[str]) -> bool:
-    """Add the properties inside objects, each of which comes with what its names begin with; whether all are plain."""
+def _add_below(values: Values, levels: list[tuple[str, Row]], fit: Container[str]) -> None:
+    """Add the properties inside objects, each of which comes with what its names begin with."""
     for prefix, members in levels:  # it grows below, by the objects inside these
         for key, value in members.items():
             name = prefix + key
             kind = type(value)
             if (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER):
                 if name not in fit or name in values:
-                    return False
+                    raise NotPlainError
                 values[name] = value
             elif kind is dict:
                 levels.append((f"{name}.", value))
             elif value is not None:
-                return False
-    return True
+                raise NotPlainError

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
+from destination_heap_analytics.errors import RowRejectedError
+from destination_heap_analytics.mapping.columns.block import NotPlainError
 from destination_heap_analytics.mapping.columns.column import Column
 from destination_heap_analytics.mapping.plain_rows import compiled
 from destination_heap_analytics.mapping.transformer import Selection, transform
@@ -38,30 +40,33 @@ def selection_of(api: dict[str, Any], row: dict[str, Any] = ROW) -> Selection:
         {**ROW, "plan": None, "o": None, "at": None},
         {**ROW, "plan": 2.5, "o": {"x": None}, "_airbyte_id": "x", "_ab_meta": {}},
         {**ROW, "plan": "x" * 511, "o": {"x": {"y": "é"}, "z": {}}},
-        {"email": 12, "event": 7, "id": "acme"},
+        {**ROW, "email": "é@b.c", "event": "é", "id": 8, "at": None},
+        {"email": 12, "event": 7, "id": 7},
     ],
 )
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK, {**TRACK, "event_column": "'Signed up'", "timestamp_column": None}])
 def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict[str, Any]) -> None:
     """With its fields and properties in the same order."""
     selection = selection_of(api, {**ROW, "o": {"x": {"y": 1}, "z": {}}})
-    element_of = compiled(selection)
-    assert element_of
-    element = element_of(row)
-    assert element is not None
-    assert repr(element) == repr(transform(row, selection, exact=False)[0])
+    elements_of = compiled(selection)
+    assert elements_of
+    element = transform(row, selection, exact=False)[0]
+    assert repr(elements_of([row])) == repr([element])
+    if type(row["email"]) is str:
+        assert repr(elements_of([ROW, row])) == repr([transform(ROW, selection, exact=False)[0], element])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"plan": "x" * 512},
+        {"plan": "x" * 1024},
+        {"plan": "é" * 512},
         {"plan": 2**53},
         {"plan": float("inf")},
         {"plan": ["a"]},
         {"o": {"x": '{"y": 1}'}, "plan": ["a"]},
         {"email": None, "id": None},
-        {"email": "é", "id": "é"},
+        {"email": "é" * 128, "id": "é" * 128},
         {"email": True, "id": True},
         {"email": " ", "id": " "},
         {"email": "x" * 256, "id": "x" * 256},
@@ -69,10 +74,20 @@ def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict
 )
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK])
 def test_of_other_rows_it_makes_nothing(api: dict[str, Any], change: dict[str, Any]) -> None:
-    """Then `transform` is asked."""
-    element_of = compiled(selection_of(api))
-    assert element_of
-    assert element_of({**ROW, **change}) is None
+    """Then `transform` is asked about each row of the block."""
+    elements_of = compiled(selection_of(api))
+    assert elements_of
+    with pytest.raises(NotPlainError):
+        elements_of([ROW, {**ROW, **change}])
+
+
+@pytest.mark.parametrize("time", ["", " ", "never"])
+def test_a_text_that_is_no_time_is_for_the_mapping_of_single_rows(time: str) -> None:
+    """Which rejects the row, or takes a blank text for null."""
+    elements_of = compiled(selection_of(TRACK))
+    assert elements_of
+    with pytest.raises(RowRejectedError):
+        elements_of([ROW, {**ROW, "at": time}])
 
 
 @pytest.mark.parametrize(
@@ -91,9 +106,10 @@ def test_other_selections_are_not_compiled(change: dict[str, Any]) -> None:
 
 def test_a_name_that_heap_reserves_is_not_compiled() -> None:
     """Under `*` it is left out, with a warning."""
-    element_of = compiled(selection_of({**USERS, "property_columns": "*"}))
-    assert element_of
-    assert element_of(ROW) is None
+    elements_of = compiled(selection_of({**USERS, "property_columns": "*"}))
+    assert elements_of
+    with pytest.raises(NotPlainError):
+        elements_of([ROW])
 
 
 def test_every_part_of_a_selection_is_known() -> None:
