@@ -11,6 +11,7 @@ for each request in turn, and none when it is used up.
 from __future__ import annotations
 
 import hashlib
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -97,15 +98,19 @@ class ScriptedS3:
         objects: what the bucket holds.
         faults: how requests for a key are answered otherwise.
         asked: the keys that were asked for, in order.
+        tls: what it speaks TLS with; None: plain HTTP.
     """
 
     objects: Mapping[str, bytes]
     faults: dict[str, Fault | list[Fault]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    tls: ssl.SSLContext | None = None
 
     def __enter__(self) -> Self:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Request,), {"s3": self}))
         self._server.daemon_threads = True
+        if self.tls:
+            self._server.socket = self.tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         return self
@@ -119,7 +124,7 @@ class ScriptedS3:
 
     @property
     def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self._server.server_address[1]}"
 
     def fault(self, key: str) -> Fault | None:
         scripted = self.faults.get(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,9 @@ from urllib.parse import parse_qs
 import boto3
 import pytest
 import requests
+import trustme
 
+from courier.integration_tests.scripted_s3 import BUCKET, Drips, ScriptedS3
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket
 from heap_courier.project.model import (
@@ -604,3 +607,34 @@ def test_a_role_whose_service_drips_is_given_up() -> None:
         assert "its response takes too long" in refused(LaterError, lambda: keys(place))
         assert hung_up.wait(30)
         given_up.set()
+
+
+@pytest.fixture
+def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    """What a server on this machine speaks TLS with, trusted here as AWS_CA_BUNDLE says."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_a_bucket_is_read_over_tls(tls: ssl.SSLContext, tmp_path: Path) -> None:
+    """As Amazon's is: several objects, on connections that are kept."""
+    content = {f"exports/{name}": name.encode() * 1000 for name in "abc"}
+    with ScriptedS3(content, tls=tls) as s3:
+        place = bucket(s3.address, bucket=BUCKET)
+        for item in list(place.list()):
+            place.fetch(item, tmp_path / "fetched")
+            assert (tmp_path / "fetched").read_bytes() == content[f"exports/{item.key}"]
+        assert len(keys(place)) == 3
+
+
+def test_the_time_of_a_call_is_limited_over_tls(tls: ssl.SSLContext, tmp_path: Path) -> None:
+    """A byte now and then does not extend it."""
+    with ScriptedS3({"exports/a": b"a" * 1000}, {"exports/a": Drips()}, tls=tls) as s3:
+        place = Bucket(courier(s3.address, bucket=BUCKET), ENVIRONMENT, attempts=1, seconds=30, block_seconds=0.5)
+        (item,) = place.list()
+        with pytest.raises(LaterError):
+            place.fetch(item, tmp_path / "fetched")

@@ -31,9 +31,12 @@ class Call:
         self._deadline = time.monotonic() + seconds
 
     def use(self, connection: socket.socket) -> None:
-        """Takes note of a socket, by a duplicate of its own: wrapping it in TLS takes the original away."""
+        """Takes note of a socket, by a duplicate of its own: wrapping it in TLS takes the original away.
+
+        The descriptor is duplicated, because a socket wrapped in TLS refuses `dup`.
+        """
         with self._lock:
-            self._sockets.append(connection.dup())
+            self._sockets.append(socket.socket(fileno=socket.dup(connection.fileno())))
 
     def watch(self) -> None:
         """Shuts the sockets down when the time is over, until the call has given up."""
