@@ -32,6 +32,8 @@ _COMMANDS: Final = {
     "stitch": ("stitch", "Stitch: one customer across all feeds."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
+    "backup": ("backup", "Write a copy of the DuckDB warehouse, while the daemon is running."),
+    "restore": ("backup", "Make a backup the warehouse again."),
     "runs": ("tables", "List the runs, or show what one of them did."),
 }
 

@@ -94,7 +94,7 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
     """
     work_plan = read_work_plan(context.project, courier)
     bucket = Bucket(courier, context.environment)
-    with _locked(context, courier):
+    with locked(context, courier):
         if work_plan.heap_connect:
             return _kept(context, bucket, newest_files(bucket, work_plan.heap_connect))
         found = find(bucket, work_plan.entities, days)
@@ -148,7 +148,7 @@ def _run(
 ) -> RunResult:
     work_plan = read_work_plan(context.project, courier).limited_to(tables)
     bucket = Bucket(courier, context.environment)
-    with _locked(context, courier):
+    with locked(context, courier):
         if work_plan.heap_connect:
             manifest_keys(bucket)
             with _logged(context, courier, "what is new") as progress:
@@ -382,7 +382,7 @@ def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
 
 
 @contextmanager
-def _locked(context: Context, courier: Courier) -> Iterator[None]:
+def locked(context: Context, courier: Courier) -> Iterator[None]:
     """One run of a courier at a time; the lock goes with the process, however that ends."""
     folder = context.work(courier)
     folder.mkdir(parents=True, exist_ok=True)

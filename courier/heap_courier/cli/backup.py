@@ -1,0 +1,65 @@
+"""Commands of the warehouse as a whole: `backup`, `restore`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from heap_courier.cli.terminal import say
+from heap_courier.couriers.context import opened
+from heap_courier.documents.wording import size
+
+if TYPE_CHECKING:
+    from heap_courier.warehouse.backup import Backup
+
+WAIT = click.option(
+    "--wait",
+    type=click.IntRange(0),
+    default=10,
+    show_default=True,
+    metavar="MINUTES",
+    help="How long to wait until no other process is writing.",
+)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--overwrite", is_flag=True, help="Replace FILE if it exists.")
+@WAIT
+@click.pass_obj
+def backup(folder: Path, file: Path, *, overwrite: bool, wait: int) -> None:
+    """Write a copy of the DuckDB warehouse into FILE, as it is at one instant; the daemon may be running."""
+    from heap_courier.warehouse.backup import back_up  # noqa: PLC0415  (what only this command needs)
+
+    with opened(folder) as context:
+        written = back_up(context.project.warehouse, file, overwrite=overwrite, patience=wait * 60)
+    say(f"Wrote {file}: {_described(written)}.")
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--replace", is_flag=True, help="Keep the present warehouse under another name.")
+@WAIT
+@click.pass_obj
+def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
+    """Make FILE, which `backup` wrote, the DuckDB warehouse. Fails while a courier is running.
+
+    What was loaded since then is loaded again by the next runs: bookmarks are restored with the rows.
+    """
+    from heap_courier.couriers.run import locked  # noqa: PLC0415  (as above)
+    from heap_courier.warehouse.backup import restore as restored  # noqa: PLC0415
+
+    with opened(folder) as context, ExitStack() as stack:
+        for courier in context.project.couriers.values():
+            stack.enter_context(locked(context, courier))
+        found, kept = restored(context.project.warehouse, file, context.now(), replace=replace, patience=wait * 60)
+    say(f"Restored {file}: {_described(found)}.")
+    if kept:
+        say(f"The earlier warehouse is {kept}: remove it when you no longer need it.")
+
+
+def _described(found: Backup) -> str:
+    return f"{found.tables:,} tables, {found.rows:,} rows, {size(found.size)}"

@@ -1,0 +1,225 @@
+"""Backups of a DuckDB warehouse: one file, as it was at one instant, while other processes go on using the warehouse.
+
+A backup is a copy of the file, made while this process has it open for writing, so that no other one can. The file is
+complete by itself then: a checkpoint has emptied the write-ahead log beside it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from heap_courier.errors import LaterError, SetupError
+from heap_courier.project.model import WarehouseSettings
+from heap_courier.warehouse.base import quoted
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.system_tables import SCHEMA
+
+PATIENCE: Final = 600.0  # seconds to wait for other processes
+_CHUNK: Final = 8 << 20
+
+
+class Backup(NamedTuple):
+    """What a backup holds.
+
+    Attributes:
+        path: of its file.
+        size: in bytes.
+        tables: their number.
+        rows: of all of them.
+    """
+
+    path: Path
+    size: int
+    tables: int
+    rows: int
+
+
+def back_up(
+    settings: WarehouseSettings, target: Path, *, overwrite: bool = False, patience: float = PATIENCE
+) -> Backup:
+    """Writes a backup of the warehouse. Nothing is left of one that fails.
+
+    Args:
+        settings: of the warehouse.
+        target: the file to write.
+        overwrite: whether it may exist.
+        patience: seconds to wait until no other process has the warehouse open.
+
+    Raises:
+        SetupError: it is not DuckDB, there is no warehouse, or the target exists.
+        LaterError: another process has it open for too long.
+        OSError: the target cannot be written.
+    """
+    path = _path(settings)
+    if not path.exists():
+        raise SetupError(f"There is no warehouse `{path}` to back up.")
+    if target.exists() and not overwrite:
+        raise SetupError(f"`{target}` exists already: choose another name, or give --overwrite.")
+    with ExitStack() as stack:
+        # The file is closed after the database: a lock goes with the first closed descriptor of its file.
+        source = stack.enter_context(path.open("rb"))
+        partial = stack.enter_context(_partial(target))
+        with closing(_opened(path, settings, patience=patience)) as warehouse:
+            warehouse.execute("CHECKPOINT")
+            _expect_no_log(path)
+            before = _counts(warehouse)
+            _copy(source, partial)
+        _expect_same(before, partial, settings)
+        partial.replace(target)
+    return _described(target, before)
+
+
+def restore(
+    settings: WarehouseSettings,
+    backup: Path,
+    now: datetime,
+    *,
+    replace: bool = False,
+    patience: float = PATIENCE,
+) -> tuple[Backup, Path | None]:
+    """Makes a backup the warehouse; the earlier warehouse is kept beside it. Call it while no run is under way.
+
+    Args:
+        settings: of the warehouse.
+        backup: the file.
+        now: the time, for the name of the kept warehouse.
+        replace: whether there may be a warehouse already.
+        patience: seconds to wait until no other process has the warehouse open.
+
+    Returns:
+        What was restored, and where the earlier warehouse is; None: there was none.
+
+    Raises:
+        SetupError: it is not DuckDB, the backup is not one, or there is a warehouse and it may not be replaced.
+        LaterError: another process has the warehouse open for too long.
+        OSError: a file cannot be written.
+    """
+    path = _path(settings)
+    if not backup.is_file():
+        raise SetupError(f"There is no backup `{backup}`.")
+    if path.exists() and not replace:
+        raise SetupError(f"There is a warehouse `{path}`: give --replace to keep it under another name.")
+    with closing(_opened(backup, settings, read_only=True)) as saved:
+        counts = _counts(saved)
+    if not any(schema == SCHEMA for schema, _ in counts):
+        raise SetupError(f"`{backup}` is a DuckDB file, but not of a warehouse of heap-courier: it was left alone.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kept = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}") if path.exists() else None
+    with _partial(path) as partial:
+        with backup.open("rb") as source:
+            _copy(source, partial)
+        _expect_same(counts, partial, settings)
+        _belong(partial, path)
+        if kept is None:
+            partial.replace(path)
+        else:
+            with _held(path, settings, patience) as is_readable:
+                _keep(path, kept, is_readable=is_readable)
+                partial.replace(path)
+    return _described(path, counts), kept
+
+
+def _path(settings: WarehouseSettings) -> Path:
+    if settings.path is None:
+        raise SetupError("The warehouse is PostgreSQL: back it up with `pg_dump`, and restore it with `pg_restore`.")
+    return settings.path.resolve()
+
+
+def _opened(
+    path: Path, settings: WarehouseSettings, *, read_only: bool = False, patience: float = 0.0
+) -> DuckDBWarehouse:
+    return DuckDBWarehouse(path, memory=settings.memory, read_only=read_only, patience=patience, wait=time.sleep)
+
+
+@contextmanager
+def _partial(target: Path) -> Iterator[Path]:
+    """A new file beside the target, for this user alone: it holds rows of people. Removed unless it is renamed."""
+    partial = target.with_name(f".{target.name}.{os.getpid()}")
+    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    try:
+        yield partial
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _copy(source: IO[bytes], to: Path) -> None:
+    with to.open("r+b") as file:
+        shutil.copyfileobj(source, file, _CHUNK)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _belong(partial: Path, path: Path) -> None:
+    """Gives a file the owner and the mode of the one that it replaces: root may restore what a daemon writes to."""
+    like = (path if path.exists() else path.parent).stat()
+    if path.exists():
+        partial.chmod(like.st_mode & 0o777)
+    with suppress(OSError):  # only root may
+        os.chown(partial, like.st_uid, like.st_gid)
+
+
+def _counts(warehouse: DuckDBWarehouse) -> Mapping[tuple[str, str], int]:
+    """The number of rows of each table, by schema and name."""
+    tables = warehouse.query("SELECT schema_name, table_name FROM duckdb_tables() WHERE NOT internal")
+    return {
+        (schema, name): warehouse.query(f"SELECT count(*) FROM {quoted(schema)}.{quoted(name)}")[0][0]
+        for schema, name in tables
+    }
+
+
+def _expect_same(counts: Mapping[tuple[str, str], int], copy: Path, settings: WarehouseSettings) -> None:
+    with closing(_opened(copy, settings, read_only=True)) as copied:
+        if _counts(copied) != counts:
+            raise SetupError("The copy differs from what was copied: check the disk, then try again.")
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}.wal")
+
+
+def _expect_no_log(path: Path) -> None:
+    log = _log_of(path)
+    if log.exists() and log.stat().st_size:
+        raise LaterError(f"`{log}` is not empty after a checkpoint: try again.")
+
+
+@contextmanager
+def _held(path: Path, settings: WarehouseSettings, patience: float) -> Iterator[bool]:
+    """The warehouse complete in its file, and nobody writing, for a block; False: it cannot be read, so nobody does."""
+    try:
+        with closing(_opened(path, settings, patience=patience)) as warehouse:
+            warehouse.execute("CHECKPOINT")
+        # Open for reading, it is not written at the end, when another file has its name.
+        reading = _opened(path, settings, read_only=True, patience=patience)
+    except LaterError:
+        raise
+    except SetupError:
+        yield False
+        return
+    with closing(reading):
+        _expect_no_log(path)
+        yield True
+
+
+def _keep(path: Path, kept: Path, *, is_readable: bool) -> None:
+    """Gives a warehouse another name; it keeps its own until another file takes that."""
+    if not is_readable:
+        with suppress(FileNotFoundError):
+            _log_of(path).replace(_log_of(kept))
+    try:
+        kept.hardlink_to(path)
+    except FileExistsError:
+        raise SetupError(f"`{kept}` exists already: try again in a second.") from None
+    except OSError:  # a file system without links
+        shutil.copyfile(path, kept)
+
+
+def _described(path: Path, counts: Mapping[tuple[str, str], int]) -> Backup:
+    return Backup(path, path.stat().st_size, len(counts), sum(counts.values()))

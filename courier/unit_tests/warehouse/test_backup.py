@@ -1,0 +1,214 @@
+"""Backups of a DuckDB warehouse, also beside other processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import closing
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from heap_courier.errors import LaterError, SetupError
+from heap_courier.project.model import WarehouseSettings
+from heap_courier.warehouse import backup as the_module
+from heap_courier.warehouse.backup import Backup, back_up, restore
+from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.run_log import RunLog
+
+NOW = datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> WarehouseSettings:
+    """Of a warehouse with one table of two rows, a view and a run log."""
+    settings = WarehouseSettings("duckdb", tmp_path / "heap.duckdb")
+    run(
+        settings.path,
+        'CREATE TABLE "Heap:Users" (id bigint PRIMARY KEY)',
+        'INSERT INTO "Heap:Users" VALUES (1), (2)',
+        'CREATE VIEW "Heap:All" AS SELECT * FROM "Heap:Users"',
+    )
+    return settings
+
+
+def run(path: Path | None, *statements: str) -> None:
+    assert path
+    with closing(DuckDBWarehouse(path, wait=time.sleep)) as warehouse:
+        RunLog(warehouse).make()
+        for statement in statements:
+            warehouse.execute(statement)
+
+
+def ids(path: Path | None, table: str = "Heap:All") -> list[int]:
+    assert path
+    with closing(DuckDBWarehouse(path, read_only=True, wait=time.sleep)) as warehouse:
+        return [row[0] for row in warehouse.query(f'SELECT * FROM "{table}" ORDER BY 1')]
+
+
+def exit_code(code: str, path: object) -> int:
+    """Of another process."""
+    return subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60).returncode
+
+
+def test_a_backup_is_restored_and_the_earlier_warehouse_is_kept(settings: WarehouseSettings, tmp_path: Path) -> None:
+    assert settings.path
+    target = tmp_path / "backup.duckdb"
+    written = back_up(settings, target)
+    assert written == Backup(target, target.stat().st_size, written.tables, 2)
+    assert written.tables > 1  # with those of the run log
+    assert target.stat().st_mode & 0o777 == 0o600
+    run(settings.path, 'INSERT INTO "Heap:Users" VALUES (3)')
+    settings.path.chmod(0o640)
+
+    restored, kept = restore(settings, target, NOW, replace=True)
+    assert restored == written._replace(path=settings.path)
+    assert kept == tmp_path / "heap.duckdb.before-20260304-083000"
+    assert ids(settings.path) == ids(target) == [1, 2]
+    assert settings.path.stat().st_mode & 0o777 == 0o640  # as before
+    assert ids(kept) == [1, 2, 3]
+    run(settings.path, 'INSERT INTO "Heap:Users" VALUES (4)')
+    assert ids(settings.path) == [1, 2, 4]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([target.name, kept.name, "heap.duckdb"])
+
+
+def test_a_backup_is_restored_where_there_is_no_warehouse(settings: WarehouseSettings, tmp_path: Path) -> None:
+    back_up(settings, tmp_path / "backup.duckdb")
+    elsewhere = WarehouseSettings("duckdb", tmp_path / "new/folder/heap.duckdb")
+    _found, kept = restore(elsewhere, tmp_path / "backup.duckdb", NOW)
+    assert kept is None
+    assert ids(elsewhere.path) == [1, 2]
+
+
+def test_a_damaged_warehouse_is_replaced_with_what_lies_beside_it(settings: WarehouseSettings, tmp_path: Path) -> None:
+    """Otherwise its write-ahead log would be applied to the restored file."""
+    assert settings.path
+    back_up(settings, tmp_path / "backup.duckdb")
+    settings.path.write_bytes(b"damaged")
+    (tmp_path / "heap.duckdb.wal").write_bytes(b"log")
+    _found, kept = restore(settings, tmp_path / "backup.duckdb", NOW, replace=True)
+    assert kept
+    assert (kept.read_bytes(), kept.with_name(f"{kept.name}.wal").read_bytes()) == (b"damaged", b"log")
+    assert ids(settings.path) == [1, 2]
+
+
+def test_what_a_killed_process_had_committed_is_in_the_backup(settings: WarehouseSettings, tmp_path: Path) -> None:
+    assert settings.path
+    code = (
+        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
+        """c.execute('INSERT INTO "Heap:Users" VALUES (3)'); os._exit(9)"""
+    )
+    assert exit_code(code, settings.path) == 9
+    assert (tmp_path / "heap.duckdb.wal").stat().st_size
+    back_up(settings, tmp_path / "backup.duckdb")
+    assert ids(tmp_path / "backup.duckdb") == [1, 2, 3]
+
+
+WRITER = """
+import duckdb, sys, time
+for number in range(100_000):
+    try:
+        with duckdb.connect(sys.argv[1]) as connection:
+            connection.execute("BEGIN")
+            for table in "ab":
+                connection.execute(f"INSERT INTO {table} VALUES ({number})")
+            connection.execute("COMMIT")
+    except duckdb.IOException:
+        pass
+    print(number, flush=True)
+"""
+
+
+def test_backups_beside_a_process_that_writes_are_whole(settings: WarehouseSettings, tmp_path: Path) -> None:
+    run(settings.path, "CREATE TABLE a (id bigint)", "CREATE TABLE b (id bigint)")
+    process = subprocess.Popen([sys.executable, "-c", WRITER, str(settings.path)], stdout=subprocess.PIPE)
+    assert process.stdout
+    try:
+        found = []
+        for number in range(4):
+            for _ in range(3):
+                process.stdout.readline()
+            back_up(settings, tmp_path / f"{number}.duckdb")
+            found.append(ids(tmp_path / f"{number}.duckdb", "a"))
+            assert ids(tmp_path / f"{number}.duckdb", "b") == found[-1]
+        assert len(found[-1]) > len(found[0])
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_while_another_process_has_it_open_it_waits_and_then_says_so(
+    settings: WarehouseSettings, tmp_path: Path
+) -> None:
+    back_up(settings, tmp_path / "backup.duckdb")
+    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(settings.path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout
+    process.stdout.readline()
+    with pytest.raises(LaterError, match=f"PID {process.pid}"):
+        back_up(settings, tmp_path / "other.duckdb", patience=0)
+    with pytest.raises(LaterError, match=f"PID {process.pid}"):
+        restore(settings, tmp_path / "backup.duckdb", NOW, replace=True, patience=0)
+    process.communicate()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["backup.duckdb", "heap.duckdb"]
+    back_up(settings, tmp_path / "other.duckdb")
+
+
+def test_nobody_writes_while_the_file_is_copied(
+    settings: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even at the end of the copy: on POSIX a lock goes with the first descriptor that is closed."""
+    copy = the_module._copy
+    code = "import duckdb, sys\ntry:\n    duckdb.connect(sys.argv[1])\nexcept duckdb.IOException:\n    sys.exit(7)"
+    tried: list[int] = []
+
+    def watched(source: object, to: Path) -> None:
+        copy(source, to)  # type: ignore[arg-type]
+        tried.append(exit_code(code, settings.path))
+
+    monkeypatch.setattr(the_module, "_copy", watched)
+    back_up(settings, tmp_path / "backup.duckdb")
+    assert tried == [7]
+
+
+def test_what_cannot_be_done_is_said_and_changes_nothing(settings: WarehouseSettings, tmp_path: Path) -> None:
+    target, other, text = (tmp_path / name for name in ("backup.duckdb", "other.duckdb", "text"))
+    back_up(settings, target)
+    with closing(DuckDBWarehouse(other, wait=time.sleep)) as warehouse:
+        warehouse.execute("CREATE TABLE a (id bigint)")
+    text.write_text("no database")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def refusal(call: object) -> str:
+        with pytest.raises(SetupError) as refused:
+            call()  # type: ignore[operator]
+        return str(refused.value)
+
+    postgresql = WarehouseSettings("postgresql", dsn="postgresql://host/database")
+    missing = WarehouseSettings("duckdb", tmp_path / "missing.duckdb")
+    assert "exists already" in refusal(lambda: back_up(settings, target))
+    assert "`pg_dump`" in refusal(lambda: back_up(postgresql, tmp_path / "x"))
+    assert "no warehouse" in refusal(lambda: back_up(missing, tmp_path / "x"))
+    assert "give --replace" in refusal(lambda: restore(settings, target, NOW))
+    assert "no backup" in refusal(lambda: restore(settings, tmp_path / "x", NOW, replace=True))
+    assert "not of a warehouse" in refusal(lambda: restore(settings, other, NOW, replace=True))
+    assert "not a DuckDB file" in refusal(lambda: restore(settings, text, NOW, replace=True))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert back_up(settings, target, overwrite=True).rows == 2
+
+
+def test_nothing_is_left_of_a_backup_that_fails(
+    settings: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        back_up(settings, tmp_path / "backup.duckdb")
+    assert [path.name for path in tmp_path.iterdir()] == ["heap.duckdb"]
