@@ -237,7 +237,8 @@ def test_a_variable_that_is_not_set_is_told(missing: str, value: str | None) -> 
     given = {name: text for name, text in environment.items() if text is not None}
     credential = replace(KEYS, session_token_env="HEAP_TOKEN")  # noqa: S106  # its name
     assert refused(SetupError, lambda: bucket(None, credential, given)) == (
-        f"The variable `{missing}` of the credential `heap-keys` is not set: set it."
+        f"The environment variable `{missing}` of the credential `heap-keys` is not set: set it where heap-courier is "
+        "started, and start a running console or daemon again."
     )
 
 

@@ -172,7 +172,7 @@ class Visit:
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page, or a part of one."""
         at = self.request.url.path
-        return HTMLResponse(render(template, at=at, now=self.console.now(), **values), status)
+        return HTMLResponse(render(template, at=at, now=self.console.now(), posted=self.posted, **values), status)
 
     @property
     def said(self) -> str:

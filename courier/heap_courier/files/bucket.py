@@ -383,7 +383,10 @@ def _session(
         names = (credential.access_key_env, credential.secret_key_env, credential.session_token_env)
         for name in names:
             if name and not environment.get(name):
-                raise SetupError(f"The variable `{name}` of the credential `{credential.name}` is not set: set it.")
+                raise SetupError(
+                    f"The environment variable `{name}` of the credential `{credential.name}` is not set: set it where "
+                    "heap-courier is started, and start a running console or daemon again."
+                )
         key, secret, token = (environment[name] if name else None for name in names)
         return boto3.Session(key, secret, token, courier.region)
     if isinstance(credential, ProfileCredential):

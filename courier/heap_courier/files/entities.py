@@ -123,8 +123,9 @@ def _entity(item: object, where: str) -> Entity:
 
 
 def _pattern(given: JsonObject) -> FilePattern:
+    text = given.text("object/file-pattern")
     try:
-        pattern = parse_pattern(given.text("object/file-pattern"))
+        pattern = parse_pattern(text)
     except SetupError as fault:
         raise SetupError(f"{given.where}: {fault}") from None
     if pattern.ending.endswith((".pgp", ".gpg")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,8 @@ from heap_courier.formats.file_format import CONTENT_TYPES
 from heap_courier.project.model import Courier, Credential, KeyCredential, Project, RoleCredential
 
 _UNNAMED: Final = "New courier"
+_ENTITY: Final = re.compile(r"`[^`]*`, entity (\d+)(?:, `object/land-as`)?: ")
+_LABELS: Final = {"object/file-pattern": "the file pattern", "file/tag": "the tag"}
 
 
 def new_courier(visit: Visit) -> Response:
@@ -70,7 +73,9 @@ def matches(visit: Visit) -> Response:
         entities = entities_of(form.document(path), Path("entities"))
         found = matches_of(courier, entities, visit.console.environment)
     except CourierError as error:
-        return visit.page("matches.html", found=[], problem=_plainly(str(error), name), looked_at=LOOKED_AT)
+        return visit.page(
+            "matches.html", found=[], problem=_plainly(str(error), replace(form, name=name)), looked_at=LOOKED_AT
+        )
     return visit.page("matches.html", found=found, problem="", looked_at=LOOKED_AT)
 
 
@@ -193,7 +198,7 @@ def _form_page(
         form=form,
         courier=courier,
         version=version,
-        problem=_plainly(problem, form.name).split("\n") if problem else [],
+        problem=_plainly(problem, form).split("\n") if problem else [],
         credentials={name: _hint(visit, project, name) for name in edit.names("credentials")},
         new_credential=NEW_CREDENTIAL,
         credential_types=CREDENTIAL_TYPES,
@@ -220,6 +225,12 @@ def _settings(credential: str) -> dict[str, str]:
     return {"credential": credential, "bucket": "", "prefix": "", "endpoint-url": "", "region": ""}
 
 
-def _plainly(sentence: str, name: str) -> str:
-    """A sentence about the project file as one about the form."""
-    return sentence.removeprefix("`heap-courier.yaml`: ").replace(f"`couriers.{name}.", "`")
+def _plainly(sentence: str, form: CourierForm) -> str:
+    """A sentence about the project's files as one about the form."""
+    sentence = sentence.removeprefix("`heap-courier.yaml`: ").replace(f"`couriers.{form.name}.", "`")
+    if form.kind != "files":
+        return sentence
+    sentence = _ENTITY.sub(r"File \1: ", sentence)
+    for key, label in _LABELS.items():
+        sentence = sentence.replace(f"`{key}`", label)
+    return sentence

@@ -72,7 +72,6 @@ def new_feed(visit: Visit) -> Response:
         samples=_samples(context),
         content_types=CONTENT_TYPES,
         problem=problem.split("\n") if problem else [],
-        posted=visit.posted,
     )
 
 

@@ -84,8 +84,9 @@ def sources(visit: Visit) -> Response:
 
 
 def make(visit: Visit) -> Response:
-    """Makes a project in the console's folder."""
-    make_project(visit.console.folder, bare=True)
+    """Makes a project in the console's folder, unless another tab has made it."""
+    if not visit.console.has_project:
+        make_project(visit.console.folder, bare=True)
     return visit.to()
 
 

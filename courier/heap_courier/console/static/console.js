@@ -50,6 +50,11 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => sent.clear());
 
+// What a form was answered with: reloading it, or coming back to it, asks for the page and does not send the form again.
+if (document.documentElement.dataset.posted !== undefined && !document.querySelector("[data-post-only]")) {
+  history.replaceState(null, "", location.href);
+}
+
 // The page of a warehouse that is busy tries again.
 for (const place of document.querySelectorAll("[data-again]")) {
   setTimeout(() => location.reload(), 1000 * Number(place.dataset.again));
