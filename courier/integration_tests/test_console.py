@@ -349,6 +349,31 @@ class TestCustomers:
         assert (found, complaints) == ({}, [])
 
 
+def test_two_browsers_double_clicks_and_reloads(page: Page, chromium: Browser, address: str, folder: Path) -> None:
+    """One feed in two browsers: the second one learns of the change, keeps its entries and overwrites nothing."""
+    make_project(folder, bare=True)
+    with open_warehouse(read_project(folder).warehouse, {}) as warehouse:
+        People(warehouse, folder).feed("CRM", [{"pk": "1", "email": "ann@acme.com"}])
+    feed = folder / "feeds" / "CRM.yaml"
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    other = chromium.new_context().new_page()
+    for each in (page, other):
+        each.goto(f"{address}/feeds/df-people01")
+    page.get_by_label("Error threshold").fill("7")
+    page.get_by_role("button", name="Save", exact=True).last.dblclick()
+    expect(page.get_by_role("status")).to_contain_text("Saved.")
+    assert asked.count(f"{address}/feeds/df-people01") == 1
+    other.get_by_label("Error threshold").fill("9")
+    other.get_by_role("button", name="Save", exact=True).last.click()
+    expect(other.get_by_role("alert")).to_contain_text("was changed by someone else")
+    expect(other.get_by_label("Error threshold")).to_have_value("9")
+    assert "error-threshold: 7" in feed.read_text()
+    other.reload()  # asks for the page; the form is not sent again
+    expect(other.get_by_label("Error threshold")).to_have_value("7")
+    other.context.close()
+
+
 def test_every_step_works_without_javascript(chromium: Browser, address: str, bucket: str) -> None:
     """What is shown while one types is missing; nothing else is."""
     context = chromium.new_context(java_script_enabled=False)

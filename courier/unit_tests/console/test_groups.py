@@ -98,6 +98,10 @@ class TestPreview:
         assert "Sunday 2026-03-08 08:30 EDT (12:30 UTC)" in text
         assert text.count("UTC)") == 5
 
+    def test_without_a_courier_it_says_where_to_add_one(self, visits: Visitor) -> None:
+        visits.post("/project")
+        assert "add one on the screen Sources first" in self.words(visits)
+
     def test_a_change_of_the_clocks_is_warned_of(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         text = self.words(visits, schedule="30 2 * * *", time_zone="America/New_York")
         assert "2026-03-08" in text.partition("Next runs")[2].partition("02:30 in America")[0]
@@ -109,7 +113,12 @@ class TestPreview:
             ({"schedule": "1 2 3"}, "does not have five fields"),
             ({"schedule": "0 0 31 2 *"}, "schedule"),
             ({"time_zone": "Amerika/New_York"}, "America/New_York"),
-            ({"courier.0.name": ""}, "courier"),
+            ({"courier.0.name": ""}, "at 08:30 on Sunday, in the time zone UTC. Next runs:"),
+            ({"courier.0.name": ""}, "(08:30 UTC) Courier 1: choose one from the list."),
+            ({"courier.0.name": "", "schedule": "1 2 3"}, "does not have five fields"),
+            ({"courier.0.wait": "2"}, "Courier 1: the wait time must be a duration"),
+            ({"courier.1.name": "Heap"}, "couriers: `Heap` occurs twice."),
+            ({"constraint.0.name": "nightl"}, "Did you mean `nightly`"),
             ({"courier.0.wait": "soon"}, "`30 minutes`"),
             ({"schedule": ""}, "by hand only"),
         ],

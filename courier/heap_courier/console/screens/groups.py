@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 from zoneinfo import available_timezones
 
 from starlette.responses import Response
@@ -91,24 +92,47 @@ def edit_group(visit: Visit) -> Response:
 
 
 def preview(visit: Visit) -> Response:
-    """The schedule of the form in words, its next runs and what to know of it: asked for as one types."""
+    """The schedule of the form in words, its next runs and what to know of it: asked for as one types.
+
+    What else the form still lacks, such as a courier, comes below: it does not hide what there is to say of the
+    schedule.
+    """
     form = form_of_fields(visit.form)
-    now = visit.console.now()
     name = form.name or "New group"
+    words, problem = "", ""
+    upcoming_runs: list[tuple[datetime, datetime]] = []
+    sentences: Iterable[str] = ()
     try:
-        words, upcoming_runs, sentences = "It runs by hand only.", [], []
         edit = ProjectEdit(visit.console.folder)
-        project = edit.validated({("groups", name): form.section(edit.section("groups", name))})
-        group = project.groups[name]
-        if group.schedule:
-            words = f"It runs {in_words(group.schedule)}, in the time zone {group.time_zone.key}."
-            zone = group.time_zone
-            found = islice(instants(group.schedule, zone, now), _NEXT)
-            upcoming_runs = [(instant.astimezone(zone), instant) for instant in found]
-            sentences = warnings(group.schedule, zone, now)
+        section = form.section(edit.section("groups", name))
+        try:
+            group = edit.validated({("groups", name): section}).groups[name]
+        except CourierError as error:
+            problem = _plainly(str(error), name)
+            group = _by_schedule(edit, name, section)
+        words, upcoming_runs, sentences = _foreseen(group, visit.console.now())
     except CourierError as error:
-        return visit.page("schedule.html", problem=_plainly(str(error), name), words="", runs=[], warnings=[])
-    return visit.page("schedule.html", problem="", words=words, runs=upcoming_runs, warnings=sentences)
+        problem = _plainly(str(error), name)
+    return visit.page("schedule.html", problem=problem, words=words, runs=upcoming_runs, warnings=sentences)
+
+
+def _by_schedule(edit: ProjectEdit, name: str, section: Mapping[str, Any]) -> Group:
+    """A group with the schedule of a section alone. Raises SetupError if that is wrong."""
+    kept = {key: value for key, value in section.items() if key in ("schedule", "time-zone", "status")}
+    couriers = edit.names("couriers")
+    if not couriers:
+        raise SetupError("A group runs couriers, and there is none yet: add one on the screen Sources first.")
+    return edit.validated({("groups", name): kept | {"couriers": [{"courier": couriers[0]}]}}).groups[name]
+
+
+def _foreseen(group: Group, now: datetime) -> tuple[str, list[tuple[datetime, datetime]], Iterable[str]]:
+    """The schedule of a group in words, its next runs in its zone and in UTC, and warnings."""
+    zone = group.time_zone
+    if not group.schedule:
+        return "It runs by hand only.", [], ()
+    words = f"It runs {in_words(group.schedule)}, in the time zone {zone.key}."
+    found = islice(instants(group.schedule, zone, now), _NEXT)
+    return words, [(instant.astimezone(zone), instant) for instant in found], warnings(group.schedule, zone, now)
 
 
 def switch(visit: Visit) -> Response:
@@ -290,6 +314,17 @@ def _in_sentences(waits: Iterable[tuple[str, str]]) -> Iterable[str]:
     return (f"{then} waits for {first}." for first, then in waits)
 
 
+_MEMBER: Final = re.compile(r"`(courier|constraint)s\[(\d+)\]\.(\w+)`")
+_LABELS: Final = {"courier": "the name", "group": "the name", "wait": "the wait time", "offset": "the offset"}
+
+
 def _plainly(sentence: str, name: str) -> str:
     """A sentence about the project file as one about the form."""
-    return sentence.removeprefix("`heap-courier.yaml`: ").replace(f"groups.{name}.", "").replace(f"groups.{name}: ", "")
+    sentence = sentence.removeprefix("`heap-courier.yaml`: ").replace(f"groups.{name}.", "")
+    sentence = sentence.replace(f"groups.{name}: ", "")
+
+    def label(found: re.Match[str]) -> str:
+        kind, number, setting = found.groups()
+        return f"{kind.capitalize()} {int(number) + 1}: {_LABELS.get(setting, setting)}"
+
+    return _MEMBER.sub(label, sentence).replace(": the name must not be empty", ": choose one from the list")
