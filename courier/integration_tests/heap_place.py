@@ -24,6 +24,8 @@ from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 PEOPLE = nullable(user_id="long", email="string")
 EVENTS = nullable(event_id="long", user_id="long")
 
+ENVIRONMENT = {"SALT": "a secret of some length", "OTHER": "another one as long as it"}
+
 _names = count()
 
 
@@ -66,7 +68,17 @@ class Place:
 
     def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepResult]:
         folder = self.folder / "fetched"
-        return list(pull(self.warehouse, self.source, entity or HeapConnectEntity(), folder, workers=2, **told))
+        return list(
+            pull(
+                self.warehouse,
+                self.source,
+                entity or HeapConnectEntity(),
+                folder,
+                workers=2,
+                environment=ENVIRONMENT,
+                **told,
+            )
+        )
 
     def rows(self, table: str, columns: str = "*", order: str = "1") -> list[tuple[Any, ...]]:
         return self.warehouse.query(f"SELECT {columns} FROM {quoted(f'Heap:{table}')} ORDER BY {order}")

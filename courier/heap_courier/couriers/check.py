@@ -30,6 +30,7 @@ from heap_courier.files.fileset import (
 from heap_courier.files.room import Room
 from heap_courier.formats.file_format import AVRO, PARQUET
 from heap_courier.formats.readers import chunks, schema
+from heap_courier.heap_connect.private_columns import private_columns
 from heap_courier.heap_connect.pull import manifest_keys
 from heap_courier.project.model import Courier
 
@@ -48,6 +49,7 @@ def check_courier(context: Context, courier: Courier) -> str:
     work_plan.expect_known_feeds()
     bucket = Bucket(courier, context.environment)
     if work_plan.heap_connect:
+        private_columns(work_plan.heap_connect, context.environment)
         dumps = manifest_keys(bucket)
         bucket.probe(dumps[-1])
         count = "is 1 dump" if len(dumps) == 1 else f"are {len(dumps):,} dumps"

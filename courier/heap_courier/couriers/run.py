@@ -210,6 +210,7 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress:
             entity,
             context.work(bucket.courier) / "files",
             workers=WORKERS,
+            environment=context.environment,
             room=Room(context.project.limits),
             begin=context.bar.stage,
             advance=context.bar.advance,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from heap_courier.documents.strict_json import JsonObject, read_json
 from heap_courier.documents.wording import did_you_mean
@@ -19,6 +19,17 @@ from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, SEPARATOR
 _UNSUPPORTED: Final = ("application/xml", "application/ingest-pack+cbor")
 _KINDS: Final = ("file", "archive", "heap-connect")
 _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".tar.gz")
+HASH: Final = "hash"
+LEAVE_OUT: Final = "leave-out"
+_TREATMENTS: Final = (HASH, LEAVE_OUT)
+# By these, rows are told apart, joined and ordered.
+_NEEDED: Final = frozenset(
+    {
+        *("user_id", "event_id", "session_id", "from_user_id", "to_user_id", "_dump_id"),
+        *("time", "joindate", "last_modified", "time_raw", "joindate_raw", "last_modified_raw"),
+    }
+)
+_VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 _SKIP: Final = "archive/skip-missing-contents"
 
 
@@ -61,6 +72,14 @@ class ArchiveEntity:
     skip_missing: bool
 
 
+class ColumnRule(NamedTuple):
+    """What becomes of a column of Heap's tables; `table` may hold `*`."""
+
+    table: str
+    column: str
+    treatment: str
+
+
 @dataclass(frozen=True, slots=True)
 class HeapConnectEntity:
     """What Heap Connect writes, selected by its manifests; the only entity of its courier.
@@ -68,11 +87,15 @@ class HeapConnectEntity:
     Attributes:
         source: of the domain tables, as `Heap` in `Heap:users`.
         tables, exclude: names that may hold `*`; without `tables` it is all of them.
+        columns: those that are hashed or left out.
+        hash_secret_env: the environment variable with the secret that hashes depend on; there if a column is hashed.
     """
 
     source: str = "Heap"
     tables: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    columns: tuple[ColumnRule, ...] = ()
+    hash_secret_env: str | None = None
 
 
 Entity = FileEntity | ArchiveEntity | HeapConnectEntity
@@ -207,7 +230,39 @@ def _heap_connect(given: JsonObject) -> HeapConnectEntity:
         if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
             raise given.wrong(f"`{key}` must be a list of table names, which may contain `*`")
         names.append(tuple(listed))
-    return HeapConnectEntity(given.text("heap-connect/source", "Heap"), *names)
+    rules = _column_rules(given)
+    secret = given.take("heap-connect/hash-secret-env", "")
+    if secret and (not isinstance(secret, str) or not _VARIABLE.fullmatch(secret)):
+        raise given.wrong(
+            "`heap-connect/hash-secret-env` must be the name of an environment variable; the secret itself does not "
+            "belong in the file"
+        )
+    if any(rule.treatment == HASH for rule in rules) != bool(secret):
+        reason = "`heap-connect/hash-secret-env` is for hashed columns, and there are none: remove it"
+        if not secret:
+            reason = (
+                "hashed columns need `heap-connect/hash-secret-env`, the name of the environment variable with a secret"
+            )
+        raise given.wrong(reason)
+    tables, exclude = names
+    return HeapConnectEntity(given.text("heap-connect/source", "Heap"), tables, exclude, rules, secret or None)
+
+
+def _column_rules(given: JsonObject) -> tuple[ColumnRule, ...]:
+    key = "heap-connect/columns"
+    tables = given.take(key, {})
+    if not isinstance(tables, dict) or not all(isinstance(columns, dict) for columns in tables.values()):
+        raise given.wrong(f'`{key}` must be an object such as {{"users": {{"email": "hash", "phone": "leave-out"}}}}')
+    rules = [ColumnRule(table, column, how) for table, columns in tables.items() for column, how in columns.items()]
+    for table, column, how in rules:
+        if how not in _TREATMENTS:
+            hint = did_you_mean(how, _TREATMENTS) if isinstance(how, str) else ""
+            raise given.wrong(f"`{key}`, `{table}`, `{column}`: must be `hash` or `leave-out`{hint}")
+        if column.lower() in _NEEDED:
+            raise given.wrong(
+                f"`{key}`, `{table}`: the courier needs `{column}` to tell rows apart, join or order them; remove it"
+            )
+    return tuple(rules)
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -6,41 +6,33 @@ So a run can be killed at any moment: what it loaded is recorded, and what it di
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from heap_courier.data_types.casts import reason
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.documents.wording import listed
-from heap_courier.errors import CourierError, LaterError, RejectedRow, SchemaError, unexpected_failure
-from heap_courier.formats import readers
-from heap_courier.formats.chunk import Chunk
-from heap_courier.formats.file_format import AVRO, FileFormat
+from heap_courier.errors import CourierError, LaterError, SchemaError
 from heap_courier.heap_connect.all_events import ALL_EVENTS, all_events, is_event_table
 from heap_courier.heap_connect.bookmarks import Bookmarks
+from heap_courier.heap_connect.hashed_columns import HashedColumns
 from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_resolved, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
+from heap_courier.heap_connect.private_columns import PrivateColumns
+from heap_courier.heap_connect.reading import File, Reading
 from heap_courier.heap_connect.table_schema import (
     DUMP,
-    CastRows,
     InexactIntegersError,
-    cast_rows,
     reserved,
     target_table,
 )
-from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse, quoted
-from heap_courier.warehouse.run_log import MOST_REJECTED, Rejected, TableRun
-from heap_courier.warehouse.upsert import LoadResult, Table, inexact, load
+from heap_courier.warehouse.run_log import Rejected, TableRun
+from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, inexact, load
 from heap_courier.warehouse.views import DroppedViews
-
-FORMAT: Final = FileFormat(AVRO)
 
 _SCHEMA_OF: Final = (
     "SELECT n.nspname FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace "
@@ -75,14 +67,6 @@ class OvertakenError(LaterError):
     """Another run has loaded dumps since this one made its plan."""
 
 
-class File(NamedTuple):
-    """A file of a step, fetched; `key` is what errors call it."""
-
-    key: str
-    path: Path
-    schema: pa.Schema
-
-
 class Loader:
     """The domain tables of a source, such as `Heap` in `Heap:users`, as they are filled."""
 
@@ -95,6 +79,7 @@ class Loader:
         workers: int,
         advance: Callable[[int], None],
         note: Callable[[StepResult], None],
+        private: PrivateColumns = PrivateColumns(),  # noqa: B008  (it is immutable)
     ) -> None:
         """Does nothing yet.
 
@@ -105,8 +90,12 @@ class Loader:
             workers: threads that decode.
             advance: called with the number of rows read.
             note: called with each loaded step, inside its transaction.
+            private: columns that are hashed or left out.
         """
         self._warehouse = warehouse
+        self._private = private
+        self._hashed = HashedColumns(warehouse, source, private)
+        self._columns: Mapping[str, Collection[str] | None] = {}
         self._source = source
         self._workers = workers
         self._advance = advance
@@ -150,6 +139,64 @@ class Loader:
                 query = all_events(self._source, tables, Types.of(self._warehouse))
                 DroppedViews(self._warehouse).create({view: query})
 
+    def protect(self, tables: Iterable[str], columns: Mapping[str, Collection[str] | None]) -> Iterator[StepResult]:
+        """Hashes or removes what is stored of columns that have become private since; yields each changed table.
+
+        Args:
+            tables: those that this courier has loaded.
+            columns: of the tables in the manifests.
+
+        Raises:
+            SetupError: a rule matches nothing.
+        """
+        self._columns = columns
+        self._private.expect_tables({**{name: list(known) for name, known in self._filled().items()}, **columns})
+        for table in sorted(set(tables)):
+            stored = self._stored[table]
+            gone = self._private.left_out(table, stored)
+            hashed = self._private.hashed(table, stored) - self._hashed.of(table)
+            if not stored or DUMP not in stored:
+                continue
+            try:
+                if known := columns.get(table):
+                    self._private.expect_columns(table, {*stored, *known})
+                if gone or hashed:
+                    yield self._protected(table, gone, hashed)
+            except SchemaError as error:
+                failed = StepResult(None, TableRun(self.domain_table(table), 0, 0, message=str(error)))
+                self._note(failed)
+                yield failed
+
+    def _protected(self, table: str, gone: Collection[str], hashed: Collection[str]) -> StepResult:
+        name = self.domain_table(table)
+        kept = tuple(
+            TableColumn(column, STRING if column in hashed else self._field_type(kind))
+            for column, kind in self._stored[table].items()
+            if column not in gone
+        )
+        results: list[StepResult] = []
+
+        def queries() -> dict[str, str]:
+            return self._views(table, self._warehouse.columns(name), changed=True)
+
+        def after(loaded: LoadResult) -> None:
+            for column in sorted(hashed):
+                self._hashed.hash_stored(table, column)
+            self._hashed.record(table, hashed)
+            run = TableRun(name, 0, 0, merged=loaded.stored, stored=loaded.stored)
+            done = [
+                f"{listed(sorted(names))} {verb}" for names, verb in ((hashed, "hashed"), (gone, "removed")) if names
+            ]
+            notice = f"Stored columns of the table `{name}` are private now: {'; '.join(done)}."
+            results.append(StepResult(None, run, notice=notice))
+            self._note(results[0])
+
+        before = partial(self._expect_no_other_run, table)
+        load(self._warehouse, Table(name, kept, key=()), (), before=before, views=queries, after=after)
+        self._stored[table] = self._warehouse.columns(name)
+        self._hashed.remember(table, hashed)
+        return results[0]
+
     def finished(self) -> dict[int, frozenset[str]]:
         """Finished dumps, each with the tables that were excluded.
 
@@ -157,6 +204,7 @@ class Loader:
             SetupError, LaterError: of the warehouse.
         """
         self._bookmarks.make()
+        self._hashed.read()
         finished = self._bookmarks.finished()
         pending = (
             {mark.dump_id for mark in self._bookmarks.read() if not self._is_there(mark.table)} if finished else ()
@@ -188,7 +236,9 @@ class Loader:
             SetupError, LaterError: of the warehouse.
         """
         self._refuse_foreign(step.table)
-        as_text: set[str] = set()
+        step, files = self._without_left_out(step, files)
+        brought = {column for file in files for column in file.schema.names}
+        as_text = set(self._private.hashed(step.table, {*(step.columns or ()), *brought, *self._stored[step.table]}))
         run = None
         while run is None:  # each time with one more column that must be text
             run = self._loaded(step, files, as_text)
@@ -207,7 +257,8 @@ class Loader:
         stored = self._stored[step.table]
         table = self._table(step, files, as_text)
         self._refuse_names([name, *(column.name for column in table.columns)])
-        reading = _Reading(table, step.dump_id, self._workers, self._advance)
+        hashed = self._private.hashed(step.table, [column.name for column in table.columns])
+        reading = Reading(table, step.dump_id, self._workers, self._advance, partial(self._private.with_hashes, hashed))
         columns: Mapping[str, str] = {}
         runs: list[StepResult] = []
 
@@ -215,6 +266,7 @@ class Loader:
             self._expect_no_other_run(step.table)
             if step.table in self._dropped:
                 self._bookmarks.forget(step.table)
+                self._hashed.forget(step.table)
             if stored and step.outdated_below is not None:
                 self._warehouse.execute(f"DELETE FROM {quoted(name)} WHERE {quoted(DUMP)} < {step.outdated_below:d}")
 
@@ -227,6 +279,7 @@ class Loader:
             if step.revised:
                 self._bookmarks.forget(step.table, step.dump_id)
             self._bookmarks.add(step.bookmarks)
+            self._hashed.record(step.table, hashed)
             run = TableRun(name, len(files), loaded.staged, merged=loaded.merged, stored=loaded.stored)
             has_view = "user_id" not in columns or self._fits(view_name(self._source, step.table))
             notices = [] if has_view else [self._no_view(f"The table `{name}` has no view with resolved users")]
@@ -246,7 +299,29 @@ class Loader:
         self._stored[step.table] = columns
         self._fingerprints[step.table] = marks[0] or ""
         self._dropped.discard(step.table)
+        self._hashed.remember(step.table, hashed)
         return runs[0]
+
+    def _without_left_out(self, step: Step, files: Sequence[File]) -> tuple[Step, Sequence[File]]:
+        """A step as if Heap had not written the columns that are left out.
+
+        Raises:
+            SchemaError: a rule for the table names a column that it does not have, or that must stay hashed.
+        """
+        table, stored = step.table, self._stored[step.table]
+        known = {*stored, *(step.columns or ()), *(self._columns.get(table) or ())}
+        known |= {column for file in files for column in file.schema.names}
+        self._private.expect_columns(table, known)
+        if table not in self._dropped:
+            self._hashed.expect_rules(table, stored)
+        if not (gone := self._private.left_out(table, known)):
+            return step, files
+        columns = step.columns and tuple(column for column in step.columns if column not in gone)
+        kept = [
+            file._replace(schema=pa.schema([field for field in file.schema if field.name not in gone]))
+            for file in files
+        ]
+        return replace(step, columns=columns), kept
 
     def _expect_no_other_run(self, table: str) -> None:
         """The plan is valid only while the bookmarks it was based on are unchanged."""
@@ -370,49 +445,3 @@ class Loader:
 def _is_view(table: str) -> bool:
     """Whether a table of Heap's would have the name of a view of the courier's."""
     return is_resolved(table) or table.lower() == ALL_EVENTS
-
-
-class _Decoded(NamedTuple):
-    key: str
-    first_row: int
-    rows: CastRows
-
-
-class _Reading:
-    """Files on their way to rows of a table, and what could not be read of them."""
-
-    def __init__(self, table: Table, dump_id: int, workers: int, advance: Callable[[int], None]) -> None:
-        self._table = table
-        self._dump_id = dump_id
-        self._workers = workers
-        self._advance = advance
-        self._kinds = {column.name: column.type for column in table.columns}
-        self.unreadable: Counter[str] = Counter()
-        self.examples: list[Rejected] = []
-
-    def batches(self, files: Iterable[File]) -> Iterator[pa.RecordBatch]:
-        chunks = ((file.key, chunk) for file in files for chunk in readers.chunks(file.path, FORMAT, file.key))
-        for decoded in ordered_map(self._decoded, chunks, workers=self._workers):
-            for column, wrong in decoded.rows.unreadable.items():
-                self._count(decoded, column, wrong)
-            self._advance(decoded.rows.batch.num_rows)
-            yield decoded.rows.batch
-
-    def _decoded(self, part: tuple[str, Chunk]) -> _Decoded:
-        key, chunk = part
-        batch = chunk.decode().batch
-        try:
-            return _Decoded(key, chunk.first_row, cast_rows(batch, self._table, self._dump_id))
-        except (CourierError, InexactIntegersError):
-            raise
-        except Exception as error:  # noqa: BLE001  (whatever one file raises must not stop the others)
-            raise unexpected_failure(key, error) from None
-
-    def _count(self, decoded: _Decoded, column: str, wrong: pa.BooleanArray) -> None:
-        rows = pc.indices_nonzero(wrong).to_pylist()
-        if not rows:
-            return
-        self.unreadable[column] += len(rows)
-        why = f"{reason(self._kinds[column])}; it is null in the table"
-        for row in rows[: MOST_REJECTED - len(self.examples)]:
-            self.examples.append(Rejected(decoded.key, RejectedRow(decoded.first_row + row, column, why)))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from heap_courier.errors import (
@@ -31,7 +32,7 @@ from heap_courier.files.fileset import Found, Hit
 from heap_courier.files.room import USUAL, Room
 from heap_courier.formats import readers
 from heap_courier.heap_connect.all_events import ALL_EVENTS
-from heap_courier.heap_connect.loader import FORMAT, File, Loader, OvertakenError, StepResult
+from heap_courier.heap_connect.loader import Loader, OvertakenError, StepResult
 from heap_courier.heap_connect.manifests import (
     FOLDER,
     Manifest,
@@ -42,6 +43,8 @@ from heap_courier.heap_connect.manifests import (
     parse_manifest,
     plan,
 )
+from heap_courier.heap_connect.private_columns import private_columns
+from heap_courier.heap_connect.reading import FORMAT, File
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import TableRun
@@ -63,6 +66,7 @@ def pull(
     folder: Path,
     *,
     workers: int,
+    environment: Mapping[str, str] = MappingProxyType({}),
     room: Room = USUAL,
     begin: Callable[[str], None] = lambda _what: None,
     advance: Callable[[int], None] = lambda _rows: None,
@@ -76,6 +80,7 @@ def pull(
         entity: which tables, and the source that the domain tables are named by.
         folder: for fetched files as long as they are needed; what lies there goes.
         workers: threads that decode.
+        environment: with the secret of hashed columns.
         room: what the files may take of this machine.
         begin: called with what begins.
         advance: called with the number of rows read.
@@ -83,9 +88,18 @@ def pull(
 
     Raises:
         MissingFilesError: there is no manifest at all.
-        SetupError, LaterError: the bucket or the warehouse failed; what was yielded is loaded.
+        SetupError, LaterError: the bucket or the warehouse failed, or a rule for columns matches nothing; what was
+            yielded is loaded.
     """
-    loader = Loader(warehouse, bucket.courier.name, entity.source, workers=workers, advance=advance, note=note)
+    loader = Loader(
+        warehouse,
+        bucket.courier.name,
+        entity.source,
+        workers=workers,
+        advance=advance,
+        note=note,
+        private=private_columns(entity, environment),
+    )
     return _Pull(bucket, entity, folder, loader, room=room, begin=begin, note=note).runs()
 
 
@@ -141,7 +155,9 @@ class _Pull:
             elif not self._is_finished(key, finished):
                 yield self._not_loaded(StepResult(None, TableRun(key, 1, 0, message=str(found))))
         tables = {table.name for manifest in manifests for table in manifest.tables}
-        steps = plan(manifests, self._loader.begin(tables), partial(_is_wanted, self._entity))
+        loaded = self._loader.begin(tables)
+        steps = plan(manifests, loaded, partial(_is_wanted, self._entity))
+        yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests))
         try:
             self._loader.unite_events()
         except (SchemaError, SetupError) as error:
@@ -280,6 +296,15 @@ def manifest_keys(bucket: Bucket) -> list[str]:
             "or fix the courier's `bucket` and `prefix`."
         )
     return keys
+
+
+def _columns(manifests: Iterable[Manifest]) -> dict[str, set[str] | None]:
+    """The columns that each table has in any manifest; None: one does not list them."""
+    columns: dict[str, set[str] | None] = {}
+    for table in (table for manifest in manifests for table in manifest.tables):
+        known = columns.setdefault(table.name, set())
+        columns[table.name] = None if known is None or not table.columns else known | {*table.columns}
+    return columns
 
 
 def _is_wanted(entity: HeapConnectEntity, table: str) -> bool:

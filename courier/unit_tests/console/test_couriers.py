@@ -91,6 +91,13 @@ class TestAdding:
         assert read_project(project).couriers["H"].operations is None
         assert entities(project, "h")[0]["heap-connect/tables"] == ["users", "ses*"]
 
+    def test_an_entity_with_more_than_the_form_of_heap_holds_is_shown_as_json(self) -> None:
+        """Or saving the form would drop the rules of private columns."""
+        entity = {"object/type": "heap-connect", "heap-connect/columns": {"users": {"phone": "leave-out"}}}
+        assert form_of_project("H", {}, [entity]).kind == "json"
+        assert form_of_project("H", {}, [entity | {"heap-connect/columns": {}}]).kind == "json"
+        assert form_of_project("H", {}, [{"object/type": "heap-connect"}]).kind == "heap-connect"
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heap_courier.errors import SetupError
-from heap_courier.files.entities import ArchiveEntity, FileEntity, HeapConnectEntity, Member, read_entities
+from heap_courier.files.entities import ArchiveEntity, ColumnRule, FileEntity, HeapConnectEntity, Member, read_entities
 from heap_courier.files.file_pattern import parse_pattern
 from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat
 
@@ -20,6 +20,7 @@ AVRO = {"file/tag": "users", "file/content-type": "application/avro"}
 FILE = {"object/type": "file", "object/file-pattern": "'users-'yyyy-MM-dd'.avro'", "object/land-as": AVRO}
 ARCHIVE = {"object/type": "archive", "object/file-pattern": "'all-'yyyy-MM-dd'.zip'"}
 HEAP = {"object/type": "heap-connect"}
+COLUMNS, SECRET = "heap-connect/columns", "heap-connect/hash-secret-env"
 
 
 def written(folder: Path, *entities: Any) -> Path:
@@ -106,6 +107,20 @@ def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
     )
 
 
+def test_private_columns_are_read(tmp_path: Path) -> None:
+    columns = {"users": {"email": "hash", "phone": "leave-out"}, "*": {"ip": "leave-out"}}
+    assert read_entities(written(tmp_path, {**HEAP, COLUMNS: columns, SECRET: "SALT"})) == (
+        HeapConnectEntity(
+            columns=(
+                ColumnRule("users", "email", "hash"),
+                ColumnRule("users", "phone", "leave-out"),
+                ColumnRule("*", "ip", "leave-out"),
+            ),
+            hash_secret_env="SALT",  # noqa: S106  (the name of a variable)
+        ),
+    )
+
+
 @pytest.mark.parametrize(
     ("entity", "words"),
     [
@@ -136,6 +151,16 @@ def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
         ({**ARCHIVE, "archive/contents": {"a_*.csv:": {"subobject/land-as": AVRO}}}, "remove the colon in the quotes"),
         ({**ARCHIVE, "archive/contents": {"a.csv": AVRO}}, "`a.csv`: `subobject/land-as` is missing"),
         ({**HEAP, "heap-connect/tables": "users"}, "`heap-connect/tables` must be a list of table names"),
+        ({**HEAP, COLUMNS: ["email"]}, "`heap-connect/columns` must be an object such as"),
+        (
+            {**HEAP, COLUMNS: {"users": {"email": "hsah"}}},
+            "`email`: must be `hash` or `leave-out` (did you mean `hash`?)",
+        ),
+        ({**HEAP, COLUMNS: {"users": {"email": True}}}, "`email`: must be `hash` or `leave-out`"),
+        ({**HEAP, COLUMNS: {"*": {"User_ID": "leave-out"}}}, "the courier needs `User_ID` to tell rows apart"),
+        ({**HEAP, COLUMNS: {"users": {"email": "hash"}}}, "hashed columns need `heap-connect/hash-secret-env`"),
+        ({**HEAP, SECRET: "SALT"}, "`heap-connect/hash-secret-env` is for hashed columns, and there are none"),
+        ({**HEAP, SECRET: "s3cret!"}, "must be the name of an environment variable; the secret itself does not belong"),
         ({**HEAP, "object/file-pattern": "'a'"}, "there is no key `object/file-pattern` here"),
     ],
 )

@@ -120,6 +120,8 @@ class CourierForm:
         return {"type": kind} | {key: self.credential[key] for key in keys if self.credential.get(key)}
 
 
+_HEAP_KEYS: Final = frozenset({"object/type", "heap-connect/source", "heap-connect/tables", "heap-connect/exclude"})
+"""What the form of Heap Connect can hold; an entity with more is shown as JSON."""
 SETTINGS: Final = ("credential", "bucket", "prefix", "endpoint-url", "region")
 
 
@@ -158,7 +160,7 @@ def form_of_project(name: str, section: Mapping[str, Any], document: Any) -> Cou
     first = entities[0] if len(entities) == 1 else None
     if isinstance(first, dict) and first.get("object/type") == "heap-connect":
         names = [first.get(f"heap-connect/{key}", []) for key in ("tables", "exclude")]
-        if all(isinstance(each, list) for each in names):
+        if all(isinstance(each, list) for each in names) and _HEAP_KEYS.issuperset(first):
             tables, exclude = (", ".join(map(str, each)) for each in names)
             source = str(first.get("heap-connect/source", "Heap"))
             return CourierForm(name, "heap-connect", settings, source=source, tables=tables, exclude=exclude, text=text)

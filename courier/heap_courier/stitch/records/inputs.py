@@ -10,6 +10,7 @@ from heap_courier.data_types.field_types import FLOAT, STRING
 from heap_courier.documents.wording import listed
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Feed
+from heap_courier.heap_connect.hashed_columns import hashed_columns
 from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS, view_name
 from heap_courier.stitch.records.semantics import COLUMNS, HEAP_IDENTITY, HEAP_USER, column, is_key
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
@@ -83,11 +84,15 @@ def of_feed(feed: Feed) -> Input:
 
 
 def heap_users(warehouse: Warehouse) -> list[Input]:
-    """Heap's users, a person each, of each source that Heap Connect filled. They need no feed."""
+    """Heap's users, a person each, of each source that Heap Connect filled. They need no feed.
+
+    Hashed columns take no part: a hash equals nothing in other feeds, and a hashed phone would count against a match.
+    """
     found = []
     for table in domain_tables(warehouse):
         if table.endswith(_USERS):
-            there = warehouse.columns(table)
+            hashed = hashed_columns(warehouse, table.removesuffix(_USERS), USERS)
+            there = [name for name in warehouse.columns(table) if name not in hashed]
             fields: dict[str, list[str]] = {HEAP_USER: ["user_id"]}
             for name, tag in _HEAP.items():
                 if name in there:

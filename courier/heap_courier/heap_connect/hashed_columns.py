@@ -1,0 +1,107 @@
+"""Which stored columns hold hashes, and of which secret: recorded in the transaction that stores the hashes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from typing import Final
+
+import pyarrow as pa
+
+from heap_courier.data_types.field_types import STRING
+from heap_courier.documents.wording import listed
+from heap_courier.errors import SchemaError
+from heap_courier.heap_connect.identity_views import domain_table
+from heap_courier.heap_connect.private_columns import PrivateColumns
+from heap_courier.warehouse.base import Warehouse, quoted
+from heap_courier.warehouse.system_tables import make_tables
+
+_NAME: Final = "hashed_columns"
+_TABLE: Final = f"heap_courier.{_NAME}"
+_COLUMNS: Final = "source text, heap_table text, column_name text, secret text"
+_PAIRS: Final = "heap_courier_hashes"
+_SCHEMA: Final = pa.schema([("plain", pa.string()), ("hashed", pa.string())])
+_AT_ONCE: Final = 50_000  # values that are hashed at a time
+
+
+def hashed_columns(warehouse: Warehouse, source: str, table: str) -> frozenset[str]:
+    """The columns of a table of Heap's that hold hashes instead of values."""
+    if not warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = $1", (_NAME,)):
+        return frozenset()
+    rows = warehouse.query(f"SELECT column_name FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (source, table))
+    return frozenset(column for (column,) in rows)
+
+
+class HashedColumns:
+    """The hashed columns of a source, such as `Heap` in `Heap:users`."""
+
+    def __init__(self, warehouse: Warehouse, source: str, private: PrivateColumns) -> None:
+        self._warehouse = warehouse
+        self._source = source
+        self._private = private
+        self._recorded: defaultdict[str, dict[str, str]] = defaultdict(dict)
+
+    def read(self) -> None:
+        """Reads what is recorded, once a table for it was made if it is missing. Outside a transaction."""
+        make_tables(self._warehouse, {_NAME: _COLUMNS})
+        self._recorded.clear()
+        rows = self._warehouse.query(
+            f"SELECT heap_table, column_name, secret FROM {_TABLE} WHERE source = $1", (self._source,)
+        )
+        for table, column, secret in rows:
+            self._recorded[table][column] = secret
+
+    def of(self, table: str) -> frozenset[str]:
+        """The columns of a table that hold hashes."""
+        return frozenset(self._recorded.get(table, ()))
+
+    def expect_rules(self, table: str, stored: Collection[str]) -> None:
+        """Refuses a table in which hashes and plain values, or hashes of two secrets, would mix.
+
+        Raises:
+            SchemaError: how to keep the hashes, or to load the table again.
+        """
+        recorded = {column: secret for column, secret in self._recorded.get(table, {}).items() if column in stored}
+        kept = self._private.hashed(table, stored) | self._private.left_out(table, stored)
+        if plain := sorted(recorded.keys() - kept):
+            raise SchemaError(
+                f"The columns {listed(plain)} of the table hold hashes, and `heap-connect/columns` no longer has them "
+                "hashed: restore the setting, or drop the table to load it again from its dumps."
+            )
+        hashed = self._private.hashed(table, stored)
+        if plain := sorted(hashed - recorded.keys()):
+            raise SchemaError(f"The stored values of {listed(plain)} could not be hashed, so the table waits.")
+        if any(secret != self._private.fingerprint for column, secret in recorded.items() if column in hashed):
+            raise SchemaError(
+                "The table holds hashes of another secret: restore the value of `heap-connect/hash-secret-env`, or "
+                "drop the table to load it again from its dumps."
+            )
+
+    def forget(self, table: str) -> None:
+        """Removes the records of a table that was dropped. Inside a transaction."""
+        self._warehouse.execute(f"DELETE FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (self._source, table))
+        self._recorded.pop(table, None)
+
+    def record(self, table: str, columns: Collection[str]) -> None:
+        """Records that columns of a table hold hashes only. Inside the transaction that stores them."""
+        for column in sorted(set(columns) - self.of(table)):
+            parameters = (self._source, table, column, self._private.fingerprint)
+            self._warehouse.execute(f"INSERT INTO {_TABLE} VALUES ($1, $2, $3, $4)", parameters)
+
+    def remember(self, table: str, columns: Collection[str]) -> None:
+        """Takes over what was recorded, once the transaction holds."""
+        self._recorded[table] |= dict.fromkeys(columns, self._private.fingerprint)
+
+    def hash_stored(self, table: str, column: str) -> None:
+        """Replaces the stored values of a String column by their hashes. Inside a transaction."""
+        name, value = quoted(domain_table(self._source, table)), quoted(column)
+        text = self._warehouse.sql_type(STRING)
+        found = self._warehouse.query(f"SELECT DISTINCT CAST({value} AS {text}) FROM {name} WHERE {value} IS NOT NULL")
+        plain = pa.array([text for (text,) in found], pa.string())
+        parts = [plain.slice(start, _AT_ONCE) for start in range(0, len(plain), _AT_ONCE)]
+        batches = (pa.RecordBatch.from_arrays([part, self._private.hashes(part)], schema=_SCHEMA) for part in parts)
+        self._warehouse.stage(_PAIRS, _SCHEMA, batches)
+        self._warehouse.execute(
+            f"UPDATE {name} AS t SET {value} = h.hashed FROM {_PAIRS} AS h WHERE t.{value} = h.plain"
+        )
+        self._warehouse.execute(f"DROP TABLE {_PAIRS}")
