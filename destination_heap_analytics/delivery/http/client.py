@@ -19,16 +19,18 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import mktime_tz, parsedate_tz
 from enum import Enum
 from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import requests
+from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError, NameResolutionError
 
 from destination_heap_analytics.delivery.http.transport import Connections, SendTimeoutError
@@ -134,7 +136,7 @@ class HeapClient:
         self._base_url = base_url
         self._timeout = timeout
         self._connections = Connections(connections)
-        self._prepared: dict[str, requests.PreparedRequest] = {}
+        self._prepared: dict[str, tuple[requests.PreparedRequest, bytes]] = {}
         self._session = _Session()
         self._session.mount("http://", self._connections)
         self._session.mount("https://", self._connections)
@@ -152,35 +154,45 @@ class HeapClient:
 
     def post(self, path: str, body: bytes) -> Verdict:
         """Post one request; every outcome is a verdict."""
-        return self._exchange(self._request(path, body), len(body))
+        return self._exchange(lambda: self._post(path, body), len(body))
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Verdict:
         """The same for a request of any method, with headers of its own."""
         request = requests.Request(method, self._base_url + path, headers=dict(headers), data=body)
-        return self._exchange(self._session.prepare_request(request), len(body))
+        return self._exchange(lambda: self._sent(self._session.prepare_request(request)), len(body))
 
-    def _exchange(self, request: requests.PreparedRequest, size: int) -> Verdict:
+    def _exchange(self, send: Callable[[], Verdict], size: int) -> Verdict:
         send_seconds = SEND_SECONDS + size / SEND_BYTES_PER_SECOND
         deadline = time.monotonic() + REQUEST_SECONDS + size / SEND_BYTES_PER_SECOND
         try:
-            with (
-                self._connections.until(deadline, send_seconds),
-                self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as answer,
-            ):
-                return _verdict(answer)
+            with self._connections.until(deadline, send_seconds):
+                return send()
         except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it does not catch
             causes = tuple(_causes(failure))
             was_sent = not any(isinstance(cause, SendTimeoutError) for cause in causes)
             return Verdict(Kind.LATER, trouble=_trouble(causes), was_sent=was_sent)
 
-    def _request(self, path: str, body: bytes) -> requests.PreparedRequest:
-        """A request. All but its body is prepared once, because preparing takes as long as sending."""
+    def _sent(self, request: requests.PreparedRequest) -> Verdict:
+        with self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as answer:
+            return _verdict(answer.status_code, answer.headers, _beginning(answer))
+
+    def _post(self, path: str, body: bytes) -> Verdict:
+        """Post over a connection that is open already, or else by a new one."""
         if path not in self._prepared:
-            self._prepared[path] = self._session.prepare_request(requests.Request("POST", self._base_url + path))
-        request = self._prepared[path].copy()
+            request = self._session.prepare_request(requests.Request("POST", self._base_url + path))
+            self._prepared[path] = request, _head(request)
+        prepared, head = self._prepared[path]
+        try:
+            answer = self._connections.again(head % len(body), body, self._timeout[1])
+        except (HTTPException, ssl.SSLError, ConnectionError) as failure:
+            raise requests.ConnectionError(failure) from failure
+        if answer is not None:
+            content = b"" if "content-encoding" in answer.fields else answer.body
+            return _verdict(answer.status, CaseInsensitiveDict(answer.fields), content)
+        request = prepared.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
-        return request
+        return self._sent(request)
 
     def cut_overdue(self) -> None:
         """Abort requests that are past their deadline; their verdict is LATER."""
@@ -198,25 +210,35 @@ class _Session(requests.Session):
         return None
 
 
-def _verdict(answer: requests.Response) -> Verdict:
+def _head(request: requests.PreparedRequest) -> bytes:
+    """The request line and headers of a POST, as http.client sends them, with `%d` for the length of its body.
+
+    No coding is asked for: answers are short.
+    """
+    headers = {**request.headers, "Host": urlsplit(request.url or "").netloc, "Accept-Encoding": "identity"}
+    headers.pop("Content-Length", None)
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    text = "\r\n".join([f"POST {request.path_url} HTTP/1.1", *lines])
+    return text.replace("%", "%%").encode("latin-1") + b"\r\nContent-Length: %d\r\n\r\n"
+
+
+def _verdict(status: int, headers: Mapping[str, str], content: bytes) -> Verdict:
     """Classify by status and headers. The body may be truncated or anything; it only reveals a page without a type."""
-    content = _beginning(answer)
     words = printable_words(content)
-    status = answer.status_code
-    is_page = _is_page(answer.headers.get("Content-Type", ""), words)
+    is_page = _is_page(headers.get("Content-Type", ""), words)
     if 200 <= status < 300:  # noqa: PLR2004  # the classes of HTTP statuses
         if is_page:
             return Verdict(Kind.NOT_HEAP, status, "an HTML page")
         return Verdict(Kind.TAKEN, status, content=content)
     if 300 <= status < 400:  # noqa: PLR2004
         try:
-            host = urlsplit(answer.headers.get("Location", "")).hostname
+            host = urlsplit(headers.get("Location", "")).hostname
         except ValueError:
             host = None
         return Verdict(Kind.NOT_HEAP, status, f"a redirect to {host}" if host else "a redirect")
     is_refusal = 400 <= status < 500  # noqa: PLR2004
     kind = _KINDS.get(status, Kind.REFUSED if is_refusal else Kind.LATER)
-    return Verdict(kind, status, words="" if is_page else words, retry_after=_retry_after(answer))
+    return Verdict(kind, status, words="" if is_page else words, retry_after=_retry_after(headers))
 
 
 _KINDS: Final = {
@@ -238,17 +260,17 @@ def _is_page(content_type: str, words: str) -> bool:
 _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
-def _retry_after(answer: requests.Response) -> float | None:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """The wait in a Retry-After header, given in seconds or as a date; None if there is none or it cannot be parsed.
 
     A date is compared with the response's own Date: the clock of this machine may be wrong.
     """
-    header = answer.headers.get("Retry-After", "").strip()
+    header = headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", header):
         return float(header)
     if (come_back := _time(header)) is None:
         return None
-    date = _time(answer.headers.get("Date", ""))
+    date = _time(headers.get("Date", ""))
     return max(0.0, come_back - (time.time() if date is None else date))
 
 
@@ -291,6 +313,7 @@ def _trouble(causes: Sequence[BaseException]) -> str:
         (requests.exceptions.ProxyError, "the proxy failed"),
         (requests.exceptions.ConnectTimeout, "connecting timed out"),
         (requests.exceptions.Timeout, "no answer came in time"),
+        (TimeoutError, "no answer came in time"),
         (NameResolutionError, "the host name cannot be resolved"),
         (ConnectionRefusedError, REFUSED_CONNECTION),
         (requests.exceptions.ConnectionError, "the connection failed"),

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from unittest.mock import Mock
 
 import pytest
 
@@ -245,3 +246,85 @@ def test_a_connection_on_which_more_than_an_answer_came_is_not_used_again() -> N
             assert client.post("/api/track", b"{}").kind is Kind.TAKEN
         client.close()
     assert len(connections) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 202 Accepted\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>",
+        b"HTTP/1.1 302 Found\r\nLocation: https://login.example/\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 400 Bad Request\r\nContent-Length: 11\r\n\r\nbad\xffidentity",
+        b"HTTP/1.1 413 Too Large\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 429 Slow Down\r\nretry-after: 7\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 503 X\r\nRetry-After: Fri, 21 Oct 2022 04:10:54 GMT\r\nDate: Fri, 21 Oct 2022 04:09:54 GMT\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Ty",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+        b"SSH-2.0\r\n",
+        b"",
+    ],
+)
+def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> None:
+    """The request has the same headers, in whatever order, and every answer has the same verdict."""
+    heads: list[set[bytes]] = []
+    connections = iter([[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", answer], [answer]])
+
+    def serve(connection: socket.socket) -> None:
+        for sends in next(connections):
+            sent = b""
+            while not sent.endswith(b"\r\n\r\n{}"):
+                sent += connection.recv(65536) or b"\r\n\r\n{}"
+            heads.append(
+                set(sent.lower().splitlines()) - {b"accept-encoding: gzip, deflate", b"accept-encoding: identity"}
+            )
+            connection.sendall(sends)
+
+    with server(serve, take=lambda _: None) as url:
+        client = HeapClient(url)
+        assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+        on_open = client.post("/api/track", b"{}")
+        client.close()
+        client = HeapClient(url)
+        on_new = client.post("/api/track", b"{}")
+        client.close()
+    assert on_open == on_new
+    assert heads[0] == heads[1] == heads[2]
+
+
+def test_requests_and_urllib3_are_needed_only_to_open_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows goes past them, also after a connection that the server has closed meanwhile."""
+    opened: list[int] = []
+
+    def answer(connection: socket.socket) -> None:
+        opened.append(1)
+        for _ in range(2):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+            take_request(connection)
+
+    with server(answer) as url:
+        client = HeapClient(url)
+        send = Mock(wraps=client._session.send)
+        monkeypatch.setattr(client._session, "send", send)
+        for _ in range(4):
+            assert client.post("/api/track", b"{}").kind in {Kind.TAKEN, Kind.LATER}
+        client.close()
+    assert send.call_count == len(opened) < 4
+
+
+def test_a_silent_server_is_known_by_its_verdict_on_an_open_connection() -> None:
+    """As on a new one: no answer came in time."""
+    done = threading.Event()
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        done.wait(LONG)
+
+    with server(answer) as url:
+        client = HeapClient(url, timeout=(LONG, 0.1))
+        assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+        verdict = client.post("/api/track", b"{}")
+        done.set()
+        client.close()
+    assert (verdict.kind, verdict.trouble) == (Kind.LATER, "no answer came in time")
