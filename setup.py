@@ -16,8 +16,15 @@ CONNECTOR = [
     "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms
     "requests>=2.32,<3",  # HTTP
 ]
+RELEASE = [
+    "build>=1.2,<2",  # source archives and wheels
+    "cyclonedx-bom>=7,<8",  # the bill of materials of each image
+    "pip-audit>=2.9,<3",  # known vulnerabilities in what the images carry
+    "uv>=0.9.17,<0.14",  # pins versions and hashes for the images
+]
 TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
+    "check-jsonschema>=0.37,<0.40",  # the published schemas of compose files, workflows and issue forms
     "coverage>=7.10,<8",  # branch coverage
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "import-linter>=2.5,<3",  # which folder may import which: .importlinter
@@ -52,7 +59,7 @@ setup(
     packages=find_packages(str(ROOT), include=["destination_heap_analytics*"]),
     package_data={"destination_heap_analytics": ["spec.json", "py.typed"]},
     install_requires=CONNECTOR,
-    extras_require={"tests": TESTS},
+    extras_require={"release": RELEASE, "tests": TESTS},
     entry_points={
         "console_scripts": ["destination-heap-analytics = destination_heap_analytics.cli:main"],
     },

@@ -242,7 +242,7 @@ def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(i
 def test_it_carries_what_requirements_txt_names_and_no_other_requirement_is_left_out(image: str) -> None:
     """To the version; but for the packages that the file says are left out."""
     text = (ROOT / "requirements.txt").read_text("utf-8")
-    named = dict(line.split("==") for line in text.splitlines() if not line.startswith("#"))
+    named = dict(re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE))
     left_out = {name for line in re.findall("^# - (.*)", text, flags=re.MULTILINE) for name in line.split()}
     files = inside(image, "sh", "-c", "for f in /connector/lib/*/site-packages/*.dist-info/METADATA; do cat $f; "
                    "printf '\\0'; done")  # fmt: skip

@@ -23,7 +23,7 @@ from destination_heap_analytics.version import VERSION
 from integration_tests.conftest import ROOT, SAMPLES, SECONDS, Outcome, outcome
 
 TEXT = (ROOT / "requirements.txt").read_text("utf-8")
-NAMED = dict(line.split("==") for line in TEXT.splitlines() if line and not line.startswith("#"))
+NAMED = dict(re.findall(r"^([\w.-]+)==(\S+)", TEXT, flags=re.MULTILINE))
 LEFT_OUT = {name for line in re.findall("^# - (.*)", TEXT, flags=re.MULTILINE) for name in line.split()}
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 MEMORY = 256 << 20
@@ -162,7 +162,7 @@ def test_its_name_and_version_are_those_of_the_connector() -> None:
     assert f"LABEL io.airbyte.version={VERSION}\n" in DOCKERFILE
     (words,) = re.findall(r"^ENTRYPOINT (\[.*\])$", DOCKERFILE, flags=re.MULTILINE)
     assert f'ENV AIRBYTE_ENTRYPOINT="{" ".join(json.loads(words))}"\n' in DOCKERFILE
-    assert DOCKERFILE.index("USER airbyte") > DOCKERFILE.index("main.py spec")
+    assert DOCKERFILE.index("USER 1000:1000") > DOCKERFILE.index("main.py spec")
 
 
 def test_many_rows_are_loaded_in_little_memory(tmp_path: Path, heap: Any, sample: Any) -> None:

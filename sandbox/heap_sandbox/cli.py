@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             heap = assemble(
                 store, options.app_id, options.api_key, rate_limits=options.rate_limits, scale=options.scale
             )
-            with closing(_listen(options.port)) as listener:
+            with closing(_listen(options.port, options.host)) as listener:
                 asyncio.run(_run(heap, listener))
     except (Unusable, _Busy, ValueError) as error:
         sys.stderr.write(f"{printable(str(error))}\n")
@@ -44,12 +44,12 @@ class _Busy(Exception):  # noqa: N818  # a reason, not a defect
     """A port that cannot be listened on."""
 
 
-def _listen(port: int) -> socket:
+def _listen(port: int, host: str) -> socket:
     try:
-        return listen(port)
+        return listen(port, host)
     except (OSError, OverflowError) as error:
         reason = str(getattr(error, "strerror", None) or error).rstrip(".")
-        raise _Busy(f"Cannot listen on {HOST}:{port}: {reason}. Choose another port with --port.") from error
+        raise _Busy(f"Cannot listen on {host}:{port}: {reason}. Choose another port with --port.") from error
 
 
 async def _run(heap: Heap, listener: socket) -> None:
@@ -94,10 +94,16 @@ class _Parser(argparse.ArgumentParser):
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _Parser(
         prog="heap-sandbox",
-        description="A local mock of Heap's server-side API with a live page. It listens on 127.0.0.1 only.",
+        description="A local mock of Heap's server-side API with a live page. It listens on 127.0.0.1.",
     )
     parser.add_argument("--version", action="version", version=f"{parser.prog} {VERSION}")
     parser.add_argument("--port", type=int, default=8470, help="port to listen on, 0 for any free one (default: 8470)")
+    parser.add_argument(
+        "--host",
+        default=HOST,
+        metavar="ADDRESS",
+        help="address to listen on, for a container whose port is published to this computer alone (default: 127.0.0.1)",
+    )
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(
         "--app-id", action="append", default=[], metavar="DIGITS", help="accept this app ID; repeatable (default: any)"

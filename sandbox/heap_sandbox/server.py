@@ -1,4 +1,4 @@
-"""The sandbox as a server: on 127.0.0.1 only, in this thread or, as `Sandbox`, in one of its own."""
+"""The sandbox as a server: on 127.0.0.1, in this thread or, as `Sandbox`, in one of its own."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from heap_sandbox.mock.pulse import Pulse
 from heap_sandbox.mock.store import Store
 
 HOST = "127.0.0.1"
-"""The only address that it ever listens on."""
+"""The address that it listens on, unless it runs in a container."""
 
 _KEEP_ALIVE = 60  # seconds; longer than any client's pause between two batches
 _BACKLOG = 2048
@@ -41,14 +41,14 @@ _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAGE = 5000  # rows that a Sandbox reads at a time
 
 
-def listen(port: int) -> socket.socket:
-    """A listening socket; port 0 takes a free one. OSError when the port is busy."""
+def listen(port: int, host: str = HOST) -> socket.socket:
+    """A listening socket; port 0 takes a free one. OSError when the port is busy or the address is not this computer's."""
     # With TCP named, asyncio sees it on accepted sockets too and sets TCP_NODELAY; without, each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         if os.name == "posix":  # elsewhere the option would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
+        listener.bind((host, port))
         listener.listen(_BACKLOG)
     except BaseException:
         listener.close()
