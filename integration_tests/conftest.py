@@ -149,13 +149,19 @@ def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
     return config
 
 
+def base() -> list[str]:
+    """Options that build an image on the base that IMAGE_BASE names, for a machine that cannot reach the pinned one."""
+    name = os.environ.get("IMAGE_BASE")
+    return ["--build-arg", f"BASE={name}"] if name else []
+
+
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The image of the checkout as it is: its ID, since another run may take its name meanwhile."""
     if shutil.which("docker") is None:
         pytest.skip("There is no `docker` on this machine: THE IMAGE IS NOT TESTED. Install Docker or Podman.")
     number = tmp_path_factory.mktemp("image") / "id"
-    build = ["docker", "build", "--iidfile", str(number), "-t", "destination-heap-analytics:test", str(ROOT)]
+    build = ["docker", "build", *base(), "--iidfile", str(number), "-t", "destination-heap-analytics:test", str(ROOT)]
     run = subprocess.run(build, capture_output=True, text=True, timeout=1800, check=False)
     assert run.returncode == 0, run.stdout[-2000:] + run.stderr[-2000:]
     return number.read_text().strip()

@@ -193,7 +193,7 @@ def test_its_name_and_version_are_those_of_the_connector(image: str) -> None:
 
 def test_it_runs_as_a_user_who_is_not_root(image: str) -> None:
     """And who owns nothing of the connector."""
-    assert inside(image, "id", "-un").strip() == "airbyte"
+    assert inside(image, "id", "-u").strip() == "1000"
     assert inside(image, "find", "/connector", "/airbyte", "!", "-user", "root") == ""
 
 

@@ -2,7 +2,8 @@
 
     python serve.py FOLDER [PORT]
 
-FOLDER has the certificate and its key, console.crt and console.key. The content is invented, and the same at every start.
+FOLDER has the certificate and its key, console.crt and console.key. The content is invented; it is the same at every
+start.
 """
 
 from __future__ import annotations

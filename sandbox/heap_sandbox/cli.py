@@ -102,7 +102,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--host",
         default=HOST,
         metavar="ADDRESS",
-        help="address to listen on, for a container whose port is published to this computer alone (default: 127.0.0.1)",
+        help="address to listen on, in a container whose port only this computer can reach (default: 127.0.0.1)",
     )
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(

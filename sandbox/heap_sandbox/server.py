@@ -42,7 +42,7 @@ _PAGE = 5000  # rows that a Sandbox reads at a time
 
 
 def listen(port: int, host: str = HOST) -> socket.socket:
-    """A listening socket; port 0 takes a free one. OSError when the port is busy or the address is not this computer's."""
+    """A listening socket; port 0 takes a free one. OSError when the port is busy, or the host is not this computer."""
     # With TCP named, asyncio sees it on accepted sockets too and sets TCP_NODELAY; without, each answer takes 40 ms.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
