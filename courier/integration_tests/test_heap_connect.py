@@ -660,6 +660,7 @@ def test_what_a_step_asks_the_warehouse_does_not_grow_with_what_has_landed(
     grown = [sql for (sql, before), (_, after) in zip(few, many, strict=True) if after != before]
     assert len(grown) <= 3  # of six steps
     assert all("landed_files WHERE source = $1 AND courier = $2" in sql for sql in grown)
+    assert sum("landed_files" in sql for sql, _ in few) <= 4  # when the run begins: none of the steps
 
 
 def test_the_story_ends_as_it_is_told(place: Place) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -16,9 +16,20 @@ from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.system_tables import make_tables
 
 _TABLE: Final = "heap_courier.landed_files"
-_COLUMNS: Final = "courier text, source text, heap_table text, dump_id bigint, file text, is_full boolean"
+_VERSIONS: Final = "heap_courier.landed_tables"
+_TABLES: Final = {
+    "landed_files": "courier text, source text, heap_table text, dump_id bigint, file text, is_full boolean",
+    "landed_tables": "source text, heap_table text, courier text, number bigint",
+}
 _AT_ONCE: Final = 500  # rows of an INSERT
 _WHOLE_DUMP: Final = ""  # in place of a table
+
+
+class Version(NamedTuple):
+    """What tells whether another run has changed the bookmarks of a table: who changed them last, and how often."""
+
+    courier: str
+    number: int
 
 
 class Bookmarks:
@@ -30,8 +41,8 @@ class Bookmarks:
         self._source = source
 
     def make(self) -> None:
-        """Creates the table if it is missing. Outside a transaction."""
-        make_tables(self._warehouse, {"landed_files": _COLUMNS})
+        """Creates the tables that are missing. Outside a transaction."""
+        make_tables(self._warehouse, _TABLES)
 
     def lock(self) -> None:
         """Locks bookmarks against other writers until the transaction ends."""
@@ -46,21 +57,30 @@ class Bookmarks:
         )
         return {Bookmark._make(row) for row in rows}
 
-    def fingerprints(self) -> dict[str, str]:
-        """Of each table that has bookmarks, what tells whether another run has changed them since."""
+    def versions(self) -> dict[str, Version]:
+        """The version of each table that has one. Read it before the bookmarks, and `version` when they are used."""
         rows = self._warehouse.query(
-            f"SELECT heap_table, {_FINGERPRINT} FROM {_TABLE} WHERE source = $1 AND heap_table <> $2 GROUP BY 1",
-            (self._source, _WHOLE_DUMP),
+            f"SELECT heap_table, courier, number FROM {_VERSIONS} WHERE source = $1", (self._source,)
         )
-        return dict(rows)
+        return {table: Version(courier, number) for table, courier, number in rows}
 
-    def fingerprint(self, table: str) -> str | None:
-        """The same of one table; None if it has no bookmarks. Reads no more of them than it has to."""
+    def version(self, table: str) -> Version | None:
+        """The version of one table, without a look at its bookmarks, whose number grows with each dump."""
         rows = self._warehouse.query(
-            f"SELECT {_FINGERPRINT} FROM {_TABLE} WHERE source = $1 AND heap_table = $2 HAVING count(*) > 0",
-            (self._source, table),
+            f"SELECT courier, number FROM {_VERSIONS} WHERE source = $1 AND heap_table = $2", (self._source, table)
         )
-        return rows[0][0] if rows else None
+        return Version._make(rows[0]) if rows else None
+
+    def advance(self, table: str, before: Version | None) -> Version:
+        """Records in the open transaction, which holds the lock, that the bookmarks of a table change."""
+        after = Version(self._courier, before.number + 1 if before else 1)
+        changed = self._warehouse.execute(
+            f"UPDATE {_VERSIONS} SET courier = $1, number = $2 WHERE source = $3 AND heap_table = $4",
+            (*after, self._source, table),
+        )
+        if not changed:
+            self._warehouse.execute(f"INSERT INTO {_VERSIONS} VALUES ($1, $2, $3, $4)", (self._source, table, *after))
+        return after
 
     def others(self) -> dict[str, str]:
         """Tables that another courier fills, and its name."""
@@ -70,14 +90,6 @@ class Bookmarks:
             (self._source, self._courier, _WHOLE_DUMP),
         )
         return dict(rows)
-
-    def other(self, table: str) -> str | None:
-        """The other courier that fills a table, if there is one."""
-        rows = self._warehouse.query(
-            f"SELECT courier FROM {_TABLE} WHERE source = $1 AND heap_table = $2 AND courier <> $3 LIMIT 1",
-            (self._source, table, self._courier),
-        )
-        return rows[0][0] if rows else None
 
     def add(self, marks: Iterable[Bookmark]) -> None:
         """Records what the open transaction loads."""
@@ -117,11 +129,6 @@ class Bookmarks:
             )
             values = (value for dump_id, table, file, full in chunk for value in (table, dump_id, file, full))
             self._warehouse.execute(f"INSERT INTO {_TABLE} VALUES {places}", (self._courier, self._source, *values))
-
-
-_FINGERPRINT: Final = (
-    "CAST(count(*) AS text) || ' ' || CAST(sum(dump_id) AS text) || ' ' || CAST(sum(length(file)) AS text)"
-)
 
 
 def _chunks(rows: Iterable[tuple[object, ...]]) -> Iterator[Sequence[tuple[object, ...]]]:

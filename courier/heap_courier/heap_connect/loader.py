@@ -17,7 +17,7 @@ from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, 
 from heap_courier.documents.wording import listed
 from heap_courier.errors import CourierError, LaterError, SchemaError
 from heap_courier.heap_connect.all_events import ALL_EVENTS, all_events, is_event_table
-from heap_courier.heap_connect.bookmarks import Bookmarks
+from heap_courier.heap_connect.bookmarks import Bookmarks, Version
 from heap_courier.heap_connect.hashed_columns import HashedColumns
 from heap_courier.heap_connect.identity_views import MIGRATIONS, Types, domain_table, is_resolved, view_name, views
 from heap_courier.heap_connect.manifests import Bookmark, Step
@@ -100,10 +100,11 @@ class Loader:
         self._workers = workers
         self._advance = advance
         self._note = note
+        self._courier = courier
         self._bookmarks = Bookmarks(warehouse, courier, source)
         self._stored: dict[str, Mapping[str, str]] = {}  # columns with SQL types, by Heap's names of the tables
         self._others: dict[str, str] = {}
-        self._fingerprints: dict[str, str] = {}
+        self._versions: dict[str, Version] = {}
         self._elsewhere: dict[str, str] = {}
         self._dropped: set[str] = set()
 
@@ -113,9 +114,9 @@ class Loader:
         A dropped table counts as not loaded: it starts from scratch with its first dump.
         """
         with self._warehouse.transaction():
+            self._versions = self._bookmarks.versions()
             loaded = self._bookmarks.read()
             others = self._bookmarks.others()
-            self._fingerprints = self._bookmarks.fingerprints()
             known = {mark.table for mark in loaded} | others.keys()
             for table in {MIGRATIONS, *tables, *known}:
                 self._stored[table] = self._warehouse.columns(self.domain_table(table))
@@ -291,13 +292,13 @@ class Loader:
             keys = tuple(file.key for file in files)
             runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice, keys))
             self._note(runs[0])
-            marks.append(self._bookmarks.fingerprint(step.table))
+            versions.append(self._bookmarks.advance(step.table, self._versions.get(step.table)))
 
-        marks: list[str | None] = []
+        versions: list[Version] = []
         rows = reading.batches(files)
         load(self._warehouse, table, rows, replace=step.replaces, before=before, views=queries, after=after)
         self._stored[step.table] = columns
-        self._fingerprints[step.table] = marks[0] or ""
+        self._versions[step.table] = versions[0]
         self._dropped.discard(step.table)
         self._hashed.remember(step.table, hashed)
         return runs[0]
@@ -326,16 +327,17 @@ class Loader:
     def _expect_no_other_run(self, table: str) -> None:
         """The plan is valid only while the bookmarks it was based on are unchanged."""
         self._bookmarks.lock()
-        if (other := self._bookmarks.other(table)) and table not in self._dropped:
+        version = self._bookmarks.version(table)
+        if version == self._versions.get(table):
+            return
+        if version and version.courier != self._courier:
             raise SchemaError(
-                f"The table `{self.domain_table(table)}` is filled by the courier `{other}`: give the entity another "
-                "`heap-connect/source`, or exclude the table."
+                f"The table `{self.domain_table(table)}` is filled by the courier `{version.courier}`: give the entity "
+                "another `heap-connect/source`, or exclude the table."
             )
-        if self._bookmarks.fingerprint(table) != self._fingerprints.get(table):
-            raise OvertakenError(
-                f"Another run has loaded dumps of the table `{self.domain_table(table)}` meanwhile: run the courier "
-                "again."
-            )
+        raise OvertakenError(
+            f"Another run has loaded dumps of the table `{self.domain_table(table)}` meanwhile: run the courier again."
+        )
 
     def _table(self, step: Step, files: Sequence[File], as_text: set[str]) -> Table:
         name = self.domain_table(step.table)

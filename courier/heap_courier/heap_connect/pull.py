@@ -7,6 +7,7 @@ continue. Only a bucket or a warehouse that does not answer at all ends the run.
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -164,11 +165,14 @@ class _Pull:
             yield self._not_loaded(
                 StepResult(None, TableRun(self._loader.domain_table(ALL_EVENTS), 0, 0, message=str(error)))
             )
+        dumps: defaultdict[str, list[int]] = defaultdict(list)
+        for step in steps:
+            dumps[step.table].append(step.dump_id)
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
                 if fetched.step.table not in self._failed:
-                    yield self._loaded(fetched, [step.dump_id for step in steps if step.table == fetched.step.table])
+                    yield self._loaded(fetched, dumps[fetched.step.table])
                 shutil.rmtree(fetched.folder, ignore_errors=True)
         finally:
             for left in self._folder.glob("*"):
