@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,7 +17,7 @@ from heap_courier.cli.log import LOG, reporting, reporting_until_replaced
 from heap_courier.cli.printing import print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
-from heap_courier.errors import CourierError, InterruptedRunError
+from heap_courier.errors import CourierError, InterruptedRunError, internal_error
 from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import run as groups
 from heap_courier.groups import scheduler, slots
@@ -105,6 +106,7 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
         metrics.registry.register(schedules)
         LOG.listeners[:] = [metrics, schedules]
         context = replaced(silent)
+        current = [context]
         _follow(schedules, context)
 
         def changed(asked: bool) -> scheduler.Change | None:  # noqa: FBT001  (whether by SIGHUP)
@@ -121,14 +123,48 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
                     LOG(trouble(problem, "reload-warning"))
             LOG(note("The project was read again." if asked else "The project was changed.", "reloaded"))
             context = replaced(replace(silent, project=project))
+            current[:] = [context]
             _follow(schedules, context)
             return project.groups.values(), _group_context(context, stop)
 
         if health_port is not None:
             address = stack.enter_context(health_served(health_host, health_port, health, metrics.exposed))
             LOG(note(f"Serving {address}/health and {address}/metrics.", "health-served"))
+        stack.enter_context(_pruned_daily(lambda: current[-1], stop))
         groups_now = context.project.groups.values()
         scheduler.serve(groups_now, _group_context(context, stop), stop, changed, health, wait=wait)
+
+
+@contextmanager
+def _pruned_daily(current: Callable[[], Context], stop: threading.Event) -> Iterator[None]:
+    """Removes what is too old at the start and once a day; again after an hour if it did not work."""
+
+    def keep() -> None:
+        pause = 0.0
+        while not stop.wait(pause):
+            pause = 86_400.0 if _pruned(current()) else 3_600.0
+
+    thread = threading.Thread(target=keep, name="retention", daemon=True)
+    thread.start()
+    yield
+    if stop.is_set():
+        thread.join()
+
+
+def _pruned(context: Context) -> bool:
+    from heap_courier.retention import prune  # noqa: PLC0415  (what reads feeds takes long to import)
+
+    try:
+        found = prune(context)
+    except CourierError as error:
+        LOG(trouble(f"What is too old was not removed: {error}", "retention-failed"))
+        return False
+    except Exception as error:  # noqa: BLE001  (the daemon does its work without it)
+        LOG(trouble(f"What is too old was not removed: {internal_error(error)}", "retention-failed"))
+        return False
+    if found:
+        LOG(note(f"Removed what is too old: {found}.", "retention"))
+    return True
 
 
 def _follow(schedules: GroupMetrics, context: Context) -> None:

@@ -34,6 +34,7 @@ _COMMANDS: Final = {
     "show": ("tables", "Show rows of a domain table."),
     "backup": ("backup", "Write a copy of the DuckDB warehouse, while the daemon is running."),
     "restore": ("backup", "Make a backup the warehouse again."),
+    "prune": ("prune", "Remove samples, runs and kept files that are too old."),
     "runs": ("tables", "List the runs, or show what one of them did."),
 }
 

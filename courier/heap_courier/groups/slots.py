@@ -255,6 +255,35 @@ def runs_since(warehouse: Warehouse, group: str, slot: datetime) -> list[SlotRun
     return [_run(row) for row in rows]
 
 
+KEPT: Final = 30  # runs of a group that stay however old they are: durations are foreseen from them
+
+
+def expire(warehouse: Warehouse, before: datetime, now: datetime, *, dry_run: bool = False) -> int:
+    """Removes runs for earlier slots; their number. Call it inside a transaction.
+
+    What the next run of a group depends on stays: all from its last success on, or all if it has none; the newest
+    scheduled slot; those under way; and the newest `KEPT`.
+    """
+    parameters = (in_utc(before),)
+    count: int = warehouse.query(f"SELECT count(*) FROM ({_EXPIRED}) AS expired", parameters)[0][0]
+    if not dry_run:
+        earlier = in_utc(min(before, now - _REPORTED))
+        warehouse.execute("DELETE FROM heap_courier.sla_reports WHERE slot < $1", (earlier,))
+        warehouse.execute(f'DELETE FROM heap_courier.slots WHERE ("group", slot, attempt) IN ({_EXPIRED})', parameters)
+    return count
+
+
+_REPORTED: Final = timedelta(days=7)  # how long to remember what was reported, at least
+_EXPIRED: Final = (
+    'SELECT "group", slot, attempt FROM (SELECT "group", slot, attempt, outcome, '
+    'row_number() OVER (PARTITION BY "group" ORDER BY started DESC, slot DESC, attempt DESC) AS place, '
+    "max(CASE WHEN outcome = 'succeeded' THEN slot END) OVER (PARTITION BY \"group\") AS last_success, "
+    f'max(CASE WHEN attempt = {SCHEDULED} THEN slot END) OVER (PARTITION BY "group") AS last_scheduled '
+    "FROM heap_courier.slots) AS numbered WHERE slot < $1 AND outcome IS NOT NULL "
+    f"AND place > {KEPT} AND slot < last_success AND (last_scheduled IS NULL OR slot < last_scheduled)"
+)
+
+
 def _since(warehouse: Warehouse, group: str, before: datetime) -> Since | None:
     query = 'SELECT max(slot), min(slot) FROM heap_courier.slots WHERE "group" = $1 AND slot < $2'
     parameters = (group, in_utc(before))

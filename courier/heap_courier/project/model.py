@@ -135,6 +135,21 @@ class Limits:
     free_disk: int = 1_000_000_000
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what accumulates is kept; None: for ever.
+
+    Attributes:
+        samples: files that were fetched as samples.
+        runs: entries of the run log, and runs of groups.
+        files: fetched files that no run needs any more.
+    """
+
+    samples: timedelta | None = None
+    runs: timedelta | None = None
+    files: timedelta | None = None
+
+
 MEMORY: Final = "512MB"
 """DuckDB's memory limit by default: ten million rows load as fast as with twice as much."""
 
@@ -232,3 +247,4 @@ class Project:
     notify: Notify = Notify()
     limits: Limits = Limits()
     stitch_priority: tuple[str, ...] = ()
+    retention: Retention = Retention()

@@ -30,12 +30,14 @@ from heap_courier.project.model import (
     Limits,
     ProfileCredential,
     Project,
+    Retention,
     RoleCredential,
     WarehouseSettings,
 )
 from heap_courier.project.notify_section import NotifySection
 from heap_courier.project.setting_types import (
     ON_THIS_MACHINE,
+    Age,
     Bytes,
     Dsn,
     Duration,
@@ -166,6 +168,12 @@ class _Limits(Section):
     free_disk: Bytes = Limits().free_disk
 
 
+class _Retention(Section):
+    samples: Age | None = None
+    runs: Age | None = None
+    files: Age | None = None
+
+
 class _Stitch(Section):
     priority: list[str] = Field(default_factory=list)
 
@@ -181,6 +189,7 @@ class _Project(Section):
     groups: dict[Name, _Group] = Field(default_factory=dict)
     notify: NotifySection = NotifySection()
     stitch: _Stitch = _Stitch()
+    retention: _Retention = _Retention()
 
 
 def read_project(folder: Path) -> Project:
@@ -233,6 +242,7 @@ class _Reader:
             groups=groups,
             notify=self._model.notify.settings(),
             stitch_priority=tuple(self._model.stitch.priority),
+            retention=Retention(**_values(self._model.retention)),
             limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
 

@@ -42,6 +42,13 @@ def _duration(value: object) -> timedelta:
     return timedelta(seconds=int(match[1]) * _UNITS[match[2].lower()])
 
 
+def _age(value: object) -> timedelta:
+    age = _duration(value)
+    if age < timedelta(days=1):
+        raise ValueError("must be at least `1 day`")
+    return age
+
+
 def _bytes(value: object) -> int:
     if not isinstance(value, str) or not (match := _BYTES.fullmatch(value)):
         raise ValueError("must be a size such as `500MB`, `20GB` or `1TB`")
@@ -92,6 +99,7 @@ Name = Annotated[
     str, like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
 ]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Age = Annotated[timedelta, BeforeValidator(_age)]
 Bytes = Annotated[int, BeforeValidator(_bytes)]
 TimeZone = Annotated[ZoneInfo, BeforeValidator(_time_zone)]
 Time = Annotated[time, BeforeValidator(_time)]

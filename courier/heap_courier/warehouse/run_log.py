@@ -194,3 +194,27 @@ class RunLog:
             (run_id,),
         )
         return [(row[0], Rejected(row[1], RejectedRow(row[2], row[3], row[4]))) for row in rows]
+
+    def expire(self, before: datetime, *, dry_run: bool = False) -> int:
+        """Removes runs that began earlier, with all that is recorded of them; their number.
+
+        Those under way stay, and of each courier the newest run and the newest one that completed. Call it inside a
+        transaction.
+        """
+        parameters = (in_utc(before),)
+        count: int = self._warehouse.query(f"SELECT count(*) FROM ({_EXPIRED}) AS expired", parameters)[0][0]
+        if not dry_run:
+            for table in (name for name in _TABLES if name != "runs"):
+                self._warehouse.execute(f"DELETE FROM heap_courier.{table} WHERE run IN ({_EXPIRED})", parameters)
+            self._warehouse.execute(f"DELETE FROM heap_courier.runs WHERE id IN ({_EXPIRED})", parameters)
+        return count
+
+
+_LATER: Final = (
+    "EXISTS (SELECT 1 FROM heap_courier.runs AS later "
+    "WHERE later.courier = run.courier AND (later.started, later.id) > (run.started, run.id)"
+)
+_EXPIRED: Final = (
+    f"SELECT id FROM heap_courier.runs AS run WHERE started < $1 AND outcome <> '{RUNNING}' AND {_LATER}) "
+    f"AND (outcome <> '{COMPLETED}' OR {_LATER} AND later.outcome = '{COMPLETED}'))"
+)

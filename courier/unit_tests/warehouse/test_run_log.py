@@ -13,6 +13,7 @@ import pytest
 from heap_courier.data_types.field_types import DATETIME, INTEGER
 from heap_courier.errors import CourierError, RejectedRow, SetupError
 from heap_courier.feeds.model import Feed, Field
+from heap_courier.groups import slots
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
@@ -193,3 +194,33 @@ def test_an_instant_is_kept_in_utc_whatever_its_zone(run_log: RunLog) -> None:
     run_log.end(run, datetime(2026, 11, 21, 4, 30, tzinfo=timezone(timedelta(hours=-8))), COMPLETED, None)
 
     assert run_log.runs(1)[0].ended == datetime(2026, 11, 21, 12, 30)  # noqa: DTZ001  (as the column has it)
+
+
+def test_what_is_too_old_expires(connect: Callable[[], Warehouse]) -> None:
+    """More cases are in test_retention.py, on one engine."""
+    with closing(connect()) as warehouse:
+        log = RunLog(warehouse)
+        log.make()
+        slots.prepare(warehouse)
+        now = NOON.replace(tzinfo=timezone.utc)
+        for day in range(4):
+            run = RUN._replace(id=f"r{day}", started=NOON + timedelta(days=day))
+            log.begin(run)
+            log.record_table(run, TableRun("Heap:Users", 1, 9, 1), [Rejected("f", RejectedRow(1, "id", "is empty"))])
+            log.end(run, run.started, COMPLETED, None)
+        for minute in range(slots.KEPT + 5):
+            claim = slots.claim(warehouse, "daily", now + timedelta(minutes=minute), now, by_hand=False)
+            assert claim
+            slots.finish(warehouse, claim, now, "succeeded", "")
+        before = now + timedelta(days=2)
+        for dry_run in (True, False):
+            with warehouse.transaction():
+                assert log.expire(before, dry_run=dry_run) == 2
+                assert slots.expire(warehouse, before, before, dry_run=dry_run) == 5
+        assert [run.id for run in log.runs(9)] == ["r3", "r2"]
+        for (table,) in warehouse.query(
+            "SELECT DISTINCT table_name FROM information_schema.columns "
+            "WHERE table_schema = 'heap_courier' AND column_name = 'run'"
+        ):
+            assert warehouse.query(f"SELECT count(*) FROM heap_courier.{table} WHERE run IN ('r0', 'r1')") == [(0,)]
+        assert len(slots.history(warehouse, "daily", 99)) == slots.KEPT
