@@ -19,8 +19,8 @@ from courier.integration_tests.scripted_s3 import BUCKET, Changed, Drips, Refuse
 from heap_courier.errors import CourierError, LaterError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
-from heap_courier.heap_connect import loader
 from heap_courier.heap_connect import pull as pull_module
+from heap_courier.heap_connect import reading
 from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
@@ -146,14 +146,14 @@ class TestFiles:
         self, one_engine: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
-        real = loader.cast_rows
+        real = reading.cast_rows
 
         def odd(batch: Any, table: Any, dump_id: int) -> Any:
             if "email" in batch.schema.names:
                 raise KeyError("secret")
             return real(batch, table, dump_id)
 
-        monkeypatch.setattr(loader, "cast_rows", odd)
+        monkeypatch.setattr(reading, "cast_rows", odd)
 
         message = failure(one_engine.pull())
 
@@ -268,15 +268,15 @@ class TestWarehouse:
         self, one_engine: Place, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
-        stage: Callable[..., None] = one_engine.warehouse.stage
+        fill: Callable[..., str | None] = one_engine.warehouse.fill
         failures = [error]
 
-        def fail_once(*arguments: Any) -> None:
+        def fail_once(*arguments: Any) -> str | None:
             if failures:
                 raise failures.pop()
-            stage(*arguments)
+            return fill(*arguments)
 
-        monkeypatch.setattr(one_engine.warehouse, "stage", fail_once)
+        monkeypatch.setattr(one_engine.warehouse, "fill", fail_once)
 
         message = failure(one_engine.pull())
 

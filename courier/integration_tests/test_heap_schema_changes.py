@@ -137,6 +137,7 @@ def shared(place: Place) -> Place:
         'GRANT SELECT ON "Heap:users:resolved" TO analyst WITH GRANT OPTION',
         'GRANT SELECT (user_id) ON "Heap:sign_up:resolved" TO PUBLIC',
         "COMMENT ON VIEW \"Heap:users:resolved\" IS 'one row a person'",
+        'GRANT SELECT ON "Heap:all_events:union" TO analyst',
         "CREATE SCHEMA reports",
         'CREATE VIEW reports.people AS SELECT user_id, plan FROM "Heap:users:resolved"',
         "CREATE VIEW reports.paying WITH (security_barrier = true) AS SELECT * FROM reports.people WHERE plan <> ''",
@@ -179,7 +180,7 @@ class TestPrivilegesAndViews:
     @pytest.mark.parametrize("change", CHANGES)
     def test_they_survive_each_change_of_a_table(self, shared: Place, change: str) -> None:
         before = shared.warehouse.query(RIGHTS)
-        assert len(before) == 9
+        assert len(before) == 10
         shared.write(Dump(2, (CHANGES[change], events((8, 1)))))
 
         loaded(*shared.pull())

@@ -73,6 +73,23 @@ def test_rows_already_loaded_are_treated_by_the_next_run(place: Place) -> None:
     assert leaks(place) == []
 
 
+@pytest.mark.parametrize("kind", ["double", "boolean"])
+def test_stored_values_of_other_types_are_hashed_as_those_that_come_later(place: Place, kind: str) -> None:
+    """A whole Float as an integer, since either may be what a column was before it was widened."""
+    value, text = (7.0, "7") if kind == "double" else (True, "true")
+    types = {**TYPES, **nullable(age=kind)}
+    entity = HeapConnectEntity(columns=(ColumnRule("users", "age", "hash"),), hash_secret_env="SALT")  # noqa: S106
+    place.write(Dump(1, (users((1, "a", value, "b"), types=types),)))
+    loaded(*place.pull(OPEN))
+    place.write(Dump(2, (users((2, "a", value, "b"), types=types),)))
+    place.pull(entity)
+
+    assert place.rows("users", "user_id, email, age, phone") == [
+        (1, "a", hashed(text), "b"),
+        (2, "a", hashed(text), "b"),
+    ]
+
+
 def test_a_run_that_is_broken_off_leaves_no_value_hashed_twice(place: Place) -> None:
     place.write(Dump(1, (users((1, "a@x", 7, "555"), (2, None, None, None)),)))
     loaded(*place.pull(OPEN))

@@ -525,6 +525,29 @@ class TestHeapConnect:
         assert moved
         assert not moved & {row["user_id"] for row in rows}
 
+    def test_all_events_and_hashed_columns_are_shown(self, user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Also of rows that were loaded before: the run says what it has done to them."""
+        nights(user, 0, 1, 2)
+        user.types("run", "Heap-Connect")
+        plain = {row[0] for row in user.query('SELECT email FROM "Heap-Connect:users"')} - {None}
+        entity = '"heap-connect/columns": {"users": {"email": "hash"}}, "heap-connect/hash-secret-env": "HASH_SECRET"'
+        user.edit("entities/heap-connect.json", '"heap-connect/source"', f'{entity}, "heap-connect/source"')
+
+        for command in ("check", "run"):
+            said = user.types(command, "Heap-Connect")
+            assert said.code == 1
+            assert "`HASH_SECRET` must hold the secret of hashed columns" in said.out + said.err
+        monkeypatch.setenv("HASH_SECRET", "a secret of some length")
+        run = user.types("run", "Heap-Connect")
+
+        assert (run.code, run.row("Heap-Connect:users")[-1]) == (0, "loaded")
+        assert "Stored columns of the table `Heap-Connect:users` are private now: `email` hashed." in run.out + run.err
+        hashes = {row[0] for row in user.query('SELECT email FROM "Heap-Connect:users"')} - {None}
+        assert plain
+        assert {len(value) for value in hashes} == {64}
+        shown = user.types("show", "Heap-Connect:all_events:union", "--json", "--limit", "100")
+        assert {json.loads(line)["event_table_name"] for line in shown.out.splitlines()} >= {"pageviews", "sign_up"}
+
     def test_a_table_that_does_not_land_is_named_and_the_others_land(self, user: User) -> None:
         nights(user, 0)
         (key,) = [

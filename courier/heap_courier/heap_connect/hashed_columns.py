@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
 
-from heap_courier.data_types.field_types import STRING
+from heap_courier.data_types.field_types import STRING, Kind
 from heap_courier.documents.wording import listed
 from heap_courier.errors import SchemaError
-from heap_courier.heap_connect.identity_views import domain_table
 from heap_courier.heap_connect.private_columns import PrivateColumns
+from heap_courier.heap_connect.table_schema import as_text
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.system_tables import make_tables
+from heap_courier.warehouse.upsert import Table
 
 _NAME: Final = "hashed_columns"
 _TABLE: Final = f"heap_courier.{_NAME}"
 _COLUMNS: Final = "source text, heap_table text, column_name text, secret text"
-_PAIRS: Final = "heap_courier_hashes"
-_SCHEMA: Final = pa.schema([("plain", pa.string()), ("hashed", pa.string())])
-_AT_ONCE: Final = 50_000  # values that are hashed at a time
 
 
 def hashed_columns(warehouse: Warehouse, source: str, table: str) -> frozenset[str]:
@@ -92,16 +91,22 @@ class HashedColumns:
         """Takes over what was recorded, once the transaction holds."""
         self._recorded[table] |= dict.fromkeys(columns, self._private.fingerprint)
 
-    def hash_stored(self, table: str, column: str) -> None:
-        """Replaces the stored values of a String column by their hashes. Inside a transaction."""
-        name, value = quoted(domain_table(self._source, table)), quoted(column)
+    def write_hashed(self, table: Table, columns: Collection[str], path: Path) -> None:
+        """Writes the stored rows of a table to an Arrow file, some of the columns hashed. Outside a transaction.
+
+        An UPDATE would need memory for each row that it changes.
+        """
         text = self._warehouse.sql_type(STRING)
-        found = self._warehouse.query(f"SELECT DISTINCT CAST({value} AS {text}) FROM {name} WHERE {value} IS NOT NULL")
-        plain = pa.array([text for (text,) in found], pa.string())
-        parts = [plain.slice(start, _AT_ONCE) for start in range(0, len(plain), _AT_ONCE)]
-        batches = (pa.RecordBatch.from_arrays([part, self._private.hashes(part)], schema=_SCHEMA) for part in parts)
-        self._warehouse.stage(_PAIRS, _SCHEMA, batches)
-        self._warehouse.execute(
-            f"UPDATE {name} AS t SET {value} = h.hashed FROM {_PAIRS} AS h WHERE t.{value} = h.plain"
-        )
-        self._warehouse.execute(f"DROP TABLE {_PAIRS}")
+        selected = [
+            f"CAST({quoted(column.name)} AS {text}) AS {quoted(column.name)}"
+            if column.type.kind is Kind.DECIMAL  # (ADBC has a type of its own for PostgreSQL's)
+            else quoted(column.name)
+            for column in table.columns
+        ]
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            for batch in self._warehouse.batches(f"SELECT {', '.join(selected)} FROM {quoted(table.name)}"):
+                arrays = [
+                    self._private.hashes(as_text(values)) if name in columns else values.cast(kind)
+                    for name, values, kind in zip(table.schema.names, batch.columns, table.schema.types, strict=True)
+                ]
+                writer.write_batch(pa.RecordBatch.from_arrays(arrays, schema=table.schema))

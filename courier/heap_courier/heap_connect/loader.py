@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
@@ -140,12 +141,15 @@ class Loader:
                 query = all_events(self._source, tables, Types.of(self._warehouse))
                 DroppedViews(self._warehouse).create({view: query})
 
-    def protect(self, tables: Iterable[str], columns: Mapping[str, Collection[str] | None]) -> Iterator[StepResult]:
+    def protect(
+        self, tables: Iterable[str], columns: Mapping[str, Collection[str] | None], folder: Path
+    ) -> Iterator[StepResult]:
         """Hashes or removes what is stored of columns that have become private since; yields each changed table.
 
         Args:
             tables: those that this courier has loaded.
             columns: of the tables in the manifests.
+            folder: for the rows of a table while their columns are hashed.
 
         Raises:
             SetupError: a rule matches nothing.
@@ -162,13 +166,13 @@ class Loader:
                 if known := columns.get(table):
                     self._private.expect_columns(table, {*stored, *known})
                 if gone or hashed:
-                    yield self._protected(table, gone, hashed)
+                    yield self._protected(table, gone, hashed, folder / "private.arrow")
             except SchemaError as error:
                 failed = StepResult(None, TableRun(self.domain_table(table), 0, 0, message=str(error)))
                 self._note(failed)
                 yield failed
 
-    def _protected(self, table: str, gone: Collection[str], hashed: Collection[str]) -> StepResult:
+    def _protected(self, table: str, gone: Collection[str], hashed: Collection[str], path: Path) -> StepResult:
         name = self.domain_table(table)
         kept = tuple(
             TableColumn(column, STRING if column in hashed else self._field_type(kind))
@@ -181,8 +185,6 @@ class Loader:
             return self._views(table, self._warehouse.columns(name), changed=True)
 
         def after(loaded: LoadResult) -> None:
-            for column in sorted(hashed):
-                self._hashed.hash_stored(table, column)
             self._hashed.record(table, hashed)
             run = TableRun(name, 0, 0, merged=loaded.stored, stored=loaded.stored)
             done = [
@@ -193,7 +195,17 @@ class Loader:
             self._note(results[0])
 
         before = partial(self._expect_no_other_run, table)
-        load(self._warehouse, Table(name, kept, key=()), (), before=before, views=queries, after=after)
+        target = Table(name, kept, key=())
+        if hashed:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._hashed.write_hashed(target, hashed, path)
+            with pa.memory_map(str(path)) as file:
+                reader = pa.ipc.open_file(file)
+                rows = (reader.get_batch(number) for number in range(reader.num_record_batches))
+                load(self._warehouse, target, rows, replace=True, before=before, views=queries, after=after)
+            path.unlink()
+        else:
+            load(self._warehouse, target, (), before=before, views=queries, after=after)
         self._stored[table] = self._warehouse.columns(name)
         self._hashed.remember(table, hashed)
         return results[0]

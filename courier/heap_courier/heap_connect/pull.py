@@ -158,7 +158,7 @@ class _Pull:
         tables = {table.name for manifest in manifests for table in manifest.tables}
         loaded = self._loader.begin(tables)
         steps = plan(manifests, loaded, partial(_is_wanted, self._entity))
-        yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests))
+        yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests), self._folder)
         try:
             self._loader.unite_events()
         except (SchemaError, SetupError) as error:

@@ -135,6 +135,11 @@ def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[p
     return values, wrong
 
 
+def as_text(values: pa.Array) -> pa.StringArray:
+    """Values as a String column has them."""
+    return converted(_digits(values) if pa.types.is_floating(values.type) else values, STRING)[0]
+
+
 def _is_exact(integers: pa.Array) -> bool:
     """Whether each is one that a Float holds and none of its neighbours becomes."""
     bounds = pc.min_max(integers).as_py()
