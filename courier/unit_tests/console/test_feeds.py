@@ -80,7 +80,8 @@ class TestAdding:
             ({"separator": "ab"}, "has to be one ASCII character"),
             ({"encoding": "klingon"}, "There is no encoding"),
             ({"content-type": "text/xls"}, "There is no content type"),
-            ({"content-type": "application/avro"}, "users.csv"),
+            ({"content-type": "application/avro"}, "It was read as application/avro."),
+            ({"content-type": "application/json"}, "It was read as application/json."),
         ],
     )
     def test_what_is_wrong_is_said(

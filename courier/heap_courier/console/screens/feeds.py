@@ -24,7 +24,7 @@ from heap_courier.console.editing.sample_profile import profile
 from heap_courier.console.editing.versioned_file import version_of
 from heap_courier.console.visit import Form, Visit, looking
 from heap_courier.couriers.context import Context
-from heap_courier.errors import CourierError, SetupError
+from heap_courier.errors import CourierError, SetupError, UnreadableFileError
 from heap_courier.feeds import samples, tags
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.active import ActiveFeeds
@@ -133,7 +133,14 @@ def _propose(context: Context, form: Form) -> tuple[Feed, tuple[str, ...]]:
         signs["header_rows"] = 0
     given = FileFormat(content_type) if content_type else None
     sample = samples.sample_of(context.project, context.project.folder / chosen, given, **signs)
-    proposal = samples.propose_feed(context.project, name, sample)
+    try:
+        proposal = samples.propose_feed(context.project, name, sample)
+    except UnreadableFileError as error:
+        raise UnreadableFileError(
+            str(error),
+            f"It was read as {sample.format.content_type}. If it is something else, choose its content type under "
+            "“How the file is read”, and correct it in the courier too.",
+        ) from None
     write_feed(proposal.feed, samples.path_of(context.project, proposal.feed))
     return proposal.feed, proposal.notes
 
