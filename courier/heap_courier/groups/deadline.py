@@ -106,10 +106,12 @@ class DeadlineWatch:
         deadline = deadline_of(self._done_by, group.time_zone, slot)
         with self._context.open_warehouse() as warehouse:
             since = slots.schedule_since(warehouse, group.name)
+            if since is None:  # the keeper of the schedule has not looked yet
+                return None
             runs = slots.runs_since(warehouse, group.name, slot)
             done = min((run.ended for run in runs if run.outcome == "succeeded" and run.ended), default=None)
             unwatched = done is not None and deadline <= self._began
-            if (since is not None and slot <= since) or (done and done <= deadline) or unwatched:
+            if slot <= since or (done and done <= deadline) or unwatched:
                 self._settled.add(slot)
                 return None
             if now >= deadline:

@@ -179,6 +179,20 @@ def test_slots_before_the_schedule_was_kept_are_not_late(trial: Trial) -> None:
     assert watched(trial, at(20, 17, 40), at(20, 18, 1)) == []
 
 
+def test_before_the_schedule_is_kept_nothing_is_late(trial: Trial) -> None:
+    """The watch of a new group may look before its keeper does, which says since when the schedule is kept."""
+    trial.time = at(20, 18, 1)
+    watch = DeadlineWatch(GROUP, trial.context)
+    watch.look()
+    with trial.open_warehouse() as warehouse:
+        slots.kept_since(warehouse, GROUP, trial.time)
+    watch.look()
+    assert trial.said == []
+    trial.time = at(21, 18)
+    watch.look()
+    assert len(trial.said) == 1
+
+
 def test_the_warehouse_is_let_alone_once_the_slot_is_done(trial: Trial) -> None:
     kept(trial, 20, 20, 20)
     ran(trial, at(20), at(20), 1)
