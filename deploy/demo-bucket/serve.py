@@ -9,6 +9,7 @@ start.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import time
 from datetime import date, datetime, timedelta, timezone
@@ -59,4 +60,5 @@ def put_day(bucket: Any, day: date, content: bytes) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which the first process of a container would ignore
     main()
