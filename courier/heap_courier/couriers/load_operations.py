@@ -5,16 +5,17 @@ The grammar: https://docs.amperity.com/legacy/couriers.html.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
-from heap_courier.documents.strict_json import JsonObject, read_json
-from heap_courier.documents.wording import did_you_mean
-from heap_courier.errors import SetupError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationInfo, field_validator
 
-_TYPES: Final = ("load", "truncate")
+from heap_courier.documents.schema import IN_JSON, LAZY, JsonSection, Location, Schema
+from heap_courier.documents.strict_json import read_json
+from heap_courier.documents.wording import did_you_mean, listed
+
 _EXAMPLE: Final = '{"df-xxxxxx": [{"type": "load", "file": "users"}]}'
 
 
@@ -48,38 +49,67 @@ def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]
 
 def operations_of(document: Any, path: Path, tags: Collection[str]) -> tuple[Operations, ...]:
     """The operations of a document; `path` is the file that holds it, or will. Raises what `read_operations` raises."""
-    if not isinstance(document, dict):
-        raise SetupError(f"`{path}`: expected an object of feeds and their operations, such as {_EXAMPLE}, or {{}}.")
-    return tuple(
-        _operations(feed_id, listed, f"`{path}`, feed `{feed_id}`", tags) for feed_id, listed in document.items()
-    )
+    feeds = _SCHEMA.parse(document, path, tags)
+    return tuple(_operations(feed_id, sections) for feed_id, sections in feeds.items())
 
 
-def _operations(feed_id: str, listed: object, where: str, tags: Collection[str]) -> Operations:
-    if not isinstance(listed, list) or not listed:
-        raise SetupError(f"{where}: expected a list with at least one operation, such as {_EXAMPLE}.")
-    truncate = False
-    load_tags: dict[str, None] = {}
-    for number, item in enumerate(listed, 1):
-        given = JsonObject(item, f"{where}, operation {number}")
-        kind = given.text("type")
-        if kind == "truncate":
-            truncate = True
-        elif kind == "load":
-            load_tags[_tag(given, tags)] = None
-        elif kind == "spark-sql":
-            raise given.wrong("`spark-sql` is not supported: use `load`, which also reads records, lists and unions")
-        else:
-            raise given.wrong(
-                f"there is no type `{kind}`{did_you_mean(kind, _TYPES) or ': write `load` or `truncate`'}"
+class _Truncate(JsonSection):
+    type: Literal["truncate"]
+
+
+class _Load(JsonSection):
+    type: Literal["load"]
+    file: str
+
+    @field_validator("file")
+    @classmethod
+    def _is_fetched(cls, tag: str, entities: ValidationInfo) -> str:
+        tags: Collection[str] = entities.context or ()
+        if tag not in tags:
+            raise ValueError(
+                f"is `{tag}`, but no entity has that `file/tag`{did_you_mean(tag, tags)}; known tags are "
+                f"{listed(sorted(tags)) or 'none'}"
             )
-        given.end()
-    return Operations(feed_id, truncate, tuple(load_tags))
+        return tag
 
 
-def _tag(given: JsonObject, tags: Collection[str]) -> str:
-    tag = given.text("file")
-    if tag not in tags:
-        known = ", ".join(f"`{other}`" for other in sorted(tags)) or "none"
-        raise given.wrong(f"no entity has the `file/tag` `{tag}`{did_you_mean(tag, tags)}; known tags are {known}")
-    return tag
+def _supported(section: object) -> object:
+    if isinstance(section, dict) and section.get("type") == "spark-sql":
+        raise ValueError(
+            "is a `spark-sql`, which is not supported: use `load`, which also reads records, lists and unions"
+        )
+    return section
+
+
+def _not_empty(sections: list[Any]) -> list[Any]:
+    if not sections:
+        raise ValueError(f"must have at least one operation, such as {_EXAMPLE}")
+    return sections
+
+
+def _operations(feed_id: str, sections: Iterable[_Truncate | _Load]) -> Operations:
+    tags = dict.fromkeys(section.file for section in sections if isinstance(section, _Load))
+    return Operations(feed_id, any(isinstance(section, _Truncate) for section in sections), tuple(tags))
+
+
+def _place(location: Location, document: object) -> str:  # noqa: ARG001  (a place of any `Schema`)
+    """A place in load operations: "feed `df-1`, operation 2, `file`"."""
+    feed_id, *rest = location
+    numbered = [f"operation {part + 1}" if isinstance(part, int) else f"`{part}`" for part in rest]
+    return ", ".join([f"feed `{feed_id}`", *numbered])
+
+
+_Operation = Annotated[
+    Annotated[_Truncate | _Load, Field(discriminator="type")],
+    BeforeValidator(_supported),
+]
+_SCHEMA: Final = Schema(
+    TypeAdapter(dict[str, Annotated[list[_Operation], AfterValidator(_not_empty)]], config=LAZY),
+    _place,
+    ("type", ("load", "truncate")),
+    {
+        **IN_JSON,
+        "dict_type": f"must be an object of feeds and their operations, such as {_EXAMPLE}, or {{}}",
+        "list_type": f"must be a list with at least one operation, such as {_EXAMPLE}",
+    },
+)

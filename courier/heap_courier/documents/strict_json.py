@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from heap_courier.documents.wording import did_you_mean, nearest
 from heap_courier.errors import SetupError
 
 _TOKEN: Final = re.compile(r'("(?:[^"\\]|\\.)*"?)(\s*:)?|[{}]')
@@ -87,53 +86,3 @@ def _wrong(path: Path, text: str, position: int, reason: str) -> SetupError:
     line = text.count("\n", 0, position) + 1
     column = position - text.rfind("\n", 0, position)
     return SetupError(f"`{path}`, line {line}, column {column}: {reason}.")
-
-
-class JsonObject:
-    """An object of a document. Its keys are read one by one; `end` refuses the ones that were not read.
-
-    Every method raises SetupError, in a sentence that begins with `where`.
-    """
-
-    def __init__(self, value: object, where: str) -> None:
-        if not isinstance(value, dict):
-            raise SetupError(f"{where}: expected an object in braces.")
-        self.where = where
-        self._left: dict[str, Any] = dict(value)
-        self._known: list[str] = []
-
-    def text(self, key: str, default: str | None = None) -> str:
-        """A non-empty string; required unless there is a default."""
-        value = self.take(key, default)
-        if not isinstance(value, str) or not value.strip():
-            raise self.wrong(f"`{key}` must be a non-empty string")
-        return value
-
-    def flag(self, key: str, *, default: bool) -> bool:
-        """`true` or `false`."""
-        value = self.take(key, default)
-        if not isinstance(value, bool):
-            raise self.wrong(f"`{key}` must be true or false, without quotes")
-        return value
-
-    def take(self, key: str, default: Any = None) -> Any:
-        """A value of any type; required if the default is None."""
-        self._known.append(key)
-        if key not in self._left and default is None:
-            stray = nearest(key, self._left, sure=True)
-            raise self.wrong(f"`{key}` is missing" + (f": rename `{stray}`" if stray else ""))
-        return self._left.pop(key, default)
-
-    def has(self, key: str) -> bool:
-        """Whether the key exists and has not been read yet."""
-        self._known.append(key)
-        return key in self._left
-
-    def end(self) -> None:
-        """Refuses keys that were not read."""
-        for key in self._left:
-            raise self.wrong(f"there is no key `{key}` here{did_you_mean(key, self._known) or ': remove it'}")
-
-    def wrong(self, reason: str) -> SetupError:
-        """An error about this object."""
-        return SetupError(f"{self.where}: {reason}.")

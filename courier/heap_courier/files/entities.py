@@ -8,16 +8,18 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
-from heap_courier.documents.strict_json import JsonObject, read_json
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, TypeAdapter, model_validator
+
+from heap_courier.documents.schema import IN_JSON, LAZY, JsonSection, Location, Schema, reason
+from heap_courier.documents.strict_json import read_json
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import SetupError
 from heap_courier.files.file_pattern import FilePattern, parse_pattern
-from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, SEPARATORS, FileFormat, is_character, is_encoding
+from heap_courier.files.format_settings import Character, ContentType, Encoding, Quote
+from heap_courier.formats.file_format import SEPARATORS, FileFormat
 
-_UNSUPPORTED: Final = ("application/xml", "application/ingest-pack+cbor")
-_KINDS: Final = ("file", "archive", "heap-connect")
 _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".tar.gz")
 HASH: Final = "hash"
 LEAVE_OUT: Final = "leave-out"
@@ -30,7 +32,6 @@ _NEEDED: Final = frozenset(
     }
 )
 _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_SKIP: Final = "archive/skip-missing-contents"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,239 @@ class HeapConnectEntity:
 Entity = FileEntity | ArchiveEntity | HeapConnectEntity
 
 
+def _not_blank(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+def _pattern(value: object) -> FilePattern:
+    if not isinstance(value, str):
+        raise ValueError("must be text in double quotes")  # noqa: TRY004  (pydantic takes no TypeError)
+    try:
+        pattern = parse_pattern(_not_blank(value))
+    except SetupError as fault:
+        raise reason(fault) from None
+    if pattern.ending.endswith((".pgp", ".gpg")):
+        raise ValueError(f"is {pattern.text}, which matches encrypted files; they are not supported: decrypt them")
+    return pattern
+
+
+def _header_rows(value: object) -> int:
+    if type(value) is int and value in (0, 1):
+        return value
+    raise ValueError("must be 0 or 1")
+
+
+_Text = Annotated[str, AfterValidator(_not_blank)]
+_Pattern = Annotated[FilePattern, PlainValidator(_pattern)]
+
+
+class _LandAs(JsonSection):
+    file_tag: _Text
+    file_content_type: ContentType
+    file_header_rows: Annotated[int, PlainValidator(_header_rows)] = 1
+    file_separator: Character = None
+    file_quote: Quote = None
+    file_escape: Character = None
+    file_encoding: Encoding = None
+
+    @model_validator(mode="after")
+    def _encodes_text(self) -> _LandAs:
+        if self.file_encoding is not None and self.file_content_type not in SEPARATORS:
+            raise ValueError(
+                "has `file/encoding`, which is for delimited text: remove it, because the content is "
+                f"{self.file_content_type}"
+            )
+        return self
+
+    def format(self) -> FileFormat:
+        return FileFormat(
+            self.file_content_type,
+            self.file_header_rows,
+            self.file_separator,
+            self.file_quote,
+            self.file_escape,
+            self.file_encoding,
+        )
+
+
+class _File(JsonSection):
+    object_type: Literal["file"]
+    object_file_pattern: _Pattern
+    object_optional: bool = False
+    object_land_as: _LandAs
+
+    @model_validator(mode="after")
+    def _is_one_file(self) -> _File:
+        if self.object_file_pattern.ending.endswith(_ARCHIVES):
+            raise ValueError(
+                f"has the pattern {self.object_file_pattern.text}, which matches archives: set `object/type` to "
+                "`archive`"
+            )
+        return self
+
+    def entity(self) -> FileEntity:
+        landed = self.object_land_as
+        return FileEntity(self.object_file_pattern, self.object_optional, landed.file_tag, landed.format())
+
+
+class _Member(JsonSection):
+    subobject_land_as: _LandAs
+
+
+class _Contents(JsonSection):
+    """The members by name, and among them, since the documentation has an example of it, whether any may be missing."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, _Member]
+
+    archive_skip_missing_contents: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _are_names(cls, contents: object) -> object:
+        for name in contents if isinstance(contents, dict) else ():
+            if name.endswith(":") or not name.strip():
+                hint = ": remove the colon in the quotes" if name else ""
+                raise ValueError(f"has a member `{name}`, which is not a file name{hint}")
+        return contents
+
+    @model_validator(mode="after")
+    def _has_one(self) -> _Contents:
+        if not self.__pydantic_extra__:
+            raise ValueError("must name at least one member; for all of them, use `object/land-as` instead")
+        return self
+
+    def members(self) -> tuple[Member, ...]:
+        landed = {name: member.subobject_land_as for name, member in self.__pydantic_extra__.items()}
+        return tuple(Member(name, land_as.file_tag, land_as.format()) for name, land_as in landed.items())
+
+
+class _Archive(JsonSection):
+    object_type: Literal["archive"]
+    object_file_pattern: _Pattern
+    object_optional: bool = False
+    object_land_as: _LandAs | None = None
+    archive_contents: _Contents | None = None
+    archive_skip_missing_contents: bool = False
+
+    @model_validator(mode="after")
+    def _is_archive(self) -> _Archive:
+        pattern = self.object_file_pattern
+        if "." in pattern.ending and not pattern.ending.endswith((*_ARCHIVES, ".gz")):
+            raise ValueError(
+                f"has the pattern {pattern.text}, which does not match archives ({', '.join(_ARCHIVES)}): set "
+                "`object/type` to `file`"
+            )
+        if self.object_land_as and self.archive_contents:
+            raise ValueError(
+                "has both `object/land-as`, for all files of an archive, and `archive/contents`, for named ones: "
+                "remove one"
+            )
+        if not self.object_land_as and not self.archive_contents:
+            raise ValueError("lacks `object/land-as`, or `archive/contents` for files that are read differently")
+        return self
+
+    def entity(self) -> ArchiveEntity:
+        skip_missing, landed, contents = self.archive_skip_missing_contents, self.object_land_as, self.archive_contents
+        members: tuple[Member, ...] = ()
+        if landed:
+            members = (Member(None, landed.file_tag, landed.format()),)
+        elif contents:
+            members = contents.members()
+            if contents.archive_skip_missing_contents is not None:
+                skip_missing = contents.archive_skip_missing_contents
+        return ArchiveEntity(self.object_file_pattern, self.object_optional, members, skip_missing)
+
+
+_Tables = Annotated[list[Annotated[str, Field(min_length=1)]], Field(default_factory=list)]
+
+
+def _treatment(value: object) -> str:
+    if isinstance(value, str) and value in _TREATMENTS:
+        return value
+    near = did_you_mean(value, _TREATMENTS) if isinstance(value, str) else ""
+    raise ValueError(f"must be `hash` or `leave-out`{near}")
+
+
+def _not_needed(columns: dict[str, str]) -> dict[str, str]:
+    for column in columns:
+        if column.lower() in _NEEDED:
+            raise ValueError(
+                f"has `{column}`, which the courier needs to tell rows apart, join or order them: remove it"
+            )
+    return columns
+
+
+def _variable(value: str) -> str:
+    if value and not _VARIABLE.fullmatch(value):
+        raise ValueError("must be the name of an environment variable; the secret itself does not belong in the file")
+    return value
+
+
+_Columns = Annotated[dict[str, Annotated[str, PlainValidator(_treatment)]], AfterValidator(_not_needed)]
+
+
+class _HeapConnect(JsonSection):
+    object_type: Literal["heap-connect"]
+    source: Annotated[_Text, Field(alias="heap-connect/source")] = "Heap"
+    tables: Annotated[_Tables, Field(alias="heap-connect/tables")]
+    exclude: Annotated[_Tables, Field(alias="heap-connect/exclude")]
+    columns: Annotated[dict[str, _Columns], Field(alias="heap-connect/columns", default_factory=dict)]
+    secret: Annotated[str, AfterValidator(_variable), Field(alias="heap-connect/hash-secret-env")] = ""
+
+    @model_validator(mode="after")
+    def _has_secret_for_hashes(self) -> _HeapConnect:
+        is_hashed = any(HASH in columns.values() for columns in self.columns.values())
+        if is_hashed and not self.secret:
+            raise ValueError(
+                "has hashed columns, which need `heap-connect/hash-secret-env`, the name of the environment variable "
+                "with a secret"
+            )
+        if self.secret and not is_hashed:
+            raise ValueError("has `heap-connect/hash-secret-env`, but no hashed columns: remove it")
+        return self
+
+    def entity(self) -> HeapConnectEntity:
+        rules = [ColumnRule(table, *rule) for table, columns in self.columns.items() for rule in columns.items()]
+        tables, exclude = tuple(self.tables), tuple(self.exclude)
+        return HeapConnectEntity(self.source, tables, exclude, tuple(rules), self.secret or None)
+
+
+_Section = Annotated[_File | _Archive | _HeapConnect, Field(discriminator="object_type")]
+
+
+def _has_one(sections: list[Any]) -> list[Any]:
+    if not sections:
+        raise ValueError("must contain at least one entity")
+    if len(sections) > 1 and any(isinstance(section, _HeapConnect) for section in sections):
+        raise ValueError(
+            "has `heap-connect` beside other entities, but `heap-connect` must be the only entity of its courier: move "
+            "the others to a courier of their own"
+        )
+    return sections
+
+
+def _place(location: Location, document: object) -> str:  # noqa: ARG001  (a place of any `Schema`)
+    """A place in an entities list: "entity 2, `object/land-as`, `file/tag`"."""
+    number, *keys = location
+    return ", ".join([f"entity {int(number) + 1}", *(f"`{key}`" for key in keys)])
+
+
+_SCHEMA: Final = Schema(
+    TypeAdapter(Annotated[list[_Section], AfterValidator(_has_one)], config=LAZY),
+    _place,
+    ("object/type", ("file", "archive", "heap-connect")),
+    {**IN_JSON, "list_type": "must be a list in square brackets"},
+)
+
+
 def read_entities(path: Path) -> tuple[Entity, ...]:
     """Reads an entities list.
 
     Raises:
-        SetupError: the file is missing or not as the grammar has it.
+        SetupError: the file is missing or does not follow the grammar.
     """
     return entities_of(read_json(path), path)
 
@@ -114,156 +343,6 @@ def entities_of(document: Any, path: Path) -> tuple[Entity, ...]:
     """The entities of a list; `path` is the file that holds it, or will.
 
     Raises:
-        SetupError: it is not as the grammar has it.
+        SetupError: it does not follow the grammar.
     """
-    if not isinstance(document, list) or not document:
-        raise SetupError(f"`{path}`: expected a list of entities in square brackets, with at least one.")
-    entities = tuple(_entity(item, f"`{path}`, entity {number}") for number, item in enumerate(document, 1))
-    if len(entities) > 1 and any(isinstance(entity, HeapConnectEntity) for entity in entities):
-        raise SetupError(
-            f"`{path}`: `heap-connect` must be the only entity of its courier; move the others to a courier of their "
-            "own."
-        )
-    return entities
-
-
-def _entity(item: object, where: str) -> Entity:
-    given = JsonObject(item, where)
-    kind = given.text("object/type")
-    if kind == "heap-connect":
-        entity: Entity = _heap_connect(given)
-    elif kind == "file":
-        pattern = _pattern(given)
-        if pattern.ending.endswith(_ARCHIVES):
-            raise given.wrong(f"the pattern {pattern.text} matches archives: set `object/type` to `archive`")
-        entity = FileEntity(pattern, given.flag("object/optional", default=False), *_land_as(given, "object/land-as"))
-    elif kind == "archive":
-        entity = _archive(given)
-    else:
-        raise given.wrong(f"there is no `object/type` `{kind}`{did_you_mean(kind, _KINDS) or _listed(_KINDS)}")
-    given.end()
-    return entity
-
-
-def _pattern(given: JsonObject) -> FilePattern:
-    text = given.text("object/file-pattern")
-    try:
-        pattern = parse_pattern(text)
-    except SetupError as fault:
-        raise SetupError(f"{given.where}: {fault}") from None
-    if pattern.ending.endswith((".pgp", ".gpg")):
-        raise given.wrong(f"the pattern {pattern.text} matches encrypted files, which are not supported: decrypt them")
-    return pattern
-
-
-def _land_as(given: JsonObject, key: str) -> tuple[str, FileFormat]:
-    inner = JsonObject(given.take(key), f"{given.where}, `{key}`")
-    tag = inner.text("file/tag")
-    content_type = inner.text("file/content-type")
-    if content_type not in CONTENT_TYPES:
-        reason = "not supported" if content_type in _UNSUPPORTED else "no content type"
-        hint = did_you_mean(content_type, CONTENT_TYPES) if reason == "no content type" else ""
-        raise inner.wrong(f"`{content_type}` is {reason}{hint or _listed(CONTENT_TYPES)}")
-    header_rows = inner.take("file/header-rows", 1)
-    if type(header_rows) is not int or header_rows not in (0, 1):
-        raise inner.wrong("`file/header-rows` must be 0 or 1")
-    separator, quote, escape = (_sign(inner, f"file/{name}") for name in ("separator", "quote", "escape"))
-    has_encoding = inner.has("file/encoding")
-    encoding = inner.take("file/encoding") if has_encoding else None
-    if has_encoding and not is_encoding(encoding):
-        raise inner.wrong(f"`file/encoding` must be the name of an encoding{ENCODINGS}")
-    if has_encoding and content_type not in SEPARATORS:
-        raise inner.wrong(f"`file/encoding` is for delimited text; remove it, because the content is {content_type}")
-    inner.end()
-    return tag, FileFormat(content_type, header_rows, separator, quote, escape, encoding)
-
-
-def _sign(given: JsonObject, key: str) -> str | None:
-    if not given.has(key):
-        return None
-    character = given.take(key)
-    if key == "file/quote" and character == "":
-        return ""  # the file has no quotes
-    if not is_character(character):
-        raise given.wrong(
-            f"`{key}` must be one ASCII character, such as `|`; write a tab as `\\t`, a backslash as `\\\\`"
-        )
-    return str(character)
-
-
-def _archive(given: JsonObject) -> ArchiveEntity:
-    pattern = _pattern(given)
-    if "." in pattern.ending and not pattern.ending.endswith((*_ARCHIVES, ".gz")):
-        raise given.wrong(
-            f"the pattern {pattern.text} does not match archives ({', '.join(_ARCHIVES)}): set `object/type` to `file`"
-        )
-    optional = given.flag("object/optional", default=False)
-    skip_missing = given.flag(_SKIP, default=False)
-    if given.has("object/land-as") and given.has("archive/contents"):
-        raise given.wrong(
-            "`object/land-as` applies to all files of an archive, `archive/contents` to named ones: remove one"
-        )
-    if not given.has("archive/contents"):
-        return ArchiveEntity(pattern, optional, (Member(None, *_land_as(given, "object/land-as")),), skip_missing)
-    contents = given.take("archive/contents")
-    inner = JsonObject(contents, f"{given.where}, `archive/contents`")
-    skip_missing = inner.flag(_SKIP, default=skip_missing)
-    members = tuple(_member(name, contents[name], inner) for name in contents if name != _SKIP)
-    if not members:
-        raise inner.wrong("name at least one member, or use `object/land-as` for all of them")
-    return ArchiveEntity(pattern, optional, members, skip_missing)
-
-
-def _member(name: str, value: Any, contents: JsonObject) -> Member:
-    if name.endswith(":") or not name.strip():
-        raise contents.wrong(f"`{name}` is not a file name" + (": remove the colon in the quotes" if name else ""))
-    given = JsonObject(value, f"{contents.where}, `{name}`")
-    member = Member(name, *_land_as(given, "subobject/land-as"))
-    given.end()
-    return member
-
-
-def _heap_connect(given: JsonObject) -> HeapConnectEntity:
-    names = []
-    for key in ("heap-connect/tables", "heap-connect/exclude"):
-        listed = given.take(key, [])
-        if not isinstance(listed, list) or not all(isinstance(name, str) and name for name in listed):
-            raise given.wrong(f"`{key}` must be a list of table names, which may contain `*`")
-        names.append(tuple(listed))
-    rules = _column_rules(given)
-    secret = given.take("heap-connect/hash-secret-env", "")
-    if secret and (not isinstance(secret, str) or not _VARIABLE.fullmatch(secret)):
-        raise given.wrong(
-            "`heap-connect/hash-secret-env` must be the name of an environment variable; the secret itself does not "
-            "belong in the file"
-        )
-    if any(rule.treatment == HASH for rule in rules) != bool(secret):
-        reason = "`heap-connect/hash-secret-env` is for hashed columns, and there are none: remove it"
-        if not secret:
-            reason = (
-                "hashed columns need `heap-connect/hash-secret-env`, the name of the environment variable with a secret"
-            )
-        raise given.wrong(reason)
-    tables, exclude = names
-    return HeapConnectEntity(given.text("heap-connect/source", "Heap"), tables, exclude, rules, secret or None)
-
-
-def _column_rules(given: JsonObject) -> tuple[ColumnRule, ...]:
-    key = "heap-connect/columns"
-    tables = given.take(key, {})
-    if not isinstance(tables, dict) or not all(isinstance(columns, dict) for columns in tables.values()):
-        raise given.wrong(f'`{key}` must be an object such as {{"users": {{"email": "hash", "phone": "leave-out"}}}}')
-    rules = [ColumnRule(table, column, how) for table, columns in tables.items() for column, how in columns.items()]
-    for table, column, how in rules:
-        if how not in _TREATMENTS:
-            hint = did_you_mean(how, _TREATMENTS) if isinstance(how, str) else ""
-            raise given.wrong(f"`{key}`, `{table}`, `{column}`: must be `hash` or `leave-out`{hint}")
-        if column.lower() in _NEEDED:
-            raise given.wrong(
-                f"`{key}`, `{table}`: the courier needs `{column}` to tell rows apart, join or order them; remove it"
-            )
-    return tuple(rules)
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    return f"; supported: {', '.join(names)}"
+    return tuple(section.entity() for section in _SCHEMA.parse(document, path))

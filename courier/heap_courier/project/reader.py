@@ -6,14 +6,14 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import reduce
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError
+from pydantic import Field, TypeAdapter
 
+from heap_courier.documents.schema import Schema, below
 from heap_courier.documents.strict_yaml import read_yaml
 from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError
@@ -60,17 +60,6 @@ _KEY_IN_FILE: Final = (
     f"`{FILE_NAME}`: {{}} contains what looks like an access key, which does not belong in the file: put it into an "
     "environment variable, and name the variable here (`access-key-env`, `secret-key-env`)."
 )
-_SETTINGS: Final = "must contain settings, each as `name: value`"
-_REASONS: Final = {
-    "bool_type": "must be `true` or `false`",
-    "dict_type": _SETTINGS,
-    "list_type": "must be a list, such as `[a, b]`",
-    "model_attributes_type": _SETTINGS,
-    "model_type": _SETTINGS,
-    "string_too_short": "must not be empty",
-    "string_type": "must be text; quote it if it looks like a number or a boolean",
-    "too_short": "must not be empty",
-}
 
 
 class _Keys(Section):
@@ -192,6 +181,10 @@ class _Project(Section):
     retention: _Retention = _Retention()
 
 
+_KINDS: Final = ("iam-credential", "iam-role-to-role", "profile", "default")
+_SCHEMA: Final = Schema(TypeAdapter(_Project), kind=("type", _KINDS))
+
+
 def read_project(folder: Path) -> Project:
     """Reads the project of a folder.
 
@@ -214,11 +207,7 @@ def project_of(folder: Path, content: Any) -> Project:
         SetupError: as `read_project`.
     """
     _refuse_secrets(content)
-    try:
-        model = _Project.model_validate({} if content is None else content)
-    except ValidationError as error:
-        raise SetupError(_sentence(error)) from None
-    return _Reader(folder, model).project()
+    return _Reader(folder, _SCHEMA.parse({} if content is None else content, FILE_NAME)).project()
 
 
 class _Reader:
@@ -335,10 +324,10 @@ def _refuse_secrets(content: Any, where: str = "") -> None:
     for key, value in entries:
         if _is_secret(str(key)):
             raise SetupError(_KEY_IN_FILE.format(f"`{where or FILE_NAME}`"))
-        below = _place(where, key)
+        inner = below(where, key)
         if isinstance(value, str) and _is_secret(value) and key not in _FREE:
-            raise SetupError(_KEY_IN_FILE.format(f"`{below}`"))
-        _refuse_secrets(value, below)
+            raise SetupError(_KEY_IN_FILE.format(f"`{inner}`"))
+        _refuse_secrets(value, inner)
 
 
 def _is_secret(text: str) -> bool:
@@ -352,29 +341,3 @@ def _refuse_circles(groups: Mapping[str, Group]) -> None:
     except CycleError as error:
         circle = " <- ".join(f"`{name}`" for name in error.args[1])
         raise SetupError(f"`{FILE_NAME}`: groups wait for each other in a circle: {circle}.") from None
-
-
-def _place(where: str, part: object) -> str:
-    return f"{where}[{part}]" if isinstance(part, int) else f"{where}.{part}".lstrip(".")
-
-
-def _sentence(invalid: ValidationError) -> str:
-    error = invalid.errors(include_url=False)[0]
-    path = list(error["loc"])
-    if path[:1] == ["credentials"]:
-        del path[2:3]  # pydantic names the kind of credential there
-    if path[-1:] == ["[key]"]:
-        del path[-1:]  # and that it is the name that is wrong
-    kind = error["type"]
-    if kind == "missing":
-        path, reason = path[:-1], f"lacks `{path[-1]}`"
-    elif kind == "value_error":
-        reason = str(error["ctx"]["error"])
-    elif kind == "literal_error":
-        reason = "must be " + error["ctx"]["expected"].replace("'", "`")
-    elif kind in {"union_tag_invalid", "union_tag_not_found"}:
-        reason = "must have a `type`: `iam-credential`, `iam-role-to-role`, `profile` or `default`"
-    else:
-        reason = _REASONS.get(kind) or error["msg"]
-    where = f"`{FILE_NAME}`" + (f": `{reduce(_place, path, '')}`" if path else "")
-    return f"{where} {reason}" + ("" if reason.endswith("?") else ".")

@@ -8,9 +8,10 @@ from typing import Annotated, Final
 from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
-from heap_courier.documents.wording import listed, nearest
+from heap_courier.documents import schema
+from heap_courier.documents.wording import nearest
 
 ON_THIS_MACHINE: Final = (
     r"(?i:localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\]|host\.docker\.internal|host\.containers\.internal)"
@@ -91,10 +92,6 @@ def _status(value: object) -> bool:
     raise ValueError("must be `enabled` or `disabled`")
 
 
-def _kebab(name: str) -> str:
-    return name.replace("_", "-")
-
-
 Name = Annotated[
     str, like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
 ]
@@ -114,32 +111,12 @@ Variable = Annotated[
 ]
 
 
-class Section(BaseModel):
-    """Settings by name, written with hyphens; unknown ones are refused with the nearest known name."""
+class Section(schema.Section):
+    """Settings of the project, none of which may be empty text."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        str_min_length=1,
-        alias_generator=_kebab,
-        arbitrary_types_allowed=True,
-    )
+    model_config = ConfigDict(str_min_length=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, section: object) -> object:
-        """Refuses unknown settings. A setting without a value counts as absent: its value is commented out."""
-        if not isinstance(section, dict):
-            return section
-        settings = [field.alias or _kebab(name) for name, field in cls.model_fields.items()]
-        for name in section:
-            if name in _SECRETS:
-                raise ValueError(
-                    f"takes no `{name}`: set `{_kebab(name)}-env` to the name of the variable that holds it"
-                )
-            if name not in settings:
-                near = nearest(str(name), settings)
-                hint = f"did you mean `{near}`?" if near else f"its settings are {listed(settings)}"
-                raise ValueError(f"has no setting `{name}`; {hint}")
-        return {name: value for name, value in section.items() if value is not None}
+    elsewhere = {  # noqa: RUF012  (a constant of the class)
+        name: f"takes no `{name}`: set `{name.replace('_', '-')}-env` to the name of the variable that holds it"
+        for name in _SECRETS
+    }

@@ -110,13 +110,13 @@ class TestAdding:
             ({"file.0.pattern": ""}, "File 1: the file pattern must"),
             ({"file.0.pattern": "'orders"}, "File 1: The pattern 'orders has"),
             ({"file.0.tag": ""}, "File 1: the tag must"),
-            ({"file.0.content-type": "text/xls"}, "no content type"),
+            ({"file.0.content-type": "text/xls"}, "File 1: `file/content-type` must be one of text/csv"),
             ({"file.0.separator": "ab"}, "one ASCII character"),
             ({"credential": "missing"}, "there is no credential `missing`"),
             ({"credential": "+", "new-credential.name": ""}, "has no name"),
             ({"credential": "+", "new-credential.name": "heap-bucket"}, "There is a credential `heap-bucket` already"),
             ({"kind": "json", "text": "[,]"}, "line 1"),
-            ({"kind": "json", "text": "[]"}, "`entities/orders.json`: "),
+            ({"kind": "json", "text": "[]"}, "`entities/orders.json` must contain at least one"),
             (
                 {
                     "credential": "+",

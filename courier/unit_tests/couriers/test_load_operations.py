@@ -58,26 +58,26 @@ def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("document", "words"),
     [
-        ("df-xxxxxx", 'expected an object of feeds and their operations, such as {"df-xxxxxx": ['),
+        ("df-xxxxxx", 'must be an object of feeds and their operations, such as {"df-xxxxxx": ['),
         ([], "an object of feeds"),
-        ({"df-1": []}, "feed `df-1`: expected a list with at least one operation"),
-        ({"df-1": {"type": "truncate"}}, "feed `df-1`: expected a list with at least one operation"),
-        ({"df-1": ["truncate"]}, "feed `df-1`, operation 1: expected an object in braces"),
-        ({"df-1": [{"type": "OPERATION"}]}, "there is no type `OPERATION`: write `load` or `truncate`"),
-        ({"df-1": [{"type": "truncte"}]}, "there is no type `truncte` (did you mean `truncate`?)"),
-        ({"df-1": [{"type": "write", "file": "users"}]}, "there is no type `write`"),
-        ({"df-1": [{"type": "spark-sql"}]}, "`spark-sql` is not supported: use `load`"),
-        ({"df-1": [{"type": "load"}]}, "`file` is missing"),
-        ({"df-1": [{"type": "truncate", "file": "users"}]}, "there is no key `file` here"),
+        ({"df-1": []}, "feed `df-1` must have at least one operation, such as"),
+        ({"df-1": {"type": "truncate"}}, "feed `df-1` must be a list with at least one operation, such as"),
+        ({"df-1": ["truncate"]}, "feed `df-1`, operation 1 must be an object in braces."),
+        ({"df-1": [{"type": "OPERATION"}]}, "operation 1 must have a `type`: `load` or `truncate`."),
+        ({"df-1": [{"type": "truncte"}]}, "`load` or `truncate`; did you mean `truncate`?"),
+        ({"df-1": [{"type": "write", "file": "users"}]}, "must have a `type`: `load` or `truncate`."),
+        ({"df-1": [{"type": "spark-sql"}]}, "is a `spark-sql`, which is not supported: use `load`"),
+        ({"df-1": [{"type": "load"}]}, "feed `df-1`, operation 1 lacks `file`."),
+        ({"df-1": [{"type": "truncate", "file": "users"}]}, "has no setting `file`; its settings are `type`."),
         (
             {"df-1": [load("users"), load("FILE_NAME")]},
-            "operation 2: no entity has the `file/tag` `FILE_NAME`; known tags",
+            "operation 2, `file` is `FILE_NAME`, but no entity has that `file/tag`; known tags",
         ),
-        ({"df-1": [load("user")]}, "no entity has the `file/tag` `user` (did you mean `users`?)"),
+        ({"df-1": [load("user")]}, "no entity has that `file/tag` (did you mean `users`?)"),
         ({"df-1": [load("zzz")]}, "known tags are `sessions`, `users`."),
     ],
 )
-def test_what_is_no_operation_is_told(tmp_path: Path, document: Any, words: str) -> None:
+def test_an_invalid_operation_is_refused_with_its_feed_and_number(tmp_path: Path, document: Any, words: str) -> None:
     """With the file, the feed, and which of its operations."""
     path = written(tmp_path, document)
     with pytest.raises(SetupError) as failed:

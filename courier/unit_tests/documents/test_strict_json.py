@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heap_courier.documents.strict_json import JsonObject, read_json
+from heap_courier.documents.strict_json import read_json
 from heap_courier.errors import SetupError
 
 
@@ -96,20 +96,3 @@ def test_what_is_no_document_is_told(tmp_path: Path, text: str | bytes, words: s
 def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"`.*none\.json` cannot be read: No such file or directory\."):
         read_json(tmp_path / "none.json")
-
-
-def test_an_object_tells_what_nobody_asked_for() -> None:
-    """With the nearest of what was asked for."""
-    given_object = JsonObject({"tag": "a", "heather": 1}, "here")
-    assert given_object.text("tag") == "a"
-    assert not given_object.has("header")
-    with pytest.raises(SetupError, match=r"^here: there is no key `heather` here \(did you mean `header`\?\)\.$"):
-        given_object.end()
-
-
-def test_an_object_tells_what_is_missing() -> None:
-    """And what it probably is called."""
-    with pytest.raises(SetupError, match=r"^here: `object/type` is missing: rename `object/typ`\.$"):
-        JsonObject({"object/typ": "file"}, "here").text("object/type")
-    with pytest.raises(SetupError, match=r"^here: expected an object in braces\.$"):
-        JsonObject([], "here")

@@ -124,59 +124,76 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("entity", "words"),
     [
-        (1, "expected an object in braces"),
-        ({}, "`object/type` is missing"),
-        ({"object/typ": "file"}, "`object/type` is missing: rename `object/typ`"),
-        ({"object/type": "flie"}, "there is no `object/type` `flie` (did you mean `file`?)"),
-        ({"object/type": "sftp-9"}, "there is no `object/type` `sftp-9`; supported: file, archive, heap-connect"),
-        ({**FILE, "object/file-pattern": "users.avro"}, "has `users` outside quotes"),
-        ({**FILE, "object/file-pattern": 3}, "`object/file-pattern` must be a non-empty string"),
-        ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "encrypted files, which are not supported: decrypt them"),
+        (1, " must be an object in braces."),
+        ({}, " must have an `object/type`: `file`, `archive` or `heap-connect`."),
+        ({"object/typ": "file"}, "`heap-connect`; rename `object/typ`."),
+        ({"object/type": "flie"}, "`archive` or `heap-connect`; did you mean `file`?"),
+        ({"object/type": "sftp-9"}, " must have an `object/type`: `file`, `archive` or `heap-connect`."),
+        (
+            {**FILE, "object/file-pattern": "users.avro"},
+            ", `object/file-pattern`: The pattern users.avro has `users` outside quotes",
+        ),
+        ({**FILE, "object/file-pattern": " "}, ", `object/file-pattern` must not be empty."),
+        ({**FILE, "object/file-pattern": 3}, ", `object/file-pattern` must be text in double quotes."),
+        ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "encrypted files; they are not supported: decrypt them."),
         ({**FILE, "object/file-pattern": "'a.zip'"}, "set `object/type` to `archive`"),
-        ({**FILE, "object/optional": "true"}, "`object/optional` must be true or false, without quotes"),
-        ({**FILE, "object/optionl": True}, "there is no key `object/optionl` here (did you mean `object/optional`?)"),
-        ({**FILE, "object/land-as": None}, "`object/land-as`: expected an object in braces"),
-        (file(tag=""), "`object/land-as`: `file/tag` must be a non-empty string"),
-        (file(content_type="text/cvs"), "`text/cvs` is no content type (did you mean `text/csv`?)"),
-        (file(content_type="application/xml"), "`application/xml` is not supported; supported: text/csv, "),
+        ({**FILE, "object/optional": "true"}, ", `object/optional` must be `true` or `false`, without quotes."),
+        ({**FILE, "object/optionl": True}, " has no setting `object/optionl`; did you mean `object/optional`?"),
+        ({**FILE, "object/land-as": None}, " has no value for `object/land-as`: replace `null`, or remove the key."),
+        (file(tag=""), ", `object/land-as`, `file/tag` must not be empty."),
+        (file(content_type="text/cvs"), "`file/content-type` must be one of text/csv, "),
+        (
+            file(content_type="application/xml"),
+            " is `application/xml`, which is not supported; supported are text/csv, ",
+        ),
         (file(header_rows="p"), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=2), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=True), "`file/header-rows` must be 0 or 1"),
-        (file(separator="||"), "`file/separator` must be one ASCII character"),
-        (file(delimiter="|"), "there is no key `file/delimiter` here"),
-        ({**ARCHIVE}, "`object/land-as` is missing"),
-        ({**ARCHIVE, "object/file-pattern": "'a.csv'"}, "does not match archives (.zip, .tar, .tgz, .tar.gz)"),
-        ({**ARCHIVE, "object/land-as": AVRO, "archive/contents": {}}, "remove one"),
-        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "name at least one member"),
+        (file(content_type="text/cvs"), "application/x-json-stream; did you mean `text/csv`?"),
+        (file(separator="||"), ", `object/land-as`, `file/separator` must be one ASCII character"),
+        (file(delimiter="|"), ", `object/land-as` has no setting `file/delimiter`; its settings are `file/tag`, "),
+        ({**ARCHIVE}, " lacks `object/land-as`, or `archive/contents` for files"),
+        (
+            {**ARCHIVE, "object/file-pattern": "'a.csv'"},
+            ", which does not match archives (.zip, .tar, .tgz, .tar.gz): set",
+        ),
+        ({**ARCHIVE, "object/land-as": AVRO, "archive/contents": {"a": {"subobject/land-as": AVRO}}}, "remove one"),
+        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "must name at least one member"),
         ({**ARCHIVE, "archive/contents": {"a_*.csv:": {"subobject/land-as": AVRO}}}, "remove the colon in the quotes"),
-        ({**ARCHIVE, "archive/contents": {"a.csv": AVRO}}, "`a.csv`: `subobject/land-as` is missing"),
-        ({**HEAP, "heap-connect/tables": "users"}, "`heap-connect/tables` must be a list of table names"),
-        ({**HEAP, COLUMNS: ["email"]}, "`heap-connect/columns` must be an object such as"),
+        (
+            {**ARCHIVE, "archive/contents": {"a.csv": AVRO}},
+            "`archive/contents`, `a.csv` has no setting `file/tag`; its settings are `subobject/land-as`.",
+        ),
+        ({**HEAP, "heap-connect/tables": "users"}, ", `heap-connect/tables` must be a list"),
+        ({**HEAP, COLUMNS: ["email"]}, ", `heap-connect/columns` must be an object in braces"),
         (
             {**HEAP, COLUMNS: {"users": {"email": "hsah"}}},
-            "`email`: must be `hash` or `leave-out` (did you mean `hash`?)",
+            "`users`, `email` must be `hash` or `leave-out` (did you mean `hash`?)",
         ),
-        ({**HEAP, COLUMNS: {"users": {"email": True}}}, "`email`: must be `hash` or `leave-out`"),
-        ({**HEAP, COLUMNS: {"*": {"User_ID": "leave-out"}}}, "the courier needs `User_ID` to tell rows apart"),
-        ({**HEAP, COLUMNS: {"users": {"email": "hash"}}}, "hashed columns need `heap-connect/hash-secret-env`"),
-        ({**HEAP, SECRET: "SALT"}, "`heap-connect/hash-secret-env` is for hashed columns, and there are none"),
+        ({**HEAP, COLUMNS: {"users": {"email": True}}}, "`users`, `email` must be `hash` or `leave-out`"),
+        (
+            {**HEAP, COLUMNS: {"*": {"User_ID": "leave-out"}}},
+            "`*` has `User_ID`, which the courier needs to tell rows apart",
+        ),
+        ({**HEAP, COLUMNS: {"users": {"email": "hash"}}}, "hashed columns, which need `heap-connect/hash-secret-env`"),
+        ({**HEAP, SECRET: "SALT"}, " has `heap-connect/hash-secret-env`, but no hashed columns: remove it."),
         ({**HEAP, SECRET: "s3cret!"}, "must be the name of an environment variable; the secret itself does not belong"),
-        ({**HEAP, "object/file-pattern": "'a'"}, "there is no key `object/file-pattern` here"),
+        ({**HEAP, "object/file-pattern": "'a'"}, " has no setting `object/file-pattern`"),
     ],
 )
-def test_what_is_no_entity_is_told(tmp_path: Path, entity: Any, words: str) -> None:
+def test_an_invalid_entity_is_refused_with_its_number_and_setting(tmp_path: Path, entity: Any, words: str) -> None:
     """With the file, which of its entities, and the key."""
     sentence = fault(tmp_path, FILE, entity)
-    assert sentence.startswith(f"`{tmp_path / 'heap.json'}`, entity 2")
+    assert sentence.startswith(f"`{tmp_path / 'heap.json'}`: entity 2")
     assert words in sentence
 
 
-def test_heap_connect_stands_alone(tmp_path: Path) -> None:
+def test_heap_connect_must_be_the_only_entity(tmp_path: Path) -> None:
     assert "`heap-connect` must be the only entity" in fault(tmp_path, FILE, HEAP)
 
 
 def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
-    assert "expected a list of entities in square brackets, with at least one" in fault(tmp_path)
+    assert "must contain at least one entity" in fault(tmp_path)
 
 
 def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path) -> None:
@@ -190,10 +207,12 @@ def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path)
         return read.format
 
     assert formatted("text/csv", "utf-16").encoding == "utf-16"
-    for encoding in ("utf-99", "base64", "", 8, None):
+    for encoding in ("utf-99", "base64", "", 8):
         with pytest.raises(SetupError, match="`file/encoding` must be the name of an encoding, such as utf-16"):
             formatted("text/csv", encoding)
-    with pytest.raises(SetupError, match="`file/encoding` is for delimited text"):
+    with pytest.raises(SetupError, match="has no value for `file/encoding`: replace `null`, or remove the key"):
+        formatted("text/csv", None)
+    with pytest.raises(SetupError, match="has `file/encoding`, which is for delimited text: remove it"):
         formatted("application/avro", "utf-16")
 
 

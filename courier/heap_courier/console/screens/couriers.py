@@ -31,7 +31,7 @@ from heap_courier.formats.file_format import CONTENT_TYPES
 from heap_courier.project.model import Courier, Credential, KeyCredential, Project, RoleCredential
 
 _UNNAMED: Final = "New courier"
-_ENTITY: Final = re.compile(r"`[^`]*`, entity (\d+)(?:, `object/land-as`)?: ")
+_ENTITY: Final = re.compile(r"`[^`]*`: entity (\d+)(?:, `object/land-as`)?(?:, `object/file-pattern`:|,)? ")
 _LABELS: Final = {"object/file-pattern": "the file pattern", "file/tag": "the tag"}
 
 

@@ -1,0 +1,200 @@
+"""What documents that people write must contain: pydantic models, and their errors as sentences.
+
+Every kind of document (the project, entities, load operations, feeds) is read the same way: a strict reader parses the
+text, a model derived from `Section` validates it once, and frozen value objects go on from there. A sentence has one
+form: "`file`: place reason.", as in "`heap.json`: entity 2 lacks `object/type`.".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any, ClassVar, Final, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from heap_courier.documents.wording import listed, nearest
+from heap_courier.errors import CourierError, SetupError
+
+Location = tuple[int | str, ...]
+"""Where a value is in a document: keys of mappings, positions in lists from 0."""
+
+Parsed = TypeVar("Parsed")
+
+_SETTINGS: Final = "must contain settings, each as `name: value`"
+_REASONS: Final[Mapping[str, str]] = {
+    "bool_type": "must be `true` or `false`",
+    "dict_type": _SETTINGS,
+    "list_type": "must be a list, such as `[a, b]`",
+    "model_attributes_type": _SETTINGS,
+    "model_type": _SETTINGS,
+    "string_too_short": "must not be empty",
+    "string_type": "must be text; quote it if it looks like a number or a boolean",
+    "too_short": "must not be empty",
+}
+LAZY: Final = ConfigDict(defer_build=True)
+"""The configuration of an adapter whose type is not a section by itself."""
+
+IN_JSON: Final[Mapping[str, str]] = {
+    "bool_type": "must be `true` or `false`, without quotes",
+    **dict.fromkeys(("dict_type", "model_attributes_type", "model_type"), "must be an object in braces"),
+    "list_type": 'must be a list, such as `["a", "b"]`',
+    "string_type": "must be text in double quotes",
+}
+"""Reasons in words of JSON."""
+
+
+class Section(BaseModel):
+    """A mapping of settings. Unknown ones are refused; types are never converted."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        arbitrary_types_allowed=True,
+        alias_generator=lambda name: name.replace("_", "-"),
+        defer_build=True,  # until the first document, since most commands read few kinds
+    )
+
+    elsewhere: ClassVar[Mapping[str, str]] = {}
+    """Settings that people write here and that do not belong here: each with the reason to show."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, section: object) -> object:
+        if not isinstance(section, dict):
+            return section
+        settings = cls.settings()
+        for name in section:
+            if name in cls.elsewhere:
+                raise ValueError(cls.elsewhere[name])
+            if name not in settings and cls.model_config.get("extra") == "forbid":
+                near = nearest(str(name), settings)
+                hint = f"did you mean `{near}`?" if near else f"its settings are {listed(settings)}"
+                raise ValueError(f"has no setting `{name}`; {hint}")
+        return cls.without_nulls(section)
+
+    @classmethod
+    def settings(cls) -> list[str]:
+        """Their names, as people write them."""
+        return [info.alias or name for name, info in cls.model_fields.items()]
+
+    @classmethod
+    def without_nulls(cls, section: dict[Any, Any]) -> dict[Any, Any]:
+        """In YAML, a setting without a value counts as absent: its value is commented out."""
+        return {name: value for name, value in section.items() if value is not None}
+
+
+class JsonSection(Section):
+    """A JSON object whose keys look like `object/file-pattern`."""
+
+    model_config = ConfigDict(alias_generator=lambda name: name.replace("_", "/", 1).replace("_", "-"))
+
+    @classmethod
+    def without_nulls(cls, section: dict[Any, Any]) -> dict[Any, Any]:
+        """Nobody comments out a value in JSON: `null` is refused."""
+        for name, value in section.items():
+            if value is None:
+                raise ValueError(f"has no value for `{name}`: replace `null`, or remove the key")
+        return section
+
+
+def dotted(location: Location, document: object = None) -> str:  # noqa: ARG001  (a place of any `Schema`)
+    """A place in a document of nested settings: "`groups.n.couriers[0].wait`"."""
+    return f"`{reduce(below, location, '')}`"
+
+
+def below(place: str, part: int | str) -> str:
+    """The dotted place of a setting, or of an item, of the one at a place."""
+    return f"{place}[{part}]" if isinstance(part, int) else f"{place}.{part}".lstrip(".")
+
+
+@dataclass(frozen=True, slots=True)
+class Schema(Generic[Parsed]):
+    """One kind of document.
+
+    Attributes:
+        model: what validates it.
+        place: how messages call a location in it; the root is called by the file's name alone.
+        kind: the setting that decides which of several sections a mapping is, and the values it may have.
+        reasons: by pydantic's type of error, if not those of YAML.
+    """
+
+    model: TypeAdapter[Parsed]
+    place: Callable[[Location, object], str] = dotted
+    kind: tuple[str, tuple[str, ...]] = ("", ())
+    reasons: Mapping[str, str] = field(default_factory=dict)
+
+    def parse(self, document: object, file: object, context: Any = None) -> Parsed:
+        """The valid document.
+
+        Args:
+            document: as the strict reader of its syntax returns it.
+            file: its name, for the message.
+            context: what validators need to know of other documents.
+
+        Raises:
+            SetupError: the first fault: file, place, reason, remedy.
+        """
+        try:
+            return self.model.validate_python(document, context=context)
+        except ValidationError as invalid:
+            raise SetupError(f"`{file}`{self._fault(invalid, document)}") from None
+
+    def _fault(self, invalid: ValidationError, document: object) -> str:
+        error = invalid.errors(include_url=False)[0]
+        location, reason = self._location(error["loc"], document), self.reason(error)
+        if error["type"] == "missing":
+            location, reason = location[:-1], f"lacks `{location[-1]}`"
+        place = f": {self.place(location, document)}" if location else ""
+        # A reason is what follows the name of the place, or a sentence of its own.
+        joint = ": " if reason[0].isupper() else " "
+        return f"{place}{joint}{reason}" + ("" if reason.endswith(("?", ".")) else ".")
+
+    def _location(self, location: Location, document: object) -> Location:
+        """A location without the parts that pydantic adds: the kind of a section, and "[key]" for a key itself."""
+        parts: list[int | str] = []
+        value: Any = document
+        for part in location[:-1] if location[-1:] == ("[key]",) else location:
+            if isinstance(value, dict) and part == value.get(self.kind[0]) and part in self.kind[1]:
+                value = {**value, self.kind[0]: None}
+                continue
+            parts.append(part)
+            value = _inside(value, part)
+        return tuple(parts)
+
+    def reason(self, error: ErrorDetails) -> str:
+        """What is wrong with the value at a place, never with the value itself: it can be a secret."""
+        kind, context = error["type"], error.get("ctx", {})
+        if kind == "value_error":
+            return str(context["error"])
+        if kind == "literal_error":
+            return f"must be {context['expected']}".replace("'", "`")
+        if kind in {"union_tag_invalid", "union_tag_not_found"}:
+            return self._kinds(error["input"])
+        return self.reasons.get(kind) or _REASONS.get(kind) or str(error["msg"])
+
+    def _kinds(self, section: Any) -> str:
+        name, kinds = self.kind
+        *others, last = (f"`{each}`" for each in kinds)
+        article = "an" if name[0] in "aeiou" else "a"
+        expected = f"must have {article} `{name}`: {', '.join(others)} or {last}"
+        if name not in section:
+            stray = nearest(name, map(str, section), sure=True)
+            return f"{expected}; rename `{stray}`" if stray else expected
+        near = nearest(section[name], kinds) if isinstance(section[name], str) else None
+        return f"{expected}; did you mean `{near}`?" if near else expected
+
+
+def _inside(value: Any, part: int | str) -> Any:
+    try:
+        return value[part]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def reason(fault: CourierError) -> ValueError:
+    """What another parser says of a value, as a validator has to raise it."""
+    return ValueError(str(fault))
