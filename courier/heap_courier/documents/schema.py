@@ -66,7 +66,7 @@ class Section(BaseModel):
     def _known(cls, section: object) -> object:
         if not isinstance(section, dict):
             return section
-        settings = cls.settings()
+        settings = cls.setting_names()
         for name in section:
             if name in cls.elsewhere:
                 raise ValueError(cls.elsewhere[name])
@@ -77,7 +77,7 @@ class Section(BaseModel):
         return cls.without_nulls(section)
 
     @classmethod
-    def settings(cls) -> list[str]:
+    def setting_names(cls) -> list[str]:
         """Their names, as people write them."""
         return [info.alias or name for name, info in cls.model_fields.items()]
 
