@@ -20,11 +20,12 @@ import pytest
 from pydantic import BaseModel
 
 from courier.integration_tests import heap_bucket
+from heap_courier.documents.schema import JsonSection
 from heap_courier.feeds import reader as feed_files
 from heap_courier.files import entities
+from heap_courier.formats.file_format import CONTENT_TYPES
 from heap_courier.project import reader as project_file
 
-ENTITIES = Path(entities.__file__).read_text(encoding="utf-8")
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "pull-from-heap.md"
 PROGRAM = str(Path(sys.executable).with_name("heap-courier"))
 KEYS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
@@ -137,7 +138,12 @@ SETTINGS = {
     if isinstance(section, type) and issubclass(section, BaseModel)
     for name in section.model_fields
 }
-ENTITY_KEYS = set(re.findall(r'"((?:object|file|archive|subobject|heap-connect)/[a-z-]+)"', ENTITIES))
+ENTITY_KEYS = {
+    name
+    for section in vars(entities).values()
+    if isinstance(section, type) and issubclass(section, JsonSection)
+    for name in section.setting_names()
+}
 
 
 @pytest.mark.parametrize("key", sorted(SETTINGS | ENTITY_KEYS | {*feed_files.KEYS, *feed_files.FIELD_KEYS}))
@@ -145,6 +151,6 @@ def test_all_that_can_be_set_is_named(key: str) -> None:
     assert re.search(rf"[`.]{re.escape(key)}[`.]|\b{re.escape(key)}: ", GUIDE.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("content_type", entities.CONTENT_TYPES)
+@pytest.mark.parametrize("content_type", CONTENT_TYPES)
 def test_all_content_types_are_named(content_type: str) -> None:
     assert f"`{content_type}`" in GUIDE.read_text(encoding="utf-8")
