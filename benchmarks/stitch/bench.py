@@ -28,6 +28,7 @@ from heap_courier.stitch.linking.scoring import score
 from heap_courier.stitch.records.inputs import Input
 from heap_courier.stitch.records.loading import collate
 from heap_courier.stitch.scratch import Scratch, scratch
+from heap_courier.stitch.train import train
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 
 FEBRL: Final = {
@@ -107,6 +108,22 @@ def febrl_quality(number: int, *, key: bool, folder: Path, model: Mapping[str, A
     return quality((person, clusters["febrl", str(pk)]) for person, pk in zip(people, columns["pk"], strict=True))
 
 
+def febrl_trained(number: int, *, key: bool, relatives: bool, folder: Path) -> Quality:
+    """How good the customers of a febrl set are with a model that was trained on it.
+
+    Args:
+        number: 1 to 4.
+        key: as in `febrl`.
+        relatives: as in `train`.
+        folder: for the scratch.
+    """
+    _, columns = febrl(number, key=key)
+    with scratch(folder, "512MB") as opened:
+        stage(opened, {"febrl": columns})
+        model = train(opened, relatives=relatives)
+    return febrl_quality(number, key=key, folder=folder, model=model)
+
+
 def population_quality(records: int, *, folder: Path, model: Mapping[str, Any]) -> Quality:
     """How good the customers of a population are."""
     columns: dict[str, list[str | None]] = {tag: [] for tag in ("pk", *TAGS)}
@@ -167,18 +184,25 @@ def _value(record: Record, tag: str) -> str | None:
     return {"pk": record.pk, "fk-person": str(record.person), **record.values}[tag]
 
 
+def _print_quality(what: str, model: str, found: Quality) -> None:
+    print(f"| {what} | {model} | {found.precision:.4f} | {found.recall:.4f} | {found.f1:.4f} |", flush=True)
+
+
 def main() -> None:
     """Prints the tables."""
     quick = "--quick" in sys.argv
     sizes = [int(word) for word in sys.argv[1:] if word.isdigit()] or [2_000 if quick else 100_000]
     model = read_model(Path())
-    print("| data | precision | recall | F1 |\n|---|---|---|---|")
+    print("| data | model | precision | recall | F1 |\n|---|---|---|---|---|")
     with TemporaryDirectory() as name:
+        folder = Path(name)
         for number in (1,) if quick else (1, 2, 3, 4):
             for key in (False, True):
-                found = febrl_quality(number, key=key, folder=Path(name), model=model)
                 what = f"febrl{number}, {'its number as a foreign key' if key else 'by profile alone'}"
-                print(f"| {what} | {found.precision:.4f} | {found.recall:.4f} | {found.f1:.4f} |", flush=True)
+                _print_quality(what, "shipped", febrl_quality(number, key=key, folder=folder, model=model))
+                for relatives in (True, False):
+                    trained = febrl_trained(number, key=key, relatives=relatives, folder=folder)
+                    _print_quality(what, "trained" if relatives else "trained, no relatives", trained)
     print("\n| records | evidence | seconds | MB at most | precision | recall |\n|---|---|---|---|---|---|")
     for size in sizes:
         for scoring in (False, True):

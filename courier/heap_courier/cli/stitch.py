@@ -105,13 +105,19 @@ def report_quality(folder: Path) -> None:
 
 
 @stitch.command(name="train")
+@click.option(
+    "--no-relatives",
+    is_flag=True,
+    help="Only if no two customers are relatives in one household: records can then be one customer although their "
+    "given names or birthdates differ.",
+)
 @click.pass_obj
-def train_model(folder: Path) -> None:
+def train_model(folder: Path, *, no_relatives: bool) -> None:
     """Estimate the weights of all fields on this project's records, into stitch/model.json."""
     from heap_courier.stitch.run import trained  # noqa: PLC0415  (as above)
 
     with opened(folder) as context:
-        path = trained(_context(context))
+        path = trained(_context(context), relatives=not no_relatives)
     say(f"Wrote {path}: the next run uses it. To use the shipped model again, remove the file.")
 
 

@@ -19,7 +19,11 @@ INPUTS: Final = "inputs.sql"
 RECORDS: Final = "records.parquet"
 SCRIPT: Final = "score_on_spark.py"
 
-_FUNCTIONS: Final = {"jaro_winkler_similarity": "jaro_winkler"}  # as splink registers them on Spark
+_FUNCTIONS: Final = {  # as Spark has them, and splink registers them there
+    "jaro_winkler_similarity": "jaro_winkler",
+    "list_contains": "array_contains",
+    "starts_with": "startswith",
+}
 _SCRIPT: Final = '''\
 """Scores the pairs of records.parquet on Spark, into scored.parquet: spark-submit score_on_spark.py"""
 
@@ -28,7 +32,8 @@ from splink import Linker, SparkAPI
 from splink.backends.spark import similarity_jar_location
 
 spark = SparkSession.builder.config("spark.jars", similarity_jar_location()).getOrCreate()
-records = SparkAPI(spark_session=spark).register(spark.read.parquet("records.parquet"))
+api = SparkAPI(spark_session=spark, break_lineage_method="persist")
+records = api.register(spark.read.parquet("records.parquet"))
 linker = Linker(records, "model.json")
 pairs = linker.inference.predict(threshold_match_weight=1).as_spark_dataframe()
 names = spark.read.parquet("records.parquet").select("rid", "datasource", "pk")

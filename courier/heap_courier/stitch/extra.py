@@ -7,7 +7,7 @@ from typing import Final
 
 from heap_courier.errors import SetupError
 
-_PACKAGES: Final = ("splink", "anyascii")
+_PACKAGES: Final = ("splink", "anyascii", "nicknames")
 
 
 def require_extra() -> None:

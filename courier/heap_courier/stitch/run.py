@@ -91,14 +91,19 @@ def explained(context: StitchContext, first: str, second: str | None) -> Explana
         return explain(warehouse, scratch, model, first, second)
 
 
-def trained(context: StitchContext) -> Path:
-    """Trains a model on the records of a project; where it was written. Raises SetupError as `train` does."""
+def trained(context: StitchContext, *, relatives: bool = True) -> Path:
+    """Trains a model on the records of a project; where it was written. Raises SetupError as `train` does.
+
+    Args:
+        context: of the project.
+        relatives: whether customers can be relatives in one household.
+    """
     context.bar.stage("reading records")
     with _alone(context) as scratch:
         with context.open_warehouse() as warehouse:
             load(scratch, warehouse, taking_part(warehouse, read_feeds(context.project.feeds)), (), context.bar.advance)
         context.bar.stage("training")
-        return write_model(context.project.folder, train(scratch))
+        return write_model(context.project.folder, train(scratch, relatives=relatives))
 
 
 def exported(context: StitchContext, folder: Path) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heap_courier.errors import SetupError
-from heap_courier.stitch.linking.model import FILE, settings
+from heap_courier.stitch.linking.model import FILE, settings, weight
 from heap_courier.stitch.scratch import Scratch
 
 LEAST: Final = 1000
@@ -22,12 +22,23 @@ DOWN: Final = 4.0
 """Bits by which a trained weight can be above and below the shipped one. Fields that members of a household share look
 independent to the estimate, which makes them too strong."""
 
+RELATED: Final = ("given_name", "birthdate")
+"""Fields in which relatives of one household differ: twins in the first, parent and child of one name in the second."""
+
+_WEAKEST: Final = -6.0
+"""Bits that a field of `RELATED` takes off at most, among people without relatives."""
+
 _PAIRS: Final = 1_000_000
 _TOGETHER: Final = ("l.given_name = r.given_name AND l.surname = r.surname", "l.birthdate = r.birthdate")
 
 
-def train(scratch: Scratch) -> dict[str, Any]:
+def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
     """A model from the records that were loaded.
+
+    Args:
+        scratch: with the tables of `records.loading`.
+        relatives: whether two customers can be twins, or parent and child of one name. If so, records that differ in
+            given name or birthdate never match, as in the shipped model.
 
     Raises:
         SetupError: there are too few, or they have too little in common.
@@ -40,8 +51,9 @@ def train(scratch: Scratch) -> dict[str, Any]:
         raise SetupError(f"Training needs {LEAST:,} records, and there are {count:,}: use the shipped model.")
     logging.getLogger("splink").setLevel(logging.CRITICAL)
     shipped = settings()
+    begun = shipped if relatives else among_strangers(shipped, int(count))
     linker = Linker(
-        DuckDBAPI(connection=scratch.connection).register("clean"), shipped, log_level=None, validate_settings=False
+        DuckDBAPI(connection=scratch.connection).register("clean"), begun, log_level=None, validate_settings=False
     )
     try:
         linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=1)
@@ -51,29 +63,51 @@ def train(scratch: Scratch) -> dict[str, Any]:
         raise SetupError(
             "Training failed, because too few records have names and birthdates in common: use the shipped model."
         ) from error
-    return bounded(shipped, linker.misc.save_model_to_json())
+    return bounded(begun, linker.misc.save_model_to_json())
 
 
-def bounded(shipped: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """The shipped model with trained weights, as far as these can be trusted."""
-    found = {each["output_column_name"]: each["comparison_levels"] for each in trained["comparisons"]}
+def among_strangers(shipped: Mapping[str, Any], records: int) -> dict[str, Any]:
+    """The model from which training begins if no two customers are relatives.
+
+    No field of `RELATED` rules a match out, and two records are taken for one customer's beforehand as often as if each
+    had one other record.
+    """
     comparisons = []
     for each in shipped["comparisons"]:
+        levels = each["comparison_levels"]
+        if each["output_column_name"] in RELATED:
+            levels = [_loosened(level) if level.get("fix_m_probability") else level for level in levels]
+        comparisons.append({**each, "comparison_levels": levels})
+    prior = max(1 / records, shipped["probability_two_random_records_match"])
+    return {**shipped, "comparisons": comparisons, "probability_two_random_records_match": prior}
+
+
+def _loosened(level: Mapping[str, Any]) -> dict[str, Any]:
+    free = {name: value for name, value in level.items() if not name.startswith("fix_")}
+    return {**free, "m_probability": level["u_probability"] * 2**_WEAKEST}
+
+
+def bounded(begun: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+    """The model from which training began with trained weights, as far as these can be trusted."""
+    found = {each["output_column_name"]: each["comparison_levels"] for each in trained["comparisons"]}
+    comparisons = []
+    for each in begun["comparisons"]:
         levels = []
         for level, estimate in zip(each["comparison_levels"], found[each["output_column_name"]], strict=True):
             levels.append(
                 level if "m_probability" not in level or level.get("fix_m_probability") else _one(level, estimate)
             )
         comparisons.append({**each, "comparison_levels": levels})
-    return {**shipped, "comparisons": comparisons}
+    return {**begun, "comparisons": comparisons}
 
 
 def _one(level: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, Any]:
     m, u = estimate.get("m_probability"), estimate.get("u_probability")
-    before = math.log2(level["m_probability"] / level["u_probability"])
+    before = weight(level)
     if not (isinstance(m, float) and isinstance(u, float) and m > 0 and u > 0):
         return dict(level)
-    bits = min(max(math.log2(m / u), before - DOWN), before + UP)
+    lowest, highest = before - DOWN, before + UP
+    bits = min(max(math.log2(m / u), lowest), highest)
     return {**level, "m_probability": m, "u_probability": m / 2**bits}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.stitch.bench import febrl_quality, linked, population_quality, stage
+from benchmarks.stitch.bench import febrl_quality, febrl_trained, linked, population_quality, stage
 from benchmarks.stitch.population import TAGS, population
 from heap_courier.stitch.linking.model import SHIPPED, read_model, settings
 from heap_courier.stitch.scratch import scratch
@@ -105,6 +105,24 @@ def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
     assert model != settings()
     assert found.precision >= 0.99
     assert found.recall >= 0.85
+
+
+@pytest.mark.parametrize(
+    ("number", "key", "least"),
+    [
+        (1, False, 0.965),
+        *(pytest.param(number, False, 0.965, marks=THOROUGH) for number in (2, 3, 4)),
+        *(pytest.param(number, True, 0.99, marks=THOROUGH) for number in (1, 2, 3, 4)),
+    ],
+)
+def test_among_people_without_relatives_a_trained_model_finds_nearly_all_pairs(
+    number: int, key: bool, least: float, tmp_path: Path
+) -> None:
+    """Splink's published figure for febrl3 is 0.965, with its number compared."""
+    found = febrl_trained(number, key=key, relatives=False, folder=tmp_path)
+
+    assert found.precision >= 0.99
+    assert found.f1 >= least
 
 
 def test_trained_weights_stay_near_the_shipped_ones_and_contradictions_stay() -> None:

@@ -95,6 +95,29 @@ def test_people_who_may_be_different_stay_apart(people: People, first: dict[str,
     assert people.customers() == groups("CRM 1", "CRM 2")
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "together"),
+    [
+        ("Robert", "Bob", True),
+        ("bobby", "ROBERT", True),
+        ("Robert", "Robert J.", True),
+        ("Robert", "Bob J.", True),
+        ("Mary Ann", "Mary", True),
+        ("Mary Ann", "Mary Beth", False),
+        ("Bob", "Bill", False),
+        ("Mary Ann", "Mary Anne", True),
+    ],
+)
+def test_a_nickname_is_the_same_person_and_a_sibling_is_not(
+    people: People, first: str, second: str, together: bool
+) -> None:
+    people.feed("CRM", [{"pk": "1", **BOB, "given-name": first}, {"pk": "2", **BOB, "given-name": second}])
+
+    people.stitch()
+
+    assert len(people.customers()) == (1 if together else 2)
+
+
 def test_a_record_that_fits_parent_and_child_equally_well_stays_with_neither(people: People) -> None:
     nobody = {**BOB, "birthdate": None, "phone": None}
     people.feed("CRM", [{"pk": "1", **BOB}, {"pk": "2", **SON}, {"pk": "3", **nobody}])

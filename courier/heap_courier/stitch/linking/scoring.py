@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from heap_courier.errors import SetupError
 from heap_courier.stitch.linking.clusters import LARGEST, Apart, Clusters
-from heap_courier.stitch.linking.model import BLOCKS, CONTRADICTION, LARGEST_BLOCK, of_tables
+from heap_courier.stitch.linking.model import BLOCKS, LARGEST_BLOCK, contradiction
 from heap_courier.stitch.records.loading import COMPARED
 from heap_courier.stitch.scratch import Scratch
 
@@ -46,7 +46,7 @@ def score(scratch: Scratch, model: Mapping[str, Any]) -> None:
     )
     scratch.execute(f"DROP TABLE {predicted}")
     _score_twins(scratch)
-    _oppose(scratch)
+    _oppose(scratch, contradiction(model))
 
 
 def prepare(scratch: Scratch) -> None:
@@ -121,7 +121,7 @@ def _score_twins(scratch: Scratch) -> None:
     )
 
 
-def _oppose(scratch: Scratch) -> None:
+def _oppose(scratch: Scratch, condition: str) -> None:
     """Finds contradictions in groups that scores hold together, and records that fit two sides of one equally well."""
     _stage_groups(scratch)
     too_large = f"SELECT part FROM part GROUP BY part HAVING count(*) > {LARGEST}"
@@ -136,7 +136,7 @@ def _oppose(scratch: Scratch) -> None:
     scratch.execute(
         f"CREATE TABLE opposed AS SELECT a.rid AS first, b.rid AS second FROM part AS a JOIN part AS b "
         f"ON b.part = a.part AND b.rid > a.rid JOIN clean AS l ON l.rid = a.rid JOIN clean AS r ON r.rid = b.rid "
-        f"WHERE {of_tables(CONTRADICTION)}"
+        f"WHERE {condition}"
     )
     scratch.execute(
         "CREATE TABLE edge AS SELECT first AS a, second AS b, weight FROM scored WHERE score >= 3 AND apart "

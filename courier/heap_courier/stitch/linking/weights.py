@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 import pyarrow as pa
 
+from heap_courier.stitch.linking.model import weight
 from heap_courier.stitch.records.inputs import Input, Pair
 from heap_courier.stitch.records.loading import COMPARED, collate
 from heap_courier.stitch.records.semantics import COLUMNS
@@ -88,10 +89,8 @@ def _level(model: Mapping[str, Any], field: str, bits: float) -> str:
     """The name of the level that has this weight."""
     (levels,) = (each["comparison_levels"] for each in model["comparisons"] if each["output_column_name"] == field)
     for level in levels:
-        if not level.get("is_null_level"):
-            weight = math.log2(level["m_probability"] / level["u_probability"])
-            if abs(weight - bits) < _CLOSE:
-                return str(level["label_for_charts"])
+        if not level.get("is_null_level") and abs(weight(level) - bits) < _CLOSE:
+            return str(level["label_for_charts"])
     return ""
 
 

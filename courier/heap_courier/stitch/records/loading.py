@@ -1,7 +1,8 @@
 """Records from their tables into the scratch: as they came, normalised, and without bad values.
 
     record   rid, datasource, pk, a column for each semantic as it came, all texts
-    clean    rid, and what is compared, normalised; NULL where it is bad or missing
+    clean    rid, and what is compared, normalised; NULL where it is bad or missing; `formal_names`: a list of those
+             that the given name is a nickname of, or NULL
     key      rid, tag (`fk-...`, `sk-...`; `ck` with the datasource), value, via ('foreign key', 'migration' ...)
     bad      semantic, value, reason, records, given_names, surnames
     spoilt   rid of the records that had a bad value
@@ -11,11 +12,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import pyarrow as pa
 from anyascii import anyascii
+from nicknames import name_triplets
 
 from heap_courier.errors import SetupError
 from heap_courier.stitch.records import bad_values, normalising
@@ -200,6 +203,16 @@ def _transliterated(scratch: Scratch) -> str:
     return f"(SELECT r.* REPLACE ({replaced}) FROM record AS r {joins})"
 
 
+def _stage_nicknames(scratch: Scratch) -> None:
+    """Makes `nickname` (nickname, formal_names)."""
+    formal: defaultdict[str, set[str]] = defaultdict(set)
+    for name, _, nickname in name_triplets():
+        formal[nickname.upper()].add(name.upper())
+    columns = [pa.array(formal, pa.string()), pa.array(map(sorted, formal.values()), pa.list_(pa.string()))]
+    schema = pa.schema([("nickname", pa.string()), ("formal_names", pa.list_(pa.string()))])
+    _stage(scratch, "nickname", schema, [pa.record_batch(columns, schema=schema)])
+
+
 def _find_bad_values(scratch: Scratch) -> None:
     scratch.execute(
         "CREATE TABLE bad (semantic VARCHAR, value VARCHAR, reason VARCHAR, records BIGINT, given_names BIGINT, "
@@ -232,7 +245,12 @@ def _clean(scratch: Scratch) -> None:
         f"CASE WHEN {name} IN (SELECT value FROM bad WHERE semantic = '{name}') THEN NULL ELSE {name} END AS {name}"
         for name in COMPARED
     )
-    scratch.execute(f"CREATE TABLE clean AS SELECT rid, {columns} FROM normal")
+    _stage_nicknames(scratch)
+    scratch.execute(
+        f"CREATE TABLE clean AS SELECT c.*, n.formal_names FROM (SELECT rid, {columns} FROM normal) AS c "
+        "LEFT JOIN nickname AS n ON n.nickname = regexp_replace(c.given_name, ' [A-Z]$', '')"
+    )
+    scratch.execute("DROP TABLE nickname")
     scratch.execute(
         "CREATE TABLE key AS SELECT * FROM key_given AS k WHERE NOT EXISTS "
         "(SELECT 1 FROM bad AS b WHERE b.semantic = k.tag AND b.value = k.value)"

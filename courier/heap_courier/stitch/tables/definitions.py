@@ -25,12 +25,14 @@ class Output:
         columns: in their order.
         query: what fills it, of the scratch; the same columns.
         is_domain_table: whether it lies beside the domain tables, rather than in the courier's own schema.
+        before: a statement of the scratch that makes what the query needs; all in one takes more memory.
     """
 
     name: str
     columns: Columns
     query: str
     is_domain_table: bool = True
+    before: str = ""
 
     @property
     def schema(self) -> pa.Schema:
@@ -101,7 +103,8 @@ def outputs(priority: Sequence[str]) -> tuple[Output, ...]:
         Output(
             MERGED,
             (*texts("customer_id", *COLUMNS), ("records", INTEGER)),
-            _merged(priority),
+            _merged(),
+            before=_chosen(priority),
         ),
         Output(
             GRAPH,
@@ -163,39 +166,46 @@ def _instant(name: str) -> str:
     )
 
 
-def _merged(priority: Sequence[str]) -> str:
-    """A row for each customer: each group of fields is taken from one record.
+def _chosen(priority: Sequence[str]) -> str:
+    """Makes `chosen`: for each customer the record (rid) that each group of fields is taken from.
 
-    From the most reliable datasource, the record with most of the group's fields, the one updated last.
+    It is of the most reliable datasource, has most of the group's fields, and was updated last.
     """
     literals = [name.replace("'", "''") for name in priority]
     ranks = " ".join(f"WHEN r.datasource = '{literal}' THEN {rank}" for rank, literal in enumerate(literals))
     rank = f"CASE {ranks} ELSE {len(priority)} END" if ranks else "0"
     newest = _NEWEST.format(update=_instant("update_dt"), create=_instant("create_dt"))
     chosen: list[str] = []
-    shown: dict[str, str] = {}
     for group, names in GROUPS.items():
         good = " OR ".join(f"k.{name} IS NOT NULL" for name in _TELLING.get(group, names))
         full = " + ".join(f"CAST(r.{name} IS NOT NULL AS INTEGER)" for name in names)
-        fields = ", ".join(f"{name} := r.{name}" for name in names)
         chosen.append(
-            f"arg_min(struct_pack({fields}), struct_pack(a := rank, b := -({full}), c := age, d := r.rid)) "
-            f"FILTER (WHERE {good}) AS chosen_{group}"
+            f"arg_min(r.rid, (({rank}) * {_MOST_FIELDS} + {_MOST_FIELDS} - ({full})) * {_MOST_RECORDS} + recency) "
+            f"FILTER (WHERE {good}) AS of_{group}"
         )
-        shown |= {name: f"chosen_{group}.{name}" for name in names}
-    shown |= {"create_dt": "create_dt", "update_dt": "update_dt"}
     return f"""
-        SELECT customer_id, {", ".join(f"{shown[name]} AS {name}" for name in COLUMNS)}, records
-        FROM (
-            SELECT c.customer_id, count(*) AS records, {", ".join(chosen)},
-                strftime(min({_instant("create_dt")}), '%Y-%m-%d %H:%M:%S') AS create_dt,
-                strftime(max({newest}), '%Y-%m-%d %H:%M:%S') AS update_dt
-            FROM (SELECT *, {rank} AS rank, COALESCE(-epoch_us({newest}), 9223372036854775807) AS age FROM record AS r)
-                AS r JOIN membership AS m USING (rid) JOIN customer AS c USING (cluster) JOIN clean AS k USING (rid)
-            GROUP BY c.customer_id
-        )
+        CREATE TABLE chosen AS
+        SELECT m.cluster, count(*) AS records, {", ".join(chosen)},
+            strftime(min({_instant("create_dt")}), '%Y-%m-%d %H:%M:%S') AS create_dt,
+            strftime(max({newest}), '%Y-%m-%d %H:%M:%S') AS update_dt
+        FROM (SELECT *, row_number() OVER (ORDER BY {newest} DESC NULLS LAST, rid) AS recency FROM record AS r) AS r
+            JOIN membership AS m USING (rid) JOIN clean AS k USING (rid)
+        GROUP BY m.cluster
     """
 
 
+def _merged() -> str:
+    """A row for each customer, whose groups of fields are those of the records in `chosen`."""
+    shown = {name: f"{group}_.{name}" for group, names in GROUPS.items() for name in names}
+    shown |= {"create_dt": "chosen.create_dt", "update_dt": "chosen.update_dt"}
+    joins = " ".join(f"LEFT JOIN record AS {group}_ ON {group}_.rid = of_{group}" for group in GROUPS)
+    return (
+        f"SELECT customer_id, {', '.join(f'{shown[name]} AS {name}' for name in COLUMNS)}, records "
+        f"FROM chosen JOIN customer USING (cluster) {joins}"
+    )
+
+
+_MOST_FIELDS: Final = 10  # of a group
+_MOST_RECORDS: Final = 10**12
 _TELLING: Final = {"name": ("given_name", "surname"), "address": ("address", "city", "postal")}
 """Compared fields of which one at least is good in the record that a group is taken from."""

@@ -94,6 +94,8 @@ class _Prepared:
         self._scratch = scratch
         self._output = output
         self._rows = f"output_{number}"
+        if output.before:
+            scratch.execute(output.before)
         scratch.execute(f"CREATE TABLE {self._rows} AS {output.query}")
         ((count, total),) = scratch.query(f"SELECT count(*), sum(hash(o)) FROM {self._rows} AS o")
         self._digest = f"{count} {total} {' '.join(name for name, _ in output.columns)}"
