@@ -236,7 +236,8 @@ class Notify:
 class Project:
     """A project folder: its warehouse, couriers, feeds and groups.
 
-    `stitch_priority` names domain tables whose values Stitch prefers, the most reliable first.
+    `stitch_priority` names domain tables whose values Stitch prefers, the most reliable first. `stitch_memory` is what
+    its DuckDB may take; None: as much as the warehouse's.
     """
 
     folder: Path
@@ -248,3 +249,4 @@ class Project:
     limits: Limits = Limits()
     stitch_priority: tuple[str, ...] = ()
     retention: Retention = Retention()
+    stitch_memory: str | None = None

@@ -144,10 +144,13 @@ class _Group(Section):
     sla: _Sla | None = None
 
 
+Memory = Annotated[str, like(_SIZE, "must be a size of memory such as `512MB` or `2GB`")]
+
+
 class _Warehouse(Section):
     engine: Literal["duckdb", "postgresql"] = "duckdb"
     file: str | None = None
-    memory: Annotated[str, like(_SIZE, "must be a size of memory such as `512MB` or `2GB`")] | None = None
+    memory: Memory | None = None
     dsn: Dsn | None = None
     dsn_env: Variable | None = None
 
@@ -165,6 +168,7 @@ class _Retention(Section):
 
 class _Stitch(Section):
     priority: list[str] = Field(default_factory=list)
+    memory: Memory | None = None
 
 
 class _Project(Section):
@@ -232,6 +236,7 @@ class _Reader:
             notify=self._model.notify.settings(),
             stitch_priority=tuple(self._model.stitch.priority),
             retention=Retention(**_values(self._model.retention)),
+            stitch_memory=self._model.stitch.memory,
             limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
 

@@ -16,7 +16,7 @@ from heap_courier.errors import LaterError, SetupError
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.progress import Bar
-from heap_courier.project.model import MEMORY, Project
+from heap_courier.project.model import Project
 from heap_courier.stitch.explain import Explanation, explain
 from heap_courier.stitch.export import export
 from heap_courier.stitch.labels import load_labels
@@ -77,7 +77,7 @@ def _alone(context: StitchContext) -> Iterator[Scratch]:
     try:
         with (
             FileLock(folder / "lock").acquire(blocking=False),
-            scratch(folder, context.project.warehouse.memory or MEMORY) as opened,
+            scratch(folder, context.project.stitch_memory or context.project.warehouse.memory) as opened,
         ):
             yield opened
     except Timeout:

@@ -23,6 +23,9 @@ class Scratch(DuckDBWarehouse):
     owner alone, and it is removed at the end of the run.
     """
 
+    memory_of = "Stitch's temporary database"
+    memory_under = "stitch"
+
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """The connection itself, for splink."""

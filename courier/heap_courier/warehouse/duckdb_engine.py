@@ -67,6 +67,10 @@ class DuckDBWarehouse:
         BusyWarehouseError: another process has it open.
     """
 
+    memory_of = "The warehouse"
+    memory_under = "warehouse"
+    """What needs memory, and the section of the project file that limits it."""
+
     indexes_keys = False  # it joins by hash, and keeps an index in memory
     longest_name: int | None = None
     reserved_columns: frozenset[str] = frozenset()
@@ -259,8 +263,8 @@ class DuckDBWarehouse:
     def _sentence(self, error: duckdb.Error) -> CourierError:
         if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is the disk)
             return SetupError(
-                f"The warehouse `{self._path}` needs more memory than its limit of {self._memory} for rows "
-                "this wide: raise `memory` under `warehouse` in heap-courier.yaml, for example to 2GB."
+                f"{self.memory_of} `{self._path}` needs more memory than its limit of {self._memory} for rows "
+                f"this wide: raise `memory` under `{self.memory_under}` in heap-courier.yaml, for example to 2GB."
             )
         said = _QUOTES_VALUES.get(type(error)) or _first_line(error)
         policy = SchemaError if isinstance(error, _OF_A_ROW) else SetupError

@@ -169,6 +169,12 @@ def test_duckdb_may_be_given_more_memory(tmp_path: Path) -> None:
     assert read(tmp_path, "warehouse: {memory: 2GB}").warehouse.memory == "2GB"
 
 
+def test_stitch_may_be_given_more_memory_than_the_warehouse(tmp_path: Path) -> None:
+    assert read(tmp_path, "").stitch_memory is None
+    postgresql = "warehouse: {engine: postgresql, dsn-env: X}\nstitch: {memory: 2GB}"
+    assert read(tmp_path, postgresql).stitch_memory == "2GB"
+
+
 @pytest.mark.parametrize("content", ["", "# all\n", "couriers:\n  # Heap:\nnotify:\nwarehouse:\n  # engine: x\n"])
 def test_what_is_left_out_or_commented_out_is_as_it_is_without(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == Project(
@@ -286,6 +292,7 @@ POSTGRESQL = (
         ),
         ("limits: {unpacked: much}", "`limits.unpacked` must be a size such as `500MB`, `20GB` or `1TB`."),
         ("limits: {free-disk: 5}", "`limits.free-disk` must be a size such as `500MB`, `20GB` or `1TB`."),
+        ("stitch: {memory: 50%}", "`stitch.memory` must be a size of memory such as `512MB` or `2GB`."),
         ("warehouse: {memory: 50%}", "`warehouse.memory` must be a size of memory such as `512MB` or `2GB`."),
         (
             "warehouse: {memory: 2000000}",

@@ -33,6 +33,7 @@ class People:
     folder: Path
     feeds: int = field(default=0)
     priority: tuple[str, ...] = ()
+    memory: str | None = None
 
     def feed(self, name: str, rows: Sequence[Row], *, stitch: bool = True) -> None:
         """A feed `<name>:People` with a text field for each tag, and its table."""
@@ -59,7 +60,15 @@ class People:
 
     def context(self) -> StitchContext:
         settings = WarehouseSettings("duckdb")
-        project = Project(self.folder, settings, {}, self.folder / "feeds", {}, stitch_priority=self.priority)
+        project = Project(
+            self.folder,
+            settings,
+            {},
+            self.folder / "feeds",
+            {},
+            stitch_priority=self.priority,
+            stitch_memory=self.memory,
+        )
         return StitchContext(project, lambda: nullcontext(self.warehouse), lambda: NOW, NoBar())
 
     def label(self, *rows: tuple[str, str, str, str, str]) -> None:

@@ -234,6 +234,14 @@ def test_nothing_is_left_of_the_scratch(people: People) -> None:
     assert [path.name for path in (people.folder / ".heap-courier" / "stitch").iterdir()] in ([], ["lock"])
 
 
+def test_too_little_memory_names_the_setting_of_stitch(people: People) -> None:
+    people.feed("CRM", [{"pk": "1", **BOB}])
+    people.memory = "1MB"
+
+    with pytest.raises(SetupError, match=r"Stitch's temporary database .* limit of 1MB .* `memory` under `stitch`"):
+        people.stitch()
+
+
 def test_a_project_without_inputs_says_what_to_do(people: People) -> None:
     with pytest.raises(SetupError, match=r"No table takes part in Stitch: write `stitch: true` into a feed"):
         people.stitch()
