@@ -53,7 +53,7 @@ MADE_AT_RUN_TIME: Final = {
     "heap_courier.files.file_pattern: self._expression(digits)": lambda: KEYS.matches("a", DAY),
     "heap_courier.files.file_pattern: self._expression(_ANY)": lambda: KEYS.matches_any("a"),
     "heap_courier.files.file_pattern: self._expression(_PLAUSIBLE)": lambda: KEYS.day_of("a-2026-01-2026-01-02.avro"),
-    "heap_courier.project.reader: pattern": lambda: re.compile("passed on"),
+    "heap_courier.project.setting_types: pattern": lambda: re.compile("passed on"),
 }
 """Expressions that are put together at run time, and what makes one that is as bad as they get."""
 
