@@ -11,6 +11,7 @@ CONNECTOR = [
     "airbyte-cdk>=7.39,<8",  # the base class of a destination, for those who import it
     "airbyte-protocol-models-dataclasses>=0.17,<0.19",  # the protocol's classes, for the command line
     "boto3>=1.36,<2",  # rejected rows to S3; imported only then
+    "msgspec>=0.20,<0.23",  # reads only those columns of a line that are used
     "orjson>=3.10,<4",  # reads and writes JSON; one message a line, millions of lines
     "pydantic>=2.11,<3",  # the settings: parsed once, and the specification drawn from them
     "python-dateutil>=2.9,<3",  # reads ISO 8601 timestamps in all their forms

@@ -20,11 +20,12 @@ import orjson
 
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.columns.block import NotPlainError, Row, Rows
+from destination_heap_analytics.mapping.columns.block import Block, NotPlainError, Records, Row, Rows
 from destination_heap_analytics.mapping.columns.column import DELETED_AT
+from destination_heap_analytics.mapping.columns.picked import PickedColumns
 from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.idempotency import KeyMaker
-from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled
+from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled, used_by
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Selection, transform
 from destination_heap_analytics.protocol.catalog import Path, Stream
@@ -84,6 +85,8 @@ class FastLane:
         self._selection: Selection | None = None
         self._paths: Sequence[Path] | None = None
         self._elements_of: PlainRows | None = None
+        self._picked: PickedColumns | None = None
+        self._names_picked = -1
         self._most_rows = _MOST_ROWS
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
@@ -100,18 +103,22 @@ class FastLane:
         if selection.api not in _APIS or any(column.path is None for column in selection.required.values()):
             return taken
         elements_of = self._compiled(selection)
+        open_lists = selection.open_lists
         at = 0
         while at < len(lines):
             block = lines[at : at + self._most_rows]
+            number = first + at
+            if elements_of and not open_lists and (picked := self._pick(block, selection)):
+                if self._take_all(picked, selection, elements_of, number, taken):
+                    at += len(picked)
+                    continue
+                block = block[: len(picked)]
             at += len(block)
             rows = self._rows(block)
-            open_lists = selection.open_lists
             if open_lists:
                 rows = _before_change(rows, open_lists)
-            if not (
-                rows and elements_of and self._take_all(rows, selection, elements_of, first + len(taken[0]), taken)
-            ):
-                self._take_each(rows, selection, first + len(taken[0]), taken)
+            if not (rows and elements_of and self._take_all(Records(rows), selection, elements_of, number, taken)):
+                self._take_each(rows, selection, number, taken)
             for listed in open_lists:
                 for row in rows[: len(taken[0]) - at + len(block)]:
                     listed.count_guesses(row)
@@ -124,15 +131,32 @@ class FastLane:
         if selection is not self._selection or selection.properties.paths is not self._paths:
             self._selection, self._paths = selection, selection.properties.paths
             self._elements_of = compiled(selection)
+            self._names_picked = -1
         return self._elements_of
 
-    def _take_all(self, rows: Rows, selection: Selection, elements_of: PlainRows, first: int, taken: Mapped) -> bool:
-        """Map rows that are all plain; whether they are. Where many are not, blocks become small."""
-        tokens: Sequence[str | None] = [None] * len(rows)
+    def _pick(self, lines: Sequence[bytes], selection: Selection) -> Block | None:
+        """The first of these lines, of which only the columns are read that are used; None if the first is none."""
+        if self._names_picked != len(self._names):
+            self._names_picked = len(self._names)
+            self._picked = self._picked_columns(selection)
+        return self._picked.read(lines, self._carries) if self._picked else None
+
+    def _picked_columns(self, selection: Selection) -> PickedColumns | None:
+        used, in_keys = used_by(selection), self._keys.used_by() if self._keys else set()
+        if in_keys is None or () in used:
+            return None
         try:
-            elements = elements_of(rows)
+            return PickedColumns(self._name, self._names, self._deleted_at, used | in_keys)
+        except NotPlainError:
+            return None
+
+    def _take_all(self, block: Block, selection: Selection, elements_of: PlainRows, first: int, taken: Mapped) -> bool:
+        """Map rows that are all plain; whether they are. Where many are not, blocks become small."""
+        tokens: Sequence[str | None] = [None] * len(block)
+        try:
+            elements = elements_of(block)
             if self._keys:
-                tokens = self._keys.keys(rows, elements, first)
+                tokens = self._keys.keys(block, elements, first)
                 for element, token in zip(elements, tokens, strict=True):
                     element["idempotency_key"] = token
             bodies = list(map(orjson.dumps, elements))

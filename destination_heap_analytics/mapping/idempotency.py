@@ -25,9 +25,9 @@ from typing import Any, Final
 
 import orjson
 
-from destination_heap_analytics.mapping.columns.block import Rows, column_of
+from destination_heap_analytics.mapping.columns.block import Block, Rows
 from destination_heap_analytics.mapping.columns.column import ABSENT, deleted_at, is_airbytes, look_up
-from destination_heap_analytics.protocol.catalog import Stream
+from destination_heap_analytics.protocol.catalog import Path, Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError, float_text, plain_decimal
 
 
@@ -85,20 +85,25 @@ class KeyMaker:
             return self._digest("record", [content, *deletion], are_plain=are_plain)
         return self._digest("position", [self.run, row], are_plain=False)
 
-    def keys(self, rows: Rows, elements: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+    def used_by(self) -> set[Path] | None:
+        """Where the columns are that keys are made from; None if that may be the whole record."""
+        return set(self.stream.primary_key) or None
+
+    def keys(self, block: Block, elements: Sequence[Mapping[str, Any]], first: int) -> list[str]:
         """The same for several rows of the fast reading, none of them deleted at its source.
 
         Args:
-            rows: the records.
+            block: the records.
             elements: their payloads.
             first: the position of the first one in the run's input, from 1.
 
         Raises:
             InexactNumberError: the digits of some row count.
-            NotPlainError: the primary key of some row is inside something that is not an object.
+            NotPlainError: the primary key of some row is inside something that is not an object, or a record is needed
+                that has not been read as a whole.
         """
         times = [element.get("timestamp") for element in elements]
-        columns = [column_of(rows, path) for path in self.stream.primary_key]
+        columns = [block.column(path) for path in self.stream.primary_key]
         if columns and _AS_WRITTEN.issuperset(map(type, chain.from_iterable(columns))):
             parts: list[list[Any]] = [
                 [list(values), element["identity"], element["event"]]
@@ -110,11 +115,11 @@ class KeyMaker:
                 return self._digests("state", list(map(orjson.dumps, parts)))
             if self.stream.is_deduplicated and not any(times):
                 return self._digests("row", list(map(orjson.dumps, parts)))
-        elif not columns and None not in times and (contents := self._contents(rows)) is not None:
+        elif not columns and None not in times and (contents := self._contents(block.rows)) is not None:
             return self._digests("record", [_sorted_json([content]) for content in contents])
         return [
             self.key(row, element, number, exact=False)
-            for number, (row, element) in enumerate(zip(rows, elements, strict=True), first)
+            for number, (row, element) in enumerate(zip(block.rows, elements, strict=True), first)
         ]
 
     def _contents(self, rows: Rows) -> Rows | None:

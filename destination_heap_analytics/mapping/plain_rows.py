@@ -10,14 +10,14 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, MAX_INTEGER, MAX_PROPERTY, Api
-from destination_heap_analytics.mapping.columns.block import NONE, NotPlainError, Row, Rows, column_of
+from destination_heap_analytics.mapping.columns.block import NONE, Block, NotPlainError, Row
 from destination_heap_analytics.mapping.columns.column import Column, is_airbytes
 from destination_heap_analytics.mapping.properties import NUMBERS, SHORT, PropertyMaker, Values
 from destination_heap_analytics.mapping.timestamps import heap_timestamp
 from destination_heap_analytics.mapping.transformer import Element, Selection
 from destination_heap_analytics.protocol.catalog import Path
 
-PlainRows = Callable[[Rows], list[Element]]
+PlainRows = Callable[[Block], list[Element]]
 """The elements of some rows, without their idempotency keys.
 
 Raises:
@@ -41,7 +41,7 @@ def compiled(selection: Selection) -> PlainRows | None:
     key_field, key_path, event, timed = selection.key_field, selection.key.keys, selection.event, selection.timestamp
     is_track = selection.api is Api.TRACK
 
-    def elements_of(rows: Rows) -> list[Element]:
+    def elements_of(rows: Block) -> list[Element]:
         keys, properties = _names(rows, key_path, MAX_IDENTITY), properties_of(rows)
         if not is_track:
             return [{key_field: key, "properties": values} for key, values in zip(keys, properties, strict=True)]
@@ -60,9 +60,16 @@ def compiled(selection: Selection) -> PlainRows | None:
     return elements_of
 
 
-def _names(rows: Rows, path: Path, most: int) -> list[str]:
+def used_by(selection: Selection) -> set[Path]:
+    """Where the columns are that a compiled function reads; the whole record, an empty path, if there is `*`."""
+    columns = [selection.key, selection.event, selection.timestamp]
+    paths = {column.keys for column in columns if isinstance(column, Column)}
+    return {()} if selection.rest else paths | set(selection.properties.paths)
+
+
+def _names(rows: Block, path: Path, most: int) -> list[str]:
     """The identities, account IDs or names of events: texts of at most so many UTF-16 units, or integers."""
-    values = column_of(rows, path)
+    values = rows.column(path)
     kinds = set(map(type, values))
     if kinds == _INTEGER:
         return list(map(str, values))
@@ -77,14 +84,14 @@ def _are_short(texts: Sequence[str], most: int) -> bool:
     return longest <= most // 2 or (longest <= most and all(map(str.isascii, texts)))
 
 
-def _times(rows: Rows, column: Column) -> list[str | None]:
-    values, name = column_of(rows, column.keys), column.name
+def _times(rows: Block, column: Column) -> list[str | None]:
+    values, name = rows.column(column.keys), column.name
     if not set(map(type, values)) <= {str, NONE}:
         raise NotPlainError
     return [None if value is None else heap_timestamp(value, name) for value in values]
 
 
-def _properties_reader(selection: Selection) -> Callable[[Rows], list[Values]] | None:
+def _properties_reader(selection: Selection) -> Callable[[Block], list[Values]] | None:
     listed = selection.properties.as_read
     if listed is None:
         return None
@@ -93,14 +100,14 @@ def _properties_reader(selection: Selection) -> Callable[[Rows], list[Values]] |
     return _all_reader(selection.maker) if not listed and not selection.rest.excepted.names else None
 
 
-def _listed_reader(listed: Mapping[str, Path]) -> Callable[[Rows], list[Values]]:
+def _listed_reader(listed: Mapping[str, Path]) -> Callable[[Block], list[Values]]:
     """The properties of listed columns, in their order; the names are fit."""
     names, paths = tuple(listed), tuple(listed.values())
 
-    def properties_of(rows: Rows) -> list[Values]:
+    def properties_of(rows: Block) -> list[Values]:
         if not names:
-            return [{} for _ in rows]
-        columns = [column_of(rows, path) for path in paths]
+            return [{} for _ in range(len(rows))]
+        columns = [rows.column(path) for path in paths]
         have_nulls = [_has_nulls(column) for column in columns]
         if any(have_nulls):
             return [
@@ -139,7 +146,7 @@ def _is_plain(value: Any) -> bool:
     return (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER)
 
 
-def _all_reader(maker: PropertyMaker) -> Callable[[Rows], list[Values]]:
+def _all_reader(maker: PropertyMaker) -> Callable[[Block], list[Values]]:
     """The properties of `*`: a row's own columns first, then those inside its objects."""
     fit = maker.fit
     columns: set[str] = set()  # names of the row's own that are fit, and no columns of Airbyte's
@@ -164,7 +171,7 @@ def _all_reader(maker: PropertyMaker) -> Callable[[Rows], list[Values]]:
             _add_below(values, levels, fit)
         return values
 
-    return lambda rows: [properties_of(row) for row in rows]
+    return lambda block: [properties_of(row) for row in block.rows]
 
 
 def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:

@@ -112,9 +112,12 @@ def test_plain_rows_are_taken(api: dict[str, Any], rows: list[dict[str, Any]]) -
     ],
 )
 @pytest.mark.parametrize("api", [TRACK, USERS])
-def test_it_stops_before_what_is_not_certain(api: dict[str, Any], odd: bytes) -> None:
+@pytest.mark.parametrize("block", [64, 1], ids=["read as a whole", "only used columns read"])
+def test_it_stops_before_what_is_not_certain(api: dict[str, Any], odd: bytes, block: int) -> None:
     """The rows before it are taken, and the rows after it wait for it."""
-    assert len(Lane(api).taken(line(ROW), odd, line(ROW))) == 1
+    usual = line({**ROW, "_AB_CDC_DELETED_AT": None})
+    with patch.object(fast_lane, "_MOST_ROWS", block):
+        assert len(Lane(api).taken(usual, usual, odd, usual)) == 2
 
 
 def test_a_row_that_may_change_how_a_column_is_read_is_declined() -> None:
@@ -363,6 +366,7 @@ def plain_lines(draw: st.DrawFn) -> list[bytes]:
     lines = []
     for number in range(draw(st.integers(1, 8))):
         pairs = [*FIRST[1:], ("plan", draw(values)), (keys, draw(some)), ("address", draw(address))]
+        pairs += [("_ab_cdc_deleted_at", draw(st.sampled_from(["null", "null", "null", '"2022-10-21"'])))]
         pairs += [("email", draw(some))] if keys != "email" else []
         pairs += [("at", draw(st.sampled_from(["null", '"2022-10-21 04:09:54"', '"2022-10-21T04:09:54.5+02:00"'])))]
         lines.append(

@@ -9,7 +9,7 @@ import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.errors import RowRejectedError
-from destination_heap_analytics.mapping.columns.block import NotPlainError
+from destination_heap_analytics.mapping.columns.block import NotPlainError, Records
 from destination_heap_analytics.mapping.columns.column import Column
 from destination_heap_analytics.mapping.plain_rows import compiled
 from destination_heap_analytics.mapping.transformer import Selection, transform
@@ -51,9 +51,9 @@ def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict
     elements_of = compiled(selection)
     assert elements_of
     element = transform(row, selection, exact=False)[0]
-    assert repr(elements_of([row])) == repr([element])
+    assert repr(elements_of(Records([row]))) == repr([element])
     if type(row["email"]) is str:
-        assert repr(elements_of([ROW, row])) == repr([transform(ROW, selection, exact=False)[0], element])
+        assert repr(elements_of(Records([ROW, row]))) == repr([transform(ROW, selection, exact=False)[0], element])
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_of_other_rows_it_makes_nothing(api: dict[str, Any], change: dict[str, A
     elements_of = compiled(selection_of(api))
     assert elements_of
     with pytest.raises(NotPlainError):
-        elements_of([ROW, {**ROW, **change}])
+        elements_of(Records([ROW, {**ROW, **change}]))
 
 
 @pytest.mark.parametrize("time", ["", " ", "never"])
@@ -87,7 +87,7 @@ def test_a_text_that_is_no_time_is_for_the_mapping_of_single_rows(time: str) -> 
     elements_of = compiled(selection_of(TRACK))
     assert elements_of
     with pytest.raises(RowRejectedError):
-        elements_of([ROW, {**ROW, "at": time}])
+        elements_of(Records([ROW, {**ROW, "at": time}]))
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_a_name_that_heap_reserves_is_not_compiled() -> None:
     elements_of = compiled(selection_of({**USERS, "property_columns": "*"}))
     assert elements_of
     with pytest.raises(NotPlainError):
-        elements_of([ROW])
+        elements_of(Records([ROW]))
 
 
 def test_every_part_of_a_selection_is_known() -> None:

@@ -1,7 +1,8 @@
-"""Columns of a block of rows: what is true of many rows at once is found out at once."""
+"""A block of rows as columns: what is true of many rows at once is found out at once."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -18,20 +19,56 @@ class NotPlainError(Exception):
     """Of these rows one at least has something that only the mapping of single rows knows."""
 
 
-def column_of(rows: Rows, path: Path) -> list[Any]:
-    """The values of a column, one per row: None also where it is absent, or a parent is null.
+class Block(ABC):
+    """Some rows, one at least."""
 
-    Raises:
-        NotPlainError: in some row the path leads into something that is not an object.
-    """
-    first = path[0]
-    values: list[Any] = [row.get(first) for row in rows]
-    for key in path[1:]:
-        kinds = set(map(type, values))
-        if kinds == _OBJECT:
-            values = [value.get(key) for value in values]
-        elif kinds <= {dict, NONE}:
-            values = [None if value is None else value.get(key) for value in values]
-        else:
-            raise NotPlainError
-    return values
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> Rows:
+        """The records.
+
+        Raises:
+            NotPlainError: only some of their columns have been read.
+        """
+
+    @abstractmethod
+    def column(self, path: Path) -> list[Any]:
+        """The values of a column, one per row: None also where it is absent, or a parent is null.
+
+        Raises:
+            NotPlainError: in some row the path leads into something that is not an object.
+        """
+
+
+class Records(Block):
+    """Rows that have been read as a whole."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._rows)
+
+    @property
+    def rows(self) -> Rows:
+        """The records."""
+        return self._rows
+
+    def column(self, path: Path) -> list[Any]:
+        """The values of a column."""
+        first = path[0]
+        values: list[Any] = [row.get(first) for row in self._rows]
+        for key in path[1:]:
+            kinds = set(map(type, values))
+            if kinds == _OBJECT:
+                values = [value.get(key) for value in values]
+            elif kinds <= {dict, NONE}:
+                values = [None if value is None else value.get(key) for value in values]
+            else:
+                raise NotPlainError
+        return values
