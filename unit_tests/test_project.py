@@ -88,6 +88,7 @@ def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.
         "airbyte-cdk",
         "airbyte-protocol-models-dataclasses",
         "boto3",
+        "msgspec",
         "orjson",
         "pydantic",
         "python-dateutil",
