@@ -15,7 +15,7 @@ from heap_courier.notices.notice import Notice
 from heap_courier.progress import Bar, NoBar
 
 if TYPE_CHECKING:
-    from heap_courier.couriers.run import RunResult
+    from heap_courier.couriers.logged_run import RunResult
     from heap_courier.stitch.run import StitchResult
 
 

@@ -49,7 +49,7 @@ def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
 
     What was loaded since then is loaded again by the next runs: bookmarks are restored with the rows.
     """
-    from heap_courier.couriers.run import locked  # noqa: PLC0415  (as above)
+    from heap_courier.couriers.lock import locked  # noqa: PLC0415  (as above)
     from heap_courier.warehouse.backup import restore as restored  # noqa: PLC0415
 
     with opened(folder) as context, ExitStack() as stack:

@@ -74,7 +74,7 @@ def _is_good(context: Context, courier: Courier) -> bool:
 @click.pass_obj
 def sample(folder: Path, courier: str, day: Callable[[date], date] | None) -> None:
     """Fetch files of COURIER and keep them as samples, without loading them."""
-    from heap_courier.couriers.run import sample_courier  # noqa: PLC0415  (as above)
+    from heap_courier.couriers.samples import sample_courier  # noqa: PLC0415  (as above)
 
     with opened(folder) as context:
         today = context.now().date()

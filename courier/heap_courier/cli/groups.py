@@ -29,7 +29,7 @@ from heap_courier.project.watch import ProjectWatch
 from heap_courier.signals import stopped_by_signals
 
 if TYPE_CHECKING:
-    from heap_courier.couriers.run import RunResult
+    from heap_courier.couriers.logged_run import RunResult
     from heap_courier.groups.group_metrics import GroupMetrics
     from heap_courier.stitch.run import StitchResult
 

@@ -18,7 +18,7 @@ from heap_courier.warehouse.run_log import Rejected, Run, TableRun
 
 if TYPE_CHECKING:  # commands that only look start without what reads files and buckets
     from heap_courier.couriers.context import Context
-    from heap_courier.couriers.run import RunResult
+    from heap_courier.couriers.logged_run import RunResult
     from heap_courier.files.fileset import FetchedFile
 
 

@@ -13,7 +13,7 @@ import pytest
 import heap_courier.cli
 from heap_courier.cli import printing, terminal
 from heap_courier.cli.log import LOG
-from heap_courier.couriers.run import RunResult
+from heap_courier.couriers.logged_run import RunResult
 from heap_courier.errors import FeedError, RejectedRow, SetupError
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import AVRO, FileFormat

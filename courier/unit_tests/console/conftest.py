@@ -9,7 +9,7 @@ import pytest
 from courier.unit_tests.console.visitor import Visitor, visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.console.editing import pattern_matches
-from heap_courier.couriers import check, run
+from heap_courier.couriers import check, run, samples
 from heap_courier.project.model import Courier, DefaultCredential
 from heap_courier.project.scaffold import make_project
 
@@ -36,6 +36,6 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> MemoryBucket:
     """The bucket of every courier."""
     courier = Courier("Heap", DefaultCredential(), "heap", "", None, None, Path("e"), Path("o"))
     memory = MemoryBucket(courier, {})
-    for module in (run, check, pattern_matches):
+    for module in (run, samples, check, pattern_matches):
         monkeypatch.setattr(module, "Bucket", lambda _courier, _environment, **_how: memory)
     return memory

@@ -14,7 +14,7 @@ import pytest
 from courier.unit_tests.console.visitor import NOW, Answer, Visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.console.jobs import Job, Jobs
-from heap_courier.couriers.run import days_of, in_words
+from heap_courier.couriers.logged_run import days_of, in_words
 from heap_courier.data_types.field_types import INTEGER, STRING
 from heap_courier.errors import InterruptedRunError
 from heap_courier.feeds.activation import activate

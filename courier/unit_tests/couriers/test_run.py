@@ -20,7 +20,8 @@ from heap_courier.couriers import check as check_module
 from heap_courier.couriers import run as run_module
 from heap_courier.couriers.check import check_courier
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.run import RunResult, run_courier
+from heap_courier.couriers.logged_run import RunResult
+from heap_courier.couriers.run import run_courier
 from heap_courier.data_types.field_types import INTEGER, STRING
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError
 from heap_courier.feeds.activation import activate

@@ -15,7 +15,9 @@ from starlette.responses import Response, StreamingResponse
 from heap_courier.console.jobs import Job
 from heap_courier.console.visit import Console, Form, Visit, looking, render
 from heap_courier.couriers.context import Context
-from heap_courier.couriers.run import days_of, in_words, run_courier, sample_courier
+from heap_courier.couriers.logged_run import days_of, in_words
+from heap_courier.couriers.run import run_courier
+from heap_courier.couriers.samples import sample_courier
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.project.model import Courier

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from heap_courier.couriers import run
+from heap_courier.couriers.logged_run import logged
 from heap_courier.errors import LaterError, SetupError
 from heap_courier.notices.notice import ignored
 
@@ -46,6 +46,6 @@ def test_the_first_error_is_the_one_that_is_shown(second: Exception) -> None:
     )
     courier: Any = SimpleNamespace(name="daily")
 
-    with pytest.raises(SetupError, match="the bucket refuses"), run._logged(context, courier, "all"):  # noqa: PT012  (the order counts)
+    with pytest.raises(SetupError, match="the bucket refuses"), logged(context, courier, "all"):  # noqa: PT012  (the order counts)
         warehouse.gone = True
         raise SetupError("the bucket refuses")

@@ -1,0 +1,33 @@
+"""The lock of a courier: one process at a time works with it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from filelock import FileLock, Timeout
+
+from heap_courier.couriers.context import Context
+from heap_courier.errors import LaterError
+from heap_courier.files.fileset import UNPACKED
+from heap_courier.project.model import Courier
+
+
+@contextmanager
+def locked(context: Context, courier: Courier) -> Iterator[None]:
+    """One run of a courier at a time; the lock goes with the process, however that ends."""
+    folder = context.work(courier)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LaterError(
+            f"Another run of the courier `{courier.name}` is in progress: try again when it has finished."
+        ) from None
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder / "files" / UNPACKED, ignore_errors=True)
+        lock.release()

@@ -1,0 +1,165 @@
+"""A run as the run log and notices know it: its start, what it has done so far, its result."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import date
+from typing import Final, NamedTuple
+
+from heap_courier.couriers.context import Context
+from heap_courier.couriers.run_notices import began, ended, loaded
+from heap_courier.data_types.field_types import in_utc
+from heap_courier.errors import CourierError, InterruptedRunError, MissingFilesError, internal_error
+from heap_courier.files.days import Days
+from heap_courier.files.fileset import FetchedFile
+from heap_courier.project.model import Courier
+from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Run, RunLog, TableRun
+
+_ALL: Final = "all days"
+
+
+class RunResult(NamedTuple):
+    """How a run finished.
+
+    Attributes:
+        run: its entry in the run log.
+        samples: the files that were kept, not loaded.
+        tables: the result of each domain table, including failed ones.
+        notices: sentences for the user.
+        seconds: how long it took.
+        missing_days: the days that lacked files.
+    """
+
+    run: Run
+    samples: tuple[FetchedFile, ...]
+    tables: tuple[TableRun, ...]
+    notices: tuple[str, ...]
+    seconds: float
+    missing_days: frozenset[date] = frozenset()
+
+    @property
+    def failed(self) -> tuple[TableRun, ...]:
+        """Tables of which nothing was loaded."""
+        return tuple(table for table in self.tables if table.message)
+
+
+class RunInProgress:
+    """A run in progress, and its result so far."""
+
+    def __init__(self, context: Context, run: Run) -> None:
+        self._context = context
+        self.run = run
+        self.samples: tuple[FetchedFile, ...] = ()
+        self.tables: list[TableRun] = []
+        self.notices: list[str] = []
+        self.missing_days: set[date] = set()
+        self.files_with_rejected_rows: list[str] = []
+
+    def result(self) -> RunResult:
+        """The end."""
+        seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
+        return RunResult(
+            self.run,
+            self.samples,
+            _by_table(self.tables),
+            tuple(self.notices),
+            seconds,
+            frozenset(self.missing_days),
+        )
+
+
+@contextmanager
+def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgress]:
+    """Records the start and the result of a run in the run log; nothing if its files are missing."""
+    started = in_utc(context.now())
+    run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
+    with context.warehouse() as warehouse:
+        run_log = RunLog(warehouse)
+        run_log.make()
+        run_log.begin(run)
+    context.report(began(run))
+    progress = RunInProgress(context, run)
+    outcome: str | None = INTERRUPTED
+    message: str | None = "It was stopped; what it had loaded is kept."
+    try:
+        yield progress
+        failed = [table.domain_table for table in progress.tables if table.message]
+        outcome, message = (FAILED, f"{', '.join(failed)} was not loaded.") if failed else (COMPLETED, None)
+    except MissingFilesError:  # it may be tried each minute until they are there
+        outcome = None
+        raise
+    except InterruptedRunError as error:
+        message = str(error)
+        raise
+    except CourierError as error:
+        outcome, message = FAILED, str(error)
+        raise
+    except Exception as error:
+        outcome, message = FAILED, internal_error(error)
+        raise
+    finally:
+        first_error_counts = nullcontext() if outcome == COMPLETED else suppress(Exception)
+        with first_error_counts, context.warehouse() as warehouse:
+            run_log = RunLog(warehouse)
+            if outcome:
+                run_log.end(run, context.now(), outcome, message)
+            else:
+                run_log.forget(run)
+        if outcome:
+            _report(context, progress, outcome, message)
+
+
+def _report(context: Context, progress: RunInProgress, outcome: str, message: str | None) -> None:
+    tables = _by_table(progress.tables)
+    for table in tables:
+        context.report(loaded(progress.run, table))
+    context.report(
+        ended(
+            progress.run,
+            context.now(),
+            outcome,
+            message,
+            tables=tables,
+            notices=progress.notices,
+            files=progress.files_with_rejected_rows,
+            is_incomplete=bool(progress.missing_days),
+        )
+    )
+
+
+def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
+    """One for each domain table: a run loads several dumps of a table one after another."""
+    tables: dict[str, TableRun] = {}
+    for run in runs:
+        before = tables.get(run.domain_table)
+        if before:
+            run = TableRun(  # noqa: PLW2901
+                run.domain_table,
+                before.files + run.files,
+                before.rows + run.rows,
+                before.rejected + run.rejected,
+                before.merged + run.merged,
+                before.stored if run.stored is None else run.stored,
+                run.message,
+            )
+        tables[run.domain_table] = run
+    return tuple(tables.values())
+
+
+def in_words(days: Days | None) -> str:
+    """What the run log calls the days of a run."""
+    if days is None:
+        return _ALL
+    return f"{days.start}" if days == Days.of(days.start) else f"{days.start} to {days.end}"
+
+
+def days_of(run: Run) -> Days | None:
+    """The days of a run in the run log: the inverse of `in_words`; None for all, and for what is new."""
+    start, _, end = run.what.partition(" to ")
+    try:
+        first = date.fromisoformat(start)
+        return Days(first, date.fromisoformat(end)) if end else Days.of(first)
+    except ValueError:
+        return None
