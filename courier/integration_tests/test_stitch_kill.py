@@ -57,7 +57,7 @@ def stitched(people: People, statements: int | None = None) -> bool:
 
 
 def test_a_run_that_is_broken_off_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
-    """At every statement, one after another; each second run ends as the undisturbed one."""
+    """At every eighth statement; the next run has the result of one that was never interrupted."""
     people = begun(warehouse, tmp_path)
     before = people.everything()
     broken = 0

@@ -118,7 +118,7 @@ def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
 def test_among_people_without_relatives_a_trained_model_finds_nearly_all_pairs(
     number: int, key: bool, least: float, tmp_path: Path
 ) -> None:
-    """Splink's published figure for febrl3 is 0.965, with its number compared."""
+    """Splink's published figure for febrl3 is 0.965."""
     found = febrl_trained(number, key=key, relatives=False, folder=tmp_path)
 
     assert found.precision >= 0.99
