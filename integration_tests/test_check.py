@@ -101,7 +101,7 @@ def test_heaps_own_words_are_passed_on(connector: Any, heap: Any, sample: Any) -
     assert failed(connector, sample("track")).endswith("Response: no such environment")
 
 
-def test_an_unknown_app_id_is_told(connector: Any, sample: Any) -> None:
+def test_an_unknown_app_id_is_reported(connector: Any, sample: Any) -> None:
     """Heap says 400 and no more."""
     from heap_sandbox.server import Sandbox  # noqa: PLC0415  # a Heap that knows one app alone
 
@@ -112,13 +112,13 @@ def test_an_unknown_app_id_is_told(connector: Any, sample: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
-def test_a_connection_that_breaks_is_told(connector: Any, heap: Any, sample: Any, kind: str) -> None:
+def test_a_broken_connection_is_reported(connector: Any, heap: Any, sample: Any, kind: str) -> None:
     """Whether or not the event was kept."""
     heap.fault(kind=kind)
     assert "`base_url` cannot be reached: the connection failed" in failed(connector, sample("track"))
 
 
-def test_a_port_where_nobody_listens_is_told(connector: Any, sample: Any) -> None:
+def test_a_port_without_a_listener_is_reported(connector: Any, sample: Any) -> None:
     """The most common slip with a sandbox."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
@@ -126,7 +126,7 @@ def test_a_port_where_nobody_listens_is_told(connector: Any, sample: Any) -> Non
     assert said.startswith(f"No server answers at http://127.0.0.1:{port}: the connection was refused. Start a sandbox")
 
 
-def test_a_host_that_does_not_exist_is_told(connector: Any, sample: Any) -> None:
+def test_a_host_that_does_not_exist_is_reported(connector: Any, sample: Any) -> None:
     """The names under .invalid never resolve (RFC 2606)."""
     said = failed(connector, {**sample("track"), "base_url": "https://heap.invalid"})
     assert "`base_url` cannot be reached" in said
@@ -159,7 +159,7 @@ def untrusted() -> Iterator[str]:
     thread.join()
 
 
-def test_a_certificate_that_nobody_vouches_for_is_told(connector: Any, sample: Any, untrusted: str) -> None:
+def test_an_untrusted_certificate_is_reported(connector: Any, sample: Any, untrusted: str) -> None:
     """Rows must not go to whoever answers."""
     said = failed(connector, {**sample("track"), "base_url": untrusted})
     assert "the TLS certificate is not trusted" in said

@@ -35,7 +35,7 @@ def test_spec_prints_the_committed_specification(program: list[str]) -> None:
         (["write", "--config", "c"], "--catalog"),
     ],
 )
-def test_a_wrong_command_line_is_told_with_its_usage(arguments: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_reported_with_the_usage(arguments: list[str], said: str) -> None:
     """On standard error, with exit code 2 and no stack trace."""
     run = subprocess.run(
         [sys.executable, str(ROOT / "main.py"), *arguments], capture_output=True, text=True, check=False, timeout=120
@@ -53,7 +53,7 @@ def test_a_wrong_command_line_is_told_with_its_usage(arguments: list[str], said:
         ("[1]", "must be a JSON object"),
     ],
 )
-def test_a_configuration_that_cannot_be_read_is_told_in_a_sentence(connector: Any, config: Any, said: str) -> None:
+def test_an_unreadable_configuration_is_reported_in_a_sentence(connector: Any, config: Any, said: str) -> None:
     """As a failed check, and as a config_error of a write."""
     check = connector.run("check", config)
     assert (check.code, check.status[0]) == (0, "FAILED")

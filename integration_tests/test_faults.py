@@ -346,7 +346,7 @@ def test_a_set_up_that_breaks_in_the_middle_rejects_no_row(
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("count", [1, 3, 30])
-def test_rows_that_are_all_bad_are_rejected_where_the_set_up_is_right(
+def test_rows_that_are_all_bad_are_rejected_if_the_setup_is_right(
     load: Load, heap: Sandbox, tmp_path: Path, mode: str, count: int
 ) -> None:
     """The event of `check` shows that it is."""
@@ -358,7 +358,7 @@ def test_rows_that_are_all_bad_are_rejected_where_the_set_up_is_right(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_state_behind_a_bad_row_comes_back_while_the_source_is_silent(load: Load, heap: Sandbox, mode: str) -> None:
+def test_a_state_after_a_bad_row_comes_back_while_the_source_is_silent(load: Load, heap: Sandbox, mode: str) -> None:
     """Nothing but a question to Heap can tell that the row is bad; it is asked, though no more rows come."""
     heap.fault(kind="status", status=400, match=POISON)
     content = source([row(0, plan=POISON)], every=1)
@@ -401,7 +401,7 @@ ODD_ANSWERS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
-def test_a_row_is_taken_whatever_the_answer_looks_like(load: Load, answer: bytes) -> None:
+def test_a_row_is_accepted_regardless_of_the_response_body(load: Load, answer: bytes) -> None:
     """The status counts; a body has no part in it, and one without end is not read to its end."""
     bodies: list[bytes] = []
     given_up: list[int] = []
@@ -440,7 +440,7 @@ NO_ANSWERS: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
-def test_what_is_no_answer_is_asked_again_with_the_same_bytes(load: Load, answer: bytes) -> None:
+def test_an_invalid_response_is_retried_with_the_same_bytes(load: Load, answer: bytes) -> None:
     """Until one comes."""
     bodies: list[bytes] = []
 
@@ -532,7 +532,7 @@ def test_an_answer_to_what_left_before_proves_nothing(load: Load, tmp_path: Path
     assert (ran.kind, ran.back, stored(tmp_path)) == ("config_error", [], [])
 
 
-def test_with_fail_what_has_not_gone_behind_the_bad_row_does_not_go(load: Load) -> None:
+def test_with_fail_unsent_rows_after_the_bad_row_are_not_sent(load: Load) -> None:
     """It waits for a request of its user, while the bad row is found."""
     refused, taken = threading.Event(), threading.Event()
     bodies: list[bytes] = []
@@ -601,7 +601,7 @@ def test_states_of_other_streams_keep_no_counts(connector: Any, heap: Sandbox) -
     assert (run.code, run.states, len(heap.events())) == (0, [], 4)
 
 
-def test_a_listener_that_leaves_before_an_error_is_told_ends_the_run_quietly(connector: Any, heap: Sandbox) -> None:
+def test_a_reader_that_leaves_before_an_error_is_reported_ends_the_run_quietly(connector: Any, heap: Sandbox) -> None:
     """There is nobody to tell it to, and no stack trace says so."""
     heap.fault(kind="latency", seconds=1.0)
     heap.fault(kind="status", status=302)

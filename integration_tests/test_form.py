@@ -203,7 +203,7 @@ def test_a_change_of_mind_leaves_nothing_behind(
     accepted(config)
 
 
-def test_the_other_settings_come_out_as_they_were_chosen(form: Page) -> None:
+def test_the_other_settings_come_out_as_chosen(form: Page) -> None:
     """The EU, a time, one request per row at a lower rate, and the end at the first bad row."""
     field(form, "Delivery").select_option("One Request per Row")
     unfold(form)
@@ -313,7 +313,7 @@ def test_what_is_missing_is_marked(form: Page) -> None:
     ]
 
 
-def test_the_texts_read_as_they_were_meant(form: Page) -> None:
+def test_the_texts_are_decoded_correctly(form: Page) -> None:
     """Where the ID is found; code is set as code, and nothing is left of the markup."""
     text = form.locator("main").inner_text()
     assert "Account > Manage > Projects" in text

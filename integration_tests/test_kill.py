@@ -163,7 +163,7 @@ def filled(process: subprocess.Popen[bytes]) -> int:
     return size[0]
 
 
-def test_a_run_that_cannot_go_on_ends_in_time_all_the_same(connector: Any) -> None:
+def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
     """Silent source; full standard output that nobody reads; Heap that hangs, with the input at its end or open."""
     content = source([row(n) for n in range(300)], every=1)
     with ExitStack() as stack:

@@ -127,7 +127,7 @@ def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None
         ),
     ],
 )
-def test_what_write_fails_with_is_told_in_the_same_sentence(
+def test_what_write_fails_with_is_reported_in_the_same_sentence(
     connector: Any, posted: Posted, change: dict[str, Any], catalog: Any, rows: list[bytes]
 ) -> None:
     """Of settings, catalog, streams and columns: on standard output, and with exit code 1, in both forms."""
@@ -142,21 +142,21 @@ def test_what_write_fails_with_is_told_in_the_same_sentence(
 
 
 @pytest.mark.parametrize(("config", "said"), [(Path("no-such-file.json"), "cannot be read"), ("{", "not valid JSON")])
-def test_a_configuration_that_cannot_be_read_is_told(connector: Any, config: Any, said: str) -> None:
+def test_an_unreadable_configuration_is_reported(connector: Any, config: Any, said: str) -> None:
     """With its path."""
     run = preview(connector, config)
     assert (run.returncode, run.stderr) == (1, "")
     assert said in run.stdout
 
 
-def test_an_input_without_rows_is_told(connector: Any, posted: Posted) -> None:
+def test_an_input_without_rows_is_reported(connector: Any, posted: Posted) -> None:
     """Nothing arrived, which is not the success that an empty sync is."""
     run = preview(connector, settings("track", posted), lines=[])
     assert run.returncode == 1
     assert "Error: No row arrived" in run.stdout
 
 
-def test_a_closed_standard_input_is_told(connector: Any, posted: Posted) -> None:
+def test_a_closed_standard_input_is_reported(connector: Any, posted: Posted) -> None:
     """With the remedy."""
     arguments = connector.arguments("preview", settings("track", posted), CATALOG)
     command = ["sh", "-c", '"$@" <&-', "sh", *arguments]
@@ -166,7 +166,7 @@ def test_a_closed_standard_input_is_told(connector: Any, posted: Posted) -> None
 
 
 @pytest.mark.parametrize("limit", ["-1", "many", "1.5"])
-def test_a_limit_that_is_none_is_told_with_the_usage(connector: Any, limit: str) -> None:
+def test_an_invalid_limit_is_reported_with_the_usage(connector: Any, limit: str) -> None:
     """On standard error, as any wrong command line."""
     run = preview(connector, "{}", options=("--limit", limit))
     assert (run.returncode, run.stdout) == (2, "")

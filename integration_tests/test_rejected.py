@@ -62,7 +62,7 @@ def bucket(endpoint: str, name: str) -> dict[str, Any]:
     return {"object_storage_config": {**place, "s3_endpoint": endpoint, **KEYS}}
 
 
-def test_rejected_rows_come_through_once_the_mapping_is_mended(
+def test_rejected_rows_come_through_once_the_mapping_is_fixed(
     connector: Any, heap: Any, users: dict[str, Any], tmp_path: Path
 ) -> None:
     """Stored with their reasons, printed again by `resend`, and piped into `write`."""
@@ -114,7 +114,7 @@ def test_rows_that_heap_refuses_are_stored_with_its_words(
     assert b"not nice" not in run.out + run.err
 
 
-def test_each_attempt_of_a_sync_writes_files_of_its_own(connector: Any, users: dict[str, Any], tmp_path: Path) -> None:
+def test_each_attempt_of_a_sync_writes_separate_files(connector: Any, users: dict[str, Any], tmp_path: Path) -> None:
     """The number of a sync is that of all its attempts."""
     for _ in range(2):
         assert connector.run("write", {**users, **local(tmp_path / "rejected")}, CATALOG, LINES).code == 0
@@ -163,7 +163,7 @@ def test_a_place_that_cannot_be_written_is_found_by_check_and_ends_a_write(
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl"])
-def test_what_resend_cannot_read_is_told_on_standard_error(tmp_path: Path, name: str) -> None:
+def test_what_resend_cannot_read_is_reported_on_standard_error(tmp_path: Path, name: str) -> None:
     """Standard output belongs to the next command."""
     (tmp_path / "broken.jsonl").write_text('{"secret": 1\n')
     command = [sys.executable, str(ROOT / "main.py"), "resend", str(tmp_path / name)]

@@ -79,7 +79,7 @@ def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -
 @pytest.mark.parametrize(
     ("command", "said"), [(write, rb" delivered, 0 rejected"), (preview, rb"36 rows, ([\d,]+ rows/s, )?0 rejected")]
 )
-def test_whoever_redirects_the_output_watches_the_terminal(
+def test_with_redirected_output_progress_goes_to_the_terminal(
     connector: Any, sample: Any, tmp_path: Path, command: Any, said: bytes
 ) -> None:
     """Nothing of it is in the output, and nothing is left on the screen."""
@@ -100,7 +100,7 @@ def test_a_program_that_reads_the_output_has_the_terminal_to_itself(connector: A
     assert (session.code, session.written) == (0, b"")
 
 
-def test_a_run_that_fails_leaves_no_progress_behind(connector: Any, heap: Any, sample: Any) -> None:
+def test_a_failed_run_leaves_no_progress_behind(connector: Any, heap: Any, sample: Any) -> None:
     """Only its last message."""
     heap.fault(kind="status", status=503, headers={"Retry-After": "3600"})
     with MESSAGES.open("rb") as source:
@@ -133,7 +133,7 @@ def test_a_terminal_that_can_do_nothing_shows_no_progress(connector: Any, sample
     assert run.stderr == b""
 
 
-def test_whoever_forgot_to_pipe_is_told_what_is_waited_for(connector: Any, sample: Any) -> None:
+def test_a_missing_pipe_is_reported_with_the_expected_input(connector: Any, sample: Any) -> None:
     """And may type, or end it by Ctrl-D; no progress mixes with what is typed."""
     session = Session(preview(connector, sample), stdin="terminal", stdout=subprocess.PIPE, stderr="terminal")
     assert session.code == 1

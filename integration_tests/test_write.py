@@ -185,7 +185,9 @@ ODD_LINES: list[str | bytes] = [
 
 
 @pytest.mark.parametrize("odd", ODD_LINES, ids=range(len(ODD_LINES)))
-def test_a_line_that_is_no_row_loses_no_row_around_it(connector: Any, heap: Any, track: Any, odd: str | bytes) -> None:
+def test_a_line_that_is_not_a_row_loses_no_row_around_it(
+    connector: Any, heap: Any, track: Any, odd: str | bytes
+) -> None:
     """And its content is not logged."""
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), odd, row("b"), state(1)])
     assert (run.code, run.states) == (0, [(1, 2, 0)])
@@ -298,7 +300,7 @@ def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, h
 
 
 @pytest.mark.parametrize("status", [400, 403, 413, 422])
-def test_a_row_that_heap_refuses_is_rejected_and_the_others_go_on(
+def test_a_row_that_heap_refuses_is_rejected_and_the_others_continue(
     connector: Any, heap: Any, track: Any, status: int
 ) -> None:
     """With its number and the status; Heap's words, which echo the row, stay out of the log."""
@@ -328,7 +330,7 @@ STOPS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind"), STOPS, ids=[str(fault["status"]) for fault, _ in STOPS])
-def test_what_cannot_be_mended_by_waiting_ends_the_run_with_no_state_beyond_what_arrived(
+def test_what_waiting_cannot_fix_ends_the_run_with_no_state_beyond_what_arrived(
     connector: Any, heap: Any, track: Any, fault: dict[str, Any], kind: str
 ) -> None:
     """One trace that says at which row and what to do, and no content in it."""
@@ -399,7 +401,7 @@ def test_a_listener_that_leaves_in_the_middle_ends_the_run(connector: Any, heap:
     assert heap.stats()["requests"] == 0
 
 
-def test_a_closed_standard_input_is_told(connector: Any, track: Any) -> None:
+def test_a_closed_standard_input_is_reported(connector: Any, track: Any) -> None:
     """In a sentence."""
     command = " ".join(map(shlex.quote, connector.arguments("write", track, OPEN_CATALOG)))
     run = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, check=False, timeout=60)

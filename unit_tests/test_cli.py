@@ -190,7 +190,7 @@ def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
     assert trace["message"].startswith("The sync stopped at row 1. Heap is unavailable")
 
 
-def test_a_failure_that_nobody_foresaw_is_told_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unexpected_failure_is_reported_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it arose and of which kind, for its text may hold a row."""
 
     def fail(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
@@ -251,7 +251,7 @@ def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
-def test_a_machine_without_descriptors_or_threads_is_no_defect(
+def test_running_out_of_descriptors_or_threads_is_not_a_defect(
     run: Run, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
     """A failed status of check, in process too, and a transient error of write."""

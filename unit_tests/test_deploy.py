@@ -36,7 +36,7 @@ def is_a_command(words: list[str]) -> bool:
     return result.exit_code == 0
 
 
-def test_a_word_that_is_none_is_no_command() -> None:
+def test_an_unknown_word_is_not_a_command() -> None:
     """Otherwise the tests below would show nothing."""
     assert not is_a_command(["group", "served"])
     assert not is_a_command(["group", "serve", "--waiting"])

@@ -59,7 +59,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_command_prints_a_name_as_it_came(case: str, tmp_path: Path) -> None:
+def test_no_command_prints_a_name_unescaped(case: str, tmp_path: Path) -> None:
     """Not raw on standard output or error, nor inside a message, which others show."""
     words, config, streams, lines = CASES[case]
     arguments = [sys.executable, str(ROOT / "main.py"), *words]

@@ -31,7 +31,7 @@ HELD_BY: Final = {
         f"{CLIENT}::test_plain_http_never_goes_through_a_proxy",
     ],
     "Certificates are verified": [
-        f"{CLIENT}::test_a_certificate_that_is_not_trusted_is_told_from_a_server_without_tls",
+        f"{CLIENT}::test_an_untrusted_certificate_is_distinguished_from_a_server_without_tls",
         f"{CLIENT}::test_proxies_and_certificates_of_the_environment_hold",
     ],
     "A web page, a firewall's answer": [
@@ -45,7 +45,7 @@ HELD_BY: Final = {
         "integration_tests/test_delete_users.py::test_the_api_key_is_never_printed",
     ],
     "**The courier's project holds no secrets**": [
-        "courier/unit_tests/project/test_reader.py::test_a_secret_is_refused_at_whatever_place_and_not_repeated"
+        "courier/unit_tests/project/test_reader.py::test_a_secret_is_refused_anywhere_and_not_repeated"
     ],
     "**Configurations, catalogs, messages and files**": [
         "unit_tests/test_regular_expressions.py::test_the_work_of_an_expression_grows_in_proportion_to_its_input",
@@ -54,7 +54,7 @@ HELD_BY: Final = {
     ],
     "**File and column names**": ["unit_tests/rejected/test_store.py::test_every_name_is_one_safe_part_of_a_path"],
     "**Control characters**": [
-        "unit_tests/test_odd_names.py::test_no_command_prints_a_name_as_it_came",
+        "unit_tests/test_odd_names.py::test_no_command_prints_a_name_unescaped",
         "courier/unit_tests/cli/test_output.py::test_a_name_from_outside_is_inert",
         "sandbox/unit_tests/test_cli.py::test_control_characters_never_reach_the_terminal",
     ],
@@ -62,7 +62,7 @@ HELD_BY: Final = {
         "courier/unit_tests/console/test_gate.py::test_a_name_that_leads_here_gets_nothing",
         "courier/unit_tests/console/test_gate.py::test_another_site_changes_nothing",
         "courier/unit_tests/console/test_gate.py::test_nobody_else_reaches_it_unprotected",
-        "courier/unit_tests/console/test_gate.py::test_without_it_there_is_nothing_but_the_form",
+        "courier/unit_tests/console/test_gate.py::test_without_it_there_is_only_the_form",
     ],
     "Its pages load nothing from elsewhere": [
         "courier/unit_tests/console/test_gate.py::test_no_site_frames_it_and_nothing_runs_inline",

@@ -82,7 +82,7 @@ def test_the_script_and_the_courier_leave_the_same_rows(server: Server, tmp_path
     ],
     ids=["an error", "a file left out", "rows left out", "other values"],
 )
-def test_a_run_that_has_not_done_its_work_is_told(
+def test_a_run_that_has_not_done_its_work_is_reported(
     server: Server, tmp_path: Path, honest: str, dishonest: str, said: str
 ) -> None:
     """So that nothing is measured which did not happen."""
@@ -108,7 +108,7 @@ def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_bucket_ends_in_silence_where_nobody_reads_it() -> None:
+def test_the_bucket_ends_silently_without_a_reader() -> None:
     """Who started it may have been broken off before it came up."""
     command = [sys.executable, "-m", "benchmarks.pull.bucket", "1x1"]
     piped = subprocess.PIPE

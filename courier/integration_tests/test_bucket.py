@@ -115,7 +115,7 @@ def test_a_small_object_is_read(s3: str, stored: Any) -> None:
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("action", ["fetch", "read"])
-def test_an_object_that_has_vanished_is_told(s3: str, tmp_path: Path, action: str) -> None:
+def test_a_vanished_object_is_reported(s3: str, tmp_path: Path, action: str) -> None:
     """It was listed, and then somebody removed it; that is no fault of the settings."""
     place = bucket(s3)
     fetch: Callable[[], Any] = lambda: place.fetch("gone.avro", tmp_path / "gone.avro")  # noqa: E731
@@ -146,7 +146,7 @@ def allowed(s3: str, *actions: str) -> dict[str, str]:
         ("HEAP_SECRET", "because the secret does not belong to the access key: fix the variable `HEAP_SECRET`."),
     ],
 )
-def test_a_wrong_key_pair_is_told(s3: str, variable: str, words: str) -> None:
+def test_a_wrong_key_pair_is_reported(s3: str, variable: str, words: str) -> None:
     """By the variable that holds the wrong half."""
     place = bucket(s3, environment={**allowed(s3, "s3:*"), variable: "wrong"})
     assert refused(SetupError, lambda: keys(place)) == (
@@ -167,7 +167,7 @@ def test_who_may_list_may_not_fetch_yet(s3: str, stored: Any, tmp_path: Path) ->
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_bucket_that_does_not_exist_is_told(s3: str) -> None:
+def test_a_bucket_that_does_not_exist_is_reported(s3: str) -> None:
     sentence = refused(SetupError, lambda: keys(bucket(s3, bucket="heap-rs4")))
     assert "the bucket `heap-rs4`" in sentence
     assert sentence.endswith("because there is no such bucket: fix the courier's `bucket`.")
@@ -190,7 +190,7 @@ def test_a_role_is_assumed(s3: str, stored: Any) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_role_that_may_not_be_assumed_is_told(s3: str) -> None:
+def test_a_role_that_may_not_be_assumed_is_reported(s3: str) -> None:
     place = bucket(s3, ROLE, allowed(s3, "s3:*"))
     assert refused(SetupError, lambda: keys(place)).endswith(
         "because the credential `heap-role` may not be assumed: fix its `role-arn` and `external-id`, or allow "
@@ -199,7 +199,7 @@ def test_a_role_that_may_not_be_assumed_is_told(s3: str) -> None:
 
 
 @pytest.mark.usefixtures("stored")
-def test_the_key_that_a_role_rests_on_is_told(s3: str) -> None:
+def test_the_key_behind_a_role_is_reported(s3: str) -> None:
     place = bucket(s3, ROLE, {**allowed(s3, "s3:*"), "HEAP_KEY": "wrong"})
     assert refused(SetupError, lambda: keys(place)).endswith("the access key is unknown: fix the variable `HEAP_KEY`.")
 
@@ -231,7 +231,7 @@ def test_a_profile_is_read(s3: str, stored: Any, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("missing", ["HEAP_KEY", "HEAP_SECRET", "HEAP_TOKEN"])
 @pytest.mark.parametrize("value", [None, ""])
-def test_a_variable_that_is_not_set_is_told(missing: str, value: str | None) -> None:
+def test_a_variable_that_is_not_set_is_reported(missing: str, value: str | None) -> None:
     """Before anything is asked."""
     environment = {**ENVIRONMENT, "HEAP_TOKEN": "token", missing: value}
     given = {name: text for name, text in environment.items() if text is not None}
@@ -250,7 +250,7 @@ def test_a_variable_that_is_not_set_is_told(missing: str, value: str | None) -> 
         (None, {"bucket": "heap rs3"}, "a name is malformed: fix the courier's `bucket`"),
     ],
 )
-def test_a_malformed_setting_is_told(endpoint: str | None, changed: dict[str, str], words: str) -> None:
+def test_a_malformed_setting_is_reported(endpoint: str | None, changed: dict[str, str], words: str) -> None:
     """Before anything is asked."""
     assert words in refused(SetupError, lambda: keys(bucket(endpoint, **changed)))
 
@@ -347,14 +347,14 @@ def test_a_refused_fetch_counts_by_its_status(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_object_in_the_glacier_is_told(tmp_path: Path) -> None:
+def test_an_object_in_glacier_is_reported(tmp_path: Path) -> None:
     with service(refusal(403, "InvalidObjectState")) as (url, _):
         place = bucket(url)
         sentence = refused(UnreadableFileError, lambda: place.fetch("a", tmp_path / "a"))
     assert sentence.endswith("is in an archive storage class: restore it first.")
 
 
-def test_an_address_that_says_yes_to_everything_is_no_s3() -> None:
+def test_an_address_that_accepts_everything_is_not_s3() -> None:
     """The bucket is not empty, it is none."""
     with service(answer(200, "<html>Welcome</html>")) as (url, _):
         place = bucket(url)
@@ -392,7 +392,7 @@ def closed_port() -> str:
         return url
 
 
-def test_an_address_where_nothing_answers_may_answer_later(tmp_path: Path) -> None:
+def test_an_address_without_a_response_may_respond_later(tmp_path: Path) -> None:
     place = bucket(closed_port())
     for action in (lambda: keys(place), lambda: place.fetch("a", tmp_path / "a"), lambda: place.read("a")):
         assert refused(LaterError, action).endswith("because nothing answers at its address: try again later.")
@@ -441,7 +441,7 @@ def assumed(number: int, minutes: float) -> Answer:
     return answer(200, f"<AssumeRoleResponse>{result}</AssumeRoleResponse>")
 
 
-def test_a_role_is_assumed_with_its_external_id_and_anew_before_it_expires() -> None:
+def test_a_role_is_assumed_with_its_external_id_and_again_before_it_expires() -> None:
     """The keys of the first hold for another minute only; those of the second, for an hour."""
     with service(assumed(1, 1), EMPTY, assumed(2, 60), EMPTY, EMPTY) as (url, asked):
         place = bucket(url, ROLE)
@@ -478,7 +478,7 @@ def test_a_role_may_be_assumed_by_another_role_and_without_an_external_id() -> N
         (403, "SignatureDoesNotMatch", SetupError, "fix the variable `HEAP_SECRET`"),
     ],
 )
-def test_a_role_that_is_not_given_is_told(status: int, code: str, kind: type[CourierError], words: str) -> None:
+def test_a_role_that_is_not_given_is_reported(status: int, code: str, kind: type[CourierError], words: str) -> None:
     with service(answer(status, f"<ErrorResponse><Error><Code>{code}</Code></Error></ErrorResponse>")) as (url, _):
         place = bucket(url, ROLE)
         assert words in refused(kind, lambda: keys(place))
@@ -580,7 +580,7 @@ def test_a_role_that_is_refused_is_not_logged_by_the_library(caplog: pytest.LogC
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
-def test_whatever_the_library_raises_is_an_error_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_error_of_the_library_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with service(EMPTY) as (url, _):
         place = bucket(url)
 

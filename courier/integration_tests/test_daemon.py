@@ -149,7 +149,7 @@ def test_killed_in_a_run_it_says_so_when_it_is_back_and_makes_up_for_the_days(pl
     assert place.runs() == ["2026-11-20 2026-11-21", "2026-11-20 2026-11-22"]
 
 
-def test_started_again_at_once_it_notices_the_broken_run_when_its_signs_of_life_stay_away(place: Place) -> None:
+def test_started_again_at_once_it_notices_the_broken_run_when_its_heartbeats_stop(place: Place) -> None:
     place.kept_since(at(19))
     hold = place.hold()
     started = place.start(at(20, 16, 59, 59))
@@ -219,7 +219,7 @@ def test_daemons_that_share_a_warehouse_run_each_slot_once(shared: Place) -> Non
     assert len(shared.runs()) == 4
 
 
-def test_killed_at_any_moment_it_runs_no_slot_twice_and_goes_on(place: Place) -> None:
+def test_killed_at_any_moment_it_runs_no_slot_twice_and_continues(place: Place) -> None:
     place.kept_since(at(19))
     chance = random.Random(17)
     for day in (20, 21):

@@ -58,7 +58,7 @@ def entities(tmp_path: Path) -> Any:
     return read_entities(tmp_path / "entities.json")
 
 
-def test_a_fileset_is_brought(bucket: Bucket, stored: Any, entities: Any, tmp_path: Path) -> None:
+def test_a_fileset_is_fetched(bucket: Bucket, stored: Any, entities: Any, tmp_path: Path) -> None:
     users, archive = os.urandom(3 << 20), io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zipped:
         zipped.writestr("sessions.csv", "id\n1\n")
@@ -77,7 +77,7 @@ def test_a_fileset_is_brought(bucket: Bucket, stored: Any, entities: Any, tmp_pa
     assert sum(told) == found.size == len(users) + len(archive.getvalue())
 
 
-def test_what_is_missing_is_told(bucket: Bucket, stored: Any, entities: Any) -> None:
+def test_what_is_missing_is_reported(bucket: Bucket, stored: Any, entities: Any) -> None:
     stored.put_object(Key="exports/users-2026-04-09.avro", Body=b"")
     assert str(missing_error(bucket, find(bucket, entities, Days.of(DAY)).missing)) == (
         f"No file matches 'users'-YYYY-MM-dd'.avro' on 2026-04-10 and 'all/'yyyy'/'MM'/'dd'/*.zip' on 2026-04-10 in "
@@ -86,7 +86,9 @@ def test_what_is_missing_is_told(bucket: Bucket, stored: Any, entities: Any) -> 
     )
 
 
-def test_a_file_that_vanishes_in_between_is_told(bucket: Bucket, stored: Any, entities: Any, tmp_path: Path) -> None:
+def test_a_file_that_vanishes_in_between_is_reported(
+    bucket: Bucket, stored: Any, entities: Any, tmp_path: Path
+) -> None:
     """It was found, and then it is not there."""
     stored.put_object(Key="exports/users-2026-04-10.avro", Body=b"1")
     found = find(bucket, entities[:1], Days.of(DAY))

@@ -115,7 +115,7 @@ class TestDumps:
             (1, "Heap:sign_up"),
         ]
 
-    def test_a_table_that_was_dropped_by_hand_is_landed_anew(self, place: Place) -> None:
+    def test_a_table_that_was_dropped_by_hand_is_landed_again(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)), Dump(2, (people((2, "b")),)))
         place.pull()
         place.warehouse.execute('DROP VIEW "Heap:users:resolved"')
@@ -300,7 +300,7 @@ class TestColumns:
 
         assert place.rows("users", "user_id, email") == [(1, None), (2, "B"), (3, None)]
 
-    def test_columns_change_where_a_dump_brings_no_file(self, place: Place) -> None:
+    def test_columns_change_if_a_dump_has_no_file(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)))
         place.write(Dump(2, (TableDump("users", nullable(user_id="long", plan="string"), files=0),)))
         place.pull()
@@ -374,7 +374,7 @@ class TestInstants:
             ("double", 1772366400.0, at(12)),
         ],
     )
-    def test_one_is_found_by_type_and_magnitude_and_stays_as_it_came_beside(
+    def test_one_is_found_by_type_and_magnitude_and_its_original_is_kept_beside_it(
         self, place: Place, kind: str, value: Any, instant: datetime | None
     ) -> None:
         types = {**EVENTS, **nullable(time=kind)}
@@ -411,7 +411,7 @@ class TestInstants:
         assert place.rows("sign_up", "time") == [(at(12, 0, 0, 250001),)]
         assert "time_raw" not in place.columns("sign_up")
 
-    def test_one_that_cannot_be_read_is_null_counted_and_kept_as_it_came(self, place: Place) -> None:
+    def test_one_that_cannot_be_read_is_null_counted_and_kept_unchanged(self, place: Place) -> None:
         types = {**EVENTS, **nullable(time="string")}
         rows = ({"event_id": 1, "time": "2026-03-01"}, {"event_id": 2, "time": "yesterday"})
         place.write(Dump(1, (TableDump("sign_up", types, rows),)))
@@ -542,7 +542,7 @@ class TestFailures:
         assert loaded(*place.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
         assert place.rows("users", "user_id") == [(1,), (2,)]
 
-    def test_a_truncated_file_lands_nothing_of_its_step_and_once_when_it_is_mended(self, place: Place) -> None:
+    def test_a_truncated_file_lands_nothing_of_its_step_and_once_when_fixed(self, place: Place) -> None:
         types = nullable(name="string")
         rows = tuple({"name": f"row {number}"} for number in range(10))
         place.write(Dump(1, (TableDump("odd", types, rows, files=2),)))
@@ -557,7 +557,7 @@ class TestFailures:
         place.pull()
         assert len(place.rows("odd", "name")) == 10
 
-    def test_a_resync_that_fails_leaves_the_table_as_it_was(self, place: Place) -> None:
+    def test_a_failed_resync_leaves_the_table_unchanged(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)))
         place.pull()
         before = place.everything()
@@ -568,7 +568,7 @@ class TestFailures:
         assert failure(place.pull())
         assert place.everything() == before
 
-    def test_a_manifest_that_is_none_is_told_and_the_others_land(self, place: Place) -> None:
+    def test_an_invalid_manifest_is_reported_and_the_others_land(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)))
         place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=b'{"dump_id": 2, "tab')
 
@@ -577,7 +577,7 @@ class TestFailures:
         assert "manifests/sync_2.json is not JSON" in failure(runs)
         assert place.rows("users", "user_id") == [(1,)]
 
-    def test_each_manifest_that_is_none_is_told_by_its_name(self, place: Place) -> None:
+    def test_each_invalid_manifest_is_reported_by_its_name(self, place: Place) -> None:
         for number in (1, 2):
             place.client.put_object(Bucket=place.bucket, Key=manifest_key(number), Body=b"[")
 
@@ -663,7 +663,7 @@ def test_what_a_step_asks_the_warehouse_does_not_grow_with_what_has_landed(
     assert sum("landed_files" in sql for sql, _ in few) <= 4  # when the run begins: none of the steps
 
 
-def test_the_story_ends_as_it_is_told(place: Place) -> None:
+def test_the_story_ends_as_announced(place: Place) -> None:
     """Four nights, and a run after each."""
     dumps = story(Random(7))
     for dump in dumps:

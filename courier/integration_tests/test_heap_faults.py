@@ -100,7 +100,7 @@ class TestFiles:
         one_engine.s3.faults.clear()
         assert loaded(*one_engine.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
 
-    def test_one_that_comes_short_at_the_end_of_a_block_is_no_shorter_file(self, one_engine: Place) -> None:
+    def test_a_short_read_at_the_end_of_a_block_is_not_a_shorter_file(self, one_engine: Place) -> None:
         """No reader of Avro could tell."""
         one_engine.write(Dump(1, (TableDump("users", PEOPLE, ROWS), events((7, 1)))))
         key = one_engine.key("sync_1/users")
@@ -142,7 +142,7 @@ class TestFiles:
         assert f"`{key}` has a value nested more than 250 levels deep" in message
         assert one_engine.ids("sign_up") == [7]
 
-    def test_whatever_the_rows_of_one_file_raise_fails_its_table_alone(
+    def test_any_error_in_the_rows_of_one_file_fails_only_its_table(
         self, one_engine: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))
@@ -173,7 +173,7 @@ class TestFiles:
 
 
 class TestManifests:
-    def test_whatever_one_raises_the_others_are_loaded(
+    def test_any_error_in_one_leaves_the_others_loaded(
         self, one_engine: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         one_engine.write(Dump(1, (people((1, "a")),)), Dump(2, (events((7, 1)),)))
@@ -256,7 +256,7 @@ class TestWarehouse:
             assert place.ids("users", f'"{column}"') == ["1", "2"]
         assert place.ids("sign_up") == [7]
 
-    def test_a_relation_where_a_view_should_be_fails_its_table_alone(self, place: Place) -> None:
+    def test_a_relation_in_place_of_a_view_fails_only_its_table(self, place: Place) -> None:
         place.warehouse.execute('CREATE TABLE "Heap:users:resolved" (a bigint)')
         place.write(Dump(1, (people((1, "a")), events((7, 1)))))
 
@@ -264,7 +264,7 @@ class TestWarehouse:
         assert place.ids("sign_up") == [7]
 
     @pytest.mark.parametrize("error", [RuntimeError("secret"), LaterError("locked."), SetupError("refused.")])
-    def test_whatever_is_raised_for_one_table_is_its_failure(
+    def test_any_error_in_one_table_is_its_failure(
         self, one_engine: Place, monkeypatch: pytest.MonkeyPatch, error: Exception
     ) -> None:
         one_engine.write(Dump(1, (people((1, "a")), events((7, 1)))))

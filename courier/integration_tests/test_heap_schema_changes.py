@@ -59,7 +59,7 @@ class TestColumns:
 
         assert place.rows("users", "user_id, email") == [(2, "B")] if full else [(1, "a"), (2, "B")]
 
-    def test_a_full_dump_delivered_again_with_other_files_replaces_what_it_brought(self, place: Place) -> None:
+    def test_a_full_dump_delivered_again_with_other_files_replaces_its_rows(self, place: Place) -> None:
         place.write(Dump(1, (people((9, "old")),)), Dump(2, (people((1, "a"), (2, "b"), full=True),)))
         place.pull()
         for key in place.keys("sync_2"):
@@ -204,7 +204,7 @@ class TestPrivilegesAndViews:
         loaded(*shared.pull())
         assert shared.columns("users") == ["user_id", "_dump_id"]
 
-    def test_a_view_of_a_user_that_ours_is_no_member_of_is_named(self, shared: Place) -> None:
+    def test_a_view_whose_owner_role_ours_is_not_a_member_of_is_named(self, shared: Place) -> None:
         for sql in (
             "DO $$ BEGIN CREATE ROLE loader LOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$",
             "DROP MATERIALIZED VIEW reports.raw",

@@ -140,7 +140,7 @@ def equal(one: Any, other: Any) -> bool:
     return isinstance(other, int | float) and math.isclose(one, other, rel_tol=0, abs_tol=0)
 
 
-def test_events_come_back_as_they_were_sent(connector: Connector, heap: Sandbox, user: User) -> None:
+def test_events_come_back_unchanged(connector: Connector, heap: Sandbox, user: User) -> None:
     rows = orders(Random(5))
     columns = "id,amount,quantity,paid,note,shipped,address,serial"
     written(

@@ -136,7 +136,7 @@ class TestCheck:
         assert "Heap-Connect: good." in said.out
         assert "the newest is `manifests/sync_9.json`" in said.out
 
-    def test_one_bad_courier_makes_the_exit_code_1_and_the_others_are_told_all_the_same(self, user: User) -> None:
+    def test_one_bad_courier_makes_the_exit_code_1_and_the_others_are_still_reported(self, user: User) -> None:
         nights(user, 0)
         (user.folder / "entities" / "heap.json").write_text("[,]")
 
@@ -146,7 +146,7 @@ class TestCheck:
         assert re.search("^Heap: `entities/heap.json`.*line 1", said.out, re.MULTILINE)
         assert "Heap-Connect: good." in said.out
 
-    def test_an_unknown_feed_is_told_in_the_documented_words(self, user: User) -> None:
+    def test_an_unknown_feed_is_reported_in_the_documented_words(self, user: User) -> None:
         user.loads(df_xxxxxx=LOAD)
 
         said = user.types("check", "Heap")
@@ -173,7 +173,7 @@ class TestCheck:
             user, "check", "Heap-Conect"
         )
 
-    def test_a_bucket_that_is_not_there_is_told(self, user: User) -> None:
+    def test_a_missing_bucket_is_reported(self, user: User) -> None:
         user.client.delete_bucket(Bucket=user.bucket)
 
         said = user.types("check", "Heap")
@@ -205,7 +205,7 @@ class TestSamples:
         assert kept.read_bytes() == people((1, "a", 1))
         assert user.types("runs").row(run_of(user))[-1].startswith("failed: Error running load-operations task")
 
-    def test_sample_lists_what_it_brought(self, user: User) -> None:
+    def test_sample_lists_what_it_fetched(self, user: User) -> None:
         arrive(user, "2026-03-02", (1, "a", 1))
 
         said = user.types("sample", "Heap", "--day", "2026-03-02")
@@ -285,7 +285,7 @@ class TestFeeds:
             (("add", "Heap:Views", "--sample", "heap-courier.yaml"), "give --content-type"),
         ],
     )
-    def test_what_is_misspelled_is_told(self, user: User, words: tuple[str, ...], said: str) -> None:
+    def test_what_is_misspelled_is_reported(self, user: User, words: tuple[str, ...], said: str) -> None:
         user.activates(FEED)
         (user.folder / "users.csv").write_text("user_id,email\n1,a\n")
 
@@ -380,7 +380,7 @@ class TestRun:
         assert "Heap:Users is unchanged" in said.out
         assert stored(user) == [(1, "a"), (2, "b")]
 
-    def test_a_damaged_archive_fails_its_feed_and_lets_the_others_land(self, user: User) -> None:
+    def test_a_damaged_archive_fails_its_feed_and_the_others_land(self, user: User) -> None:
         brings_an_archive(user)
         arrive(user, "2026-03-01", (1, "a", 1))
         user.puts("all-2026-03-01.zip", zipped("events.avro")[:-9])
@@ -438,7 +438,7 @@ class TestRun:
         assert "path/to/users-2026-03-01.avro" in named.out
         assert "secret" not in above.out + above.err + below.out + named.out
 
-    def test_one_feed_that_does_not_land_lets_the_others_land(self, user: User) -> None:
+    def test_one_feed_that_fails_does_not_keep_the_others_from_landing(self, user: User) -> None:
         other = replace(
             FEED, id="df-strict01", name="Strict", fields=(*FEED.fields, Field("x", STRING, "x", None, True))
         )
@@ -478,7 +478,7 @@ class TestRun:
             (("run", "Heap", "--day", "2026-03-01"), 1, "fix the pattern. To continue without them: --skip-missing."),
         ],
     )
-    def test_what_is_typed_wrongly_is_told(self, user: User, words: tuple[str, ...], code: int, said: str) -> None:
+    def test_what_is_typed_wrongly_is_reported(self, user: User, words: tuple[str, ...], code: int, said: str) -> None:
         ran = user.types(*words)
 
         assert ran.code == code
@@ -563,7 +563,7 @@ class TestHeapConnect:
         assert said.row("Heap-Connect:users")[-1] == "loaded"
         assert "Heap-Connect:sessions was not loaded." in user.types("runs").out
 
-    def test_an_empty_bucket_is_told(self, user: User) -> None:
+    def test_an_empty_bucket_is_reported(self, user: User) -> None:
         assert "There is no manifest" in refused(user, "run", "Heap-Connect")
 
 
@@ -654,13 +654,13 @@ class TestLooking:
         for words in (("tables",), ("show", "Heap:Users"), ("runs",)):
             assert "There is no warehouse" in refused(user, *words)
 
-    def test_a_run_that_is_not_known_is_told(self, user: User) -> None:
+    def test_an_unknown_run_is_reported(self, user: User) -> None:
         nights(user, 0)
         user.types("run", "Heap-Connect")
 
         assert "There is no run `20260101-000000-0000`" in refused(user, "runs", "20260101-000000-0000")
 
-    def test_whoever_reads_but_the_first_line_is_no_error(self, user: User) -> None:
+    def test_reading_only_the_first_line_is_not_an_error(self, user: User) -> None:
         user.activates(FEED)
         with user.warehouse() as warehouse:
             warehouse.execute("INSERT INTO \"Heap:Users\" SELECT range, repeat('x', 100), 1 FROM range(20000)")
@@ -736,7 +736,7 @@ class TestAtTheSameTime:
 
 
 class TestReadingBesideARun:
-    def test_on_postgresql_tables_are_looked_at_while_a_run_goes_on(self, on_postgresql: User, s3: str) -> None:
+    def test_on_postgresql_tables_are_readable_during_a_run(self, on_postgresql: User, s3: str) -> None:
         user = on_postgresql
         nights(user, 0)
         user.types("run", "Heap-Connect")

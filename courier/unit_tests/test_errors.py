@@ -30,7 +30,7 @@ def classes(root: type[CourierError]) -> dict[str, str]:
     return tree
 
 
-def test_the_tree_is_as_it_is_drawn() -> None:
+def test_the_tree_matches_its_drawing() -> None:
     assert drawn() == {"CourierError": "", **classes(CourierError)}
 
 
@@ -47,6 +47,6 @@ def test_the_tree_is_as_it_is_drawn() -> None:
         ),
     ],
 )
-def test_missing_feeds_are_told_in_the_documented_words(error: MissingFeedsError, lines: list[str]) -> None:
+def test_missing_feeds_are_reported_in_the_documented_words(error: MissingFeedsError, lines: list[str]) -> None:
     assert str(error).splitlines() == lines
     assert isinstance(error, SetupError)

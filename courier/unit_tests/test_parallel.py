@@ -14,7 +14,7 @@ def decoders() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-def test_results_come_in_the_order_of_the_items_whichever_is_ready_first() -> None:
+def test_results_come_in_the_order_of_the_items_not_of_completion() -> None:
     second = threading.Event()
 
     def work(item: int) -> int:
@@ -74,7 +74,7 @@ def test_an_exception_passes_at_its_place_and_the_threads_end(source: str) -> No
     assert decoders() == []
 
 
-def test_whoever_stops_early_waits_for_nothing_and_nothing_more_begins() -> None:
+def test_stopping_early_waits_for_nothing_and_starts_nothing_more() -> None:
     """What is under way ends by itself, what waits is not begun."""
     done: list[int] = []
     stopped = threading.Event()

@@ -33,7 +33,7 @@ def test_no_character_acts_on_a_terminal(text: str) -> None:
 
 
 @given(st.text(alphabet=st.characters(categories=("L", "N", "P", "S", "Zs"))))
-def test_other_characters_stay_as_they_are(text: str) -> None:
+def test_other_characters_are_unchanged(text: str) -> None:
     assert printable(text) == text
 
 
@@ -45,7 +45,7 @@ def test_json_stays_the_same_json(text: str) -> None:
 
 
 @pytest.mark.parametrize("error", [CourierError, SchemaError])
-def test_an_error_is_one_line_whatever_it_names(error: type[CourierError]) -> None:
+def test_an_error_is_one_line_regardless_of_the_names_in_it(error: type[CourierError]) -> None:
     assert str(error("The column `a\n\x1b[2Jb\u202e` is missing.")) == "The column `a\\n\\x1b[2Jb\\u202e` is missing."
 
 

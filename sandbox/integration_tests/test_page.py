@@ -71,7 +71,7 @@ class TestRows:
         expect(names(watched)).to_have_text([row["identity"] for row in reversed(heap.events())])
         expect(watched.get_by_label("Rows per second")).to_have_attribute("aria-label", re.compile("peak [1-9]"))
 
-    def test_a_stranger_is_told_how_to_begin(self, watched: Page) -> None:
+    def test_a_new_user_sees_how_to_begin(self, watched: Page) -> None:
         """By a command that works as it stands."""
         curl, url, h, header, d, body = shlex.split(watched.locator("#empty pre").inner_text().replace("\\\n", ""))
         assert (curl, h, d) == ("curl", "-H", "-d")
@@ -143,7 +143,7 @@ class TestRows:
         assert len(shown.locator("dd.hint").inner_text().split()) > 3
 
     @pytest.mark.parametrize("kind", ["users", "accounts"])
-    def test_a_subject_is_shown_as_it_is_now(self, watched: Page, heap: Sandbox, kind: str) -> None:
+    def test_a_subject_is_shown_in_its_current_state(self, watched: Page, heap: Sandbox, kind: str) -> None:
         """Once, its properties merged, the last that changed on top."""
         key = {"users": "identity", "accounts": "account_id"}[kind]
         post(heap, kind, {key: "a", "properties": {"plan": "free", "seats": 1}}, {key: "b", "properties": {}})
@@ -164,7 +164,7 @@ class TestRows:
         expect(shown).to_be_hidden()
         expect(rows(watched).get_by_role("link")).to_be_focused()
 
-    def test_rows_go_on_beside_the_open_one(self, watched: Page, heap: Sandbox) -> None:
+    def test_other_rows_continue_during_the_open_request(self, watched: Page, heap: Sandbox) -> None:
         """Which a click has opened, and which a screen reader is told of."""
         post(heap, "events", event("a"))
         rows(watched).first.click()
@@ -214,7 +214,7 @@ class TestRows:
         expect(names(watched)).to_have_text(["b", *everyone])
         expect(waiting).to_be_hidden()
 
-    def test_older_rows_are_found_behind_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
+    def test_older_rows_are_found_after_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
         """Which brings more than a page holds, while the page is open and empty."""
         post(heap, "events", *(event(f"u{number}") for number in range(250)))
         expect(names(watched).first).to_have_text("u249")
@@ -254,7 +254,7 @@ class TestRows:
         expect(watched.locator("#json")).to_contain_text(EVIL)
         assert watched.locator("main img").count() == 0
 
-    def test_a_hundred_thousand_rows_are_no_burden(self, watched: Page, heap: Sandbox) -> None:
+    def test_a_hundred_thousand_rows_are_handled(self, watched: Page, heap: Sandbox) -> None:
         """So many elements are in the document however many rows are in the sandbox, and all are found."""
         post(heap, "events", event("needle"))
         for batch in range(100):
@@ -290,7 +290,7 @@ class TestConnection:
             expect(page.get_by_text("Live", exact=True)).to_be_visible()
             expect(names(page)).to_have_text(everyone)
 
-    def test_a_sandbox_that_begins_anew_is_shown_as_it_is(self, watched: Page, heap: Sandbox) -> None:
+    def test_a_restarted_sandbox_is_shown_in_its_new_state(self, watched: Page, heap: Sandbox) -> None:
         """Also when it holds as many rows as before."""
         post(heap, "events", event("before"))
         expect(names(watched)).to_have_text(["before"])
@@ -359,7 +359,7 @@ class TestFaults:
         wait(watched, lambda: heap.faults() == [])
         assert post(heap, "events", event("a")) == 200
 
-    def test_a_switch_stays_as_it_was_put_until_it_is_answered(self, watched: Page, heap: Sandbox) -> None:
+    def test_a_switch_keeps_its_position_until_the_response(self, watched: Page, heap: Sandbox) -> None:
         """Whatever comes in meanwhile, that knows nothing of it yet."""
         held: list[Route] = []
         watched.route("**/sandbox/faults", lambda route: held.append(route))  # noqa: PLW0108  (it is marked by Playwright)
@@ -382,7 +382,7 @@ class TestFaults:
         assert [post(heap, "events", event("a")) for _ in range(2)] == [400, 200]
         expect(refused).not_to_be_checked()
 
-    def test_how_often_it_strikes_is_told_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
+    def test_how_often_it_applied_is_shown_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
         """As it is in force, whatever is chosen for the next one."""
         heap.fault(kind="status", status=503, every=3)
         heap.fault(kind="status", status=400, probability=0.1)
@@ -421,7 +421,7 @@ class TestFaults:
         expect(watched.get_by_text("No events yet")).to_be_visible()
         assert heap.events() == []
 
-    def test_what_could_not_be_forgotten_is_told(self, page: Page, heap: Sandbox) -> None:
+    def test_what_could_not_be_cleared_is_reported(self, page: Page, heap: Sandbox) -> None:
         """With the reason."""
         page.route("**/sandbox/reset", lambda route: route.fulfill(status=500, json={"error": "The disk is full."}))
         page.goto(heap.url)
@@ -507,7 +507,7 @@ class TestReaders:
             border = luminance(watched, "[role=switch]", "borderTopColor")
             assert (max(card, border) + 0.05) / (min(card, border) + 0.05) >= 3
 
-    def test_it_is_dark_where_the_reader_wants_it_dark(self, watched: Page) -> None:
+    def test_it_is_dark_if_the_reader_prefers_dark(self, watched: Page) -> None:
         """By the browser's own setting."""
         colours = []
         for scheme in ("light", "dark"):

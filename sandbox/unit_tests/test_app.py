@@ -300,7 +300,7 @@ class TestFaults:
         assert [fault["fired"] for fault in heap.faults()] == [1, 1]
         assert log(heap)["fault"] == "status"
 
-    def test_what_never_reaches_heap_is_no_prey(self, heap: Sandbox) -> None:
+    def test_a_request_that_never_reaches_heap_does_not_use_up_a_fault(self, heap: Sandbox) -> None:
         """Wrong addresses and methods do not use faults up."""
         heap.fault(kind="status", times=1)
         assert requests.get(heap.url + TRACK, timeout=30).status_code == 405
@@ -326,7 +326,7 @@ class TestControl:
         assert heap.faults() == []
 
     @pytest.mark.parametrize("path", ["/sandbox/faults", "/sandbox/limits"])
-    def test_a_body_that_is_no_json_is_explained(self, heap: Sandbox, path: str) -> None:
+    def test_a_body_that_is_not_json_is_explained(self, heap: Sandbox, path: str) -> None:
         """422 and a sentence."""
         answer = requests.post(heap.url + path, data=b"{", timeout=30)
         assert answer.status_code == 422

@@ -209,7 +209,7 @@ def test_the_share_of_heaps_rate_is_a_setting_of_both_modes(mode: str) -> None:
 S3 = {"storage_type": "S3", "s3_bucket_name": "bucket", "bucket_path": "rejected"}
 
 
-def test_rejected_rows_are_kept_nowhere_unless_a_place_is_given() -> None:
+def test_rejected_rows_are_stored_only_if_a_location_is_given() -> None:
     """A directory, or a bucket."""
     assert parse_config(config()).settings.object_storage_config.storage_type == "None"
     assert parse_config(config(object_storage_config=None)).settings.object_storage_config.storage_type == "None"
@@ -365,7 +365,7 @@ def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
         ('"a ""b""", c"d', ('a "b"', 'c"d'), None),
     ],
 )
-def test_a_list_of_columns_is_taken_as_it_was_meant(columns: str, names: tuple[str, ...], warning: str | None) -> None:
+def test_a_list_of_columns_is_read_as_intended(columns: str, names: tuple[str, ...], warning: str | None) -> None:
     """With a warning if something was wrong with it."""
     parsed = parse_config(track(property_columns=columns))
     listed = parsed.settings.api.property_columns
@@ -408,7 +408,7 @@ def test_a_deletion_that_is_not_quite_meant_is_refused(change: dict[str, Any], s
 
 
 @pytest.mark.parametrize("delivery", [None, {"mode": "row"}, {"mode": "bulk"}])
-def test_some_apis_have_one_form_whatever_the_delivery(delivery: Any) -> None:
+def test_some_apis_have_one_form_for_every_delivery(delivery: Any) -> None:
     """Heap takes identities one by one, and deletions in bulk."""
     assert not parse_config(config(api=IDENTIFY, delivery=delivery)).settings.is_bulk
     assert parse_config(config(api=DELETE, delivery=delivery)).settings.is_bulk

@@ -102,7 +102,7 @@ def test_a_batch_is_halved_by_its_elements(keys: str, expected: list[list[int]])
     assert [numbers(part) for part in parts] == expected
 
 
-def test_rows_of_one_element_are_told_by_their_idempotency_keys() -> None:
+def test_rows_of_one_element_are_distinguished_by_their_idempotency_keys() -> None:
     """Where they have one; else by their identity."""
     rows = [event(1, "a", "t"), event(2, "a", "u"), event(3, "a", "t")]
     assert [numbers(element) for element in elements(rows)] == [[1, 3], [2]]

@@ -102,12 +102,12 @@ def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: s
 
 
 @pytest.mark.parametrize("api", [api for api in Api if api is not Api.DELETE_USERS])
-def test_an_event_stands_for_each_api_that_writes(api: Api) -> None:
+def test_each_api_that_writes_has_an_event(api: Api) -> None:
     """Only Track has one that is harmless."""
     assert preflight_request(api, "11") == EVENT
 
 
-def test_a_token_stands_for_deletions() -> None:
+def test_a_token_is_needed_for_deletions() -> None:
     """Nothing is written where everything is to be deleted."""
     assert preflight_request(Api.DELETE_USERS, "11") == ("/api/public/v0/auth_token", b"")
 

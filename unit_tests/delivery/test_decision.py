@@ -118,9 +118,7 @@ def test_what_may_still_be_accepted_is_sent_again(verdict: Verdict, rows: int, h
         (LARGE, LAST_TRY, Reason.TOO_LARGE),
     ],
 )
-def test_a_row_that_stands_alone_is_rejected_with_its_reason(
-    verdict: Verdict, history: History, reason: Reason
-) -> None:
+def test_a_row_sent_alone_is_rejected_with_its_reason(verdict: Verdict, history: History, reason: Reason) -> None:
     """And the words of Heap."""
     decision = decided(replace(verdict, words="no"), 1, history)
     assert isinstance(decision, Reject)

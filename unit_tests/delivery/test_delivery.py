@@ -148,7 +148,7 @@ def test_rows_do_not_wait_for_others_for_long() -> None:
         (Verdict(Kind.TOO_LARGE, 413), Reason.TOO_LARGE),
     ],
 )
-def test_a_batch_is_halved_until_the_wrong_row_stands_alone(verdict: Verdict, reason: Reason) -> None:
+def test_a_batch_is_halved_until_the_bad_row_is_alone(verdict: Verdict, reason: Reason) -> None:
     """The others are delivered, at the cost of two requests for each halving."""
     run = Run(refusing(700, verdict=verdict)).offer(1001).until(60.0)
     run.offer(*range(1, 1001)).finish()
@@ -179,7 +179,7 @@ def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict:
 
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("verdict", [Verdict(Kind.TOO_LARGE, 413), Verdict(Kind.REFUSED, 403)])
-def test_where_everything_is_refused_the_run_ends_whatever_the_status(verdict: Verdict, bulk: bool) -> None:
+def test_if_everything_is_refused_the_run_ends_with_any_status(verdict: Verdict, bulk: bool) -> None:
     """Also with 413: small rows are not too large, so the set-up is in doubt."""
     run = Run(lambda *_: verdict, bulk=bulk)
     with pytest.raises(ConfigError):
@@ -292,7 +292,7 @@ def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) ->
 
 
 @pytest.mark.parametrize("verdict", [LATER, THROTTLED, Verdict(Kind.LATER, None, "nothing listens")])
-def test_after_ten_minutes_in_vain_the_run_ends(verdict: Verdict) -> None:
+def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> None:
     """The rows have not ended."""
     run = Run(lambda *_: verdict)
     with pytest.raises(TransientError, match="stopped at row 1"):
@@ -309,7 +309,7 @@ def test_429_is_borne_as_long_as_anything_is_delivered() -> None:
     assert (run.ends[1], len(run.ends)) == (None, 29)
 
 
-def test_where_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
+def test_if_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
     """And says when."""
     run = Run(lambda *_: Verdict(Kind.LATER, 503, retry_after=3600.0))
     with pytest.raises(TransientError, match=r"Its Retry-After header asks for a wait of 60 minutes\."):
@@ -337,7 +337,7 @@ def test_what_is_not_heap_ends_the_run_later_too() -> None:
 
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("before", [0, 3000])
-def test_a_wrong_set_up_is_told_from_bad_rows_after_a_handful_of_requests(bulk: bool, before: int) -> None:
+def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_requests(bulk: bool, before: int) -> None:
     """At the start, and in the middle of a run: the event of `check` is refused as well."""
     run = Run(taken, bulk=bulk).offer(*range(1, before + 1)).until(60.0)
     delivered, asked = dict(run.ends), len(run.asked)
@@ -357,7 +357,7 @@ def test_rows_that_are_wrong_do_not_put_an_end_to_the_run() -> None:
     assert 2 <= run.asked.count(["check"]) <= 11
 
 
-def test_where_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -> None:
+def test_if_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -> None:
     """Taken, they are rejected; refused, the run ends."""
     run = Run(refusing(1, 2)).offer(1, 2).finish()
     assert run.asked[-1] == ["check"]
@@ -401,7 +401,7 @@ def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
     assert run.ends[2] is Reason.REFUSED
 
 
-def test_429_after_a_long_silence_is_no_end() -> None:
+def test_429_after_a_long_silence_does_not_end_the_run() -> None:
     """The ten minutes without a delivery count from the first refusal on."""
     run = Run(taken).offer(1).until(60.0)
     run.now = 5000.0
@@ -409,7 +409,7 @@ def test_429_after_a_long_silence_is_no_end() -> None:
     assert run.offer(2).finish().ends == {1: None, 2: None}
 
 
-def test_the_event_of_check_is_sent_again_where_heap_does_not_serve() -> None:
+def test_the_event_of_check_is_sent_again_if_heap_is_unavailable() -> None:
     """As any request is."""
     run = Run(lambda numbers, now: REFUSED if numbers == [1] else (LATER if now < 30 else TAKEN))
     assert run.offer(1).finish().ends == {1: Reason.REFUSED}
@@ -437,7 +437,7 @@ def test_a_batch_is_not_halved_for_500_while_nothing_is_delivered() -> None:
     assert run.asked == [[1, 2]] * len(run.asked)
 
 
-def test_where_the_input_ends_early_rows_behind_that_point_do_not_go() -> None:
+def test_if_the_input_ends_early_rows_after_that_point_are_not_sent() -> None:
     """Those before it do."""
     run = Run(taken)
     for number in range(1, 7):

@@ -268,7 +268,7 @@ def test_single_requests_of_hot_identities_keep_within_their_own_rate() -> None:
     assert run.most_inside <= PASSED_OVER_ROWS
 
 
-def test_where_another_sender_shares_the_rate_nothing_is_lost_and_the_rate_recovers() -> None:
+def test_if_another_sender_shares_the_rate_nothing_is_lost_and_the_rate_recovers() -> None:
     """Heap says 429 now and then, and has all rows in the end."""
     run = Simulation(identities(300_000, {"hot": 0.03}))
     for second in range(120, 360):

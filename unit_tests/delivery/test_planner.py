@@ -114,7 +114,7 @@ def test_one_request_for_each_row() -> None:
     assert plan.taken(jobs[0]).go() == [[3]]
 
 
-def test_rows_whose_key_is_under_way_are_passed_over() -> None:
+def test_rows_whose_key_is_in_flight_are_skipped() -> None:
     """With all later ones of it; others go on."""
     plan = Plan().offer("aabc")
     job = plan.job()
@@ -186,7 +186,7 @@ def test_a_key_waits_for_its_own_window_alone() -> None:
     assert plan.at(62.0).go() == [[7]]
 
 
-def test_rows_that_were_passed_over_come_before_what_is_read_next() -> None:
+def test_skipped_rows_come_before_the_next_rows_read() -> None:
     """Also where single requests use up all that may be in flight."""
     plan = Plan(ROW_FORM, in_flight=1).offer("a")
     job = plan.job()
@@ -287,7 +287,7 @@ def test_reading_pauses_when_a_batch_is_full_and_cannot_go() -> None:
     assert plan.planner.has_room
 
 
-def test_reading_pauses_when_too_many_rows_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_pauses_when_too_many_rows_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their memory is bounded."""
     monkeypatch.setattr(planner, "PASSED_OVER_ROWS", 3)
     plan = Plan().offer("abcd")
@@ -298,7 +298,7 @@ def test_reading_pauses_when_too_many_rows_are_passed_over(monkeypatch: pytest.M
     assert plan.planner.has_room
 
 
-def test_reading_pauses_when_too_many_bytes_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_pauses_when_too_many_bytes_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few rows they are."""
     monkeypatch.setattr(planner, "PASSED_OVER_BYTES", 100)
     plan = Plan().offer("abcd")
@@ -321,7 +321,7 @@ def test_reading_pauses_when_a_key_has_rows_for_five_minutes() -> None:
     assert plan.planner.has_room
 
 
-def test_reading_goes_on_when_rows_passed_over_are_forgotten() -> None:
+def test_reading_continues_when_skipped_rows_are_forgotten() -> None:
     """Those after a row that ends the run."""
     plan = Plan(key=Rate(2, 30)).offer("a" * 22)
     plan.planner.drop_after(3)
@@ -369,7 +369,7 @@ def test_a_key_that_waits_for_a_share_given_back_is_woken() -> None:
     assert plan.go() == [[1]]
 
 
-def test_nothing_is_left_when_every_row_has_ended() -> None:
+def test_nothing_is_left_when_every_row_is_done() -> None:
     """Open, passed over, under way, or waiting to go again."""
     plan = Plan()
     assert plan.planner.is_idle
@@ -400,7 +400,7 @@ def test_a_batch_stays_within_its_bytes(form: Form, monkeypatch: pytest.MonkeyPa
     assert Plan(form).offer("abcd").flushed().go() == [[1, 2], [3, 4]]
 
 
-def test_rows_of_a_key_are_one_element_where_they_are_merged() -> None:
+def test_rows_of_a_key_are_one_element_if_merged() -> None:
     """So that a batch takes more rows than elements."""
     assert Plan(PROPERTIES).offer("aabaacd").go() == [[1, 2, 3, 4, 5, 6, 7]]
 
@@ -498,7 +498,7 @@ STEPS = st.lists(
     key=st.sampled_from([None, Rate(4, 60), Rate(1, 30)]),
     steps=STEPS,
 )
-def test_whatever_happens_every_row_ends_once_and_in_the_order_of_its_key(
+def test_every_row_ends_once_and_in_the_order_of_its_key(
     form: Form, app: Rate | None, key: Rate | None, steps: list[tuple[str, ...]]
 ) -> None:
     """Never two requests of one key at once, nor the same rows in other bytes, nor more than a window allows."""

@@ -36,7 +36,7 @@ def reserve(pacer: Pacer, keys: Iterable[str]) -> list[bool]:
     return [pacer.reserve(key) for key in keys]
 
 
-def test_where_heap_states_nothing_anything_may_go() -> None:
+def test_without_a_documented_limit_anything_may_be_sent() -> None:
     """The properties in bulk have no documented rate."""
     pacer = Pacer(None, None)
     pacer.sent(10**9, 0.0)
@@ -82,7 +82,7 @@ def test_what_is_not_answered_does_not_grow_old() -> None:
     assert (pacer.app_room, pacer.opens_at) == (14_000, NEVER)
 
 
-def test_shares_come_free_in_the_order_of_their_age_whatever_order_they_land_in() -> None:
+def test_shares_are_freed_by_age_not_by_order_of_completion() -> None:
     """An answer may be overtaken by the next."""
     pacer = app_pacer()
     send(pacer, 1, 2.0, 2.1)
@@ -136,7 +136,7 @@ def test_the_next_of_those_spread_out_is_something_to_wait_for() -> None:
     assert (pacer.opens_at, pacer.app_room) == (NEVER, 15_000)
 
 
-def test_a_key_has_a_window_of_its_own() -> None:
+def test_each_key_has_a_separate_window() -> None:
     """Reserved row by row, before the request that carries them is complete."""
     pacer = key_pacer()
     assert pacer.counts_keys
@@ -151,7 +151,7 @@ def test_a_share_given_back_may_be_taken_again() -> None:
     assert reserve(pacer, "aaa") == [True, True, False]
 
 
-def test_a_key_that_may_go_on_is_told_by_its_counter() -> None:
+def test_a_numbered_key_is_recognized_by_its_counter() -> None:
     """When its rows have grown old."""
     pacer = key_pacer()
     reserve(pacer, "aaab")
@@ -163,7 +163,7 @@ def test_a_key_that_may_go_on_is_told_by_its_counter() -> None:
     assert reserve(pacer, "aaaa") == [True, True, True, False]
 
 
-def test_a_request_that_is_sent_again_takes_all_its_shares_anew_or_none() -> None:
+def test_a_request_that_is_sent_again_takes_all_its_shares_again_or_none() -> None:
     """Its first attempt may have been counted."""
     pacer = key_pacer()
     assert pacer.reserve_all("aab")

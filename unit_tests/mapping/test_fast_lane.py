@@ -139,7 +139,7 @@ def test_rows_with_a_guessed_column_are_counted() -> None:
         assert this.preview() == exact
 
 
-def test_a_wrong_guess_of_what_is_left_out_is_told() -> None:
+def test_a_wrong_guess_of_what_is_left_out_is_reported() -> None:
     """Both columns are left out, and the warning says so."""
     rows = [{**ROW, "address_city": "Oslo"} if last else ROW for last in (False, False, True, False)]
     config = {"app_id": "11", "api": {**USERS, "property_columns": "* except (address_city)"}}

@@ -155,7 +155,7 @@ def test_digits_beyond_64_bits_tell_rows_apart() -> None:
 
 
 @given(json_values_without_floats, json_values_without_floats, st.text(st.characters()))
-def test_whatever_the_parts_the_text_is_that_of_one_list(first: Any, second: Any, identity: str) -> None:
+def test_any_split_into_parts_gives_the_text_of_one_list(first: Any, second: Any, identity: str) -> None:
     """As Python writes it with sorted keys and no spaces."""
     stream = replace(KEYED, primary_key=(("first",), ("second",)))
     element = {**TIMED, "identity": identity}

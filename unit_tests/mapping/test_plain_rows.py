@@ -82,7 +82,7 @@ def test_of_other_rows_it_makes_nothing(api: dict[str, Any], change: dict[str, A
 
 
 @pytest.mark.parametrize("time", ["", " ", "never"])
-def test_a_text_that_is_no_time_is_for_the_mapping_of_single_rows(time: str) -> None:
+def test_a_text_that_is_not_a_time_is_left_to_the_mapping_of_single_rows(time: str) -> None:
     """Which rejects the row, or takes a blank text for null."""
     elements_of = compiled(selection_of(TRACK))
     assert elements_of

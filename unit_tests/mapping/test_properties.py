@@ -45,7 +45,7 @@ def test_objects_are_flattened_with_dots_and_nulls_left_out(columns: dict[str, A
     assert made(columns).values == values
 
 
-def test_lists_are_joined_where_heap_takes_none() -> None:
+def test_lists_are_joined_if_heap_takes_none() -> None:
     """As Heap itself joins them for Track."""
     assert made({"a": ["x", 1, True, None, 2.5]}, takes_lists=False).values == {"a": "x||1||true||2.5"}
 
@@ -54,7 +54,7 @@ def test_lists_are_joined_where_heap_takes_none() -> None:
     "columns",
     [{"a.b": 1, "a": {"b": 2}}, {"a": {"b": 2}, "a.b": 1}],
 )
-def test_where_two_values_meet_the_literal_key_wins(columns: dict[str, Any]) -> None:
+def test_if_two_values_meet_the_literal_key_wins(columns: dict[str, Any]) -> None:
     """In whichever order the source has them; the name is reported."""
     properties = made(columns)
     assert properties.values == {"a.b": 1}
@@ -67,7 +67,7 @@ def test_one_value_picked_twice_does_not_collide() -> None:
     assert (properties.values, properties.collisions) == ({"a.b": 1}, [])
 
 
-def test_a_collision_in_a_key_that_may_be_content_is_told_by_its_column() -> None:
+def test_a_collision_in_a_key_that_may_be_content_is_reported_by_its_column() -> None:
     """Such as an address."""
     assert made({"c": {"x@y.z": 1, "x@y": {"z": 2}}}).collisions == ["c"]
 
@@ -176,7 +176,7 @@ def test_the_columns_that_airbyte_adds_are_left_out() -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), json_values, max_size=5), max_size=4), st.booleans())
-def test_a_row_is_made_the_same_whichever_rows_came_before(rows: list[dict[str, Any]], takes_lists: bool) -> None:
+def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[str, Any]], takes_lists: bool) -> None:
     """What a maker remembers of names makes it faster, and nothing else."""
     old_hand = maker(takes_lists=takes_lists)
 
@@ -201,7 +201,7 @@ def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPat
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())
-def test_whatever_comes_in_heap_takes_what_goes_out(columns: dict[str, Any], takes_lists: bool) -> None:
+def test_any_row_maps_to_what_heap_accepts(columns: dict[str, Any], takes_lists: bool) -> None:
     """Names and values keep to Heap's documented types and lengths."""
     for name, value in made(columns, takes_lists=takes_lists).values.items():
         assert 0 < text_units(name) <= 1023

@@ -23,7 +23,7 @@ from destination_heap_analytics.mapping.timestamps import heap_timestamp
         "2022-10-21T24:00:00Z",
     ],
 )
-def test_iso_8601_stays_as_it_is(text: str) -> None:
+def test_iso_8601_is_unchanged(text: str) -> None:
     """To the last digit of its fraction."""
     assert heap_timestamp(text, "c") == text
 
@@ -41,7 +41,7 @@ def test_iso_8601_stays_as_it_is(text: str) -> None:
         ("2022-10-21T04:09: 4+23:8", "2022-10-21T04:09:04+23:08"),
     ],
 )
-def test_what_databases_write_is_mended(value: str, sent: str) -> None:
+def test_what_databases_write_is_corrected(value: str, sent: str) -> None:
     """A space for the T or before the offset, an offset of hours alone, and UTC by its name."""
     assert heap_timestamp(value, "c") == sent
 
@@ -145,7 +145,7 @@ def test_anything_else_rejects_the_row(value: Any) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "  "])
-def test_an_empty_text_is_told_from_a_wrong_one(value: str) -> None:
+def test_an_empty_text_is_distinguished_from_a_wrong_one(value: str) -> None:
     """Null would mean now; a text says something."""
     with pytest.raises(RowRejectedError) as rejected:
         heap_timestamp(value, "seen_at")

@@ -148,7 +148,7 @@ def test_an_account_may_have_a_property_named_id() -> None:
 
 
 @pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
-def test_a_row_that_goes_as_it_is_comes_with_no_note(columns: str) -> None:
+def test_a_row_sent_unchanged_has_no_note(columns: str) -> None:
     """Nobody needs to look into it."""
     assert transformed({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}})[1] is None
 
@@ -378,7 +378,7 @@ def test_a_value_that_cannot_be_cast_rejects_its_row() -> None:
     assert payload(api, {**ORDER, "amount": None})["properties"] == {}
 
 
-def test_lists_of_one_field_are_joined_where_heap_takes_no_lists() -> None:
+def test_lists_of_one_field_are_joined_if_heap_takes_no_lists() -> None:
     """As other lists are."""
     api = {**USERS, "property_columns": "items[].sku as skus"}
     assert payload(api, ORDER)["properties"] == {"skus": "s1||s2"}
@@ -425,7 +425,7 @@ def test_a_deletion_names_a_user_and_nothing_else(api: dict[str, Any], element: 
 
 
 @pytest.mark.parametrize("value", [None, "", "12a", 1.5, True, 2**53])
-def test_nothing_but_a_user_id_deletes_a_user(value: Any) -> None:
+def test_only_a_user_id_deletes_a_user(value: Any) -> None:
     """A wrong one would delete someone else."""
     reason, column = rejection(DELETE_ID, {"id": value})
     assert (reason, column) == (Reason.NULL if value is None else Reason.NOT_A_USER_ID, "id")

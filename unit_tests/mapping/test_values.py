@@ -104,7 +104,7 @@ def test_a_float_as_a_name_asks_for_the_exact_reading() -> None:
         ("\udcff", Reason.NOT_UNICODE),
     ],
 )
-def test_what_is_no_name_rejects_the_row(value: Any, reason: Reason) -> None:
+def test_an_invalid_name_rejects_the_row(value: Any, reason: Reason) -> None:
     """A boolean above all is not an identity."""
     with pytest.raises(RowRejectedError) as rejected:
         name_text(value, "c", exact=True)

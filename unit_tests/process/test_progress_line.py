@@ -124,7 +124,7 @@ def test_a_line_of_output_goes_above_it(watch: Watch) -> None:
     assert watch.terminal.lines == ['{"a": 1}', line]
 
 
-def test_it_stays_where_the_output_goes_elsewhere() -> None:
+def test_it_stays_if_the_output_goes_elsewhere() -> None:
     """It would only flicker."""
     watch = Watch(is_shared=False)
     watch.show(1)
@@ -204,7 +204,7 @@ def test_it_is_for_a_person_who_watches_a_terminal(
     terminal.close()
 
 
-def test_where_nobody_watches_it_is_silent(capfd: pytest.CaptureFixture[str]) -> None:
+def test_it_is_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
     """In process it is nobody's terminal."""
     progress = Progress()
     progress.show(1, rejected=0)

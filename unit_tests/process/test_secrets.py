@@ -57,7 +57,7 @@ def test_log_lines_statuses_and_errors_are_masked(capfdbinary: pytest.CaptureFix
     assert json.loads(line)["log"] == {"level": "INFO", "message": "the key **** was given"}
 
 
-def test_a_state_goes_back_unchanged_whatever_it_holds(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_any_state_goes_back_unchanged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """It is opaque, and the source's own."""
     print_message(EchoedState(type=Type.STATE, line=f'{{"cursor":"{CANARY}"}}'), Secrets([CANARY]))
     assert CANARY in capfdbinary.readouterr().out.decode()

@@ -47,12 +47,12 @@ def run(then: str, signals: Sequence[int], patience: float = 60.0) -> tuple[int,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_run_is_told_and_ends_by_itself(number: signal.Signals) -> None:
+def test_the_run_is_notified_and_ends_by_itself(number: signal.Signals) -> None:
     """Nothing breaks into what it does."""
     assert run("told.wait(); sys.exit(128 + 15)", [number]) == (143, [f"told {int(number)}"])
 
 
-def test_a_run_that_cannot_end_is_ended() -> None:
+def test_a_run_that_cannot_end_is_terminated() -> None:
     """As when it sits in a write that nobody reads."""
     assert run("time.sleep(1000)", [signal.SIGTERM], patience=0.05) == (143, ["told 15"])
 

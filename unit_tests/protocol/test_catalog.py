@@ -28,7 +28,7 @@ def test_the_one_stream_is_read() -> None:
     )
 
 
-def test_the_sources_own_primary_key_serves_where_none_is_configured() -> None:
+def test_the_sources_own_primary_key_serves_if_none_is_configured() -> None:
     """In every sync mode."""
     stream = parse_catalog({"streams": [configured(stream={"source_defined_primary_key": [["id"]]})]})
     assert stream.primary_key == (("id",),)

@@ -85,7 +85,7 @@ def test_a_state_of_another_stream_covers_no_row_of_this_one(stream: str | None,
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whatever_the_order_in_which_rows_end_the_counts_add_up(seed: int) -> None:
+def test_counts_add_up_in_any_order_of_completion(seed: int) -> None:
     """And no state goes back before its last row has ended."""
     chance = random.Random(seed)
     run, open_rows, back, total = checkpoints(), list[tuple[int, Checkpoint]](), list[tuple[int, int, int]](), 0

@@ -47,7 +47,7 @@ def test_what_came_in_place_of_messages_is_named(lines: list[bytes], kind: str) 
     assert "email" not in str(refused.value)
 
 
-def test_blank_lines_are_no_input_either() -> None:
+def test_blank_lines_are_not_input_either() -> None:
     """The pipe brought something, and it was not a message."""
     with pytest.raises(ConfigError, match="only blank lines"):
         check(b"", b"  ")

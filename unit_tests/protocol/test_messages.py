@@ -110,7 +110,7 @@ def test_an_integer_beyond_what_python_reads_is_a_text() -> None:
     assert record(record_line(f'{{"x": {"1" * 5000}}}')).exactly() == {"x": "1" * 5000}
 
 
-def test_bytes_that_are_no_utf_8_do_no_harm_to_their_neighbours() -> None:
+def test_invalid_utf_8_does_no_harm_to_adjacent_bytes() -> None:
     """They stand in the text as halves of surrogate pairs, which cannot be sent."""
     message = record(b'{"type":"RECORD","record":{"stream":"users","data":{"id":1,"name":"\xff"}}}')
     assert message.data == {"id": 1, "name": "\udcff"}
@@ -139,7 +139,7 @@ def test_a_blank_line_is_nothing(line: str) -> None:
         "[" * 100_000,
     ],
 )
-def test_a_line_that_is_no_message_is_noise(line: str | bytes) -> None:
+def test_a_line_that_is_not_a_message_is_noise(line: str | bytes) -> None:
     """Its beginning can show what the input is."""
     noise = parsed(line)
     assert isinstance(noise, Noise)
@@ -256,7 +256,7 @@ def test_counts_that_are_there_already_are_replaced() -> None:
     )
 
 
-def test_a_state_may_hold_bytes_that_are_no_utf_8_and_numbers_that_are_none() -> None:
+def test_a_state_may_hold_invalid_utf_8_and_invalid_numbers() -> None:
     """They go back as they came."""
     line = b'{"type":"STATE","state":{"data":{"a":"\xff","b":NaN}}}'
     text = echoed(line).encode("utf-8", "surrogateescape")
@@ -275,7 +275,7 @@ json_values = st.recursive(
     st.dictionaries(st.text(), json_values),
     st.booleans(),
 )
-def test_whatever_a_state_holds_it_comes_back_equal(
+def test_any_state_comes_back_equal(
     state: dict[str, Any],
     others: dict[str, Any],
     ascii_only: bool,

@@ -93,7 +93,7 @@ def failure(storage: LocalFile, action: str = "append") -> str:
 
 @pytest.mark.parametrize("action", ["append", "probe"])
 @pytest.mark.parametrize("below", ["", "below"])
-def test_a_file_in_the_place_of_a_directory_is_told(tmp_path: Path, below: str, action: str) -> None:
+def test_a_file_in_place_of_a_directory_is_reported(tmp_path: Path, below: str, action: str) -> None:
     """In one sentence: the setting, the place, the reason, the remedy."""
     file = tmp_path / "file"
     file.write_text("")
@@ -105,7 +105,7 @@ def test_a_file_in_the_place_of_a_directory_is_told(tmp_path: Path, below: str, 
 
 
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_a_directory_that_may_not_be_written_to_is_told(action: str) -> None:
+def test_a_directory_that_may_not_be_written_to_is_reported(action: str) -> None:
     """Below /sys not even root makes one."""
     text = failure(LocalFile("/sys/rejected", "f", "attempt"), action)
     assert text.startswith("`object_storage_config.path` is `/sys/rejected`, and rejected rows cannot be written there")
@@ -115,7 +115,7 @@ def test_a_directory_that_may_not_be_written_to_is_told(action: str) -> None:
 @pytest.mark.parametrize(
     ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "this is not a path")]
 )
-def test_any_other_trouble_with_a_path_is_told(place: str, reason: str) -> None:
+def test_any_other_problem_with_a_path_is_reported(place: str, reason: str) -> None:
     """By the system's own word for it."""
     text = failure(LocalFile(place, "f", "attempt"))
     assert f"({reason}): choose a directory that the connector can write to." in text
@@ -135,7 +135,7 @@ def test_a_machine_without_resources_is_not_a_wrong_path(
         LocalFile(str(tmp_path), "users", "attempt").append(b"1\n")
 
 
-def test_a_full_disk_is_told(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     """With its remedy."""
     (tmp_path / "f").mkdir()
     (tmp_path / "f/attempt_1.jsonl").symlink_to("/dev/full")
@@ -145,7 +145,7 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     )
 
 
-def test_no_half_line_stays_where_the_room_ends_amid_one(tmp_path: Path) -> None:
+def test_no_half_line_stays_if_the_disk_fills_up_within_one(tmp_path: Path) -> None:
     """The system takes the first bytes and refuses the rest; what was stored before is whole."""
     code = """
 import json, resource, sys

@@ -65,14 +65,14 @@ keys = st.text() | st.sampled_from(["rejected_reason", "rejected_field", "reject
 
 
 @given(st.dictionaries(keys, json_values), st.booleans(), st.sampled_from([None, 0, 1]))
-def test_whatever_a_row_holds_it_comes_back_exactly(row: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
+def test_any_row_comes_back_exactly(row: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
     """Character by character."""
     data = json.dumps(row, ensure_ascii=ascii_only, indent=indent).replace("\n", "\t")
     assert _message(rejected_line(record_line(data), NULL), "users", 5) == message(data)
 
 
 @given(st.binary())
-def test_a_line_kept_whole_goes_out_as_it_was(line: bytes) -> None:
+def test_a_line_kept_whole_is_sent_unchanged(line: bytes) -> None:
     """Byte by byte."""
     kept = rejected_line(line + b"\n", RowRejectedError(Reason.UNREADABLE))
     assert _message(kept, "users", 5) == line
@@ -95,12 +95,12 @@ def test_the_connector_reads_what_goes_out(tmp_path: Path) -> None:
         ('{"rejected_reason":"unreadable","unreadable_line":7}', '{"unreadable_line":7}'),
     ],
 )
-def test_a_row_may_have_been_mended_by_hand_or_by_a_tool(mended: str, data: str, tmp_path: Path) -> None:
+def test_a_row_may_have_been_fixed_by_hand_or_by_a_tool(mended: str, data: str, tmp_path: Path) -> None:
     """Our keys may stand anywhere, or be gone."""
     assert resent(tmp_path, mended.encode()) == [message(data)]
 
 
-def test_blank_lines_are_passed_over_and_the_last_may_lack_its_end(tmp_path: Path) -> None:
+def test_blank_lines_are_skipped_and_the_last_may_lack_its_end(tmp_path: Path) -> None:
     """As an editor leaves them."""
     assert resent(tmp_path, b'{"id":1}\n\n \r\n{"id":2}') == [message('{"id":1}'), message('{"id":2}')]
 
@@ -120,7 +120,7 @@ def test_a_name_that_was_given_counts_more_than_the_folders(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("folder", [path_part("x" * 300), "%FF"])
-def test_a_folder_that_tells_no_name_is_told(folder: str, tmp_path: Path) -> None:
+def test_a_folder_without_a_usable_name_is_reported(folder: str, tmp_path: Path) -> None:
     """With the remedy."""
     with pytest.raises(
         ConfigError, match=r"folder of `.*rejected.jsonl` does not name its stream. Name it, as in `--s"
@@ -135,7 +135,7 @@ def test_a_file_at_the_root_tells_no_name() -> None:
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
-def test_a_file_that_cannot_be_read_is_told_after_what_came_before(name: str, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_after_the_rows_before_it(name: str, tmp_path: Path) -> None:
     """With the system's word for it."""
     file = tmp_path / "rejected.jsonl"
     file.write_bytes(b"{}")
@@ -157,7 +157,7 @@ def test_a_file_that_cannot_be_read_is_told_after_what_came_before(name: str, tm
         b'{"rejected_reason":"unreadable","unreadable_line":"secret \\ud83d"}',
     ],
 )
-def test_a_line_that_is_no_row_is_told_by_its_number_alone(line: bytes, tmp_path: Path) -> None:
+def test_a_line_that_is_not_a_row_is_reported_by_its_number_alone(line: bytes, tmp_path: Path) -> None:
     """Its content goes nowhere, and the lines before it stand."""
     (tmp_path / "rejected.jsonl").write_bytes(b'{"id":1}\n\n' + line + b"\n{}")
     messages = resend([tmp_path / "rejected.jsonl"], "users", 5)

@@ -77,7 +77,7 @@ def failure(place: S3Bucket, kind: type[SyncStoppedError], action: str = "append
     return text
 
 
-def test_each_append_is_an_object_of_its_own(s3: str, bucket: Any) -> None:
+def test_each_append_is_a_separate_object(s3: str, bucket: Any) -> None:
     """Numbered from 1."""
     place = storage(s3)
     assert objects(bucket) == {}
@@ -138,7 +138,7 @@ def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[...,
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_a_user_who_may_not_write_is_told(s3: str, strict: Callable[..., dict[str, str]], action: str) -> None:
+def test_a_user_who_may_not_write_is_reported(s3: str, strict: Callable[..., dict[str, str]], action: str) -> None:
     """In one sentence: the place, the reason, the remedy with the settings."""
     assert failure(storage(s3, **strict("s3:ListBucket")), ConfigError, action) == (
         f"Rejected rows cannot be stored in the bucket `rows` at {s3}, because access is denied: allow the owner "
@@ -155,7 +155,7 @@ def test_a_user_who_may_not_write_is_told(s3: str, strict: Callable[..., dict[st
         ("secret_access_key", "the secret does not belong to the access key ID"),
     ],
 )
-def test_wrong_keys_are_told(s3: str, strict: Callable[..., dict[str, str]], key: str, reason: str) -> None:
+def test_wrong_keys_are_reported(s3: str, strict: Callable[..., dict[str, str]], key: str, reason: str) -> None:
     """Each by itself."""
     text = failure(storage(s3, **{**strict("s3:PutObject"), key: "wrong"}), ConfigError)
     assert text.endswith(f", because {reason}: correct `object_storage_config.{key}`.")
@@ -163,7 +163,7 @@ def test_wrong_keys_are_told(s3: str, strict: Callable[..., dict[str, str]], key
 
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_a_bucket_that_does_not_exist_is_told(s3: str, action: str) -> None:
+def test_a_bucket_that_does_not_exist_is_reported(s3: str, action: str) -> None:
     """Nobody makes it silently."""
     text = failure(storage(s3, s3_bucket_name="other"), ConfigError, action)
     assert "the bucket `other`" in text
@@ -193,7 +193,7 @@ def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_role_that_may_not_be_assumed_is_told(s3: str, strict: Callable[..., dict[str, str]]) -> None:
+def test_a_role_that_may_not_be_assumed_is_reported(s3: str, strict: Callable[..., dict[str, str]]) -> None:
     """It is another matter than a bucket that may not be written to."""
     text = failure(storage(s3, role_arn=ROLE, **strict("s3:PutObject")), ConfigError)
     assert text.endswith(
@@ -204,7 +204,7 @@ def test_a_role_that_may_not_be_assumed_is_told(s3: str, strict: Callable[..., d
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ValidationError"])
 @pytest.mark.parametrize("endpoint", ["https://s3.us-east-1.amazonaws.com", None])
-def test_amazon_assumes_roles_at_an_address_of_its_own(
+def test_amazon_assumes_roles_at_a_separate_address(
     monkeypatch: pytest.MonkeyPatch, endpoint: str | None, code: str
 ) -> None:
     """Also where the address of its S3 is given, such as one inside a private network."""
@@ -222,7 +222,7 @@ def test_amazon_assumes_roles_at_an_address_of_its_own(
     assert asked == [("https://sts.us-east-1.amazonaws.com", ROLE)]
 
 
-def test_the_machines_own_identity_is_taken_where_no_keys_are_given(
+def test_the_machines_own_identity_is_used_if_no_keys_are_given(
     s3: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And where it has none, that is told."""
@@ -238,7 +238,7 @@ def test_the_machines_own_identity_is_taken_where_no_keys_are_given(
 
 
 @pytest.mark.parametrize("key", ["access_key_id", "secret_access_key"])
-def test_half_a_pair_of_keys_is_told(key: str) -> None:
+def test_half_a_pair_of_keys_is_reported(key: str) -> None:
     """Rather than the machine's own identity taken in silence."""
     text = failure(storage(None, **{key: None}), ConfigError)
     assert (
@@ -380,7 +380,7 @@ def test_a_redirect_to_itself_is_a_wrong_setting(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 @pytest.mark.parametrize("code", ["SlowDown", "ThrottledException", "OperationAborted", "InternalError"])
-def test_what_passes_by_its_code_passes_whatever_the_status(wire: Wire, status: int, code: str) -> None:
+def test_what_passes_by_its_code_passes_with_any_status(wire: Wire, status: int, code: str) -> None:
     """Services other than Amazon's choose statuses of their own."""
     assert f"it is unavailable ({code}, status {status})" in failure(
         wire.storage(refusal(status, code)), TransientError
@@ -448,7 +448,7 @@ def test_an_answer_that_botocore_cannot_read_is_a_sentence(wire: Wire, status: i
     failure(wire.storage(answer(status, body)), SyncStoppedError)
 
 
-def test_an_address_that_says_yes_to_everything_is_no_s3(wire: Wire) -> None:
+def test_an_address_that_accepts_everything_is_not_s3(wire: Wire) -> None:
     """Rows would be gone; S3 names what it has stored."""
     assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
         "because the server there does not provide S3: correct `object_storage_config.s3_endpoint`."
@@ -477,7 +477,7 @@ def closed_port() -> str:
 
 
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_an_endpoint_that_never_answered_is_a_setting_to_mend(action: str) -> None:
+def test_an_endpoint_that_never_answered_is_a_setting_to_fix(action: str) -> None:
     """Most likely it is misspelt."""
     assert failure(storage(closed_port()), ConfigError, action).endswith(
         "because there is no server at its address: correct `object_storage_config.s3_endpoint`, or check the network."
@@ -600,7 +600,7 @@ def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Ex
         ({"s3_endpoint": "https://-a.c:9000"}, "correct `object_storage_config"),
     ],
 )
-def test_what_the_library_refuses_unasked_is_told(changed: dict[str, str], words: str) -> None:
+def test_what_the_library_refuses_unasked_is_reported(changed: dict[str, str], words: str) -> None:
     """Before anything is sent."""
     assert words in failure(storage(None, **changed), ConfigError)
 

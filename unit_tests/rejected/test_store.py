@@ -60,7 +60,7 @@ def stored(source: bytes | dict[str, Any] | None, rejection: RowRejectedError = 
         '{"deep":' + "[" * 900 + "]" * 900 + "}",
     ],
 )
-def test_a_row_is_kept_as_it_was_written_with_three_keys_behind(data: str) -> None:
+def test_a_row_is_stored_as_written_with_three_keys_appended(data: str) -> None:
     """All digits, all escapes, doubled keys, and bytes that are no UTF-8."""
     filled = data[:-1].rstrip()
     assert stored(record_line(data)) == f"{filled}, {ADDED}{data[len(filled) :]}"
@@ -75,7 +75,7 @@ def test_a_row_is_kept_as_it_was_written_with_three_keys_behind(data: str) -> No
         b'{"record":{"data":{"id":0}},"type":"RECORD","record":{"stream":"users","data":{"id":1}}}',
     ],
 )
-def test_the_row_is_found_wherever_it_stands(line: bytes) -> None:
+def test_the_row_is_found_anywhere(line: bytes) -> None:
     """As whoever read the line found it: of doubled keys, the last."""
     assert stored(line) == f'{{"id":1, {ADDED}}}'
 
@@ -158,7 +158,7 @@ def endless() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "source", [None, {}, {("a", "b"): 1}, circular(), endless()], ids=["none", "empty", "key", "circular", "endless"]
 )
-def test_of_a_row_that_is_no_json_the_reason_is_kept(source: Any) -> None:
+def test_the_reason_of_a_row_that_is_not_json_is_kept(source: Any) -> None:
     """It counts, and it does not end the run."""
     assert stored(source) == f"{{{ADDED}}}"
 
@@ -230,7 +230,7 @@ def test_without_a_place_there_is_no_storage() -> None:
     assert open_storage(NoStorage(storage_type="None"), stream, now=0, random_text="r") is None
 
 
-def test_what_speaks_to_s3_is_imported_only_where_it_is_needed() -> None:
+def test_the_s3_client_is_imported_only_if_needed() -> None:
     """`spec` is asked often, and every start counts."""
     code = (
         "import sys, destination_heap_analytics.destination, destination_heap_analytics.rejected.store as store;"

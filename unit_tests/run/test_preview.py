@@ -132,7 +132,7 @@ def test_names_without_end_do_not_fill_the_memory() -> None:
     assert findings.cut[None] == 250
 
 
-def test_listed_columns_that_no_row_has_are_told_with_the_nearest_name() -> None:
+def test_listed_columns_that_no_row_has_are_reported_with_the_nearest_name() -> None:
     """As at the end of a run."""
     api = {**ALL_PROPERTIES, "property_columns": "plam,plan,zzz"}
     findings, _ = preview([line(email="a@b.c", plan=1)], api=api)
@@ -146,13 +146,13 @@ def test_events_that_a_second_loading_adds_again_are_known() -> None:
     assert preview([line(email="a@b.c", event="Won")], api=api)[0].repeatable is False
 
 
-def test_unknown_settings_are_told() -> None:
+def test_unknown_settings_are_reported() -> None:
     """As in the log of a run."""
     assert preview([line(email="a")], ap="x")[0].unknown == "Unknown settings are ignored: `ap` (did you mean `api`?)."
 
 
 @pytest.mark.parametrize("rows", [3, 1000, 1500])
-def test_a_misspelled_column_is_told_as_a_run_tells_it(rows: int) -> None:
+def test_a_misspelled_column_is_reported_as_in_a_run(rows: int) -> None:
     """With the nearest name, and without any payload."""
     api = {**ALL_PROPERTIES, "identity_column": "emial"}
     findings, payloads = preview([line(email="a@b.c")] * rows, api=api)
@@ -179,7 +179,7 @@ def test_a_state_that_cannot_be_read_ends_it() -> None:
 
 
 @pytest.mark.parametrize("batches", [[], [[b'{"type":"STATE","state":{}}']]])
-def test_where_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]]) -> None:
+def test_if_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]]) -> None:
     """Which is no success: the pipe is wrong, or the file."""
     findings, _ = preview(*batches)
     assert str(findings.error).startswith("No row arrived")
@@ -187,14 +187,14 @@ def test_where_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]
 
 
 @pytest.mark.parametrize(("rows", "said"), [(1, "the only row is rejected"), (12, "all 12 rows are rejected")])
-def test_where_no_row_can_be_mapped_there_is_nothing_to_load(rows: int, said: str) -> None:
+def test_if_no_row_can_be_mapped_there_is_nothing_to_load(rows: int, said: str) -> None:
     """The reasons are among the counts."""
     findings, _ = preview([line(email=None)] * rows)
     assert said in str(findings.error)
     assert findings.exit_code == 1
 
 
-def test_where_rejected_rows_end_a_run_the_first_one_is_told() -> None:
+def test_if_rejected_rows_end_a_run_the_first_one_is_reported() -> None:
     """After the counts of all of them; it is the first by its number, in whatever order they were found."""
     rows = [line(at=1), b'{"type": "RECORD", "record": {', line(email=None), line(email="a@b.c")]
     findings, _ = preview(rows, rejected_records="fail")
@@ -203,7 +203,7 @@ def test_where_rejected_rows_end_a_run_the_first_one_is_told() -> None:
     assert preview([line(email="a@b.c")], rejected_records="fail")[0].error is None
 
 
-def test_an_input_that_breaks_is_told() -> None:
+def test_an_input_that_breaks_is_reported() -> None:
     """With the system's word for it."""
 
     def broken() -> Iterator[tuple[list[bytes], int]]:
@@ -215,7 +215,7 @@ def test_an_input_that_breaks_is_told() -> None:
     assert len(payloads) == 1
 
 
-def test_whoever_interrupts_it_gets_what_was_found() -> None:
+def test_an_interrupt_shows_what_was_found() -> None:
     """And the exit code that a shell expects."""
 
     def interrupted() -> Iterator[tuple[list[bytes], int]]:

@@ -99,14 +99,14 @@ def test_rows_that_travel_together_are_said_to() -> None:
     assert "up to 1,000 rows in a request; below each is shown alone. Nothing" in text(found(), begun=True, mode="bulk")
 
 
-def test_what_is_wrong_stands_last() -> None:
+def test_problems_come_last() -> None:
     """Next to the prompt."""
     assert text(found(rows=1, error="The rows are wrong.")) == (
         "\n1 row read, 0 mapped, 0 rejected.\n\nError: The rows are wrong.\n"
     )
 
 
-def test_where_nothing_could_be_read_only_the_error_is_told() -> None:
+def test_if_nothing_could_be_read_only_the_error_is_reported() -> None:
     """Counts would tell nothing."""
     assert text(Findings(error="No such file.")) == "\nError: No such file.\n"
 
@@ -175,7 +175,7 @@ def test_a_program_reads_one_document() -> None:
     }
 
 
-def test_the_keys_are_there_also_where_nothing_could_be_read() -> None:
+def test_the_keys_are_there_even_if_nothing_could_be_read() -> None:
     """A program need not ask for each."""
     empty = document(Findings(error="No such file."))
     assert list(empty) == list(document(everything(), BODY))
@@ -189,7 +189,7 @@ def test_a_body_in_the_document_is_what_would_be_posted_byte_by_byte() -> None:
     assert BODY in out.getvalue()
 
 
-def test_the_estimate_stands_after_what_there_is_to_say() -> None:
+def test_the_estimate_comes_after_the_messages() -> None:
     """A program gets its numbers; where `write` would stop there is none."""
     estimate = Estimate(SETTINGS)
     estimate.add("a@b.c")

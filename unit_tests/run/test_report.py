@@ -55,7 +55,7 @@ def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
     ]
 
 
-def test_progress_is_told_every_ten_seconds(log: Log) -> None:
+def test_progress_is_reported_every_ten_seconds(log: Log) -> None:
     """With the rate since the last time."""
     log.report.read = log.report.delivered = 500
     log.now += 9.9
@@ -158,7 +158,7 @@ def test_the_log_is_bounded(log: Log) -> None:
     assert log.lines[-1] == "WARNING More reasons and columns are not listed."
 
 
-def test_whoever_watches_a_terminal_sees_how_far_it_is(log: Log, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_terminal_shows_progress(log: Log, caplog: pytest.LogCaptureFixture) -> None:
     """Each time the run tells it, not only when the log does."""
 
     class Seen(Progress):

@@ -179,7 +179,7 @@ def log_of(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
 
-def test_rows_are_sent_in_order_and_states_go_back_behind_them() -> None:
+def test_rows_are_sent_in_order_and_states_go_back_after_them() -> None:
     """With the counts of the rows since the state before."""
     run = Run()
     run.config["delivery"] = {"mode": "bulk"}
@@ -200,7 +200,7 @@ def test_an_event_has_an_idempotency_key_and_properties_have_none() -> None:
     assert "idempotency_key" not in Run().load(row()).heap.sent[0]
 
 
-def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_continue(caplog: pytest.LogCaptureFixture) -> None:
     """Wherever it was refused: by the mapping, by Heap, or because the line is broken."""
     run = Run(bad=Verdict(Kind.REFUSED, 400, words="bad")).load(
         row("a"),
@@ -252,7 +252,7 @@ def test_a_record_of_another_stream_ends_the_run() -> None:
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_lines_that_are_no_message_are_counted_and_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+def test_lines_that_are_not_messages_are_counted_and_skipped(caplog: pytest.LogCaptureFixture) -> None:
     """None of their content is logged."""
     run = Run().load("secret", row("a"), '{"type":"LOG","log":{"message":"secret"}}', b"\xff", state(1))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
@@ -399,7 +399,7 @@ def test_rejected_rows_that_are_stored_are_never_lost_and_so_never_end_the_run()
     assert (len(run.shelf.lines), run.states) == (150, [(1, 0, 150)])
 
 
-def test_a_state_behind_rejected_rows_waits_a_minute_at_most() -> None:
+def test_a_state_after_rejected_rows_waits_a_minute_at_most() -> None:
     """Then they are rejected like any others, while the source is silent."""
     run = Run(api=TRACK)
     run.speed = 1000.0
@@ -441,7 +441,7 @@ def test_numbers_keep_the_digits_that_the_line_has() -> None:
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])
-def test_a_value_that_json_cannot_carry_rejects_its_row_only_where_it_is_picked(value: str) -> None:
+def test_a_value_that_json_cannot_carry_rejects_its_row_only_if_it_is_picked(value: str) -> None:
     """Elsewhere it does no harm."""
     line = '{{"type":"RECORD","record":{{"stream":"users","data":{{"email":"a","{}":{}}}}}}}'
     assert Run().load(line.format("other", value), row("b"), state(1)).states == [(1, 2, 0)]
@@ -465,7 +465,7 @@ def test_a_state_goes_back_while_the_source_is_silent() -> None:
     assert run.states == [(1, 1, 0), (2, 1, 0)]
 
 
-def test_with_rejected_records_fail_a_refusal_ends_the_run_behind_the_rows_before_it() -> None:
+def test_with_rejected_records_fail_a_refusal_ends_the_run_after_the_rows_before_it() -> None:
     """Also where those had not been delivered yet; rows behind it that have not gone stay where they are."""
     run = Run(bad=Verdict(Kind.REFUSED, 400))
     run.config |= {"rejected_records": "fail", "delivery": {"mode": "bulk"}}
@@ -487,7 +487,7 @@ def test_a_state_waits_until_the_rejected_rows_before_it_are_stored() -> None:
     assert json.loads(stored[1]["unreadable_line"]) == {"type": "RECORD"}
 
 
-def test_where_the_place_of_rejected_rows_fails_the_run_ends() -> None:
+def test_if_the_store_of_rejected_rows_fails_the_run_ends() -> None:
     """With no state beyond them."""
     run = Run()
     run.shelf = Shelf(ConfigError("`object_storage_config.path` is full."))
@@ -512,7 +512,7 @@ def test_an_interrupted_run_gives_back_what_is_safe() -> None:
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_an_input_that_cannot_be_read_ends_the_run_behind_what_came() -> None:
+def test_an_unreadable_input_ends_the_run_after_the_rows_read() -> None:
     """The source's end is broken, and what it gave until then is good."""
     run = Run()
 
@@ -533,7 +533,7 @@ def test_a_defect_of_a_thread_ends_the_run() -> None:
     assert run.states == []
 
 
-def test_rows_of_one_key_keep_their_order_whatever_the_concurrency() -> None:
+def test_rows_of_one_key_keep_their_order_at_any_concurrency() -> None:
     """Each waits for the one before it, and for the rate of its user."""
     run = Run()
     run.speed = 100.0
@@ -545,7 +545,7 @@ def test_rows_of_one_key_keep_their_order_whatever_the_concurrency() -> None:
     assert run.states == [(1, 500, 0)]
 
 
-def test_with_fail_the_first_bad_row_is_told_whatever_becomes_of_what_is_in_flight() -> None:
+def test_with_fail_the_first_bad_row_is_reported_regardless_of_what_is_in_flight() -> None:
     """It came first, and is what the user can mend."""
     run = Run(a=Verdict(Kind.LATER, 503, retry_after=3600.0))
     run.config["rejected_records"] = "fail"

@@ -29,7 +29,7 @@ def test_a_thread_that_aborts_an_interpreter_being_taken_down_does_not_spoil_the
     assert (ended.returncode, ended.stdout.splitlines()[0].split()[0]) == (0, "Usage:")
 
 
-def test_a_full_disk_behind_the_output_is_a_sentence(project: Path) -> None:
+def test_a_full_disk_under_the_output_is_reported_in_a_sentence(project: Path) -> None:
     program = "from heap_courier.cli.main import main; main()"
     words = [sys.executable, "-c", program, "--project", str(project), "group", "list"]
     with Path("/dev/full").open("wb") as full:
@@ -38,7 +38,7 @@ def test_a_full_disk_behind_the_output_is_a_sentence(project: Path) -> None:
     assert "is full" in ended.stderr or "cannot be written" in ended.stderr
 
 
-def test_a_misspelt_command_is_told_with_the_one_that_was_meant() -> None:
+def test_a_misspelled_command_suggests_the_intended_one() -> None:
     assert "no command `chekc` (did you mean `check`?)" in CliRunner().invoke(cli, ["chekc"]).output
 
 
@@ -67,13 +67,13 @@ def started(*words: str, program: str = PROGRAM, redirect: str = "") -> subproce
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&-"])
 @pytest.mark.parametrize("words", [("--help",), ("group", "list"), ("tables",), ("show", "x")])
-def test_a_closed_stream_is_no_traceback(project: Path, redirect: str, words: tuple[str, ...]) -> None:
+def test_a_closed_stream_gives_no_traceback(project: Path, redirect: str, words: tuple[str, ...]) -> None:
     ended = started("--project", str(project), *words, redirect=redirect)
     assert ended.returncode == (1 if words[0] in ("tables", "show") else 0)
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
-def test_a_reader_that_leaves_is_no_traceback(project: Path) -> None:
+def test_a_reader_that_leaves_gives_no_traceback(project: Path) -> None:
     ended = started("--project", str(project), "group", "list", redirect="| true")
     assert "Traceback" not in ended.stderr
 

@@ -49,7 +49,7 @@ def _read(terminal: int) -> bytes:
         (86_400 * 2 + 61, "2 days 1 minute 1 second"),
     ],
 )
-def test_a_duration_is_told_in_whole_units(seconds: float, text: str) -> None:
+def test_a_duration_is_shown_in_whole_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
@@ -65,16 +65,16 @@ def test_a_duration_is_told_in_whole_units(seconds: float, text: str) -> None:
         (5 * 10**15, "5,000.0 TB"),
     ],
 )
-def test_a_size_is_told_in_the_unit_that_fits(count: int, text: str) -> None:
+def test_a_size_is_shown_in_the_unit_that_fits(count: int, text: str) -> None:
     assert size(count) == text
 
 
-def test_an_instant_is_told_to_the_second() -> None:
+def test_an_instant_is_shown_to_the_second() -> None:
     assert instant(datetime(2026, 11, 1, 8, 5, 9, 999_999)) == "2026-11-01 08:05:09"  # noqa: DTZ001
     assert instant(None) == ""
 
 
-def test_what_took_long_is_told_as_a_clock_does() -> None:
+def test_long_durations_are_shown_in_clock_form() -> None:
     noon = datetime(2026, 11, 1, 12)  # noqa: DTZ001
     assert took(noon, noon + timedelta(minutes=5, seconds=12.4)) == "0:05:12"
     assert took(noon, noon + timedelta(days=1, seconds=1)) == "1 day, 0:00:01"
@@ -105,7 +105,7 @@ def test_a_table_without_rows_is_its_headings(capsys: pytest.CaptureFixture[str]
     assert shown(capsys) == ["run  [/red]"]
 
 
-def test_what_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_looks_like_markup_is_shown_literally(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["[b]"], [["[red]x[/red] :smile:"]])
     assert shown(capsys) == ["[b]", "[red]x[/red] :smile:"]
 
@@ -143,7 +143,7 @@ def test_rows_that_do_not_fit_stand_one_below_the_other() -> None:
     ]
 
 
-def test_signs_that_take_two_places_count_as_two() -> None:
+def test_wide_characters_count_as_two() -> None:
     assert terminal(SHOW.format(email="漢" * 30))[0] == "row 1"
 
 

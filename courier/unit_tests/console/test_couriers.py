@@ -184,7 +184,7 @@ class TestEditing:
         visits.post("/couriers/Heap/edit", fields | {"version": answer.value("version")})
         assert read_project(project).couriers["Heap"].bucket == "mine"
 
-    def test_nothing_is_written_where_the_project_file_cannot_be(
+    def test_nothing_is_written_if_the_project_file_cannot_be(
         self, project: Path, visits: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Nor a list of files alone, which would be half of a change."""
@@ -198,7 +198,7 @@ class TestEditing:
         assert "The disk is full." in visits.post("/couriers/Heap/edit", fields).text
         assert (project / "entities" / "heap.json").read_bytes() == before
 
-    def test_a_change_to_another_courier_is_no_conflict(self, project: Path, visits: Visitor) -> None:
+    def test_a_change_to_another_courier_does_not_conflict(self, project: Path, visits: Visitor) -> None:
         fields = self.edited(visits, bucket="mine")
         visits.post("/couriers/new", FIELDS)
         visits.post("/couriers/Heap/edit", fields)

@@ -93,7 +93,7 @@ class TestCustomer:
         assert "foreign key fk-a" in page.text
         assert "(555) 123-4567" in page.text
 
-    def test_what_records_contain_is_no_markup(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_what_records_contain_is_not_markup(self, ids: dict[str, str], visits: Visitor) -> None:
         html = visits.get(of(ids["CRM 2"])).html
         assert ("<b>Ray" in html, "&lt;b&gt;Ray" in html) == (False, True)
 

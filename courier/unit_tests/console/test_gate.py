@@ -66,7 +66,7 @@ class TestToken:
     def guarded(self, folder: Path) -> Visitor:
         return visitor(folder, Access(TOKEN, frozenset({"console.example"}), secure=True))
 
-    def test_without_it_there_is_nothing_but_the_form(self, guarded: Visitor) -> None:
+    def test_without_it_there_is_only_the_form(self, guarded: Visitor) -> None:
         answer = guarded.get("/tables?x=1")
         assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/tables")
         assert guarded.ask("POST", "/project").status == 401
@@ -88,7 +88,7 @@ class TestToken:
         assert guarded.get("/", cookie=cookie.partition(";")[0]).status == 200
         assert guarded.get("/", cookie=f"{COOKIE}=other").status == 303
 
-    def test_whether_it_runs_is_no_secret(self, guarded: Visitor) -> None:
+    def test_whether_it_runs_is_not_secret(self, guarded: Visitor) -> None:
         """For what keeps it running, which may know it by its address alone."""
         answer = guarded.get("/health", host="10.0.0.7:8480")
         assert (answer.status, answer.html) == (200, "The console is running.")

@@ -176,7 +176,7 @@ class TestEditing:
         assert not read_project(project).groups["Weekly"].stitch
 
     @pytest.mark.parametrize("at", ["07:00", "17:30"])  # what YAML takes for text, and for a number to the base of 60
-    def test_a_group_has_to_be_done_by_a_time(self, project: Path, visits: Visitor, at: str) -> None:
+    def test_a_group_must_finish_by_a_time(self, project: Path, visits: Visitor, at: str) -> None:
         answer = visits.post("/groups/new", FIELDS | {"done-by": at})
         assert f"SLA: done by {at}" in answer.text
         assert str(read_project(project).groups["Weekly"].done_by) == f"{at}:00"

@@ -104,7 +104,7 @@ class TestTable:
     @pytest.mark.parametrize(
         ("search", "found"), [("100 %", ["100 %"]), ("100_", ["100_a"]), ("k\\s", ["back\\slash"]), ("%", ["100 %"])]
     )
-    def test_signs_of_patterns_stand_for_themselves(self, explorer: Visitor, search: str, found: list[str]) -> None:
+    def test_pattern_characters_are_literal(self, explorer: Visitor, search: str, found: list[str]) -> None:
         assert rows(show(explorer, ODD, q=search)) == found
 
     def test_what_is_stored_is_text_and_no_markup(self, explorer: Visitor) -> None:

@@ -41,7 +41,7 @@ def test_the_documented_example_is_read(tmp_path: Path) -> None:
     assert read_operations(path, ["users"]) == (Operations("USERS-FEED-ID", True, ("users",)),)
 
 
-def test_no_operations_are_no_fault(tmp_path: Path) -> None:
+def test_no_operations_are_valid(tmp_path: Path) -> None:
     """Files are fetched then, as samples."""
     assert read_operations(written(tmp_path, {}), ["users"]) == ()
 

@@ -143,7 +143,7 @@ def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land
     assert trial.stored("id, plan") == []
 
 
-def test_a_feed_that_is_only_edited_lands_as_it_is_active(trial: Trial) -> None:
+def test_a_feed_that_is_only_edited_lands_in_its_active_form(trial: Trial) -> None:
     trial.arrives(20, "id,email,plan\n1,a,pro\n")
     trial.bucket.on_fetch = lambda _key: write_feed(WIDER, trial.folder / "feeds" / "users.yaml")
     assert not trial.runs(20, 20).failed
@@ -254,7 +254,7 @@ def test_check_says_what_would_fail_in_the_night(
     assert sentence in str(failed.value)
 
 
-def test_an_optional_entity_without_a_file_is_no_failure(trial: Trial) -> None:
+def test_an_optional_entity_without_a_file_is_not_a_failure(trial: Trial) -> None:
     trial.asks_for(entity(), entity("'events-'yyyy-MM-dd'.csv'", "events", **{"object/optional": True}))
     trial.arrives(20, "id,email\n1,a\n")
     assert "users-2026-11-20.csv" in trial.checks()
@@ -277,7 +277,7 @@ def test_an_unknown_feed_is_reported_before_any_file_is_fetched(trial: Trial) ->
         ("heap_courier.feeds.ingest.load", "heap-courier failed unexpectedly (KeyError)"),
     ],
 )
-def test_whatever_one_feed_raises_the_others_land(
+def test_any_error_in_one_feed_leaves_the_others_landing(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, place: str, words: str
 ) -> None:
     """In a sentence without the exception's text, which may hold what rows hold."""

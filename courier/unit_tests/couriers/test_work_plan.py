@@ -52,7 +52,7 @@ def test_operations_name_feeds_by_id(project: Project) -> None:
     work_plan.expect_known_feeds()
 
 
-def test_unknown_feeds_are_told_in_the_documented_words(project: Project) -> None:
+def test_unknown_feeds_are_reported_in_the_documented_words(project: Project) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
     work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-xxxxxx": LOAD, "df-yyyyyy": LOAD}))
 
@@ -66,7 +66,7 @@ def test_unknown_feeds_are_told_in_the_documented_words(project: Project) -> Non
     ]
 
 
-def test_a_feed_has_to_be_active_as_it_is(project: Project, tmp_path: Path) -> None:
+def test_a_feed_must_be_active_in_its_current_form(project: Project, tmp_path: Path) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
     work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
     warehouse = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)

@@ -212,7 +212,7 @@ def test_a_time_that_no_clock_shows_is_wrong_and_not_a_text(unit: str, narrow: b
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("us"), pa.date64()])
-def test_a_time_that_no_calendar_has_is_no_text_either(kind: pa.DataType) -> None:
+def test_a_time_that_no_calendar_has_is_not_text_either(kind: pa.DataType) -> None:
     instants = pa.array([0, 2**62 // 86_400_000 * 86_400_000], pa.int64()).view(kind)
     found = values.converted(instants, STRING)
     assert found.values.is_valid().to_pylist() == [True, False]

@@ -27,7 +27,7 @@ DECIMALS = st.builds(
 
 
 @given(st.sampled_from([BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING]) | DECIMALS)
-def test_a_type_reads_back_as_it_is_written(field_type: FieldType) -> None:
+def test_a_type_reads_back_as_written(field_type: FieldType) -> None:
     assert parse_type(str(field_type)) == field_type
 
 
@@ -55,7 +55,7 @@ def test_a_decimal_has_its_limits(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["Text", "", "Integer(5)", "Decimal(5,)", "Decimal(-1)", "Decimal()"])
-def test_what_is_no_type_is_answered_with_those_that_there_are(text: str) -> None:
+def test_an_unknown_type_is_answered_with_the_known_ones(text: str) -> None:
     with pytest.raises(ValueError, match="the types are") as refused:
         parse_type(text)
     assert str(refused.value) == (

@@ -63,20 +63,20 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ('[{"a": "a", "b": {"x": 1, "\\u0078": 2}}]', "line 1, column 27", "the key `x` occurs twice"),
     ],
 )
-def test_a_fault_is_told_with_its_place(tmp_path: Path, text: str, where: str, words: str) -> None:
+def test_a_fault_is_reported_with_its_location(tmp_path: Path, text: str, where: str, words: str) -> None:
     """The faults are those of samples that people have printed."""
     sentence = fault(tmp_path, text)
     assert sentence.startswith(f", {where}")
     assert words in sentence
 
 
-def test_a_feed_that_is_there_three_times_is_told(tmp_path: Path) -> None:
+def test_a_feed_defined_three_times_is_reported(tmp_path: Path) -> None:
     """A common reader keeps the last one only."""
     once = '"df-1": [{"type": "truncate"}]'
     assert "the key `df-1` occurs twice" in fault(tmp_path, f"{{{once}, {once}, {once}}}")
 
 
-def test_equal_keys_of_different_objects_are_no_fault(tmp_path: Path) -> None:
+def test_equal_keys_of_different_objects_are_valid(tmp_path: Path) -> None:
     assert read_json(written(tmp_path, '[{"a": {"a": ["a"]}}, {"a": "{\\"a\\": 1, \\"a\\": 2}"}]'))
 
 
@@ -89,10 +89,10 @@ def test_equal_keys_of_different_objects_are_no_fault(tmp_path: Path) -> None:
         ("[" * 100_000, "is not valid JSON"),
     ],
 )
-def test_what_is_no_document_is_told(tmp_path: Path, text: str | bytes, words: str) -> None:
+def test_what_is_not_a_document_is_reported(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in fault(tmp_path, text)
 
 
-def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"`.*none\.json` cannot be read: No such file or directory\."):
         read_json(tmp_path / "none.json")

@@ -124,7 +124,7 @@ def test_an_empty_table_takes_any_form(warehouse: Warehouse) -> None:
     activated(warehouse, replace(USERS, primary_key=("email",)))
 
 
-def test_a_feed_is_active_as_it_was_activated_last(warehouse: Warehouse) -> None:
+def test_a_feed_is_active_in_the_form_last_activated(warehouse: Warehouse) -> None:
     active = ActiveFeeds(warehouse)
     active.make()
     other = replace(FEED, id="df-other123", name="Events")

@@ -42,7 +42,7 @@ def test_columns_that_the_feed_lacks_are_named() -> None:
     assert found.ignored == ("more",)
 
 
-def test_a_name_matches_in_any_case_and_exactly_where_there_are_several() -> None:
+def test_a_name_matches_in_any_case_and_exactly_if_there_are_several() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array([2])], names=["ID", "id"])
     assert conform(batch, field("id", INTEGER)).batch.to_pylist() == [{"id": 2}]
     with pytest.raises(SchemaError, match=r"`users\.csv` has 2 columns named `Id`"):
@@ -54,7 +54,7 @@ def test_a_field_of_a_record_is_found_by_a_dot_also_in_a_record_that_is_null() -
     assert conform(rows, field("c", INTEGER, source="A.b.c")).batch.to_pylist() == [{"c": 1}, {"c": None}, {"c": None}]
 
 
-def test_a_name_with_a_dot_is_the_column_itself_where_there_is_one() -> None:
+def test_a_name_with_a_dot_is_the_column_itself_if_there_is_one() -> None:
     assert conform([{"a.b": 1, "a": {"b": 2}}], field("x", INTEGER, source="a.b")).batch.to_pylist() == [{"x": 1}]
 
 
@@ -112,7 +112,7 @@ def test_later_rows_may_have_other_columns() -> None:
     assert [row.column for row in rules.conform(later, 2).rejected] == ["at", "id"]
 
 
-def test_a_row_without_fault_passes_as_it_is() -> None:
+def test_a_valid_row_passes_unchanged() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1, 2]), pa.array(["a", ""])], names=["id", "text"])
     found = conform(batch, field("id", INTEGER), field("text"), key=("id",))
     assert found.rejected == ()

@@ -85,7 +85,7 @@ def test_of_equally_new_rows_the_later_day_wins_and_then_the_later_row(load: Any
     assert [row[1] for row in rows(warehouse)] == ["d"]
 
 
-def test_a_generated_last_updated_field_lets_what_comes_win(load: Any, warehouse: Warehouse) -> None:
+def test_a_generated_last_updated_field_lets_new_rows_win(load: Any, warehouse: Warehouse) -> None:
     generated = replace(USERS, last_updated=None)
     load("id,email,seen\n1,first,2026-11-30\n", feed=generated)
     load("id,email,seen\n1,second,2026-11-01\n", feed=generated)
@@ -173,7 +173,7 @@ def test_a_file_that_cannot_be_read_lands_nothing_of_the_others(load: Any, wareh
     assert not warehouse.columns("Heap:Users")
 
 
-def test_columns_that_the_feed_does_not_take_are_told(load: Any) -> None:
+def test_columns_that_the_feed_does_not_take_are_reported(load: Any) -> None:
     done = load("id,email,seen,plan\n1,a,2026-11-01,pro\nx,a,2026-11-01,pro\n", feed=replace(USERS, error_threshold=50))
 
     assert list(done.notices("RUN")) == [

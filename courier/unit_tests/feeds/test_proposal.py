@@ -124,7 +124,7 @@ def test_a_name_that_is_illegal_reserved_or_there_twice_is_changed() -> None:
     assert names == ["User_Id", "user_id_2", "e_mail", "E_MAIL_2", "_pk_2", "field", "x" * 63, "x" * 58 + "_2"]
 
 
-def test_fields_of_records_become_fields_of_their_own() -> None:
+def test_fields_of_records_become_separate_fields() -> None:
     feed = proposed([{"id": 1, "traits": {"email": "a@b.c", "home": {"city": "Jena"}}}])
     assert [(field.name, field.source, field.tag) for field in feed.fields][1:] == [
         ("traits_email", "traits.email", "email"),
@@ -168,7 +168,7 @@ def test_uuids_are_proposed_as_texts() -> None:
     assert [(field.name, str(field.type)) for field in feed.fields] == [("id", "String")]
 
 
-def test_bytes_that_are_no_text_are_left_out_with_a_note() -> None:
+def test_bytes_that_are_not_text_are_left_out_with_a_note() -> None:
     batch = pa.record_batch({"id": [1, 2], "name": [b"a", b"b"], "digest": [b"\xff\x00", b"\xfe"]})
 
     feed, notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1")
@@ -206,7 +206,7 @@ def test_whole_numbers_keep_their_digits(values: list[Any], expected: str) -> No
     assert type_of(values) == expected
 
 
-def test_numbers_of_64_bits_without_a_sign_are_decimals_where_they_need_it() -> None:
+def test_unsigned_64_bit_numbers_are_decimals_if_needed() -> None:
     batch = pa.record_batch({"id": [1], "x": pa.array([2**64 - 1], pa.uint64())})
     assert str(proposed(batch).fields[1].type) == "Decimal(20, 0)"
 

@@ -64,7 +64,7 @@ SIGNS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     name=SIGNS.filter(str.strip).filter(str.isprintable),
     pattern=st.none() | st.just("y 'é\"'"),
 )
-def test_names_may_hold_any_sign(
+def test_names_may_hold_any_character(
     tmp_path_factory: pytest.TempPathFactory, source: str, name: str, pattern: str | None
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"
@@ -158,7 +158,7 @@ def test_what_is_wrong_is_said_in_a_sentence_with_the_files_name(path: Path, old
     assert "\n" not in str(raised.value)
 
 
-def test_a_file_that_is_no_text_is_said(path: Path) -> None:
+def test_a_file_that_is_not_text_is_reported(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SetupError, match="is not valid UTF-8"):
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_text_is_said(path: Path) -> None:
         read_feed(path.parent / "other.yaml")
 
 
-def test_all_feeds_of_a_folder_are_read_and_no_folder_is_no_feed(path: Path) -> None:
+def test_all_feeds_of_a_folder_are_read_and_a_missing_folder_has_none(path: Path) -> None:
     assert read_feeds(path.parent) == ()
     other = replace(USERS, id="df-2", name="Sessions")
     write_feed(USERS, path)
@@ -193,7 +193,7 @@ def test_two_feeds_of_one_name_or_id_are_refused(path: Path, change: dict[str, A
         read_feeds(path.parent)
 
 
-def test_a_tag_that_is_nearly_another_is_told_and_one_of_ones_own_is_not() -> None:
+def test_a_misspelled_tag_is_reported_and_a_custom_one_is_not() -> None:
     assert tags.meant("givenname") == "given-name"
     assert [tags.meant(tag) for tag in ("given-name", "fk-user", "pk", "shoe-size")] == [None] * 4
 

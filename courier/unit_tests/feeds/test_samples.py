@@ -151,7 +151,7 @@ def test_a_domain_table_has_a_source_and_a_name(project: Project, name: str) -> 
         propose_feed(project, name, Sample("u.csv", PIPES))
 
 
-def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
+def test_a_new_feed_has_its_own_file(project: Project) -> None:
     path = project.folder / "u.csv"
     path.write_text("id\n1\n")
     feed = propose_feed(project, "Heap:Sign Ups", sample_of(project, path, None)).feed
@@ -162,7 +162,7 @@ def test_a_new_feed_has_a_file_of_its_own(project: Project) -> None:
         path_of(project, replace(feed, source="HEAP", name="sign ups"))
 
 
-def test_a_sample_that_is_gone_is_told(project: Project) -> None:
+def test_a_missing_sample_is_reported(project: Project) -> None:
     path = project.folder / "u.csv"
     path.write_text("id\n1\n")
     feed = propose_feed(project, "Heap:Users", sample_of(project, path, None)).feed
@@ -185,7 +185,7 @@ def test_another_separator_is_recognised(project: Project, ending: str, separato
 
 
 @pytest.mark.parametrize("content", ["id,a;b\n1,c;d\n", "id\n1;2\n", "id,a\n1,b,c;d\n", ""])
-def test_the_separator_of_the_content_type_stays_where_no_other_fits_better(project: Project, content: str) -> None:
+def test_the_separator_of_the_content_type_stays_unless_another_fits_better(project: Project, content: str) -> None:
     path = project.folder / "u.csv"
     path.write_text(content)
 

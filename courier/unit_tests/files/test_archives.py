@@ -54,7 +54,7 @@ def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = 
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
-def test_the_files_of_an_archive_are_brought(tmp_path: Path, name: str) -> None:
+def test_the_files_of_an_archive_are_fetched(tmp_path: Path, name: str) -> None:
     """Not its folders, and not what a system added by itself."""
     archive = packed(tmp_path, name, {**FILES, **NOISE})
     assert unpacked(archive, tmp_path / "out") == FILES
@@ -68,7 +68,7 @@ def test_a_single_file_in_gzip_has_the_name_of_its_archive(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tgz"])
-def test_what_is_not_wanted_is_passed_over(tmp_path: Path, name: str) -> None:
+def test_what_is_not_wanted_is_skipped(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path, name, FILES)
     brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None, USUAL)
     assert brought == ("users.csv",)
@@ -76,14 +76,14 @@ def test_what_is_not_wanted_is_passed_over(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar"])
-def test_a_name_that_leads_elsewhere_leads_nowhere(tmp_path: Path, name: str) -> None:
+def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
     """It is a name, and no path."""
     evil = {"../../evil.csv": b"1", "/etc/evil.csv": b"2"}
     assert unpacked(packed(tmp_path, name, evil), tmp_path / "out") == evil
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "out"]
 
 
-def test_links_are_no_files(tmp_path: Path) -> None:
+def test_links_are_not_files(tmp_path: Path) -> None:
     """They could show what lies outside."""
     with tarfile.open(tmp_path / "all.tar", "w") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
@@ -113,7 +113,7 @@ NOISY = {"a.csv": os.urandom(50_000), "b.csv": os.urandom(50_000)}
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "a.csv.gz"])
 @pytest.mark.parametrize("damage", ["cut", "flipped", "other", "empty"])
-def test_a_damaged_archive_is_told(tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_archive_is_reported(tmp_path: Path, name: str, damage: str) -> None:
     whole = gzip.compress(NOISY["a.csv"]) if name == "a.csv.gz" else packed(tmp_path, name, NOISY).read_bytes()
     middle = len(whole) // 2
     if name == "all.tar" and damage == "flipped":
@@ -133,7 +133,7 @@ def test_a_damaged_archive_is_told(tmp_path: Path, name: str, damage: str) -> No
     )
 
 
-def test_an_encrypted_archive_is_told(tmp_path: Path) -> None:
+def test_an_encrypted_archive_is_reported(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", {"a.csv": b"1"})
     content = bytearray(archive.read_bytes())
     content[content.index(b"PK\x01\x02") + 8] |= 1  # the mark of an encrypted member
@@ -143,13 +143,13 @@ def test_an_encrypted_archive_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["all.rar", "all.zip.pgp", "users.csv"])
-def test_another_kind_of_archive_is_told(tmp_path: Path, name: str) -> None:
+def test_another_kind_of_archive_is_reported(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"1")
     with pytest.raises(UnreadableFileError, match="is not a supported archive: its name must end with"):
         unpacked(tmp_path / name, tmp_path / "out")
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_an_unwritable_location_is_reported(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", FILES)
     with pytest.raises(
         SetupError, match=r"The archive `all\.zip` cannot be unpacked to disk: No such file or directory"
@@ -246,7 +246,7 @@ def test_a_tar_of_many_members_takes_no_memory_for_them(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_whatever_else_an_archive_raises_is_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_error_of_an_archive_is_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise KeyError("secret")
 

@@ -108,7 +108,7 @@ def test_the_day_of_a_key(pattern: str, key: str, day: date) -> None:
 
 
 @pytest.mark.parametrize("digits", ["2020-13-01", "2020-00-10", "2021-02-29", "0000-01-01", "9999-99-99"])
-def test_digits_that_are_no_date_are_told(digits: str) -> None:
+def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
     """With the key and the pattern; such a file is nobody's, and is not left out in silence."""
     pattern = parse_pattern("'users-'yyyy-MM-dd'.avro'")
     assert pattern.matches_any(f"users-{digits}.avro")
@@ -157,7 +157,7 @@ def test_what_is_made_of_a_pattern_matches_it(day: date, before: str, middle: st
         ("yyyydd", "a date without MM"),
     ],
 )
-def test_what_is_no_pattern_is_told(pattern: str, words: str) -> None:
+def test_an_invalid_pattern_is_reported(pattern: str, words: str) -> None:
     with pytest.raises(SetupError) as failed:
         parse_pattern(pattern)
     assert words in str(failed.value)

@@ -110,7 +110,7 @@ def test_the_files_of_the_days_are_found() -> None:
     assert found.size == sum(len(key) for _, key in keys(found))
 
 
-def test_all_files_are_found_where_no_days_are_given() -> None:
+def test_all_files_are_found_if_no_days_are_given() -> None:
     bucket = holding("users-2021-01-01.avro", "users-2019-12-31.avro", "users-2020.avro", "calendar.csv")
     assert keys(find(bucket, [USERS, CALENDAR], None)) == [
         ("None", "calendar.csv"),
@@ -180,7 +180,7 @@ def test_of_optional_files_one_must_be_there() -> None:
     assert len(find(holding(), either, None).missing) == 2
 
 
-def test_what_is_missing_is_told_with_what_lies_nearest() -> None:
+def test_what_is_missing_is_reported_with_the_nearest_name() -> None:
     bucket = holding("users-2020-04-08.avro", "users-2020-04-09.avro", "calendar.csv")
     missing = find(bucket, [USERS], Days.of(FIRST)).missing
     assert str(missing_error(bucket, missing)) == (
@@ -307,7 +307,7 @@ def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
         ((Member(None, "users", CSV),), zipped(), "`*`", "files"),
     ],
 )
-def test_a_member_that_is_missing_is_told(
+def test_a_missing_member_is_reported(
     tmp_path: Path, members: tuple[Member, ...], content: bytes, text: str, words: str
 ) -> None:
     """Or is not, where the entity says so; the other members are there."""
@@ -325,7 +325,7 @@ def test_a_member_that_is_missing_is_told(
     assert fetch(bucket, skipping, tmp_path) == fetched._replace(missing=())
 
 
-def test_a_damaged_archive_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+def test_a_damaged_archive_is_reported_to_its_feeds(tmp_path: Path) -> None:
     """What is needed of other objects is there."""
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")[:-9], "users-2020-04-10.avro": b"1"})
     fetched = fetch(bucket, find(bucket, [archive(*TWO), file("'users-'yyyy-MM-dd'.avro'", "others")], None), tmp_path)
@@ -335,7 +335,7 @@ def test_a_damaged_archive_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
             fetched.tagged(tags)
 
 
-def test_an_object_that_is_gone_is_told_to_whom_it_concerns(tmp_path: Path) -> None:
+def test_a_missing_object_is_reported_to_its_feeds(tmp_path: Path) -> None:
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
     bucket.failures["users-2020-04-11.avro"] = UnreadableFileError("gone")
     fetched = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
@@ -389,7 +389,7 @@ def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.Monk
     assert ended == ["stopped"]
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "samples").write_bytes(b"")
     with pytest.raises(SetupError, match=r"The folder `.*samples` cannot be created: File exists\."):
         fetch(holding(), Found((), ()), tmp_path / "samples")
@@ -410,7 +410,7 @@ def test_what_earlier_runs_left_is_removed_and_wanted_objects_are_not(tmp_path: 
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file.path for file in files]
 
 
-def test_an_object_that_does_not_fit_is_the_failure_of_its_own_files(tmp_path: Path) -> None:
+def test_an_object_that_does_not_fit_fails_only_its_files(tmp_path: Path) -> None:
     bucket = holding("users-2020-04-10.avro", "calendar.csv")
     bucket.objects["users-2020-04-10.avro"] = bytes(1_000)
     room = Room(Limits(free_disk=500), lambda _folder: 600)

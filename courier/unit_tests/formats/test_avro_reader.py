@@ -211,7 +211,7 @@ def test_a_file_that_ends_anywhere_but_between_blocks_is_refused() -> None:
             read(data[:length])
 
 
-def test_a_file_that_is_cut_short_is_told_by_block_and_rows() -> None:
+def test_a_truncated_file_is_reported_with_its_block_and_rows() -> None:
     data = written(HEAP, heap_rows(300), "snappy", block=1000)
     with pytest.raises(
         UnreadableFileError, match=r"`sync_1/users/part-0.avro` ends too early, in block \d+, after 2\d\d rows; "
@@ -233,7 +233,7 @@ def test_a_file_that_is_cut_short_is_told_by_block_and_rows() -> None:
         ),
     ],
 )
-def test_what_is_no_avro_file_is_said_in_a_sentence(data: bytes, reason: str) -> None:
+def test_what_is_not_an_avro_file_is_reported_in_a_sentence(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` {reason}"):
         read(data)
 

@@ -25,7 +25,7 @@ def read(data: bytes | str, block: int = 1_000) -> list[Any]:
 
 
 @given(st.lists(json_documents, max_size=6), st.integers(1, 30), st.sampled_from([None, 1]), st.booleans())
-def test_the_elements_of_an_array_come_as_they_are(
+def test_the_elements_of_an_array_are_unchanged(
     rows: list[Any], block: int, indent: int | None, ascii_only: bool
 ) -> None:
     """However few bytes are read at once."""
@@ -36,7 +36,7 @@ def test_the_elements_of_an_array_come_as_they_are(
     st.lists(json_documents.filter(lambda value: not isinstance(value, list)), min_size=1, max_size=6),
     st.integers(1, 30),
 )
-def test_values_one_after_the_other_come_as_they_are(rows: list[Any], block: int) -> None:
+def test_consecutive_values_are_unchanged(rows: list[Any], block: int) -> None:
     """With white space between them."""
     assert read("\n".join(map(json.dumps, rows)), block) == rows
 

@@ -89,7 +89,7 @@ def test_columns_without_a_header_are_numbered(path: Path) -> None:
     assert read(path, CSV, "a,\n1,2\n")[0] == [{"a": "1", "column_2": "2"}]
 
 
-def test_a_file_with_nothing_but_a_header_has_columns_and_no_rows(path: Path) -> None:
+def test_a_file_with_only_a_header_has_columns_and_no_rows(path: Path) -> None:
     assert read(path, CSV, "a,b\n") == ([], [])
     assert readers.schema(path, CSV, NAME) == pa.schema([("a", pa.string()), ("b", pa.string())])
 
@@ -163,7 +163,7 @@ def test_an_object_with_data_for_keys_is_text(path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["nonsense", "[1]", "5", '{"a": "\\ud800"}', '{"a": 1', "\xff"])
-def test_a_line_that_is_no_object_is_a_rejected_row(path: Path, line: str) -> None:
+def test_a_line_that_is_not_an_object_is_a_rejected_row(path: Path, line: str) -> None:
     rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n'.encode("latin-1"))
     assert rows == [{"a": 1}, {"a": 3}]
     assert rejected == [RejectedRow(2, None, "is not a JSON object")]
@@ -199,9 +199,7 @@ def test_values_that_are_nested_as_deep_as_may_be_are_read(
 
 
 @pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
-def test_rows_of_nothing_but_empty_objects_are_rejected_not_lost(
-    path: Path, file_format: FileFormat, data: str
-) -> None:
+def test_rows_of_empty_objects_alone_are_rejected_not_lost(path: Path, file_format: FileFormat, data: str) -> None:
     empty, none = "is an empty object", "is not a JSON object"
 
     assert read(path, file_format, data) == (
@@ -238,7 +236,7 @@ def test_parquet_comes_in_parts_with_its_types(path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"a,b\n1,2\n", parquet(pa.table({"n": range(1000)}))[:-20]])
-def test_what_is_no_parquet_is_said(path: Path, data: bytes) -> None:
+def test_what_is_not_parquet_is_reported(path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` is not a Parquet file, or is damaged"):
         read(path, PARQUET, data)
 
@@ -313,7 +311,7 @@ def test_no_part_of_a_large_file_is_large(path: Path, file_format: FileFormat, d
 
 
 @pytest.mark.parametrize("filler", [999_990, 999_995, 999_999, 1_000_000])
-def test_a_line_end_inside_quotes_is_kept_wherever_it_stands(path: Path, filler: int) -> None:
+def test_a_line_end_inside_quotes_is_kept_anywhere(path: Path, filler: int) -> None:
     """Arrow loses the line feed of CRLF at the end of its block: https://github.com/apache/arrow/issues/51368."""
     data = "a,b\r\n" + "".join(f'"{number}","x\r\ny"\r\n' for number in range(filler // 14 + 2000))
     rows, rejected = read(path, CSV, data)
@@ -442,7 +440,7 @@ def test_half_a_surrogate_pair_rejects_its_row_in_json_and_in_ndjson(path: Path,
 
 
 @pytest.mark.parametrize("name", ["users", "users.gz"])
-def test_lines_of_nothing_are_no_file(tmp_path: Path, name: str) -> None:
+def test_empty_lines_are_not_a_file(tmp_path: Path, name: str) -> None:
     """With `truncate`, a failed export would empty the table."""
     empty = tmp_path / name
     for content in (b"", gzip.compress(b""))[: 2 if name.endswith("gz") else 1]:
@@ -504,7 +502,7 @@ def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "windows-1252", "utf-8"])
-def test_text_in_another_encoding_is_read_as_it_was_meant(path: Path, encoding: str) -> None:
+def test_text_in_another_encoding_is_read_correctly(path: Path, encoding: str) -> None:
     data = "id,name\n1,Zoë\n".encode(encoding)
     assert read(path, FileFormat("text/csv", encoding=encoding), data) == ([{"id": "1", "name": "Zoë"}], [])
 

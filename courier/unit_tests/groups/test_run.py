@@ -242,7 +242,7 @@ def test_couriers_run_at_the_same_time(trial: Trial) -> None:
     assert trial.run(group(courier("users"), courier("events")), at(20)).outcome == "succeeded"
 
 
-def test_one_that_fails_lets_the_others_land_and_the_run_fail(trial: Trial) -> None:
+def test_one_that_fails_does_not_keep_the_others_from_landing_and_fails_the_run(trial: Trial) -> None:
     trial.answers["users"] = raises(MissingFeedsError(["df-1"]))
     two = group(courier("users"), courier("events"))
 
@@ -292,7 +292,7 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
     assert len(trial.notices) == 1
 
 
-def test_or_are_told_of_and_left_out(trial: Trial) -> None:
+def test_or_are_reported_and_left_out(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
 
     end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))
@@ -349,7 +349,7 @@ def test_a_run_that_is_interrupted_says_where_its_day_stays_with_past_day_only(t
 
 
 @pytest.mark.parametrize(("takes", "warned"), [(HOUR, 0), (HOUR + timedelta(seconds=1), 1)])
-def test_a_run_that_takes_too_long_is_told_of_once(trial: Trial, takes: timedelta, warned: int) -> None:
+def test_a_run_that_takes_too_long_is_reported_once(trial: Trial, takes: timedelta, warned: int) -> None:
     def answer(_skip_missing: bool) -> None:
         trial.time += takes
 
@@ -358,7 +358,7 @@ def test_a_run_that_takes_too_long_is_told_of_once(trial: Trial, takes: timedelt
     assert trial.notices == ["Group `daily`, slot 2026-11-20 17:00 UTC is taking longer than 1 hour."] * warned
 
 
-def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> None:
+def test_a_long_run_is_reported_before_it_ends(trial: Trial) -> None:
     def answer(_skip_missing: bool) -> None:
         trial.time += 2 * HOUR
         until(lambda: trial.notices)
@@ -369,7 +369,7 @@ def test_a_run_that_goes_on_for_long_is_told_of_before_it_ends(trial: Trial) -> 
     assert len(trial.notices) == 1
 
 
-def test_a_run_gives_signs_of_life(trial: Trial) -> None:
+def test_a_run_sends_heartbeats(trial: Trial) -> None:
     def seen() -> datetime:
         with trial.open_warehouse() as warehouse:
             (run,) = slots.history(warehouse, "daily", 5)
@@ -507,7 +507,7 @@ def test_a_run_by_hand_for_now_waits_for_no_other_group(trial: Trial) -> None:
     assert run_by_hand(after(), trial.context, at(20)).outcome == "failed"
 
 
-def test_a_run_by_hand_can_go_on_without_files_at_once(trial: Trial) -> None:
+def test_a_manual_run_can_continue_without_files_at_once(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
     assert run_by_hand(group(courier(wait=HOUR)), trial.context, skip_missing=True).outcome == "succeeded"
     assert trial.time == at(20)
@@ -524,7 +524,7 @@ def test_a_group_runs_once_at_a_time(trial: Trial) -> None:
         run_by_hand(group(), trial.context)
 
 
-def test_a_run_whose_process_is_gone_is_told_of_and_stands_in_no_ones_way(trial: Trial) -> None:
+def test_a_run_whose_process_is_gone_is_reported_and_blocks_nothing(trial: Trial) -> None:
     trial.claim(group(), at(20))
     trial.time = at(20, 17, 3)
 

@@ -250,7 +250,7 @@ def test_a_fault_of_the_program_is_said_without_its_words_and_ends_nothing(trial
     assert trial.noted()[0] == (at(21), "succeeded")
 
 
-def test_the_next_run_is_told_in_the_zone_of_the_group() -> None:
+def test_the_next_run_is_shown_in_the_zone_of_the_group() -> None:
     there = replace(DAILY, time_zone=ZoneInfo("America/Los_Angeles"))
     assert upcoming(there, at(20)) == at(21, 1)
     assert next_run(there, at(20)) == (
@@ -267,7 +267,7 @@ def test_without_a_schedule_or_not_enabled_a_group_runs_by_hand_alone(group: Gro
 # The whole daemon
 
 
-def test_it_says_what_it_does_runs_what_is_due_and_ends_when_told_to(trial: Trial) -> None:
+def test_it_says_what_it_does_runs_what_is_due_and_stops_on_request(trial: Trial) -> None:
     trial.keeper()
     trial.time = at(20, 17, 1)
     trial.answer = trial.stop.set
@@ -318,7 +318,7 @@ def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) 
     assert trial.noted() == [(at(20), "succeeded")]
 
 
-def test_while_it_is_awaited_the_daemon_can_be_ended(trial: Trial) -> None:
+def test_the_daemon_can_be_stopped_while_waiting(trial: Trial) -> None:
     def refused() -> AbstractContextManager[Warehouse]:
         trial.stop.set()
         raise LaterError("Not now.")

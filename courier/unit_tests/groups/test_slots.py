@@ -61,7 +61,7 @@ def test_a_slot_is_claimed_once(warehouse: Warehouse) -> None:
     assert slots.claim(warehouse, "daily", at(20), at(21), by_hand=False) is None
 
 
-def test_a_slot_that_ended_is_not_claimed_again(warehouse: Warehouse) -> None:
+def test_a_finished_slot_is_not_claimed_again(warehouse: Warehouse) -> None:
     ended(warehouse, at(20), "failed")
     assert slots.claim(warehouse, "daily", at(20), at(21), by_hand=False) is None
 
@@ -77,7 +77,7 @@ def test_runs_by_hand_take_nothing_away_from_the_schedule(warehouse: Warehouse) 
     assert claimed(warehouse, at(20)).attempt == 0
 
 
-def test_a_run_is_told_as_it_was_noted(warehouse: Warehouse) -> None:
+def test_a_run_is_shown_as_recorded(warehouse: Warehouse) -> None:
     claim = claimed(warehouse, at(20))
     slots.beat(warehouse, claim, at(20, 18))
 
@@ -141,7 +141,7 @@ def test_since_is_the_last_success_before_the_slot(warehouse: Warehouse) -> None
     assert claimed(warehouse, at(19)).since == Since(at(17), succeeded=True)
 
 
-def test_since_is_the_first_run_where_none_succeeded(warehouse: Warehouse) -> None:
+def test_since_is_the_first_run_if_none_succeeded(warehouse: Warehouse) -> None:
     ended(warehouse, at(17), "failed")
     ended(warehouse, at(18), "interrupted")
     assert claimed(warehouse, at(19)).since == Since(at(17), succeeded=False)
@@ -195,7 +195,7 @@ def test_of_many_connections_that_claim_a_slot_at_the_same_time_one_gets_it(post
     assert len([claim for claim in claims if claim]) == 1
 
 
-def test_a_sign_of_life_from_a_clock_that_was_ahead_is_none(warehouse: Warehouse) -> None:
+def test_a_heartbeat_from_a_clock_that_was_ahead_does_not_count(warehouse: Warehouse) -> None:
     claimed(warehouse, datetime(2036, 1, 1, tzinfo=timezone.utc))
     assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(21)) != []
 

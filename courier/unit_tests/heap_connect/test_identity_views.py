@@ -37,7 +37,7 @@ def look(warehouse: Warehouse, table: str, *tables: str) -> Rows:
     return warehouse.query(f"SELECT * FROM {quoted(view_name('Heap', table))} ORDER BY 1, 2")
 
 
-def test_an_events_user_is_the_one_that_its_own_was_migrated_to_and_the_raw_one_stands_beside(
+def test_an_events_user_is_the_migrated_one_and_the_raw_one_is_kept_beside_it(
     warehouse: Warehouse,
 ) -> None:
     migrate(warehouse, (1, 7))
@@ -99,7 +99,7 @@ def test_a_table_that_is_missing_or_has_other_columns_migrates_nobody(warehouse:
     assert look(warehouse, "pageviews") == [(2, 2)]
 
 
-def test_an_empty_table_migrates_nobody(warehouse: Warehouse) -> None:
+def test_an_empty_table_migrates_no_users(warehouse: Warehouse) -> None:
     migrate(warehouse)
     make(warehouse, "sessions", "user_id bigint", [(1,)])
 
@@ -155,7 +155,7 @@ def test_users_without_an_id_do_not_become_one_person(warehouse: Warehouse) -> N
     assert look(warehouse, "users") == [(1, "c")]
 
 
-def test_names_may_hold_any_sign(warehouse: Warehouse) -> None:
+def test_names_may_hold_any_character(warehouse: Warehouse) -> None:
     make(warehouse, 'od"d', 'user_id bigint, "a ""b"" c" text', [(1, "x")])
 
     assert look(warehouse, 'od"d') == [(1, 1, "x")]

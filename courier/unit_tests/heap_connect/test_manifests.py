@@ -86,7 +86,7 @@ class TestReading:
             ("sync_1/u/0.avro", "", "sync_1/u/0.avro"),
         ],
     )
-    def test_an_address_means_a_key_below_the_prefix_whatever_bucket_it_names(
+    def test_an_address_means_a_key_below_the_prefix_regardless_of_its_bucket(
         self, address: str, prefix: str, key: str
     ) -> None:
         (table,) = read({"dump_id": 1, "tables": [{"name": "u", "files": [address]}]}, prefix).tables
@@ -104,7 +104,7 @@ class TestReading:
             (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` that is not between 0 and 2^63"),
         ],
     )
-    def test_what_is_no_manifest_is_told_in_a_sentence_that_names_it(self, content: bytes, reason: str) -> None:
+    def test_what_is_not_a_manifest_is_reported_in_a_sentence_that_names_it(self, content: bytes, reason: str) -> None:
         with pytest.raises(UnreadableFileError) as error:
             parse_manifest(content, "manifests/sync_7.json")
 
@@ -151,7 +151,7 @@ class TestReading:
 
 
 class TestPlanning:
-    def test_all_dumps_are_landed_where_none_is_full(self) -> None:
+    def test_all_dumps_are_landed_if_none_is_full(self) -> None:
         assert places(plan([dump(1, "users", "a"), dump(2, "users", "b")], set())) == [
             (1, "users", ("a",)),
             (2, "users", ("b",)),
@@ -185,7 +185,7 @@ class TestPlanning:
     def test_an_incremental_dump_without_files_is_a_step_for_its_columns(self) -> None:
         assert places(plan([dump(2)], set())) == [(2, "users", ())]
 
-    def test_what_has_landed_is_no_step_again(self) -> None:
+    def test_what_has_landed_is_not_a_step_again(self) -> None:
         manifests = [dump(1, "users", "a", full=True), dump(2), dump(3, "users", "c")]
 
         assert plan(manifests, landed(*manifests)) == ()
@@ -230,10 +230,10 @@ class TestPlanning:
         assert (step.outdated_below, step.files) == (2, ())
         assert plan([again], after | bookmarks(step)) == ()
 
-    def test_a_table_that_a_manifest_lacks_stays_as_it_is(self) -> None:
+    def test_a_table_missing_from_a_manifest_is_unchanged(self) -> None:
         assert places(plan([dump(2, "sessions", "s")], landed(dump(1, "users", "a")))) == [(2, "sessions", ("s",))]
 
-    def test_event_metadata_and_what_is_not_wanted_are_passed_over(self) -> None:
+    def test_event_metadata_and_unwanted_columns_are_skipped(self) -> None:
         manifests = [dump(1, "_event_metadata", "m"), dump(1, "users", "a"), dump(1, "sessions", "s")]
 
         assert places(plan(manifests, set(), lambda table: table != "sessions")) == [(1, "users", ("a",))]

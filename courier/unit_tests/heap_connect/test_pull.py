@@ -114,7 +114,7 @@ def test_a_file_that_is_damaged_fails_its_table_alone(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a@b.example"), SetupError("No room."), LaterError("Not now.")])
-def test_whatever_one_file_raises_the_others_continue_if_the_bucket_answers(trial: Trial, error: Exception) -> None:
+def test_any_error_in_one_file_leaves_the_others_if_the_bucket_answers(trial: Trial, error: Exception) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     refuses("sync_1/users", error, trial)
 

@@ -53,7 +53,7 @@ def test_a_late_dump_changes_no_columns() -> None:
     assert types(table) == {"user_id": INTEGER, "old": DATE, DUMP: INTEGER}
 
 
-def test_a_key_stays_whatever_the_manifest_lists() -> None:
+def test_a_key_stays_regardless_of_what_the_manifest_lists() -> None:
     assert "user_id" in types(made(step(columns=("plan",)), {"user_id": INTEGER}, {"plan": pa.string()}))
 
 

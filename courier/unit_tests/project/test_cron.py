@@ -87,7 +87,7 @@ def test_an_hourly_schedule_has_23_and_25_instants_on_the_days_of_change() -> No
     assert len(between("0 * * * *", LOS_ANGELES, "2026-11-01 06:59", "2026-11-02 07:59")) == 25
 
 
-def test_instants_ascend_where_half_an_hour_comes_twice() -> None:
+def test_instants_ascend_if_half_an_hour_occurs_twice() -> None:
     assert local(between("45,55 1 * * *", LORD_HOWE, "2026-04-04 00:00", "2026-04-05 00:00"), LORD_HOWE) == [
         "04-05 01:45 +1100",
         "04-05 01:55 +1100",
@@ -149,7 +149,7 @@ def test_the_latest_instant_is_the_last_one_that_has_passed() -> None:
     assert latest("0 0 29 2 *", UTC, at("2021-01-01"), at("2026-11-21")) == at("2024-02-29")
 
 
-def test_there_is_no_latest_instant_where_none_has_passed() -> None:
+def test_there_is_no_latest_instant_if_none_has_passed() -> None:
     assert latest("0 17 * * *", UTC, at("2026-11-20 17:00"), at("2026-11-21 16:59")) is None
 
 
@@ -186,7 +186,7 @@ def test_a_year_ahead_is_warned_of_and_no_more() -> None:
         ("30 12 * * *", LOS_ANGELES, 0),
     ],
 )
-def test_a_warning_is_given_where_a_schedule_loses_its_pace(schedule: str, zone: ZoneInfo, warned: int) -> None:
+def test_a_warning_is_given_if_a_schedule_loses_its_pace(schedule: str, zone: ZoneInfo, warned: int) -> None:
     assert len(warnings(schedule, zone, at("2026-01-01 12:00"))) == warned
 
 
@@ -210,7 +210,7 @@ def test_what_cron_knows_is_a_schedule(schedule: str) -> None:
         ("0 17 * * mondays", "is not valid (bad day-of-week)"),
     ],
 )
-def test_what_is_no_schedule_is_said_in_a_sentence(schedule: str, why: str) -> None:
+def test_an_invalid_schedule_is_reported_in_a_sentence(schedule: str, why: str) -> None:
     with pytest.raises(SetupError) as raised:
         check_schedule(schedule)
     assert str(raised.value) == (

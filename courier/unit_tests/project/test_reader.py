@@ -176,7 +176,7 @@ def test_stitch_may_be_given_more_memory_than_the_warehouse(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", ["", "# all\n", "couriers:\n  # Heap:\nnotify:\nwarehouse:\n  # engine: x\n"])
-def test_what_is_left_out_or_commented_out_is_as_it_is_without(tmp_path: Path, content: str) -> None:
+def test_what_is_left_out_or_commented_out_has_its_default(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == Project(
         tmp_path, WarehouseSettings("duckdb", tmp_path / "heap.duckdb"), {}, tmp_path / "feeds", {}
     )
@@ -347,7 +347,7 @@ POSTGRESQL = (
         ),
     ],
 )
-def test_a_wrong_setting_is_named_with_what_it_has_to_be(tmp_path: Path, content: str, sentence: str) -> None:
+def test_a_wrong_setting_is_named_with_its_allowed_values(tmp_path: Path, content: str, sentence: str) -> None:
     assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
 
 
@@ -356,7 +356,7 @@ def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) 
     assert refusal(tmp_path, content) == f"`heap-courier.yaml` {SETTINGS}"
 
 
-def test_a_folder_without_a_project_is_told_from_one_that_cannot_be_read(tmp_path: Path) -> None:
+def test_a_folder_without_a_project_is_distinguished_from_an_unreadable_one(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match="go to the project's folder, or create one with `heap-courier init`"):
         read_project(tmp_path)
     (tmp_path / "heap-courier.yaml").mkdir()
@@ -396,7 +396,7 @@ KEYS = "type: iam-credential, access-key-env: {}, secret-key-env: {}"
         f"warehouse: {{engine: {PASSWORD}}}",
     ],
 )
-def test_a_secret_is_refused_at_whatever_place_and_not_repeated(tmp_path: Path, content: str) -> None:
+def test_a_secret_is_refused_anywhere_and_not_repeated(tmp_path: Path, content: str) -> None:
     sentence = refusal(tmp_path, content)
     assert not any(secret in sentence for secret in (ACCESS, SECRET, PASSWORD))
 
@@ -488,7 +488,7 @@ def test_channels_that_cannot_work_are_refused(tmp_path: Path, section: str, sen
 
 
 @pytest.mark.parametrize("text", ["07:00", "17:30", "00:00"])
-def test_a_group_has_to_be_done_by_a_time_of_day(tmp_path: Path, text: str) -> None:
+def test_a_group_must_finish_by_a_time_of_day(tmp_path: Path, text: str) -> None:
     content = grouped(f"schedule: '0 1 * * *', sla: {{done-by: '{text}'}}, couriers: [{{courier: Heap}}]")
     assert read(tmp_path, content).groups["n"].done_by == time.fromisoformat(text)
 

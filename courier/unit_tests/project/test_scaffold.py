@@ -17,7 +17,7 @@ def files(folder: Path) -> set[str]:
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_is_made_is_a_project_as_it_stands(tmp_path: Path) -> None:
+def test_what_is_created_is_a_complete_project(tmp_path: Path) -> None:
     paths = make_project(tmp_path / "new" / "heap")
 
     project = read_project(tmp_path / "new" / "heap")

@@ -41,7 +41,7 @@ def test_no_cluster_has_two_values_of_a_separation_key(
 
 
 @given(MARKS, GROUPS, PAIRS, st.lists(st.sampled_from("pq"), min_size=3, max_size=3))
-def test_labels_are_obeyed_whatever_else_there_is(
+def test_labels_are_obeyed_alongside_anything_else(
     marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]], partitions: list[str]
 ) -> None:
     for record, partition in zip((1, 2, 3), partitions, strict=True):

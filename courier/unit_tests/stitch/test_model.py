@@ -27,7 +27,7 @@ def edited(chance: Random, word: str) -> str:
     [(model._ONE_TYPO, 1), (model._TYPO_IN_EMAIL, 1), (model._TWO_TYPOS, 2), (model._TYPOS_AT_MOST % (3, 3), 3)],
     ids=["one", "e-mail", "two", "three"],
 )
-def test_what_stands_before_a_distance_changes_no_result(condition: str, most: int) -> None:
+def test_text_before_a_distance_changes_no_result(condition: str, most: int) -> None:
     chance = Random(4)
     pairs = []
     for word in WORDS:

@@ -83,7 +83,9 @@ def test_a_backup_is_restored_where_there_is_no_warehouse(settings: WarehouseSet
     assert ids(elsewhere.path) == [1, 2]
 
 
-def test_a_damaged_warehouse_is_replaced_with_what_lies_beside_it(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_a_damaged_warehouse_is_replaced_along_with_its_write_ahead_log(
+    settings: WarehouseSettings, tmp_path: Path
+) -> None:
     """Otherwise its write-ahead log would be applied to the restored file."""
     assert settings.path
     back_up(settings, tmp_path / "backup.duckdb")

@@ -278,7 +278,7 @@ def test_a_signal_while_duckdb_begins_to_read_interrupts_as_anywhere_else(
         assert warehouse.query("SELECT 1") == [(1,)]
 
 
-def test_rows_too_wide_for_its_memory_are_told_with_the_setting(tmp_path: Path) -> None:
+def test_rows_too_wide_for_its_memory_are_reported_with_the_setting(tmp_path: Path) -> None:
     texts = [os.urandom(180_000).hex() for _ in range(100)]
     wide = pa.record_batch({"n": range(100), "text": texts})
     path = tmp_path / "heap.duckdb"

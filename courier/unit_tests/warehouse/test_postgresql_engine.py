@@ -116,7 +116,7 @@ def test_an_address_that_is_none_is_not_repeated(dsn: str) -> None:
     assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) is not valid: it must look like ")
 
 
-def test_of_a_host_that_is_not_found_no_part_of_the_password_is_told() -> None:
+def test_an_unknown_host_is_reported_without_any_part_of_the_password() -> None:
     """A host of `hunter2@host.invalid`, for want of `%40`; whether that may change depends on who answers for names."""
     refusal(f"postgresql://heap:my@{PASSWORD}@host.invalid/heap")
 

@@ -77,7 +77,7 @@ def test_the_newest_runs_come_first_and_no_more_than_asked_for(run_log: RunLog) 
     assert [run.id for run in run_log.runs(2)] == ["r3", "r2"]
 
 
-def test_a_run_that_never_ended_was_interrupted_when_its_courier_runs_again(run_log: RunLog) -> None:
+def test_an_unfinished_run_counts_as_interrupted_when_its_courier_runs_again(run_log: RunLog) -> None:
     run_log.begin(RUN)
     run_log.begin(Run("r2", "Files", "all", NOON))
     run_log.begin(Run("r3", "Heap", "all", NOON + timedelta(days=1)))
@@ -188,7 +188,7 @@ def test_who_may_make_no_schema_can_use_one_that_is_there(postgresql: str) -> No
         owner.execute("DROP ROLE ledger_guest")
 
 
-def test_an_instant_is_kept_in_utc_whatever_its_zone(run_log: RunLog) -> None:
+def test_an_instant_of_any_zone_is_kept_in_utc(run_log: RunLog) -> None:
     run = Run("r1", "Heap", "all days", NOON)
     run_log.begin(run)
     run_log.end(run, datetime(2026, 11, 21, 4, 30, tzinfo=timezone(timedelta(hours=-8))), COMPLETED, None)

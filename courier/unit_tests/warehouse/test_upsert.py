@@ -204,7 +204,7 @@ def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
     assert rows_of(warehouse, "t") == [(1, "42"), (2, "x")]
 
 
-def test_every_type_arrives_as_it_is(warehouse: Warehouse) -> None:
+def test_every_type_arrives_unchanged(warehouse: Warehouse) -> None:
     types = [BOOLEAN, DATE, DATETIME, FieldType(Kind.DECIMAL, 38, 2), FLOAT, INTEGER, STRING]
     table = Table("t", tuple(TableColumn(kind.kind.value, kind) for kind in types), ("Integer",))
     row = (True, at(3).date(), at(3), Decimal("123456789012345678901234567890123456.78"), 0.1, -(2**63), "Ü\n'\"")
@@ -229,7 +229,7 @@ class WrongError(Exception):
     """Something between the rows."""
 
 
-def test_what_goes_wrong_on_the_way_leaves_all_as_it_was(warehouse: Warehouse) -> None:
+def test_a_failure_on_the_way_leaves_everything_unchanged(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 1))])
 
     def rows() -> Iterator[pa.RecordBatch]:

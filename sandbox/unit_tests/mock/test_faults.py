@@ -133,7 +133,7 @@ def test_clear_ends_all() -> None:
     assert armed.rows() == []
 
 
-def test_one_can_be_ended_without_the_others() -> None:
+def test_one_can_be_stopped_without_the_others() -> None:
     """By its id, which no later one gets."""
     armed = faults({"kind": "hang"}, {"kind": "reset_before"})
     assert [armed.remove(1), armed.remove(1)] == [True, False]

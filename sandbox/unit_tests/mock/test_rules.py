@@ -84,7 +84,7 @@ class TestParse:
     @pytest.mark.parametrize(
         "harmless", ["18446744073709551615", "0.12345678901234567890123", '"x: 99999999999999999999"']
     )
-    def test_takes_long_digits_that_are_no_such_number(self, harmless: str) -> None:
+    def test_takes_long_digits_that_are_not_such_a_number(self, harmless: str) -> None:
         """Fractions and texts may hold as many digits as they like."""
         assert parse(f"[{harmless}]".encode()) == json.loads(f"[{harmless}]")
 
@@ -125,7 +125,7 @@ class TestBody:
         assert read(ACCOUNTS, {"app_id": 11, "account_id": "a", "properties": {}}).app_id == "11"
 
     @pytest.mark.parametrize("app_id", [-1, 1.0, True])
-    def test_app_id_is_no_other_number_for_account_properties(self, app_id: Any) -> None:
+    def test_app_id_is_not_replaced_by_a_number_for_account_properties(self, app_id: Any) -> None:
         """Only a whole number from 0 is an app id."""
         document = {"app_id": app_id, "account_id": "a", "properties": {}}
         assert refusal(ACCOUNTS, document) == "app_id: must be a string of digits"
@@ -159,12 +159,12 @@ class TestBulk:
         assert refusal(api, {"app_id": "11", api.plural: []}) == f"{api.plural}: 0 elements, 1 to 1000 are allowed"
 
     @pytest.mark.parametrize("elements", [None, {}, "text", 1])
-    def test_refuses_what_is_no_list(self, elements: Any) -> None:
+    def test_refuses_anything_but_a_list(self, elements: Any) -> None:
         """The bulk form has a list."""
         assert refusal(TRACK, {"app_id": "11", "events": elements}) == "events: must be a list"
 
     @pytest.mark.parametrize("element", [None, [], "text", 1])
-    def test_refuses_an_element_that_is_no_object(self, element: Any) -> None:
+    def test_refuses_an_element_that_is_not_an_object(self, element: Any) -> None:
         """An element is an object."""
         assert refusal(TRACK, {"app_id": "11", "events": [event(), element]}) == "events[1]: must be an object"
 
@@ -251,7 +251,7 @@ class TestTrack:
         """An event has a name."""
         assert refusal(TRACK, {"app_id": "11", "identity": "a"}) == "event: is required"
 
-    def test_identity_is_taken_as_it_is(self) -> None:
+    def test_identity_is_taken_unchanged(self) -> None:
         """Case and surrounding spaces belong to it."""
         (stored,) = single(**event(identity=" Alice ")).events
         assert stored.identity == " Alice "
@@ -385,7 +385,7 @@ class TestUserProperties:
         assert write.properties == b"{}"
 
     @pytest.mark.parametrize("key", ["id", "ID", "Id", "iD"])
-    def test_id_in_any_casing_is_no_property(self, key: str) -> None:
+    def test_id_in_any_casing_is_not_a_property(self, key: str) -> None:
         """Reserved by add-user-properties."""
         document = {"app_id": "11", "users": [{"identity": "a", "properties": {key: 1}}]}
         assert refusal(USERS, document) == f"users[0].properties.{key}: may not be the name of a user property"

@@ -261,7 +261,7 @@ def test_the_newest_come_first(store: Store) -> None:
     assert listed(store, "events") == ["d", "c"]
 
 
-def test_a_list_goes_on_where_it_ended(store: Store) -> None:
+def test_a_list_continues_from_its_last_page(store: Store) -> None:
     """Before the last that was seen, or up to the newest that is known."""
     record(store, TRACK, events=[event(who) for who in "abcde"])
     found = store.newest("events", limit=2)
@@ -290,7 +290,7 @@ def test_what_failed_is_what_was_refused_or_struck(store: Store) -> None:
     assert [row["id"] for row in store.newest("failed", "WRONG").rows] == [1]
 
 
-def test_ids_that_begin_anew_are_of_another_epoch(store: Store) -> None:
+def test_ids_that_restart_belong_to_another_epoch(store: Store) -> None:
     """So that nobody takes a new row for an old one."""
     before = store.epoch
     store.forget()
@@ -362,7 +362,7 @@ def test_a_path_that_cannot_be_a_database_is_explained(tmp_path: Path) -> None:
         assert str(error.value).startswith(f"The database {path} cannot be used: ")
 
 
-def test_a_database_of_another_version_is_told_from_that_of_another_program(tmp_path: Path) -> None:
+def test_a_database_of_another_version_is_distinguished_from_that_of_another_program(tmp_path: Path) -> None:
     """With the remedy; its rows stay."""
     file = tmp_path / "heap.db"
     with closing(Store(file)) as store:

@@ -62,7 +62,7 @@ class TestOrigin:
         assert requests.post(f"{heap.url}/sandbox/reset", headers=headers, timeout=30).status_code == 200
 
 
-def test_the_body_of_a_fault_is_no_page_of_the_sandbox(heap: Sandbox) -> None:
+def test_the_body_of_a_fault_is_not_a_page_of_the_sandbox(heap: Sandbox) -> None:
     """A browser that is shown it gives it an origin of its own and runs no script of it."""
     heap.fault(kind="status", body="<script>evil()</script>", content_type="text/html")
     answer = requests.post(f"{heap.url}/api/track", json=EVENT, timeout=30)

@@ -138,7 +138,7 @@ class TestNewest:
             answer = asyncio.run(live.Live(heap).newest(Request(asked, receive)))
             assert (store.looks, answer.status_code) == (1, 503)
 
-    def test_a_row_is_told_in_a_line(self, heap: Sandbox) -> None:
+    def test_a_row_is_shown_in_one_line(self, heap: Sandbox) -> None:
         """Long properties are cut; the whole row has an address of its own."""
         post(heap, "a", text="x" * 1000)
         (row,) = newest(heap)["rows"]
@@ -180,7 +180,7 @@ class TestStream:
             heap.limits(enabled=True)
             assert next(messages)[1]["rate_limits"] is True
 
-    def test_a_fault_that_is_spent_is_not_told(self, heap: Sandbox) -> None:
+    def test_an_exhausted_fault_is_not_shown(self, heap: Sandbox) -> None:
         """It is in force no more, and however many there were, a message stays small."""
         heap.fault(kind="status", times=1)
         heap.fault(kind="latency", seconds=0)
@@ -214,7 +214,7 @@ class TestStream:
                 running.kill()
 
 
-def test_a_fault_can_be_ended_alone(heap: Sandbox) -> None:
+def test_a_single_fault_can_be_stopped(heap: Sandbox) -> None:
     """By its id."""
     heap.fault(kind="hang")
     heap.fault(kind="reset_before")

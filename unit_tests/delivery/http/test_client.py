@@ -128,7 +128,7 @@ def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.Mo
         {"status_code": 202, "text": "thanks", "headers": {"Content-Type": "text/plain"}},
     ],
 )
-def test_any_success_that_is_no_page_means_taken(response: dict[str, Any]) -> None:
+def test_any_success_that_is_not_a_page_means_accepted(response: dict[str, Any]) -> None:
     """The answer is never parsed: Heap's own differ between its APIs."""
     assert answer(**response).kind is Kind.TAKEN
 
@@ -249,13 +249,13 @@ def test_every_exception_of_requests_has_a_verdict() -> None:
         (ConnectionResetError(104, "reset"), "the connection failed"),
     ],
 )
-def test_what_is_at_the_bottom_of_a_failed_connection_is_told(cause: Exception, trouble: str) -> None:
+def test_the_cause_of_a_failed_connection_is_reported(cause: Exception, trouble: str) -> None:
     """The remedies differ."""
     error = requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))  # type: ignore[arg-type]
     assert answer(exc=error).trouble == trouble
 
 
-def test_a_certificate_that_is_not_trusted_is_told_from_a_server_without_tls() -> None:
+def test_an_untrusted_certificate_is_distinguished_from_a_server_without_tls() -> None:
     """The one is mended there, the other here."""
     error = requests.exceptions.SSLError(MaxRetryError(None, "/", ssl.SSLCertVerificationError("x")))  # type: ignore[arg-type]
     assert answer(exc=error).trouble == "the TLS certificate is not trusted"

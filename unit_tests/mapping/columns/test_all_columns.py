@@ -55,7 +55,7 @@ def test_what_is_excepted_is_left_out_wherever_it_is(excepted: list[str], change
     assert repr(ROW) == before
 
 
-def test_without_exceptions_the_row_is_taken_as_it_is() -> None:
+def test_without_exceptions_the_row_is_taken_unchanged() -> None:
     """Nothing is copied."""
     assert rest(ROW) == ROW
 

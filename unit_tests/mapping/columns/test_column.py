@@ -73,7 +73,7 @@ def test_a_longer_key_comes_before_a_shorter_one_in_the_underscored_way() -> Non
     assert Column("a_b_c", may_guess=True).found_in(data).path == ("a_b", "c")
 
 
-def test_a_way_once_fixed_is_never_guessed_anew() -> None:
+def test_a_choice_once_made_is_never_guessed_again() -> None:
     """A later record that has the column in another way lacks it: a wrong identity cannot be undone."""
     column = Column("identities.user_id").found_in(USER)
     assert column.found_in({"identities.user_id": "other"}) is column

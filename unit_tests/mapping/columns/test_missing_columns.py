@@ -89,7 +89,7 @@ DECLARED = {
         ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Write `who_is_it.userId`"),
     ],
 )
-def test_a_column_that_a_cache_has_renamed_is_told_at_once(name: str, data: dict[str, Any], told: str) -> None:
+def test_a_column_that_a_cache_has_renamed_is_reported_at_once(name: str, data: dict[str, Any], told: str) -> None:
     """The catalog keeps the old name, so that every row would lack the column, and an event take the wrong time."""
     watch = Watch(Column(name).declared_by(DECLARED), schema=DECLARED)
     assert watch.numbers(1, {"email": "a"}) == [1]
@@ -108,7 +108,7 @@ def test_a_column_that_a_cache_has_renamed_is_told_at_once(name: str, data: dict
         ("Who Is It.userId", {"Who Is It": {"userid": 1}}),
     ],
 )
-def test_a_row_without_the_column_is_no_renamed_one(name: str, data: dict[str, Any]) -> None:
+def test_a_row_without_the_column_does_not_count_as_renamed(name: str, data: dict[str, Any]) -> None:
     """Where it has the column as well, nothing like it, or something that the catalog knows as another column."""
     schema = {"properties": {**DECLARED["properties"], "Email": {}}}
     assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
@@ -121,7 +121,7 @@ def test_once_a_row_had_the_column_another_name_proves_nothing() -> None:
     assert watch.numbers(2, {"updatedat": 1}) == [2]
 
 
-def test_after_enough_rows_nobody_asks_for_a_renamed_column() -> None:
+def test_after_enough_rows_renamed_columns_are_no_longer_looked_for() -> None:
     """A run looks at so many rows and no more, and a preview at as many."""
     watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
     assert len(watch.numbers(1, {"email": "a"}, PROOF_ROWS)) == PROOF_ROWS

@@ -10,7 +10,7 @@ from heap_courier.console.editing.versioned_file import ChangedFileError, replac
 from heap_courier.errors import SetupError
 
 
-def test_a_file_that_is_as_it_was_is_replaced(tmp_path: Path) -> None:
+def test_an_unchanged_file_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "file"
     replace_file(path, b"one", "")
     path.chmod(0o640)

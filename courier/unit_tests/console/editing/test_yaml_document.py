@@ -57,7 +57,7 @@ class TestComments:
             "+       - courier: Heap",
         ]
 
-    def test_new_sections_come_behind_the_others(self, template: Path) -> None:
+    def test_new_sections_come_after_the_others(self, template: Path) -> None:
         new = YamlDocument(template).changed({("couriers", "New"): {"bucket": "b", "entities": "e.json"}})
         assert lines(template.read_text(), new) == ["+   New:", "+     bucket: b", "+     entities: e.json"]
 
