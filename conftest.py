@@ -114,7 +114,7 @@ def _is_measured_elsewhere(item: pytest.Item) -> bool:
 
 
 def _more_examples(item: pytest.Item) -> None:
-    """Multiply the examples of a property-based test, including where it names a number of its own."""
+    """Multiply the examples of a property-based test, even if it sets its own number."""
     if not isinstance(item, pytest.Function) or not is_hypothesis_test(item.obj):
         return
     test: Any = getattr(item.obj, "__func__", item.obj)
@@ -188,7 +188,7 @@ def moto_server() -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run one of their own
+@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run their own
 def chromium() -> Iterator[Browser]:
     """Debian's Chromium, which `scripts/packages` installs."""
     path = shutil.which("chromium")
@@ -212,7 +212,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def no_identity_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody is known to Amazon's services but whom a test names, and no proxy stands before them."""
+    """Amazon's services know only the identities that a test names, and are reached without a proxy."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "DEFAULT_REGION", "REGION"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

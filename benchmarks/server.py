@@ -1,7 +1,7 @@
 """A minimal HTTP server: accepts any POST, answers `{}`, and counts. All lines of the table post to it.
 
 It is to cost so little that it is not what is measured. What it counts per row is one search through the body, at
-about a nanosecond per byte, in a process and on a core of its own.
+about a nanosecond per byte, in a separate process and on a separate core.
 
     python benchmarks/server.py 0 50    two ports on 127.0.0.1, one that answers at once and one after 50 ms
 

@@ -140,7 +140,7 @@ class _Command:
         log_to_output(self.progress)
         try:
             self._run()
-        except BrokenPipeError:  # nobody reads the output any more, so there is nobody to tell
+        except BrokenPipeError:  # no one reads the output any more, so there is no one to inform
             discard_output()
             sys.exit(1)
         except OutputError as failed:

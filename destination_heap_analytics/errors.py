@@ -142,6 +142,6 @@ def unreadable_input(failure: OSError) -> SyncStoppedError:
 
 
 class DefectError(SyncStoppedError):
-    """The connector or the platform broke a promise of its own."""
+    """The connector or the platform broke its own promise."""
 
     failure_type = FailureType.system_error

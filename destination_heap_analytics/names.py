@@ -17,7 +17,7 @@ _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
 
 @lru_cache(maxsize=10_000)
 def normal(name: str) -> str:
-    """A name without what nobody sees: outer white space, kinds of spaces, and how accents are composed (NFC)."""
+    """A name without invisible differences: outer white space, kinds of spaces, and how accents are composed (NFC)."""
     if name.isascii() and name.isprintable():
         return name.strip()
     visible = (

@@ -1,4 +1,4 @@
-"""What must be true after a run, however badly Heap behaved: told from the rows that went in, not from the connector.
+"""What must be true after a run, however badly Heap behaved: derived from the input rows, not from the connector.
 
 Complete payloads are compared, never counts alone: what lies before a state that came back is at Heap or among the
 rejected rows, and nothing is there that was not sent.
@@ -39,7 +39,7 @@ APIS: dict[str, dict[str, Any]] = {
 }
 
 Row = dict[str, Any]
-"""A row of the source; a state is told by its number alone."""
+"""A row of the source; a state is identified by its number alone."""
 
 Answer = tuple[int, int, int]
 """A state that came back: its number, and the rows that it counts as delivered and as rejected."""
@@ -144,7 +144,7 @@ def _verify_states(content: Sequence[Row | int], back: Sequence[Answer], refused
 
 
 def event(data: Row) -> dict[str, Any]:
-    """What Heap is to be told of a row by Track, its idempotency key included."""
+    """What Track is to send to Heap for a row, its idempotency key included."""
     element = {"identity": data["who"], "event": data["event"], "timestamp": data["at"]}
     properties = {name: data[name] for name in ("n", "plan", "note") if data.get(name) is not None}
     key = _KEYS.key(data, element, 0, exact=True)

@@ -60,7 +60,7 @@ class TestAcceptance(DestinationTestSuiteBase):
     connector = DestinationHeapAnalytics
     connector_name = "destination-heap-analytics"
 
-    # Those of a source; a comparison with what a registry has published, where nothing is yet; and a check in a
+    # Those of a source; a comparison with what a registry has published, which has nothing yet; and a check in a
     # container that cannot reach this Heap, which test_image.py does with the host's network.
     test_docker_image_build_and_discover = None  # type: ignore[assignment]
     test_docker_image_build_and_read = None  # type: ignore[assignment]

@@ -134,7 +134,7 @@ def test_a_host_that_does_not_exist_is_reported(connector: Any, sample: Any) -> 
 
 @pytest.fixture
 def untrusted() -> Iterator[str]:
-    """A server with a certificate that nobody vouches for."""
+    """A server with a certificate from an unknown authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -160,7 +160,7 @@ def untrusted() -> Iterator[str]:
 
 
 def test_an_untrusted_certificate_is_reported(connector: Any, sample: Any, untrusted: str) -> None:
-    """Rows must not go to whoever answers."""
+    """Rows must not go to just any server that answers."""
     said = failed(connector, {**sample("track"), "base_url": untrusted})
     assert "the TLS certificate is not trusted" in said
 

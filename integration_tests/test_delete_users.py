@@ -119,7 +119,7 @@ def test_check_asks_for_a_token_and_writes_nothing(connector: Any, heap: Sandbox
 
 
 def test_preview_counts_who_would_be_deleted(connector: Any, heap: Sandbox) -> None:
-    """And asks nobody."""
+    """And sends no request."""
     arguments = connector.arguments("preview", config(heap), CATALOG)
     run = subprocess.run(arguments, input=piped([row(1), row(2)]), capture_output=True, check=True, timeout=120)
     text = run.stdout.decode()

@@ -1,4 +1,4 @@
-"""Heap, or what stands before it, behaves badly: every row is at Heap once or among the rejected, in order.
+"""Heap, or a proxy before it, misbehaves: every row is at Heap once or among the rejected, in order.
 
 Most runs are in process, on a clock that goes a hundred times as fast: back-off is waited for, but not felt.
 """
@@ -38,12 +38,12 @@ MODES = ("bulk", "row")
 POISON = "POISON"
 
 Block = list[bytes] | Callable[[], object]
-"""Lines that the source writes at once, or something that happens before it goes on."""
+"""Lines that the source writes at once, or something that happens before it continues."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: the states, the kind and the words of its error (both empty where it has none), the log."""
+    """What came of a run: the states, the kind and the words of its error (both empty if it has none), the log."""
 
     back: list[Answer]
     kind: str
@@ -129,7 +129,7 @@ def test_what_passes_costs_time_but_no_row(load: Load, heap: Sandbox, mode: str,
 
 
 def mixed(heap: Sandbox, seed: int, share: float) -> None:
-    """Trouble of every kind that passes."""
+    """Temporary faults of every kind."""
     for position, fault in enumerate(
         (
             {"kind": "latency", "seconds": 0.02},
@@ -257,7 +257,7 @@ def test_what_is_not_heap_takes_no_row(load: Load, heap: Sandbox, mode: str, ans
 def test_a_poison_row_costs_a_few_requests(
     load: Load, heap: Sandbox, tmp_path: Path, *, mode: str, count: int, api: str
 ) -> None:
-    """Two for each halving of its batch; it alone is rejected, and counted where it stands."""
+    """Two for each halving of its batch; it alone is rejected, and counted at its position."""
     heap.fault(kind="status", status=400, match=POISON)
     poisoned = {7, 8, count // 3, count // 2, count - 1}
     people = 300 if api == "track" else 100_000
@@ -327,7 +327,7 @@ def test_a_wrong_app_id_is_found_after_a_handful_of_requests(load: Load, tmp_pat
 def test_a_set_up_that_breaks_in_the_middle_rejects_no_row(
     load: Load, heap: Sandbox, tmp_path: Path, mode: str, status: int
 ) -> None:
-    """The app is switched off while the source goes on: the rows behind are refused, and stay with the source."""
+    """The app is switched off while the source continues: the rows after it are refused, and stay with the source."""
     content = source([row(n) for n in range(900)], every=50)
     half = content.index(450) + 1
 
@@ -359,7 +359,7 @@ def test_rows_that_are_all_bad_are_rejected_if_the_setup_is_right(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_state_after_a_bad_row_comes_back_while_the_source_is_silent(load: Load, heap: Sandbox, mode: str) -> None:
-    """Nothing but a question to Heap can tell that the row is bad; it is asked, though no more rows come."""
+    """Only a request to Heap can show that the row is bad; it is sent, though no more rows come."""
     heap.fault(kind="status", status=400, match=POISON)
     content = source([row(0, plan=POISON)], every=1)
     asked = threading.Event()
@@ -602,7 +602,7 @@ def test_states_of_other_streams_keep_no_counts(connector: Any, heap: Sandbox) -
 
 
 def test_a_reader_that_leaves_before_an_error_is_reported_ends_the_run_quietly(connector: Any, heap: Sandbox) -> None:
-    """There is nobody to tell it to, and no stack trace says so."""
+    """There is no one to report it to, and no stack trace says so."""
     heap.fault(kind="latency", seconds=1.0)
     heap.fault(kind="status", status=302)
     settings = config(heap, "track", "row")

@@ -84,7 +84,7 @@ def fill(form: Page, fields: dict[str, str]) -> None:
 
 
 def save(form: Page) -> Any:
-    """The configuration that comes of it, None where the form finds fault."""
+    """The configuration that comes of it, None if the form reports an error."""
     form.get_by_role("button", name="Save").click()
     saved = form.locator("output").inner_text()
     return json.loads(saved) if saved else None
@@ -219,7 +219,7 @@ def test_the_other_settings_come_out_as_chosen(form: Page) -> None:
 
 
 def test_a_deletion_is_confirmed_by_a_word_that_is_typed(form: Page) -> None:
-    """Nothing is filled in beforehand, the key does not show, and what it does stands below."""
+    """Nothing is filled in beforehand, the key is hidden, and its description is below."""
     field(form, "API Type").select_option("Delete Users")
     assert "permanently deletes a user, in ALL environments" in form.locator("main").inner_text()
     assert field(form, "Confirm Deletion").input_value() == ""

@@ -171,7 +171,7 @@ def test_a_signal_ends_it_in_good_order(image: str, folder: Path, heap: Any, sam
 
 
 def test_a_signal_ends_a_check_at_once(image: str, folder: Path, heap: Any, sample: Any) -> None:
-    """As the first process of a container it would be deaf to a signal that nobody handles."""
+    """As the first process of a container it would be deaf to a signal without a handler."""
     heap.fault(kind="hang", seconds=600)
     number = folder / "container"
     write = writing(folder, image, sample("track"))
@@ -228,7 +228,7 @@ def test_preview_and_resend_work_in_it_as_well(image: str, folder: Path) -> None
 
 
 def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
-    """No sandbox, no courier, no tests, no pip of its own, no cache."""
+    """No sandbox, no courier, no tests, no separate pip, no cache."""
     code = inside(image, "find", "/connector", "/airbyte", "-name", "*.py").splitlines()
     assert "/airbyte/integration_code/main.py" in code
     ours = {str(path.relative_to(ROOT)) for path in (ROOT / "destination_heap_analytics").rglob("*.py")}

@@ -1,4 +1,4 @@
-"""The connector is ended in every way, at every moment: what came back until then is true, and the rest comes again.
+"""The connector is stopped in every way, at every moment: what came back until then is true, and the rest comes again.
 
 The oracle is the one of test_faults.py. Nothing here measures time but for the end that a signal brings.
 """
@@ -35,7 +35,7 @@ PIPE_BYTES = 4096
 
 
 def answers(out: bytes) -> list[Answer]:
-    """The states among what was written, as far as it came whole; no TRACE is among it."""
+    """The states among what was written, as far as it is complete; no TRACE is among it."""
     messages = [json.loads(line) for line in out.split(b"\n")[:-1]]
     assert [message for message in messages if message["type"] == "TRACE"] == []
     states = [message["state"] for message in messages if message["type"] == "STATE"]
@@ -50,7 +50,7 @@ def answers(out: bytes) -> list[Answer]:
 
 
 def feed(process: subprocess.Popen[bytes], content: bytes) -> None:
-    """Write the input in a thread of its own, and leave it open: the pipe is smaller than the input."""
+    """Write the input in a separate thread, and leave it open: the pipe is smaller than the input."""
 
     def write() -> None:
         assert process.stdin
@@ -164,7 +164,7 @@ def filled(process: subprocess.Popen[bytes]) -> int:
 
 
 def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
-    """Silent source; full standard output that nobody reads; Heap that hangs, with the input at its end or open."""
+    """Silent source; full standard output without a reader; Heap that hangs, with the input at its end or open."""
     content = source([row(n) for n in range(300)], every=1)
     with ExitStack() as stack:
         heaps = [stack.enter_context(Sandbox.start()) for _ in range(4)]
@@ -202,7 +202,7 @@ def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
         for heap, process in zip(heaps[1:], processes[1:], strict=True):
             out = process.stdout.read()
             verify(heap, content, answers(out), api="track")
-            assert (b"Stopped: " in out) == (process is not blocked)  # an orderly end, but where nobody reads
+            assert (b"Stopped: " in out) == (process is not blocked)  # an orderly end, unless no one reads
         for process in processes:
             with suppress(OSError):
                 process.stdin.close()
@@ -250,7 +250,7 @@ def read_states(process: subprocess.Popen[bytes], count: int) -> list[Answer]:
 def test_states_come_back_while_the_source_is_silent_and_when_the_output_is_read_late(
     connector: Any, heap: Sandbox, mode: str
 ) -> None:
-    """In portions: each is given back before the source goes on; the last fills the pipe, and waits to be read."""
+    """In portions: each is acknowledged before the source continues; the last fills the pipe, and waits to be read."""
     heap.fault(kind="status", status=400, match=POISON)
     rows = [row(n, **({"note": POISON} if n in {0, 13} else {})) for n in range(400)]
     content = source(rows, every=1)
@@ -276,7 +276,7 @@ def test_states_come_back_while_the_source_is_silent_and_when_the_output_is_read
 
 
 def test_a_listener_that_leaves_ends_the_run_and_nothing_more_is_sent(connector: Any, heap: Sandbox) -> None:
-    """The source goes on writing, and Heap sees no more than what was on its way."""
+    """The source keeps writing, and Heap sees no more than what was on its way."""
     content = source([row(n) for n in range(60)], every=1)
     reading, writing = os.pipe()
     with connector.start(

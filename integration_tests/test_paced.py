@@ -48,7 +48,7 @@ def blocks(emails: list[str]) -> Iterator[tuple[list[bytes], int]]:
     ],
 )
 def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, part: float) -> None:
-    """No 429, every event once, those of an identity that is passed over again and again in order, every state back."""
+    """No 429, every event once, those of an identity that is skipped again and again in order, every state back."""
     chance = random.Random(1)
     emails = ["hot" if chance.random() < part else f"user{chance.randrange(20_000)}" for _ in range(events)]
     queue: EventQueue[bytes] = EventQueue()

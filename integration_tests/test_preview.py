@@ -98,7 +98,7 @@ def test_what_is_shown_is_what_write_posts(connector: Any, posted: Posted, api: 
 
 
 def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None:
-    """Payloads, then counts; and standard error is silent where nobody watches."""
+    """Payloads, then counts; and standard error is silent without a terminal."""
     arguments = connector.arguments("preview", settings("track", posted), CATALOG)[2:]
     with (SAMPLES / "messages.jsonl").open("rb") as source:
         run = subprocess.run(

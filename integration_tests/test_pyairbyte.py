@@ -1,4 +1,4 @@
-"""PyAirbyte, in an environment of its own, runs the installed command as its users do.
+"""PyAirbyte, in a separate environment, runs the installed command as its users do.
 
 What runs there lies in the folder `pyairbyte`; nothing of this project is importable there, only its console script is
 called. PyAirbyte is configured to stay offline, as docs/pyairbyte.md shows; any request to the outside fails the tests.
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PyAirbyte:
-    """PyAirbyte at work in a process of its own."""
+    """PyAirbyte at work in a separate process."""
 
     python: str
     folder: Path
@@ -89,7 +89,7 @@ def one_line(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[str]:
-    """A proxy that nobody may ask for anything: who is to stay offline has no business with it."""
+    """A proxy that must not be used: a process that stays offline has no reason to."""
     asked: list[bytes] = []
 
     class Refusal(socketserver.StreamRequestHandler):
@@ -297,7 +297,7 @@ def test_all_scenarios_are_tested(records: dict[str, list[Json]]) -> None:
 def test_a_scenario_of_the_smoke_test_arrives_whole(
     pyairbyte: PyAirbyte, heap: Sandbox, records: dict[str, list[Json]], scenario: str
 ) -> None:
-    """A call of its own, with the identity column that its records have; later records of an identity overwrite."""
+    """A separate call, with the identity column that its records have; later records of an identity overwrite."""
     column = SCENARIOS[scenario]
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": column}
     result = pyairbyte.do("smoke_test", config=config(heap, api), scenarios=scenario).result
@@ -356,7 +356,7 @@ def example() -> Callable[[str], str]:
 
 
 def test_the_example_of_the_documents_runs(pyairbyte: PyAirbyte, heap: Sandbox, example: Callable[[str], str]) -> None:
-    """As it stands there."""
+    """Exactly as documented."""
     run = pyairbyte.run(example(heap.url))
     assert (run.returncode, run.stdout.splitlines()[-1]) == (0, "2 rows")
     assert [(event["identity"], event["event"], event["timestamp"]) for event in heap.events()[1:]] == [

@@ -1,4 +1,4 @@
-"""Rejected rows are kept, and come through once the mapping is mended."""
+"""Rejected rows are kept, and come through once the mapping is fixed."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_what_resend_cannot_read_is_reported_on_standard_error(tmp_path: Path, n
 
 
 def test_the_command_in_the_summary_sends_the_rows_again(connector: Any, heap: Any, tmp_path: Path) -> None:
-    """As it stands there, with the files in place of CONFIG and CATALOG."""
+    """Exactly as documented, with the files in place of CONFIG and CATALOG."""
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}
     storage = {"storage_type": "Local", "path": str(tmp_path / "rejected rows")}
     config = {"app_id": "11", "base_url": heap.url, "api": api, "object_storage_config": storage}

@@ -24,7 +24,7 @@ PROGRESS = re.compile(rb"\d rows?, ")
 
 
 class Session:
-    """A command in a terminal: what it wrote there, and what then stands on the screen."""
+    """A command in a terminal: what it wrote there, and what is then on the screen."""
 
     def __init__(self, arguments: list[str], term: str = "xterm", **streams: Any) -> None:
         keeper, terminal = os.openpty()
@@ -49,7 +49,7 @@ class Session:
 def _read(keeper: int) -> bytes:
     try:
         return os.read(keeper, 65536)
-    except OSError:  # nobody has the terminal open any more
+    except OSError:  # the terminal is closed
         return b""
 
 

@@ -106,14 +106,14 @@ def test_the_sample_rows_arrive_as_account_properties(connector: Any, heap: Any,
 
 
 def test_rows_go_together_in_bulk_mode(connector: Any, heap: Any, sample: Any) -> None:
-    """In one request where there are few."""
+    """In one request if there are few."""
     connector.run("write", sample("track"), CATALOG, MESSAGES)
     assert [request["form"] for request in heap.requests()] == ["bulk"]
 
 
 @pytest.mark.parametrize("delivery", [None, {"mode": "row"}])
 def test_each_row_is_a_request_in_row_mode(connector: Any, heap: Any, sample: Any, delivery: Any) -> None:
-    """Also where no delivery is set; connections are kept alive, and few."""
+    """Also if no delivery is set; connections are kept alive, and few."""
     run = connector.run("write", {**sample("track"), "delivery": delivery}, CATALOG, MESSAGES)
     assert run.states == [(1, 12, 0), (2, 12, 0), (3, 12, 0)]
     requests = heap.requests()
@@ -288,7 +288,7 @@ def test_a_stream_without_rows_gives_its_states_back(connector: Any, heap: Any, 
 
 
 def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, heap: Any, track: Any) -> None:
-    """Exit code 0, states back, counts right, and the reasons told."""
+    """Exit code 0, states back, counts right, and the reasons reported."""
     run = connector.run(
         "write", track, OPEN_CATALOG, [row(None), row(""), state(1), row("x" * 256), row(True), state(2)]
     )
@@ -389,7 +389,7 @@ def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track:
 
 
 def test_a_listener_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
-    """The row behind the state that nobody read is not sent."""
+    """The row after the state that was not read is not sent."""
     reading, writing = os.pipe()
     with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
         os.close(writing)

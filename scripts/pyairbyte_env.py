@@ -2,7 +2,7 @@
 
     python scripts/pyairbyte_env.py
 
-It installs more than a hundred packages (800 MB, several minutes) in versions of its own, so it is kept apart from
+It installs more than a hundred packages (800 MB, several minutes) in its own versions, so it is kept apart from
 .venv. Exit code 3: this machine has no Python that PyAirbyte supports.
 """
 
@@ -57,7 +57,7 @@ def _supported_python() -> str:
 
 
 def _version(python: str) -> tuple[int, ...] | None:
-    """(major, minor) of a Python, None where it does not run."""
+    """(major, minor) of a Python, None if it does not run."""
     ask = "import sys; print(*sys.version_info[:2])"
     try:
         run = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603

@@ -104,7 +104,7 @@ def changelog_problems(changelog: str, version: str) -> list[str]:
 
 
 def git_problems(version: str) -> list[str]:
-    """What stands against a tag."""
+    """What prevents a tag."""
     problems = []
     if output("git", "status", "--porcelain"):
         problems.append("there are changes that are not committed")
@@ -116,7 +116,7 @@ def git_problems(version: str) -> list[str]:
 
 
 def images(version: str) -> None:
-    """Build them, where there is a `docker`."""
+    """Build them, if there is a `docker`."""
     if not shutil.which("docker"):
         say("SKIPPED  images: there is no `docker` here")
         return

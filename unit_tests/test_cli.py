@@ -40,7 +40,7 @@ def printed(
 ) -> Iterator[Printed]:
     """The command line in process: its exit code, and what it printed on standard output and standard error."""
     handlers = logging.getLogger().handlers
-    # A process of its own may block signals for good; this one is pytest's.
+    # A separate process may block signals permanently; this one is pytest's.
     monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
     for name, content in (("config", CONFIG), ("catalog", CATALOG)):
         (tmp_path / name).write_text(json.dumps(content))
@@ -220,7 +220,7 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
 
 
 def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is nobody to tell."""
+    """There is no one to inform."""
     monkeypatch.setattr("destination_heap_analytics.cli.discard_output", lambda: None)
 
     def gone(*_: AirbyteMessage) -> None:
@@ -241,7 +241,7 @@ def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pyt
 
 
 def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no trace: there is nothing to mend."""
+    """And no trace: there is nothing to fix."""
 
     def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise InterruptedSyncError(SIGTERM)

@@ -44,7 +44,7 @@ def test_an_unknown_word_is_not_a_command() -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
 def test_a_unit_starts_a_command_of_the_courier_without_rights(unit: Path) -> None:
-    """As a user of its own, who writes to its own folder."""
+    """As a dedicated user, who writes to its own folder."""
     settings = RawConfigParser(strict=False)
     settings.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
     settings.read(unit)

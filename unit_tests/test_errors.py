@@ -32,7 +32,7 @@ def test_an_error_that_ends_the_run_is_one_of_airbytes_three(
 
 
 def test_every_kind_of_stop_has_a_policy() -> None:
-    """A class without one could not be told to the platform."""
+    """A class without one could not be reported to the platform."""
     assert all(isinstance(kind.failure_type, FailureType) for kind in SyncStoppedError.__subclasses__())
 
 

@@ -15,7 +15,7 @@ WATCHDOG_SECONDS = 300
 
 @pytest.mark.parametrize("length", [30_000, pytest.param(500_000, marks=pytest.mark.thorough)])
 def test_a_long_text_holds_up_no_function(length: int) -> None:
-    """In a process of its own, which can be ended in the middle of a regular expression."""
+    """In a separate process, which can be stopped in the middle of a regular expression."""
     command = [sys.executable, str(ROOT / "unit_tests" / "long_input.py"), str(length)]
     try:
         run = subprocess.run(command, capture_output=True, text=True, timeout=WATCHDOG_SECONDS, check=False)

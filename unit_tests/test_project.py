@@ -81,7 +81,7 @@ def test_the_package_carries_the_specification_and_the_types(wheel: zipfile.ZipF
 
 
 def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
-    """Those of the tests come with an extra; the courier and the sandbox are projects of their own."""
+    """Those of the tests come with an extra; the courier and the sandbox are separate projects."""
     requirements = header(wheel).get_all("Requires-Dist")
     own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
     assert own == [

@@ -125,7 +125,7 @@ FOUND = list(expressions())
 
 
 def inputs(expression: Expression, length: int) -> Iterator[Text]:
-    """Texts that begin as the expression wants them, go on for long, and end wrongly."""
+    """Texts that begin as the expression expects, continue for long, and end wrongly."""
     is_bytes = isinstance(expression.pattern.pattern, bytes)
     alphabet: list[Text] = [char.encode("latin-1", "ignore") for char in ALPHABET] if is_bytes else list(ALPHABET)
     alphabet = [char for char in alphabet if char]

@@ -134,6 +134,6 @@ def test_a_defect_prints_no_value_of_the_row_that_it_met(
 
 
 def test_the_canary_is_noticed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """A state goes back as it came, and is the one exception."""
+    """A state goes back unchanged, and is the one exception."""
     run(monkeypatch, ['{"type": "STATE", "state": {"data": {"cursor": "c4nary"}}}'], [{"json": {}}], {})
     assert CANARY in capfd.readouterr().out

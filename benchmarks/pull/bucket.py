@@ -116,7 +116,7 @@ def _serve(dumps: Iterable[Dump]) -> None:
         print(url, flush=True)
         for _ in sys.stdin:
             print(json.dumps(time.process_time()), flush=True)
-    except BrokenPipeError:  # the parent has stopped; nobody reads the rest
+    except BrokenPipeError:  # the parent has stopped; no one reads the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     server.stop()
 

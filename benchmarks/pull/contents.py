@@ -1,6 +1,6 @@
 """The content of a table after a run, as a few sums that are the same in any database for the same rows.
 
-A program of its own, so that the benchmark stays small: who starts a process passes on how much memory it had itself.
+A separate program, so that the benchmark stays small: a child process inherits its parent's peak memory.
 
     python benchmarks/pull/contents.py ENGINE DATABASE TABLE
 """

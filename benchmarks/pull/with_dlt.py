@@ -1,6 +1,6 @@
 """The same with dlt, as its users write it: `fastavro` reads the files, and dlt merges the rows by key into DuckDB.
 
-It runs in an environment of its own, since the product does not need dlt; `scripts/bench` creates it.
+It runs in a separate environment, since the product does not need dlt; `scripts/bench` creates it.
 
     python benchmarks/pull/with_dlt.py URL BUCKET DATABASE
 """

@@ -45,7 +45,7 @@ _TRANSLITERATED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody, as they would describe themselves."""
+    """A person, with the values that they would give themselves."""
 
     number: int
     given: str

@@ -25,7 +25,7 @@ from heap_courier.project.model import Project
 from heap_courier.warehouse.run_log import COMPLETED, Run, RunLog
 
 WHO: Final = "(retention)"
-"""What stands for the courier in the run log; no courier can have that name."""
+"""Retention's name in the run log, in place of a courier; no courier can have that name."""
 _MARGIN: Final = timedelta(days=7)  # beyond how far groups look back at another one
 
 

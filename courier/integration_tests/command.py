@@ -128,13 +128,13 @@ class User:
         return Said(code, streams.written(streams.out), streams.written(streams.err))
 
     def types_apart(self, *words: str, typed: str | None = None) -> Said:
-        """The same in a process of its own."""
+        """The same in a separate process."""
         process = self.start(*words)
         out, err = process.communicate(typed, timeout=SECONDS)
         return Said(process.returncode, out, err)
 
     def start(self, *words: str) -> subprocess.Popen[str]:
-        """A command that goes on."""
+        """A command that keeps running."""
         self.folder.mkdir(parents=True, exist_ok=True)
         process = subprocess.Popen(
             [PROGRAM, *words],
@@ -169,7 +169,7 @@ class User:
             activation.activate(warehouse, feed, None, now=now, truncate=False, workers=1)
 
     def loads(self, **operations: list[dict[str, str]]) -> None:
-        """Writes the load operations of the courier `Heap`; `_` stands for the hyphen of a feed's id."""
+        """Writes the load operations of the courier `Heap`; `_` replaces the hyphen of a feed's id."""
         named = {feed.replace("_", "-"): listed for feed, listed in operations.items()}
         (self.folder / "load-operations" / "heap.json").write_text(json.dumps(named), encoding="utf-8")
 

@@ -27,7 +27,7 @@ class Gate:
 
 @contextmanager
 def gate(s3: str, part: str) -> Iterator[Gate]:
-    """A closed one, on a port of its own; it opens at the end of the block."""
+    """A closed one, on its own port; it opens at the end of the block."""
     door = Gate(s3, part)
     counting = threading.Lock()
 
@@ -53,7 +53,7 @@ def gate(s3: str, part: str) -> Iterator[Gate]:
         def handle(self) -> None:
             try:
                 super().handle()
-            except OSError:  # whoever asked is gone
+            except OSError:  # the client is gone
                 self.close_connection = True
 
         def log_message(self, *_: object) -> None:

@@ -36,7 +36,7 @@ class TableDump:
     rows: tuple[Row, ...] = ()
     full: bool = False
     files: int = 1
-    columns: tuple[str, ...] | None = None  # as the manifest lists them, where it is not those of the files
+    columns: tuple[str, ...] | None = None  # as the manifest lists them, if it differs from those of the files
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ class Refuses:
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """Fewer bytes than the object has, under a length that fits them: nothing but the listing tells."""
+    """Fewer bytes than the object has, under a length that fits them: only the listing shows it."""
 
     size: int
 

@@ -1,4 +1,4 @@
-"""A daemon whose only courier writes down that it ran, in a time that begins when it is told: for test_daemon.py.
+"""A daemon whose only courier records that it ran, with a clock that starts on request: for test_daemon.py.
 
 `python served.py FOLDER WAREHOUSE NOW SCHEDULE`: WAREHOUSE is the path of a DuckDB file or the connection string of a
 PostgreSQL. While there is a file `hold` in the folder the courier does not end; while there is one called `deaf` it

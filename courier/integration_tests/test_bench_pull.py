@@ -109,7 +109,7 @@ def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_the_bucket_ends_silently_without_a_reader() -> None:
-    """Who started it may have been broken off before it came up."""
+    """Its parent may have been interrupted before it came up."""
     command = [sys.executable, "-m", "benchmarks.pull.bucket", "1x1"]
     piped = subprocess.PIPE
     with subprocess.Popen(

@@ -80,7 +80,7 @@ def refused(kind: type[CourierError], action: Callable[[], Any]) -> str:
 
 
 def test_objects_are_listed_below_the_prefix(s3: str, stored: Any) -> None:
-    """By key, which is relative to it; what stands for a folder is no file."""
+    """By key, which is relative to it; a folder's placeholder is not a file."""
     before = datetime.now(timezone.utc) - timedelta(minutes=1)
     for key in ("exports/b", "exports/a/é +&%.avro", "exports/", "exports/a/", "exports2/c", "other"):
         stored.put_object(Key=key, Body=b"" if key.endswith("/") else b"12345")
@@ -95,7 +95,7 @@ def test_objects_are_listed_below_the_prefix(s3: str, stored: Any) -> None:
 
 
 def test_an_object_is_fetched_whole(s3: str, stored: Any, tmp_path: Path) -> None:
-    """Also one that comes in several parts; and progress is told as it comes."""
+    """Also one that comes in several parts; and progress is reported along the way."""
     content = os.urandom(1 << 20) * 20
     stored.put_object(Key="exports/users.avro", Body=content)
     told: list[int] = []
@@ -116,7 +116,7 @@ def test_a_small_object_is_read(s3: str, stored: Any) -> None:
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("action", ["fetch", "read"])
 def test_a_vanished_object_is_reported(s3: str, tmp_path: Path, action: str) -> None:
-    """It was listed, and then somebody removed it; that is no fault of the settings."""
+    """It was listed, and then it was removed; that is not a fault of the settings."""
     place = bucket(s3)
     fetch: Callable[[], Any] = lambda: place.fetch("gone.avro", tmp_path / "gone.avro")  # noqa: E731
     assert refused(UnreadableFileError, fetch if action == "fetch" else lambda: place.read("gone.avro")) == (
@@ -174,7 +174,7 @@ def test_a_bucket_that_does_not_exist_is_reported(s3: str) -> None:
 
 
 def test_a_role_is_assumed(s3: str, stored: Any) -> None:
-    """By a user who may do nothing else, and by a role that may do nothing but read."""
+    """By a user with no other permission, and by a role that may only read."""
     stored.put_object(Key="exports/a", Body=b"1")
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, aws_access_key_id=KEY, aws_secret_access_key=SECRET)
     statement = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}

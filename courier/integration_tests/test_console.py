@@ -74,7 +74,7 @@ def opened(page: Page, address: str) -> list[str]:
 
 @pytest.fixture
 def screen(page: Page, address: str) -> Iterator[Page]:
-    """The console, open; a fault of its script, or a sign that its rules were broken, fails the test."""
+    """The console, open; a fault of its script, or a sign of a policy violation, fails the test."""
     complaints = opened(page, address)
     yield page
     assert complaints == []

@@ -2,7 +2,7 @@
 
 After each kill every domain table is as it was before or after one of its loads, never between. A moment is a fraction
 of the time that an undisturbed run took here, or of the bytes that it wrote into the warehouse's log: so kills fall all
-over a run, and often amid the milliseconds in which a table changes. No time is asserted.
+over a run, and often within the milliseconds in which a table changes. No time is asserted.
 
 The default run kills a run on DuckDB; test_failpoints.py breaks loads off at every point, in process, on both engines.
 """
@@ -81,7 +81,7 @@ class Run:
         return self.user.folder / ".heap-courier" / self.words[1] / "lock"
 
     def undisturbed(self) -> Tables:
-        """What the tables hold after a run that nobody kills."""
+        """What the tables hold after an undisturbed run."""
         self.begin()
         process = self._start()
         begun = time.monotonic()
@@ -96,7 +96,7 @@ class Run:
         return self.user.tables()
 
     def killed_until_done(self, chance: Random, kills: int) -> Tables:
-        """Begins anew, is killed so many times unless it is done before, runs to the end; what the tables hold."""
+        """Starts over, is killed so many times unless it finishes before, runs to the end; what the tables hold."""
         self.begin()
         for _ in range(kills):
             process = self._start()

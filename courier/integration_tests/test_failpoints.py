@@ -1,4 +1,4 @@
-"""A load that is broken off at any point leaves its table as it was before or as it is after, never between.
+"""A load that is interrupted at any point leaves its table as it was before or as it is after, never between.
 
 Every point of every kind of load, in process, on both engines; test_courier_kill.py does the same to processes.
 """
@@ -196,7 +196,7 @@ COURIER = Courier("daily", DefaultCredential(), BUCKET, "", None, None, Path("en
 
 
 def test_dumps_of_heap_connect_are_loaded_once_each(warehouse: Warehouse, tmp_path: Path) -> None:
-    """Four nights, in which columns change and tables are resynced; each run is broken off one point further."""
+    """Four nights, in which columns change and tables are resynced; each run is interrupted one point further."""
     bucket = MemoryBucket(COURIER, {})
     for dump in story(Random(7), people=6):
         bucket.objects.update(objects(dump, Random(dump.dump_id)))

@@ -387,7 +387,7 @@ class TestInstants:
 
     @pytest.mark.parametrize("own", ["time_raw", "joindate_raw", "last_modified_raw", "_dump_id"])
     def test_a_column_of_heaps_that_is_called_as_one_of_the_couriers_is_named(self, place: Place, own: str) -> None:
-        """Its values are not left out without a word, and never stand for those of the courier."""
+        """Its values are not left out without a word, and never replace those of the courier."""
         types = {**EVENTS, **nullable(time="string", **{own: "string"})}
         row = {"event_id": 1, "time": "2026-03-01T12:00:00Z", own: "mine"}
         place.write(Dump(1, (TableDump("sign_up", types, (row,)), people((1, "a")))))
@@ -678,7 +678,7 @@ def test_the_story_ends_as_announced(place: Place) -> None:
 
 
 def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path: Path) -> None:
-    """Each run is broken off at another statement, one further than the run before, until one comes to its end."""
+    """Each run is interrupted at another statement, one further than the run before, until one comes to its end."""
     with closing(duckdb(tmp_path / "whole")) as warehouse:
         whole = Place(s3, warehouse, tmp_path / "whole")
         whole.write(*story(Random(7)))

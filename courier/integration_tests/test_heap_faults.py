@@ -1,4 +1,4 @@
-"""One table's trouble stays its own: whatever a bucket or a manifest does to it, in one sentence, all others land."""
+"""One table's failure affects no other: whatever a bucket or a manifest does to it, in a sentence, all others land."""
 
 from __future__ import annotations
 

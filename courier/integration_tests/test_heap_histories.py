@@ -153,7 +153,7 @@ def ends(migrations: list[Row]) -> dict[int, int]:
 
 
 def stored(warehouse: Warehouse, table: str) -> list[Row]:
-    """The rows of a table, instants as they came."""
+    """The rows of a table, instants unchanged."""
     columns = list(warehouse.columns(f"Heap:{table}"))
     rows = [dict(zip(columns, row, strict=True)) for row in warehouse.query(f"SELECT * FROM {quoted(f'Heap:{table}')}")]
     for row in rows:

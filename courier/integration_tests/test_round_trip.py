@@ -114,7 +114,7 @@ def written(connector: Connector, heap: Sandbox, api: str, rows: list[dict[str, 
 
 
 def pulled(heap: Sandbox, user: User, dump_id: int = 1) -> None:
-    """What the sandbox holds exported, and brought by the command."""
+    """What the sandbox holds exported, and fetched by the command."""
     dump = export(heap, dump_id)
     heap_bucket.put(user.client, user.bucket, heap_bucket.objects(dump, Random(dump_id), bucket=user.bucket))
     ran = user.types("run", "Heap-Connect")

@@ -1,4 +1,4 @@
-"""A run of Stitch that is broken off anywhere and run again leaves what an undisturbed one leaves."""
+"""A run of Stitch that is interrupted anywhere and run again leaves what an undisturbed one leaves."""
 
 from __future__ import annotations
 

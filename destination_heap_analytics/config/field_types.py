@@ -160,7 +160,7 @@ def _given_or_none(value: object) -> str | None:
 
 
 def _region(value: object) -> str:
-    return _given_or_none(value) or ""  # any name: a service other than Amazon's has regions of its own
+    return _given_or_none(value) or ""  # any name: a service other than Amazon's has its own regions
 
 
 def _endpoint(value: object) -> str | None:

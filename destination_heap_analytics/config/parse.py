@@ -162,7 +162,7 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
     if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         keys = [keys[0], _BRANCHES[keys[0]].selector]
     elif keys[0] in _BRANCHES and len(keys) > 1:
-        keys = [keys[0], *keys[2:]]  # between them stands the branch of the union
+        keys = [keys[0], *keys[2:]]  # between them is the branch of the union
     if fault["type"] == "other_setting":
         keys.append(fault["ctx"]["setting"])
     setting, key = ".".join(keys), keys[-1]

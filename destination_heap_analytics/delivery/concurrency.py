@@ -9,7 +9,7 @@ _SECOND: Final = 1.0
 
 
 class Concurrency:
-    """A limit that doubles each clean second until the first sign of congestion, then grows by one a second.
+    """A limit that doubles each clean second until congestion is first seen, then grows by one a second.
 
     Attributes:
         limit: requests that may be in flight now.

@@ -2,7 +2,7 @@
 
     TAKEN                    Deliver
     LATER                    Retry, the same bytes after a pause that grows; Stop after ten minutes
-    TOO_LARGE, REFUSED       Split, until the wrong rows stand alone; Reject a row that does
+    TOO_LARGE, REFUSED       Split, until the wrong rows are alone; Reject a row that does
     NO_ACCESS                the same, but Stop a run that has delivered nothing
     NOT_HEAP, LOCKED_OUT     Stop
 
@@ -127,7 +127,7 @@ class Split:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """The row stands alone and is refused."""
+    """The row was sent alone and refused."""
 
     rejection: RowRejectedError
 

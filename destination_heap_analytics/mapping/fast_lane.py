@@ -151,7 +151,7 @@ class FastLane:
             return None
 
     def _take_all(self, block: Block, selection: Selection, elements_of: PlainRows, first: int, taken: Mapped) -> bool:
-        """Map rows that are all plain; whether they are. Where many are not, blocks become small."""
+        """Map rows that are all plain; whether they are. If many are not, blocks become small."""
         tokens: Sequence[str | None] = [None] * len(block)
         try:
             elements = elements_of(block)
@@ -187,7 +187,7 @@ class FastLane:
             pass
 
     def _rows(self, lines: Sequence[bytes]) -> Rows:
-        """The records of the first of these lines, up to one that is no row of this stream, or a deletion."""
+        """The records of the first of these lines, up to one that is not a row of this stream, or a deletion."""
         messages: list[Any] = []
         with suppress(*_DECLINED):
             messages.extend(map(orjson.loads, lines))
@@ -209,7 +209,7 @@ class FastLane:
         return list(self._each(messages))
 
     def _each(self, messages: Sequence[Any]) -> Iterator[Row]:
-        """The record of each message, up to one that is no row of this stream, or a deletion."""
+        """The record of each message, up to one that is not a row of this stream, or a deletion."""
         try:
             for message in messages:
                 yield self._data(message)

@@ -65,7 +65,7 @@ class KeyMaker:
             exact: which reading the record comes from (values.py).
 
         Raises:
-            InexactNumberError: only where not `exact`.
+            InexactNumberError: only if not `exact`.
         """
         timestamp = element.get("timestamp")
         primary_key = self._primary_key(data, exact=exact)
@@ -165,7 +165,7 @@ class KeyMaker:
     def _content(self, data: Mapping[str, Any], kinds: set[type]) -> tuple[Mapping[str, Any], set[type]]:
         """What of a record is its source's own, without nulls: a new nullable column makes no new event of an old row.
 
-        `kinds` are the types of its values, at any depth, where these are of use; with it come those of the content.
+        `kinds` are the types of its values, at any depth, if these are of use; with it come those of the content.
         """
         own = self._own
         if kinds and _NONE not in kinds and own.issuperset(data):

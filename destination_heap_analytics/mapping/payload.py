@@ -40,7 +40,7 @@ class Payload:
 
     @property
     def kept(self) -> int:
-        """Bytes that it takes until it has ended; of a record handed over in process the size is its owner's."""
+        """Bytes that it takes until it is settled; of a record handed over in process the size is its owner's."""
         return len(self.body) + len(self.user_body) + (len(self.source) if isinstance(self.source, bytes) else 0)
 
 
@@ -110,5 +110,5 @@ class Payloads(Sequence[Payload]):
 
     @property
     def kept(self) -> int:
-        """Bytes that they take until they have ended."""
+        """Bytes that they take until they are settled."""
         return sum(map(len, self.bodies)) + sum([len(source) for source in self.sources if isinstance(source, bytes)])

@@ -175,7 +175,7 @@ def _all_reader(maker: PropertyMaker) -> Callable[[Block], list[Values]]:
 
 
 def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:
-    """Add the columns of a row that may become properties of their own names."""
+    """Add the columns of a row that may become properties of their own name."""
     if len(columns) >= _MOST_NAMES:
         columns.clear()
     columns.update(name for name in data if not is_airbytes(name) and maker.takes(name))

@@ -69,7 +69,7 @@ class PropertyMaker:
     """Makes the properties of one run's rows; it remembers the names that it found fit.
 
     Attributes:
-        endpoint: where it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
+        endpoint: if it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
         fit: names that a property can have, among those met last.
     """
 

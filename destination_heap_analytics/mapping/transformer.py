@@ -170,7 +170,7 @@ def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> 
 
     Raises:
         RowRejectedError: the record cannot be sent.
-        InexactNumberError: lost digits would matter; only where not `exact`.
+        InexactNumberError: lost digits would matter; only if not `exact`.
     """
     maker, timed = selection.maker, selection.timestamp
     element: Element

@@ -1,6 +1,6 @@
 """One value of a record -> the text or number that Heap takes in its place.
 
-A line is read fast first, which gives a float for an integer beyond 64 bits and forgets how a float was written. Where
+A line is read fast first, which gives a float for an integer beyond 64 bits and forgets how a float was written. If
 that matters InexactNumberError asks for the slow, exact reading of the same line; so does text that is not Unicode,
 which the fast reader refuses and the exact one lets through. `exact` says which of the two a value comes from.
 """
@@ -31,7 +31,7 @@ def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
 
     Raises:
         RowRejectedError: JSON cannot carry the value, or it is not a scalar.
-        InexactNumberError: only where not `exact`.
+        InexactNumberError: only if not `exact`.
     """
     if isinstance(value, str):
         return unicode_text(value, column) if exact else value
@@ -56,7 +56,7 @@ def name_text(value: Any, column: str, *, exact: bool) -> str:
 
     Raises:
         RowRejectedError: the value is neither text nor a number.
-        InexactNumberError: only where not `exact`.
+        InexactNumberError: only if not `exact`.
     """
     if isinstance(value, str):
         return unicode_text(value, column) if exact else value
@@ -72,7 +72,7 @@ def user_id_text(value: Any, column: str, *, exact: bool) -> str:
 
     Raises:
         RowRejectedError: it is anything else.
-        InexactNumberError: only where not `exact`.
+        InexactNumberError: only if not `exact`.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
         raise RowRejectedError(Reason.NOT_A_USER_ID, column)
@@ -124,7 +124,7 @@ def unicode_text(text: str, column: str | None) -> str:
     """The text itself.
 
     Raises:
-        RowRejectedError: half a surrogate pair, or bytes that were no UTF-8, stand in it.
+        RowRejectedError: half a surrogate pair, or invalid UTF-8, is in it.
     """
     try:
         text.encode()

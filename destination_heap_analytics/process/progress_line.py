@@ -36,7 +36,7 @@ class Progress:
         """Start; nothing is drawn yet.
 
         Args:
-            terminal: its descriptor; None if nobody watches.
+            terminal: its descriptor; None without a terminal.
             is_shared: whether other lines are written to it.
             clock: seconds, monotonic.
         """

@@ -1,4 +1,4 @@
-"""Failures of the machine that are nobody's mistake: no descriptor, thread or memory left."""
+"""Failures of the machine that no setting can fix: no descriptor, thread or memory left."""
 
 from __future__ import annotations
 

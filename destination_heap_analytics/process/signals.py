@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT: the run reports what is delivered and stops; if it cannot, the process exits all the same.
+"""SIGTERM and SIGINT: the run reports what is delivered and stops; if it cannot, the process still exits.
 
 The signals are blocked and waited for in a thread, not handled, so that they never interrupt a half-done step. This
 also works for process 1 of a container, where a signal without a handler is ignored.

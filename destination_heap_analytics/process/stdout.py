@@ -70,7 +70,7 @@ def write(content: bytes) -> None:
     """Write to standard output, whole and at once, even if another process made the pipe non-blocking.
 
     Raises:
-        BrokenPipeError: nobody reads it any more.
+        BrokenPipeError: its reader is gone.
         OutputError: it cannot be written for another reason.
     """
     if sys.stdout is None:
@@ -102,7 +102,7 @@ def _wait() -> int:
 
 
 def discard_output() -> None:
-    """Send nowhere what is still buffered for standard output: nobody reads it, or it cannot be written."""
+    """Send nowhere what is still buffered for standard output: its reader is gone, or it cannot be written."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

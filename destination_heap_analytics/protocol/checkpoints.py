@@ -67,7 +67,7 @@ class Checkpoints:
         return self._open[-1]
 
     def row_read(self) -> Checkpoint:
-        """The checkpoint of a row that was just read, where the row is settled later."""
+        """The checkpoint of a row that was just read, if the row is settled later."""
         self.rows_read(1)
         return self._open[-1]
 

@@ -190,7 +190,7 @@ class S3Bucket:
         return f"in {copy}/{attempt}*. Once the cause is fixed, send them again: {fetch} && {RESEND % files}"
 
     def append(self, lines: bytes) -> None:
-        """Store whole lines in an object of their own; they are durable when this returns.
+        """Store whole lines in a separate object; they are durable when this returns.
 
         Raises:
             ConfigError: a setting is wrong, or nothing has ever responded.
@@ -226,7 +226,7 @@ class S3Bucket:
             raise self._config_error(_NOT_S3) from None
         except RecursionError:  # botocore follows a redirect to another region from within the one before
             raise self._config_error(_REDIRECTS) from None
-        except RuntimeError as failure:  # no class of its own; botocore refuses to sign with expired credentials
+        except RuntimeError as failure:  # no subclass; botocore refuses to sign with expired credentials
             if "expired" not in str(failure):
                 raise
             raise self._config_error(_OUTDATED) from None

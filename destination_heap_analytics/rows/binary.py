@@ -75,7 +75,7 @@ def _decompressed(file: _Readable, path: str) -> Iterator[bytes]:
 
 
 class _StandardInput:
-    """A descriptor that is read in blocks, as they come."""
+    """A descriptor that is read in blocks, as they arrive."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

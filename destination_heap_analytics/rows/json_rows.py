@@ -1,4 +1,4 @@
-"""JSON objects, one per line or in one list -> rows, as the text that stands there: no number loses a digit."""
+"""JSON objects, one per line or in one list -> rows, as their original text: no number loses a digit."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class JsonList:
                 wanted *= 2
                 continue
             if not isinstance(value, dict):
-                if end == len(self._buffer) and self._read_on():  # a number may not have ended
+                if end == len(self._buffer) and self._read_on():  # a number may be incomplete
                     continue
                 raise self._wrong(f"an item of the list is {_kind(value)}, not an object")
             text = self._buffer[self._at : end]

@@ -35,7 +35,7 @@ class EventQueue(Generic[Payload]):
         self._changed = threading.Condition()
 
     def read(self, batches: Generator[tuple[list[Payload], int], None, None]) -> None:
-        """Begin to read input, in a thread of its own.
+        """Begin to read input, in a separate thread.
 
         Args:
             batches: items with their size in bytes, in the order they arrive.

@@ -60,7 +60,7 @@ class FirstRejections(Generic[Held]):
         return self.release() if self._held and self._clock() >= self._give_up_at else []
 
     def release(self) -> list[Held]:
-        """A row can be loaded, or the input has ended: what may be settled."""
+        """A row can be loaded, or the input is at its end: what may be settled."""
         self.is_over = True
         held, self._held = self._held, []
         return held

@@ -88,7 +88,7 @@ class Preview:
 
         Args:
             batches: its lines, as intake.py reads them.
-            output: gets the first payloads as they come, and the findings.
+            output: gets the first payloads immediately, and the findings.
             limit: how many payloads.
             progress: for the terminal.
             hint: what to say of the input once it has been read.
@@ -176,7 +176,7 @@ class Preview:
         return item
 
     def _end(self, hint: str | None) -> None:
-        """The input has ended: is there something to load?"""
+        """The input is at its end: is there something to load?"""
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
         findings.warnings += (hint,) if hint else ()

@@ -34,7 +34,7 @@ from destination_heap_analytics.run.report import (
 from destination_heap_analytics.wording import printable
 
 Tally = Counter[str | None]
-"""How often, by name; None stands for all names beyond the first."""
+"""How often, by name; None means all names beyond the first."""
 
 
 @dataclass(slots=True)
@@ -42,7 +42,7 @@ class Findings:
     """What a preview found.
 
     Attributes:
-        stream: its name; None, like the next three, where the settings or the catalog are wrong.
+        stream: its name; None, like the next three, if the settings or the catalog are wrong.
         url: where `write` would post.
         mode: how rows travel, `bulk` or `row`.
         repeatable: whether loading the rows again adds nothing.
@@ -60,7 +60,7 @@ class Findings:
         estimate: how long `write` will take; None if there is nothing to load.
         unknown: a sentence on unknown settings; None if all are known.
         error: why there is nothing to load, or why `write` would stop; None if it would not.
-        interrupted: whether somebody ended the preview before its input did.
+        interrupted: whether the preview was interrupted before the end of its input.
     """
 
     stream: str | None = None
@@ -85,7 +85,7 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """That of the command: 0 where there is something to load, and nothing that `write` would stop at."""
+        """That of the command: 0 if there is something to load, and nothing that `write` would stop at."""
         return exit_code(SIGINT) if self.interrupted else int(self.error is not None)
 
 
@@ -103,7 +103,7 @@ class Output(Protocol):
     """What shows a preview."""
 
     def begin(self, stream: Stream, settings: Settings) -> None:
-        """Say what is loaded, and where to; not called where the settings or the catalog are wrong."""
+        """Say what is loaded, and where to; not called if the settings or the catalog are wrong."""
 
     def payload(self, row: int, body: bytes) -> None:
         """Show the body of a request that carries this row alone."""
@@ -194,7 +194,7 @@ class Json:
         self._separator = b'{"payloads": [\n'
 
     def begin(self, stream: Stream, settings: Settings) -> None:
-        """Nothing yet: what it would say stands at the end."""
+        """Nothing yet: its messages come at the end."""
 
     def payload(self, row: int, body: bytes) -> None:
         """Show a row's body as it would be posted; characters that a terminal would obey are written as escapes."""

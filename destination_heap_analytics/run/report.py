@@ -135,7 +135,7 @@ class Report:
         Args:
             finished: whether the run came to its end.
             warnings: on columns.
-            retrieval: where rejected rows are, and how to send them again; None if there is nothing to say of it.
+            retrieval: where rejected rows are, and how to send them again; None if there is nothing to say about them.
         """
         seconds = self._clock() - self._began
         rate = self.read / seconds if seconds > 0 else 0.0
@@ -190,6 +190,6 @@ def unnamable_sentence(column: str | None, count: int) -> str:
 
 
 def noise_sentence(count: int) -> str:
-    """What to say of lines that were no message."""
+    """What to say of lines that are not messages."""
     lines = "line that is not an Airbyte message" if count == 1 else "lines that are not Airbyte messages"
     return f"Skipped {count:,} {lines}."

@@ -1,7 +1,7 @@
 """The source of PyAirbyte's smoke test, without the rest of PyAirbyte: three times as fast to start, forty times.
 
 Importing a module imports its packages first, and theirs bring databases and clouds that a source has no use for; so
-they are stood for by empty ones.
+empty ones replace them.
 """
 
 import sys

@@ -15,7 +15,7 @@ from typing import Any
 
 
 def read(config: dict[str, Any], selected: dict[str, Any], states: list[Any] | None) -> Iterator[dict[str, Any]]:
-    """The rows beyond the state, or all where there is none."""
+    """The rows beyond the state, or all if there is none."""
     name = selected["stream"]["name"]
     cursor = (selected.get("cursor_field") or [None])[0] if selected["sync_mode"] == "incremental" else None
     last = states[-1]["stream"]["stream_state"]["last"] if states and cursor else None

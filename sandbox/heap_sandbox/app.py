@@ -66,7 +66,7 @@ class Intake:
         try:
             arrival = await self._arrival(Request(scope, receive))
         except ClientDisconnect:
-            return  # half a request; nobody waits for an answer
+            return  # half a request; no client waits for a response
         answer = await self._answer(arrival)
         await answer(scope, receive, send)
 
@@ -207,7 +207,7 @@ def application(heap: Heap) -> ASGIApp:
         routes=[
             Route("/", live.home),
             Route("/sandbox", control.welcome),
-            Route("/favicon.ico", control.no_icon),  # a browser asks for it; it is no request to Heap
+            Route("/favicon.ico", control.no_icon),  # a browser asks for it; it is not a request to Heap
             Mount("/sandbox", routes=[*live.routes(heap), *control.routes(heap)]),
             Mount("/", app=Intake(heap)),
         ],

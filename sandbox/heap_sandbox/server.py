@@ -1,4 +1,4 @@
-"""The sandbox as a server: on 127.0.0.1, in this thread or, as `Sandbox`, in one of its own."""
+"""The sandbox as a server: on 127.0.0.1, in this thread or, as `Sandbox`, in its own thread."""
 
 from __future__ import annotations
 
@@ -166,7 +166,7 @@ class Sandbox:
         rate_limits: bool = False,
         scale: float = 1.0,
     ) -> Iterator[Sandbox]:
-        """Run a sandbox on a free port in a thread of its own.
+        """Run a sandbox on a free port in a separate thread.
 
         Args:
             database: File to keep the data in; without it the data is gone at the end.

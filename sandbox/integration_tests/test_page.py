@@ -52,7 +52,7 @@ def tab(page: Page, name: str, count: str = "") -> Locator:
 
 @pytest.fixture
 def watched(page: Page, heap: Sandbox) -> Iterator[Page]:
-    """The page, open and live; a fault of its script, or a sign that its rules were broken, fails the test."""
+    """The page, open and live; a fault of its script, or a sign of a policy violation, fails the test."""
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -72,7 +72,7 @@ class TestRows:
         expect(watched.get_by_label("Rows per second")).to_have_attribute("aria-label", re.compile("peak [1-9]"))
 
     def test_a_new_user_sees_how_to_begin(self, watched: Page) -> None:
-        """By a command that works as it stands."""
+        """By a command that works unchanged."""
         curl, url, h, header, d, body = shlex.split(watched.locator("#empty pre").inner_text().replace("\\\n", ""))
         assert (curl, h, d) == ("curl", "-H", "-d")
         assert requests.post(url, body, headers=dict([header.split(": ")]), timeout=60).status_code == 200
@@ -80,7 +80,7 @@ class TestRows:
 
     @pytest.mark.parametrize("kind", ["users", "accounts", "identities", "deletions"])
     def test_the_command_of_an_empty_list_is_copied_and_works(self, watched: Page, heap: Sandbox, kind: str) -> None:
-        """As it stands, in a shell."""
+        """Unchanged, in a shell."""
         watched.context.grant_permissions(["clipboard-read", "clipboard-write"])
         tab(watched, kind.title()).click()
         watched.locator("#empty").get_by_role("button", name="Copy").click()
@@ -165,7 +165,7 @@ class TestRows:
         expect(rows(watched).get_by_role("link")).to_be_focused()
 
     def test_other_rows_continue_during_the_open_request(self, watched: Page, heap: Sandbox) -> None:
-        """Which a click has opened, and which a screen reader is told of."""
+        """Which a click has opened, and which is announced to a screen reader."""
         post(heap, "events", event("a"))
         rows(watched).first.click()
         expect(watched.locator("tr[aria-current=true]")).to_have_count(1)
@@ -312,7 +312,7 @@ class TestConnection:
         expect(names(watched)).to_have_text(["after"])
 
     def test_what_is_refused_is_not_asked_for_again(self, page: Page, heap: Sandbox) -> None:
-        """It would be refused for ever; the reason is told instead."""
+        """It would be refused for ever; the reason is shown instead."""
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.clock.install()
@@ -347,7 +347,7 @@ class TestConnection:
 
 class TestFaults:
     def test_a_fault_is_switched_on_and_off(self, watched: Page, heap: Sandbox) -> None:
-        """What it strikes is told, with its status."""
+        """What it applies to is shown, with its status."""
         busy = watched.get_by_role("switch", name="Unavailable")
         busy.check()
         expect(busy).to_be_checked()
@@ -392,7 +392,7 @@ class TestFaults:
             expect(watched.get_by_text(f"{told} of 0 requests")).to_be_visible()
 
     def test_faults_from_elsewhere_are_there_too(self, watched: Page, heap: Sandbox) -> None:
-        """Told by what they are, and one can be ended without the other."""
+        """Named by what they are, and one can be stopped without the other."""
         heap.fault(kind="status", status=418, match="tea")
         heap.fault(kind="hang", path="/api/track", skip=2)
         expect(watched.get_by_role("switch", name="hang, path /api/track, skip 2")).to_be_checked()
@@ -500,7 +500,7 @@ class TestReaders:
         expect(watched.get_by_role("status")).to_have_text(["Live"])
 
     def test_a_switch_that_is_off_can_be_seen(self, watched: Page) -> None:
-        """Its border stands out from the card (3:1, as WCAG has it), in the light and in the dark."""
+        """Its border contrasts with the card (3:1, as WCAG has it), in the light and in the dark."""
         for scheme in ("light", "dark"):
             watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             card = luminance(watched, ".side .card:last-child", "backgroundColor")
@@ -532,7 +532,7 @@ def process(*options: str) -> Iterator[Sandbox]:
 
 
 def wait(page: Page, condition: Any) -> None:
-    """Until it holds; the page goes on meanwhile."""
+    """Until it holds; the page continues meanwhile."""
     for _ in range(600):
         if condition():
             return

@@ -352,7 +352,7 @@ class TestControl:
         assert post(heap).status_code == 200
 
     def test_rows_come_in_pages(self, heap: Sandbox) -> None:
-        """By id and limit, with the way to go on."""
+        """By id and limit, with the cursor to continue."""
         post(heap, TRACK, {"app_id": "11", "events": [{"identity": f"{i}", "event": "E"} for i in range(5)]})
         url = heap.url + "/sandbox/events"
         pages = [requests.get(url, {"after": after, "limit": 2}, timeout=30).json() for after in (0, 2, 4)]
@@ -429,7 +429,7 @@ class TestControl:
 
 
 def test_half_a_request_leaves_no_trace(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves while sending has sent nothing, and that is no error."""
+    """A client that leaves while sending has sent nothing, and that is not an error."""
     connection = HTTPConnection(heap.url.removeprefix("http://"))
     connection.putrequest("POST", TRACK)
     connection.putheader("Content-Length", "100")

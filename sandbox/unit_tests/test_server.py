@@ -40,7 +40,7 @@ def request(body: bytes = BODY) -> bytes:
 
 def wait_for_fault(heap: Sandbox, count: int = 1) -> None:
     while sum(fault["fired"] for fault in heap.faults()) < count:
-        pass  # each look is a request of its own, which gives the other one time to arrive
+        pass  # each look is a separate request, which gives the other one time to arrive
 
 
 def test_it_listens_on_this_computer_only() -> None:
@@ -101,7 +101,7 @@ def test_it_is_silent(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptu
 
 
 def test_a_file_keeps_the_data(tmp_path: Path) -> None:
-    """A second run goes on where the first one ended."""
+    """A second run continues from the end of the first."""
     for _ in range(2):
         with Sandbox.start(database=tmp_path / "heap.db") as heap:
             requests.post(heap.url + TRACK, json=EVENT | {"idempotency_key": "k"}, timeout=30)
@@ -163,7 +163,7 @@ def test_it_stops_while_clients_hold_on() -> None:
 
 
 def test_a_reset_is_a_reset_and_no_orderly_end(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """The application reaches the connection of its own request (guards connection.py against a new uvicorn)."""
+    """The application reaches the connection of its request (guards connection.py against a new uvicorn)."""
     heap.fault(kind="reset_before", times=1)
     with client(heap, request()) as struck, client(heap) as bystander:
         with pytest.raises(ConnectionResetError):
@@ -209,7 +209,7 @@ def test_others_are_served_while_one_hangs(heap: Sandbox) -> None:
 
 @pytest.mark.parametrize("then", ["status", "reset_after", "hang"])
 def test_a_client_may_leave_during_a_latency(heap: Sandbox, then: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What it sent is handled all the same, and nobody complains."""
+    """What it sent is still handled, without an error."""
     heap.fault(kind="latency", seconds=0.2, times=1)
     heap.fault(kind=then, times=1)
     with client(heap, request()):

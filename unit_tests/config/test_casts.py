@@ -34,7 +34,7 @@ from destination_heap_analytics.config.casts import boolean_of, number_of
     ],
 )
 def test_a_number_is_plain_decimal_text(text: str, number: float | None) -> None:
-    """Neither separators nor signs of currency: which of them mean what depends on the country."""
+    """Neither separators nor currency symbols: which of them mean what depends on the country."""
     assert number_of(text) == number
     assert type(number_of(text)) is type(number)
 

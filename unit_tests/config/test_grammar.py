@@ -198,7 +198,7 @@ def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: Colum
     ],
 )
 def test_an_error_says_what_where_and_what_to_do(text: str, error: str) -> None:
-    """The place is a character of the setting, with what stands there."""
+    """The place is a character of the setting, with what is there."""
     with pytest.raises(GrammarError) as wrong:
         parse_column_list(text)
     assert error in str(wrong.value)

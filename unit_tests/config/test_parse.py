@@ -172,7 +172,7 @@ def test_what_is_wrong_is_said_with_its_setting_and_the_remedy(wrong: Any, sente
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
-    """So that it is mended in one go."""
+    """So that it is fixed in one go."""
     with pytest.raises(ConfigError) as refused:
         parse_config({"app_id": "x", "api": {**USERS, "identity_column": "", "property_columns": ""}})
     assert str(refused.value).count("`") == 6
@@ -423,7 +423,7 @@ def test_some_apis_have_one_form_for_every_delivery(delivery: Any) -> None:
     ],
 )
 def test_deletions_go_to_the_us_for_both_data_centres(base_url: str | None, url: str) -> None:
-    """As Heap documents; everything else goes where it was told."""
+    """As Heap documents; everything else goes to the chosen API."""
     assert parse_config(config(api=DELETE, base_url=base_url)).settings.url == url
     events = parse_config(config(base_url=base_url)).settings
     assert events.url == events.base_url

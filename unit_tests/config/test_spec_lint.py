@@ -33,7 +33,7 @@ KNOWN = set(
 
 
 def schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """A schema and all below it, each with where it stands."""
+    """A schema and all below it, each with its location."""
     yield path, schema
     for name, setting in schema.get("properties", {}).items():
         yield from schemas(setting, f"{path}.{name}".lstrip("."))
@@ -76,7 +76,7 @@ def test_only_keywords_are_used_that_the_form_knows(schema: dict[str, Any]) -> N
 
 @each_schema
 def test_each_has_one_type(schema: dict[str, Any]) -> None:
-    """A list of types, or null among them, is no field."""
+    """A list of types, or null among them, is not a field."""
     assert schema["type"] in {"object", "string", "integer", "number", "boolean", "array"}
 
 
@@ -99,7 +99,7 @@ def test_the_places_within_an_object_are_unlike(schema: dict[str, Any]) -> None:
 
 @each_choice
 def test_a_choice_shows_which_branch_is_meant(choice: dict[str, Any]) -> None:
-    """Objects with a title and a description each, which share one required text, a constant of its own in each."""
+    """Objects with a title and a description each, which share one required text, with a different constant in each."""
     assert choice["type"] == "object"
     branches = choice["oneOf"]
     assert all(branch["type"] == "object" and branch["title"] and branch["description"] for branch in branches)
@@ -139,7 +139,7 @@ def test_a_list_of_values_has_each_of_them_once(setting: dict[str, Any]) -> None
 
 
 def test_what_must_not_be_read_is_marked() -> None:
-    """By the lint of the CDK: names that sound like secrets, and marks where they are heeded."""
+    """By the lint of the CDK: names that sound like secrets, and marks in places where they have an effect."""
     assert find_secret_marking_errors(FORM) == []
 
 

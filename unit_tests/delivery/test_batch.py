@@ -57,7 +57,7 @@ def test_a_bulk_request_lists_its_rows_in_order(api: Api, field: str) -> None:
 
 
 def test_later_properties_of_a_key_are_merged_over_earlier_ones() -> None:
-    """Which is what sending them one by one would leave behind; a key stands where it stood first."""
+    """Which is what sending them one by one would leave behind; a key keeps its first position."""
     body = sent(Api.USER_PROPERTIES, user(1, "a", x=1, y=1), user(2, "b", x=2), user(3, "a", x=3, z=3))
     assert body["users"] == [
         {"identity": "a", "properties": {"x": 3, "y": 1, "z": 3}},
@@ -97,13 +97,13 @@ def test_the_same_rows_make_the_same_bytes() -> None:
     ],
 )
 def test_a_batch_is_halved_by_its_elements(keys: str, expected: list[list[int]]) -> None:
-    """The rows of one element stay together until it stands alone; then each goes by itself."""
+    """The rows of one element stay together until it is alone; then each goes by itself."""
     parts = halves([user(number, key) for number, key in enumerate(keys, 1)])
     assert [numbers(part) for part in parts] == expected
 
 
 def test_rows_of_one_element_are_distinguished_by_their_idempotency_keys() -> None:
-    """Where they have one; else by their identity."""
+    """If they have one; else by their identity."""
     rows = [event(1, "a", "t"), event(2, "a", "u"), event(3, "a", "t")]
     assert [numbers(element) for element in elements(rows)] == [[1, 3], [2]]
 
@@ -120,7 +120,7 @@ def filled(keys: str, *, most: int, merges: bool) -> OpenBatch:
     [("aab", True, False), ("aabc", True, True), ("ab", False, False), ("aab", False, True)],
 )
 def test_a_batch_is_full_with_so_many_elements(keys: str, merges: bool, is_full: bool) -> None:
-    """Rows of one key are one element where they are merged."""
+    """Rows of one key are one element if they are merged."""
     assert filled(keys, most=3, merges=merges).is_full is is_full
 
 

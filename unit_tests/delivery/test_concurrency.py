@@ -56,7 +56,7 @@ def test_congestion_halves_the_limit_which_then_grows_by_one() -> None:
 
 
 def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
-    """Sixteen requests that fail together are one sign, not sixteen."""
+    """Sixteen requests that fail together count once, not sixteen times."""
     limit = Concurrency(16)
     busy(limit, 3)
     for sent_at in (2.0, 2.1, 2.9):

@@ -58,7 +58,7 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
 
 
 def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
-    """It is no time-out, and must not look like one."""
+    """It is not a time-out, and must not look like one."""
 
     class Broken(Stub):
         def post(self, *_: Any) -> Verdict:

@@ -34,7 +34,7 @@ Answer = Callable[[list[Any], float], Verdict]
 
 
 class Run:
-    """A delivery on a clock of its own, and a Heap that answers a tenth of a second after it was asked."""
+    """A delivery on its own clock, and a Heap that answers a tenth of a second after it was asked."""
 
     def __init__(self, answer: Answer, *, api: Api = Api.TRACK, bulk: bool = True) -> None:
         self.answer = answer
@@ -169,7 +169,7 @@ def test_a_batch_is_halved_until_the_bad_row_is_alone(verdict: Verdict, reason: 
     ],
 )
 def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict: Verdict, bulk: bool) -> None:
-    """These are not how Heap refuses: a row that stands alone is asked for again."""
+    """These are not how Heap refuses: a row sent alone is retried."""
     chance = random.Random(7)
     run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the set-up is proved
     run.answer = lambda *_: verdict if chance.random() < 0.3 else TAKEN

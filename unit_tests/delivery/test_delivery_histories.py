@@ -65,7 +65,7 @@ class Heap:
 
 
 class Run:
-    """A delivery to such a Heap, on a clock of its own."""
+    """A delivery to such a Heap, on its own clock."""
 
     def __init__(self, heap: Heap, *, bulk: bool) -> None:
         self.heap = heap

@@ -1,7 +1,7 @@
 """A million events in virtual time: as fast as Heap's rates allow, never over them, and in order.
 
 One thread, no clock: the real planner and delivery send to a Heap that lives in a queue of what happens next. It counts
-its windows when a request arrives, somewhere between sending and answer, with code of its own.
+its windows when a request arrives, somewhere between sending and answer, with independent code.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Window:
 
 
 class Heap:
-    """Takes events, each once by its idempotency key, and says 429 where one of its rates is exceeded."""
+    """Takes events, each once by its idempotency key, and says 429 if one of its rates is exceeded."""
 
     def __init__(self, identity: Window, chance: random.Random, *, failing: float) -> None:
         self.app = Window(15_000, 60)

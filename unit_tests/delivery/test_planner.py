@@ -115,7 +115,7 @@ def test_one_request_for_each_row() -> None:
 
 
 def test_rows_whose_key_is_in_flight_are_skipped() -> None:
-    """With all later ones of it; others go on."""
+    """With all later ones of it; others continue."""
     plan = Plan().offer("aabc")
     job = plan.job()
     assert plan.offer("aadbef").offer("gh").go() == [[7, 9, 10, 11]]
@@ -173,7 +173,7 @@ def test_a_row_read_when_its_key_is_free_again_does_not_overtake_those_that_wait
 
 
 def test_a_key_waits_for_its_own_window_alone() -> None:
-    """With all its later rows; others go on, and it goes as soon as it may."""
+    """With all its later rows; others continue, and it goes as soon as it may."""
     plan = Plan(key=Rate(2, 30)).offer("aaabac")
     job = plan.job()
     assert numbers(job.items) == [1, 2, 4, 6]
@@ -267,7 +267,7 @@ def test_a_request_that_goes_again_waits_for_room_and_no_other_takes_it() -> Non
 
 
 def test_a_request_that_goes_again_waits_for_its_keys_windows() -> None:
-    """Its first attempt may have been counted; others go on meanwhile."""
+    """Its first attempt may have been counted; others continue meanwhile."""
     plan = Plan(key=Rate(2, 30)).offer("aabc")
     job = plan.job()
     plan.later(job, 1.0).offer("d").flushed().at(1.0)
@@ -277,7 +277,7 @@ def test_a_request_that_goes_again_waits_for_its_keys_windows() -> None:
 
 
 def test_reading_pauses_when_a_batch_is_full_and_cannot_go() -> None:
-    """And goes on when it has gone."""
+    """And continues when it has gone."""
     plan = Plan(ROW_FORM, in_flight=1).offer("a")
     job = plan.job()
     assert plan.planner.has_room
@@ -330,10 +330,10 @@ def test_reading_continues_when_skipped_rows_are_forgotten() -> None:
 
 
 def test_rows_after_the_last_that_counts_are_forgotten() -> None:
-    """Open or passed over; what has gone has gone, and the others still go."""
+    """Open or skipped; what has gone has gone, and the others still go."""
     plan = Plan(key=Rate(3, 30)).offer("aabb")
     job = plan.job()
-    plan.offer("acadcab")  # 5, 7, 10 and 11 are passed over
+    plan.offer("acadcab")  # 5, 7, 10 and 11 are skipped
     plan.planner.drop_after(6)
     plan.flushed()
     assert plan.go() == [[6]]
@@ -341,7 +341,7 @@ def test_rows_after_the_last_that_counts_are_forgotten() -> None:
 
 
 def test_requests_that_wait_to_go_again_forget_them_too() -> None:
-    """Else rows that nobody asks for any more would be tried for minutes."""
+    """Else rows no longer needed would be tried for minutes."""
     plan = Plan().offer("abcd").flushed()
     part, rest = plan.job(), plan.offer("ef").job()
     plan.later(part, due_at=9.0)
@@ -370,7 +370,7 @@ def test_a_key_that_waits_for_a_share_given_back_is_woken() -> None:
 
 
 def test_nothing_is_left_when_every_row_is_done() -> None:
-    """Open, passed over, under way, or waiting to go again."""
+    """Open, skipped, in flight, or waiting to go again."""
     plan = Plan()
     assert plan.planner.is_idle
     plan.offer("abcd")
@@ -414,7 +414,7 @@ def test_a_cut_batch_of_properties_keeps_its_order() -> None:
 
 
 class Model:
-    """A Heap for one planner: it sees what is sent, and counts its windows with code of its own."""
+    """A Heap for one planner: it sees what is sent, and counts its windows with independent code."""
 
     def __init__(self, form: Form, app: Rate | None, key: Rate | None) -> None:
         self.plan = Plan(form, app=app, key=key)

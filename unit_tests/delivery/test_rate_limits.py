@@ -197,7 +197,7 @@ def test_what_a_key_may_send_within_a_time(rate: Rate, rows: int) -> None:
 
 
 def test_a_429_cuts_the_apps_share() -> None:
-    """Somebody else sends for this app."""
+    """Another sender uses this app."""
     pacer = app_pacer()
     pacer.throttled(0.0, 1.0)
     assert pacer.app_limit == 10_500

@@ -155,7 +155,7 @@ def test_rows_are_declined_as_long_as_a_required_column_is_unknown() -> None:
 
 
 def test_the_names_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source may have new ones in each row; a deletion is seen all the same."""
+    """A source may have new ones in each row; a deletion is still seen."""
     monkeypatch.setattr(fast_lane, "_MOST_NAMES", 8)
     rows = [line({**ROW, "_ab_cdc_deleted_at": None, f"column {number}": number}) for number in range(50)]
     assert len(Lane(USERS).taken(*rows, line({**ROW, "_ab_cdc_deleted_at": "now"}))) == 50

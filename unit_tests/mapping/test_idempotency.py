@@ -79,7 +79,7 @@ def test_a_key_is_the_sha_256_of_a_canonical_text(stream: Stream, element: dict[
 
 @pytest.mark.parametrize("stream", [KEYED, DEDUPLICATED])
 def test_with_primary_key_and_time_each_state_of_a_row_is_one_event(stream: Stream) -> None:
-    """Whatever else changed in the row, wherever it stands, in whichever run."""
+    """Whatever else changed in the row, at any position, in any run."""
     assert key(stream) == key(stream, {**ROW, "plan": "silver"}, row=9, run="r2")
 
 
@@ -206,7 +206,7 @@ def test_a_text_of_digits_is_another_key_than_the_number() -> None:
     "stamp", ["_fivetran_synced", "_SDC_BATCHED_AT", "_dlt_load_id", "_AIRBYTE_EXTRACTED_AT", "uuid_ts"]
 )
 def test_what_a_loader_notes_at_each_load_makes_no_new_event(stamp: str) -> None:
-    """In any letter case; the column is sent as a property all the same, but for Airbyte's own."""
+    """In any letter case; the column is sent as a property anyway, except for Airbyte's own."""
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1, stamp: "tuesday"})
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1})
 

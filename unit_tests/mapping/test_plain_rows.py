@@ -113,7 +113,7 @@ def test_a_name_that_heap_reserves_is_not_compiled() -> None:
 
 
 def test_every_part_of_a_selection_is_known() -> None:
-    """Whoever adds one decides here whether rows that use it can be compiled, and adds a case above."""
+    """For a new one, decide here whether rows that use it can be compiled, and add a case above."""
     assert {part.name for part in fields(Selection)} == {
         *("api", "key", "key_field", "event", "timestamp", "user_id", "properties", "rest", "maker")
     }

@@ -149,7 +149,7 @@ def test_an_account_may_have_a_property_named_id() -> None:
 
 @pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
 def test_a_row_sent_unchanged_has_no_note(columns: str) -> None:
-    """Nobody needs to look into it."""
+    """No one needs to look into it."""
     assert transformed({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}})[1] is None
 
 
@@ -216,7 +216,7 @@ def test_an_unusable_event_rejects_the_row(event: Any, reason: Reason) -> None:
 
 @pytest.mark.parametrize(("api", "column"), [(TRACK, "email"), (TRACK, "event"), (ACCOUNTS, "org")])
 def test_a_row_without_a_required_column_is_rejected(api: dict[str, Any], column: str) -> None:
-    """Absent is told from null."""
+    """Absent is distinguished from null."""
     data = {name: value for name, value in {**ROW, "org": "o"}.items() if name != column}
     assert rejection(api, data) == (Reason.ABSENT, column)
 

@@ -19,7 +19,7 @@ END = b"\x00"
 
 
 class Terminal:
-    """A real one, and what stands on it."""
+    """A real one, and what is on it."""
 
     def __init__(self, columns: int) -> None:
         self._keeper, self.descriptor = os.openpty()
@@ -99,7 +99,7 @@ def test_the_rate_is_that_of_the_last_seconds(watch: Watch) -> None:
 
 
 def test_what_is_drawn_covers_what_was(watch: Watch) -> None:
-    """Also where it is shorter."""
+    """Also if it is shorter."""
     watch.progress.show(1_000_000, rejected=1_000_000)
     watch.now += 1
     watch.progress.show(1, rejected=0)
@@ -160,7 +160,7 @@ def test_it_never_wraps(columns: int) -> None:
 
 
 def test_a_terminal_that_is_gone_ends_nothing() -> None:
-    """Whoever watched has left."""
+    """The reader has left."""
     watch = Watch()
     watch.terminal.close()
     watch.now += 1
@@ -205,7 +205,7 @@ def test_it_is_for_a_person_who_watches_a_terminal(
 
 
 def test_it_is_silent_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
-    """In process it is nobody's terminal."""
+    """In process there is no terminal."""
     progress = Progress()
     progress.show(1, rejected=0)
     with progress.aside():

@@ -29,7 +29,7 @@ STORAGE = {"storage_type": "S3", "access_key_id": "AKIACANARY", "secret_access_k
     ],
 )
 def test_each_value_of_a_secret_setting_is_found(config: Any) -> None:
-    """Also if it stands in the wrong place."""
+    """Also if it is in the wrong place."""
     assert secrets_of(config).masked(f"a {CANARY} b AKIACANARY") == "a **** b ****"
 
 

@@ -53,7 +53,7 @@ def test_the_run_is_notified_and_ends_by_itself(number: signal.Signals) -> None:
 
 
 def test_a_run_that_cannot_end_is_terminated() -> None:
-    """As when it sits in a write that nobody reads."""
+    """As when it sits in a write without a reader."""
     assert run("time.sleep(1000)", [signal.SIGTERM], patience=0.05) == (143, ["told 15"])
 
 
@@ -82,7 +82,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Thread,
     monkeypatch.setattr(os, "_exit", lambda code: happened.put(("exit", code)))
     monkeypatch.setattr("destination_heap_analytics.process.signals.threading.Timer", Timer)
 
-    def watch() -> None:  # in a thread of its own, so that this one's signals stay as they are
+    def watch() -> None:  # in a separate thread, so that this one's signals are unchanged
         watch_signals(lambda number: happened.put(("interrupt", number)), patience=60.0)
 
     before = set(threading.enumerate())

@@ -35,7 +35,7 @@ def _logging() -> Iterator[None]:
 
 
 def test_a_state_is_printed_as_its_text(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Bytes that are no UTF-8 included."""
+    """Bytes that are not UTF-8 included."""
     print_message(EchoedState(type=Type.STATE, line='{"state": {"é": "\udcff"}}'))
     assert capfdbinary.readouterr().out == b'{"state": {"\xc3\xa9": "\xff"}}\n'
 
@@ -69,7 +69,7 @@ def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[by
 @pytest.mark.usefixtures("_logging")
 def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """Python's own warnings too, which the platform would otherwise show as errors."""
-    log_to_output()  # once more, and so to nobody else: no report of a test can hold half a character
+    log_to_output()  # again, and so not to pytest: no report of a test can hold half a character
     logging.getLogger("airbyte").warning("half a character: \ud800")
     warnings.warn("old", stacklevel=1)
     out, err = capfdbinary.readouterr()
@@ -104,7 +104,7 @@ def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blockin
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_becomes_non_blocking_during_the_run_loses_nothing(unbuffered: str) -> None:
-    """Whoever shares it may change it at any time."""
+    """Another holder may change it at any time."""
     script = (
         "import os, sys\n"
         "from destination_heap_analytics.process.stdout import write\n"

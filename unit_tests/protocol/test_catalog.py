@@ -106,7 +106,7 @@ def test_a_document_that_is_not_a_configured_catalog_is_named(catalog: Any, kind
 
 @pytest.mark.parametrize("namespace", [5, [], {}, True])
 def test_a_namespace_that_is_not_text_is_refused(namespace: Any) -> None:
-    """No message could belong to it; an empty list is no text either."""
+    """No message could belong to it; an empty list is not a text either."""
     with pytest.raises(ConfigError, match="The namespace of stream `users` in the configured catalog is not text"):
         parse_catalog({"streams": [configured(stream={"namespace": namespace})]})
 

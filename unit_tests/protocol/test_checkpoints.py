@@ -1,4 +1,4 @@
-"""A state goes back when every row read before it has ended, in the order received, with counts that add up."""
+"""A state goes back when every row read before it is settled, in the order received, with counts that add up."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def due(run: Checkpoints) -> list[tuple[int, int, int]]:
 
 
 def test_a_state_before_any_row_goes_back_at_once() -> None:
-    """It vouches for nothing."""
+    """It confirms nothing."""
     run = checkpoints()
     run.state_read(state(1))
     assert due(run) == [(1, 0, 0)]
@@ -54,7 +54,7 @@ def test_a_state_waits_for_every_row_read_before_it() -> None:
 
 
 def test_states_keep_their_order() -> None:
-    """A later one whose own rows have ended waits for the earlier."""
+    """A later one whose own rows are settled waits for the earlier."""
     run = checkpoints()
     first = run.row_read()
     run.state_read(state(1))
@@ -67,7 +67,7 @@ def test_states_keep_their_order() -> None:
 
 
 def test_rows_after_the_last_state_are_vouched_for_by_none() -> None:
-    """They are done all the same; the platform adds a state of its own where one is needed."""
+    """They are still done; the platform adds its own state if one is needed."""
     run = checkpoints()
     run.row_read().settle(delivered=True)
     assert due(run) == []
@@ -86,7 +86,7 @@ def test_a_state_of_another_stream_covers_no_row_of_this_one(stream: str | None,
 
 @pytest.mark.parametrize("seed", range(20))
 def test_counts_add_up_in_any_order_of_completion(seed: int) -> None:
-    """And no state goes back before its last row has ended."""
+    """And no state goes back before its last row is settled."""
     chance = random.Random(seed)
     run, open_rows, back, total = checkpoints(), list[tuple[int, Checkpoint]](), list[tuple[int, int, int]](), 0
     for number in range(1, 30):

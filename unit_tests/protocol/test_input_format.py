@@ -48,7 +48,7 @@ def test_what_came_in_place_of_messages_is_named(lines: list[bytes], kind: str) 
 
 
 def test_blank_lines_are_not_input_either() -> None:
-    """The pipe brought something, and it was not a message."""
+    """The pipe had content, and it was not a message."""
     with pytest.raises(ConfigError, match="only blank lines"):
         check(b"", b"  ")
 

@@ -1,4 +1,4 @@
-"""Lines become messages whatever they hold, and a STATE goes back as it came."""
+"""Lines become messages whatever they hold, and a STATE goes back unchanged."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_an_integer_beyond_what_python_reads_is_a_text() -> None:
 
 
 def test_invalid_utf_8_does_no_harm_to_adjacent_bytes() -> None:
-    """They stand in the text as halves of surrogate pairs, which cannot be sent."""
+    """They are in the text as halves of surrogate pairs, which cannot be sent."""
     message = record(b'{"type":"RECORD","record":{"stream":"users","data":{"id":1,"name":"\xff"}}}')
     assert message.data == {"id": 1, "name": "\udcff"}
     assert message.is_exact
@@ -178,7 +178,7 @@ def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str)
 
 @pytest.mark.parametrize("namespace", ["5", "[]", "{}", "true"])
 def test_a_namespace_that_is_not_text_rejects_the_row(namespace: str) -> None:
-    """With that reason: the line is a message all the same."""
+    """With that reason: the line is still a message."""
     line = f'{{"type":"RECORD","record":{{"stream":"users","namespace":{namespace},"data":{{}}}}}}'
     message = parsed(line)
     assert message == Unreadable(Reason.NAMESPACE, line.encode())
@@ -213,7 +213,7 @@ def test_a_broken_line_that_begins_as_a_record_is_a_row_that_cannot_be_read(line
     ],
 )
 def test_a_broken_line_that_begins_as_a_state_ends_the_run(line: str) -> None:
-    """Rows before it could not be told from rows after it; the message says where, not what."""
+    """Rows before it could not be distinguished from rows after it; the message says where, not what."""
     with pytest.raises(DefectError, match="Line 7 of the input"):
         parse_line(line.encode(), 7)
 
@@ -248,7 +248,7 @@ def test_a_byte_order_mark_does_no_harm() -> None:
 
 
 def test_counts_that_are_there_already_are_replaced() -> None:
-    """Nothing but the number changes."""
+    """Only the number changes."""
     line = '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 99} , "a" : 1 } , "type" : "STATE" }\r\n'
     assert echoed(line) == (
         '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 2.0, "rejectedRecordCount": 1.0} , "a" : 1 } '
@@ -257,7 +257,7 @@ def test_counts_that_are_there_already_are_replaced() -> None:
 
 
 def test_a_state_may_hold_invalid_utf_8_and_invalid_numbers() -> None:
-    """They go back as they came."""
+    """They go back unchanged."""
     line = b'{"type":"STATE","state":{"data":{"a":"\xff","b":NaN}}}'
     text = echoed(line).encode("utf-8", "surrogateescape")
     assert text.endswith(b'"data":{"a":"\xff","b":NaN}}}')
@@ -266,7 +266,7 @@ def test_a_state_may_hold_invalid_utf_8_and_invalid_numbers() -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=12,  # of a hundred most are drawn in vain, which takes a minute
+    max_leaves=12,  # of a hundred most are discarded, which takes a minute
 )
 
 

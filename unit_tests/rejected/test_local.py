@@ -167,7 +167,7 @@ except ConfigError as error:
 
 
 def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Except the directory, where there was none."""
+    """Except the directory, if there was none."""
     LocalFile(str(tmp_path / "new"), "", "attempt").probe()
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 

@@ -164,7 +164,7 @@ def test_wrong_keys_are_reported(s3: str, strict: Callable[..., dict[str, str]],
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("action", ["append", "probe"])
 def test_a_bucket_that_does_not_exist_is_reported(s3: str, action: str) -> None:
-    """Nobody makes it silently."""
+    """It is not created silently."""
     text = failure(storage(s3, s3_bucket_name="other"), ConfigError, action)
     assert "the bucket `other`" in text
     assert text.endswith(
@@ -173,7 +173,7 @@ def test_a_bucket_that_does_not_exist_is_reported(s3: str, action: str) -> None:
 
 
 def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..., dict[str, str]]) -> None:
-    """By a user who may do nothing else, and by a role that may do nothing but write."""
+    """By a user with no other permission, and by a role that may only write."""
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
     trust = (
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
@@ -207,7 +207,7 @@ def test_a_role_that_may_not_be_assumed_is_reported(s3: str, strict: Callable[..
 def test_amazon_assumes_roles_at_a_separate_address(
     monkeypatch: pytest.MonkeyPatch, endpoint: str | None, code: str
 ) -> None:
-    """Also where the address of its S3 is given, such as one inside a private network."""
+    """Also if the address of its S3 is given, such as one inside a private network."""
     asked: list[Any] = []
     call = BaseClient._make_api_call
 
@@ -225,7 +225,7 @@ def test_amazon_assumes_roles_at_a_separate_address(
 def test_the_machines_own_identity_is_used_if_no_keys_are_given(
     s3: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And where it has none, that is told."""
+    """And if it has none, that is reported."""
     place = storage(s3, access_key_id=None, secret_access_key=None)
     assert failure(place, ConfigError).endswith(
         "because this machine has no AWS identity of its own: set `object_storage_config.access_key_id` and "
@@ -255,7 +255,7 @@ def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # says "go on" to whoever asks before sending
+        protocol_version = "HTTP/1.1"  # says "continue" to a client that asks before sending
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -297,7 +297,7 @@ STORED = answer(200, ETag='"1"')
 
 
 class Wire:
-    """A server that answers as it is told, and a client of it: made once, since that takes a while."""
+    """A server with scripted answers, and a client of it: made once, since that takes a while."""
 
     def __init__(self, url: str, answers: list[Answer]) -> None:
         self.answers = answers
@@ -381,7 +381,7 @@ def test_a_redirect_to_itself_is_a_wrong_setting(status: int) -> None:
 @pytest.mark.parametrize("status", [400, 403, 409])
 @pytest.mark.parametrize("code", ["SlowDown", "ThrottledException", "OperationAborted", "InternalError"])
 def test_what_passes_by_its_code_passes_with_any_status(wire: Wire, status: int, code: str) -> None:
-    """Services other than Amazon's choose statuses of their own."""
+    """Services other than Amazon's choose their own statuses."""
     assert f"it is unavailable ({code}, status {status})" in failure(
         wire.storage(refusal(status, code)), TransientError
     )

@@ -61,7 +61,7 @@ def stored(source: bytes | dict[str, Any] | None, rejection: RowRejectedError = 
     ],
 )
 def test_a_row_is_stored_as_written_with_three_keys_appended(data: str) -> None:
-    """All digits, all escapes, doubled keys, and bytes that are no UTF-8."""
+    """All digits, all escapes, doubled keys, and bytes that are not UTF-8."""
     filled = data[:-1].rstrip()
     assert stored(record_line(data)) == f"{filled}, {ADDED}{data[len(filled) :]}"
 
@@ -76,7 +76,7 @@ def test_a_row_is_stored_as_written_with_three_keys_appended(data: str) -> None:
     ],
 )
 def test_the_row_is_found_anywhere(line: bytes) -> None:
-    """As whoever read the line found it: of doubled keys, the last."""
+    """As the reader of the line found it: of doubled keys, the last."""
     assert stored(line) == f'{{"id":1, {ADDED}}}'
 
 
@@ -89,7 +89,7 @@ def test_a_row_may_be_nested_more_deeply_than_python_reads(depth: int) -> None:
 
 @pytest.mark.parametrize("blank", ["", " ", "\t \r"])
 def test_a_row_without_columns_has_only_the_three_keys(blank: str) -> None:
-    """And is JSON all the same."""
+    """And is still JSON."""
     assert stored(record_line(f"{{{blank}}}")) == f"{{{ADDED}{blank}}}"
 
 
@@ -191,7 +191,7 @@ def test_a_name_that_was_cut_or_never_encoded_is_none(part: str) -> None:
 
 
 def test_names_too_long_for_a_file_system_stay_apart() -> None:
-    """Also where they begin the same."""
+    """Also if they begin the same."""
     assert path_part("x" * 300) != path_part("x" * 301)
 
 
@@ -202,7 +202,7 @@ def test_names_too_long_for_a_file_system_stay_apart() -> None:
 def test_the_path_says_sync_namespace_stream_and_attempt(
     namespace: str | None, name: str, sync_id: int | None, folder: str, tmp_path: Path
 ) -> None:
-    """Attempts of one sync have the same number, and files of their own."""
+    """Attempts of one sync have the same number, and separate files."""
     stream = Stream(name, namespace, "incremental", "append", (), {}, sync_id)
     settings = LocalStorage(storage_type="Local", path=str(tmp_path))
     for random_text in ("0123456789abcdef", "fedcba98"):

@@ -47,7 +47,7 @@ def test_events_come_in_order() -> None:
 
 @pytest.mark.parametrize("seconds", [0.01, 0.0, -1.0])
 def test_a_wait_ends_in_time(seconds: float) -> None:
-    """Also where nothing comes."""
+    """Also if nothing comes."""
     events: EventQueue[int] = EventQueue()
     events.wait(seconds, for_input=True)
     assert events.event() is None
@@ -79,7 +79,7 @@ def test_what_the_reading_raises_is_raised_after_what_came_before() -> None:
 
 
 def test_input_is_bounded_in_bytes() -> None:
-    """When it is full the source is read no further until somebody takes from it."""
+    """When it is full the source is read no further until something is taken from it."""
     read: list[int] = []
     third = threading.Event()
 

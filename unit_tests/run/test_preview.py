@@ -97,7 +97,7 @@ def test_the_first_payloads_are_shown_and_all_are_counted() -> None:
 
 
 def test_what_is_wrong_with_rows_is_counted() -> None:
-    """By reason and column, with the first row numbers; lines that are no message apart."""
+    """By reason and column, with the first row numbers; lines that are not messages apart."""
     findings, _ = preview(
         [
             b"hello",
@@ -180,7 +180,7 @@ def test_a_state_that_cannot_be_read_ends_it() -> None:
 
 @pytest.mark.parametrize("batches", [[], [[b'{"type":"STATE","state":{}}']]])
 def test_if_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]]) -> None:
-    """Which is no success: the pipe is wrong, or the file."""
+    """Which is not a success: the pipe is wrong, or the file."""
     findings, _ = preview(*batches)
     assert str(findings.error).startswith("No row arrived")
     assert findings.exit_code == 1

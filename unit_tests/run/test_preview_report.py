@@ -134,7 +134,7 @@ def test_reasons_without_end_are_not_listed() -> None:
 
 
 def test_a_terminal_obeys_no_row() -> None:
-    """Signs that it would obey, hide or fail to show are written as JSON writes them; all others stay."""
+    """Characters that it would obey, hide or fail to show are written as JSON writes them; all others stay."""
     findings = found(mapped=1, warnings=("\x1b[2J \ud800 \x9b \u202e é",))
     shown = text(findings, '{"é😀":"\x9b2J\u202e\x7f"}'.encode())
     assert '"é😀": "\\u009b2J\\u202e\\u007f"' in shown

@@ -105,7 +105,7 @@ def test_the_summary_names_long_waits(log: Log) -> None:
 
 
 def test_a_run_ends_with_a_summary(log: Log) -> None:
-    """And with what was rejected, cut or passed over."""
+    """And with what was rejected, cut or skipped."""
     log.report.read, log.report.delivered, log.report.noise = 3, 2, 4
     log.report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
     log.report.mapped(payload({"bio": "x" * 2000, "note": {"a": "x" * 2000, "b": "x" * 2000}}))

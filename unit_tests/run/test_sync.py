@@ -277,7 +277,7 @@ def test_a_misspelled_column_ends_the_run_with_nothing_sent() -> None:
 
 
 def test_a_misspelled_timestamp_column_ends_the_run_with_nothing_sent() -> None:
-    """Otherwise a thousand events would be at Heap with the wrong time, and come twice once it is mended."""
+    """Otherwise a thousand events would be at Heap with the wrong time, and come twice once it is fixed."""
     run = Run(api={**TRACK, "timestamp_column": "att"})
     with pytest.raises(ConfigError, match=r"`att`.*Did you mean `at`"):
         run.load(*[row("a", event="e", at=1)] * 1500, state(1))
@@ -338,7 +338,7 @@ def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCapture
 
 
 def test_a_deletion_can_be_sent_like_any_other_row(caplog: pytest.LogCaptureFixture) -> None:
-    """Rejected, if it is, for a reason of its own."""
+    """Rejected, if it is, for its own reason."""
     caplog.set_level(logging.INFO)
     deleted = row("b", plan=1, _ab_cdc_deleted_at="2024-06-20T08:00:00Z")
     run = Run()
@@ -449,7 +449,7 @@ def test_a_value_that_json_cannot_carry_rejects_its_row_only_if_it_is_picked(val
 
 
 def test_a_record_nested_too_deeply_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How deep the exact reading goes depends on the version of Python; beyond that the row is told."""
+    """How deep the exact reading goes depends on the version of Python; beyond that the row is reported."""
 
     def too_deep(_: Record) -> None:
         raise RecursionError
@@ -459,14 +459,14 @@ def test_a_record_nested_too_deeply_is_rejected(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_state_goes_back_while_the_source_is_silent() -> None:
-    """As soon as its rows have ended, whatever the input does."""
+    """As soon as its rows are settled, whatever the input does."""
     run = Run()
     run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), run.until_states(2))
     assert run.states == [(1, 1, 0), (2, 1, 0)]
 
 
 def test_with_rejected_records_fail_a_refusal_ends_the_run_after_the_rows_before_it() -> None:
-    """Also where those had not been delivered yet; rows behind it that have not gone stay where they are."""
+    """Also if those had not been delivered yet; rows behind it that have not gone stay where they are."""
     run = Run(bad=Verdict(Kind.REFUSED, 400))
     run.config |= {"rejected_records": "fail", "delivery": {"mode": "bulk"}}
     with pytest.raises(ConfigError, match="Row 3 is rejected: the row was refused by Heap"):
@@ -546,7 +546,7 @@ def test_rows_of_one_key_keep_their_order_at_any_concurrency() -> None:
 
 
 def test_with_fail_the_first_bad_row_is_reported_regardless_of_what_is_in_flight() -> None:
-    """It came first, and is what the user can mend."""
+    """It came first, and is what the user can fix."""
     run = Run(a=Verdict(Kind.LATER, 503, retry_after=3600.0))
     run.config["rejected_records"] = "fail"
     gate = run.heap.gate = threading.Event()

@@ -74,7 +74,7 @@ def main() -> NoReturn:
         if error.errno != errno.EPIPE:
             _complain(f"Error: Cannot write the output ({error.strerror}): redirect it elsewhere.")
         code = code or 1
-    # All is closed. Arrow may still read ahead from a file in a thread of its own, which aborts a process whose
+    # All is closed. Arrow may still read ahead from a file in its own thread, which aborts a process whose
     # interpreter is taken down: exit by signal 6, after a command that did what it should. And after a signal a thread
     # may wait for a bucket for long.
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Who may use the console: this computer's user, or whoever has the token; never a website that a browser shows."""
+"""Who may use the console: this computer's user, or anyone with the token; never a website that a browser shows."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Access:
     sessions: set[str] = field(default_factory=set)
 
     def sign_in(self, token: str) -> str | None:
-        """A new session for whoever has the token; None for a wrong one."""
+        """A new session for a holder of the token; None for a wrong one."""
         if self.token is None or not hmac.compare_digest(token.encode(), self.token.encode()):
             return None
         session = secrets.token_urlsafe(32)

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 from heap_courier.errors import CourierError, InterruptedRunError, internal_error
 
-KEPT: Final = 200  # jobs that have ended
+KEPT: Final = 200  # finished jobs
 
 State = Literal["running", "done", "failed"]
 
@@ -94,7 +94,7 @@ class Job:
 
 
 Work = Callable[[Job], Any]
-"""What a job does: told how far it is, it returns a result, or raises CourierError."""
+"""What a job does: reports progress to its Job, and returns a result or raises CourierError."""
 
 
 class Jobs:

@@ -1,4 +1,4 @@
-"""A query on a read-only connection, in a process of its own: it cannot write, read files, or outlast its limit.
+"""A query on a read-only connection, in a separate process: it cannot write, read files, or outlast its limit.
 
 The console starts `python -m heap_courier.console.query`, which reads a `Question` and writes what was `Found`.
 """
@@ -68,7 +68,7 @@ class Found:
 
 
 def ask(question: Question, seconds: float | None = None) -> Found:
-    """Asks in a process of its own.
+    """Runs the query in a separate process.
 
     Raises:
         SetupError: the query is wrong, or takes too long; or the warehouse cannot be opened.
@@ -111,7 +111,7 @@ def answer(question: Question) -> dict[str, Any]:
         return asdict(_found(question))
     except _BusyError:
         return {"kind": _BUSY, "error": "The warehouse is being written."}
-    except Exception as error:  # noqa: BLE001  (it goes to whoever wrote the query)
+    except Exception as error:  # noqa: BLE001  (the author of the query sees it)
         said = str(error).strip().split("\n\n")[0].replace("\n", " ")
         return {"error": printable(said) or type(error).__name__}
 
@@ -152,7 +152,7 @@ def _batches(question: Question) -> Iterator[pa.RecordBatchReader]:
     with dbapi.connect(str(question.dsn)) as connection, connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION READ ONLY")
         cursor.execute(f"SET LOCAL statement_timeout = {int((FILE_SECONDS if question.file else SECONDS) * 1000)}")
-        # Read as a part of another query, it can be nothing but one.
+        # Read as a part of another query, it can only be one.
         cursor.execute(f"SELECT * FROM ({question.sql.rstrip().rstrip(';')}\n) AS question")
         yield cursor.fetch_record_batch()
 

@@ -93,7 +93,7 @@ class Console:
         return (self.folder / FILE_NAME).exists()
 
     def context(self) -> Context:
-        """The project as it is now. Raises SetupError where it is not as it has to be."""
+        """The current project. Raises SetupError if it is not valid."""
         return Context(read_project(self.folder), self.environment, self.now, NoBar())
 
     @contextmanager

@@ -45,12 +45,12 @@ class Context:
         return self.project.folder / ".heap-courier" / courier.name
 
     def courier(self, name: str) -> Courier:
-        """A courier by its name. Raises SetupError where there is none."""
+        """A courier by its name. Raises SetupError if there is none."""
         courier: Courier = named(self.project.couriers, name, f"`{FILE_NAME}`", "courier")
         return courier
 
     def group(self, name: str) -> Group:
-        """A group by its name. Raises SetupError where there is none."""
+        """A group by its name. Raises SetupError if there is none."""
         group: Group = named(self.project.groups, name, f"`{FILE_NAME}`", "group")
         return group
 

@@ -76,7 +76,7 @@ def ended(
     """
     seconds = (in_utc(now) - run.started).total_seconds()
     rejected = sum(table.rejected for table in tables)
-    kind: Kind = "trouble"  # somebody stopped it, and knows
+    kind: Kind = "trouble"  # the person who stopped it knows
     if outcome == FAILED:
         kind = "error"
     elif outcome == COMPLETED:

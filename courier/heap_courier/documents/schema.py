@@ -1,8 +1,8 @@
 """What documents that people write must contain: pydantic models, and their errors as sentences.
 
 Every kind of document (the project, entities, load operations, feeds) is read the same way: a strict reader parses the
-text, a model derived from `Section` validates it once, and frozen value objects go on from there. A sentence has one
-form: "`file`: place reason.", as in "`heap.json`: entity 2 lacks `object/type`.".
+text, a model derived from `Section` validates it once, and the rest of the program uses frozen value objects. A
+sentence has one form: "`file`: place reason.", as in "`heap.json`: entity 2 lacks `object/type`.".
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class JsonSection(Section):
 
     @classmethod
     def without_nulls(cls, section: dict[Any, Any]) -> dict[Any, Any]:
-        """Nobody comments out a value in JSON: `null` is refused."""
+        """JSON has no commented-out values: `null` is refused."""
         for name, value in section.items():
             if value is None:
                 raise ValueError(f"has no value for `{name}`: replace `null`, or remove the key")
@@ -149,7 +149,7 @@ class Schema(Generic[Parsed]):
         if error["type"] == "missing":
             location, reason = location[:-1], f"lacks `{location[-1]}`"
         place = f": {self.place(location, document)}" if location else ""
-        # A reason is what follows the name of the place, or a sentence of its own.
+        # A reason is what follows the name of the place, or a separate sentence.
         joint = ": " if reason[0].isupper() else " "
         return f"{place}{joint}{reason}" + ("" if reason.endswith(("?", ".")) else ".")
 

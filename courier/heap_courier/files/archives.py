@@ -1,4 +1,4 @@
-"""Archives: what lies in them, brought into files.
+"""Archives: their members, extracted into files.
 
 The extension decides the kind. A member's name never becomes a path, so none can lead out of a folder.
 """
@@ -45,12 +45,12 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: 
     Args:
         archive: a zip, tar, tgz (or tar.gz), or a single file in gzip.
         name: whose end says which, and what errors call it.
-        place: the file for a member, or None where it is not wanted. A single file in gzip has the name of its archive
+        place: the file for a member, or None if it is not wanted. A single file in gzip has the name of its archive
             without `.gz`.
         room: what it may take of this machine.
 
     Returns:
-        The names of those that were brought, sorted. Folders, links, and what macOS adds are no members.
+        The names of the extracted ones, sorted. Folders, links, and what macOS adds are not members.
 
     Raises:
         UnreadableFileError: it is damaged, encrypted, beyond a limit, or no archive of the kind that its name says.
@@ -100,7 +100,7 @@ def _explained(error: Exception, name: str, most: int) -> CourierError:
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A header whose damage is an error wherever it stands: tarfile takes a damaged later one for the archive's end."""
+    """A header whose damage is always an error: tarfile takes a damaged later one for the archive's end."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:

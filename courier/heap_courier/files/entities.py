@@ -46,7 +46,7 @@ class FileEntity:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Files in an archive: by a name that may hold `*` (up to a slash), or all of them where it is None."""
+    """Files in an archive: by a name that may hold `*` (up to a slash), or all of them if it is None."""
 
     name: str | None
     tag: str

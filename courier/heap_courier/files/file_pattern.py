@@ -50,14 +50,14 @@ class FilePattern:
         return any(kind == "date" for kind, _ in self.pieces)
 
     def first_day(self, day: date) -> date | None:
-        """The first of the days that have the same files as this one; None where all days have."""
+        """The first of the days that have the same files as this one; None if all days have."""
         parts = {value for kind, value in self.pieces if kind == "date"}
         if "year" not in parts:
             return None
         return day.replace(month=day.month if "month" in parts else 1, day=day.day if "day" in parts else 1)
 
     def prefix(self, day: date | None) -> str:
-        """What all keys of that day begin with; of any day, where none is given."""
+        """What all keys of that day begin with; of any day, if none is given."""
         beginning = ""
         for kind, value in self.pieces:
             if kind == "star" or (kind == "date" and day is None):
@@ -77,10 +77,10 @@ class FilePattern:
     def day_of(self, key: str) -> date | None:
         """The day of a key that matches: the first one of its month or year where the pattern says no more.
 
-        None where the pattern has no date.
+        None if the pattern has no date.
 
         Raises:
-            SetupError: the digits at the places of the date are no date.
+            SetupError: the digits at the places of the date are not a date.
         """
         if not self.dated:
             return None
@@ -113,7 +113,7 @@ def parse_pattern(text: str) -> FilePattern:
     """Reads a pattern.
 
     Raises:
-        SetupError: a quote has no partner, or a letter outside the quotes is no part of a date.
+        SetupError: a quote has no partner, or a letter outside the quotes is not part of a date.
     """
     runs = groupby(_pieces(text), key=itemgetter(0))
     pieces = tuple(

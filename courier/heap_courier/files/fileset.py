@@ -1,4 +1,4 @@
-"""The fileset of a run: the files of the bucket that the entities ask for, brought to this machine."""
+"""The fileset of a run: the files of the bucket that the entities ask for, fetched to this machine."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ class FetchedFile:
     """A file of a fileset, on this machine.
 
     Attributes:
-        path: where it lies; the ends of its name (`.csv.gz`) are those of the key.
+        path: of the fetched file; the ends of its name (`.csv.gz`) are those of the key.
         key: in the bucket, relative to the prefix; of a member of an archive, `archive.zip!users.csv`.
         tag: by which load operations know it.
-        day: of its pattern's date; None where the pattern has none.
+        day: of its pattern's date; None if the pattern has none.
         format: how it is read.
         size: in bytes, as it lies here.
         modified: when the object was written into the bucket.
@@ -83,7 +83,7 @@ class Missing(NamedTuple):
 
 
 class MissingMember(NamedTuple):
-    """A member that an archive should have and has not; without a name, where it has none at all."""
+    """A member missing from an archive; without a name, if the archive is empty."""
 
     archive: str
     name: str | None
@@ -136,7 +136,7 @@ class Fetched(NamedTuple):
 def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> Found:
     """Looks for the files of some days, or (None) of all.
 
-    A required pattern without a file is missing, on each day. Where all are optional, all are missing on a day that has
+    A required pattern without a file is missing, on each day. If all are optional, all are missing on a day that has
     none of them. A pattern without a date is that of every day, and its files are found once.
 
     Raises:
@@ -210,7 +210,7 @@ def fetch(
         bucket: where they are.
         found: which.
         folder: made, if need be.
-        progress: told how many more bytes have come, up to the size of `found`; by one thread at a time.
+        progress: called with the number of new bytes, up to the size of `found`; by one thread at a time.
         room: what they may take of this machine.
 
     Raises:

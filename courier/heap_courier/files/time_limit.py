@@ -1,7 +1,7 @@
 """A limit on the whole of a request to S3, beyond botocore's time-outs, each of which a single byte resets.
 
 botocore has no such limit and no way to cancel a request, so the sockets of one that takes too long are shut down from
-a thread of their own. That needs two private names of botocore's (`_endpoint`, `_pool_classes_by_scheme`).
+their own thread. That needs two private names of botocore's (`_endpoint`, `_pool_classes_by_scheme`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Call:
         self._deadline = time.monotonic() + seconds
 
     def use(self, connection: socket.socket) -> None:
-        """Takes note of a socket, by a duplicate of its own: wrapping it in TLS takes the original away.
+        """Takes note of a socket, by its own duplicate: wrapping it in TLS takes the original away.
 
         The descriptor is duplicated, because a socket wrapped in TLS refuses `dup`.
         """

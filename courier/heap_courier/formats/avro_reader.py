@@ -2,7 +2,7 @@
 
 The framing (header, blocks, sync markers, checksums) is read here, so that a file is never in memory as a whole and its
 blocks can be decoded side by side. What is in the blocks is decoded by polars where the records are flat, which is how
-Heap writes them, and by fastavro otherwise, or where polars finds fault; the columns are the same.
+Heap writes them, and by fastavro otherwise, or if polars reports an error; the columns are the same.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from heap_courier.formats.nesting import TOO_DEEP
 _MAGIC: Final = b"Obj\x01"
 _SYNC_BYTES: Final = 16
 _CHECKSUM_BYTES: Final = 4
-_MORE: Final = 0x80  # the bit that says that a number goes on in the next byte
+_MORE: Final = 0x80  # set if the number continues in the next byte
 _LONGEST_NUMBER: Final = 10
 _PIECE: Final = 1 << 24  # read at once: a length may be a lie
 _LARGEST_BLOCK: Final = 256_000_000  # bytes of a block, unpacked; writers make them of 16 kB to some MB
@@ -103,7 +103,7 @@ def schema(stream: BinaryIO, name: str) -> pa.Schema:
     """The columns of a file.
 
     Raises:
-        UnreadableFileError: this is no Avro file of records.
+        UnreadableFileError: this is not an Avro file of records.
     """
     return pa.schema([column.type.field(column.name) for column in _header(stream, name).records.columns])
 
@@ -112,7 +112,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
     """The rows of a file, in order; `name` is what errors call it.
 
     Raises:
-        UnreadableFileError: this is no Avro file of records, or it is damaged or cut short; `decode` raises it too.
+        UnreadableFileError: this is not an Avro file of records, or it is damaged or cut short; `decode` raises it too.
     """
     _keep_ctrl_c()
     file = _header(stream, name)
@@ -358,10 +358,10 @@ def _branches(kind: str | list[str]) -> list[str]:
 
 
 def _decoded_fast(fast: _Fast, records: Records, blocks: list[_Block], plain: list[Any]) -> pa.RecordBatch | None:
-    """The rows by polars; None where it finds fault, or reads the probe as something else."""
+    """The rows by polars; None if it reports an error, or reads the probe as something else."""
     rows = sum(block.rows for block in blocks)
     size = sum(map(len, plain))
-    if rows > size:  # each row takes a byte at least, and polars makes room for as many as it is told of
+    if rows > size:  # each row takes at least a byte, and polars allocates as many as declared
         return None
     data = b"".join(
         [fast.header, _as_number(rows + 1), _as_number(size + len(fast.probe)), *plain, fast.probe, bytes(_SYNC_BYTES)]
@@ -396,7 +396,7 @@ def _decoded(file: _File, blocks: list[_Block], plain: list[Any]) -> pa.RecordBa
                 records.append(read(stream, file.records.schema, None))  # noqa: PERF401
         except (RecursionError, UnfitValueError):
             raise
-        except Exception:  # noqa: BLE001  (bytes that are no record make it raise anything)
+        except Exception:  # noqa: BLE001  (invalid bytes make it raise anything)
             raise file.damaged("is damaged", block.number, block.first_row - 1 + len(records) - before) from None
         if stream.tell() != len(data):
             raise file.damaged("is damaged", block.number, block.first_row - 1)

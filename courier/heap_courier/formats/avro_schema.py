@@ -66,7 +66,7 @@ class AvroType:
         raw: what its decoded values are.
         arrow: what the column is: `raw`, cast.
         plain: the Avro type, without what tells only its meaning, if it is flat: a primitive, or one of them or null.
-        value: makes what `raw` holds from what fastavro gives; None where that is the same.
+        value: makes what `raw` holds from what fastavro gives; None if that is the same.
         is_text: whether values are text even if they look like numbers: hexadecimal digits, or scalars of a union.
     """
 
@@ -108,7 +108,7 @@ def read_schema(schema: Any) -> Records:
     """Understands a schema, parsed from JSON.
 
     Raises:
-        ValueError: it is no schema of records; the message ends a sentence that begins with the file's name.
+        ValueError: it is not a schema of records; the message ends a sentence that begins with the file's name.
     """
     if not (isinstance(schema, dict) and schema.get("type") == "record"):
         raise ValueError("does not hold records")

@@ -9,7 +9,7 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How a file is read; `.gz` at the end of its name is no part of it.
+    """How a file is read; `.gz` at the end of its name is not part of it.
 
     Attributes:
         content_type: one of CONTENT_TYPES.

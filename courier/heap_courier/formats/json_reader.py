@@ -1,7 +1,7 @@
 """JSON: an array of objects, an object, or objects one after the other; each of them is a row.
 
 The type of a column is that of its values in this part of the file: boolean, whole number, text, or record for objects.
-Where they are of several kinds, and for lists and numbers with a fraction, it is text: texts as they are, anything else
+If they are of several kinds, and for lists and numbers with a fraction, it is text: texts as they are, anything else
 as JSON, so that no digit is lost.
 """
 

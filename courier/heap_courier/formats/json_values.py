@@ -1,7 +1,7 @@
 """The values of a JSON document of any size, one after the other, within bounds of depth, length and memory.
 
 The document is an array, whose elements come, or values one after the other. Nothing behind the end of an array is
-passed over. Python's own decoder reads each value: it stops at a depth of about a thousand, where a parser that keeps
+skipped. Python's own decoder reads each value: it stops at a depth of about a thousand, where a parser that keeps
 the state of an endless nesting takes all memory, and a number of any length costs no more than its digits.
 """
 
@@ -22,7 +22,7 @@ LARGEST_VALUE: Final = 64_000_000
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_CUT_NUMBER: Final = len("e+")  # behind a whole number, where a block ends in the middle of a longer one
+_CUT_NUMBER: Final = len("e+")  # after an integer, if a block ends in the middle of a longer one
 _LONGEST_INTEGER: Final = 4_000  # digits that Python reads as an integer, about
 
 
@@ -56,7 +56,7 @@ class JSONValues:
 
     Attributes:
         read: bytes read so far.
-        has_surrogates: whether they hold escapes of surrogates, of which half a pair is no character.
+        has_surrogates: whether they hold escapes of surrogates, of which half a pair is not a character.
     """
 
     def __init__(self, stream: BinaryIO, block: int = BLOCK_BYTES) -> None:
@@ -73,7 +73,7 @@ class JSONValues:
         """The values.
 
         Raises:
-            InvalidJSONError: where it goes wrong.
+            InvalidJSONError: with the position of the error.
         """
         if not self._next():
             raise InvalidJSONError("is empty")

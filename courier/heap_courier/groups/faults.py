@@ -24,7 +24,7 @@ class Faults:
             work()
         except CourierError as error:
             fault = f"Group `{self._group.name}`: {error}"
-        except Exception as error:  # noqa: BLE001  (what is due next must be done all the same)
+        except Exception as error:  # noqa: BLE001  (what is due next must still be done)
             fault = f"Group `{self._group.name}`: {internal_error(error)}"
         if fault and fault != self._last:
             self._report(Notice("trouble", "group-trouble", fault, group=self._group.name))

@@ -17,7 +17,7 @@ from heap_courier.project.model import Group
 
 
 class GroupMetrics(Collector):
-    """What is known of the enabled groups at the moment that somebody asks.
+    """What is known of the enabled groups at the moment of the request.
 
     A group is late by how long ago its first slot was that no run has succeeded for since the last success.
 

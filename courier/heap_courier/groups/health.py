@@ -83,7 +83,7 @@ def health_served(host: str, port: int, health: Health, metrics: Callable[[], tu
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Nothing: whoever asked has gone."""
+            """Logs nothing: the client has gone."""
 
     try:
         server = Server((host, port), Handler)

@@ -83,8 +83,8 @@ def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None
     """The days whose files a run looks at.
 
     The last one is the day of the slot less the offset. The first one is the day after the one that the last run that
-    succeeded ended with, but that day itself if it was not over then, since files may have come later. Where none
-    succeeded yet, the first run that was tried is the measure, so that its days are not lost. Where none was tried, or
+    succeeded ended with, but that day itself if it was not over then, since files may have come later. If none
+    succeeded yet, the first run that was tried is the measure, so that its days are not lost. If none was tried, or
     with `past_day_only`, it is the last day alone.
 
     Days are those of UTC, or with `dates_in_time_zone` those of the group's zone, where an offset of 24 hours is a day
@@ -109,7 +109,7 @@ def run_by_hand(
     Args:
         group: the group.
         context: what it works with.
-        slot: that it stands for; None: this minute. That is no slot of another group, so none is waited for then.
+        slot: that it fills; None: this minute. That is not a slot of another group, so none is waited for then.
         skip_missing: whether to continue without missing files, without waiting.
 
     Raises:
@@ -181,7 +181,7 @@ def notice(kind: Kind, event: str, group: Group, slot: datetime, text: str, **de
 _ENDINGS: Final[Mapping[Outcome, tuple[Kind, str]]] = {
     "succeeded": ("completed", "succeeded."),
     "failed": ("error", "failed."),
-    "interrupted": ("trouble", "was interrupted."),  # somebody stopped it, and knows
+    "interrupted": ("trouble", "was interrupted."),  # the person who stopped it knows
 }
 
 

@@ -165,7 +165,7 @@ class Keeper:
     def keep(self, stop: threading.Event) -> None:
         """Checks at each instant of the schedule, and regularly in between, until `stop` is set.
 
-        It waits by a clock that nobody sets, and never for long: the machine's clock may be set while it waits.
+        It waits by the monotonic clock, and never for long: the machine's clock may be set while it waits.
         """
         while not stop.is_set():
             self.look()

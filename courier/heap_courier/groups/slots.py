@@ -1,6 +1,6 @@
 """The runs of each scheduled instant of a group, recorded in the warehouse, so that none runs twice.
 
-Each function is one statement or a read, so that two daemons on one PostgreSQL cannot both succeed where one may.
+Each function is one statement or a read, so that two daemons on one PostgreSQL cannot both succeed if only one may.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Outcome = Literal["succeeded", "failed", "interrupted"]
 
 AHEAD: Final = timedelta(minutes=10)  # how far the clocks of two daemons may differ
 SCHEDULED: Final = 0  # the attempt that the schedule makes; those by hand count from 1
-# An attempt is what makes a run by hand a row of its own: it never takes a slot away from the schedule.
+# An attempt is what gives a manual run its own row: it never takes a slot away from the schedule.
 _SLOTS: Final = (
     '"group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text, '
     'message text, PRIMARY KEY ("group", slot, attempt)'
@@ -41,7 +41,7 @@ class SlotRun:
 
     Attributes:
         group: its name.
-        slot: the instant that it stands for, in UTC.
+        slot: its scheduled instant, in UTC.
         attempt: 0 for the schedule's own, from 1 on for those by hand.
         started, ended: when it really ran.
         seen: its last heartbeat.
@@ -64,7 +64,7 @@ class Since:
     """The run from which on a group has to look for files.
 
     Attributes:
-        slot: of the last run that succeeded, or of the first where none did.
+        slot: of the last run that succeeded, or of the first if none did.
         succeeded: which of both.
     """
 
@@ -74,7 +74,7 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to a run, which nobody else has.
+    """The right to a run, held by one process only.
 
     Attributes:
         group, slot, attempt: as in `SlotRun`.

@@ -26,7 +26,7 @@ from heap_courier.warehouse.base import quoted
 
 ALL_EVENTS: Final = "all_events:union"
 
-_SESSIONS: Final = "sessions"  # they have an `event_id`, and are no events
+_SESSIONS: Final = "sessions"  # they have an `event_id`, and are not events
 _NAME: Final = "event_table_name"
 _COLUMNS: Final = ("event_id", "time", "user_id", "session_id")
 

@@ -99,7 +99,7 @@ class HashedColumns:
         text = self._warehouse.sql_type(STRING)
         selected = [
             f"CAST({quoted(column.name)} AS {text}) AS {quoted(column.name)}"
-            if column.type.kind is Kind.DECIMAL  # (ADBC has a type of its own for PostgreSQL's)
+            if column.type.kind is Kind.DECIMAL  # (ADBC has its own type for PostgreSQL's)
             else quoted(column.name)
             for column in table.columns
         ]

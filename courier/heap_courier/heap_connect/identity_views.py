@@ -1,7 +1,7 @@
 """Identity resolution: views of Heap's tables in which user ids are resolved through `user_migrations`.
 
 Heap leaves migrations in S3 to the reader: https://help.heap.io/heap-connect/heap-connect-guide/identity-resolution.
-The rows stay as they came and the views follow the migrations, so that a new migration costs nothing but a look. All of
+The rows stay as loaded and the views follow the migrations, so that a new migration costs nothing but a look. All of
 it is SQL that DuckDB and PostgreSQL share.
 
     Heap:user_migrations:resolved   where each migrated id ends, however many hops away; a ring of ids ends at its least
@@ -88,7 +88,7 @@ class User(NamedTuple):
 
 
 def user_of(source: str, kind: str, ends: str | None, types: Types) -> User:
-    """The user of rows whose `user_id` has the type `kind`, where migrations have the type `ends`.
+    """The user of rows whose `user_id` has the type `kind`, if migrations have the type `ends`.
 
     Ids of unlike types are compared as text.
     """
@@ -144,7 +144,7 @@ def _resolved(source: str, table: str, columns: Mapping[str, str], user: User) -
 
 
 def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
-    """Users, one row per resolved id, as Heap says to put them together; a row without an id is nobody's."""
+    """Users, one row per resolved id, as Heap says to put them together; a row without an id belongs to no user."""
     names = [
         "user_id" if name == "user_id" else f"{_choice(name, kind, types)}({quoted(name)}) AS {quoted(name)}"
         for name, kind in columns.items()

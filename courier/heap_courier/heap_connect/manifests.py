@@ -72,7 +72,7 @@ class Step:
         late: whether a newer dump of the table was loaded before.
         again: whether this dump of the table was loaded before, with fewer files.
         revised: whether this dump of the table is full and has landed before, with files that it no longer lists: all
-            of its files land again, in place of what it brought then.
+            of its files land again, in place of its earlier rows.
         fault: why it cannot land, or None.
     """
 
@@ -160,7 +160,7 @@ def plan(
     """The steps to load, dumps ascending.
 
     Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump lands once. A dump
-    that arrives after newer ones is landed all the same, unless it lies below the floor; its rows are told apart by
+    that arrives after newer ones is still landed, unless it is below the floor; its rows are told apart by
     their dump.
     """
     steps: dict[tuple[int, str], Step] = {}

@@ -49,7 +49,7 @@ class PrivateColumns:
         """Refuses rules that match nothing, since a misspelled one would let values through.
 
         Args:
-            tables: those that there are, with their columns; None: nobody knows.
+            tables: those that there are, with their columns; None: not known.
 
         Raises:
             SetupError: no table has the name in a rule, or none that it matches has the column.

@@ -210,7 +210,7 @@ class _Pull:
             return unexpected_failure(key, error)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
-        """Fetches the files of a step, one step ahead of the load, in a thread of its own."""
+        """Fetches the files of a step, one step ahead of the load, in a separate thread."""
         number, step = numbered
         folder = self._folder / f"{number}"
         if step.table in self._failed:

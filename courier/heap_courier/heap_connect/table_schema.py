@@ -3,7 +3,7 @@
 The manifest's `columns` decide which columns there are, and the files what type they have. A column that changes its
 type is widened: integers and floats to Float, anything else to String. `time`, `joindate` and `last_modified` have been
 seen as text and in several units, so each is an instant here, and unless the file has instants itself the value as it
-came stands in `<name>_raw` beside it. All of this is pure.
+came is in `<name>_raw` beside it. All of this is pure.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _digits(floats: pa.Array) -> pa.Array:
 
 
 def field_type(incoming: pa.DataType) -> FieldType | None:
-    """The type that a column of a file has by itself; None where it holds nothing."""
+    """The type that a column of a file has by itself; None if it holds nothing."""
     if pa.types.is_null(incoming):
         return None
     if pa.types.is_decimal(incoming):

@@ -13,7 +13,7 @@ class Metrics:
     """What this process has done.
 
     Attributes:
-        registry: where others register theirs.
+        registry: shared with other metrics.
     """
 
     def __init__(self) -> None:

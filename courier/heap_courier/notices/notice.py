@@ -50,7 +50,7 @@ Report = Callable[[Notice], None]
 
 
 def ignored(_notice: Notice) -> None:
-    """A report that nobody reads."""
+    """A report that discards everything."""
 
 
 def note(text: str, event: str = "note") -> Notice:

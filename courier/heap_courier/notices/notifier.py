@@ -23,7 +23,7 @@ PATIENCE: Final = 60.0  # seconds that the end of a process waits for what is no
 
 
 class Notifier:
-    """Logs notices, and sends those of which the project says so, in order, in a thread of its own.
+    """Logs notices, and sends those of which the project says so, in order, in a separate thread.
 
     A run never waits for a channel and never fails because of one: what cannot be delivered is logged as a warning.
 
@@ -103,7 +103,7 @@ class Notifier:
                 if pause is None:
                     return str(error)
                 self._pause(pause)
-            except Exception as error:  # noqa: BLE001  (the others must be sent all the same)
+            except Exception as error:  # noqa: BLE001  (the others must still be sent)
                 return f"failed unexpectedly ({type(error).__name__})"
             else:
                 return None

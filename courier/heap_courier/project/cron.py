@@ -26,7 +26,7 @@ _REACHES: Final = (timedelta(hours=2), timedelta(days=2), timedelta(days=64))  #
 
 
 def check_schedule(schedule: str) -> None:
-    """Raises SetupError, without saying where the schedule stands, unless it is one that comes due at all."""
+    """Raises SetupError, without the location of the schedule, unless it comes due at some time."""
     _from(schedule, datetime(2000, 1, 1))  # noqa: DTZ001  (local time)
 
 
@@ -64,7 +64,7 @@ def latest(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> d
 def warnings(schedule: str, zone: ZoneInfo, start: datetime, reach: timedelta = YEAR) -> list[str]:
     """Sentences that name the dates on which the schedule is skipped or runs twice.
 
-    None where it comes due at the same minutes of every hour, also of the hours that clocks are set by: it keeps its
+    None if it comes due at the same minutes of every hour, also of the hours that clocks are set by: it keeps its
     pace then, and nothing is missed.
 
     Args:
@@ -124,7 +124,7 @@ def instants_of(local: datetime, zone: ZoneInfo) -> list[datetime]:
 
 
 def _changes(zone: ZoneInfo, start: datetime, reach: timedelta) -> Iterator[datetime]:
-    """Local noons before clocks are changed; nobody changes them at noon."""
+    """Local noons before clocks are changed; no zone changes them at noon."""
     noon = datetime.combine(start.astimezone(zone).date(), time(12)) - _DAY
     for _ in range(reach.days + 1):
         if noon.replace(tzinfo=zone).utcoffset() != (noon + _DAY).replace(tzinfo=zone).utcoffset():

@@ -54,7 +54,7 @@ Credential = KeyCredential | ProfileCredential | DefaultCredential | RoleCredent
 class Courier:
     """The bucket that files are fetched from, and the paths of its entities and load operations.
 
-    `prefix` ends with a slash or is empty. `operations` is None where the entities say themselves how their tables land
+    `prefix` ends with a slash or is empty. `operations` is None if the entities say themselves how their tables land
     (heap-connect).
     """
 

@@ -196,7 +196,7 @@ def read_project(folder: Path) -> Project:
         SetupError: there is none, or it is not valid: the setting, the reason, the remedy.
     """
     path = folder / FILE_NAME
-    if not os.path.exists(path):  # noqa: PTH110  (False, where `Path.exists` raises in a folder that is not ours)
+    if not os.path.exists(path):  # noqa: PTH110  (False, while `Path.exists` raises in a folder that is not ours)
         raise SetupError(
             f"There is no `{FILE_NAME}` in `{folder}`: go to the project's folder, or create one with `heap-courier "
             "init`."

@@ -29,7 +29,7 @@ class Customer(NamedTuple):
 
     Attributes:
         customer_id: the id.
-        values: by semantic column (`given_name` ...), all of `COLUMNS`; None where there is none.
+        values: by semantic column (`given_name` ...), all of `COLUMNS`; None if there is none.
         records: how many records the customer has.
     """
 
@@ -50,9 +50,9 @@ class CustomerRecord(NamedTuple):
     Attributes:
         datasource: the table it comes from.
         pk: its primary key there.
-        values: by semantic column, as they came; None where there is none.
+        values: by semantic column, unchanged; None if there is none.
         keys: by tag (`fk-...`, `ck`, `sk-...`).
-        has_bad_value: whether a value of it links nobody.
+        has_bad_value: whether one of its values is not used for links.
         supersized: whether its customer is too large, or would have become so.
     """
 

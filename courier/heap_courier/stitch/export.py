@@ -1,4 +1,4 @@
-"""What it takes to score records on Spark, where one machine does not serve: model, SQL of the inputs, records, script.
+"""What it takes to score records on Spark, if one machine is not enough: model, SQL of the inputs, records, script.
 
 Spark scores the pairs; which of them are one customer, and the ids that stay, are decided by `stitch run` alone.
 """

@@ -41,7 +41,7 @@ class StitchContext(NamedTuple):
         project: whose feeds, warehouse and model serve.
         open_warehouse: the project's warehouse for a block; it is not held while linking runs.
         now: the time, in UTC.
-        bar: where the run tells how far it is.
+        bar: shows the run's progress.
     """
 
     project: Project
@@ -62,7 +62,7 @@ def stitch(context: StitchContext) -> StitchResult:
     """Runs Stitch.
 
     Raises:
-        SetupError: nothing takes part, or a feed is not as it has to be.
+        SetupError: nothing takes part, or a feed is not valid.
         LaterError: another run is under way, or the warehouse does not answer.
     """
     with _alone(context) as opened:
@@ -92,7 +92,7 @@ def explained(context: StitchContext, first: str, second: str | None) -> Explana
 
 
 def trained(context: StitchContext, *, relatives: bool = True) -> Path:
-    """Trains a model on the records of a project; where it was written. Raises SetupError as `train` does.
+    """Trains a model on the records of a project; the path of the model. Raises SetupError as `train` does.
 
     Args:
         context: of the project.

@@ -1,4 +1,4 @@
-"""Backups of a DuckDB warehouse: one file, as it was at one instant, while other processes go on using the warehouse.
+"""Backups of a DuckDB warehouse: one file, as it was at one instant, while other processes keep using the warehouse.
 
 A backup is a copy of the file, made while this process has it open for writing, so that no other one can. The file is
 complete by itself then: a checkpoint has emptied the write-ahead log beside it.
@@ -192,7 +192,7 @@ def _expect_no_log(path: Path) -> None:
 
 @contextmanager
 def _held(path: Path, settings: WarehouseSettings, patience: float) -> Iterator[bool]:
-    """The warehouse complete in its file, and nobody writing, for a block; False: it cannot be read, so nobody does."""
+    """The warehouse complete in its file, and no writers, for a block; False: it cannot be read, so there are none."""
     try:
         with closing(_opened(path, settings, patience=patience)) as warehouse:
             warehouse.execute("CHECKPOINT")

@@ -41,7 +41,7 @@ class Warehouse(Protocol):
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
         longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
         reserved_columns: names that no column can have.
-        follows_columns: whether `*` in a view stands for the columns that its table has when the view is queried.
+        follows_columns: whether `*` in a view means the columns that its table has when the view is queried.
     """
 
     indexes_keys: bool

@@ -39,7 +39,7 @@ _QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # the message inste
 _OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
 # Raised instead of a KeyboardInterrupt from a signal handler while DuckDB calls Python.
 _INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
-# The first is the name of newer versions, where the second one is deprecated.
+# The first is the name of newer versions, in which the second one is deprecated.
 _READER: Final = "to_arrow_reader" if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader") else "fetch_arrow_reader"
 _BATCH: Final = 50_000  # rows that are read at a time
 _ROW_ID: Final = "rowid"  # https://duckdb.org/docs/stable/sql/statements/select#row-ids
@@ -133,7 +133,7 @@ class DuckDBWarehouse:
     def fill(
         self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
     ) -> str | None:
-        """DuckDB compresses the rows and writes them to its file as they come, once, so that none waits in memory."""
+        """DuckDB compresses the rows and writes them to its file as they arrive, once, so that none waits in memory."""
         if _ROW_ID in map(str.lower, columns):
             return None
         name = quoted(table)

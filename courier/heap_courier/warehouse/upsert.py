@@ -37,9 +37,9 @@ class Table:
             and those of another type are cast.
         key: columns that identify a row; empty: rows are only appended. So are rows whose key is null.
         newest: columns by which the newest of several rows of a key is found, most telling first, null being the
-            oldest; after them the row that was loaded last wins. A stored row stays where it is newer by them.
+            oldest; after them the row that was loaded last wins. A stored row stays if it is newer by them.
             Empty: what comes wins over what is stored.
-        generated: columns whose values say when a row was loaded: another value of theirs alone is no change.
+        generated: columns whose values say when a row was loaded: another value of theirs alone is not a change.
     """
 
     name: str

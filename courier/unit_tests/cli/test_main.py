@@ -98,7 +98,7 @@ def test_a_file_nested_beyond_reason_is_a_sentence(project: Path, name: str, con
 
 
 def denied(call: str) -> str:
-    """The command on a system that denies a call: as root, permissions hold nobody back."""
+    """The command on a system that denies a call: as root, permissions restrict nothing."""
     return (
         "import errno, os, pathlib, heap_courier.cli.main, heap_courier.cli.couriers, heap_courier.cli.feeds\n"
         "import heap_courier.couriers.check, heap_courier.couriers.run, heap_courier.warehouse.duckdb_engine\n"

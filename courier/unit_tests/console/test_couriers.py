@@ -1,4 +1,4 @@
-"""The screens of couriers, on a project of their own."""
+"""The screens of couriers, on a separate project."""
 
 from __future__ import annotations
 

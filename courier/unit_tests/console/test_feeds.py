@@ -1,4 +1,4 @@
-"""The Feed Editor and load operations, on a project of their own."""
+"""The Feed Editor and load operations, on a separate project."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Courier groups and notifications, on a project of their own."""
+"""Courier groups and notifications, on a separate project."""
 
 from __future__ import annotations
 

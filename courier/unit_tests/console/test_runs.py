@@ -150,7 +150,7 @@ class TestRunning:
         assert "not known" in visits.get(f"/jobs/{job.id}").text
 
     def test_what_is_under_way_is_not_started_twice(self) -> None:
-        """By a double click or from two tabs; another day, or the same after it was stopped, is a run of its own."""
+        """By a double click or from two tabs; another day, or the same after it was stopped, is a separate run."""
         jobs, end = Jobs(), threading.Event()
 
         def wait(_job: Job) -> None:

@@ -47,7 +47,7 @@ def test_no_operations_are_valid(tmp_path: Path) -> None:
 
 
 def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
-    """And a truncate counts wherever it stands."""
+    """And a truncate counts at any position."""
     document = {"df-2": [load("b"), load("a"), load("b")], "df-1": [load("a"), {"type": "truncate"}]}
     assert read_operations(written(tmp_path, document), {"a", "b"}) == (
         Operations("df-2", False, ("b", "a")),

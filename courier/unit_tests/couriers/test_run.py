@@ -1,4 +1,4 @@
-"""A run of a courier, and its check, in process: a bucket in memory, a DuckDB file, a clock that stands."""
+"""A run of a courier, and its check, in process: a bucket in memory, a DuckDB file, a stopped clock."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_a_run_lands_by_the_definition_that_is_active_when_it_lands(trial: Trial
 
 
 def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land(trial: Trial) -> None:
-    """The active definition is neither that of the run nor that of the file: nobody knows which is meant."""
+    """The active definition is neither that of the run nor that of the file: it is unclear which is meant."""
 
     def change(_key: str) -> None:
         trial.activates(WIDER)
@@ -310,7 +310,7 @@ def test_any_error_in_one_feed_leaves_the_others_landing(
 
 
 def test_a_failed_run_leaves_the_objects_it_fetched_and_nothing_that_was_unpacked(trial: Trial) -> None:
-    """The next one need not fetch them again; an archive that fills the disk does not fill it for good."""
+    """The next one need not fetch them again; an archive that fills the disk does not fill it permanently."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("users.csv", "id,email\nx,a\ny,b\n")

@@ -1,4 +1,4 @@
-"""JSON that people write: read, or told by line and column what is wrong with it."""
+"""JSON that people write: read, or refused with the line and column of the error."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_time_that_is_sometimes_empty_does_not_tell_which_row_is_newest() -> N
     assert proposed(rows[:1]).last_updated == "updated_at"
 
 
-def test_a_sample_without_rows_has_a_feed_all_the_same() -> None:
+def test_a_sample_without_rows_still_has_a_feed() -> None:
     schema = pa.schema([("user_id", pa.int64()), ("last_modified", pa.string())])
     feed = propose(schema, [], source="Heap", name="Users", feed_id="df-1").feed
     assert feed.primary_key == ("user_id",)

@@ -205,7 +205,7 @@ def test_a_file_in_gzip_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path
 
 @pytest.mark.parametrize("is_wanted", [True, False])
 def test_what_is_not_wanted_of_a_tar_counts_too(tmp_path: Path, is_wanted: bool) -> None:
-    """It has to be unpacked to be passed over."""
+    """It has to be unpacked to be skipped."""
     archive = packed(tmp_path, "all.tgz", {"b.csv": bytes(3_000_000)})
     with pytest.raises(UnreadableFileError, match="unpacks to more than 2,000,000 bytes"):
         unpack(archive, archive.name, lambda _: tmp_path / "b" if is_wanted else None, Room(Limits(unpacked=2_000_000)))

@@ -103,13 +103,13 @@ def test_a_prefix_is_what_all_keys_begin_with(pattern: str, of_the_day: str, of_
     ],
 )
 def test_the_day_of_a_key(pattern: str, key: str, day: date) -> None:
-    """Where `*` leaves a choice it is digits that may be a date."""
+    """If `*` leaves a choice, it is digits that may be a date."""
     assert parse_pattern(pattern).day_of(key) == day
 
 
 @pytest.mark.parametrize("digits", ["2020-13-01", "2020-00-10", "2021-02-29", "0000-01-01", "9999-99-99"])
 def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
-    """With the key and the pattern; such a file is nobody's, and is not left out in silence."""
+    """With the key and the pattern; such a file matches no entity, and is not silently left out."""
     pattern = parse_pattern("'users-'yyyy-MM-dd'.avro'")
     assert pattern.matches_any(f"users-{digits}.avro")
     with pytest.raises(SetupError) as failed:
@@ -121,7 +121,7 @@ def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
 
 
 def in_quotes(text: str) -> str:
-    """As a pattern writes it; quotes around nothing but quotes would be more of them, as Joda-Time reads them."""
+    """As a pattern writes it; quotes around quotes alone would be more of them, as Joda-Time reads them."""
     doubled = text.replace("'", "''")
     return f"'{doubled}'" if text.strip("'") else doubled
 

@@ -1,4 +1,4 @@
-"""The fileset of a run: which files it has, what it lacks, and that they are brought whole."""
+"""The fileset of a run: which files it has, what it lacks, and that they are fetched completely."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def test_the_nearest_file_may_be_far(there: list[str], words: str) -> None:
 
 
 def test_files_are_fetched(tmp_path: Path) -> None:
-    """Into the folder, which is made; and progress is told, up to their size."""
+    """Into the folder, which is created; and progress is reported, up to their size."""
     bucket = holding("users-2020-04-11.avro", "users-2020-04-10.avro", "calendar.csv")
     found = find(bucket, [USERS, CALENDAR], THREE_DAYS)
     told: list[int] = []
@@ -310,7 +310,7 @@ def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
 def test_a_missing_member_is_reported(
     tmp_path: Path, members: tuple[Member, ...], content: bytes, text: str, words: str
 ) -> None:
-    """Or is not, where the entity says so; the other members are there."""
+    """Or is not, if the entity says so; the other members are there."""
     bucket: Any = Bucket({"all-2020-04-10.zip": content})
     fetched = fetch(bucket, find(bucket, [archive(*members)], None), tmp_path)
     (missing,) = fetched.missing

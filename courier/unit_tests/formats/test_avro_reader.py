@@ -75,7 +75,7 @@ def test_a_large_file_comes_in_parts_with_their_first_rows() -> None:
     assert sum(batch.num_rows for batch in decoded) == 20_000
 
 
-def test_a_file_without_rows_has_columns_all_the_same() -> None:
+def test_a_file_without_rows_still_has_columns() -> None:
     table = read(written(HEAP, []))
     assert table.num_rows == 0
     assert table.schema == pa.schema([("user_id", pa.int64()), ("email", pa.string()), ("joindate", pa.string())])
@@ -155,7 +155,7 @@ def test_what_is_not_flat_is_read_too() -> None:
     assert read(written(fields, [row, other])).to_pylist() == [row | as_read, other | as_read | {"either": "five"}]
 
 
-# polars decodes what is flat, fastavro the rest: nobody may see which of them it was
+# polars decodes what is flat, fastavro the rest: the result must not depend on which of them it was
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
@@ -239,7 +239,7 @@ def test_what_is_not_an_avro_file_is_reported_in_a_sentence(data: bytes, reason:
 
 
 def flipped(codec: str) -> Iterator[pa.Table | None]:
-    """The same 200 rows, each time with another bit changed; None where that was noticed."""
+    """The same 200 rows, each time with another bit changed; None if that was noticed."""
     data = written(HEAP, heap_rows(200), codec, block=1000)
     begin = data.index(data[-16:])  # before it are the names of columns: changed, they are other names
     chance = random.Random(5)

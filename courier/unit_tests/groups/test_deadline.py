@@ -1,4 +1,4 @@
-"""Deadlines of groups: when they are, and what is reported about them, in a time of its own."""
+"""Deadlines of groups: when they are, and what is reported about them, with its own clock."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_deadline_that_passed_without_a_daemon_is_reported_if_it_is_not_met_by
     kept(trial)
     assert watched(trial, at(20, 19)) == [LATE]
     ran(trial, at(21), at(21, 18), 30)
-    assert watched(trial, at(21, 19)) == []  # it was late, and is done: nobody has to do anything
+    assert watched(trial, at(21, 19)) == []  # it was late, and is done: no one has to do anything
 
 
 def test_a_later_slot_that_is_done_in_time_covers_an_earlier_one(trial: Trial) -> None:

@@ -1,4 +1,4 @@
-"""Runs of groups, in a time of their own: whoever pauses sets it forward."""
+"""Runs of groups, with their own clock, which a pause sets forward."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def group(*couriers: GroupCourier, name: str = "daily", constraints: tuple[Const
 
 
 class Trial:
-    """A group's surroundings: a time, a warehouse, couriers that do as they are told."""
+    """A group's surroundings: a time, a warehouse, couriers that follow a script."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self.time = now
@@ -549,7 +549,7 @@ def lacking(day: int, until: datetime | None = None) -> Callable[[Trial], Callab
 
 
 def goes_without(trial: Trial, missing: Callable[[Days], Collection[date]], first: datetime) -> Group:
-    """A group whose courier finds a file missing at one instant, goes on without it, and lacks it from then on."""
+    """A group whose courier finds a file missing at one instant, continues without it, and lacks it from then on."""
 
     def answer(skip_missing: bool) -> None:
         if trial.time == first and not skip_missing:

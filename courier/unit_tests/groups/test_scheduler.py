@@ -1,4 +1,4 @@
-"""The keeping of schedules, in a time of its own; real processes are in integration_tests/courier/test_daemon.py."""
+"""The keeping of schedules, with its own clock; real processes are in integration_tests/test_daemon.py."""
 
 from __future__ import annotations
 

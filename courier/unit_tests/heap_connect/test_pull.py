@@ -1,4 +1,4 @@
-"""A pass over a bucket in memory, into a DuckDB file: one table's trouble stays its own."""
+"""A pass over a bucket in memory, into a DuckDB file: one table's failure affects no other."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_all_channels_of_a_kind_are_used_even_if_one_of_them_fails(hook: Hook) -
 
 
 class Hook:
-    """A server that notes what it gets, and answers as it is told."""
+    """A server that records requests, and answers with given statuses."""
 
     def __init__(self) -> None:
         self.got: list[tuple[Mapping[str, str], dict[str, Any]]] = []

@@ -365,8 +365,8 @@ def test_a_folder_without_a_project_is_distinguished_from_an_unreadable_one(tmp_
 
 
 ACCESS = "AKIAIOSFODNN7EXAMPLE"
-SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEYz"  # noqa: S105  (nobody's: Amazon's example)
-PASSWORD = "hunter2"  # noqa: S105  (nobody's)
+SECRET = "wJalrXUtnFEMIK7MDENGbPxRfiCYzEXAMPLEKEYz"  # noqa: S105  (not a real one: Amazon's example)
+PASSWORD = "hunter2"  # noqa: S105  (not a real one)
 KEYS = "type: iam-credential, access-key-env: {}, secret-key-env: {}"
 
 

@@ -99,9 +99,9 @@ def test_scores_make_no_customer_larger_than_the_limit_and_mark_what_they_cut() 
     ("named", "people", "joined"),
     [
         ([2], {2}, True),  # one customer has the address
-        ([2, 3], {2, 3}, False),  # two have: nobody can know which of them it is
-        ([], set(), True),  # nobody with a name has it
-        ([2], {1, 2}, False),  # the record belongs to somebody with a name already
+        ([2, 3], {2, 3}, False),  # two have: it is unknown which of them it is
+        ([], set(), True),  # no one with a name has it
+        ([2], {1, 2}, False),  # the record already belongs to someone with a name
     ],
 )
 def test_a_record_without_a_name_follows_its_email_to_the_only_customer(

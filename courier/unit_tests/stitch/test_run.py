@@ -274,7 +274,7 @@ def test_records_are_counted_across_batches(people: People, monkeypatch: pytest.
 
 
 def test_a_table_may_lose_a_column_that_its_view_with_customers_shows(people_on_either: People) -> None:
-    """It loads all the same, and the next run shows the columns that there are."""
+    """It still loads, and the next run shows the columns that there are."""
     warehouse = people_on_either.warehouse
     people_on_either.feed("CRM", [{"pk": "1", **BOB}])
     people_on_either.stitch()

@@ -75,7 +75,7 @@ def test_a_backup_is_restored_and_the_earlier_warehouse_is_kept(settings: Wareho
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([target.name, kept.name, "heap.duckdb"])
 
 
-def test_a_backup_is_restored_where_there_is_no_warehouse(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_a_backup_is_restored_without_an_existing_warehouse(settings: WarehouseSettings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "backup.duckdb")
     elsewhere = WarehouseSettings("duckdb", tmp_path / "new/folder/heap.duckdb")
     _found, kept = restore(elsewhere, tmp_path / "backup.duckdb", NOW)

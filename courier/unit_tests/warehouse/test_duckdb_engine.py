@@ -1,4 +1,4 @@
-"""What DuckDB says, in sentences; what both engines do stands in test_load."""
+"""What DuckDB says, in sentences; what both engines do is in test_load."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
     def look(_number: int) -> int:
         with opened(path) as warehouse:
             count = int(warehouse.query("SELECT count(*) FROM held")[0][0])
-        time.sleep(0.002)  # so that there are moments when nobody has it open
+        time.sleep(0.002)  # so that there are moments when no process has it open
         return count
 
     with ThreadPoolExecutor(3) as threads:
@@ -219,7 +219,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["a statement", "a stream"])
 def test_a_signal_in_the_midst_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
-    """Ctrl-C, or whatever the handler of another signal raises: DuckDB makes an error of its own of it."""
+    """Ctrl-C, or whatever the handler of another signal raises: DuckDB turns it into its own error."""
     begun = threading.Event()
 
     def numbers() -> Iterator[pa.RecordBatch]:
@@ -238,7 +238,7 @@ def test_a_signal_in_the_midst_interrupts_as_anywhere_else(tmp_path: Path, where
 
     def interrupt() -> None:
         begun.wait()
-        time.sleep(0.5)  # so that it is in the midst; were it not, this would pass all the same
+        time.sleep(0.5)  # so that it is running; otherwise this would pass anyway
         os.kill(os.getpid(), signal.SIGINT)
 
     with opened(tmp_path / "heap.duckdb") as warehouse:

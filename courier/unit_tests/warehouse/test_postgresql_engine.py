@@ -1,4 +1,4 @@
-"""What PostgreSQL says, in sentences; what both engines do stands in test_load."""
+"""What PostgreSQL says, in sentences; what both engines do is in test_load."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from heap_courier.errors import CourierError, LaterError, SetupError
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
-PASSWORD = "hunter2"  # noqa: S105  (nobody's)
+PASSWORD = "hunter2"  # noqa: S105  (not a real one)
 
 
 @pytest.fixture

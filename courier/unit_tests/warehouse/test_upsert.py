@@ -219,7 +219,7 @@ def test_every_type_arrives_unchanged(warehouse: Warehouse) -> None:
 
 
 def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse) -> None:
-    """PostgreSQL cannot hold one, and gets a sign that says so."""
+    """PostgreSQL cannot hold one, and gets a replacement character."""
     load(warehouse, USERS, [users((1, "a\0b", 1))])
 
     assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
@@ -346,7 +346,7 @@ def test_a_value_of_any_type_is_compared_exactly(
     assert load(warehouse, table, [batch(table, (1, other), (2, None))]).merged == 1
 
 
-def test_a_generated_time_does_not_make_a_change_and_is_stored_all_the_same(warehouse: Warehouse) -> None:
+def test_a_generated_time_does_not_make_a_change_and_is_still_stored(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, ("user_id",), generated=("updated",))
     load(warehouse, table, [users((1, "a", 1), (2, "b", 1))])
 

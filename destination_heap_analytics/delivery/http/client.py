@@ -157,7 +157,7 @@ class HeapClient:
         return self._exchange(lambda: self._post(path, body), len(body))
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Verdict:
-        """The same for a request of any method, with headers of its own."""
+        """The same for a request of any method, with its own headers."""
         request = requests.Request(method, self._base_url + path, headers=dict(headers), data=body)
         return self._exchange(lambda: self._sent(self._session.prepare_request(request)), len(body))
 

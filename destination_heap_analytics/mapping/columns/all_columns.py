@@ -25,7 +25,7 @@ class AllColumns:
         """Begin.
 
         Args:
-            listed: columns that become properties of their own.
+            listed: columns that become separate properties.
             excepted: columns that become none.
         """
         self.excepted = excepted

@@ -37,7 +37,7 @@ class Block(ABC):
 
     @abstractmethod
     def column(self, path: Path) -> list[Any]:
-        """The values of a column, one per row: None also where it is absent, or a parent is null.
+        """The values of a column, one per row: None also if it is absent, or a parent is null.
 
         Raises:
             NotPlainError: in some row the path leads into something that is not an object.

@@ -276,7 +276,7 @@ def _schema_step(node: Any, key: str) -> tuple[str, Any] | None:
         return found, properties[found]
     branches = [branch for word in ("oneOf", "anyOf", "allOf") for branch in _list(node.get(word))]
     if branches:
-        # A branch may only constrain what stands beside it; unless it is of a type itself, it declares nothing.
+        # A branch may only constrain its siblings; unless it is of a type itself, it declares nothing.
         steps = (_schema_step(branch, key) for branch in branches if _is_typed(branch))
         return next((step for step in steps if step is not None), None)
     if isinstance(properties, dict):

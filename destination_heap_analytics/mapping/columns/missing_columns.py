@@ -4,8 +4,8 @@ A row that lacks the identity, event, account ID or timestamp column would be re
 time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
 the rows wait here; they are let go by the first row that has it, or end the run with the nearest name.
 
-A column that the catalog declares may well be absent from a row. Only where a row has it under a name that says the
-same in other signs, and that the catalog does not know, it has been renamed on its way, as PyAirbyte's caches do.
+A column that the catalog declares may well be absent from a row. Only if a row has it under a name that says the
+same in other characters, and that the catalog does not know, it has been renamed on its way, as PyAirbyte's caches do.
 """
 
 from __future__ import annotations

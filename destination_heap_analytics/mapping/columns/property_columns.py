@@ -71,7 +71,7 @@ class Guess:
 class PropertyColumns:
     """The columns that become properties, in the user's order; those that no row has had yet are left out.
 
-    A constant stands among them, as long as no row has a column of its name.
+    A constant is among them, as long as no row has a column of its name.
 
     Attributes:
         guesses: the columns read by the underscored way.

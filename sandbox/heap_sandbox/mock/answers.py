@@ -39,7 +39,7 @@ class Json(Response):
 
 
 def accepted(api: Api) -> Response:
-    """Success: `{}`, but `OK` for accounts, labelled JSON all the same (add-account-properties)."""
+    """Success: `{}`, but `OK` for accounts, still labelled JSON (add-account-properties)."""
     return Response(b"OK" if api is ACCOUNTS else b"{}", media_type="application/json")
 
 
@@ -94,9 +94,9 @@ def struck(fault: Fault, stopping: asyncio.Event) -> Answer:
     if fault.kind == "hang":
         return Hang(fault.seconds, stopping)
     if fault.kind == "status":
-        # No Content-Type where there is no content: a bare 204 as other servers send it.
+        # No Content-Type if there is no content: a bare 204 as other servers send it.
         media_type = fault.content_type if fault.body else None
-        # In a browser that is sent here, the body has an origin of its own and no scripts: it is no page of this one.
+        # In a browser that is sent here, the body has an opaque origin and no scripts: it is not a page of this one.
         headers = dict(fault.headers) | ({"Content-Security-Policy": "sandbox"} if fault.body else {})
         return Response(fault.body, fault.status, headers, media_type=media_type)
     return Reset()

@@ -39,6 +39,6 @@ class ConnectionProtocol(H11Protocol):
     """
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
-        """Give this connection a state of its own."""
+        """Give this connection its own state."""
         super().connection_made(transport)
         self.app_state = {"connection": Connection(transport)}

@@ -6,7 +6,7 @@ https://developers.heap.io/reference/add-user-properties, https://developers.hea
 https://developers.heap.io/reference/add-account-properties,
 https://developers.heap.io/reference/bulk-add-account-properties and https://developers.heap.io/reference/identify-1.
 
-Where they are silent the sandbox is strict: a client that passes here sends nothing doubtful to Heap. Only fields that
+If they are silent, the sandbox is strict: a client that passes here sends nothing doubtful to Heap. Only fields that
 no page names are let through, and shown in an event's payload.
 """
 

@@ -145,7 +145,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some rows of a table, oldest first; `next` is the id to go on after, None at the end."""
+    """Some rows of a table, oldest first; `next` is the id to continue after, None at the end."""
 
     total: int
     rows: list[dict[str, Any]]
@@ -174,7 +174,7 @@ class Store:
         self._connection.close()
 
     def record(self, entry: Entry, batch: Batch | Erasure | None, elapsed: Callable[[], float]) -> None:
-        """Log a request together with what it brought, in one transaction.
+        """Log a request together with its rows, in one transaction.
 
         Args:
             entry: The request.
@@ -224,7 +224,7 @@ class Store:
 
         Args:
             name: The view.
-            before: The cursor to go on before; None begins at the newest.
+            before: The cursor to continue before; None begins at the newest.
             since: The cursor to stop at.
             limit: Rows at most.
             words: What each row must hold.
@@ -244,7 +244,7 @@ class Store:
         return Listed(rows, floor + 1 if floor > since else None, newest)
 
     def tallies(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """What so many requests after a number brought, second by second."""
+        """What so many requests after a number contained, second by second."""
         sql = _TALLY.format(failed=VIEWS["failed"].condition)
         return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": limit})]
 

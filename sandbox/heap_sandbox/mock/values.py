@@ -21,7 +21,7 @@ NUMBER_MAXIMUM = 2**53 - 1
 """Largest user_id (track-1), and largest whole number that every JSON reader takes for what it is."""
 
 _USER_ID = re.compile(r"0|[1-9][0-9]{0,15}")
-_TIME_SHAPE = re.compile(r"[0-9]{4}[0-9TWZ:.,+-]*")  # dateutil alone would take blanks, signs and "_" in a year
+_TIME_SHAPE = re.compile(r"[0-9]{4}[0-9TWZ:.,+-]*")  # dateutil alone would accept blanks, signs and "_" in a year
 _TIME = isoparser(sep="T")
 
 
@@ -55,7 +55,7 @@ def required_text(element: dict[str, Any], where: str, field: str, maximum: int)
 
 
 def optional_text(element: dict[str, Any], where: str, field: str) -> str | None:
-    """A text that may be missing; null is no way to leave it out."""
+    """A text that may be missing; null is not a way to leave it out."""
     text = element.get(field)
     if field in element and not isinstance(text, str):
         raise Refused(where + field, "must be a string")
@@ -83,7 +83,7 @@ def time(element: dict[str, Any], where: str) -> str | None:
 
 
 def properties(element: dict[str, Any], where: str, *, arrays: bool) -> dict[str, Any]:
-    """The properties as Heap stores them; arrays become texts where they are allowed at all."""
+    """The properties as Heap stores them; arrays become texts if they are allowed at all."""
     sent = element.get("properties", {})
     if not isinstance(sent, dict):
         raise Refused(where + "properties", "must be an object")

@@ -16,9 +16,9 @@ class View:
     """One list, as SQL of this package.
 
     Attributes:
-        table: Where its rows are.
+        table: The table of its rows.
         cursor: A number, unique in the table, that is higher the newer a row is.
-        request: The number of the request that brought the row.
+        request: The number of the request that contained the row.
         columns: What is shown of a row.
         text: What a search looks at; never null.
         condition: Which of the table's rows belong to it.
@@ -79,7 +79,7 @@ class Listed:
 
     Attributes:
         rows: The rows.
-        next: The cursor to go on before; None when all rows were seen.
+        next: The cursor to continue before; None when all rows were seen.
         newest: The highest cursor that there was, whether its row is among these or not.
     """
 
@@ -89,7 +89,7 @@ class Listed:
 
 
 def search(words: str) -> Callable[[str], bool]:
-    """Whether a text holds every one of the words, in any casing, also where JSON escapes their signs."""
+    """Whether a text holds every one of the words, in any casing, also if JSON escapes their characters."""
     wanted = [(word, orjson.dumps(word)[1:-1].decode()) for word in words.casefold().split()]
 
     def holds(text: str) -> bool:

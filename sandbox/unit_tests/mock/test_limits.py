@@ -72,7 +72,7 @@ def test_an_identity_has_1000_events_in_bulk_a_minute(limits: Limits) -> None:
 
 
 def test_an_identity_has_30_single_events_in_30_seconds(limits: Limits) -> None:
-    """Single requests have a rate of their own (track-1)."""
+    """Single requests have a separate rate (track-1)."""
     assert times(limits, track(), 31) == [None] * 30 + [Excess(SINGLE_TRACK, 30.0)]
     assert limits.admit(track("bob")) is None
     assert limits.admit(track(app_id="12")) is None

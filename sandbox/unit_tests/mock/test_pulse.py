@@ -43,7 +43,7 @@ def look(pulse: Pulse) -> dict[str, Any]:
 
 
 def test_it_counts_by_second_and_in_all(store: Store) -> None:
-    """Rows of each kind, and what failed; a duplicate was sent, but is no row."""
+    """Rows of each kind, and what failed; a duplicate was sent, but is not a row."""
     arrive(store, TRACK, 0.2, **events("a", "b"))
     arrive(store, TRACK, 0.9, **events("b", "c"))
     arrive(store, USERS, 2, users=[{"identity": "a"}])
@@ -64,7 +64,7 @@ def test_it_counts_by_second_and_in_all(store: Store) -> None:
 
 
 def test_looking_twice_counts_once(store: Store) -> None:
-    """Only what is new is read, and a second that goes on grows."""
+    """Only what is new is read, and an unfinished second grows."""
     pulse = Pulse(store)
     arrive(store, **events("a"))
     assert look(pulse) == look(pulse) == look(Pulse(store))
@@ -91,7 +91,7 @@ def test_every_change_of_a_list_shows(store: Store) -> None:
 
 
 def test_only_the_last_minutes_have_rates(store: Store) -> None:
-    """The counters go on."""
+    """The counters continue."""
     for second in (0, 1, SECONDS):
         arrive(store, second=second, reason="wrong")
     seen = look(Pulse(store))

@@ -108,7 +108,7 @@ class TestOutline:
 class TestBody:
     @pytest.mark.parametrize("document", [[], "text", 1, None, True])
     def test_must_be_an_object(self, document: Any) -> None:
-        """Nothing but an object is a body."""
+        """Only an object is a body."""
         assert refusal(TRACK, document) == "body: must be an object"
 
     @pytest.mark.parametrize("app_id", ["", "a", "1 1", "-1", "1.0", "१", 11, None, True, ["11"]])
@@ -287,7 +287,7 @@ class TestTrack:
     @pytest.mark.parametrize("field", ["timestamp", "idempotency_key", "session_id"])
     @pytest.mark.parametrize("value", [None, 1489184516000, True, []])
     def test_optional_texts_are_texts(self, field: str, value: Any) -> None:
-        """Unix milliseconds are no timestamp, null is no way to leave a field out."""
+        """Unix milliseconds are not a timestamp, null is not a way to leave a field out."""
         assert track_refusal(**{field: value}) == f"{field}: must be a string"
 
     def test_missing_timestamp_is_left_open(self) -> None:

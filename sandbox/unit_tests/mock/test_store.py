@@ -283,7 +283,7 @@ def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.Monke
 
 
 def test_what_failed_is_what_was_refused_or_struck(store: Store) -> None:
-    """A delay alone is no failure."""
+    """A delay alone is not a failure."""
     for fate in ({"reason": "wrong"}, {"fault": "latency"}, {"fault": "hang"}, {}, {"fault": "status", "reason": "x"}):
         store.record(entry(**fate), None, lambda: 0.0)
     assert [row["id"] for row in store.newest("failed").rows] == [5, 3, 1]
@@ -291,7 +291,7 @@ def test_what_failed_is_what_was_refused_or_struck(store: Store) -> None:
 
 
 def test_ids_that_restart_belong_to_another_epoch(store: Store) -> None:
-    """So that nobody takes a new row for an old one."""
+    """So that a new row cannot be taken for an old one."""
     before = store.epoch
     store.forget()
     assert store.epoch != before

@@ -27,5 +27,5 @@ def test_a_text_that_holds_all_words_is_found(words: str, text: str) -> None:
 
 @pytest.mark.parametrize(("words", "text"), [("ada bob", "ada"), ("%", "ada"), ("_", "ada"), (r"\"", "ada")])
 def test_any_other_is_not(words: str, text: str) -> None:
-    """No sign stands for others."""
+    """No character is a wildcard."""
     assert not search(words)(text)

@@ -63,7 +63,7 @@ class TestOrigin:
 
 
 def test_the_body_of_a_fault_is_not_a_page_of_the_sandbox(heap: Sandbox) -> None:
-    """A browser that is shown it gives it an origin of its own and runs no script of it."""
+    """A browser gives it an opaque origin and runs no script of it."""
     heap.fault(kind="status", body="<script>evil()</script>", content_type="text/html")
     answer = requests.post(f"{heap.url}/api/track", json=EVENT, timeout=30)
     assert answer.headers["Content-Security-Policy"] == "sandbox"

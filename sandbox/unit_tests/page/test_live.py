@@ -47,7 +47,7 @@ class Looked(Store):
 
 @contextmanager
 def stream(heap: Sandbox, **headers: str) -> Iterator[Iterator[tuple[str, Any]]]:
-    """The messages as they come, each with its id."""
+    """The messages in order of arrival, each with its id."""
     with requests.get(f"{heap.url}/sandbox/live", headers=headers, stream=True, timeout=30) as answer:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
         lines = (line.decode() for line in answer.iter_lines(chunk_size=1))
@@ -56,7 +56,7 @@ def stream(heap: Sandbox, **headers: str) -> Iterator[Iterator[tuple[str, Any]]]
 
 class TestFiles:
     def test_a_browser_gets_the_page(self, heap: Sandbox) -> None:
-        """With a policy that lets in nothing from elsewhere and nothing inline."""
+        """With a policy that allows nothing from elsewhere and nothing inline."""
         answer = requests.get(heap.url, headers=BROWSER, timeout=30)
         assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
         assert answer.headers["Vary"] == "Accept"
@@ -104,7 +104,7 @@ class TestNewest:
         assert pages[0]["newest"] == 5
 
     def test_a_search_passes_over_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """And goes on behind what it found."""
+        """And continues after what it found."""
         monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 3)
         post(heap, "a", plan="pro")
         post(heap, *"bcdefgh")
@@ -139,7 +139,7 @@ class TestNewest:
             assert (store.looks, answer.status_code) == (1, 503)
 
     def test_a_row_is_shown_in_one_line(self, heap: Sandbox) -> None:
-        """Long properties are cut; the whole row has an address of its own."""
+        """Long properties are cut; the whole row has its own address."""
         post(heap, "a", text="x" * 1000)
         (row,) = newest(heap)["rows"]
         assert len(row["preview"]) == 600
@@ -190,7 +190,7 @@ class TestStream:
             assert [fault["kind"] for fault in next(messages)[1]["faults"]] == ["latency"]
 
     def test_who_comes_back_hears_of_changes_only(self, heap: Sandbox) -> None:
-        """The newest id is known again; whoever has missed something gets the newest at once."""
+        """The newest id is known again; a client that missed something gets the newest at once."""
         post(heap, "a")
         with stream(heap) as messages:
             (old, _) = next(messages)
@@ -201,7 +201,7 @@ class TestStream:
             assert next(messages)[1]["counts"]["events"] == 2
 
     def test_a_sandbox_ends_while_someone_listens(self) -> None:
-        """A process that did not would be ended by the limit, which fails the test."""
+        """A process that did not would be stopped by the limit, which fails the test."""
         command = [sys.executable, "-m", "heap_sandbox.cli", "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             try:

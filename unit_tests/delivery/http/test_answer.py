@@ -84,7 +84,7 @@ def test_an_answer_without_a_body_ends_with_its_headers(status: int) -> None:
     ],
 )
 def test_an_answer_that_leaves_doubt_is_not_followed_by_another_request(content: bytes) -> None:
-    """Its status counts all the same: the headers are complete."""
+    """Its status still counts: the headers are complete."""
     answer = read(content)
     assert (answer.status, answer.is_reusable) == (200, False)
     assert len(answer.body) <= BODY_BYTES

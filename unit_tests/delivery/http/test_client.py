@@ -168,7 +168,7 @@ def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
     ],
 )
 def test_a_redirect_is_not_followed(location: str | None, trouble: str) -> None:
-    """Only its host is told, for the rest may echo the row."""
+    """Only its host is reported, for the rest may echo the row."""
     verdict = answer(status_code=302, headers={"Location": location} if location else {})
     assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, trouble)
 
@@ -181,7 +181,7 @@ def test_heaps_words_are_kept_short_and_printable() -> None:
 
 
 def test_a_page_has_no_words() -> None:
-    """Markup helps nobody."""
+    """Markup is not useful to anyone."""
     assert answer(status_code=503, text="<html>", headers={"Content-Type": "text/html"}).words == ""
 
 
@@ -256,7 +256,7 @@ def test_the_cause_of_a_failed_connection_is_reported(cause: Exception, trouble:
 
 
 def test_an_untrusted_certificate_is_distinguished_from_a_server_without_tls() -> None:
-    """The one is mended there, the other here."""
+    """The one is fixed there, the other here."""
     error = requests.exceptions.SSLError(MaxRetryError(None, "/", ssl.SSLCertVerificationError("x")))  # type: ignore[arg-type]
     assert answer(exc=error).trouble == "the TLS certificate is not trusted"
 

@@ -143,7 +143,7 @@ def test_what_submitting_is_answered_is_a_verdict_like_any_other(
 
 
 def test_an_outage_while_a_request_is_followed_does_not_submit_it_again(service: Service) -> None:
-    """Heap goes on deleting meanwhile."""
+    """Heap continues deleting meanwhile."""
     service.answer(status=[PENDING, UNAVAILABLE, {"status_code": 429, "headers": {"Retry-After": "30"}}, COMPLETE])
     assert service.post().kind is Kind.TAKEN
     assert service.asked.count("user_deletion") == 1

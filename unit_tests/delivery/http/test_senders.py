@@ -54,7 +54,7 @@ def test_requests_are_in_flight_at_the_same_time() -> None:
 
 
 def test_threads_are_reused() -> None:
-    """One is enough where one request is in flight at a time."""
+    """One is enough if one request is in flight at a time."""
     answers: Queue[Answer[int]] = Queue()
     client = Stub()
     client.gate.set()

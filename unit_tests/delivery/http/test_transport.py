@@ -85,7 +85,7 @@ def drip(beginning: bytes) -> Callable[[socket.socket], None]:
 def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes, kind: Kind
 ) -> None:
-    """Each byte starts the socket's time-out anew; where the status has come it says what became of the rows."""
+    """Each byte restarts the socket's time-out; if the status has arrived, it says what became of the rows."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     verdicts: list[Verdict] = []
     with server(drip(beginning)) as url:
@@ -204,7 +204,7 @@ def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
     monkeypatch.setattr(f"{client}.SEND_BYTES_PER_SECOND", 1 << 60)
     monkeypatch.setattr(f"{client}.SEND_SECONDS", LONG)
     monkeypatch.setattr(f"{client}.{limit}", 0.2)
-    with socket.create_server(("127.0.0.1", 0)) as listener:  # nobody reads
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # nothing reads
         verdict = cut_while(HeapClient(f"http://127.0.0.1:{listener.getsockname()[1]}"), LARGE)
     assert (verdict.kind, verdict.was_sent) == (Kind.LATER, False)
     assert verdict.trouble == "the request could not be sent in time"

@@ -140,7 +140,7 @@ def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[st
     ],
 )
 def test_branches_that_only_constrain_declare_nothing(name: str, path: tuple[str, ...] | None, declared: bool) -> None:
-    """What stands beside them is declared, and so is what a branch has of its own."""
+    """Their siblings are declared, and so is what only one branch has."""
     schema = {
         "properties": {
             "email": {},

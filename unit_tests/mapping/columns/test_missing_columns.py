@@ -1,4 +1,4 @@
-"""A misspelled column is told from a row without a value."""
+"""A misspelled column is distinguished from a row without a value."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Watch(AbsenceWatch):
 
 
 def test_rows_wait_until_one_has_the_column() -> None:
-    """Then all go on, in the order read, and later ones lack it without waiting."""
+    """Then all continue, in the order read, and later ones lack it without waiting."""
     watch = Watch(Column("at"))
     assert watch.numbers(1, WITHOUT, 5) == []
     assert watch.numbers(6, WITH) == [1, 2, 3, 4, 5, 6]
@@ -53,7 +53,7 @@ def test_rows_wait_until_one_has_the_column() -> None:
 
 @pytest.mark.parametrize("data", [{"at": None}, {"at": {"x": 1}}])
 def test_null_is_not_absent(data: dict[str, Any]) -> None:
-    """A column without values is no misspelled one."""
+    """A column without values is not a misspelled one."""
     assert Watch(Column("at")).numbers(1, data) == [1]
 
 
@@ -109,7 +109,7 @@ def test_a_column_that_a_cache_has_renamed_is_reported_at_once(name: str, data: 
     ],
 )
 def test_a_row_without_the_column_does_not_count_as_renamed(name: str, data: dict[str, Any]) -> None:
-    """Where it has the column as well, nothing like it, or something that the catalog knows as another column."""
+    """If it has the column as well, nothing like it, or something that the catalog knows as another column."""
     schema = {"properties": {**DECLARED["properties"], "Email": {}}}
     assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
 
@@ -129,7 +129,7 @@ def test_after_enough_rows_renamed_columns_are_no_longer_looked_for() -> None:
 
 
 def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
-    """The setting, the nearest name and the columns seen are told; keys inside objects are not listed."""
+    """The setting, the nearest name and the columns seen are reported; keys inside objects are not listed."""
     watch = Watch(Column("emial"))
     assert watch.numbers(1, WITHOUT, PROOF_ROWS - 1) == []
     with pytest.raises(ConfigError) as misspelled:

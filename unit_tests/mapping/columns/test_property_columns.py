@@ -93,7 +93,7 @@ def test_characters_that_nobody_can_type_do_not_count(key: str, typed: str) -> N
 
 
 def test_long_names_are_not_compared_by_similarity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cost grows with the square of the length; a name that differs in case alone is found all the same."""
+    """Its cost grows with the square of the length; a name that differs in case alone is still found."""
     compared: list[int] = []
 
     def compare(word: str, names: list[str], **_: Any) -> list[str]:

@@ -93,7 +93,7 @@ class CourierForm:
         return self.settings.get("credential") == NEW_CREDENTIAL
 
     def document(self, path: Path) -> Any:
-        """The list of files. Raises SetupError where it is no JSON."""
+        """The list of files. Raises SetupError if it is not JSON."""
         if self.kind == "json":
             return parse_json(self.text, path)
         if self.kind == "heap-connect":

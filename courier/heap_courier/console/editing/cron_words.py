@@ -13,7 +13,7 @@ from heap_courier.project.cron import check_schedule
 
 _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
 _ORDINALS: Final = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
-_LAST: Final = -1000  # cronsim's sign for `L`, as the library has it
+_LAST: Final = -1000  # cronsim's internal value for `L`
 _LAST_WEEKDAY: Final = -1001  # and for `LW`
 _MOST_TIMES: Final = 6  # that are listed one by one
 

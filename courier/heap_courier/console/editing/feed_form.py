@@ -56,7 +56,7 @@ _MOST_DIGITS: Final = 4  # of an error threshold
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field as the form has it: as it was typed, also where it is wrong."""
+    """A field as it was typed into the form, even if it is wrong."""
 
     name: str
     type: str

@@ -40,7 +40,7 @@ class GroupForm:
     def section(self, old: Mapping[str, Any]) -> dict[str, Any]:
         """The group's section of heap-courier.yaml.
 
-        What stands in the old one and means the same stays, and so does what the form does not show.
+        What is in the old one and means the same stays, and so does what the form does not show.
         """
         couriers = {each.get("courier"): each for each in old.get("couriers") or ()}
         groups = {each.get("group"): each for each in old.get("constraints") or ()}

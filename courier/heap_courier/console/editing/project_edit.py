@@ -25,7 +25,7 @@ Section = tuple[str, str]
 class ProjectEdit:
     """The project file as it is now, and changes to its sections.
 
-    A section is a courier, a credential or a group. It has a version of its own, so that two people can edit two
+    A section is a courier, a credential or a group. Each has its own version, so that two people can edit two
     couriers at a time, but not the same one.
     """
 
@@ -51,7 +51,7 @@ class ProjectEdit:
         """The project as it would be with other sections, without writing it.
 
         Raises:
-            SetupError: it would not be as it has to be.
+            SetupError: it would not be valid.
         """
         return project_of(self._folder, parse_yaml(self._changed(sections), self._document.path))
 

@@ -1,4 +1,4 @@
-"""What a sample holds, for whoever edits its feed: first values, completeness, and rows that would be rejected."""
+"""What a sample holds, for the editor of its feed: first values, completeness, and rows that would be rejected."""
 
 from __future__ import annotations
 

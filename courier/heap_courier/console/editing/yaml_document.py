@@ -79,7 +79,7 @@ class YamlDocument:
         except (YAMLError, AttributeError, TypeError, ValueError) as error:
             raise self._uneditable() from error
         text = stream.getvalue()
-        if self.content is None:  # comments that stand alone belong to no node
+        if self.content is None:  # separate comments belong to no node
             text = self._text.rstrip() + ("\n" if self._text.strip() else "") + (text if tree else "")
         if "\r\n" in self._text:
             text = text.replace("\r\n", "\n").replace("\n", "\r\n")
@@ -137,7 +137,7 @@ class YamlDocument:
             tree[keys[-1]] = self._merged(tree.get(keys[-1]), value, self.get(keys))
 
     def _merged(self, old: Any, new: Any, known: Any) -> Any:
-        """The new value, in the old one's nodes where there are such: they carry comments, order and quotes.
+        """The new value, in the old one's nodes if there are any: they carry comments, order and quotes.
 
         `known` is the old value as it was read: by YAML 1.1, or as texts, unlike the nodes.
         """

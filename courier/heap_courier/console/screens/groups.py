@@ -196,7 +196,7 @@ class _Stoppable(NoBar):
         self._job.heed()
 
     def advance(self, amount: int) -> None:  # noqa: ARG002
-        """Goes on with it."""
+        """Advances the stage."""
         self._job.heed()
 
 
@@ -284,7 +284,7 @@ _GAP: Final = (70, 16)
 
 
 def _drawing(groups: Mapping[str, Group]) -> Drawing | None:
-    """Columns from left to right: a group stands to the right of all that it waits for. None without constraints."""
+    """Columns from left to right: a group is to the right of everything it waits for. None without constraints."""
     if not any(group.constraints for group in groups.values()):
         return None
     columns: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Removing couriers, feeds and groups: what goes and what stays, asked for on a page of its own."""
+"""Removing couriers, feeds and groups: what goes and what stays, confirmed on a separate page."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def job(visit: Visit) -> Response:
 
 
 def events(visit: Visit) -> Response:
-    """The progress of a run as server-sent events, until it has ended."""
+    """The progress of a run as server-sent events, until it finishes."""
     found = visit.console.jobs.get(visit.part("id"))
     if found is None:
         return Response(status_code=204)  # which tells the browser not to ask again

@@ -88,7 +88,7 @@ class Clusters:
     def join_group(self, records: Sequence[int]) -> None:
         """Joins records that have a key in common, as far as their marks allow.
 
-        A record without marks that would fit several of the parts stays in a part of its own kind.
+        A record without marks that would fit several of the parts stays in a part of the same kind.
         """
         parts: list[int] = []
         unmarked: list[int] = []
@@ -193,7 +193,7 @@ def cluster(
     groups: Iterable[Sequence[int]] = (),
     scored: Iterable[tuple[int, int]] = (),
 ) -> Clusters:
-    """Joins everything that the evidence links, most reliable first; each iterable in an order of its own."""
+    """Joins everything that the evidence links, most reliable first; each iterable in its own order."""
     for records in labelled:
         clusters.join_labelled(records)
     for records in groups:

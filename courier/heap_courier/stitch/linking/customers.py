@@ -1,4 +1,4 @@
-"""The id of each customer: inherited from the last run where it can be, derived where it is new.
+"""The id of each customer: inherited from the last run if it can be, derived if it is new.
 
 Inheritance follows https://docs.amperity.com/reference/stitch.html: each pair of an earlier customer and a cluster is
 weighted by the records that they share; the heaviest pair comes first, of equal ones that with the lesser id, and

@@ -3,7 +3,7 @@
 membership   rid, cluster (the least rid of it)
 customer     cluster, customer_id
 supersized   cluster
-link         first, second (rids), score, match_type, apart (why they are not one customer all the same, or NULL)
+link         first, second (rids), score, match_type, apart (why they are still not one customer, or NULL)
 """
 
 from __future__ import annotations

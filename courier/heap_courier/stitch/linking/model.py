@@ -75,7 +75,7 @@ def _missing(*names: str) -> str:
 
 _EQUAL: Final = "{l} = {r}"
 _SIMILAR: Final = "jaro_winkler_similarity({l}, {r}) >= %s"
-# What stands before a distance is true of all texts that are so near to each other, and takes a tenth of its time.
+# The condition before a distance is true of all texts that are so near to each other, and takes a tenth of its time.
 _ONE_TYPO: Final = (
     "(abs(length({l}) - length({r})) <= 1 AND (left({l}, 1) = left({r}, 1) OR right({l}, 1) = right({r}, 1) OR "
     "LEAST(length({l}), length({r})) < 4) AND damerau_levenshtein({l}, {r}) <= 1)"
@@ -301,7 +301,7 @@ def read_model(folder: Path) -> dict[str, Any]:
     """The project's own model, or the shipped one.
 
     Raises:
-        SetupError: the file is no model, or one of another version of this package.
+        SetupError: the file is not a model, or is from another version of this package.
     """
     path = folder / FILE
     if not path.exists():

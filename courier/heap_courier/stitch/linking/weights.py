@@ -39,7 +39,7 @@ def weigh(
     Args:
         scratch: an empty one.
         model: of splink.
-        records: their values as they came, in the order of `COLUMNS`.
+        records: their original values, in the order of `COLUMNS`.
         bad: bad values, each with its semantic: they say nothing.
         pairs: of the records.
     """

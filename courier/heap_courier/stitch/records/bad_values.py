@@ -1,4 +1,4 @@
-"""Values that tell nobody apart: placeholders, shared mailboxes, switchboards. They never link anyone.
+"""Values that distinguish no one: placeholders, shared mailboxes, switchboards. They never link anyone.
 
 The lists and the thresholds are those of https://docs.amperity.com/operator/blocklist_bad_values.html, as far as they
 are public, with placeholders that exports are known to hold.

@@ -1,7 +1,7 @@
-"""Records from their tables into the scratch: as they came, normalised, and without bad values.
+"""Records from their tables into the scratch: unchanged, normalised, and without bad values.
 
-    record   rid, datasource, pk, a column for each semantic as it came, all texts
-    clean    rid, and what is compared, normalised; NULL where it is bad or missing; `formal_names`: a list of those
+    record   rid, datasource, pk, a column for each semantic, unchanged, all texts
+    clean    rid, and what is compared, normalised; NULL if it is bad or missing; `formal_names`: a list of those
              that the given name is a nickname of, or NULL
     key      rid, tag (`fk-...`, `sk-...`; `ck` with the datasource), value, via ('foreign key', 'migration' ...)
     bad      semantic, value, reason, records, given_names, surnames

@@ -79,12 +79,12 @@ def postal(value: str) -> str:
 
 
 def birthdate(value: str) -> str:
-    """`YYYYMMDD`; NULL if it is no day. Of two readings of a day with slashes the American one counts."""
+    """`YYYYMMDD`; NULL if it is not a date. Of two readings of a day with slashes the American one counts."""
     parsed = ", ".join(f"try_strptime(left(TRIM({value}), 10), '{pattern}')" for pattern in _DATES)
     return f"strftime(COALESCE({parsed}), '%Y%m%d')"
 
 
 def gender(value: str) -> str:
-    """`F` or `M`; NULL for whatever else there is, since it tells nobody apart reliably."""
+    """`F` or `M`; NULL for any other value, since it distinguishes no one reliably."""
     first = f"left(UPPER(TRIM({value})), 1)"
     return f"CASE WHEN {first} IN ('F', 'W') THEN 'F' WHEN {first} = 'M' THEN 'M' END"

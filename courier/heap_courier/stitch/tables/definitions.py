@@ -21,10 +21,10 @@ class Output:
     """A table that a run writes.
 
     Attributes:
-        name: as SQL has it, after `quoted` where it is a domain table.
+        name: as SQL has it, after `quoted` if it is a domain table.
         columns: in their order.
         query: what fills it, of the scratch; the same columns.
-        is_domain_table: whether it lies beside the domain tables, rather than in the courier's own schema.
+        is_domain_table: whether it is beside the domain tables, rather than in the courier's own schema.
         before: a statement of the scratch that makes what the query needs; all in one takes more memory.
     """
 

@@ -80,7 +80,7 @@ def _of_records(warehouse: Warehouse, table: str, datasource: str, key: str) -> 
 
 
 def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str], text: str) -> str:
-    """By foreign keys; where two of them lead to different customers, the row is nobody's."""
+    """By foreign keys; if two of them lead to different customers, the row has none."""
     joins, ids = [], []
     for number, tag in enumerate(tags):
         value = f"TRIM(CAST(t.{quoted(each.fields[tag][0])} AS {text}))"
