@@ -32,7 +32,7 @@ WAIT = click.option(
 @click.pass_obj
 def backup(folder: Path, file: Path, *, overwrite: bool, wait: int) -> None:
     """Write a copy of the DuckDB warehouse into FILE, as it is at one instant; the daemon may be running."""
-    from heap_courier.warehouse.backup import back_up  # noqa: PLC0415  (what only this command needs)
+    from heap_courier.warehouse.backup import back_up  # noqa: PLC0415  (only this command needs it)
 
     with opened(folder) as context:
         written = back_up(context.project.warehouse, file, overwrite=overwrite, patience=wait * 60)

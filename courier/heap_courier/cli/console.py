@@ -37,10 +37,10 @@ def console(
     Only this computer can reach it. To be reached by others it needs a token in the environment variable
     HEAP_COURIER_CONSOLE_TOKEN, and TLS: --tls-cert and --tls-key, or a proxy and --behind-proxy.
     """
-    from heap_courier.notices.metrics import Metrics  # noqa: PLC0415  (for this command alone)
+    from heap_courier.notices.metrics import Metrics  # noqa: PLC0415  (only this command needs it)
 
     try:
-        from heap_courier.console.jobs import Jobs  # noqa: PLC0415  (an extra, which other commands do without)
+        from heap_courier.console.jobs import Jobs  # noqa: PLC0415  (an extra that other commands do not need)
         from heap_courier.console.server import TOKEN_VARIABLE, Place, serve  # noqa: PLC0415
         from heap_courier.console.visit import Console  # noqa: PLC0415
     except ModuleNotFoundError as error:

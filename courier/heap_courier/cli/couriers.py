@@ -24,7 +24,7 @@ _NAMED_DAYS: Final = {"today": timedelta(), "yesterday": timedelta(days=1)}
 
 
 class _Day(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
-    """A day, or the name of one, which the command's clock makes a day."""
+    """A day: a date, or a name such as `yesterday`, resolved by the command's clock."""
 
     name = "day"
 
@@ -55,7 +55,7 @@ def check(folder: Path, courier: str | None) -> None:
 
 
 def _is_good(context: Context, courier: Courier) -> bool:
-    from heap_courier.couriers.check import check_courier  # noqa: PLC0415  (what reads buckets and files)
+    from heap_courier.couriers.check import check_courier  # noqa: PLC0415  (reading buckets and files is slow to import)
 
     try:
         say(f"{courier.name}: good. {check_courier(context, courier)}")

@@ -137,7 +137,7 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
 
 @contextmanager
 def _pruned_daily(current: Callable[[], Context], stop: threading.Event) -> Iterator[None]:
-    """Removes what is too old at the start and once a day; again after an hour if it did not work."""
+    """Removes expired data at the start and once a day; retries after an hour if it fails."""
 
     def keep() -> None:
         pause = 0.0
@@ -208,7 +208,7 @@ class _Terminal(Audience):
             sys.stdout.flush()
 
     def stitched(self, result: StitchResult, seconds: float) -> None:
-        from heap_courier.cli.stitch import print_stitched  # noqa: PLC0415  (only where groups link records)
+        from heap_courier.cli.stitch import print_stitched  # noqa: PLC0415  (only if groups link records)
 
         if LOG.is_json:
             text = "\n".join([f"Stitch linked {result.summary.records:,} records.", *result.notices])
@@ -232,11 +232,11 @@ def _group_context(context: Context, stop: threading.Event) -> groups.GroupConte
 
 
 def _end(group: Group, result: GroupResult) -> None:
-    if result.message and result.outcome != "failed":  # which was notified, and so said
+    if result.message and result.outcome != "failed":  # already reported by a notification
         say_lines(result.message)
     say(f"Group `{group.name}` {result.outcome}.")
 
 
 def _unless_printed(notice: Notice) -> bool:
-    """Whether to log a notice of a run by hand: its course and its end are printed."""
+    """Whether to log a notice of a manual run: its progress and its outcome are printed."""
     return LOG.is_json or notice.event not in ("group-started", "group-succeeded", "group-interrupted")

@@ -13,12 +13,12 @@ from heap_courier.notices.log import Log
 from heap_courier.notices.notice import Notice
 from heap_courier.progress import NoBar
 
-if TYPE_CHECKING:  # commands that only print their help start without what reads a project
+if TYPE_CHECKING:  # commands that only print their help do not import what reads a project
     from heap_courier.couriers.context import Context
     from heap_courier.notices.notifier import Notifier
 
 LOG: Final = Log(lambda line: say(line, err=True), lambda: datetime.now(timezone.utc))
-"""A process has one standard error, and so one log; its format is set before a command begins."""
+"""A process has one standard error, and so one log; its format is set before a command starts."""
 
 
 def _always(_notice: Notice) -> bool:
@@ -27,7 +27,7 @@ def _always(_notice: Notice) -> bool:
 
 @contextmanager
 def reporting(context: Context, is_logged: Callable[[Notice], bool] = _always) -> Iterator[Context]:
-    """The context with its notices logged, and sent as the project says; at the end, what is not sent yet is sent."""
+    """The context with its notices logged, and sent as the project configures; on exit, the rest are sent."""
     with reporting_until_replaced(is_logged) as replaced:
         yield replaced(context)
 
@@ -36,7 +36,7 @@ def reporting(context: Context, is_logged: Callable[[Notice], bool] = _always) -
 def reporting_until_replaced(
     is_logged: Callable[[Notice], bool] = _always,
 ) -> Iterator[Callable[[Context], Context]]:
-    """The same for contexts of a project that may change; each sends what it was given, by its own settings."""
+    """The same for contexts of a project that may change; each sends its notices by its own settings."""
     from heap_courier.notices.notifier import Notifier  # noqa: PLC0415  (as above)
 
     def log(notice: Notice) -> None:

@@ -1,4 +1,4 @@
-"""`heap-courier`: the way from a bucket to tables, a command for each step."""
+"""`heap-courier`: from a bucket to tables, one command for each step."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _COMMANDS: Final = {
 
 
 class _Commands(click.Group):
-    """Commands whose modules are imported when they are called: what reads Avro and S3 takes a second to import."""
+    """Commands whose modules are imported on first call: the Avro and S3 libraries take a second to import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  (click's)
         return list(_COMMANDS)
@@ -58,7 +58,7 @@ class _Commands(click.Group):
 
 
 def main() -> NoReturn:
-    """Runs the command line. An error is a sentence and exit code 1; after Ctrl-C it is 130, after SIGTERM 143."""
+    """Runs the command line. An error is a sentence and exit code 1; Ctrl-C gives 130 and SIGTERM 143."""
     interruption = Interruption()
     try:
         code = exit_code(interruption)
@@ -81,7 +81,7 @@ def main() -> NoReturn:
 
 
 def exit_code(interruption: Interruption) -> int:
-    """Runs the command line, and says what went wrong, if anything did; the exit code that this calls for."""
+    """Runs the command line and reports an error, if there is one; returns the exit code."""
     try:
         cli.main(standalone_mode=False)
     except SystemExit as end:
@@ -111,7 +111,7 @@ def exit_code(interruption: Interruption) -> int:
 
 
 def _sentence(error: OSError) -> str:
-    """What the system refused, if nothing closer to it has said so."""
+    """An error of the operating system that no caller has reported more precisely."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "Error: The disk, or the output device, is full: free some space, then run this again."
     if error.errno == errno.EPIPE:
@@ -123,7 +123,7 @@ def _sentence(error: OSError) -> str:
 
 
 def _complain(*lines: str) -> None:
-    """Lines on standard error, which may be closed or full as well: the exit code says the rest."""
+    """Lines on standard error, which may be closed or full as well: the exit code is set regardless."""
     if LOG.is_json:
         text = "\n".join(filter(None, lines)).removeprefix("Error: ")
         LOG(Notice("error", "command-failed", text))

@@ -16,7 +16,7 @@ from heap_courier.printable import printable_json
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import Rejected, Run, TableRun
 
-if TYPE_CHECKING:  # commands that only look start without what reads files and buckets
+if TYPE_CHECKING:  # read-only commands do not import what reads files and buckets
     from heap_courier.couriers.context import Context
     from heap_courier.couriers.logged_run import RunResult
     from heap_courier.files.fileset import FetchedFile
@@ -55,7 +55,7 @@ def print_tables(tables: Iterable[TableRun]) -> None:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """Runs, a line each; a run's name is the instant of its start."""
+    """Runs, one per line; a run's name is the instant of its start."""
     rows = [
         [run.id, run.courier, run.what, took(run.started, run.ended), ending(run.outcome, run.message)] for run in runs
     ]
@@ -81,7 +81,7 @@ def print_domain_table(warehouse: Warehouse, table: str, limit: int, *, as_json:
     if not as_json:
         print_rows(columns, rows)
         return
-    import orjson  # noqa: PLC0415  (for this alone)
+    import orjson  # noqa: PLC0415  (only needed here)
 
     for row in rows:
         line = orjson.dumps(dict(zip(columns, row, strict=True)), default=str).decode()
@@ -89,7 +89,7 @@ def print_domain_table(warehouse: Warehouse, table: str, limit: int, *, as_json:
 
 
 def print_warnings(context: Context) -> None:
-    """What to know of schedules that are affected when clocks are changed."""
+    """Warnings about schedules that are affected when clocks change."""
     from heap_courier.project.cron import warnings  # noqa: PLC0415  (only if there is a schedule to look at)
 
     for each in context.project.groups.values():

@@ -1,4 +1,4 @@
-"""The command that removes what is too old: `prune`."""
+"""The command that removes expired data: `prune`."""
 
 from __future__ import annotations
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class _Stitch(click.Group):
-    """Commands that need the extra, and say so."""
+    """Commands that need the extra, and report it if it is missing."""
 
     def invoke(self, ctx: click.Context) -> object:
-        from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (other commands do without the package)
+        from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (other commands do not need the package)
 
         require_extra()
         return super().invoke(ctx)
@@ -36,7 +36,7 @@ def stitch() -> None:
 @click.pass_obj
 def check_stitch(folder: Path) -> None:
     """Show which feeds take part, which semantic tags each has, and what a good result still needs."""
-    from heap_courier.feeds.reader import read_feeds  # noqa: PLC0415  (what links records takes long to import)
+    from heap_courier.feeds.reader import read_feeds  # noqa: PLC0415  (linking records is slow to import)
     from heap_courier.stitch.check import check  # noqa: PLC0415
 
     with opened(folder) as context, context.warehouse() as warehouse:
@@ -140,7 +140,7 @@ def _context(context: Context) -> StitchContext:
 
 
 def print_explanation(explanation: Explanation) -> None:
-    """Links and their evidence, a line each; never what records contain."""
+    """Links and their evidence, one per line; never what records contain."""
     from heap_courier.stitch.customer import name_of  # noqa: PLC0415  (as above)
     from heap_courier.stitch.explain import bits_in_words  # noqa: PLC0415  (as above)
 

@@ -1,4 +1,4 @@
-"""Commands that look at what there is: `tables`, `show`, `runs`."""
+"""Commands that inspect the warehouse: `tables`, `show`, `runs`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person sees: lines, tables, durations. Nothing reaches standard output or error but through here."""
+"""Terminal output: lines, tables, durations. All standard output and error passes through here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def say(line: str, *, err: bool = False) -> None:
 
 
 def say_lines(text: str, *, err: bool = False) -> None:
-    """A text of several lines, whose line ends are its own: CourierError escapes those that came from outside."""
+    """A text of several lines: CourierError has already escaped line ends from outside."""
     for line in text.split("\n"):
         say(line, err=err)
 
@@ -43,8 +43,8 @@ def ending(outcome: str, message: str | None) -> str:
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | None]]) -> None:
-    """A table on standard output: folded in a terminal, as wide as need be in a pipe. Numbers are right-aligned."""
-    from rich.table import Table as RichTable  # noqa: PLC0415  (takes as long to import as most commands take)
+    """A table on standard output: folded in a terminal, as wide as needed in a pipe. Numbers are right-aligned."""
+    from rich.table import Table as RichTable  # noqa: PLC0415  (as slow to import as most commands are to run)
     from rich.text import Text  # noqa: PLC0415
 
     table = RichTable(box=None, pad_edge=False, header_style="bold")

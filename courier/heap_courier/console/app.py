@@ -1,4 +1,4 @@
-"""The application: which address leads to which screen, and what a browser gets when something goes wrong."""
+"""The application: which address leads to which screen, and the pages for errors."""
 
 from __future__ import annotations
 
@@ -120,7 +120,7 @@ def _answer(visit: Visit, screen: Screen) -> Response:
         return visit.page("problem.html", 409, title="This did not work", lines=str(error).split("\n"))
     except HTTPException:
         raise
-    except Exception as error:  # noqa: BLE001  (a page says so; its words may quote a row, so only its place is shown)
+    except Exception as error:  # noqa: BLE001  (reported on a page; its message may quote a row, so only its location is shown)
         return visit.page("problem.html", 500, title="Something went wrong", lines=[internal_error(error)])
 
 

@@ -87,7 +87,7 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
-        if scope["type"] == "http" and scope["path"] == HEALTH:  # asked by what keeps it running, by any name
+        if scope["type"] == "http" and scope["path"] == HEALTH:  # requested by supervisors, under any name
             await PlainTextResponse("The console is running.")(scope, receive, guarded)
         elif scope["type"] == "http":
             await (self._refusal(scope) or self._application)(scope, receive, guarded)
@@ -117,7 +117,7 @@ class Gate:
 
 
 def destination(query: str) -> str:
-    """Where to go after signing in: a page of the console, whatever the query says."""
+    """Where to go after signing in: a page of the console, regardless of the query."""
     wanted = parse_qs(query).get("next", ["/"])[0]
     parts = urlsplit(wanted)
     plain = not parts.scheme and not parts.netloc and wanted.startswith("/") and not wanted.startswith(("//", "/\\"))

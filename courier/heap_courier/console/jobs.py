@@ -18,7 +18,7 @@ State = Literal["running", "done", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a job has come.
+    """The progress of a job.
 
     Attributes:
         state: whether it runs, or how it ended.
@@ -45,7 +45,7 @@ class Job:
         id: in its address.
         kind: `run`, `sample` or `group`.
         name: of the courier or group.
-        what: it does, in words.
+        what: what it does, in words.
         result: what the work returned, if it did.
         error: what the work raised.
     """
@@ -63,7 +63,7 @@ class Job:
 
     @property
     def progress(self) -> Progress:
-        """As it is now."""
+        """Its current progress."""
         with self._lock:
             if self._progress.state != "running":
                 return self._progress
@@ -82,7 +82,7 @@ class Job:
             self._progress = replace(self._progress, done=self._progress.done + amount)
 
     def end(self, state: State, error: str = "") -> None:
-        """Notes the end."""
+        """Records the end."""
         with self._lock:
             seconds = time.monotonic() - self._began
             self._progress = replace(self._progress, state=state, error=error, seconds=seconds)

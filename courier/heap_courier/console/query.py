@@ -40,7 +40,7 @@ class Question:
         path: of a DuckDB file.
         memory: that DuckDB may take.
         dsn: of a PostgreSQL; either this or the path.
-        file: that takes all rows; None: the first ones are shown.
+        file: to write all rows to; None: the first ones are shown.
         format: of the file, `csv` or `parquet`.
     """
 
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def answer(question: Question) -> dict[str, Any]:
-    """What was found, or `error` with what the engine says of the query."""
+    """What was found, or `error` with the engine's message."""
     try:
         return asdict(_found(question))
     except _BusyError:

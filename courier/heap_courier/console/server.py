@@ -21,7 +21,7 @@ from heap_courier.errors import SetupError
 from heap_courier.signals import stopped_by_signals
 
 TOKEN_VARIABLE: Final = "HEAP_COURIER_CONSOLE_TOKEN"  # noqa: S105  (the name of the variable)
-_GRACE: Final = 2  # seconds for answers that are under way when the console stops
+_GRACE: Final = 2  # seconds for open requests when the console stops
 _POLL: Final = 0.2
 
 
@@ -31,11 +31,11 @@ class Place:
 
     Attributes:
         host: an address of this computer.
-        port: 0 takes a free one.
-        names: that it is reached by besides `localhost`.
+        port: 0 picks a free one.
+        names: by which it is reached besides `localhost`.
         certificate, key: of TLS.
         behind_proxy: whether a proxy in front of it speaks TLS.
-        token: that it asks for.
+        token: that it requires.
     """
 
     host: str = "127.0.0.1"

@@ -45,13 +45,13 @@ PATIENCE: Final = 3.0  # seconds that a page waits for a warehouse that another 
 
 
 class Notes:
-    """Sentences for the page that a form leads to: from an address, any link could put words into its mouth."""
+    """Messages for the page that a form leads to: in an address, any link could forge them."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
     def put(self, text: str) -> str:
-        """Keeps a text; the name to get it by."""
+        """Stores a text; returns its key."""
         name = secrets.token_hex(6)
         self._notes[name] = text
         for old in list(self._notes)[:-_NOTES]:
@@ -59,7 +59,7 @@ class Notes:
         return name
 
     def get(self, name: str) -> str:
-        """A text by its name; empty if there is none."""
+        """A text by its key; empty if there is none."""
         return self._notes.get(name, "")
 
 
@@ -128,7 +128,7 @@ class Form:
         return [value for key, value in self._fields if key == name]
 
     def has(self, name: str) -> bool:
-        """Whether a field was sent: a box that is not ticked is not."""
+        """Whether a field was sent: an unchecked box is not."""
         return any(key == name for key, _value in self._fields)
 
     def rows(self, prefix: str) -> list[Form]:
@@ -176,13 +176,13 @@ class Visit:
 
     @property
     def said(self) -> str:
-        """What the form that led to this page has to say."""
+        """The message of the form that led to this page."""
         return self.console.notes.get(self.asked("said"))
 
     def to(self, *parts: str, said: str = "", **query: str) -> Response:
         """Sends the browser to another page, after a form, so that reloading does not send the form again.
 
-        `said` is for that page to say.
+        That page shows `said`.
         """
         if said:
             query["said"] = self.console.notes.put(said)
@@ -204,7 +204,7 @@ def looking(context: Context) -> Iterator[Warehouse | None]:
 
 
 def changing(context: Context) -> AbstractContextManager[Warehouse]:
-    """The warehouse for a form that changes something in it, made if there is none. Raises as `looking`."""
+    """The warehouse for a form that changes something in it, created if there is none. Raises as `looking`."""
     return context.warehouse(patience=PATIENCE)
 
 
@@ -239,7 +239,7 @@ def _templates() -> Environment:
 
 
 def sentence(text: str) -> Markup:
-    """A sentence of this program's, whose names stand between backticks, as markup."""
+    """A message of this program, with names in backticks, as markup."""
     return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(printable(text)))))  # noqa: S704  (escaped before)
 
 

@@ -33,27 +33,27 @@ _DAMAGE: Final = (
 _BLOCK: Final = 1 << 20
 _ABOUT_THE_NEXT: Final = frozenset(
     [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE]
-)  # headers of which the content is the name, or other attributes, of the member that follows
+)  # headers whose content is the name, or other attributes, of the next member
 _BAD_HEADERS: Final = (tarfile.EmptyHeaderError, tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 
 Member = tuple[str, Callable[[], Any]]  # a name, and how to open it
 
 
 def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: Room) -> tuple[str, ...]:
-    """Brings members of an archive into files, as a stream.
+    """Extracts members of an archive into files, as a stream.
 
     Args:
         archive: a zip, tar, tgz (or tar.gz), or a single file in gzip.
-        name: whose end says which, and what errors call it.
+        name: its extension decides the kind; errors use it.
         place: the file for a member, or None if it is not wanted. A single file in gzip has the name of its archive
             without `.gz`.
-        room: what it may take of this machine.
+        room: how much disk space it may use.
 
     Returns:
         The names of the extracted ones, sorted. Folders, links, and what macOS adds are not members.
 
     Raises:
-        UnreadableFileError: it is damaged, encrypted, beyond a limit, or no archive of the kind that its name says.
+        UnreadableFileError: it is damaged, encrypted, beyond a limit, or not an archive of the kind that its name says.
             Nothing of it is left.
         SetupError: there is no room for the files.
     """
@@ -73,7 +73,7 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: 
 def _unpack(
     archive: Path, name: str, place: Callable[[str], Path | None], room: Room, brought: dict[str, Path]
 ) -> None:
-    if archive.stat().st_size == 0:  # which Python's gzip takes for a whole one
+    if archive.stat().st_size == 0:  # which Python's gzip accepts as complete
         raise EOFError
     meter = Meter(name, room)
     for member, opened in _members(archive, name, room.limits.unpacked):
@@ -128,7 +128,7 @@ def _members(archive: Path, name: str, most: int) -> Iterator[Member]:
                 tar.members.clear()  # type: ignore[attr-defined]  # where tarfile keeps all that have been
                 if entry.isreg():
                     yield entry.name, partial(tar.extractfile, entry)
-            while whole.read(_BLOCK):  # to the end, where gzip has its checksum, which tarfile does not look at
+            while whole.read(_BLOCK):  # to the end, since tarfile does not verify gzip's checksum there
                 pass
     elif ending.endswith(".gz"):
         yield PurePosixPath(name).name[: -len(".gz")], partial(Gzipped, archive, most)
@@ -157,6 +157,6 @@ def _in_zip(archive: Path, name: str) -> Iterator[Member]:
 
 
 def _hidden(member: str) -> bool:
-    """Whether a system put it there by itself."""
+    """Whether an operating system added it."""
     parts = PurePosixPath(member).parts
     return not parts or parts[0] == "__MACOSX" or parts[-1].startswith(".")

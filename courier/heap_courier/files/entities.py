@@ -1,4 +1,4 @@
-"""The entities list of a courier: which files it brings, how they are read, and the tag that operations know them by.
+"""The entities list of a courier: which files it fetches, how they are read, and the tag that operations use.
 
 The grammar: https://docs.amperity.com/legacy/couriers.html. `heap-connect` is this program's own addition to it.
 """
@@ -24,7 +24,7 @@ _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".tar.gz")
 HASH: Final = "hash"
 LEAVE_OUT: Final = "leave-out"
 _TREATMENTS: Final = (HASH, LEAVE_OUT)
-# By these, rows are told apart, joined and ordered.
+# Rows are identified, joined and ordered by these.
 _NEEDED: Final = frozenset(
     {
         *("user_id", "event_id", "session_id", "from_user_id", "to_user_id", "_dump_id"),
@@ -65,7 +65,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntity:
-    """Archives, and what is read of them. A file is that of the first member that it matches."""
+    """Archives, and which members are read. A file belongs to the first member that it matches."""
 
     pattern: FilePattern
     optional: bool
@@ -74,7 +74,7 @@ class ArchiveEntity:
 
 
 class ColumnRule(NamedTuple):
-    """What becomes of a column of Heap's tables; `table` may hold `*`."""
+    """How a column of Heap's tables is treated; `table` may contain `*`."""
 
     table: str
     column: str
@@ -89,7 +89,7 @@ class HeapConnectEntity:
         source: of the domain tables, as `Heap` in `Heap:users`.
         tables, exclude: names that may hold `*`; without `tables` it is all of them.
         columns: those that are hashed or left out.
-        hash_secret_env: the environment variable with the secret that hashes depend on; there if a column is hashed.
+        hash_secret_env: the environment variable with the secret of the hashes; set if a column is hashed.
     """
 
     source: str = "Heap"

@@ -30,7 +30,7 @@ class FilePattern:
     """A pattern of keys, relative to the courier's prefix; case-sensitive.
 
     Attributes:
-        text: as it was written.
+        text: the original text.
         pieces: the parts of a key, in order: literal text, "*" for any characters except `/`, or "year", "month",
             "day"; each with its kind.
     """
@@ -75,7 +75,7 @@ class FilePattern:
         return re.fullmatch(self._expression(_ANY), key) is not None
 
     def day_of(self, key: str) -> date | None:
-        """The day of a key that matches: the first one of its month or year where the pattern says no more.
+        """The day of a key that matches: the first one of its month or year if the pattern is no more precise.
 
         None if the pattern has no date.
 

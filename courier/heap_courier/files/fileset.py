@@ -29,7 +29,7 @@ from heap_courier.parallel import ordered_map
 FilesEntity = FileEntity | ArchiveEntity
 
 _SHOWN: Final = 3  # missing files that a sentence names
-_LOOKED_AT: Final = 10_000  # objects, for what lies nearest to a missing one
+_LOOKED_AT: Final = 10_000  # objects, to suggest the nearest to a missing one
 _LONGEST_NAME: Final = 150
 
 UNPACKED: Final = "unpacked"
@@ -46,9 +46,9 @@ class FetchedFile:
         tag: by which load operations know it.
         day: of its pattern's date; None if the pattern has none.
         format: how it is read.
-        size: in bytes, as it lies here.
+        size: in bytes, on disk.
         modified: when the object was written into the bucket.
-        most: bytes that it may unpack to, if it is in gzip.
+        most: bytes that it may decompress to, if it is gzipped.
     """
 
     path: Path
@@ -96,14 +96,14 @@ class MissingMember(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """An object of which no file can be made."""
+    """An object that yields no usable file."""
 
     error: UnreadableFileError
     tags: frozenset[str]  # of the files that it would have been
 
 
 class Found(NamedTuple):
-    """What the bucket has of a fileset, by day and key, and what it lacks."""
+    """The objects of a fileset that the bucket has, by day and key, and those that it lacks."""
 
     hits: tuple[Hit, ...]
     missing: tuple[Missing, ...]
@@ -115,7 +115,7 @@ class Found(NamedTuple):
 
 
 class Fetched(NamedTuple):
-    """The files of a fileset, days ascending, then by key; and what could not be had of it."""
+    """The files of a fileset, days ascending, then by key; and what could not be fetched."""
 
     files: tuple[FetchedFile, ...]
     missing: tuple[MissingMember, ...]
@@ -177,7 +177,7 @@ def listed(missing: Sequence[Missing | MissingMember]) -> str:
 
 
 def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
-    """What is missing, and what lies nearest, in a sentence. Raises what `find` raises."""
+    """What is missing, and the nearest names, in a sentence. Raises what `find` raises."""
     nearest = _nearest(bucket, missing[0].pattern)
     found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
@@ -202,19 +202,19 @@ def fetch(
     progress: Callable[[int], None] | None = None,
     room: Room = USUAL,
 ) -> Fetched:
-    """Brings the files into a folder, several at a time, and unpacks archives.
+    """Fetches the files into a folder, several at a time, and unpacks archives.
 
-    An object that lies there already is not fetched again; anything else that lies there, of an earlier run, goes.
+    An object that is already there is not fetched again; anything else left there by an earlier run is deleted.
 
     Args:
-        bucket: where they are.
-        found: which.
-        folder: made, if need be.
+        bucket: to fetch from.
+        found: the objects to fetch.
+        folder: created if it is missing.
         progress: called with the number of new bytes, up to the size of `found`; by one thread at a time.
-        room: what they may take of this machine.
+        room: how much disk space they may use.
 
     Raises:
-        SetupError: the bucket cannot be read, or the folder not be written.
+        SetupError: the bucket cannot be read, or the folder cannot be written.
         LaterError: the bucket does not answer now.
     """
     stopped = threading.Event()
@@ -259,7 +259,7 @@ def fetch(
 
 
 def _clear(folder: Path, wanted: Collection[str]) -> None:
-    """Creates the folder, or removes what earlier runs left in it, but for fetched objects that are wanted again."""
+    """Creates the folder, or removes what earlier runs left in it, except fetched objects that are needed again."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -303,7 +303,7 @@ def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
 
 
 def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
-    """What an object that lies at a path brings."""
+    """The files of an object fetched to a path."""
     entity, item, day = hit
     if isinstance(entity, FileEntity):
         file = FetchedFile(
@@ -342,6 +342,6 @@ def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
 
 
 def _local_name(bucket: Bucket, item: Object, key: str) -> str:
-    """A name that tells apart all versions of all objects, is one for any file system, and ends as the key does."""
+    """A name that is unique to a version of an object, valid on any file system, and ends as the key does."""
     digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}".encode()).hexdigest()[:12]
     return f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', key.rpartition('/')[2])[-_LONGEST_NAME:]}"

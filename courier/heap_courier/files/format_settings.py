@@ -1,4 +1,4 @@
-"""How a file is read, as entities and the samples of feeds say it: the types of these settings."""
+"""The types of the settings of entities and of feeds' samples that say how a file is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Room on the disk, looked at before it is taken: a full disk stops whatever else runs on a machine."""
+"""Disk space, checked before it is used: a full disk stops everything else on a machine."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from heap_courier.errors import UnreadableFileError
 from heap_courier.formats.gzipped import too_large
 from heap_courier.project.model import Limits
 
-_LOOK_AFTER: Final = 64_000_000  # bytes written, until the disk is looked at again
+_LOOK_AFTER: Final = 64_000_000  # bytes written between two checks of the disk
 
 
 def free_space(folder: Path) -> int:
-    """Bytes that are free on the disk of a folder."""
+    """Free bytes on the disk of a folder."""
     return shutil.disk_usage(folder).free
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What files may take of this machine.
+    """How much disk space files may use.
 
     Attributes:
         limits: of the project.
-        free: asks the disk.
+        free: queries the disk.
     """
 
     limits: Limits
@@ -48,11 +48,11 @@ class Room:
 
 
 USUAL: Final = Room(Limits())
-"""The room of a project that says nothing of it."""
+"""The default of a project."""
 
 
 class Meter:
-    """Counts what an archive unpacks to, and stops it."""
+    """Counts the bytes that an archive unpacks to, and enforces the limits."""
 
     def __init__(self, name: str, room: Room) -> None:
         self._name = name
@@ -61,7 +61,7 @@ class Meter:
         self._looked_at = -_LOOK_AFTER
 
     def add(self, more: int, folder: Path) -> None:
-        """Takes note of bytes that are about to be written into a folder.
+        """Counts bytes that are about to be written into a folder.
 
         Raises:
             UnreadableFileError: it unpacks to more than it may, or leaves too little of the disk.

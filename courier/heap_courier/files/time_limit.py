@@ -27,11 +27,11 @@ class Call:
         self.is_late = False
 
     def extend(self, seconds: float) -> None:
-        """Sets a new limit, since something has come."""
+        """Sets a new limit, since data has arrived."""
         self._deadline = time.monotonic() + seconds
 
     def use(self, connection: socket.socket) -> None:
-        """Takes note of a socket, by its own duplicate: wrapping it in TLS takes the original away.
+        """Registers a socket, by its own duplicate: wrapping it in TLS takes the original away.
 
         The descriptor is duplicated, because a socket wrapped in TLS refuses `dup`.
         """
@@ -63,7 +63,7 @@ class TimeLimit:
         self._current = threading.local()
 
     def install(self, client: Any) -> None:
-        """Lets a client of botocore's say which sockets its calls use."""
+        """Makes a botocore client report which sockets its calls use."""
         pools = client._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001  (see the module's docstring)
         for scheme, pool in pools.items():
             pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": self._connection_class(pool.ConnectionCls)})

@@ -36,9 +36,9 @@ _SYNC_BYTES: Final = 16
 _CHECKSUM_BYTES: Final = 4
 _MORE: Final = 0x80  # set if the number continues in the next byte
 _LONGEST_NUMBER: Final = 10
-_PIECE: Final = 1 << 24  # read at once: a length may be a lie
+_PIECE: Final = 1 << 24  # read at once: a declared length may be false
 _LARGEST_BLOCK: Final = 256_000_000  # bytes of a block, unpacked; writers make them of 16 kB to some MB
-_MOST_ROWS_OF_NOTHING: Final = 1_000_000  # of a block, more than it has bytes: records of nulls alone take none
+_MOST_ROWS_OF_NOTHING: Final = 1_000_000  # of a block, more than it has bytes: records of only nulls take none
 _MOST_ROWS: Final = 100_000  # of a chunk: nulls take little room in the file, and more in memory
 _PACKED: Final = 4  # how much smaller codecs make text, about
 
@@ -55,7 +55,7 @@ _PROBE: Final[Mapping[str, Any]] = {
 
 @cache
 def _keep_ctrl_c() -> None:
-    """Take SIGINT back from polars, which takes it at its first use, with a handler that wakes no thread that waits.
+    """Restore Python's SIGINT handler: polars installs one at its first use, which wakes no waiting thread.
 
     To be called before a file is read, in the thread that does so; later calls cost nothing.
     """
@@ -66,7 +66,7 @@ def _keep_ctrl_c() -> None:
 
 
 class _Block(NamedTuple):
-    """Rows as they lie in the file."""
+    """Rows as encoded in the file."""
 
     number: int  # in the file, from 1
     first_row: int
@@ -84,7 +84,7 @@ class _Fast(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """What the header says; `name` is what errors call the file, `fast` is None where polars cannot decode it."""
+    """The contents of the header; errors call the file `name`; `fast` is None if polars cannot decode it."""
 
     name: str
     records: Records
@@ -166,7 +166,7 @@ def _metadata(stream: BinaryIO) -> Mapping[bytes, bytes]:
     found: dict[bytes, bytes] = {}
     while count := _number(stream):
         if count < 0:
-            _number(stream)  # the size of what follows, for those who skip it
+            _number(stream)  # the size of what follows, for readers that skip it
         for _ in range(abs(count)):
             key = _exactly(stream, _number(stream))
             found[key] = _exactly(stream, _number(stream))
@@ -235,7 +235,7 @@ def _exactly(stream: BinaryIO, size: int) -> bytes:
 
 
 class _TooLargeError(Exception):
-    """A block unpacks to more than any writer makes of one."""
+    """A block decompresses to more than any writer puts into one."""
 
 
 def _unsnapped(packed: bytes) -> Any:
@@ -290,7 +290,7 @@ _CODECS: Final[Mapping[str, Callable[[bytes], Any]]] = {
 
 
 def _plain_size(codec: str, packed: bytes) -> int:
-    """How many bytes it will be, about; Snappy writes it at the beginning."""
+    """The approximate size in bytes; Snappy writes it at the beginning."""
     if codec == "snappy":
         try:
             return int(cramjam.snappy.decompress_raw_len(packed))
@@ -337,7 +337,7 @@ def _unpacked(file: _File, block: _Block) -> Any:
 
 
 def _fast(records: Records) -> _Fast | None:
-    """How polars decodes these records: columns by position, so that no name of the file can be in its way."""
+    """How polars decodes these records: columns by position, so that no name of the file can interfere."""
     plain = {f"{position}": column.type.plain for position, column in enumerate(records.columns)}
     fields = [{"name": name, "type": kind} for name, kind in plain.items() if kind != "null"]  # nulls take no bytes
     if not fields or None in plain.values():
@@ -385,7 +385,7 @@ def _decoded_fast(fast: _Fast, records: Records, blocks: list[_Block], plain: li
 
 
 def _decoded(file: _File, blocks: list[_Block], plain: list[Any]) -> pa.RecordBatch:
-    """The rows by fastavro: any schema, and to the row where something is wrong."""
+    """The rows by fastavro: any schema, up to the first invalid row."""
     records: list[Any] = []
     read = _read_recursive if file.records.is_recursive else fastavro.schemaless_reader
     for block, data in zip(blocks, plain, strict=True):

@@ -91,7 +91,7 @@ class AvroColumn:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """What a file's schema says.
+    """The content of a file's schema.
 
     Attributes:
         columns: of its records.
@@ -129,7 +129,7 @@ def read_schema(schema: Any) -> Records:
 
 
 class _RefusedSchemaError(Exception):
-    """A schema is valid, and beyond what is read here."""
+    """A schema is valid, but not supported here."""
 
 
 def _holds(name: str, schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
@@ -188,11 +188,11 @@ def _as_json(value: Any) -> Any:
 
 
 class _Rewriting:
-    """A schema as fastavro shall read it: logical types under `meaning`, so that it leaves values as they are stored.
+    """A schema for fastavro: logical types under `meaning`, so that it leaves values as they are stored.
 
-    Numbers become instants by a cast of the whole column, which knows no year 9999. Decimals, and what takes no bytes
+    Numbers become instants by a cast of the whole column, beyond the year 9999 too. Decimals, and what takes no bytes
     in the file, are read by avro_values.py, within bounds. Default values and comments are left out: nothing here needs
-    them, and a wrong one does no harm then. So is a decimal that is none, as the specification asks.
+    them, and an invalid one then does no harm. So are invalid decimals, as the specification requires.
     """
 
     def __init__(self) -> None:
@@ -238,7 +238,7 @@ def _text(name: Any) -> str:
 
 
 def _decimal(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """What a schema says of a decimal; nothing where that is invalid, so that it stays what it is stored as."""
+    """The decimal of a schema; None if that is invalid, so that its stored type is used."""
     precision, scale, size = schema.get("precision"), schema.get("scale", 0), schema.get("size")
     if schema["type"] not in ("bytes", "fixed") or not (type(precision) is type(scale) is int):
         return {}
@@ -252,7 +252,7 @@ def _decimal(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
-    """What a type is in Arrow; `above` are the records that it lies in."""
+    """The Arrow type of a type; `above` are the records that contain it."""
     if isinstance(schema, list):
         return _union(schema, names, above)
     if isinstance(schema, str):

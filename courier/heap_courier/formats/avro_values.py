@@ -1,4 +1,4 @@
-"""Values of Avro that need care before fastavro makes them: decimals, and what takes no bytes in a file.
+"""Avro values that need care before fastavro creates them: decimals, and what takes no bytes in a file.
 
 fastavro lets a program say how values of a logical type are read, by the type and its name together:
 https://fastavro.readthedocs.io/en/latest/logical_types.html#custom-logical-types.
@@ -31,7 +31,7 @@ class Budget:
         self._left = _MOST_OF_NOTHING
 
     def spend(self) -> None:
-        """Takes note of one more; threads may lose count by a few.
+        """Counts one more; threads may be off by a few.
 
         Raises:
             UnfitValueError: there were too many.
@@ -44,7 +44,7 @@ class Budget:
 def _decimal(data: Any, schema: Any, _: object) -> Decimal:
     precision, scale = schema["precision"], schema["scale"]
     size = len(data.lstrip(b"\xff" if data[:1] >= b"\x80" else b"\0"))
-    if size <= precision:  # (a byte is more than two digits: others need not be looked at)
+    if size <= precision:  # (a byte is more than two digits: others need no check)
         unscaled = int.from_bytes(data, "big", signed=True)
         if abs(unscaled) < 10**precision:
             return Decimal(unscaled).scaleb(-scale, Context(prec=precision))

@@ -11,7 +11,7 @@ import pyarrow as pa
 from heap_courier.errors import RejectedRow
 
 CHUNK_BYTES: Final = 4_000_000
-"""How much data a chunk holds, about: enough for decoders to be at their fastest, and for several to be in memory."""
+"""Approximate bytes of a chunk: large enough for fast decoding, small enough for several to fit in memory."""
 
 IS_TEXT: Final = b"heap-courier.text"
 """The metadata of a column whose values are text even if they look like numbers."""

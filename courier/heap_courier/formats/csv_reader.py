@@ -22,11 +22,11 @@ from heap_courier.formats.file_format import FileFormat
 
 _MARK: Final = b"\xef\xbb\xbf"  # a byte-order mark, which some programs put before UTF-8
 _LARGEST_CHARACTER: Final = 4  # bytes of UTF-8
-_MOST_COLUMNS: Final = 5_000  # that are declared to Arrow as text before it has seen the file
+_MOST_COLUMNS: Final = 5_000  # that are declared to Arrow as text before it reads the file
 
 
 def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str) -> Iterator[Chunk]:
-    """The rows of a file, in order, one part at least; `separator` is that of its content type.
+    """The rows of a file, in order, in at least one part; `separator` is that of its content type.
 
     Raises:
         UnreadableFileError: the file is not in its encoding, lacks its header, has a row of more than a megabyte, or
@@ -61,7 +61,7 @@ class _InUTF8:
         self._decoder = codecs.getincrementaldecoder(encoding)()
 
     def read(self, size: int, /) -> bytes:
-        """About so many bytes; none at the end."""
+        """Approximately this many bytes; none at the end."""
         while True:
             block = self._stream.read(max(1, size // _LARGEST_CHARACTER))
             text = self._decoder.decode(block, final=not block)
@@ -75,7 +75,7 @@ def _dialect(file_format: FileFormat, separator: str) -> Dialect:
 
 
 def _named(batch: pa.RecordBatch, header_rows: int) -> tuple[list[str], pa.RecordBatch]:
-    """The names of the columns, and the rows behind the header."""
+    """The names of the columns, and the rows after the header."""
     names = [f"column_{position}" for position, _ in enumerate(batch.schema, 1)]
     if header_rows:
         header = batch.slice(0, 1).to_pylist()[0].values()

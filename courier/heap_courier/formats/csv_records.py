@@ -1,7 +1,7 @@
 """A delimited file cut between its records, so that each piece can be parsed by itself.
 
-Arrow's reader cuts a file wherever a block ends, which loses a line feed inside quotes at such a place
-(https://github.com/apache/arrow/issues/51368) and takes a quote that is never closed for the rest of the file.
+Arrow's reader cuts a file wherever a block ends, which loses a line feed inside quotes at that position
+(https://github.com/apache/arrow/issues/51368) and reads an unclosed quote to the end of the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Readable(Protocol):
     """What bytes are read from."""
 
     def read(self, size: int, /) -> bytes:
-        """At most about so many bytes; none at the end."""
+        """At most about this many bytes; none at the end."""
 
 
 class UnclosedQuoteError(Exception):
@@ -41,7 +41,7 @@ class LongRecordError(Exception):
 
 
 def pieces(stream: Readable, dialect: Dialect, size: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Whole records of a file, in pieces of about so many bytes; the last one ends with a line end as well.
+    """Whole records of a file, in pieces of about this many bytes; the last one also ends with a line end.
 
     Raises:
         UnclosedQuoteError: the last record is never closed.
@@ -64,7 +64,7 @@ def pieces(stream: Readable, dialect: Dialect, size: int = PIECE_BYTES) -> Itera
 
 
 def _last_end(data: bytes, dialect: Dialect) -> int:
-    """The position behind the last line end that is outside quotes; 0 if there is none."""
+    """The position after the last line end outside quotes; 0 if there is none."""
     if not dialect.quote:
         return _line_end(data, 0, len(data), dialect.escape)
     starts = frozenset([dialect.separator[0], *_LINE_ENDS])
@@ -83,7 +83,7 @@ def _last_end(data: bytes, dialect: Dialect) -> int:
 
 
 def _closing(data: bytes, at: int, quote: bytes, escape: bytes) -> int:
-    """Where a quoted value ends; -1 if that cannot be said yet."""
+    """The end of a quoted value; -1 if it is not known yet."""
     while (closing := data.find(quote, at)) >= 0:
         if escape and _is_escaped(data, closing, escape):
             at = closing + 1
@@ -97,9 +97,9 @@ def _closing(data: bytes, at: int, quote: bytes, escape: bytes) -> int:
 
 
 def _line_end(data: bytes, start: int, stop: int, escape: bytes) -> int:
-    """The position behind the last line end in a stretch outside quotes; 0 if there is none."""
+    """The position after the last line end in a stretch outside quotes; 0 if there is none."""
     end = data.rfind(b"\n", start, stop)
-    if end < 0:  # a file of the old Mac: a carriage return at the very end may have its line feed still to come
+    if end < 0:  # a classic Mac file: a carriage return at the very end may still be followed by its line feed
         end = data.rfind(b"\r", start, min(stop, len(data) - 1))
     while end >= 0 and escape and _is_escaped(data, end, escape):
         end = data.rfind(b"\n", start, end)

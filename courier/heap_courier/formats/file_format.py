@@ -13,7 +13,7 @@ class FileFormat:
 
     Attributes:
         content_type: one of CONTENT_TYPES.
-        header_rows: 1, or 0 where the first line is data already.
+        header_rows: 1, or 0 if the first line is data.
         separator, quote, escape: one character each, None: as the content type has it; an empty quote: there is none.
         encoding: of delimited text, None: UTF-8.
     """
@@ -47,7 +47,7 @@ SEPARATORS: Final[Mapping[str, str]] = {
 """The content types of delimited text, each with its separator."""
 
 ENCODINGS: Final = ", such as utf-16, windows-1252 or iso-8859-1"
-"""What errors offer."""
+"""The list that errors suggest."""
 
 
 def is_character(text: object) -> bool:

@@ -1,4 +1,4 @@
-"""Files in gzip, within a bound: it packs a thousand bytes of zeros into one."""
+"""Gzipped files, within a bound: gzip compresses a thousand zero bytes into one."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Final
 from heap_courier.errors import UnreadableFileError
 
 MOST_UNPACKED: Final = 100 * 10**9
-"""Bytes that a file may unpack to, unless a project says otherwise."""
+"""Bytes that a file may decompress to, unless a project says otherwise."""
 
 _READ_AT_ONCE: Final = 1 << 20
 
 
 class TooLargeError(Exception):
-    """More comes out of a file than it may unpack to."""
+    """A file decompresses to more than its limit."""
 
 
 def too_large(name: str, most: int) -> UnreadableFileError:
-    """The error for a file or an archive that unpacks to more than it may."""
+    """The error for a file or an archive that decompresses to more than its limit."""
     return UnreadableFileError(
         f"`{name}` unpacks to more than {most:,} bytes: check what is in it, or raise `limits.unpacked` in the project."
     )
 
 
 class Gzipped(gzip.GzipFile):
-    """What is in a file in gzip, to be read as a stream.
+    """The content of a gzipped file, as a stream.
 
     Args:
         path: of the file.
-        most: bytes that may come out of it. Raises TooLargeError beyond.
+        most: bytes that it may decompress to. Raises TooLargeError beyond.
     """
 
     def __init__(self, path: Path, most: int) -> None:

@@ -1,6 +1,6 @@
 """JSON: an array of objects, an object, or objects one after the other; each of them is a row.
 
-The type of a column is that of its values in this part of the file: boolean, whole number, text, or record for objects.
+The type of a column is that of its values in this part of the file: boolean, integer, text, or record for objects.
 If they are of several kinds, and for lists and numbers with a fraction, it is text: texts as they are, anything else
 as JSON, so that no digit is lost.
 """
@@ -21,18 +21,18 @@ from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 from heap_courier.formats.json_values import DECODER, InvalidJSONError, JSONValues
 from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP, is_too_deep
 
-_MOST_KEYS: Final = 200  # of a record; an object with more has data for keys
+_MOST_KEYS: Final = 200  # of a record; an object with more uses data as keys
 _MOST: Final = 2**63
 
 
 class _Unfit(NamedTuple):
-    """In place of a value that cannot be a row, and why."""
+    """Replaces a value that cannot be a row, with the reason."""
 
     reason: str
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
-    """The rows of a file with an object a line; a line that is none is a rejected row."""
+    """The rows of a file with one object per line; any other line is a rejected row."""
     first_row = 1
     is_empty = True
     while read := stream.readlines(CHUNK_BYTES):
@@ -76,7 +76,7 @@ def _from_lines(rows: list[bytes], first_row: int) -> Decoded:
 
 
 def _parsed(line: bytes) -> Any:
-    """A line's value, its fractions as they are written."""
+    """A line's value, with fractions kept as written."""
     try:
         row = DECODER.decode(line.decode("utf-8-sig"))
     except RecursionError:
@@ -143,7 +143,7 @@ def _text(value: Any) -> str:
 
 
 def _as_written(value: Any) -> Any:
-    """The value with numbers that JSON libraries would round or refuse as what the file had."""
+    """The value, with numbers that JSON libraries would round or refuse kept as written."""
     if isinstance(value, dict):
         return {key: _as_written(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,6 +1,6 @@
 """The values of a JSON document of any size, one after the other, within bounds of depth, length and memory.
 
-The document is an array, whose elements come, or values one after the other. Nothing behind the end of an array is
+The document is an array, whose elements are yielded, or consecutive values. Data after the end of an array is never
 skipped. Python's own decoder reads each value: it stops at a depth of about a thousand, where a parser that keeps
 the state of an endless nesting takes all memory, and a number of any length costs no more than its digits.
 """
@@ -36,7 +36,7 @@ def whole_number(digits: str) -> int | Decimal:
 
 
 def fraction(digits: str) -> Decimal:
-    """A number with a fraction or an exponent, as it is written."""
+    """A number with a fraction or an exponent, kept as written."""
     try:
         return Decimal(digits)
     except ArithmeticError:
@@ -132,7 +132,7 @@ class JSONValues:
             self._more()
 
     def _more(self) -> None:
-        """As much again as there is, so that a large value is not parsed over and over."""
+        """Reads as much as is buffered already, so that a large value is not parsed again and again."""
         block = self._stream.read(max(self._block, len(self._text) - self._at))
         self.read += len(block)
         self._has_ended = not block

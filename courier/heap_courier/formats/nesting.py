@@ -1,4 +1,4 @@
-"""How deep values may be nested: what is deeper is refused before it costs memory, or the stack of a library."""
+"""How deep values may be nested: deeper ones are refused before they exhaust memory, or the stack of a library."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MOST_LEVELS: Final = 250
 """Lists and objects inside each other; orjson, which writes them as text, stops at 254."""
 
 TOO_DEEP: Final = f"has a value nested more than {MOST_LEVELS} levels deep"
-"""What is wrong with a file or a row."""
+"""The error of a file or a row."""
 
 
 def is_too_deep(value: Any) -> bool:

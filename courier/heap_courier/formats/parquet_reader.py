@@ -14,7 +14,7 @@ from heap_courier.errors import UnreadableFileError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 
 _MOST_ROWS: Final = 100_000
-_MOST_MILLISECONDS: Final = 2**63 // 1000  # that microseconds of 64 bits can say
+_MOST_MILLISECONDS: Final = 2**63 // 1000  # that 64-bit microseconds can represent
 
 
 def schema(stream: BinaryIO, name: str) -> pa.Schema:
@@ -66,7 +66,7 @@ def _batches(
 
 
 def _without_wrapped(batch: pa.RecordBatch, coarse: pa.RecordBatch) -> pa.RecordBatch:
-    """The instants that wrapped around as one that no calendar has, which is reported like any other of its kind."""
+    """Replaces instants that wrapped around by one outside the calendar, which is reported like any such value."""
     for name in coarse.schema.names:
         milliseconds = coarse.column(name).view(pa.int64())
         wrapped = pc.or_(pc.greater(milliseconds, _MOST_MILLISECONDS), pc.less(milliseconds, -_MOST_MILLISECONDS))

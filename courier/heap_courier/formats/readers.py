@@ -33,10 +33,10 @@ def schema(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPA
     """The columns of a file: its own (Avro, Parquet, the header of a CSV), or for JSON those of its first rows.
 
     Args:
-        path: of the file; one that ends in `.gz` is unpacked on the way.
-        file_format: what the entities list says of it.
+        path: of the file; one that ends in `.gz` is decompressed while it is read.
+        file_format: from the entities list.
         name: what errors call it.
-        most: bytes that a file in gzip may unpack to.
+        most: bytes that a gzipped file may decompress to.
 
     Raises:
         SetupError: files of this content type cannot be read.
@@ -55,7 +55,7 @@ def schema(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPA
 def chunks(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPACKED) -> Iterator[Chunk]:
     """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`.
 
-    Whatever else is raised on the way, here or by `decode`, is an UnreadableFileError too.
+    Any other error, here or in `decode`, becomes an UnreadableFileError too.
     """
     with failure_of_file(name), _opened(path, name, most) as stream:
         for chunk in _chunks(stream, file_format, name):

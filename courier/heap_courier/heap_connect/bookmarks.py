@@ -26,7 +26,7 @@ _WHOLE_DUMP: Final = ""  # in place of a table
 
 
 class Version(NamedTuple):
-    """What tells whether another run has changed the bookmarks of a table: who changed them last, and how often."""
+    """Shows whether another run has changed the bookmarks of a table: who changed them last, and how often."""
 
     courier: str
     number: int
@@ -49,7 +49,7 @@ class Bookmarks:
         self._warehouse.lock(_TABLE)
 
     def read(self) -> set[Bookmark]:
-        """Those of this courier."""
+        """The bookmarks of this courier."""
         rows = self._warehouse.query(
             f"SELECT dump_id, heap_table, file, is_full FROM {_TABLE} "
             "WHERE source = $1 AND courier = $2 AND heap_table <> $3",

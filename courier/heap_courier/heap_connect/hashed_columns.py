@@ -41,7 +41,7 @@ class HashedColumns:
         self._recorded: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
     def read(self) -> None:
-        """Reads what is recorded, once a table for it was made if it is missing. Outside a transaction."""
+        """Reads the records; creates their table if it is missing. Outside a transaction."""
         make_tables(self._warehouse, {_NAME: _COLUMNS})
         self._recorded.clear()
         rows = self._warehouse.query(
@@ -88,7 +88,7 @@ class HashedColumns:
             self._warehouse.execute(f"INSERT INTO {_TABLE} VALUES ($1, $2, $3, $4)", parameters)
 
     def remember(self, table: str, columns: Collection[str]) -> None:
-        """Takes over what was recorded, once the transaction holds."""
+        """Adopts what was recorded, once the transaction has committed."""
         self._recorded[table] |= dict.fromkeys(columns, self._private.fingerprint)
 
     def write_hashed(self, table: Table, columns: Collection[str], path: Path) -> None:

@@ -1,12 +1,12 @@
 """Identity resolution: views of Heap's tables in which user ids are resolved through `user_migrations`.
 
 Heap leaves migrations in S3 to the reader: https://help.heap.io/heap-connect/heap-connect-guide/identity-resolution.
-The rows stay as loaded and the views follow the migrations, so that a new migration costs nothing but a look. All of
+The rows stay as loaded and the views follow the migrations, so that a new migration costs no rewriting. All of
 it is SQL that DuckDB and PostgreSQL share.
 
     Heap:user_migrations:resolved   where each migrated id ends, however many hops away; a ring of ids ends at its least
     Heap:users:resolved             one row per person: the least joindate, the greatest of everything else
-    Heap:sessions:resolved ...      `user_id` is the resolved one, `raw_user_id` the one that the row came with
+    Heap:sessions:resolved ...      `user_id` is the resolved one, `raw_user_id` the one in the row
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _ENDS: Final = frozenset({"from_user_id", "to_user_id"})
 _EARLIEST: Final = frozenset({"joindate", "joindate_raw"})  # of one person's rows; of other columns it is the greatest
 
 Tables = Mapping[str, Mapping[str, str]]
-"""Heap's tables, by Heap's names, and their columns with SQL types; a table without columns is none."""
+"""Heap's tables, by Heap's names, and their columns with SQL types; one without columns does not exist."""
 
 
 class Types(NamedTuple):
@@ -60,7 +60,7 @@ def is_resolved(table: str) -> bool:
 
 
 def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
-    """The view of each table that has one, as a query, in the order in which they are to be made."""
+    """The view of each table that has one, as a query, in the order of their creation."""
     queries: dict[str, str] = {}
     kind = ends_type(tables, types)
     if kind:

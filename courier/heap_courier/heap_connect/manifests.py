@@ -18,7 +18,7 @@ import orjson
 from heap_courier.errors import UnreadableFileError
 
 FOLDER: Final = "manifests/"
-UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists and that hold nothing for a reader
+UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists and that hold nothing of use
 
 _DUMPS_END: Final = 2**63
 _KEY: Final = re.compile(r"manifests/sync_(\d+)\.json")
@@ -88,7 +88,7 @@ class Step:
 
     @property
     def replaces(self) -> bool:
-        """Whether nothing that the table holds stays."""
+        """Whether all stored rows of the table are replaced."""
         return self.full and not self.late and (self.revised or not self.again)
 
     @property
@@ -100,7 +100,7 @@ class Step:
 
     @property
     def bookmarks(self) -> tuple[Bookmark, ...]:
-        """What holds once it has landed."""
+        """The bookmarks to record once it has landed."""
         return tuple(Bookmark(self.dump_id, self.table, file, self.full) for file in ("", *self.files))
 
 

@@ -1,4 +1,4 @@
-"""Columns of Heap's tables that a courier hashes or leaves out. Pure: rules and values in, values out."""
+"""Columns of Heap's tables that a courier hashes or leaves out. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class PrivateColumns:
 
     @property
     def fingerprint(self) -> str:
-        """Tells two secrets apart without giving them away."""
+        """Distinguishes two secrets without revealing them."""
         return hmac.digest(self.secret, b"heap-courier fingerprint", "sha256").hex()
 
     def hashed(self, table: str, columns: Iterable[str]) -> frozenset[str]:
@@ -38,7 +38,7 @@ class PrivateColumns:
         return frozenset(column for column in columns if LEAVE_OUT in self._treatments(table, column))
 
     def _treatments(self, table: str, column: str) -> set[str]:
-        """Names of columns match regardless of case, so that none escapes its rule by it."""
+        """Names of columns match regardless of case, so that none escapes its rule."""
         return {
             rule.treatment
             for rule in self.rules
@@ -49,7 +49,7 @@ class PrivateColumns:
         """Refuses rules that match nothing, since a misspelled one would let values through.
 
         Args:
-            tables: those that there are, with their columns; None: not known.
+            tables: all tables, with their columns; None: not known.
 
         Raises:
             SetupError: no table has the name in a rule, or none that it matches has the column.

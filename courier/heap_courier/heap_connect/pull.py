@@ -77,13 +77,13 @@ def pull(
 
     Args:
         warehouse: an open connection, used in the thread of the caller alone.
-        bucket: that Heap writes to.
+        bucket: the one that Heap writes to.
         entity: which tables, and the source that the domain tables are named by.
-        folder: for fetched files as long as they are needed; what lies there goes.
+        folder: for fetched files while they are needed; its earlier content is deleted.
         workers: threads that decode.
         environment: with the secret of hashed columns.
-        room: what the files may take of this machine.
-        begin: called with what begins.
+        room: how much disk space the files may use.
+        begin: called with each stage that begins.
         advance: called with the number of rows read.
         note: called with each loaded step, inside its transaction, and with each failed one.
 
@@ -109,7 +109,7 @@ def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
 
     Raises:
         MissingFilesError: there is no manifest at all.
-        UnreadableFileError: one is none.
+        UnreadableFileError: one of them is invalid.
         SetupError, LaterError: of the bucket.
     """
     prefix = bucket.courier.prefix
@@ -206,7 +206,7 @@ class _Pull:
             return parse_manifest(self._bucket.read(key), key, self._bucket.courier.prefix)
         except CourierError as error:
             return self._of_one_file(error)
-        except Exception as error:  # noqa: BLE001  (whatever one manifest raises must not stop the others)
+        except Exception as error:  # noqa: BLE001  (an error in one manifest must not stop the others)
             return unexpected_failure(key, error)
 
     def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
@@ -224,7 +224,7 @@ class _Pull:
             return _Fetched(step, folder, tuple(files))
         except CourierError as error:
             return _Fetched(step, folder, error=self._of_one_file(error))
-        except Exception as error:  # noqa: BLE001  (whatever one table raises must not stop the others)
+        except Exception as error:  # noqa: BLE001  (an error in one table must not stop the others)
             return _Fetched(step, folder, error=defect(error))
 
     def _listed(self, keys: Iterable[str]) -> dict[str, Object]:

@@ -1,4 +1,4 @@
-"""Files of a step on their way to rows of its table: decoded in threads, cast, private columns hashed."""
+"""Reads the files of a step as rows of its table: decoded in threads, cast, private columns hashed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Reading:
             return _Decoded(key, chunk.first_row, rows._replace(batch=self._hashes(rows.batch)))
         except (CourierError, InexactIntegersError):
             raise
-        except Exception as error:  # noqa: BLE001  (whatever one file raises must not stop the others)
+        except Exception as error:  # noqa: BLE001  (an error in one file must not stop the others)
             raise unexpected_failure(key, error) from None
 
     def _count(self, decoded: _Decoded, column: str, wrong: pa.BooleanArray) -> None:

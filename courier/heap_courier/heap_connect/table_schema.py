@@ -21,7 +21,7 @@ from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
 from heap_courier.heap_connect.manifests import Step
 from heap_courier.warehouse.upsert import MOST_EXACT, Table, TableColumn
 
-DUMP: Final = "_dump_id"  # a column of every table: the dump that a row came with
+DUMP: Final = "_dump_id"  # a column of every table: the dump that contained the row
 INSTANTS: Final = ("time", "joindate", "last_modified")
 
 _RAW: Final = {f"{name}_raw": name for name in INSTANTS}
@@ -35,7 +35,7 @@ Types = Mapping[str, FieldType]
 
 
 class InexactIntegersError(Exception):
-    """Integers that a Float cannot tell apart meet a column that would be one."""
+    """A column would become Float, but has integers that a Float cannot represent exactly."""
 
     def __init__(self, column: str) -> None:
         super().__init__(column)
@@ -53,15 +53,15 @@ def target_table(
 ) -> Table:
     """The target schema of the domain table of a step.
 
-    A column whose type neither the table nor a file tells has its usual one in an empty table, and waits in others.
+    A column whose type neither the table nor a file has gets its usual one in an empty table, and waits in others.
 
     Args:
         step: the step to load.
         name: of the domain table.
-        stored: its columns as they are; none: there is no such table yet.
+        stored: its current columns; none: there is no such table yet.
         files: the schemas of the step's files, which need not be equal.
         fresh: whether none of the stored rows stays, so that the types are those of the files alone.
-        as_text: columns that have to be String, since they hold integers that a Float cannot tell apart.
+        as_text: columns that must be String, since they hold integers that a Float cannot represent exactly.
 
     Raises:
         SchemaError: two columns differ only in case.
@@ -130,7 +130,7 @@ def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[p
         raise InexactIntegersError(column.name)
     values, wrong = converted(incoming, column.type)
     if column.name in INSTANTS:
-        # Heap writes 0 where it knows none.
+        # Heap writes 0 for an unknown one.
         values = pc.if_else(pc.equal(values, pa.scalar(0, values.type)), pa.scalar(None, values.type), values)
     return values, wrong
 
@@ -141,7 +141,7 @@ def as_text(values: pa.Array) -> pa.StringArray:
 
 
 def _is_exact(integers: pa.Array) -> bool:
-    """Whether each is one that a Float holds and none of its neighbours becomes."""
+    """Whether each is one that a Float represents exactly, and no other integer rounds to."""
     bounds = pc.min_max(integers).as_py()
     return bounds["min"] is None or (bounds["min"] >= -MOST_EXACT and bounds["max"] <= MOST_EXACT)
 
@@ -176,7 +176,7 @@ _KINDS: Final = (
 
 
 def _names(step: Step, stored: Types, brought: Types) -> list[str]:
-    """The columns that there shall be, without those of this program's own.
+    """The target columns, without those that this program adds.
 
     A manifest that lists none says nothing about columns. A key stays whatever it lists: without it, rows could not be
     told apart.
@@ -190,7 +190,7 @@ def _names(step: Step, stored: Types, brought: Types) -> list[str]:
 
 
 def reserved(step: Step, files: Iterable[pa.Schema]) -> list[str]:
-    """Columns of Heap's that are called as this program's own, and so are not loaded."""
+    """Heap's columns with the name of one of this program's own, which are not loaded."""
     names = dict.fromkeys([*(step.columns or ()), *(name for schema in files for name in schema.names)])
     return [name for name in names if name == DUMP or name in _RAW]
 
@@ -217,7 +217,7 @@ def _wider(one: FieldType | None, other: FieldType | None) -> FieldType | None:
 
 
 def _twins(columns: Iterable[str]) -> list[str]:
-    """The first two names that differ only in case, which DuckDB takes for one."""
+    """The first two names that differ only in case, which DuckDB treats as one."""
     seen: dict[str, str] = {}
     for name in columns:
         if name.lower() in seen:

@@ -89,7 +89,7 @@ def _of_input(each: Input) -> Iterator[str]:
 
 
 def _together(chosen: Sequence[Input]) -> Iterator[str]:
-    if len(chosen) < 2:  # noqa: PLR2004  (there is nothing to have in common)
+    if len(chosen) < 2:  # noqa: PLR2004  (a single table has nothing to link)
         return
     for each in chosen:
         others = set().union(*(other.fields for other in chosen if other is not each))

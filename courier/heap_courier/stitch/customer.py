@@ -1,6 +1,6 @@
-"""Customers as the last run left them: found by a word, and each with its records, links and history.
+"""The customers of the last run: searched by text, each with its records, links and history.
 
-It reads the tables of customers alone, so that it needs neither the extra nor a scratch.
+It reads only the tables of customers, and needs neither the extra nor a scratch database.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CustomerRecord(NamedTuple):
         values: by semantic column, unchanged; None if there is none.
         keys: by tag (`fk-...`, `ck`, `sk-...`).
         has_bad_value: whether one of its values is not used for links.
-        supersized: whether its customer is too large, or would have become so.
+        supersized: whether its customer is too large, or would have become too large.
     """
 
     datasource: str
@@ -89,7 +89,7 @@ class Change(NamedTuple):
         finished: when it finished, in UTC without a time zone.
         change: new, updated, merged, split or deleted.
         customer_id, other_customer_id: whose, and the customer that it was merged into or split from.
-        records: how many were concerned.
+        records: how many were affected.
     """
 
     run: int
@@ -127,7 +127,7 @@ def find(warehouse: Warehouse, text: str) -> tuple[str, Pair | None]:
 
 
 def has_customers(warehouse: Warehouse) -> bool:
-    """Whether there was a run of Stitch yet; without one, the other functions fail."""
+    """Whether Stitch has run; if not, the other functions fail."""
     return bool(warehouse.columns(MERGED))
 
 

@@ -26,10 +26,10 @@ class Explanation:
     Attributes:
         customers: ids: of one customer, or of the customers of two records.
         records: all records of these customers.
-        path: the links that lead from the first record to the second one; all links of a customer that was asked for.
+        path: the links that lead from the first record to the second one; all links of a requested customer.
         refused: links to other customers, which were not followed.
         weights: of the pairs that were scored, and of the two records themselves.
-        prior: what is known of two records beforehand, in bits.
+        prior: the prior weight of two records, in bits.
     """
 
     customers: tuple[str, ...]
@@ -90,7 +90,7 @@ def bits_in_words(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
 
 
 def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
-    """The fewest links that lead from one record to another, of equally many the stronger ones; none if none do."""
+    """The shortest path of links from one record to another, the strongest of equals; empty if there is none."""
     near: dict[Pair, list[tuple[Pair, Link]]] = {}
     for link in sorted(links, key=lambda each: (-each.score, each)):
         near.setdefault(link.first, []).append((link.second, link))
@@ -113,7 +113,7 @@ def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
 
 
 def _record(found: tuple[str, Pair | None], records: Mapping[Pair, str]) -> Pair:
-    """The record that was asked for, or the first one of a customer."""
+    """The requested record, or the first one of a customer."""
     customer, record = found
     return record or min(each for each, owner in records.items() if owner == customer)
 

@@ -1,4 +1,4 @@
-"""What it takes to score records on Spark, if one machine is not enough: model, SQL of the inputs, records, script.
+"""The files to score records on Spark, if one machine is not enough: model, SQL of the inputs, records, script.
 
 Spark scores the pairs; which of them are one customer, and the ids that stay, are decided by `stitch run` alone.
 """
@@ -50,7 +50,7 @@ def export(scratch: Scratch, model: Mapping[str, Any], inputs: Mapping[str, str]
         scratch: with the records that can be compared (`linking.scoring`).
         model: of splink, for DuckDB.
         inputs: the query of each input, in the SQL of the warehouse.
-        folder: made if it is missing.
+        folder: created if it is missing.
 
     Raises:
         SetupError: the folder has files of an earlier export.

@@ -1,4 +1,4 @@
-"""The packages of the extra `stitch`, without which the courier does all but link records."""
+"""The packages of the extra `stitch`, which only linking records needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's decisions: which records are one customer, and which are not. They win over all other evidence, for ever.
+"""A person's decisions: which records are one customer, and which are not. They always win over all other evidence.
 
 The file is that of https://docs.amperity.com/operator/stitch_labels.html: lines with the same `label_id` and
 `partition_id` are one customer, other partitions of the label are others. A line names its records by a semantic: `pk`,
@@ -65,7 +65,7 @@ def read_labels(path: Path) -> tuple[Label, ...]:
 
 
 def store_labels(warehouse: Warehouse, labels: Iterable[Label]) -> tuple[int, int]:
-    """Adds labels to those that there are; how many are new, and how many there are then.
+    """Adds labels to the stored ones; the number of new ones, and of all.
 
     Labels with the `label_id` of earlier ones replace these.
     """
@@ -98,7 +98,7 @@ def stored_labels(warehouse: Warehouse) -> dict[str, tuple[Label, ...]]:
 
 
 def remove_label(warehouse: Warehouse, label_id: str) -> None:
-    """Takes a label back, with all of its lines; the next run links without it."""
+    """Removes a label, with all of its lines; the next run links without it."""
     make_state(warehouse)
     warehouse.execute(f"DELETE FROM heap_courier.{LABELS} WHERE label_id = $1", (label_id,))
 
@@ -139,7 +139,7 @@ def refuse_contradiction(stored: Mapping[str, Sequence[Label]], label: Sequence[
 
 
 def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
-    """Makes `label` (rid, label_id, partition_id) of the scratch; what to know of labels, in sentences."""
+    """Creates `label` (rid, label_id, partition_id) in the scratch; warnings about labels, in sentences."""
     rows = warehouse.query(f"SELECT {', '.join(HEADER)} FROM heap_courier.{LABELS}")
     columns = list(zip(*rows, strict=True)) or [()] * len(HEADER)
     batch = pa.record_batch([pa.array(each, pa.string()) for each in columns], schema=_SCHEMA)
@@ -171,7 +171,7 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
 
 
 def _refuse_torn(scratch: Scratch) -> None:
-    """Refuses labels that say of two records that they are one customer and that they are not, however indirectly."""
+    """Refuses labels by which two records both are one customer and are not, however indirectly."""
     rows = scratch.query("SELECT rid, label_id, partition_id FROM label ORDER BY label_id, partition_id, rid")
     together = Clusters(max((rid for rid, _, _ in rows), default=0))
     for _, group in groupby(rows, key=lambda row: row[1:]):

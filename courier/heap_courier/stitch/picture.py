@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from heap_courier.stitch.customer import Link, name_of
 from heap_courier.stitch.records.inputs import Pair
 
-if TYPE_CHECKING:  # what explains needs the extra, which the drawing does without
+if TYPE_CHECKING:  # explaining needs the extra, drawing does not
     from heap_courier.stitch.explain import Explanation
 
 _STYLE: Final = """

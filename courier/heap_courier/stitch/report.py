@@ -27,7 +27,7 @@ class Benchmark(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A customer that is worth a look."""
+    """A customer that should be reviewed."""
 
     customer_id: str
     records: int
@@ -38,7 +38,7 @@ class Suspect(NamedTuple):
 
 
 class QualityReport(NamedTuple):
-    """Benchmarks, and the customers most worth a look."""
+    """Benchmarks, and the customers to review first."""
 
     benchmarks: tuple[Benchmark, ...]
     suspects: tuple[Suspect, ...]

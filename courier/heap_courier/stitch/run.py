@@ -1,4 +1,4 @@
-"""One run of Stitch: records out of the warehouse, linked in a scratch beside it, customers back in one transaction."""
+"""One run of Stitch: reads records, links them in a scratch database, and writes customers in one transaction."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StitchContext(NamedTuple):
     """What a run works with.
 
     Attributes:
-        project: whose feeds, warehouse and model serve.
+        project: whose feeds, warehouse and model are used.
         open_warehouse: the project's warehouse for a block; it is not held while linking runs.
         now: the time, in UTC.
         bar: shows the run's progress.
@@ -52,7 +52,7 @@ class StitchContext(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StitchResult:
-    """How a run finished: in numbers, and what to know of it, in sentences."""
+    """The result of a run: numbers, and warnings in sentences."""
 
     summary: Summary
     notices: tuple[str, ...]

@@ -17,7 +17,7 @@ _FILE: Final = "scratch.duckdb"
 
 
 class Scratch(DuckDBWarehouse):
-    """A DuckDB that only one run sees, within the memory that a warehouse may take.
+    """A DuckDB database of a single run, within the memory limit of the warehouse.
 
     It has the warehouse's own SQL and errors. It holds rows of people, so that its folder is readable by its
     owner alone, and it is removed at the end of the run.
@@ -34,7 +34,7 @@ class Scratch(DuckDBWarehouse):
 
 @contextmanager
 def scratch(folder: Path, memory: str) -> Iterator[Scratch]:
-    """An empty scratch for the length of a block. What a run that was killed left behind is removed first."""
+    """An empty scratch for the length of a block. Leftovers of a killed run are removed first."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove(folder)
     try:

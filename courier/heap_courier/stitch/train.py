@@ -26,7 +26,7 @@ RELATED: Final = ("given_name", "birthdate")
 """Fields in which relatives of one household differ: twins in the first, parent and child of one name in the second."""
 
 _WEAKEST: Final = -6.0
-"""Bits that a field of `RELATED` takes off at most, among people without relatives."""
+"""The most bits that a field of `RELATED` subtracts, among people without relatives."""
 
 _PAIRS: Final = 1_000_000
 _TOGETHER: Final = ("l.given_name = r.given_name AND l.surname = r.surname", "l.birthdate = r.birthdate")

@@ -1,7 +1,7 @@
 """Backups of a DuckDB warehouse: one file, as it was at one instant, while other processes keep using the warehouse.
 
 A backup is a copy of the file, made while this process has it open for writing, so that no other one can. The file is
-complete by itself then: a checkpoint has emptied the write-ahead log beside it.
+then complete by itself: a checkpoint has emptied the write-ahead log beside it.
 """
 
 from __future__ import annotations

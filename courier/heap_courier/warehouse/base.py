@@ -16,7 +16,7 @@ class View(NamedTuple):
     """A view of the database, with everything needed to recreate it.
 
     Attributes:
-        relation: its name if it lies in the schema of the domain tables, else None.
+        relation: its name if it is in the schema of the domain tables, else None.
         name: qualified and quoted, for messages and statements.
         kind: VIEW or MATERIALIZED VIEW.
         create: the statement that creates it.
@@ -39,7 +39,7 @@ class Warehouse(Protocol):
 
     Attributes:
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
-        longest_name: of a table or a column, in bytes of UTF-8; None: any length will do.
+        longest_name: of a table or a column, in bytes of UTF-8; None: any length is allowed.
         reserved_columns: names that no column can have.
         follows_columns: whether `*` in a view means the columns that its table has when the view is queried.
     """
@@ -59,7 +59,7 @@ class Warehouse(Protocol):
         """All or nothing: commits at the end of the block, rolls back on any exception. Not nested."""
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """Makes a temporary table and streams the batches into it, one after another, inside the transaction."""
+        """Creates a temporary table and streams the batches into it, one after another, inside the transaction."""
 
     def fill(
         self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
@@ -100,7 +100,7 @@ class Warehouse(Protocol):
         """Whether CREATE OR REPLACE VIEW accepts a query for an existing view."""
 
     def has_view(self, view: str, query: str) -> bool:
-        """Whether a view is this query already; False where replacing it disturbs no one."""
+        """Whether a view already is this query; False if replacing it disturbs no one."""
 
     def lock(self, table: str) -> None:
         """Locks a table (its quoted name) against other writers until the transaction ends."""

@@ -69,7 +69,7 @@ class DuckDBWarehouse:
 
     memory_of = "The warehouse"
     memory_under = "warehouse"
-    """What needs memory, and the section of the project file that limits it."""
+    """What needed the memory, and the section of the project file that limits it."""
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
     longest_name: int | None = None
@@ -152,7 +152,7 @@ class DuckDBWarehouse:
         return _ROW_ID
 
     def _stream(self, statement: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """All in one statement, which reads the batches as `incoming`: one for each takes half as long again.
+        """All in one statement, which reads the batches as `incoming`: one statement per batch takes 50% longer.
 
         It runs in this thread only. If DuckDB's threads produced the batches, a signal would deadlock:
         DuckDB joins them while it holds Python's lock, and they wait for it.

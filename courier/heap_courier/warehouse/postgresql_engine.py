@@ -135,7 +135,7 @@ class PostgreSQLWarehouse:
         schema: pa.Schema,  # noqa: ARG002
         batches: Iterable[pa.RecordBatch],  # noqa: ARG002
     ) -> str | None:
-        """Never: its rows have no order that can be relied on."""
+        """Never: its rows have no reliable order."""
         return None
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:

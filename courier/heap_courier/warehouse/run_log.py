@@ -1,4 +1,4 @@
-"""The run log: which runs there were, and what they loaded; tables of the courier's own."""
+"""The run log: which runs there were, and what they loaded; in the courier's own tables."""
 
 from __future__ import annotations
 

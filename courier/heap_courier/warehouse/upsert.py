@@ -38,7 +38,7 @@ class Table:
         key: columns that identify a row; empty: rows are only appended. So are rows whose key is null.
         newest: columns by which the newest of several rows of a key is found, most telling first, null being the
             oldest; after them the row that was loaded last wins. A stored row stays if it is newer by them.
-            Empty: what comes wins over what is stored.
+            Empty: new rows win over stored ones.
         generated: columns whose values say when a row was loaded: another value of theirs alone is not a change.
     """
 
@@ -77,7 +77,7 @@ def load(
     Args:
         warehouse: an open connection without a transaction.
         table: created, or altered, as needed.
-        batches: of exactly the table's columns, in the order of loading. What the iteration raises rolls all back.
+        batches: of exactly the table's columns, in the order of loading. An exception in it rolls everything back.
         replace: whether the rows replace all that is stored.
         before: called inside the transaction when all rows are there, and before the table is touched.
         views: called when the table has its columns: our own views that are to be created or replaced, as queries by
@@ -164,7 +164,7 @@ def _alter(warehouse: Warehouse, table: Table, *, emptied: bool) -> DroppedViews
     if any(wanted.get(column) != kind for column, kind in stored.items()):
         dropped.drop(table.name)
     for column in stored:
-        if column not in wanted:  # before others come: DuckDB takes `Email` for `email`
+        if column not in wanted:  # before others are added: DuckDB treats `Email` as `email`
             warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
     for column, kind in wanted.items():
         if column not in stored:
@@ -182,7 +182,7 @@ def _sql_types(warehouse: Warehouse, table: Table) -> dict[str, str]:
 
 
 def inexact(warehouse: Warehouse, table: str, column: str) -> bool:
-    """Whether an integer column of a stored table holds numbers that a Float cannot tell apart."""
+    """Whether an integer column of a stored table holds numbers that a Float cannot represent exactly."""
     far = f"{quoted(column)} NOT BETWEEN {-MOST_EXACT:d} AND {MOST_EXACT:d}"
     return bool(warehouse.query(f"SELECT 1 FROM {quoted(table)} WHERE {far} LIMIT 1"))
 
@@ -197,7 +197,7 @@ def _refuse_inexact(warehouse: Warehouse, table: str, column: str, stored: str, 
 
 
 def _cast(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
-    """A stored value in another type. A whole number that was a float is text in digits: `7`, not `7.0` or `1e+16`."""
+    """A stored value in another type. An integral float becomes text in digits: `7`, not `7.0` or `1e+16`."""
     value = quoted(column)
     cast = f"CAST({value} AS {kind})"
     if (stored, kind) == (warehouse.sql_type(FLOAT), warehouse.sql_type(STRING)):
@@ -298,7 +298,7 @@ class _Upsert:
         return int(found[0][0])
 
     def insert(self, where: str = "") -> int:
-        """Adds staged rows as they are."""
+        """Adds staged rows unchanged."""
         names = _list(quoted(column.name) for column in self._table.columns)
         return self._warehouse.execute(
             f"INSERT INTO {quoted(self._table.name)} ({names}) SELECT {names} FROM {_STAGING} {where}"
@@ -306,7 +306,7 @@ class _Upsert:
 
 
 def _is_newer(columns: Sequence[str]) -> str:
-    """Whether a stored row is newer than the one that comes, by the first of the columns in which they differ."""
+    """Whether a stored row is newer than the new one, by the first of the columns in which they differ."""
     first, *others = columns
     newer = f"t.{first} > w.{first} OR t.{first} IS NOT NULL AND w.{first} IS NULL"
     return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({_is_newer(others)})" if others else newer

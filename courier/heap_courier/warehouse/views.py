@@ -9,7 +9,7 @@ from heap_courier.errors import SchemaError, SetupError
 from heap_courier.warehouse.base import View, Warehouse, quoted
 
 STITCHED: Final = ":stitched"
-"""How the names of the views end that Stitch makes, each time that it runs."""
+"""The suffixes of the views that Stitch creates in each run."""
 
 
 class DroppedViews:

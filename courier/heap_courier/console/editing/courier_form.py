@@ -15,7 +15,7 @@ from heap_courier.formats.file_format import AVRO
 Kind = Literal["files", "heap-connect", "json"]
 
 NEW_CREDENTIAL: Final = "+"
-"""What the list of credentials says for one that is made with the courier."""
+"""The entry in the list of credentials for one that is created with the courier."""
 
 _TEXTS: Final = ("separator", "quote", "escape", "encoding")
 _ROW_KEYS: Final = {"object/type", "object/file-pattern", "object/land-as", "object/optional"}
@@ -39,12 +39,12 @@ USUAL_CREDENTIAL: Final[Mapping[str, str]] = NO_CREDENTIAL | {
     "access-key-env": "AWS_ACCESS_KEY_ID",
     "secret-key-env": "AWS_SECRET_ACCESS_KEY",
 }
-"""What the form of a new credential begins with."""
+"""The initial values of the form of a new credential."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A file of the list, as the form has it."""
+    """A file of the list, as entered in the form."""
 
     pattern: str = ""
     tag: str = ""
@@ -71,10 +71,10 @@ class CourierForm:
     """What the form holds.
 
     Attributes:
-        kind: which of the three ways says what files there are: rows, Heap's manifests, or the list as JSON.
+        kind: how the files are given: as rows, by Heap's manifests, or as the list in JSON.
         settings: of the courier, as in heap-courier.yaml, without its two lists.
-        credential: one that is made with it; its `name` and settings.
-        rows, source, tables, exclude, text: what the ways are filled in with.
+        credential: one that is created with it; its `name` and settings.
+        rows, source, tables, exclude, text: the fields of these.
     """
 
     name: str = ""
@@ -89,7 +89,7 @@ class CourierForm:
 
     @property
     def makes_credential(self) -> bool:
-        """Whether a credential is made with the courier."""
+        """Whether a credential is created with the courier."""
         return self.settings.get("credential") == NEW_CREDENTIAL
 
     def document(self, path: Path) -> Any:
@@ -105,7 +105,7 @@ class CourierForm:
         return [row.entity() for row in self.rows]
 
     def section(self, old: Mapping[str, Any], entities: str, operations: str | None) -> dict[str, Any]:
-        """The courier's section of heap-courier.yaml; what the form does not know of stays."""
+        """The courier's section of heap-courier.yaml; settings that the form does not have stay."""
         known = {key: value for key, value in self.settings.items() if value}
         if self.makes_credential:
             known["credential"] = self.credential["name"]
@@ -114,7 +114,7 @@ class CourierForm:
         return section | ({"load-operations": operations} if operations else {})
 
     def credential_section(self) -> dict[str, str]:
-        """The section of the credential that is made with the courier."""
+        """The section of the credential that is created with the courier."""
         kind = self.credential.get("type", "")
         keys = _CREDENTIAL_KEYS.get(kind, ())
         return {"type": kind} | {key: self.credential[key] for key in keys if self.credential.get(key)}
@@ -190,7 +190,7 @@ def _row(entity: Any) -> FileRow | None:
 
 
 def _without_defaults(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """An entity without keys that say what holds without them."""
+    """An entity without keys that only repeat a default."""
     lands = {key: value for key, value in entity["object/land-as"].items() if (key, value) != ("file/header-rows", 1)}
     plain = {key: value for key, value in entity.items() if (key, value) != ("object/optional", False)}
     return plain | {"object/land-as": lands}

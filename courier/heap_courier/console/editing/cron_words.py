@@ -77,7 +77,7 @@ def _weekdays(weekdays: Collection[int | tuple[int, int]]) -> str:
         return ""
     said = []
     if plain:
-        # a week begins on Monday, so that Saturday and Sunday stand together
+        # a week begins on Monday, so that Saturday and Sunday are adjacent
         ordered = sorted(plain, key=lambda day: (day - 1) % 7)
         numbers = [(day - 1) % 7 for day in ordered]
         said.append(f"on {_list(_ranges(numbers, lambda day: _DAYS[(day + 1) % 7]))}")
@@ -88,13 +88,13 @@ def _weekdays(weekdays: Collection[int | tuple[int, int]]) -> str:
 
 
 def _step(numbers: Sequence[int], whole: int) -> int | None:
-    """The step of numbers that run from 0 at even distances that fill the whole; None if they do not."""
+    """The step of numbers that run from 0 in equal steps over the whole range; None if they do not."""
     step = whole // len(numbers)
     return step if list(numbers) == list(range(0, whole, step)) and whole % step == 0 else None
 
 
 def _ranges(numbers: Sequence[int], name: Callable[[int], str]) -> list[str]:
-    """Numbers with runs of three or more drawn together."""
+    """Numbers with runs of three or more as ranges."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

@@ -1,4 +1,4 @@
-"""The form of a feed, and its file: changed in place, so that comments stay."""
+"""The form of a feed, and its file: changed in place, which keeps comments."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FeedForm:
     stitch: bool
 
     def feed(self, old: Feed) -> Feed:
-        """The feed as the form has it.
+        """The feed in the form.
 
         Raises:
             SetupError: the first rule of feeds that it breaks, in a sentence.
@@ -99,7 +99,7 @@ class FeedForm:
 
 
 def form_of_feed(feed: Feed) -> FeedForm:
-    """The form of a feed as it is."""
+    """The form of an existing feed."""
     rows = tuple(
         FieldRow(
             field.name,
@@ -187,7 +187,7 @@ def _field(row: FieldRow) -> Field:
 
 
 def _key(rows: tuple[FieldRow, ...], old: Feed) -> tuple[str, ...]:
-    """The fields that are ticked: those of the old key in its order, since `_pk` joins them so, then the others."""
+    """The checked fields: those of the old key in its order, which `_pk` depends on, then the others."""
     ticked = [row.name for row in rows if row.key]
     kept = [name for name in old.primary_key if name in ticked]
     return (*kept, *(name for name in ticked if name not in kept))

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from heap_courier.console.visit import Form
 
-_NOTHING: Final = ("", "0")  # what a duration is when nothing is waited for
+_NOTHING: Final = ("", "0")  # the duration of no wait
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A courier of the group, or another group that it waits for, as the form has it."""
+    """A courier of the group, or another group that it waits for, as entered in the form."""
 
     name: str = ""
     wait: str = ""

@@ -1,4 +1,4 @@
-"""What the patterns of a courier match in its bucket at this moment."""
+"""What the patterns of a courier currently match in its bucket."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heap_courier.files.entities import Entity, HeapConnectEntity
 from heap_courier.heap_connect.pull import manifest_keys
 from heap_courier.project.model import Courier
 
-LOOKED_AT: Final = 5_000  # objects for each pattern: a form should answer while one types
+LOOKED_AT: Final = 5_000  # objects for each pattern: a form should respond while the user types
 _ASKING: Final[Mapping[str, Any]] = {"attempts": 1, "seconds": 4.0, "call_seconds": 15.0}
 
 

@@ -23,7 +23,7 @@ Section = tuple[str, str]
 
 
 class ProjectEdit:
-    """The project file as it is now, and changes to its sections.
+    """The current project file, and changes to its sections.
 
     A section is a courier, a credential or a group. Each has its own version, so that two people can edit two
     couriers at a time, but not the same one.
@@ -35,7 +35,7 @@ class ProjectEdit:
         self._document = YamlDocument(folder / FILE_NAME)
 
     def names(self, kind: str) -> list[str]:
-        """Of the sections of a kind: `couriers`, `credentials` or `groups`."""
+        """The names of the sections of a kind: `couriers`, `credentials` or `groups`."""
         return list(self._document.get([kind]) or ())
 
     def section(self, kind: str, name: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ class ProjectEdit:
         return dict(self._document.get([kind, name]) or {})
 
     def version(self, kind: str, name: str, *files: Path) -> str:
-        """Of a section and of files that it names; what a form carries, so that it overwrites nothing unseen."""
+        """The version of a section and of files that it names; a form carries it, to overwrite nothing unseen."""
         parts = [json.dumps(self._document.get([kind, name]), sort_keys=True, default=str), *map(version_of, files)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -56,7 +56,7 @@ class ProjectEdit:
         return project_of(self._folder, parse_yaml(self._changed(sections), self._document.path))
 
     def write(self, sections: Mapping[Section, Mapping[str, Any]]) -> Project:
-        """Writes sections; the project as it is then.
+        """Writes sections; the resulting project.
 
         Raises:
             SetupError: as `validated`; or the file was changed since it was read, and nothing was written.
@@ -115,6 +115,6 @@ def write_json(path: Path, document: Any, version: str) -> None:
 
 
 def remove(path: Path) -> None:
-    """Takes back a file that was made for something that did not come about."""
+    """Removes a file that was created for a change that failed."""
     with suppress(OSError):
         path.unlink()

@@ -17,7 +17,7 @@ from heap_courier.feeds.column_mapping import column_path, map_columns
 from heap_courier.feeds.model import Feed
 from heap_courier.formats.readers import chunks, schema
 
-_CHUNKS: Final = 2  # of the file that are looked at: some ten thousand rows
+_CHUNKS: Final = 2  # of the file that are read: some ten thousand rows
 _FIRST: Final = 3  # values of a column
 _LONGEST: Final = 40  # characters of a value
 

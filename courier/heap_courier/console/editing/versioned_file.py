@@ -16,11 +16,11 @@ _writing: Final = threading.Lock()  # of this process's requests
 
 
 class ChangedFileError(SetupError):
-    """A file is not what it was when it was read: someone else has changed it, and it was not overwritten."""
+    """A file has changed since it was read, and was not overwritten."""
 
 
 def version_of(path: Path) -> str:
-    """A digest of what a file holds; empty if there is no file."""
+    """A digest of a file's content; empty if there is no file."""
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except FileNotFoundError:
@@ -30,7 +30,7 @@ def version_of(path: Path) -> str:
 
 
 def replace_file(path: Path, content: bytes, version: str) -> None:
-    """Replaces a file, or makes it if the version is empty. A crash leaves the old file or the new one.
+    """Replaces a file, or creates it if the version is empty. A crash leaves the old file or the new one.
 
     Raises:
         ChangedFileError: the file has another version by now.
@@ -64,7 +64,7 @@ def replace_file(path: Path, content: bytes, version: str) -> None:
 
 
 def remove_file(path: Path, version: str) -> None:
-    """Removes a file; a link goes, and what it leads to stays.
+    """Removes a file; of a link only the link, not its target.
 
     Raises:
         ChangedFileError: the file has another version by now, or is gone.

@@ -1,4 +1,4 @@
-"""A YAML file that a person wrote, edited in place: comments, order and quotes stay as they are."""
+"""A YAML file that a person wrote, edited in place: comments, order and quotes are preserved."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class YamlDocument:
 
         Args:
             path: of the file.
-            texts: whether each scalar is the text that it is, as in a feed.
+            texts: whether each scalar is read as text, as in a feed.
 
         Raises:
             SetupError: as `read_yaml`.
@@ -169,7 +169,7 @@ class YamlDocument:
         try:
             meant = YAML(typ="safe").load(f"- {value}\n")[0]
             if self._texts and isinstance(meant, bool | int) and str(meant).lower() == value:
-                return meant  # written as it is, without quotes
+                return meant  # written without quotes
             plain = meant == value and parse_yaml(f"- {value}\n", self.path, texts=self._texts) == [value]
         except (SetupError, YAMLError, TypeError, IndexError):
             plain = False

@@ -46,7 +46,7 @@ def new_courier(visit: Visit) -> Response:
 
 
 def edit_courier(visit: Visit) -> Response:
-    """Edit Courier: the form, filled in with what the project says."""
+    """Edit Courier: the form, filled in from the project."""
     courier = visit.console.context().courier(visit.part("name"))
     if visit.posted:
         return _posted(visit, courier)
@@ -62,7 +62,7 @@ def edit_courier(visit: Visit) -> Response:
 
 
 def matches(visit: Visit) -> Response:
-    """What the patterns of the form match now: a part of the page, asked for as one types."""
+    """What the patterns of the form match now: a part of the page, requested while the user types."""
     form = form_of_fields(visit.form)
     name = form.name or _UNNAMED
     try:

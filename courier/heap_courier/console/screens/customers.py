@@ -1,4 +1,4 @@
-"""Customers: found by what identifies them, their records and links, why these hold, and a person's decisions."""
+"""Customers: searched by what identifies them, their records and links, the evidence, and a person's decisions."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def explain(visit: Visit) -> Response:
 
 
 def remove_decision(visit: Visit) -> Response:
-    """Takes a decision back."""
+    """Revokes a decision."""
     with changing(visit.console.context()) as warehouse:
         remove_label(warehouse, visit.form.get("label"))
     return visit.to("customers", said=f"The decision was removed. {_SOON}")

@@ -76,7 +76,7 @@ def new_feed(visit: Visit) -> Response:
 
 
 def editor(visit: Visit) -> Response:
-    """The Feed Editor: saves, activates, or shows the feed as it is."""
+    """The Feed Editor: saves, activates, or shows the feed."""
     context = visit.console.context()
     path, feed = find_feed(context.project.feeds, visit.part("id"))
     if not visit.posted:
@@ -104,7 +104,7 @@ def editor(visit: Visit) -> Response:
 
 
 def validate(visit: Visit) -> Response:
-    """What the rules of feeds and the sample say of the form: a part of the page, asked for as one types."""
+    """Errors of the form by the rules of feeds and the sample: a part of the page, requested while the user types."""
     context = visit.console.context()
     _path, feed = find_feed(context.project.feeds, visit.part("id"))
     try:
@@ -231,7 +231,7 @@ def _state(context: Context, feed: Feed) -> str:
 
 
 def _as_far_as_valid(feed: Feed, form: FeedForm) -> Feed:
-    """The feed that the form makes; the one on disk while the form breaks a rule."""
+    """The feed in the form; the one on disk while the form breaks a rule."""
     try:
         return form.feed(feed)
     except CourierError:

@@ -1,4 +1,4 @@
-"""Courier groups: schedules, couriers with their waits and offsets, constraints, pause, runs by hand, history."""
+"""Courier groups: schedules, couriers with their waits and offsets, constraints, pause, manual runs, history."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from heap_courier.progress import NoBar
 from heap_courier.project.cron import instants, warnings
 from heap_courier.project.model import Group
 
-_NEXT: Final = 5  # runs that are foreseen
+_NEXT: Final = 5  # future runs that are shown
 _HISTORY: Final = 50
 
 
@@ -92,7 +92,7 @@ def edit_group(visit: Visit) -> Response:
 
 
 def preview(visit: Visit) -> Response:
-    """The schedule of the form in words, its next runs and what to know of it: asked for as one types.
+    """The schedule of the form in words, its next runs and warnings: requested while the user types.
 
     What else the form still lacks, such as a courier, comes below: it does not hide what there is to say of the
     schedule.

@@ -1,4 +1,4 @@
-"""Notifications: what became of runs of couriers and groups, newest first."""
+"""Notifications: outcomes of runs of couriers and groups, newest first."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Notice(NamedTuple):
 
     Attributes:
         kind: one of KINDS.
-        when: it came about, in UTC.
+        when: the time, in UTC.
         title: who it is about.
-        lines: what there is to know.
+        lines: the details.
         address: of the page that has more.
     """
 
@@ -58,7 +58,7 @@ def notifications(visit: Visit) -> Response:
 
 
 def _sent(notify: Notify) -> list[str]:
-    """Where notifications of each kind go, a sentence each, without what may be secret."""
+    """Where notifications of each kind go, one sentence each, without secrets."""
     return [
         f"{kind}: "
         + ", ".join(

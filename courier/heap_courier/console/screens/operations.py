@@ -25,7 +25,7 @@ class Row(NamedTuple):
     """A feed in the form.
 
     Attributes:
-        id: what the operations call it.
+        id: its id in the operations.
         table: its domain table; empty if there is no such feed.
         truncate: whether its table is emptied first.
         tags: of the files that are loaded into it.

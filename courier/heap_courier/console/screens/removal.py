@@ -25,10 +25,10 @@ class Removal:
     """What can be removed.
 
     Attributes:
-        what: it is, such as `courier Heap`.
+        what: its kind and name, such as `courier Heap`.
         goes: what is removed, in sentences.
         stays: what is not, in sentences.
-        needs: what keeps it, in sentences; it can be removed if there is nothing.
+        needs: what prevents its removal, in sentences; empty: it can be removed.
         version: of what goes, when the page was opened.
         back: the address to return to.
     """
@@ -164,7 +164,7 @@ def _loaded_by(context: Context, chosen: Feed) -> list[str]:
     for each in context.project.couriers.values():
         try:
             plan = read_work_plan(context.project, each)
-        except CourierError:  # which does not load anything as it is
+        except CourierError:  # which cannot load anything now
             continue
         if any(operation.feed_id == chosen.id for operation in plan.operations):
             names.append(each.name)

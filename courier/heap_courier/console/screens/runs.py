@@ -1,4 +1,4 @@
-"""Runs: starting one, watching it, what came of it, and trying again what failed."""
+"""Runs: starting one, watching it, its outcome, and retrying what failed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from heap_courier.warehouse.run_log import Rejected, RunLog, TableRun
 LISTED: Final = 100  # runs
 _SHOWN: Final = 20  # rows of a reason
 _FILES: Final = 200  # of a table that are named
-_PAUSE: Final = 0.25  # seconds between two looks at a job
+_PAUSE: Final = 0.25  # seconds between two polls of a job
 
 
 class Reason(NamedTuple):
@@ -46,7 +46,7 @@ class Reason(NamedTuple):
 
 
 def run(visit: Visit) -> Response:
-    """Run Courier: which files, then off it goes."""
+    """Run Courier: selects the files and starts the run."""
     context = visit.console.context()
     courier = context.courier(visit.part("name"))
     form, problem, status = visit.form, "", 200
@@ -66,7 +66,7 @@ def run(visit: Visit) -> Response:
 
 
 def job(visit: Visit) -> Response:
-    """A run that this console started: its progress, or what came of it."""
+    """A run that this console started: its progress, or its outcome."""
     found = visit.console.jobs.get(visit.part("id"))
     if found is None:
         return visit.page(
@@ -209,7 +209,7 @@ def _day(form: Form, name: str, which: str) -> date:
 
 
 def _outcome(job: Job) -> dict[str, Any]:
-    """What came of a job, for its page."""
+    """The outcome of a job, for its page."""
     error = job.error
     return {
         "run": job.result if job.kind == "run" else None,

@@ -44,7 +44,7 @@ class Row:
 
 
 def sources(visit: Visit) -> Response:
-    """The screen; the offer to make a project if there is none."""
+    """The screen; an offer to create a project if there is none."""
     console = visit.console
     if not console.has_project:
         return visit.page("start.html", folder=console.folder.resolve())
@@ -84,7 +84,7 @@ def sources(visit: Visit) -> Response:
 
 
 def make(visit: Visit) -> Response:
-    """Makes a project in the console's folder, unless another tab has made it."""
+    """Creates a project in the console's folder, unless another tab has created it."""
     if not visit.console.has_project:
         make_project(visit.console.folder, bare=True)
     return visit.to()

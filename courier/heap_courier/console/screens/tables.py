@@ -22,8 +22,8 @@ from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import RunLog
 
 SAMPLE: Final = 100  # rows
-SEARCHED: Final = 1_000_000  # rows that a search and, on DuckDB, the statistics look at
-EXACT: Final = 200_000  # rows up to which distinct values are counted one by one; PostgreSQL looks at no more
+SEARCHED: Final = 1_000_000  # rows that a search and, on DuckDB, the statistics read
+EXACT: Final = 200_000  # rows up to which distinct values are counted exactly; PostgreSQL reads no more
 _RUNS: Final = 20  # that filled the table
 _FILES: Final = 100  # of each that are named
 _AT_ONCE: Final = 100  # tables that one query counts

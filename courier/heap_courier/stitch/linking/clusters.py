@@ -1,4 +1,4 @@
-"""Records into clusters, a customer each. Pure: no I/O, and the result depends on the evidence alone, not its order.
+"""Groups records into clusters, one per customer. Pure: the result depends on the evidence alone, not on its order.
 
 Evidence counts in this order: a person's labels, equal keys, scores from high to low. Two clusters are not joined if
 they hold different separation keys or labels that keep them apart; nor by a score if two of their records contradict
@@ -14,13 +14,13 @@ from enum import Enum
 from typing import Final
 
 LARGEST: Final = 500
-"""A cluster grows by scores to so many records: https://docs.amperity.com/reference/stitch.html."""
+"""The most records that scores join into a cluster: https://docs.amperity.com/reference/stitch.html."""
 
 SHARED: Final = 20
-"""More records without a name than these have one e-mail address: it is a mailbox that several people share."""
+"""If more records without a name share an e-mail address, it is a mailbox of several people."""
 
 LABEL: Final = "label"
-"""How the name of a mark begins that a label makes."""
+"""The prefix of marks made by labels."""
 
 
 class Apart(Enum):
@@ -74,7 +74,7 @@ class Clusters:
         return map(self.find, range(1, self.count + 1))
 
     def supersized(self) -> set[int]:
-        """The least records of clusters that are too large, or would have become so."""
+        """The least records of clusters that are too large, or would have become too large."""
         cut = {self.find(record) for pair, why in self.refused.items() if why is Apart.TOO_LARGE for record in pair}
         return cut | {
             root for root in range(1, self.count + 1) if self._size[root] > LARGEST and self.find(root) == root
@@ -123,7 +123,7 @@ class Clusters:
             self._join(one, other)
 
     def join_nameless(self, nameless: Sequence[int], named: Sequence[int], is_named: Callable[[int], bool]) -> None:
-        """Joins records without a name with the customer who has their e-mail address, if it is one customer alone.
+        """Joins records without a name with the customer who has their e-mail address, if there is exactly one.
 
         Args:
             nameless: records with nothing but the address to go by.

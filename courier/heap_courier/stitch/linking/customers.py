@@ -3,7 +3,7 @@
 Inheritance follows https://docs.amperity.com/reference/stitch.html: each pair of an earlier customer and a cluster is
 weighted by the records that they share; the heaviest pair comes first, of equal ones that with the lesser id, and
 takes both sides. So after a merge the id of the larger part stays, and after a split it stays with the larger part.
-A new id is derived from the least record of the cluster and is none that was ever given to another customer.
+A new id is derived from the least record of the cluster and was never given to another customer.
 """
 
 from __future__ import annotations

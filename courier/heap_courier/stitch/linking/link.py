@@ -1,4 +1,4 @@
-"""All evidence of a run together: keys, labels and scores into clusters, and clusters into customers.
+"""Combines all evidence of a run: keys, labels and scores into clusters, and clusters into customers.
 
 membership   rid, cluster (the least rid of it)
 customer     cluster, customer_id
@@ -24,7 +24,7 @@ _ROWS = 100_000  # of a batch
 
 
 def link(scratch: Scratch) -> None:
-    """Makes the tables of this module.
+    """Creates the tables of this module.
 
     Needs those of `records.loading` and `scoring`, and `label` (rid, label_id, partition_id), `remembered` and
     `given_id`.
@@ -51,7 +51,7 @@ def link(scratch: Scratch) -> None:
 
 
 def _count(scratch: Scratch, count: int) -> None:
-    """Fails unless each record has one customer, whatever went wrong: nothing is written then."""
+    """Fails unless each record has exactly one customer: a safeguard before anything is written."""
     found = scratch.query(
         "SELECT count(*), count(DISTINCT rid) FROM record JOIN membership USING (rid) JOIN customer USING (cluster)"
     )

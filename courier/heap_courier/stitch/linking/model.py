@@ -38,14 +38,14 @@ BLOCKS: Final = (
     "LEAST(given_name, surname) || '|' || GREATEST(given_name, surname) || '|' || birthdate",
 )
 """Only records that have one of these in common are compared: the documented blocking keys, and seven that find typing
-errors at the beginning of names and in postal codes, and given names in the place of surnames. Foreign keys link by
+errors at the beginning of names and in postal codes, and given names in place of surnames. Foreign keys link by
 themselves."""
 
 LARGEST_BLOCK: Final = 100
-"""Records that share a blocking key; if there are more, the key tells nobody apart, and is passed over."""
+"""Records that share a blocking key; if there are more, the key is not distinctive, and is skipped."""
 
 PRIOR: Final = 2**-20
-"""That two records are of one customer, before anything is known of them."""
+"""The prior probability that two records are of one customer."""
 
 
 class Level(NamedTuple):
@@ -75,7 +75,7 @@ def _missing(*names: str) -> str:
 
 _EQUAL: Final = "{l} = {r}"
 _SIMILAR: Final = "jaro_winkler_similarity({l}, {r}) >= %s"
-# The condition before a distance is true of all texts that are so near to each other, and takes a tenth of its time.
+# The condition before a distance holds for all texts that are so similar, and takes a tenth of its time.
 _ONE_TYPO: Final = (
     "(abs(length({l}) - length({r})) <= 1 AND (left({l}, 1) = left({r}, 1) OR right({l}, 1) = right({r}, 1) OR "
     "LEAST(length({l}), length({r})) < 4) AND damerau_levenshtein({l}, {r}) <= 1)"
@@ -260,12 +260,12 @@ def contradiction(model: Mapping[str, Any]) -> str:
 
 
 def weight(level: Mapping[str, Any]) -> float:
-    """What a level says, in bits."""
+    """The weight of a level, in bits."""
     return math.log2(level["m_probability"] / level["u_probability"])
 
 
 def of_tables(condition: str) -> str:
-    """A condition on columns of splink as one on two tables, `l` and `r`."""
+    """A condition on splink's columns, rewritten for two tables, `l` and `r`."""
     return re.sub(r"\b(\w+)_([lr])\b", r"\2.\1", condition)
 
 

@@ -23,14 +23,14 @@ THRESHOLDS: Final = {5: 25.0, 4: 15.0, 3: 5.0, 2: 1.0, 1: -5.0}
 """The least weight of each score, in bits; below all of them it is 0. From 3 up two records are one customer."""
 
 KEPT: Final = 2
-"""The least score that is kept, for a person to look at."""
+"""The lowest score that is stored, for review."""
 
 MARGIN: Final = 3.0
 """Bits by which a record has to fit one of two contradicting customers better than the other."""
 
 
 def score(scratch: Scratch, model: Mapping[str, Any]) -> None:
-    """Makes the tables of this module from those of `records.loading`."""
+    """Creates the tables of this module from those of `records.loading`."""
     prepare(scratch)
     predicted = _predict(scratch, model)
     cases = " ".join(f"WHEN weight >= {least} THEN {grade}" for grade, least in THRESHOLDS.items())
@@ -99,7 +99,7 @@ def _block(scratch: Scratch) -> None:
 
 def _predict(scratch: Scratch, model: Mapping[str, Any]) -> str:
     """The table of splink's predictions: `rid_l`, `rid_r`, `match_weight`."""
-    from splink import DuckDBAPI, Linker  # noqa: PLC0415  (half a second, for runs alone)
+    from splink import DuckDBAPI, Linker  # noqa: PLC0415  (half a second, only needed by runs)
     from splink.internals.exceptions import SplinkException  # noqa: PLC0415
 
     logging.getLogger("splink").setLevel(logging.ERROR)
@@ -113,7 +113,7 @@ def _predict(scratch: Scratch, model: Mapping[str, Any]) -> str:
 
 
 def _score_twins(scratch: Scratch) -> None:
-    """All twins of a record fit it as well as the one that was compared."""
+    """All twins of a record match as well as the one that was compared."""
     scratch.execute(
         "INSERT INTO scored SELECT t.representative, t.rid, s.weight, s.score, NULL FROM twin AS t JOIN "
         "(SELECT min(rid) AS rid, representative FROM twin GROUP BY representative) AS n USING (representative) "

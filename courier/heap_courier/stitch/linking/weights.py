@@ -40,7 +40,7 @@ def weigh(
         scratch: an empty one.
         model: of splink.
         records: their original values, in the order of `COLUMNS`.
-        bad: bad values, each with its semantic: they say nothing.
+        bad: bad values, each with its semantic: they have no weight.
         pairs: of the records.
     """
     tables = sorted({table for table, _ in records})
@@ -95,6 +95,6 @@ def _level(model: Mapping[str, Any], field: str, bits: float) -> str:
 
 
 def prior(model: Mapping[str, Any]) -> float:
-    """What is known of two records beforehand, in bits."""
+    """The prior weight of two records, in bits."""
     chance = float(model["probability_two_random_records_match"])
     return math.log2(chance / (1 - chance))

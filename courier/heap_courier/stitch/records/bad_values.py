@@ -15,7 +15,7 @@ ANY: Final = frozenset({
     "NOT GIVEN", "NOT PROVIDED", "NULL", "REFUSED", "TBD", "TEST", "TRUE", "UNDEFINED", "UNKNOWN", "X", "XX", "XXX",
     "-", "--", "?", ".", "0", "-1",
 })  # fmt: skip
-"""Bad whatever they are values of, once normalised."""
+"""Bad in any field, once normalised."""
 
 NAMES: Final = frozenset(
     {"CUSTOMER", "FIRST NAME", "FIRSTNAME", "GUEST", "LAST NAME", "LASTNAME", "MR", "MRS", "MS", "USER"}
@@ -34,7 +34,7 @@ MAIL_DOMAINS: Final = (
     "FAKE.COM", "INVALID.COM", "NA.COM", "NOEMAIL.COM", "NOMAIL.COM",
     "NONE.COM", "NOTPROVIDED.COM", "NULL.COM", "TEST.COM", "UNKNOWN.COM",
 )  # fmt: skip
-"""Domains of e-mail addresses that nobody has."""
+"""Domains of e-mail addresses that do not exist."""
 
 PHONES: Final = frozenset({"1234567", "1234567890", "0123456789", "5551212", "9876543210"})
 BIRTHDATES: Final = frozenset({"18991231", "19000101", "19010101", "19200101", "19700101"})
@@ -67,7 +67,7 @@ def _list(values: Iterable[str]) -> str:
 
 
 class Threshold(NamedTuple):
-    """From how many different names on a value counts as shared: it is bad if there are more than `most`."""
+    """The number of different names from which a value counts as shared: it is bad if there are more than `most`."""
 
     semantic: str
     names: str  # the column of normalised names whose different values are counted

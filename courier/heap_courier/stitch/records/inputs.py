@@ -34,7 +34,7 @@ _HEAP: Final = {
     "joindate": "create-dt",
     "last_modified": "update-dt",
 }
-"""Columns of Heap's users that have a meaning here: https://help.heap.io/heap-connect/heap-connect-guide/heap-connect-data-schema."""
+"""Columns of Heap's users with a semantic tag: https://help.heap.io/heap-connect/heap-connect-guide/heap-connect-data-schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def of_feed(feed: Feed) -> Input:
 
 
 def heap_users(warehouse: Warehouse) -> list[Input]:
-    """Heap's users, a person each, of each source that Heap Connect filled. They need no feed.
+    """Heap's users, one person each, of each source that Heap Connect filled. They need no feed.
 
     Hashed columns take no part: a hash equals nothing in other feeds, and a hashed phone would count against a match.
     """

@@ -7,7 +7,7 @@
     bad      semantic, value, reason, records, given_names, surnames
     spoilt   rid of the records that had a bad value
 
-`rid` counts records by datasource and primary key, so that the order in which rows come does not matter.
+`rid` counts records by datasource and primary key, so that the order of rows does not matter.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def load(
 
     Args:
         scratch: an empty one.
-        warehouse: where the inputs are; not needed afterwards.
+        warehouse: has the inputs; not needed afterwards.
         inputs: one at least.
         migrations: views of Heap's with `from_user_id` and `to_user_id`.
         advance: called with the number of rows read.
@@ -74,7 +74,7 @@ def load(
 
 
 def collate(scratch: Scratch, inputs: Sequence[Input]) -> int:
-    """Makes the tables of this module out of staged inputs (`input_0` ... and `migration`)."""
+    """Creates the tables of this module from staged inputs (`input_0` ... and `migration`)."""
     execute = scratch.execute
     parts = []
     for number, each in enumerate(inputs):

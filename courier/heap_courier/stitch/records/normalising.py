@@ -52,7 +52,7 @@ def suffix(value: str) -> str:
 
 
 def email(value: str) -> str:
-    """An address without spaces and `+tag`; NULL if it is none."""
+    """An address without spaces and `+tag`; NULL if it is not one."""
     bare = rf"regexp_replace(UPPER(TRIM({value})), '\+[^@]*@', '@')"
     return rf"NULLIF(regexp_extract({bare}, '^[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]+$'), '')"
 

@@ -22,10 +22,10 @@ GROUPS: Final = {
 """Fields that are taken from one record together, so that a customer's street and city are of one home."""
 
 HEAP_USER: Final = "fk-heap-user"
-"""The key that Heap's users have in common with whatever names their `user_id`."""
+"""The key that Heap's users share with any record that has their `user_id`."""
 
 HEAP_IDENTITY: Final = "fk-heap-identity"
-"""The key that Heap's users have in common with whatever names their `identity`."""
+"""The key that Heap's users share with any record that has their `identity`."""
 
 _KEY: Final = re.compile(r"ck|[fs]k-[a-z0-9]+(-[a-z0-9]+)*")
 

@@ -20,9 +20,9 @@ class Summary:
         split: customers that were part of another one.
         new: customers of records that were never seen before.
         updated: customers that kept their id, and gained or lost records.
-        deleted: customers that have no record any more.
+        deleted: customers that no longer have a record.
         unchanged: customers with the same records as before.
-        suspicious: customers that are most worth a look; `stitch report` lists them.
+        suspicious: customers to review first; `stitch report` lists them.
     """
 
     records: int
@@ -45,7 +45,7 @@ SUSPICIOUS: Final = """
 
 
 def find_changes(scratch: Scratch) -> Summary:
-    """Makes `change` (change, customer_id, other_customer_id, records) from what the last run left."""
+    """Creates `change` (change, customer_id, other_customer_id, records) from the tables of the last run."""
     scratch.execute(
         f"""
         CREATE TABLE change AS

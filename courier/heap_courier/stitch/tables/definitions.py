@@ -25,7 +25,7 @@ class Output:
         columns: in their order.
         query: what fills it, of the scratch; the same columns.
         is_domain_table: whether it is beside the domain tables, rather than in the courier's own schema.
-        before: a statement of the scratch that makes what the query needs; all in one takes more memory.
+        before: a statement of the scratch that prepares the query; a single statement takes more memory.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""A run's tables, ids, views and changes into the warehouse, in one transaction."""
+"""Writes a run's tables, ids, views and changes into the warehouse, in one transaction."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ _SYSTEM_TABLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far Stitch was when a run began: the number of the last run that changed something."""
+    """The state of Stitch when a run began: the number of the last run that changed something."""
 
     run: int
 
 
 def make_state(warehouse: Warehouse) -> None:
-    """Makes the tables that Stitch remembers by. Outside a transaction."""
+    """Creates the tables of Stitch's own state. Outside a transaction."""
     make_tables(warehouse, _SYSTEM_TABLES)
 
 
 def read_state(warehouse: Warehouse, scratch: Scratch) -> State:
-    """Reads what the last run left into `remembered` and `given_id` of the scratch."""
+    """Reads the state of the last run into `remembered` and `given_id` of the scratch."""
     for name, table, columns in (
         ("remembered", RECORDS, ("record", "customer_id", "present")),
         ("given_id", IDS, ("customer_id",)),
@@ -66,9 +66,9 @@ def land(
     views: Callable[[], Views],
     now: datetime,
 ) -> tuple[str, ...]:
-    """Writes all of a run, or nothing of it; what to know of it, in sentences.
+    """Writes a run completely or not at all; warnings, in sentences.
 
-    A table whose rows are those of the last run stays untouched.
+    A table whose rows have not changed since the last run is not touched.
 
     Raises:
         LaterError: another run has finished meanwhile.
@@ -129,7 +129,7 @@ def _fits(warehouse: Warehouse, output: Output) -> bool:
 
 
 def _make(warehouse: Warehouse, dropped: DroppedViews, name: str, columns: Columns) -> None:
-    """Makes a domain table; one that has other columns makes room, and views on it are made again."""
+    """Creates a domain table; one with other columns is replaced, and views on it are recreated."""
     wanted = {column: warehouse.sql_type(kind) for column, kind in columns}
     there = dict(warehouse.columns(name))
     if there and there != wanted:
@@ -141,7 +141,7 @@ def _make(warehouse: Warehouse, dropped: DroppedViews, name: str, columns: Colum
 
 
 def _append_changes(warehouse: Warehouse, scratch: Scratch, run: int, now: datetime) -> None:
-    """Adds the changes of this run; a run without any leaves no trace."""
+    """Adds the changes of this run; a run without changes is not recorded."""
     columns = (*CHANGE_COLUMNS, ("finished", DATETIME))
     if not warehouse.columns(CHANGES):
         made = ", ".join(f"{quoted(name)} {warehouse.sql_type(kind)}" for name, kind in columns)

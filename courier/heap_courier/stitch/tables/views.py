@@ -19,7 +19,7 @@ _ID: Final = "customer_id"
 
 
 class Views(NamedTuple):
-    """The views of a project, as queries by their names, and what to know of those that it lacks."""
+    """The views of a project, as queries by their names, and warnings about missing ones."""
 
     queries: Mapping[str, str]
     notices: tuple[str, ...]
@@ -96,7 +96,7 @@ def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str], text: str) 
 
 
 def _columns(warehouse: Warehouse, table: str) -> str:
-    """Its columns; one that is called `customer_id` itself becomes `raw_customer_id`.
+    """Its columns; its own `customer_id`, if it has one, becomes `raw_customer_id`.
 
     DuckDB looks them up whenever the view is queried, so that it follows changes of the table; PostgreSQL keeps a list.
     """
