@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 from airbyte_protocol_dataclasses.models import AirbyteConnectionStatus, Status
 
+from destination_heap_analytics.config.api_settings import DeleteUsers
 from destination_heap_analytics.config.parse import ParsedConfig, parse_config
-from destination_heap_analytics.config.settings import DeleteUsers, Settings
+from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.connection_check import (
     PREFLIGHT_SECONDS,
     explain,

@@ -16,7 +16,7 @@ import requests
 
 from destination_heap_analytics.config.casts import Cast
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.config.storage_settings import S3Storage
 from destination_heap_analytics.delivery.connection_check import explain
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError

@@ -9,19 +9,15 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from destination_heap_analytics.config.settings import (
+from destination_heap_analytics.config.api_settings import (
     AccountProperties,
-    BulkDelivery,
     DeleteUsers,
     Identify,
-    LocalStorage,
-    NoStorage,
-    RowDelivery,
-    S3Storage,
-    Settings,
     TrackEvents,
     UserProperties,
 )
+from destination_heap_analytics.config.settings import BulkDelivery, RowDelivery, Settings
+from destination_heap_analytics.config.storage_settings import LocalStorage, NoStorage, S3Storage
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.names import did_you_mean, nearest

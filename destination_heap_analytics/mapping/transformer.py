@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from destination_heap_analytics.config.casts import Cast
-from destination_heap_analytics.config.grammar import ColumnList, Constant
-from destination_heap_analytics.config.settings import (
+from destination_heap_analytics.config.api_settings import (
     AccountProperties,
     ApiSettings,
     DeleteUsers,
     Identify,
-    Settings,
     TrackEvents,
     UserProperties,
 )
+from destination_heap_analytics.config.casts import Cast
+from destination_heap_analytics.config.grammar import ColumnList, Constant
+from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units
 from destination_heap_analytics.mapping.columns.all_columns import AllColumns

@@ -38,7 +38,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as AnyConnectionError
 from botocore.parsers import ResponseParserError
 
-from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.config.storage_settings import S3Storage
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
 from destination_heap_analytics.rejected.local import RESEND
 from destination_heap_analytics.version import VERSION

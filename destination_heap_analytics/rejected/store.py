@@ -20,7 +20,7 @@ from hashlib import sha256
 from typing import Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
-from destination_heap_analytics.config.settings import LocalStorage, NoStorage, S3Storage
+from destination_heap_analytics.config.storage_settings import LocalStorage, NoStorage, S3Storage
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.messages import json_members, line_text

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from destination_heap_analytics.config.api_settings import TrackEvents
 from destination_heap_analytics.config.parse import parse_config
-from destination_heap_analytics.config.settings import TrackEvents
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.heap_api import Api
 

@@ -17,7 +17,7 @@ import pytest
 import requests
 from botocore.client import BaseClient
 
-from destination_heap_analytics.config.settings import S3Storage
+from destination_heap_analytics.config.storage_settings import S3Storage
 from destination_heap_analytics.errors import ConfigError, SyncStoppedError, TransientError
 from destination_heap_analytics.process.resources import as_stop
 from destination_heap_analytics.protocol.catalog import Stream

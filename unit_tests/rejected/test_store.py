@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from destination_heap_analytics.config.settings import LocalStorage, NoStorage
+from destination_heap_analytics.config.storage_settings import LocalStorage, NoStorage
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError
 from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.rejected.store import (
@@ -234,7 +234,7 @@ def test_the_s3_client_is_imported_only_if_needed() -> None:
     """`spec` is asked often, and every start counts."""
     code = (
         "import sys, destination_heap_analytics.destination, destination_heap_analytics.rejected.store as store;"
-        "from destination_heap_analytics.config.settings import LocalStorage;"
+        "from destination_heap_analytics.config.storage_settings import LocalStorage;"
         "store.open_storage(LocalStorage(storage_type='Local', path='x'), None, now=0, random_text='r');"
         "sys.exit('destination_heap_analytics.rejected.s3' in sys.modules)"
     )
