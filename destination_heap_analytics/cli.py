@@ -44,7 +44,7 @@ from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
 
 if TYPE_CHECKING:  # with them comes all that spec does without
-    from destination_heap_analytics.config.grammar import ColumnList
+    from destination_heap_analytics.config.column_list import ColumnList
     from destination_heap_analytics.protocol.catalog import Stream
 
     Blocks = Generator[tuple[list[bytes], int], None, None]

@@ -11,14 +11,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from destination_heap_analytics.config.grammar import (
-    ColumnList,
-    Constant,
-    GrammarError,
-    parse_column,
-    parse_column_list,
-    parse_event,
-)
+from destination_heap_analytics.config.column_list import ColumnList, Constant
+from destination_heap_analytics.config.grammar import GrammarError, parse_column, parse_column_list, parse_event
 from destination_heap_analytics.heap_api import EU_HOST, US_HOST, Api
 
 _REGIONS_BY_AREA: Final = {

@@ -12,8 +12,8 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from destination_heap_analytics.config.api_settings import ApiSettings, DeleteUsers, Identify, TrackEvents
+from destination_heap_analytics.config.column_list import ColumnList
 from destination_heap_analytics.config.field_types import AppId, BaseUrl, EventsPerMinute
-from destination_heap_analytics.config.grammar import ColumnList
 from destination_heap_analytics.config.setting_group import SettingGroup
 from destination_heap_analytics.config.storage_settings import LocalStorage, NoStorage, S3Storage
 from destination_heap_analytics.heap_api import EU_HOST, EVENTS_PER_MINUTE, US_HOST, Api

@@ -15,7 +15,7 @@ from destination_heap_analytics.config.api_settings import (
     UserProperties,
 )
 from destination_heap_analytics.config.casts import Cast
-from destination_heap_analytics.config.grammar import ColumnList, Constant
+from destination_heap_analytics.config.column_list import ColumnList, Constant
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.errors import Reason, RowRejectedError
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_IDENTITY, Api, text_units

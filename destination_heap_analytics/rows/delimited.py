@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from destination_heap_analytics.config.casts import Cast, boolean_of, number_of
-from destination_heap_analytics.config.grammar import ColumnList, Item
+from destination_heap_analytics.config.column_list import ColumnList, Item
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.names import normal
 from destination_heap_analytics.rows.text import LONGEST_LINE

@@ -13,7 +13,8 @@ from typing import Final
 
 import orjson
 
-from destination_heap_analytics.config.grammar import ColumnList, GrammarError, parse_column_list
+from destination_heap_analytics.config.column_list import ColumnList
+from destination_heap_analytics.config.grammar import GrammarError, parse_column_list
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.mapping.columns.column import Column, column_names
 from destination_heap_analytics.names import as_setting, did_you_mean

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.config.casts import Cast
+from destination_heap_analytics.config.column_list import ColumnList, Constant, Item
 from destination_heap_analytics.config.grammar import (
-    ColumnList,
-    Constant,
     GrammarError,
-    Item,
     extras_of,
     parse_column,
     parse_column_list,
