@@ -160,10 +160,10 @@ class _Pull:
         steps = plan(manifests, loaded, partial(_is_wanted, self._entity))
         yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests), self._folder)
         try:
-            self._loader.unite_events()
+            self._loader.tables.unite_events()
         except (SchemaError, SetupError) as error:
             yield self._not_loaded(
-                StepResult(None, TableRun(self._loader.domain_table(ALL_EVENTS), 0, 0, message=str(error)))
+                StepResult(None, TableRun(self._loader.tables.domain_table(ALL_EVENTS), 0, 0, message=str(error)))
             )
         dumps: defaultdict[str, list[int]] = defaultdict(list)
         for step in steps:
@@ -254,7 +254,7 @@ class _Pull:
     def _loaded(self, fetched: _Fetched, dumps: list[int]) -> StepResult:
         """Loads a step, or says why not; `dumps` are all dumps with a step of the table."""
         step = fetched.step
-        name = self._loader.domain_table(step.table)
+        name = self._loader.tables.domain_table(step.table)
         self._begin(f"{name}, dump {step.dump_id}")
         if fetched.error:
             return self._waiting(step, name, fetched.error, dumps)
