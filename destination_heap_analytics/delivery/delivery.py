@@ -15,18 +15,10 @@ from typing import Final
 
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.connection_check import explain
-from destination_heap_analytics.delivery.decision import (
-    Attempt,
-    Deliver,
-    Reject,
-    Retry,
-    RunSoFar,
-    Split,
-    Stop,
-    decide,
-)
+from destination_heap_analytics.delivery.decision import Attempt, Deliver, Reject, Retry, RunSoFar, Split, Stop, decide
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
-from destination_heap_analytics.delivery.planner import Job, Planner
+from destination_heap_analytics.delivery.job import Job
+from destination_heap_analytics.delivery.planner import Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe, Refusals, Refused
 from destination_heap_analytics.delivery.waiting import ANSWERS, Cause, Wait

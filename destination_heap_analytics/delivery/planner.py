@@ -15,7 +15,8 @@ from typing import Final
 
 from destination_heap_analytics.delivery.batch import OpenBatch, halves
 from destination_heap_analytics.delivery.concurrency import Concurrency
-from destination_heap_analytics.delivery.decision import NO_FAILURES, History
+from destination_heap_analytics.delivery.decision import History
+from destination_heap_analytics.delivery.job import Job
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
 from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import MAX_BULK
@@ -63,41 +64,6 @@ def bulk_form(*, merges: bool, most: int = MAX_BULK) -> Form:
 
 ROW_FORM: Final = Form(rows=1, merges=False, patience=0.0, jobs=1000)
 """One request per row."""
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """A batch of rows that is being sent, split into parts if Heap refused it. The parts are sent one after another.
-
-    Only the planner changes a job.
-
-    Attributes:
-        parts: what is left of it, the next one last.
-        keys: of all its rows.
-        kept: bytes of all its rows; they stay until the job ends.
-        due_at: when the next part may go.
-        sent_at: when the last one went.
-        history: the failed attempts to send the part.
-        serial: of the last request, counted over the run.
-    """
-
-    parts: list[Payloads]
-    keys: list[str]
-    kept: int
-    due_at: float = 0.0
-    sent_at: float = 0.0
-    history: History = NO_FAILURES
-    serial: int = 0
-
-    @property
-    def items(self) -> Payloads:
-        """The part that is sent next, or is in flight."""
-        return self.parts[-1] if self.parts else Payloads()
-
-    @property
-    def failures(self) -> int:
-        """How often Heap has not accepted the part."""
-        return self.history.failures
 
 
 class Planner:

@@ -13,7 +13,7 @@ from typing import Final
 
 from destination_heap_analytics.delivery.delivery import Delivery, Send, Settled
 from destination_heap_analytics.delivery.http.client import Verdict
-from destination_heap_analytics.delivery.planner import Job
+from destination_heap_analytics.delivery.job import Job
 from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.delivery.waiting import Wait
 from destination_heap_analytics.errors import RowRejectedError

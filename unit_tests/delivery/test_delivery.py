@@ -16,7 +16,8 @@ from destination_heap_analytics.delivery.connection_check import PREFLIGHT_EVENT
 from destination_heap_analytics.delivery.decision import REFUSED_TRIES
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
-from destination_heap_analytics.delivery.planner import ROW_FORM, Job, Planner, bulk_form
+from destination_heap_analytics.delivery.job import Job
+from destination_heap_analytics.delivery.planner import ROW_FORM, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import ConfigError, Reason, RowRejectedError, TransientError
 from destination_heap_analytics.heap_api import Api

@@ -16,7 +16,8 @@ from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
-from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
+from destination_heap_analytics.delivery.job import Job
+from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe
 from destination_heap_analytics.errors import RowRejectedError, SyncStoppedError

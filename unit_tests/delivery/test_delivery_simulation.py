@@ -22,7 +22,8 @@ from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.connection_check import preflight_request
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
-from destination_heap_analytics.delivery.planner import PASSED_OVER_ROWS, ROW_FORM, Job, Planner, bulk_form
+from destination_heap_analytics.delivery.job import Job
+from destination_heap_analytics.delivery.planner import PASSED_OVER_ROWS, ROW_FORM, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api, Rate

@@ -14,7 +14,8 @@ from destination_heap_analytics.delivery import batch, planner
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.concurrency import Concurrency
 from destination_heap_analytics.delivery.decision import NO_FAILURES, History
-from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Job, Planner
+from destination_heap_analytics.delivery.job import Job
+from destination_heap_analytics.delivery.planner import ROW_FORM, Form, Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer, counter_of
 from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import Api, Rate
