@@ -14,10 +14,10 @@ from typing import BinaryIO, Final, cast
 import pyarrow as pa
 
 from heap_courier.errors import SetupError, UnreadableFileError, failure_of_file
-from heap_courier.formats import avro_reader as avro
 from heap_courier.formats import csv_reader as delimited
 from heap_courier.formats import json_reader as json_files
 from heap_courier.formats import parquet_reader as parquet
+from heap_courier.formats.avro import reader as avro
 from heap_courier.formats.chunk import Chunk, Decoded
 from heap_courier.formats.file_format import AVRO, CONTENT_TYPES, PARQUET, SEPARATORS, FileFormat
 from heap_courier.formats.gzipped import MOST_UNPACKED, Gzipped, TooLargeError, too_large

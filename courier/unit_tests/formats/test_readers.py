@@ -489,7 +489,7 @@ def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
     path: Path, codec: str, pack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before it takes the memory."""
-    monkeypatch.setattr("heap_courier.formats.avro_reader._LARGEST_BLOCK", 100_000)
+    monkeypatch.setattr("heap_courier.formats.avro.codecs.LARGEST_BLOCK", 100_000)
     longs = {"type": "record", "name": "row", "fields": [{"name": "v", "type": "long"}]}
     for size, fits in ((100_000, True), (100_001, False)):
         content = avro_block(longs, "null", size, pack(bytes(size)))

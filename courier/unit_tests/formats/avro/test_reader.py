@@ -17,7 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from heap_courier.errors import UnreadableFileError
-from heap_courier.formats import avro_reader as avro
+from heap_courier.formats.avro import container, flat_records, reader
 
 NAME = "sync_1/users/part-0.avro"
 
@@ -31,8 +31,8 @@ def written(
 
 
 def read(data: bytes) -> pa.Table:
-    batches = [chunk.decode().batch for chunk in avro.chunks(io.BytesIO(data), NAME)]
-    return pa.Table.from_batches(batches, avro.schema(io.BytesIO(data), NAME))
+    batches = [chunk.decode().batch for chunk in reader.chunks(io.BytesIO(data), NAME)]
+    return pa.Table.from_batches(batches, reader.schema(io.BytesIO(data), NAME))
 
 
 def nullable(name: str, kind: Any) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def test_zstandard_is_read() -> None:
 
 def test_a_large_file_comes_in_parts_with_their_first_rows() -> None:
     rows = [{"user_id": number, "email": "x" * 1000, "joindate": None} for number in range(20_000)]
-    parts = list(avro.chunks(io.BytesIO(written(HEAP, rows, "snappy")), NAME))
+    parts = list(reader.chunks(io.BytesIO(written(HEAP, rows, "snappy")), NAME))
     decoded = [part.decode().batch for part in parts]
     assert len(parts) > 3
     assert max(batch.nbytes for batch in decoded) < 8_000_000
@@ -187,14 +187,15 @@ def test_the_fast_way_reads_what_fastavro_reads(
     fields, rows = file
     data = written(fields, rows, codec, block)
     assume(any(field["type"] != "null" for field in fields))
-    header = avro._header(stream := io.BytesIO(data), NAME)
-    blocks = list(avro._blocks(stream, header))
-    plain = [avro._unpacked(header, each) for each in blocks]
-    assert header.fast is not None
-    fast = avro._decoded_fast(header.fast, header.records, blocks, plain)
-    assert fast is not None
-    assert fast.equals(avro._decoded(header, blocks, plain))
-    assert fast.to_pylist() == list(fastavro.reader(io.BytesIO(data)))
+    header = container.read_header(stream := io.BytesIO(data), NAME)
+    blocks = list(container.read_blocks(stream, header))
+    plain = [reader._unpacked(header, each) for each in blocks]
+    by_polars = flat_records.fast_reading(header.records)
+    assert by_polars is not None
+    batch = flat_records.decode_fast(by_polars, header.records, blocks, plain)
+    assert batch is not None
+    assert batch.equals(reader._decoded(header, blocks, plain))
+    assert batch.to_pylist() == list(fastavro.reader(io.BytesIO(data)))
 
 
 # Files that are none
@@ -269,5 +270,5 @@ def test_a_changed_bit_of_a_file_without_checksums_is_noticed_or_stays_in_its_ro
 
 
 def test_flat_records_never_take_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(avro, "_decoded", None)
+    monkeypatch.setattr(reader, "_decoded", None)
     assert read(written(HEAP, heap_rows(10), "snappy")).num_rows == 10

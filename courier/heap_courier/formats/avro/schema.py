@@ -27,7 +27,7 @@ import fastavro.schema
 import orjson
 import pyarrow as pa
 
-from heap_courier.formats.avro_values import DECIMAL, NOTHING, Budget, UnfitValueError
+from heap_courier.formats.avro.values import DECIMAL, NOTHING, Budget, UnfitValueError
 from heap_courier.formats.chunk import IS_TEXT
 from heap_courier.formats.nesting import TOO_DEEP
 
@@ -191,7 +191,7 @@ class _Rewriting:
     """A schema for fastavro: logical types under `meaning`, so that it leaves values as they are stored.
 
     Numbers become instants by a cast of the whole column, beyond the year 9999 too. Decimals, and what takes no bytes
-    in the file, are read by avro_values.py, within bounds. Default values and comments are left out: nothing here needs
+    in the file, are read by values.py, within bounds. Default values and comments are left out: nothing here needs
     them, and an invalid one then does no harm. So are invalid decimals, as the specification requires.
     """
 

@@ -1,0 +1,1 @@
+"""Avro object container files: bytes to batches of columns. Never another format."""
