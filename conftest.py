@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from typing import Any
 
@@ -83,11 +84,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     items[:] = sorted((item for item in items if _runs(item, thorough=thorough)), key=_turn)
     if hasattr(config, "workeroutput"):
         config.workeroutput["left"] = dict(_left)
-    for item in items:
-        if _is_measured_elsewhere(item):
-            item.add_marker(pytest.mark.no_cover)
-        if thorough:
+    if thorough:
+        for item in items:
             _more_examples(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
+    """Suspend coverage in this thread: the marker `no_cover` stops it in all, and threads that start then can fail."""
+    tracer = sys.gettrace()
+    if tracer is None or not _is_measured_elsewhere(item):
+        yield
+        return
+    sys.settrace(None)
+    try:
+        yield
+    finally:
+        sys.settrace(tracer)
 
 
 def _turn(item: pytest.Item) -> tuple[int, bool]:
