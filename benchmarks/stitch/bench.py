@@ -20,7 +20,7 @@ from benchmarks.stitch.population import TAGS, Record, population
 from benchmarks.stitch.quality import Quality, quality
 from heap_courier.data_types.field_types import STRING
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.writer import write_feed
 from heap_courier.project.scaffold import make_project
 from heap_courier.stitch.linking.link import link
 from heap_courier.stitch.linking.model import read_model

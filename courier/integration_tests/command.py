@@ -25,7 +25,7 @@ import pytest
 from heap_courier.cli.main import exit_code
 from heap_courier.feeds import activation
 from heap_courier.feeds.model import Feed
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.writer import write_feed
 from heap_courier.project.scaffold import make_project
 from heap_courier.signals import Interruption
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted

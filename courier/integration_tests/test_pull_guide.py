@@ -17,11 +17,10 @@ from typing import Any
 
 import boto3
 import pytest
-from pydantic import BaseModel
 
 from courier.integration_tests import heap_bucket
-from heap_courier.documents.schema import JsonSection
-from heap_courier.feeds import reader as feed_files
+from heap_courier.documents.schema import Section
+from heap_courier.feeds import reader as feed_file
 from heap_courier.files import entities
 from heap_courier.formats.file_format import CONTENT_TYPES
 from heap_courier.project import reader as project_file
@@ -133,20 +132,15 @@ def test_what_is_typed_shows_what_the_guide_says(bucket: str, tmp_path: Path) ->
 
 
 SETTINGS = {
-    name.replace("_", "-")
-    for section in vars(project_file).values()
-    if isinstance(section, type) and issubclass(section, BaseModel)
-    for name in section.model_fields
-}
-ENTITY_KEYS = {
     name
-    for section in vars(entities).values()
-    if isinstance(section, type) and issubclass(section, JsonSection)
+    for documents in (project_file, entities, feed_file)
+    for section in vars(documents).values()
+    if isinstance(section, type) and issubclass(section, Section)
     for name in section.setting_names()
 }
 
 
-@pytest.mark.parametrize("key", sorted(SETTINGS | ENTITY_KEYS | {*feed_files.KEYS, *feed_files.FIELD_KEYS}))
+@pytest.mark.parametrize("key", sorted(SETTINGS))
 def test_all_that_can_be_set_is_named(key: str) -> None:
     assert re.search(rf"[`.]{re.escape(key)}[`.]|\b{re.escape(key)}: ", GUIDE.read_text(encoding="utf-8"))
 

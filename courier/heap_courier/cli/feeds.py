@@ -15,7 +15,8 @@ from heap_courier.documents.wording import listed, named
 from heap_courier.feeds import tags
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
-from heap_courier.feeds.reader import read_feeds, write_feed
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.feeds.writer import write_feed
 from heap_courier.formats.file_format import CONTENT_TYPES, ENCODINGS, FileFormat, is_character, is_encoding
 
 _REJECTED_SHOWN: Final = 20  # rows of a sample

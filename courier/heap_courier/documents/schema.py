@@ -24,6 +24,7 @@ Location = tuple[int | str, ...]
 Parsed = TypeVar("Parsed")
 
 _SETTINGS: Final = "must contain settings, each as `name: value`"
+_SURROGATE: Final = "contains half of a character, such as `\\ud83d`: write the character itself"
 _REASONS: Final[Mapping[str, str]] = {
     "bool_type": "must be `true` or `false`",
     "dict_type": _SETTINGS,
@@ -31,6 +32,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "model_attributes_type": _SETTINGS,
     "model_type": _SETTINGS,
     "string_too_short": "must not be empty",
+    "string_unicode": _SURROGATE,
     "string_type": "must be text; quote it if it looks like a number or a boolean",
     "too_short": "must not be empty",
 }
@@ -142,6 +144,8 @@ class Schema(Generic[Parsed]):
             return self.model.validate_python(document, context=context)
         except ValidationError as invalid:
             raise SetupError(f"`{file}`{self._fault(invalid, document)}") from None
+        except UnicodeEncodeError:  # pydantic cannot convey a reason that quotes such a character
+            raise SetupError(f"`{file}` {_SURROGATE}.") from None
 
     def _fault(self, invalid: ValidationError, document: object) -> str:
         error = invalid.errors(include_url=False)[0]

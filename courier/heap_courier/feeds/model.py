@@ -8,6 +8,9 @@ from typing import Final
 from heap_courier.data_types.field_types import FieldType
 from heap_courier.formats.file_format import FileFormat
 
+GENERATED: Final = "generated"
+"""The value of `last-updated` if no field says when a row was updated."""
+
 UPDATED: Final = "_updated"  # the generated last-updated field: when the row was ingested
 PRIMARY_KEY: Final = "_pk"  # the generated field of a primary key that has several fields, joined
 

@@ -27,7 +27,7 @@ from heap_courier.data_types.field_types import (
 from heap_courier.errors import SchemaError, SetupError
 from heap_courier.feeds.column_mapping import column_path
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import LONGEST_NAME, RESERVED
+from heap_courier.feeds.rules import LONGEST_NAME, RESERVED
 from heap_courier.formats.chunk import IS_TEXT
 
 _SAMPLE_ROWS: Final = 20_000  # looked at

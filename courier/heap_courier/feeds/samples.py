@@ -20,7 +20,8 @@ import pyarrow as pa
 from heap_courier.errors import SetupError, failure_of_file
 from heap_courier.feeds.model import Feed, Sample
 from heap_courier.feeds.proposal import Proposal, propose
-from heap_courier.feeds.reader import check, read_feeds
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.feeds.rules import check
 from heap_courier.feeds.separators import with_separator
 from heap_courier.files.entities import ArchiveEntity, Entity, FileEntity, HeapConnectEntity, read_entities
 from heap_courier.files.fileset import FetchedFile

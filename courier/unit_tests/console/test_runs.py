@@ -19,7 +19,7 @@ from heap_courier.data_types.field_types import INTEGER, STRING
 from heap_courier.errors import InterruptedRunError
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.writer import write_feed
 from heap_courier.files.days import Days
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import Run, RunLog

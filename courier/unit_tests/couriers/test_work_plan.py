@@ -15,7 +15,7 @@ from heap_courier.data_types.field_types import INTEGER
 from heap_courier.errors import MissingFeedsError, SetupError
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.writer import write_feed
 from heap_courier.project.model import Courier, DefaultCredential, Project, WarehouseSettings
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 

@@ -25,6 +25,7 @@ class Drawing(Section):
     elsewhere = {"ink": "takes no `ink`: buy it"}  # noqa: RUF012  (a constant of the class)
 
     title: str
+    note: Annotated[str, Field(min_length=1)] = "-"
     shapes: list[Annotated[Circle | Square, Field(discriminator="kind")]] = Field(default_factory=list)
     named: dict[Annotated[str, Field(min_length=1)], Circle] = Field(default_factory=dict)
 
@@ -48,7 +49,12 @@ def refusal(document: Any, schema: Schema[Any] = DRAWING) -> str:
         ([], "`d.yaml` must contain settings, each as `name: value`."),
         ({}, "`d.yaml` lacks `title`."),
         ({"titel": ""}, "`d.yaml` has no setting `titel`; did you mean `title`?"),
-        ({"zzz": ""}, "`d.yaml` has no setting `zzz`; its settings are `title`, `shapes`, `named`."),
+        ({"zzz": ""}, "`d.yaml` has no setting `zzz`; its settings are `title`, `note`, `shapes`, `named`."),
+        ({"\ud83d": ""}, "`d.yaml` contains half of a character, such as `\\ud83d`: write the character itself."),
+        (
+            {"title": "", "note": "\ud83d"},
+            "`d.yaml`: `note` contains half of a character, such as `\\ud83d`: write the character itself.",
+        ),
         ({"ink": ""}, "`d.yaml` takes no `ink`: buy it."),
         ({"title": 1}, "`d.yaml`: `title` must be text; quote it if it looks like a number or a boolean."),
         ({"title": "", "shapes": {}}, "`d.yaml`: `shapes` must be a list, such as `[a, b]`."),

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from heap_courier.errors import SetupError
-from heap_courier.feeds import reader as feed_files
+from heap_courier.feeds import rules
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.proposal import propose
 
@@ -18,7 +18,7 @@ from heap_courier.feeds.proposal import propose
 def proposed(rows: list[dict[str, Any]] | pa.RecordBatch, name: str = "Users") -> Feed:
     batch = rows if isinstance(rows, pa.RecordBatch) else pa.RecordBatch.from_pylist(rows)
     feed = propose(batch.schema, [batch], source="Heap", name=name, feed_id="df-5Jagkabc").feed
-    feed_files.check(feed)
+    rules.check(feed)
     return feed
 
 

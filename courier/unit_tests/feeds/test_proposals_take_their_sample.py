@@ -22,8 +22,9 @@ from hypothesis import strategies as st
 
 from heap_courier.errors import SetupError
 from heap_courier.feeds.activation import activate
-from heap_courier.feeds.reader import read_feed, write_feed
+from heap_courier.feeds.reader import read_feed
 from heap_courier.feeds.samples import file_of, path_of, propose_feed, sample_of
+from heap_courier.feeds.writer import write_feed
 from heap_courier.project.model import Project, WarehouseSettings
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse

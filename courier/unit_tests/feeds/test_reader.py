@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 
 from heap_courier.data_types.field_types import DATETIME, INTEGER, STRING, FieldType, Kind
 from heap_courier.errors import SetupError
-from heap_courier.feeds import reader as feed_files
 from heap_courier.feeds import tags
 from heap_courier.feeds.model import Feed, Field, Sample
-from heap_courier.feeds.reader import read_feed, read_feeds, write_feed
+from heap_courier.feeds.reader import read_feed, read_feeds
+from heap_courier.feeds.rules import ILLEGAL_NAME, NAME_CONFLICT
+from heap_courier.feeds.writer import write_feed
 from heap_courier.formats.file_format import FileFormat
 
 USERS = Feed(
@@ -107,21 +108,21 @@ fields:
     [
         ("", "- a\n", "line 9, column 1: .*expected <block end>"),
         ("id: df", "id: df-2\nid: df", r"line 2, column 1: the key `id` occurs twice\."),
-        (GOOD, "", r"the feed is not a mapping of `key: value`; its keys are id, source"),
-        ("source:", "sauce:", r"the feed has the unknown key `sauce` \(did you mean `source`\?\)\."),
-        ("source: Heap\n", "", "`source` is missing"),
+        (GOOD, "", r"yaml` must contain settings, each as `name: value`\."),
+        ("source:", "sauce:", r"yaml` has no setting `sauce`; did you mean `source`\?"),
+        ("source: Heap\n", "", r"yaml` lacks `source`\."),
         ("source: Heap", "source: [Heap]", "`source` must be a single value"),
         ("source: Heap", "source: He:ap", "without a colon"),
         ("name: Users", 'name: "Users\\e"', "contains an unprintable character"),
         ("name: Users", "name: " + "U" * 60, "longer than 63 bytes"),
         ("df-5Jagkabc", "5Jagkabc", "the id `5Jagkabc` must be `df-` followed by letters or digits"),
-        ("name: email", "nmae: email", r"field 2 has the unknown key `nmae` \(did you mean `name`\?\)\."),
-        ("name: email, ", "", r"field 2 has no `name`\."),
-        ("type: String", "type: Text", "field `email`: there is no type `Text`; the types are Boolean, Date"),
-        ("type: String", "tag: email", "`type` is missing"),
-        ("{name: email, type: String}", "email", "field 2 is not a mapping of `key: value`"),
-        ("name: email", "name: e-mail", "field `e-mail`: " + feed_files.ILLEGAL_NAME),
-        ("name: email", "name: USER_ID", r"field `USER_ID`: " + feed_files.NAME_CONFLICT.replace("(", r"\(")[:60]),
+        ("name: email", "nmae: email", r"field 2 has no setting `nmae`; did you mean `name`\?"),
+        ("name: email, ", "", r"field 2 lacks `name`\."),
+        ("type: String", "type: Text", "field `email`, `type`: There is no type `Text`; the types are Boolean, Date"),
+        ("type: String", "tag: email", r"field `email` lacks `type`\."),
+        ("{name: email, type: String}", "email", r"field 2 must contain settings, each as `name: value`\."),
+        ("name: email", "name: e-mail", "field `e-mail`: " + ILLEGAL_NAME),
+        ("name: email", "name: USER_ID", r"field `USER_ID`: " + NAME_CONFLICT.replace("(", r"\(")[:60]),
         ("name: email", "name: _pk", "field `_pk`: There is a name conflict in the resulting fields"),
         ("name: email", "name: _updated", "field `_updated`: There is a name conflict in the resulting fields"),
         ("name: email", "name: " + "e" * 64, "longer than 63 letters; add a rename"),
@@ -130,10 +131,33 @@ fields:
             "type: String, tag: E-Mail",
             "a tag consists of lowercase letters, digits and hyphens, unlike `E-Mail`",
         ),
-        ("type: String", "type: String, required: 'on'", "field `email`: `required` is `on`; write true or false"),
+        ("type: String", "type: String, required: 'on'", r"field `email`, `required` must be `true` or `false`\."),
         ("type: String", "type: String, pattern: yyyy", "field `email` has a pattern, which only a Date or Datetime"),
         ("type: String", "type: Date, pattern: yy z", "the pattern `yy z` contains the name of a time zone"),
         ("type: String", "type: String, source: ''", "field `email` has an empty `source`"),
+        ("type: String", "type: [String]", "field `email`, `type` must be a single value"),
+        ("name: email", "name: ''", "field 2, `name` must not be empty"),
+        (GOOD[GOOD.index("  -") :], "  a: b\n", "`fields` must be a list: start each field on a line with a hyphen"),
+        ("[user_id]", "{a: b}", r"`primary-key` must be a list of names of fields, such as `\[user_id\]`"),
+        ("[user_id]", "[[user_id]]", "`primary-key` must be a list of names of fields"),
+        ("last-updated: generated", "sample: x", "`sample` must contain settings"),
+        ("last-updated: generated", "sample: {file: a}", "`sample` lacks `content-type`"),
+        (
+            "last-updated: generated",
+            "sample: {file: a, content-type: text/cvs}",
+            "`sample.content-type` must be one of .*; did you mean `text/csv`",
+        ),
+        (
+            "last-updated: generated",
+            "sample: {file: a, content-type: text/csv, header-rows: 2}",
+            "`sample.header-rows` must be 0 or 1",
+        ),
+        (
+            "last-updated: generated",
+            "sample: {file: a, content-type: text/csv, escape: ''}",
+            "`sample.escape` must be one ASCII character",
+        ),
+        ("source: Heap", 'source: Heap\n"\\ud83d": x', "contains half of a character"),
         ("[user_id]", "[]", "`primary-key` is empty"),
         ("[user_id]", "[userid]", r"`primary-key` names `userid`, which is not a field \(did you mean `user_id`\?\)\."),
         ("[user_id]", "[user_id, user_id]", "`primary-key` names a field twice"),
@@ -154,8 +178,30 @@ def test_what_is_wrong_is_said_in_a_sentence_with_the_files_name(path: Path, old
     with pytest.raises(SetupError, match=sentence) as raised:
         read_feed(path)
     assert str(raised.value).startswith(f"`{path}`")
-    assert str(raised.value).endswith(".")
+    assert str(raised.value).endswith((".", "?"))
     assert "\n" not in str(raised.value)
+
+
+def test_text_keeps_its_meaning_however_it_looks(path: Path) -> None:
+    """A field may be called `on`, a name `1`; a source may even be what no column can be called."""
+    path.parent.mkdir()
+    path.write_text(
+        "id: df-1\nsource: 1\nname: null\nprimary-key: on\nlast-updated: GENERATED\nerror-threshold: 007\n"
+        "stitch: True\n"
+        'sample: {file: "", content-type: application/avro, header-rows: 0, quote: "", encoding: utf-16}\n'
+        'fields: [{name: on, type: DECIMAL, source: "\\ud83d", tag: "", required: "FALSE", pattern: ""}]\n'
+    )
+    assert read_feed(path) == Feed(
+        "df-1",
+        "1",
+        "null",
+        (Field("on", FieldType(Kind.DECIMAL), "\ud83d"),),
+        ("on",),
+        None,
+        7,
+        stitch=True,
+        sample=Sample("", FileFormat("application/avro", 0, quote="", encoding="utf-16")),
+    )
 
 
 def test_a_file_that_is_not_text_is_reported(path: Path) -> None:

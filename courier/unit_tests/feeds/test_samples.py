@@ -12,8 +12,9 @@ import pytest
 
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Sample
-from heap_courier.feeds.reader import read_feed, write_feed
+from heap_courier.feeds.reader import read_feed
 from heap_courier.feeds.samples import file_of, keep_sample, path_of, propose_feed, sample_of
+from heap_courier.feeds.writer import write_feed
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import FileFormat
 from heap_courier.project.model import Courier, DefaultCredential, Project, WarehouseSettings

@@ -11,7 +11,7 @@ from typing import Any
 
 from heap_courier.data_types.field_types import STRING
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import write_feed
+from heap_courier.feeds.writer import write_feed
 from heap_courier.progress import NoBar
 from heap_courier.project.model import Project, WarehouseSettings
 from heap_courier.stitch.labels import Label, store_labels

@@ -13,7 +13,8 @@ from courier.unit_tests.stitch.project_of_people import NOW, People, groups
 from heap_courier.data_types.field_types import STRING
 from heap_courier.errors import SetupError
 from heap_courier.feeds.activation import activate
-from heap_courier.feeds.reader import read_feeds, write_feed
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.feeds.writer import write_feed
 from heap_courier.warehouse.base import domain_tables
 from heap_courier.warehouse.upsert import Table, TableColumn, load
 

@@ -13,8 +13,10 @@ from heap_courier.console.visit import Form
 from heap_courier.data_types.field_types import FieldType, Kind, parse_type
 from heap_courier.documents.wording import named
 from heap_courier.errors import SetupError
-from heap_courier.feeds.model import Feed, Field
-from heap_courier.feeds.reader import GENERATED, check, field_entry, read_feed, read_feeds
+from heap_courier.feeds.model import GENERATED, Feed, Field
+from heap_courier.feeds.reader import read_feed, read_feeds
+from heap_courier.feeds.rules import check
+from heap_courier.feeds.writer import field_entry
 
 MEANINGS: Final[Mapping[str, str]] = {
     "address": "street address",

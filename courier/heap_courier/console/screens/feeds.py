@@ -29,8 +29,9 @@ from heap_courier.feeds import samples, tags
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.ingest import FeedResult
-from heap_courier.feeds.model import Feed
-from heap_courier.feeds.reader import GENERATED, read_feeds, write_feed
+from heap_courier.feeds.model import GENERATED, Feed
+from heap_courier.feeds.reader import read_feeds
+from heap_courier.feeds.writer import write_feed
 from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat, is_encoding
 from heap_courier.parallel import WORKERS
 from heap_courier.warehouse.base import quoted
