@@ -11,7 +11,7 @@ __all__ = ["DestinationHeapAnalytics"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the class on first use: with it comes the whole CDK, which the command line does without."""
+    """Import the class on first use: it imports the whole CDK, which the command line does not need."""
     if name != "DestinationHeapAnalytics":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from destination_heap_analytics.destination import DestinationHeapAnalytics  # noqa: PLC0415

@@ -83,7 +83,7 @@ def parse_settings(config: Any) -> Settings:
 
 @cache
 def specification() -> Mapping[str, Any]:
-    """The specification as it is committed (spec.json)."""
+    """The committed specification (spec.json)."""
     content: Mapping[str, Any] = json.loads(Path(__file__).with_name("spec.json").read_bytes())
     return content
 
@@ -140,15 +140,15 @@ def sync(
     events: EventQueue[Line] | None = None,
     expected_rows: Callable[[], float | None] = lambda: None,
 ) -> Sync[Line]:
-    """A sync that is ready to run; it has begun to read its input.
+    """A sync that is ready to run; it has started to read its input.
 
     Args:
-        settings: what to do.
+        settings: of the connection.
         stream: the configured stream.
         blocks: the input, in blocks, each with its size in bytes.
         parse: an element of a block to a message.
-        progress: where to show how far it is.
-        events: where interrupts arrive, if there are any.
+        progress: shows the progress.
+        events: the queue that interrupts arrive in.
         expected_rows: how many rows the input will have, as far as that is known.
     """
     queue = EventQueue[Line]() if events is None else events

@@ -69,7 +69,7 @@ class DestinationHeapAnalytics(Destination):
         return cli.parse_args(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterator[AirbyteMessage]:
-        """The messages that spec, check and write answer with; `run` carries out the other commands too.
+        """The messages of spec, check and write; `run` carries out the other commands too.
 
         Raises:
             SyncStoppedError: the write failed, as in `write`.
@@ -102,7 +102,7 @@ def _parse(message: AirbyteMessage, _position: int) -> Message:
 
 
 def _as_state(message: AirbyteMessage) -> AirbyteMessage:
-    """A state that a command prints as the text it came as, as an object of the CDK; keys unknown to it are lost."""
+    """A state that a command prints verbatim, as an object of the CDK, which drops unknown keys."""
     return AirbyteMessageSerializer.load(json.loads(message.line))  # type: ignore[attr-defined]  # an EchoedState
 
 

@@ -1,6 +1,6 @@
 """What Heap documents of its server-side API: endpoints, names and limits, in one place.
 
-Sources, as they read in June 2026:
+Sources, as of June 2026:
     https://developers.heap.io/reference/track-1 and /bulk-track
     https://developers.heap.io/reference/add-user-properties and /bulk-add-user-properties
     https://developers.heap.io/reference/add-account-properties and /bulk-add-account-properties
@@ -18,7 +18,7 @@ US_HOST: Final = "https://heapanalytics.com"
 EU_HOST: Final = "https://c.eu.heap-api.com"
 
 MAX_IDENTITY: Final = 255
-"""UTF-16 units of an identity; Heap states nothing for an account id, which is held to the same."""
+"""UTF-16 units of an identity; Heap documents no limit for an account ID; the same is applied."""
 
 MAX_EVENT: Final = 1024
 """UTF-16 units of an event's name."""
@@ -45,7 +45,7 @@ DELETION_STATUS_PATH: Final = "/api/public/v0/deletion_status/"
 """Where the status of a deletion request is; its ID follows."""
 
 EVENTS_PER_MINUTE: Final = 15_000
-"""What Heap takes of one app by bulk Track."""
+"""Heap's limit for one app by bulk Track."""
 
 USER_IDS_PER_IDENTITY: Final = 10
 """User IDs that Identify gives to one identity in a month; Heap drops further calls without an error."""
@@ -75,7 +75,7 @@ class Endpoint:
         key_field: the field that says whose row it is; rows of one key keep their order.
         takes_lists: whether a property may be a list of scalars (documented for Track alone).
         reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
-        bulk_rate: what bulk requests may carry for one identity; None if Heap states nothing.
+        bulk_rate: what bulk requests may carry for one identity; None if it is not documented.
         single_rate: the same for single requests.
     """
 

@@ -1,4 +1,4 @@
-"""Names as people write them: which one is meant, and how one is written."""
+"""Names as people write them: matching, and quoting."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CUTOFF = 0.6
 """How similar a name must be to be offered, from 0 to 1; difflib's own default."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode categories that nobody can type: controls, byte-order marks and other zero-width characters, surrogates."""
+"""Unicode categories that cannot be typed: controls, byte-order marks and other zero-width characters, surrogates."""
 
 
 @lru_cache(maxsize=10_000)
@@ -67,7 +67,7 @@ def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
 
 
 _NEEDS_QUOTES = re.compile(r"""^$|^["'*]|^\s|\s$|,|::|(?:^|\s)as(?:\s|$)|^except\s*\(""", re.IGNORECASE)
-"""What a setting would not take for part of a bare name."""
+"""Characters that a setting does not accept in a bare name."""
 
 
 def quoted(name: str) -> str:
@@ -76,10 +76,10 @@ def quoted(name: str) -> str:
 
 
 def quoted_if_needed(name: str) -> str:
-    """A name as a setting holds it: in double quotes if it would not be read as it is without them."""
+    """A name as written in a setting: in double quotes if it would be misread without them."""
     return quoted(name) if _NEEDS_QUOTES.search(name) else name
 
 
 def as_setting(name: str) -> str:
-    """A column's name as it is typed into a setting."""
+    """A column's name as written in a setting."""
     return quoted_if_needed(normal(name))

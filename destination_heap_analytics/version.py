@@ -1,4 +1,4 @@
-"""The connector's version, for those it talks to."""
+"""The connector's version, as sent to other programs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Text for people. Names come from sources and files, and may hold anything; a terminal and a log see only this.
 
-Everything that is printed or logged passes through `printable`, once, at the rim: the sentences of errors (errors.py),
+Everything that is printed or logged passes through `printable`, once, at the end: the sentences of errors (errors.py),
 messages and log lines (process/stdout.py), the preview's text. A sentence itself needs no escaping.
 """
 

@@ -87,7 +87,7 @@ def test_a_wrong_setting_is_named_before_anything_is_sent(
         ({"status": 503, "body": "<html>", "content_type": "text/html"}, "answers 503 Service Unavailable"),
     ],
 )
-def test_an_answer_that_is_not_heaps_yes_is_explained(
+def test_a_response_that_is_not_heaps_success_is_explained(
     connector: Any, heap: Any, sample: Any, fault: dict[str, Any], said: str
 ) -> None:
     """By what it means for the settings."""
@@ -174,7 +174,7 @@ def test_a_server_that_never_answers_is_given_up(heap: Any, sample: Any, monkeyp
     assert "no answer came" in str(status.message)
 
 
-def test_unknown_settings_are_warned_of(connector: Any, sample: Any) -> None:
+def test_unknown_settings_give_a_warning(connector: Any, sample: Any) -> None:
     """They do no harm."""
     run = connector.run("check", {**sample("track"), "rejected_record": "fail"})
     assert run.status[0] == "SUCCEEDED"

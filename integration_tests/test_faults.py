@@ -203,7 +203,7 @@ def test_a_wait_beyond_the_budget_ends_the_run_at_once(load: Load, heap: Sandbox
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_trouble_without_end_ends_the_run_as_transient(load: Load, heap: Sandbox, mode: str) -> None:
+def test_lasting_problems_end_the_run_as_transient(load: Load, heap: Sandbox, mode: str) -> None:
     """After ten minutes, with the states before; it was tried many times, and with the same bytes."""
     heap.fault(kind="reset_before", match=POISON)
     content: list[Row | int] = [row(1), 1, row(2, plan=POISON), row(3), 3]
@@ -481,7 +481,7 @@ def test_a_batch_refused_as_too_large_before_it_was_read_is_halved(load: Load) -
 
 
 @pytest.mark.parametrize("part", ["status", "body"])
-def test_an_answer_that_drips_is_cut_off(load: Load, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+def test_a_response_that_drips_is_aborted(load: Load, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     """A byte now and then keeps every time-out of a socket quiet."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 1.5)
     numbers: list[int] = []
@@ -510,7 +510,7 @@ def test_an_answer_that_drips_is_cut_off(load: Load, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_an_answer_to_what_left_before_proves_nothing(load: Load, tmp_path: Path, mode: str) -> None:
+def test_a_response_to_an_earlier_request_proves_nothing(load: Load, tmp_path: Path, mode: str) -> None:
     """The app is switched off: a request that left before is taken after rows behind it have been refused."""
     slow, refused = threading.Event(), threading.Event()
 

@@ -104,7 +104,7 @@ def accepted(config: Any) -> ParsedConfig:
     return parsed
 
 
-def test_what_must_be_seen_is_in_sight_and_in_order(form: Page) -> None:
+def test_required_settings_are_visible_and_in_order(form: Page) -> None:
     """The app, where it is, what rows become, in the order of Heap's API, their way, and a place for the bad ones."""
     assert shown(form) == [
         "App ID",

@@ -112,7 +112,7 @@ def test_the_other_two_apis_work_as_well(typed: Callable[[str], Outcome], heap: 
     assert len(stored) == 36
 
 
-def test_256_mb_are_a_limit_that_is_in_force(image: str) -> None:
+def test_the_256_mb_limit_is_enforced(image: str) -> None:
     """Otherwise the next test would show nothing."""
     run = docker("run", "--rm", *MEMORY, "--entrypoint", PYTHON, image, "-c", "bytearray(300 << 20)")
     assert run.returncode == 137

@@ -275,7 +275,7 @@ def test_states_come_back_while_the_source_is_silent_and_when_the_output_is_read
     assert len(back) == 400
 
 
-def test_a_listener_that_leaves_ends_the_run_and_nothing_more_is_sent(connector: Any, heap: Sandbox) -> None:
+def test_a_reader_that_leaves_ends_the_run_and_nothing_more_is_sent(connector: Any, heap: Sandbox) -> None:
     """The source keeps writing, and Heap sees no more than what was on its way."""
     content = source([row(n) for n in range(60)], every=1)
     reading, writing = os.pipe()

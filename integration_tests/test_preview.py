@@ -174,7 +174,7 @@ def test_an_invalid_limit_is_reported_with_the_usage(connector: Any, limit: str)
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_listener_that_is_gone_ends_it_in_silence(connector: Any, posted: Posted, form: tuple[str, ...]) -> None:
+def test_a_reader_that_is_gone_ends_it_silently(connector: Any, posted: Posted, form: tuple[str, ...]) -> None:
     """As after `| head -1`."""
     arguments = [*connector.arguments("preview", settings("track", posted), CATALOG), *form]
     with (

@@ -155,7 +155,7 @@ def test_check_holds_the_settings_against_the_specification_and_passes(pyairbyte
     assert [event["event"] for event in heap.events()] == ["Airbyte Connection Check"]
 
 
-def test_a_failed_check_tells_its_user_why(pyairbyte: PyAirbyte) -> None:
+def test_a_failed_check_shows_the_user_why(pyairbyte: PyAirbyte) -> None:
     """In the traceback."""
     with Sandbox.start(app_ids=["12"]) as heap:
         run = pyairbyte.do("check", config=config(heap, "track"))
@@ -328,7 +328,7 @@ def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: 
         ({"status": 302, "headers": {"Location": "https://login.example.com"}}, "`base_url` is not Heap's API: "),
     ],
 )
-def test_a_failed_write_tells_its_user_why(pyairbyte: PyAirbyte, heap: Sandbox, fault: Json, why: str) -> None:
+def test_a_failed_write_shows_the_user_why(pyairbyte: PyAirbyte, heap: Sandbox, fault: Json, why: str) -> None:
     """PyAirbyte prints the sentence above its traceback, which names the log that has it too."""
     heap.fault(kind="status", **fault)
     run = pyairbyte.do("write", config=config(heap, "track"), rows={"stream": STREAM, "rows": ROWS})

@@ -144,7 +144,7 @@ def test_rejected_rows_are_kept_in_a_bucket(connector: Any, moto_server: str, us
     assert KEYS["secret_access_key"].encode() not in run.out + run.err
 
 
-def test_a_place_that_cannot_be_written_is_found_by_check_and_ends_a_write(
+def test_an_unwritable_location_is_found_by_check_and_ends_a_write(
     connector: Any, heap: Any, moto_server: str, users: dict[str, Any], tmp_path: Path
 ) -> None:
     """In one sentence that names the setting; no state passes the rows."""

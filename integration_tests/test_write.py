@@ -128,7 +128,7 @@ def test_loading_again_adds_no_event(connector: Any, heap: Any, sample: Any) -> 
     assert heap.stats()["events"] == 36
 
 
-def test_the_log_tells_start_and_end(connector: Any, sample: Any) -> None:
+def test_the_log_reports_start_and_end(connector: Any, sample: Any) -> None:
     """Stream, modes, API and host; rows read, delivered and rejected."""
     run = connector.run("write", sample("track"), CATALOG, MESSAGES)
     assert "Loading stream `users` (incremental, append_dedup) into Heap by Track Events at 127.0.0.1:" in run.log
@@ -358,7 +358,7 @@ def test_a_set_up_that_heap_does_not_know_ends_the_run_at_once(
 @pytest.mark.parametrize(
     "fault", [{"kind": "status", "status": 503}, {"kind": "reset_before"}, {"kind": "reset_after"}]
 )
-def test_what_may_pass_is_waited_for(connector: Any, heap: Any, track: Any, fault: dict[str, Any]) -> None:
+def test_temporary_failures_are_waited_out(connector: Any, heap: Any, track: Any, fault: dict[str, Any]) -> None:
     """The row is sent again, and is there once."""
     heap.fault(match=SECRET, times=2, **fault)
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)])
@@ -388,7 +388,7 @@ def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track:
     assert heap.stats()["requests"] == 0
 
 
-def test_a_listener_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+def test_a_reader_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
     """The row after the state that was not read is not sent."""
     reading, writing = os.pipe()
     with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:

@@ -219,7 +219,7 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
     )
 
 
-def test_a_listener_that_is_gone_ends_the_command_in_silence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_that_is_gone_ends_the_command_silently(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no one to inform."""
     monkeypatch.setattr("destination_heap_analytics.cli.discard_output", lambda: None)
 

@@ -66,14 +66,14 @@ def test_the_licence_is_the_one_that_is_given() -> None:
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
 
-def test_the_tags_are_pairs_and_tell_the_language() -> None:
+def test_the_tags_are_pairs_and_name_the_language() -> None:
     """Once."""
     assert [tag for tag in DATA["tags"] if not re.fullmatch(r"[a-z]+:[a-z]+", tag)] == []
     assert [tag for tag in DATA["tags"] if tag.startswith("language:")] == ["language:python"]
     assert "cdk:python" in DATA["tags"]
 
 
-def test_the_version_is_semantic_and_a_major_one_tells_what_breaks() -> None:
+def test_the_version_is_semantic_and_a_major_one_documents_what_breaks() -> None:
     """By an entry of `releases.breakingChanges`."""
     version = DATA["dockerImageTag"]
     major = re.fullmatch(r"(\d+)\.(\d+)\.(\d+)", version)

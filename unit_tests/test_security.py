@@ -13,7 +13,7 @@ CLIENT = "unit_tests/delivery/http/test_client.py"
 
 HELD_BY: Final = {
     "**No row content": ["unit_tests/test_row_content.py::test_no_value_of_a_row_is_printed"],
-    "**Rejected rows** are stored": ["unit_tests/rejected/test_local.py::test_what_is_made_is_for_its_owner_alone"],
+    "**Rejected rows** are stored": ["unit_tests/rejected/test_local.py::test_created_files_are_for_their_owner_only"],
     "**No row is silently lost.**": [
         "integration_tests/test_byte_streams.py::test_a_row_counts_as_delivered_only_if_the_server_stored_it",
         "integration_tests/test_kill.py::test_a_run_that_is_killed_again_and_again_loses_no_row",
@@ -61,7 +61,7 @@ HELD_BY: Final = {
     "It listens on 127.0.0.1 unless": [
         "courier/unit_tests/console/test_gate.py::test_a_name_that_leads_here_gets_nothing",
         "courier/unit_tests/console/test_gate.py::test_another_site_changes_nothing",
-        "courier/unit_tests/console/test_gate.py::test_nobody_else_reaches_it_unprotected",
+        "courier/unit_tests/console/test_gate.py::test_no_one_else_reaches_it_unprotected",
         "courier/unit_tests/console/test_gate.py::test_without_it_there_is_only_the_form",
     ],
     "Its pages load nothing from elsewhere": [

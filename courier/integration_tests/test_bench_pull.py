@@ -97,7 +97,7 @@ def test_a_run_that_has_not_done_its_work_is_reported(
     assert not (tmp_path / "place").exists()
 
 
-def test_a_run_that_is_broken_off_leaves_nothing(tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_leaves_nothing(tmp_path: Path) -> None:
     """Neither a file nor a process, which would keep the pipes open."""
     with bench(tmp_path) as process:
         assert process.stderr

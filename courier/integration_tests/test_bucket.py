@@ -154,7 +154,7 @@ def test_a_wrong_key_pair_is_reported(s3: str, variable: str, words: str) -> Non
     )
 
 
-def test_who_may_list_may_not_fetch_yet(s3: str, stored: Any, tmp_path: Path) -> None:
+def test_permission_to_list_is_not_permission_to_fetch(s3: str, stored: Any, tmp_path: Path) -> None:
     """Either permission is asked for, with the credential that lacks it."""
     stored.put_object(Key="exports/a", Body=b"private")
     place = bucket(s3, environment=allowed(s3, "s3:ListBucket"))
@@ -398,7 +398,7 @@ def test_an_address_without_a_response_may_respond_later(tmp_path: Path) -> None
         assert refused(LaterError, action).endswith("because nothing answers at its address: try again later.")
 
 
-def test_an_answer_that_does_not_come_is_not_waited_for_for_ever() -> None:
+def test_a_missing_response_is_not_awaited_forever() -> None:
     held = threading.Event()
     with service(lambda _: held.wait(60) and None) as (url, _):
         place = bucket(url, seconds=0.2)
@@ -501,7 +501,7 @@ def test_a_session_token_goes_with_the_keys() -> None:
         ({"x-amz-bucket-region": "eu-west-1"}, "the bucket is in another region"),
     ],
 )
-def test_a_server_that_redirects_everything_is_not_followed_for_ever(
+def test_a_server_that_redirects_everything_is_not_followed_forever(
     tmp_path: Path, headers: dict[str, str], words: str, action: str
 ) -> None:
     def redirect(handler: BaseHTTPRequestHandler) -> None:

@@ -132,7 +132,7 @@ def test_it_runs_the_slot_that_comes_and_ends_when_asked_to(place: Place) -> Non
     assert "Traceback" not in out
 
 
-def test_killed_in_a_run_it_says_so_when_it_is_back_and_makes_up_for_the_days(place: Place) -> None:
+def test_killed_in_a_run_it_reports_that_after_a_restart_and_catches_up_on_the_days(place: Place) -> None:
     place.kept_since(at(19))
     hold = place.hold()
     daemon = place.start(at(20, 16, 59, 59))

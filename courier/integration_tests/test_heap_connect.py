@@ -386,7 +386,7 @@ class TestInstants:
         assert run.unreadable == {}
 
     @pytest.mark.parametrize("own", ["time_raw", "joindate_raw", "last_modified_raw", "_dump_id"])
-    def test_a_column_of_heaps_that_is_called_as_one_of_the_couriers_is_named(self, place: Place, own: str) -> None:
+    def test_a_heap_column_with_the_name_of_one_of_the_couriers_is_reported(self, place: Place, own: str) -> None:
         """Its values are not left out without a word, and never replace those of the courier."""
         types = {**EVENTS, **nullable(time="string", **{own: "string"})}
         row = {"event_id": 1, "time": "2026-03-01T12:00:00Z", own: "mine"}
@@ -677,7 +677,7 @@ def test_the_story_ends_as_announced(place: Place) -> None:
     assert "coupon" in place.columns("sign_up")
 
 
-def test_the_story_in_one_go_late_or_broken_off_ends_the_same(s3: str, tmp_path: Path) -> None:
+def test_the_story_at_once_late_or_interrupted_ends_the_same(s3: str, tmp_path: Path) -> None:
     """Each run is interrupted at another statement, one further than the run before, until one comes to its end."""
     with closing(duckdb(tmp_path / "whole")) as warehouse:
         whole = Place(s3, warehouse, tmp_path / "whole")

@@ -76,7 +76,7 @@ class TestColumns:
         assert place.rows("users", "user_id, email") == [(2, "B"), (3, "C")]
         assert place.pull() == []
 
-    def test_such_a_dump_leaves_what_is_newer(self, place: Place) -> None:
+    def test_such_a_dump_keeps_newer_rows(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a"), (2, "b"), full=True),)), Dump(2, (people((3, "c")),)))
         place.pull()
         (old,) = place.keys("sync_1/users")
@@ -230,7 +230,7 @@ class TestPrivilegesAndViews:
         assert "belongs to `analyst`: let `analyst` drop it" in failure(runs)
         assert shared.rows("sign_up", "event_id") == [(7,), (8,)]
 
-    def test_a_function_that_depends_on_a_column_that_goes_is_said_to(self, shared: Place) -> None:
+    def test_a_function_that_depends_on_a_dropped_column_is_reported(self, shared: Place) -> None:
         shared.warehouse.execute(
             "CREATE FUNCTION reports.n() RETURNS bigint LANGUAGE sql BEGIN ATOMIC SELECT count(email) FROM "
             '"Heap:users"; END'

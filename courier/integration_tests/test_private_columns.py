@@ -90,7 +90,7 @@ def test_stored_values_of_other_types_are_hashed_as_those_that_come_later(place:
     ]
 
 
-def test_a_run_that_is_broken_off_leaves_no_value_hashed_twice(place: Place) -> None:
+def test_an_interrupted_run_leaves_no_value_hashed_twice(place: Place) -> None:
     place.write(Dump(1, (users((1, "a@x", 7, "555"), (2, None, None, None)),)))
     loaded(*place.pull(OPEN))
     place.write(Dump(2, (users((3, "a@x", 7, "555")),)))

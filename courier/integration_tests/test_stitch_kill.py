@@ -56,7 +56,7 @@ def stitched(people: People, statements: int | None = None) -> bool:
     return True
 
 
-def test_a_run_that_is_broken_off_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_run_interrupted_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
     """At every eighth statement; the next run has the result of one that was never interrupted."""
     people = begun(warehouse, tmp_path)
     before = people.everything()

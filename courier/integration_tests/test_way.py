@@ -120,7 +120,7 @@ class TestInit:
         assert "already exists" in refused(user, "init")
         assert (user.folder / "heap-courier.yaml").read_text() == before
 
-    def test_without_a_project_a_command_says_where_one_is_to_be(self, s3: str, tmp_path: Path) -> None:
+    def test_without_a_project_a_command_says_where_it_is_expected(self, s3: str, tmp_path: Path) -> None:
         assert "There is no `heap-courier.yaml`" in refused(User(tmp_path / "empty", s3), "tables")
 
 
@@ -183,7 +183,7 @@ class TestCheck:
 
 
 class TestSamples:
-    def test_with_empty_operations_a_run_brings_files_and_loads_nothing(self, user: User) -> None:
+    def test_with_empty_operations_a_run_fetches_files_and_loads_nothing(self, user: User) -> None:
         arrive(user, "2026-03-02", (1, "a", 1))
 
         said = user.types("run", "Heap", "--day", "2026-03-02")
@@ -333,7 +333,7 @@ class TestRun:
 
         assert stored(user) == [(2024, "a"), (2026, "a")]
 
-    def test_truncate_comes_first_wherever_it_is_written(self, user: User) -> None:
+    def test_truncate_comes_first_at_any_position(self, user: User) -> None:
         arrive(user, "2026-03-01", (1, "a", 30))
         arrive(user, "2026-03-02", (2, "b", 10))
         user.loads(df_people01=[*LOAD, {"type": "truncate"}])
@@ -505,7 +505,7 @@ class TestHeapConnect:
         assert "There was nothing new." in again.out
         assert user.tables() == before
 
-    def test_days_are_refused_since_manifests_know_none(self, user: User) -> None:
+    def test_days_are_refused_because_manifests_have_none(self, user: User) -> None:
         nights(user, 0)
 
         said = user.types("run", "Heap-Connect", "--day", "2026-03-01")
@@ -568,7 +568,7 @@ class TestHeapConnect:
 
 
 class TestGroups:
-    def test_run_by_hand_brings_what_is_new(self, user: User) -> None:
+    def test_run_by_hand_loads_what_is_new(self, user: User) -> None:
         nights(user, 0)
 
         said = user.types("group", "run", "nightly")
@@ -608,7 +608,7 @@ class TestGroups:
 
         assert process.wait(SECONDS) == 0
 
-    def test_the_daemon_runs_a_slot_that_came_due_while_it_was_down(self, user: User) -> None:
+    def test_the_daemon_runs_a_slot_that_became_due_while_it_was_down(self, user: User) -> None:
         user.edit("heap-courier.yaml", "status: disabled", "status: enabled")
         nights(user, 0)
         process = user.start("group", "serve")
@@ -700,7 +700,7 @@ class TestAtTheSameTime:
         assert user.query("SELECT count(*) FROM heap_courier.runs") == [(1,)]
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_a_run_that_is_asked_to_end_leaves_nothing_half(
+    def test_a_run_that_is_asked_to_stop_leaves_nothing_incomplete(
         self, user: User, s3: str, number: signal.Signals, code: int
     ) -> None:
         with gate(s3, "/pageviews/") as held:
@@ -722,7 +722,7 @@ class TestAtTheSameTime:
         assert "Heap-Connect:pageviews" in user.tables()
 
     @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-    def test_nobody_waits_for_a_bucket_that_does_not_answer(
+    def test_a_bucket_that_does_not_respond_is_not_awaited(
         self, user: User, s3: str, number: signal.Signals, code: int
     ) -> None:
         """It is asked once for each of three files; who waits asks again when a minute is over."""

@@ -91,7 +91,7 @@ def left(warehouse: Warehouse, table: str, column: str) -> list[str]:
         ([(21, "completed"), (22, "completed"), (23, "completed")], [22, 23]),
     ],
 )
-def test_old_runs_go_with_their_tables_and_rejected_rows(
+def test_old_runs_are_removed_with_their_tables_and_rejected_rows(
     context: Context, warehouse: Warehouse, runs: list[tuple[int, str]], kept: list[int]
 ) -> None:
     for number, outcome in runs:
@@ -132,7 +132,7 @@ def scheduled(outcome: str, *days: int) -> list[Ran]:
     ],
 )
 @pytest.mark.parametrize("others", [0, slots.KEPT])
-def test_old_runs_of_groups_go_but_for_what_the_next_run_depends_on(
+def test_old_runs_of_groups_are_removed_except_those_that_the_next_run_needs(
     context: Context, warehouse: Warehouse, runs: list[Ran], gone: set[int], others: int
 ) -> None:
     """And for the newest ones, from whose durations lateness is foreseen: here `others`, if there are any."""
@@ -160,7 +160,7 @@ def test_old_runs_of_groups_go_but_for_what_the_next_run_depends_on(
 
 
 @pytest.mark.usefixtures("warehouse")
-def test_old_samples_go_but_for_those_of_feeds_and_the_newest(context: Context) -> None:
+def test_old_samples_are_removed_except_the_newest_and_those_of_feeds(context: Context) -> None:
     samples = context.project.folder / "samples"
     gone = [made(samples / "Heap/old.csv", 1), made(samples / "Heap/deep/er/old.csv", 2)]
     kept = [
@@ -195,7 +195,7 @@ def test_old_samples_go_but_for_those_of_feeds_and_the_newest(context: Context) 
         pytest.param(("completed", 1, True), id="a run is under way"),
     ],
 )
-def test_kept_files_go_unless_a_restart_needs_them(
+def test_kept_files_are_removed_unless_a_restart_needs_them(
     context: Context, warehouse: Warehouse, case: tuple[str | None, int, bool], request: pytest.FixtureRequest
 ) -> None:
     outcome, number, is_locked = case
@@ -214,7 +214,7 @@ def test_kept_files_go_unless_a_restart_needs_them(
     assert file.exists() != goes
 
 
-def test_without_settings_nothing_goes(tmp_path: Path) -> None:
+def test_without_settings_nothing_is_removed(tmp_path: Path) -> None:
     (tmp_path / "heap-courier.yaml").write_text(PROJECT.replace("retention:", "# retention:"))
     context = Context(read_project(tmp_path), {}, lambda: NOW, NoBar())
     made(tmp_path / "samples/Heap/old.csv", 1)
@@ -227,7 +227,7 @@ def test_without_settings_nothing_goes(tmp_path: Path) -> None:
         assert len(left(warehouse, "runs", "id")) == 2
 
 
-def test_without_a_warehouse_samples_go_and_none_is_made(context: Context) -> None:
+def test_without_a_warehouse_samples_are_removed_and_none_is_created(context: Context) -> None:
     made(context.project.folder / "samples/Heap/old.csv", 1)
     made(context.project.folder / "samples/Heap/new.csv", 25)
     assert prune(context) == Removed(1, 0, 3, 0, 0)

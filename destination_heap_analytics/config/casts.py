@@ -1,4 +1,4 @@
-"""Casts, as in `amount::number`: their names, and what each makes of a text."""
+"""Casts, as in `amount::number`: their names, and how each converts a text."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Final
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _EXACT_UP_TO: Final = 2**53
-"""From here on a double no longer holds every integer."""
+"""From here on a double no longer represents every integer."""
 
 _MOST_DIGITS: Final = 400
 """No double needs more characters before its value is out of range."""
 
 
 class Cast(Enum):
-    """What a value is converted to; the value is the name as it is typed."""
+    """A type that a value is converted to; the enum's value is its name in a setting."""
 
     NUMBER = "number"
     TEXT = "text"
@@ -34,7 +34,7 @@ _SYNONYMS: Final = {
     Cast.JSON: "jsonb object array list variant struct",
 }
 OTHER_NAMES: Final[Mapping[str, Cast]] = {name: cast for cast, names in _SYNONYMS.items() for name in names.split()}
-"""What other systems call the same."""
+"""Other systems' names for the same types."""
 
 BOOLEANS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),

@@ -1,4 +1,4 @@
-"""The types of the settings' values: what is typed, what it becomes, and what the form knows about it."""
+"""The types of the settings' values: input, parsed value, and what the form shows."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _CONTAINER_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "host.
 
 
 def fault(sentence: str) -> PydanticCustomError:
-    """What is wrong with a value, as the end of a sentence that begins with the setting's name."""
+    """The error in a value, as the end of a sentence that begins with the setting's name."""
     return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
 
 
 def setting_fault(setting: str, sentence: str | None) -> PydanticCustomError:
-    """What a setting of an object breaks, found when all of them are known; None if it is missing."""
+    """An error in a setting of an object, found when all of them are known; None if it is missing."""
     return PydanticCustomError("other_setting", "{setting}", {"setting": setting, "sentence": sentence})
 
 
@@ -71,7 +71,7 @@ def _base_url(value: object) -> str:
 
 
 def _address(text: str, remedy: str) -> str:
-    """A web address without a slash at its end. It is printed, so it has no place for a secret."""
+    """A web address without a slash at its end. It is printed, so it must not contain a secret."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -173,7 +173,7 @@ def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "pattern": pattern, "pattern_descriptor": descriptor})
 
 
-_TEXT: Final = WithJsonSchema({"type": "string"})  # that it is not blank, the form sees to by itself
+_TEXT: Final = WithJsonSchema({"type": "string"})  # the form itself checks that it is not blank
 _COLUMN_LIST: Final = text_type(r"^[\s,]*[^\s,]", "a,b,c or *")
 
 AppId = Annotated[str, BeforeValidator(_digits), text_type("^[0-9]+$", "digits only")]

@@ -1,4 +1,4 @@
-"""A configuration as Airbyte hands it over -> the settings, or sentences on what is wrong with it."""
+"""A configuration from Airbyte -> the settings, or sentences that describe its errors."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ParsedConfig:
 
 
 def parse_config(config: Any) -> ParsedConfig:
-    """The settings in a configuration as Airbyte hands it over.
+    """The settings in a configuration from Airbyte.
 
     Raises:
         ConfigError: names each setting that is wrong, and what to do.

@@ -61,7 +61,7 @@ def preflight(client: Client, request: tuple[str, bytes], seconds: float) -> Ver
 
 
 def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
-    """What a verdict other than TAKEN means, and what to do, without Heap's own words.
+    """The meaning of a verdict other than TAKEN, and what to do, without Heap's own words.
 
     Args:
         verdict: the outcome of a request.
@@ -73,7 +73,7 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
         return f"`base_url` is not Heap's API: {base_url} answers with {verdict.trouble}. Give {hosts}."
     if verdict.status is None and reached:
         return f"Heap stopped responding: {verdict.trouble} at {base_url}. Run the sync again."
-    if verdict.trouble == REFUSED_CONNECTION and base_url.startswith("http:"):  # this machine, as config/ sees to
+    if verdict.trouble == REFUSED_CONNECTION and base_url.startswith("http:"):  # this machine, as config/ ensures
         return (
             f"No server answers at {base_url}: {verdict.trouble}. Start a sandbox there with `heap-sandbox --port "
             f"{urlsplit(base_url).port or 80}`, which `pip install ./sandbox` in a checkout installs; or correct "

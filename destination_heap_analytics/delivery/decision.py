@@ -6,7 +6,7 @@
     NO_ACCESS                the same, but Stop a run that has delivered nothing
     NOT_HEAP, LOCKED_OUT     Stop
 
-A status that is not how Heap refuses may be a fault on the way, so a lone row is retried before it is rejected.
+A status that Heap does not use to refuse rows may come from a proxy, so a lone row is retried before it is rejected.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ BUDGET_SECONDS: Final = 600.0
 """How long a request is retried; for 429, how long a run continues without any delivery."""
 
 POISON_SECONDS: Final = 300.0
-"""How long a batch may meet nothing but 500, while others are delivered, before one of its rows is suspected."""
+"""How long a batch may get only 500, while others are delivered, before one of its rows is suspected."""
 
 _SUSPECT_SECONDS: Final = 30.0
 """The same for a part of such a batch."""
 
 _LAST_SUSPECT_SECONDS: Final = 120.0
-"""The same for a row that stands alone."""
+"""The same for a row that is sent alone."""
 
 _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 
 REFUSED_TRIES: Final = 12
-"""How often a row that stands alone is sent before it is rejected with a status that is not how Heap refuses."""
+"""How often a lone row is sent before it is rejected with a status that Heap does not use to refuse rows."""
 
 _REFUSED_PAUSE: Final = 4.0
 """The longest pause between these."""
@@ -73,7 +73,7 @@ class Attempt:
     """A request that was answered.
 
     Attributes:
-        rows: how many it carried; none if it is a probe of the set-up.
+        rows: how many it carried; 0 if it is a probe of the set-up.
         history: the attempts before it.
     """
 
@@ -134,7 +134,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The run ends here, because of this answer.
+    """The run stops here, because of this response.
 
     Attributes:
         asked: seconds that Heap asks to wait for, if that is too long.
@@ -149,7 +149,7 @@ Decision = Deliver | Retry | Split | Reject | Stop
 
 
 def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
-    """What becomes of the rows.
+    """Decides what happens to the rows.
 
     Args:
         verdict: the answer.

@@ -31,7 +31,7 @@ Settled = Callable[[Sequence[Payload], RowRejectedError | None], None]
 """Called with rows when they are settled: the rejection, or None for rows that Heap has accepted."""
 
 Send = Callable[[Job | Probe, str, bytes, int], None]
-"""Posts a request (what it is for, its path and body), the last of so many in flight; its answer comes as an event."""
+"""Posts a request (purpose, path, body, and the number in flight with it); its response arrives as an event."""
 
 
 class Delivery:
@@ -116,7 +116,7 @@ class Delivery:
         return min(self._planner.wake_at(now), self._refusals.wake_at(now))
 
     def wait(self, now: float) -> Wait | None:
-        """What keeps rows from going, after a dispatch; None if there are none to go."""
+        """What keeps rows from being sent, after a dispatch; None if there are none to send."""
         match self._planner.cause(now):
             case Cause.PAUSE:
                 return Wait("the pause that Heap asked for by Retry-After", self._planner.resumes_at)
@@ -148,7 +148,7 @@ class Delivery:
             self._settle(sent, verdict, now)
 
     def wound_down(self, sent: Job | Probe, verdict: Verdict) -> None:
-        """The same in a run that is stopping: delivered rows count, the others stay open."""
+        """The same in a stopping run: delivered rows count, the others stay open."""
         if isinstance(sent, Probe):
             sent.is_in_flight = False
             return

@@ -24,7 +24,7 @@ the window comes free bit by bit: after a burst it comes free in a burst, and a 
 later finds no room, minute after minute."""
 
 _SPREAD: Final = 0.75
-"""Over how much of the window it is spread; what is late finds room in the rest."""
+"""The part of the window over which it is spread; the rest has room for late requests."""
 
 _COUNTERS: Final = 1 << 16
 """Keys are counted by hash, so that memory does not grow with them. Two that share a counter share a limit: one in
@@ -57,7 +57,7 @@ class Pacer:
         """Start with empty windows.
 
         Args:
-            app: what the app may send; None if Heap documents no limit.
+            app: the app's limit; None if Heap documents none.
             key: what may be sent for one identity; None if Heap documents no limit.
         """
         self._app = app

@@ -16,7 +16,7 @@ from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.mapping.payload import Payload
 
 DOUBTS: Final = 10
-"""After so many refusals in a row the set-up is in doubt, and nothing else is sent."""
+"""After this many consecutive refusals the set-up is in doubt, and nothing else is sent."""
 
 _PROBE_SECONDS: Final = 2.0
 """Between two probes: Heap accepts 30 events in 30 seconds for their identity."""
@@ -50,7 +50,7 @@ class Probe:
 
 
 class Refused(NamedTuple):
-    """A row refused alone, when that was, and how many requests had been sent then: to accept those proves nothing."""
+    """A row refused alone, the time, and the number of requests sent before: accepting those proves nothing."""
 
     item: Payload
     rejection: RowRejectedError
@@ -59,7 +59,7 @@ class Refused(NamedTuple):
 
 
 class Refusals:
-    """The refusals of a run that nothing has explained yet.
+    """The unexplained refusals of a run.
 
     Attributes:
         last_row: number of the row that was refused last.
@@ -85,7 +85,7 @@ class Refusals:
 
     @property
     def holds_all(self) -> bool:
-        """Whether nothing else is to go until the probe is answered."""
+        """Whether nothing else may be sent until the probe gets a response."""
         return self.probe is not None and self._count >= DOUBTS
 
     def count(self, number: int) -> None:
@@ -98,14 +98,14 @@ class Refusals:
         self._rows.append(row)
 
     def accepted(self, serial: int) -> Sequence[Refused]:
-        """Heap accepted the request of this serial: the rows that are thereby shown to be wrong themselves."""
+        """Heap accepted the request of this serial: returns the rows that this proves to be wrong."""
         self._count = 0
         proven = [row for row in self._rows if row.serial < serial]
         self._rows = self._rows[len(proven) :]
         return proven
 
     def due(self, now: float, *, is_idle: bool) -> Probe | None:
-        """The probe, if it is to go now.
+        """The probe, if it is due.
 
         Args:
             now: seconds.
@@ -120,7 +120,7 @@ class Refusals:
         return probe if probe and not probe.is_in_flight and now >= probe.due_at else None
 
     def wake_at(self, now: float) -> float:
-        """When a probe may go that may not go now; infinity if none may."""
+        """When the next probe may be sent; infinity if none may."""
         at = _NEVER
         if self.probe:
             at = self.probe.due_at

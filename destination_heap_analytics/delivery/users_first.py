@@ -32,7 +32,7 @@ class Sent:
 
 
 class UsersFirst:
-    """The rows of one run between the mapping and their end; used like a single delivery."""
+    """The rows of one run from the mapping until they are settled; used like a single delivery."""
 
     def __init__(
         self,
@@ -42,10 +42,10 @@ class UsersFirst:
         send: Callable[[Sent, str, bytes, int], None],
         settled: Settled,
     ) -> None:
-        """Begin without any rows.
+        """Start without rows.
 
         Args:
-            users: makes the delivery of the users' properties, which posts and settles as it is given.
+            users: creates the delivery of the users' properties from functions that post and settle.
             events: the same for the events.
             send: posts a request.
             settled: called with rows that are delivered or rejected.
@@ -59,13 +59,13 @@ class UsersFirst:
         self._last: int | None = None
 
     def take(self, item: Payload, now: float) -> bool:
-        """Take in a row that was read now; whether there is room for another."""
+        """Accept a row that was read now; returns whether there is room for another."""
         self._waiting[item.number] = item
         self._users.take(Payload(item.number, item.checkpoint, None, item.key, item.user_body, None), now)
         return self.has_room
 
     def take_all(self, items: Sequence[Payload], now: float) -> bool:
-        """Take in rows that were read one after another; whether there is room for another."""
+        """Accept rows that were read one after another; returns whether there is room for another."""
         for item in items:
             self.take(item, now)
         return self.has_room
@@ -77,12 +77,12 @@ class UsersFirst:
 
     @property
     def room(self) -> int:
-        """How many rows may come at once; one at least, since that is asked of `has_room`."""
+        """How many rows may come at once; at least one (`has_room` says whether any may)."""
         return self._users.room
 
     @property
     def in_flight(self) -> int:
-        """Requests that Heap has not answered yet."""
+        """Requests without a response so far."""
         return self._users.in_flight + self._events.in_flight
 
     @property
@@ -96,14 +96,14 @@ class UsersFirst:
         self._events.flush()
 
     def drop_after(self, number: int) -> None:
-        """Forget the rows read after this one that have not gone; no more will come."""
+        """Drop the rows read after this one that have not been sent; no more will come."""
         self._last = number if self._last is None else min(self._last, number)
         self._ready = deque(item for item in self._ready if item.number <= number)
         self._users.drop_after(number)
         self._events.drop_after(number)
 
     def dispatch(self, now: float) -> None:
-        """Send all that may go now."""
+        """Send everything that may be sent now."""
         self._users.dispatch(now)
         while True:
             while self._ready and self._events.has_room:
@@ -113,24 +113,24 @@ class UsersFirst:
                 return
 
     def wake_at(self, now: float) -> float:
-        """When something may go that may not go now, if no answer comes before; infinity if nothing may."""
+        """When something may be sent next if no response arrives before; infinity if nothing may."""
         return min(self._users.wake_at(now), self._events.wake_at(now))
 
     def wait(self, now: float) -> Wait | None:
-        """What keeps rows from going, after a dispatch; None if there are none to go."""
+        """What keeps rows from being sent, after a dispatch; None if there are none to send."""
         return self._events.wait(now) or self._users.wait(now)
 
     def answered(self, sent: Sent, verdict: Verdict, now: float) -> None:
-        """Heap has answered a request, or has not in time.
+        """A request got a response, or none in time.
 
         Raises:
-            ConfigError: what answers is not Heap, or Heap lets this app in nowhere.
-            TransientError: Heap or the network has not served for too long.
+            ConfigError: the server is not Heap, or Heap does not accept this app.
+            TransientError: Heap or the network has been unavailable for too long.
         """
         sent.delivery.answered(sent.request, verdict, now)
 
     def wound_down(self, sent: Sent, verdict: Verdict) -> None:
-        """The same, for a run that sends nothing more: delivered events count, all other rows stay open."""
+        """The same in a stopping run: delivered events count, all other rows stay open."""
         sent.delivery.wound_down(sent.request, verdict)
 
     def _send(self, delivery: Delivery, request: Job | Probe, path: str, body: bytes, _: int) -> None:

@@ -1,4 +1,4 @@
-"""What keeps rows from going: for the log and for the terminal."""
+"""What keeps rows from being sent: for the log and for the terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 
 class Cause(Enum):
-    """Why no request goes now."""
+    """Why no request is sent now."""
 
     PAUSE = auto()
     """Heap answered 429 with a Retry-After header."""
     RETRY = auto()
-    """A request failed, and is tried again after a pause."""
+    """A request failed, and is retried after a pause."""
     APP_RATE = auto()
     KEY_RATE = auto()
     ANSWERS = auto()
-    """As many requests as may be are in flight, or the last ones are."""
+    """The limit of requests in flight is reached, or the last ones are in flight."""
 
 
 @dataclass(frozen=True, slots=True)

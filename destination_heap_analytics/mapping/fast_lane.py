@@ -1,4 +1,4 @@
-"""The fast lane: rows that nothing is special about, mapped a block of lines at a time.
+"""The fast lane: maps ordinary rows, one block of lines at a time.
 
 It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte, without the
 objects that carry a single row from one to the other, and column by column as far as the rows of a block are plain
@@ -35,15 +35,15 @@ Mapped = tuple[list[str], list[bytes], list[str | None]]
 """The keys, bodies and tokens of payloads (payload.py)."""
 
 _APIS: Final = frozenset({Api.TRACK, Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES})
-"""The APIs whose rows are mapped one by one: nothing about a row hangs on the rows before it."""
+"""The APIs whose rows are mapped one by one: no row depends on the rows before it."""
 
 _MOST_ROWS: Final = 64
-"""Rows of a block: so few that they stay in the processor's cache from one step to the next."""
+"""Rows of a block: few enough to stay in the processor's cache from one step to the next."""
 
 _LEAST_ROWS: Final = 4
 
 _MOST_NAMES: Final = 10_000
-"""So many names of columns are remembered; a source may have new ones in each row."""
+"""The most names of columns that are remembered; a source may have new ones in each row."""
 
 
 class _DeclinedError(Exception):
@@ -76,7 +76,7 @@ class FastLane:
         Args:
             stream: the one to load.
             keys: makes idempotency keys; None if the API needs none.
-            on_mapped: called with what had to be done to make properties.
+            on_mapped: called with the changes that were needed to make properties.
         """
         self._stream = stream
         self._name = stream.name

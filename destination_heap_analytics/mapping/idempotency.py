@@ -38,7 +38,7 @@ class KeyMaker:
     Attributes:
         app_id: keys of two apps never meet.
         stream: its name, primary key and sync mode.
-        run: a random text drawn once per run, for rows that nothing else tells apart.
+        run: a random text drawn once per run, for rows that nothing else distinguishes.
         tells_deletions: whether rows that were deleted at their source are sent.
     """
 
@@ -123,7 +123,7 @@ class KeyMaker:
         ]
 
     def _contents(self, rows: Rows) -> Rows | None:
-        """What of each record is its source's own; None if that has to be found out one by one.
+        """The source's own part of each record; None if that has to be determined one by one.
 
         Raises:
             InexactNumberError: one of them has a float.
@@ -156,14 +156,14 @@ class KeyMaker:
         return values
 
     def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
-        """What tells a row that was deleted from what it was before; empty for all others."""
+        """What distinguishes a deleted row from the row before; empty for all others."""
         time = deleted_at(data)
         if not exact and isinstance(time, float):
             raise InexactNumberError
         return [] if time is None else [{"deleted_at": time}]
 
     def _content(self, data: Mapping[str, Any], kinds: set[type]) -> tuple[Mapping[str, Any], set[type]]:
-        """What of a record is its source's own, without nulls: a new nullable column makes no new event of an old row.
+        """The source's own part of a record, without nulls: a new nullable column makes no new event of an old row.
 
         `kinds` are the types of its values, at any depth, if these are of use; with it come those of the content.
         """
@@ -214,7 +214,7 @@ def _escaped(failure: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPES, _escaped)
 
 _MOST_NAMES: Final = 10_000
-"""So many names of columns are remembered; a source may have new ones in each row."""
+"""The most names of columns that are remembered; a source may have new ones in each row."""
 
 _DELETE: Final = b"\x7f"
 """What orjson, unlike Python's json, does not escape although it is ASCII."""
@@ -261,7 +261,7 @@ _LOADERS_STAMPS: Final = frozenset(
 
 
 def _is_own(name: str) -> bool:
-    """Whether a column is its source's own, and no loader's."""
+    """Whether a column is the source's own, not a loader's."""
     return not is_airbytes(name) and name.lower() not in _LOADERS_STAMPS
 
 

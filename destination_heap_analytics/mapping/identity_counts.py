@@ -32,7 +32,7 @@ class IdentityCounts:
         self._database.executescript(_SCHEMA)
 
     def add(self, identity: str, user_id: str) -> Reason | None:
-        """Count a row; a reason if Heap would drop it, and it is not counted then.
+        """Count a row; returns a reason, without counting it, if Heap would drop it.
 
         A pair that was counted before is taken again: Heap has it already, so a repeat changes nothing.
         """

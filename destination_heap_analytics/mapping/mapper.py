@@ -48,9 +48,9 @@ class Mapper:
         Args:
             settings: which columns become what.
             stream: its schema, and what tells its rows apart.
-            random_text: drawn for this run alone, to tell apart rows that nothing else does.
+            random_text: drawn for this run alone, to distinguish rows that nothing else does.
             keeps_source: whether items keep the row they came from.
-            on_mapped: called with what had to be done to make properties.
+            on_mapped: called with the changes that were needed to make properties.
         """
         self.names = ColumnNames(stream.schema)
         self._selection = Selection.from_settings(settings.api, stream.schema)
@@ -73,20 +73,20 @@ class Mapper:
 
     @property
     def needed_properties(self) -> PropertyColumns | None:
-        """The listed columns of which rows need one at least: an event says something without any, a user does not."""
+        """The listed columns of which rows need one at least: an event is useful without any, a user is not."""
         selection = self._selection
         needs_one = selection.api in {Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES} and not selection.rest
         return selection.properties if needs_one else None
 
     @property
     def excepted(self) -> Sequence[PropertyColumns]:
-        """The columns that must not be sent, of each setting that has such."""
+        """The columns that must not be sent, by setting."""
         selections = (self._selection, self._users) if self._users else (self._selection,)
         return [selection.rest.excepted for selection in selections if selection.rest]
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether loading the rows again adds nothing, as far as the settings and the catalog can say."""
+        """Whether loading the rows again adds nothing, as far as the settings and the catalog show."""
         return not self._keys or bool(self._selection.timestamp) or self._keys.stream.tells_rows_apart
 
     def skips(self, data: Mapping[str, Any]) -> bool:
@@ -143,7 +143,7 @@ class Mapper:
         return Payloads([*range(first, first + count)], [checkpoint] * count, sources, keys, bodies, tokens)
 
     def warnings(self) -> Iterator[str]:
-        """What to say at the end: listed properties that no row had, and guesses that proved wrong."""
+        """The messages at the end: listed properties that no row had, and guesses that proved wrong."""
         if warning := unseen_warning(self.unseen()):
             yield warning
         if warning := unseen_warning(self.unseen_excepted(), "leaves out"):

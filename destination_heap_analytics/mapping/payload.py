@@ -18,7 +18,7 @@ Source = bytes | Mapping[str, Any] | None
 
 @dataclass(slots=True, eq=False)
 class Payload:
-    """A row that is ready to go. Not frozen, because creating one would take three times as long.
+    """A row that is ready to be sent. Not frozen, because creating one would take three times as long.
 
     Attributes:
         number: the row's position in the input, from 1.
@@ -46,7 +46,7 @@ class Payload:
 
 @dataclass(slots=True, eq=False)
 class Payloads(Sequence[Payload]):
-    """Rows that are ready to go, in the order read: a list for each attribute of `Payload`."""
+    """Rows that are ready to be sent, in the order read: a list for each attribute of `Payload`."""
 
     numbers: list[int] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)

@@ -27,7 +27,7 @@ Raises:
 
 _KEY_FIELDS: Final = frozenset({"identity", "account_id"})
 _MOST_NAMES: Final = 10_000
-"""So many names of columns are remembered; a source may have new ones in each row."""
+"""The most names of columns that are remembered; a source may have new ones in each row."""
 
 _TEXT: Final = frozenset({str})
 _INTEGER: Final = frozenset({int})
@@ -141,7 +141,7 @@ def _has_nulls(values: Sequence[Any]) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether a value is sent as it is."""
+    """Whether a value is sent unchanged."""
     kind = type(value)
     return (kind is str and len(value) <= SHORT) or (kind in NUMBERS and -MAX_INTEGER <= value <= MAX_INTEGER)
 

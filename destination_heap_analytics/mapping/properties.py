@@ -1,7 +1,7 @@
 """Columns and their values -> the properties that Heap takes: flattened and within its limits.
 
 Heap takes texts, numbers and, for Track alone, lists of them (https://developers.heap.io/reference/track-1);
-booleans go as JSON booleans, as the user's reference has them.
+booleans are sent as JSON booleans, as in the user's reference.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from destination_heap_analytics.mapping.columns.column import ABSENT, is_airbyte
 from destination_heap_analytics.mapping.values import Scalar, as_text, joined_text, scalar, unicode_text
 
 SHORT: Final = MAX_PROPERTY // 2
-"""A text of so many characters is within the limit, whatever they are: one is at most two UTF-16 units."""
+"""A text of this many characters is always within the limit: one is at most two UTF-16 units."""
 
 NUMBERS: Final = frozenset({bool, int, float})
 
 _MOST_NAMES: Final = 10_000
-"""So many names are remembered; a key inside an object may be content, and new in each row."""
+"""The most names that are remembered; a key inside an object may be content, and new in each row."""
 
 Values = dict[str, Scalar | list[Scalar]]
 
@@ -42,7 +42,7 @@ _Level = tuple[str, str | None, Columns]
 
 @dataclass(slots=True)
 class Properties:
-    """The properties of one row, and what had to be done to make them.
+    """The properties of one row, and the changes that were needed to make them.
 
     Attributes:
         values: what is sent.
@@ -61,12 +61,12 @@ class Properties:
 
     @property
     def is_worth_reporting(self) -> bool:
-        """Whether anything had to be done to make them."""
+        """Whether any change was needed."""
         return bool(self.cut or self.collisions or self.forbidden or self.unnamable)
 
 
 class PropertyMaker:
-    """Makes the properties of one run's rows; it remembers the names that it found fit.
+    """Makes the properties of one run's rows; it remembers the names that it found valid.
 
     Attributes:
         endpoint: if it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
@@ -124,7 +124,7 @@ class PropertyMaker:
         values, fit = made.values, self.fit
         for key, value in members:
             name = f"{prefix}{key}" if prefix else key
-            # Nearly every value is sent as it is; the rules for all others are in `_add` and what it calls.
+            # Nearly every value is sent unchanged; the rules for all others are in `_add` and what it calls.
             kind = type(value)
             if (
                 (
@@ -184,7 +184,7 @@ class PropertyMaker:
 
 
 def _is_name(name: str) -> bool:
-    """Whether a property's name has a length that Heap takes."""
+    """Whether a property's name has a length that Heap accepts."""
     return bool(name) and (len(name) <= SHORT or text_units(name) <= MAX_PROPERTY)
 
 

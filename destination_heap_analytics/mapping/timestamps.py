@@ -19,7 +19,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COMMON: Final = re.compile(
     r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
 )
-"""What nearly all sources write; to be a time it needs only a date, minutes and seconds that there are."""
+"""What nearly all sources write; it is a time if its date, minutes and seconds exist."""
 
 _WHOLE_SECONDS: Final = 19
 """Length of a time such as 2022-10-21T04:09:54."""
@@ -37,7 +37,7 @@ _ISO: Final = isoparser(sep="T")
 
 _YEAR_1990: Final = 631_152_000
 _YEAR_2100: Final = 4_102_444_800
-"""Seconds since 1970. A number outside of them, in whatever unit, is not an epoch: 20220518 would be a day of 1970."""
+"""Seconds since 1970. A number outside of them, in any unit, is not an epoch: 20220518 would be a day of 1970."""
 
 _UNITS: Final = (1, 10**3, 10**6, 10**9)
 """Of an epoch, per second: the ranges of two units never meet."""
@@ -55,7 +55,7 @@ _LONGEST: Final = 64
 def heap_timestamp(value: Any, column: str) -> str:
     """A record's time, as Heap takes it.
 
-    ISO 8601 stays as it is, but for a space in place of its `T` or before its offset; without an offset it is UTC. A
+    ISO 8601 is unchanged, except for a space in place of its `T` or before its offset; without an offset it is UTC. A
     number, also as text, is an epoch if that falls between 1990 and 2100 in seconds, milliseconds, microseconds or
     nanoseconds; otherwise its digits may spell a date of 1900 to 2100, in UTC: YYYYMMDD with HH, HHmm or HHmmss.
 

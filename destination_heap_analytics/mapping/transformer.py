@@ -34,11 +34,11 @@ Element = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What the user picked: which API, and which column becomes what.
+    """The user's selection: the API, and the columns of each field.
 
     Attributes:
         key: the column that says whose row it is.
-        key_field: what Heap calls that: an identity, a user ID or an account ID.
+        key_field: Heap's name for it: an identity, a user ID or an account ID.
         event: the column of the event's name, or the name itself.
         user_id: the column of Heap's own ID of the user; for Identify alone.
         properties: the columns that become properties by their names; Identify and deletions have none.
@@ -224,5 +224,5 @@ def _user_id(data: Mapping[str, Any], column: Column, *, exact: bool) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    """A text without a time in it means what null means: now."""
+    """A text without a time means now, as null does."""
     return isinstance(value, str) and not value.strip()

@@ -108,12 +108,12 @@ def _float_as_text(value: float, column: str, *, exact: bool) -> str:
 
 
 def _reason(written: str) -> Reason:
-    """Why a number that no float holds is rejected: `1e999` is one, `NaN` is none."""
+    """Why a number that no float can represent is rejected: `1e999` is one, `NaN` is none."""
     return Reason.EXPONENT if any(char.isdigit() for char in written) else Reason.NOT_FINITE
 
 
 def _plain(written: str, column: str) -> str:
-    """The plain decimal form of a number that a line writes like this."""
+    """The plain decimal form of a number as written in a line."""
     plain = plain_decimal(written)
     if plain is None:
         raise RowRejectedError(_reason(written), column)

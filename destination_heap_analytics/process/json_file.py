@@ -49,7 +49,7 @@ def _place(fault: json.JSONDecodeError) -> str:
 
 
 def _other_format(text: str) -> str | None:
-    """What a text is that is not JSON, and what to do; None if it is only damaged JSON."""
+    """The kind of a text that is not JSON, and what to do; None if it is only damaged JSON."""
     if _MESSAGE.match(text):
         return (
             "a file of Airbyte messages, such as the output of a source's `discover` or `read`, not a single JSON "

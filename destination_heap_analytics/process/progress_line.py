@@ -17,14 +17,14 @@ from typing import Final, TextIO
 
 DRAW_SECONDS: Final = 0.25
 _MARKS: Final = 20
-"""The rate is measured over the last so many draws, at least five seconds."""
+"""The rate is measured over this many draws, at least five seconds."""
 
 _COLUMNS: Final = 80
 """Assumed for a terminal that does not report its width."""
 
 
 class Progress:
-    """How far a run is."""
+    """The progress of a run."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Progress:
 
     @classmethod
     def on_standard_error(cls) -> Progress:
-        """For the user who runs a command.
+        """The line for a user who runs a command.
 
         There is none if the input is typed, because it would mix with the line, nor if another program reads the
         output, because that may draw on the same terminal, as PyAirbyte and `less` do.

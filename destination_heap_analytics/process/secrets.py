@@ -1,4 +1,4 @@
-"""The secrets of a configuration, masked in whatever is printed."""
+"""The secrets of a configuration, masked in all output."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 PATIENCE_SECONDS: Final = 12.0
-"""How long the run may take to stop, even if it is stuck in a write that nobody reads; the platform waits 15."""
+"""How long the run may take to stop, even if it is stuck in a write without a reader; the platform waits 15."""
 
 
 def exit_code(number: int) -> int:

@@ -12,10 +12,10 @@ Blocks = Generator[tuple[list[bytes], int], None, None]
 
 
 class Volume:
-    """Counts what is read of an input whose size is known. One thread reads, another may ask."""
+    """Counts what is read of an input whose size is known. One thread reads, another may query."""
 
     def __init__(self, size: int | None) -> None:
-        """Begin; nothing is read yet.
+        """Start; nothing is read yet.
 
         Args:
             size: bytes of the whole input; None if it is not known, as of a pipe or a compressed file.

@@ -48,7 +48,7 @@ class Stream:
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
 
     def foreign_row(self, number: int, name: str, namespace: str | None) -> ConfigError:
-        """What is wrong with a row of another stream."""
+        """The error of a row of another stream."""
         theirs, mine = _full_names((name, namespace), (self.name, self.namespace))
         return ConfigError(
             f"Row {number} belongs to stream {theirs}, and this connection loads stream {mine} only. "

@@ -1,4 +1,4 @@
-"""What an input is that holds no Airbyte message, by its first line, and what to do with it.
+"""Recognizes an input without Airbyte messages, by its first line, and says what to do.
 
 A sync of such an input would otherwise succeed without a row.
 """
@@ -41,7 +41,7 @@ class InputFormat:
     _first: bytes | None = None
 
     def see(self, message: Message) -> None:
-        """Take in what a line was."""
+        """Record the kind of a line."""
         if isinstance(message, Noise):
             self._first = self._first or message.beginning
         elif isinstance(message, Unreadable) and message.reason is Reason.NO_DATA:

@@ -6,15 +6,15 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 INTEGERS_LOSE_DIGITS: Final = 2.0**53
-"""From here on a float is not the only integer that is read as it."""
+"""From here on several integers are read as the same float."""
 
 _MOST_DIGITS: Final = 4000
-"""Python refuses to read integers not much longer than this; they stay the text that they would be sent as."""
+"""Python refuses to read integers not much longer than this; they stay text, as they would be sent."""
 
 _TOO_LARGE: Final = 10**_MOST_DIGITS
 
 _LARGEST_EXPONENT: Final = 400
-"""A plain decimal has at most about so many digits; every double has fewer."""
+"""A plain decimal has at most about this many digits; every double has fewer."""
 
 
 class InexactNumberError(Exception):
@@ -56,7 +56,7 @@ def float_text(value: float) -> str:
 
 
 def plain_decimal(text: str) -> str | None:
-    """A number without exponent and without zeros that say nothing: `7E+3`, `7000.0` and `7000` are all `7000`.
+    """A number without exponent and without insignificant zeros: `7E+3`, `7000.0` and `7000` are all `7000`.
 
     None if it is not a finite number, or its exponent is out of range.
     """

@@ -121,7 +121,7 @@ _LATER: Final = frozenset(
 """Codes that pass, whatever their status: botocore retries most of them for the same reason."""
 
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ResponseParserError)
-"""What botocore raises for an answer that is not XML, or not as S3 writes it, instead of an error of its own."""
+"""What botocore raises for an answer that is not XML, or not as S3 writes it, instead of its own error."""
 
 _NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _UNREACHABLE: Final = (

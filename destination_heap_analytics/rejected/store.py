@@ -93,7 +93,7 @@ def _spans(text: str, opening: int) -> dict[str, tuple[int, int]]:
             at = _inked(text, end)
             if text[at] == ",":
                 at = _inked(text, at + 1)
-    except RecursionError:  # nested more deeply than it can read
+    except RecursionError:  # nested too deeply for it
         return {key: (start, end) for key, start, end in json_members(text, opening)}
     return spans
 

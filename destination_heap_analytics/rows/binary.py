@@ -28,7 +28,7 @@ _OTHERS: Final = (
     (b"\xff\xfe", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
     (b"\xfe\xff", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
 )
-"""How files begin that are not rows of text, what they are, and what to do."""
+"""First bytes of files that are not rows of text, the kind of file, and what to do."""
 
 
 class _Readable(Protocol):
@@ -36,7 +36,7 @@ class _Readable(Protocol):
 
 
 def named(path: str) -> str:
-    """The file as messages name it."""
+    """The file's name in messages."""
     return "Standard input" if path == STANDARD_INPUT else f"`{path}`"
 
 

@@ -23,13 +23,13 @@ from destination_heap_analytics.rows.text import LONGEST_LINE
 
 _DELIMITERS: Final = ",;\t|"
 _HINT_ROWS: Final = 1000
-"""Rows whose values are looked at for the hint."""
+"""Rows whose values are examined for the hint."""
 
 _IDENTIFIER: Final = re.compile(r"(?:\b|_)[iI][dD]$|[a-z]I[dD]$")
-"""How names of columns end whose numbers are nothing to calculate with."""
+"""Suffixes of names of columns whose numbers are not quantities."""
 
 _SPACED: Final = re.compile(r"[ ]+\".*\"[ ]*", re.DOTALL)
-"""A value whose quotes a reader of RFC 4180 takes for content, because a space precedes them."""
+"""A value whose quotes are content by RFC 4180, because a space precedes them."""
 
 _NAMES_SHOWN: Final = 10
 
@@ -42,12 +42,12 @@ class Delimited:
     """
 
     def __init__(self, lines: Iterator[str], name: str, delimiter: str | None = None) -> None:
-        """Begin.
+        """Start.
 
         Args:
             lines: with their ends.
             name: of the file, for messages.
-            delimiter: between values; None for the one that the header has most of.
+            delimiter: between values; None for the most frequent one in the header.
         """
         self.kind = "TSV" if delimiter == "\t" else "CSV"
         self._lines = lines
@@ -84,7 +84,7 @@ class Delimited:
             yield orjson.dumps(dict(zip(self._header, [cell or None for cell in cells], strict=True)))
 
     def hint(self, columns: ColumnList) -> str | None:
-        """What to say of columns whose values look like numbers or booleans, and are sent as text; None if none do."""
+        """A hint about columns whose values look like numbers or booleans but are sent as text; None if none do."""
         listed = {item.source: item for item in columns.items if isinstance(item.source, str)}
         casts = []
         for name, values in zip(self._header, self._values, strict=True):
@@ -143,7 +143,7 @@ class Delimited:
 
 
 class _Values:
-    """What all values of a column have in common so far."""
+    """What all values of a column so far have in common."""
 
     __slots__ = ("are_booleans", "are_numbers", "has_any")
 
@@ -168,13 +168,13 @@ class _Values:
 
 
 def _delimiter_of(header: str) -> str:
-    """The delimiter that a header has most of outside quotes; a comma if it has none."""
+    """The most frequent delimiter of a header outside quotes; a comma if it has none."""
     outside = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=outside.count)
 
 
 def _reason(error: str) -> str:
-    """What the parser's own phrase means; it holds nothing of the content."""
+    """The meaning of the parser's own phrase, which contains nothing of the content."""
     if "unexpected end of data" in error or "field limit" in error:
         return "a quoted value in the row that begins here is not closed. Close it, and double quotes inside a value."
     if "expected after" in error:

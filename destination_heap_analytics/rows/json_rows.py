@@ -12,7 +12,7 @@ from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.rows.text import LONGEST_LINE
 
 _SURELY_WRONG: Final = 16
-"""An error that is farther from the end of what has been read than any token is long is not for want of the rest."""
+"""An error farther from the end of the data read so far than the longest token is not caused by missing data."""
 
 _DECODER: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
 """Reads numbers of any length without converting them."""
@@ -151,7 +151,7 @@ class JsonList:
             return text.replace("\n", " ").replace("\r", " ").encode()
 
     def _read_on(self, blocks: int = 1) -> bool:
-        """Read more; whether there was any."""
+        """Read more; returns whether there was any."""
         parts = []
         for text in self._texts:
             parts.append(text)

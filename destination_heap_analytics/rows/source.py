@@ -1,6 +1,6 @@
-"""A file of rows, or standard input -> the stream that it is, and its rows as RECORD messages.
+"""A file of rows, or standard input -> its stream, and its rows as RECORD messages.
 
-From there on they take the way of all rows: mapping, delivery, the place for rejected ones.
+From there on they are handled like all rows: mapping, delivery, storage of rejected ones.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _Reader = Delimited | JsonLines | JsonList
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
         stream: as a catalog would describe it.
         blocks: the rows as lines of messages, in blocks, each with its size in bytes. Reading on raises ConfigError
-            where the file is damaged.
-        hint: what to say of columns that are sent as text; None if there is nothing to say.
-        volume: tells how many rows there will be.
+            if the file is damaged.
+        hint: a sentence on columns that are sent as text; None if there are none.
+        volume: estimates how many rows there will be.
     """
 
     stream: Stream
@@ -82,13 +82,13 @@ def open_rows(path: str, *, stream: str | None = None, primary_key: str | None =
 
 
 def _stream_name(path: str) -> str:
-    """The file's name without what says its format."""
+    """The file's name without the extensions of its format."""
     name = Path(path).name.removesuffix(".gz")
     return (Path(name).stem or name) if path != STANDARD_INPUT else "rows"
 
 
 def _reader(path: str, volume: Volume) -> _Reader:
-    """The reader for the format that the file's name says, or else its beginning."""
+    """The reader for the format by the file's name, or else by its beginning."""
     name = named(path)
     texts = decoded(volume.of_bytes(read_blocks(path)), name)
     first = next((text for text in texts if text.strip()), "")

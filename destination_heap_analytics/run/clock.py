@@ -1,4 +1,4 @@
-"""The time that a run lives in: seconds that only go forward, as fast as real ones or faster."""
+"""The clock of a run: monotonic seconds, as fast as real ones or faster."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ class Clock:
     """A monotonic clock.
 
     Attributes:
-        speed: its seconds in a real one; beside a Heap that lives as fast, a run of hours takes minutes.
+        speed: its seconds per real one; with a mock of Heap at the same speed, a run of hours takes minutes.
     """
 
     speed: float = 1.0
     _began: float = field(default_factory=time.monotonic)
 
     def now(self) -> float:
-        """Seconds since the clock was made."""
+        """Seconds since the clock was created."""
         return (time.monotonic() - self._began) * self.speed
 
     def real(self, seconds: float) -> float:
-        """How long so many of its seconds really take."""
+        """The real duration of this many of its seconds."""
         return seconds / self.speed

@@ -1,4 +1,4 @@
-"""The delivery that the settings ask for: how rows are put into requests, and how many of them Heap takes."""
+"""The delivery of the settings: how rows are put into requests, and how many of them Heap accepts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from destination_heap_analytics.heap_api import Api, Rate
 MOST_BULK: Final = 16
 MOST_SINGLE: Final = 64
 MOST_DELETIONS: Final = 2
-"""Requests in flight at most."""
+"""The most requests in flight."""
 
 
 def delivery_for(
@@ -35,11 +35,11 @@ def delivery_for(
     """A delivery without any rows.
 
     Args:
-        settings: what the user set.
-        send: posts a request; what it is for comes back with the answer.
+        settings: of the user.
+        send: posts a request; its purpose comes back with the response.
         settled: called with rows that are delivered or rejected.
         chance: spreads the pauses before a request is sent again.
-        logger: for what a user wants to know.
+        logger: for messages to the user.
         now: seconds.
     """
 

@@ -12,7 +12,7 @@ MOST_KEYS: Final = 100_000
 """Identities or accounts that are counted exactly; beyond, those with the fewest rows are forgotten."""
 
 _WORTH_SAYING: Final = 5.0
-"""Seconds from which a limit is worth a word."""
+"""Seconds from which a limit is mentioned."""
 
 
 _NOUNS: Final = {Api.ACCOUNT_PROPERTIES: "account", Api.DELETE_USERS: "user"}
@@ -27,7 +27,7 @@ class Estimate:
     """
 
     def __init__(self, settings: Settings, *, most_keys: int = MOST_KEYS) -> None:
-        """Begin.
+        """Start.
 
         Args:
             settings: which API, and in which form.
@@ -54,7 +54,7 @@ class Estimate:
 
     @property
     def keys(self) -> int | None:
-        """How many identities or accounts the rows have; None if they are too many to know."""
+        """How many identities or accounts the rows have; None if there are too many to count."""
         return len(self._counts) if self.is_exact else None
 
     @property
@@ -64,12 +64,12 @@ class Estimate:
 
     @property
     def seconds(self) -> float:
-        """The least time that the limits allow; what Heap needs for its answers comes on top."""
+        """The least time that the limits allow; Heap's response times are extra."""
         return max(self._app_seconds, self._key_seconds)
 
     @property
     def sentence(self) -> str:
-        """All of this for a person."""
+        """The estimate as text."""
         limits = []
         if self._app is not None and self._app_seconds >= _WORTH_SAYING:
             limits.append(f"{self._app:,} events per minute for the app")

@@ -1,6 +1,6 @@
-"""All that a run waits for, in one place: input, answers, and whatever else happens in other threads.
+"""Everything that a run waits for: input, responses, and any other event of other threads.
 
-Input is bounded in bytes: when it is full its thread waits, and the source feels it in the pipe. Events are few, never
+Input is bounded in bytes: when it is full its thread waits, and the pipe slows the source. Events are few, never
 wait, and wake the run at once.
 """
 
@@ -17,10 +17,10 @@ QUEUE_BYTES: Final = 8 * 1024 * 1024
 
 
 class EventQueue(Generic[Payload]):
-    """What has come and has not been looked at. One thread looks; any thread may put something in."""
+    """What has arrived and was not taken yet. One thread takes; any thread may add."""
 
     def __init__(self, limit: int = QUEUE_BYTES) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
             limit: bytes of input that may wait.
@@ -35,16 +35,16 @@ class EventQueue(Generic[Payload]):
         self._changed = threading.Condition()
 
     def read(self, batches: Generator[tuple[list[Payload], int], None, None]) -> None:
-        """Begin to read input, in a separate thread.
+        """Start reading input, in a separate thread.
 
         Args:
             batches: items with their size in bytes, in the order they arrive.
         """
-        # A daemon: the process may end while the thread still sits in a read that nothing will answer.
+        # A daemon: the process may exit while the thread is still blocked in a read.
         threading.Thread(target=self._read, args=(batches,), name="intake", daemon=True).start()
 
     def post(self, event: object) -> None:
-        """Something has happened."""
+        """Report an event."""
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
@@ -54,7 +54,7 @@ class EventQueue(Generic[Payload]):
         return self._events.popleft() if self._events else None
 
     def input(self) -> list[Payload] | None:
-        """The next items of the input; None if none has come. Raises what the reading raised, after its last."""
+        """The next items of the input; None if none has arrived. Raises what the reading raised, after its last."""
         with self._changed:
             if self._input:
                 items, size = self._input.popleft()
@@ -67,15 +67,15 @@ class EventQueue(Generic[Payload]):
 
     @property
     def has_ended(self) -> bool:
-        """Whether all input has been taken, and none will come."""
+        """Whether all input has been taken, and no more will come."""
         return self._has_ended and not self._input
 
     def wait(self, seconds: float, *, for_input: bool) -> None:
-        """Wait until something has happened, but no longer than so many seconds.
+        """Wait for an event, but no longer than this many seconds.
 
         Args:
             seconds: real ones.
-            for_input: whether input is something to wait for.
+            for_input: whether to wait for input too.
         """
         with self._changed:
             self._changed.wait_for(

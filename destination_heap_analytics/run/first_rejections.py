@@ -10,25 +10,25 @@ from destination_heap_analytics.errors import ConfigError, RowRejectedError
 Held = TypeVar("Held")
 
 PROOF_ROWS: Final = 100
-"""So many rows, all rejected for one column, prove that no row will do."""
+"""This many rows, all rejected for one column, prove that every row would be."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""So long a state waits for the proof; from then on such rows are rejected like any others."""
+"""The longest wait of a state for the proof, in seconds; then such rows are rejected like any others."""
 
 
 class FirstRejections(Generic[Held]):
     """Holds back what settles the first rejected rows, until one row can be loaded or they prove the mapping wrong.
 
     Attributes:
-        is_over: whether there is nothing left to prove.
+        is_over: whether the question is settled.
     """
 
     def __init__(self, clock: Callable[[], float], *, are_stored: bool) -> None:
-        """Begin.
+        """Start.
 
         Args:
             clock: seconds, monotonic.
-            are_stored: whether rejected rows are stored, so that none is lost whatever the reason.
+            are_stored: whether rejected rows are stored, so that none is lost for any reason.
         """
         self.is_over = are_stored
         self._clock = clock
@@ -56,7 +56,7 @@ class FirstRejections(Generic[Held]):
         return []
 
     def tick(self) -> list[Held]:
-        """What may be settled because it has waited long enough."""
+        """What may be settled because its wait is over."""
         return self.release() if self._held and self._clock() >= self._give_up_at else []
 
     def release(self) -> list[Held]:

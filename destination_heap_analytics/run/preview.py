@@ -1,4 +1,4 @@
-"""What `write` would post of an input, and what is wrong with it, without a word to Heap.
+"""What `write` would post of an input, and its errors, without any request to Heap.
 
 The rows take the way of a run as far as it needs no network (protocol, absence, mapper), so that what is shown is what
 is sent, and what stops a run stops a preview. Memory does not grow with the input: rows are shown or counted, not kept.
@@ -28,10 +28,10 @@ from destination_heap_analytics.run.preview_report import Findings, Output
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, DELETES
 
 PAYLOADS: Final = 5
-"""Shown where nothing else is asked for."""
+"""The default number of payloads."""
 
 _MOST_NAMES: Final = 50
-"""Told apart in a tally; under `*` a source may have columns without end."""
+"""The most names counted separately; under `*` a source may have any number of columns."""
 
 
 class Preview:
@@ -42,10 +42,10 @@ class Preview:
     """
 
     def __init__(self, config: ParsedConfig, stream: Stream, random_text: str) -> None:
-        """Begin.
+        """Start.
 
         Args:
-            config: what the user set.
+            config: the user's settings.
             stream: the one to load.
             random_text: drawn for this preview alone, as for a run.
         """
@@ -84,14 +84,14 @@ class Preview:
         progress: Progress,
         hint: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Read an input to its end; how that went is among the findings.
+        """Read an input to its end; the outcome is among the findings.
 
         Args:
             batches: its lines, as intake.py reads them.
             output: gets the first payloads immediately, and the findings.
             limit: how many payloads.
             progress: for the terminal.
-            hint: what to say of the input once it has been read.
+            hint: a sentence on the input once it has been read.
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
@@ -122,7 +122,7 @@ class Preview:
         yield from self._mapped(self._watch.end())
 
     def _items(self, lines: Sequence[bytes]) -> Iterator[Payload]:
-        """The rows that can be sent, in the order read; where `write` would stop, its error is raised."""
+        """The rows that can be sent, in the order read; if `write` would stop, its error is raised."""
         at = 0
         while at < len(lines):
             if self._watch.is_over and not self._mapper.names.learns and self._first_rejections.is_over:

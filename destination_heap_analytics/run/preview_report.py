@@ -44,7 +44,7 @@ class Findings:
     Attributes:
         stream: its name; None, like the next three, if the settings or the catalog are wrong.
         url: where `write` would post.
-        mode: how rows travel, `bulk` or `row`.
+        mode: how rows are sent, `bulk` or `row`.
         repeatable: whether loading the rows again adds nothing.
         rows: rows read.
         mapped: those that have a payload.
@@ -85,7 +85,7 @@ class Findings:
 
     @property
     def exit_code(self) -> int:
-        """That of the command: 0 if there is something to load, and nothing that `write` would stop at."""
+        """The exit code: 0 if there is something to load, and nothing that `write` would stop at."""
         return exit_code(SIGINT) if self.interrupted else int(self.error is not None)
 
 
@@ -100,7 +100,7 @@ class Sink(Protocol):
 
 
 class Output(Protocol):
-    """What shows a preview."""
+    """Displays a preview."""
 
     def begin(self, stream: Stream, settings: Settings) -> None:
         """Say what is loaded, and where to; not called if the settings or the catalog are wrong."""
@@ -113,7 +113,7 @@ class Output(Protocol):
 
 
 class Text:
-    """For a person, from the payloads to what is wrong."""
+    """As text: the payloads first, problems last."""
 
     def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
@@ -136,13 +136,13 @@ class Text:
         )
 
     def payload(self, row: int, body: bytes) -> None:
-        """Show a row's body, a line for each property."""
+        """Show a row's body, one line per property."""
         self._shown.add(row)
         document = orjson.dumps(orjson.loads(body), option=orjson.OPT_INDENT_2).decode()
         self._print("", f"Row {row:,}:", *document.split("\n"))
 
     def end(self, findings: Findings) -> None:
-        """Show the counts, what there is to say of the rows, and last what is wrong."""
+        """Show the counts, notes on the rows, and problems last."""
         if findings.stream is not None:
             self._print("", *self._lines(findings))
         if findings.error:

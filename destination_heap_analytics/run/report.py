@@ -1,4 +1,4 @@
-"""What the log says of a run: how it starts, how it progresses, what came of it. Never any of a row's content."""
+"""The log of a run: its start, its progress, its outcome. Never any of a row's content."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ BECAUSE_OF_FAIL: Final = "because `rejected_records` is `fail`: fix the row or t
 
 
 class Report:
-    """Counts a run and logs what a user wants to know of it.
+    """Counts the rows of a run and logs it for the user.
 
     Attributes:
         read: rows read so far.
-        delivered: rows that Heap has taken.
+        delivered: rows that Heap has accepted.
         rejects: the others.
         deletions: rows that were deleted at the source, and skipped.
         noise: lines that are not messages.
@@ -82,11 +82,11 @@ class Report:
         )
 
     def repeats(self) -> None:
-        """Say that events of this run have no key that a second loading would repeat."""
+        """Warn that events of this run have no key that a second load would repeat."""
         self._logger.warning(REPEATS)
 
     def progress(self, rows_left: Callable[[], float | None] = lambda: None) -> None:
-        """Say how far it is and what it waits for, when it is time to.
+        """Log the progress and what the run waits for, if it is due.
 
         Args:
             rows_left: how many rows are not delivered or rejected yet, as far as that is known.
@@ -102,7 +102,7 @@ class Report:
             self._last_time, self._last_read = now, self.read
 
     def _rest(self, wait: Wait | None, rows_left: float | None, now: float) -> str:
-        """What it waits for and how long it will take: the end of a line, empty if there is nothing to say."""
+        """What the run waits for and how long it will take: the end of a line, or empty."""
         text = f"; waiting for {wait.what}" if wait else ""
         if wait and wait.until is not None and wait.until - now >= 1:
             text += f", {duration(wait.until - now)} more"
@@ -111,7 +111,7 @@ class Report:
         return text + (f"; done in about {duration(left)}" if left is not None and left >= 1 else "")
 
     def mapped(self, made: Properties) -> None:
-        """Note what had to be done to make a payload; each name is warned of once."""
+        """Record the changes that a payload needed; warns once per name."""
         self._cut.update(made.cut)
         for column in made.unnamable:
             known = column in self._unnamable or len(self._unnamable) < MOST_LINES
@@ -130,10 +130,10 @@ class Report:
                 self._logger.warning("More names like these are not listed.")
 
     def end(self, *, finished: bool, warnings: Iterable[str], retrieval: str | None = None) -> None:
-        """Say what came of the run, and of what else to warn.
+        """Log the outcome of the run, and the warnings.
 
         Args:
-            finished: whether the run came to its end.
+            finished: whether the run reached its end.
             warnings: on columns.
             retrieval: where rejected rows are, and how to send them again; None if there is nothing to say about them.
         """
@@ -164,14 +164,14 @@ class Report:
 
 
 def reject_sentences(rejects: Rejects) -> Iterator[str]:
-    """What to say of the rejected rows: the most frequent reasons and columns."""
+    """Sentences on the rejected rows: the most frequent reasons and columns."""
     yield from islice(rejects.explanations(), MOST_LINES)
     if len(rejects.groups()) > MOST_LINES:
         yield "More reasons and columns are not listed."
 
 
 def cut_sentence(where: str, count: int) -> str:
-    """What to say of values that were too long."""
+    """Sentences on values that were too long."""
     return f"{count:,} value{' was' if count == 1 else 's were'} truncated to Heap's maximum length, in {where}."
 
 
@@ -181,7 +181,7 @@ def deletions_clause(count: int) -> str:
 
 
 def unnamable_sentence(column: str | None, count: int) -> str:
-    """What to say of values whose name no property can have."""
+    """Sentences on values whose name no property can have."""
     where = f" in column `{column}`" if column is not None else ""
     return (
         f"Skipped {count:,} value{'' if count == 1 else 's'}{where}: a property name must have 1 to "
@@ -190,6 +190,6 @@ def unnamable_sentence(column: str | None, count: int) -> str:
 
 
 def noise_sentence(count: int) -> str:
-    """What to say of lines that are not messages."""
+    """Sentences on lines that are not messages."""
     lines = "line that is not an Airbyte message" if count == 1 else "lines that are not Airbyte messages"
     return f"Skipped {count:,} {lines}."

@@ -12,13 +12,13 @@ OUTPUT: Final = Wait("the program that reads the output")
 STORAGE: Final = Wait("the storage of rejected rows")
 
 _LEAST_SHARE: Final = 0.5
-"""Of the time since the last report, so that the progress names what really holds the run up."""
+"""The share of the time since the last report from which the progress names a wait."""
 
 _LEAST_TOTAL: Final = 10.0
-"""Seconds worth a word in the summary."""
+"""Seconds from which the summary mentions waits."""
 
 BURST: Final = 0.5
-"""Of the app's rate per minute, what goes at once."""
+"""The share of the app's rate per minute that is sent at once."""
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
@@ -39,25 +39,25 @@ class Waits:
         self._latest[wait.what] = wait
 
     def recent(self, seconds: float) -> Wait | None:
-        """What most of so many seconds before now were waited for; the count of them starts again."""
+        """What most of the last seconds, this many, were waited for; their count restarts."""
         what = max(self._recent, key=self._recent.__getitem__, default=None)
         is_main = what is not None and self._recent[what] >= _LEAST_SHARE * seconds
         self._recent.clear()
         return self._latest[what] if what is not None and is_main else None
 
     def summary(self) -> str | None:
-        """All that was waited for, the longest first; None if it was not long."""
+        """All waits, the longest first; None if they were short."""
         totals = sorted(self._totals.items(), key=lambda total: -total[1])
         parts = [f"{duration(waited)} for {what}" for what, waited in totals if waited >= _LEAST_TOTAL]
         return f"Waited {', '.join(parts)}." if parts else None
 
 
 def seconds_left(rows: float, wait: Wait | None, settled: int, elapsed: float) -> float | None:
-    """How long so many rows will take; None if nothing can be said.
+    """How long this many rows will take; None if it cannot be estimated.
 
     Args:
         rows: rows that are left.
-        wait: what holds the run up; its rate counts, if it has one.
+        wait: what the run waits for; its rate counts, if it has one.
         settled: rows delivered or rejected so far.
         elapsed: seconds since the run began.
     """
@@ -79,7 +79,7 @@ def paced_seconds(rows: float, per_minute: float) -> float:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
+    """Seconds in words."""
     if seconds < 2 * _MINUTE:
         return f"{seconds:,.0f} s"
     return f"{seconds / _MINUTE:,.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:,.1f} h"

@@ -32,7 +32,7 @@ _UNHARMED = Strike()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the documented rules make of a request: what to store or to delete, or a status and a reason."""
+    """The outcome of a request by the documented rules: what to store or to delete, or a status and a reason."""
 
     outline: rules.Outline = _UNKNOWN
     batch: rules.Batch | deletions.Erasure | None = None
@@ -55,7 +55,7 @@ class Arrival:
 
 
 class Intake:
-    """The application behind every address that is not the sandbox's own."""
+    """The application behind every address other than the sandbox's own."""
 
     def __init__(self, heap: Heap) -> None:
         self._heap = heap

@@ -170,8 +170,8 @@ class Sandbox:
 
         Args:
             database: File to keep the data in; without it the data is gone at the end.
-            app_ids: The only apps that exist; none means that any digits will do.
-            api_keys: The only API keys that exist; none means that any will do.
+            app_ids: The only apps that exist; none means that any digits are accepted.
+            api_keys: The only API keys that exist; none means that any are accepted.
             rate_limits: Whether the documented rates are enforced.
             scale: Divides the length of the rates' windows.
         """
@@ -218,7 +218,7 @@ class Sandbox:
         return list(self.rows("faults"))
 
     def clear_faults(self) -> None:
-        """End all faults."""
+        """Clear all faults."""
         self._call("DELETE", "/sandbox/faults")
 
     def limits(self, **settings: Any) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Sandbox:
         return limits
 
     def reset(self) -> None:
-        """Forget what is stored, the faults and the windows; the settings stay."""
+        """Clear stored data, faults and windows; the settings stay."""
         self._call("POST", "/sandbox/reset")
 
     def rows(self, table: str, **only: str | None) -> Iterator[dict[str, Any]]:

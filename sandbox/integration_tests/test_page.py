@@ -335,7 +335,7 @@ class TestConnection:
         expect(watched.get_by_text("Live", exact=True)).to_be_visible()
         expect(names(watched)).to_have_text(["a"])
 
-    def test_it_asks_nobody_else(self, watched: Page, heap: Sandbox) -> None:
+    def test_it_contacts_no_one_else(self, watched: Page, heap: Sandbox) -> None:
         """And could not: its policy forbids it."""
         asked: list[str] = []
         watched.on("request", lambda request: asked.append(request.url))
@@ -373,7 +373,7 @@ class TestFaults:
         wait(watched, heap.faults)
         expect(busy).to_be_checked()
 
-    def test_it_strikes_as_often_as_is_chosen(self, watched: Page, heap: Sandbox) -> None:
+    def test_it_applies_as_often_as_chosen(self, watched: Page, heap: Sandbox) -> None:
         """Here once; then its switch is off again."""
         watched.get_by_label("Apply to").select_option("the next request only")
         refused = watched.get_by_role("switch", name="Bad request")
@@ -405,14 +405,14 @@ class TestFaults:
         watched.get_by_role("switch", name="rate limits").check()
         wait(watched, lambda: heap.limits()["enabled"])
 
-    def test_a_refusal_tells_its_reason(self, watched: Page, heap: Sandbox) -> None:
+    def test_a_refusal_gives_its_reason(self, watched: Page, heap: Sandbox) -> None:
         """Which Heap itself keeps to itself."""
         assert post(heap, "events", event("a", plan=None)) == 400
         expect(watched.locator("#failures")).to_contain_text("events[0].properties.plan: null is not a value")
         watched.locator("#failures a").click()
         expect(watched.locator("#json")).to_contain_text('"status": 400')
 
-    def test_everything_can_be_forgotten(self, watched: Page, heap: Sandbox) -> None:
+    def test_everything_can_be_cleared(self, watched: Page, heap: Sandbox) -> None:
         """After a question."""
         post(heap, "events", event("a"))
         expect(rows(watched)).to_have_count(1)

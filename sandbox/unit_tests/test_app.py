@@ -341,7 +341,7 @@ class TestControl:
         assert (wrong.status_code, wrong.json()) == (422, {"error": "scale must be a number from 0.001 to 1,000,000."})
         assert requests.get(url, timeout=30).json() == changed
 
-    def test_reset_forgets_everything(self, heap: Sandbox) -> None:
+    def test_reset_clears_everything(self, heap: Sandbox) -> None:
         """Data, log and faults."""
         for path in GOOD:
             post(heap, path)
@@ -359,7 +359,7 @@ class TestControl:
         assert [[row["identity"] for row in page["rows"]] for page in pages] == [["0", "1"], ["2", "3"], ["4"]]
         assert [(page["total"], page["next"]) for page in pages] == [(5, 2), (5, 4), (5, None)]
 
-    def test_a_page_has_1000_rows_unless_asked_otherwise(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_page_has_1000_rows_by_default(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         """And never more than a maximum."""
         assert PAGE_MAXIMUM == 100_000
         monkeypatch.setattr(control, "PAGE_MAXIMUM", 1100)

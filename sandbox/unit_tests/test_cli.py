@@ -65,7 +65,7 @@ def failure(*options: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_where_it_listens_and_ends_in_peace(number: signal.Signals) -> None:
+def test_it_says_where_it_listens_and_stops_cleanly(number: signal.Signals) -> None:
     """A line for programs when it is ready and one for people, exit code 0 at the end, nothing else."""
     with command("--port", "0") as running:
         assert running.line == f"{READY}{running.heap.url}\n"
@@ -74,7 +74,7 @@ def test_it_says_where_it_listens_and_ends_in_peace(number: signal.Signals) -> N
         assert running.end(number) == (0, "", "")
 
 
-def test_it_ends_while_a_request_hangs_and_a_client_holds_on() -> None:
+def test_it_stops_while_a_request_hangs_and_a_client_stays_connected() -> None:
     """A signal is enough."""
     body = b'{"app_id": "11"}'
     head = f"POST /api/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()

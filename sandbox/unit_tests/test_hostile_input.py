@@ -78,7 +78,7 @@ def test_a_large_body_is_refused_before_it_is_kept(heap: Sandbox, path: str) -> 
     assert heap.faults() == []
 
 
-def test_a_body_of_the_greatest_size_is_read(heap: Sandbox) -> None:
+def test_a_body_of_the_maximum_size_is_read(heap: Sandbox) -> None:
     """The limit itself is within it."""
     body = b'{"kind": "hang"}'.ljust(BODY_MAXIMUM)
     assert requests.post(heap.url + "/sandbox/faults", data=body, timeout=30).status_code == 200

@@ -140,7 +140,7 @@ def test_clear_faults_ends_them(heap: Sandbox) -> None:
     assert requests.post(heap.url + TRACK, json=EVENT, timeout=30).ok
 
 
-def test_it_stops_while_clients_hold_on() -> None:
+def test_it_stops_while_clients_stay_connected() -> None:
     """An idle connection, half a request, a hang and a latency all end with it."""
     with ExitStack() as stop:
         heap = stop.enter_context(Sandbox.start())
@@ -162,7 +162,7 @@ def test_it_stops_while_clients_hold_on() -> None:
                     assert connection.recv(1) == b""
 
 
-def test_a_reset_is_a_reset_and_no_orderly_end(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_reset_is_not_an_orderly_close(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """The application reaches the connection of its request (guards connection.py against a new uvicorn)."""
     heap.fault(kind="reset_before", times=1)
     with client(heap, request()) as struck, client(heap) as bystander:

@@ -163,7 +163,7 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (config(rejected_records="stop"), "`rejected_records` is not valid: give one of continue, fail"),
     ],
 )
-def test_what_is_wrong_is_said_with_its_setting_and_the_remedy(wrong: Any, sentence: str) -> None:
+def test_an_error_is_reported_with_its_setting_and_the_remedy(wrong: Any, sentence: str) -> None:
     """One sentence for each."""
     with pytest.raises(ConfigError) as refused:
         parse_config(wrong)
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_said_with_its_setting_and_the_remedy(wrong: Any, sente
     assert "pydantic" not in str(refused.value)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     """So that it is fixed in one go."""
     with pytest.raises(ConfigError) as refused:
         parse_config({"app_id": "x", "api": {**USERS, "identity_column": "", "property_columns": ""}})
@@ -279,7 +279,7 @@ def test_rejected_rows_are_stored_only_if_a_location_is_given() -> None:
         ({"object_storage_config": {"storage_type": "S3"}}, "`object_storage_config.bucket_path` is missing"),
     ],
 )
-def test_what_is_wrong_inside_a_choice_is_said_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
+def test_an_error_inside_a_choice_is_reported_in_a_sentence(changes: dict[str, Any], sentence: str) -> None:
     """With the setting, and the remedy."""
     with pytest.raises(ConfigError) as error:
         parse_config(config(**changes))
@@ -333,7 +333,7 @@ def test_a_value_of_any_kind_is_a_sentence(value: Any) -> None:
             parse_config(given)
 
 
-def test_unknown_keys_inside_a_choice_are_warned_of() -> None:
+def test_unknown_keys_inside_a_choice_give_a_warning() -> None:
     """With the nearest one, or that they belong to another branch."""
     parsed = parse_config(
         config(

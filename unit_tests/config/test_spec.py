@@ -96,7 +96,7 @@ def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any
     assert ("pattern" in setting) == ("pattern_descriptor" in setting)
 
 
-def test_the_texts_tell_what_a_user_of_heap_must_know() -> None:
+def test_the_texts_explain_what_a_user_of_heap_must_know() -> None:
     """Where the ID is found, which one properties take, and that accounts come first in Heap."""
     text = json.dumps(form())
     for fact in ("Account > Manage > Projects", "Main Production", "Set up accounts in Heap first"):

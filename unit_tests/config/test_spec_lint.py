@@ -90,7 +90,7 @@ def test_each_setting_has_a_title_a_description_and_a_place(setting: dict[str, A
 
 
 @each_object
-def test_the_places_within_an_object_are_unlike(schema: dict[str, Any]) -> None:
+def test_the_places_within_an_object_differ(schema: dict[str, Any]) -> None:
     """And the required settings exist."""
     orders = [setting["order"] for setting in schema["properties"].values()]
     assert len(set(orders)) == len(orders)

@@ -227,7 +227,7 @@ def test_a_merged_element_that_is_refused_is_sent_row_by_row() -> None:
     assert run.ends == {9: None, 1: None, 4: Reason.REFUSED}
 
 
-def test_what_may_be_served_later_is_sent_again_to_the_byte() -> None:
+def test_a_temporary_failure_is_retried_with_identical_bytes() -> None:
     """With a pause that grows, and nothing lost."""
     run = Run(lambda _, now: LATER if now < 60 else TAKEN).offer(1, 2).finish()
     assert run.ends == {1: None, 2: None}
@@ -301,7 +301,7 @@ def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> Non
     assert (run.ends, 540 < run.now < 700) == ({}, True)
 
 
-def test_429_is_borne_as_long_as_anything_is_delivered() -> None:
+def test_429_is_tolerated_while_anything_is_delivered() -> None:
     """Others may share the app's rate; that is slow, and no failure."""
     run = Run(lambda numbers, now: THROTTLED if numbers == [1] and now < 3000 else TAKEN, bulk=False).offer(1)
     for number in range(2, 30):
@@ -349,7 +349,7 @@ def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_request
     assert len(run.asked) - asked <= 40
 
 
-def test_rows_that_are_wrong_do_not_put_an_end_to_the_run() -> None:
+def test_bad_rows_do_not_end_the_run() -> None:
     """The event of `check` is taken now and then, and they are rejected."""
     run = Run(lambda numbers, _: TAKEN if numbers == ["check"] else REFUSED, bulk=False)
     run.offer(*range(1, 101)).finish()
@@ -460,7 +460,7 @@ def test_a_run_that_winds_down_counts_what_is_taken_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("verdict", [LATER, Verdict(Kind.LATER, None, "nothing listens")])
-def test_the_log_tells_of_trouble_once_in_a_while(caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
+def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
     """And never what Heap said, which may echo a row."""
     Run(lambda _, now: verdict if now < 50 else TAKEN, bulk=False).offer(1, 2).finish()
     (line,) = caplog.messages

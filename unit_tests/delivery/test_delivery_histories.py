@@ -132,7 +132,7 @@ class Run:
     st.sets(st.integers(0, 13), max_size=4),
     st.booleans(),
 )
-def test_each_row_is_settled_once_as_heap_has_said_of_it(
+def test_each_row_is_settled_once_by_heaps_response(
     script: list[tuple[Verdict, float]], keys: str, bad: set[int], bulk: bool
 ) -> None:
     """A delivered row was accepted once, and those of a key in order; a rejected one was refused alone."""

@@ -247,7 +247,7 @@ def test_the_apps_window_holds_back_what_does_not_fit() -> None:
     assert plan.at(61.0).go() == [list(range(31, 41))]
 
 
-def test_next_to_no_room_is_not_used() -> None:
+def test_very_little_room_is_not_used() -> None:
     """A tenth of a request is the least, unless nothing more is there to go."""
     plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(21, 60))
     plan.taken(plan.offer(map(str, range(20))).job()).at(60.0)

@@ -62,7 +62,7 @@ def test_what_was_sent_takes_its_share_at_once() -> None:
 @pytest.mark.parametrize(
     ("landed_at", "free_at"), [(0.1, 61.0), (1.0, 61.0), (1.5, 61.5), (90.0, 150.0)], ids=lambda second: f"{second}s"
 )
-def test_a_share_comes_free_when_heap_cannot_count_it_any_more(landed_at: float, free_at: float) -> None:
+def test_a_share_is_freed_when_heap_can_no_longer_count_it(landed_at: float, free_at: float) -> None:
     """A minute and a second after it was sent, or a minute after it was answered: it may have arrived just then."""
     pacer = app_pacer()
     send(pacer, 1000, 0.0, landed_at)

@@ -97,7 +97,7 @@ def test_with_primary_key_and_time_each_state_of_a_row_is_one_event(stream: Stre
         {"stream": replace(KEYED, namespace=None)},
     ],
 )
-def test_with_primary_key_and_time_each_part_tells_events_apart(other: dict[str, Any]) -> None:
+def test_with_primary_key_and_time_each_part_distinguishes_events(other: dict[str, Any]) -> None:
     """App, namespace, stream, primary key, identity, event and time."""
     assert key(**other) != key()
 
@@ -144,7 +144,7 @@ def test_a_primary_key_may_lie_inside_an_object() -> None:
     assert key(stream, {"o": {"id": 1}, "x": 1}) == key(stream, {"o": {"id": 1}, "x": 2})
 
 
-def test_digits_beyond_64_bits_tell_rows_apart() -> None:
+def test_digits_beyond_64_bits_distinguish_rows() -> None:
     """Where the fast reading lost them, the exact one is asked for."""
     assert key(data={"id": 10**20}) != key(data={"id": 10**20 + 1})
     with pytest.raises(InexactNumberError):
@@ -205,7 +205,7 @@ def test_a_text_of_digits_is_another_key_than_the_number() -> None:
 @pytest.mark.parametrize(
     "stamp", ["_fivetran_synced", "_SDC_BATCHED_AT", "_dlt_load_id", "_AIRBYTE_EXTRACTED_AT", "uuid_ts"]
 )
-def test_what_a_loader_notes_at_each_load_makes_no_new_event(stamp: str) -> None:
+def test_columns_that_a_loader_changes_at_each_load_make_no_new_event(stamp: str) -> None:
     """In any letter case; the column is sent as a property anyway, except for Airbyte's own."""
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1, stamp: "tuesday"})
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1})

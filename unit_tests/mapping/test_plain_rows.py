@@ -73,7 +73,7 @@ def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict
     ],
 )
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK])
-def test_of_other_rows_it_makes_nothing(api: dict[str, Any], change: dict[str, Any]) -> None:
+def test_other_rows_are_not_mapped(api: dict[str, Any], change: dict[str, Any]) -> None:
     """Then `transform` is asked about each row of the block."""
     elements_of = compiled(selection_of(api))
     assert elements_of

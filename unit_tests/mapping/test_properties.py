@@ -163,7 +163,7 @@ def test_a_name_that_no_property_can_have_is_left_out(
     assert (properties.values, properties.unnamable) == (sent, at)
 
 
-def test_a_row_with_nothing_to_tell_costs_no_note() -> None:
+def test_a_row_without_a_note_costs_nothing() -> None:
     """Most rows are of this kind."""
     assert maker().make([("a", 1), ("b", ABSENT), ("c", None)], exact=True) == ({"a": 1}, None)
 

@@ -227,7 +227,7 @@ def test_without_a_time_an_event_happens_now(row: dict[str, Any]) -> None:
     assert "timestamp" not in payload(TIMED, row)
 
 
-def test_a_time_that_is_none_rejects_the_row() -> None:
+def test_an_invalid_time_rejects_the_row() -> None:
     """An event on a wrong day is worse than none."""
     assert rejection(TIMED, {**ROW, "at": "soon"}) == (Reason.NOT_A_TIME, "at")
 

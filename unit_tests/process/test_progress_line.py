@@ -68,14 +68,14 @@ def watch() -> Iterator[Watch]:
     watch.terminal.close()
 
 
-def test_it_tells_rows_and_what_became_of_them(watch: Watch) -> None:
+def test_it_shows_rows_and_their_outcome(watch: Watch) -> None:
     """Of a run that delivers, the delivered ones too."""
     watch.now += 2
     watch.progress.show(24_690, rejected=3, delivered=1000)
     assert watch.terminal.lines == ["24,690 rows, 12,345 rows/s, 1,000 delivered, 3 rejected"]
 
 
-def test_it_is_there_at_once_and_tells_a_rate_as_soon_as_there_is_one(watch: Watch) -> None:
+def test_it_appears_at_once_and_shows_a_rate_as_soon_as_there_is_one(watch: Watch) -> None:
     """A run that waits for its first row shows that too."""
     assert watch.show(1, seconds=0.01) == ["1 row, 2 rejected"]
     assert watch.show(1001) == ["1,001 rows, 3,850 rows/s, 2 rejected"]

@@ -29,7 +29,7 @@ def test_bytes_and_rows_can_be_counted_apart() -> None:
     assert Volume(None).rows() is None
 
 
-def test_what_grew_meanwhile_has_at_least_the_rows_that_were_read() -> None:
+def test_an_input_that_grew_has_at_least_the_rows_read() -> None:
     """A file that is still written."""
     volume = Volume(2)
     assert len(list(volume.of_lines(block for block in [([b"123"] * 5, 0)]))) == 1

@@ -73,7 +73,7 @@ def test_an_odd_schema_declares_nothing(schema: Any) -> None:
         ({"streams": ["users"]}, "has no name"),
     ],
 )
-def test_any_other_number_of_streams_is_said(catalog: Any, sentence: str) -> None:
+def test_any_other_number_of_streams_is_reported(catalog: Any, sentence: str) -> None:
     """With the remedy."""
     with pytest.raises(ConfigError, match="stream") as refused:
         parse_catalog(catalog)

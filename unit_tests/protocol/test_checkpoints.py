@@ -66,7 +66,7 @@ def test_states_keep_their_order() -> None:
     assert due(run) == [(1, 1, 0), (2, 1, 0), (3, 0, 0)]
 
 
-def test_rows_after_the_last_state_are_vouched_for_by_none() -> None:
+def test_no_state_covers_rows_after_the_last_one() -> None:
     """They are still done; the platform adds its own state if one is needed."""
     run = checkpoints()
     run.row_read().settle(delivered=True)

@@ -31,7 +31,7 @@ def test_appends_go_to_one_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
-def test_what_is_made_is_for_its_owner_alone(tmp_path: Path, umask: int) -> None:
+def test_created_files_are_for_their_owner_only(tmp_path: Path, umask: int) -> None:
     """Rows are personal data; what was there already stays as it was."""
     there = tmp_path / "there"
     there.mkdir(mode=0o755)
@@ -76,7 +76,7 @@ def test_a_directory_that_cannot_be_synced_does_no_harm(tmp_path: Path, monkeypa
     assert (tmp_path / "7/users/attempt_1.jsonl").read_bytes() == b"1\n"
 
 
-def test_a_write_that_takes_only_a_part_is_gone_on_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To the last byte."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, rest: write(descriptor, rest[:3]))

@@ -128,7 +128,7 @@ def test_a_folder_without_a_usable_name_is_reported(folder: str, tmp_path: Path)
         resent(tmp_path / folder, b"{}", None)
 
 
-def test_a_file_at_the_root_tells_no_name() -> None:
+def test_a_file_at_the_root_gives_no_stream_name() -> None:
     """It has no folder to have it."""
     with pytest.raises(ConfigError, match="does not name its stream"):
         list(resend([Path("/rejected.jsonl")], None, 5))

@@ -455,7 +455,7 @@ def test_an_address_that_accepts_everything_is_not_s3(wire: Wire) -> None:
     )
 
 
-def test_what_may_pass_is_tried_again_with_the_same_bytes() -> None:
+def test_temporary_failures_are_retried_with_the_same_bytes() -> None:
     """In the same object, so that no row is stored twice."""
     with service(refusal(503, "SlowDown"), STORED) as (url, asked):
         storage(url, attempts=2).append(b"1\n")
@@ -577,7 +577,7 @@ def test_every_failure_of_the_library_has_a_consequence_and_a_sentence(kind: typ
         (botocore.exceptions.ProxyConnectionError, "the proxy failed"),
     ],
 )
-def test_without_an_endpoint_it_is_the_region_that_may_be_misspelt(kind: type[Exception], words: str) -> None:
+def test_without_an_endpoint_the_region_may_be_misspelled(kind: type[Exception], words: str) -> None:
     """The address of Amazon's S3 is made from it."""
     assert failure(failing(kind, None), ConfigError) == (
         f"Rejected rows cannot be stored in the bucket `rows`, because {words}: correct "

@@ -127,7 +127,7 @@ def test_the_three_keys_win_over_the_sources_own() -> None:
 @pytest.mark.parametrize(
     "line", [b'{"type":"RECORD","record":{"data":{"a":', b'{"type":"RECORD","record":{"data":{}}}\r', b'\xff"\x00\\']
 )
-def test_a_line_that_no_row_can_be_read_from_is_kept_whole(reason: Reason, line: bytes) -> None:
+def test_a_line_without_a_readable_row_is_kept_whole(reason: Reason, line: bytes) -> None:
     """As a text, from which every byte can be had again."""
     row = json.loads(rejected_line(line + b"\n", RowRejectedError(reason)).decode("ascii"))
     assert row["unreadable_line"].encode("utf-8", "surrogateescape") == line
@@ -179,13 +179,13 @@ def test_every_name_is_one_safe_part_of_a_path(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_name_can_be_had_again_from_its_part(name: str) -> None:
+def test_the_name_can_be_recovered_from_its_part(name: str) -> None:
     """So that rows find back to their stream."""
     assert part_name(path_part(name)) == name
 
 
 @pytest.mark.parametrize("part", [path_part("x" * 300), path_part(""), "%FF"])
-def test_a_name_that_was_cut_or_never_encoded_is_none(part: str) -> None:
+def test_a_name_that_was_cut_or_never_encoded_is_not_decoded(part: str) -> None:
     """Rather than a wrong one."""
     assert part_name(part) is None
 

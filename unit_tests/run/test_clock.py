@@ -7,7 +7,7 @@ import time
 from destination_heap_analytics.run.clock import Clock
 
 
-def test_it_begins_at_nought_and_goes_forward() -> None:
+def test_it_starts_at_zero_and_moves_forward() -> None:
     """In seconds."""
     clock = Clock()
     first = clock.now()

@@ -86,7 +86,7 @@ def test_it_reads_as_a_sentence(
     assert estimate(api, delivery, counts).sentence == sentence
 
 
-def test_identities_without_end_are_not_all_remembered() -> None:
+def test_unbounded_identities_are_not_all_remembered() -> None:
     """The busiest is, and the sentence says what is not known."""
     made = estimate(TRACK, BULK, {"busy": 500, **{str(number): 1 for number in range(1000)}}, most_keys=50)
     assert (made.keys, made.most_rows, made.rows) == (None, 500, 1500)

@@ -116,7 +116,7 @@ def test_what_is_wrong_with_rows_is_counted() -> None:
     ]
 
 
-def test_what_had_to_be_done_to_payloads_is_counted() -> None:
+def test_changes_to_payloads_are_counted() -> None:
     """Values that are cut, that collide, that are left out."""
     rows = [line(email="a@b.c", bio="x" * 2000, **{"a.b": 1, "a": {"b": 2}, "Id": 3})] * 3
     findings, _ = preview(rows)
@@ -125,7 +125,7 @@ def test_what_had_to_be_done_to_payloads_is_counted() -> None:
     assert dict(findings.forbidden) == {"Id": 3}
 
 
-def test_names_without_end_do_not_fill_the_memory() -> None:
+def test_unbounded_names_do_not_fill_the_memory() -> None:
     """Beyond the first ones they are counted together."""
     findings, _ = preview([line(email="a@b.c", **{f"c{number}": "x" * 2000}) for number in range(300)])
     assert len(findings.cut) == 51
@@ -140,7 +140,7 @@ def test_listed_columns_that_no_row_has_are_reported_with_the_nearest_name() -> 
     assert findings.warnings[0].endswith("`plam` (did you mean `plan`?), `zzz`.")
 
 
-def test_events_that_a_second_loading_adds_again_are_known() -> None:
+def test_events_that_a_second_load_adds_again_are_recognized() -> None:
     """Before it happens."""
     api = {key: value for key, value in TRACK.items() if key != "timestamp_column"}
     assert preview([line(email="a@b.c", event="Won")], api=api)[0].repeatable is False

@@ -64,7 +64,7 @@ def document(findings: Findings, *bodies: bytes) -> dict[str, Any]:
     return content
 
 
-def test_a_person_reads_payloads_then_counts_then_what_there_is_to_say() -> None:
+def test_a_text_preview_shows_payloads_then_counts_then_messages() -> None:
     """From the whole to the parts."""
     assert text(everything(), BODY, begun=True) == (
         "Stream `users` by Add User Properties: what `write` would post to "
@@ -94,7 +94,7 @@ def test_a_person_reads_payloads_then_counts_then_what_there_is_to_say() -> None
     )
 
 
-def test_rows_that_travel_together_are_said_to() -> None:
+def test_rows_that_are_sent_together_are_reported_as_such() -> None:
     """Since each is shown alone."""
     assert "up to 1,000 rows in a request; below each is shown alone. Nothing" in text(found(), begun=True, mode="bulk")
 
@@ -116,14 +116,14 @@ def test_a_preview_that_was_interrupted_says_so() -> None:
     assert text(found(interrupted=True)).endswith("Interrupted: the rest of the input was not read.\n")
 
 
-def test_events_that_a_second_loading_adds_again_are_warned_of() -> None:
+def test_events_that_a_second_load_adds_again_give_a_warning() -> None:
     """With the remedy."""
     findings = found()
     findings.repeatable = False
     assert "set `api.timestamp_column`" in text(findings)
 
 
-def test_reasons_without_end_are_not_listed() -> None:
+def test_unbounded_reasons_are_not_all_listed() -> None:
     """The first fifty are."""
     findings = found()
     for number in range(60):

@@ -137,7 +137,7 @@ def test_a_run_that_stops_says_so(log: Log) -> None:
     assert log.lines == ["INFO Stopped: 1 row read, 0 delivered, 0 rejected in 0.0 s (0 rows/s)."]
 
 
-def test_names_that_collide_or_are_forbidden_are_warned_of_once(log: Log) -> None:
+def test_names_that_collide_or_are_forbidden_give_one_warning(log: Log) -> None:
     """Not for every row."""
     for _ in range(3):
         log.report.mapped(payload({"a.b": 1, "a": {"b": 2}, "id": 7}))

@@ -307,7 +307,7 @@ def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> Non
     assert run.states == [(1, 0, 1)]
 
 
-def test_a_property_column_that_no_row_had_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_property_column_that_no_row_had_gives_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """At the end, with the nearest name."""
     Run(api={**TRACK, "property_columns": "pln"}).load(row("a", event="e", at=1666325394, plan=1))
     assert "names columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
@@ -417,7 +417,7 @@ def test_a_state_after_rejected_rows_waits_a_minute_at_most() -> None:
         (USERS, "append", (), False),
     ],
 )
-def test_events_that_a_second_loading_would_double_are_warned_of(
+def test_events_that_a_second_load_would_duplicate_give_a_warning(
     caplog: pytest.LogCaptureFixture, api: dict[str, Any], mode: str, key: tuple[Any, ...], warned: bool
 ) -> None:
     """At the start, with the remedy."""
@@ -571,7 +571,7 @@ def test_a_reader_who_is_slow_to_take_states_is_named(caplog: pytest.LogCaptureF
     assert "Waited 60 s for the program that reads the output." in [record.getMessage() for record in caplog.records]
 
 
-def test_the_end_of_a_load_is_foreseen(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_end_of_a_load_is_estimated(caplog: pytest.LogCaptureFixture) -> None:
     """At the rate that it waits for, if it is known how many rows there will be."""
     caplog.set_level(logging.INFO)
     run = Run(api=TRACK)

@@ -39,7 +39,7 @@ def test_rows_of_the_sample_that_are_rejected_are_shown_with_their_reasons(proje
     assert "secret" not in out
 
 
-def test_a_sample_without_rejected_rows_is_loaded_without_a_word(project: Path) -> None:
+def test_a_sample_without_rejected_rows_is_loaded_without_a_message(project: Path) -> None:
     (project / "users.csv").write_text("user_id,email\n1,a\n")
     types(project, "feed", "add", "Heap:Users", "--sample", str(project / "users.csv"))
     assert "rejected" not in types(project, "feed", "activate", "Heap:Users")

@@ -111,8 +111,6 @@ def test_help_imports_nothing_that_reads_or_stores(project: Path, words: tuple[s
 @pytest.mark.parametrize(
     "words", [("feed", "list"), ("tables",), ("runs",), ("group", "list"), ("group", "runs", "nightly"), ("init", "x")]
 )
-def test_a_command_that_looks_imports_no_reader_of_files_and_no_client_of_buckets(
-    project: Path, words: tuple[str, ...]
-) -> None:
+def test_a_read_only_command_imports_no_file_reader_and_no_bucket_client(project: Path, words: tuple[str, ...]) -> None:
     assert not imported(project, "feed", "list") & SLOW  # which makes the warehouse that others look into
     assert not imported(project, *words) & SLOW

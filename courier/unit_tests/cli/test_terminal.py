@@ -90,7 +90,7 @@ def shown(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
 
 
-def test_a_table_in_a_pipe_is_as_wide_as_need_be(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_in_a_pipe_is_as_wide_as_needed(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["table", "rows", "message"], [["Heap:Users", 1234567, "x" * 300], ["Heap:Events", None, None]])
 
     assert shown(capsys) == [
@@ -127,11 +127,11 @@ def test_a_row_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> 
 SHOW = "from heap_courier.cli.terminal import print_rows; print_rows(['id', 'email'], [[7, {email!r}], [8, None]])"
 
 
-def test_rows_that_fit_into_the_terminal_stand_side_by_side() -> None:
+def test_rows_that_fit_into_the_terminal_are_shown_side_by_side() -> None:
     assert terminal(SHOW.format(email="a@example.com")) == ["id  email", "7   a@example.com", "8"]
 
 
-def test_rows_that_do_not_fit_stand_one_below_the_other() -> None:
+def test_rows_that_do_not_fit_are_shown_one_below_the_other() -> None:
     assert terminal(SHOW.format(email="a" * 55)) == [
         "row 1",
         "  id     7",
@@ -181,7 +181,7 @@ print("done")
 """
 
 
-def test_a_bar_in_a_terminal_tells_bytes_and_then_rows() -> None:
+def test_a_bar_in_a_terminal_shows_bytes_and_then_rows() -> None:
     lines = terminal(BAR.format(end="import os; bar._rows.refresh(); os._exit(0)"), columns=100)
     assert lines[-1].startswith("loading")
     assert "12,345 rows" in lines[-1]
@@ -191,7 +191,7 @@ def test_a_bar_is_gone_at_the_end() -> None:
     assert terminal(BAR.format(end="")) == ["done"]
 
 
-def test_a_bar_in_a_pipe_is_none(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_gets_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
     with progress_bar() as bar:
         assert isinstance(bar, NoBar)
         bar.stage("fetching", 10)

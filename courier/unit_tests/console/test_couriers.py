@@ -55,7 +55,7 @@ class TestProject:
         assert "<b>" not in visits.get("/").html
         assert "heap/<b>&amp;/" in visits.get("/").text
 
-    def test_a_link_puts_no_words_into_its_mouth(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_a_link_cannot_forge_a_message(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "evil" not in visits.get("/?said=evil").text
 
     def test_a_page_that_does_not_exist_says_so(self, visits: Visitor) -> None:
@@ -79,7 +79,7 @@ class TestAdding:
             }
         ]
 
-    def test_a_credential_is_made_with_it(self, project: Path, visits: Visitor) -> None:
+    def test_a_credential_is_created_with_it(self, project: Path, visits: Visitor) -> None:
         new = {"name": "other", "type": "profile", "profile": "shop", "access-key-env": "UNUSED"}
         fields = FIELDS | {"credential": "+"} | {f"new-credential.{key}": value for key, value in new.items()}
         assert visits.post("/couriers/new", fields).status == 200
@@ -129,7 +129,7 @@ class TestAdding:
             ),
         ],
     )
-    def test_what_is_wrong_is_said_and_nothing_is_written(
+    def test_an_error_is_reported_and_nothing_is_written(
         self, project: Path, visits: Visitor, change: dict[str, str], words: str
     ) -> None:
         before = {path: path.read_bytes() for path in project.rglob("*") if path.is_file()}
@@ -235,7 +235,7 @@ class TestEditing:
 
 
 class TestChecking:
-    def test_what_is_wrong_is_said(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_an_error_is_reported(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         text = visits.post("/couriers/Heap/check").text
         assert "It could not run" in text
         assert "`AWS_ACCESS_KEY_ID`" in text

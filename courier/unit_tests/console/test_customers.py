@@ -58,7 +58,7 @@ class TestSearch:
         html = visits.get(path("customers", q=text)).html
         assert (of(ids["CRM 1"]) in html, of(ids["CRM 2"]) in html) == (True, text == "b")
 
-    def test_nobody_is_found(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_no_one_is_found(self, ids: dict[str, str], visits: Visitor) -> None:
         assert ids
         assert "No customer has `<i>`" in visits.get("/customers?q=%3Ci%3E").text
 
@@ -139,7 +139,7 @@ class TestDecisions:
             ({"do": "join", "other": "shop:people/a"}, "belongs to this customer already"),
         ],
     )
-    def test_what_is_wrong_is_said_and_nothing_is_stored(
+    def test_an_error_is_reported_and_nothing_is_stored(
         self, ids: dict[str, str], visits: Visitor, fields: dict[str, str], words: str
     ) -> None:
         answer = visits.post(of(ids["CRM 1"]), fields)

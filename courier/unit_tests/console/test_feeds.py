@@ -84,7 +84,7 @@ class TestAdding:
             ({"content-type": "application/json"}, "It was read as application/json."),
         ],
     )
-    def test_what_is_wrong_is_said(
+    def test_an_error_is_reported(
         self, sample: Path, project: Path, visits: Visitor, change: dict[str, str], words: str
     ) -> None:
         assert sample.exists()
@@ -145,7 +145,7 @@ class TestEditing:
             ({"last-updated": "email"}, "`last-updated` is `email`"),
         ],
     )
-    def test_a_broken_rule_is_explained_while_one_types_and_not_saved(
+    def test_a_broken_rule_is_explained_while_typing_and_not_saved(
         self, project: Path, visits: Visitor, added: Answer, change: dict[str, str], words: str
     ) -> None:
         before = file_of(project).read_bytes()
@@ -163,7 +163,7 @@ class TestEditing:
         assert "1 of the first 3 rows of the sample would be rejected, more than the error threshold allows" in text
         assert "1 `amount`" in text
 
-    def test_a_misspelt_tag_is_doubted(self, project: Path, visits: Visitor, added: Answer) -> None:
+    def test_a_misspelled_tag_gives_a_warning(self, project: Path, visits: Visitor, added: Answer) -> None:
         url = f"/feeds/{feed_of(project).id}/validation"
         assert "did you mean `email`?" in visits.post(url, filled_in(added) | {"field.1.tag": "emial"}).text
 

@@ -102,7 +102,7 @@ class TestToken:
         assert guarded.get("/sign-in", host="other.example").status == 421
 
     @pytest.mark.parametrize("query", ["next=https://evil.example", "next=//evil.example", "next=/%5Cevil.example", ""])
-    def test_signing_in_leads_nowhere_else(self, query: str) -> None:
+    def test_login_redirects_only_to_the_console(self, query: str) -> None:
         assert destination(query) == "/"
 
 
@@ -119,7 +119,7 @@ class TestPlaces:
             (Place(token="ü" * 20), "ASCII"),
         ],
     )
-    def test_nobody_else_reaches_it_unprotected(self, place: Place, words: str) -> None:
+    def test_no_one_else_reaches_it_unprotected(self, place: Place, words: str) -> None:
         with pytest.raises(SetupError, match=words):
             place.access()
 

@@ -61,7 +61,7 @@ class TestWords:
             ("0 9 * * 0,6", "at 09:00 on Saturday and Sunday"),
         ],
     )
-    def test_a_schedule_is_put_into_words(self, schedule: str, words: str) -> None:
+    def test_a_schedule_is_described_in_words(self, schedule: str, words: str) -> None:
         assert in_words(schedule) == words
 
     @given(
@@ -80,7 +80,7 @@ class TestWords:
         except SetupError:
             assert "31" in schedule or "L" in schedule  # one that never comes due
 
-    def test_what_is_wrong_is_said(self) -> None:
+    def test_an_error_is_reported(self) -> None:
         with pytest.raises(SetupError, match="schedule"):
             in_words("61 * * * *")
 
@@ -102,7 +102,7 @@ class TestPreview:
         visits.post("/project")
         assert "add one on the screen Sources first" in self.words(visits)
 
-    def test_a_change_of_the_clocks_is_warned_of(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_a_clock_change_gives_a_warning(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         text = self.words(visits, schedule="30 2 * * *", time_zone="America/New_York")
         assert "2026-03-08" in text.partition("Next runs")[2].partition("02:30 in America")[0]
         assert "choose another time, or UTC" in text
@@ -129,7 +129,7 @@ class TestPreview:
 
 
 class TestEditing:
-    def test_a_group_is_made(self, project: Path, visits: Visitor) -> None:
+    def test_a_group_is_created(self, project: Path, visits: Visitor) -> None:
         text = visits.post("/groups/new", FIELDS | {"courier.0.wait": "2 hours", "courier.0.offset": "24 hours"}).text
         assert "The group Weekly was saved." in text
         assert "it follows within a minute" in text
@@ -205,7 +205,7 @@ class TestEditing:
             ({"constraint.0.name": "nightl"}, "Did you mean `nightly`"),
         ],
     )
-    def test_what_is_wrong_is_said_and_nothing_is_written(
+    def test_an_error_is_reported_and_nothing_is_written(
         self, project: Path, visits: Visitor, change: dict[str, str], words: str
     ) -> None:
         before = (project / "heap-courier.yaml").read_bytes()
@@ -228,12 +228,12 @@ class TestEditing:
         assert (answer.status, "changed by someone else" in answer.text) == (409, True)
         assert read_project(project).groups["nightly"].schedule == "30 8 * * *"
 
-    def test_constraints_are_drawn_and_said(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_constraints_are_drawn_and_described(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "<svg" not in visits.get("/groups").html
         page = visits.post("/groups/new", FIELDS | {"constraint.0.name": "nightly", "constraint.0.wait": "1 hour"})
         assert 'aria-label="Weekly waits for nightly."' in page.html
 
-    def test_a_circle_is_refused(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_a_cycle_is_refused(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         visits.post("/groups/new", FIELDS | {"constraint.0.name": "nightly"})
         fields = filled_in(visits.get("/groups/nightly/edit")) | {"constraint.0.name": "Weekly"}
         answer = visits.post("/groups/nightly/edit", fields)

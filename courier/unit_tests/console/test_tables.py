@@ -124,7 +124,7 @@ class TestTable:
 
 
 class TestDownloads:
-    def test_a_table_comes_whole(self, explorer: Visitor) -> None:
+    def test_a_table_is_returned_completely(self, explorer: Visitor) -> None:
         answer = explorer.ask("POST", "/tables/download", b"name=Heap%3AUsers&format=csv")
         found = list(csv.DictReader(io.StringIO(answer.html)))
         assert len(found) == 120
@@ -132,7 +132,7 @@ class TestDownloads:
         assert answer.headers["content-disposition"] == 'attachment; filename="Heap-Users.csv"'
 
     @pytest.mark.parametrize("fields", ["name=Heap%3ANobody", "name=Heap%3AUsers&format=xls", "sql=SELECT+nothing"])
-    def test_what_is_wrong_is_said(self, explorer: Visitor, fields: str) -> None:
+    def test_an_error_is_reported(self, explorer: Visitor, fields: str) -> None:
         answer = explorer.ask("POST", "/tables/download", fields.encode())
         assert answer.status == 409
         assert "This did not work" in answer.text
@@ -188,7 +188,7 @@ class TestSql:
         with explorer.console.context().warehouse() as warehouse:
             assert warehouse.query('SELECT count(*) FROM "Heap:Users"') == [(120,)]
 
-    def test_what_is_wrong_is_said(self, explorer: Visitor) -> None:
+    def test_an_error_is_reported(self, explorer: Visitor) -> None:
         page = self.run(explorer, "SELECT nonsense")
         assert (page.status, "nonsense" in page.text) == (409, True)
 

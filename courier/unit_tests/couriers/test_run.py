@@ -100,7 +100,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return Trial(tmp_path, monkeypatch)
 
 
-def test_rows_land_and_the_run_is_noted(trial: Trial) -> None:
+def test_rows_land_and_the_run_is_recorded(trial: Trial) -> None:
     trial.arrives(20, "id,email\n1,a\nx,b\n")
 
     result = trial.runs(20, 20)

@@ -189,7 +189,7 @@ TIMES = st.datetimes().flatmap(
     st.sampled_from([BOOLEAN, DATE, DATETIME, MONEY, FLOAT, INTEGER]),
 )
 @settings(max_examples=1000)
-def test_a_column_at_once_is_what_value_by_value_would_be(texts: list[str], field_type: FieldType) -> None:
+def test_converting_a_whole_column_equals_converting_each_value(texts: list[str], field_type: FieldType) -> None:
     column = pa.array([text.strip() or None for text in texts], pa.string())
     one = values._one_by_one(column, field_type, partial(values._ONE[field_type.kind], field_type))
     whole = values.converted(pa.array(texts), field_type)

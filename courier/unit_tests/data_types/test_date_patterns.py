@@ -41,7 +41,7 @@ def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, ins
         ("yyyy HH", "2022 24"),
     ],
 )
-def test_any_other_text_is_none(pattern: str, text: str) -> None:
+def test_any_other_text_is_not_one(pattern: str, text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (no message: the caller knows what the text should be)
         date_patterns.reader(pattern)(text)
 

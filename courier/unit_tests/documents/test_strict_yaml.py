@@ -23,7 +23,7 @@ def test_an_empty_file_holds_nothing(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["a: 1\r\nb: [x]\r\n", "\ufeffa: 1\nb: [x]\n"])
-def test_what_windows_editors_write_is_read(tmp_path: Path, content: str) -> None:
+def test_files_of_windows_editors_are_read(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == {"a": 1, "b": ["x"]}
 
 
@@ -58,7 +58,7 @@ def test_settings_can_be_shared_by_anchors(tmp_path: Path) -> None:
         ("a: 1\n".encode("utf-16"), " is not valid UTF-8: save it as UTF-8."),
     ],
 )
-def test_what_is_wrong_is_said_with_its_place_and_without_the_value(
+def test_an_error_is_reported_with_its_location_and_without_the_value(
     tmp_path: Path, content: str | bytes, sentence: str
 ) -> None:
     with pytest.raises(SetupError) as refused:

@@ -16,7 +16,7 @@ def test_a_name_that_differs_in_letter_case_alone_comes_first(word: str, meant: 
     assert did_you_mean(word, KNOWN) == (f" (did you mean `{meant}`?)" if meant else "")
 
 
-def test_a_thing_by_its_name() -> None:
+def test_an_item_by_its_name() -> None:
     assert named({"Heap": 1}, "Heap", "Here", "courier") == 1
     with pytest.raises(SetupError, match=r"there is no courier `HEAP`\. Did you mean `Heap`\?"):
         named({"Heap": 1}, "HEAP", "Here", "courier")

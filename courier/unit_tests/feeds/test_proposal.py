@@ -113,7 +113,7 @@ def test_a_type_is_what_all_values_are(values: list[Any], expected: str) -> None
         ("paid", ["12345"], "Integer"),
     ],
 )
-def test_a_name_tells_times_and_numbers_that_are_none(column: str, values: list[Any], expected: str) -> None:
+def test_a_name_identifies_times_and_numbers_that_are_text(column: str, values: list[Any], expected: str) -> None:
     assert type_of(values, column) == expected
 
 
@@ -143,11 +143,11 @@ def test_fields_of_records_become_separate_fields() -> None:
         ("Orders", [{"x": 1.5}, {"x": 1.5}], "x"),
     ],
 )
-def test_the_key_is_the_likeliest_that_tells_the_rows_apart(name: str, rows: list[dict[str, Any]], key: str) -> None:
+def test_the_key_is_the_likeliest_that_identifies_rows(name: str, rows: list[dict[str, Any]], key: str) -> None:
     assert proposed(rows, name).primary_key == (key,)
 
 
-def test_a_time_that_is_sometimes_empty_does_not_tell_which_row_is_newest() -> None:
+def test_a_time_that_is_sometimes_empty_does_not_decide_which_row_is_newest() -> None:
     rows = [{"id": 1, "updated_at": "2022-10-04T00:00:00Z"}, {"id": 2, "updated_at": ""}]
     assert proposed(rows).last_updated is None
     assert proposed(rows[:1]).last_updated == "updated_at"
@@ -218,7 +218,7 @@ def test_a_key_has_a_value_in_each_row() -> None:
         proposed([{"id": None, "n": 1}, {"id": 2, "n": None}])
 
 
-def test_rows_that_no_column_tells_apart_are_noted() -> None:
+def test_rows_that_no_column_distinguishes_are_reported() -> None:
     batch = pa.record_batch({"id": [1, 1]})
     notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1").notes
     assert [note for note in notes if "same `id` replace each other" in note]

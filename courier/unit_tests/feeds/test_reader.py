@@ -172,7 +172,7 @@ fields:
         ("last-updated: generated", "error-threshold: -1", "`error-threshold` is -1; it must be a whole percentage"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_sentence_with_the_files_name(path: Path, old: str, new: str, sentence: str) -> None:
+def test_an_error_is_reported_in_a_sentence_with_the_files_name(path: Path, old: str, new: str, sentence: str) -> None:
     path.parent.mkdir()
     path.write_text(GOOD.replace(old, new, 1) if old else GOOD + new)
     with pytest.raises(SetupError, match=sentence) as raised:

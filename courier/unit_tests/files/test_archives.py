@@ -186,7 +186,7 @@ BOMB = {"a.csv": b"id\n1\n", "b.csv": bytes(3_000_000), "c.csv": b"id\n2\n"}
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
-def test_an_archive_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path: Path, name: str) -> None:
+def test_an_archive_beyond_its_limit_leaves_nothing(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path, name, BOMB)
     room = Room(Limits(unpacked=2_000_000))
     with pytest.raises(UnreadableFileError, match=f"`{name}` unpacks to more than 2,000,000 bytes: .*limits.unpacked"):
@@ -195,7 +195,7 @@ def test_an_archive_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path: Pa
     assert unpacked(archive, tmp_path / "out") == BOMB
 
 
-def test_a_file_in_gzip_that_unpacks_to_more_than_it_may_leaves_nothing(tmp_path: Path) -> None:
+def test_a_gzipped_file_beyond_its_limit_leaves_nothing(tmp_path: Path) -> None:
     archive = tmp_path / "b.csv.gz"
     archive.write_bytes(gzip.compress(BOMB["b.csv"]))
     with pytest.raises(UnreadableFileError, match="unpacks to more than 2,000,000 bytes"):

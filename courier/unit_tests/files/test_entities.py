@@ -196,7 +196,7 @@ def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
     assert "must contain at least one entity" in fault(tmp_path)
 
 
-def test_an_encoding_is_one_that_there_is_and_for_delimited_text(tmp_path: Path) -> None:
+def test_an_encoding_must_exist_and_is_for_delimited_text(tmp_path: Path) -> None:
     def formatted(content_type: str, encoding: object) -> FileFormat:
         land_as = {"file/tag": "t", "file/content-type": content_type, "file/encoding": encoding}
         path = tmp_path / "entities.json"

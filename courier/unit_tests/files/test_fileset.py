@@ -119,7 +119,7 @@ def test_all_files_are_found_if_no_days_are_given() -> None:
     ]
 
 
-def test_a_date_that_is_none_ends_a_run_over_all_files() -> None:
+def test_an_invalid_date_ends_a_run_over_all_files() -> None:
     """With a sentence, before anything is fetched; a run by day never looks at that file."""
     bucket = holding("users-2020-04-10.avro", "users-2020-13-10.avro")
     with pytest.raises(SetupError, match=r"`users-2020-13-10.avro` matches .* but `2020-13-10` is not a date"):

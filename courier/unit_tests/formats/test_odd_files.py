@@ -221,7 +221,7 @@ def test_an_empty_sample_is_refused(tmp_path: Path, file_format: FileFormat) -> 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), MemoryError("secret"), RecursionError("secret"), OSError()])
 @pytest.mark.parametrize("begins", [True, False])
-def test_what_no_reader_expects_is_the_failure_of_the_file(
+def test_an_unexpected_error_of_a_reader_is_the_failure_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, *, begins: bool
 ) -> None:
     """By its class; its text may hold what rows hold."""
@@ -254,9 +254,7 @@ def test_what_no_reader_expects_is_the_failure_of_the_file(
         (AVRO, avro(record(a="string"), number(2_500_000) + bytes(2_500_000))),
     ],
 )
-def test_a_file_in_gzip_that_unpacks_to_more_than_it_may_is_refused(
-    tmp_path: Path, file_format: FileFormat, data: bytes
-) -> None:
+def test_a_gzipped_file_beyond_its_limit_is_refused(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
     path = tmp_path / "file.gz"
     path.write_bytes(gzip.compress(data))
     with pytest.raises(UnreadableFileError, match=f"`{KEY}` unpacks to more than 2,000,000 bytes"):

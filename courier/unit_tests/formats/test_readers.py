@@ -119,7 +119,7 @@ def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) 
         (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or an unclosed quote"),
     ],
 )
-def test_a_delimited_text_that_cannot_be_read_is_said(path: Path, data: bytes, reason: str) -> None:
+def test_an_unreadable_delimited_text_is_reported(path: Path, data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` {reason}"):
         read(path, CSV, data)
 
@@ -209,7 +209,7 @@ def test_rows_of_empty_objects_alone_are_rejected_not_lost(path: Path, file_form
 
 
 @pytest.mark.parametrize("data", ["", "[1", '{"a": ', '[{"a": 1}', "nonsense"])
-def test_json_that_is_cut_short_is_said(path: Path, data: str) -> None:
+def test_truncated_json_is_reported(path: Path, data: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` is .*, [01] rows in"):
         read(path, JSON, data)
 
@@ -241,7 +241,7 @@ def test_what_is_not_parquet_is_reported(path: Path, data: bytes) -> None:
         read(path, PARQUET, data)
 
 
-def test_parquet_with_text_that_is_not_utf8_is_said(path: Path) -> None:
+def test_parquet_with_text_that_is_not_utf8_is_reported(path: Path) -> None:
     text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer(b"M\xfcll")])
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
         read(path, PARQUET, parquet(pa.table({"n": text})))
@@ -266,14 +266,14 @@ def test_a_gzip_file_is_unpacked_on_the_way(tmp_path: Path, file_format: FileFor
 
 
 @pytest.mark.parametrize(("file_format", "data"), FILES)
-def test_a_gzip_file_that_is_none_or_cut_short_is_said(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
+def test_an_invalid_or_truncated_gzip_file_is_reported(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
     for packed in (data, gzip.compress(data)[:-12]):
         with pytest.raises(UnreadableFileError, match=f"`{NAME}` is no"):
             read(tmp_path / "users.gz", file_format, packed)
 
 
 @pytest.mark.parametrize("content_type", ["application/xml", "application/ingest-pack+cbor", "text/plain"])
-def test_formats_that_cannot_be_read_are_said(path: Path, content_type: str) -> None:
+def test_unsupported_formats_are_reported(path: Path, content_type: str) -> None:
     with pytest.raises(
         SetupError, match=rf"`{NAME}`: files of content type `.*` are not supported; export the file as"
     ):
@@ -346,7 +346,7 @@ def test_instants_of_spark_keep_their_year(path: Path) -> None:
     assert [row["at"] and row["at"].replace(tzinfo=timezone.utc) for row in rows] == instants
 
 
-def test_an_instant_beyond_all_calendars_is_none_of_another_year(path: Path) -> None:
+def test_an_instant_beyond_all_calendars_does_not_become_one_of_another_year(path: Path) -> None:
     """A day of INT96 may be millions of years away; its microseconds would wrap around."""
     table = pa.table({"at": pa.array([0], pa.timestamp("us"))})
     data = parquet(table, use_deprecated_int96_timestamps=True, compression="none", use_dictionary=False)

@@ -193,7 +193,7 @@ def test_before_the_schedule_is_kept_nothing_is_late(trial: Trial) -> None:
     assert len(trial.said) == 1
 
 
-def test_the_warehouse_is_let_alone_once_the_slot_is_done(trial: Trial) -> None:
+def test_the_warehouse_is_not_queried_once_the_slot_is_done(trial: Trial) -> None:
     kept(trial, 20, 20, 20)
     ran(trial, at(20), at(20), 1)
     watch = DeadlineWatch(GROUP, trial.context)
@@ -205,7 +205,7 @@ def test_the_warehouse_is_let_alone_once_the_slot_is_done(trial: Trial) -> None:
     assert trial.opened == opened
 
 
-def test_a_fault_is_said_once_and_ends_nothing(trial: Trial) -> None:
+def test_a_fault_is_reported_once_and_ends_nothing(trial: Trial) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 

@@ -53,7 +53,7 @@ def test_health_says_whether_the_schedules_are_kept() -> None:
         assert asked(address, "/health") == (503, "The daemon is stopping.\n")
 
 
-def test_a_port_that_is_taken_is_a_sentence() -> None:
+def test_a_port_in_use_is_reported_in_a_sentence() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with (

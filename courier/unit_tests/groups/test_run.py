@@ -256,13 +256,13 @@ def test_one_that_fails_does_not_keep_the_others_from_landing_and_fails_the_run(
     assert trial.notices == [f"Group `daily`, slot 2026-11-20 17:00 UTC failed.\n{end.message}"]
 
 
-def test_without_a_wait_files_are_looked_for_once(trial: Trial) -> None:
+def test_without_a_wait_files_are_checked_once(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
     assert trial.run(group(), at(20)).outcome == "failed"
     assert len(trial.runs) == 1
 
 
-def test_files_are_looked_for_until_they_come(trial: Trial) -> None:
+def test_files_are_polled_until_they_arrive(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(at(20, 18))
     assert trial.run(group(courier(wait=2 * HOUR)), at(20)) == GroupResult("succeeded", "")
     assert trial.time == at(20, 18)
@@ -320,7 +320,7 @@ def test_a_courier_that_still_waits_gives_up_when_another_one_stops_the_run(tria
     assert not any(skip_missing for *_, skip_missing in trial.runs)
 
 
-def test_a_fault_of_the_program_is_noted_and_passes(trial: Trial) -> None:
+def test_a_defect_of_the_program_is_recorded_and_the_run_continues(trial: Trial) -> None:
     trial.answers["heap"] = raises(ZeroDivisionError("a row's content"))
     with pytest.raises(ZeroDivisionError):
         trial.run(group(), at(20))
@@ -329,7 +329,7 @@ def test_a_fault_of_the_program_is_noted_and_passes(trial: Trial) -> None:
     assert (run.outcome, run.message[:36]) == ("failed", "Internal error: ZeroDivisionError in")
 
 
-def test_a_run_that_is_asked_to_end_is_interrupted(trial: Trial) -> None:
+def test_a_run_that_is_asked_to_stop_is_interrupted(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
     trial.stop.set()
     end = trial.run(group(courier(wait=HOUR)), at(20))
@@ -391,7 +391,7 @@ def until(condition: Callable[[], object]) -> None:
         time.sleep(0.01)
 
 
-def test_the_end_of_a_run_is_noted_when_the_warehouse_answers_again(trial: Trial) -> None:
+def test_the_end_of_a_run_is_recorded_when_the_warehouse_responds_again(trial: Trial) -> None:
     refusals = iter(range(3))
     opened = trial.open_warehouse
 
@@ -449,12 +449,12 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize(("offset", "outcome"), [(DAY, "succeeded"), (DAY - timedelta(seconds=1), "failed")])
-def test_with_an_offset_an_older_slot_of_the_other_one_will_do(trial: Trial, offset: timedelta, outcome: str) -> None:
+def test_with_an_offset_an_older_slot_of_the_other_one_counts(trial: Trial, offset: timedelta, outcome: str) -> None:
     trial.run(group(), at(19))
     assert trial.run(after(offset=offset), at(20)).outcome == outcome
 
 
-def test_a_later_slot_of_the_other_one_will_not_do(trial: Trial) -> None:
+def test_a_later_slot_of_the_other_one_does_not_count(trial: Trial) -> None:
     trial.run(group(), at(21))
     assert trial.run(after(offset=DAY), at(20)).outcome == "failed"
 
@@ -479,19 +479,19 @@ def test_the_wait_for_files_begins_when_the_wait_for_the_other_group_is_over(tri
 # By hand
 
 
-def test_a_run_by_hand_is_for_this_minute(trial: Trial) -> None:
+def test_a_manual_run_is_for_this_minute(trial: Trial) -> None:
     trial.time = at(20, 10, 42) + timedelta(seconds=7)
     assert run_by_hand(group(), trial.context).outcome == "succeeded"
     assert trial.noted(group()) == [(at(20, 10, 42), 1, "succeeded")]
 
 
-def test_a_run_by_hand_leaves_the_slot_to_the_schedule(trial: Trial) -> None:
+def test_a_manual_run_leaves_the_slot_to_the_schedule(trial: Trial) -> None:
     run_by_hand(group(), trial.context, at(20))
     assert trial.run(group(), at(20)).outcome == "succeeded"
     assert trial.noted(group()) == [(at(20), 1, "succeeded"), (at(20), 0, "succeeded")]
 
 
-def test_a_run_by_hand_repairs_a_slot_for_those_that_wait_for_it(trial: Trial) -> None:
+def test_a_manual_run_repairs_a_slot_for_groups_that_wait_for_it(trial: Trial) -> None:
     trial.answers["heap"] = raises(SetupError("No."))
     trial.run(group(), at(20))
     del trial.answers["heap"]
@@ -502,7 +502,7 @@ def test_a_run_by_hand_repairs_a_slot_for_those_that_wait_for_it(trial: Trial) -
     assert run_by_hand(after(), trial.context, at(20)).outcome == "succeeded"
 
 
-def test_a_run_by_hand_for_now_waits_for_no_other_group(trial: Trial) -> None:
+def test_a_manual_run_for_now_waits_for_no_other_group(trial: Trial) -> None:
     assert run_by_hand(after(), trial.context).outcome == "succeeded"
     assert run_by_hand(after(), trial.context, at(20)).outcome == "failed"
 
@@ -513,7 +513,7 @@ def test_a_manual_run_can_continue_without_files_at_once(trial: Trial) -> None:
     assert trial.time == at(20)
 
 
-def test_a_slot_to_come_is_refused(trial: Trial) -> None:
+def test_a_future_slot_is_refused(trial: Trial) -> None:
     with pytest.raises(SetupError, match="The slot 2026-11-20 17:01 UTC is in the future"):
         run_by_hand(group(), trial.context, at(20, 17, 1))
 
@@ -567,12 +567,12 @@ def runs_daily(trial: Trial, daily: Group, *slots_of: int) -> list[tuple[int, in
     return [(start.day, end.day - 1) for _, start, end, skip in trial.runs if not skip]
 
 
-def test_a_day_that_a_run_went_without_is_looked_at_again(trial: Trial) -> None:
+def test_a_day_that_a_run_skipped_is_checked_again(trial: Trial) -> None:
     daily = goes_without(trial, lacking(20, until=at(22, 9))(trial), at(21))
     assert runs_daily(trial, daily, 21, 22, 23) == [(20, 20), (20, 21), (22, 22)]
 
 
-def test_a_day_whose_files_never_come_is_given_up_after_a_week_which_is_said(trial: Trial) -> None:
+def test_a_day_whose_files_never_arrive_is_given_up_after_a_week_and_reported(trial: Trial) -> None:
     trial.time = at(2)
     daily = goes_without(trial, lacking(1)(trial), at(2))
 
@@ -584,7 +584,7 @@ def test_a_day_whose_files_never_come_is_given_up_after_a_week_which_is_said(tri
     assert "`heap-courier run heap --day 2026-11-01`" in given_up
 
 
-def test_with_past_day_only_a_day_is_not_looked_at_again(trial: Trial) -> None:
+def test_with_past_day_only_a_day_is_not_checked_again(trial: Trial) -> None:
     daily = replace(goes_without(trial, lacking(20)(trial), at(21)), past_day_only=True)
     assert runs_daily(trial, daily, 21, 22) == [(20, 20), (21, 21)]
 

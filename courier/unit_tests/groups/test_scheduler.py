@@ -122,7 +122,7 @@ def test_a_slot_is_run_once(trial: Trial) -> None:
     assert trial.noted() == [(at(20), "succeeded")]
 
 
-def test_the_warehouse_is_let_alone_while_nothing_is_due(trial: Trial) -> None:
+def test_the_warehouse_is_not_queried_while_nothing_is_due(trial: Trial) -> None:
     keeper = trial.keeper()
     before = trial.opened
     for hour in (13, 14, 16):
@@ -171,7 +171,7 @@ def test_a_slot_that_failed_is_not_run_again(trial: Trial) -> None:
     ]
 
 
-def test_a_run_that_broke_off_is_marked_and_said_and_its_slot_not_run_again(trial: Trial) -> None:
+def test_a_run_that_died_is_marked_and_reported_and_its_slot_not_run_again(trial: Trial) -> None:
     trial.keeper()
     with trial.open_warehouse() as warehouse:
         slots.claim(warehouse, "daily", at(20), at(20), by_hand=False)  # by a process that was killed then
@@ -203,7 +203,7 @@ def test_a_slot_waits_while_the_group_runs_elsewhere(trial: Trial) -> None:
     assert trial.noted() == [(at(20), "succeeded"), (at(20, 16, 59), "succeeded")]
 
 
-def test_a_run_by_hand_does_not_stand_for_the_slot(trial: Trial) -> None:
+def test_a_manual_run_does_not_fill_the_slot(trial: Trial) -> None:
     keeper = trial.keeper()
     trial.time = at(20)
     run_by_hand(DAILY, trial.context, at(20))
@@ -218,7 +218,7 @@ def test_two_daemons_run_a_slot_once(trial: Trial) -> None:
     assert trial.noted() == [(at(20), "succeeded")]
 
 
-def test_trouble_is_said_once_and_a_slot_is_run_when_it_is_over(trial: Trial) -> None:
+def test_a_problem_is_reported_once_and_a_slot_is_run_when_it_is_over(trial: Trial) -> None:
     def refused() -> AbstractContextManager[Warehouse]:
         raise LaterError("The warehouse is open in another process.")
 
@@ -234,7 +234,7 @@ def test_trouble_is_said_once_and_a_slot_is_run_when_it_is_over(trial: Trial) ->
     assert trial.noted() == [(at(20), "succeeded")]
 
 
-def test_a_fault_of_the_program_is_said_without_its_words_and_ends_nothing(trial: Trial) -> None:
+def test_a_defect_of_the_program_is_reported_without_its_message_and_ends_nothing(trial: Trial) -> None:
     def fail() -> None:
         raise ZeroDivisionError("the content of a row")
 
@@ -259,7 +259,7 @@ def test_the_next_run_is_shown_in_the_zone_of_the_group() -> None:
 
 
 @pytest.mark.parametrize("group", [replace(DAILY, schedule=None), replace(DAILY, enabled=False)])
-def test_without_a_schedule_or_not_enabled_a_group_runs_by_hand_alone(group: Group) -> None:
+def test_without_a_schedule_or_not_enabled_a_group_runs_only_manually(group: Group) -> None:
     assert upcoming(group, at(20)) is None
     assert next_run(group, at(20)) == "Group `daily` has no schedule in effect; run it by hand."
 
@@ -276,7 +276,7 @@ def test_it_says_what_it_does_runs_what_is_due_and_stops_on_request(trial: Trial
     assert trial.said[0] == "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC)."
 
 
-def test_it_warns_of_a_schedule_that_clocks_disturb(trial: Trial) -> None:
+def test_it_warns_of_a_schedule_that_clock_changes_affect(trial: Trial) -> None:
     trial.stop.set()
     disturbed = replace(DAILY, schedule="30 2 * * *", time_zone=ZoneInfo("America/Los_Angeles"))
     serve([disturbed], trial.context, trial.stop)

@@ -72,7 +72,7 @@ def test_another_group_and_another_slot_are_free(warehouse: Warehouse) -> None:
     claimed(warehouse, at(21))
 
 
-def test_runs_by_hand_take_nothing_away_from_the_schedule(warehouse: Warehouse) -> None:
+def test_manual_runs_take_nothing_from_the_schedule(warehouse: Warehouse) -> None:
     assert [claimed(warehouse, at(20), by_hand=True).attempt for _ in range(2)] == [1, 2]
     assert claimed(warehouse, at(20)).attempt == 0
 
@@ -98,7 +98,7 @@ def test_history_is_that_of_the_group_newest_first(warehouse: Warehouse) -> None
     assert [run.slot for run in slots.history(warehouse, "daily", 2)] == [at(20), at(19)]
 
 
-def test_a_run_that_is_silent_is_broken_off(warehouse: Warehouse) -> None:
+def test_a_silent_run_is_stopped(warehouse: Warehouse) -> None:
     claimed(warehouse, at(20))
     assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(22)) == []
     assert slots.break_off(warehouse, "weekly", at(20, 18), "gone", no_later_than=at(22)) == []

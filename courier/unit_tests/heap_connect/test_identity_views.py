@@ -90,7 +90,7 @@ def test_a_migration_without_an_end_is_none(warehouse: Warehouse) -> None:
     assert look(warehouse, "sessions") == [(1, 1), (None, None)]
 
 
-def test_a_table_that_is_missing_or_has_other_columns_migrates_nobody(warehouse: Warehouse) -> None:
+def test_a_table_that_is_missing_or_has_other_columns_migrates_no_users(warehouse: Warehouse) -> None:
     make(warehouse, "sessions", "user_id bigint", [(1,)])
     assert look(warehouse, "sessions") == [(1, 1)]
 

@@ -125,7 +125,7 @@ def test_any_error_in_one_file_leaves_the_others_if_the_bucket_answers(trial: Tr
     assert other == (1, "Heap:sign_up", None)
 
 
-def test_a_bucket_that_answers_no_more_ends_the_run_and_keeps_what_was_loaded(trial: Trial) -> None:
+def test_a_bucket_that_stops_responding_ends_the_run_and_keeps_what_was_loaded(trial: Trial) -> None:
     trial.arrives(1, table("sign_up", 7))
     trial.arrives(2, table("users", 1))
     steps = trial.steps()

@@ -156,7 +156,7 @@ def test_a_time_is_read_in_any_unit(value: Any) -> None:
     assert rows_of(table, joindate=array) == [{"joindate": MIDNIGHT, "joindate_raw": value, DUMP: 7}]
 
 
-def test_the_time_0_is_none() -> None:
+def test_the_time_0_means_unknown() -> None:
     table = made(step(columns=("joindate",)), {}, {"joindate": pa.int64()}, fresh=True)
 
     assert rows_of(table, joindate=pa.array([0]))[0]["joindate"] is None
@@ -178,7 +178,7 @@ def test_a_value_that_cannot_be_read_is_null_and_reported() -> None:
     assert {name: wrong.to_pylist() for name, wrong in found.unreadable.items()} == {"joindate": [False, True, False]}
 
 
-def test_integers_that_a_float_cannot_tell_apart_are_not_cast() -> None:
+def test_integers_that_a_float_cannot_represent_are_not_cast() -> None:
     table = made(step(), {"user_id": INTEGER, "plan": FLOAT}, {"plan": pa.int64()})
 
     assert rows_of(table, plan=pa.array([2**53 - 1]))[0]["plan"] == 2**53 - 1

@@ -191,7 +191,7 @@ def test_a_webhook_gets_json_with_links_to_the_console(hook: Hook) -> None:
         ([307], 1, "it answered with status 307"),  # the token goes nowhere else
     ],
 )
-def test_what_may_pass_is_tried_again_with_the_same_id(
+def test_temporary_failures_are_retried_with_the_same_id(
     hook: Hook, answers: list[int], attempts: int, failure: str
 ) -> None:
     hook.answers = answers
@@ -284,7 +284,7 @@ def mailed(smtp: Smtp) -> list[str]:
     return sent(Notify(on_error(email=("data@example.com", "oncall@example.com")), smtp))
 
 
-def test_an_e_mail_goes_out_by_starttls_after_signing_in(mail_server: Served, encryption: ssl.SSLContext) -> None:
+def test_an_e_mail_is_sent_by_starttls_after_login(mail_server: Served, encryption: ssl.SSLContext) -> None:
     inbox, port = mail_server(
         tls_context=encryption, require_starttls=True, authenticator=signing_in, auth_required=True
     )
@@ -337,7 +337,7 @@ def test_a_mail_server_that_cannot_be_reached_is_reported() -> None:
 # A run never waits
 
 
-def test_a_run_does_not_wait_for_a_channel_and_what_is_too_much_is_dropped_with_a_word(
+def test_a_run_does_not_wait_for_a_channel_and_excess_notices_are_dropped_with_a_warning(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(the_notifier, "MOST_WAITING", 2)

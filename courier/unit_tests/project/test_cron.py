@@ -69,7 +69,7 @@ def test_a_time_that_occurs_twice_is_two_instants(day: str, twice: list[str]) ->
     assert local(list(islice(instants("30 1 * * *", LOS_ANGELES, at(day)), 3)), LOS_ANGELES) == twice
 
 
-def test_half_past_two_in_los_angeles_occurs_but_once_in_autumn() -> None:
+def test_half_past_two_in_los_angeles_occurs_only_once_in_autumn() -> None:
     found = between("30 2 * * *", LOS_ANGELES, "2026-01-01 00:00", "2028-01-01 00:00")
     assert len(found) == 365 * 2 - 2  # one day is skipped each spring
     assert len({instant.astimezone(LOS_ANGELES).date() for instant in found}) == len(found)
@@ -166,7 +166,7 @@ def test_a_warning_names_the_dates_that_run_twice() -> None:
     assert "runs twice on 2026-11-01, because 01:00 or 01:30 occurs twice in America/Los_Angeles" in sentence
 
 
-def test_a_year_ahead_is_warned_of_and_no_more() -> None:
+def test_warnings_cover_one_year_ahead() -> None:
     assert warnings("30 2 * * *", LOS_ANGELES, at("2026-03-09 12:00"), timedelta(days=364)) == []
 
 

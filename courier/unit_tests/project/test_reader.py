@@ -502,5 +502,5 @@ def test_a_group_must_finish_by_a_time_of_day(tmp_path: Path, text: str) -> None
         ("sla: {done-by: '07:00'}", "groups.n.sla needs a `schedule`"),
     ],
 )
-def test_a_deadline_that_is_none_is_refused(tmp_path: Path, section: str, sentence: str) -> None:
+def test_an_invalid_deadline_is_refused(tmp_path: Path, section: str, sentence: str) -> None:
     assert sentence in refusal(tmp_path, grouped(f"{section}, couriers: [{{courier: Heap}}]"))

@@ -97,7 +97,7 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["heap", "heap/entities"])
-def test_a_folder_that_cannot_be_made_is_named_and_no_file_is_written(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_cannot_be_created_is_named_and_no_file_is_written(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")

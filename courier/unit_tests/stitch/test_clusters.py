@@ -115,7 +115,7 @@ def test_a_record_without_a_name_follows_its_email_to_the_only_customer(
     assert (found.find(1) in {found.find(each) for each in [*named, 4] if each != 1}) is joined
 
 
-def test_a_mailbox_without_names_that_many_share_links_nobody() -> None:
+def test_a_shared_mailbox_without_names_links_no_one() -> None:
     found = Clusters(25)
 
     found.join_nameless(list(range(1, 22)), [], lambda _root: False)

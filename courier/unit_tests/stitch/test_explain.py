@@ -84,7 +84,7 @@ def test_the_picture_needs_no_network_and_escapes_what_records_are_called(people
         ("nobody", "`nobody` is neither a customer's id nor a record: write a record as TABLE/KEY"),
     ],
 )
-def test_what_is_not_there_is_said(people: People, asked: str, message: str) -> None:
+def test_what_is_missing_is_named(people: People, asked: str, message: str) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     people.stitch()
 

@@ -130,7 +130,7 @@ def test_a_record_that_fits_parent_and_child_equally_well_stays_with_neither(peo
     assert kept_apart == [(first, "3", "it fits several customers equally well") for first in "12"]
 
 
-def test_a_shared_value_is_reported_and_links_nobody(people: People) -> None:
+def test_a_shared_value_is_reported_and_links_no_one(people: People) -> None:
     names = [
         "Ann",
         "Bea",

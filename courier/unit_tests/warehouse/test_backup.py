@@ -161,7 +161,7 @@ def test_while_another_process_has_it_open_it_waits_and_then_says_so(
     back_up(settings, tmp_path / "other.duckdb")
 
 
-def test_nobody_writes_while_the_file_is_copied(
+def test_there_are_no_writers_while_the_file_is_copied(
     settings: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even at the end of the copy: on POSIX a lock goes with the first descriptor that is closed."""
@@ -178,7 +178,7 @@ def test_nobody_writes_while_the_file_is_copied(
     assert tried == [7]
 
 
-def test_what_cannot_be_done_is_said_and_changes_nothing(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_what_cannot_be_done_is_reported_and_changes_nothing(settings: WarehouseSettings, tmp_path: Path) -> None:
     target, other, text = (tmp_path / name for name in ("backup.duckdb", "other.duckdb", "text"))
     back_up(settings, target)
     with closing(DuckDBWarehouse(other, wait=time.sleep)) as warehouse:

@@ -61,7 +61,7 @@ def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
     assert (tmp_path / "new/folder/heap.duckdb").exists()
 
 
-def test_to_look_at_a_warehouse_makes_none(tmp_path: Path) -> None:
+def test_inspecting_a_warehouse_creates_none(tmp_path: Path) -> None:
     path = tmp_path / "new/heap.duckdb"
     with pytest.raises(SetupError) as refused:
         DuckDBWarehouse(path, read_only=True, wait=never)
@@ -69,7 +69,7 @@ def test_to_look_at_a_warehouse_makes_none(tmp_path: Path) -> None:
     assert not path.parent.exists()
 
 
-def test_who_only_looks_cannot_change(tmp_path: Path) -> None:
+def test_a_read_only_connection_cannot_write(tmp_path: Path) -> None:
     with opened(tmp_path / "heap.duckdb"):
         pass
     with opened(tmp_path / "heap.duckdb", read_only=True) as warehouse:
@@ -78,7 +78,7 @@ def test_who_only_looks_cannot_change(tmp_path: Path) -> None:
         assert dict(warehouse.columns("t")) == {}
 
 
-def test_a_file_in_another_process_is_waited_for_and_then_said_to_be_open(tmp_path: Path) -> None:
+def test_a_file_open_in_another_process_is_awaited_and_then_reported(tmp_path: Path) -> None:
     waits: list[float] = []
     path = tmp_path / "heap.duckdb"
     with another_process(path) as holder, pytest.raises(LaterError) as refused:
@@ -115,7 +115,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes |
     assert path.read_bytes() == before
 
 
-def test_a_damaged_file_is_said_to_be_so(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     path = tmp_path / "heap.duckdb"
     with opened(path) as warehouse:
         warehouse.execute("CREATE TABLE t AS SELECT range AS a FROM range(200000)")
@@ -124,7 +124,7 @@ def test_a_damaged_file_is_said_to_be_so(tmp_path: Path) -> None:
     assert refusal(path).startswith(f"The warehouse `{path}` cannot be opened: ")
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file/heap.duckdb"
     assert refusal(path) == (
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         ("SELECT * FROM nothing", "Catalog Error: Table with name nothing does not exist"),
     ],
 )
-def test_what_the_database_refuses_is_said_without_values(tmp_path: Path, sql: str, reason: str) -> None:
+def test_what_the_database_refuses_is_reported_without_values(tmp_path: Path, sql: str, reason: str) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse:
         warehouse.execute("CREATE TABLE t (k text PRIMARY KEY, n bigint)")
         warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
@@ -152,7 +152,7 @@ def test_what_the_database_refuses_is_said_without_values(tmp_path: Path, sql: s
     assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refused a statement: {reason}."
 
 
-def test_a_transaction_tells_its_first_error_though_it_cannot_be_rolled_back(tmp_path: Path) -> None:
+def test_a_transaction_reports_its_first_error_though_it_cannot_be_rolled_back(tmp_path: Path) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse, pytest.raises(ZeroDivisionError), warehouse.transaction():  # noqa: PT012
         warehouse.execute("ROLLBACK")
         raise ZeroDivisionError
@@ -218,7 +218,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["a statement", "a stream"])
-def test_a_signal_in_the_midst_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
+def test_a_signal_during_a_query_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
     """Ctrl-C, or whatever the handler of another signal raises: DuckDB turns it into its own error."""
     begun = threading.Event()
 

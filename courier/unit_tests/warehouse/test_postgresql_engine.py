@@ -81,7 +81,7 @@ def test_an_unknown_database_or_user_is_named(postgresql_server: str) -> None:
     )
 
 
-def test_a_wrong_password_is_said_and_not_repeated(postgresql: str, warehouse: PostgreSQLWarehouse) -> None:
+def test_a_wrong_password_is_reported_and_not_repeated(postgresql: str, warehouse: PostgreSQLWarehouse) -> None:
     rules = Path(parse_qs(urlsplit(postgresql).query)["host"][0]) / "data/pg_hba.conf"
     rules.write_text(f"local all careful scram-sha-256\n{rules.read_text()}")
     warehouse.execute("CREATE ROLE careful LOGIN PASSWORD 'right'")
@@ -110,7 +110,7 @@ def test_a_wrong_password_is_said_and_not_repeated(postgresql: str, warehouse: P
         PASSWORD,
     ],
 )
-def test_an_address_that_is_none_is_not_repeated(dsn: str) -> None:
+def test_an_invalid_address_is_not_repeated(dsn: str) -> None:
     refused = refusal(dsn)
     assert isinstance(refused, SetupError)
     assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) is not valid: it must look like ")
@@ -132,14 +132,16 @@ def test_an_unknown_host_is_reported_without_any_part_of_the_password() -> None:
         ('SELECT * FROM "Connection refused"', 'relation "Connection refused" does not exist.'),
     ],
 )
-def test_what_the_database_refuses_is_said_without_values(table: PostgreSQLWarehouse, sql: str, sentence: str) -> None:
+def test_what_the_database_refuses_is_reported_without_values(
+    table: PostgreSQLWarehouse, sql: str, sentence: str
+) -> None:
     with pytest.raises(CourierError) as refused:
         table.execute(sql)
     assert str(refused.value) == f"The warehouse refused a statement: {sentence}"
     assert table.query("SELECT k FROM t") == [("secret",)]
 
 
-def test_what_is_not_allowed_is_said_with_the_remedy(table: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_what_is_not_allowed_is_reported_with_the_remedy(table: PostgreSQLWarehouse, postgresql: str) -> None:
     table.execute("DROP ROLE IF EXISTS guest")
     table.execute("CREATE ROLE guest LOGIN")
     with closing(PostgreSQLWarehouse(postgresql.replace("user=heap", "user=guest"))) as guest:
@@ -178,7 +180,7 @@ def test_a_server_that_stops_amid_a_batch_may_come_back(warehouse: PostgreSQLWar
         warehouse.stage("s", batch.schema, batches())
 
 
-def test_who_waits_too_long_for_another_may_try_again(table: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_waiting_too_long_for_another_connection_may_be_retried(table: PostgreSQLWarehouse, postgresql: str) -> None:
     with closing(PostgreSQLWarehouse(postgresql)) as other, other.transaction():
         other.lock("t")
         table.execute("SET lock_timeout = 10")

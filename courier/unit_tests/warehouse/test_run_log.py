@@ -172,7 +172,7 @@ def test_several_connections_may_make_the_tables_at_the_same_moment(connect: Cal
     assert wrong == []
 
 
-def test_who_may_make_no_schema_can_use_one_that_is_there(postgresql: str) -> None:
+def test_a_user_who_may_not_create_schemas_can_use_an_existing_one(postgresql: str) -> None:
     guest_address = postgresql.replace("user=heap", "user=ledger_guest")
     with closing(PostgreSQLWarehouse(postgresql)) as owner:
         owner.execute("DROP ROLE IF EXISTS ledger_guest")

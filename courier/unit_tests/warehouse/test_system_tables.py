@@ -44,7 +44,7 @@ def test_several_can_make_them_at_once(postgresql: str) -> None:
         connection.close()
 
 
-def test_a_schema_that_somebody_else_made_is_enough(postgresql: str) -> None:
+def test_a_schema_that_someone_else_created_is_enough(postgresql: str) -> None:
     """Who may use a schema may not be allowed to make one."""
     owner = PostgreSQLWarehouse(postgresql)
     for statement in (

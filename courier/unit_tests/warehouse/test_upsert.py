@@ -85,7 +85,7 @@ def test_of_several_rows_that_come_the_newest_wins_and_then_the_last(warehouse: 
     assert [row[:2] for row in rows_of(warehouse)] == [(1, "b"), (2, "d"), (3, "g")]
 
 
-def test_without_a_last_updated_column_what_comes_later_wins(warehouse: Warehouse) -> None:
+def test_without_a_last_updated_column_later_rows_win(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, key=("user_id", "updated"))
     load(warehouse, table, [users((1, "a", 1), (1, "b", 1), (1, "c", 2))])
     load(warehouse, table, [users((1, "d", 2))])
@@ -178,7 +178,7 @@ def test_a_column_can_change_the_case_of_its_name(warehouse: Warehouse) -> None:
     assert list(warehouse.columns("t")) == ["k", "Email"]
 
 
-def test_a_stored_row_is_held_against_what_comes_by_all_that_tells_its_age(warehouse: Warehouse) -> None:
+def test_a_stored_row_is_compared_with_new_ones_by_all_columns_of_its_age(warehouse: Warehouse) -> None:
     table = Table("t", (*USERS.columns, TableColumn("dump", INTEGER)), ("user_id",), ("dump", "updated"))
     load(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
 
@@ -187,7 +187,7 @@ def test_a_stored_row_is_held_against_what_comes_by_all_that_tells_its_age(wareh
     assert [row[1] for row in rows_of(warehouse, "t")] == ["newer", "new", "later"]
 
 
-def test_a_column_may_be_called_as_the_courier_calls_its_own(warehouse: Warehouse) -> None:
+def test_a_column_may_have_the_name_of_one_of_the_couriers_own(warehouse: Warehouse) -> None:
     table = Table("t", (TableColumn("k", INTEGER), TableColumn("_seq", INTEGER)), ("k",))
     load(warehouse, table, [batch(table, (1, 99), (1, 5), (2, 99), (3, 99))])
 
@@ -261,7 +261,7 @@ def test_a_bookmark_holds_if_and_only_if_the_rows_do(warehouse: Warehouse) -> No
     assert warehouse.query("SELECT * FROM bookmark") == [(852, 1)]
 
 
-def test_a_view_can_be_taken_down_before_and_made_again_after(warehouse: Warehouse) -> None:
+def test_a_view_can_be_dropped_before_and_recreated_after(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 1))])
     warehouse.execute('CREATE VIEW v AS SELECT email FROM "Heap:Users"')
     table = Table("Heap:Users", (USERS.columns[0],), ("user_id",))
@@ -380,7 +380,7 @@ def test_a_key_of_several_columns_is_compared_as_a_whole(warehouse: Warehouse) -
     assert load(warehouse, table, [users((1, "a", 1), (1, "a", 2))]).merged == 1
 
 
-def test_rows_that_replace_all_count_where_they_differ_from_what_was_stored(warehouse: Warehouse) -> None:
+def test_rows_that_replace_all_count_if_they_differ_from_stored_ones(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 9), (2, "b", 9), (3, "c", 9))])
 
     result = load(warehouse, USERS, [users((1, "a", 9), (2, "new", 1), (4, "d", 1))], replace=True)

@@ -28,17 +28,17 @@ from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Ve
 from destination_heap_analytics.heap_api import DELETION_STATUS_PATH, TOKEN_PATH
 
 TOKEN_SECONDS: Final = 240.0
-"""A token is renewed when it is so old; Heap accepts it for 300."""
+"""A token is renewed at this age in seconds; Heap accepts it for 300."""
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
-"""Seconds between two looks at the status of a deletion request; each pause is half as long again as the one before."""
+"""Seconds between two polls of the status of a deletion request; each pause is 50% longer than the one before."""
 
 UNAVAILABLE_SECONDS: Final = 600.0
 """How long the status may be unavailable before the request is submitted again."""
 
 UNKNOWN_SECONDS: Final = 60.0
-"""How long Heap may not know a request that it has just accepted."""
+"""How long a request that Heap has just accepted may be unknown to it."""
 
 _GROWTH: Final = 1.5
 
@@ -89,11 +89,11 @@ class DeletionClient:
         return self._followed(str(number))
 
     def cut_overdue(self) -> None:
-        """Cut off what takes too long; waiting for Heap to delete is not a request."""
+        """Abort requests that take too long; waiting for Heap to delete is not a request."""
         self._heap.cut_overdue()
 
     def close(self) -> None:
-        """Follow no request any longer, and cut off what is in flight."""
+        """Stop following requests, and abort what is in flight."""
         self._closed.set()
         self._heap.close()
 
@@ -144,7 +144,7 @@ class DeletionClient:
         return Verdict(Kind.LOCKED_OUT, verdict.status, _words(verdict))
 
     def _renew(self, known: str) -> Verdict:
-        """Get a token, unless another thread has got one in place of the known one meanwhile."""
+        """Get a token, unless another thread has replaced the known one meanwhile."""
         with self._lock:
             if self._token != known:
                 return Verdict(Kind.TAKEN)
@@ -165,7 +165,7 @@ class DeletionClient:
 
 
 def _object(verdict: Verdict) -> dict[str, Any]:
-    """The JSON object of an answer; an empty one in place of anything else."""
+    """The JSON object of a response; an empty one for anything else."""
     try:
         document = orjson.loads(verdict.content)
     except orjson.JSONDecodeError:
@@ -184,7 +184,7 @@ def _error(answer: dict[str, Any]) -> str | None:
 
 
 def _words(verdict: Verdict) -> str:
-    """What a refused request for a token was answered; the request holds nothing of a row."""
+    """The response to a refused request for a token; the request contains nothing of a row."""
     try:
         document = orjson.loads(verdict.words)
     except orjson.JSONDecodeError:

@@ -7,7 +7,7 @@ http.client, whose reading cannot be trusted to match answers to requests: it sk
 a bound (https://github.com/python/cpython/issues/150743), and discards bytes after an answer unseen.
 `_Response` is the only place that knows of http.client's file object.
 
-A socket's time-out restarts with every byte, so a server that sends one now and then could hold a request for ever. A
+A socket's time-out restarts with every byte, so a server that sends one now and then could hold a request forever. A
 thread cannot be interrupted in a read, but its socket can be shut down.
 """
 
@@ -86,7 +86,7 @@ class Connections(HTTPAdapter):
         """Bound the request that this thread makes inside: from connecting to the last byte of its answer.
 
         Args:
-            deadline: when `cut` may cut it off.
+            deadline: when `cut` may abort it.
             send_seconds: how long sending may take.
         """
         request = _Request(self, deadline, send_seconds)
@@ -114,8 +114,8 @@ class Connections(HTTPAdapter):
 
         Raises:
             SendTimeoutError: it could not be sent in time.
-            OSError: the connection failed, or was cut off.
-            BrokenAnswerError: what came is not an answer.
+            OSError: the connection failed, or was aborted.
+            BrokenAnswerError: the bytes are not a response.
         """
         pool, request = self._pool, _current.request
         if pool is None or request is None or (connection := pool.left_open()) is None:
@@ -162,7 +162,7 @@ class Connections(HTTPAdapter):
         super().close()
 
     def is_pooled_in(self, pool: _Pool) -> None:
-        """Where a request's connection is put when it has its answer."""
+        """Keeps a request's connection when the response is complete."""
         self._pool = pool
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -226,7 +226,7 @@ class _Http(HTTPConnection):
 
     def _tunnel(self) -> None:
         super()._tunnel()
-        if _current.request and _current.request.is_cut:  # http.client takes headers that break off for complete ones
+        if _current.request and _current.request.is_cut:  # http.client accepts truncated headers as complete
             raise TimeoutError("the proxy did not answer in time")
 
     def request(self, *args: Any, **kwargs: Any) -> None:

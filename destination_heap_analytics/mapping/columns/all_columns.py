@@ -11,7 +11,7 @@ from destination_heap_analytics.mapping.columns.property_columns import Property
 from destination_heap_analytics.protocol.catalog import Path
 
 Tree = dict[str, "Tree"]
-"""What is left out, by the keys that lead to it; empty where everything below is."""
+"""What is left out, by the keys that lead to it; empty if everything below is."""
 
 
 class AllColumns:
@@ -72,7 +72,7 @@ def _members(data: Mapping[str, Any], left_out: Tree, *, exact: bool) -> Iterato
 
 
 def _without(value: Any, left_out: Tree, column: str, *, exact: bool) -> Any:
-    """A value without what is below the keys; the positions in a list stay."""
+    """A value without what is below the keys; positions in lists are kept."""
     if isinstance(value, str):
         inside = json_inside(value)
         if inside is None:

@@ -1,4 +1,4 @@
-"""A block of rows as columns: what is true of many rows at once is found out at once."""
+"""A block of rows as columns: properties common to many rows are checked once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OBJECT: Final = frozenset({dict})
 
 
 class NotPlainError(Exception):
-    """Of these rows one at least has something that only the mapping of single rows knows."""
+    """At least one of these rows needs the mapping of single rows."""
 
 
 class Block(ABC):

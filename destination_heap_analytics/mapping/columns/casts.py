@@ -1,7 +1,7 @@
-"""A value of a record -> what a cast such as `amount::number` makes of it.
+"""A value of a record -> the value after a cast such as `amount::number`.
 
-Null stays null, and blank text becomes null: files of text have no other way to write it. A list is cast item by item,
-except to JSON, which takes any value as it is.
+Null stays null, and blank text becomes null: text files cannot express it otherwise. A list is cast item by item,
+except to JSON, which accepts any value.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def _json(value: Any, column: str, *, exact: bool) -> str | None:
 
 
 def json_text(value: Any, column: str, *, exact: bool) -> str:
-    """The JSON of a value, without spaces, keys in their order, numbers as the line wrote them.
+    """The JSON of a value, without spaces, keys in their order, numbers as in the line.
 
     Raises:
         RowRejectedError: JSON cannot represent the value.

@@ -12,7 +12,7 @@ The way is fixed once per run, by the catalog's schema or else by the first reco
 lacks the column in that way lacks it: guessing again for each row could send a row to the wrong person. The underscored
 way is a guess. Without a schema that declares it, it holds for properties only, until a record has the exact key.
 
-A key matches a name whatever its outer white space and Unicode normal form. A dotted path leads into a text that holds
+A key matches a name regardless of outer white space and Unicode normal form. A dotted path leads into a text that holds
 a JSON object or list, as PostgreSQL's jsonb and Snowflake's VARIANT arrive.
 """
 
@@ -37,13 +37,13 @@ class _Absent(Enum):
 
 
 ABSENT: Final = _Absent.ABSENT
-"""There is no such column in the record; null is a value, and something else."""
+"""There is no such column in the record; null, in contrast, is a value."""
 
 _AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
-"""What the columns begin with that Airbyte adds to those of the source, in lower case."""
+"""The prefix of the columns that Airbyte adds to those of the source, in lower case."""
 
 DELETED_AT: Final = "_ab_cdc_deleted_at"
-"""The column that change data capture fills in a row that was deleted (in lower case)."""
+"""The column that change data capture sets in a deleted row (in lower case)."""
 
 _PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{0,63}|\d{1,4}))*")
 
@@ -54,10 +54,10 @@ EACH: Final = "[]"
 """In a path, after the key of a list: what follows is read from each of its items."""
 
 _OPEN: Final = object()
-"""A part of a schema that says nothing of what is inside it."""
+"""A part of a schema that does not describe its content."""
 
 _Step = Callable[[Any, str], tuple[str, Any] | None]
-"""The key that a node has for a name, and what it leads to; None if it has none."""
+"""The key of a node for a name, and its value; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Column:
         may_guess: whether rows alone may fix the underscored way.
         guessed: whether they did, so that a row with the exact key is still waited for.
         label: the name of the property it becomes; None for its own.
-        cast: what its values are converted to; None if they stay as they are.
+        cast: what its values are converted to; None if they are not converted.
         whole: the setting's text for it, cast and label included; if there is a key of that name, it is the column.
         keys: where it is read: its path, or the dotted way, which before the way is fixed can only find it null below
             a null parent.
@@ -98,7 +98,7 @@ class Column:
     def declared_by(self, schema: Mapping[str, Any]) -> Column:
         """This column, with the way that a JSON schema declares, if it declares one."""
         if not isinstance(schema.get("properties"), dict):
-            return self  # a schema that names no column at all knows nothing of this one
+            return self  # a schema without any column says nothing about this one
         if literal := self._as_whole(schema, _schema_step):
             return replace(literal, declared=True)
         path = _exact_way(schema, self.name, _schema_step) or _underscored(schema, self.name, _schema_step)
@@ -224,7 +224,7 @@ def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = Fals
     """The keys that spell `name` when joined with dots or underscores; longer keys are preferred."""
     found = step(node, name)
     if found is not None:
-        # Any split of the name would do in an open object: the rows decide.
+        # Any split of the name is possible in an open object: the rows decide.
         return (found[0],) if found[1] is not _OPEN or through_open else None
     for cut in range(len(name) - 2, 0, -1):
         if name[cut] in "._" and (child := step(node, name[:cut])) is not None:

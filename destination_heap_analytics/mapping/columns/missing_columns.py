@@ -1,4 +1,4 @@
-"""Columns that no row has: tells a misspelled name from a row without a value.
+"""Columns that no row has: distinguishes a misspelled name from a row without a value.
 
 A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
 time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
@@ -29,13 +29,13 @@ from destination_heap_analytics.names import as_setting, bare, nearest
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
 
 PROOF_ROWS: Final = 1000
-"""So many rows without a column prove that its name is wrong."""
+"""This many rows without a column prove that its name is wrong."""
 
 PROOF_BYTES: Final = 8 * 1024 * 1024
-"""So many bytes of rows prove it too: rows that wait are held in memory, where they take up to ten times as much."""
+"""This many bytes of rows prove it too: waiting rows are held in memory, where they take up to ten times as much."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""So long rows wait for the proof; a slow source must not wait for its states longer."""
+"""The longest wait for the proof in seconds; a slow source must not wait longer for its states."""
 
 _NAMES_KEPT: Final = 2000
 _NAMES_SHOWN: Final = 20
@@ -45,7 +45,7 @@ class ColumnNames:
     """Names of the columns that the source has, from the catalog and the first rows.
 
     Attributes:
-        learns: whether more rows are to be looked at.
+        learns: whether more rows are needed.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ class AbsenceWatch:
     """Holds the first rows while a required column has been in none of them.
 
     Attributes:
-        is_over: whether every column has been seen, so that rows need not come here any more.
+        is_over: whether every column has been seen, so that rows no longer have to pass here.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class AbsenceWatch:
         properties: PropertyColumns | None = None,
         excepted: Sequence[PropertyColumns] = (),
     ) -> None:
-        """Begin to watch.
+        """Start.
 
         Args:
             required: columns by setting; rows do not wait for those that the catalog declares.
@@ -154,7 +154,7 @@ class AbsenceWatch:
         return [] if self._is_open else self._let_go()
 
     def tick(self) -> list[PendingRecord]:
-        """The rows that have waited long enough."""
+        """The rows whose wait is over."""
         if self._waiting and self._clock() >= self._give_up_at:
             self._unseen, self._properties, self._excepted = [], None, []
             return self._let_go()
@@ -176,7 +176,7 @@ class AbsenceWatch:
         return bool(self._unseen or self._properties or self._excepted)
 
     def _conclude(self, rows: str) -> None:
-        """These rows are enough to tell. A column to leave out may be absent from them, unless it has a near name.
+        """These rows are proof enough. A column to leave out may be absent from them, unless it has a near name.
 
         Raises:
             ConfigError: the name of a column is wrong.
@@ -193,7 +193,7 @@ class AbsenceWatch:
         self._excepted = []
 
     def _look_for_renamed(self, row: PendingRecord) -> None:
-        """A cache renames a column in all rows: the first row that has it, or enough without it, end the question."""
+        """A cache renames a column in all rows: the first row that has it, or enough without it, settle this."""
         if self._names.learns:
             for setting, column in self._declared:
                 if other := self._names.renamed(column.keys[0], row.record.data):
@@ -253,6 +253,6 @@ def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigErr
 def unseen_warning(
     unseen: Mapping[str, str | None], verb: str = "names", *, setting: str = "property_columns"
 ) -> str | None:
-    """What to say of listed columns that no row had, each with the nearest name; None if there are none."""
+    """The message about listed columns that no row had, each with the nearest name; None if there are none."""
     left = ", ".join(_with_guess(name, near) for name, near in unseen.items())
     return f"`api.{setting}` {verb} columns that no row had: {left}." if left else None

@@ -27,7 +27,7 @@ from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_KEYS: Final = 10_000
-"""So many keys are remembered as written plainly; a key inside an object may be content, and new in each row."""
+"""The most keys remembered as plain; a key inside an object may be content, and new in each row."""
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class Guess:
 
     @property
     def warning(self) -> str | None:
-        """What to say of a guess that proved wrong."""
+        """The message about a guess that proved wrong."""
         if self.refuted_by is None:
             return None
         name, way = self.column.name, ".".join(self.column.keys)
@@ -81,7 +81,7 @@ class PropertyColumns:
     """
 
     def __init__(self, columns: Iterable[Column], constants: Mapping[int, Scalar] | None = None) -> None:
-        """Begin with columns that no row has had.
+        """Start with columns that no row has had.
 
         Args:
             columns: in the user's order.

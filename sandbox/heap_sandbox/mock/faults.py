@@ -150,14 +150,14 @@ class Faults:
         self._armed += [Armed(next(self._numbers), fault) for fault in faults]
 
     def remove(self, number: int) -> bool:
-        """End one fault; whether there was one of this number."""
+        """Clear one fault; returns whether there was one of this number."""
         left = [armed for armed in self._armed if armed.number != number]
         found = len(left) < len(self._armed)
         self._armed = left
         return found
 
     def clear(self) -> None:
-        """End all faults."""
+        """Clear all faults."""
         self._armed = []
 
     def rows(self) -> list[dict[str, Any]]:
@@ -165,7 +165,7 @@ class Faults:
         return [armed.row() for armed in self._armed]
 
     def strike(self, path: str, body: bytes) -> Strike:
-        """What befalls this request: every latency that is due, and the first other fault that is due."""
+        """The faults of this request: every latency that is due, and the first other fault that is due."""
         seconds = 0.0
         other: Fault | None = None
         for armed in self._armed:

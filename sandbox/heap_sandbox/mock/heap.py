@@ -23,12 +23,12 @@ class Heap:
         store: What arrived.
         pulse: How much arrived, and when.
         limits: The rates and the other settings.
-        app_ids: The only apps that exist; none means that any digits will do.
+        app_ids: The only apps that exist; none means that any digits are accepted.
         now: The time of day.
         timer: Seconds, for durations.
         faults: The faults in force.
         deletions: The tokens of the deletion API, and its answers.
-        stopping: Set when the sandbox ends; whatever waits then stops waiting.
+        stopping: Set when the sandbox stops; all waits then end.
     """
 
     store: Store
@@ -42,7 +42,7 @@ class Heap:
     stopping: asyncio.Event
 
     async def stopped_within(self, seconds: float) -> bool:
-        """Wait, but no longer than until the sandbox ends; whether it does."""
+        """Wait, but not beyond the end of the sandbox; returns whether it stops."""
         try:
             return await asyncio.wait_for(self.stopping.wait(), seconds)
         except asyncio.TimeoutError:

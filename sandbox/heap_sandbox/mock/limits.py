@@ -14,7 +14,7 @@ from typing import Any
 from heap_sandbox.mock.rules import TRACK, USERS, Batch
 
 Key = tuple[str, str]
-"""Whom a window belongs to: an app and an identity; the identity is empty where the whole app counts."""
+"""The owner of a window: an app and an identity; the identity is empty if the whole app counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Settings:
         scale: Divides the length of every window: 60 turns a minute into a second.
         body_bytes: The largest body; Heap names no limit.
         retry_after: Whether a 429 says how long to wait; Heap does not say that it does.
-        token_seconds: How long a token of the deletion API is good.
+        token_seconds: How long a token of the deletion API is valid.
         deletion_seconds: How long a deletion request is pending; Heap does not say how long it takes.
     """
 
@@ -70,7 +70,7 @@ class Settings:
         return asdict(self) | {"rates": [asdict(rate) for rate in RATES]}
 
 
-_SCALES = (0.001, 1_000_000)  # beyond them, a window's length is no longer a number of seconds that one could wait
+_SCALES = (0.001, 1_000_000)  # beyond them, a window is too long to wait for
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "enabled": (lambda value: type(value) is bool, "true or false"),
     "scale": (
@@ -107,7 +107,7 @@ class Window:
         return len(self._totals)
 
     def expire(self, horizon: float) -> None:
-        """Let go of what arrived at the horizon or before."""
+        """Drop what arrived at the horizon or before."""
         while self._entries and self._entries[0][0] <= horizon:
             _, key, count = self._entries.popleft()
             self._totals[key] -= count
@@ -131,7 +131,7 @@ class Window:
 
 
 class Limits:
-    """Admits or refuses requests by the rates; a refused request takes no share."""
+    """Admits or refuses requests by the rates; a refused request does not count."""
 
     def __init__(self, clock: Callable[[], float], settings: Settings | None = None) -> None:
         self.settings = settings or Settings()

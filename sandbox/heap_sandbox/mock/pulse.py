@@ -1,4 +1,4 @@
-"""How much arrived, in all and in each second of the last minutes: counted from the log of requests, when asked."""
+"""How much arrived, in total and in each second of the last minutes: counted from the log of requests, on demand."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class _Count:
 
 
 class Pulse:
-    """Counters and rates. Each look reads what was logged since the last one, so what arrives never waits for it."""
+    """Counters and rates. Each call reads what was logged since the last one, so requests never wait for it."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._count = _Count(store.epoch)
 
     def advance(self) -> bool:
-        """Count some more of the log; whether it was a whole stretch, so that much may be left."""
+        """Count some more of the log; returns whether it was a full stretch, so that more may be left."""
         if self._store.epoch != self._count.epoch:
             self._count = _Count(self._store.epoch)
         count = self._count

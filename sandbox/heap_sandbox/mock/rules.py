@@ -1,6 +1,6 @@
 """What Heap documents about its server-side calls, as pure functions: a body goes in, elements or a refusal come out.
 
-The pages, as they read in June 2026:
+The pages, as of June 2026:
 https://developers.heap.io/reference/track-1, https://developers.heap.io/reference/bulk-track,
 https://developers.heap.io/reference/add-user-properties, https://developers.heap.io/reference/bulk-add-user-properties,
 https://developers.heap.io/reference/add-account-properties,
@@ -111,7 +111,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What can be said of any body, right or wrong."""
+    """What is known of any body, valid or not."""
 
     app_id: str | None = None
     form: str | None = None
@@ -122,7 +122,7 @@ def parse(body: bytes) -> Any:
     """The JSON document of a body.
 
     orjson refuses what is not JSON: NaN, infinities, lone surrogates, invalid UTF-8. It reads whole numbers beyond
-    64 bits as floats, though, so a body that may hold such a number is looked at a second time.
+    64 bits as floats, though, so a body that may hold such a number is checked again.
     """
     try:
         document = orjson.loads(body)
@@ -154,7 +154,7 @@ def read(api: Api, document: Any, app_ids: AbstractSet[str] = frozenset()) -> Ba
     Args:
         api: The address that received the document.
         document: The parsed body.
-        app_ids: The only apps that exist; none means that any digits will do.
+        app_ids: The only apps that exist; none means that any digits are accepted.
     """
     if not isinstance(document, dict):
         raise Refused("body", "must be an object")

@@ -20,7 +20,7 @@ from heap_sandbox.mock.values import instant
 from heap_sandbox.mock.views import VIEWS, Listed, View, search
 
 PAGE_MAXIMUM = 100_000
-"""Rows of one page at most."""
+"""The most rows of a page."""
 STRETCH = 1_000
 """Rows that are searched at a time; a millisecond or two."""
 
@@ -230,7 +230,7 @@ class Store:
             words: What each row must hold.
         """
         view = VIEWS[name]
-        if view.cursor == "revision":  # not before someone looks: it would slow down what no one looks at
+        if view.cursor == "revision":  # only on demand: it would slow down lists that no one opens
             self._connection.execute(f"CREATE INDEX IF NOT EXISTS {view.table}_revision ON {view.table} (revision)")
         self._connection.create_function("holds", 1, search(words), deterministic=True)
         newest = self._highest(view)
@@ -325,7 +325,7 @@ class Store:
         return {table: self._last_id(table) - count for table, count in counts.items()}
 
     def _identify(self, app_id: str, wanted: Identification, request: int, received: str) -> None:
-        """Give the events of a user ID to an identity, or ignore the call: Heap says nothing of that in its answer."""
+        """Give the events of a user ID to an identity, or ignore the call: Heap's response does not show it."""
         values = asdict(wanted) | {"app_id": app_id, "request": request, "received": received}
         known = self._connection.execute(_KNOWN_USER_ID, values).fetchone()
         (recent,) = self._connection.execute(_RECENT_USER_IDS, values).fetchone()
@@ -380,7 +380,7 @@ def _event_rows(batch: Batch, request: int, received: str) -> Iterator[tuple[Any
 
 
 def _row(row: sqlite3.Row) -> dict[str, Any]:
-    """A row as it is shown: truths as booleans, stored JSON as it is, without reading and writing it again."""
+    """A row as it is shown: booleans as such, stored JSON verbatim, without parsing it."""
     shown = dict(row)
     for name in _TRUTHS:
         if name in shown:

@@ -1,4 +1,4 @@
-"""What the page lists: of each view its table, its columns, its order and the text that a search looks at."""
+"""What the page lists: for each view its table, its columns, its order and the text that is searched."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class View:
         cursor: A number, unique in the table, that is higher the newer a row is.
         request: The number of the request that contained the row.
         columns: What is shown of a row.
-        text: What a search looks at; never null.
+        text: The text that is searched; never null.
         condition: Which of the table's rows belong to it.
     """
 
@@ -70,7 +70,7 @@ VIEWS: Mapping[str, View] = {
         "(reason IS NOT NULL OR fault <> 'latency')",
     ),
 }
-"""The lists by name; `failed` are the requests that were refused, or struck by a fault that is more than a delay."""
+"""The lists by name; `failed` are the requests that were refused, or hit by a fault other than a delay."""
 
 
 @dataclass(frozen=True, slots=True)

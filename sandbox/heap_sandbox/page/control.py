@@ -68,7 +68,7 @@ async def welcome(_request: Request) -> Response:
 
 
 async def no_icon(_request: Request) -> Response:
-    """Nothing, so that a browser's question is not taken for a request to Heap."""
+    """Empty, so that a browser's request is not mistaken for a request to Heap."""
     return Response(status_code=204)
 
 
@@ -153,12 +153,12 @@ class Control:
         return await self.faults(request)
 
     async def clear_faults(self, request: Request) -> Response:
-        """End all faults."""
+        """Clear all faults."""
         self._heap.faults.clear()
         return await self.faults(request)
 
     async def end_fault(self, request: Request) -> Response:
-        """End one fault."""
+        """Clear one fault."""
         number = request.path_params["number"]
         if not (_is_id(number) and self._heap.faults.remove(int(number))):
             return _unknown(f"There is no fault {number}.")
@@ -177,7 +177,7 @@ class Control:
         return await self.limits(request)
 
     async def reset(self, _request: Request) -> Response:
-        """Forget what is stored, the faults and the windows; the settings stay."""
+        """Clear stored data, faults and windows; the settings stay."""
         self._heap.store.forget()
         self._heap.faults.clear()
         self._heap.limits.forget()

@@ -1,4 +1,4 @@
-"""Who may ask: the programs of this computer and the sandbox's own page, not a website that a browser here shows."""
+"""Who may connect: the programs of this computer and the sandbox's own page, not a website in a browser on it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HOST = re.compile(
 
 
 class Gate:
-    """The application, for those who may ask it.
+    """The application, for allowed clients.
 
     A browser lets any website send to 127.0.0.1, and lets it read the answers too where its own name leads there; it
     can change neither the Host nor the Origin of what it sends.

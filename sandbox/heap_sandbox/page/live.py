@@ -20,7 +20,7 @@ from heap_sandbox.page import control
 LIST_DEFAULT, LIST_MAXIMUM = 100, 1000
 """Rows of a list when no limit is asked for, and at most."""
 
-_PAUSE = 0.25  # seconds between two looks; what arrives within them travels together
+_PAUSE = 0.25  # seconds between two polls; what arrives within them is sent together
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {path.name: path.read_bytes() for path in (Path(__file__).parent / "files").iterdir() if path.suffix in _TYPES}
 _HEADERS = {
@@ -49,7 +49,7 @@ async def file(request: Request) -> Response:
 
 
 def routes(heap: Heap) -> list[Route]:
-    """What the page asks for."""
+    """The requests of the page."""
     live = Live(heap)
     return [
         Route("/page/{name}", file),
@@ -91,7 +91,7 @@ class Live:
         """Server-sent events: all counters, rates and faults in force, as often as they change.
 
         A message needs none before it, and its id is a digest of it: a client that comes back with the id of the newest
-        has missed nothing, and hears of the next change; any other gets the newest at once.
+        has missed nothing, and gets the next change; any other gets the newest at once.
         """
         messages = self._messages(request.headers.get("last-event-id"))
         return StreamingResponse(messages, media_type="text/event-stream", headers={"Cache-Control": "no-store"})

@@ -92,7 +92,7 @@ def test_a_request_is_pending_then_complete(heap: Sandbox) -> None:
     assert (unknown.status_code, unknown.json()) == (404, {"err": {"message": "Not found"}})
 
 
-def test_a_token_is_good_for_five_minutes(heap: Sandbox) -> None:
+def test_a_token_is_valid_for_five_minutes(heap: Sandbox) -> None:
     """Or as long as the setting says; a reset ends all of them."""
     assert requests.get(f"{heap.url}/sandbox/limits", timeout=30).json()["token_seconds"] == 300
     headers = bearer(heap)
@@ -160,7 +160,7 @@ def test_other_methods_are_not_allowed(heap: Sandbox, method: str, path: str) ->
     assert requests.request(method, heap.url + path, timeout=30).status_code == 405
 
 
-def test_faults_strike_deletions_too(heap: Sandbox) -> None:
+def test_faults_apply_to_deletions_too(heap: Sandbox) -> None:
     """By their address; without storing, no one is deleted."""
     track(heap, "11", identity="a")
     for path in (TOKEN, SUBMIT, STATUS):

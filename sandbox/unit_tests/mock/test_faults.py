@@ -28,7 +28,7 @@ def test_no_fault_no_harm() -> None:
     assert Strike().kind is None
 
 
-def test_a_fault_strikes_every_request_by_default() -> None:
+def test_a_fault_applies_to_every_request_by_default() -> None:
     """For ever, wherever."""
     armed = faults({"kind": "status"})
     assert kinds(armed, 3) == ["status"] * 3
@@ -46,7 +46,7 @@ def test_skip_leaves_the_first_ones_alone() -> None:
     assert kinds(faults({"kind": "hang", "skip": 2}), 4) == [None, None, "hang", "hang"]
 
 
-def test_every_strikes_each_nth() -> None:
+def test_every_applies_to_each_nth() -> None:
     """The third, the sixth and so on of those that were not skipped."""
     armed = faults({"kind": "hang", "every": 3, "skip": 1})
     assert kinds(armed, 7) == [None, None, None, "hang", None, None, "hang"]
@@ -75,13 +75,13 @@ def test_probability_is_repeatable_by_its_seed() -> None:
     assert 200 < struck.count("hang") < 400
 
 
-def test_probability_knows_never_and_always() -> None:
+def test_a_probability_of_0_or_1_means_never_or_always() -> None:
     """0 never strikes, 1 always does."""
     assert set(kinds(faults({"kind": "hang", "probability": 0}), 100)) == {None}
     assert set(kinds(faults({"kind": "hang", "probability": 1}), 100)) == {"hang"}
 
 
-def test_latencies_add_up_and_the_first_other_fault_strikes() -> None:
+def test_latencies_add_up_and_the_first_other_fault_applies() -> None:
     """All latencies, then one other fault in the order of definition."""
     armed = faults(
         {"kind": "latency", "seconds": 1, "times": 1},

@@ -154,7 +154,7 @@ def test_empty_windows_are_forgotten(limits: Limits, clock: Clock) -> None:
     assert len(limits) == 1
 
 
-def test_forget_empties_the_windows(limits: Limits) -> None:
+def test_clearing_empties_the_windows(limits: Limits) -> None:
     """A fresh start for the next test."""
     assert times(limits, track(), 31)[-1] is not None
     limits.forget()

@@ -109,7 +109,7 @@ def test_a_long_log_is_read_by_stretches(store: Store, monkeypatch: pytest.Monke
     assert pulse.row()["counts"]["failed"] == 5
 
 
-def test_a_look_ends_while_more_arrives(store: Store) -> None:
+def test_a_poll_ends_while_more_arrives(store: Store) -> None:
     """What comes meanwhile is counted by the next one."""
     pulse = Pulse(store)
     for _ in range(100):
@@ -119,7 +119,7 @@ def test_a_look_ends_while_more_arrives(store: Store) -> None:
     assert pulse.row()["counts"]["failed"] == 1
 
 
-def test_what_is_forgotten_is_counted_no_more(store: Store) -> None:
+def test_what_is_forgotten_is_no_longer_counted(store: Store) -> None:
     """Another epoch begins, also where as many requests have come since."""
     pulse = Pulse(store)
     arrive(store, reason="wrong")

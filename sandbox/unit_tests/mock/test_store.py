@@ -169,7 +169,7 @@ def test_merging_is_what_a_dictionary_does(writes: list[dict[str, Any]]) -> None
     assert shown == ([expected] if writes else [])
 
 
-def test_a_request_is_logged_with_its_fate(store: Store) -> None:
+def test_a_request_is_logged_with_its_outcome(store: Store) -> None:
     """Also one that stored nothing and got no answer."""
     store.record(entry(status=None, fault="hang", reason="because", elements=None), None, lambda: 2.5)
     assert rows(store, "requests") == [
@@ -282,7 +282,7 @@ def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.Monke
     assert ([row["who"] for row in found.rows], seen) == (["0"], 3)
 
 
-def test_what_failed_is_what_was_refused_or_struck(store: Store) -> None:
+def test_failed_requests_are_the_refused_and_the_faulty(store: Store) -> None:
     """A delay alone is not a failure."""
     for fate in ({"reason": "wrong"}, {"fault": "latency"}, {"fault": "hang"}, {}, {"fault": "status", "reason": "x"}):
         store.record(entry(**fate), None, lambda: 0.0)
@@ -332,7 +332,7 @@ def test_stats_count_everything(store: Store) -> None:
     assert store.last_connection() == 3
 
 
-def test_forget_deletes_everything(store: Store) -> None:
+def test_clearing_deletes_everything(store: Store) -> None:
     """As if nothing had arrived."""
     record(store, TRACK, **event(idempotency_key="k"))
     store.forget()

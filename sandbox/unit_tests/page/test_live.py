@@ -103,7 +103,7 @@ class TestNewest:
         assert [[row["who"] for row in page["rows"]] for page in pages] == [["e", "d"], ["c", "b"], ["a"]]
         assert pages[0]["newest"] == 5
 
-    def test_a_search_passes_over_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_search_skips_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
         """And continues after what it found."""
         monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 3)
         post(heap, "a", plan="pro")
@@ -116,7 +116,7 @@ class TestNewest:
         assert [row["who"] for row in newest(heap, q="pro", since=1)["rows"]] == ["i"]
 
     @pytest.mark.parametrize("end", ["the client leaves", "the sandbox stops"])
-    def test_a_search_that_nobody_waits_for_ends(self, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    def test_an_abandoned_search_ends(self, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
         """After the stretch that it is at."""
         monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 1)
         with closing(Looked(None)) as store:
@@ -168,7 +168,7 @@ class TestNewest:
 
 
 class TestStream:
-    def test_it_tells_what_is_and_then_what_changes(self, heap: Sandbox) -> None:
+    def test_it_sends_the_state_and_then_its_changes(self, heap: Sandbox) -> None:
         """All of it, each time."""
         post(heap, "a")
         with stream(heap) as messages:
@@ -189,7 +189,7 @@ class TestStream:
         with stream(heap) as messages:
             assert [fault["kind"] for fault in next(messages)[1]["faults"]] == ["latency"]
 
-    def test_who_comes_back_hears_of_changes_only(self, heap: Sandbox) -> None:
+    def test_a_returning_client_gets_only_changes(self, heap: Sandbox) -> None:
         """The newest id is known again; a client that missed something gets the newest at once."""
         post(heap, "a")
         with stream(heap) as messages:

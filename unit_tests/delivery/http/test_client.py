@@ -31,7 +31,7 @@ def answer(**response: Any) -> Verdict:
         return HeapClient(HEAP).post(PATH, BODY)
 
 
-def test_a_body_is_posted_as_it_is() -> None:
+def test_a_body_is_posted_unchanged() -> None:
     """Under the documented header."""
     with requests_mock.Mocker() as heap:
         heap.post(URL, json={})

@@ -167,14 +167,14 @@ def test_a_request_that_cannot_be_followed_is_given_up(service: Service, answers
     assert service.post() == verdict
 
 
-def test_to_close_ends_the_wait(service: Service) -> None:
+def test_closing_ends_the_wait(service: Service) -> None:
     """Without a look at the status; the users are not counted as deleted."""
     service.closes_at = 0.0
     assert service.post().kind is Kind.LATER
     assert service.asked == ["auth_token", "user_deletion"]
 
 
-def test_to_close_wakes_the_real_wait() -> None:
+def test_closing_wakes_the_real_wait() -> None:
     """A sync that is stopped does not sit out the pause."""
     client = DeletionClient(HeapClient(HEAP), "11", "key")
     client.close()

@@ -104,7 +104,7 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
 @pytest.mark.parametrize(
     "answer", [b"HTTP/1.1 200 OK\r\nContent-Ty", b"HTTP/1.1 200 OK\r\nDate: x\r\n", b"HTTP/1.1 200 OK\r\n"]
 )
-def test_an_answer_whose_headers_break_off_is_none(answer: bytes) -> None:
+def test_truncated_headers_are_not_a_response(answer: bytes) -> None:
     """What it would have been is not known: a page, perhaps."""
     with server(lambda connection: connection.sendall(answer)) as url:
         client = HeapClient(url)
@@ -128,7 +128,7 @@ def test_a_request_within_its_time_is_not_cut() -> None:
         client.close()
 
 
-def test_a_closed_client_cuts_off_what_is_in_flight() -> None:
+def test_a_closed_client_aborts_requests_in_flight() -> None:
     """So that nothing more is sent, and nothing waits."""
     arrived, gone = threading.Event(), threading.Event()
 
@@ -167,7 +167,7 @@ def cut_while(client: HeapClient, body: bytes = b"{}", begun: threading.Event | 
 @pytest.mark.parametrize(
     "beginning", [b"", b"HTTP/1.1 200 Connection established\r\nX-Slow: "], ids=["status", "header"]
 )
-def test_a_proxy_that_drips_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
+def test_a_proxy_that_drips_its_response_is_aborted(monkeypatch: pytest.MonkeyPatch, beginning: bytes) -> None:
     """A request is bounded from the first byte of the tunnel on."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     with proxy(drip(beginning)) as url:
@@ -175,7 +175,7 @@ def test_a_proxy_that_drips_its_answer_is_cut_off(monkeypatch: pytest.MonkeyPatc
         assert cut_while(HeapClient("https://heap.invalid")).kind is Kind.LATER
 
 
-def test_a_tls_handshake_that_drips_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tls_handshake_that_drips_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
     """The handshake is a part of the request too."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.0)
     begun = threading.Event()
@@ -231,7 +231,7 @@ def test_sending_has_more_time_than_connecting() -> None:
         client.close()
 
 
-def test_a_connection_on_which_more_than_an_answer_came_is_not_used_again() -> None:
+def test_a_connection_with_data_after_the_response_is_not_reused() -> None:
     """Nor is any other of this client: the next surplus might come a moment later."""
     connections: list[int] = []
 

@@ -140,7 +140,7 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
     )
 
 
-def test_so_do_fewer_rows_that_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fewer_rows_that_fill_the_memory_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """They wait in it."""
     monkeypatch.setattr("destination_heap_analytics.mapping.columns.missing_columns.PROOF_BYTES", 3000)
     watch = Watch(Column("at"))
@@ -156,7 +156,7 @@ def test_so_do_fewer_rows_that_fill_the_memory(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, "the only row"), (3, "all 3 rows")])
-def test_so_does_the_end_of_a_shorter_input(count: int, rows: str) -> None:
+def test_the_end_of_a_shorter_input_does_too(count: int, rows: str) -> None:
     """Of at least one row."""
     watch = Watch(Column("o.kid"))
     watch.numbers(1, WITHOUT, count)
@@ -234,9 +234,7 @@ def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() 
         ("event", "Order Placed", "is the name of the event itself, write it in single quotes: `'Order Placed'`."),
     ],
 )
-def test_what_a_setting_does_not_take_is_explained_when_there_is_no_such_column(
-    setting: str, name: str, hint: str
-) -> None:
+def test_an_unsupported_form_is_explained_if_there_is_no_such_column(setting: str, name: str, hint: str) -> None:
     """A column may have such a name, so the rows are asked first."""
     names = ColumnNames({})
     watch = AbsenceWatch({f"{setting}_column": Column(name)}, names, lambda: 0.0)
