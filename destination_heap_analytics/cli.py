@@ -43,7 +43,7 @@ from destination_heap_analytics.process.volume import Volume
 from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
 
-if TYPE_CHECKING:  # with them comes all that spec does without
+if TYPE_CHECKING:  # they import much that spec does not need
     from destination_heap_analytics.config.column_list import ColumnList
     from destination_heap_analytics.protocol.catalog import Stream
 
@@ -157,7 +157,7 @@ class _Command:
             raise
         except InterruptedSyncError as interrupted:
             sys.exit(exit_code(interrupted.signal))
-        except Exception as failure:  # noqa: BLE001  # the last resort: whatever happened is reported, once
+        except Exception as failure:  # noqa: BLE001  # the last resort: any failure is reported, once
             stop = as_stop(failure)
             self._print(_trace(str(stop), stop.failure_type) if stop else _defect(failure))
             sys.exit(1)
@@ -179,7 +179,7 @@ class _Command:
         self._print(AirbyteMessage(type=Type.SPEC, spec=ConnectorSpecification(**content)))
 
     def _check(self) -> None:
-        from destination_heap_analytics import connector  # noqa: PLC0415  (with it comes all that spec does without)
+        from destination_heap_analytics import connector  # noqa: PLC0415  (it imports much that spec does not need)
 
         try:
             status = connector.check(self._config())
@@ -232,7 +232,7 @@ class _Command:
 
 
 def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Generator[AirbyteMessage, None, None]:
-    """The messages of a write: states as they go back. Watches for signals from its first message on.
+    """The messages of a write: each returned state. Watches for signals from its first message on.
 
     Raises:
         SyncStoppedError: the sync failed.
@@ -246,7 +246,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     stream, lines, _, volume = _input(arguments)
     events: EventQueue[bytes] = EventQueue()
     watch_signals(lambda number: events.post(Interrupt(number)))
-    # What exists by now stays to the end: the garbage collector need not look at it again and again.
+    # Existing objects live to the end: exempt them from garbage collection.
     gc.freeze()
     yield from connector.sync(
         settings,
@@ -260,7 +260,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
 
 
 def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None], Volume]:
-    """The stream, the lines of its messages, what to say of its columns in the end, and how many rows there will be.
+    """The stream, the lines of its messages, the final notes on its columns, and the expected number of rows.
 
     Raises:
         ConfigError: the catalog, or the file of rows, is wrong.

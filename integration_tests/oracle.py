@@ -1,6 +1,6 @@
 """What must be true after a run, however badly Heap behaved: derived from the input rows, not from the connector.
 
-Complete payloads are compared, never counts alone: what lies before a state that came back is at Heap or among the
+Complete payloads are compared, never counts alone: rows before a returned state are at Heap or among the
 rejected rows, and nothing is there that was not sent.
 """
 
@@ -51,7 +51,7 @@ _CHECK = "airbyte-connection-check"
 
 
 def row(number: int, *, people: int = 300, **columns: Any) -> Row:
-    """A row unlike all others; every identity comes again after so many rows."""
+    """A unique row; every identity repeats after `people` rows."""
     who = f"wer{number % people} \u00fc\u4f60\U0001f600'\"\\,\u2028@example.com"
     at = f"2022-10-{1 + number // 86400:02}T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}Z"
     plan = {"plan": f"plan {number} \u00e9"} if number % 3 else {}
@@ -59,7 +59,7 @@ def row(number: int, *, people: int = 300, **columns: Any) -> Row:
 
 
 def source(rows: Sequence[Row], *, every: int) -> list[Row | int]:
-    """The rows with a state behind each so many of them, and one at the end."""
+    """The rows, with a state after every few of them, and one at the end."""
     content: list[Row | int] = []
     for number, data in enumerate(rows, 1):
         content.append(data)

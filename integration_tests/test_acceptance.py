@@ -27,7 +27,7 @@ REASONS = {
     "account_properties_wrong_base_url": "No server answers at http://127.0.0.1:1",
     "account_properties_absent_account_id_column": "`api.account_id_column` is missing",
 }
-"""What is said of each configuration that fails."""
+"""The message for each configuration that fails."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

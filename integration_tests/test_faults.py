@@ -43,7 +43,7 @@ Block = list[bytes] | Callable[[], object]
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a run: the states, the kind and the words of its error (both empty if it has none), the log."""
+    """The outcome of a run: the states, the kind and the words of its error (both empty if it has none), the log."""
 
     back: list[Answer]
     kind: str
@@ -402,7 +402,7 @@ ODD_ANSWERS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 def test_a_row_is_accepted_regardless_of_the_response_body(load: Load, answer: bytes) -> None:
-    """The status counts; a body has no part in it, and one without end is not read to its end."""
+    """The status counts, not the body; an endless one is not read to its end."""
     bodies: list[bytes] = []
     given_up: list[int] = []
 

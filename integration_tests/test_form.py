@@ -36,7 +36,7 @@ BULK = {"mode": "bulk", "max_events_per_minute": 15_000}
 
 @pytest.fixture(scope="session")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page with the form, and all that it is drawn with."""
+    """The page with the form, and the files it uses."""
     esbuild = FORM / "node_modules" / ".bin" / "esbuild"
     if not (esbuild.exists() and shutil.which("node")):
         pytest.skip("what the form is drawn with is not installed; with npm on this machine: bash scripts/packages")
@@ -84,7 +84,7 @@ def fill(form: Page, fields: dict[str, str]) -> None:
 
 
 def save(form: Page) -> Any:
-    """The configuration that comes of it, None if the form reports an error."""
+    """The resulting configuration, None if the form reports an error."""
     form.get_by_role("button", name="Save").click()
     saved = form.locator("output").inner_text()
     return json.loads(saved) if saved else None
@@ -219,7 +219,7 @@ def test_the_other_settings_come_out_as_chosen(form: Page) -> None:
 
 
 def test_a_deletion_is_confirmed_by_a_word_that_is_typed(form: Page) -> None:
-    """Nothing is filled in beforehand, the key is hidden, and its description is below."""
+    """Nothing is prefilled, the key is hidden, and its description is below."""
     field(form, "API Type").select_option("Delete Users")
     assert "permanently deletes a user, in ALL environments" in form.locator("main").inner_text()
     assert field(form, "Confirm Deletion").input_value() == ""

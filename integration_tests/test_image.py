@@ -1,4 +1,4 @@
-"""The image, used as the README says: what it carries, as whom it runs, in how little memory, and how it ends."""
+"""The image, used as the README says: its contents, its user, its memory, and how it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images of the courier and the sandbox: as whom they run, how they stop, and that nothing is missing."""
+"""The images of the courier and the sandbox: their user, how they stop, and that nothing is missing."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ ENDINGS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 @dataclass(frozen=True)
 class Ending:
-    """A signal, and when it is sent: behind so many requests of a run, and a moment more."""
+    """A signal, and when it is sent: after a number of requests of a run, and a moment more."""
 
     number: signal.Signals
     requests: int
@@ -238,7 +238,7 @@ def _folder(connector: Any, number: int) -> Path:
 
 
 def read_states(process: subprocess.Popen[bytes], count: int) -> list[Answer]:
-    """The next so many states, while the source is open and silent."""
+    """The next states, as many as asked for, while the source is open and silent."""
     found: list[Answer] = []
     while len(found) < count:
         assert process.stdout

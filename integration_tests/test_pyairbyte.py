@@ -250,7 +250,7 @@ SCENARIOS = dict.fromkeys(
     ],
     "id",
 ) | {"schema_with_no_primary_key": "event_id"}
-"""The scenarios of PyAirbyte's smoke test, each with the column that tells its records apart."""
+"""The scenarios of PyAirbyte's smoke test, each with the column that identifies its records."""
 
 
 @pytest.fixture(scope="module")

@@ -96,7 +96,7 @@ def test_the_sample_rows_arrive_as_user_properties(connector: Any, heap: Any, sa
 
 
 def test_the_sample_rows_arrive_as_account_properties(connector: Any, heap: Any, sample: Any) -> None:
-    """Under the account's ID, which lies inside an object."""
+    """Under the account's ID, which is inside an object."""
     assert connector.run("write", sample("account_properties"), CATALOG, MESSAGES).code == 0
     assert {account["account_id"]: account["properties"] for account in heap.accounts()} == {
         data["identities"]["user_id"]: {name: data[name] for name in ("family_name", "email_verified", "blocked")}

@@ -99,7 +99,7 @@ def _call(function: Callable[[Any], object], text: str | bytes) -> None:
             list(result)
     except Exception as refusal:  # most texts are refused
         if isinstance(refusal, TypeError | AttributeError | MemoryError):
-            raise  # a defect, whatever the text
+            raise  # a defect, for any text
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""What users read is plain, current English: messages, help texts, pages and documents."""
+"""The project is written in plain, current English: messages, help texts, documents, comments and test names."""
 
 from __future__ import annotations
 
 import ast
+import io
 import re
 import subprocess
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,15 +15,26 @@ import pytest
 
 ROOT: Final = Path(__file__).parents[1]
 PRODUCTS: Final = ("destination_heap_analytics", "courier/heap_courier", "sandbox/heap_sandbox")
+SOURCES: Final = (
+    *PRODUCTS,
+    "benchmarks",
+    "scripts",
+    *(f"{folder}{kind}_tests" for folder in ("", "courier/", "sandbox/") for kind in ("unit", "integration")),
+)
 WORDS: Final = {
     "mend": r"mend(s|ed|ing)?",
-    "told": r"told(?! otherwise)",
+    "told": r"told(?! otherwise| apart)",
     "anew": r"anew",
     "in vain": r"in vain",
     "whoever": r"whoever",
     "goes on": r"go(es|ing)? on|went on",
     "is no ...": r"(?<!there )(is|are) no(?! (longer|more)\b)(?= \w)",
     "as it has to be": r"as (it|they) (has|have) to be",
+    "all the same": r"all the same(?! \w)",
+    "as it came": r"as (it|they) came",
+    "signs of life": r"signs? of life",
+    "stands in (is in)": r"stands? in(?! for\b)(?= \w)",
+    "where (if)": r"(Raises \w+|None|also) where (it|there|that|one|none|no|nothing)|where there (is|are) (none|no)",
 }
 
 
@@ -53,6 +66,18 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
+def prose(source: str) -> Iterator[tuple[int, str]]:
+    """Line and text of comments, docstrings (line by line), and names of tests as words."""
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], token.string
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
+            yield node.lineno, node.name.replace("_", " ")
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield from enumerate(node.value.value.splitlines(), node.lineno)
+
+
 def found(text: str) -> list[str]:
     return [word for word, pattern in WORDS.items() if re.search(rf"\b({pattern})\b", text, re.IGNORECASE)]
 
@@ -64,6 +89,20 @@ def test_no_message_has_a_word_to_avoid(product: str) -> None:
         f"{path.relative_to(ROOT)}:{line}: {word}: {text}"
         for path in files(f"{product}/**.py")
         for line, text in strings(path.read_text(encoding="utf-8"))
+        for word in found(text)
+    ]
+    assert odd == []
+
+
+@pytest.mark.parametrize("folder", SOURCES)
+def test_no_comment_docstring_or_test_name_has_a_word_to_avoid(folder: str) -> None:
+    """Maintainers read these."""
+    sources = files(f"{folder}/**.py")
+    assert sources
+    odd = [
+        f"{path.relative_to(ROOT)}:{line}: {word}: {text}"
+        for path in sources
+        for line, text in prose(path.read_text(encoding="utf-8"))
         for word in found(text)
     ]
     assert odd == []
@@ -88,7 +127,14 @@ def test_no_document_has_a_word_to_avoid() -> None:
         ("There is no feed `x`", None),
         ("it is no longer there", None),
         ("It went on without them.", "goes on"),
+        ("Columns of one name are told apart.", None),
+        ("It lands all the same.", "all the same"),
+        ("All the same rows", None),
+        ("Raises SetupError where there is none.", "where (if)"),
+        ("The folder where it is", None),
+        ("The name stands in quotes.", "stands in (is in)"),
+        ("A mock that stands in for Heap", None),
     ],
 )
-def test_a_word_is_found_in_what_it_means_alone(text: str, word: str | None) -> None:
+def test_a_word_is_found_only_in_its_odd_sense(text: str, word: str | None) -> None:
     assert found(text) == ([word] if word else [])

@@ -111,7 +111,7 @@ def test_no_value_of_a_row_is_printed(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    """Whatever is wrong with the row, and whatever Heap says of it."""
+    """For any error in the row, and any response of Heap."""
     run(monkeypatch, lines, answers, settings)
     out, err = capfd.readouterr()
     assert out

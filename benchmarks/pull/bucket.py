@@ -1,6 +1,6 @@
 """A local S3 that holds dumps as Heap Connect writes them; all programs read from it.
 
-    python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    a bucket for each: so many files of so many rows
+    python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    one bucket each, as files x rows per file
 
 It prints its address when all is there, then for each line that comes in the seconds of processor time that it took so
 far, and ends with its standard input, so that it never outlives the process that started it.

@@ -46,7 +46,7 @@ class Case:
 
 
 def dumps(files: int, rows: int) -> tuple[Dump, Dump, Dump]:
-    """Three dumps: of no file, of one file, and of all files, each file with so many rows."""
+    """Three dumps: of no file, of one file, and of all files, each file with this many rows."""
     return Dump(0, rows), Dump(1, rows), Dump(files, rows)
 
 

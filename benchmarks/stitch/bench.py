@@ -146,7 +146,7 @@ class Timed(NamedTuple):
 
 
 def timed_run(folder: Path, records: int, *, scoring: bool) -> Timed:
-    """`heap-courier stitch run` on a DuckDB with so many records.
+    """`heap-courier stitch run` on a DuckDB with this many records.
 
     Args:
         folder: an empty one.

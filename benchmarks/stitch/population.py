@@ -69,7 +69,7 @@ class Record(NamedTuple):
 
 
 def population(chance: Random, records: int) -> Iterator[Record]:
-    """About so many records: of households, one after another, each person with one to four of them."""
+    """About this many records: of households, one after another, each person with one to four of them."""
     number = made = 0
     while made < records:
         for person in _household(chance, number):
@@ -136,7 +136,7 @@ def _record(chance: Random, person: Person, copy: int) -> Record:
 
 
 def _typed(chance: Random, text: str) -> str:
-    """A text with a typing error now and then, and in whatever case."""
+    """A text with an occasional typing error, in any case."""
     if chance.random() < 0.04 and len(text) > 3:  # noqa: PLR2004  (letters)
         place = chance.randrange(1, len(text) - 1)
         text = chance.choice(

@@ -153,7 +153,7 @@ class User:
         return {**KEYS, **({"HEAP_WAREHOUSE": self.dsn} if self.dsn else {})}
 
     def leaves(self) -> None:
-        """Ends whatever this user started and that has not ended."""
+        """Stops all processes of this user that are still running."""
         for process in self._started:
             process.kill()
             process.communicate()

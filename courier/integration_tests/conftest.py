@@ -16,7 +16,7 @@ from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 @pytest.fixture(autouse=True)
 def nobody(no_identity_of_this_machine: None) -> None:
-    """A courier is whom its project names."""
+    """A courier has the identity that its project names."""
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ _TYPES: Final = {bool: "boolean", int: "long", float: "double", str: "string"}
 
 
 def export(heap: Sandbox, dump_id: int) -> Dump:
-    """A dump of all that is there."""
+    """A dump of everything."""
     arrivals = {request["id"]: request["received"] for request in heap.requests()}
     users = [
         {

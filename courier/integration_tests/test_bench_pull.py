@@ -1,4 +1,4 @@
-"""The courier's benchmark measures what it says; how fast anything is, no test can tell."""
+"""The courier's benchmark measures what it claims; no test asserts how fast anything is."""
 
 from __future__ import annotations
 

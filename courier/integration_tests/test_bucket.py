@@ -127,7 +127,7 @@ def test_a_vanished_object_is_reported(s3: str, tmp_path: Path, action: str) -> 
 
 
 def allowed(s3: str, *actions: str) -> dict[str, str]:
-    """Variables with the keys of a user who may do this alone, at a server that looks at keys from now on."""
+    """Variables with the keys of a user with this permission alone, at a server that checks keys from now on."""
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, aws_access_key_id=KEY, aws_secret_access_key=SECRET)
     iam.create_user(UserName="reader")
     policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": actions, "Resource": "*"}]}
@@ -260,7 +260,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
-    """A server that gives these answers in turn, the last one for ever; with its address and what it was asked."""
+    """A server that gives these responses in turn, repeating the last; with its address and the requests it got."""
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):

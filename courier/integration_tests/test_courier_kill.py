@@ -64,7 +64,7 @@ class Run:
         user: who types it.
         words: what is typed.
         begin: puts the warehouse into the state before the first run.
-        states: all that a domain table may ever hold.
+        states: everything that a domain table may ever hold.
     """
 
     user: User
@@ -96,7 +96,7 @@ class Run:
         return self.user.tables()
 
     def killed_until_done(self, chance: Random, kills: int) -> Tables:
-        """Starts over, is killed so many times unless it finishes before, runs to the end; what the tables hold."""
+        """Starts over, is killed this many times unless it finishes before, runs to the end; what the tables hold."""
         self.begin()
         for _ in range(kills):
             process = self._start()

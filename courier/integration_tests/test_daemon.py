@@ -56,7 +56,7 @@ class Place:
         return process
 
     def end(self, process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> str:
-        """Ends a daemon; all that it said."""
+        """Stops a daemon; returns its output."""
         process.send_signal(number)
         return process.communicate(timeout=SECONDS)[0]
 

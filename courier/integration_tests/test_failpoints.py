@@ -68,7 +68,7 @@ def rows(table: Table, *values: tuple[Any, ...]) -> pa.RecordBatch:
 
 
 def is_broken_off(warehouse: Warehouse, points: int, run: Callable[[Warehouse], object]) -> bool:
-    """Runs with a warehouse that breaks off after so many points; whether the run came to that point."""
+    """Runs with a warehouse that fails after this many points; returns whether the run reached that point."""
     try:
         run(cast("Warehouse", BreaksOff(warehouse, points)))
     except BrokenOffError:

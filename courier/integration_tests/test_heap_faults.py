@@ -1,4 +1,4 @@
-"""One table's failure affects no other: whatever a bucket or a manifest does to it, in a sentence, all others land."""
+"""One table's failure affects no other: a fault of a bucket or a manifest is a sentence, and all others land."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TestFiles:
         assert loaded(*one_engine.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
 
     def test_a_short_read_at_the_end_of_a_block_is_not_a_shorter_file(self, one_engine: Place) -> None:
-        """No reader of Avro could tell."""
+        """No reader of Avro could notice."""
         one_engine.write(Dump(1, (TableDump("users", PEOPLE, ROWS), events((7, 1)))))
         key = one_engine.key("sync_1/users")
         content = one_engine.s3.objects[key]

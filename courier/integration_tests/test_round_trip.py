@@ -169,7 +169,7 @@ def test_events_come_back_unchanged(connector: Connector, heap: Sandbox, user: U
 
 
 def test_users_come_back_with_the_last_of_their_properties(connector: Connector, heap: Sandbox, user: User) -> None:
-    """A user's later rows overwrite what they bring and leave the rest; a second dump brings what has changed since."""
+    """A user's later rows overwrite their own properties and leave the rest; a second dump has later changes."""
     columns = "amount,quantity,paid,note,shipped,serial"
     settings = {"property_columns": columns, "identity_column": "person"}
     first, second = orders(Random(6))[:2000], orders(Random(7))[:1000]

@@ -47,7 +47,7 @@ def begun(warehouse: Warehouse, folder: Path) -> People:
 
 
 def stitched(people: People, statements: int | None = None) -> bool:
-    """Runs Stitch, or a part of it that ends before so many statements after the first ones; whether it got through."""
+    """Runs Stitch, or a part of it that stops after this many statements after the first ones; whether it finished."""
     opened = BreaksOff(people.warehouse, statements) if statements is not None else people.warehouse
     try:
         stitch(people.context()._replace(open_warehouse=lambda: nullcontext(opened)))  # type: ignore[arg-type, return-value]

@@ -396,7 +396,7 @@ class TestRun:
         assert user.types("run", "Heap", "--day", "2026-03-01").row("Heap:Events")[-1] == "loaded"
 
     def test_a_member_that_an_archive_lacks_is_a_missing_file(self, user: User) -> None:
-        """Nothing lands, no run is noted; or it is left out, which is said, and no table is emptied for the rest."""
+        """Nothing lands, no run is recorded; or it is left out with a message, and no table is emptied for the rest."""
         brings_an_archive(user)
         arrive(user, "2026-03-01", (1, "a", 1))
         user.puts("all-2026-03-01.zip", zipped("other.avro"))

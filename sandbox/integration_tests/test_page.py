@@ -215,7 +215,7 @@ class TestRows:
         expect(waiting).to_be_hidden()
 
     def test_older_rows_are_found_after_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
-        """Which brings more than a page holds, while the page is open and empty."""
+        """With more rows than fit on a page, while the page is open and empty."""
         post(heap, "events", *(event(f"u{number}") for number in range(250)))
         expect(names(watched).first).to_have_text("u249")
         watched.get_by_role("link", name="Older").click()
@@ -312,7 +312,7 @@ class TestConnection:
         expect(names(watched)).to_have_text(["after"])
 
     def test_what_is_refused_is_not_asked_for_again(self, page: Page, heap: Sandbox) -> None:
-        """It would be refused for ever; the reason is shown instead."""
+        """It would always be refused; the reason is shown instead."""
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.clock.install()
@@ -383,7 +383,7 @@ class TestFaults:
         expect(refused).not_to_be_checked()
 
     def test_how_often_it_applied_is_shown_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
-        """As it is in force, whatever is chosen for the next one."""
+        """As it is in force, regardless of the choices for the next one."""
         heap.fault(kind="status", status=503, every=3)
         heap.fault(kind="status", status=400, probability=0.1)
         heap.fault(kind="reset_before", times=2, skip=5)

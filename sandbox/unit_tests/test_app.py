@@ -67,7 +67,7 @@ class TestDocumentedAnswers:
         assert log(heap)["stored"] is False
 
     def test_a_known_key_is_answered_like_any_other(self, heap: Sandbox) -> None:
-        """The client cannot tell a duplicate."""
+        """The client cannot recognize a duplicate."""
         for event in ("first", "second"):
             assert post(heap, TRACK, EVENT | {"event": event, "idempotency_key": "k"}).text == "{}"
         assert [row["event"] for row in heap.events()] == ["first"]

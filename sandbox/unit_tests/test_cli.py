@@ -178,7 +178,7 @@ def test_a_missing_dependency_is_named() -> None:
 def test_control_characters_never_reach_the_terminal(
     name: str, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are escaped, in whatever argument they stand."""
+    """They are escaped in any argument."""
     with suppress(SystemExit):
         main(["--port", "0", *(option.format(name) for option in options)])
     output, errors = capsys.readouterr()

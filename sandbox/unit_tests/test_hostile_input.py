@@ -119,7 +119,7 @@ def test_a_window_has_a_finite_length_at_any_scale(scale: float) -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, 1e-300, 5e-324, 1e300, float("inf"), float("nan")])
 def test_a_scale_without_bounds_is_refused(scale: float) -> None:
-    """A window would last for ever, or no time."""
+    """A window would last forever, or no time."""
     with pytest.raises(ValueError, match="scale must be a number from"):
         Settings().changed({"scale": scale})
 

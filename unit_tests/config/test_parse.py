@@ -1,4 +1,4 @@
-"""The settings: what is right is parsed once, what is wrong is said in a sentence."""
+"""The settings: valid ones are parsed once, errors are reported in a sentence."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_it_holds_the_keys_that_work_and_no_others() -> None:
 
 
 def test_a_choice_is_a_one_of_with_a_const() -> None:
-    """Each branch is an object, and one shared text tells which it is."""
+    """Each branch is an object, identified by one shared text."""
     api = form()["properties"]["api"]
     assert api["type"] == "object"
     assert [branch["properties"]["api_type"]["const"] for branch in api["oneOf"]] == [

@@ -1,4 +1,4 @@
-"""The specification follows the ecosystem's rules, whatever settings it has.
+"""The specification follows the ecosystem's rules, for any settings.
 
 The rules are those of https://docs.airbyte.com/connector-development/connector-specification-reference, of the form's
 code, and of the lint in the CDK's standard tests. What this connector's settings are is in test_specification.py.

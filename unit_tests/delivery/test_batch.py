@@ -125,7 +125,7 @@ def test_a_batch_is_full_with_so_many_elements(keys: str, merges: bool, is_full:
 
 
 def test_a_batch_is_full_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with so many rows, however few elements they are."""
+    """And with this many rows, however few elements they are."""
     monkeypatch.setattr(batch, "MAX_BYTES", 100)
     monkeypatch.setattr(batch, "MAX_ITEMS", 1000)
     assert [filled("a" * count, most=1000, merges=False).is_full for count in (2, 3)] == [False, True]

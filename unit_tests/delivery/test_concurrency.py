@@ -8,7 +8,7 @@ from destination_heap_analytics.delivery.concurrency import START, Concurrency
 
 
 def busy(limit: Concurrency, seconds: int, *, since: int = 0) -> list[int]:
-    """The limits found while all that may be in flight is, each second."""
+    """The limits found each second, while as many requests as allowed are in flight."""
     found = []
     for second in range(since, since + seconds):
         limit.sending(limit.limit, float(second))
@@ -68,7 +68,7 @@ def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
 
 @pytest.mark.parametrize("cuts", [3, 10])
 def test_one_request_may_always_go(cuts: int) -> None:
-    """Else nothing would tell that Heap serves again."""
+    """Otherwise nothing would show that Heap is available again."""
     limit = Concurrency(4)
     for second in range(cuts):
         limit.congested(float(second), second + 0.5)

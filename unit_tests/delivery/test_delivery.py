@@ -1,4 +1,4 @@
-"""Every row ends as delivered or rejected, or the run ends; what an answer means for the rows is said once."""
+"""Every row ends as delivered or rejected, or the run ends; what a response means for the rows is decided once."""
 
 from __future__ import annotations
 
@@ -475,7 +475,7 @@ def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture,
     ],
 )
 def test_a_wait_says_what_for_and_until_when(verdict: Verdict, what: str) -> None:
-    """Of Heap's making, whichever it is."""
+    """A status of Heap's own, for either kind."""
     run = Run(lambda _, __: verdict).offer(1)
     run.delivery.flush()
     run.until(1.0)

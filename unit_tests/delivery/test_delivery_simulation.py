@@ -240,7 +240,7 @@ def identities(events: int, hot: Mapping[str, float], others: int = 100_000) -> 
 
 
 def test_a_million_events_take_hardly_longer_than_heap_takes_them() -> None:
-    """Also with an identity that needs nearly all that Heap takes of one; what fails takes its share as well."""
+    """Also with an identity that needs nearly its whole limit; failed requests take their share as well."""
     run = Simulation(identities(EVENTS, {"hot": 0.06}), failing=0.002).run()
     assert run.heap.statuses[429] == 0
     assert run.heap.statuses[503] > 0

@@ -188,7 +188,7 @@ def test_a_key_waits_for_its_own_window_alone() -> None:
 
 
 def test_skipped_rows_come_before_the_next_rows_read() -> None:
-    """Also where single requests use up all that may be in flight."""
+    """Also if single requests use up the limit of requests in flight."""
     plan = Plan(ROW_FORM, in_flight=1).offer("a")
     job = plan.job()
     plan.offer("ab")
@@ -234,7 +234,7 @@ def test_no_more_requests_than_may_be_have_an_open_outcome() -> None:
 
 
 def test_the_apps_window_holds_back_what_does_not_fit() -> None:
-    """A request is cut to the room that there is, unless that is next to nothing."""
+    """A request is cut to the available room, unless that is very small."""
     plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(30, 60))
     first = plan.offer(map(str, range(20))).job()
     plan.taken(first).offer(map(str, range(20)))
@@ -257,7 +257,7 @@ def test_very_little_room_is_not_used() -> None:
 
 
 def test_a_request_that_goes_again_waits_for_room_and_no_other_takes_it() -> None:
-    """It needs all of it at once, so it would wait for ever behind smaller ones."""
+    """It needs all of it at once, so it would wait forever behind smaller ones."""
     plan = Plan(app=Rate(6, 60)).offer("abcd")
     job = plan.job()
     plan.at(0.5).later(job, 1.0).offer("ef").flushed().at(50.0)
@@ -471,7 +471,7 @@ class Model:
             plan.planner.part_done(job, plan.now)
 
     def finish(self) -> None:
-        """No more rows come, and Heap takes all that there are."""
+        """No more rows come, and Heap accepts all rows."""
         self.plan.flushed()
         self.dispatch()
         while not self.plan.planner.is_idle:
@@ -524,7 +524,7 @@ def test_every_row_ends_once_and_in_the_order_of_its_key(
 
 
 class TestCause:
-    """Why nothing goes, after all that may go has gone."""
+    """Why nothing is sent, after everything that may be sent was."""
 
     def cause(self, plan: Plan) -> Cause | None:
         plan.jobs()

@@ -96,7 +96,7 @@ def test_shares_are_freed_by_age_not_by_order_of_completion() -> None:
 
 
 def test_a_request_larger_than_the_window_goes_when_the_window_is_empty() -> None:
-    """Else it would wait for ever, after a cut."""
+    """Otherwise it would wait forever, after a cut."""
     pacer = app_pacer(500)
     assert pacer.app_takes(1000)
     pacer.sent(1, 0.0)
@@ -104,7 +104,7 @@ def test_a_request_larger_than_the_window_goes_when_the_window_is_empty() -> Non
 
 
 def test_the_first_half_of_a_window_may_go_at_once() -> None:
-    """Which is all that a small run needs."""
+    """A small run needs no more."""
     pacer = app_pacer()
     for _ in range(7):
         pacer.sent(1000, 0.0)
@@ -192,7 +192,7 @@ def test_windows_are_forgotten_when_they_are_empty() -> None:
 
 @pytest.mark.parametrize(("rate", "rows"), [(Rate(1000, 60), 5000), (Rate(30, 30), 300)])
 def test_what_a_key_may_send_within_a_time(rate: Rate, rows: int) -> None:
-    """In so many windows as there are in it."""
+    """In as many windows as it contains."""
     assert Pacer(None, rate).rows_within(300.0) == rows
 
 

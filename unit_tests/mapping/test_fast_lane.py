@@ -238,7 +238,7 @@ class Input:
         return shown.payloads, counts, tallies, rejects, found.unseen, found.warnings, found.error
 
     def sync(self) -> tuple[object, ...]:
-        """All that comes of a sync: what Heap holds, the states, the rejected rows, the log."""
+        """The whole outcome of a sync: Heap's data, the states, the rejected rows, the log."""
         heap, shelf, log = Heap(), Shelf(), _Log()
         logger = logging.getLogger("fast lane")
         logger.handlers, logger.propagate = [log], False

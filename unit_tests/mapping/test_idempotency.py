@@ -132,7 +132,7 @@ def test_otherwise_equal_rows_stay_apart(stream: Stream, data: dict[str, Any], e
 
 @pytest.mark.parametrize("value", [None, "absent"])
 def test_a_row_that_lacks_part_of_its_primary_key_has_none(value: str | None) -> None:
-    """It is told apart by its whole record."""
+    """It is identified by its whole record."""
     stream = replace(KEYED, primary_key=(("id",), ("region",)))
     data = ROW if value else {**ROW, "region": None}
     assert key(stream, data) == key(replace(stream, primary_key=()), data)
@@ -198,7 +198,7 @@ def test_a_number_is_one_key_however_the_source_writes_it(spellings: tuple[str, 
 
 
 def test_a_text_of_digits_is_another_key_than_the_number() -> None:
-    """Types tell values apart."""
+    """Types distinguish values."""
     assert key(KEYED, {"id": 7000}, TIMED) != key(KEYED, {"id": "7000"}, TIMED)
 
 

@@ -32,7 +32,7 @@ def test_an_identity_has_ten_user_ids() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["ada", "Ada", "bob"]), st.integers(0, 30)), max_size=80))
 def test_no_limit_is_exceeded_and_no_row_is_rejected_without_need(rows: list[tuple[str, int]]) -> None:
-    """Compared with sets of all that was accepted."""
+    """Compared with sets of everything accepted."""
     counts = IdentityCounts()
     owner: dict[int, str] = {}
     owned: dict[str, set[int]] = defaultdict(set)

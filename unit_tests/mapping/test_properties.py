@@ -55,7 +55,7 @@ def test_lists_are_joined_if_heap_takes_none() -> None:
     [{"a.b": 1, "a": {"b": 2}}, {"a": {"b": 2}, "a.b": 1}],
 )
 def test_if_two_values_meet_the_literal_key_wins(columns: dict[str, Any]) -> None:
-    """In whichever order the source has them; the name is reported."""
+    """In either order in the source; the name is reported."""
     properties = made(columns)
     assert properties.values == {"a.b": 1}
     assert properties.collisions == ["a.b"]

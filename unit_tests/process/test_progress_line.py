@@ -82,7 +82,7 @@ def test_it_appears_at_once_and_shows_a_rate_as_soon_as_there_is_one(watch: Watc
 
 
 def test_it_is_drawn_a_few_times_a_second(watch: Watch) -> None:
-    """However often a run tells how far it is."""
+    """However often a run reports its progress."""
     for rows in range(100):
         watch.now += 0.01
         watch.progress.show(rows, rejected=0)
@@ -147,7 +147,7 @@ def test_at_the_end_its_line_is_empty(watch: Watch) -> None:
 
 @pytest.mark.parametrize("columns", [0, 20])
 def test_it_never_wraps(columns: int) -> None:
-    """It could not be written over; a terminal that does not tell its width has 80 columns."""
+    """It could not be overwritten; a terminal that does not report its width has 80 columns."""
     watch = Watch(columns)
     watch.show(123_456_789)
     watch.now += 1

@@ -33,7 +33,7 @@ print("ready", flush=True)
 
 
 def run(then: str, signals: Sequence[int], patience: float = 60.0) -> tuple[int, list[str]]:
-    """A process that watches, and what came of the signals it got."""
+    """A process that watches, and the outcome of the signals it got."""
     script = WATCHED.format(patience=patience, then=then)
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:

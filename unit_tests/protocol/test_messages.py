@@ -1,4 +1,4 @@
-"""Lines become messages whatever they hold, and a STATE goes back unchanged."""
+"""Any line becomes a message, and a STATE goes back unchanged."""
 
 from __future__ import annotations
 

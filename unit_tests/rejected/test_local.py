@@ -173,7 +173,7 @@ def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
 
 
 def test_a_probe_whose_removal_is_refused_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Writing is all that is needed."""
+    """Permission to write is enough."""
 
     def refuse(_: Path, **__: Any) -> None:
         raise PermissionError

@@ -108,7 +108,7 @@ def test_a_probe_leaves_nothing_behind(s3: str, bucket: Any) -> None:
 
 
 def allowed(s3: str, *actions: str) -> dict[str, str]:
-    """Keys of a user who may do this and nothing else, at a server that looks at keys from now on."""
+    """Keys of a user with this permission alone, at a server that checks keys from now on."""
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
     iam.create_user(UserName="writer")
     if actions:
@@ -129,7 +129,7 @@ def strict(s3: str) -> Iterator[Callable[..., dict[str, str]]]:
 
 @pytest.mark.usefixtures("bucket")
 def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[..., dict[str, str]]) -> None:
-    """Putting objects is all that is needed."""
+    """Permission to put objects is enough."""
     keys = strict("s3:PutObject")
     place = storage(s3, **keys)
     place.probe()
@@ -251,7 +251,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
-    """A server that gives these answers in turn, the last one for ever; with its address and what it was asked."""
+    """A server that gives these responses in turn, repeating the last; with its address and the requests it got."""
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):

@@ -270,7 +270,7 @@ cells = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs
 
 @given(st.lists(st.tuples(cells.filter(bool), cells), min_size=1, max_size=8), st.integers(1, 9), st.booleans())
 def test_a_file_reads_back_as_written(rows: list[tuple[str, str]], block: int, is_crlf: bool) -> None:
-    """Whatever the values, and wherever a block ends."""
+    """For any values, and any end of a block."""
     out = io.StringIO(newline="")
     end = "\r\n" if is_crlf else "\n"
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator=end).writerows([("a", "b"), *rows])

@@ -38,7 +38,7 @@ def test_an_event_wakes_a_run_that_waits_for_input() -> None:
 
 
 def test_events_come_in_order() -> None:
-    """From whatever thread."""
+    """From any thread."""
     events: EventQueue[int] = EventQueue()
     for number in range(3):
         events.post(number)

@@ -195,7 +195,7 @@ def test_if_no_row_can_be_mapped_there_is_nothing_to_load(rows: int, said: str) 
 
 
 def test_if_rejected_rows_end_a_run_the_first_one_is_reported() -> None:
-    """After the counts of all of them; it is the first by its number, in whatever order they were found."""
+    """After the counts of all of them; it is the first by its number, in any order of discovery."""
     rows = [line(at=1), b'{"type": "RECORD", "record": {', line(email=None), line(email="a@b.c")]
     findings, _ = preview(rows, rejected_records="fail")
     assert str(findings.error).startswith("Row 1 is rejected, and `write` would stop there because `rejected_records`")

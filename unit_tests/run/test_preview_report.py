@@ -107,7 +107,7 @@ def test_problems_come_last() -> None:
 
 
 def test_if_nothing_could_be_read_only_the_error_is_reported() -> None:
-    """Counts would tell nothing."""
+    """Counts would be useless."""
     assert text(Findings(error="No such file.")) == "\nError: No such file.\n"
 
 

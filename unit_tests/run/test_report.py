@@ -159,7 +159,7 @@ def test_the_log_is_bounded(log: Log) -> None:
 
 
 def test_a_terminal_shows_progress(log: Log, caplog: pytest.LogCaptureFixture) -> None:
-    """Each time the run tells it, not only when the log does."""
+    """Each time the run reports it, not only when the log does."""
 
     class Seen(Progress):
         def show(self, rows: int, rejected: int, delivered: int | None = None, note: str = "") -> None:

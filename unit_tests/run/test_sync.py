@@ -99,7 +99,7 @@ class Delayed(Clock):
 
 
 class Run:
-    """A sync of some lines, and what came of it."""
+    """A sync of some lines, and its outcome."""
 
     def __init__(
         self, *, api: dict[str, Any] = USERS, schema: dict[str, Any] | None = None, **verdicts: Verdict
@@ -147,7 +147,7 @@ class Run:
                 yield [line.encode() if isinstance(line, str) else line], 1
 
     def until_states(self, count: int) -> Callable[[], object]:
-        """Keeps the input silent until so many states have come back."""
+        """Keeps the input silent until this many states have come back."""
 
         def wait() -> None:
             end = time.monotonic() + SECONDS
@@ -379,7 +379,7 @@ def test_rows_that_are_all_rejected_for_one_column_end_the_run_before_a_state_pa
 
 
 def test_fewer_rejected_rows_than_a_hundred_are_rejected_like_any_others() -> None:
-    """One bad row must not block an incremental sync for ever."""
+    """One bad row must not block an incremental sync forever."""
     run = Run(api=TRACK).load(*[BAD_TIME] * 99, state(1))
     assert (run.sent, run.states) == ([], [(1, 0, 99)])
 
@@ -459,7 +459,7 @@ def test_a_record_nested_too_deeply_is_rejected(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_state_goes_back_while_the_source_is_silent() -> None:
-    """As soon as its rows are settled, whatever the input does."""
+    """As soon as its rows are settled, regardless of the input."""
     run = Run()
     run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), run.until_states(2))
     assert run.states == [(1, 1, 0), (2, 1, 0)]
@@ -525,7 +525,7 @@ def test_an_unreadable_input_ends_the_run_after_the_rows_read() -> None:
 
 
 def test_a_defect_of_a_thread_ends_the_run() -> None:
-    """Rather than leaving it to wait for ever."""
+    """Rather than leaving it to wait forever."""
     run = Run()
     run.heap.post = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):

@@ -33,7 +33,7 @@ def test_the_latest_of_equal_waits_says_when_it_ends() -> None:
 
 
 def test_the_summary_names_long_waits_the_longest_first() -> None:
-    """Over the whole run, whatever was reported in between."""
+    """Over the whole run, regardless of reports in between."""
     waits = Waits()
     assert waits.summary() is None
     waits.add(ANSWERS, 9.0)

@@ -29,7 +29,7 @@ CONNECTIONS: Final = 8  # files that may be fetched at a time
 
 _SECONDS: Final = 10.0  # of silence, after which an attempt has failed
 _BLOCK: Final = 1 << 18
-_CALL_SECONDS: Final = 120.0  # for a call in all, with its retries; a byte now and then is no silence
+_CALL_SECONDS: Final = 120.0  # for a call in all, with its retries; a byte now and then does not count as silence
 _BLOCK_SECONDS: Final = 60.0  # for a block of a file: some 4 KB a second
 _ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
 

@@ -1,4 +1,4 @@
-"""No name from outside reaches a terminal raw, whatever the command; and what a command imports."""
+"""No name from outside reaches a terminal raw, in any command; and what a command imports."""
 
 from __future__ import annotations
 

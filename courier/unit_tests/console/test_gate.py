@@ -47,7 +47,7 @@ class TestOtherWebsites:
         assert (folder / "heap-courier.yaml").exists()
 
     def test_another_site_includes_nothing(self, visits: Visitor) -> None:
-        """Such as a picture whose loading time tells something; it may link here."""
+        """Such as a picture whose loading time reveals something; it may link here."""
         assert visits.get("/", sec_fetch_site="cross-site", sec_fetch_dest="image").status == 403
         assert visits.get("/", sec_fetch_site="cross-site", sec_fetch_dest="document").status == 200
 

@@ -63,7 +63,7 @@ def shop(project: Path, bucket: MemoryBucket, visits: Visitor) -> MemoryBucket:
 
 
 def runs(visits: Visitor, **fields: str) -> Answer:
-    """Starts a run, waits for it, and shows what came of it."""
+    """Starts a run, waits for it, and shows its outcome."""
     started = visits.ask("POST", "/couriers/Heap/run", "&".join(f"{k}={v}" for k, v in fields.items()).encode())
     if started.status != 303:
         return started
@@ -175,7 +175,7 @@ class TestRunning:
             assert [run.outcome for run in RunLog(opened).runs(9)] == ["interrupted"]
 
     def test_progress_reaches_the_browser(self, shop: MemoryBucket, visits: Visitor) -> None:  # noqa: ARG002
-        """And the end of it, so that the page shows what came of the run."""
+        """And its end, so that the page shows the outcome of the run."""
         started = visits.ask("POST", "/couriers/Heap/run", b"days=all")
         visits.console.jobs.join()
         stream = visits.get(started.headers["location"] + "/events")

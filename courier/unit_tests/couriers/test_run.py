@@ -150,7 +150,7 @@ def test_a_feed_that_is_only_edited_lands_in_its_active_form(trial: Trial) -> No
     assert trial.stored() == [(1, "a")]
 
 
-# Days that are looked at again
+# Days that are checked again
 
 
 def test_files_of_earlier_days_are_welcome_and_not_required(trial: Trial) -> None:

@@ -41,7 +41,7 @@ def packed(folder: Path, name: str, files: dict[str, bytes]) -> Path:
 
 
 def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = USUAL) -> dict[str, bytes]:
-    """What came of an archive, by name, when everything is wanted."""
+    """The extracted files of an archive, by name, when everything is wanted."""
     folder.mkdir(exist_ok=True)
     places: dict[str, Path] = {}
 
@@ -84,7 +84,7 @@ def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None
 
 
 def test_links_are_not_files(tmp_path: Path) -> None:
-    """They could show what lies outside."""
+    """They could expose files outside."""
     with tarfile.open(tmp_path / "all.tar", "w") as tar:
         for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
             entry = tarfile.TarInfo("passwords.csv")
@@ -213,7 +213,7 @@ def test_what_is_not_wanted_of_a_tar_counts_too(tmp_path: Path, is_wanted: bool)
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz"])
 def test_an_archive_that_would_fill_the_disk_leaves_nothing(tmp_path: Path, name: str) -> None:
-    """The disk is looked at before the first bytes, and again now and then."""
+    """The disk is checked before the first bytes, and again at intervals."""
     left = iter([5_000_000_000, 900_000_000])
     members = {"a.csv": b"1", "b.csv": bytes(70_000_000), "c.csv": b"2"}
     archive = packed(tmp_path, name, members)

@@ -45,7 +45,7 @@ def test_a_refusal_says_who_must_do_what(status: int, code: str, kind: type[Cour
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, "NoSuchKey"), (403, "InvalidObjectState")])
-def test_a_refused_object_is_the_trouble_of_its_file_alone(tmp_path: Path, status: int, code: str) -> None:
+def test_a_refused_object_fails_only_its_file(tmp_path: Path, status: int, code: str) -> None:
     with pytest.raises(UnreadableFileError, match="The file `a` of the bucket `heap` at"):
         bucket(lambda _: refusal(status, code)).fetch("a", tmp_path / "a")
 

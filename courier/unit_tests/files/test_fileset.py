@@ -252,7 +252,7 @@ def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> Non
 
 
 def test_keys_become_names_that_any_file_system_takes(tmp_path: Path) -> None:
-    """Which tell them apart, and end as the keys do."""
+    """Unique names, which end as the keys do."""
     odd = ["a/..", "a/users.csv.gz", "b/users.csv.gz", "a/Users.csv.gz", "é\n?", "x" * 900 + ".csv.gz", "a/b", "a"]
     bucket = holding(*odd)
     entities = [file(f"'{key}'") for key in odd]

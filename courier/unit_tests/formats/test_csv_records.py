@@ -25,7 +25,7 @@ def parsed(text: str) -> list[list[str]]:
 def test_pieces_hold_the_records_that_pythons_reader_finds(
     table: list[list[str]], line_end: str, size: int, ends: bool
 ) -> None:
-    """However small they are, and wherever a line ends inside quotes."""
+    """However small they are, and with any line end inside quotes."""
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator=line_end, quoting=csv.QUOTE_ALL).writerows(table)
     text = stream.getvalue() if ends else stream.getvalue().removesuffix(line_end)

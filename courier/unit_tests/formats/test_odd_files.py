@@ -60,7 +60,7 @@ def rows_of(path: Path, file_format: FileFormat) -> list[dict[str, Any]]:
 
 
 def avro(schema: Any, block: bytes, rows: int = 1) -> bytes:
-    """A file with these bytes for rows, whatever they are."""
+    """A file with these bytes for rows."""
     text = schema if isinstance(schema, bytes) else json.dumps(schema).encode()
     header = b"Obj\x01" + number(1) + number(11) + b"avro.schema" + number(len(text)) + text + number(0) + bytes(16)
     return header + number(rows) + number(len(block)) + block + bytes(16)

@@ -469,7 +469,7 @@ def avro_block(schema: Any, codec: str, rows: int, packed: bytes) -> bytes:
 
 @pytest.mark.parametrize("rows", [2**40, 2**28, 1_000_001])
 def test_more_rows_than_a_block_holds_are_an_error_at_once(path: Path, rows: int) -> None:
-    """150 bytes would keep the reader busy for ever."""
+    """150 bytes would keep the reader busy forever."""
     path.write_bytes(avro_block(NULLS, "null", rows, b""))
     with pytest.raises(UnreadableFileError, match="declares more rows than"):
         [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]

@@ -109,7 +109,7 @@ def test_runs_of_a_group_show_while_they_last_and_end_its_lateness() -> None:
     assert values() == [3600, at(20).timestamp(), 1]
     metrics(Notice("completed", "group-succeeded", "", group="daily", slot=at(21)))
     assert values() == [0, at(21).timestamp(), 0]
-    metrics(Notice("completed", "group-succeeded", "", group="daily", slot=at(19)))  # by hand, an older one
+    metrics(Notice("completed", "group-succeeded", "", group="daily", slot=at(19)))  # a manual run, an older one
     assert values() == [0, at(21).timestamp(), 0]
 
 

@@ -561,7 +561,7 @@ def goes_without(trial: Trial, missing: Callable[[Days], Collection[date]], firs
 
 
 def runs_daily(trial: Trial, daily: Group, *slots_of: int) -> list[tuple[int, int]]:
-    """The first and the last day that each run looked at."""
+    """The first and the last day that each run checked."""
     for day in slots_of:
         assert trial.run(daily, at(day)).outcome == "succeeded"
     return [(start.day, end.day - 1) for _, start, end, skip in trial.runs if not skip]

@@ -219,7 +219,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("where", ["a statement", "a stream"])
 def test_a_signal_during_a_query_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
-    """Ctrl-C, or whatever the handler of another signal raises: DuckDB turns it into its own error."""
+    """Ctrl-C, or any exception of another signal's handler: DuckDB turns it into its own error."""
     begun = threading.Event()
 
     def numbers() -> Iterator[pa.RecordBatch]:

@@ -206,7 +206,7 @@ def test_a_failed_statement_leaves_the_connection_usable(table: PostgreSQLWareho
 
 
 def test_queries_are_not_compiled(warehouse: PostgreSQLWarehouse) -> None:
-    """It would take seconds for a view of resolved ids, whatever its size; also after a transaction that failed."""
+    """It would take seconds for a view of resolved ids of any size; also after a transaction that failed."""
     with pytest.raises(ZeroDivisionError), warehouse.transaction():
         raise ZeroDivisionError
     assert warehouse.query("SELECT current_setting('jit')") == [("off",)]

@@ -1,4 +1,4 @@
-"""Which request a fault strikes."""
+"""Which requests a fault applies to."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def test_no_fault_no_harm() -> None:
 
 
 def test_a_fault_applies_to_every_request_by_default() -> None:
-    """For ever, wherever."""
+    """Always, at every address."""
     armed = faults({"kind": "status"})
     assert kinds(armed, 3) == ["status"] * 3
     assert armed.strike("/api/add_user_properties", b"").kind == "status"
 
 
 def test_times_ends_it() -> None:
-    """At most n requests are struck."""
+    """At most n requests are affected."""
     armed = faults({"kind": "hang", "times": 2})
     assert kinds(armed, 4) == ["hang", "hang", None, None]
 
@@ -67,7 +67,7 @@ def test_match_narrows_it() -> None:
 
 
 def test_probability_is_repeatable_by_its_seed() -> None:
-    """The same seed strikes the same requests."""
+    """The same seed selects the same requests."""
     definition = {"kind": "hang", "probability": 0.3, "seed": 7}
     struck = kinds(faults(definition), 1000)
     assert struck == kinds(faults(definition), 1000)
@@ -76,7 +76,7 @@ def test_probability_is_repeatable_by_its_seed() -> None:
 
 
 def test_a_probability_of_0_or_1_means_never_or_always() -> None:
-    """0 never strikes, 1 always does."""
+    """0 never applies, 1 always does."""
     assert set(kinds(faults({"kind": "hang", "probability": 0}), 100)) == {None}
     assert set(kinds(faults({"kind": "hang", "probability": 1}), 100)) == {"hang"}
 

@@ -410,7 +410,7 @@ def test_identify_moves_the_events_of_a_user_id(store: Store) -> None:
 
 
 def test_a_user_id_keeps_its_first_identity(store: Store) -> None:
-    """Later calls change nothing; they are kept with the reason, which Heap does not tell."""
+    """Later calls change nothing; they are kept with the reason, which Heap does not give."""
     record(store, TRACK, user_id="7", event="E")
     assert identify(store, "bob", "7") is None
     assert identify(store, "bob", "7") == "it repeats an earlier call"

@@ -56,7 +56,7 @@ class TestOrigin:
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
     def test_its_own_page_does(self, heap: Sandbox, scheme: str) -> None:
-        """By whatever name of this computer it was opened."""
+        """By any name of this computer."""
         host = f"localhost:{port(heap)}"
         headers = {"Host": host, "Origin": f"{scheme}://{host}"}
         assert requests.post(f"{heap.url}/sandbox/reset", headers=headers, timeout=30).status_code == 200

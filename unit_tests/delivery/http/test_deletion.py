@@ -1,4 +1,4 @@
-"""A deletion request is answered when the users are deleted, whatever happens on the way."""
+"""A deletion request gets its response when the users are deleted, despite failures on the way."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UNAVAILABLE = {"status_code": 503}
 
 
 class Service:
-    """Heap's three addresses, each with its answers in turn, the last for ever, and a clock that waits move on."""
+    """Heap's three addresses, each with its responses in turn, the last one repeated, and a clock that waits advance."""
 
     def __init__(self, heap: requests_mock.Mocker) -> None:
         self.heap = heap

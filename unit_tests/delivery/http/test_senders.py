@@ -79,7 +79,7 @@ def test_a_defect_is_handed_on() -> None:
 
 
 def test_nothing_is_sent_any_more_once_they_are_closed() -> None:
-    """What waited for a thread is left, and what is in flight is cut off."""
+    """Requests that wait for a thread are dropped, and those in flight are aborted."""
     answers: Queue[Answer[int]] = Queue()
     client = Stub()
     senders = Senders(client, answers.put)

@@ -1,4 +1,4 @@
-"""A request is cut off when it takes too long, wherever it is."""
+"""A request is aborted when it takes too long, at any stage."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_a_connection_with_data_after_the_response_is_not_reused() -> None:
     ],
 )
 def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> None:
-    """The request has the same headers, in whatever order, and every answer has the same verdict."""
+    """The request has the same headers, in any order, and every response has the same verdict."""
     heads: list[set[bytes]] = []
     connections = iter([[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", answer], [answer]])
 

@@ -241,7 +241,7 @@ def test_airbytes_own_columns_are_not_the_sources() -> None:
     ],
 )
 def test_a_row_with_a_time_of_deletion_is_a_deletion(data: dict[str, Any], deleted: bool) -> None:
-    """In whatever letter case the warehouse keeps the column."""
+    """In any letter case of the column in the warehouse."""
     assert is_deletion(data) is deleted
 
 

@@ -58,7 +58,7 @@ def test_null_is_not_absent(data: dict[str, Any]) -> None:
 
 
 def test_below_a_null_parent_a_column_is_not_absent() -> None:
-    """The rows cannot tell, so they are let go."""
+    """The rows cannot show it, so they are released."""
     assert Watch(Column("o.at")).numbers(1, {"o": None}) == [1]
 
 
@@ -122,7 +122,7 @@ def test_once_a_row_had_the_column_another_name_proves_nothing() -> None:
 
 
 def test_after_enough_rows_renamed_columns_are_no_longer_looked_for() -> None:
-    """A run looks at so many rows and no more, and a preview at as many."""
+    """A run and a preview look at the same limited number of rows."""
     watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
     assert len(watch.numbers(1, {"email": "a"}, PROOF_ROWS)) == PROOF_ROWS
     assert watch.numbers(PROOF_ROWS + 1, {"updatedat": 1}) == [PROOF_ROWS + 1]
@@ -205,7 +205,7 @@ def test_a_name_is_not_offered_in_its_own_place() -> None:
 
 
 def test_the_names_learnt_are_bounded() -> None:
-    """A source may have columns without end."""
+    """A source may have any number of columns."""
     names = ColumnNames({"properties": {"email": {}}})
     for number in range(5000):
         names.learn({f"column {number}": 1})

@@ -1,4 +1,4 @@
-"""Listed columns are found in whichever row has them first, and cost nothing until then."""
+"""Listed columns are found in the first row that has them, and cost nothing until then."""
 
 from __future__ import annotations
 
