@@ -25,7 +25,7 @@ UNAVAILABLE = {"status_code": 503}
 
 
 class Service:
-    """Heap's three addresses, each with its responses in turn, the last one repeated, and a clock that waits advance."""
+    """Heap's three endpoints, each with its responses in turn, the last repeated, and a clock that waits advance."""
 
     def __init__(self, heap: requests_mock.Mocker) -> None:
         self.heap = heap
