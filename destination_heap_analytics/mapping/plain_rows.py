@@ -1,6 +1,6 @@
 """`transform` for plain rows: compiled from the columns of a run, and applied to a block of rows, column by column.
 
-A plain row has short texts, ordinary numbers, booleans and nulls where it is looked at, and objects of these under `*`.
+A plain row has short texts, ordinary numbers, booleans and nulls in the columns read, and objects of these under `*`.
 If a block has any other row, a compiled function makes nothing of it, and `transform` is asked about each of its rows.
 """
 

@@ -34,7 +34,7 @@ from heap_courier.heap_connect.private_columns import private_columns
 from heap_courier.heap_connect.pull import manifest_keys
 from heap_courier.project.model import Courier
 
-_RECENT: Final = timedelta(days=7)  # days that are looked at one by one before all files are listed
+_RECENT: Final = timedelta(days=7)  # days that are checked one by one before all files are listed
 _LARGEST: Final = 256 << 20  # bytes; of a larger file it is only asked whether it could be fetched
 _MAGIC: Final = {b"Obj\x01": AVRO, b"PAR1": PARQUET}
 

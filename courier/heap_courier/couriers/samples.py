@@ -1,4 +1,4 @@
-"""Files fetched to be looked at: kept as samples, not loaded."""
+"""Files fetched for inspection: kept as samples, not loaded."""
 
 from __future__ import annotations
 

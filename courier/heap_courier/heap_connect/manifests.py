@@ -128,7 +128,7 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
         content: the document.
         key: what errors call it.
         prefix: where in the bucket the courier's keys begin; addresses of files may lie below it. The bucket that they
-            name is not looked at, so that a copy of Heap's bucket is as good.
+            name is ignored, so that a copy of Heap's bucket works too.
 
     Raises:
         UnreadableFileError: it is not a valid manifest.

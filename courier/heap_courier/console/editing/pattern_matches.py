@@ -23,10 +23,10 @@ class Matches:
 
     Attributes:
         pattern: as written.
-        count: of the matching files among those looked at.
+        count: of the matching files among those checked.
         newest: the one written last.
         near: keys that begin as the pattern does, if none matches.
-        complete: whether all files were looked at.
+        complete: whether all files were checked.
     """
 
     pattern: str

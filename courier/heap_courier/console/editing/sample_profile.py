@@ -28,7 +28,7 @@ class ColumnProfile:
 
     Attributes:
         first: its first values, each once, cut to some characters.
-        rows: that were looked at.
+        rows: the number of rows read.
         filled: how many of them have a value.
     """
 
@@ -55,7 +55,7 @@ class SampleProfile:
     Attributes:
         columns: of the fields, by their incoming names.
         ignored: columns that the feed does not take.
-        rows: that were looked at.
+        rows: the number of rows read.
         rejected: how many of them the feed would reject.
         reasons: why, with the field and how often.
         problem: why the sample cannot be read by the feed, in a sentence.
