@@ -68,7 +68,7 @@ HELD_BY: Final = {
         "courier/unit_tests/console/test_gate.py::test_no_site_frames_it_and_nothing_runs_inline",
         "courier/unit_tests/console/test_tables.py::test_what_is_stored_is_text_and_no_markup",
     ],
-    "SQL runs in a process of its own": [
+    "SQL runs in a separate process": [
         "courier/unit_tests/console/test_tables.py::test_nothing_is_changed_and_no_file_is_read",
         "courier/unit_tests/console/test_tables.py::test_a_query_that_takes_too_long_is_stopped",
         "courier/unit_tests/console/test_tables.py::test_the_first_rows_are_shown",
