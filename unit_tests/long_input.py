@@ -48,7 +48,6 @@ EFFECTS: Final = frozenset(
         "destination_heap_analytics.delivery.http.client._check_certificates",  # opens a file
         "destination_heap_analytics.process.stdout.print_line",  # prints
         "destination_heap_analytics.process.stdout.write",  # prints
-        "heap_courier.cli.groups._log",  # prints
         "heap_courier.cli.terminal.say",  # prints
         "heap_courier.cli.terminal.say_lines",  # prints
         "heap_sandbox.page.live._file",  # opens a file
