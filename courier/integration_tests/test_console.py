@@ -377,6 +377,7 @@ def test_two_browsers_double_clicks_and_reloads(page: Page, chromium: Browser, a
     expect(other.get_by_role("alert")).to_contain_text("was changed by someone else")
     expect(other.get_by_label("Error threshold")).to_have_value("9")
     assert "error-threshold: 7" in feed.read_text()
+    other.wait_for_load_state()  # only then has its script run
     other.reload()  # asks for the page; the form is not sent again
     expect(other.get_by_label("Error threshold")).to_have_value("7")
     other.context.close()
