@@ -127,12 +127,6 @@ class User:
                 signal.signal(signal.SIGTERM, handler)
         return Said(code, streams.written(streams.out), streams.written(streams.err))
 
-    def types_apart(self, *words: str, typed: str | None = None) -> Said:
-        """The same in a separate process."""
-        process = self.start(*words)
-        out, err = process.communicate(typed, timeout=SECONDS)
-        return Said(process.returncode, out, err)
-
     def start(self, *words: str) -> subprocess.Popen[str]:
         """A command that keeps running."""
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -90,8 +90,8 @@ class _Sample(Section):
     encoding: Encoding = None
 
     def sample(self) -> Sample:
-        signs = (self.separator, self.quote, self.escape)
-        return Sample(self.file, FileFormat(self.content_type, self.header_rows, *signs, self.encoding))
+        characters = (self.separator, self.quote, self.escape)
+        return Sample(self.file, FileFormat(self.content_type, self.header_rows, *characters, self.encoding))
 
 
 class _Feed(Section):
