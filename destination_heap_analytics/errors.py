@@ -121,7 +121,7 @@ class SyncStoppedError(ConnectorError):
 
 
 class ConfigError(SyncStoppedError):
-    """A setting, the catalog, the input or the set-up of Heap is wrong, and the user can fix it."""
+    """A setting, the catalog, the input or the setup of Heap is wrong, and the user can fix it."""
 
     failure_type = FailureType.config_error
 

@@ -47,7 +47,7 @@ Answer = tuple[int, int, int]
 _KEYS = KeyMaker("11", parse_catalog(CATALOG), "")
 _ADDED = {"rejected_reason", "rejected_field", "rejected_message"}
 _CHECK = "airbyte-connection-check"
-"""Who does the one event that is not of the source: the question whether the set-up is right."""
+"""Who does the one event that is not of the source: the question whether the setup is right."""
 
 
 def row(number: int, *, people: int = 300, **columns: Any) -> Row:

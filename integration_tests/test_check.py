@@ -1,4 +1,4 @@
-"""`check` proves the set-up, and says in a sentence what is wrong with it."""
+"""`check` proves the setup, and says in a sentence what is wrong with it."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def keeping(folder: Path) -> dict[str, Any]:
 
 
 def requests_of(heap: Sandbox) -> list[dict[str, Any]]:
-    """Without the question whether the set-up is right."""
+    """Without the question whether the setup is right."""
     return [request for request in heap.requests() if request["form"] is not None]
 
 

@@ -44,7 +44,7 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
     Args:
         context: with the project whose groups run.
         audience: who watches.
-        pause: waits for so many seconds; raises InterruptedRunError as soon as the runs are to stop.
+        pause: waits for a number of seconds; raises InterruptedRunError as soon as the runs are to stop.
     """
 
     def hear(notice: Notice) -> None:

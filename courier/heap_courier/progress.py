@@ -18,7 +18,7 @@ class Bar(Protocol):
     """Where a run reports its progress."""
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
-        """Begins a stage: files of so many bytes, or rows, whose number is not known in advance."""
+        """Begins a stage: files of a known total size in bytes, or rows, whose number is not known in advance."""
 
     def advance(self, amount: int) -> None:
         """Adds bytes or rows that are done. May be called by any thread."""

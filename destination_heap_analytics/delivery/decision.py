@@ -73,7 +73,7 @@ class Attempt:
     """A request that was answered.
 
     Attributes:
-        rows: how many it carried; 0 if it is a probe of the set-up.
+        rows: how many it carried; 0 if it is a probe of the setup.
         history: the attempts before it.
     """
 

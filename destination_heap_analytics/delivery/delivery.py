@@ -1,7 +1,7 @@
 """Rows -> Heap: sends requests and carries out what is decided about their rows.
 
 Which request goes when is decided in planner.py, what an answer means in decision.py, and whether a refused row or the
-set-up is wrong in refusals.py.
+setup is wrong in refusals.py.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rows refused alone, until something shows whether they are wrong or the set-up is.
+"""Rows refused alone, until something shows whether they are wrong or the setup is.
 
 Such a row is held back until Heap has accepted something that was sent after it was refused: other rows, or a probe,
 which is the request that `check` sends. That works at the start of a run and in the middle of it. Pure: `now` is passed
@@ -16,7 +16,7 @@ from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.mapping.payload import Payload
 
 DOUBTS: Final = 10
-"""After this many consecutive refusals the set-up is in doubt, and nothing else is sent."""
+"""After this many consecutive refusals the setup is in doubt, and nothing else is sent."""
 
 _PROBE_SECONDS: Final = 2.0
 """Between two probes: Heap accepts 30 events in 30 seconds for their identity."""
@@ -32,7 +32,7 @@ _NEVER: Final = float("inf")
 
 @dataclass(slots=True, eq=False)
 class Probe:
-    """The request of `check`, sent to see whether the set-up is right.
+    """The request of `check`, sent to see whether the setup is right.
 
     Attributes:
         due_at: when it may go.

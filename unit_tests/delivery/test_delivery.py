@@ -172,7 +172,7 @@ def test_a_batch_is_halved_until_the_bad_row_is_alone(verdict: Verdict, reason: 
 def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict: Verdict, bulk: bool) -> None:
     """These are not how Heap refuses: a row sent alone is retried."""
     chance = random.Random(7)
-    run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the set-up is proved
+    run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the setup is proved
     run.answer = lambda *_: verdict if chance.random() < 0.3 else TAKEN
     run.offer(*range(1, 301)).finish()
     assert run.ends == dict.fromkeys(range(301))
@@ -181,7 +181,7 @@ def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict:
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("verdict", [Verdict(Kind.TOO_LARGE, 413), Verdict(Kind.REFUSED, 403)])
 def test_if_everything_is_refused_the_run_ends_with_any_status(verdict: Verdict, bulk: bool) -> None:
-    """Also with 413: small rows are not too large, so the set-up is in doubt."""
+    """Also with 413: small rows are not too large, so the setup is in doubt."""
     run = Run(lambda *_: verdict, bulk=bulk)
     with pytest.raises(ConfigError):
         run.offer(*range(1, 31)).finish()
@@ -390,7 +390,7 @@ def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
 
 
 def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
-    """The set-up may have broken in between, and no state may pass the row then."""
+    """The setup may have broken in between, and no state may pass the row then."""
     run = Run(refusing(2), bulk=False).offer(1, 2, 3)
     early, refused, late = (job for _, job, _ in run._under_way)
     run._under_way.clear()

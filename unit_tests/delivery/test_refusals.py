@@ -1,4 +1,4 @@
-"""Refused rows wait until something shows whether they are wrong or the set-up is."""
+"""Refused rows wait until something shows whether they are wrong or the setup is."""
 
 from __future__ import annotations
 

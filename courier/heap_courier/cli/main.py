@@ -32,9 +32,9 @@ _COMMANDS: Final = {
     "stitch": ("stitch", "Stitch: one customer across all feeds."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
-    "backup": ("backup", "Write a copy of the DuckDB warehouse, while the daemon is running."),
-    "restore": ("backup", "Make a backup the warehouse again."),
-    "prune": ("prune", "Remove samples, runs and kept files that are too old."),
+    "backup": ("maintenance", "Write a copy of the DuckDB warehouse, while the daemon is running."),
+    "restore": ("maintenance", "Make a backup the warehouse again."),
+    "prune": ("maintenance", "Remove samples, runs and kept files that are too old."),
     "runs": ("tables", "List the runs, or show what one of them did."),
 }
 

@@ -30,7 +30,7 @@ from heap_courier.feeds.model import Feed, Field
 from heap_courier.feeds.rules import LONGEST_NAME, RESERVED
 from heap_courier.formats.chunk import IS_TEXT
 
-_SAMPLE_ROWS: Final = 20_000  # looked at
+_SAMPLE_ROWS: Final = 20_000  # examined
 _ERROR_THRESHOLD: Final = 1  # per cent of rows that a proposed feed may reject
 _KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own keys: other ids in the same rows do not identify them
 _UPDATED: Final = (
@@ -109,7 +109,7 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
 
     Args:
         schema: of the file.
-        sample: its rows; the first 20,000 that have just these columns are looked at.
+        sample: its rows; the first 20,000 that have exactly these columns are examined.
         source: of the domain table, such as Heap.
         name: of the feed, such as Users.
         feed_id: its name in load operations.
@@ -287,7 +287,7 @@ def _type_of_text(last: str, values: pa.Array) -> FieldType:
 
 
 def _all_since_2000(numbers: pa.Array) -> bool:
-    """Whether numbers can be times: seconds, milliseconds or microseconds from 2000 to 2100; 0 stands for none."""
+    """Whether numbers can be times: seconds, milliseconds or microseconds from 2000 to 2100; 0 means none."""
     numbers = numbers.filter(pc.fill_null(pc.not_equal(numbers, 0), False))  # noqa: FBT003
     if numbers.null_count == len(numbers):
         return False

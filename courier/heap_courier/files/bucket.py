@@ -115,7 +115,7 @@ class Bucket:
         return self._errors.place
 
     def list(self, prefix: str = "") -> Iterator[Object]:
-        """The objects whose keys begin so, by key. Those that stand for folders are left out."""
+        """The objects whose keys begin with a prefix, by key. Folder markers are left out."""
         beginning = self.courier.prefix + prefix
         with self._errors.explained():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.courier.bucket, Prefix=beginning)

@@ -34,7 +34,7 @@ class Room:
     free: Callable[[Path], int] = free_space
 
     def expect(self, folder: Path, needed: int, name: str) -> None:
-        """Makes sure that a file of so many bytes fits into a folder; `name` is what errors call it.
+        """Makes sure that a file of `needed` bytes fits into a folder; `name` is what errors call it.
 
         Raises:
             UnreadableFileError: there would be less free than the limits say. Smaller files may still fit.

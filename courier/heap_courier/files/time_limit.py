@@ -70,7 +70,7 @@ class TimeLimit:
 
     @contextmanager
     def call(self, seconds: float) -> Iterator[Call]:
-        """A call that may take so many seconds, or longer if it is extended."""
+        """A call that may take `seconds`, or longer if it is extended."""
         call = self._current.call = Call(seconds)
         threading.Thread(target=call.watch, name="time-limit", daemon=True).start()
         try:

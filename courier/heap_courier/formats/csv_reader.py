@@ -1,4 +1,4 @@
-"""Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and the like).
+"""Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and similar).
 
 It is UTF-8 unless the format says otherwise. Every column is text; an empty value without quotes is null. A line with
 another number of columns than the first one is a rejected row. Empty lines are skipped.

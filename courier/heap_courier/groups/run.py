@@ -58,7 +58,7 @@ class GroupContext:
         open_warehouse: opened briefly, because a DuckDB file allows one process at a time.
         report: logs a notice, and sends it to people if they want it.
         now: the time.
-        pause: waits for so many seconds; raises InterruptedRunError as soon as the run is stopped.
+        pause: waits for a number of seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
         lease: how long a run may be without a heartbeat before it counts as aborted.
     """

@@ -82,7 +82,7 @@ def serve(
 
 
 def _next_look(stop: threading.Event, hung_up: list[int], seconds: float) -> bool | None:
-    """Waits for a SIGHUP (True), so many seconds (False), or the end (None)."""
+    """Waits for a SIGHUP (True), a number of seconds (False), or the end (None)."""
     left = seconds
     while left > 0 and not hung_up:
         if stop.wait(min(left, TICK)):

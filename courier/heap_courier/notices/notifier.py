@@ -32,7 +32,7 @@ class Notifier:
         environment: where secrets are found.
         log: takes each notice, and each failure to deliver one.
         now: the time.
-        pause: waits for so many seconds between attempts.
+        pause: waits for a number of seconds between attempts.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Notifier:
             self._waiting.put_nowait(None)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Waits until all is sent, but no longer than so many seconds."""
+        """Waits until all is sent, but at most `patience` seconds."""
         if self._thread is None:
             return
         self.finish()

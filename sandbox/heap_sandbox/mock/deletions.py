@@ -57,7 +57,7 @@ class Deletions:
     """The tokens that were given out, and the answers.
 
     Attributes:
-        api_keys: The only keys that exist; none means that any will do.
+        api_keys: The only keys that are valid; if empty, any key is.
     """
 
     def __init__(self, timer: Callable[[], float], api_keys: AbstractSet[str] = frozenset()) -> None:
@@ -66,11 +66,11 @@ class Deletions:
         self._tokens: dict[str, tuple[str, float]] = {}
 
     def forget(self) -> None:
-        """Let no token count any more."""
+        """Invalidates all tokens."""
         self._tokens.clear()
 
     def token(self, authorization: str, app_ids: AbstractSet[str], seconds: float) -> Reply:
-        """A token for an app ID and its API key, good for so many seconds."""
+        """A token for an app ID and its API key, valid for `seconds` seconds."""
         app_id, key = _credentials(authorization)
         known = app_id.isascii() and app_id.isdigit() and (not app_ids or app_id in app_ids)
         if not known or not key or (self.api_keys and key not in self.api_keys):
@@ -102,7 +102,7 @@ class Deletions:
         return Reply(201, content, outline, erasure=erasure)
 
     def status(self, authorization: str, number: str, since: datetime | None, now: datetime, seconds: float) -> Reply:
-        """How far a request is that arrived then, if it did; it takes so many seconds."""
+        """The status of a request that arrived at `since`, if it did; `seconds` is how long a deletion takes."""
         app_id = self._owner(authorization)
         if app_id is None:
             return refusal(401, "Unauthorized", Outline())

@@ -220,7 +220,7 @@ class Store:
         return _row(found) if found else None
 
     def newest(self, name: str, words: str = "", before: int | None = None, since: int = 0, limit: int = 100) -> Listed:
-        """A stretch of a view, newest first; perhaps fewer rows than it holds, as only so many are searched at a time.
+        """A stretch of a view, newest first; possibly fewer rows than match, since each call searches a limited number.
 
         Args:
             name: The view.
@@ -244,7 +244,7 @@ class Store:
         return Listed(rows, floor + 1 if floor > since else None, newest)
 
     def tallies(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """What so many requests after a number contained, second by second."""
+        """What the requests after a number contained, second by second; `limit` bounds them."""
         sql = _TALLY.format(failed=VIEWS["failed"].condition)
         return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": limit})]
 

@@ -1,4 +1,4 @@
-"""Commands of the warehouse as a whole: `backup`, `restore`."""
+"""Commands that look after what the project stores: `backup`, `restore`, `prune`."""
 
 from __future__ import annotations
 
@@ -59,6 +59,21 @@ def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
     say(f"Restored {file}: {_described(found)}.")
     if kept:
         say(f"The earlier warehouse is {kept}: remove it when you no longer need it.")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.pass_obj
+def prune(folder: Path, *, dry_run: bool) -> None:
+    """Remove samples, runs and kept files that are older than `retention` in heap-courier.yaml allows.
+
+    The daemon does it once a day.
+    """
+    from heap_courier.retention import prune as pruned  # noqa: PLC0415  (what reads feeds takes long to import)
+
+    with opened(folder) as context:
+        found = pruned(context, dry_run=dry_run)
+    say(f"{'Would remove' if dry_run else 'Removed'} {found}.")
 
 
 def _described(found: Backup) -> str:
