@@ -86,13 +86,12 @@ class PostgreSQLWarehouse:
     follows_columns = False
 
     def __init__(self, dsn: str) -> None:
-        self._in_transaction = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
         try:
-            self._connection = dbapi.connect(dsn)
+            # The driver's own transactions begin once more after each COPY, with a warning in the server's log.
+            self._connection = dbapi.connect(dsn, autocommit=True)
             with self._connection.cursor() as cursor:
                 cursor.execute(_NO_JIT)
-            self._connection.commit()
         except Error as error:
             raise _refused(error) from None  # (the address can hold a password, and the error can hold the address)
 
@@ -108,18 +107,15 @@ class PostgreSQLWarehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        self._in_transaction = True
         try:
-            with self._sentences():
-                yield
-                # PostgreSQL rolls back silently on COMMIT after a failed statement.
-                self.query("SELECT 1")
-                self._connection.commit()
+            self.execute("BEGIN")
+            yield
+            self.query("SELECT 1")  # PostgreSQL rolls back silently on COMMIT after a failed statement
+            self.execute("COMMIT")
         except BaseException:
-            self._roll_back()
+            with suppress(CourierError):  # the first error is the one to report
+                self.execute("ROLLBACK")
             raise
-        finally:
-            self._in_transaction = False
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         with self._statement() as cursor:
@@ -205,20 +201,8 @@ class PostgreSQLWarehouse:
 
     @contextmanager
     def _statement(self) -> Iterator[dbapi.Cursor]:
-        with self._sentences():
-            try:
-                with self._connection.cursor() as cursor:
-                    yield cursor
-                if not self._in_transaction:
-                    self._connection.commit()
-            except BaseException:
-                if not self._in_transaction:
-                    self._roll_back()
-                raise
-
-    def _roll_back(self) -> None:
-        with suppress(Error):  # the first error is the one to report
-            self._connection.rollback()
+        with self._sentences(), self._connection.cursor() as cursor:
+            yield cursor
 
     @contextmanager
     def _sentences(self) -> Iterator[None]:

@@ -205,6 +205,17 @@ def test_a_failed_statement_leaves_the_connection_usable(table: PostgreSQLWareho
     assert table.query("SELECT * FROM t") == []
 
 
+def test_a_load_leaves_no_warning_in_the_log_of_the_server(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
+    log = Path(parse_qs(urlsplit(postgresql).query)["host"][0]) / "log"
+    before = log.stat().st_size
+    rows = pa.RecordBatch.from_pydict({"n": [1]})
+
+    with warehouse.transaction():
+        warehouse.stage("staging", rows.schema, [rows, rows])
+
+    assert b"WARNING" not in log.read_bytes()[before:]
+
+
 def test_queries_are_not_compiled(warehouse: PostgreSQLWarehouse) -> None:
     """It would take seconds for a view of resolved ids of any size; also after a transaction that failed."""
     with pytest.raises(ZeroDivisionError), warehouse.transaction():
