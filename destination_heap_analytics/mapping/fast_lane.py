@@ -25,6 +25,7 @@ from destination_heap_analytics.mapping.columns.column import DELETED_AT
 from destination_heap_analytics.mapping.columns.picked import PickedColumns
 from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
 from destination_heap_analytics.mapping.idempotency import KeyMaker
+from destination_heap_analytics.mapping.payload import serialised
 from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled, used_by
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Selection, transform
@@ -159,7 +160,7 @@ class FastLane:
                 tokens = self._keys.keys(block, elements, first)
                 for element, token in zip(elements, tokens, strict=True):
                     element["idempotency_key"] = token
-            bodies = list(map(orjson.dumps, elements))
+            bodies = serialised(elements)
         except (NotPlainError, *_DECLINED):
             self._most_rows = max(_LEAST_ROWS, self._most_rows // 2)
             return False
@@ -178,7 +179,7 @@ class FastLane:
                 token = None
                 if self._keys:
                     element["idempotency_key"] = token = self._keys.key(row, element, number, exact=False)
-                bodies.append(orjson.dumps(element))
+                bodies += serialised([element])
                 keys.append(element[selection.key_field])
                 tokens.append(token)
                 if made:

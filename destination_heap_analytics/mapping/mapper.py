@@ -16,7 +16,7 @@ from destination_heap_analytics.mapping.columns.property_columns import Property
 from destination_heap_analytics.mapping.fast_lane import FastLane
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.identity_counts import IdentityCounts
-from destination_heap_analytics.mapping.payload import Payload, Payloads, Source
+from destination_heap_analytics.mapping.payload import Payload, Payloads, Source, serialised
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Element, Selection, transform
 from destination_heap_analytics.protocol.catalog import Stream
@@ -185,10 +185,10 @@ class Mapper:
         element, made = transform(data, self._selection, exact=exact)
         if self._keys:
             element["idempotency_key"] = self._keys.key(data, element, number, exact=exact)
-        body, user_body = orjson.dumps(element), b""
+        (body,), user_body = serialised([element]), b""
         if self._users:
             user, made_of_user = transform(data, self._users, exact=exact)
-            user_body = orjson.dumps(user)
+            (user_body,) = serialised([user])
             if made_of_user:
                 self._on_mapped(made_of_user)
         if made:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.mapping.payload import Payload, Payloads
+from destination_heap_analytics.mapping.payload import Payload, Payloads, serialised
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
+
+STATM = Path("/proc/self/statm")
+
+
+def resident() -> int:
+    """Bytes of memory that this process has."""
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def rows(count: int) -> list[Payload]:
@@ -41,3 +53,13 @@ def test_rows_are_added_at_the_end() -> None:
     first.append(rows(1)[0])
     assert first.numbers == [1, 2, 1, 2, 3, 1]
     assert more.numbers == [1, 2, 3]
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="needs Linux's /proc")
+def test_a_body_takes_no_more_memory_than_its_text() -> None:
+    """A batch of 1,000 short rows must not keep 1,000 buffers of orjson's, 4 kB each."""
+    element = {"identity": "a", "properties": {"plan": "x" * 300}}
+    before = resident()
+    bodies = serialised(element for _ in range(10_000))
+    assert resident() - before < 10_000 * 1000
+    assert bodies[-1] == orjson.dumps(element)

@@ -58,10 +58,13 @@ class Senders(Generic[Ticket]):
 
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None and not self._is_closed:
-            ticket, path, body = request
-            verdict: Verdict | BaseException
-            try:
-                verdict = self._client.post(path, body)
-            except BaseException as defect:  # noqa: BLE001  # raised again by the run
-                verdict = defect
-            self._report(Answer(ticket, verdict))
+            self._post(*request)
+            del request  # a thread that waits for the next one must not keep its rows
+
+    def _post(self, ticket: Ticket, path: str, body: bytes) -> None:
+        verdict: Verdict | BaseException
+        try:
+            verdict = self._client.post(path, body)
+        except BaseException as defect:  # noqa: BLE001  # raised again by the run
+            verdict = defect
+        self._report(Answer(ticket, verdict))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from queue import Queue
 
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
@@ -90,3 +91,23 @@ def test_nothing_is_sent_any_more_once_they_are_closed() -> None:
     client.gate.set()
     assert answers.get(timeout=LONG).ticket == 1
     assert (client.closed, client.posted.qsize(), answers.qsize()) == (True, 0, 0)
+
+
+class Ticket:
+    """Anything that a weak reference can follow."""
+
+
+def test_a_thread_without_a_request_keeps_no_rows() -> None:
+    """What was sent is free once its answer has been dealt with, although its thread waits for more."""
+    answers: Queue[Answer[Ticket]] = Queue()
+    client = Stub()
+    client.gate.set()
+    senders = Senders(client, answers.put)
+    first = Ticket()
+    is_free = threading.Event()
+    weakref.finalize(first, is_free.set)
+    senders.send(first, "/", b"body", in_flight=1)
+    del first
+    answers.get(timeout=LONG)
+    assert is_free.wait(LONG)
+    senders.close()
