@@ -27,7 +27,7 @@ def serialised(elements: Iterable[Mapping[str, Any]]) -> list[bytes]:
     Raises:
         orjson.JSONEncodeError: a text cannot be written as UTF-8.
     """
-    return list(map(bytes, map(memoryview, map(orjson.dumps, elements))))
+    return [bytes(memoryview(text)) for text in map(orjson.dumps, elements)]
 
 
 @dataclass(slots=True, eq=False)
