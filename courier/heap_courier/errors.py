@@ -4,6 +4,7 @@ CourierError                   one sentence: what is wrong, where, and what to d
 ├── SetupError                 stop: the user must act (project, feed, credential, bucket, warehouse)
 │   └── MissingFeedsError      files are fetched and kept, then the run fails in the documented words
 ├── LaterError                 temporary: the bucket or the warehouse does not respond now
+│   ├── BusyCourierError       another run of the courier is in progress
 │   └── BusyWarehouseError     another process has the DuckDB file open
 ├── MissingFilesError          required files are not there (yet): wait for them, skip them, or fail
 ├── InterruptedRunError        the run was stopped
@@ -29,7 +30,12 @@ class CourierError(Exception):
     """Anything that is reported to a user in a sentence.
 
     It may contain names from outside (a column, a key, a table); control characters in them are escaped.
+
+    Attributes:
+        is_logged: whether a run in the run log has ended with it.
     """
+
+    is_logged = False
 
     def __init__(self, *lines: str) -> None:
         super().__init__("\n".join(map(printable, lines)))
@@ -53,6 +59,10 @@ class MissingFeedsError(SetupError):
 
 class LaterError(CourierError):
     """The bucket or the warehouse does not respond now; try again later."""
+
+
+class BusyCourierError(LaterError):
+    """Another run of the courier is in progress."""
 
 
 class BusyWarehouseError(LaterError):

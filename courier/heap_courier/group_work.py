@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from heap_courier.couriers.context import Context
-from heap_courier.errors import FeedError
+from heap_courier.errors import CourierError, FeedError
 from heap_courier.files.days import Days
 from heap_courier.groups.run import GroupContext
 from heap_courier.notices.notice import Notice
@@ -58,11 +58,19 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
 
         audience.began(name)
         courier = context.project.couriers[name]
-        result = run.run_courier(silent, courier, days, required=required, skip_missing=skip_missing)
+        result = run.run_courier(silent, courier, days, required=required, skip_missing=skip_missing, is_retried=True)
         audience.loaded(name, result)
         if result.failed:
-            raise FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
+            error = FeedError("; ".join(f"{table.domain_table} not loaded: {table.message}" for table in result.failed))
+            error.is_logged = True
+            raise error
         return result.missing_days
+
+    def give_up(name: str, days: Days, error: CourierError) -> None:
+        from heap_courier.couriers.logged_run import record_refusal  # noqa: PLC0415  (as above)
+
+        if not error.is_logged:
+            record_refusal(context, context.project.couriers[name], days, context.now(), error)
 
     def stitch() -> None:
         from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (an extra)
@@ -82,4 +90,5 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
         now=context.now,
         pause=pause,
         stitch=stitch,
+        give_up=give_up,
     )

@@ -5,9 +5,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from random import Random
@@ -23,6 +29,8 @@ from courier.unit_tests.stitch.project_of_people import People
 from heap_courier.console.jobs import Jobs
 from heap_courier.console.server import Place, serving
 from heap_courier.console.visit import Console
+from heap_courier.groups import slots
+from heap_courier.groups.presence import daemon_of
 from heap_courier.project.reader import read_project
 from heap_courier.project.scaffold import make_project
 from heap_courier.warehouse.open import open_warehouse
@@ -402,3 +410,87 @@ def test_every_step_works_without_javascript(chromium: Browser, address: str, bu
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("status")).to_contain_text("Completed in")  # the page reloads itself
     context.close()
+
+
+class TestDaemon:
+    """`heap-courier group serve` as a process beside the console; both read the time from a file."""
+
+    def test_a_schedule_that_is_set_in_the_console_is_kept(self, page: Page, bucket: str, folder: Path) -> None:
+        """Runs that it starts are in the history of the group and on Sources."""
+        clock = folder / "clock"
+        make_project(folder, bare=True)
+        clock.write_text("2026-03-03T08:00:00+00:00")
+        _with_courier(folder, bucket)
+        console = Console(folder, os.environ | KEYS, lambda: datetime.fromisoformat(clock.read_text()), Jobs())
+        with serving(console, Place(port=0)) as (address, _thread), _daemon(folder) as daemon:
+            complaints = opened(page, f"{address}/groups")
+            expect(page.get_by_text("has been running since 2026-03-03 08:00:00 UTC")).to_be_visible()
+            page.get_by_role("link", name="Add Courier Group").click()
+            page.get_by_label("Name", exact=True).fill("Heap")
+            page.get_by_label("Schedule", exact=True).fill("30 8 * * *")
+            page.get_by_label("Courier", exact=True).select_option("Heap")
+            page.get_by_role("button", name="Save").click()
+            expect(page.get_by_role("status")).to_contain_text("follows within a minute")
+            expect(page.get_by_role("row", name="Heap")).to_contain_text("never")
+            daemon.send_signal(signal.SIGHUP)
+            _until(lambda: _keeps(folder, "Heap"))
+            clock.write_text("2026-03-03T08:31:00+00:00")
+            daemon.send_signal(signal.SIGHUP)
+
+            def has_succeeded() -> bool:
+                page.reload()
+                return page.get_by_role("row", name="Heap").get_by_text("Succeeded").is_visible()
+
+            _until(has_succeeded)
+            page.get_by_role("link", name="Edit Heap").click()
+            history = page.get_by_role("region", name="Runs").get_by_role("row").nth(1)
+            expect(history).to_contain_text("2026-03-03 08:30")
+            expect(history).to_contain_text("schedule")
+            page.get_by_role("link", name="Sources").click()
+            expect(page.get_by_role("row", name="Heap heap-rs3-acme")).to_contain_text("2026-03-03 08:31:00")
+            daemon.terminate()
+            daemon.wait()
+            page.get_by_role("link", name="Courier Groups").click()
+            expect(page.get_by_text("Not running", exact=True)).to_be_visible()
+        assert complaints == []
+
+
+def _with_courier(folder: Path, bucket: str) -> None:
+    """Adds a courier whose runs keep files as samples."""
+    entity = {"object/type": "file", "object/file-pattern": PATTERN}
+    landing = {"file/tag": "users", "file/content-type": "application/avro"}
+    (folder / "entities.json").write_text(json.dumps([entity | {"object/land-as": landing}]))
+    (folder / "operations.json").write_text("{}")
+    with (folder / "heap-courier.yaml").open("a") as project:
+        project.write(
+            "couriers:\n  Heap:\n"
+            f"    bucket: {BUCKET}\n    endpoint-url: {bucket}\n    region: us-east-1\n"
+            "    entities: entities.json\n    load-operations: operations.json\n"
+        )
+
+
+@contextmanager
+def _daemon(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("served_by_file.py")), str(folder)],
+        env=os.environ | KEYS | {"PYTHONPATH": str(ROOT / "courier")},
+    ) as process:
+        try:
+            _until(lambda: daemon_of(folder))
+            yield process
+        finally:
+            process.kill()
+
+
+def _keeps(folder: Path, group: str) -> bool:
+    """Whether the daemon keeps the schedule of a group."""
+    with open_warehouse(read_project(folder).warehouse, {}) as warehouse:
+        slots.prepare(warehouse)
+        return slots.schedule_since(warehouse, group) is not None
+
+
+def _until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, "it never came about"
+        time.sleep(0.05)

@@ -96,11 +96,13 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
     from heap_courier.couriers.work_plan import problems_of  # noqa: PLC0415  (what reads files takes long to import)
     from heap_courier.groups.group_metrics import GroupMetrics  # noqa: PLC0415  (for this command alone)
     from heap_courier.groups.health import Health, health_served  # noqa: PLC0415
+    from heap_courier.groups.presence import present  # noqa: PLC0415
     from heap_courier.notices.metrics import Metrics  # noqa: PLC0415
 
     with ExitStack() as stack:
         silent = stack.enter_context(opened(folder))
         replaced = stack.enter_context(reporting_until_replaced())
+        hold = stack.enter_context(present(folder, silent.now()))
         stop, health, watch = threading.Event(), Health(), ProjectWatch(folder)
         metrics, schedules = Metrics(), GroupMetrics(silent.now)
         metrics.registry.register(schedules)
@@ -110,6 +112,7 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
         _follow(schedules, context)
 
         def changed(asked: bool) -> scheduler.Change | None:  # noqa: FBT001  (whether by SIGHUP)
+            hold()
             if not (watch.has_changed() or asked):
                 return None
             try:

@@ -9,21 +9,25 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from heap_courier.couriers.context import Context
-from heap_courier.errors import LaterError
+from heap_courier.errors import BusyCourierError
 from heap_courier.files.fileset import UNPACKED
 from heap_courier.project.model import Courier
 
 
 @contextmanager
 def locked(context: Context, courier: Courier) -> Iterator[None]:
-    """One run of a courier at a time; the lock goes with the process, however that ends."""
+    """One run of a courier at a time; the lock goes with the process, however that ends.
+
+    Raises:
+        BusyCourierError: another run has it.
+    """
     folder = context.work(courier)
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / "lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise LaterError(
+        raise BusyCourierError(
             f"Another run of the courier `{courier.name}` is in progress: try again when it has finished."
         ) from None
     try:

@@ -5,19 +5,28 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import date
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from heap_courier.couriers.context import Context
+from heap_courier.couriers.lock import locked
 from heap_courier.couriers.run_notices import began, ended, loaded
 from heap_courier.data_types.field_types import in_utc
-from heap_courier.errors import CourierError, InterruptedRunError, MissingFilesError, internal_error
+from heap_courier.errors import (
+    BusyCourierError,
+    BusyWarehouseError,
+    CourierError,
+    InterruptedRunError,
+    MissingFilesError,
+    internal_error,
+)
 from heap_courier.files.days import Days
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.project.model import Courier
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Run, RunLog, TableRun
 
 _ALL: Final = "all days"
+ALL_NEW: Final = "what is new"  # what a courier that follows Heap Connect loads
 
 
 class RunResult(NamedTuple):
@@ -73,8 +82,7 @@ class RunInProgress:
 @contextmanager
 def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgress]:
     """Records the start and the result of a run in the run log; nothing if its files are missing."""
-    started = in_utc(context.now())
-    run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
+    run = _new_run(courier, what, context.now())
     with context.warehouse() as warehouse:
         run_log = RunLog(warehouse)
         run_log.make()
@@ -92,9 +100,11 @@ def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgr
         raise
     except InterruptedRunError as error:
         message = str(error)
+        error.is_logged = True
         raise
     except CourierError as error:
         outcome, message = FAILED, str(error)
+        error.is_logged = True
         raise
     except Exception as error:
         outcome, message = FAILED, internal_error(error)
@@ -109,6 +119,33 @@ def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgr
                 run_log.forget(run)
         if outcome:
             _report(context, progress, outcome, message)
+
+
+def record_refusal(
+    context: Context, courier: Courier, days: Days | None, started: datetime, error: CourierError
+) -> Run | None:
+    """Records a run that could not begin, such as for want of its files, as failed.
+
+    None: it is not recorded, because the run log cannot be opened, another run of the courier is in progress, or it was
+    stopped by someone, who knows.
+    """
+    if isinstance(error, (BusyCourierError, BusyWarehouseError, InterruptedRunError)):
+        return None
+    run = _new_run(courier, ALL_NEW if courier.operations is None else in_words(days), started)
+    try:
+        with locked(context, courier), context.warehouse() as warehouse:
+            run_log = RunLog(warehouse)
+            run_log.make()
+            run_log.begin(run)
+            run_log.end(run, context.now(), FAILED, str(error))
+    except CourierError:
+        return None
+    return run
+
+
+def _new_run(courier: Courier, what: str, now: datetime) -> Run:
+    started = in_utc(now)
+    return Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", courier.name, what, started)
 
 
 def _report(context: Context, progress: RunInProgress, outcome: str, message: str | None) -> None:

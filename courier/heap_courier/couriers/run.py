@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import replace
 
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.feed_loads import is_required, load_feeds
 from heap_courier.couriers.lock import locked
-from heap_courier.couriers.logged_run import RunInProgress, RunResult, in_words, logged
-from heap_courier.couriers.run_notices import Watch, refused
+from heap_courier.couriers.logged_run import ALL_NEW, RunInProgress, RunResult, in_words, logged, record_refusal
+from heap_courier.couriers.run_notices import refused
 from heap_courier.couriers.samples import keep_files
 from heap_courier.couriers.work_plan import read_work_plan
 from heap_courier.errors import CourierError
@@ -35,6 +34,7 @@ def run_courier(
     required: Days | None = None,
     skip_missing: bool = False,
     tables: Collection[str] | None = None,
+    is_retried: bool = False,
 ) -> RunResult:
     """Runs a courier.
 
@@ -46,18 +46,20 @@ def run_courier(
         skip_missing: whether files of these may be missing too.
         tables: the domain tables to load, such as those that did not land before; None: all of them. With manifests it
             is always all: what has landed does not land again.
+        is_retried: whether the caller tries again if the run cannot begin, and records what it gives up on.
 
     Raises:
-        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded or recorded.
+        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded.
         MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
         CourierError: the run failed. A table that is not loaded does not raise: it is in the result.
     """
-    watch = Watch(context.report)
+    started = context.now()
     try:
-        return _run(replace(context, report=watch), courier, days, required, tables, skip_missing=skip_missing)
+        return _run(context, courier, days, required, tables, skip_missing=skip_missing)
     except CourierError as error:
-        if not watch.has_ended:
-            context.report(refused(courier.name, error))
+        if not error.is_logged:
+            run = None if is_retried else record_refusal(context, courier, days, started, error)
+            context.report(refused(courier.name, error, run))
         raise
 
 
@@ -75,7 +77,7 @@ def _run(
     with locked(context, courier):
         if work_plan.heap_connect:
             manifest_keys(bucket)
-            with logged(context, courier, "what is new") as progress:
+            with logged(context, courier, ALL_NEW) as progress:
                 _pull(context, bucket, work_plan.heap_connect, progress)
             return progress.result()
         found = find(bucket, work_plan.entities, days)

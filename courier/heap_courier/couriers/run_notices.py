@@ -9,23 +9,10 @@ from typing import Final
 from heap_courier.data_types.field_types import in_utc
 from heap_courier.documents.wording import duration
 from heap_courier.errors import CourierError
-from heap_courier.notices.notice import Kind, Notice, Report
+from heap_courier.notices.notice import Kind, Notice
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, Run, TableRun
 
 _FILES: Final = 20  # that a notice names
-
-
-class Watch:
-    """Passes the notices of a run on, and knows whether its end was among them."""
-
-    def __init__(self, report: Report) -> None:
-        self._report = report
-        self.has_ended = False
-
-    def __call__(self, notice: Notice) -> None:
-        """Passes a notice on."""
-        self.has_ended = notice.event in _ENDINGS
-        self._report(notice)
 
 
 def began(run: Run) -> Notice:
@@ -103,9 +90,6 @@ def ended(
     )
 
 
-def refused(courier: str, error: CourierError) -> Notice:
-    """A run that could not begin, or whose files are missing; the run log does not have it."""
-    return Notice("error", "run-refused", f"Courier `{courier}`: {error}", courier)
-
-
-_ENDINGS: Final = ("run-completed", "run-failed", "run-interrupted")
+def refused(courier: str, error: CourierError, run: Run | None) -> Notice:
+    """A run that could not begin, or whose files are missing; `run` if the run log has it."""
+    return Notice("error", "run-refused", f"Courier `{courier}`: {error}", courier, run=run.id if run else "")

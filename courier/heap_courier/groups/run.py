@@ -60,6 +60,7 @@ class GroupContext:
         now: the time.
         pause: waits for a number of seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
+        give_up: records that a courier could not run for days, after all retries.
         lease: how long a run may be without a heartbeat before it counts as aborted.
     """
 
@@ -69,6 +70,7 @@ class GroupContext:
     now: Callable[[], datetime]
     pause: Callable[[float], None]
     stitch: Callable[[], None] = lambda: None
+    give_up: Callable[[str, Days, CourierError], None] = lambda _courier, _days, _error: None
     lease: timedelta = LEASE
 
 
@@ -264,11 +266,13 @@ class _Run:
         except MissingFilesError as error:
             self._stopped.set()
             self._note(error, who)
+            self._context.give_up(courier.courier, days, error)
             self._notes.append(
                 f"To continue without them: {by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
             )
         except CourierError as error:
             self._note(error, who)
+            self._context.give_up(courier.courier, days, error)
         except Exception:
             self._stopped.set()
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from heap_courier.console.editing.cron_words import in_words
 from heap_courier.console.editing.group_form import form_of_section
 from heap_courier.errors import SetupError
 from heap_courier.groups import slots
+from heap_courier.groups.presence import present
 from heap_courier.project.reader import read_project
 from heap_courier.stitch import extra
 from heap_courier.stitch import run as stitching
@@ -128,11 +130,28 @@ class TestPreview:
         assert words in self.words(visits, **change)
 
 
+class TestDaemon:
+    def test_whether_schedules_run_is_shown(self, project: Path, visits: Visitor) -> None:
+        """And how to start what runs them, in this folder, also on Sources."""
+        visits.post("/groups/new", FIELDS)
+        text = visits.get("/groups").text
+        assert "Not running Nothing starts at its time" in text
+        assert f"heap-courier --project {quote(str(project))} group serve --wait" in text
+        assert "Runs do not start at these times yet" in visits.get("/").text
+        with present(project, NOW):
+            text = visits.get("/groups").text
+            assert "`heap-courier group serve` has been running since 2026-03-04 08:30:00 UTC." in text
+            assert "Not running" not in text
+            assert "Runs do not start" not in visits.get("/").text
+            saved = visits.post("/groups/Weekly/status", {"status": "disabled"}).text
+            assert "`heap-courier group serve` follows within a minute." in saved
+
+
 class TestEditing:
     def test_a_group_is_created(self, project: Path, visits: Visitor) -> None:
         text = visits.post("/groups/new", FIELDS | {"courier.0.wait": "2 hours", "courier.0.offset": "24 hours"}).text
         assert "The group Weekly was saved." in text
-        assert "it follows within a minute" in text
+        assert "`heap-courier group serve` is not running" in text
         assert "at 08:30 on Sunday" in text
         group = read_project(project).groups["Weekly"]
         assert (group.schedule, group.enabled) == ("30 8 * * 0", True)

@@ -71,6 +71,16 @@ def runs(visits: Visitor, **fields: str) -> Answer:
     return visits.get(started.headers["location"])
 
 
+class TestARunThatCannotBegin:
+    def test_it_is_shown_on_sources_and_among_the_runs(self, shop: MemoryBucket, visits: Visitor) -> None:
+        shop.objects.clear()
+        assert "there is no file at all" in runs(visits, day="2026-03-04").text
+        sources = visits.get("/").text
+        assert "2026-03-04 08:30:00 not scheduled Needs attention Its last run failed" in sources
+        assert "there is no file at all" in sources
+        assert "there is no file at all" in visits.get("/runs").text
+
+
 class TestRunning:
     @pytest.mark.parametrize(
         "fields",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from importlib import import_module
@@ -23,14 +23,16 @@ from heap_courier.couriers.context import Context
 from heap_courier.couriers.logged_run import RunResult
 from heap_courier.couriers.run import run_courier
 from heap_courier.data_types.field_types import INTEGER, STRING
-from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError
+from heap_courier.errors import BusyCourierError, CourierError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.feeds.writer import write_feed
 from heap_courier.files.days import Days
+from heap_courier.group_work import Audience, group_context
+from heap_courier.notices.notice import Notice
 from heap_courier.progress import NoBar
 from heap_courier.project.model import Courier, DefaultCredential, Project, WarehouseSettings
-from heap_courier.warehouse.run_log import RunLog
+from heap_courier.warehouse.run_log import Run, RunLog
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 USERS = Feed(
@@ -91,6 +93,10 @@ class Trial:
         with self.context.warehouse() as warehouse:
             return warehouse.query(f'SELECT {columns} FROM "Heap:Users" ORDER BY 1')
 
+    def logged(self) -> list[Run]:
+        with self.context.warehouse() as warehouse:
+            return RunLog(warehouse).runs(10)
+
     def checks(self) -> str:
         return check_courier(self.context, self.courier)
 
@@ -110,6 +116,80 @@ def test_rows_land_and_the_run_is_recorded(trial: Trial) -> None:
     assert result.notices == (f"Heap:Users: 1 row was rejected; `heap-courier runs {result.run.id}` lists them.",)
     with trial.context.warehouse() as warehouse:
         assert RunLog(warehouse).run(result.run.id).outcome == "completed"
+
+
+# A run that cannot begin
+
+
+def broken_plan(trial: Trial) -> None:
+    (trial.folder / "entities.json").write_text("[")
+
+
+def wrong_key(trial: Trial) -> None:
+    def refuse(*_arguments: Any, **_more: Any) -> Any:
+        raise SetupError("The bucket `heap` refuses this credential.")
+
+    trial.bucket.list = refuse  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (broken_plan, "entities.json"),
+        (wrong_key, "The bucket `heap` refuses this credential."),
+        (lambda _trial: None, "2026-11-20"),  # its file is missing
+    ],
+)
+def test_a_run_that_cannot_begin_is_in_the_run_log(trial: Trial, spoil: Callable[[Trial], None], why: str) -> None:
+    """And its notification names that run."""
+    spoil(trial)
+    notices: list[Notice] = []
+    trial.context = replace(trial.context, report=notices.append)
+
+    with pytest.raises(CourierError, match=why):
+        trial.runs(20, 20)
+
+    (run,) = trial.logged()
+    assert (run.courier, run.what, run.outcome, run.ended) == ("Heap", "2026-11-20", "failed", run.started)
+    assert why in str(run.message)
+    assert [(each.event, each.run) for each in notices] == [("run-refused", run.id)]
+
+
+def test_a_run_that_failed_after_it_began_is_recorded_once(trial: Trial) -> None:
+    trial.loads({"df-unknown1": [{"type": "load", "file": "users"}]})
+    trial.arrives(20, "id,email\n1,a\n")
+    with pytest.raises(MissingFeedsError):
+        trial.runs(20, 20)
+    (run,) = trial.logged()
+    assert run.outcome == "failed"
+
+
+def test_a_run_beside_another_one_leaves_its_record_alone(trial: Trial) -> None:
+    trial.arrives(20, "id,email\n1,a\n")
+    refusals: list[CourierError] = []
+
+    def run_too(_key: str) -> None:
+        with pytest.raises(BusyCourierError) as found:
+            trial.runs(20, 20)
+        refusals.append(found.value)
+
+    trial.bucket.on_fetch = run_too
+    trial.runs(20, 20)
+    assert len(refusals) == 1
+    assert [run.outcome for run in trial.logged()] == ["completed"]
+
+
+def test_a_caller_that_tries_again_records_what_it_gives_up_on(trial: Trial) -> None:
+    """A group looks for files each minute, and waits for them."""
+    heard: list[Notice] = []
+    quiet = replace(trial.context, project=replace(trial.context.project, couriers={"Heap": trial.courier}))
+    group = group_context(replace(quiet, report=heard.append), Audience(), lambda _seconds: None)
+    days = Days.of(day(20))
+    with pytest.raises(MissingFilesError) as found:
+        group.run_courier("Heap", days, days, False)
+    assert trial.logged() == []
+    group.give_up("Heap", days, found.value)
+    assert [run.outcome for run in trial.logged()] == ["failed"]
 
 
 # A feed that is changed while a run fetches

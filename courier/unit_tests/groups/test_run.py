@@ -64,7 +64,15 @@ class Trial:
         self.stop = threading.Event()
         self.answers: dict[str, Callable[[bool], None]] = {}
         self.missing: Callable[[Days], Collection[date]] = lambda _days: ()
-        self.context = GroupContext(self.run_courier, self.open_warehouse, self.report, lambda: self.time, self.pause)
+        self.given_up: list[tuple[str, str]] = []
+        self.context = GroupContext(
+            self.run_courier,
+            self.open_warehouse,
+            self.report,
+            lambda: self.time,
+            self.pause,
+            give_up=lambda courier, _days, error: self.given_up.append((courier, str(error))),
+        )
         self._path = folder / "heap.duckdb"
         self._lock = threading.Lock()
         with self.open_warehouse() as warehouse:
@@ -267,6 +275,7 @@ def test_files_are_polled_until_they_arrive(trial: Trial) -> None:
     assert trial.run(group(courier(wait=2 * HOUR)), at(20)) == GroupResult("succeeded", "")
     assert trial.time == at(20, 18)
     assert len(trial.runs) == 61
+    assert trial.given_up == []
 
 
 def test_a_bucket_that_does_not_answer_is_asked_again_within_the_wait(trial: Trial) -> None:
@@ -290,6 +299,7 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
         "To continue without them: `heap-courier group run daily --slot 2026-11-20T17:00 --skip-missing`.",
     )
     assert len(trial.notices) == 1
+    assert trial.given_up == [("heap", "There is no users.avro.")]
 
 
 def test_or_are_reported_and_left_out(trial: Trial) -> None:

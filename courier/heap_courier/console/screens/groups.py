@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from shlex import quote
 from typing import Any, Final
 from zoneinfo import available_timezones
 
@@ -21,6 +22,7 @@ from heap_courier.couriers.context import Context
 from heap_courier.errors import BusyWarehouseError, CourierError, InterruptedRunError, SetupError
 from heap_courier.group_work import Audience, group_context
 from heap_courier.groups import slots
+from heap_courier.groups.presence import daemon_of
 from heap_courier.groups.run import GroupContext, GroupResult, run_by_hand
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.groups.slots import SlotRun
@@ -69,6 +71,10 @@ def groups(visit: Visit) -> Response:
         trouble=trouble,
         busy=busy,
         known=known,
+        daemon=daemon_of(visit.console.folder),
+        scheduled=any(row.next for row in rows),
+        command=f"heap-courier --project {quote(str(visit.console.folder.resolve()))} group serve --wait",
+        is_shared=not context.project.warehouse.path,
         said=visit.said,
         drawing=_drawing(context.project.groups),
     )
@@ -143,7 +149,7 @@ def switch(visit: Visit) -> Response:
     section = edit.section("groups", group.name) | {"status": "enabled" if enabled else "disabled"}
     edit.write({("groups", group.name): section})
     word = "resumed" if enabled else "paused"
-    return visit.to("groups", said=f"The group {group.name} is {word}. {_SOON}")
+    return visit.to("groups", said=f"The group {group.name} is {word}. {_soon(visit)}")
 
 
 def run_now(visit: Visit) -> Response:
@@ -159,7 +165,10 @@ def run_now(visit: Visit) -> Response:
     return visit.to("jobs", visit.console.jobs.start("group", group.name, "now", work).id)
 
 
-_SOON: Final = "If `heap-courier group serve` is running, it follows within a minute."
+def _soon(visit: Visit) -> str:
+    if daemon_of(visit.console.folder):
+        return "`heap-courier group serve` follows within a minute."
+    return "Schedules do not run yet, because `heap-courier group serve` is not running."
 
 
 class _Watcher(Audience):
@@ -233,7 +242,7 @@ def _posted(visit: Visit, group: Group | None) -> Response:
     except CourierError as error:
         version = edit.version("groups", group.name) if group else ""
         return _form_page(visit, form, group, version, str(error), status=409)
-    return visit.to("groups", said=f"The group {form.name} was saved. {_SOON}")
+    return visit.to("groups", said=f"The group {form.name} was saved. {_soon(visit)}")
 
 
 def _without(members: tuple[Member, ...], index: int) -> tuple[Member, ...]:

@@ -15,6 +15,7 @@ from heap_courier.errors import BusyWarehouseError, CourierError
 from heap_courier.feeds.active import ActiveFeeds
 from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
+from heap_courier.groups.presence import daemon_of
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.project.model import Courier
 from heap_courier.project.reader import FILE_NAME
@@ -79,6 +80,7 @@ def sources(visit: Visit) -> Response:
         busy=busy,
         known=known,
         said=visit.said,
+        stands_still=any(row.next for row in rows) and not daemon_of(console.folder),
         file=FILE_NAME,
     )
 
