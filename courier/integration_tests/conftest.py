@@ -39,5 +39,5 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Wareho
 
 
 @pytest.fixture
-def place(s3: str, warehouse: Warehouse, tmp_path: Path) -> Place:
-    return Place(s3, warehouse, tmp_path)
+def place(warehouse: Warehouse, tmp_path: Path) -> Place:
+    return Place(warehouse, tmp_path)

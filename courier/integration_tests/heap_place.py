@@ -1,18 +1,22 @@
-"""A bucket that Heap writes to and a warehouse beside it, for tests that pull in process."""
+"""A bucket that Heap writes to and a warehouse beside it, for tests that pull in process.
+
+The bucket is in memory: most of what a pull takes with S3 is S3's client. test_filesets.py holds it against the real
+one, and a `PlaceAtS3` pulls from that.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from itertools import count
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import boto3
 
-from courier.integration_tests.heap_bucket import MIGRATIONS, Dump, TableDump, nullable, objects, put
+from courier.integration_tests.heap_bucket import BUCKET, MIGRATIONS, Dump, TableDump, nullable, objects, put
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.heap_connect.loader import StepResult
@@ -26,45 +30,29 @@ EVENTS = nullable(event_id="long", user_id="long")
 
 ENVIRONMENT = {"SALT": "a secret of some length", "OTHER": "another one as long as it"}
 
-_names = count()
-
 
 @dataclass
 class Place:
-    """A bucket that Heap writes to, and a warehouse."""
+    """A bucket that Heap writes to, by key, and a warehouse."""
 
-    address: str
     warehouse: Warehouse
     folder: Path
     prefix: str = ""
     name: str = "daily"
-    bucket: str = field(default_factory=lambda: f"heap-rs3-acme-{next(_names)}")
-
-    def __post_init__(self) -> None:
-        self.client = boto3.Session("k", "s", region_name="us-east-1").client("s3", endpoint_url=self.address)
-        self.client.create_bucket(Bucket=self.bucket)
+    objects: dict[str, bytes] = field(default_factory=dict)
 
     def write(self, *dumps: Dump) -> None:
         for dump in dumps:
-            put(self.client, self.bucket, objects(dump, Random(dump.dump_id), bucket=self.bucket, prefix=self.prefix))
+            self.objects.update(objects(dump, Random(dump.dump_id), prefix=self.prefix))
 
     def keys(self, part: str) -> list[str]:
-        listed = self.client.list_objects_v2(Bucket=self.bucket).get("Contents", ())
-        return [item["Key"] for item in listed if part in item["Key"]]
-
-    def content(self, key: str) -> bytes:
-        content: bytes = self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
-        return content
-
-    @property
-    def courier(self) -> Courier:
-        credential = KeyCredential("test", "KEY", "SECRET")
-        entities = Path("entities.json")
-        return Courier(self.name, credential, self.bucket, self.prefix, self.address, "us-east-1", entities, None)
+        return sorted(key for key in self.objects if part in key)
 
     @property
     def source(self) -> Bucket:
-        return Bucket(self.courier, {"KEY": "k", "SECRET": "s"})
+        credential = KeyCredential("test", "KEY", "SECRET")
+        courier = Courier(self.name, credential, BUCKET, self.prefix, None, "us-east-1", Path("entities.json"), None)
+        return cast("Bucket", MemoryBucket(courier, self.objects))
 
     def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepResult]:
         folder = self.folder / "fetched"
@@ -94,6 +82,21 @@ class Place:
             columns = ", ".join(quoted(column) for column in sorted(self.warehouse.columns(name)))
             found[name] = sorted(self.warehouse.query(f"SELECT {columns} FROM {quoted(name)}"), key=repr)
         return found
+
+
+@dataclass
+class PlaceAtS3(Place):
+    """With a bucket at this address, which holds nothing else."""
+
+    address: str = ""
+
+    @property
+    def source(self) -> Bucket:
+        client = boto3.Session("k", "s", region_name="us-east-1").client("s3", endpoint_url=self.address)
+        client.create_bucket(Bucket=BUCKET)
+        put(client, BUCKET, self.objects.items())
+        courier = replace(super().source.courier, endpoint_url=self.address)
+        return Bucket(courier, {"KEY": "k", "SECRET": "s"})
 
 
 def at(*time: int) -> datetime:

@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 import pytest
 
+from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.errors import UnreadableFileError
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
@@ -98,3 +99,26 @@ def test_a_file_that_vanishes_in_between_is_reported(
     ):
         fetch(bucket, found, tmp_path / "files").tagged({"users"})
     assert list((tmp_path / "files").iterdir()) == []
+
+
+def test_a_bucket_in_memory_answers_as_one_of_s3(bucket: Bucket, stored: Any, tmp_path: Path) -> None:
+    """Many tests rely on it."""
+    memory = MemoryBucket(bucket.courier, {f"exports/{name}": name.encode() for name in ("b/2", "a", "b/10", "é")})
+    memory.objects["elsewhere"] = b"1"
+    for key, content in memory.objects.items():
+        stored.put_object(Key=key, Body=content)
+
+    def seen(source: Bucket | MemoryBucket, gone: str) -> list[Any]:
+        listed = [[(item.key, item.size) for item in source.list(prefix)] for prefix in ("", "b/", "c")]
+        for number, item in enumerate(source.list()):
+            source.probe(item.key)
+            source.fetch(item, tmp_path / str(number))
+        messages = []
+        for ask in (source.probe, source.read, lambda key: source.fetch(key, tmp_path / "gone")):
+            with pytest.raises(UnreadableFileError) as raised:
+                ask(gone)
+            messages.append(str(raised.value).replace(str(source), "the bucket"))
+        fetched = [path.read_bytes() for path in sorted(tmp_path.iterdir())]
+        return [listed, fetched, source.read("b/10"), messages]
+
+    assert seen(memory, "elsewhere") == seen(bucket, "elsewhere")

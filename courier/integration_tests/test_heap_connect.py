@@ -21,13 +21,13 @@ from courier.integration_tests.heap_bucket import (
     big,
     manifest_key,
     nullable,
-    put,
     story,
 )
 from courier.integration_tests.heap_place import (
     EVENTS,
     PEOPLE,
     Place,
+    PlaceAtS3,
     at,
     duckdb,
     events,
@@ -65,14 +65,14 @@ class TestDumps:
         place.pull()
         before = place.everything()
         for key in place.keys(".avro"):
-            place.client.delete_object(Bucket=place.bucket, Key=key)
+            del place.objects[key]
 
         assert place.pull() == []
         assert place.everything() == before
 
     def test_files_without_a_manifest_are_ignored(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)), Dump(2, (people((2, "b")),)))
-        place.client.delete_object(Bucket=place.bucket, Key=manifest_key(2))
+        del place.objects[manifest_key(2)]
 
         place.pull()
 
@@ -97,10 +97,8 @@ class TestDumps:
 
         assert place.rows("users", "email") == [("new",)]
 
-    def test_the_prefix_of_a_courier_is_that_of_the_addresses_too(
-        self, s3: str, warehouse: Warehouse, tmp_path: Path
-    ) -> None:
-        place = Place(s3, warehouse, tmp_path, prefix="exports/heap/")
+    def test_the_prefix_of_a_courier_is_that_of_the_addresses_too(self, warehouse: Warehouse, tmp_path: Path) -> None:
+        place = Place(warehouse, tmp_path, prefix="exports/heap/")
         place.write(Dump(1, (people((1, "a")),)))
 
         place.pull()
@@ -161,7 +159,7 @@ class TestFullResyncs:
     def test_what_is_below_the_newest_one_is_not_even_fetched(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)), Dump(2, (people((2, "b"), full=True),)))
         (key,) = place.keys("sync_1/users")
-        place.client.delete_object(Bucket=place.bucket, Key=key)
+        del place.objects[key]
 
         assert loaded(*place.pull()) == [(2, "Heap:users")]
 
@@ -227,7 +225,7 @@ class TestLateManifests:
     def test_one_that_a_newer_full_resync_makes_obsolete_is_not_landed(self, place: Place) -> None:
         place.write(Dump(3, (people((3, "c"), full=True),)))
         place.pull()
-        place.client.delete_object(Bucket=place.bucket, Key=manifest_key(3))
+        del place.objects[manifest_key(3)]
         place.write(Dump(2, (people((2, "b")),)))
 
         assert place.pull() == []
@@ -334,9 +332,9 @@ class TestColumns:
         place.write(Dump(1, (people((1, "a"), (2, "b"), files=2),)))
         first, _ = place.keys("sync_1/users")
         content = avro(nullable(user_id="string", plan="string"), [{"user_id": "u1", "plan": "pro"}])
-        place.client.put_object(Bucket=place.bucket, Key=first, Body=content)
-        manifest = place.content(manifest_key(1)).replace(b'"email"', b'"email", "plan"')
-        place.client.put_object(Bucket=place.bucket, Key=manifest_key(1), Body=manifest)
+        place.objects[first] = content
+        manifest = place.objects[manifest_key(1)].replace(b'"email"', b'"email", "plan"')
+        place.objects[manifest_key(1)] = manifest
 
         place.pull()
 
@@ -497,7 +495,7 @@ class TestAllEvents:
 
         place.warehouse.execute('DROP TABLE "Heap:sign_up" CASCADE')
         for key in (*place.keys("sync_2/sign_up"), *place.keys("sync_3/sign_up")):
-            place.client.delete_object(Bucket=place.bucket, Key=key)
+            del place.objects[key]
         place.pull()
         assert place.rows("all_events:union", self.UNION) == [("all_events", 9, 3), ("pageviews", 7, 2)]
 
@@ -528,8 +526,8 @@ class TestFailures:
     def test_a_listed_file_that_is_absent_stops_its_table_alone_until_it_is_there(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")), events((7, 1)))), Dump(2, (people((2, "b")), events((8, 1)))))
         (key,) = place.keys("sync_1/users")
-        content = place.content(key)
-        place.client.delete_object(Bucket=place.bucket, Key=key)
+        content = place.objects[key]
+        del place.objects[key]
 
         runs = place.pull()
 
@@ -538,7 +536,7 @@ class TestFailures:
         assert place.columns("users") == []
         assert place.rows("sign_up", "event_id") == [(7,), (8,)]
 
-        place.client.put_object(Bucket=place.bucket, Key=key, Body=content)
+        place.objects[key] = content
         assert loaded(*place.pull()) == [(1, "Heap:users"), (2, "Heap:users")]
         assert place.rows("users", "user_id") == [(1,), (2,)]
 
@@ -547,13 +545,13 @@ class TestFailures:
         rows = tuple({"name": f"row {number}"} for number in range(10))
         place.write(Dump(1, (TableDump("odd", types, rows, files=2),)))
         _, key = place.keys("sync_1/odd")
-        content = place.content(key)
-        place.client.put_object(Bucket=place.bucket, Key=key, Body=content[:-20])
+        content = place.objects[key]
+        place.objects[key] = content[:-20]
 
         assert key in failure(place.pull())
         assert place.columns("odd") == []
 
-        place.client.put_object(Bucket=place.bucket, Key=key, Body=content)
+        place.objects[key] = content
         place.pull()
         assert len(place.rows("odd", "name")) == 10
 
@@ -563,14 +561,14 @@ class TestFailures:
         before = place.everything()
         place.write(Dump(2, (people((2, "b"), full=True),)))
         (key,) = place.keys("sync_2/users")
-        place.client.put_object(Bucket=place.bucket, Key=key, Body=b"Obj\x01 and no more")
+        place.objects[key] = b"Obj\x01 and no more"
 
         assert failure(place.pull())
         assert place.everything() == before
 
     def test_an_invalid_manifest_is_reported_and_the_others_land(self, place: Place) -> None:
         place.write(Dump(1, (people((1, "a")),)))
-        place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=b'{"dump_id": 2, "tab')
+        place.objects[manifest_key(2)] = b'{"dump_id": 2, "tab'
 
         runs = place.pull()
 
@@ -579,7 +577,7 @@ class TestFailures:
 
     def test_each_invalid_manifest_is_reported_by_its_name(self, place: Place) -> None:
         for number in (1, 2):
-            place.client.put_object(Bucket=place.bucket, Key=manifest_key(number), Body=b"[")
+            place.objects[manifest_key(number)] = b"["
 
         runs = [step.run for step in place.pull()]
 
@@ -626,13 +624,13 @@ class TestFailures:
 
 
 def test_what_a_step_asks_the_warehouse_does_not_grow_with_what_has_landed(
-    s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bookmarks are read when a run begins; its steps ask the same, however many there are."""
 
     def asked(old: int) -> list[tuple[str, int]]:
         with closing(duckdb(tmp_path / f"{old}")) as warehouse:
-            place = Place(s3, warehouse, tmp_path)
+            place = Place(warehouse, tmp_path)
             place.write(Dump(10_000, (people((1, "a")), events((7, 1)))))
             loaded(*place.pull())
             bookmarks = Bookmarks(warehouse, "daily", "Heap")
@@ -663,8 +661,9 @@ def test_what_a_step_asks_the_warehouse_does_not_grow_with_what_has_landed(
     assert sum("landed_files" in sql for sql, _ in few) <= 4  # when the run begins: none of the steps
 
 
-def test_the_story_ends_as_announced(place: Place) -> None:
-    """Four nights, and a run after each."""
+def test_the_story_ends_as_announced(s3: str, warehouse: Warehouse, tmp_path: Path) -> None:
+    """Four nights, and a run after each, from an S3."""
+    place = PlaceAtS3(warehouse, tmp_path, "exports/heap/", address=s3)
     dumps = story(Random(7))
     for dump in dumps:
         place.write(dump)
@@ -677,15 +676,15 @@ def test_the_story_ends_as_announced(place: Place) -> None:
     assert "coupon" in place.columns("sign_up")
 
 
-def test_the_story_at_once_late_or_interrupted_ends_the_same(s3: str, tmp_path: Path) -> None:
+def test_the_story_at_once_late_or_interrupted_ends_the_same(tmp_path: Path) -> None:
     """Each run is interrupted at another statement, one further than the run before, until one comes to its end."""
     with closing(duckdb(tmp_path / "whole")) as warehouse:
-        whole = Place(s3, warehouse, tmp_path / "whole")
+        whole = Place(warehouse, tmp_path / "whole")
         whole.write(*story(Random(7)))
         whole.pull()
         expected = whole.everything()
     with closing(duckdb(tmp_path / "broken")) as warehouse:
-        broken = Place(s3, warehouse, tmp_path / "broken")
+        broken = Place(warehouse, tmp_path / "broken")
         broken.write(*story(Random(7)))
         for statement in count(1):
             broken.warehouse = cast("Warehouse", BreaksOff(warehouse, statement))
@@ -721,10 +720,10 @@ class TestOthers:
         assert place.rows("users", "email") == [("a",)]
 
 
-def test_a_large_file_is_read_in_parts(s3: str, tmp_path: Path) -> None:
+def test_a_large_file_is_read_in_parts(tmp_path: Path) -> None:
     with closing(duckdb(tmp_path)) as warehouse:
-        place = Place(s3, warehouse, tmp_path)
-        put(place.client, place.bucket, big(Random(1), files=2, rows=30_000, bucket=place.bucket))
+        place = Place(warehouse, tmp_path)
+        place.objects.update(big(Random(1), files=2, rows=30_000))
         parts: list[int] = []
 
         (run,) = place.pull(advance=parts.append)

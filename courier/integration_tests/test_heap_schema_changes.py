@@ -40,11 +40,11 @@ class TestColumns:
     @pytest.mark.parametrize("columns", [(), None])
     def test_a_manifest_without_columns_drops_none(self, place: Place, columns: Any) -> None:
         place.write(Dump(1, (people((1, "a")),)), Dump(2, (people((2, "b")),)))
-        content = place.content(manifest_key(2)).replace(
+        content = place.objects[manifest_key(2)].replace(
             b'"columns": [\n    "user_id",\n    "email"\n   ]', _json(columns)
         )
         assert content.count(b'"email"') == 0
-        place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=content)
+        place.objects[manifest_key(2)] = content
 
         loaded(*place.pull())
 
@@ -63,13 +63,13 @@ class TestColumns:
         place.write(Dump(1, (people((9, "old")),)), Dump(2, (people((1, "a"), (2, "b"), full=True),)))
         place.pull()
         for key in place.keys("sync_2"):
-            place.client.delete_object(Bucket=place.bucket, Key=key)
+            del place.objects[key]
         place.write(Dump(2, (people((2, "B"), (3, "C"), full=True, files=2),)))
         (first, _) = place.keys("sync_2/users")
         other = first.replace("users/", "users/again-")
-        place.client.put_object(Bucket=place.bucket, Key=other, Body=place.content(first))
-        manifest = place.content(manifest_key(2)).replace(first.encode(), other.encode())
-        place.client.put_object(Bucket=place.bucket, Key=manifest_key(2), Body=manifest)
+        place.objects[other] = place.objects[first]
+        manifest = place.objects[manifest_key(2)].replace(first.encode(), other.encode())
+        place.objects[manifest_key(2)] = manifest
 
         loaded(*place.pull())
 
@@ -82,9 +82,9 @@ class TestColumns:
         (old,) = place.keys("sync_1/users")
         place.write(Dump(1, (people((2, "B"), full=True),)))
         other = old.replace("users/", "users/again-")
-        place.client.put_object(Bucket=place.bucket, Key=other, Body=place.content(old))
-        manifest = place.content(manifest_key(1)).replace(old.encode(), other.encode())
-        place.client.put_object(Bucket=place.bucket, Key=manifest_key(1), Body=manifest)
+        place.objects[other] = place.objects[old]
+        manifest = place.objects[manifest_key(1)].replace(old.encode(), other.encode())
+        place.objects[manifest_key(1)] = manifest
 
         loaded(*place.pull())
 

@@ -1,4 +1,4 @@
-"""A bucket in memory, in the place of S3."""
+"""A bucket in memory, in the place of S3; test_filesets.py holds the two against each other."""
 
 from __future__ import annotations
 
@@ -25,18 +25,19 @@ class MemoryBucket:
         return "the bucket `heap`"
 
     def list(self, prefix: str = "") -> Iterator[Object]:
+        beginning = self.courier.prefix + prefix
         for key, content in sorted(self.objects.items()):
-            if key.startswith(prefix):
-                yield Object(key, len(content), f"{hash(content)}", WRITTEN)
+            if key.startswith(beginning):
+                yield Object(key.removeprefix(self.courier.prefix), len(content), f"{hash(content)}", WRITTEN)
 
     def probe(self, key: str) -> None:
-        if key not in self.objects:
+        if self.courier.prefix + key not in self.objects:
             raise UnreadableFileError(f"The file `{key}` of {self} is no longer in the bucket: run the courier again.")
 
     def read(self, key: str) -> bytes:
         self.on_fetch(key)
         self.probe(key)
-        return self.objects[key]
+        return self.objects[self.courier.prefix + key]
 
     def fetch(self, item: Object | str, to: Path, progress: Callable[[int], None] = lambda _bytes: None) -> None:
         content = self.read(item if isinstance(item, str) else item.key)
