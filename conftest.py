@@ -19,6 +19,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from benchmarks.pull.postgresql import PostgreSQL
 from benchmarks.pull.postgresql import programs as postgresql_programs
+from integration_tests.forked import Forked
 
 # The same examples in each run, however long they take; `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -153,6 +154,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     files = ", ".join(f"{name} ({number})" for name, number in sorted(_left.items()))
     terminalreporter.write_line(f"{_left.total()} tests: {files}")
     terminalreporter.write_line(f"and {EXAMPLES} times the examples of each property-based test")
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator[Forked]:
+    """Runs the connector without the time of its imports."""
+    with Forked.started() as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -16,17 +16,16 @@ from typing import Any
 import pytest
 
 from heap_sandbox.server import Sandbox
+from integration_tests.forked import ENVIRONMENT, MAIN, SECONDS, Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
 SANDBOX_URL = "http://127.0.0.1:8470"
 """Where the sample files look for a Heap; a test puts its own in its place."""
 
-ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
-"""As on the platform, where standard output is block-buffered."""
 
-SECONDS = 120
-"""After so long a process counts as stuck; nothing here takes a tenth of it but on a very slow machine."""
+Lines = Iterable[str | bytes | dict[str, Any]]
+"""Messages, as objects or as JSON."""
 
 
 @dataclass(frozen=True)
@@ -73,17 +72,22 @@ class Connector:
     """The connector's command line, with its files in a folder of the test's own."""
 
     folder: Path
+    forked: Forked
 
     def start(self, config: Any, catalog: Any, **streams: Any) -> subprocess.Popen[bytes]:
         """Begin a write; the caller pipes its input and output."""
         return subprocess.Popen(self.arguments("write", config, catalog), env=ENVIRONMENT, **streams)
 
     def arguments(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
-        arguments = [sys.executable, str(ROOT / "main.py"), command]
+        return [sys.executable, MAIN, *self.words(command, config, catalog)]
+
+    def words(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
+        """What follows main.py."""
+        words = [command]
         for option, content in (("--config", config), ("--catalog", catalog)):
             if content is not None:
-                arguments += [option, str(self.file(option.strip("-") + ".json", content))]
-        return arguments
+                words += [option, str(self.file(option.strip("-") + ".json", content))]
+        return words
 
     def file(self, name: str, content: Any) -> Path:
         if isinstance(content, Path):
@@ -92,21 +96,16 @@ class Connector:
         path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
         return path
 
-    def run(
-        self, command: str, config: Any = None, catalog: Any = None, lines: Iterable[str | bytes | dict[str, Any]] = ()
-    ) -> Outcome:
-        run = subprocess.run(
-            self.arguments(command, config, catalog),
-            input=piped(lines),
-            env=ENVIRONMENT,
-            capture_output=True,
-            timeout=SECONDS,
-            check=False,
-        )
+    def run(self, command: str, config: Any = None, catalog: Any = None, lines: Lines = ()) -> Outcome:
+        """A command to its end."""
+        run = self.forked.run(self.words(command, config, catalog), piped(lines))
         return outcome(run.returncode, run.stdout, run.stderr)
 
+    def preview(self, config: Any, catalog: Any, content: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
+        return self.forked.run([*self.words("preview", config, catalog), *options], content)
 
-def piped(lines: Iterable[str | bytes | dict[str, Any]]) -> bytes:
+
+def piped(lines: Lines) -> bytes:
     """Messages as lines of standard input."""
     content = b""
     for line in lines:
@@ -128,8 +127,8 @@ def until(condition: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def connector(tmp_path: Path) -> Connector:
-    return Connector(tmp_path)
+def connector(tmp_path: Path, forked: Forked) -> Connector:
+    return Connector(tmp_path, forked)
 
 
 @pytest.fixture

@@ -10,6 +10,9 @@ from typing import Any
 
 import pytest
 
+from integration_tests.conftest import piped
+from integration_tests.forked import MAIN, SECONDS, Forked
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = Path(sys.executable).with_name("destination-heap-analytics")
 
@@ -35,14 +38,12 @@ def test_spec_prints_the_committed_specification(program: list[str]) -> None:
         (["write", "--config", "c"], "--catalog"),
     ],
 )
-def test_a_wrong_command_line_is_reported_with_the_usage(arguments: list[str], said: str) -> None:
+def test_a_wrong_command_line_is_reported_with_the_usage(forked: Forked, arguments: list[str], said: str) -> None:
     """On standard error, with exit code 2 and no stack trace."""
-    run = subprocess.run(
-        [sys.executable, str(ROOT / "main.py"), *arguments], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert (run.returncode, run.stdout) == (2, "")
-    assert said in run.stderr
-    assert "Traceback" not in run.stderr
+    run = forked.run(arguments)
+    assert (run.returncode, run.stdout) == (2, b"")
+    assert said in run.stderr.decode()
+    assert b"Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize(
@@ -87,10 +88,9 @@ def test_an_input_without_a_message_is_not_a_successful_sync(
     write = connector.run("write", sample("user_properties"), catalog, lines)
     assert (write.code, write.error[0]) == (1, "config_error")
     assert said in write.error[1]
-    arguments = connector.arguments("preview", sample("user_properties"), catalog)
-    preview = subprocess.run(arguments, input="\n".join(lines) + "\n", capture_output=True, text=True, check=False)
+    preview = connector.preview(sample("user_properties"), catalog, piped(lines))
     assert preview.returncode == 1
-    assert f"Error: {write.error[1]}" in preview.stdout
+    assert f"Error: {write.error[1]}" in preview.stdout.decode()
     assert heap.stats()["requests"] == 0
     assert connector.run("write", sample("user_properties"), catalog).code == 0
 
@@ -136,3 +136,11 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
     assert run.stderr == (
         f"Standard output cannot be written ({reason}), so the command stopped. Redirect it to a file or a pipe.\n"
     )
+
+
+@pytest.mark.parametrize("words", [["spec"], ["check", "--config", "/dev/null"], ["check"], ["resend", "/no/file"]])
+def test_a_fork_leaves_what_a_process_leaves(forked: Forked, words: list[str]) -> None:
+    """Most tests run the connector in a fork, without its imports: its output and exit code are the same."""
+    started = subprocess.run([sys.executable, MAIN, *words], capture_output=True, check=False, timeout=SECONDS)
+    run = forked.run(words)
+    assert (run.returncode, run.stdout, run.stderr) == (started.returncode, started.stdout, started.stderr)

@@ -120,8 +120,8 @@ def test_check_asks_for_a_token_and_writes_nothing(connector: Any, heap: Sandbox
 
 def test_preview_counts_who_would_be_deleted(connector: Any, heap: Sandbox) -> None:
     """And sends no request."""
-    arguments = connector.arguments("preview", config(heap), CATALOG)
-    run = subprocess.run(arguments, input=piped([row(1), row(2)]), capture_output=True, check=True, timeout=120)
+    run = connector.preview(config(heap), CATALOG, piped([row(1), row(2)]))
+    assert run.returncode == 0
     text = run.stdout.decode()
     assert "`write` would delete the users of these 2 rows permanently" in text
     assert f"{heap.url}/api/public/v0/user_deletion, up to 10,000 rows in a request" in text

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
+from integration_tests.forked import Forked
 from integration_tests.test_terminal import Session
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -50,11 +51,12 @@ def shown_after(mark: str) -> tuple[list[str], str]:
     return command.removeprefix("$ .venv/bin/python ").split(), printed
 
 
-def test_the_readme_shows_what_a_preview_of_orders_prints() -> None:
+def test_the_readme_shows_what_a_preview_of_orders_prints(forked: Forked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word."""
-    arguments, printed = shown_after("preview")
-    run = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, check=True, timeout=120)
-    assert (run.stdout.decode(), run.stderr) == (printed, b"")
+    (program, *arguments), printed = shown_after("preview")
+    monkeypatch.chdir(ROOT)
+    run = forked.run(arguments)
+    assert (program, run.returncode, run.stdout.decode(), run.stderr) == ("main.py", 0, printed, b"")
 
 
 def test_the_readme_shows_what_loading_orders_prints(heap: Any, sample: Any, tmp_path: Path) -> None:

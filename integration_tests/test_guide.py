@@ -34,6 +34,7 @@ from destination_heap_analytics.run.first_rejections import FirstRejections
 from destination_heap_analytics.run.report import Report
 from destination_heap_analytics.version import VERSION
 from integration_tests.conftest import piped
+from integration_tests.forked import Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 GUIDE = (ROOT / "docs" / "heap-analytics.md").read_text(encoding="utf-8")
@@ -80,8 +81,7 @@ def test_a_table_loads_as_the_guide_shows(connector: Any, heap: Any, sample: Any
     assert file.read_text(encoding="utf-8").startswith(shown)
     assert f"](../sample_files/{table}.csv)" in section(heading)
     assert config["api"] == api
-    write = [*connector.arguments("write", config), "--rows", str(file)]
-    subprocess.run(write, capture_output=True, check=True, timeout=120)
+    connector.forked.run([*connector.words("write", config), "--rows", str(file)]).check_returncode()
     first, *others = stored(heap, made)
     assert (first, len(others)) == (made, delivered - 1)
 
@@ -116,8 +116,8 @@ def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) 
     assert re.match(r"\s*\*\*Every row permanently deletes a user, .* in ALL environments", text)
     row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL))
     config = {"app_id": "11", "base_url": heap.url, "api": api}
-    preview = [*connector.arguments("preview", config, CATALOG), "--json"]
-    run = subprocess.run(preview, input=piped([record(row)]), capture_output=True, check=True, timeout=120)
+    run = connector.preview(config, CATALOG, piped([record(row)]), "--json")
+    assert run.returncode == 0
     assert [payload["body"] for payload in json.loads(run.stdout)["payloads"]] == [made]
     identities = ("evalyn_shields@hotmail.com", "another@example.com")
     for identity in identities:
@@ -201,8 +201,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
     yield connector.run("write", config, CATALOG, [record({"e": "a"}, "orders")]).error[1]
     yield connector.run("write", {**config, "rejected_records": "fail"}, CATALOG, [record({"e": None})]).error[1]
     for lines in ([], [record({"e": None})], [{"e": "a"}]):
-        arguments = [*connector.arguments("preview", config, CATALOG), "--json"]
-        run = subprocess.run(arguments, input=piped(lines), capture_output=True, check=False, timeout=120)
+        run = connector.preview(config, CATALOG, piped(lines), "--json")
         yield json.loads(run.stdout)["error"]
 
     rejects = Rejects()
@@ -227,14 +226,13 @@ def test_the_troubleshooting_table_has_the_messages_of_the_connector(
     assert [text for text in messages if not any(pattern.match(text) for pattern in patterns.values())] == []
 
 
-def test_a_preview_prints_what_the_guide_shows() -> None:
+def test_a_preview_prints_what_the_guide_shows(forked: Forked, monkeypatch: pytest.MonkeyPatch) -> None:
     """Word for word."""
     shown = GUIDE.partition("<!-- preview -->\n```console\n")[2].partition("```")[0]
     command, _, printed = shown.partition("\n")
-    arguments = [sys.executable, *command.removeprefix("$ python ").split()]
-    run = subprocess.run(arguments, stdin=subprocess.DEVNULL, cwd=ROOT, capture_output=True, check=True, timeout=120)
-    assert run.stdout.decode() == printed
-    assert run.stderr == b""
+    monkeypatch.chdir(ROOT)
+    run = forked.run(command.removeprefix("$ python main.py ").split())
+    assert (run.returncode, run.stdout.decode(), run.stderr) == (0, printed, b"")
 
 
 @pytest.mark.parametrize(
@@ -289,8 +287,8 @@ def test_headings_are_unique() -> None:
 def test_the_minimal_configuration_and_catalog_are_enough(connector: Any) -> None:
     """To preview a row."""
     config, catalog = map(json.loads, re.findall(r"```json\n(.*?)```", section("On the command line"), flags=re.DOTALL))
-    arguments = [*connector.arguments("preview", config, catalog), "--json"]
-    run = subprocess.run(arguments, input=piped([record({"email": "a"})]), capture_output=True, check=True, timeout=120)
+    run = connector.preview(config, catalog, piped([record({"email": "a"})]), "--json")
+    assert run.returncode == 0
     found = json.loads(run.stdout)
     assert (found["mapped"], found["unknown_settings"]) == (1, None)
 
@@ -298,10 +296,7 @@ def test_the_minimal_configuration_and_catalog_are_enough(connector: Any) -> Non
 def test_a_preview_as_json_has_the_keys_of_the_guide(connector: Any) -> None:
     """All of them, in the order of the table."""
     config = json.loads((ROOT / "sample_files" / "config_track.json").read_text(encoding="utf-8"))
-    arguments = [*connector.arguments("preview", config, CATALOG), "--json"]
-    run = subprocess.run(
-        arguments, input=piped([record({"email": "a"})]), capture_output=True, check=False, timeout=120
-    )
+    run = connector.preview(config, CATALOG, piped([record({"email": "a"})]), "--json")
     rows = re.findall(r"^\| (`.*?`) \| ", section("Preview as JSON"), flags=re.MULTILINE)
     assert re.findall(r"`(\w+)`", " ".join(rows)) == list(json.loads(run.stdout))
 

@@ -66,14 +66,8 @@ def settings(api: str, posted: Posted, /, **more: Any) -> dict[str, Any]:
 def preview(
     connector: Any, config: Any, catalog: Any = CATALOG, lines: list[bytes] = ROWS, options: tuple[str, ...] = ()
 ) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*connector.arguments("preview", config, catalog), *options],
-        input=b"\n".join(lines).decode(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    run = connector.preview(config, catalog, b"\n".join(lines), *options)
+    return subprocess.CompletedProcess(run.args, run.returncode, run.stdout.decode(), run.stderr.decode())
 
 
 def documented(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:

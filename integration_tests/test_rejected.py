@@ -14,6 +14,8 @@ from typing import Any
 import boto3
 import pytest
 
+from integration_tests.forked import Forked
+
 ROOT = Path(__file__).resolve().parents[1]
 KEYS = {"access_key_id": "AKIDEXAMPLE1", "secret_access_key": "very-secret-key-42"}
 
@@ -88,8 +90,7 @@ def test_rejected_rows_come_through_once_the_mapping_is_fixed(
             "rejected_message": "column `mail` is empty or blank",
         },
     ]
-    command = [sys.executable, str(ROOT / "main.py"), "resend", str(file)]
-    lines = subprocess.run(command, capture_output=True, check=True, timeout=120).stdout.splitlines()
+    lines = connector.forked.run(["resend", str(file)]).stdout.splitlines()
     mended = {**users, "api": {**users["api"], "identity_column": "old"}}
     again = connector.run("write", mended, CATALOG, [*lines, state(1)])
     assert (again.code, again.states) == (0, [(1, 2, 0)])
@@ -163,11 +164,10 @@ def test_an_unwritable_location_is_found_by_check_and_ends_a_write(
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl"])
-def test_what_resend_cannot_read_is_reported_on_standard_error(tmp_path: Path, name: str) -> None:
+def test_what_resend_cannot_read_is_reported_on_standard_error(forked: Forked, tmp_path: Path, name: str) -> None:
     """Standard output belongs to the next command."""
     (tmp_path / "broken.jsonl").write_text('{"secret": 1\n')
-    command = [sys.executable, str(ROOT / "main.py"), "resend", str(tmp_path / name)]
-    run = subprocess.run(command, capture_output=True, check=False, timeout=120)
+    run = forked.run(["resend", str(tmp_path / name)])
     assert (run.returncode, run.stdout) == (1, b"")
     assert name.encode() in run.stderr
     assert b"secret" not in run.stderr

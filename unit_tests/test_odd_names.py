@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from integration_tests.forked import Forked
+
 ODD = "a\nForged: line\r\x1b[2J\x07\x7f\x9b2J\x85\u2028\u202etxt\u2066"
 API = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "email"}
 CONFIG: dict[str, Any] = {"app_id": "11", "api": API, "base_url": "http://127.0.0.1:9"}
@@ -59,10 +58,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_no_command_prints_a_name_unescaped(case: str, tmp_path: Path) -> None:
+def test_no_command_prints_a_name_unescaped(forked: Forked, case: str, tmp_path: Path) -> None:
     """Not raw on standard output or error, nor inside a message, which others show."""
     words, config, streams, lines = CASES[case]
-    arguments = [sys.executable, str(ROOT / "main.py"), *words]
+    arguments = list(words)
     if config is not None:
         (tmp_path / "config").write_text(json.dumps(config))
         arguments += ["--config", str(tmp_path / "config")]
@@ -74,7 +73,7 @@ def test_no_command_prints_a_name_unescaped(case: str, tmp_path: Path) -> None:
         )
         (tmp_path / "catalog").write_text(json.dumps({"streams": configured}))
         arguments += ["--catalog", str(tmp_path / "catalog")]
-    run = subprocess.run(arguments, input=lines, capture_output=True, cwd=tmp_path, timeout=120, check=False)
+    run = forked.run(arguments, lines)
     out, err = run.stdout.decode(), run.stderr.decode()
     assert "[2J" in out + err  # the name was printed
     for line in (out + err).removesuffix("\n").split("\n"):
