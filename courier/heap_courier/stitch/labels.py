@@ -148,25 +148,26 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
     profile = " ".join(f"WHEN '{name.replace('_', '-')}' THEN r.{name}" for name in COLUMNS)
     scratch.execute(
         f"""
-        CREATE TABLE label AS
-        SELECT DISTINCT r.rid, g.label_id, g.partition_id
+        CREATE TABLE matched AS
+        SELECT r.rid, g.label_id, g.partition_id, g.datasource, g.semantic, g.value
         FROM label_given AS g JOIN record AS r ON r.datasource = g.datasource
         WHERE CASE g.semantic WHEN 'pk' THEN r.pk = g.value ELSE upper(trim(CASE g.semantic {profile} END)) =
             upper(trim(g.value)) END
         UNION
-        SELECT k.rid, g.label_id, g.partition_id
+        SELECT k.rid, g.label_id, g.partition_id, g.datasource, g.semantic, g.value
         FROM label_given AS g JOIN key AS k ON k.value = trim(g.value) AND split_part(k.tag, ':', 1) = g.semantic
         JOIN record AS r ON r.rid = k.rid AND r.datasource = g.datasource
         """
     )
+    scratch.execute("CREATE TABLE label AS SELECT DISTINCT rid, label_id, partition_id FROM matched")
     _refuse_torn(scratch)
     ((missing,),) = scratch.query(
-        "SELECT count(*) FROM (SELECT DISTINCT label_id, partition_id FROM label_given) ANTI JOIN label "
-        "USING (label_id, partition_id)"
+        "SELECT count(*) FROM label_given ANTI JOIN matched USING (label_id, partition_id, datasource, semantic, value)"
     )
+    scratch.execute("DROP TABLE matched")
     if missing:
-        partitions = "1 partition" if missing == 1 else f"{missing:,} partitions"
-        return (f"{partitions} of the labels match no record: check `datasource`, `semantic` and `value`.",)
+        lines = "1 line of the labels matches" if missing == 1 else f"{missing:,} lines of the labels match"
+        return (f"{lines} no record: check `datasource`, `semantic` and `value`, unless the record was deleted.",)
     return ()
 
 

@@ -28,7 +28,7 @@ from heap_courier.stitch.records.loading import load
 from heap_courier.stitch.scratch import Scratch, scratch
 from heap_courier.stitch.tables.changes import Summary, find_changes
 from heap_courier.stitch.tables.definitions import outputs
-from heap_courier.stitch.tables.landing import land, make_state, read_state
+from heap_courier.stitch.tables.landing import Prepared, land, make_state, read_state
 from heap_courier.stitch.tables.views import views
 from heap_courier.stitch.train import train, write_model
 from heap_courier.warehouse.base import Warehouse
@@ -139,13 +139,14 @@ def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
     context.bar.stage("linking records")
     link(scratch)
     summary = find_changes(scratch)
+    prepared = [Prepared(scratch, number, output) for number, output in enumerate(outputs(priority))]
     context.bar.stage("writing customers")
     with context.open_warehouse() as warehouse:
         notices += land(
             warehouse,
             scratch,
             state,
-            outputs(priority),
+            prepared,
             views=lambda: views(warehouse, feeds, chosen),
             now=context.now(),
         )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from itertools import combinations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from heap_courier.stitch.linking.clusters import LARGEST, Apart, Clusters, cluster
+from heap_courier.stitch.linking.clusters import LARGEST, MOST_PARTS, Apart, Clusters, cluster
 
 RECORDS = st.integers(1, 8)
 PAIRS = st.lists(st.tuples(RECORDS, RECORDS).filter(lambda pair: pair[0] != pair[1]), max_size=10)
@@ -53,6 +53,41 @@ def test_labels_are_obeyed_alongside_anything_else(
     for first, second in combinations((1, 2, 3), 2):
         together = marks[first]["label:1"] == marks[second]["label:1"]
         assert (found.find(first) == found.find(second)) is together
+
+
+@given(MARKS, GROUPS, PAIRS, GROUPS)
+@example({n: {"sk-a": "xy"[n % 2]} for n in (1, 2, 3, 4)}, [[2, 3]], [], [[1, 2], [3, 4]])
+def test_only_labels_bring_different_separation_keys_together(
+    marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]], labelled: list[list[int]]
+) -> None:
+    """However indirectly: two records of a customer have the same key unless labels alone join them."""
+    by_labels = cluster(Clusters(8, marks), labelled=labelled)
+
+    found = cluster(Clusters(8, marks), labelled=labelled, groups=groups, scored=scored)
+
+    for first, second in combinations(range(1, 9), 2):
+        if found.find(first) == found.find(second) and by_labels.find(first) != by_labels.find(second):
+            ours, theirs = marks.get(first, {}), marks.get(second, {})
+            assert all(theirs.get(name, value) == value for name, value in ours.items())
+
+
+def test_a_key_of_very_many_different_customers_takes_time_in_proportion_to_its_records() -> None:
+    """Each record is compared with few others, and still finds the one with its separation key."""
+    people = 500
+    marks = {record: {"sk-a": str(record % people)} for record in range(1, 2 * people + 1)}
+
+    found = cluster(Clusters(2 * people + 1, marks), groups=[list(range(1, 2 * people + 2))])
+
+    expected = {frozenset({record, record + people}) for record in range(1, people + 1)}
+    assert parts(found) == expected | {frozenset({2 * people + 1})}
+    assert len(found.refused) < 2 * people + MOST_PARTS**2
+
+
+def test_a_label_for_two_separation_keys_makes_one_part_of_a_group() -> None:
+    found = cluster(Clusters(3, {1: {"sk-a": "x"}, 2: {"sk-a": "y"}}), labelled=[[1, 2]], groups=[[1, 2, 3]])
+
+    assert parts(found) == {frozenset({1, 2, 3})}
+    assert not found.refused
 
 
 @given(PAIRS, PAIRS)

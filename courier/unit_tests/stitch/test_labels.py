@@ -52,13 +52,15 @@ def test_labels_are_kept_and_a_label_with_the_same_id_replaces_them(people_on_ei
     assert people.customers() == groups("CRM 1, CRM 3", "CRM 2")
 
 
-def test_labels_that_match_no_record_are_reported(people: People) -> None:
+@pytest.mark.parametrize(
+    ("keys", "said"), [("19", "1 line of the labels matches"), ("89", "2 lines of the labels match"), ("11", None)]
+)
+def test_lines_of_labels_that_match_no_record_are_reported(people: People, keys: str, said: str | None) -> None:
     people.feed("CRM", [{"pk": "1"}])
-    people.label(("l", "p", "CRM:People", "pk", "9"))
+    people.label(*(("l", "p", "CRM:People", "pk", key) for key in keys))
 
-    assert people.stitch().notices == (
-        "1 partition of the labels match no record: check `datasource`, `semantic` and `value`.",
-    )
+    why = " no record: check `datasource`, `semantic` and `value`, unless the record was deleted."
+    assert people.stitch().notices == ((said + why,) if said else ())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from courier.unit_tests.stitch.project_of_people import NOW, People, groups
-from heap_courier.data_types.field_types import STRING
+from heap_courier.data_types.field_types import FLOAT, STRING, FieldType, Kind
 from heap_courier.errors import SetupError
 from heap_courier.feeds.activation import activate
 from heap_courier.feeds.reader import read_feeds
@@ -94,6 +94,95 @@ def test_people_who_may_be_different_stay_apart(people: People, first: dict[str,
     people.stitch()
 
     assert people.customers() == groups("CRM 1", "CRM 2")
+
+
+HOUSE = {"phone": "617 555 0142", "address": "12 Elm St", "postal": "02139"}
+PLACEHOLDERS: dict[str, dict[str, str | None]] = {
+    "no name": HOUSE,
+    "placeholder names": {**HOUSE, "given-name": "N.A.", "surname": "unknown"},
+    "placeholder full name": {**HOUSE, "full-name": "Not provided"},
+    "surname alone": {**HOUSE, "surname": "Smith"},
+    "title and surname": {**HOUSE, "full-name": "Mrs. Unknown"},
+    "default birthdate": {"given-name": "Ann", "surname": "Lee", "birthdate": "9999-12-31"},
+    "default phone": {"given-name": "Bea", "surname": "Kim", "phone": "+1 000-000-0000", "city": "Cambridge"},
+    "default e-mail": {"given-name": "Cy", "surname": "Roe", "email": "none1@acme.com", "city": "Cambridge"},
+    "empty key": {"fk-a": "\t"},
+}
+
+
+def test_what_is_shared_by_a_household_or_a_form_links_no_one(people: People) -> None:
+    """Two equal records of each kind."""
+    rows = [
+        {
+            "pk": f"{kind} {number}",
+            **values,
+            **({"address": f"{place} Elm St", "phone": f"617 555 01{place}"} if "address" in values else {}),
+        }
+        for place, (kind, values) in enumerate(PLACEHOLDERS.items(), 10)
+        for number in (1, 2)
+    ]
+    people.feed("CRM", rows)
+
+    people.stitch()
+
+    assert {record for customer in people.customers() if len(customer) > 1 for record in customer} == set()
+
+
+SPELLINGS: dict[str, tuple[dict[str, str | None], dict[str, str | None]]] = {
+    "composed": ({**BOB, "given-name": "Zo\u00eb"}, {**BOB, "given-name": "Zoe\u0308"}),
+    "composed e-mail": ({"email": "zo\u00eb@acme.com"}, {"email": "Zoe\u0308@acme.com"}),
+    "Turkish": (
+        {**BOB, "given-name": "\u0130smail", "surname": "Y\u0131ld\u0131z"},
+        {**BOB, "given-name": "ismail", "surname": "YILDIZ"},
+    ),
+    "German": ({**BOB, "surname": "Gro\u00df"}, {**BOB, "surname": "GROSS"}),
+    "Cyrillic": ({**BOB, "given-name": "Иван"}, {**BOB, "given-name": "Ivan"}),
+    "digits": (
+        {"given-name": "Ann", "surname": "Lee", "phone": "\uff16\uff11\uff17-555-\uff10142"},
+        {"given-name": "Ann", "surname": "Lee", "phone": "(617) 555-0142"},
+    ),
+    "one word": (
+        {"full-name": "Cher", "email": "cher@acme.com", "phone": "617 555 0199"},
+        {"given-name": "Cher", "email": "cher@acme.com", "phone": "617 555 0199"},
+    ),
+}
+
+
+def test_spellings_of_one_value_are_one_customer(people: People) -> None:
+    rows = [
+        {"pk": f"{kind} {number}", **values, **({"address": f"{place} Oak St"} if "address" in values else {})}
+        for place, (kind, pair) in enumerate(SPELLINGS.items(), 10)
+        for number, values in enumerate(pair, 1)
+    ]
+    people.feed("CRM", rows)
+
+    people.stitch()
+
+    assert people.customers() == groups(*(f"CRM {kind} 1, CRM {kind} 2" for kind in SPELLINGS))
+
+
+def test_a_key_is_the_same_number_in_a_column_of_any_type(people_on_either: People) -> None:
+    """In primary and foreign keys, of records and of views with customers."""
+    people = people_on_either
+    people.feed("CRM", [{"pk": "7", "fk-a": "8"}, {"pk": "5.5", "fk-a": "9.25"}, {"pk": "100", "fk-a": "200"}])
+    people.feed("Shop", [{"pk": "a", "fk-a": "8"}, {"pk": "b", "fk-a": "9.25"}, {"pk": "c", "fk-a": "200"}])
+    people.feed("Orders", [{"pk": "x", "fk-a": "8"}, {"pk": "y", "fk-a": "9.25"}], stitch=False)
+    decimal = FieldType(Kind.DECIMAL, 10, 2)
+    for table, column, kind in (("CRM", "pk", FLOAT), ("CRM", "fk_a", decimal), ("Orders", "fk_a", FLOAT)):
+        name = people.warehouse.sql_type(kind)
+        people.warehouse.execute(
+            f'ALTER TABLE "{table}:People" ALTER COLUMN {column} TYPE {name} USING CAST({column} AS {name})'
+        )
+
+    people.stitch()
+
+    assert people.customers() == groups("CRM 7, Shop a", "CRM 5.5, Shop b", "CRM 100, Shop c")
+    ids = people.ids()
+    crm = [(ids["CRM 5.5"], 5.5), (ids["CRM 7"], 7), (ids["CRM 100"], 100)]
+    found = people.rows("CRM:People:stitched", "customer_id", "pk")
+    assert sorted((customer, float(pk)) for customer, pk in found) == sorted(crm)
+    orders = [(ids["CRM 7"], "x"), (ids["CRM 5.5"], "y")]
+    assert sorted(people.rows("Orders:People:stitched", "customer_id", "pk")) == sorted(orders)
 
 
 @pytest.mark.parametrize(

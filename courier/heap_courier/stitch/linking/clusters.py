@@ -19,6 +19,9 @@ LARGEST: Final = 500
 SHARED: Final = 20
 """If more records without a name share an e-mail address, it is a mailbox of several people."""
 
+MOST_PARTS: Final = 20
+"""Parts of a group with one key between which each record is compared; of more, it joins only one with equal marks."""
+
 LABEL: Final = "label"
 """The prefix of marks made by labels."""
 
@@ -91,11 +94,12 @@ class Clusters:
         A record without marks that would fit several of the parts stays in a part of the same kind.
         """
         parts: list[int] = []
+        by_marks: dict[frozenset[tuple[str, frozenset[str]]], int] = {}
         unmarked: list[int] = []
         for record in records:
             root = self.find(record)
             if root in self._marks:
-                self._join_part(parts, root, record)
+                self._join_part(parts, by_marks, root, record)
             else:
                 unmarked.append(record)
         if not unmarked:
@@ -106,7 +110,7 @@ class Clusters:
         if len(parts) == 1:
             self._join(self.find(parts[0]), self.find(first))
         elif parts:
-            for part in parts:
+            for part in parts[:MOST_PARTS]:
                 self.refused[_pair(part, first)] = Apart.AMBIGUOUS
 
     def join_scored(self, first: int, second: int) -> None:
@@ -143,22 +147,32 @@ class Clusters:
             else:
                 self.join_scored(first, record)
 
-    def _join_part(self, parts: list[int], root: int, record: int) -> None:
-        """Joins a marked record with the one part that it fits; if there are several or none, it is a part itself."""
-        fitting = [part for part in parts if not self._forbidden(self.find(part), root)]
+    def _join_part(
+        self, parts: list[int], by_marks: dict[frozenset[tuple[str, frozenset[str]]], int], root: int, record: int
+    ) -> None:
+        """Joins a marked record with the one part that it fits; if there are several or none, it is a part itself.
+
+        Of a key that very many different customers share, each record is compared with the part that has equal marks.
+        """
+        marks = frozenset(self._marks[root].items())
+        compared = parts if len(parts) <= MOST_PARTS else [by_marks.get(marks, parts[0])]
+        if any(self.find(part) == root for part in compared):
+            return
+        fitting = [part for part in compared if not self._forbidden(self.find(part), root)]
         if len(fitting) == 1:
             self._join(self.find(fitting[0]), root)
             return
-        for part in parts:
+        for part in compared:
             why = self._forbidden(self.find(part), root)
             self.refused[_pair(part, record)] = why or Apart.AMBIGUOUS
+        by_marks.setdefault(marks, record)
         parts.append(record)
 
     def _forbidden(self, one: int, other: int) -> Apart | None:
         ours, theirs = self._marks.get(one), self._marks.get(other)
         if not (ours and theirs):
             return None
-        different = [name for name, values in ours.items() if theirs.get(name, values) != values]
+        different = [name for name, values in ours.items() if name in theirs and len(values | theirs[name]) > 1]
         if any(name.startswith(LABEL) for name in different):
             return Apart.LABEL
         return Apart.SEPARATION_KEY if different else None

@@ -105,13 +105,17 @@ _SWAPPED: Final = (
 _DAY_AND_MONTH_SWAPPED: Final = (
     "left({l}, 4) = left({r}, 4) AND substr({l}, 5, 2) = substr({r}, 7, 2) AND substr({l}, 7, 2) = substr({r}, 5, 2)"
 )
+_PERSONAL: Final = (
+    f"COALESCE(email_l = email_r, false) OR COALESCE({_ONE_TYPO.format(l='birthdate_l', r='birthdate_r')}, false)"
+)
 _SAME_UNIT: Final = "COALESCE(address2_l = address2_r, true)"
 
 COMPARISONS: Final = (
     Comparison(
         "given_name",
         (
-            Level("missing", _missing("given_name"), 0, 0),
+            Level("missing", f"({_missing('given_name')}) AND ({_PERSONAL})", 0, 0),
+            Level("missing, with nothing else that is personal", _missing("given_name"), 0.0002, 0.8, fixed=True),
             Level("equal", _both("given_name", _EQUAL), 0.80, 0.005),
             Level("swapped with the surname", _SWAPPED, 0.02, 0.000005),
             Level("initial", _both("given_name", _INITIAL), 0.02, 0.01),

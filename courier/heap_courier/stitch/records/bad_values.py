@@ -6,6 +6,7 @@ are public, with placeholders that exports are known to hold.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -17,49 +18,95 @@ ANY: Final = frozenset({
 })  # fmt: skip
 """Bad in any field, once normalised."""
 
-NAMES: Final = frozenset(
-    {"CUSTOMER", "FIRST NAME", "FIRSTNAME", "GUEST", "LAST NAME", "LASTNAME", "MR", "MRS", "MS", "USER"}
-)
+NAMES: Final = frozenset({
+    "CUSTOMER", "FIRST NAME", "FIRSTNAME", "FULL NAME", "GUEST", "LAST NAME", "LASTNAME", "MR", "MRS", "MS", "NO NAME",
+    "NONAME", "USER",
+})  # fmt: skip
 
 MAILBOXES: Final = (
     "ABUSE", "ACCOUNTS", "ADMIN", "ANONYMOUS", "ASDF", "BILLING", "CONTACT", "CUSTOMERSERVICE", "DONOTREPLY",
     "EMAIL", "EXAMPLE", "FAKE", "GUEST", "HELP", "HELPDESK", "HOSTMASTER", "INFO", "MAIL",
-    "MARKETING", "NA", "NOBODY", "NOEMAIL", "NOMAIL", "NONE", "NO-REPLY", "NOREPLY", "NULL",
-    "OFFICE", "ORDERS", "POSTMASTER", "RECEPTION", "REFUSED", "ROOT", "SALES", "SERVICE", "SUPPORT",
-    "TEST", "TESTING", "UNKNOWN", "USER", "WEBMASTER", "XXX",
+    "MARKETING", "NO", "NOBODY", "NOEMAIL", "NOMAIL", "NONAME", "NOREPLY",
+    "OFFICE", "ORDERS", "POSTMASTER", "RECEPTION", "ROOT", "SALES", "SERVICE", "SUPPORT",
+    "TESTING", "USER", "WEBMASTER",
 )  # fmt: skip
-"""Local parts of e-mail addresses that belong to no person."""
+"""Local parts of e-mail addresses that belong to no person, without punctuation; beside those of `ANY`."""
+
+NUMBERED: Final = ("DUMMY", "FAKE", "NOEMAIL", "NOMAIL", "NONE", "NOREPLY", "NULL", "TEST", "UNKNOWN")
+"""Local parts that belong to no person with a number behind them either."""
 
 MAIL_DOMAINS: Final = (
-    "FAKE.COM", "INVALID.COM", "NA.COM", "NOEMAIL.COM", "NOMAIL.COM",
+    "EXAMPLE.COM", "EXAMPLE.NET", "EXAMPLE.ORG", "FAKE.COM", "INVALID.COM", "NA.COM", "NOEMAIL.COM", "NOMAIL.COM",
     "NONE.COM", "NOTPROVIDED.COM", "NULL.COM", "TEST.COM", "UNKNOWN.COM",
 )  # fmt: skip
 """Domains of e-mail addresses that do not exist."""
 
+KEYS: Final = frozenset({"NAN", "\\N"})
+"""Bad as a key, beside `ANY`."""
+
 PHONES: Final = frozenset({"1234567", "1234567890", "0123456789", "5551212", "9876543210"})
 BIRTHDATES: Final = frozenset({"18991231", "19000101", "19010101", "19200101", "19700101"})
+FIRST_YEAR: Final = 1890
+LAST_YEAR: Final = 2040
+"""A birthdate in another year is a placeholder such as 0001-01-01 or 9999-12-31."""
+
 ADDRESSES: Final = frozenset({"GENERAL DELIVERY", "PO BOX", "P O BOX", "NO ADDRESS", "ADDRESS"})
+POSTAL_CODES: Final = frozenset({"00000", "12345", "99999"})
 
 _FIXED: Final = {
     "address": ADDRESSES,
     "birthdate": BIRTHDATES,
     "given_name": NAMES,
     "phone": PHONES,
+    "postal": POSTAL_CODES,
     "surname": NAMES,
 }
+_WORDS: Final = ("given_name", "surname")
+"""Bad as well if each of their words is: `UNKNOWN UNKNOWN`, `NO NAME`."""
 
 
 def is_bad(semantic: str) -> str:
     """SQL for whether `value`, normalised, is on a fixed list of bad values of a semantic."""
-    conditions = [f"value IN {_list(ANY)}"]
-    if semantic in _FIXED:
-        conditions.append(f"value IN {_list(_FIXED[semantic])}")
+    listed = ANY | _FIXED.get(semantic, frozenset())
+    conditions = [f"value IN {_list(listed)}"]
+    if semantic in _WORDS:
+        known = f"word IN {_list(listed | {'NO'})}"
+        conditions.append(f"len(list_filter(string_split(value, ' '), lambda word: NOT {known})) = 0 AND value <> 'NO'")
+    if semantic == "birthdate":
+        conditions.append(f"CAST(left(value, 4) AS INTEGER) NOT BETWEEN {FIRST_YEAR} AND {LAST_YEAR}")
+    if semantic == "phone":
+        conditions += [_repeats("value"), _repeats("right(value, 7)"), "starts_with(value, '000000')"]
+        conditions.append("right(value, 7) = '5551212'")
     if semantic == "email":
+        local, domain = "regexp_extract(value, '^[^@]*')", "regexp_extract(value, '[^@]*$')"
+        bare = f"regexp_replace({local}, '[^A-Z0-9]', '', 'g')"
+        bad = {*MAILBOXES, *(re.sub("[^A-Z0-9]", "", each) for each in ANY)} - {""}
         conditions += [
-            f"regexp_extract(value, '^[^@]*') IN {_list(MAILBOXES)}",
-            f"regexp_extract(value, '[^@]*$') IN {_list(MAIL_DOMAINS)}",
+            f"{bare} IN {_list(bad)}",
+            f"{domain} IN {_list(MAIL_DOMAINS)}",
+            f"regexp_full_match({local}, '({'|'.join(NUMBERED)})[0-9]+')",
+            f"{local} = regexp_extract({domain}, '^[^.]*')",
+            f"length({local}) > 2 AND {_repeats(local)}",
         ]
     return f"({' OR '.join(conditions)})"
+
+
+def is_placeholder(name: str) -> str:
+    """SQL for whether a normalised full name is a placeholder as a whole."""
+    return f"({name} IN {_list(ANY | NAMES)})"
+
+
+def is_bad_key(value: str) -> str:
+    """SQL for whether a key is a placeholder: listed, nothing but punctuation, or nothing but zeros and punctuation."""
+    upper = f"UPPER(TRIM({value}))"
+    bare = rf"regexp_replace({upper}, '[^\p{{L}}\p{{N}}]+', ' ', 'g')"
+    return (
+        f"({upper} IN {_list(ANY | KEYS)} OR TRIM({bare}) IN {_list(ANY | KEYS)} OR regexp_full_match({bare}, '[0 ]*'))"
+    )
+
+
+def _repeats(value: str) -> str:
+    return f"replace({value}, left({value}, 1), '') = ''"
 
 
 def _list(values: Iterable[str]) -> str:
@@ -80,5 +127,9 @@ THRESHOLDS: Final = (
     Threshold("phone", "given_name", 20),
     Threshold("address", "given_name", 40),
 )
+BIRTHDATE_NAMES: Final = 40
+BIRTHDATE_SHARE: Final = 0.01
+"""More given names than these, and a larger share of all birthdates: it is the default of a form, not a birthday."""
+
 KEY_THRESHOLD: Final = 20
 """More given names than these under one foreign or customer key: it is a placeholder, not a person."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -114,26 +114,43 @@ def select(warehouse: Warehouse, each: Input) -> str:
             f"The domain table `{each.table}` lacks {listed(dict.fromkeys(missing))}, which its feed has: activate the "
             "feed again with `heap-courier feed activate`."
         )
-    text = warehouse.sql_type(STRING)
-
-    def as_text(name: str) -> str:
-        value = quoted(name)
-        if there[name] == warehouse.sql_type(FLOAT):  # 7, not 7.0: the same key may be an integer elsewhere
-            whole = f"{value} = trunc({value}) AND abs({value}) < 9e15"
-            return f"CASE WHEN {whole} THEN CAST(CAST({value} AS BIGINT) AS {text}) ELSE CAST({value} AS {text}) END"
-        return f"CAST({value} AS {text})"
-
-    selected = [f"{primary_key([as_text(name) for name in each.key])} AS pk"]
-    for tag, names in each.fields.items():
-        values = [f"NULLIF(TRIM({as_text(name)}), '')" for name in names]
-        first = values[0] if len(values) == 1 else f"COALESCE({', '.join(values)})"
-        selected.append(f"{first} AS {quoted(tag)}")
-    no_key = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in each.key)
-    return f"SELECT {', '.join(selected)} FROM {quoted(each.table)} WHERE {no_key}"
+    selected = [f"{primary_key(warehouse, each)} AS pk"]
+    selected += [f"{field(warehouse, each, tag)} AS {quoted(tag)}" for tag in each.fields]
+    no_key = " AND ".join(f"t.{quoted(name)} IS NOT NULL" for name in each.key)
+    return f"SELECT {', '.join(selected)} FROM {quoted(each.table)} AS t WHERE {no_key}"
 
 
-def primary_key(parts: Sequence[str]) -> str:
-    r"""SQL for the text of a primary key: its parts joined by `|`, with `\` before a `|` or `\` in one of several."""
+def field(warehouse: Warehouse, each: Input, tag: str) -> str:
+    """SQL for the text of a tag in a row `t` of an input: the first of its columns that has a value."""
+    there = warehouse.columns(each.table)
+    values = [f"NULLIF(TRIM({as_text(warehouse, name, there[name])}), '')" for name in each.fields[tag]]
+    return values[0] if len(values) == 1 else f"COALESCE({', '.join(values)})"
+
+
+def as_text(warehouse: Warehouse, name: str, kind: str) -> str:
+    """SQL for the text of a column of a row `t`.
+
+    A whole number has no decimal places, whatever the column's type: it may be an integer in another table.
+    """
+    text, value = warehouse.sql_type(STRING), f"t.{quoted(name)}"
+    if kind == warehouse.sql_type(FLOAT):
+        whole = f"{value} = trunc({value}) AND abs({value}) < 9e15"
+        return f"CASE WHEN {whole} THEN CAST(CAST({value} AS BIGINT) AS {text}) ELSE CAST({value} AS {text}) END"
+    if kind.upper().startswith(("DECIMAL", "NUMERIC")):
+        return rf"regexp_replace(CAST({value} AS {text}), '\.0*$|(\.[0-9]*[1-9])0+$', '\1')"
+    return f"CAST({value} AS {text})"
+
+
+def primary_key(warehouse: Warehouse, each: Input, columns: Mapping[str, str] | None = None) -> str:
+    r"""SQL for the text of the primary key of a row `t`: its parts joined by `|`, with `\` before a `|` or `\` in one.
+
+    Args:
+        warehouse: has the input.
+        each: whose key it is.
+        columns: of another relation that has the columns of the key, with their SQL types; the input's own if None.
+    """
+    there = columns if columns is not None else warehouse.columns(each.table)
+    parts = [as_text(warehouse, name, there[name]) for name in each.key]
     if len(parts) == 1:
         return parts[0]
     escaped = (f"REPLACE(REPLACE({part}, '\\', '\\\\'), '|', '\\|')" for part in parts)

@@ -33,7 +33,10 @@ COMPARED: Final = (
 )  # fmt: skip
 """Columns of `clean`, beside `rid`."""
 
-_TRANSLITERATED: Final = ("full_name", "given_name", "surname", "address", "address2", "city", "state", "company")
+_TRANSLITERATED: Final = (
+    "full_name", "given_name", "surname", "address", "address2", "city", "state", "company", "phone", "postal",
+    "birthdate",
+)  # fmt: skip
 _FULL_NAME: Final = (
     "CASE WHEN contains(full_name, ',') THEN split_part(full_name, ',', 2) || ' ' || split_part(full_name, ',', 1) "
     "ELSE full_name END"
@@ -160,13 +163,16 @@ def _normalise(scratch: Scratch) -> None:
                 {normalising.name(_FULL_NAME)} AS full_all
             FROM {source}
         ), whole AS (
-            SELECT *, {normalising.without_suffix("full_all")} AS full_bare FROM names
+            SELECT *, {bad_values.is_placeholder("full_all")} AS placeholder,
+                {normalising.without_title(normalising.without_suffix("full_all"))} AS full_bare
+            FROM names
         )
         SELECT rid,
-            COALESCE({given}, CASE WHEN {surname} IS NULL THEN regexp_extract(full_bare, '^([^ ]+) ', 1) END)
-                AS given_name,
+            COALESCE({given}, CASE WHEN {surname} IS NULL THEN
+                CASE WHEN placeholder THEN full_all ELSE regexp_extract(full_bare, '^[^ ]+') END END) AS given_name,
             COALESCE({normalising.without_suffix(surname)},
-                CASE WHEN {given} IS NULL THEN NULLIF(regexp_extract(full_bare, ' ([^ ]+)$', 1), '') END) AS surname,
+                CASE WHEN {given} IS NULL AND NOT placeholder THEN
+                NULLIF(regexp_extract(full_bare, ' ([^ ]+)$', 1), '') END) AS surname,
             COALESCE({normalising.name("generational_suffix")}, {normalising.suffix(surname)},
                 {normalising.suffix("full_all")}) AS generational_suffix,
             {normalising.birthdate("birthdate")} AS birthdate,
@@ -225,6 +231,11 @@ def _find_bad_values(scratch: Scratch) -> None:
             for each in bad_values.THRESHOLDS
             if each.semantic == semantic
         )
+        if semantic == "birthdate":
+            shared = (
+                f"WHEN count(DISTINCT given_name) > {bad_values.BIRTHDATE_NAMES} AND count(*) > "
+                f"{bad_values.BIRTHDATE_SHARE} * sum(count(*)) OVER () THEN 'the default of a form'"
+            )
         listed = f"WHEN {bad_values.is_bad(semantic)} THEN 'listed'"
         scratch.execute(
             f"INSERT INTO bad SELECT * FROM (SELECT '{semantic}', value, CASE {listed} {shared} END AS reason, "
@@ -232,8 +243,8 @@ def _find_bad_values(scratch: Scratch) -> None:
             f"given_name, surname FROM normal) WHERE value IS NOT NULL GROUP BY value) WHERE reason IS NOT NULL"
         )
     scratch.execute(
-        f"INSERT INTO bad SELECT * FROM (SELECT tag, value, CASE WHEN upper(value) IN "
-        f"(SELECT unnest({sorted(bad_values.ANY)})) THEN 'listed' WHEN NOT starts_with(tag, 'sk-') AND "
+        f"INSERT INTO bad SELECT * FROM (SELECT tag, value, CASE WHEN {bad_values.is_bad_key('value')} "
+        f"THEN 'listed' WHEN NOT starts_with(tag, 'sk-') AND "
         f"count(DISTINCT given_name) > {bad_values.KEY_THRESHOLD} THEN '{_SHARED_KEY}' END AS reason, count(*), "
         "count(DISTINCT given_name), count(DISTINCT surname) FROM key_given JOIN normal USING (rid) GROUP BY tag, value"
         ") WHERE reason IS NOT NULL"

@@ -30,15 +30,23 @@ WORDS: Final = {
 _DATES: Final = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
 
 
+_TITLES: Final = ("MR", "MRS", "MS", "MISS", "DR", "PROF")
+
+
 def text(value: str) -> str:
     """Upper case, single spaces, nothing around it; NULL if nothing is left."""
     return rf"NULLIF(TRIM(regexp_replace(UPPER({value}), '\s+', ' ', 'g')), '')"
 
 
 def name(value: str) -> str:
-    """A name: letters, digits and single spaces alone. `O'Neil` is `ONEIL`, `Anne-Marie` is `ANNE MARIE`."""
+    """Letters, digits, single spaces alone: `O'Neil` is `ONEIL`, `Anne-Marie` `ANNE MARIE`. NULL without letters."""
     letters = f"regexp_replace(replace(UPPER({value}), '-', ' '), '[^A-Z0-9 ]', '', 'g')"
-    return text(letters)
+    return f"CASE WHEN regexp_matches(UPPER({value}), '[A-Z]') THEN {text(letters)} END"
+
+
+def without_title(value: str) -> str:
+    """A normalised name without a title such as `MRS` before it."""
+    return f"regexp_replace({value}, '^({'|'.join(_TITLES)}) ', '')"
 
 
 def without_suffix(value: str) -> str:
@@ -52,16 +60,15 @@ def suffix(value: str) -> str:
 
 
 def email(value: str) -> str:
-    """An address without spaces and `+tag`; NULL if it is not one."""
-    bare = rf"regexp_replace(UPPER(TRIM({value})), '\+[^@]*@', '@')"
-    return rf"NULLIF(regexp_extract({bare}, '^[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]+$'), '')"
+    """An address without spaces and `+tag`, accents as single letters; NULL if it is not one."""
+    bare = rf"regexp_replace(UPPER(nfc_normalize(TRIM({value}))), '\+[^@]*@', '@')"
+    return rf"NULLIF(regexp_extract({bare}, '^[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]{{2,}}$'), '')"
 
 
 def phone(value: str) -> str:
-    """The last ten digits, without an extension; NULL if there are fewer than seven, or all are the same."""
+    """The last ten digits, without an extension; NULL if there are fewer than seven."""
     digits = f"regexp_replace(regexp_replace(UPPER({value}), '(EXT|X).*$', ''), '[^0-9]', '', 'g')"
-    same = " OR ".join(f"{digits} = repeat('{digit}', length({digits}))" for digit in range(10))
-    return f"CASE WHEN length({digits}) < 7 OR {same} THEN NULL ELSE right({digits}, 10) END"
+    return f"CASE WHEN length({digits}) >= 7 THEN right({digits}, 10) END"
 
 
 def address(value: str) -> str:

@@ -61,7 +61,7 @@ def land(
     warehouse: Warehouse,
     scratch: Scratch,
     state: State,
-    outputs: Sequence[Output],
+    prepared: Sequence[Prepared],
     *,
     views: Callable[[], Views],
     now: datetime,
@@ -73,7 +73,6 @@ def land(
     Raises:
         LaterError: another run has finished meanwhile.
     """
-    prepared = [_Prepared(scratch, number, output) for number, output in enumerate(outputs)]
     with warehouse.transaction():
         warehouse.lock(f"heap_courier.{_RUNS}")
         if _last_run(warehouse) != state.run:
@@ -87,8 +86,8 @@ def land(
     return wanted.notices
 
 
-class _Prepared:
-    """The rows of a table in the scratch, with a digest of them."""
+class Prepared:
+    """The rows of a table in the scratch, with a digest of them; it does not need the warehouse yet."""
 
     def __init__(self, scratch: Scratch, number: int, output: Output) -> None:
         self._scratch = scratch
@@ -101,6 +100,7 @@ class _Prepared:
         self._digest = f"{count} {total} {' '.join(name for name, _ in output.columns)}"
 
     def write(self, warehouse: Warehouse, dropped: DroppedViews) -> None:
+        """Replaces the table's rows unless they are the same; inside a transaction."""
         output = self._output
         stored = warehouse.query(f"SELECT digest FROM heap_courier.{_DIGESTS} WHERE name = $1", (output.name,))
         if stored == [(self._digest,)] and _fits(warehouse, output):

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from heap_courier.data_types.field_types import STRING
 from heap_courier.feeds.model import Feed
 from heap_courier.heap_connect.identity_views import view_name
-from heap_courier.stitch.records.inputs import Input, of_feed, primary_key
+from heap_courier.stitch.records.inputs import Input, field, of_feed, primary_key
 from heap_courier.stitch.tables.definitions import GRAPH, KEYS
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.views import STITCHED
@@ -42,25 +41,22 @@ def views(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) 
 
 def _all(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) -> Iterator[tuple[str, str]]:
     there = domain_tables(warehouse)
-    text = warehouse.sql_type(STRING)
-    taking_part = {each.table for each in inputs}
-    for each in inputs:
-        key = primary_key([f"CAST(t.{quoted(name)} AS {text})" for name in each.key])
+    taking_part = {each.table: each for each in inputs}
+    for each in taking_part.values():
+        key = primary_key(warehouse, each)
         yield each.table.removesuffix(_RESOLVED) + STITCHED, _of_records(warehouse, each.table, each.table, key)
     for source, table in _heap_tables(there):
         resolved = view_name(source, table)
         if resolved not in taking_part and "user_id" in warehouse.columns(resolved):
-            users = view_name(source, "users")
-            if users in taking_part:
-                yield (
-                    f"{source}:{table}{STITCHED}",
-                    _of_records(warehouse, resolved, users, f"CAST(t.user_id AS {text})"),
-                )
+            users = taking_part.get(view_name(source, "users"))
+            if users:
+                key = primary_key(warehouse, users, warehouse.columns(resolved))
+                yield f"{source}:{table}{STITCHED}", _of_records(warehouse, resolved, users.table, key)
     for feed in feeds:
         each = of_feed(feed)
         tags = [tag for tag in each.keys if tag.startswith("fk-")]
         if tags and feed.domain_table in there and feed.domain_table not in taking_part:
-            yield feed.domain_table + STITCHED, _of_keys(warehouse, each, tags, text)
+            yield feed.domain_table + STITCHED, _of_keys(warehouse, each, tags)
 
 
 def _heap_tables(there: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -79,13 +75,13 @@ def _of_records(warehouse: Warehouse, table: str, datasource: str, key: str) -> 
     )
 
 
-def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str], text: str) -> str:
+def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str]) -> str:
     """By foreign keys; if two of them lead to different customers, the row has none."""
     joins, ids = [], []
     for number, tag in enumerate(tags):
-        value = f"TRIM(CAST(t.{quoted(each.fields[tag][0])} AS {text}))"
         joins.append(
-            f"LEFT JOIN heap_courier.{KEYS} AS k{number} ON k{number}.tag = '{tag}' AND k{number}.value = {value}"
+            f"LEFT JOIN heap_courier.{KEYS} AS k{number} ON k{number}.tag = '{tag}' AND k{number}.value = "
+            f"{field(warehouse, each, tag)}"
         )
         ids.append(f"k{number}.{_ID}")
     listed = ", ".join(ids)
