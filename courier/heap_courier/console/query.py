@@ -6,15 +6,16 @@ The console starts `python -m heap_courier.console.query`, which reads a `Questi
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+import tempfile
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from heap_courier.console.engines import BusyError, asked_of_duckdb, asked_of_postgresql
 from heap_courier.errors import LaterError, SetupError
 from heap_courier.printable import printable
 
@@ -25,9 +26,7 @@ SECONDS: Final = 15.0  # for a query
 FILE_SECONDS: Final = 300.0  # for one whose result is written to a file
 ROWS: Final = 1_000  # that are shown
 LONGEST: Final = 5_000  # characters of a value that is shown
-_PATIENCE: Final = 5.0  # seconds to wait for a writer
-_PAUSE: Final = 0.2
-_ROWS_AT_ONCE: Final = 10_000
+CHARACTERS: Final = 5_000_000  # of all of them
 _BUSY: Final = "busy"
 
 
@@ -42,6 +41,7 @@ class Question:
         dsn: of a PostgreSQL; either this or the path.
         file: to write all rows to; None: the first ones are shown.
         format: of the file, `csv` or `parquet`.
+        scratch: a folder for what DuckDB cannot keep in memory.
     """
 
     sql: str
@@ -50,6 +50,7 @@ class Question:
     dsn: str | None = None
     file: str | None = None
     format: str = "csv"
+    scratch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +77,16 @@ def ask(question: Question, seconds: float | None = None) -> Found:
     """
     limit = seconds or (FILE_SECONDS if question.file else SECONDS)
     try:
-        ran = subprocess.run(  # this program itself
-            [sys.executable, "-m", "heap_courier.console.query"],
-            input=json.dumps(asdict(question)),
-            capture_output=True,
-            encoding="utf-8",
-            cwd=Path(sys.executable).parent,  # not a folder whose modules Python would prefer
-            timeout=limit,
-            check=False,
-        )
+        with tempfile.TemporaryDirectory(prefix="heap-courier-") as scratch:  # a process that is stopped leaves it full
+            ran = subprocess.run(  # this program itself
+                [sys.executable, "-m", "heap_courier.console.query"],
+                input=json.dumps(asdict(replace(question, scratch=scratch))),
+                capture_output=True,
+                encoding="utf-8",
+                cwd=Path(sys.executable).parent,  # not a folder whose modules Python would prefer
+                timeout=limit,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise SetupError(
             f"The query was stopped after {limit:.0f} seconds: narrow it, such as by a WHERE or a LIMIT."
@@ -109,72 +111,37 @@ def answer(question: Question) -> dict[str, Any]:
     """What was found, or `error` with the engine's message."""
     try:
         return asdict(_found(question))
-    except _BusyError:
+    except BusyError:
         return {"kind": _BUSY, "error": "The warehouse is being written."}
     except Exception as error:  # noqa: BLE001  (the author of the query sees it)
-        said = str(error).strip().split("\n\n")[0].replace("\n", " ")
-        return {"error": printable(said) or type(error).__name__}
-
-
-class _BusyError(Exception):
-    pass
+        return {"error": printable(_reason(error)) or type(error).__name__}
 
 
 def _found(question: Question) -> Found:
-    with _batches(question) as reader:
+    with _asked(question) as reader:
         if question.file:
             _write(reader, Path(question.file), question.format)
             return Found([], [], more=False)
         rows: list[list[str | None]] = []
+        characters = 0
         for batch in reader:
-            columns = [[_shown(value.as_py()) for value in column] for column in batch.slice(0, ROWS + 1).columns]
-            rows += map(list, zip(*columns, strict=True))
-            if len(rows) > ROWS:
-                break
-        return Found(list(reader.schema.names), rows[:ROWS], more=len(rows) > ROWS)
+            for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
+                shown = [_shown(value) for value in row]
+                characters += sum(len(value or "") for value in shown)
+                if len(rows) == ROWS or (rows and characters > CHARACTERS):
+                    return Found(list(reader.schema.names), rows, more=True)
+                rows.append(shown)
+        return Found(list(reader.schema.names), rows, more=False)
 
 
-@contextmanager
-def _batches(question: Question) -> Iterator[pa.RecordBatchReader]:
+def _asked(question: Question) -> AbstractContextManager[pa.RecordBatchReader]:
+    shown = None if question.file else (ROWS + 1, LONGEST + 1)
     if question.path:
-        with closing(_duckdb(question)) as connection:
-            statements = connection.extract_statements(question.sql)
-            if len(statements) != 1:
-                raise ValueError("Write one statement.")
-            found = connection.sql(question.sql)
-            if found is None:
-                raise ValueError("Write a query: nothing can be changed here.")
-            # (older versions of DuckDB have another name for it)
-            yield (getattr(found, "to_arrow_reader", None) or found.fetch_arrow_reader)(_ROWS_AT_ONCE)
-        return
-    from adbc_driver_postgresql import dbapi  # noqa: PLC0415
-
-    with dbapi.connect(str(question.dsn)) as connection, connection.cursor() as cursor:
-        cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.execute(f"SET LOCAL statement_timeout = {int((FILE_SECONDS if question.file else SECONDS) * 1000)}")
-        # Read as a part of another query, it can only be one.
-        cursor.execute(f"SELECT * FROM ({question.sql.rstrip().rstrip(';')}\n) AS question")
-        yield cursor.fetch_record_batch()
-
-
-def _duckdb(question: Question) -> Any:
-    import duckdb  # noqa: PLC0415
-
-    settings: dict[str, Any] = {
-        "autoinstall_known_extensions": False,
-        "autoload_known_extensions": False,
-        "enable_external_access": False,  # no file, no other database
-        "lock_configuration": True,
-        "memory_limit": question.memory,
-    }
-    for _ in range(round(_PATIENCE / _PAUSE)):
-        try:
-            return duckdb.connect(str(question.path), read_only=True, config=settings)
-        except duckdb.IOException as error:
-            if "lock" not in str(error):
-                raise
-        time.sleep(_PAUSE)
-    raise _BusyError
+        return asked_of_duckdb(
+            question.sql, question.path, memory=question.memory, scratch=question.scratch, shown=shown
+        )
+    seconds = FILE_SECONDS if question.file else SECONDS
+    return asked_of_postgresql(question.sql, str(question.dsn), seconds=seconds, shown=shown)
 
 
 def _write(reader: pa.RecordBatchReader, path: Path, file_format: str) -> None:
@@ -187,11 +154,21 @@ def _write(reader: pa.RecordBatchReader, path: Path, file_format: str) -> None:
             writer.write_batch(batch)
 
 
-def _shown(value: Any) -> str | None:
-    if value is None:
-        return None
-    text = str(value)
-    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+def _shown(text: str | None) -> str | None:
+    return text if text is None or len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def _reason(error: Exception) -> str:
+    """The engine's message, without what is about its driver or quotes the query."""
+    said = str(error).strip()
+    if found := _OF_POSTGRESQL.search(said):
+        said = found[1]
+    return said.split("\n\n")[0].replace("\n", " ")
+
+
+_OF_POSTGRESQL: Final = re.compile(
+    r"\bERROR:\s+(.*?)(?=\n(?:LINE \d|CONTEXT:|Query was)|\n\n|\. SQLSTATE|$)", re.DOTALL
+)
 
 
 if __name__ == "__main__":

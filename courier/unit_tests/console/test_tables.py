@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from courier.unit_tests.console.visitor import NOW, Answer, Visitor, visitor
-from heap_courier.console.query import Question, answer, ask
+from heap_courier.console.query import CHARACTERS, LONGEST, Question, answer, ask
 from heap_courier.errors import LaterError, SetupError
 from heap_courier.project.scaffold import make_project
 from heap_courier.warehouse.base import quoted
@@ -137,6 +139,21 @@ class TestDownloads:
         assert answer.status == 409
         assert "This did not work" in answer.text
 
+    def test_what_csv_cannot_hold_becomes_text(self, project: Path, tmp_path: Path) -> None:
+        duckdb.connect(str(project / "heap.duckdb")).close()
+        sql = (
+            "SELECT 9007199254740993 AS n, '' AS empty, NULL AS nothing, [1, NULL] AS list, CAST('\\xFF' AS blob) AS b"
+        )
+        for kind in ("csv", "parquet"):
+            file = tmp_path / f"found.{kind}"
+            asked = Question(sql, path=str(project / "heap.duckdb"), file=str(file), format=kind)
+            assert answer(asked) == {"columns": [], "rows": [], "more": False}
+        assert (tmp_path / "found.csv").read_text() == (
+            '"n","empty","nothing","list","b"\n9007199254740993,"",,"[1, NULL]","\\xFF"\n'
+        )
+        row = pq.read_table(tmp_path / "found.parquet").to_pylist()[0]
+        assert row == {"n": 9007199254740993, "empty": "", "nothing": None, "list": "[1, NULL]", "b": "\\xFF"}
+
     def test_a_query_becomes_parquet(self, explorer: Visitor, tmp_path: Path) -> None:
         file = tmp_path / "found.parquet"
         asked = question(explorer, 'SELECT id, plan FROM "Heap:Users" ORDER BY id')
@@ -144,6 +161,31 @@ class TestDownloads:
         found = pq.read_table(file)
         assert found.column("id").to_pylist() == list(range(1, 121))
         assert found.schema.field("id").type == pa.int64()
+
+
+_ODD_VALUES = (
+    "SELECT 9007199254740993, CAST(1.10 AS decimal(10, 2)), '', NULL, true, DATE '0044-03-15', DATE 'infinity', "
+    "TIMESTAMP '2026-01-01 10:00:00.000001', CAST(0.1 AS double precision), INTERVAL 1 MONTH"
+)
+ODD_VALUES_OF_POSTGRESQL = (
+    _ODD_VALUES.replace("1 MONTH", "'1 month'") + ", '\\xff00'::bytea, ARRAY[1, NULL], point '(1, 2)'"
+)
+ODD_TEXTS = [
+    *("9007199254740993", "1.10", "", None, "true", "0044-03-15", "infinity", "2026-01-01 10:00:00.000001", "0.1"),
+]
+MORE_THAN_READING = {
+    "SELECT pg_read_file('/etc/passwd')": "the function `pg_read_file`",
+    "SELECT U&\"pg\\005fread_file\"('/etc/passwd')": "the function `pg_read_file`",
+    "SELECT 1 WHERE EXISTS (SELECT lo_import('/etc/passwd'))": "the function `lo_import`",
+    "SELECT * FROM pg_ls_dir('/')": "the function `pg_ls_dir`",
+    "SELECT query_to_xml('SELECT 1', true, true, '')": "the function `query_to_xml`",
+    "SELECT set_config('statement_timeout', '0', false)": "the function `set_config`",
+    "SELECT pg_terminate_backend(1)": "the function `pg_terminate_backend`",
+    "SELECT pg_notify('a', 'b')": "the function `pg_notify`",
+    "SELECT 1 ORDER BY length(pg_advisory_lock(1)::text)": "the function `pg_advisory_lock`",
+    "SELECT rolpassword FROM pg_authid": "the table `pg_authid`",
+}
+"""Queries of PostgreSQL that a read-only transaction lets an administrator run, and what they use."""
 
 
 class TestSql:
@@ -175,8 +217,11 @@ class TestSql:
             "ATTACH '/tmp/other.duckdb' AS other",
             "SET enable_external_access = true",
             "SELECT set_config('transaction_read_only', 'off', false), 1 / (SELECT 0)",
+            *("BEGIN", "PREPARE p AS SELECT 1", "SET VARIABLE a = 1", "CREATE TEMP TABLE x AS SELECT 1", "CHECKPOINT"),
+            *("PRAGMA memory_limit = '9GB'", "CALL checkpoint()", "INSTALL httpfs", "UPDATE EXTENSIONS", "USE memory"),
             "SELECT nonsense",
             "",
+            " ; ",
         ],
     )
     def test_nothing_is_changed_and_no_file_is_read(self, explorer: Visitor, sql: str) -> None:
@@ -187,6 +232,31 @@ class TestSql:
         assert not Path("/tmp/heap-courier-stolen.csv").exists()  # noqa: S108
         with explorer.console.context().warehouse() as warehouse:
             assert warehouse.query('SELECT count(*) FROM "Heap:Users"') == [(120,)]
+
+    def test_values_of_all_types_are_exact_texts(self, project: Path) -> None:
+        duckdb.connect(str(project / "heap.duckdb")).close()
+        sql = _ODD_VALUES + ", CAST('\\xFF\\x00' AS blob), [1, NULL], 123456789012345678901234567890::hugeint"
+        found = answer(Question(sql, path=str(project / "heap.duckdb")))["rows"]
+        assert found == [[*ODD_TEXTS, "1 month", "\\xFF\\x00", "[1, NULL]", "123456789012345678901234567890"]]
+
+    @pytest.mark.parametrize("sql", ["SELECT repeat('é', 9000) FROM range(3000)", "SELECT repeat('x', 50000000)"])
+    def test_what_is_shown_is_limited_whatever_is_found(self, project: Path, sql: str) -> None:
+        duckdb.connect(str(project / "heap.duckdb")).close()
+        found = answer(Question(sql, path=str(project / "heap.duckdb")))
+        assert {len(row[0]) for row in found["rows"]} == {LONGEST + 1}
+        assert sum(len(row[0]) for row in found["rows"]) <= CHARACTERS
+
+    def test_a_query_that_is_stopped_leaves_nothing_behind(
+        self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Not even what did not fit in memory."""
+        duckdb.connect(str(project / "heap.duckdb")).close()
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        before = set(tmp_path.rglob("*"))
+        sql = "SELECT * FROM range(100000000) ORDER BY random() LIMIT 1 OFFSET 90000000"
+        with pytest.raises(SetupError, match="was stopped after 2 seconds"):
+            ask(Question(sql, path=str(project / "heap.duckdb"), memory="64MB"), seconds=2)
+        assert set(tmp_path.rglob("*")) == before
 
     def test_an_error_is_reported(self, explorer: Visitor) -> None:
         page = self.run(explorer, "SELECT nonsense")
@@ -217,4 +287,15 @@ def test_postgresql_shows_the_same(folder: Path, postgresql: str) -> None:
     assert answer(question(visits, "SELECT 1 AS one"))["rows"] == [["1"]]
     for sql in ('WITH gone AS (DELETE FROM "Heap:Users" RETURNING *) SELECT * FROM gone', "SELECT 1) AS q; SELECT (2"):
         assert "error" in answer(question(visits, sql))
+    for sql, used in MORE_THAN_READING.items():
+        assert answer(question(visits, sql)) == {
+            "error": f"A query cannot use {used} here: it is not for reading domain tables."
+        }
+    assert answer(question(visits, ODD_VALUES_OF_POSTGRESQL))["rows"] == [
+        [*ODD_TEXTS, "1 mon", "\\xff00", "{1,NULL}", "(1,2)"]
+    ]
+    assert answer(question(visits, "SELECT random() < 2, sum(1) OVER (), 1 AS a, 2 AS a"))["rows"] == [
+        ["true", "1", "1", "2"]
+    ]
+    assert answer(question(visits, "SELECT 1 ORDER"))["error"] == 'syntax error at or near ")"'
     assert rows(show(visits, "Heap:Users"))[:2] == ["1", "2"]
