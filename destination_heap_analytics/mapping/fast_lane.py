@@ -1,10 +1,10 @@
 """The fast lane: maps ordinary rows, one block of lines at a time.
 
-It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte, without the
-objects that carry a single row from one to the other, and column by column as far as the rows of a block are plain
-(plain_rows.py). What it does not take for certain it declines, and the exact
-lane decides: any line but a readable row of this stream, a deletion, a row that may change how a column is read, that
-may be rejected, or whose digits have to be read again.
+It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte (under `*` but for
+the order of properties), without the objects that carry a single row from one to the other, and column by column as far
+as the rows of a block are plain (plain_rows.py). What it does not take for certain it declines, and the exact lane
+decides: any line but a readable row of this stream, a deletion, a row that may change how a column is read, that may be
+rejected, or whose digits have to be read again.
 
 unit_tests/mapping/test_fast_lane.py holds the two lanes against each other, on generated rows and settings.
 """
@@ -24,8 +24,10 @@ from destination_heap_analytics.mapping.columns.block import Block, NotPlainErro
 from destination_heap_analytics.mapping.columns.column import DELETED_AT
 from destination_heap_analytics.mapping.columns.picked import PickedColumns
 from destination_heap_analytics.mapping.columns.property_columns import PropertyColumns
+from destination_heap_analytics.mapping.columns.shape import Shape
 from destination_heap_analytics.mapping.idempotency import KeyMaker
 from destination_heap_analytics.mapping.payload import serialised
+from destination_heap_analytics.mapping.plain_properties import UnfitShapeError
 from destination_heap_analytics.mapping.plain_rows import PlainRows, compiled, used_by
 from destination_heap_analytics.mapping.properties import Properties
 from destination_heap_analytics.mapping.transformer import Selection, transform
@@ -84,10 +86,11 @@ class FastLane:
         self._keys = keys
         self._on_mapped = on_mapped
         self._selection: Selection | None = None
-        self._paths: Sequence[Path] | None = None
-        self._elements_of: PlainRows | None = None
+        self._paths: tuple[Sequence[Path], Sequence[Path]] = ((), ())
+        self._plain_rows: PlainRows | None = None
         self._picked: PickedColumns | None = None
-        self._names_picked = -1
+        self._known_picked = (-1, -1)
+        self._shape = Shape()
         self._most_rows = _MOST_ROWS
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
@@ -103,71 +106,92 @@ class FastLane:
         taken: Mapped = ([], [], [])
         if selection.api not in _APIS or any(column.path is None for column in selection.required.values()):
             return taken
-        elements_of = self._compiled(selection)
+        plain_rows = self._compiled(selection)
         open_lists = selection.open_lists
         at = 0
         while at < len(lines):
             block = lines[at : at + self._most_rows]
             number = first + at
-            if elements_of and not open_lists and (picked := self._pick(block, selection)):
-                if self._take_all(picked, selection, elements_of, number, taken):
+            if plain_rows and not open_lists and (picked := self._pick(block, selection)):
+                if self._take_all(picked, plain_rows, number, taken):
                     at += len(picked)
                     continue
                 block = block[: len(picked)]
             at += len(block)
             rows = self._rows(block)
+            self._see(rows[:1], selection)  # it is here because it has another shape
             if open_lists:
                 rows = _before_change(rows, open_lists)
-            if not (rows and elements_of and self._take_all(Records(rows), selection, elements_of, number, taken)):
+            if not (rows and plain_rows and self._take_all(Records(rows), plain_rows, number, taken)):
                 self._take_each(rows, selection, number, taken)
-            for listed in open_lists:
-                for row in rows[: len(taken[0]) - at + len(block)]:
-                    listed.count_guesses(row)
+            _count_guesses(open_lists, rows[: len(taken[0]) - at + len(block)])
             if len(taken[0]) < at:
                 break
         return taken
 
     def _compiled(self, selection: Selection) -> PlainRows | None:
         """What makes elements of plain rows, until a row changes the columns or how they are read."""
-        if selection is not self._selection or selection.properties.paths is not self._paths:
-            self._selection, self._paths = selection, selection.properties.paths
-            self._elements_of = compiled(selection)
-            self._names_picked = -1
-        return self._elements_of
+        paths = selection.properties.paths, selection.rest.excepted.ways if selection.rest else ()
+        if selection is not self._selection or paths != self._paths:
+            self._selection, self._paths = selection, paths
+            self._plain_rows = compiled(selection)
+            self._known_picked = (-1, -1)
+        return self._plain_rows
+
+    def _see(self, rows: Rows, selection: Selection) -> None:
+        """Learn the shape of rows."""
+        for row in rows:
+            if selection.rest:
+                self._shape.learn(row)
+            else:
+                self._shape.look_at(row, selection.properties.paths)
 
     def _pick(self, lines: Sequence[bytes], selection: Selection) -> Block | None:
         """The first of these lines, of which only the columns are read that are used; None if the first is none."""
-        if self._names_picked != len(self._names):
-            self._names_picked = len(self._names)
+        known = len(self._names), self._shape.size
+        if self._known_picked != known:
+            self._known_picked = known
             self._picked = self._picked_columns(selection)
         return self._picked.read(lines, self._carries) if self._picked else None
 
     def _picked_columns(self, selection: Selection) -> PickedColumns | None:
         used, in_keys = used_by(selection), self._keys.used_by() if self._keys else set()
-        if in_keys is None or () in used:
+        if in_keys is None:
             return None
+        takes_all, properties = selection.rest is not None, selection.properties.paths
         try:
-            return PickedColumns(self._name, self._names, self._deleted_at, used | in_keys)
+            return PickedColumns(
+                self._name,
+                self._names,
+                self._deleted_at,
+                used | in_keys,
+                properties=properties,
+                shape=self._shape,
+                takes_all=takes_all,
+            )
         except NotPlainError:
             return None
 
-    def _take_all(self, block: Block, selection: Selection, elements_of: PlainRows, first: int, taken: Mapped) -> bool:
+    def _take_all(self, block: Block, plain_rows: PlainRows, first: int, taken: Mapped) -> bool:
         """Map rows that are all plain; whether they are. If many are not, blocks become small."""
         tokens: Sequence[str | None] = [None] * len(block)
         try:
-            elements = elements_of(block)
+            plain = plain_rows(block)
             if self._keys:
-                tokens = self._keys.keys(block, elements, first)
-                for element, token in zip(elements, tokens, strict=True):
-                    element["idempotency_key"] = token
-            bodies = serialised(elements)
+                tokens = self._keys.keys(block, plain.keys, plain.events, plain.times, first)
+            bodies = plain.bodies(tokens)
+        except UnfitShapeError:
+            self._picked = None  # until another shape is known
+            return False
         except (NotPlainError, *_DECLINED):
             self._most_rows = max(_LEAST_ROWS, self._most_rows // 2)
             return False
         self._most_rows = min(_MOST_ROWS, self._most_rows * 2)
-        taken[0].extend(map(itemgetter(selection.key_field), elements))
+        taken[0].extend(plain.keys)
         taken[1].extend(bodies)
         taken[2].extend(tokens)
+        if plain.made:
+            self._on_mapped(plain.made)
         return True
 
     def _take_each(self, rows: Rows, selection: Selection, first: int, taken: Mapped) -> None:
@@ -256,3 +280,9 @@ def _before_change(rows: Rows, open_lists: Sequence[PropertyColumns]) -> Rows:
         if any(listed.may_learn_from(row) for listed in open_lists):
             return rows[:at]
     return rows
+
+
+def _count_guesses(open_lists: Sequence[PropertyColumns], rows: Rows) -> None:
+    for listed in open_lists:
+        for row in rows:
+            listed.count_guesses(row)

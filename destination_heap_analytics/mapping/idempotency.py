@@ -89,12 +89,21 @@ class KeyMaker:
         """Where the columns are that keys are made from; None if that may be the whole record."""
         return set(self.stream.primary_key) or None
 
-    def keys(self, block: Block, elements: Sequence[Mapping[str, Any]], first: int) -> list[str]:
+    def keys(
+        self,
+        block: Block,
+        identities: Sequence[str],
+        events: Sequence[str | None],
+        times: Sequence[str | None],
+        first: int,
+    ) -> list[str]:
         """The same for several rows of the fast reading, none of them deleted at its source.
 
         Args:
             block: the records.
-            elements: their payloads.
+            identities: whose events they are.
+            events: the names of the events.
+            times: their timestamps; None for those without one.
             first: the position of the first one in the run's input, from 1.
 
         Raises:
@@ -102,12 +111,11 @@ class KeyMaker:
             NotPlainError: the primary key of some row is inside something that is not an object, or a record is needed
                 that has not been read as a whole.
         """
-        times = [element.get("timestamp") for element in elements]
         columns = [block.column(path) for path in self.stream.primary_key]
         if columns and _AS_WRITTEN.issuperset(map(type, chain.from_iterable(columns))):
             parts: list[list[Any]] = [
-                [list(values), element["identity"], element["event"]]
-                for values, element in zip(zip(*columns, strict=True), elements, strict=True)
+                [values, identity, event]
+                for values, identity, event in zip(zip(*columns, strict=True), identities, events, strict=True)
             ]
             if None not in times:
                 for part, time in zip(parts, times, strict=True):
@@ -117,6 +125,10 @@ class KeyMaker:
                 return self._digests("row", list(map(orjson.dumps, parts)))
         elif not columns and None not in times and (contents := self._contents(block.rows)) is not None:
             return self._digests("record", [_sorted_json([content]) for content in contents])
+        elements = (
+            {"identity": identity, "event": event, "timestamp": time}
+            for identity, event, time in zip(identities, events, times, strict=True)
+        )
         return [
             self.key(row, element, number, exact=False)
             for number, (row, element) in enumerate(zip(block.rows, elements, strict=True), first)

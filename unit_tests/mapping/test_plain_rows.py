@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields
 from typing import Any
 
+import orjson
 import pytest
 
 from destination_heap_analytics.config.parse import parse_config
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.mapping.columns.block import NotPlainError, Records
 from destination_heap_analytics.mapping.columns.column import Column
-from destination_heap_analytics.mapping.plain_rows import compiled
+from destination_heap_analytics.mapping.columns.picked import PickedColumns
+from destination_heap_analytics.mapping.columns.shape import Shape
+from destination_heap_analytics.mapping.plain_properties import UnfitShapeError
+from destination_heap_analytics.mapping.plain_rows import compiled, used_by
 from destination_heap_analytics.mapping.transformer import Selection, transform
 
 ROW = {"email": "a@b.c", "event": "e", "at": "2022-10-21T04:09:54Z", "plan": "pro", "id": 7, "o": {"x": {"y": 1}}}
@@ -48,12 +53,14 @@ def selection_of(api: dict[str, Any], row: dict[str, Any] = ROW) -> Selection:
 def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict[str, Any]) -> None:
     """With its fields and properties in the same order."""
     selection = selection_of(api, {**ROW, "o": {"x": {"y": 1}, "z": {}}})
-    elements_of = compiled(selection)
-    assert elements_of
-    element = transform(row, selection, exact=False)[0]
-    assert repr(elements_of(Records([row]))) == repr([element])
-    if type(row["email"]) is str:
-        assert repr(elements_of(Records([ROW, row]))) == repr([transform(ROW, selection, exact=False)[0], element])
+    plain_rows = compiled(selection)
+    assert plain_rows
+    rows = [ROW, row] if type(row["email"]) is str else [row]
+    plain = plain_rows(Records(rows))
+    assert plain.made is None
+    assert plain.bodies([None] * len(rows)) == [
+        orjson.dumps(transform(each, selection, exact=False)[0]) for each in rows
+    ]
 
 
 @pytest.mark.parametrize(
@@ -75,19 +82,19 @@ def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK])
 def test_other_rows_are_not_mapped(api: dict[str, Any], change: dict[str, Any]) -> None:
     """Then `transform` is asked about each row of the block."""
-    elements_of = compiled(selection_of(api))
-    assert elements_of
+    plain_rows = compiled(selection_of(api))
+    assert plain_rows
     with pytest.raises(NotPlainError):
-        elements_of(Records([ROW, {**ROW, **change}]))
+        plain_rows(Records([ROW, {**ROW, **change}]))
 
 
 @pytest.mark.parametrize("time", ["", " ", "never"])
 def test_a_text_that_is_not_a_time_is_left_to_the_mapping_of_single_rows(time: str) -> None:
     """Which rejects the row, or takes a blank text for null."""
-    elements_of = compiled(selection_of(TRACK))
-    assert elements_of
+    plain_rows = compiled(selection_of(TRACK))
+    assert plain_rows
     with pytest.raises(RowRejectedError):
-        elements_of(Records([ROW, {**ROW, "at": time}]))
+        plain_rows(Records([ROW, {**ROW, "at": time}]))
 
 
 @pytest.mark.parametrize(
@@ -95,21 +102,74 @@ def test_a_text_that_is_not_a_time_is_left_to_the_mapping_of_single_rows(time: s
     [
         {"property_columns": "plan::text"},
         {"property_columns": "plan,'pro' as p"},
-        {"property_columns": "*, plan as p"},
-        {"property_columns": "* except (plan)"},
     ],
 )
 def test_other_selections_are_not_compiled(change: dict[str, Any]) -> None:
-    """Casts, constants and columns that are left out are known to `transform` alone."""
+    """Casts and constants are known to `transform` alone."""
     assert compiled(selection_of({**USERS, **change})) is None
 
 
-def test_a_name_that_heap_reserves_is_not_compiled() -> None:
+@pytest.mark.parametrize("columns", ["*", "*, plan as p", "* except (plan)", "* except (o.x), plan as p"])
+@pytest.mark.parametrize("api", [{**USERS, "identity_column": "id"}, ALL, TRACK])
+def test_rows_of_a_known_shape_have_the_body_of_transform(api: dict[str, Any], columns: str) -> None:
+    """Also lists, long texts, large integers, columns that Heap reserves, and what is left out; with the changes."""
+    rows = [
+        {**ROW, "id": 1, "tags": ["a", None, 1, True], "_airbyte_meta": {"x": [{}]}},
+        {**ROW, "id": 2, "tags": [], "plan": "x" * 1023, "o": None},
+        {**ROW, "id": 3, "tags": "a", "plan": "é" * 1024, "o": {"x": {"y": 2**60}}},
+        {**ROW, "id": 4, "tags": None, "plan": "\U0001f600" * 600, "o": {"x": None}},
+        {**ROW, "id": 5, "tags": ["\U0001f600"], "plan": -0.0, "at": None},
+        {**ROW, "id": 6, "tags": [], "plan": False},
+    ]
+    selection = selection_of({**api, "property_columns": columns}, rows[0])
+    plain_rows, shape = compiled(selection), Shape()
+    assert plain_rows
+    for row in rows:
+        shape.learn(row)
+    names = [*rows[0]]
+    picked = PickedColumns("users", names, (), used_by(selection), shape=shape, takes_all=True)
+    lines = [json.dumps({"type": "RECORD", "record": {"stream": "users", "data": row}}).encode() for row in rows]
+    block = picked.read(lines, lambda namespace: namespace is None)
+    assert block
+    plain = plain_rows(block)
+    made = [transform(row, selection, exact=False) for row in rows]
+    assert plain.bodies([None] * len(rows)) == [orjson.dumps(element) for element, _ in made]
+    told = [changes for _, changes in made if changes]
+    assert (plain.made.cut if plain.made else []) == [name for changes in told for name in changes.cut]
+    assert (plain.made.forbidden if plain.made else []) == [name for changes in told for name in changes.forbidden]
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        ("*", {"a.b": 1, "a": {"b": 2}}),
+        ("*", {"": 1}),
+        ("*", {"x" * 1024: 1}),
+        ("*, plan as p", {"p": 1}),
+        ("* except (note.city)", {"note": '{"city": 1}'}),
+    ],
+)
+def test_a_shape_that_is_never_plain_is_recognised(columns: str, row: dict[str, Any]) -> None:
+    """Two columns with one name, a name that no property can have, something left out inside a text."""
+    whole = {**ROW, "id": None, **row}
+    selection = selection_of({**USERS, "property_columns": columns}, whole)
+    plain_rows, shape = compiled(selection), Shape()
+    assert plain_rows
+    shape.learn(whole)
+    picked = PickedColumns("users", [*whole], (), used_by(selection), shape=shape, takes_all=True)
+    line = json.dumps({"type": "RECORD", "record": {"stream": "users", "data": whole}}).encode()
+    block = picked.read([line], lambda namespace: namespace is None)
+    assert block
+    with pytest.raises(UnfitShapeError):
+        plain_rows(block)
+
+
+def test_a_name_that_heap_reserves_needs_a_known_shape() -> None:
     """Under `*` it is left out, with a warning."""
-    elements_of = compiled(selection_of({**USERS, "property_columns": "*"}))
-    assert elements_of
+    plain_rows = compiled(selection_of({**USERS, "property_columns": "*"}))
+    assert plain_rows
     with pytest.raises(NotPlainError):
-        elements_of(Records([ROW]))
+        plain_rows(Records([ROW]))
 
 
 def test_every_part_of_a_selection_is_known() -> None:

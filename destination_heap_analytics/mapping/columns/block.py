@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from destination_heap_analytics.mapping.columns.shape import Shape
 from destination_heap_analytics.protocol.catalog import Path
 
 Row = dict[str, Any]
@@ -20,7 +21,13 @@ class NotPlainError(Exception):
 
 
 class Block(ABC):
-    """Some rows, one at least."""
+    """Some rows, one at least.
+
+    Attributes:
+        shape: what all of them look like; None if that is not known.
+    """
+
+    shape: Shape | None = None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -42,6 +49,14 @@ class Block(ABC):
         Raises:
             NotPlainError: in some row the path leads into something that is not an object.
         """
+
+    def values(self, paths: Sequence[Path]) -> Iterable[Sequence[Any]]:
+        """The values of several columns, row by row; at least one column.
+
+        Raises:
+            NotPlainError: as `column` does.
+        """
+        return zip(*map(self.column, paths), strict=True)
 
 
 class Records(Block):

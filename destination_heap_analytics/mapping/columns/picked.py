@@ -2,7 +2,8 @@
 
 A line is read so only if it is a row of the stream whose columns are all known, and no deletion; msgspec refuses it
 otherwise, as it refuses what is not JSON. It does not look at the bytes of texts that are not used; the exact lane
-takes them, too, whatever they are.
+takes them, too, whatever they are. Under `*` all columns are used, those inside objects as well, and a row is refused
+whose shape is not known (shape.py).
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ from typing import Any, Final
 import msgspec
 
 from destination_heap_analytics.mapping.columns.block import Block, NotPlainError, Rows
+from destination_heap_analytics.mapping.columns.column import is_airbytes
+from destination_heap_analytics.mapping.columns.shape import Shape, Tree, are_fields
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_NAMES: Final = 500
 """With more columns, or with names that are content, rows are read as a whole."""
 
 _SCALAR: Final = str | bool | int | float | None
-
-Tree = dict[str, "Tree"]
-
 
 _TYPE: Final = attrgetter("type")
 _STREAM: Final = attrgetter("record.stream")
@@ -34,7 +34,17 @@ _DATA: Final = attrgetter("record.data")
 class PickedColumns:
     """Reads lines of one stream whose rows have no other columns than these."""
 
-    def __init__(self, stream: str, names: Collection[str], unset: Collection[str], paths: Iterable[Path]) -> None:
+    def __init__(
+        self,
+        stream: str,
+        names: Collection[str],
+        unset: Collection[str],
+        paths: Iterable[Path],
+        *,
+        properties: Collection[Path] = (),
+        shape: Shape | None = None,
+        takes_all: bool = False,
+    ) -> None:
         """Begin.
 
         Args:
@@ -42,25 +52,27 @@ class PickedColumns:
             names: all its columns.
             unset: those that are null in every row that is read so.
             paths: what is used of them.
+            properties: which of these become properties.
+            shape: that of the rows; without one, properties may be anything but objects and lists.
+            takes_all: whether all columns of the shape are used besides.
 
         Raises:
-            NotPlainError: there are too many columns, or one is used as a whole and in parts, or is null in all rows.
+            NotPlainError: there are too many columns, or one has a name that msgspec cannot have, is used as a whole
+                and in parts, or is null in all rows, or the rows are not alike.
         """
         if len(names) > _MOST_NAMES:
             raise NotPlainError
-        tree: Tree = {name: {} for name in sorted(names)}
-        used: set[Path] = set()
-        for path in set(paths):
-            if path[0] in unset or any(path[: len(other)] == other or other[: len(path)] == path for other in used):
-                raise NotPlainError
-            used.add(path)
-            node = tree
-            for key in path:
-                node = node.setdefault(key, {})
+        used = set(paths)
+        self._types: dict[Path, Any] = dict.fromkeys(used, _SCALAR)
+        if shape is not None:
+            self._types |= {path: shape.type_of(path) for path in (shape.leaves() if takes_all else properties)}
+        tree = _whole_tree(names, used, shape) if shape and takes_all else _tree(names, used, unset)
+        self._takes_all = takes_all
+        self._unset = unset
         self._fields: dict[Path, Path] = {}
-        data = self._struct(tree, (), used, unset)
+        self._shape = shape
         record = msgspec.defstruct(
-            "Record", [("stream", str), ("data", data), ("namespace", str | None, None)], gc=False
+            "Record", [("stream", str), ("data", self._struct(tree, ())), ("namespace", str | None, None)], gc=False
         )
         message = msgspec.defstruct(
             "Message", [("type", str), ("record", record)], gc=False, forbid_unknown_fields=True
@@ -83,32 +95,57 @@ class PickedColumns:
             and set(map(_STREAM, messages)) == {self._stream}
             and all(map(carries, set(map(_NAMESPACE, messages))))
         )
-        return _Picked(list(map(_DATA, messages)), self._fields) if is_row else None
+        return _Picked(list(map(_DATA, messages)), self._fields, self._shape) if is_row else None
 
-    def _struct(self, tree: Tree, above: Path, used: Collection[Path], unset: Collection[str]) -> type[msgspec.Struct]:
-        """An object of a record; at the top all its keys are known."""
+    def _struct(self, tree: Tree, above: Path) -> type[msgspec.Struct]:
+        """An object of a record; its keys are all known at the top, and below it if all columns are used."""
+        if not are_fields(tree):
+            raise NotPlainError
         fields: list[tuple[str, Any, Any]] = []
         for position, (key, below) in enumerate(tree.items()):
             path = (*above, key)
             self._fields[path] = (*self._fields.get(above, ()), f"f{position}")
-            kind: Any = msgspec.Raw
-            if below:
-                kind = self._struct(below, path, used, unset) | None
-            elif path in used:
-                kind = _SCALAR
-            elif not above and key in unset:
-                kind = None
+            kind: Any = None if not above and key in self._unset else self._types.get(path, msgspec.Raw)
+            if below is not None:
+                kind = self._struct(below, path) | None
             fields.append((f"f{position}", kind, None))
         names = {f"f{position}": key for position, key in enumerate(tree)}
-        return msgspec.defstruct("Members", fields, rename=names, gc=False, forbid_unknown_fields=not above)
+        are_known = not above or self._takes_all
+        return msgspec.defstruct("Members", fields, rename=names, gc=False, forbid_unknown_fields=are_known)
+
+
+def _tree(names: Collection[str], used: Collection[Path], unset: Collection[str]) -> Tree:
+    """All columns, and what is used of those inside objects."""
+    tree: Tree = dict.fromkeys(sorted(names))
+    ends: set[Path] = set()
+    for path in used:
+        if path[0] in unset or any(path[: len(end)] == end or end[: len(path)] == path for end in ends):
+            raise NotPlainError
+        ends.add(path)
+        node = tree
+        for key in path[:-1]:
+            below = node.get(key)
+            if below is None:
+                below = node[key] = {}
+            node = below
+        node.setdefault(path[-1], None)
+    return tree
+
+
+def _whole_tree(names: Collection[str], used: Collection[Path], shape: Shape) -> Tree:
+    """The columns of a shape, and those that Airbyte adds, which are read by nobody."""
+    if not shape.is_regular or not set(shape.leaves()).issuperset(used):
+        raise NotPlainError
+    return {**shape.tree, **dict.fromkeys(sorted(name for name in names if is_airbytes(name)))}
 
 
 class _Picked(Block):
     """Rows of which only the columns that are used have been read."""
 
-    def __init__(self, records: Sequence[Any], fields: Mapping[Path, Path]) -> None:
+    def __init__(self, records: Sequence[Any], fields: Mapping[Path, Path], shape: Shape | None) -> None:
         self._records = records
         self._fields = fields
+        self.shape = shape
 
     def __len__(self) -> int:
         return len(self._records)
@@ -126,3 +163,12 @@ class _Picked(Block):
             else:
                 values = list(map(attrgetter(field), values))
         return values
+
+    def values(self, paths: Sequence[Path]) -> Iterable[Sequence[Any]]:
+        if len(paths) == 1:
+            return super().values(paths)
+        getter = attrgetter(*[".".join(self._fields[path]) for path in paths])
+        try:
+            return list(map(getter, self._records))
+        except AttributeError:  # some parent is null
+            return super().values(paths)
