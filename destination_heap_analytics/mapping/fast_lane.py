@@ -1,8 +1,8 @@
 """The fast lane: maps ordinary rows, one block of lines at a time.
 
-It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte (under `*` but for
-the order of properties), without the objects that carry a single row from one to the other, and column by column as far
-as the rows of a block are plain (plain_rows.py). What it does not take for certain it declines, and the exact lane
+It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte (under `*` in
+another order of properties), without the objects that carry a single row from one to the other, and column by column as
+far as the rows of a block are plain (plain_rows.py). What it does not take for certain it declines, and the exact lane
 decides: any line but a readable row of this stream, a deletion, a row that may change how a column is read, that may be
 rejected, or whose digits have to be read again.
 

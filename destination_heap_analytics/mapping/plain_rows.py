@@ -1,8 +1,8 @@
 """`transform` for plain rows: compiled from the columns of a run, and applied to a block of rows, column by column.
 
-A plain row has short texts, ordinary numbers, booleans and nulls in the columns read, and objects of these under `*`; if
-its shape is known, also lists and long texts (plain_properties.py). If a block has any other row, a compiled function
-makes nothing of it, and `transform` is asked about each of its rows.
+A plain row has short texts, ordinary numbers, booleans and nulls in the columns read, and objects of these under `*`;
+if its shape is known, also lists and long texts (plain_properties.py). If a block has any other row, a compiled
+function makes nothing of it, and `transform` is asked about each of its rows.
 """
 
 from __future__ import annotations
