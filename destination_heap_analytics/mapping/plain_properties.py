@@ -194,7 +194,7 @@ class _Reader:
         return plan
 
     def _is_parted(self, leaves: Collection[Path]) -> bool:
-        """Whether something is left out inside a column that is no object: of a list, or of JSON in a text."""
+        """Whether something is left out inside a column other than an object: a list, or JSON in a text."""
         return any(leaf == path[: len(leaf)] != path for leaf in leaves for path in self._left_out)
 
     def _sendable(self, value: Any) -> Any:
