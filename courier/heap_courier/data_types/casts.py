@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 from dateutil.parser import isoparser
 
 from heap_courier.data_types import date_patterns
+from heap_courier.data_types.constants import constant, null
 from heap_courier.data_types.field_types import FieldType, Kind, in_utc
 
 
@@ -93,7 +94,7 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
         if field_type.kind is Kind.STRING:
             return Converted(values)
         trimmed = pc.utf8_trim_whitespace(values)
-        values = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        values = pc.if_else(pc.equal(trimmed, constant("", pa.string())), null(pa.string()), trimmed)
     if _is_moment(values.type) and (field_type.kind in _DATED or field_type.kind is Kind.STRING):
         known = _of_known_years(values)  # for other years Arrow would return an error message as the text
         return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
@@ -136,7 +137,7 @@ def _of_the_day(values: pa.Array) -> Converted:
     wrong = pc.fill_null(pc.or_(pc.less(numbers, 0), pc.greater_equal(numbers, day)), False)  # noqa: FBT003
     if not pc.any(wrong).as_py():
         return Converted(values)
-    return Converted(pc.if_else(wrong, pa.scalar(None, values.type), values), wrong)
+    return Converted(pc.if_else(wrong, null(values.type), values), wrong)
 
 
 def _of_known_years(values: pa.Array) -> Converted:
@@ -151,7 +152,7 @@ def _of_known_years(values: pa.Array) -> Converted:
     if least is None or (first <= least and most <= last):
         return Converted(values)
     wrong = pc.fill_null(pc.or_(pc.less(numbers, first), pc.greater(numbers, last)), False)  # noqa: FBT003
-    return Converted(pc.if_else(wrong, pa.scalar(None, values.type), values), wrong)
+    return Converted(pc.if_else(wrong, null(values.type), values), wrong)
 
 
 def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], Any]) -> Converted:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from heap_courier.data_types.casts import converted, convertible
+from heap_courier.data_types.constants import constant, null
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.errors import SchemaError
 from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
@@ -115,7 +116,7 @@ def cast_rows(batch: pa.RecordBatch, table: Table, dump_id: int) -> CastRows:
 
 def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[pa.Array, pa.BooleanArray | None]:
     if column.name == DUMP:
-        return pa.repeat(pa.scalar(dump_id, pa.int64()), batch.num_rows), None
+        return pa.repeat(constant(f"{dump_id:d}", pa.int64()), batch.num_rows), None
     source = _RAW.get(column.name, column.name)
     position = batch.schema.get_field_index(source)
     absent = position < 0 or (source != column.name and field_type(batch.schema.field(position).type) == DATETIME)
@@ -129,9 +130,9 @@ def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[p
     if pa.types.is_integer(incoming.type) and column.type == FLOAT and not _is_exact(incoming):
         raise InexactIntegersError(column.name)
     values, wrong = converted(incoming, column.type)
-    if column.name in INSTANTS:
+    if column.name in INSTANTS and column.type == DATETIME:
         # Heap writes 0 for an unknown one.
-        values = pc.if_else(pc.equal(values, pa.scalar(0, values.type)), pa.scalar(None, values.type), values)
+        values = pc.if_else(pc.equal(values, constant("1970-01-01", values.type)), null(values.type), values)
     return values, wrong
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING, FieldType
 from heap_courier.errors import SchemaError
@@ -231,10 +231,8 @@ class _Count:
 
     def numbered(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in self.passed(batches):
-            numbers = pc.cumulative_sum(
-                pa.repeat(pa.scalar(1, pa.int64()), batch.num_rows), start=self.rows - batch.num_rows
-            )
-            yield batch.append_column(self.sequence, numbers)
+            numbers = pa.py_buffer(array("q", range(self.rows - batch.num_rows, self.rows)))
+            yield batch.append_column(self.sequence, pa.Array.from_buffers(pa.int64(), batch.num_rows, [None, numbers]))
 
 
 class _Upsert:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -160,6 +164,48 @@ def test_the_time_0_means_unknown() -> None:
     table = made(step(columns=("joindate",)), {}, {"joindate": pa.int64()}, fresh=True)
 
     assert rows_of(table, joindate=pa.array([0]))[0]["joindate"] is None
+
+
+def test_a_time_that_is_text_for_its_hash_stays_as_it_is() -> None:
+    table = made(step(columns=("time",)), {}, {"time": pa.string()}, fresh=True, as_text=("time",))
+    texts = pa.array(["1970-01-01", "0", "", None, "2026-03-01"])
+
+    assert cast_rows(pa.record_batch({"time": texts}), table, 7).batch.column("time").equals(texts)
+
+
+def test_rows_are_read_without_pandas_which_takes_long_to_import(tmp_path: Path) -> None:
+    (tmp_path / "pandas.py").write_text("raise RuntimeError('pandas is imported')")
+    done = subprocess.run(  # (this file's own program, in a process that has imported nothing)
+        [sys.executable, "-c", READ_ROWS],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.stderr, done.stdout) == ("", "2 False\n")
+
+
+READ_ROWS = """
+import io, sys
+import fastavro
+import pyarrow as pa
+from heap_courier.formats.avro import reader
+from heap_courier.heap_connect.manifests import Step
+from heap_courier.heap_connect.table_schema import cast_rows, target_table
+
+fields = [{"name": "event_id", "type": "long"}, {"name": "time", "type": ["null", "string"]}]
+stream = io.BytesIO()
+rows = [{"event_id": 1, "time": "2026-03-01 10:00:00"}, {"event_id": 2, "time": None}]
+fastavro.writer(stream, {"type": "record", "name": "row", "fields": fields}, rows, codec="snappy")
+stream.seek(0)
+schema = reader.schema(stream, "a.avro")
+step = Step(7, "pageviews", full=False, columns=tuple(schema.names), files=("a.avro",))
+table = target_table(step, "Heap:pageviews", {}, [schema], fresh=True)
+stream.seek(0)
+for chunk in reader.chunks(stream, "a.avro"):
+    print(cast_rows(chunk.decode().batch, table, 7).batch.num_rows, "pandas" in sys.modules)
+"""
 
 
 def test_floats_become_text_as_integers_would() -> None:

@@ -25,9 +25,10 @@ class TooLargeError(Exception):
 
 
 def _unsnapped(packed: bytes) -> Any:
-    if cramjam.snappy.decompress_raw_len(packed[:-_CHECKSUM_BYTES]) > LARGEST_BLOCK:
+    content = memoryview(packed)[:-_CHECKSUM_BYTES]
+    if cramjam.snappy.decompress_raw_len(content) > LARGEST_BLOCK:
         raise TooLargeError
-    plain = cramjam.snappy.decompress_raw(packed[:-_CHECKSUM_BYTES])
+    plain = cramjam.snappy.decompress_raw(content)
     if zlib.crc32(plain).to_bytes(_CHECKSUM_BYTES, "big") != packed[-_CHECKSUM_BYTES:]:
         raise cramjam.DecompressionError("checksum mismatch")
     return plain
