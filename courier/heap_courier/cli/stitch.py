@@ -50,14 +50,19 @@ def check_stitch(folder: Path) -> None:
 
 
 @stitch.command(name="run")
+@click.option(
+    "--scores",
+    type=click.Path(exists=True, path_type=Path),
+    help="Use the scores that Spark computed from `stitch export`, instead of comparing records here.",
+)
 @click.pass_obj
-def run_stitch(folder: Path) -> None:
+def run_stitch(folder: Path, scores: Path | None) -> None:
     """Link the records of all feeds that take part, and write the tables of customers."""
     from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
 
     with opened(folder) as context:
         started = context.now()
-        result = run(_context(context))
+        result = run(_context(context), scores)
         print_stitched(result, (context.now() - started).total_seconds())
 
 
@@ -131,6 +136,10 @@ def export_for_spark(folder: Path, target: Path) -> None:
     with opened(folder) as context:
         for path in exported(_context(context), target):
             say(f"Wrote {path}")
+    say(
+        f"Next: `spark-submit score_on_spark.py` in {target}, then `heap-courier stitch run --scores "
+        f"{target / 'scored.parquet'}`"
+    )
 
 
 def _context(context: Context) -> StitchContext:

@@ -1,6 +1,6 @@
 """The files to score records on Spark, if one machine is not enough: model, SQL of the inputs, records, script.
 
-Spark scores the pairs; which of them are one customer, and the ids that stay, are decided by `stitch run` alone.
+Spark scores the pairs. `stitch run --scores` reads them, and makes customers and their ids of them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heap_courier.errors import SetupError
+from heap_courier.stitch.linking.spark_scores import export_id
 from heap_courier.stitch.scratch import Scratch
 
 MODEL: Final = "model.json"
@@ -27,7 +28,7 @@ _FUNCTIONS: Final = {  # as Spark has them, and splink registers them there
 _SCRIPT: Final = '''\
 """Scores the pairs of records.parquet on Spark, into scored.parquet: spark-submit score_on_spark.py"""
 
-from pyspark.sql import SparkSession
+from pyspark.sql import SparkSession, functions
 from splink import Linker, SparkAPI
 from splink.backends.spark import similarity_jar_location
 
@@ -36,10 +37,9 @@ api = SparkAPI(spark_session=spark, break_lineage_method="persist")
 records = api.register(spark.read.parquet("records.parquet"))
 linker = Linker(records, "model.json")
 pairs = linker.inference.predict(threshold_match_weight=1).as_spark_dataframe()
-names = spark.read.parquet("records.parquet").select("rid", "datasource", "pk")
-first = names.toDF("rid_l", "source1", "pk1")
-second = names.toDF("rid_r", "source2", "pk2")
-pairs.join(first, "rid_l").join(second, "rid_r").write.parquet("scored.parquet")
+scores = pairs.select("rid_l", "rid_r", "match_weight").persist()
+scores = scores.withColumn("export_id", functions.lit("{export_id}")).withColumn("pairs", functions.lit(scores.count()))
+scores.write.parquet("scored.parquet")
 '''
 
 
@@ -61,7 +61,8 @@ def export(scratch: Scratch, model: Mapping[str, Any], inputs: Mapping[str, str]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_text(json.dumps(for_spark(model), indent=1) + "\n", encoding="utf-8")
     (folder / INPUTS).write_text(_statements(inputs), encoding="utf-8")
-    (folder / SCRIPT).write_text(_SCRIPT, encoding="utf-8")
+    script = _SCRIPT.replace("{export_id}", export_id(scratch, model))
+    (folder / SCRIPT).write_text(script, encoding="utf-8")
     target = str(folder / RECORDS).replace("'", "''")
     scratch.execute(
         "COPY (SELECT r.datasource, r.pk, c.* FROM comparable AS c JOIN record AS r USING (rid) ORDER BY rid) "

@@ -58,15 +58,19 @@ class StitchResult:
     notices: tuple[str, ...]
 
 
-def stitch(context: StitchContext) -> StitchResult:
+def stitch(context: StitchContext, scores: Path | None = None) -> StitchResult:
     """Runs Stitch.
 
+    Args:
+        context: of the project.
+        scores: of all pairs, as Spark computed them from an export; None computes them here.
+
     Raises:
-        SetupError: nothing takes part, or a feed is not valid.
+        SetupError: nothing takes part, a feed is not valid, or the scores are not those of the records.
         LaterError: another run is under way, or the warehouse does not answer.
     """
     with _alone(context) as opened:
-        return _stitch(context, opened)
+        return _stitch(context, opened, scores)
 
 
 @contextmanager
@@ -119,7 +123,7 @@ def exported(context: StitchContext, folder: Path) -> list[Path]:
         return export(scratch, model, queries, folder)
 
 
-def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
+def _stitch(context: StitchContext, scratch: Scratch, scores: Path | None) -> StitchResult:
     feeds = read_feeds(context.project.feeds)
     model = read_model(context.project.folder)
     context.bar.stage("reading records")
@@ -135,7 +139,7 @@ def _stitch(context: StitchContext, scratch: Scratch) -> StitchResult:
         state = read_state(warehouse, scratch)
         notices = load_labels(warehouse, scratch)
     context.bar.stage("comparing records")
-    score(scratch, model)
+    score(scratch, model, scores)
     context.bar.stage("linking records")
     link(scratch)
     summary = find_changes(scratch)

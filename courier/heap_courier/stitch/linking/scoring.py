@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pyarrow as pa
 from heap_courier.errors import SetupError
 from heap_courier.stitch.linking.clusters import LARGEST, Apart, Clusters
 from heap_courier.stitch.linking.model import BLOCKS, LARGEST_BLOCK, contradiction
+from heap_courier.stitch.linking.spark_scores import read_scores
 from heap_courier.stitch.records.loading import COMPARED
 from heap_courier.stitch.scratch import Scratch
 
@@ -29,10 +31,19 @@ MARGIN: Final = 3.0
 """Bits by which a record has to fit one of two contradicting customers better than the other."""
 
 
-def score(scratch: Scratch, model: Mapping[str, Any]) -> None:
-    """Creates the tables of this module from those of `records.loading`."""
+def score(scratch: Scratch, model: Mapping[str, Any], scores: Path | None = None) -> None:
+    """Creates the tables of this module from those of `records.loading`.
+
+    Args:
+        scratch: that has them.
+        model: of splink.
+        scores: those that Spark computed from an export of the same records; None computes them here.
+
+    Raises:
+        SetupError: the scores are not those of these records.
+    """
     prepare(scratch)
-    predicted = _predict(scratch, model)
+    predicted = read_scores(scratch, model, scores) if scores else _predict(scratch, model)
     cases = " ".join(f"WHEN weight >= {least} THEN {grade}" for grade, least in THRESHOLDS.items())
     scratch.execute(
         f"""
