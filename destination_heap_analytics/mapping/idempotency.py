@@ -15,7 +15,7 @@ To all but the last, a row that was deleted at its source adds when: it is not w
 from __future__ import annotations
 
 import codecs
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from itertools import chain
@@ -23,6 +23,7 @@ from json import JSONEncoder
 from json.encoder import encode_basestring_ascii
 from typing import Any, Final
 
+import msgspec
 import orjson
 
 from destination_heap_analytics.mapping.columns.block import Block, Rows
@@ -113,16 +114,11 @@ class KeyMaker:
         """
         columns = [block.column(path) for path in self.stream.primary_key]
         if columns and _AS_WRITTEN.issuperset(map(type, chain.from_iterable(columns))):
-            parts: list[list[Any]] = [
-                [values, identity, event]
-                for values, identity, event in zip(zip(*columns, strict=True), identities, events, strict=True)
-            ]
+            rows = [zip(*columns, strict=True), identities, events]
             if None not in times:
-                for part, time in zip(parts, times, strict=True):
-                    part.append(time)
-                return self._digests("state", list(map(orjson.dumps, parts)))
+                return self._digests("state", _lines(zip(*rows, times, strict=True)))
             if self.stream.is_deduplicated and not any(times):
-                return self._digests("row", list(map(orjson.dumps, parts)))
+                return self._digests("row", _lines(zip(*rows, strict=True)))
         elif not columns and None not in times and (contents := self._contents(block.rows)) is not None:
             return self._digests("record", [_sorted_json([content]) for content in contents])
         elements = (
@@ -207,6 +203,14 @@ class KeyMaker:
             texts = [text.decode().encode("ascii", _ESCAPES).replace(_DELETE, b"\\u007f") for text in texts]
         head = self._heads[kind]
         return [sha256(head + text[1:]).hexdigest() for text in texts]
+
+
+def _lines(parts: Iterable[Sequence[Any]]) -> list[bytes]:
+    """The JSON of each of these lists; msgspec writes texts, integers and booleans as orjson does."""
+    return _ENCODER.encode_lines(list(parts)).split(b"\n")[:-1]
+
+
+_ENCODER: Final = msgspec.json.Encoder()
 
 
 def _sorted_json(parts: Sequence[Any]) -> bytes:

@@ -19,7 +19,7 @@ from destination_heap_analytics.mapping.columns.block import NONE, Block, NotPla
 from destination_heap_analytics.mapping.columns.column import Column
 from destination_heap_analytics.mapping.plain_properties import are_short
 from destination_heap_analytics.mapping.properties import Properties
-from destination_heap_analytics.mapping.timestamps import heap_timestamp
+from destination_heap_analytics.mapping.timestamps import heap_timestamp, heap_timestamps
 from destination_heap_analytics.mapping.transformer import Selection
 from destination_heap_analytics.protocol.catalog import Path
 
@@ -117,6 +117,9 @@ def _names(rows: Block, path: Path, most: int) -> list[str]:
 
 def _times(rows: Block, column: Column) -> list[str | None]:
     values, name = rows.column(column.keys), column.name
-    if not set(map(type, values)) <= {str, NONE}:
+    kinds = set(map(type, values))
+    if kinds == _TEXT:
+        return [*heap_timestamps(values, name)]
+    if not kinds <= {str, NONE}:
         raise NotPlainError
     return [None if value is None else heap_timestamp(value, name) for value in values]

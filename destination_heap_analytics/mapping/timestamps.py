@@ -6,6 +6,8 @@ Source: https://developers.heap.io/reference/track-1 ("ISO 8601, e.g. 2017-03-10
 from __future__ import annotations
 
 import re
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any, Final
@@ -77,6 +79,29 @@ def heap_timestamp(value: Any, column: str) -> str:
         text = float_text(value) if isinstance(value, float) else str(value)
         return _from_number(text, column)
     raise RowRejectedError(Reason.NOT_A_TIME, column)
+
+
+def heap_timestamps(values: Sequence[str], column: str) -> list[str]:
+    """The same for many texts; nearly all sources write them in one form, which is then checked once.
+
+    Raises:
+        RowRejectedError: one of them is not a time.
+    """
+    forms = set("\n".join(values).translate(_DIGITS_AS_ZEROS).split("\n"))
+    if len(forms) == 1 and (form := _UTC_FORM.fullmatch(forms.pop())):
+        try:
+            deque(map(datetime.fromisoformat, values), maxlen=0)
+        except ValueError:
+            pass  # the first of them is found below
+        else:
+            return list(values) if form[1] else [value + "Z" for value in values]
+    return [heap_timestamp(value, column) for value in values]
+
+
+_UTC_FORM: Final = re.compile(r"0000-00-00T00:00:00(?:\.0+)?(Z)?")
+"""A time in UTC whose digits are all zeros."""
+
+_DIGITS_AS_ZEROS: Final = str.maketrans("123456789", "0" * 9)
 
 
 def _from_iso(text: str, column: str) -> str:

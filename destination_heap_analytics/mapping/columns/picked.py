@@ -17,13 +17,11 @@ import msgspec
 
 from destination_heap_analytics.mapping.columns.block import Block, NotPlainError, Rows
 from destination_heap_analytics.mapping.columns.column import is_airbytes
-from destination_heap_analytics.mapping.columns.shape import Shape, Tree, are_fields
+from destination_heap_analytics.mapping.columns.shape import SCALAR, Shape, Tree, are_fields
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_NAMES: Final = 500
 """With more columns, or with names that are content, rows are read as a whole."""
-
-_SCALAR: Final = str | bool | int | float | None
 
 _TYPE: Final = attrgetter("type")
 _STREAM: Final = attrgetter("record.stream")
@@ -63,7 +61,7 @@ class PickedColumns:
         if len(names) > _MOST_NAMES:
             raise NotPlainError
         used = set(paths)
-        self._types: dict[Path, Any] = dict.fromkeys(used, _SCALAR)
+        self._types: dict[Path, Any] = dict.fromkeys(used, SCALAR)
         if shape is not None:
             self._types |= {path: shape.type_of(path) for path in (shape.leaves() if takes_all else properties)}
         tree = _whole_tree(names, used, shape) if shape and takes_all else _tree(names, used, unset)

@@ -33,7 +33,13 @@ _PLAIN: Final = (
 )
 """What is sent unchanged, whatever its column: msgspec refuses a row with anything else."""
 
-_IRREGULAR: Final = str | int | _FLOAT | bool | None | list[str | int | bool | None]
+_INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""Longer ones are for the exact lane: of some thousand digits they are no integers any more."""
+
+_IRREGULAR: Final = str | _INTEGER | _FLOAT | bool | None | list[str | _INTEGER | bool | None]
+
+SCALAR: Final = str | _INTEGER | float | bool | None
+"""What a column may hold that does not become a property."""
 
 
 def are_fields(names: Iterable[str]) -> bool:
