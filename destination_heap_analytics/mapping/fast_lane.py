@@ -84,6 +84,7 @@ class FastLane:
         self._stream = stream
         self._name = stream.name
         self._keys = keys
+        self._has_whole_keys = keys is not None and not keys.paths
         self._on_mapped = on_mapped
         self._selection: Selection | None = None
         self._paths: tuple[Sequence[Path], Sequence[Path]] = ((), ())
@@ -141,7 +142,7 @@ class FastLane:
     def _see(self, rows: Rows, selection: Selection) -> None:
         """Learn the shape of rows."""
         for row in rows:
-            if selection.rest:
+            if selection.rest or self._has_whole_keys:
                 self._shape.learn(row)
             else:
                 self._shape.look_at(row, selection.properties.paths)
@@ -155,19 +156,18 @@ class FastLane:
         return self._picked.read(lines, self._carries) if self._picked else None
 
     def _picked_columns(self, selection: Selection) -> PickedColumns | None:
-        used, in_keys = used_by(selection), self._keys.used_by() if self._keys else set()
-        if in_keys is None:
+        if self._has_whole_keys and self._keys and not self._keys.counts(self._names.difference(self._deleted_at)):
             return None
-        takes_all, properties = selection.rest is not None, selection.properties.paths
         try:
             return PickedColumns(
                 self._name,
                 self._names,
                 self._deleted_at,
-                used | in_keys,
-                properties=properties,
+                used_by(selection) | (self._keys.paths if self._keys else set()),
+                properties=selection.properties.paths,
                 shape=self._shape,
-                takes_all=takes_all,
+                takes_all=selection.rest is not None,
+                in_keys=self._has_whole_keys,
             )
         except NotPlainError:
             return None

@@ -86,9 +86,14 @@ class KeyMaker:
             return self._digest("record", [content, *deletion], are_plain=are_plain)
         return self._digest("position", [self.run, row], are_plain=False)
 
-    def used_by(self) -> set[Path] | None:
-        """Where the columns are that keys are made from; None if that may be the whole record."""
-        return set(self.stream.primary_key) or None
+    @property
+    def paths(self) -> set[Path]:
+        """Where the columns are that keys are made from; empty if that may be the whole record."""
+        return set(self.stream.primary_key)
+
+    def counts(self, names: Iterable[str]) -> bool:
+        """Whether all of these columns are the source's own, so that they count in the key of a whole record."""
+        return all(map(_is_own, names))
 
     def keys(
         self,
@@ -119,8 +124,11 @@ class KeyMaker:
                 return self._digests("state", _lines(zip(*rows, times, strict=True)))
             if self.stream.is_deduplicated and not any(times):
                 return self._digests("row", _lines(zip(*rows, strict=True)))
-        elif not columns and None not in times and (contents := self._contents(block.rows)) is not None:
-            return self._digests("record", [_sorted_json([content]) for content in contents])
+        elif not columns and None not in times:
+            if block.contents is not None:
+                return self._digests("record", _lines(zip(block.contents, strict=True)))
+            if (contents := self._contents(block.rows)) is not None:
+                return self._digests("record", [_sorted_json([content]) for content in contents])
         elements = (
             {"identity": identity, "event": event, "timestamp": time}
             for identity, event, time in zip(identities, events, times, strict=True)

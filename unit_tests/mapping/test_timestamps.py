@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.mapping.timestamps import heap_timestamp
+from destination_heap_analytics.mapping.timestamps import heap_timestamp, heap_timestamps
 
 
 @pytest.mark.parametrize(
@@ -150,3 +153,36 @@ def test_an_empty_text_is_distinguished_from_a_wrong_one(value: str) -> None:
     with pytest.raises(RowRejectedError) as rejected:
         heap_timestamp(value, "seen_at")
     assert rejected.value.reason is Reason.EMPTY
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                *("2022-10-21T04:09:54Z", "2022-10-21T04:09:55Z", "2022-10-21T04:09:54.622Z", "2022-10-21T04:09:54"),
+                *("2022-10-21T04:09:54+02:00", "2022-02-30T04:09:54Z", "2022-10-21T24:00:00Z", "2022-10-21T04:09:60Z"),
+                *(
+                    "2022-10-21T04:09:54Z\n",
+                    "2022-10-21T04:09:54Z\n2022-10-21T04:09:54Z",
+                    "٢٠٢٢-10-21T04:09:54Z",
+                    "",
+                    "1666325394",
+                ),
+            ]
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_times_are_read_together_as_they_are_one_by_one(texts: list[str]) -> None:
+    """Or one of them is rejected for the same reason."""
+
+    def outcome(read: Callable[[], list[str]]) -> object:
+        try:
+            return read()
+        except RowRejectedError as rejection:
+            return str(rejection)
+
+    assert outcome(lambda: heap_timestamps(texts, "c")) == outcome(
+        lambda: [heap_timestamp(text, "c") for text in texts]
+    )

@@ -25,9 +25,11 @@ class Block(ABC):
 
     Attributes:
         shape: what all of them look like; None if that is not known.
+        contents: the records as msgspec writes them: names in order, nulls left out; None if they are not read so.
     """
 
     shape: Shape | None = None
+    contents: list[Any] | None = None
 
     @abstractmethod
     def __len__(self) -> int:

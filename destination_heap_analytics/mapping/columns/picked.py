@@ -3,14 +3,14 @@
 A line is read so only if it is a row of the stream whose columns are all known, and no deletion; msgspec refuses it
 otherwise, as it refuses what is not JSON. It does not look at the bytes of texts that are not used; the exact lane
 takes them, too, whatever they are. Under `*` all columns are used, those inside objects as well, and a row is refused
-whose shape is not known (shape.py).
+whose shape is not known (shape.py). The same holds if idempotency keys are made from whole records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -42,6 +42,7 @@ class PickedColumns:
         properties: Collection[Path] = (),
         shape: Shape | None = None,
         takes_all: bool = False,
+        in_keys: bool = False,
     ) -> None:
         """Begin.
 
@@ -52,7 +53,8 @@ class PickedColumns:
             paths: what is used of them.
             properties: which of these become properties.
             shape: that of the rows; without one, properties may be anything but objects and lists.
-            takes_all: whether all columns of the shape are used besides.
+            takes_all: whether all columns of the shape become properties besides.
+            in_keys: whether all of them are read for idempotency keys, in which the text of a float matters.
 
         Raises:
             NotPlainError: there are too many columns, or one has a name that msgspec cannot have, is used as a whole
@@ -62,10 +64,14 @@ class PickedColumns:
             raise NotPlainError
         used = set(paths)
         self._types: dict[Path, Any] = dict.fromkeys(used, SCALAR)
+        self._is_whole = shape is not None and (takes_all or in_keys)
         if shape is not None:
-            self._types |= {path: shape.type_of(path) for path in (shape.leaves() if takes_all else properties)}
-        tree = _whole_tree(names, used, shape) if shape and takes_all else _tree(names, used, unset)
-        self._takes_all = takes_all
+            self._types |= {
+                path: shape.type_of(path, is_property=takes_all or path in properties, takes_floats=not in_keys)
+                for path in (shape.leaves() if self._is_whole else properties)
+            }
+        tree = _whole_tree(names, used, shape) if shape and self._is_whole else _tree(names, used, unset)
+        self._in_keys = in_keys
         self._unset = unset
         self._fields: dict[Path, Path] = {}
         self._shape = shape
@@ -93,28 +99,34 @@ class PickedColumns:
             and set(map(_STREAM, messages)) == {self._stream}
             and all(map(carries, set(map(_NAMESPACE, messages))))
         )
-        return _Picked(list(map(_DATA, messages)), self._fields, self._shape) if is_row else None
+        if not is_row:
+            return None
+        block = _Picked(list(map(_DATA, messages)), self._fields, self._shape)
+        block.contents = block.records if self._in_keys else None
+        return block
 
     def _struct(self, tree: Tree, above: Path) -> type[msgspec.Struct]:
         """An object of a record; its keys are all known at the top, and below it if all columns are used."""
         if not are_fields(tree):
             raise NotPlainError
         fields: list[tuple[str, Any, Any]] = []
-        for position, (key, below) in enumerate(tree.items()):
+        for position, (key, below) in enumerate(sorted(tree.items(), key=itemgetter(0))):
             path = (*above, key)
             self._fields[path] = (*self._fields.get(above, ()), f"f{position}")
             kind: Any = None if not above and key in self._unset else self._types.get(path, msgspec.Raw)
             if below is not None:
                 kind = self._struct(below, path) | None
             fields.append((f"f{position}", kind, None))
-        names = {f"f{position}": key for position, key in enumerate(tree)}
-        are_known = not above or self._takes_all
-        return msgspec.defstruct("Members", fields, rename=names, gc=False, forbid_unknown_fields=are_known)
+        names = {f"f{position}": key for position, key in enumerate(sorted(tree))}
+        are_known = not above or self._is_whole
+        return msgspec.defstruct(
+            "Members", fields, rename=names, omit_defaults=True, forbid_unknown_fields=are_known, gc=False
+        )
 
 
 def _tree(names: Collection[str], used: Collection[Path], unset: Collection[str]) -> Tree:
     """All columns, and what is used of those inside objects."""
-    tree: Tree = dict.fromkeys(sorted(names))
+    tree: Tree = dict.fromkeys(names)
     ends: set[Path] = set()
     for path in used:
         if path[0] in unset or any(path[: len(end)] == end or end[: len(path)] == path for end in ends):
@@ -134,19 +146,19 @@ def _whole_tree(names: Collection[str], used: Collection[Path], shape: Shape) ->
     """The columns of a shape, and those that Airbyte adds, which are read by nobody."""
     if not shape.is_regular or not set(shape.leaves()).issuperset(used):
         raise NotPlainError
-    return {**shape.tree, **dict.fromkeys(sorted(name for name in names if is_airbytes(name)))}
+    return {**shape.tree, **dict.fromkeys(name for name in names if is_airbytes(name))}
 
 
 class _Picked(Block):
     """Rows of which only the columns that are used have been read."""
 
-    def __init__(self, records: Sequence[Any], fields: Mapping[Path, Path], shape: Shape | None) -> None:
-        self._records = records
+    def __init__(self, records: list[Any], fields: Mapping[Path, Path], shape: Shape | None) -> None:
+        self.records = records
         self._fields = fields
         self.shape = shape
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self.records)
 
     @property
     def rows(self) -> Rows:
@@ -154,7 +166,7 @@ class _Picked(Block):
 
     def column(self, path: Path) -> list[Any]:
         first, *below = self._fields[path]
-        values = list(map(attrgetter(first), self._records))
+        values = list(map(attrgetter(first), self.records))
         for field in below:
             if None in values:
                 values = [None if value is None else getattr(value, field) for value in values]
@@ -167,6 +179,6 @@ class _Picked(Block):
             return super().values(paths)
         getter = attrgetter(*[".".join(self._fields[path]) for path in paths])
         try:
-            return list(map(getter, self._records))
+            return list(map(getter, self.records))
         except AttributeError:  # some parent is null
             return super().values(paths)

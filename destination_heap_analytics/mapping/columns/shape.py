@@ -22,21 +22,19 @@ _MOST: Final = 500
 _DEEPEST: Final = 8
 """Levels of objects inside objects."""
 
-_FLOAT = Annotated[float, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+_INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""Longer ones are for the exact lane: of some thousand digits they are not integers any more."""
 
-_PLAIN: Final = (
+_WITHOUT_FLOATS: Final = str | _INTEGER | bool | None | list[str | _INTEGER | bool | None]
+_PLAIN_WITHOUT_FLOATS: Final = (
     Annotated[str, msgspec.Meta(max_length=SHORT)]
     | Annotated[int, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
-    | _FLOAT
     | bool
     | None
 )
+_FLOAT = Annotated[float, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
+_PLAIN: Final = _PLAIN_WITHOUT_FLOATS | _FLOAT
 """What is sent unchanged, whatever its column: msgspec refuses a row with anything else."""
-
-_INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""Longer ones are for the exact lane: of some thousand digits they are no integers any more."""
-
-_IRREGULAR: Final = str | _INTEGER | _FLOAT | bool | None | list[str | _INTEGER | bool | None]
 
 SCALAR: Final = str | _INTEGER | float | bool | None
 """What a column may hold that does not become a property."""
@@ -95,9 +93,17 @@ class Shape:
                         deeper.append(((*above, key), below))
             level = deeper
 
-    def type_of(self, path: Path) -> Any:
-        """What msgspec accepts as a value of a column."""
-        return _IRREGULAR if path in self.irregular else _PLAIN
+    def type_of(self, path: Path, *, is_property: bool, takes_floats: bool) -> Any:
+        """What msgspec accepts as a value of a column.
+
+        Args:
+            path: where it is.
+            is_property: whether its values are sent, as plain ones are, unless they are known to be irregular.
+            takes_floats: whether there may be floats, of which the text in the line does not matter.
+        """
+        if is_property and path not in self.irregular:
+            return _PLAIN if takes_floats else _PLAIN_WITHOUT_FLOATS
+        return _WITHOUT_FLOATS | _FLOAT if takes_floats else _WITHOUT_FLOATS
 
     def _learn(self, tree: Tree, members: Mapping[str, Any], above: Path) -> None:
         if len(above) > _DEEPEST:
