@@ -19,8 +19,8 @@ from courier.integration_tests.heap_bucket import BUCKET, MIGRATIONS, Dump, Tabl
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.project.model import Courier, KeyCredential
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -40,6 +40,7 @@ class Place:
     prefix: str = ""
     name: str = "daily"
     objects: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, datetime] = field(default_factory=dict)
 
     def write(self, *dumps: Dump) -> None:
         for dump in dumps:
@@ -52,7 +53,7 @@ class Place:
     def source(self) -> Bucket:
         credential = KeyCredential("test", "KEY", "SECRET")
         courier = Courier(self.name, credential, BUCKET, self.prefix, None, "us-east-1", Path("entities.json"), None)
-        return cast("Bucket", MemoryBucket(courier, self.objects))
+        return cast("Bucket", MemoryBucket(courier, self.objects, self.written))
 
     def pull(self, entity: HeapConnectEntity | None = None, **told: Callable[[Any], None]) -> list[StepResult]:
         folder = self.folder / "fetched"

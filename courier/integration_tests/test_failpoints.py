@@ -30,8 +30,8 @@ from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.files.fileset import FetchedFile
 from heap_courier.formats.file_format import FileFormat
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.project.model import Courier, DefaultCredential
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import Run, RunLog

@@ -39,9 +39,9 @@ from courier.integration_tests.heap_place import (
 from heap_courier.errors import LaterError, MissingFilesError
 from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.heap_connect.bookmarks import Bookmarks
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.manifests import Bookmark
 from heap_courier.heap_connect.pull import newest_files, pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.warehouse.base import Warehouse
 
 

@@ -21,8 +21,8 @@ from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.heap_connect import pull as pull_module
 from heap_courier.heap_connect import reading
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.project.model import Courier, KeyCredential
 from heap_courier.warehouse.base import Warehouse
 

@@ -30,7 +30,7 @@ from heap_courier.files.fileset import (
 from heap_courier.files.room import Room
 from heap_courier.formats.file_format import AVRO, PARQUET
 from heap_courier.formats.readers import chunks, schema
-from heap_courier.heap_connect.private_columns import private_columns
+from heap_courier.heap_connect.private.private_columns import private_columns
 from heap_courier.heap_connect.pull import manifest_keys
 from heap_courier.project.model import Courier
 

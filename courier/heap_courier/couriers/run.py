@@ -19,8 +19,8 @@ from heap_courier.files.days import Days
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.files.fileset import find, listed, missing_error
 from heap_courier.files.room import Room
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import manifest_keys, pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.parallel import WORKERS
 from heap_courier.project.model import Courier
 from heap_courier.warehouse.run_log import RunLog

@@ -90,6 +90,7 @@ class HeapConnectEntity:
         tables, exclude: names that may hold `*`; without `tables` it is all of them.
         columns: those that are hashed or left out.
         hash_secret_env: the environment variable with the secret of the hashes; set if a column is hashed.
+        history: names of tables whose history is kept; they may hold `*`.
     """
 
     source: str = "Heap"
@@ -97,6 +98,7 @@ class HeapConnectEntity:
     exclude: tuple[str, ...] = ()
     columns: tuple[ColumnRule, ...] = ()
     hash_secret_env: str | None = None
+    history: tuple[str, ...] = ()
 
 
 Entity = FileEntity | ArchiveEntity | HeapConnectEntity
@@ -273,6 +275,14 @@ def _variable(value: str) -> str:
     return value
 
 
+def _history(value: object) -> tuple[str, ...]:
+    if isinstance(value, bool):
+        return ("*",) if value else ()
+    if isinstance(value, list) and value and all(isinstance(name, str) and name.strip() for name in value):
+        return tuple(value)
+    raise ValueError('must be `true`, `false`, or a list of names of tables, such as `["users"]`')
+
+
 _Columns = Annotated[dict[str, Annotated[str, PlainValidator(_treatment)]], AfterValidator(_not_needed)]
 
 
@@ -283,6 +293,7 @@ class _HeapConnect(JsonSection):
     exclude: Annotated[_Tables, Field(alias="heap-connect/exclude")]
     columns: Annotated[dict[str, _Columns], Field(alias="heap-connect/columns", default_factory=dict)]
     secret: Annotated[str, AfterValidator(_variable), Field(alias="heap-connect/hash-secret-env")] = ""
+    history: Annotated[tuple[str, ...], PlainValidator(_history), Field(alias="heap-connect/history")] = ()
 
     @model_validator(mode="after")
     def _has_secret_for_hashes(self) -> _HeapConnect:
@@ -299,7 +310,7 @@ class _HeapConnect(JsonSection):
     def entity(self) -> HeapConnectEntity:
         rules = [ColumnRule(table, *rule) for table, columns in self.columns.items() for rule in columns.items()]
         tables, exclude = tuple(self.tables), tuple(self.exclude)
-        return HeapConnectEntity(self.source, tables, exclude, tuple(rules), self.secret or None)
+        return HeapConnectEntity(self.source, tables, exclude, tuple(rules), self.secret or None, self.history)
 
 
 _Section = Annotated[_File | _Archive | _HeapConnect, Field(discriminator="object_type")]

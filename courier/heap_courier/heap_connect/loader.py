@@ -6,9 +6,11 @@ So a run can be killed at any moment: what it loaded is recorded, and what it di
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 
@@ -17,38 +19,27 @@ from heap_courier.documents.wording import listed
 from heap_courier.errors import CourierError, LaterError, SchemaError
 from heap_courier.heap_connect.all_events import ALL_EVENTS
 from heap_courier.heap_connect.bookmarks import Bookmarks, Version
-from heap_courier.heap_connect.hashed_columns import HashedColumns
+from heap_courier.heap_connect.history.catching_up import CatchingUp
+from heap_courier.heap_connect.history.histories import Histories, versions_of
 from heap_courier.heap_connect.identity_views import view_name
 from heap_courier.heap_connect.manifests import Bookmark, Step
 from heap_courier.heap_connect.names import fits, no_view, refuse_names
-from heap_courier.heap_connect.private_columns import PrivateColumns
+from heap_courier.heap_connect.private.hashed_columns import HashedColumns
+from heap_courier.heap_connect.private.private_columns import PrivateColumns
 from heap_courier.heap_connect.reading import File, Reading
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.heap_connect.stored_tables import StoredTables
-from heap_courier.heap_connect.table_schema import DUMP, InexactIntegersError, reserved, target_table
+from heap_courier.heap_connect.table_schema import (
+    DUMP,
+    InexactIntegersError,
+    domain_table,
+    reserved,
+    target_table,
+)
 from heap_courier.warehouse.base import Warehouse, quoted
-from heap_courier.warehouse.run_log import Rejected, TableRun
+from heap_courier.warehouse.run_log import TableRun
 from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, inexact, load
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """The result of a step, or of a manifest that cannot be read.
-
-    Attributes:
-        dump_id: None where a manifest cannot be read.
-        run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing landed.
-        unreadable: how many values of which column could not be read: they are null in the table.
-        examples: the first of them; row and column, never the value.
-        notice: sentences for the user about a loaded step, or None.
-        files: whose rows were loaded.
-    """
-
-    dump_id: int | None
-    run: TableRun
-    unreadable: Mapping[str, int] = field(default_factory=dict)
-    examples: tuple[Rejected, ...] = ()
-    notice: str | None = None
-    files: tuple[str, ...] = ()
+from heap_courier.warehouse.versions import HISTORY, Versions, history
 
 
 class OvertakenError(LaterError):
@@ -60,6 +51,7 @@ class Loader:
 
     Attributes:
         tables: as they are stored.
+        histories: of the tables that keep one.
     """
 
     def __init__(
@@ -72,6 +64,7 @@ class Loader:
         advance: Callable[[int], None],
         note: Callable[[StepResult], None],
         private: PrivateColumns = PrivateColumns(),  # noqa: B008  (it is immutable)
+        history: Collection[str] = (),
     ) -> None:
         """Does nothing yet.
 
@@ -83,8 +76,10 @@ class Loader:
             advance: called with the number of rows read.
             note: called with each loaded step, inside its transaction.
             private: columns that are hashed or left out.
+            history: names of tables whose history is kept; they may contain `*`.
         """
         self._warehouse = warehouse
+        self.histories = Histories(warehouse, source, history)
         self._private = private
         self._hashed = HashedColumns(warehouse, source, private)
         self._columns: Mapping[str, Collection[str] | None] = {}
@@ -97,8 +92,10 @@ class Loader:
         self._bookmarks = Bookmarks(warehouse, courier, source)
         self._versions: dict[str, Version] = {}
 
-    def begin(self, tables: Iterable[str]) -> set[Bookmark]:
+    def begin(self, tables: Iterable[str], written: Mapping[int, datetime] = MappingProxyType({})) -> set[Bookmark]:
         """Reads the state of these tables and others; returns what was loaded of them.
+
+        `written` are the times at which dumps were complete; a table that keeps a history needs them.
 
         A dropped table counts as not loaded: it starts from scratch with its first dump.
         """
@@ -106,6 +103,9 @@ class Loader:
             self._versions = self._bookmarks.versions()
             loaded = self._bookmarks.read()
             self.tables.read(tables, {mark.table for mark in loaded}, self._bookmarks.others())
+            for table in self.histories.recorded:
+                self.tables.is_there(versions_of(table))
+        self.histories.date(written)
         return {mark for mark in loaded if mark.table not in self.tables.dropped}
 
     def protect(
@@ -122,37 +122,46 @@ class Loader:
             SetupError: a rule matches nothing.
         """
         self._columns = columns
-        self._private.expect_tables({**{name: list(known) for name, known in self.tables.filled().items()}, **columns})
-        for table in sorted(set(tables)):
-            stored = self.tables.columns[table]
+        known_tables = {**{name: list(known) for name, known in self.tables.filled().items()}, **columns}
+        self._private.expect_tables(known_tables)
+        with_versions = [(each, name) for each in sorted(set(tables)) for name in (each, versions_of(each))]
+        for table, name in with_versions:
+            stored = self.tables.columns.get(name, {})
             gone = self._private.left_out(table, stored)
-            hashed = self._private.hashed(table, stored) - self._hashed.of(table)
+            hashed = self._private.hashed(table, stored) - self._hashed.of(name)
             if not stored or DUMP not in stored:
                 continue
             try:
                 if known := columns.get(table):
-                    self._private.expect_columns(table, {*stored, *known})
+                    self._private.expect_columns(table, {*stored, *known, *self._of_versions(table)})
                 if gone or hashed:
-                    yield self._protected(table, gone, hashed, folder / "private.arrow")
+                    yield self._protected(table, name, gone, hashed, folder / "private.arrow")
             except SchemaError as error:
-                failed = StepResult(None, TableRun(self.tables.domain_table(table), 0, 0, message=str(error)))
+                failed = StepResult(None, TableRun(self.tables.domain_table(name), 0, 0, message=str(error)))
                 self._note(failed)
                 yield failed
 
-    def _protected(self, table: str, gone: Collection[str], hashed: Collection[str], path: Path) -> StepResult:
-        name = self.tables.domain_table(table)
+    def _protected(
+        self, table: str, stored: str, gone: Collection[str], hashed: Collection[str], path: Path
+    ) -> StepResult:
+        """Changes what is `stored` of a table: itself, or its versions."""
+        name = self.tables.domain_table(stored)
         kept = tuple(
             TableColumn(column, STRING if column in hashed else self.tables.field_type(kind))
-            for column, kind in self.tables.columns[table].items()
+            for column, kind in self.tables.columns[stored].items()
             if column not in gone
         )
         results: list[StepResult] = []
 
         def queries() -> dict[str, str]:
-            return self.tables.views(table, self._warehouse.columns(name), changed=True)
+            columns = self._warehouse.columns(name)
+            if stored == table:
+                return self.tables.views(table, columns, changed=True)
+            key = domain_table(table, name, dict.fromkeys(columns, STRING)).key
+            return {self.tables.domain_table(table) + HISTORY: history(name, columns, key, DUMP)}
 
         def after(loaded: LoadResult) -> None:
-            self._hashed.record(table, hashed)
+            self._hashed.record(stored, hashed)
             run = TableRun(name, 0, 0, merged=loaded.stored, stored=loaded.stored)
             done = [
                 f"{listed(sorted(names))} {verb}" for names, verb in ((hashed, "hashed"), (gone, "removed")) if names
@@ -173,9 +182,21 @@ class Loader:
             path.unlink()
         else:
             load(self._warehouse, target, (), before=before, views=queries, after=after)
-        self.tables.columns[table] = self._warehouse.columns(name)
-        self._hashed.remember(table, hashed)
+        self.tables.columns[stored] = self._warehouse.columns(name)
+        self._hashed.remember(stored, hashed)
         return results[0]
+
+    def _of_versions(self, table: str) -> Mapping[str, str]:
+        """The columns of the versions of a table, if it has any."""
+        return self.tables.columns.get(versions_of(table), {})
+
+    def catch_up(self, loaded: Collection[Bookmark]) -> Iterator[tuple[str, StepResult]]:
+        """Begins or completes the histories of tables that were loaded without one; yields each such table.
+
+        `loaded` is what `begin` returned.
+        """
+        catching_up = CatchingUp(self._warehouse, self.tables, self.histories, self._hashed, self._note)
+        return catching_up.tables(loaded, self._versions, self._expect_no_other_run)
 
     def finished(self) -> dict[int, frozenset[str]]:
         """Finished dumps, each with the tables that were excluded.
@@ -185,6 +206,7 @@ class Loader:
         """
         self._bookmarks.make()
         self._hashed.read()
+        self.histories.read()
         finished = self._bookmarks.finished()
         loaded = self._bookmarks.read() if finished else ()
         pending = {mark.dump_id for mark in loaded if not self.tables.is_there(mark.table)}
@@ -236,6 +258,7 @@ class Loader:
         refuse_names(self._warehouse, [name, *(column.name for column in table.columns)])
         hashed = self._private.hashed(step.table, [column.name for column in table.columns])
         reading = Reading(table, step.dump_id, self._workers, self._advance, partial(self._private.with_hashes, hashed))
+        kept = self.histories.of(step.table, table)
         columns: Mapping[str, str] = {}
         runs: list[StepResult] = []
 
@@ -258,26 +281,59 @@ class Loader:
             self._bookmarks.add(step.bookmarks)
             self._hashed.record(step.table, hashed)
             run = TableRun(name, len(files), loaded.staged, merged=loaded.merged, stored=loaded.stored)
-            notices = []
-            if "user_id" in columns and not fits(self._warehouse, view_name(self._source, step.table)):
-                notices.append(no_view(self._warehouse, f"The table `{name}` has no view with resolved users"))
-            if not fits(self._warehouse, self.tables.domain_table(ALL_EVENTS)) and not stored:
-                notices.append(no_view(self._warehouse, f"There is no view `{self.tables.domain_table(ALL_EVENTS)}`"))
-            if not_loaded := reserved(step, [file.schema for file in files]):
-                notices.append(self._not_loaded(name, not_loaded))
-            notice = " ".join(notices) or None
+            notice = self._notice(step, files, table, columns, is_new=not stored)
             keys = tuple(file.key for file in files)
             runs.append(StepResult(step.dump_id, run, dict(reading.unreadable), tuple(reading.examples), notice, keys))
             self._note(runs[0])
             versions.append(self._bookmarks.advance(step.table, self._versions.get(step.table)))
+            if kept:
+                self.histories.record(step.table, versions[0])
 
         versions: list[Version] = []
         rows = reading.batches(files)
-        load(self._warehouse, table, rows, replace=step.replaces, before=before, views=queries, after=after)
+        load(
+            self._warehouse,
+            table,
+            rows,
+            replace=step.replaces,
+            before=before,
+            winners=partial(self._keep_versions, kept, step, hashed),
+            views=queries,
+            after=after,
+        )
         self.tables.loaded(step.table, columns)
         self._versions[step.table] = versions[0]
         self._hashed.remember(step.table, hashed)
+        self._remember_versions(kept, step, hashed)
         return runs[0]
+
+    def _keep_versions(self, kept: Versions | None, step: Step, hashed: Collection[str], rows: str) -> None:
+        if kept:
+            written = self.histories.written_at(step.dump_id)
+            kept.add(rows, written, complete=step.dump_id if step.full else None)
+            self._hashed.record(versions_of(step.table), hashed)
+
+    def _remember_versions(self, kept: Versions | None, step: Step, hashed: Collection[str]) -> None:
+        if kept:
+            self.histories.remember(step.table, self._versions[step.table])
+            self._hashed.remember(versions_of(step.table), hashed)
+            self.tables.columns[versions_of(step.table)] = self._warehouse.columns(kept.name)
+
+    def _notice(
+        self, step: Step, files: Iterable[File], table: Table, columns: Collection[str], *, is_new: bool
+    ) -> str | None:
+        """Sentences for the user about a loaded step."""
+        name, union = table.name, self.tables.domain_table(ALL_EVENTS)
+        notices = []
+        if "user_id" in columns and not fits(self._warehouse, view_name(self._source, step.table)):
+            notices.append(no_view(self._warehouse, f"The table `{name}` has no view with resolved users"))
+        if is_new and not fits(self._warehouse, union):
+            notices.append(no_view(self._warehouse, f"There is no view `{union}`"))
+        if not_loaded := reserved(step, [file.schema for file in files]):
+            notices.append(self._not_loaded(name, not_loaded))
+        if lacking := self.histories.notice(step.table, table):
+            notices.append(lacking)
+        return " ".join(notices) or None
 
     def _without_left_out(self, step: Step, files: Sequence[File]) -> tuple[Step, Sequence[File]]:
         """A step as if Heap had not written the columns that are left out.
@@ -286,11 +342,12 @@ class Loader:
             SchemaError: a rule for the table names a column that it does not have, or that must stay hashed.
         """
         table, stored = step.table, self.tables.columns[step.table]
-        known = {*stored, *(step.columns or ()), *(self._columns.get(table) or ())}
+        known = {*stored, *(step.columns or ()), *(self._columns.get(table) or ()), *self._of_versions(table)}
         known |= {column for file in files for column in file.schema.names}
         self._private.expect_columns(table, known)
         if table not in self.tables.dropped:
             self._hashed.expect_rules(table, stored)
+        self._hashed.expect_rules(versions_of(table), self._of_versions(table), of=table)
         if not (gone := self._private.left_out(table, known)):
             return step, files
         columns = step.columns and tuple(column for column in step.columns if column not in gone)

@@ -76,8 +76,9 @@ class Step:
         files: those not loaded yet; empty if only columns change, or the table becomes empty.
         late: whether a newer dump of the table was loaded before.
         again: whether this dump of the table was loaded before, with fewer files.
-        revised: whether this dump of the table is full and has landed before, with files that it no longer lists: all
-            of its files land again, in place of its earlier rows.
+        revised: whether this dump of the table is full and has landed before, with files that it no longer lists, or
+            with fewer if the table has a history: all of its files land again, in place of its earlier rows.
+        obsolete: whether a newer full dump replaces all of its rows, so that only the history needs them.
         fault: why it cannot land, or None.
     """
 
@@ -89,6 +90,7 @@ class Step:
     late: bool = False
     again: bool = False
     revised: bool = False
+    obsolete: bool = False
     fault: str | None = None
 
     @property
@@ -160,13 +162,16 @@ def dump_of(key: str) -> int | None:
 
 
 def plan(
-    manifests: Iterable[Manifest], loaded: Collection[Bookmark], wanted: Callable[[str], bool] = lambda _table: True
+    manifests: Iterable[Manifest],
+    loaded: Collection[Bookmark],
+    wanted: Callable[[str], bool] = lambda _table: True,
+    has_history: Callable[[str], bool] = lambda _table: False,
 ) -> tuple[Step, ...]:
     """The steps to load, dumps ascending.
 
     Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump lands once. A dump
     that arrives after newer ones is still landed, unless it is below the floor; its rows are told apart by
-    their dump.
+    their dump. For a table with a history, what is below a floor is obsolete once the floor itself has landed.
     """
     steps: dict[tuple[int, str], Step] = {}
     for manifest in sorted(manifests, key=lambda manifest: manifest.dump_id):
@@ -175,6 +180,7 @@ def plan(
                 step = Step(manifest.dump_id, table.name, table.full, table.columns, table.files, fault=table.fault)
                 place = (step.dump_id, step.table)
                 steps[place] = _together(steps[place], step) if place in steps else step
+    landed_floors = _newest(mark for mark in loaded if mark.full)
     floors = _newest([*(mark for mark in loaded if mark.full), *(step for step in steps.values() if step.full)])
     newest = _newest(loaded)
     # A dump that was incremental at first may have landed once more as a full one.
@@ -185,13 +191,17 @@ def plan(
             files_of[mark.dump_id, mark.table].add(mark.file)
     planned = []
     for (dump_id, table_name), step in steps.items():
+        kept = has_history(table_name)
         again = (dump_id, table_name, "") in done
-        revised = again and step.full and not files_of[dump_id, table_name] <= set(step.files)
-        if dump_id < floors.get(table_name, dump_id) or (_is_done(step, done) and not revised):
+        is_done = _is_done(step, done)
+        lacks_files = not files_of[dump_id, table_name] <= set(step.files)
+        revised = again and step.full and (lacks_files or (kept and not is_done))
+        obsolete = dump_id < floors.get(table_name, dump_id)
+        if (obsolete and not kept) or dump_id < landed_floors.get(table_name, dump_id) or (is_done and not revised):
             continue
         files = step.files if revised else tuple(file for file in step.files if (dump_id, table_name, file) not in done)
         late = newest.get(table_name, dump_id) > dump_id
-        planned.append(replace(step, files=files, late=late, again=again, revised=revised))
+        planned.append(replace(step, files=files, late=late, again=again, revised=revised, obsolete=obsolete))
     return tuple(planned)
 
 

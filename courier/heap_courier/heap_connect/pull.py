@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from heap_courier.files.fileset import Found, Hit
 from heap_courier.files.room import USUAL, Room
 from heap_courier.formats import readers
 from heap_courier.heap_connect.all_events import ALL_EVENTS
-from heap_courier.heap_connect.loader import Loader, OvertakenError, StepResult
+from heap_courier.heap_connect.loader import Loader, OvertakenError
 from heap_courier.heap_connect.manifests import (
     FOLDER,
     Manifest,
@@ -44,8 +45,9 @@ from heap_courier.heap_connect.manifests import (
     parse_manifest,
     plan,
 )
-from heap_courier.heap_connect.private_columns import private_columns
+from heap_courier.heap_connect.private.private_columns import private_columns
 from heap_courier.heap_connect.reading import FORMAT, File
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.parallel import ordered_map
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import TableRun
@@ -100,6 +102,7 @@ def pull(
         advance=advance,
         note=note,
         private=private_columns(entity, environment),
+        history=entity.history,
     )
     return _Pull(bucket, entity, folder, loader, room=room, begin=begin, note=note).runs()
 
@@ -147,18 +150,34 @@ class _Pull:
         self._failed: set[str] = set()
 
     def runs(self) -> Iterator[StepResult]:
-        manifests = []
-        keys = manifest_keys(self._bucket)
+        listed = _manifests(self._bucket)
         finished = self._loader.finished()
-        for key, found in zip(keys, ordered_map(self._manifest, keys, workers=CONNECTIONS), strict=True):
+        manifests: list[Manifest] = []
+        written: dict[int, datetime] = {}
+        for key, found in zip(listed, ordered_map(self._manifest, listed, workers=CONNECTIONS), strict=True):
+            dump_id = found.dump_id if isinstance(found, Manifest) else dump_of(key)
+            if dump_id is not None:
+                written[dump_id] = min(listed[key].modified, written.get(dump_id, listed[key].modified))
             if isinstance(found, Manifest):
                 manifests.append(found)
             elif not self._is_finished(key, finished):
                 yield self._not_loaded(StepResult(None, TableRun(key, 1, 0, message=str(found))))
+        yield from self._load(manifests, written, finished)
+
+    def _load(
+        self, manifests: Sequence[Manifest], written: Mapping[int, datetime], finished: Mapping[int, Collection[str]]
+    ) -> Iterator[StepResult]:
+        """Loads what the manifests bring; `written` says when each dump was complete."""
         tables = {table.name for manifest in manifests for table in manifest.tables}
-        loaded = self._loader.begin(tables)
-        steps = plan(manifests, loaded, partial(_is_wanted, self._entity))
+        loaded = self._loader.begin(tables, written)
+        is_wanted = partial(_is_wanted, self._entity)
+        self._loader.histories.expect_tables(filter(is_wanted, {*tables, *(mark.table for mark in loaded)}))
+        steps = plan(manifests, loaded, is_wanted, self._loader.histories.keeps)
         yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests), self._folder)
+        for table, result in self._loader.catch_up({mark for mark in loaded if is_wanted(mark.table)}):
+            if result.run.message:
+                self._failed.add(table)
+            yield result
         try:
             self._loader.tables.unite_events()
         except (SchemaError, SetupError) as error:
@@ -276,8 +295,11 @@ class _Pull:
 
     def _waiting(self, step: Step, name: str, failure: FeedError, dumps: list[int]) -> StepResult:
         """A failed step; the later dumps of its table wait for it."""
-        self._failed.add(step.table)
         message = f"Dump {step.dump_id}: {failure}"
+        if step.obsolete:  # its files may have expired in the bucket
+            message += " A newer full dump replaces it; the history lacks it."
+            return self._not_loaded(StepResult(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
+        self._failed.add(step.table)
         if waiting := [dump for dump in dumps if dump > step.dump_id]:
             message += f" Later dumps of the table wait for it: {', '.join(map(str, waiting))}."
         return self._not_loaded(StepResult(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
@@ -293,13 +315,18 @@ def manifest_keys(bucket: Bucket) -> list[str]:
     Raises:
         MissingFilesError: there is none at all.
     """
-    keys = in_order(found.key for found in bucket.list(FOLDER) if is_manifest(found.key))
-    if not keys:
+    return list(_manifests(bucket))
+
+
+def _manifests(bucket: Bucket) -> dict[str, Object]:
+    """The manifests by their keys, as `manifest_keys`."""
+    found = {item.key: item for item in bucket.list(FOLDER) if is_manifest(item.key)}
+    if not found:
         raise MissingFilesError(
             f"There is no manifest `{FOLDER}sync_<dump_id>.json` in {bucket}: wait for the first dump of Heap Connect, "
             "or fix the courier's `bucket` and `prefix`."
         )
-    return keys
+    return {key: found[key] for key in in_order(found)}
 
 
 def _columns(manifests: Iterable[Manifest]) -> dict[str, set[str] | None]:

@@ -14,6 +14,7 @@ from heap_courier.heap_connect.identity_views import views as identity_views
 from heap_courier.heap_connect.names import fits
 from heap_courier.heap_connect.table_schema import DUMP
 from heap_courier.warehouse.base import Warehouse
+from heap_courier.warehouse.versions import HISTORY, VERSIONS
 from heap_courier.warehouse.views import DroppedViews
 
 _SCHEMA_OF: Final = (
@@ -147,5 +148,5 @@ class StoredTables:
 
 
 def _is_view(table: str) -> bool:
-    """Whether a table of Heap's would have the name of a view of the courier's."""
-    return is_resolved(table) or table.lower() == ALL_EVENTS
+    """Whether a table of Heap's would have the name of something of the courier's own."""
+    return is_resolved(table) or table.endswith((HISTORY, VERSIONS)) or table.lower() == ALL_EVENTS

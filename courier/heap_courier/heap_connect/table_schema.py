@@ -85,8 +85,13 @@ def target_table(
         raise SchemaError(
             f"The table `{step.table}` has columns that differ only in case: rename {' or '.join(twins)} in Heap."
         )
-    key = _key(step.table)
-    newest = _NEWEST.get(step.table, "last_modified")
+    return domain_table(step.table, name, columns)
+
+
+def domain_table(table: str, name: str, columns: Types) -> Table:
+    """A domain table with these columns, `table` being its name in Heap, and `name` the one in the warehouse."""
+    key = _key(table)
+    newest = _NEWEST.get(table, "last_modified")
     return Table(
         name,
         tuple(TableColumn(column, kind) for column, kind in columns.items()),

@@ -69,6 +69,7 @@ def load(
     *,
     replace: bool = False,
     before: Callable[[], None] = lambda: None,
+    winners: Callable[[str], None] = lambda _rows: None,
     views: Callable[[], Mapping[str, str]] = dict,
     after: Callable[[LoadResult], None] = lambda _result: None,
 ) -> LoadResult:
@@ -80,6 +81,8 @@ def load(
         batches: of exactly the table's columns, in the order of loading. An exception in it rolls everything back.
         replace: whether the rows replace all that is stored.
         before: called inside the transaction when all rows are there, and before the table is touched.
+        winners: called inside the transaction, if the table has a key, with a query of the newest of the loaded rows of
+            each key, whether or not a stored one is newer still, and of the loaded rows whose key is null.
         views: called when the table has its columns: our own views that are to be created or replaced, as queries by
             name, each after those that it reads.
         after: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
@@ -94,11 +97,13 @@ def load(
             before()
             dropped = DroppedViews(warehouse)
             _delete_older(warehouse, table, quoted(order))
+            if table.key:
+                winners(f"SELECT {_list(map(quoted, table.schema.names))} FROM {quoted(table.name)}")
             merged = None
         else:
             warehouse.stage(_STAGING, count.schema, count.numbered(batches))
             before()
-            dropped, merged = _put(warehouse, table, columns, count.sequence, replace=replace)
+            dropped, merged = _put(warehouse, table, columns, count.sequence, winners, replace=replace)
         stored = int(warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])
         dropped.create(views())
         result = LoadResult(count.rows, stored if merged is None else merged, stored)
@@ -107,17 +112,23 @@ def load(
 
 
 def _put(
-    warehouse: Warehouse, table: Table, columns: Mapping[str, str], sequence: str, *, replace: bool
+    warehouse: Warehouse,
+    table: Table,
+    columns: Mapping[str, str],
+    sequence: str,
+    winners: Callable[[str], None],
+    *,
+    replace: bool,
 ) -> tuple[DroppedViews, int]:
     """Puts the staged rows into their table; the views that had to be dropped for it, and how many rows it changed."""
     emptied = replace and not (table.key and warehouse.columns(table.name) == columns)
     if emptied and warehouse.columns(table.name):
         warehouse.lock(quoted(table.name))
         warehouse.execute(f"DELETE FROM {quoted(table.name)}")
-    dropped = _alter(warehouse, table, emptied=emptied)
+    dropped = alter(warehouse, table.name, columns, table.key, emptied=emptied)
     warehouse.lock(quoted(table.name))
     upsert = _Upsert(warehouse, table, sequence)
-    merged = upsert.by_key(replace=replace) if table.key else upsert.insert()
+    merged = upsert.by_key(winners, replace=replace) if table.key else upsert.insert()
     warehouse.execute(f"DROP TABLE {_STAGING}")
     return dropped, merged
 
@@ -145,24 +156,36 @@ def create_or_alter(warehouse: Warehouse, table: Table) -> None:
     Raises:
         SchemaError: a stored value does not fit, or a view on the table could not be kept.
     """
-    _alter(warehouse, table, emptied=False).create({})
+    alter(warehouse, table.name, _sql_types(warehouse, table), table.key).create({})
 
 
-def _alter(warehouse: Warehouse, table: Table, *, emptied: bool) -> DroppedViews:
-    """Gives a table its columns; the views that had to be dropped for it. An emptied table fits any type."""
+def alter(
+    warehouse: Warehouse, table: str, wanted: Mapping[str, str], key: Sequence[str], *, emptied: bool = False
+) -> DroppedViews:
+    """Creates a table, or gives it its columns; the views that had to be dropped for it. Inside a transaction.
+
+    Args:
+        warehouse: where the table is, or will be.
+        table: its name.
+        wanted: its columns with their SQL types.
+        key: columns that are unique together, if any.
+        emptied: whether it has no rows, so that they fit any type.
+
+    Raises:
+        SchemaError: a stored value does not fit.
+    """
     dropped = DroppedViews(warehouse)
-    name = quoted(table.name)
-    stored = warehouse.columns(table.name)
-    wanted = _sql_types(warehouse, table)
+    name = quoted(table)
+    stored = warehouse.columns(table)
     if not stored:
         warehouse.execute(
             f"CREATE TABLE {name} ({_list(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
         )
-        if warehouse.indexes_keys and table.key:
-            warehouse.execute(f"CREATE UNIQUE INDEX ON {name} ({_list(map(quoted, table.key))})")
+        if warehouse.indexes_keys and key:
+            warehouse.execute(f"CREATE UNIQUE INDEX ON {name} ({_list(map(quoted, key))})")
         return dropped
     if any(wanted.get(column) != kind for column, kind in stored.items()):
-        dropped.drop(table.name)
+        dropped.drop(table)
     for column in stored:
         if column not in wanted:  # before others are added: DuckDB treats `Email` as `email`
             warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
@@ -171,8 +194,8 @@ def _alter(warehouse: Warehouse, table: Table, *, emptied: bool) -> DroppedViews
             warehouse.execute(f"ALTER TABLE {name} ADD COLUMN {quoted(column)} {kind}")
         elif stored[column] != kind:
             if not emptied:
-                _refuse_inexact(warehouse, table.name, column, stored[column], kind)
-            cast = f"CAST(NULL AS {kind})" if emptied else _cast(warehouse, column, stored[column], kind)
+                _refuse_inexact(warehouse, table, column, stored[column], kind)
+            cast = f"CAST(NULL AS {kind})" if emptied else cast_of(warehouse, column, stored[column], kind)
             warehouse.execute(f"ALTER TABLE {name} ALTER COLUMN {quoted(column)} TYPE {kind} USING {cast}")
     return dropped
 
@@ -196,7 +219,7 @@ def _refuse_inexact(warehouse: Warehouse, table: str, column: str, stored: str, 
         )
 
 
-def _cast(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
+def cast_of(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
     """A stored value in another type. An integral float becomes text in digits: `7`, not `7.0` or `1e+16`."""
     value = quoted(column)
     cast = f"CAST({value} AS {kind})"
@@ -243,13 +266,14 @@ class _Upsert:
         self._table = table
         self._sequence = quoted(sequence)
 
-    def by_key(self, *, replace: bool) -> int:
+    def by_key(self, winners: Callable[[str], None], *, replace: bool) -> int:
         """Puts the newest of the staged rows of each key, and all rows whose key is null, in place of what is stored.
 
         The winners are found in the narrow columns alone, and wide rows are written once: on DuckDB that takes half as
         long as a MERGE.
 
         Args:
+            winners: called with a query of the newest of the staged rows.
             replace: whether they take the place of all that is stored, newer or not.
 
         Returns:
@@ -269,11 +293,13 @@ class _Upsert:
             f"WHERE NOT ({no_key}) ORDER BY {order}"
         )
         execute(f"INSERT INTO {_WINNERS} SELECT {narrow} FROM {_STAGING} WHERE {no_key}")
+        chosen = f"{sequence} IN (SELECT {sequence} FROM {_WINNERS})"
+        winners(f"SELECT {_list(map(quoted, table.schema.names))} FROM {_STAGING} WHERE {chosen}")
         if newest and not replace:
-            execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({_is_newer(newest)})")
+            execute(f"DELETE FROM {_WINNERS} AS w USING {name} AS t WHERE {same_key} AND ({is_newer(newest)})")
         unchanged = self._unchanged(same_key, newest)
         execute(f"DELETE FROM {name}" if replace else f"DELETE FROM {name} AS t USING {_WINNERS} AS w WHERE {same_key}")
-        written = self.insert(f"WHERE {sequence} IN (SELECT {sequence} FROM {_WINNERS})")
+        written = self.insert(f"WHERE {chosen}")
         execute(f"DROP TABLE {_WINNERS}")
         return written - unchanged
 
@@ -303,11 +329,11 @@ class _Upsert:
         )
 
 
-def _is_newer(columns: Sequence[str]) -> str:
-    """Whether a stored row is newer than the new one, by the first of the columns in which they differ."""
+def is_newer(columns: Sequence[str]) -> str:
+    """Whether a stored row `t` is newer than the new one `w`, by the first of these columns in which they differ."""
     first, *others = columns
     newer = f"t.{first} > w.{first} OR t.{first} IS NOT NULL AND w.{first} IS NULL"
-    return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({_is_newer(others)})" if others else newer
+    return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({is_newer(others)})" if others else newer
 
 
 def _list(parts: Iterable[str]) -> str:

@@ -98,6 +98,12 @@ class TestAdding:
         assert form_of_project("H", {}, [entity | {"heap-connect/columns": {}}]).kind == "json"
         assert form_of_project("H", {}, [{"object/type": "heap-connect"}]).kind == "heap-connect"
 
+    @pytest.mark.parametrize(("history", "shown"), [(True, "*"), (["users", "plan_*"], "users, plan_*")])
+    def test_the_form_keeps_which_histories_are_kept(self, history: Any, shown: str) -> None:
+        entity = {"object/type": "heap-connect", "heap-connect/source": "H", "heap-connect/history": history}
+        form = form_of_project("H", {}, [entity])
+        assert (form.kind, form.history, form.document(Path("h.json"))) == ("heap-connect", shown, [entity])
+
     @pytest.mark.parametrize(
         ("change", "words"),
         [

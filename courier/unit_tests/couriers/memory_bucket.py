@@ -14,11 +14,12 @@ WRITTEN = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
 
 class MemoryBucket:
-    """Objects by key. `on_fetch` is called before one is fetched or read."""
+    """Objects by key, and when they were written. `on_fetch` is called before one is fetched or read."""
 
-    def __init__(self, courier: Courier, objects: dict[str, bytes]) -> None:
+    def __init__(self, courier: Courier, objects: dict[str, bytes], written: dict[str, datetime] | None = None) -> None:
         self.courier = courier
         self.objects = objects
+        self.written = {} if written is None else written
         self.on_fetch: Callable[[str], None] = lambda _key: None
 
     def __str__(self) -> str:
@@ -28,7 +29,8 @@ class MemoryBucket:
         beginning = self.courier.prefix + prefix
         for key, content in sorted(self.objects.items()):
             if key.startswith(beginning):
-                yield Object(key.removeprefix(self.courier.prefix), len(content), f"{hash(content)}", WRITTEN)
+                written = self.written.get(key, WRITTEN)
+                yield Object(key.removeprefix(self.courier.prefix), len(content), f"{hash(content)}", written)
 
     def probe(self, key: str) -> None:
         if self.courier.prefix + key not in self.objects:

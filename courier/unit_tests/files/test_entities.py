@@ -21,6 +21,7 @@ FILE = {"object/type": "file", "object/file-pattern": "'users-'yyyy-MM-dd'.avro'
 ARCHIVE = {"object/type": "archive", "object/file-pattern": "'all-'yyyy-MM-dd'.zip'"}
 HEAP = {"object/type": "heap-connect"}
 COLUMNS, SECRET = "heap-connect/columns", "heap-connect/hash-secret-env"
+HISTORY = "heap-connect/history"
 
 
 def written(folder: Path, *entities: Any) -> Path:
@@ -101,6 +102,8 @@ def test_missing_members_may_be_skipped(tmp_path: Path, inside: bool) -> None:
 def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
     """Unless it says which."""
     assert read_entities(written(tmp_path, HEAP)) == (HeapConnectEntity("Heap", (), ()),)
+    for setting, history in ((True, ("*",)), (False, ()), (["users", "plan_*"], ("users", "plan_*"))):
+        assert read_entities(written(tmp_path, {**HEAP, HISTORY: setting})) == (HeapConnectEntity(history=history),)
     chosen = {"heap-connect/source": "Shop", "heap-connect/tables": ["u*"], "heap-connect/exclude": ["user_migrations"]}
     assert read_entities(written(tmp_path, {**HEAP, **chosen})) == (
         HeapConnectEntity("Shop", ("u*",), ("user_migrations",)),
@@ -165,6 +168,9 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
             "`archive/contents`, `a.csv` has no setting `file/tag`; its settings are `subobject/land-as`.",
         ),
         ({**HEAP, "heap-connect/tables": "users"}, ", `heap-connect/tables` must be a list"),
+        ({**HEAP, HISTORY: "yes"}, ", `heap-connect/history` must be `true`, `false`, or a list of names of tables"),
+        ({**HEAP, HISTORY: []}, ", `heap-connect/history` must be `true`, `false`, or a list of names of tables"),
+        ({**HEAP, "heap-connect/histry": True}, "`heap-connect/histry`; did you mean `heap-connect/history`?"),
         ({**HEAP, COLUMNS: ["email"]}, ", `heap-connect/columns` must be an object in braces"),
         (
             {**HEAP, COLUMNS: {"users": {"email": "hsah"}}},

@@ -12,9 +12,10 @@ import pytest
 from courier.integration_tests.heap_bucket import avro, nullable
 from heap_courier.errors import SchemaError
 from heap_courier.formats import readers
-from heap_courier.heap_connect.loader import Loader, OvertakenError, StepResult
+from heap_courier.heap_connect.loader import Loader, OvertakenError
 from heap_courier.heap_connect.manifests import Bookmark, Step
 from heap_courier.heap_connect.reading import FORMAT, File
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 
 PEOPLE = nullable(user_id="long", email="string")

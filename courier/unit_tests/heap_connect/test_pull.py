@@ -15,8 +15,8 @@ from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.errors import InterruptedRunError, LaterError, MissingFilesError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket, Object
 from heap_courier.files.entities import HeapConnectEntity
-from heap_courier.heap_connect.loader import StepResult
 from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
+from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.project.model import Courier, DefaultCredential
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 

@@ -74,7 +74,7 @@ class CourierForm:
         kind: how the files are given: as rows, by Heap's manifests, or as the list in JSON.
         settings: of the courier, as in heap-courier.yaml, without its two lists.
         credential: one that is created with it; its `name` and settings.
-        rows, source, tables, exclude, text: the fields of these.
+        rows, source, tables, exclude, history, text: the fields of these; a history of `*` is that of all tables.
     """
 
     name: str = ""
@@ -85,6 +85,7 @@ class CourierForm:
     source: str = "Heap-Connect"
     tables: str = ""
     exclude: str = ""
+    history: str = ""
     text: str = ""
 
     @property
@@ -98,9 +99,9 @@ class CourierForm:
             return parse_json(self.text, path)
         if self.kind == "heap-connect":
             entity: dict[str, Any] = {"object/type": "heap-connect", "heap-connect/source": self.source}
-            for key in ("tables", "exclude"):
+            for key in _LISTS:
                 if names := [name for name in getattr(self, key).replace(",", " ").split() if name]:
-                    entity[f"heap-connect/{key}"] = names
+                    entity[f"heap-connect/{key}"] = True if (key, names) == ("history", ["*"]) else names
             return [entity]
         return [row.entity() for row in self.rows]
 
@@ -120,7 +121,8 @@ class CourierForm:
         return {"type": kind} | {key: self.credential[key] for key in keys if self.credential.get(key)}
 
 
-_HEAP_KEYS: Final = frozenset({"object/type", "heap-connect/source", "heap-connect/tables", "heap-connect/exclude"})
+_LISTS: Final = ("tables", "exclude", "history")
+_HEAP_KEYS: Final = frozenset({"object/type", "heap-connect/source", *(f"heap-connect/{key}" for key in _LISTS)})
 """What the form of Heap Connect can hold; an entity with more is shown as JSON."""
 SETTINGS: Final = ("credential", "bucket", "prefix", "endpoint-url", "region")
 
@@ -148,6 +150,7 @@ def form_of_fields(form: Form) -> CourierForm:
         source=form.get("source"),
         tables=form.get("tables"),
         exclude=form.get("exclude"),
+        history=form.get("history"),
         text=form.get("text"),
     )
 
@@ -159,11 +162,22 @@ def form_of_project(name: str, section: Mapping[str, Any], document: Any) -> Cou
     entities = document if isinstance(document, list) else []
     first = entities[0] if len(entities) == 1 else None
     if isinstance(first, dict) and first.get("object/type") == "heap-connect":
-        names = [first.get(f"heap-connect/{key}", []) for key in ("tables", "exclude")]
-        if all(isinstance(each, list) for each in names) and _HEAP_KEYS.issuperset(first):
-            tables, exclude = (", ".join(map(str, each)) for each in names)
+        names = {key: first.get(f"heap-connect/{key}", []) for key in _LISTS}
+        if isinstance(names["history"], bool):
+            names["history"] = ["*"] if names["history"] else []
+        if all(isinstance(each, list) for each in names.values()) and _HEAP_KEYS.issuperset(first):
+            tables, exclude, history = (", ".join(map(str, each)) for each in names.values())
             source = str(first.get("heap-connect/source", "Heap"))
-            return CourierForm(name, "heap-connect", settings, source=source, tables=tables, exclude=exclude, text=text)
+            return CourierForm(
+                name,
+                "heap-connect",
+                settings,
+                source=source,
+                tables=tables,
+                exclude=exclude,
+                history=history,
+                text=text,
+            )
     rows = [_row(entity) for entity in entities]
     shown = tuple(row for row in rows if row)
     if shown and len(shown) == len(entities):

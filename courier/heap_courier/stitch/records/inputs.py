@@ -10,8 +10,8 @@ from heap_courier.data_types.field_types import FLOAT, STRING
 from heap_courier.documents.wording import listed
 from heap_courier.errors import SetupError
 from heap_courier.feeds.model import Feed
-from heap_courier.heap_connect.hashed_columns import hashed_columns
 from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS, view_name
+from heap_courier.heap_connect.private.hashed_columns import hashed_columns
 from heap_courier.stitch.records.semantics import COLUMNS, HEAP_IDENTITY, HEAP_USER, column, is_key
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 

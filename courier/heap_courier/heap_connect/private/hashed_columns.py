@@ -12,7 +12,7 @@ import pyarrow as pa
 from heap_courier.data_types.field_types import STRING, Kind
 from heap_courier.documents.wording import listed
 from heap_courier.errors import SchemaError
-from heap_courier.heap_connect.private_columns import PrivateColumns
+from heap_courier.heap_connect.private.private_columns import PrivateColumns
 from heap_courier.heap_connect.table_schema import as_text
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.system_tables import make_tables
@@ -54,20 +54,26 @@ class HashedColumns:
         """The columns of a table that hold hashes."""
         return frozenset(self._recorded.get(table, ()))
 
-    def expect_rules(self, table: str, stored: Collection[str]) -> None:
+    def expect_rules(self, table: str, stored: Collection[str], *, of: str | None = None) -> None:
         """Refuses a table in which hashes and plain values, or hashes of two secrets, would mix.
+
+        Args:
+            table: the name that its hashes are recorded by.
+            stored: its columns.
+            of: the table whose rules hold for it; None: its own.
 
         Raises:
             SchemaError: how to keep the hashes, or to load the table again.
         """
         recorded = {column: secret for column, secret in self._recorded.get(table, {}).items() if column in stored}
-        kept = self._private.hashed(table, stored) | self._private.left_out(table, stored)
+        ruled = of or table
+        kept = self._private.hashed(ruled, stored) | self._private.left_out(ruled, stored)
         if plain := sorted(recorded.keys() - kept):
             raise SchemaError(
                 f"The columns {listed(plain)} of the table hold hashes, and `heap-connect/columns` no longer has them "
                 "hashed: restore the setting, or drop the table to load it again from its dumps."
             )
-        hashed = self._private.hashed(table, stored)
+        hashed = self._private.hashed(ruled, stored)
         if plain := sorted(hashed - recorded.keys()):
             raise SchemaError(f"The stored values of {listed(plain)} could not be hashed, so the table waits.")
         if any(secret != self._private.fingerprint for column, secret in recorded.items() if column in hashed):

@@ -1,0 +1,1 @@
+"""History mode: every version of the rows of Heap's tables."""
