@@ -64,6 +64,7 @@ def application(console: Console, access: Access) -> ASGIApp:
         form("/couriers/{name}/edit", couriers.edit_courier),
         form("/couriers/{name}/remove", removal.courier),
         form("/couriers/{name}/check", couriers.check),
+        form("/credentials/{name}/remove", removal.credential),
         form("/couriers/{name}/run", runs.run),
         form("/couriers/{name}/operations", operations.operations),
         form("/feeds/new", feeds.new_feed),

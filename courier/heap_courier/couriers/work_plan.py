@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -151,3 +152,13 @@ def tags_of(entities: Iterable[FilesEntity]) -> set[str]:
     for entity in entities:
         tags.update([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
     return tags
+
+
+def couriers_that_load(project: Project, feed_id: str) -> list[str]:
+    """The couriers whose load operations name a feed; those whose operations cannot be read are left out."""
+    names = []
+    for courier in project.couriers.values():
+        with suppress(CourierError):
+            if any(operation.feed_id == feed_id for operation in read_work_plan(project, courier).operations):
+                names.append(courier.name)
+    return names

@@ -93,7 +93,11 @@ def _status(value: object) -> bool:
 
 
 Name = Annotated[
-    str, like(r"[^\W_][\w .-]{0,63}", "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most")
+    str,
+    like(
+        r"[^\W_][\w .-]{0,63}",
+        "must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most, the first a letter or digit",
+    ),
 ]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Age = Annotated[timedelta, BeforeValidator(_age)]

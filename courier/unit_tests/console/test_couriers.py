@@ -109,7 +109,7 @@ class TestAdding:
         [
             ({"name": ""}, "has no name"),
             ({"name": "Heap"}, "There is a courier `Heap` already"),
-            ({"name": "a/b"}, "a name of letters"),
+            ({"name": "a/b"}, "The name of the courier must consist of letters"),
             ({"bucket": ""}, "bucket"),
             ({"bucket": "s3://shop"}, "the name alone"),
             ({"endpoint-url": "http://example.com"}, "http for this machine"),

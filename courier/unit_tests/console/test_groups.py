@@ -123,6 +123,9 @@ class TestPreview:
             ({"constraint.0.name": "nightl"}, "Did you mean `nightly`"),
             ({"courier.0.wait": "soon"}, "`30 minutes`"),
             ({"schedule": ""}, "by hand only"),
+            ({"name": "a/b"}, "at 08:30 on Sunday, in the time zone UTC. Next runs:"),
+            ({"name": "a/b"}, "(08:30 UTC) The name of the group must consist of letters, digits, spaces"),
+            ({"name": "`x` <b>"}, "The name of the group must consist of letters, digits, spaces"),
         ],
     )
     @pytest.mark.usefixtures("project")
@@ -330,7 +333,7 @@ class TestNotifications:
             assert [f"C{other}," in chosen for other in range(4)] == [other == number for other in range(4)]
 
     def test_there_is_none_yet(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
-        assert "There is nothing to know" in visits.get("/notifications").text
+        assert "There are no notifications yet" in visits.get("/notifications").text
 
 
 def test_a_slot_that_runs_is_shown(project: Path, visits: Visitor) -> None:  # noqa: ARG001

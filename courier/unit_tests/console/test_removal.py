@@ -1,4 +1,4 @@
-"""Removing couriers, feeds and groups."""
+"""Removing couriers, credentials, feeds and groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from courier.unit_tests.console.test_feeds import filled_in
-from courier.unit_tests.console.visitor import Visitor
+from courier.unit_tests.console.visitor import Visitor, visitor
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.project.reader import read_project
+from heap_courier.project.scaffold import make_project
 
 FEED = """\
 id: df-users01
@@ -42,6 +43,7 @@ def tree(folder: Path) -> dict[str, bytes]:
     [
         ("/couriers/Heap-Connect/remove", "The group `nightly` runs it"),
         ("/feeds/df-users01/remove", "The load operations of the courier `Heap` name it"),
+        ("/credentials/heap-bucket/remove", "The courier `Heap` uses it: choose another credential for it first."),
     ],
 )
 def test_what_is_needed_is_not_removed(shop: Path, visits: Visitor, address: str, words: str) -> None:
@@ -99,3 +101,47 @@ def test_what_changed_since_the_page_was_opened_is_asked_for_again(shop: Path, v
     assert "nightly" in read_project(shop).groups
     visits.post("/groups/nightly/remove", filled_in(answer))
     assert read_project(shop).groups == {}
+
+
+class TestCredentials:
+    ROLE = (
+        "credentials:\n"
+        "  keys: {type: iam-credential, access-key-env: KEY, secret-key-env: SECRET}\n"
+        "  role: {type: iam-role-to-role, role-arn: 'arn:aws:iam::123456789012:role/heap', credential: keys}\n"
+        "  spare: {type: profile, profile: heap}\n"
+    )
+
+    @pytest.fixture
+    def file(self, folder: Path) -> Path:
+        make_project(folder, bare=True)
+        file = folder / "heap-courier.yaml"
+        file.write_text(file.read_text() + "\n" + self.ROLE)
+        return file
+
+    def test_where_keys_are_found_and_what_uses_them(self, file: Path) -> None:
+        text = visitor(file.parent, environment={"KEY": "k"}).get("/").text
+        assert "keys iam-credential The variables `KEY` and `SECRET` SECRET not set role Remove" in text
+        assert "The role `arn:aws:iam::123456789012:role/heap`, assumed with `keys` SECRET not set nothing" in text
+        assert "spare profile The profile `heap` of the AWS configuration nothing Remove" in text
+
+    def test_one_that_nothing_uses_is_removed(self, file: Path, visits: Visitor) -> None:
+        """And what it refers to is named, because it stays."""
+        for name, stays in (("spare", "the profile `heap`"), ("role", "assumed with `keys`"), ("keys", "`SECRET`")):
+            page = visits.get(f"/credentials/{name}/remove")
+            assert stays in page.text
+            assert (
+                f"The credential {name} was removed."
+                in visits.post(f"/credentials/{name}/remove", filled_in(page)).text
+            )
+        assert "keys" not in file.read_text()
+        assert "Credentials" not in visits.get("/").text
+
+    def test_one_that_a_role_is_assumed_with_stays(self, file: Path, visits: Visitor) -> None:
+        page = visits.get("/credentials/keys/remove")
+        assert "The credential `role` assumes its role with it: remove that one first." in page.text
+        before = file.read_text()
+        assert visits.post("/credentials/keys/remove", filled_in(page)).status == 409
+        assert file.read_text() == before
+
+    def test_one_that_is_not_there_is_not_found(self, file: Path, visits: Visitor) -> None:  # noqa: ARG002
+        assert "there is no credential `key`. Did you mean `keys`?" in visits.get("/credentials/key/remove").text

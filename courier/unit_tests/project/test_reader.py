@@ -259,7 +259,10 @@ POSTGRESQL = (
         ),
         (
             "couriers: {a/../b: {bucket: heap, entities: e}}",
-            "`couriers.a/../b` must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most.",
+            (
+                "`couriers.a/../b` must be a name of letters, digits, spaces, `-`, `_` and `.`, 64 at most, the first "
+                "a letter or digit."
+            ),
         ),
         ("couriers: {1: {bucket: heap, entities: e}}", f"`couriers[1]` {TEXT}"),
         (

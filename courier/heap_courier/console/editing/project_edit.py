@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from heap_courier.console.editing.versioned_file import ChangedFileError, replace_file, version_of
 from heap_courier.console.editing.yaml_document import YamlDocument
@@ -82,6 +82,14 @@ class ProjectEdit:
 
     def _changed(self, sections: Mapping[Section, Mapping[str, Any]]) -> str:
         return self._document.changed({section: dict(settings) for section, settings in sections.items()})
+
+
+_NAME: Final = re.compile(r"^`(courier|group|credential)s\..*?` must be a name of", re.DOTALL)
+
+
+def about_the_form(sentence: str) -> str:
+    """A sentence about the project file as one about a form, in which that file and its keys do not occur."""
+    return _NAME.sub(r"The name of the \1 must consist of", sentence.removeprefix("`heap-courier.yaml`: "))
 
 
 def expect_unchanged(version: str, now: str, what: str, *, removing: bool = False) -> None:

@@ -19,8 +19,16 @@ from heap_courier.console.editing.courier_form import (
     form_of_fields,
     form_of_project,
 )
+from heap_courier.console.editing.credentials import credentials_of
 from heap_courier.console.editing.pattern_matches import LOOKED_AT, matches_of
-from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged, free_path, remove, write_json
+from heap_courier.console.editing.project_edit import (
+    ProjectEdit,
+    about_the_form,
+    expect_unchanged,
+    free_path,
+    remove,
+    write_json,
+)
 from heap_courier.console.editing.versioned_file import replace_file, version_of
 from heap_courier.console.visit import Console, Visit
 from heap_courier.couriers.check import check_courier
@@ -28,7 +36,7 @@ from heap_courier.documents.strict_json import read_json
 from heap_courier.errors import CourierError, SetupError
 from heap_courier.files.entities import HeapConnectEntity, entities_of
 from heap_courier.formats.file_format import CONTENT_TYPES
-from heap_courier.project.model import Courier, Credential, KeyCredential, Project, RoleCredential
+from heap_courier.project.model import Courier, Project
 
 _UNNAMED: Final = "New courier"
 _ENTITY: Final = re.compile(r"`[^`]*`: entity (\d+)(?:, `object/land-as`)?(?:, `object/file-pattern`:|,)? ")
@@ -190,7 +198,6 @@ def _sections(
 def _form_page(
     visit: Visit, form: CourierForm, courier: Courier | None, version: str, problem: str = "", *, status: int = 200
 ) -> Response:
-    project = visit.console.context().project
     edit = ProjectEdit(visit.console.folder)
     return visit.page(
         "courier.html",
@@ -199,26 +206,15 @@ def _form_page(
         courier=courier,
         version=version,
         problem=_plainly(problem, form).split("\n") if problem else [],
-        credentials={name: _hint(visit, project, name) for name in edit.names("credentials")},
+        credentials={
+            each.name: f"{' and '.join(each.missing)} not set" if each.missing else ""
+            for each in credentials_of(edit, visit.console.environment)
+        },
         new_credential=NEW_CREDENTIAL,
         credential_types=CREDENTIAL_TYPES,
         content_types=CONTENT_TYPES,
         example=json.dumps([FileRow("'path/to/users'-YYYY-MM-dd'.avro'", "users").entity()], indent=2),
     )
-
-
-def _hint(visit: Visit, project: Project, name: str) -> str:
-    """What is missing for a credential, in words."""
-    credential: Credential | None = next(
-        (each.credential for each in project.couriers.values() if each.credential.name == name), None
-    )
-    while isinstance(credential, RoleCredential):
-        credential = credential.base
-    if not isinstance(credential, KeyCredential):
-        return ""
-    names = (credential.access_key_env, credential.secret_key_env, credential.session_token_env)
-    missing = [each for each in names if each and not visit.console.environment.get(each)]
-    return f"{' and '.join(missing)} not set" if missing else ""
 
 
 def _settings(credential: str) -> dict[str, str]:
@@ -227,7 +223,7 @@ def _settings(credential: str) -> dict[str, str]:
 
 def _plainly(sentence: str, form: CourierForm) -> str:
     """A sentence about the project's files as one about the form."""
-    sentence = sentence.removeprefix("`heap-courier.yaml`: ").replace(f"`couriers.{form.name}.", "`")
+    sentence = about_the_form(sentence).replace(f"`couriers.{form.name}.", "`")
     if form.kind != "files":
         return sentence
     sentence = _ENTITY.sub(r"File \1: ", sentence)

@@ -24,6 +24,7 @@ from heap_courier.console.editing.sample_profile import profile
 from heap_courier.console.editing.versioned_file import version_of
 from heap_courier.console.visit import Form, Visit, looking
 from heap_courier.couriers.context import Context
+from heap_courier.couriers.work_plan import couriers_that_load
 from heap_courier.errors import CourierError, SetupError, UnreadableFileError
 from heap_courier.feeds import samples, tags
 from heap_courier.feeds.activation import activate
@@ -174,7 +175,13 @@ def _activated(visit: Visit, context: Context, feed: Feed, *, load: bool, trunca
         columns = list(warehouse.columns(feed.domain_table))
         rows = warehouse.query(f"SELECT * FROM {quoted(feed.domain_table)} ORDER BY 1 LIMIT {_ROWS}")
     return visit.page(
-        "feed_activated.html", feed=feed, loaded=loaded, reasons=_reasons(loaded), columns=columns, rows=rows
+        "feed_activated.html",
+        feed=feed,
+        loaded=loaded,
+        couriers=couriers_that_load(context.project, feed.id),
+        reasons=_reasons(loaded),
+        columns=columns,
+        rows=rows,
     )
 
 

@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from heap_courier.console.editing.cron_words import in_words
 from heap_courier.console.editing.group_form import GroupForm, Member, form_of_fields, form_of_section
-from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged
+from heap_courier.console.editing.project_edit import ProjectEdit, about_the_form, expect_unchanged
 from heap_courier.console.jobs import Job
 from heap_courier.console.visit import BUSY, Visit, looking
 from heap_courier.couriers.context import Context
@@ -33,6 +33,7 @@ from heap_courier.project.model import Group
 
 _NEXT: Final = 5  # future runs that are shown
 _HISTORY: Final = 50
+_UNNAMED: Final = "New group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,7 @@ def preview(visit: Visit) -> Response:
     schedule.
     """
     form = form_of_fields(visit.form)
-    name = form.name or "New group"
+    name = form.name or _UNNAMED
     words, problem = "", ""
     upcoming_runs: list[tuple[datetime, datetime]] = []
     sentences: Iterable[str] = ()
@@ -115,20 +116,20 @@ def preview(visit: Visit) -> Response:
             group = edit.validated({("groups", name): section}).groups[name]
         except CourierError as error:
             problem = _plainly(str(error), name)
-            group = _by_schedule(edit, name, section)
+            group = _by_schedule(edit, section)
         words, upcoming_runs, sentences = _foreseen(group, visit.console.now())
     except CourierError as error:
-        problem = _plainly(str(error), name)
+        problem = _plainly(str(error), _UNNAMED)
     return visit.page("schedule.html", problem=problem, words=words, runs=upcoming_runs, warnings=sentences)
 
 
-def _by_schedule(edit: ProjectEdit, name: str, section: Mapping[str, Any]) -> Group:
+def _by_schedule(edit: ProjectEdit, section: Mapping[str, Any]) -> Group:
     """A group with the schedule of a section alone. Raises SetupError if that is wrong."""
     kept = {key: value for key, value in section.items() if key in ("schedule", "time-zone", "status")}
     couriers = edit.names("couriers")
     if not couriers:
         raise SetupError("A group runs couriers, and there is none yet: add one on the screen Sources first.")
-    return edit.validated({("groups", name): kept | {"couriers": [{"courier": couriers[0]}]}}).groups[name]
+    return edit.validated({("groups", _UNNAMED): kept | {"couriers": [{"courier": couriers[0]}]}}).groups[_UNNAMED]
 
 
 def _foreseen(group: Group, now: datetime) -> tuple[str, list[tuple[datetime, datetime]], Iterable[str]]:
@@ -329,8 +330,7 @@ _LABELS: Final = {"courier": "the name", "group": "the name", "wait": "the wait 
 
 def _plainly(sentence: str, name: str) -> str:
     """A sentence about the project file as one about the form."""
-    sentence = sentence.removeprefix("`heap-courier.yaml`: ").replace(f"groups.{name}.", "")
-    sentence = sentence.replace(f"groups.{name}: ", "")
+    sentence = about_the_form(sentence).replace(f"groups.{name}.", "").replace(f"groups.{name}: ", "")
 
     def label(found: re.Match[str]) -> str:
         kind, number, setting = found.groups()

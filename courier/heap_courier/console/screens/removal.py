@@ -1,4 +1,4 @@
-"""Removing couriers, feeds and groups: what goes and what stays, confirmed on a separate page."""
+"""Removing couriers, credentials, feeds and groups: what goes and what stays, confirmed on a separate page."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 
 from starlette.responses import Response
 
+from heap_courier.console.editing.credentials import CredentialRow, credentials_of
 from heap_courier.console.editing.feed_form import find_feed
 from heap_courier.console.editing.project_edit import ProjectEdit, expect_unchanged
 from heap_courier.console.editing.versioned_file import remove_file, version_of
 from heap_courier.console.visit import Visit
-from heap_courier.couriers.context import Context
-from heap_courier.couriers.work_plan import read_work_plan
+from heap_courier.couriers.work_plan import couriers_that_load
+from heap_courier.documents.wording import named
 from heap_courier.errors import CourierError
-from heap_courier.feeds.model import Feed
 from heap_courier.files.entities import HeapConnectEntity, read_entities
 from heap_courier.project.model import Courier, Project
+from heap_courier.project.reader import FILE_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,25 @@ def courier(visit: Visit) -> Response:
     return _page(visit, removal, remove)
 
 
+def credential(visit: Visit) -> Response:
+    """A credential."""
+    name = visit.part("name")
+    edit = ProjectEdit(visit.console.folder)
+    known = {each.name: each for each in credentials_of(edit, visit.console.environment)}
+    chosen: CredentialRow = named(known, name, f"`{FILE_NAME}`", "credential")
+    needs = [f"The courier `{each}` uses it: choose another credential for it first." for each in chosen.couriers]
+    needs += [f"The credential `{each}` assumes its role with it: remove that one first." for each in chosen.roles]
+    removal = Removal(
+        f"credential {name}",
+        (f"The credential `{name}` in `{FILE_NAME}`.",),
+        (f"What it refers to, which is not part of the project: {chosen.source[0].lower()}{chosen.source[1:]}.",),
+        tuple(needs),
+        edit.version("credentials", name),
+        (),
+    )
+    return _page(visit, removal, lambda: edit.remove("credentials", name))
+
+
 def feed(visit: Visit) -> Response:
     """A feed."""
     context = visit.console.context()
@@ -92,7 +112,7 @@ def feed(visit: Visit) -> Response:
         ),
         tuple(
             f"The load operations of the courier `{name}` name it: remove it there first."
-            for name in _loaded_by(context, chosen)
+            for name in couriers_that_load(context.project, chosen.id)
         ),
         version_of(path),
         ("feeds", chosen.id),
@@ -133,7 +153,7 @@ def _page(visit: Visit, removal: Removal, remove: Callable[[], None]) -> Respons
         except CourierError as error:
             problem = str(error)
         else:
-            home = ("groups",) if removal.back[0] == "groups" else ()
+            home = ("groups",) if removal.back[:1] == ("groups",) else ()
             return visit.to(*home, said=f"The {removal.what} was removed.")
     status = 409 if visit.posted else 200
     return visit.page("removal.html", status, removal=removal, problem=problem.split("\n") if problem else [])
@@ -156,16 +176,3 @@ def _follows_heap(chosen: Courier) -> bool:
         return any(isinstance(each, HeapConnectEntity) for each in read_entities(chosen.entities))
     except CourierError:
         return False
-
-
-def _loaded_by(context: Context, chosen: Feed) -> list[str]:
-    """The couriers whose load operations name a feed."""
-    names = []
-    for each in context.project.couriers.values():
-        try:
-            plan = read_work_plan(context.project, each)
-        except CourierError:  # which cannot load anything now
-            continue
-        if any(operation.feed_id == chosen.id for operation in plan.operations):
-            names.append(each.name)
-    return names

@@ -8,6 +8,8 @@ from datetime import datetime
 
 from starlette.responses import Response
 
+from heap_courier.console.editing.credentials import credentials_of
+from heap_courier.console.editing.project_edit import ProjectEdit
 from heap_courier.console.visit import BUSY, Visit, looking
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.work_plan import read_work_plan
@@ -18,7 +20,6 @@ from heap_courier.feeds.reader import read_feeds
 from heap_courier.groups.presence import daemon_of
 from heap_courier.groups.scheduler import upcoming
 from heap_courier.project.model import Courier
-from heap_courier.project.reader import FILE_NAME
 from heap_courier.project.scaffold import make_project
 from heap_courier.warehouse.run_log import COMPLETED, RUNNING, Run, RunLog
 
@@ -81,7 +82,7 @@ def sources(visit: Visit) -> Response:
         known=known,
         said=visit.said,
         stands_still=any(row.next for row in rows) and not daemon_of(console.folder),
-        file=FILE_NAME,
+        credentials=credentials_of(ProjectEdit(console.folder), console.environment),
     )
 
 
