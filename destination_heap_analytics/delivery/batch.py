@@ -122,15 +122,16 @@ class Envelope:
         self._many = self._single + orjson.dumps(endpoint.bulk_field or "") + b":["
 
     def body(self, items: Sequence[Payload]) -> bytes:
-        """The body of one request."""
+        """The body of one request; rows in columns lie in it from then on, if they are in it unchanged."""
         if not self.bulk:
             (item,) = items
             return self._single + item.body[1:]
         items = Payloads.of(items)
-        bodies = items.bodies
         if len(_names(items)) < len(items):
-            bodies = [self._merged(element) for element in elements(items)]
-        return self._many + b",".join(bodies) + b"]}"
+            return self._many + b",".join(self._merged(element) for element in elements(items)) + b"]}"
+        body = b"".join([self._many, b",".join(items.bodies), b"]}"])
+        items.lie_in(body, len(self._many))
+        return body
 
     def _merged(self, items: Sequence[Payload]) -> bytes:
         if items[0].token is not None or all(item.body == items[0].body for item in items):

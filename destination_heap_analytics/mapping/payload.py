@@ -6,9 +6,11 @@ to it alone.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, overload
+from itertools import accumulate
+from typing import Any, cast, overload
 
 import orjson
 
@@ -58,15 +60,43 @@ class Payload:
         return len(self.body) + len(self.user_body) + (len(self.source) if isinstance(self.source, bytes) else 0)
 
 
+class Parts(Sequence[bytes]):
+    """Texts that follow each other in a longer one, a byte apart; they take no memory of their own."""
+
+    __slots__ = ("_ends", "_whole")
+
+    def __init__(self, whole: bytes, start: int, lengths: Iterable[int]) -> None:
+        self._whole = whole
+        self._ends = array("Q", accumulate(lengths, lambda end, length: end + length + 1, initial=start - 1))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return [self[position] for position in range(*at.indices(len(self)))]
+        position = range(len(self))[at]
+        return self._whole[self._ends[position] + 1 : self._ends[position + 1]]
+
+
 @dataclass(slots=True, eq=False)
 class Payloads(Sequence[Payload]):
-    """Rows that are ready to be sent, in the order read: a list for each attribute of `Payload`."""
+    """Rows that are ready to be sent, in the order read: a list for each attribute of `Payload`.
+
+    Those that are being sent have `Parts` as bodies, and are not added to.
+    """
 
     numbers: list[int] = field(default_factory=list)
     checkpoints: list[Checkpoint] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
-    bodies: list[bytes] = field(default_factory=list)
+    bodies: list[bytes] | Parts = field(default_factory=list)
     tokens: list[str | None] = field(default_factory=list)
 
     @classmethod
@@ -102,7 +132,7 @@ class Payloads(Sequence[Payload]):
         self.checkpoints.append(row.checkpoint)
         self.sources.append(row.source)
         self.keys.append(row.key)
-        self.bodies.append(row.body)
+        cast("list[bytes]", self.bodies).append(row.body)
         self.tokens.append(row.token)
 
     def extend(self, rows: Payloads) -> None:
@@ -111,8 +141,12 @@ class Payloads(Sequence[Payload]):
         self.checkpoints += rows.checkpoints
         self.sources += rows.sources
         self.keys += rows.keys
-        self.bodies += rows.bodies
+        cast("list[bytes]", self.bodies).extend(rows.bodies)
         self.tokens += rows.tokens
+
+    def lie_in(self, request: bytes, start: int) -> None:
+        """Find the bodies in a request from now on: there they follow each other from `start`, a comma apart."""
+        self.bodies = Parts(request, start, map(len, self.bodies))
 
     def up_to(self, number: int) -> Payloads:
         """The rows up to this number."""

@@ -12,7 +12,7 @@ import pytest
 from destination_heap_analytics.delivery import batch
 from destination_heap_analytics.delivery.batch import MAX_KEPT, Envelope, OpenBatch, elements, halves
 from destination_heap_analytics.heap_api import Api
-from destination_heap_analytics.mapping.payload import Payload
+from destination_heap_analytics.mapping.payload import Payload, Payloads
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
 
 
@@ -54,6 +54,16 @@ def test_a_bulk_request_lists_its_rows_in_order(api: Api, field: str) -> None:
     """Below the name that Heap gives the list."""
     first, second = user(1, "b", x=1), user(2, "a", x=2)
     assert sent(api, first, second) == {"app_id": "11", field: [json.loads(first.body), json.loads(second.body)]}
+
+
+@pytest.mark.parametrize("second", ["a", "b"])
+def test_rows_that_are_being_sent_can_be_sent_again(second: str) -> None:
+    """All of them, or a part, in the same bytes; whether or not two are merged into one element."""
+    given_rows = [user(1, "a", x=1), user(2, second, x=2), user(3, "c", x=3)]
+    envelope, items = Envelope("11", Api.USER_PROPERTIES.endpoint, bulk=True), Payloads.of(given_rows)
+    assert envelope.body(items) == envelope.body(items) == envelope.body(given_rows)
+    assert [item.body for item in items] == [row.body for row in given_rows]
+    assert [envelope.body(half) for half in halves(items)] == [envelope.body(half) for half in halves(given_rows)]
 
 
 def test_later_properties_of_a_key_are_merged_over_earlier_ones() -> None:

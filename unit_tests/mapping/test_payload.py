@@ -33,11 +33,13 @@ def parts(row: Payload) -> tuple[object, ...]:
     return (row.number, row.checkpoint, row.source, row.key, row.body, row.token)
 
 
-@given(st.integers(0, 5), st.slices(6), st.integers(0, 6))
-def test_columns_give_back_their_rows(count: int, part: slice, number: int) -> None:
-    """One by one, a part of them, those up to a number, and their bytes."""
+@given(st.integers(0, 5), st.slices(6), st.integers(0, 6), st.booleans())
+def test_columns_give_back_their_rows(count: int, part: slice, number: int, are_sent: bool) -> None:
+    """One by one, a part of them, those up to a number, and their bytes; also if their bodies lie in a request."""
     given_rows = rows(count)
     columns = Payloads.of(given_rows)
+    if are_sent:
+        columns.lie_in(b"[" + b",".join(columns.bodies) + b"]", 1)
     assert Payloads.of(columns) is columns
     assert [parts(row) for row in columns] == [parts(row) for row in given_rows]
     assert [parts(columns[at]) for at in range(len(columns))] == [parts(row) for row in given_rows]

@@ -33,6 +33,10 @@ _FIELDS: Final = ("Content-Type", "Content-Encoding", "Date", "Location", "Retry
 """Headers that are read. The others are dropped: cookies are not kept, and the framing of the body is already gone."""
 
 
+_APART_BYTES: Final = 64 * 1024
+"""From this size on a body is not copied to be sent together with the headers: its own packets are many."""
+
+
 class SendTimeoutError(OSError):
     """The body could not be sent within its time limit."""
 
@@ -127,7 +131,11 @@ class Connections(HTTPAdapter):
                 raise TimeoutError
             sock.settimeout(request.send_seconds)
             try:
-                sock.sendall(head + body)
+                if len(body) < _APART_BYTES:
+                    sock.sendall(head + body)
+                else:
+                    sock.sendall(head)
+                    sock.sendall(body)
                 request.is_sent = True
             except TimeoutError as failure:
                 raise SendTimeoutError from failure

@@ -293,6 +293,26 @@ def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> 
     assert heads[0] == heads[1] == heads[2]
 
 
+def test_a_large_body_arrives_whole_on_an_open_connection() -> None:
+    """It is sent apart from the headers."""
+    received: list[bytes] = []
+    body = b"{" + b"x" * 1_000_000 + b"}"
+
+    def serve(connection: socket.socket) -> None:
+        for _ in range(2):
+            sent = b""
+            while not sent.endswith(b"x}"):
+                sent += connection.recv(1 << 20) or b"x}"
+            received.append(sent.partition(b"\r\n\r\n")[2])
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with server(serve, take=lambda _: None) as url:
+        client = HeapClient(url)
+        assert [client.post("/api/track", body).kind for _ in range(2)] == [Kind.TAKEN, Kind.TAKEN]
+        client.close()
+    assert received == [body, body]
+
+
 def test_requests_and_urllib3_are_needed_only_to_open_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """What follows goes past them, also after a connection that the server has closed meanwhile."""
     opened: list[int] = []
