@@ -7,13 +7,19 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Generator, Iterator
+from functools import cache
 from itertools import count
 from typing import Any
 
 import botocore.loaders
+import botocore.regions
 import botocore.session
 import pytest
 from adbc_driver_postgresql import dbapi
+from botocore.client import ClientCreator
+from botocore.endpoint_provider import EndpointProvider
+from botocore.hooks import EventAliaser, HierarchicalEmitter
+from botocore.model import ServiceModel
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -189,11 +195,26 @@ def postgresql(postgresql_server: str) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def one_loader() -> Iterator[None]:
-    """Descriptions of the services of Amazon are read once, not for each client: half of the time of many tests."""
-    loader = botocore.loaders.create_loader()
+def shared_by_clients() -> Iterator[None]:
+    """What botocore derives for each client from the same descriptions of Amazon's services is derived once.
+
+    It takes most of the time of a client, and tests make thousands.
+    """
+    loader: Any = botocore.loaders.create_loader()
+    aliaser: Any = EventAliaser(HierarchicalEmitter())
+    alias = cache(aliaser._alias_event_name)  # noqa: SLF001
+    model = cache(lambda name, version: ServiceModel(loader.load_service_model(name, "service-2", version), name))
+    providers: dict[int, EndpointProvider] = {}
+
+    def provider(ruleset_data: Any, partition_data: Any, excluded_params: Any) -> EndpointProvider:
+        made = providers.get(id(ruleset_data)) or EndpointProvider(ruleset_data, partition_data, excluded_params)
+        return providers.setdefault(id(ruleset_data), made)  # the loader keeps what it has read
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda _search_path: loader)
+        patch.setattr(EventAliaser, "_alias_event_name", lambda _self, name: alias(name))
+        patch.setattr(ClientCreator, "_load_service_model", lambda _self, name, version=None: model(name, version))
+        patch.setattr(botocore.regions, "EndpointProvider", provider)
         yield
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -22,6 +21,7 @@ from unittest.mock import patch as mock_patch
 import boto3
 import pytest
 
+from courier.unit_tests.forked import Forked
 from heap_courier.cli.main import exit_code
 from heap_courier.feeds import activation
 from heap_courier.feeds.model import Feed
@@ -86,7 +86,7 @@ class User:
     s3: str
     dsn: str | None = None
     bucket: str = "heap-rs3-acme"
-    _started: list[subprocess.Popen[str]] = field(default_factory=list)
+    _started: list[Forked] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = boto3.Session("k", "s", region_name="us-east-1").client("s3", endpoint_url=self.s3)
@@ -127,18 +127,10 @@ class User:
                 signal.signal(signal.SIGTERM, handler)
         return Said(code, streams.written(streams.out), streams.written(streams.err))
 
-    def start(self, *words: str) -> subprocess.Popen[str]:
+    def start(self, *words: str) -> Forked:
         """A command that keeps running."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = subprocess.Popen(
-            [PROGRAM, *words],
-            cwd=self.folder,
-            env={**os.environ, **self._environment},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+        process = Forked(words, folder=self.folder, environment={**os.environ, **self._environment})
         self._started.append(process)
         return process
 

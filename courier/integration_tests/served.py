@@ -1,14 +1,12 @@
 """A daemon whose only courier records that it ran, with a clock that starts on request: for test_daemon.py.
 
-`python served.py FOLDER WAREHOUSE NOW SCHEDULE`: WAREHOUSE is the path of a DuckDB file or the connection string of a
-PostgreSQL. While there is a file `hold` in the folder the courier does not end; while there is one called `deaf` it
-cannot be asked to end either.
+The warehouse is given as the path of a DuckDB file or the connection string of a PostgreSQL. While there is a file
+`hold` in the folder the courier does not end; while there is one called `deaf` it cannot be asked to end either.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 import time
 from collections.abc import Collection, Iterator
@@ -30,8 +28,10 @@ from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 LEASE = timedelta(seconds=6)
 
 
-def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
-    ahead = begin - datetime.now(timezone.utc)
+def serve_days(place: str, warehouse: str, begin: str, schedule: str) -> None:
+    """Keeps a daily schedule in a folder, from an instant on, until it is stopped."""
+    folder = Path(place)
+    ahead = datetime.fromisoformat(begin) - datetime.now(timezone.utc)
     stop = threading.Event()
 
     def report(notice: Notice) -> None:
@@ -56,14 +56,15 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
 
     @contextmanager
     def open_warehouse() -> Iterator[Warehouse]:
-        postgresql = place.startswith("postgresql:")
-        warehouse: Warehouse = (
-            PostgreSQLWarehouse(place) if postgresql else DuckDBWarehouse(Path(place), wait=time.sleep)
-        )
+        opened: Warehouse
+        if warehouse.startswith("postgresql:"):
+            opened = PostgreSQLWarehouse(warehouse)
+        else:
+            opened = DuckDBWarehouse(Path(warehouse), wait=time.sleep)
         try:
-            yield warehouse
+            yield opened
         finally:
-            warehouse.close()
+            opened.close()
             with (folder / f"closed-{os.getpid()}").open("a") as closed:
                 closed.write("x")
 
@@ -85,7 +86,3 @@ def main(folder: Path, place: str, begin: datetime, schedule: str) -> None:
         ),
         stop,
     )
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], datetime.fromisoformat(sys.argv[3]), sys.argv[4])

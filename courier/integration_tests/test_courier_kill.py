@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -25,6 +24,7 @@ import pytest
 
 from courier.integration_tests import heap_bucket
 from courier.integration_tests.command import User, contents, until
+from courier.unit_tests.forked import Forked
 from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.files.bucket import Bucket
@@ -112,14 +112,14 @@ class Run:
         assert self._unended() == 0
         return self.user.tables()
 
-    def _start(self) -> subprocess.Popen[str]:
+    def _start(self) -> Forked:
         """A process that has begun with the run itself, its modules imported."""
         self.lock.unlink(missing_ok=True)
         process = self.user.start(*self.words)
         until(lambda: self.lock.exists() or process.poll() is not None)
         return process
 
-    def _pass_time(self, process: subprocess.Popen[str], chance: Random) -> None:
+    def _pass_time(self, process: Forked, chance: Random) -> None:
         if chance.random() < 0.4:
             time.sleep(chance.uniform(0, self._length))
             return

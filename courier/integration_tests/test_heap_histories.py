@@ -186,7 +186,7 @@ def compare(warehouse: Warehouse, oracles: dict[str, Oracle]) -> None:
         )
 
 
-@settings(max_examples=80)
+@settings(max_examples=30)
 @given(history=rounds())
 def test_tables_are_what_the_history_says(history: list[tuple[list[Dump], int | None]]) -> None:
     oracles = {name: Oracle(name) for name in KEYS}

@@ -8,8 +8,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -19,6 +17,7 @@ import boto3
 import pytest
 
 from courier.integration_tests import heap_bucket
+from courier.unit_tests.forked import Forked
 from heap_courier.documents.schema import Section
 from heap_courier.feeds import reader as feed_file
 from heap_courier.files import entities
@@ -26,7 +25,6 @@ from heap_courier.formats.file_format import CONTENT_TYPES
 from heap_courier.project import reader as project_file
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "pull-from-heap.md"
-PROGRAM = str(Path(sys.executable).with_name("heap-courier"))
 KEYS = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "secret"}
 FENCE = re.compile(r"```(\w+)\n(.*?)```", re.DOTALL)
 FEED = re.compile(r"df-[A-Za-z0-9]{8}")
@@ -57,19 +55,11 @@ class Reader:
             return ""
         if words[0] != "heap-courier":
             return ""
-        run = subprocess.run(
-            [PROGRAM, *words[1:]],
-            cwd=self._folder,
-            env={**os.environ, **KEYS, "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-            timeout=120,
-        )
-        if found := FEED.search(run.stdout):
+        environment = {**os.environ, **KEYS, "COLUMNS": "200"}
+        out, _ = Forked(words[1:], folder=self._folder, environment=environment, merged=True).communicate(120)
+        if found := FEED.search(out):
             self._feed = found[0]
-        return run.stdout
+        return out
 
     def write_operations(self, text: str) -> None:
         operations = FEED.sub(self._feed, text) if self._feed and "xxxxxx" not in text else text

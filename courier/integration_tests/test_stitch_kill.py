@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from contextlib import closing, nullcontext
 from functools import partial
@@ -14,8 +13,9 @@ from typing import Final
 
 import pytest
 
-from courier.integration_tests.command import PROGRAM, SECONDS, until
+from courier.integration_tests.command import SECONDS, until
 from courier.integration_tests.failpoints import BreaksOff, BrokenOffError
+from courier.unit_tests.forked import Forked
 from courier.unit_tests.stitch.project_of_people import People, groups
 from heap_courier.stitch.run import stitch
 from heap_courier.warehouse.base import Warehouse
@@ -56,12 +56,13 @@ def stitched(people: People, statements: int | None = None) -> bool:
     return True
 
 
-def test_a_run_interrupted_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path) -> None:
-    """At every eighth statement; the next run has the result of one that was never interrupted."""
+@pytest.mark.parametrize("step", [20, pytest.param(3, marks=pytest.mark.thorough)])
+def test_a_run_interrupted_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path, step: int) -> None:
+    """At every twentieth statement, or every third; the next run has the result of one that was never interrupted."""
     people = begun(warehouse, tmp_path)
     before = people.everything()
     broken = 0
-    for statements in range(20, 400, 8):
+    for statements in range(20, 400, step):
         if stitched(people, statements) or people.everything() != before:  # (it may break off behind its commit)
             break
         broken += 1
@@ -79,7 +80,7 @@ PROJECT: Final = {
 }
 
 
-@pytest.mark.parametrize("engine", ["duckdb", "postgresql"])
+@pytest.mark.parametrize("engine", ["duckdb", pytest.param("postgresql", marks=pytest.mark.thorough)])
 def test_a_process_that_is_killed_leaves_all_or_nothing(
     engine: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
@@ -91,15 +92,11 @@ def test_a_process_that_is_killed_leaves_all_or_nothing(
     def opened() -> Warehouse:
         return PostgreSQLWarehouse(dsn) if dsn else DuckDBWarehouse(tmp_path / "heap.duckdb", wait=time.sleep)
 
-    def has_begun(process: subprocess.Popen[str]) -> bool:
+    def has_begun(process: Forked) -> bool:
         return scratch.exists() or process.poll() is not None
 
-    def start() -> subprocess.Popen[str]:
-        environment = {**os.environ, "HEAP_WAREHOUSE": dsn}
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            [PROGRAM, "stitch", "run"], cwd=tmp_path, env=environment, stdout=pipe, stderr=pipe, text=True
-        )
+    def start() -> Forked:
+        return Forked(["stitch", "run"], folder=tmp_path, environment={**os.environ, "HEAP_WAREHOUSE": dsn})
 
     (tmp_path / "heap-courier.yaml").write_text(PROJECT[engine])
     with closing(opened()) as warehouse:

@@ -195,9 +195,9 @@ class DuckDBWarehouse:
     def columns(self, table: str) -> Mapping[str, str]:
         return dict(
             self.query(
-                "SELECT column_name, data_type FROM information_schema.columns "
-                "WHERE table_schema = current_schema() AND table_catalog = current_database() AND table_name = $1 "
-                "ORDER BY ordinal_position",
+                "SELECT column_name, data_type FROM duckdb_columns() "  # twice as fast as information_schema.columns
+                "WHERE schema_name = current_schema() AND database_name = current_database() AND table_name = $1 "
+                "ORDER BY column_index",
                 (table,),
             )
         )

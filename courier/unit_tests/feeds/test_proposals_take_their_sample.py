@@ -114,7 +114,7 @@ def column(kinds: list[st.SearchStrategy[Any]], rows: int) -> st.SearchStrategy[
 
 
 many = settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 
