@@ -30,7 +30,7 @@ def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it never came about"
-        time.sleep(0.02)
+        time.sleep(0.1)
 
 
 class Place:
@@ -115,7 +115,7 @@ def shared(tmp_path: Path, postgresql: str) -> Iterator[Place]:
 
 
 def test_it_runs_the_slot_that_comes_and_ends_when_asked_to(place: Place) -> None:
-    daemon = place.start(at(20, 16, 59, 50))  # so it looks before the slot, and again at the slot
+    daemon = place.start(at(20, 16, 59, 56))  # so it looks before the slot, and again at the slot
     until(place.runs)
     until(lambda: place.noted() == [(at(20), "succeeded")])
     out = place.end(daemon)

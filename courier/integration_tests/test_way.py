@@ -24,7 +24,7 @@ from courier.integration_tests.gate import gate
 from courier.unit_tests.warehouse.test_duckdb_engine import another_process
 from heap_courier.data_types.field_types import INTEGER, STRING
 from heap_courier.feeds.model import Feed, Field
-from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse import duckdb_engine
 
 USERS = heap_bucket.nullable(user_id="long", email="string", last_modified="long")
 FEED = Feed(
@@ -782,7 +782,7 @@ class TestReadingBesideARun:
         self, user: User, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
     ) -> None:
         nights(user, 0)
-        monkeypatch.setitem(DuckDBWarehouse.__init__.__kwdefaults__, "patience", 0.2)
+        monkeypatch.setattr(duckdb_engine, "PATIENCE", 0.2)
 
         with another_process(user.folder / "heap.duckdb"):
             said = user.types(*words)
