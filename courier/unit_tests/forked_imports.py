@@ -1,6 +1,6 @@
 """What commands of the courier import, in the process that `forked` forks.
 
-Without polars, which starts a thread when it is imported: no thread survives a fork.
+Arrow and Polars start threads when they are imported, which no fork has: they only return memory to the system.
 """
 
 from __future__ import annotations
