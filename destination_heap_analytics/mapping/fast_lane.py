@@ -93,6 +93,7 @@ class FastLane:
         self._known_picked = (-1, -1)
         self._shape = Shape()
         self._most_rows = _MOST_ROWS
+        self._unlike = 1  # lines that are read as a whole after one that is not like the rows before
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
@@ -113,11 +114,15 @@ class FastLane:
         while at < len(lines):
             block = lines[at : at + self._most_rows]
             number = first + at
-            if plain_rows and not open_lists and (picked := self._pick(block, selection)):
+            if plain_rows and (picked := self._pick(block, selection)):
+                self._unlike = 1
                 if self._take_all(picked, plain_rows, number, taken):
                     at += len(picked)
                     continue
                 block = block[: len(picked)]
+            elif self._picked:
+                block = block[: self._unlike]
+                self._unlike = min(_MOST_ROWS, self._unlike * 2)
             at += len(block)
             rows = self._rows(block)
             self._see(rows[:1], selection)  # it is here because it has another shape
@@ -157,6 +162,8 @@ class FastLane:
 
     def _picked_columns(self, selection: Selection) -> PickedColumns | None:
         if self._has_whole_keys and self._keys and not self._keys.counts(self._names.difference(self._deleted_at)):
+            return None
+        if any(listed.may_learn_by(self._names) for listed in selection.open_lists):
             return None
         try:
             return PickedColumns(

@@ -67,7 +67,7 @@ class Parts(Sequence[bytes]):
 
     def __init__(self, whole: bytes, start: int, lengths: Iterable[int]) -> None:
         self._whole = whole
-        self._ends = array("Q", accumulate(lengths, lambda end, length: end + length + 1, initial=start - 1))
+        self._ends = array("Q", accumulate([length + 1 for length in lengths], initial=start - 1))
 
     def __len__(self) -> int:
         return len(self._ends) - 1

@@ -113,6 +113,11 @@ class PropertyColumns:
         """Whether this row may change how a column is read."""
         return self._index.may_be_in(data) and bool(self._index.search(data))
 
+    def may_learn_by(self, names: Iterable[str]) -> bool:
+        """Whether a row that has no other columns than these may change, or count in, how a column is read."""
+        has_guesses = any(guess.refuted_by is None for guess in self.guesses.values())
+        return has_guesses or bool(self._index.search(dict.fromkeys(names)))
+
     def values(self, data: Mapping[str, Any], *, exact: bool) -> Iterator[tuple[str, Any]]:
         """Name and value of each property that some row has had, the value ABSENT if this one has not.
 
