@@ -14,7 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -66,7 +67,8 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def address(folder: Path) -> Iterator[str]:
-    console = Console(folder, os.environ | KEYS, lambda: NOW, Jobs())
+    ticks = count()  # no two runs begin at the same time
+    console = Console(folder, os.environ | KEYS, lambda: NOW + timedelta(milliseconds=next(ticks)), Jobs())
     with serving(console, Place(port=0)) as (address, _thread):
         yield address
 
@@ -236,7 +238,7 @@ def walk(user: Mouse, bucket: str, look: Callable[[str], None]) -> None:  # noqa
     look("removal")
     user.press(link("Cancel"))
     user.press(link("Sources"))
-    expect(page.get_by_role("row", name="Heap heap-rs3-acme")).to_contain_text("2026-03-08 15:30:00")
+    expect(page.get_by_role("row", name="Heap heap-rs3-acme")).to_contain_text("2026-03-08 15:30:00 Good")
     look("sources")
     user.press(link("Remove credential heap-bucket"))
     look("removal of a credential")
@@ -284,6 +286,7 @@ def looker(page: Page, found: dict[str, Any]) -> Callable[[str], None]:
         page.set_viewport_size({"width": 1200, "height": 800})
         if os.environ.get("CONSOLE_PICTURES") == "new" and name in PICTURES:
             page.set_viewport_size({"width": 1100, "height": PICTURES[name]})
+            page.evaluate("scrollTo(0, 0)")
             page.screenshot(path=ROOT / "docs" / f"console-{name}.png")
             page.set_viewport_size({"width": 1200, "height": 800})
 

@@ -26,6 +26,7 @@ from heap_courier.project.model import Courier
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Run, RunLog, TableRun
 
 _ALL: Final = "all days"
+_PATIENCE: Final = 5.0  # seconds that a run which could not begin waits for the warehouse: its error is what counts
 ALL_NEW: Final = "what is new"  # what a courier that follows Heap Connect loads
 
 
@@ -133,7 +134,7 @@ def record_refusal(
         return None
     run = _new_run(courier, ALL_NEW if courier.operations is None else in_words(days), started)
     try:
-        with locked(context, courier), context.warehouse() as warehouse:
+        with locked(context, courier), context.warehouse(patience=_PATIENCE) as warehouse:
             run_log = RunLog(warehouse)
             run_log.make()
             run_log.begin(run)
