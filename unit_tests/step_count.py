@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from typing import Any, Final
 
 if sys.version_info >= (3, 11):
@@ -38,6 +38,9 @@ class Expression:
     def __init__(self, pattern: re.Pattern[Any]) -> None:
         self.pattern = pattern
         self.tree: list[Node] = list(parser.parse(pattern.pattern, pattern.flags & ~re.DEBUG))
+        self._has_back_reference = "GROUPREF" in repr(self.tree)
+        self._elements = list(elements(self.tree))
+        self._kinds: dict[Text, Hashable] = {}
         self._singles: dict[int, tuple[re.Pattern[Any], dict[Text, bool], Node]] = {}
 
     def takes(self, node: Node, char: Text) -> bool:
@@ -51,6 +54,18 @@ class Expression:
         if char not in known:
             known[char] = single.match(char) is not None
         return known[char]
+
+    def kinds(self, text: Text) -> tuple[Hashable, ...]:
+        """What the expression can tell of each character; it takes as many steps for another text of these kinds."""
+        if self._has_back_reference:
+            return tuple(text)
+        return tuple(self._kind(text[at : at + 1]) for at in range(len(text)))
+
+    def _kind(self, char: Text) -> Hashable:
+        if char not in self._kinds:
+            takes = (self.takes(node, char) for node in self._elements)
+            self._kinds[char] = (*takes, char.isalnum() or char in {"_", b"_"}, char in {"\n", b"\n"})
+        return self._kinds[char]
 
     def steps(self, text: Text, method: str, most: int) -> int:
         """How many steps `method` takes for a text.
@@ -141,9 +156,9 @@ class _Run:
                     self._groups[group] = before
                 return False
 
-            return self._sequence(list(inner), 0, at, closed if group is not None else rest)
+            return self._sequence(inner.data, 0, at, closed if group is not None else rest)
         if op is c.BRANCH:
-            return any(self._sequence(list(branch), 0, at, rest) for branch in value[1])
+            return any(self._sequence(branch.data, 0, at, rest) for branch in value[1])
         if op is c.GROUPREF:
             start, end = self._groups.get(value, (0, -1))
             part = self._text[start : max(start, end)]
@@ -152,7 +167,7 @@ class _Run:
         if op in {c.ASSERT, c.ASSERT_NOT}:
             direction, inner = value
             start = at - inner.getwidth()[0] if direction < 0 else at
-            holds = start >= 0 and self._sequence(list(inner), 0, start, lambda _: True)
+            holds = start >= 0 and self._sequence(inner.data, 0, start, lambda _: True)
             return holds == (op is c.ASSERT) and rest(at)
         if op is c.AT:
             return self._is_at(value, at) and rest(at)
@@ -171,7 +186,7 @@ class _Run:
 
     def _repeat(self, op: Any, value: tuple[int, Any, Any], at: int, rest: After) -> bool:
         least, most, inner = value
-        nodes = list(inner)
+        nodes = inner.data
         if len(nodes) == 1 and nodes[0][0] in SINGLE:
             return self._repeat_single(op, (least, most, nodes[0]), at, rest)
 

@@ -152,8 +152,12 @@ def inputs(expression: Expression, length: int) -> Iterator[Text]:
 def growth(found: Found, pattern: re.Pattern[Any]) -> tuple[str, Text] | None:
     """A method and an input whose work grows faster than in proportion to its length; None if there is none."""
     expression = Expression(pattern)
+    by_kinds = {
+        expression.kinds(few): (few, many)
+        for few, many in zip(inputs(expression, FEW), inputs(expression, MANY), strict=True)
+    }
     for method in sorted(found.methods):
-        for few, many in zip(inputs(expression, FEW), inputs(expression, MANY), strict=True):
+        for few, many in by_kinds.values():
             try:
                 before = expression.steps(few, method, FEW * FEW * 10)
                 expression.steps(many, method, before * MOST_TIMES + ONCE)
