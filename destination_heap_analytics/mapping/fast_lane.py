@@ -45,6 +45,9 @@ _MOST_ROWS: Final = 64
 
 _LEAST_ROWS: Final = 4
 
+_MOST_UNLIKE: Final = 1024
+"""Lines after which it is tried again whether rows are like those before them."""
+
 _MOST_NAMES: Final = 10_000
 """The most names of columns that are remembered; a source may have new ones in each row."""
 
@@ -93,7 +96,8 @@ class FastLane:
         self._known_picked = (-1, -1)
         self._shape = Shape()
         self._most_rows = _MOST_ROWS
-        self._unlike = 1  # lines that are read as a whole after one that is not like the rows before
+        self._unlike = 1  # how many lines are read as a whole after one that is not like the rows before
+        self._whole_left = 0
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
@@ -114,18 +118,16 @@ class FastLane:
         while at < len(lines):
             block = lines[at : at + self._most_rows]
             number = first + at
-            if plain_rows and (picked := self._pick(block, selection)):
-                self._unlike = 1
+            if plain_rows and not self._whole_left and (picked := self._pick(block, selection)):
+                self._unlike = max(1, self._unlike // 2)
                 if self._take_all(picked, plain_rows, number, taken):
                     at += len(picked)
                     continue
                 block = block[: len(picked)]
-            elif self._picked:
-                block = block[: self._unlike]
-                self._unlike = min(_MOST_ROWS, self._unlike * 2)
+            else:
+                block = self._whole(block, selection)
             at += len(block)
             rows = self._rows(block)
-            self._see(rows[:1], selection)  # it is here because it has another shape
             if open_lists:
                 rows = _before_change(rows, open_lists)
             if not (rows and plain_rows and self._take_all(Records(rows), plain_rows, number, taken)):
@@ -134,6 +136,16 @@ class FastLane:
             if len(taken[0]) < at:
                 break
         return taken
+
+    def _whole(self, lines: Sequence[bytes], selection: Selection) -> Sequence[bytes]:
+        """The first of these lines, to be read as a whole: one, if such lines are rare, and more, if they are not."""
+        if not self._whole_left:
+            self._whole_left = self._unlike
+            self._unlike = min(_MOST_UNLIKE, self._unlike * 2)
+            self._see(self._rows(lines[:1]), selection)
+        lines = lines[: self._whole_left]
+        self._whole_left -= len(lines)
+        return lines
 
     def _compiled(self, selection: Selection) -> PlainRows | None:
         """What makes elements of plain rows, until a row changes the columns or how they are read."""

@@ -19,6 +19,10 @@ Tree = dict[str, "Tree | None"]
 _MOST: Final = 500
 """With more columns, or with keys that are content, rows are not alike."""
 
+_FEW: Final = 20
+_SPARSE: Final = 2.5
+"""Rows are alike if there are but a few columns, or no more than this many for each value of a row."""
+
 _DEEPEST: Final = 8
 """Levels of objects inside objects."""
 
@@ -63,15 +67,19 @@ class Shape:
         self.tree: Tree = {}
         self.irregular: set[Path] = set()
         self.size = 0
+        self._rows = 0
+        self._values = 0
 
     @property
     def is_regular(self) -> bool:
-        """Whether the rows are alike enough to build a decoder for them; once they are not, they never are again."""
-        return 0 < self.size < _MOST
+        """Whether the rows are alike enough to build a decoder for them: it spends time on each column of each row."""
+        columns = sum(1 for _ in self.leaves())
+        return 0 < self.size < _MOST and columns * self._rows <= _FEW * self._rows + _SPARSE * self._values
 
     def learn(self, row: Mapping[str, Any]) -> None:
         """Take in one more row."""
         if self.size < _MOST:
+            self._rows += 1
             own = {name: value for name, value in row.items() if not is_airbytes(name)}
             self._learn(self.tree, own, ())
 
@@ -122,6 +130,7 @@ class Shape:
                     self.size += 1
                 self._learn(below, value, path)
             else:
+                self._values += 1
                 self._see(path, value)
 
     def _see(self, path: Path, value: Any) -> None:
