@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
 from heap_courier.couriers.context import Context
+from heap_courier.delta.after_runs import is_due, publish_after_group
 from heap_courier.errors import CourierError, FeedError
 from heap_courier.files.days import Days
 from heap_courier.groups.run import GroupContext
@@ -16,6 +17,7 @@ from heap_courier.progress import Bar, NoBar
 
 if TYPE_CHECKING:
     from heap_courier.couriers.logged_run import RunResult
+    from heap_courier.delta.publication import Published
     from heap_courier.stitch.run import StitchResult
 
 
@@ -33,6 +35,9 @@ class Audience:
 
     def stitched(self, result: StitchResult, seconds: float) -> None:
         """Stitch has finished."""
+
+    def published(self, tables: Sequence[Published]) -> None:
+        """The tables have been published."""
 
     def heard(self, notice: Notice) -> None:
         """A run of a courier began or ended: for the log, because its group's notices are for people."""
@@ -83,6 +88,11 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
         result = stitch(StitchContext(silent.project, silent.warehouse, silent.now, silent.bar))
         audience.stitched(result, (context.now() - started).total_seconds())
 
+    def publish() -> None:
+        if is_due(context.project):
+            audience.began("Publication")
+            audience.published(publish_after_group(silent))
+
     return GroupContext(
         run_courier=run_courier,
         open_warehouse=context.warehouse,
@@ -91,4 +101,5 @@ def group_context(context: Context, audience: Audience, pause: Callable[[float],
         pause=pause,
         stitch=stitch,
         give_up=give_up,
+        publish=publish,
     )

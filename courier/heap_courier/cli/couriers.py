@@ -96,7 +96,9 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
     Select the files with --day, with --from and --to, or with --all. A courier that follows Heap Connect takes none of
     these: it loads what is new.
     """
-    from heap_courier.couriers.run import run_courier  # noqa: PLC0415  (as above)
+    from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (as above)
+    from heap_courier.couriers.run import run_courier  # noqa: PLC0415
+    from heap_courier.delta.after_runs import publish_after_run  # noqa: PLC0415
 
     with opened(folder) as silent, reporting(silent) as context:
         chosen = context.courier(courier)
@@ -111,9 +113,11 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
         except MissingFilesError as error:
             remedy = " To continue without them: --skip-missing." if chosen.operations is not None else ""
             raise MissingFilesError(f"{error}{remedy}") from None
+        afterwards = publish_after_run(context)
     if not LOG.is_json:
         print_result(result)
-    if result.failed:
+        print_changed(afterwards.tables)
+    if result.failed or afterwards.failure:
         sys.exit(1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -30,6 +30,7 @@ from heap_courier.signals import stopped_by_signals
 
 if TYPE_CHECKING:
     from heap_courier.couriers.logged_run import RunResult
+    from heap_courier.delta.publication import Published
     from heap_courier.groups.group_metrics import GroupMetrics
     from heap_courier.stitch.run import StitchResult
 
@@ -220,6 +221,15 @@ class _Terminal(Audience):
         with self._printing:
             say("Stitch:")
             print_stitched(result, seconds)
+            sys.stdout.flush()
+
+    def published(self, tables: Sequence[Published]) -> None:
+        from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (only if the project publishes)
+
+        if LOG.is_json:
+            return
+        with self._printing:
+            print_changed(tables)
             sys.stdout.flush()
 
     def heard(self, notice: Notice) -> None:

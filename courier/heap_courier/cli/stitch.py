@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from heap_courier.cli.log import reporting
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.documents.wording import duration
@@ -58,12 +60,18 @@ def check_stitch(folder: Path) -> None:
 @click.pass_obj
 def run_stitch(folder: Path, scores: Path | None) -> None:
     """Link the records of all feeds that take part, and write the tables of customers."""
-    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415  (as above)
+    from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (as above)
+    from heap_courier.delta.after_runs import publish_after_run  # noqa: PLC0415
+    from heap_courier.stitch.run import stitch as run  # noqa: PLC0415
 
-    with opened(folder) as context:
+    with opened(folder) as silent, reporting(silent) as context:
         started = context.now()
         result = run(_context(context), scores)
         print_stitched(result, (context.now() - started).total_seconds())
+        afterwards = publish_after_run(context)
+    print_changed(afterwards.tables)
+    if afterwards.failure:
+        sys.exit(1)
 
 
 @stitch.command(name="explain")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
+from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Final, NamedTuple
@@ -14,13 +15,22 @@ from botocore.exceptions import (
     BotoCoreError,
     ClientError,
     IncompleteReadError,
+    NoCredentialsError,
     ReadTimeoutError,
     ResponseStreamingError,
 )
 from botocore.parsers import ResponseParserError
 
 from heap_courier.errors import UnreadableFileError
-from heap_courier.files.bucket_errors import CUT_LIST, INCOMPLETE_LIST, NO_ADDRESS, NOT_S3, REDIRECTED, BucketErrors
+from heap_courier.files.bucket_errors import (
+    CUT_LIST,
+    INCOMPLETE_LIST,
+    NO_ADDRESS,
+    NOT_S3,
+    REDIRECTED,
+    BucketErrors,
+    Use,
+)
 from heap_courier.files.session import open_session
 from heap_courier.files.time_limit import Call, TimeLimit
 from heap_courier.project.model import Courier
@@ -33,6 +43,8 @@ _CALL_SECONDS: Final = 120.0  # for a call in all, with its retries; a byte now 
 _BLOCK_SECONDS: Final = 60.0  # for a block of a file: some 4 KB a second
 _ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
 
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+_IS_THERE: Final = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
 _CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
@@ -43,6 +55,15 @@ class Object(NamedTuple):
     size: int
     etag: str
     modified: datetime
+
+
+class Identity(NamedTuple):
+    """By which requests are signed, for a library that has a client of its own; `token` is empty for lasting keys."""
+
+    access_key: str
+    secret_key: str
+    token: str
+    region: str
 
 
 def _difference(listed: Object, etag: str, size: int) -> str | None:
@@ -67,6 +88,7 @@ class Bucket:
         courier: Courier,
         environment: Mapping[str, str],
         *,
+        use: Use | None = None,
         attempts: int = _ATTEMPTS,
         seconds: float = _SECONDS,
         call_seconds: float = _CALL_SECONDS,
@@ -77,6 +99,7 @@ class Bucket:
         Args:
             courier: which bucket, and by which credential.
             environment: of the variables that the credential names.
+            use: in whose words errors are; None: the courier's.
             attempts: how often to ask before it counts as failed.
             seconds: how long to wait for an answer, and in the middle of one.
             call_seconds: how long a call may take in all, with its retries.
@@ -86,7 +109,7 @@ class Bucket:
             SetupError: a variable is missing, or a setting is malformed.
         """
         self.courier = courier
-        self._errors = BucketErrors(courier)
+        self._errors = BucketErrors(courier, use)
         options: dict[str, Any] = {
             "connect_timeout": seconds,
             "read_timeout": seconds,
@@ -101,6 +124,7 @@ class Bucket:
         self._limit = TimeLimit()
         with self._errors.explained():
             session = open_session(courier.credential, courier, environment, Config(**options), self._limit)
+            self._session = session
             if courier.endpoint_url:
                 options["s3"] = {"addressing_style": "path"}
             try:
@@ -113,6 +137,16 @@ class Bucket:
 
     def __str__(self) -> str:
         return self._errors.place
+
+    def identity(self) -> Identity:
+        """The credential as it is now: that of a role is renewed before it expires."""
+        with self._errors.explained(), self._limited(self._call_seconds):
+            credentials = self._session.get_credentials()
+            if credentials is None:
+                raise NoCredentialsError
+            frozen = credentials.get_frozen_credentials()
+            region = self._session.region_name or "us-east-1"
+            return Identity(frozen.access_key, frozen.secret_key, frozen.token or "", region)
 
     def list(self, prefix: str = "") -> Iterator[Object]:
         """The objects whose keys begin with a prefix, by key. Folder markers are left out."""
@@ -155,6 +189,19 @@ class Bucket:
             finally:
                 with suppress(OSError):  # the first error is the one to show
                     temporary.unlink(missing_ok=True)
+
+    def put_new(self, key: str, content: bytes) -> bool:
+        """Writes a small object unless there is one of this key; whether it wrote it."""
+        with self._errors.explained(), self._limited(self._call_seconds):
+            try:
+                self._client.put_object(
+                    Bucket=self.courier.bucket, Key=self.courier.prefix + key, Body=content, IfNoneMatch="*"
+                )
+            except ClientError as refusal:
+                if refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in _IS_THERE:
+                    raise
+                return False
+            return True
 
     def probe(self, key: str) -> None:
         """Asks whether an object can be fetched, without its content. Raises what `fetch` raises."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -38,11 +38,11 @@ from heap_courier.project.model import Courier, KeyCredential, RoleCredential
 
 _DENIED: Final = (
     "access is denied",
-    "allow s3:ListBucket on the bucket and s3:GetObject below the courier's `prefix` to {credential}",
+    "allow s3:ListBucket on the bucket and {rights} below {settings} `prefix` to {credential}",
 )
 _UNKNOWN_KEY: Final = ("the access key is unknown", "fix {key}")
 _EXPIRED: Final = ("the credential has expired", "renew {credential}")
-_ELSEWHERE: Final = ("the bucket is in another region", "fix the courier's `region`")
+_ELSEWHERE: Final = ("the bucket is in another region", "fix {settings} `region`")
 _NO_CREDENTIALS: Final = (
     "{credential} provides no access key",
     "fix it, or give `access-key-env` and `secret-key-env`",
@@ -51,19 +51,19 @@ _UNASSUMED: Final = (
     "{credential} may not be assumed",
     "fix its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
-_FIX_ADDRESS: Final = "fix the courier's `endpoint-url`"
+_FIX_ADDRESS: Final = "fix {settings} `endpoint-url`"
 NOT_S3: Final = ("the server at its address is not S3", _FIX_ADDRESS)
 NO_ADDRESS: Final = ("its address is not a valid URL", _FIX_ADDRESS)
 INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date, or outside the prefix", _FIX_ADDRESS)
 CUT_LIST: Final = ("its listing is cut short, without saying how to continue", _FIX_ADDRESS)
 REDIRECTED: Final = (
     "it redirects every request without naming a region",
-    "fix the courier's `region` or `endpoint-url`",
+    "fix {settings} `region` or `endpoint-url`",
 )
-_FIX_SETTINGS: Final = "fix the courier's settings"
+_FIX_SETTINGS: Final = "fix {settings} settings"
 _REFUSALS: Final = {
-    "NoSuchBucket": ("there is no such bucket", "fix the courier's `bucket`"),
-    "InvalidBucketName": ("this is not a valid bucket name", "fix the courier's `bucket`"),
+    "NoSuchBucket": ("there is no such bucket", "fix {settings} `bucket`"),
+    "InvalidBucketName": ("this is not a valid bucket name", "fix {settings} `bucket`"),
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "403": _DENIED,
@@ -100,20 +100,35 @@ _UNUSABLE: Final = (
     ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
     ((SSOError, TokenRetrievalError), _EXPIRED),
     (ProfileNotFound, ("AWS has no such profile here", "fix the `profile` of {credential}, or AWS_PROFILE")),
-    (SSLError, ("the TLS handshake failed", "fix the courier's `endpoint-url`, or this machine's certificates")),
+    (SSLError, ("the TLS handshake failed", "fix {settings} `endpoint-url`, or this machine's certificates")),
     (ResponseParserError, NOT_S3),
-    (InvalidRegionError, ("there is no such region", "fix the courier's `region`")),
-    (ParamValidationError, ("a name is malformed", "fix the courier's `bucket`, or `role-arn` and `external-id`")),
+    (InvalidRegionError, ("there is no such region", "fix {settings} `region`")),
+    (ParamValidationError, ("a name is malformed", "fix {settings} `bucket`, or `role-arn` and `external-id`")),
     (PaginationError, ("its listing repeats itself", _FIX_ADDRESS)),
     (ValueError, ("its response has a malformed date or number", _FIX_ADDRESS)),
 )
 
 
-class BucketErrors:
-    """The errors of the bucket of a courier."""
+class Use(NamedTuple):
+    """Who uses a bucket, in the words of its errors.
 
-    def __init__(self, courier: Courier) -> None:
+    Attributes:
+        subject: begins the sentence: "The courier `Heap` cannot read".
+        settings: what its settings are called.
+        rights: on objects that it needs.
+    """
+
+    subject: str
+    settings: str
+    rights: str
+
+
+class BucketErrors:
+    """The errors of the bucket of a courier, or of another use of it."""
+
+    def __init__(self, courier: Courier, use: Use | None = None) -> None:
         self._courier = courier
+        self._use = use or Use(f"The courier `{courier.name}` cannot read", "the courier's", "s3:GetObject")
 
     @property
     def place(self) -> str:
@@ -151,7 +166,9 @@ class BucketErrors:
         names = dict.fromkeys(("key", "secret"), f"the credential `{root.name}`")
         if isinstance(root, KeyCredential):
             names = {"key": f"the variable `{root.access_key_env}`", "secret": f"the variable `{root.secret_key_env}`"}
-        reason, remedy = (words.format(credential=f"the credential `{credential.name}`", **names) for words in fault)
+        names |= {"credential": f"the credential `{credential.name}`"}
+        names |= {"settings": self._use.settings, "rights": self._use.rights}
+        reason, remedy = (words.format(**names) for words in fault)
         return SetupError(f"{self._sentence(reason)}: {remedy}.")
 
     def for_later(self, reason: str) -> LaterError:
@@ -185,4 +202,4 @@ class BucketErrors:
         return self.to_fix((f"of {type(failure).__name__}", _FIX_SETTINGS))
 
     def _sentence(self, reason: str) -> str:
-        return f"The courier `{self._courier.name}` cannot read {self.place}, because {reason}"
+        return f"{self._use.subject} {self.place}, because {reason}"

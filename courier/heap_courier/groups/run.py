@@ -61,6 +61,7 @@ class GroupContext:
         pause: waits for a number of seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
         give_up: records that a courier could not run for days, after all retries.
+        publish: publishes what has changed, if the project says so; raises CourierError.
         lease: how long a run may be without a heartbeat before it counts as aborted.
     """
 
@@ -71,6 +72,7 @@ class GroupContext:
     pause: Callable[[float], None]
     stitch: Callable[[], None] = lambda: None
     give_up: Callable[[str, Days, CourierError], None] = lambda _courier, _days, _error: None
+    publish: Callable[[], None] = lambda: None
     lease: timedelta = LEASE
 
 
@@ -218,6 +220,7 @@ class _Run:
                 list(threads.map(self._bring, self._group.couriers))
             if self._group.stitch:
                 self._stitch()
+            self._publish()
         message = "\n".join(self._notes)
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
             return GroupResult("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
@@ -286,6 +289,15 @@ class _Run:
             self._patiently(self._context.stitch, self._context.now() + RECORDING_TIMEOUT)
         except CourierError as error:
             self._note(error, "Stitch: ")
+
+    def _publish(self) -> None:
+        """Publishes what has landed, also if some couriers failed: it is as committed as the rest."""
+        if any(isinstance(error, InterruptedRunError) for error in self._errors):
+            return
+        try:
+            self._patiently(self._context.publish, self._context.now() + RECORDING_TIMEOUT)
+        except CourierError as error:
+            self._note(error, "Not published: ")
 
     def _with_late_ones(self, courier: str, required: Days) -> Days:
         """The days to load: from the first one that lacked files, if it is not too long ago.

@@ -169,6 +169,29 @@ class WarehouseSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class DeltaSettings:
+    """Where domain tables are published as Delta tables: below a folder of this machine, or a prefix of a bucket.
+
+    Attributes:
+        folder: None if it is a bucket.
+        bucket, credential, prefix, endpoint_url, region: as those of a courier; `bucket` is empty if it is a folder.
+        views: domain views that are published as tables too.
+        keep: how long files of earlier versions stay, for queries that still read them.
+        after_runs: whether each run publishes what it changed, rather than the command `publish` alone.
+    """
+
+    folder: Path | None = None
+    bucket: str = ""
+    credential: Credential = DefaultCredential()
+    prefix: str = ""
+    endpoint_url: str | None = None
+    region: str | None = None
+    views: tuple[str, ...] = ()
+    keep: timedelta = timedelta(days=7)
+    after_runs: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Webhook:
     """An address that gets each notification as JSON by POST.
 
@@ -237,7 +260,7 @@ class Project:
     """A project folder: its warehouse, couriers, feeds and groups.
 
     `stitch_priority` names domain tables whose values Stitch prefers, the most reliable first. `stitch_memory` is what
-    its DuckDB may take; None: as much as the warehouse's.
+    its DuckDB may take; None: as much as the warehouse's. `delta` is where tables are published; None: nowhere.
     """
 
     folder: Path
@@ -250,3 +273,4 @@ class Project:
     stitch_priority: tuple[str, ...] = ()
     retention: Retention = Retention()
     stitch_memory: str | None = None
+    delta: DeltaSettings | None = None

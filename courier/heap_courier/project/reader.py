@@ -24,6 +24,7 @@ from heap_courier.project.model import (
     Courier,
     Credential,
     DefaultCredential,
+    DeltaSettings,
     Group,
     GroupCourier,
     KeyCredential,
@@ -89,26 +90,28 @@ class _Role(Section):
     credential: str | None = None
 
 
+_Bucket = Annotated[
+    str,
+    like(
+        r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
+        "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
+    ),
+]
+_Prefix = Annotated[str, Field(min_length=0)]
+_Endpoint = Annotated[
+    str,
+    like(
+        rf"(https://[^/@]+|http://{ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
+        "must be an address such as https://host:port; http for this machine",
+    ),
+]
+
+
 class _Courier(Section):
     credential: str | None = None
-    bucket: Annotated[
-        str,
-        like(
-            r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
-            "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
-        ),
-    ]
-    prefix: Annotated[str, Field(min_length=0)] = ""
-    endpoint_url: (
-        Annotated[
-            str,
-            like(
-                rf"(https://[^/@]+|http://{ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
-                "must be an address such as https://host:port; http for this machine",
-            ),
-        ]
-        | None
-    ) = None
+    bucket: _Bucket
+    prefix: _Prefix = ""
+    endpoint_url: _Endpoint | None = None
     region: str | None = None
     entities: str
     load_operations: str | None = None
@@ -171,8 +174,23 @@ class _Stitch(Section):
     memory: Memory | None = None
 
 
+class _Delta(Section):
+    folder: str | None = None
+    bucket: _Bucket | None = None
+    credential: str | None = None
+    prefix: Annotated[
+        str, like(r"[A-Za-z0-9/_.-]*", "must be of letters, digits and `/_.-`, which all readers understand")
+    ] = Field("", min_length=0)
+    endpoint_url: _Endpoint | None = None
+    region: str | None = None
+    views: list[str] = Field(default_factory=list)
+    keep: Age = DeltaSettings().keep
+    after_runs: bool = True
+
+
 class _Project(Section):
     warehouse: _Warehouse = _Warehouse()
+    delta: _Delta | None = None
     limits: _Limits = _Limits()
     credentials: dict[Name, Annotated[_Keys | _Profile | _Default | _Role, Field(discriminator="type")]] = Field(
         default_factory=dict
@@ -237,6 +255,7 @@ class _Reader:
             stitch_priority=tuple(self._model.stitch.priority),
             retention=Retention(**_values(self._model.retention)),
             stitch_memory=self._model.stitch.memory,
+            delta=None if self._model.delta is None else self._delta(self._model.delta),
             limits=Limits(self._model.limits.unpacked, self._model.limits.free_disk),
         )
 
@@ -260,6 +279,26 @@ class _Reader:
                 "password, or `dsn-env`, the name of the environment variable that holds it."
             )
         return WarehouseSettings("postgresql", dsn=section.dsn, dsn_env=section.dsn_env)
+
+    def _delta(self, section: _Delta) -> DeltaSettings:
+        if (section.folder is None) == (section.bucket is None):
+            raise SetupError(f"`{FILE_NAME}`: delta takes either a `bucket`, or a `folder` of this machine.")
+        of_buckets = [name for name in ("credential", "prefix", "endpoint_url", "region") if getattr(section, name)]
+        if section.folder is not None and of_buckets:
+            name = of_buckets[0].replace("_", "-")
+            raise SetupError(f"`{FILE_NAME}`: delta.{name} is for a `bucket`: leave it out for a `folder`.")
+        prefix = section.prefix.strip("/")
+        return DeltaSettings(
+            folder=None if section.folder is None else self._path(section.folder),
+            bucket=section.bucket or "",
+            credential=self._credential(section.credential, "delta.credential"),
+            prefix=f"{prefix}/" if prefix else "",
+            endpoint_url=section.endpoint_url,
+            region=section.region,
+            views=tuple(dict.fromkeys(section.views)),
+            keep=section.keep,
+            after_runs=section.after_runs,
+        )
 
     def _credential(self, name: str | None, where: str, on_the_way: tuple[str, ...] = ()) -> Credential:
         if name is None:

@@ -42,12 +42,15 @@ class Warehouse(Protocol):
         longest_name: of a table or a column, in bytes of UTF-8; None: any length is allowed.
         reserved_columns: names that no column can have.
         follows_columns: whether `*` in a view means the columns that its table has when the view is queried.
+        row_number: a column of each table that no one declared, ascending in the order in which rows were added, as
+            long as the engine does not rewrite the table; None: there is none.
     """
 
     indexes_keys: bool
     longest_name: int | None
     reserved_columns: frozenset[str]
     follows_columns: bool
+    row_number: str | None
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         """Runs a statement; the number of rows that it added, changed or deleted."""
@@ -57,6 +60,15 @@ class Warehouse(Protocol):
 
     def transaction(self) -> AbstractContextManager[None]:
         """All or nothing: commits at the end of the block, rolls back on any exception. Not nested."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
+        """The queries of the block see the database as it is now, whatever others commit; no writer waits for it."""
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        """An SQL aggregate of rows: a text that is equal for the same rows in any order, and differs for others.
+
+        It has 64 bits for each row. Another version of the engine may give another text.
+        """
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         """Creates a temporary table and streams the batches into it, one after another, inside the transaction."""
@@ -109,11 +121,12 @@ class Warehouse(Protocol):
         """Ends the connection; an open transaction is rolled back."""
 
 
-def domain_tables(warehouse: Warehouse) -> list[str]:
-    """Names of the domain tables and of views on them, in their order: those that have a source before a colon."""
+def domain_tables(warehouse: Warehouse, *, views: bool = True) -> list[str]:
+    """Names of the domain tables, and if requested of views on them, in their order: with a source before a colon."""
+    kind = "" if views else "AND table_type = 'BASE TABLE' "
     rows = warehouse.query(
         "SELECT table_name FROM information_schema.tables "
-        "WHERE table_schema = current_schema() AND table_name LIKE '%:%' ORDER BY table_name"
+        f"WHERE table_schema = current_schema() AND table_name LIKE '%:%' {kind}ORDER BY table_name"
     )
     return [name for (name,) in rows]
 

@@ -75,6 +75,7 @@ class DuckDBWarehouse:
     longest_name: int | None = None
     reserved_columns: frozenset[str] = frozenset()
     follows_columns = True
+    row_number: str | None = _ROW_ID
 
     def __init__(
         self,
@@ -126,6 +127,20 @@ class DuckDBWarehouse:
                 with suppress(duckdb.Error):  # the first error is the one to report
                     self._connection.rollback()
                 raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        with self._sentences():
+            self._connection.execute("BEGIN TRANSACTION READ ONLY")
+        try:
+            yield
+        finally:
+            with suppress(duckdb.Error):  # the first error is the one to report
+                self._connection.rollback()
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        row = f"hash({', '.join(map(quoted, columns))})"
+        return f"concat_ws(' ', 'duckdb', version(), count(*), sum(CAST({row} AS hugeint)), bit_xor(hash({row})))"
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         self._stream(f"CREATE TEMP TABLE {quoted(table)} AS FROM incoming", schema, batches)

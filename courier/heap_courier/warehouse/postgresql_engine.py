@@ -84,6 +84,7 @@ class PostgreSQLWarehouse:
     longest_name: int | None = LONGEST_NAME
     reserved_columns: frozenset[str] = _SYSTEM_COLUMNS
     follows_columns = False
+    row_number: str | None = None
 
     def __init__(self, dsn: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
@@ -116,6 +117,21 @@ class PostgreSQLWarehouse:
             with suppress(CourierError):  # the first error is the one to report
                 self.execute("ROLLBACK")
             raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        self._in_transaction = True
+        try:
+            self.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+        finally:
+            self._roll_back()
+            self._in_transaction = False
+
+    def fingerprint(self, columns: Sequence[str]) -> str:
+        row = f"CAST(ROW({', '.join(map(quoted, columns))}) AS text)"
+        sums = ", ".join(f"sum(hashtextextended({row}, {seed}))" for seed in (0, 1))
+        return f"concat_ws(' ', 'postgresql', current_setting('server_version_num'), count(*), {sums})"
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
         with self._statement() as cursor:

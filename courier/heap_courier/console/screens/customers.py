@@ -101,7 +101,9 @@ def run_now(visit: Visit) -> Response:
 
     def work(job: Job) -> Any:
         watcher = _Watcher(job)
-        group_context(context, watcher, lambda _seconds: None).stitch()
+        steps = group_context(context, watcher, lambda _seconds: None)
+        steps.stitch()
+        steps.publish()
         return watcher.result
 
     return visit.to("jobs", visit.console.jobs.start("stitch", "Stitch", "all that takes part", work).id)

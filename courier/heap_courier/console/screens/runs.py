@@ -18,6 +18,7 @@ from heap_courier.couriers.context import Context
 from heap_courier.couriers.logged_run import days_of, in_words
 from heap_courier.couriers.run import run_courier
 from heap_courier.couriers.samples import sample_courier
+from heap_courier.delta.after_runs import publish_after_run
 from heap_courier.errors import CourierError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.project.model import Courier
@@ -180,7 +181,10 @@ def _loading(
 ) -> Callable[[Job], Any]:
     def work(job: Job) -> Any:
         with console.reporting(context) as reported:
-            return run_courier(replace(reported, bar=job), courier, days, skip_missing=skip_missing, tables=tables)
+            shown = replace(reported, bar=job)
+            result = run_courier(shown, courier, days, skip_missing=skip_missing, tables=tables)
+            failure = publish_after_run(shown).failure
+            return result._replace(notices=(*result.notices, failure)) if failure else result
 
     return work
 

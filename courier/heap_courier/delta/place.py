@@ -1,0 +1,123 @@
+"""The place of published tables: a folder of this machine, or a prefix of a bucket."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from deltalake.exceptions import DeltaError
+
+from heap_courier.errors import CourierError, LaterError, SetupError
+from heap_courier.files.bucket import Bucket
+from heap_courier.files.bucket_errors import Use
+from heap_courier.project.model import Courier, DeltaSettings
+
+_USE: Final = Use(
+    "Nothing can be published in", "the `delta` section's", "s3:GetObject, s3:PutObject and s3:DeleteObject"
+)
+_MARK: Final = "_heap-courier"
+"""An empty object that shows, before a table is written, that objects can be written, and not twice."""
+_DENIED: Final = re.compile(r"AccessDenied|AllAccessDisabled|status:? 403|403 Forbidden|Permission denied")
+_FULL: Final = re.compile(r"No space left|Disk quota|StorageFull|QuotaExceeded")
+_NOT_IN_A_PATH: Final = re.compile(r"[^\w ./,+=@-]")
+
+
+class Place:
+    """The place of a project's published tables.
+
+    Raises:
+        SetupError, LaterError: it cannot be used as the settings are, or not now.
+    """
+
+    def __init__(self, settings: DeltaSettings, environment: Mapping[str, str]) -> None:
+        self._folder = settings.folder
+        self._bucket: Bucket | None = None
+        if self._folder:
+            self._folder = self._folder.absolute()
+            if odd := _NOT_IN_A_PATH.search(str(self._folder)):
+                raise SetupError(
+                    f"The path of the folder `{self._folder}` contains `{odd[0]}`, which the library that writes Delta "
+                    "tables does not take: set a `folder` under `delta` in heap-courier.yaml whose path has letters, "
+                    "digits, spaces and `-_.,+=@` alone."
+                )
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise SetupError(
+                    f"The folder `{self._folder}` cannot be created: {error.strerror}. Set another `folder` under "
+                    "`delta` in heap-courier.yaml."
+                ) from error
+            return
+        self._bucket = Bucket(_as_a_courier(settings), environment, use=_USE)
+        next(self._bucket.list(), None)
+        if self._bucket.put_new(_MARK, b"") and self._bucket.put_new(_MARK, b""):
+            raise SetupError(
+                f"Nothing can be published in {self}, because its server does not heed If-None-Match, so that two "
+                "writers could overwrite each other's versions: use Amazon S3, or a server with conditional writes."
+            )
+
+    def __str__(self) -> str:
+        return f"`{self._folder}`" if self._folder else str(self._bucket)
+
+    def address(self, folder: str) -> str:
+        """The address of a table, for readers: its folder, or `s3://bucket/prefix/folder`."""
+        if self._bucket is None:
+            return str((self._folder or Path()) / folder)
+        courier = self._bucket.courier
+        return f"s3://{courier.bucket}/{courier.prefix}{folder}"
+
+    def options(self) -> dict[str, str] | None:
+        """What deltalake needs for a bucket. Asked for each table, since credentials of a role expire."""
+        if self._bucket is None:
+            return None
+        identity, courier = self._bucket.identity(), self._bucket.courier
+        options = {
+            "AWS_ACCESS_KEY_ID": identity.access_key,
+            "AWS_SECRET_ACCESS_KEY": identity.secret_key,
+            "AWS_REGION": identity.region,
+            "AWS_CONDITIONAL_PUT": "etag",  # of two writers of one version, the second one fails
+        }
+        if identity.token:
+            options["AWS_SESSION_TOKEN"] = identity.token
+        if courier.endpoint_url:
+            options["AWS_ENDPOINT_URL"] = courier.endpoint_url
+            options["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"] = "false"
+            if courier.endpoint_url.startswith("http:"):
+                options["AWS_ALLOW_HTTP"] = "true"
+        return options
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Raises CourierError in place of what deltalake raises."""
+        try:
+            yield
+        except CourierError:
+            raise
+        except (DeltaError, OSError, ValueError) as failure:
+            raise self._sentence(str(failure)) from None
+
+    def _sentence(self, said: str) -> CourierError:
+        begin = f"It cannot be published in {self}"
+        if _DENIED.search(said):
+            what = f"{_USE.rights} on it" if self._bucket else "writing to it"
+            return SetupError(f"{begin}: access is denied. Allow {what}.")
+        if _FULL.search(said):
+            return SetupError(f"{begin}: it is full. Free some space, then run `heap-courier publish`.")
+        first = said.partition("\n")[0]
+        return LaterError(f"{begin}: {first[:200].rstrip('.')}. Try again later with `heap-courier publish`.")
+
+
+def _as_a_courier(settings: DeltaSettings) -> Courier:
+    return Courier(
+        name="delta",
+        credential=settings.credential,
+        bucket=settings.bucket,
+        prefix=settings.prefix,
+        endpoint_url=settings.endpoint_url,
+        region=settings.region,
+        entities=Path(),
+        operations=None,
+    )

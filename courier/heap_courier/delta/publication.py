@@ -1,0 +1,230 @@
+"""Publishes domain tables: what has changed since the version that readers see, as one new version per table.
+
+The warehouse decides. A published table is opened before the state of the warehouse is read, and a version is written
+only if no one else has written one since: so a newer state is never replaced by an older one, and rows are never added
+twice.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Final, Literal, NamedTuple
+
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from heap_courier.couriers.context import Context
+from heap_courier.delta.columns import Column, converted, published_columns, schema_of
+from heap_courier.delta.names import folder_name
+from heap_courier.delta.place import Place
+from heap_courier.delta.published import ConflictError, PublishedTable, Record
+from heap_courier.documents.wording import did_you_mean
+from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
+from heap_courier.project.model import DeltaSettings
+from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
+
+How = Literal["unchanged", "created", "added rows", "rewritten", "failed"]
+
+_ATTEMPTS: Final = 3  # if others write the same tables
+_AT_ONCE: Final = 8  # published tables that are opened at a time
+_PATIENCE: Final = 600.0  # seconds to wait for another publication of this project
+_CONTENDED: Final = "Others write this table all the time: let one project alone publish there."
+
+
+class Published(NamedTuple):
+    """What happened to a domain table.
+
+    Attributes:
+        table: its name.
+        how: what was done.
+        rows: that were written.
+        version: that readers see now; None: there is none.
+        address: of the published table.
+        message: why it failed, or what went wrong after it was published; empty if nothing did.
+    """
+
+    table: str
+    how: How
+    rows: int
+    version: int | None
+    address: str
+    message: str = ""
+
+
+def publish(context: Context) -> tuple[Published, ...]:
+    """Publishes all domain tables that have changed, each by itself. One that fails does not stop the others.
+
+    Returns:
+        What happened to each domain table.
+
+    Raises:
+        SetupError: nothing can be published as the project is.
+        LaterError: the warehouse or the place does not answer now, or another publication takes too long.
+    """
+    settings = context.project.delta
+    if settings is None:
+        raise SetupError(
+            "The project does not say where to publish: add `delta` with a `bucket` or a `folder` to heap-courier.yaml."
+        )
+    with _locked(context):
+        place = Place(settings, context.environment)
+        with context.warehouse() as warehouse:
+            results = _Publication(context, settings, place, warehouse).run()
+        return tuple(_tidied(*result, settings) for result in results)
+
+
+@contextmanager
+def _locked(context: Context) -> Iterator[None]:
+    folder = context.project.folder / ".heap-courier"
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "_delta.lock", timeout=_PATIENCE)  # no courier has a name that begins with `_`
+    try:
+        lock.acquire()
+    except Timeout:
+        raise LaterError(
+            "Another publication of this project is in progress: try again when it has finished."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _tidied(result: Published, opened: PublishedTable | None, settings: DeltaSettings) -> Published:
+    if opened is None or result.how != "rewritten":
+        return result
+    try:
+        opened.remove_old_files(settings.keep)
+    except CourierError as error:
+        return result._replace(message=f"Old files were not removed: {error}")
+    return result
+
+
+def _continue_unless(stopped: threading.Event) -> None:
+    if stopped.is_set():
+        raise InterruptedRunError("It was asked to stop.")
+
+
+class _Publication:
+    """One publication."""
+
+    def __init__(self, context: Context, settings: DeltaSettings, place: Place, warehouse: Warehouse) -> None:
+        self._context = context
+        self._settings = settings
+        self._place = place
+        self._warehouse = warehouse
+
+    def run(self) -> list[tuple[Published, PublishedTable | None]]:
+        """Publishes; tables that others were writing as well are tried again, with what the warehouse holds then."""
+        names: Sequence[str] = self._names()
+        results: dict[str, tuple[Published, PublishedTable | None]] = {}
+        for _ in range(_ATTEMPTS):
+            opened = self._opened(names)
+            conflicts = []
+            with self._warehouse.snapshot():
+                for name in names:
+                    result = self._one(name, opened[name])
+                    if result is None:
+                        conflicts.append(name)
+                    results[name] = result or (Published(name, "failed", 0, None, "", _CONTENDED), None)
+            names = conflicts
+        return list(results.values())
+
+    def _names(self) -> list[str]:
+        tables, views = domain_tables(self._warehouse, views=False), domain_tables(self._warehouse)
+        for view in self._settings.views:
+            if view not in views:
+                raise SetupError(
+                    f"`heap-courier.yaml`: delta.views: there is no view `{view}`{did_you_mean(view, views)}."
+                )
+        return list(dict.fromkeys([*tables, *self._settings.views]))
+
+    def _opened(self, names: Sequence[str]) -> Mapping[str, PublishedTable | CourierError]:
+        def opened(name: str) -> PublishedTable | CourierError:
+            try:
+                return PublishedTable(self._place, name, folder_name(name))
+            except CourierError as error:
+                return error
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="delta") as threads:
+            return dict(zip(names, threads.map(opened, names), strict=True))
+
+    def _one(self, name: str, opened: PublishedTable | CourierError) -> tuple[Published, PublishedTable | None] | None:
+        """What happened to a table; None: someone else was writing it."""
+        if isinstance(opened, CourierError):
+            return Published(name, "failed", 0, None, "", str(opened)), None
+        try:
+            return self._published(name, opened), opened
+        except ConflictError:
+            return None
+        except CourierError as error:
+            return Published(name, "failed", 0, opened.version, opened.address, str(error)), None
+
+    def _published(self, name: str, opened: PublishedTable) -> Published:
+        known, record = opened.record, self._record(name)
+        if known and (known.columns, known.fingerprint) == (record.columns, record.fingerprint):
+            return Published(name, "unchanged", 0, opened.version, opened.address)
+        how: How = "created" if opened.version is None else "rewritten"
+        where = ""
+        if known and known.columns == record.columns and known.next_row is not None and record.next_row is not None:
+            number = quoted(self._warehouse.row_number or "")
+            if self._fingerprint(name, record, f"WHERE {number} < {known.next_row:d}") == known.fingerprint:
+                how, where = "added rows", f"WHERE {number} >= {known.next_row:d}"
+        columns = published_columns(record.columns)
+        count = self._write(name, opened, record, columns, where, append=bool(where))
+        return Published(name, how, count, opened.version, opened.address)
+
+    def _record(self, name: str) -> Record:
+        columns = dict(self._warehouse.columns(name))
+        record = Record(name, columns, "", None)
+        next_row = None
+        number = self._warehouse.row_number
+        if number and number not in map(str.lower, columns) and name not in self._settings.views:
+            next_row = int(
+                self._warehouse.query(f"SELECT coalesce(max({quoted(number)}) + 1, 0) FROM {quoted(name)}")[0][0]
+            )
+        return Record(name, columns, self._fingerprint(name, record), next_row)
+
+    def _fingerprint(self, name: str, record: Record, where: str = "") -> str:
+        aggregate = self._warehouse.fingerprint(list(record.columns))
+        return str(self._warehouse.query(f"SELECT {aggregate} FROM {quoted(name)} {where}")[0][0])
+
+    def _write(
+        self, name: str, opened: PublishedTable, record: Record, columns: list[Column], where: str, *, append: bool
+    ) -> int:
+        """Writes in a thread, so that a signal reaches this one; the rows that were written."""
+        schema, count, stopped = schema_of(columns), 0, threading.Event()
+        failures: list[BaseException] = []
+        selected = ", ".join(f"{column.select} AS {quoted(column.name)}" for column in columns)
+        self._context.bar.stage(f"Publishing {name}")
+
+        def rows() -> Iterator[pa.RecordBatch]:
+            nonlocal count
+            try:
+                for batch in self._warehouse.batches(f"SELECT {selected} FROM {quoted(name)} {where}"):
+                    _continue_unless(stopped)
+                    yield converted(batch, columns, schema)
+                    count += batch.num_rows
+                    self._context.bar.advance(batch.num_rows)
+            except GeneratorExit:
+                raise
+            except BaseException as failure:  # deltalake converts it to text
+                failures.append(failure)
+                raise
+
+        stream = rows()
+        with ThreadPoolExecutor(1, thread_name_prefix="delta") as thread:
+            writing = thread.submit(opened.write, "append" if append else "overwrite", record, schema, stream)
+            try:
+                writing.result()
+            except Exception:
+                if failures:
+                    raise failures[0] from None
+                raise
+            except BaseException:
+                stopped.set()
+                raise
+        return count
