@@ -113,10 +113,10 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
         except MissingFilesError as error:
             remedy = " To continue without them: --skip-missing." if chosen.operations is not None else ""
             raise MissingFilesError(f"{error}{remedy}") from None
-        afterwards = publish_after_run(context)
+        afterwards = publish_after_run(context, chosen.name)
     if not LOG.is_json:
         print_result(result)
-        print_changed(afterwards.tables)
+    print_changed(*afterwards)
     if result.failed or afterwards.failure:
         sys.exit(1)
 

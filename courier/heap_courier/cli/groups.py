@@ -226,8 +226,6 @@ class _Terminal(Audience):
     def published(self, tables: Sequence[Published]) -> None:
         from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (only if the project publishes)
 
-        if LOG.is_json:
-            return
         with self._printing:
             print_changed(tables)
             sys.stdout.flush()

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heap_courier.cli.log import LOG
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import opened
+from heap_courier.notices.notice import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +30,13 @@ def publish(folder: Path) -> None:
 
     with opened(folder) as context:
         tables = published(context)
-    print_published(tables)
+    if LOG.is_json:
+        print_changed(tables)
+        for table in tables:
+            if table.message:
+                LOG(Notice("error", "publication-failed", f"{table.table}: {table.message}"))
+    else:
+        print_published(tables)
     if any(table.how == "failed" for table in tables):
         sys.exit(1)
 
@@ -47,8 +55,21 @@ def print_published(tables: Iterable[Published]) -> None:
             say(f"{table.table}: {table.message}", err=True)
 
 
-def print_changed(tables: Iterable[Published]) -> None:
-    """What was published after a run: the tables that changed. What failed is in the log already."""
-    if changed := [table for table in tables if table.how not in ("unchanged", "failed")]:
+def print_changed(tables: Iterable[Published], failure: str = "") -> None:
+    """What was published after a run: the tables that changed, and what failed."""
+    changed = [table for table in tables if table.how not in ("unchanged", "failed")]
+    if LOG.is_json:  # what failed is in the log already
+        for table in changed:
+            text = f"{table.table} was published as version {table.version}: {table.how}, {table.rows:,} rows written."
+            details: dict[str, str | int | float] = {
+                "table": table.table,
+                "rows": table.rows,
+                "version": table.version or 0,
+            }
+            LOG(Notice("note", "table-published", text, details=details))
+        return
+    if changed:
         say("Published:")
         print_published(changed)
+    if failure:
+        say(failure, err=True)

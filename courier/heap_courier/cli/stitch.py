@@ -68,8 +68,8 @@ def run_stitch(folder: Path, scores: Path | None) -> None:
         started = context.now()
         result = run(_context(context), scores)
         print_stitched(result, (context.now() - started).total_seconds())
-        afterwards = publish_after_run(context)
-    print_changed(afterwards.tables)
+        afterwards = publish_after_run(context, "Stitch")
+    print_changed(*afterwards)
     if afterwards.failure:
         sys.exit(1)
 

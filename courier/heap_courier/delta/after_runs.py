@@ -1,4 +1,4 @@
-"""Publishes after runs, if the project says so. A run whose rows could not be published has succeeded all the same."""
+"""Publishes after runs, if the project says so. A run whose rows could not be published has succeeded nevertheless."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from heap_courier.couriers.context import Context
 from heap_courier.delta.extra import require_extra
 from heap_courier.errors import CourierError, FeedError
-from heap_courier.notices.notice import Notice, note
+from heap_courier.notices.notice import Notice
 from heap_courier.project.model import Project
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def publish_after_group(context: Context) -> tuple[Published, ...]:
     return tables
 
 
-def publish_after_run(context: Context) -> Afterwards:
-    """Publishes after a run by hand, and reports what failed as an error, instead of raising it."""
+def publish_after_run(context: Context, who: str) -> Afterwards:
+    """Publishes after a run by hand of `who`, and reports what failed as an error, instead of raising it."""
     if not is_due(context.project):
         return Afterwards()
     tables: tuple[Published, ...] = ()
@@ -54,7 +54,7 @@ def publish_after_run(context: Context) -> Afterwards:
         failure = str(error)
     if failure:
         failure = f"Not published: {failure} {LATER}"
-        context.report(Notice("error", "publication-failed", failure))
+        context.report(Notice("error", "publication-failed", failure, courier=who))
     return Afterwards(tables, failure)
 
 
@@ -62,12 +62,7 @@ def _published(context: Context) -> tuple[Published, ...]:
     require_extra()
     from heap_courier.delta.publication import publish  # noqa: PLC0415  (an extra)
 
-    tables = publish(context)
-    for table in tables:
-        if table.how not in ("unchanged", "failed"):
-            text = f"{table.table} was published as version {table.version}: {table.how}, {table.rows:,} rows written."
-            context.report(note(text, "table-published"))
-    return tables
+    return publish(context)
 
 
 def _failure(tables: Iterable[Published]) -> str:

@@ -79,6 +79,8 @@ class Place:
             "AWS_SECRET_ACCESS_KEY": identity.secret_key,
             "AWS_REGION": identity.region,
             "AWS_CONDITIONAL_PUT": "etag",  # of two writers of one version, the second one fails
+            "max_retries": "4",
+            "retry_timeout": "60s",  # instead of three minutes, in which deltalake lets no other thread run at times
         }
         if identity.token:
             options["AWS_SESSION_TOKEN"] = identity.token

@@ -8,7 +8,7 @@ twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, Literal, NamedTuple
@@ -29,7 +29,6 @@ from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 How = Literal["unchanged", "created", "added rows", "rewritten", "failed"]
 
 _ATTEMPTS: Final = 3  # if others write the same tables
-_AT_ONCE: Final = 8  # published tables that are opened at a time
 _PATIENCE: Final = 600.0  # seconds to wait for another publication of this project
 _CONTENDED: Final = "Others write this table all the time: let one project alone publish there."
 
@@ -122,7 +121,7 @@ class _Publication:
         names: Sequence[str] = self._names()
         results: dict[str, tuple[Published, PublishedTable | None]] = {}
         for _ in range(_ATTEMPTS):
-            opened = self._opened(names)
+            opened = {name: self._opened(name) for name in names}
             conflicts = []
             with self._warehouse.snapshot():
                 for name in names:
@@ -142,15 +141,11 @@ class _Publication:
                 )
         return list(dict.fromkeys([*tables, *self._settings.views]))
 
-    def _opened(self, names: Sequence[str]) -> Mapping[str, PublishedTable | CourierError]:
-        def opened(name: str) -> PublishedTable | CourierError:
-            try:
-                return PublishedTable(self._place, name, folder_name(name))
-            except CourierError as error:
-                return error
-
-        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="delta") as threads:
-            return dict(zip(names, threads.map(opened, names), strict=True))
+    def _opened(self, name: str) -> PublishedTable | CourierError:
+        try:
+            return PublishedTable(self._place, name, folder_name(name))
+        except CourierError as error:
+            return error
 
     def _one(self, name: str, opened: PublishedTable | CourierError) -> tuple[Published, PublishedTable | None] | None:
         """What happened to a table; None: someone else was writing it."""

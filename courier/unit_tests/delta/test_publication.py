@@ -198,7 +198,7 @@ def test_a_table_that_someone_else_changed_is_written_again(publisher: Publisher
     assert same(publisher.rows("Heap:users"), domain_rows(publisher))
 
 
-def test_maintenance_by_someone_else_is_no_change(publisher: Publisher) -> None:
+def test_maintenance_by_someone_else_does_not_count_as_a_change(publisher: Publisher) -> None:
     publisher.execute(USERS, ADA)
     publisher.publish()
     publisher.execute(MORE)

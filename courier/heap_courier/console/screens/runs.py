@@ -183,7 +183,7 @@ def _loading(
         with console.reporting(context) as reported:
             shown = replace(reported, bar=job)
             result = run_courier(shown, courier, days, skip_missing=skip_missing, tables=tables)
-            failure = publish_after_run(shown).failure
+            failure = publish_after_run(shown, courier.name).failure
             return result._replace(notices=(*result.notices, failure)) if failure else result
 
     return work
