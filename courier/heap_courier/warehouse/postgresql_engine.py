@@ -120,13 +120,12 @@ class PostgreSQLWarehouse:
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        self._in_transaction = True
+        self.execute("BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         try:
-            self.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
         finally:
-            self._roll_back()
-            self._in_transaction = False
+            with suppress(CourierError):  # the first error is the one to report
+                self.execute("ROLLBACK")
 
     def fingerprint(self, columns: Sequence[str]) -> str:
         row = f"CAST(ROW({', '.join(map(quoted, columns))}) AS text)"
