@@ -86,7 +86,7 @@ def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blockin
     script = (
         "from destination_heap_analytics.process.stdout import log_to_output, print_message\n"
         "from destination_heap_analytics.protocol.messages import EchoedState\n"
-        "from airbyte_cdk.models import Type\n"
+        "from airbyte_protocol_dataclasses.models import Type\n"
         "log_to_output()\n"
         "for number in range(3000): print_message(EchoedState(type=Type.STATE, line=str(number).zfill(100)))\n"
     )
