@@ -4,7 +4,7 @@
     Heap:users:history    a row per version: `_valid_from`, `_valid_to` (null: it is current), `_is_current`
 
 What is stored are observations, and the view derives the versions from them, so that the history is the same in
-whatever order they arrive: one that is late changes no other. An observation equal to the one before it is no version.
+whatever order they arrive: one that is late changes no other. An observation equal to the previous one adds no version.
 The shape is that of a slowly changing dimension of type 2, as in snapshots of dbt
 (https://docs.getdbt.com/docs/build/snapshots). All of it is SQL that DuckDB and PostgreSQL share.
 """
