@@ -35,7 +35,7 @@ class Question:
     """A query.
 
     Attributes:
-        sql: one statement.
+        sql: one query.
         path: of a DuckDB file.
         memory: that DuckDB may take.
         dsn: of a PostgreSQL; either this or the path.

@@ -239,8 +239,10 @@ def _templates() -> Environment:
 
 
 def sentence(text: str) -> Markup:
-    """A message of this program, with names in backticks, as markup."""
-    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(printable(text)))))  # noqa: S704  (escaped before)
+    """A message of this program, of one line or several, with names in backticks, as markup."""
+    plain = "\n".join(map(printable, text.split("\n")))
+    marked = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(plain)))
+    return Markup(marked.replace("\n", "<br>"))  # noqa: S704  (escaped before)
 
 
 def instant(when: datetime | None) -> str:

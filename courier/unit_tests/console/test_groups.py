@@ -125,6 +125,8 @@ class TestPreview:
             ({"schedule": ""}, "by hand only"),
             ({"name": "a/b"}, "at 08:30 on Sunday, in the time zone UTC. Next runs:"),
             ({"name": "a/b"}, "(08:30 UTC) The name of the group must consist of letters, digits, spaces"),
+            ({"done_by": "25:99"}, "SLA: done by must be a time of day, such as 07:00."),
+            ({"warn_after": "soon"}, "Warn after must be a duration"),
             ({"name": "`x` <b>"}, "The name of the group must consist of letters, digits, spaces"),
         ],
     )

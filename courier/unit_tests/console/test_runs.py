@@ -81,6 +81,16 @@ class TestARunThatCannotBegin:
         assert "there is no file at all" in visits.get("/runs").text
 
 
+def test_a_message_of_several_lines_is_shown_as_such(shop: MemoryBucket, visits: Visitor, project: Path) -> None:  # noqa: ARG001
+    operations = {"df-unknown1": [{"type": "load", "file": "users"}]}
+    (project / "load-operations" / "heap.json").write_text(json.dumps(operations))
+    runs(visits, day="2026-03-04")
+    for screen in ("/runs", "/notifications"):
+        text = visits.get(screen).text
+        assert 'Error running load-operations task Cannot find required feeds: "df-unknown1"' in text
+        assert "\\n" not in text
+
+
 class TestRunning:
     @pytest.mark.parametrize(
         "fields",

@@ -325,6 +325,12 @@ def _in_sentences(waits: Iterable[tuple[str, str]]) -> Iterable[str]:
 
 
 _MEMBER: Final = re.compile(r"`(courier|constraint)s\[(\d+)\]\.(\w+)`")
+_FIELDS: Final = {
+    "`sla.done-by`": "SLA: done by",
+    'a time of day in quotes, such as `"07:00"`': "a time of day, such as 07:00",
+    "`warn-after`": "Warn after",
+    "`time-zone`": "Time zone",
+}
 _LABELS: Final = {"courier": "the name", "group": "the name", "wait": "the wait time", "offset": "the offset"}
 
 
@@ -336,4 +342,6 @@ def _plainly(sentence: str, name: str) -> str:
         kind, number, setting = found.groups()
         return f"{kind.capitalize()} {int(number) + 1}: {_LABELS.get(setting, setting)}"
 
+    for setting, words in _FIELDS.items():
+        sentence = sentence.replace(setting, words)
     return _MEMBER.sub(label, sentence).replace(": the name must not be empty", ": choose one from the list")

@@ -82,6 +82,7 @@ def courier(visit: Visit) -> Response:
 
 def credential(visit: Visit) -> Response:
     """A credential."""
+    visit.console.context()  # a project that is not valid has other problems
     name = visit.part("name")
     edit = ProjectEdit(visit.console.folder)
     known = {each.name: each for each in credentials_of(edit, visit.console.environment)}
