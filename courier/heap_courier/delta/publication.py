@@ -93,7 +93,7 @@ def _locked(context: Context) -> Iterator[None]:
 
 
 def _tidied(result: Published, opened: PublishedTable | None, settings: DeltaSettings) -> Published:
-    if opened is None or result.how != "rewritten":
+    if opened is None or result.how in ("created", "failed"):
         return result
     try:
         opened.remove_old_files(settings.keep)

@@ -58,7 +58,7 @@ def published_and_back(publisher: Publisher, rows: list[tuple[Any, ...]]) -> Non
 
 
 @given(st.lists(VALUES, min_size=1, max_size=8))
-@settings(max_examples=10)
+@settings(max_examples=6)
 def test_values_read_back_equal(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Any, ...]]) -> None:
     folder = tmp_path_factory.mktemp("values")
     published_and_back(Publisher(folder, WarehouseSettings("duckdb", path=folder / "heap.duckdb")), rows)

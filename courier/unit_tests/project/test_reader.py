@@ -15,6 +15,7 @@ from heap_courier.project.model import (
     Constraint,
     Courier,
     DefaultCredential,
+    DeltaSettings,
     Group,
     GroupCourier,
     KeyCredential,
@@ -507,3 +508,35 @@ def test_a_group_must_finish_by_a_time_of_day(tmp_path: Path, text: str) -> None
 )
 def test_an_invalid_deadline_is_refused(tmp_path: Path, section: str, sentence: str) -> None:
     assert sentence in refusal(tmp_path, grouped(f"{section}, couriers: [{{courier: Heap}}]"))
+
+
+def test_tables_are_published_in_a_bucket_or_a_folder(tmp_path: Path) -> None:
+    lake = "{bucket: lake, prefix: /heap/v1/, credential: keys, keep: 30 days, views: [A:b, A:b], after-runs: false}"
+    keys = "credentials:\n  keys: {type: iam-credential, access-key-env: KEY, secret-key-env: SECRET}\n"
+    assert read(tmp_path, f"{keys}delta: {lake}\n").delta == DeltaSettings(
+        bucket="lake",
+        prefix="heap/v1/",
+        credential=KeyCredential("keys", "KEY", "SECRET"),
+        keep=timedelta(days=30),
+        views=("A:b",),
+        after_runs=False,
+    )
+    assert read(tmp_path, "delta: {folder: out}\n").delta == DeltaSettings(folder=tmp_path / "out")
+    assert read(tmp_path, "").delta is None
+
+
+@pytest.mark.parametrize(
+    ("delta", "words"),
+    [
+        ("bucket: lake, prefx: heap", "`delta` has no setting `prefx`; did you mean `prefix`?"),
+        ("bucket: lake, prefix: he ap", "`delta.prefix` must be of letters, digits and `/_.-`"),
+        ("bucket: lake, folder: lake", "delta takes either a `bucket`, or a `folder` of this machine."),
+        ("prefix: heap", "delta takes either a `bucket`, or a `folder` of this machine."),
+        ("folder: lake, region: eu-west-1", "delta.region is for a `bucket`: leave it out for a `folder`."),
+        ("bucket: 's3://lake'", "`delta.bucket` must be the name alone"),
+        ("bucket: lake, keep: 2 hours", "`delta.keep` must be at least `1 day`."),
+        ("bucket: lake, credential: heap", "delta.credential: there is no credential `heap`."),
+    ],
+)
+def test_a_wrong_setting_of_publication_is_explained(tmp_path: Path, delta: str, words: str) -> None:
+    assert words in refusal(tmp_path, f"delta: {{{delta}}}\n")
