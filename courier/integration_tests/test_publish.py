@@ -164,6 +164,14 @@ def test_without_the_extra_it_says_what_to_install_and_keeps_what_was_loaded(use
     assert user.query('SELECT count(*) FROM "Heap:Users"') == [(2,)]
 
 
+def test_a_token_of_another_key_pair_in_the_environment_is_refused(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library would send it with the keys of the credential, and S3 refuse both without saying why."""
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "foreign")
+    said = user.types("publish")
+    assert said.code == 1
+    assert "`AWS_SESSION_TOKEN` belongs to another key pair than the credential `heap-bucket`" in said.err
+
+
 def test_a_server_without_conditional_writes_is_refused(user: User) -> None:
     with patch("heap_courier.files.bucket.Bucket.put_new", lambda *_: True):
         said = user.types("publish")

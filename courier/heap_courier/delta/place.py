@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from heap_courier.project.model import Courier, DeltaSettings
 _USE: Final = Use(
     "Nothing can be published in", "the `delta` section's", "s3:GetObject, s3:PutObject and s3:DeleteObject"
 )
+_TOKEN: Final = "AWS_SESSION_TOKEN"  # noqa: S105  (a name)
 _MARK: Final = "_heap-courier"
 """An empty object that shows, before a table is written, that objects can be written, and not twice."""
 _DENIED: Final = re.compile(r"AccessDenied|AllAccessDisabled|status:? 403|403 Forbidden|Permission denied")
@@ -79,11 +81,18 @@ class Place:
             "AWS_SECRET_ACCESS_KEY": identity.secret_key,
             "AWS_REGION": identity.region,
             "AWS_CONDITIONAL_PUT": "etag",  # of two writers of one version, the second one fails
+            "AWS_S3_ALLOW_UNSAFE_RENAME": "false",  # whatever the environment says
             "max_retries": "4",
             "retry_timeout": "60s",  # instead of three minutes, in which deltalake lets no other thread run at times
         }
+        if not identity.token and os.environ.get(_TOKEN):
+            raise SetupError(
+                f"Nothing can be published in {self}, because the environment variable `{_TOKEN}` belongs to another "
+                f"key pair than the credential `{courier.credential.name}`, and the library for Delta tables would "
+                "use both together: unset it, or name the token's variable in the credential as `session-token-env`."
+            )
         if identity.token:
-            options["AWS_SESSION_TOKEN"] = identity.token
+            options[_TOKEN] = identity.token
         if courier.endpoint_url:
             options["AWS_ENDPOINT_URL"] = courier.endpoint_url
             options["AWS_VIRTUAL_HOSTED_STYLE_REQUEST"] = "false"
