@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import sys
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
@@ -97,17 +98,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
-    """Suspend coverage in this thread: the marker `no_cover` stops it in all, and threads that start then can fail."""
-    tracer = sys.gettrace()
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Suspend coverage in this thread, and in those that the test and its fixtures start, such as a server's.
+
+    The marker `no_cover` stops it in all threads, and those that start then can fail.
+    """
+    tracer, of_threads = sys.gettrace(), threading.gettrace()
     if tracer is None or not _is_measured_elsewhere(item):
-        yield
-        return
+        return (yield)
     sys.settrace(None)
+    threading.settrace(None)
     try:
-        yield
+        return (yield)
     finally:
         sys.settrace(tracer)
+        threading.settrace(of_threads)
 
 
 def _turn(item: pytest.Item) -> tuple[int, bool]:
