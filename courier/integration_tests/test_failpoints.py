@@ -167,7 +167,7 @@ def test_a_feed_is_loaded_and_recorded_or_neither(warehouse: Warehouse, tmp_path
 
     points, after = first_change(warehouse, run, found)
 
-    assert points > (9 if stored else 6)
+    assert points > (9 if stored else 5)
     assert [dict(rows) for _, rows in after.values()] == [{(2,): 1}, {(1,): 1}, {(1,): 1}]
 
 

@@ -38,7 +38,7 @@ from heap_courier.heap_connect.table_schema import (
 )
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import TableRun
-from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, inexact, load
+from heap_courier.warehouse.upsert import LoadResult, OrderNeededError, Table, TableColumn, inexact, load
 from heap_courier.warehouse.versions import HISTORY, Versions, history
 
 
@@ -246,12 +246,14 @@ class Loader:
     def _loaded(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult | None:
         """None if another column must be text: it was added to `as_text`, and nothing was loaded."""
         try:
-            return self._load(step, files, as_text)
+            return self._load(step, files, as_text, repeatable=True)
         except InexactIntegersError as error:
             as_text.add(error.column)
             return None
+        except OrderNeededError:
+            return self._load(step, files, as_text, repeatable=False)
 
-    def _load(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult:
+    def _load(self, step: Step, files: Sequence[File], as_text: set[str], *, repeatable: bool) -> StepResult:
         name = self.tables.domain_table(step.table)
         stored = self.tables.columns[step.table]
         table = self._table(step, files, as_text)
@@ -296,6 +298,7 @@ class Loader:
             table,
             rows,
             replace=step.replaces,
+            repeatable=repeatable,
             before=before,
             winners=partial(self._keep_versions, kept, step, hashed),
             views=queries,

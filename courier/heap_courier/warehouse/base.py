@@ -39,6 +39,7 @@ class Warehouse(Protocol):
 
     Attributes:
         indexes_keys: whether a unique index on a table's key helps to find stored rows.
+        keeps_order: whether what `fill` returns ascends in the order of the rows.
         longest_name: of a table or a column, in bytes of UTF-8; None: any length is allowed.
         reserved_columns: names that no column can have.
         follows_columns: whether `*` in a view means the columns that its table has when the view is queried.
@@ -47,6 +48,7 @@ class Warehouse(Protocol):
     """
 
     indexes_keys: bool
+    keeps_order: bool
     longest_name: int | None
     reserved_columns: frozenset[str]
     follows_columns: bool
@@ -85,8 +87,8 @@ class Warehouse(Protocol):
             batches: may have rows of the same key.
 
         Returns:
-            A column that no one declared, ascending in the order of the rows. None: nothing was read, since the table
-            has rows, other columns or constraints, or the engine does not do this at all.
+            A column that no one declared, different in each row, and ascending in their order if the engine
+            `keeps_order`. None: nothing was read, since the table has rows, other columns or constraints.
         """
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:

@@ -72,6 +72,7 @@ class DuckDBWarehouse:
     """What needed the memory, and the section of the project file that limits it."""
 
     indexes_keys = False  # it joins by hash, and keeps an index in memory
+    keeps_order = True
     longest_name: int | None = None
     reserved_columns: frozenset[str] = frozenset()
     follows_columns = True

@@ -25,6 +25,7 @@ _COLUMNS: Final = (
 )
 _IN_ORDER: Final = "ORDER BY a.attnum"
 # https://www.postgresql.org/docs/15/ddl-system-columns.html
+_ROW_ID: Final = "ctid"
 _SYSTEM_COLUMNS: Final = frozenset({"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"})
 LONGEST_NAME: Final = 63  # bytes: https://www.postgresql.org/docs/15/limits.html
 _TYPES: Final = {
@@ -81,6 +82,7 @@ class PostgreSQLWarehouse:
     """
 
     indexes_keys = True  # a small load finds its rows without reading the table
+    keeps_order = False  # a short row may go to an earlier page that a long one has left
     longest_name: int | None = LONGEST_NAME
     reserved_columns: frozenset[str] = _SYSTEM_COLUMNS
     follows_columns = False
@@ -141,13 +143,24 @@ class PostgreSQLWarehouse:
 
     def fill(
         self,
-        table: str,  # noqa: ARG002
-        columns: Mapping[str, str],  # noqa: ARG002
+        table: str,
+        columns: Mapping[str, str],
         schema: pa.Schema,  # noqa: ARG002
-        batches: Iterable[pa.RecordBatch],  # noqa: ARG002
+        batches: Iterable[pa.RecordBatch],
     ) -> str | None:
-        """Never: its rows have no reliable order."""
-        return None
+        """Only into a table that is new: others can have indexes, triggers and views, and readers.
+
+        Of two connections that create it, one waits here until the other has committed.
+        """
+        self.query("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", (table,))
+        if self.columns(table):
+            return None
+        declared = ", ".join(f"{quoted(column)} {kind}" for column, kind in columns.items())
+        self.execute(f"CREATE TABLE {quoted(table)} ({declared})")
+        with self._statement() as cursor:
+            for batch in batches:
+                self._call(cursor, cursor.adbc_ingest, table, _without_nul(batch), mode="append")
+        return _ROW_ID
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
         with self._statement() as cursor:

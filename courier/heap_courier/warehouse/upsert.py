@@ -54,6 +54,10 @@ class Table:
         return pa.schema([(column.name, column.type.arrow) for column in self.columns])
 
 
+class OrderNeededError(Exception):
+    """Several rows of a key came, and the engine that took them straight into a table does not keep their order."""
+
+
 class LoadResult(NamedTuple):
     """The result of a load."""
 
@@ -68,6 +72,7 @@ def load(
     batches: Iterable[pa.RecordBatch],
     *,
     replace: bool = False,
+    repeatable: bool = False,
     before: Callable[[], None] = lambda: None,
     winners: Callable[[str], None] = lambda _rows: None,
     views: Callable[[], Mapping[str, str]] = dict,
@@ -80,6 +85,7 @@ def load(
         table: created, or altered, as needed.
         batches: of exactly the table's columns, in the order of loading. An exception in it rolls everything back.
         replace: whether the rows replace all that is stored.
+        repeatable: whether the caller can bring the same rows again, without this, after an OrderNeededError.
         before: called inside the transaction when all rows are there, and before the table is touched.
         winners: called inside the transaction, if the table has a key, with a query of the newest of the loaded rows of
             each key, whether or not a stored one is newer still, and of the loaded rows whose key is null.
@@ -89,24 +95,26 @@ def load(
 
     Raises:
         SchemaError: the table cannot be altered, or a view of someone else's on it could not be kept.
+        OrderNeededError: the rows were `repeatable`, and have to be brought again.
     """
     with warehouse.transaction():
         count = _Count(table)
         columns = _sql_types(warehouse, table)
-        if order := warehouse.fill(table.name, columns, table.schema, count.passed(batches)):
+        direct = warehouse.keeps_order or repeatable
+        if direct and (row_id := warehouse.fill(table.name, columns, table.schema, count.passed(batches))):
             before()
             dropped = DroppedViews(warehouse)
-            _delete_older(warehouse, table, quoted(order))
+            merged = stored = count.rows - _delete_older(warehouse, table, quoted(row_id))
+            _index_key(warehouse, table.name, table.key)
             if table.key:
                 winners(f"SELECT {_list(map(quoted, table.schema.names))} FROM {quoted(table.name)}")
-            merged = None
         else:
             warehouse.stage(_STAGING, count.schema, count.numbered(batches))
             before()
             dropped, merged = _put(warehouse, table, columns, count.sequence, winners, replace=replace)
-        stored = int(warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])
+            stored = int(warehouse.query(f"SELECT count(*) FROM {quoted(table.name)}")[0][0])
         dropped.create(views())
-        result = LoadResult(count.rows, stored if merged is None else merged, stored)
+        result = LoadResult(count.rows, merged, stored)
         after(result)
     return result
 
@@ -125,25 +133,37 @@ def _put(
     if emptied and warehouse.columns(table.name):
         warehouse.lock(quoted(table.name))
         warehouse.execute(f"DELETE FROM {quoted(table.name)}")
-    dropped = alter(warehouse, table.name, columns, table.key, emptied=emptied)
+    is_new = not warehouse.columns(table.name)
+    dropped = alter(warehouse, table.name, columns, (), emptied=emptied)
     warehouse.lock(quoted(table.name))
     upsert = _Upsert(warehouse, table, sequence)
     merged = upsert.by_key(winners, replace=replace) if table.key else upsert.insert()
+    if is_new:
+        _index_key(warehouse, table.name, table.key)
     warehouse.execute(f"DROP TABLE {_STAGING}")
     return dropped, merged
 
 
-def _delete_older(warehouse: Warehouse, table: Table, order: str) -> None:
-    """Leaves the newest row of each key, and all rows whose key is null, of a table that had none before."""
+def _delete_older(warehouse: Warehouse, table: Table, order: str) -> int:
+    """Leaves the newest row of each key, and all rows whose key is null, of a table that had none before.
+
+    Returns:
+        How many rows it deleted.
+
+    Raises:
+        OrderNeededError: there are several of a key, and `order` does not say which came last.
+    """
     if not table.key:
-        return
+        return 0
     name, key = quoted(table.name), _list(map(quoted, table.key))
     has_key = " AND ".join(f"{quoted(column)} IS NOT NULL" for column in table.key)
-    twice = f"SELECT {key} FROM {name} WHERE {has_key} GROUP BY ALL HAVING count(*) > 1"
+    twice = f"SELECT {key} FROM {name} WHERE {has_key} GROUP BY {key} HAVING count(*) > 1"
     if not warehouse.query(f"{twice} LIMIT 1"):
-        return
+        return 0
+    if not warehouse.keeps_order:
+        raise OrderNeededError
     newest_first = _list([*(f"{quoted(column)} DESC NULLS LAST" for column in table.newest), f"{order} DESC"])
-    warehouse.execute(
+    return warehouse.execute(
         f"DELETE FROM {name} WHERE {order} IN (SELECT {order} FROM ("
         f"SELECT {order}, row_number() OVER (PARTITION BY {key} ORDER BY {newest_first}) AS place "
         f"FROM {name} WHERE ({key}) IN ({twice})) WHERE place > 1)"
@@ -159,6 +179,12 @@ def create_or_alter(warehouse: Warehouse, table: Table) -> None:
     alter(warehouse, table.name, _sql_types(warehouse, table), table.key).create({})
 
 
+def _index_key(warehouse: Warehouse, table: str, key: Sequence[str]) -> None:
+    """Indexes the key of a new table; if it gets rows at once, after them, since one by one they would take longer."""
+    if warehouse.indexes_keys and key:
+        warehouse.execute(f"CREATE UNIQUE INDEX ON {quoted(table)} ({_list(map(quoted, key))})")
+
+
 def alter(
     warehouse: Warehouse, table: str, wanted: Mapping[str, str], key: Sequence[str], *, emptied: bool = False
 ) -> DroppedViews:
@@ -168,7 +194,7 @@ def alter(
         warehouse: where the table is, or will be.
         table: its name.
         wanted: its columns with their SQL types.
-        key: columns that are unique together, if any.
+        key: columns that are unique together, if any, to index in a table that is created.
         emptied: whether it has no rows, so that they fit any type.
 
     Raises:
@@ -181,8 +207,7 @@ def alter(
         warehouse.execute(
             f"CREATE TABLE {name} ({_list(f'{quoted(column)} {kind}' for column, kind in wanted.items())})"
         )
-        if warehouse.indexes_keys and key:
-            warehouse.execute(f"CREATE UNIQUE INDEX ON {name} ({_list(map(quoted, key))})")
+        _index_key(warehouse, table, key)
         return dropped
     if any(wanted.get(column) != kind for column, kind in stored.items()):
         dropped.drop(table)

@@ -16,7 +16,9 @@ from heap_courier.heap_connect.loader import Loader, OvertakenError
 from heap_courier.heap_connect.manifests import Bookmark, Step
 from heap_courier.heap_connect.reading import FORMAT, File
 from heap_courier.heap_connect.step_result import StepResult
+from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
+from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 PEOPLE = nullable(user_id="long", email="string")
 
@@ -30,7 +32,7 @@ def warehouse(tmp_path: Path) -> Iterator[DuckDBWarehouse]:
 class Trial:
     """A loader of one courier, and the files that it loads."""
 
-    def __init__(self, warehouse: DuckDBWarehouse, folder: Path, courier: str = "daily", source: str = "Heap") -> None:
+    def __init__(self, warehouse: Warehouse, folder: Path, courier: str = "daily", source: str = "Heap") -> None:
         self.warehouse = warehouse
         self.noted: list[StepResult] = []
         self._folder = folder
@@ -72,6 +74,17 @@ def test_a_step_brings_rows_a_bookmark_and_a_view(trial: Trial) -> None:
     assert (result.run.domain_table, result.run.rows, result.run.stored, result.notice) == ("Heap:users", 2, 2, None)
     assert (trial.noted, result.files) == ([result], ("users-1.avro",))
     assert trial.begins() == {Bookmark(1, "users", "", full=False), Bookmark(1, "users", "users-1.avro", full=False)}
+
+
+def test_of_rows_of_a_key_in_the_first_step_the_last_wins_on_postgresql(postgresql: str, tmp_path: Path) -> None:
+    with closing(PostgreSQLWarehouse(postgresql)) as warehouse:
+        trial = Trial(warehouse, tmp_path)
+        trial.begins()
+
+        result = trial.loads({"user_id": 1, "email": "a"}, {"user_id": 2, "email": "b"}, {"user_id": 1, "email": "c"})
+
+        assert trial.rows() == [(1, "c", 1), (2, "b", 1)]
+        assert (trial.noted, result.run.rows, result.run.stored) == ([result], 3, 2)
 
 
 def test_a_full_step_replaces_what_is_stored(trial: Trial) -> None:

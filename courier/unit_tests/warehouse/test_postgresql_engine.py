@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -221,3 +222,26 @@ def test_queries_are_not_compiled(warehouse: PostgreSQLWarehouse) -> None:
     with pytest.raises(ZeroDivisionError), warehouse.transaction():
         raise ZeroDivisionError
     assert warehouse.query("SELECT current_setting('jit')") == [("off",)]
+
+
+def test_of_two_connections_that_fill_a_new_table_one_waits_and_then_finds_it(postgresql: str) -> None:
+    rows = pa.record_batch({"k": pa.array([1], pa.int64())})
+
+    def filled(warehouse: PostgreSQLWarehouse) -> str | None:
+        with warehouse.transaction():
+            return warehouse.fill("new", {"k": "bigint"}, rows.schema, [rows])
+
+    with (
+        closing(PostgreSQLWarehouse(postgresql)) as one,
+        closing(PostgreSQLWarehouse(postgresql)) as other,
+        closing(PostgreSQLWarehouse(postgresql)) as watcher,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        with one.transaction():
+            assert one.fill("new", {"k": "bigint"}, rows.schema, [rows])
+            second = thread.submit(filled, other)
+            while not watcher.query("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+                assert not second.done()
+
+        assert second.result() is None
+        assert watcher.query("SELECT * FROM new") == [(1,)]

@@ -15,7 +15,7 @@ import pytest
 from heap_courier.data_types.field_types import BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING, FieldType, Kind
 from heap_courier.errors import SchemaError
 from heap_courier.warehouse.base import Warehouse
-from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, load
+from heap_courier.warehouse.upsert import LoadResult, OrderNeededError, Table, TableColumn, load
 
 USERS = Table(
     "Heap:Users",
@@ -119,6 +119,26 @@ def test_a_first_load_leaves_the_newest_row_of_each_key(
     assert result == LoadResult(200, len(newest), len(newest))
 
 
+@pytest.mark.parametrize("last", [(3, "c", 1), (None, "c", 1), (1, "c", 1), (1, "a", 9)], ids=str)
+def test_rows_that_can_be_brought_again_make_the_same_table_with_its_index(
+    warehouse: Warehouse, last: tuple[int | None, str, int | None]
+) -> None:
+    rows = [users((1, "a", 9), (2, "b", 2)), users((None, "n", None), last)]
+    other = replace(USERS, name="Other")
+
+    try:
+        result = load(warehouse, USERS, rows, repeatable=True)
+    except OrderNeededError:
+        assert (last[0], warehouse.keeps_order, warehouse.columns(USERS.name)) == (1, False, {})
+        result = load(warehouse, USERS, rows)
+
+    assert result == load(warehouse, other, rows)
+    assert rows_of(warehouse) == rows_of(warehouse, "Other")
+    if warehouse.indexes_keys:
+        with pytest.raises(SchemaError, match="a row violates a constraint"):
+            warehouse.execute('INSERT INTO "Heap:Users" (user_id) VALUES (2)')
+
+
 def test_a_first_load_that_fails_leaves_no_table(warehouse: Warehouse) -> None:
     def rows() -> Iterator[pa.RecordBatch]:
         yield users((1, "a", 1))
@@ -204,12 +224,13 @@ def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
     assert rows_of(warehouse, "t") == [(1, "42"), (2, "x")]
 
 
-def test_every_type_arrives_unchanged(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("repeatable", [False, True], ids=["staged", "repeatable"])
+def test_every_type_arrives_unchanged(warehouse: Warehouse, *, repeatable: bool) -> None:
     types = [BOOLEAN, DATE, DATETIME, FieldType(Kind.DECIMAL, 38, 2), FLOAT, INTEGER, STRING]
     table = Table("t", tuple(TableColumn(kind.kind.value, kind) for kind in types), ("Integer",))
     row = (True, at(3).date(), at(3), Decimal("123456789012345678901234567890123456.78"), 0.1, -(2**63), "Ü\n'\"")
 
-    load(warehouse, table, [batch(table, row, (None, None, None, None, None, 1, None))])
+    load(warehouse, table, [batch(table, row, (None, None, None, None, None, 1, None))], repeatable=repeatable)
     decimal = warehouse.query('SELECT CAST("Decimal" AS text) FROM t ORDER BY "Integer"')
 
     assert [warehouse.sql_type(kind) for kind in types] == list(warehouse.columns("t").values())
@@ -218,9 +239,10 @@ def test_every_type_arrives_unchanged(warehouse: Warehouse) -> None:
     assert decimal == [(str(row[3]),), (None,)]
 
 
-def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("repeatable", [False, True], ids=["staged", "repeatable"])
+def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse, *, repeatable: bool) -> None:
     """PostgreSQL cannot hold one, and gets a replacement character."""
-    load(warehouse, USERS, [users((1, "a\0b", 1))])
+    load(warehouse, USERS, [users((1, "a\0b", 1))], repeatable=repeatable)
 
     assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
 
