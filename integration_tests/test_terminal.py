@@ -43,7 +43,9 @@ class Session:
         os.close(keeper)
         screen = pyte.Screen(COLUMNS, LINES)
         pyte.ByteStream(screen).feed(self.written)
-        self.lines = [line.rstrip() for line in screen.display if line.strip()]
+        written = (screen.buffer[number] for number in sorted(screen.buffer))  # `screen.display` draws all the blanks
+        texts = ("".join(line[column].data for column in range(max(line, default=-1) + 1)) for line in written)
+        self.lines = [text.rstrip() for text in texts if text.strip()]
 
 
 def _read(keeper: int) -> bytes:
