@@ -64,6 +64,17 @@ class Plain:
 _ENCODER: Final = msgspec.json.Encoder()
 
 _KEY_FIELDS: Final = frozenset({"identity", "account_id"})
+_ELEMENTS: Final = {
+    key_field: msgspec.defstruct(
+        "Element",
+        [(name, Any, None) for name in (key_field, "event", "timestamp", "properties", "idempotency_key")],
+        omit_defaults=True,
+        gc=False,
+    )
+    for key_field in _KEY_FIELDS
+}
+"""The JSON objects that Heap documents, their members in the order of `transform`; None is left out."""
+
 _TEXT: Final = frozenset({str})
 _INTEGER: Final = frozenset({int})
 
@@ -76,7 +87,7 @@ def compiled(selection: Selection) -> PlainRows | None:
     key_field, key_path, event, timed = selection.key_field, selection.key.keys, selection.event, selection.timestamp
     is_track = selection.api is Api.TRACK
 
-    element = _element(key_field)
+    element = _ELEMENTS[key_field]
 
     def plain(rows: Block) -> Plain:
         keys = _names(rows, key_path, MAX_IDENTITY)
@@ -89,13 +100,6 @@ def compiled(selection: Selection) -> PlainRows | None:
         return Plain(keys, events, times, properties, made, element)
 
     return plain
-
-
-def _element(key_field: str) -> type[msgspec.Struct]:
-    """The JSON object that Heap documents, its members in the order of `transform`; None is left out."""
-    names = (key_field, "event", "timestamp", "properties", "idempotency_key")
-    fields: list[tuple[str, Any, Any]] = [(name, Any, None) for name in names]
-    return msgspec.defstruct("Element", fields, omit_defaults=True, gc=False)
 
 
 def used_by(selection: Selection) -> set[Path]:
