@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from courier.integration_tests.failpoints import BreaksOff, BrokenOffError
 from courier.integration_tests.heap_bucket import BUCKET, Dump, Row, TableDump, manifest_key, nullable, objects
 from courier.unit_tests.couriers.memory_bucket import WRITTEN, MemoryBucket
 from heap_courier.files.bucket import Bucket
@@ -33,6 +34,7 @@ class Arrival(NamedTuple):
 
     dumps: tuple[tuple[Dump, int], ...]
     is_kept: bool  # whether the run keeps the history
+    broken_off_at: int | None = None  # the point at which it breaks off before it is run again
 
 
 @st.composite
@@ -56,7 +58,8 @@ def arrivals(draw: st.DrawFn) -> list[Arrival]:
     found = []
     while left:
         size = draw(st.integers(1, 3))
-        found.append(Arrival(tuple(left[:size]), is_kept=not found or draw(st.integers(0, 3)) > 0))
+        is_kept = not found or draw(st.integers(0, 3)) > 0
+        found.append(Arrival(tuple(left[:size]), is_kept, draw(st.none() | st.integers(0, 120))))
         left = left[size:]
     return [*found, Arrival((), is_kept=True)]
 
@@ -157,8 +160,12 @@ def check(warehouse: Warehouse, folder: Path, story: list[Arrival]) -> None:
             shelf.objects.update(objects(dump, Random(dump.dump_id)))
             shelf.written[manifest_key(dump.dump_id)] = WRITTEN + timedelta(hours=written)
             model.dumps[dump.dump_id] = (dump.tables[0], written)
+        entity = HeapConnectEntity(history=("users",) if arrival.is_kept else ())
+        if arrival.broken_off_at is not None:
+            broken = cast("Warehouse", BreaksOff(warehouse, arrival.broken_off_at))
+            with suppress(BrokenOffError):
+                list(pull(broken, cast("Bucket", shelf), entity, folder / "fetched", workers=1))
         for _ in range(2):  # the second run changes nothing
-            entity = HeapConnectEntity(history=("users",) if arrival.is_kept else ())
             steps = pull(warehouse, cast("Bucket", shelf), entity, folder / "fetched", workers=1)
             assert [step.run.message for step in steps if step.run.message] == []
             model.run(is_kept=arrival.is_kept)
