@@ -121,8 +121,8 @@ def report_quality(folder: Path) -> None:
 @click.option(
     "--no-relatives",
     is_flag=True,
-    help="Only if no two customers are relatives in one household: records can then be one customer although their "
-    "given names or birthdates differ.",
+    help="Only if no two customers are relatives in one household, which is measured first: records can then be one "
+    "customer although their given names or birthdates differ.",
 )
 @click.pass_obj
 def train_model(folder: Path, *, no_relatives: bool) -> None:

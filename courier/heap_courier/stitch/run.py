@@ -21,7 +21,8 @@ from heap_courier.stitch.explain import Explanation, explain
 from heap_courier.stitch.export import export
 from heap_courier.stitch.labels import load_labels
 from heap_courier.stitch.linking.link import link
-from heap_courier.stitch.linking.model import read_model
+from heap_courier.stitch.linking.model import FILE, read_model
+from heap_courier.stitch.linking.relatives import expects_relatives, refuse_relatives
 from heap_courier.stitch.linking.scoring import prepare, score
 from heap_courier.stitch.records.inputs import Input, inputs, migrations, select
 from heap_courier.stitch.records.loading import load
@@ -139,6 +140,8 @@ def _stitch(context: StitchContext, scratch: Scratch, scores: Path | None) -> St
         state = read_state(warehouse, scratch)
         notices = load_labels(warehouse, scratch)
     context.bar.stage("comparing records")
+    if not expects_relatives(model):
+        refuse_relatives(scratch, f"Train it again with `heap-courier stitch train`, or remove `{FILE}`.")
     score(scratch, model, scores)
     context.bar.stage("linking records")
     link(scratch)

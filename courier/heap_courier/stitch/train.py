@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from heap_courier.errors import SetupError
 from heap_courier.stitch.linking.model import FILE, settings, weight
+from heap_courier.stitch.linking.relatives import refuse_relatives
 from heap_courier.stitch.scratch import Scratch
 
 LEAST: Final = 1000
@@ -41,7 +42,8 @@ def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
             given name or birthdate never match, as in the shipped model.
 
     Raises:
-        SetupError: there are too few, or they have too little in common.
+        SetupError: there are too few, they have too little in common, or there are relatives among them although none
+            are expected.
     """
     from splink import DuckDBAPI, Linker  # noqa: PLC0415  (as in `scoring`)
     from splink.internals.exceptions import EMTrainingException, SplinkException  # noqa: PLC0415
@@ -49,6 +51,8 @@ def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
     ((count,),) = scratch.query("SELECT count(*) FROM clean")
     if count < LEAST:
         raise SetupError(f"Training needs {LEAST:,} records, and there are {count:,}: use the shipped model.")
+    if not relatives:
+        refuse_relatives(scratch, "Train without `--no-relatives`; no model was written.")
     logging.getLogger("splink").setLevel(logging.CRITICAL)
     shipped = settings()
     begun = shipped if relatives else among_strangers(shipped, int(count))

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.stitch.bench import febrl_quality, febrl_trained, linked, population_quality, stage
 from benchmarks.stitch.population import TAGS, population
+from heap_courier.errors import SetupError
 from heap_courier.stitch.linking.model import SHIPPED, read_model, settings
 from heap_courier.stitch.scratch import scratch
 from heap_courier.stitch.train import UP, bounded, train, write_model
@@ -98,6 +99,10 @@ def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
     with scratch(tmp_path, "512MB") as opened:
         stage(opened, {"all": columns})
         model = train(opened)
+        with pytest.raises(
+            SetupError, match=r"Customers are relatives .* Train without `--no-relatives`; no model was"
+        ):
+            train(opened, relatives=False)
     write_model(tmp_path, model)
 
     found = population_quality(4000, folder=tmp_path, model=read_model(tmp_path))

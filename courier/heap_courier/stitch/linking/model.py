@@ -255,12 +255,21 @@ def contradiction(model: Mapping[str, Any]) -> str:
     A condition on tables `l` and `r`. It has the fields that contradict a match by their weight: a model for records of
     people without relatives has fewer of them.
     """
-    fields = [
+    return " OR ".join(f"({contradicts(field)})" for field in contradicting_fields(model)) or "false"
+
+
+def contradicting_fields(model: Mapping[str, Any]) -> list[str]:
+    """The fields in which two records of one customer cannot differ altogether."""
+    return [
         each["output_column_name"]
         for each in model["comparisons"]
         if each["output_column_name"] in _CONTRADICTIONS and weight(each["comparison_levels"][-1]) < _CONTRADICTS
     ]
-    return of_tables(" OR ".join(f"({_CONTRADICTIONS[field]})" for field in fields) or "false")
+
+
+def contradicts(field: str) -> str:
+    """Whether two records, `l` and `r`, differ altogether in a field; false if one of them lacks it."""
+    return of_tables(_CONTRADICTIONS[field])
 
 
 def weight(level: Mapping[str, Any]) -> float:

@@ -25,7 +25,7 @@ class Output:
         columns: in their order.
         query: what fills it, of the scratch; the same columns.
         is_domain_table: whether it is beside the domain tables, rather than in the courier's own schema.
-        before: a statement of the scratch that prepares the query; a single statement takes more memory.
+        before: statements of the scratch that prepare the query; a single statement takes more memory.
     """
 
     name: str
@@ -124,15 +124,20 @@ def outputs(priority: Sequence[str]) -> tuple[Output, ...]:
         Output(
             RECORDS,
             (*texts("record", "customer_id"), ("present", BOOLEAN)),
-            f"SELECT {fingerprint('r.datasource', 'r.pk')} AS record, c.customer_id, true AS present FROM {_WITH_IDS} "
-            f"UNION ALL SELECT record, customer_id, false FROM remembered ANTI JOIN "
-            f"(SELECT {fingerprint('datasource', 'pk')} AS record FROM record) USING (record)",
+            "SELECT record, customer_id, true AS present FROM seen UNION ALL "
+            "SELECT record, customer_id, false FROM gone",
             is_domain_table=False,
+            before=(
+                f"CREATE TABLE seen AS SELECT {fingerprint('r.datasource', 'r.pk')} AS record, c.customer_id FROM "
+                f"{_WITH_IDS}; "
+                "CREATE TABLE gone AS SELECT record, customer_id FROM remembered ANTI JOIN seen USING (record)"
+            ),
         ),
         Output(
             IDS,
             texts("customer_id"),
-            "SELECT customer_id FROM given_id UNION SELECT customer_id FROM customer",
+            "SELECT customer_id FROM given_id UNION ALL SELECT customer_id FROM customer ANTI JOIN given_id "
+            "USING (customer_id)",
             is_domain_table=False,
         ),
         Output(KEYS, texts("tag", "value", "customer_id"), _KEYS_OF_CUSTOMERS, is_domain_table=False),
