@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from heap_courier.errors import SetupError
-from heap_courier.stitch.linking.model import FILE, settings, weight
+from heap_courier.stitch.linking.model import FILE, MISSING, settings, weight
 from heap_courier.stitch.linking.relatives import refuse_relatives
 from heap_courier.stitch.scratch import Scratch
 
@@ -57,7 +57,10 @@ def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
     shipped = settings()
     begun = shipped if relatives else among_strangers(shipped, int(count))
     linker = Linker(
-        DuckDBAPI(connection=scratch.connection).register("clean"), begun, log_level=None, validate_settings=False
+        DuckDBAPI(connection=scratch.connection).register("clean"),
+        _estimated(begun),
+        log_level=None,
+        validate_settings=False,
     )
     try:
         linker.training.estimate_u_using_random_sampling(max_pairs=_PAIRS, seed=1)
@@ -68,6 +71,17 @@ def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
             "Training failed, because too few records have names and birthdates in common: use the shipped model."
         ) from error
     return bounded(begun, linker.misc.save_model_to_json())
+
+
+def _estimated(begun: Mapping[str, Any]) -> dict[str, Any]:
+    """The model whose weights are estimated: in it, a missing field always says nothing."""
+    comparisons = []
+    for each in begun["comparisons"]:
+        missing = [level for level in each["comparison_levels"] if level["label_for_charts"].startswith(MISSING)]
+        others = [level for level in each["comparison_levels"] if level not in missing]
+        nothing = {**missing[0], "sql_condition": missing[-1]["sql_condition"]}
+        comparisons.append({**each, "comparison_levels": [nothing, *others]})
+    return {**begun, "comparisons": comparisons}
 
 
 def among_strangers(shipped: Mapping[str, Any], records: int) -> dict[str, Any]:
@@ -93,11 +107,16 @@ def _loosened(level: Mapping[str, Any]) -> dict[str, Any]:
 
 def bounded(begun: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
     """The model from which training began with trained weights, as far as these can be trusted."""
-    found = {each["output_column_name"]: each["comparison_levels"] for each in trained["comparisons"]}
+    found = {
+        (each["output_column_name"], level["label_for_charts"]): level
+        for each in trained["comparisons"]
+        for level in each["comparison_levels"]
+    }
     comparisons = []
     for each in begun["comparisons"]:
         levels = []
-        for level, estimate in zip(each["comparison_levels"], found[each["output_column_name"]], strict=True):
+        for level in each["comparison_levels"]:
+            estimate = found.get((each["output_column_name"], level["label_for_charts"]), {})
             levels.append(
                 level if "m_probability" not in level or level.get("fix_m_probability") else _one(level, estimate)
             )

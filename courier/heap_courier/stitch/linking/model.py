@@ -48,6 +48,10 @@ PRIOR: Final = 2**-20
 """The prior probability that two records are of one customer."""
 
 
+MISSING: Final = "missing"
+"""The beginning of the label of levels at which one of two records lacks the field."""
+
+
 class Level(NamedTuple):
     """A level of a comparison: a condition on columns that end in `_l` and `_r`; the first that holds counts."""
 
@@ -302,7 +306,7 @@ def settings() -> dict[str, Any]:
 
 def _level(level: Level) -> dict[str, Any]:
     described: dict[str, Any] = {"label_for_charts": level.label, "sql_condition": level.condition}
-    if level.label == "missing":
+    if level.label == MISSING:
         return {**described, "is_null_level": True}
     described |= {"m_probability": level.m, "u_probability": level.u}
     if level.fixed:
