@@ -61,7 +61,7 @@ def begun(warehouse: Warehouse, folder: Path) -> People:
 
 @pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.thorough)])
 def test_a_run_interrupted_anywhere_leaves_all_or_nothing(warehouse: Warehouse, tmp_path: Path, step: int) -> None:
-    """At every fifth statement, or each. Nothing before its commit, and the result of an undisturbed run after it; the next run has that result as well.
+    """At every fifth statement, or at each: nothing before its commit, and the whole result after it.
 
     Up to its last transaction a run writes nothing but empty tables of its state. The records are linked once.
     """
