@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +171,7 @@ def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
         folders = [_folder(connector, number) for number in range(4)]
         silent, blocked, hanging, hanging_open = (
             stack.enter_context(
-                type(connector)(made).start(
+                replace(connector, folder=made).start(
                     config(heap, "track", mode),
                     CATALOG,
                     stdin=subprocess.PIPE,

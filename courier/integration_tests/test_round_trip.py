@@ -17,6 +17,7 @@ from courier.integration_tests.command import User
 from courier.integration_tests.exporter import export, table_name, user_id
 from heap_sandbox.server import Sandbox
 from integration_tests.conftest import SAMPLES, Connector
+from integration_tests.forked import Forked
 
 ROWS = 3000
 EVENTS = ("Order Placed", "Sign Up - Click Link", "Video: 2× watched")
@@ -38,8 +39,9 @@ WORDS = (
 
 
 @pytest.fixture
-def connector(tmp_path: Path) -> Connector:
-    return Connector(tmp_path)
+def connector(tmp_path: Path) -> Iterator[Connector]:
+    with Forked.started() as forked:
+        yield Connector(tmp_path, forked)
 
 
 @pytest.fixture

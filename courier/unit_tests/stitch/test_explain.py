@@ -131,3 +131,13 @@ def test_the_report_lists_customers_with_many_names_and_the_share_of_them(people
     assert [(each.customer_id, each.records, each.given_names) for each in found.suspects] == [
         (people.ids()["CRM A"], 4, 4)
     ]
+
+
+def test_one_address_is_that_of_its_city_too(people: People) -> None:
+    row = {"full-name": "Ada Abbate", "address": "1 Main Street"}
+    people.feed("CRM", [{"pk": city, **row, "city": city, "sk-t": city} for city in ("Bern", "Basel", "bern ")])
+    people.stitch()
+
+    shares = {each.name: each.share for each in report(people.warehouse).benchmarks}
+
+    assert shares["name and address of several customers"] == 0.5
