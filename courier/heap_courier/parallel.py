@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 """Threads that decode: one for each core that may be used."""
+
+_SIGNAL_SECONDS: Final = 0.5
+"""A signal that arrives at the instant at which Python begins to wait for a lock is handled only after that wait."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -32,14 +35,21 @@ def ordered_map(
         for future in _submitted(pool, function, items):
             under_way.append(future)
             if len(under_way) >= ahead:
-                yield under_way.popleft().result()
+                yield result_of(under_way.popleft())
         while under_way:
-            yield under_way.popleft().result()
+            yield result_of(under_way.popleft())
     except (KeyboardInterrupt, GeneratorExit):
         patient = False
         raise
     finally:
         pool.shutdown(wait=patient, cancel_futures=True)
+
+
+def result_of(future: Future[Result]) -> Result:
+    """The result, as `Future.result` gives it, but Ctrl-C and SIGTERM never wait for it."""
+    while not future.done():
+        wait((future,), timeout=_SIGNAL_SECONDS)
+    return future.result()
 
 
 def _submitted(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import sys
 import threading
 from collections.abc import Generator, Iterator
 
@@ -94,3 +96,21 @@ def test_stopping_early_waits_for_nothing_and_starts_nothing_more() -> None:
     for thread in under_way:
         thread.join()
     assert done in ([0], [0, 1])
+
+
+def test_a_signal_is_handled_although_it_did_not_wake_the_thread_that_waits() -> None:
+    """As if it had come at the instant at which the wait began: another thread takes it from the system."""
+    main, handled = threading.get_ident(), threading.Event()
+
+    def work(_item: int) -> bool:
+        while sys._current_frames()[main].f_code.co_name != "wait":
+            handled.wait(0.001)
+        handled.wait(0.2)  # so that it has come to the lock; if not, this test proves nothing, but passes
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+        return handled.wait(30)
+
+    before = signal.signal(signal.SIGUSR1, lambda _number, _frame: handled.set())
+    try:
+        assert list(ordered_map(work, [0], workers=1)) == [True]
+    finally:
+        signal.signal(signal.SIGUSR1, before)

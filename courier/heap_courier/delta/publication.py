@@ -23,6 +23,7 @@ from heap_courier.delta.place import Place
 from heap_courier.delta.published import ConflictError, PublishedTable, Record
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
+from heap_courier.parallel import result_of
 from heap_courier.project.model import DeltaSettings
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 
@@ -214,7 +215,7 @@ class _Publication:
         with ThreadPoolExecutor(1, thread_name_prefix="delta") as thread:
             writing = thread.submit(opened.write, "append" if append else "overwrite", record, schema, stream)
             try:
-                writing.result()
+                result_of(writing)
             except Exception:
                 if failures:
                     raise failures[0] from None

@@ -24,7 +24,7 @@ from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.room import USUAL, Room
 from heap_courier.formats.file_format import PARQUET, FileFormat
 from heap_courier.formats.gzipped import MOST_UNPACKED
-from heap_courier.parallel import ordered_map
+from heap_courier.parallel import ordered_map, result_of
 
 FilesEntity = FileEntity | ArchiveEntity
 
@@ -246,7 +246,7 @@ def fetch(
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
         futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
         try:
-            parts = [part for future in futures for part in future.result()]
+            parts = [part for future in futures for part in result_of(future)]
         except BaseException:
             stopped.set()
             pool.shutdown(wait=False, cancel_futures=True)

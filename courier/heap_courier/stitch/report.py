@@ -67,7 +67,9 @@ def report(warehouse: Warehouse) -> QualityReport:
         share = _share(warehouse, f"SELECT {name} > {most} AS counts FROM ({_COUNTS}) AS c")
         benchmarks.append(Benchmark(f"customers with more than {most} {name.replace('_', ' ')}", share, best))
     for name, columns in _SHARED:
-        same = ", ".join(f"UPPER(TRIM({column}))" for column in ("COALESCE(given_name, full_name)", "surname", *columns))
+        same = ", ".join(
+            f"UPPER(TRIM({column}))" for column in ("COALESCE(given_name, full_name)", "surname", *columns)
+        )
         held = (
             f"SELECT count(DISTINCT customer_id) > 1 AS counts FROM {quoted(COALESCED)} WHERE {columns[0]} IS NOT NULL "
             f"AND COALESCE(given_name, full_name) IS NOT NULL GROUP BY {same}"

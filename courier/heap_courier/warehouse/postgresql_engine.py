@@ -14,6 +14,7 @@ from adbc_driver_postgresql import dbapi
 
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
+from heap_courier.parallel import result_of
 from heap_courier.warehouse.base import View, quoted
 from heap_courier.warehouse.postgresql_views import dependents
 
@@ -221,7 +222,7 @@ class PostgreSQLWarehouse:
         """Calls the library in a thread: in the main thread Ctrl-C can get lost and SIGTERM is delayed."""
         answer = self._thread.submit(function, *arguments, **options)
         try:
-            return answer.result()
+            return result_of(answer)
         except KeyboardInterrupt:
             cursor.adbc_cancel()
             wait([answer])

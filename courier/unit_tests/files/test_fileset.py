@@ -373,17 +373,11 @@ def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.Monk
             ended.append("stopped")
             raise
 
-    class Impatient(filesets.ThreadPoolExecutor):
-        def submit(self, *arguments: Any) -> Any:
-            future = super().submit(*arguments)
-            monkeypatch.setattr(future, "result", interrupted)
-            return future
-
-    def interrupted() -> None:
+    def interrupted(_future: object) -> None:
         raise KeyboardInterrupt
 
     bucket.fetch = long
-    monkeypatch.setattr(filesets, "ThreadPoolExecutor", Impatient)
+    monkeypatch.setattr(filesets, "result_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         fetch(bucket, find(bucket, [USERS], Days.of(FIRST)), tmp_path)
     assert ended == ["stopped"]
