@@ -43,9 +43,10 @@ class Call:
         while not self._done.wait(max(self._deadline - time.monotonic(), _AGAIN)):
             if time.monotonic() >= self._deadline:
                 self.is_late = True
-                with self._lock, suppress(OSError):
+                with self._lock:
                     for connection in self._sockets:
-                        connection.shutdown(socket.SHUT_RDWR)
+                        with suppress(OSError):  # the server closed this one, perhaps; the call may use another
+                            connection.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
         """Releases the sockets."""
