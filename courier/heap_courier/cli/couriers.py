@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from heap_courier.cli.log import LOG, reporting
-from heap_courier.cli.printing import print_result, print_samples, print_warnings
+from heap_courier.cli.printing import print_changed, print_result, print_samples, print_warnings
 from heap_courier.cli.terminal import say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.errors import CourierError, MissingFilesError
@@ -96,7 +96,6 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
     Select the files with --day, with --from and --to, or with --all. A courier that follows Heap Connect takes none of
     these: it loads what is new.
     """
-    from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (as above)
     from heap_courier.couriers.run import run_courier  # noqa: PLC0415
     from heap_courier.delta.after_runs import publish_after_run  # noqa: PLC0415
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heap_courier.cli.log import LOG, reporting, reporting_until_replaced
-from heap_courier.cli.printing import print_result, print_warnings
+from heap_courier.cli.printing import print_changed, print_result, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
 from heap_courier.errors import CourierError, InterruptedRunError, internal_error
@@ -224,7 +224,6 @@ class _Terminal(Audience):
             sys.stdout.flush()
 
     def published(self, tables: Sequence[Published]) -> None:
-        from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (only if the project publishes)
 
         with self._printing:
             print_changed(tables)

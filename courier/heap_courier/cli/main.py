@@ -32,7 +32,7 @@ _COMMANDS: Final = {
     "stitch": ("stitch", "Stitch: one customer across all feeds."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
-    "publish": ("publish", "Publish changed domain tables as Delta tables, for other engines."),
+    "publish": ("maintenance", "Publish changed domain tables as Delta tables, for other engines."),
     "backup": ("maintenance", "Write a copy of the DuckDB warehouse, while the daemon is running."),
     "restore": ("maintenance", "Make a backup the warehouse again."),
     "prune": ("maintenance", "Remove samples, runs and kept files that are too old."),

@@ -1,16 +1,20 @@
-"""Commands that look after what the project stores: `backup`, `restore`, `prune`."""
+"""Commands that keep, copy and remove what the project stores: `backup`, `restore`, `publish`, `prune`."""
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from heap_courier.cli.log import LOG
+from heap_courier.cli.printing import print_changed, print_published
 from heap_courier.cli.terminal import say
 from heap_courier.couriers.context import opened
 from heap_courier.documents.wording import size
+from heap_courier.notices.notice import Notice
 
 if TYPE_CHECKING:
     from heap_courier.warehouse.backup import Backup
@@ -74,6 +78,28 @@ def prune(folder: Path, *, dry_run: bool) -> None:
     with opened(folder) as context:
         found = pruned(context, dry_run=dry_run)
     say(f"{'Would remove' if dry_run else 'Removed'} {found}.")
+
+
+@click.command()
+@click.pass_obj
+def publish(folder: Path) -> None:
+    """Publish the domain tables that have changed as Delta tables, where `delta` in heap-courier.yaml says."""
+    from heap_courier.delta.extra import require_extra  # noqa: PLC0415  (an extra)
+
+    require_extra()
+    from heap_courier.delta.publication import publish as published  # noqa: PLC0415  (as above)
+
+    with opened(folder) as context:
+        tables = published(context)
+    if LOG.is_json:
+        print_changed(tables)
+        for table in tables:
+            if table.message:
+                LOG(Notice("error", "publication-failed", f"{table.table}: {table.message}"))
+    else:
+        print_published(tables)
+    if any(table.how == "failed" for table in tables):
+        sys.exit(1)
 
 
 def _described(found: Backup) -> str:

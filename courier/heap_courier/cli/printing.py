@@ -1,4 +1,4 @@
-"""What several commands print: runs, tables, samples, rejected rows, warnings."""
+"""What several commands print: runs, tables, samples, rejected rows, published tables, warnings."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heap_courier.cli.log import LOG
 from heap_courier.cli.terminal import ending, instant, print_rows, print_table, say, took
 from heap_courier.documents.wording import duration, named, size
+from heap_courier.notices.notice import Notice
 from heap_courier.printable import printable_json
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import Rejected, Run, TableRun
@@ -19,6 +21,7 @@ from heap_courier.warehouse.run_log import Rejected, Run, TableRun
 if TYPE_CHECKING:  # read-only commands do not import what reads files and buckets
     from heap_courier.couriers.context import Context
     from heap_courier.couriers.logged_run import RunResult
+    from heap_courier.delta.publication import Published
     from heap_courier.files.fileset import FetchedFile
 
 
@@ -100,3 +103,37 @@ def print_warnings(context: Context) -> None:
 def _relative(path: Path) -> str:
     """A path as a person in the current folder would type it."""
     return os.path.relpath(path)
+
+
+def print_published(tables: Iterable[Published]) -> None:
+    """What happened to each domain table."""
+    rows: list[list[str | int | None]] = [
+        [table.table, table.how, table.rows, table.version, table.address] for table in tables
+    ]
+    if not rows:
+        say("There are no domain tables to publish yet.")
+        return
+    print_table(["domain table", "outcome", "rows written", "version", "address"], rows)
+    for table in tables:
+        if table.message:
+            say(f"{table.table}: {table.message}", err=True)
+
+
+def print_changed(tables: Iterable[Published], failure: str = "") -> None:
+    """What was published after a run: the tables that changed, and what failed."""
+    changed = [table for table in tables if table.how not in ("unchanged", "failed")]
+    if LOG.is_json:  # what failed is in the log already
+        for table in changed:
+            text = f"{table.table} was published as version {table.version}: {table.how}, {table.rows:,} rows written."
+            details: dict[str, str | int | float] = {
+                "table": table.table,
+                "rows": table.rows,
+                "version": table.version or 0,
+            }
+            LOG(Notice("note", "table-published", text, details=details))
+        return
+    if changed:
+        say("Published:")
+        print_published(changed)
+    if failure:
+        say(failure, err=True)

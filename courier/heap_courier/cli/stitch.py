@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heap_courier.cli.log import reporting
+from heap_courier.cli.printing import print_changed
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
 from heap_courier.documents.wording import duration
@@ -60,7 +61,6 @@ def check_stitch(folder: Path) -> None:
 @click.pass_obj
 def run_stitch(folder: Path, scores: Path | None) -> None:
     """Link the records of all feeds that take part, and write the tables of customers."""
-    from heap_courier.cli.publish import print_changed  # noqa: PLC0415  (as above)
     from heap_courier.delta.after_runs import publish_after_run  # noqa: PLC0415
     from heap_courier.stitch.run import stitch as run  # noqa: PLC0415
 
