@@ -23,6 +23,7 @@ from heap_courier.delta.place import Place
 from heap_courier.delta.published import ConflictError, PublishedTable, Record
 from heap_courier.documents.wording import did_you_mean
 from heap_courier.errors import CourierError, InterruptedRunError, LaterError, SetupError
+from heap_courier.original_errors import original_errors
 from heap_courier.parallel import result_of
 from heap_courier.project.model import DeltaSettings
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
@@ -193,33 +194,21 @@ class _Publication:
     ) -> int:
         """Writes in a thread, so that a signal reaches this one; the rows that were written."""
         schema, count, stopped = schema_of(columns), 0, threading.Event()
-        failures: list[BaseException] = []
         selected = ", ".join(f"{column.select} AS {quoted(column.name)}" for column in columns)
         self._context.bar.stage(f"Publishing {name}")
 
         def rows() -> Iterator[pa.RecordBatch]:
             nonlocal count
-            try:
-                for batch in self._warehouse.batches(f"SELECT {selected} FROM {quoted(name)} {where}"):
-                    _continue_unless(stopped)
-                    yield converted(batch, columns, schema)
-                    count += batch.num_rows
-                    self._context.bar.advance(batch.num_rows)
-            except GeneratorExit:
-                raise
-            except BaseException as failure:  # deltalake converts it to text
-                failures.append(failure)
-                raise
+            for batch in self._warehouse.batches(f"SELECT {selected} FROM {quoted(name)} {where}"):
+                _continue_unless(stopped)
+                yield converted(batch, columns, schema)
+                count += batch.num_rows
+                self._context.bar.advance(batch.num_rows)
 
-        stream = rows()
-        with ThreadPoolExecutor(1, thread_name_prefix="delta") as thread:
+        with original_errors(rows()) as stream, ThreadPoolExecutor(1, thread_name_prefix="delta") as thread:
             writing = thread.submit(opened.write, "append" if append else "overwrite", record, schema, stream)
             try:
                 result_of(writing)
-            except Exception:
-                if failures:
-                    raise failures[0] from None
-                raise
             except BaseException:
                 stopped.set()
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +14,7 @@ import duckdb
 
 from heap_courier.data_types.field_types import FieldType, Kind
 from heap_courier.errors import BusyWarehouseError, CourierError, LaterError, SchemaError, SetupError
+from heap_courier.original_errors import original_errors
 from heap_courier.project.model import MEMORY
 from heap_courier.warehouse.base import View, quoted
 
@@ -175,27 +176,11 @@ class DuckDBWarehouse:
         """
         import pyarrow as pa  # noqa: PLC0415  (commands that only list do not need it)
 
-        failures: list[BaseException] = []
-
-        def passed() -> Generator[pa.RecordBatch, None, None]:
-            try:
-                yield from batches
-            except GeneratorExit:
-                raise
-            except BaseException as failure:  # DuckDB converts it to text
-                failures.append(failure)
-                raise
-
-        stream = passed()
-        with self._sentences():
+        with self._sentences(), original_errors(batches) as stream:
             self._connection.register("incoming", pa.RecordBatchReader.from_batches(schema, stream))
             self._connection.execute("SET threads = 1")
             try:
                 self._connection.execute(statement)
-            except (duckdb.Error, RuntimeError):
-                if failures:
-                    raise failures[0] from None
-                raise
             finally:
                 stream.close()
                 with suppress(duckdb.Error):  # the transaction failed, and the name with it
