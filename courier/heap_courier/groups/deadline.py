@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 from heap_courier.documents.wording import duration
 from heap_courier.groups import slots
 from heap_courier.groups.faults import Faults
-from heap_courier.groups.run import GroupContext, by_hand, notice, title
+from heap_courier.groups.run import GroupContext
+from heap_courier.groups.run_notices import by_hand, notice, title
 from heap_courier.groups.slots import SlotRun
 from heap_courier.notices.notice import Notice
 from heap_courier.project.cron import instants_of, latest

@@ -9,16 +9,14 @@ never in its place; the schedule waits while it is in progress, and then runs.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from functools import partial
-from shlex import quote
 from typing import Final, NamedTuple, TypeVar
 
-from heap_courier.documents.wording import duration
 from heap_courier.errors import (
     CourierError,
     InterruptedRunError,
@@ -28,17 +26,17 @@ from heap_courier.errors import (
     internal_error,
 )
 from heap_courier.files.days import Days
-from heap_courier.groups import slots
-from heap_courier.groups.slots import Claim, Outcome, Since
-from heap_courier.notices.notice import Kind, Notice, Report
+from heap_courier.groups import run_notices, slots
+from heap_courier.groups.covered_days import days_of, too_late, with_late_days
+from heap_courier.groups.run_notices import by_hand, in_words
+from heap_courier.groups.slots import Claim, Outcome
+from heap_courier.notices.notice import Notice, Report
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 
 POLL: Final = 60.0  # seconds between two looks for files or for another group
 LEASE: Final = timedelta(minutes=2)  # a run without a heartbeat for so long counts as aborted
 RECORDING_TIMEOUT: Final = timedelta(minutes=10)  # how long to try to record the result of a run
-
-LATE: Final = timedelta(days=7)  # how long a day with missing files is retried
 
 RunCourier = Callable[[str, Days, Days, bool], Collection[date]]
 """Runs a courier for days, without its missing files if the last is true; the days that lacked files.
@@ -83,28 +81,6 @@ class GroupResult(NamedTuple):
     message: str
 
 
-def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None) -> Days:
-    """The days whose files a run looks at.
-
-    The last one is the day of the slot less the offset. The first one is the day after the one that the last run that
-    succeeded ended with, but that day itself if it was not over then, since files may have come later. If none
-    succeeded yet, the first run that was tried is the measure, so that its days are not lost. If none was tried, or
-    with `past_day_only`, it is the last day alone.
-
-    Days are those of UTC, or with `dates_in_time_zone` those of the group's zone, where an offset of 24 hours is a day
-    also when clocks are changed.
-    """
-    zone = group.time_zone if group.dates_in_time_zone else timezone.utc
-    last = (slot.astimezone(zone) - offset).date()
-    first = last
-    if since and not group.past_day_only:
-        seen = since.slot.astimezone(zone)
-        first = (seen - offset).date()
-        if since.succeeded and first < seen.date():
-            first += timedelta(days=1)
-    return Days(min(first, last), last + timedelta(days=1))
-
-
 def run_by_hand(
     group: Group, context: GroupContext, slot: datetime | None = None, *, skip_missing: bool = False
 ) -> GroupResult:
@@ -127,7 +103,7 @@ def run_by_hand(
         couriers = (replace(courier, missing="notify", wait=timedelta()) for courier in group.couriers)
         group = replace(group, couriers=tuple(couriers))
     if slot > now:
-        raise SetupError(f"The slot {_text(slot)} is in the future: give a past one, or none for now.")
+        raise SetupError(f"The slot {in_words(slot)} is in the future: give a past one, or none for now.")
     claim = None
     with context.open_warehouse() as warehouse:
         slots.prepare(warehouse)
@@ -147,10 +123,7 @@ def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list
     now = context.now()
     message = "The run was aborted: its process is gone."
     broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
-    return [
-        notice("error", "group-aborted", group, slot, f"{title(group, slot)}: {message} {_what_follows(group, slot)}")
-        for slot in broken
-    ]
+    return [run_notices.aborted(group, slot, message) for slot in broken]
 
 
 def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
@@ -162,38 +135,18 @@ def carry_out(group: Group, claim: Claim, context: GroupContext) -> GroupResult:
     """
     started = context.now()
     late = started - claim.slot > context.lease and claim.attempt == slots.SCHEDULED
-    begins = "was missed: running it now." if late else "runs."
-    context.report(notice("running", "group-started", group, claim.slot, f"{title(group, claim.slot)} {begins}"))
+    context.report(run_notices.started(group, claim.slot, late=late))
     try:
         with _heartbeat(group, claim, context):
             result = _Run(group, claim, context).run()
     except Exception as error:
         result = GroupResult("failed", internal_error(error))
         _record_result(claim, context, result)
-        context.report(_ending(group, claim, result, context.now() - started))
+        context.report(run_notices.finished(group, claim.slot, *result, context.now() - started))
         raise
     _record_result(claim, context, result)
-    context.report(_ending(group, claim, result, context.now() - started))
+    context.report(run_notices.finished(group, claim.slot, *result, context.now() - started))
     return result
-
-
-def notice(kind: Kind, event: str, group: Group, slot: datetime, text: str, **details: str | float) -> Notice:
-    """A notice about a run of a group."""
-    return Notice(kind, event, text, group=group.name, slot=slot, details=details)
-
-
-_ENDINGS: Final[Mapping[Outcome, tuple[Kind, str]]] = {
-    "succeeded": ("completed", "succeeded."),
-    "failed": ("error", "failed."),
-    "interrupted": ("trouble", "was interrupted."),  # the person who stopped it knows
-}
-
-
-def _ending(group: Group, claim: Claim, result: GroupResult, took: timedelta) -> Notice:
-    kind, sentence = _ENDINGS[result.outcome]
-    text = "\n".join(filter(None, [f"{title(group, claim.slot)} {sentence}", result.message]))
-    details = {"outcome": result.outcome, "seconds": round(took.total_seconds(), 3)}
-    return notice(kind, f"group-{result.outcome}", group, claim.slot, text, **details)
 
 
 class _Run:
@@ -223,14 +176,8 @@ class _Run:
             self._publish()
         message = "\n".join(self._notes)
         if self._errors and all(isinstance(error, InterruptedRunError) for error in self._errors):
-            return GroupResult("interrupted", f"{message}\n{_what_follows(self._group, self._claim.slot)}")
+            return GroupResult("interrupted", f"{message}\n{run_notices.what_follows(self._group, self._claim.slot)}")
         return GroupResult("failed" if self._errors else "succeeded", message)
-
-    def _report(self, event: str, what: str, *, courier: str) -> None:
-        run = title(self._group, self._claim.slot)
-        text = f"{run}{'' if what.startswith(':') else ' '}{what}"
-        found = notice("warning", event, self._group, self._claim.slot, text)
-        self._context.report(replace(found, courier=courier))
 
     def _note(self, error: CourierError, who: str = "") -> None:
         self._errors.append(error)
@@ -243,7 +190,9 @@ class _Run:
             with self._context.open_warehouse() as warehouse:
                 if slots.has_succeeded(warehouse, constraint.group, slot - constraint.offset, slot):
                     return
-            which = f"from {_text(slot - constraint.offset)} to {_text(slot)}" if constraint.offset else _text(slot)
+            which = in_words(slot)
+            if constraint.offset:
+                which = f"from {in_words(slot - constraint.offset)} to {which}"
             raise LaterError(
                 f"Group `{constraint.group}`, which this one waits for, has no successful run for {which}: "
                 f"fix it, then {by_hand(constraint.group, slot)} and {by_hand(self._group.name, slot)}."
@@ -254,7 +203,7 @@ class _Run:
     def _bring(self, courier: GroupCourier) -> None:
         who = f"Courier `{courier.courier}`: "
         required = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
-        days = self._with_late_ones(courier.courier, required)
+        days = with_late_days(self._group, required, self._claim.missing.get(courier.courier, ()))
         run = partial(self._context.run_courier, courier.courier, days, required)
         try:
             try:
@@ -263,16 +212,17 @@ class _Run:
                 if courier.missing == "stop":
                     raise
                 self._notes.append(f"{who}{error} It continued without them.")
-                self._report("group-continues", f"continues without files.\n{who}{error}", courier=courier.courier)
+                self._context.report(
+                    run_notices.continues(self._group, self._claim.slot, courier.courier, f"{who}{error}")
+                )
                 missing = run(True)  # noqa: FBT003
             self._note_missing(courier.courier, required, days, missing)
         except MissingFilesError as error:
             self._stopped.set()
             self._note(error, who)
             self._context.give_up(courier.courier, days, error)
-            self._notes.append(
-                f"To continue without them: {by_hand(self._group.name, self._claim.slot)[:-1]} --skip-missing`."
-            )
+            again = by_hand(self._group.name, self._claim.slot, skip_missing=True)
+            self._notes.append(f"To continue without them: {again}.")
         except CourierError as error:
             self._note(error, who)
             self._context.give_up(courier.courier, days, error)
@@ -299,27 +249,11 @@ class _Run:
         except CourierError as error:
             self._note(error, "Not published: ")
 
-    def _with_late_ones(self, courier: str, required: Days) -> Days:
-        """The days to load: from the first one that lacked files, if it is not too long ago.
-
-        The days in between are loaded again, so that rows are loaded in the order of their days.
-        """
-        if self._group.past_day_only:
-            return required
-        late = [day for day in self._claim.missing.get(courier, ()) if required.start - LATE <= day < required.start]
-        return Days(min([required.start, *late]), required.end)
-
     def _note_missing(self, courier: str, required: Days, days: Days, missing: Collection[date]) -> None:
         noted = self._claim.missing.get(courier, ())
-        given_up = sorted(day for day in noted if day < required.start - LATE)
+        given_up = too_late(required, noted)
         if given_up and not self._group.past_day_only:
-            self._report(
-                "files-given-up",
-                f": courier `{courier}` no longer looks for the files of "
-                f"{', '.join(map(str, given_up))}, which have been missing for {LATE.days} days. If they arrive: "
-                f"`heap-courier run {quote(courier)} --day {given_up[0]}`.",
-                courier=courier,
-            )
+            self._context.report(run_notices.files_given_up(self._group, self._claim.slot, courier, given_up))
         if not missing and not noted:
             return
         since = min([days.start, *given_up])
@@ -372,8 +306,7 @@ def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[No
         limit = group.warn_after
         if limit and context.now() - started > limit and not warned.is_set():
             warned.set()
-            text = f"{title(group, claim.slot)} is taking longer than {duration(limit.total_seconds())}."
-            context.report(notice("warning", "group-slow", group, claim.slot, text))
+            context.report(run_notices.slow(group, claim.slot, limit))
 
     def live() -> None:
         while not ended.wait(context.lease.total_seconds() / 4):
@@ -389,23 +322,3 @@ def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[No
         ended.set()
         thread.join()
         warn()
-
-
-def title(group: Group, slot: datetime) -> str:
-    """What a run is called."""
-    return f"Group `{group.name}`, slot {_text(slot)}"
-
-
-def _what_follows(group: Group, slot: datetime) -> str:
-    if group.past_day_only:
-        return f"Its day is not retried automatically: {by_hand(group.name, slot)}."
-    return "The next run covers its days."
-
-
-def by_hand(group: str, slot: datetime) -> str:
-    """The command that runs a group for a slot, in backticks."""
-    return f"`heap-courier group run {quote(group)} --slot {slot.astimezone(timezone.utc):%Y-%m-%dT%H:%M}`"
-
-
-def _text(instant: datetime) -> str:
-    return f"{instant.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"

@@ -17,7 +17,8 @@ from heap_courier.groups import slots
 from heap_courier.groups.deadline import DeadlineWatch
 from heap_courier.groups.faults import Faults
 from heap_courier.groups.health import Health
-from heap_courier.groups.run import GroupContext, break_off, carry_out, title
+from heap_courier.groups.run import GroupContext, break_off, carry_out
+from heap_courier.groups.run_notices import title
 from heap_courier.notices.notice import Notice, note, trouble
 from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group

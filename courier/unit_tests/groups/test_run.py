@@ -16,8 +16,8 @@ import pytest
 from heap_courier.errors import InterruptedRunError, LaterError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
-from heap_courier.groups.run import GroupContext, GroupResult, carry_out, days_of, run_by_hand
-from heap_courier.groups.slots import Claim, Since
+from heap_courier.groups.run import GroupContext, GroupResult, carry_out, run_by_hand
+from heap_courier.groups.slots import Claim
 from heap_courier.notices.notice import Notice
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
@@ -144,68 +144,6 @@ def raises(error: BaseException) -> Callable[[bool], None]:
 
 
 # Days
-
-
-def days(start: int, last: int) -> Days:
-    return Days(date(2026, 11, start), date(2026, 11, last + 1))
-
-
-def success(day: int, hour: int = 17) -> Since:
-    return Since(at(day, hour), succeeded=True)
-
-
-def failure(day: int, hour: int = 17) -> Since:
-    return Since(at(day, hour), succeeded=False)
-
-
-@pytest.mark.parametrize(
-    ("offset", "slot", "since", "wanted"),
-    [
-        pytest.param(NONE, at(20), None, days(20, 20), id="the first run: its own day"),
-        pytest.param(DAY, at(20), None, days(19, 19), id="the first run, a day older"),
-        pytest.param(DAY, at(20), success(19), days(19, 19), id="daily, of the day before"),
-        pytest.param(DAY, at(20), success(13), days(13, 19), id="weekly: each day since"),
-        pytest.param(NONE, at(20), success(19), days(19, 20), id="daily: the rest of the day before came later"),
-        pytest.param(NONE, at(20), success(20, 11), days(20, 20), id="several a day: the day is not over"),
-        pytest.param(NONE, at(21, 5), success(20, 23), days(20, 21), id="several a day: past midnight"),
-        pytest.param(DAY, at(20), success(20, 11), days(19, 19), id="several a day, of the day before: one at least"),
-        pytest.param(3 * HOUR, at(20, 1), success(19, 1), days(19, 19), id="at one: the day that ended"),
-        pytest.param(DAY, at(20), failure(17), days(16, 19), id="none succeeded: from the first that was tried"),
-        pytest.param(NONE, at(20), failure(20, 11), days(20, 20), id="none succeeded, this day"),
-        pytest.param(7 * DAY, at(20), success(19), days(13, 13), id="a week older"),
-    ],
-)
-def test_days_are_those_that_no_run_that_succeeded_has_seen_whole(
-    offset: timedelta, slot: datetime, since: Since | None, wanted: Days
-) -> None:
-    assert days_of(group(), offset, slot, since) == wanted
-
-
-def test_with_past_day_only_it_is_one_day() -> None:
-    alone = replace(group(), past_day_only=True)
-    assert days_of(alone, DAY, at(20), success(13)) == days(19, 19)
-    assert days_of(alone, DAY, at(20), failure(13)) == days(19, 19)
-
-
-def test_days_are_of_utc_unless_the_group_has_them_in_its_zone() -> None:
-    there = replace(group(), time_zone=LOS_ANGELES)
-    evening = at(21, 1)  # 17:00 on the 20th in Los Angeles
-    assert days_of(there, NONE, evening, None) == days(21, 21)
-    assert days_of(replace(there, dates_in_time_zone=True), NONE, evening, None) == days(20, 20)
-
-
-def test_a_day_of_a_zone_is_over_when_it_is_over_there() -> None:
-    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
-    assert days_of(there, NONE, at(21, 1), success(20, 1)) == days(19, 20)
-    assert days_of(there, DAY, at(21, 1), success(20, 1)) == days(19, 19)
-
-
-@pytest.mark.parametrize(
-    "slot", [datetime(2026, 3, 9, 0, 30, tzinfo=LOS_ANGELES), datetime(2026, 11, 2, 23, 30, tzinfo=LOS_ANGELES)]
-)
-def test_a_day_older_is_the_day_before_also_when_clocks_are_changed(slot: datetime) -> None:
-    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
-    assert days_of(there, DAY, slot.astimezone(timezone.utc), None) == Days.of(slot.date() - DAY)
 
 
 def test_each_courier_has_its_own_days(trial: Trial) -> None:
