@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator
+from contextlib import closing
 
 from heap_courier.couriers.context import Context
 from heap_courier.couriers.feed_loads import is_required, load_feeds
@@ -112,10 +113,11 @@ def _pull(context: Context, bucket: Bucket, entity: HeapConnectEntity, progress:
             advance=context.bar.advance,
             note=lambda step: run_log.record_table(progress.run, step.run, step.examples, step.files),
         )
-        for step in steps:
-            progress.tables.append(step.run)
-            progress.files_with_rejected_rows += [each.file for each in step.examples]
-            progress.notices += _notices(step, progress.run.id)
+        with closing(steps):
+            for step in steps:
+                progress.tables.append(step.run)
+                progress.files_with_rejected_rows += [each.file for each in step.examples]
+                progress.notices += _notices(step, progress.run.id)
 
 
 def _notices(step: StepResult, run_id: str) -> Iterator[str]:

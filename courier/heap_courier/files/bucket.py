@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from datetime import datetime
@@ -180,7 +181,7 @@ class Bucket:
             UnreadableFileError: there is no such object (any more), or it is not the one that was listed.
         """
         key, listed = (item, None) if isinstance(item, str) else (item.key, item)
-        temporary = to.with_name(f"{to.name}.part")
+        temporary = to.with_name(f"{to.name}.{secrets.token_hex(8)}.part")  # no other fetch uses the same one
         with self._errors.explained(key):
             try:
                 with temporary.open("wb") as file:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
+import secrets
 import threading
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +15,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from heap_courier.errors import InterruptedRunError, MissingFilesError, SetupError, UnreadableFileError
+from heap_courier.errors import InterruptedRunError, MissingFilesError, UnreadableFileError
 from heap_courier.files.archives import unpack
 from heap_courier.files.bucket import CONNECTIONS, Bucket, Object
 from heap_courier.files.days import Days
 from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
 from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.room import USUAL, Room
+from heap_courier.files.work_folder import clear
 from heap_courier.formats.file_format import PARQUET, FileFormat
 from heap_courier.formats.gzipped import MOST_UNPACKED
 from heap_courier.parallel import ordered_map, result_of
@@ -230,19 +231,21 @@ def fetch(
     def brought(item: Object, hits: list[Hit]) -> list[Fetched]:
         path = folder / _local_name(bucket, item, item.key)
         try:
-            if path.exists() and path.stat().st_size == item.size:
+            if path.is_file() and path.stat().st_size == item.size:
                 told(item.size)
             else:
                 room.expect(folder, item.size, item.key)
                 bucket.fetch(item, path, told)
         except UnreadableFileError as error:
             return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
-        return [_files(bucket, hit, path, room) for hit in hits]
+        return [_files(bucket, hit, path, unpacked, room) for hit in hits]
 
+    # Its own, for one that was broken off may still be unpacking the same archive.
+    unpacked = folder / UNPACKED / secrets.token_hex(8)
     hits_of: dict[Object, list[Hit]] = {}
     for hit in found.hits:
         hits_of.setdefault(hit.object, []).append(hit)
-    _clear(folder, {_local_name(bucket, item, item.key) for item in hits_of})
+    clear(folder, {_local_name(bucket, item, item.key) for item in hits_of})
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
         futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
         try:
@@ -256,21 +259,6 @@ def fetch(
         tuple(member for part in parts for member in part.missing),
         tuple(damage for part in parts for damage in part.damaged),
     )
-
-
-def _clear(folder: Path, wanted: Collection[str]) -> None:
-    """Creates the folder, or removes what earlier runs left in it, except fetched objects that are needed again."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise SetupError(f"The folder `{folder}` cannot be created: {fault.strerror}.") from None
-    shutil.rmtree(folder / UNPACKED, ignore_errors=True)
-    try:
-        for path in folder.iterdir():
-            if path.name not in wanted and not path.is_dir():
-                path.unlink()
-    except OSError as fault:
-        raise SetupError(f"The folder `{folder}` cannot be written: {fault.strerror}.") from None
 
 
 def _tags(entity: FilesEntity) -> frozenset[str]:
@@ -302,8 +290,8 @@ def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
     return None
 
 
-def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
-    """The files of an object fetched to a path."""
+def _files(bucket: Bucket, hit: Hit, path: Path, unpacked: Path, room: Room) -> Fetched:
+    """The files of an object fetched to a path; `unpacked` is the folder for members of archives."""
     entity, item, day = hit
     if isinstance(entity, FileEntity):
         file = FetchedFile(
@@ -315,8 +303,8 @@ def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
     def place(name: str) -> Path | None:
         for member in entity.members:
             if member.takes(name):
-                (path.parent / UNPACKED).mkdir(exist_ok=True)
-                members[name] = member, path.parent / UNPACKED / _local_name(bucket, item, f"{item.key}!{name}")
+                unpacked.mkdir(parents=True, exist_ok=True)
+                members[name] = member, unpacked / _local_name(bucket, item, f"{item.key}!{name}")
                 return members[name][1]
         return None
 
@@ -343,5 +331,5 @@ def _files(bucket: Bucket, hit: Hit, path: Path, room: Room) -> Fetched:
 
 def _local_name(bucket: Bucket, item: Object, key: str) -> str:
     """A name that is unique to a version of an object, valid on any file system, and ends as the key does."""
-    digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}\n{item.modified.isoformat()}".encode()).hexdigest()[:12]
     return f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', key.rpartition('/')[2])[-_LONGEST_NAME:]}"

@@ -7,8 +7,9 @@ continue. Only a bucket or a warehouse that does not answer at all ends the run.
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
 from functools import partial
@@ -32,6 +33,7 @@ from heap_courier.files.entities import FileEntity, HeapConnectEntity
 from heap_courier.files.file_pattern import FilePattern
 from heap_courier.files.fileset import Found, Hit
 from heap_courier.files.room import USUAL, Room
+from heap_courier.files.work_folder import create, own_folder
 from heap_courier.formats import readers
 from heap_courier.heap_connect.all_events import ALL_EVENTS
 from heap_courier.heap_connect.loader import Loader, OvertakenError
@@ -74,7 +76,7 @@ def pull(
     begin: Callable[[str], None] = lambda _what: None,
     advance: Callable[[int], None] = lambda _rows: None,
     note: Callable[[StepResult], None] = lambda _run: None,
-) -> Iterator[StepResult]:
+) -> Generator[StepResult, None, None]:
     """Loads what was not loaded yet, dump after dump; yields the result of each table of a dump.
 
     Args:
@@ -148,8 +150,9 @@ class _Pull:
         self._begin = begin
         self._note = note
         self._failed: set[str] = set()
+        self._stopped = threading.Event()
 
-    def runs(self) -> Iterator[StepResult]:
+    def runs(self) -> Generator[StepResult, None, None]:
         listed = _manifests(self._bucket)
         finished = self._loader.finished()
         manifests: list[Manifest] = []
@@ -162,18 +165,26 @@ class _Pull:
                 manifests.append(found)
             elif not self._is_finished(key, finished):
                 yield self._not_loaded(StepResult(None, TableRun(key, 1, 0, message=str(found))))
-        yield from self._load(manifests, written, finished)
+        with own_folder(self._folder) as folder:
+            try:
+                yield from self._load(manifests, written, finished, folder)
+            finally:
+                self._stopped.set()
 
     def _load(
-        self, manifests: Sequence[Manifest], written: Mapping[int, datetime], finished: Mapping[int, Collection[str]]
+        self,
+        manifests: Sequence[Manifest],
+        written: Mapping[int, datetime],
+        finished: Mapping[int, Collection[str]],
+        folder: Path,
     ) -> Iterator[StepResult]:
-        """Loads what the manifests bring; `written` says when each dump was complete."""
+        """Loads what the manifests bring; `written` says when each dump was complete, `folder` is of this run alone."""
         tables = {table.name for manifest in manifests for table in manifest.tables}
         loaded = self._loader.begin(tables, written)
         is_wanted = partial(_is_wanted, self._entity)
         self._loader.histories.expect_tables(filter(is_wanted, {*tables, *(mark.table for mark in loaded)}))
         steps = plan(manifests, loaded, is_wanted, self._loader.histories.keeps)
-        yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests), self._folder)
+        yield from self._loader.protect({mark.table for mark in loaded}, _columns(manifests), folder)
         for table, result in self._loader.catch_up({mark for mark in loaded if is_wanted(mark.table)}):
             if result.run.message:
                 self._failed.add(table)
@@ -187,15 +198,10 @@ class _Pull:
         dumps: defaultdict[str, list[int]] = defaultdict(list)
         for step in steps:
             dumps[step.table].append(step.dump_id)
-        shutil.rmtree(self._folder, ignore_errors=True)
-        try:
-            for fetched in ordered_map(self._fetched, enumerate(steps), workers=1):
-                if fetched.step.table not in self._failed:
-                    yield self._loaded(fetched, dumps[fetched.step.table])
-                shutil.rmtree(fetched.folder, ignore_errors=True)
-        finally:
-            for left in self._folder.glob("*"):
-                shutil.rmtree(left, ignore_errors=True)
+        for fetched in ordered_map(partial(self._fetched, folder), enumerate(steps), workers=1):
+            if fetched.step.table not in self._failed:
+                yield self._loaded(fetched, dumps[fetched.step.table])
+            shutil.rmtree(fetched.folder, ignore_errors=True)
         self._finish(manifests, steps, finished)
 
     def _is_finished(self, key: str, finished: Mapping[int, Collection[str]]) -> bool:
@@ -228,16 +234,19 @@ class _Pull:
         except Exception as error:  # noqa: BLE001  (an error in one manifest must not stop the others)
             return unexpected_failure(key, error)
 
-    def _fetched(self, numbered: tuple[int, Step]) -> _Fetched:
-        """Fetches the files of a step, one step ahead of the load, in a separate thread."""
+    def _fetched(self, within: Path, numbered: tuple[int, Step]) -> _Fetched:
+        """Fetches the files of a step, one step ahead of the load, in a separate thread.
+
+        If the run was broken off, no one waits for this thread, and it removes its files itself.
+        """
         number, step = numbered
-        folder = self._folder / f"{number}"
+        folder = within / f"{number}"
         if step.table in self._failed:
             return _Fetched(step, folder)
         if step.fault:
             return _Fetched(step, folder, error=UnreadableFileError(step.fault))
         try:
-            folder.mkdir(parents=True)
+            create(folder)
             listed = self._listed(step.files)
             files = ordered_map(partial(self._file, folder, listed), enumerate(step.files), workers=CONNECTIONS)
             return _Fetched(step, folder, tuple(files))
@@ -245,6 +254,13 @@ class _Pull:
             return _Fetched(step, folder, error=self._of_one_file(error))
         except Exception as error:  # noqa: BLE001  (an error in one table must not stop the others)
             return _Fetched(step, folder, error=defect(error))
+        finally:
+            if self._stopped.is_set():
+                shutil.rmtree(within, ignore_errors=True)
+
+    def _continue(self, _bytes: int) -> None:
+        if self._stopped.is_set():
+            raise InterruptedRunError("The run was stopped while files were being fetched.")
 
     def _listed(self, keys: Iterable[str]) -> dict[str, Object]:
         """The objects of keys as the bucket lists them, to compare with what is fetched."""
@@ -258,7 +274,7 @@ class _Pull:
         item = listed.get(key)
         if item:
             self._room.expect(folder, item.size, key)
-        self._bucket.fetch(item or key, path)
+        self._bucket.fetch(item or key, path, self._continue)
         return File(key, path, readers.schema(path, FORMAT, key))
 
     def _of_one_file(self, error: CourierError) -> FeedError:

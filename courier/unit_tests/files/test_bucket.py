@@ -8,7 +8,7 @@ import pytest
 from botocore.awsrequest import AWSPreparedRequest
 
 from courier.unit_tests.files.answered_bucket import WRITTEN, bucket, listing
-from heap_courier.errors import UnreadableFileError
+from heap_courier.errors import InterruptedRunError, UnreadableFileError
 from heap_courier.files.bucket import Object
 
 
@@ -69,3 +69,20 @@ def test_an_object_that_comes_otherwise_at_first_is_fetched_again(tmp_path: Path
 
     assert (tmp_path / "a").read_bytes() == b"abc"
     assert progress == [1, -1, 3]
+
+
+def test_a_fetch_that_is_broken_off_does_not_touch_another_of_the_same_object(tmp_path: Path) -> None:
+    """Such as one of a run that was stopped, while the next one fetches the same object already."""
+    place = bucket(lambda _: (200, {"content-length": "3"}, b"abc"))
+
+    def stop(_bytes: int) -> None:
+        raise InterruptedRunError("It was stopped.")
+
+    def meanwhile(_bytes: int) -> None:
+        with pytest.raises(InterruptedRunError):
+            place.fetch("a", tmp_path / "a", stop)
+
+    place.fetch("a", tmp_path / "a", meanwhile)
+
+    assert (tmp_path / "a").read_bytes() == b"abc"
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

@@ -20,7 +20,9 @@ from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
 from heap_courier.files.file_pattern import parse_pattern
 from heap_courier.files.fileset import (
     UNPACKED,
+    FetchedFile,
     Found,
+    Hit,
     Missing,
     fetch,
     find,
@@ -289,7 +291,8 @@ def test_the_members_of_an_archive_are_files(tmp_path: Path) -> None:
         ("all-2020-04-10.zip!data/users_2.csv", "users", FIRST, 1, "3"),
     ]
     assert all(file.path.name.endswith(".csv") for file in files)
-    assert fetch(bucket, found, tmp_path) == (files, (), ())
+    again = fetch(bucket, found, tmp_path).files
+    assert [file.path.read_bytes() for file in again] == [b"22", b"1", b"3"]
     assert len(bucket.fetched) == 1
 
 
@@ -322,7 +325,9 @@ def test_a_missing_member_is_reported(
     )
     assert len(fetched.files) == (1 if members is TWO else 0)
     skipping = find(bucket, [archive(*members, skip_missing=True)], None)
-    assert fetch(bucket, skipping, tmp_path) == fetched._replace(missing=())
+    again = fetch(bucket, skipping, tmp_path)
+    assert (again.missing, again.damaged) == ((), ())
+    assert [(file.key, file.size) for file in again.files] == [(file.key, file.size) for file in fetched.files]
 
 
 def test_a_damaged_archive_is_reported_to_its_feeds(tmp_path: Path) -> None:
@@ -402,6 +407,56 @@ def test_what_earlier_runs_left_is_removed_and_wanted_objects_are_not(tmp_path: 
 
     assert bucket.fetched == []
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file.path for file in files]
+
+
+@pytest.mark.parametrize("odd", ["folder", "link", "broken link"])
+def test_whatever_has_the_name_of_a_wanted_object_is_replaced_unless_it_is_a_file(tmp_path: Path, odd: str) -> None:
+    bucket = holding("calendar.csv")
+    found = find(bucket, [CALENDAR], None)
+    (file,) = fetch(bucket, found, tmp_path).files
+    file.path.unlink()
+    if odd == "folder":
+        (file.path / "left").mkdir(parents=True)
+    elif odd == "link":
+        other = tmp_path.with_name("other.csv")
+        other.write_bytes(b"x" * file.size)
+        file.path.symlink_to(other)
+    else:
+        file.path.symlink_to(tmp_path / "nowhere")
+
+    (file,) = fetch(bucket, found, tmp_path).files
+
+    assert file.path.read_bytes() == b"calendar.csv"
+    assert list(tmp_path.iterdir()) == [file.path]
+
+
+def test_an_object_that_was_replaced_is_fetched_again_even_if_the_bucket_has_no_etags(tmp_path: Path) -> None:
+    """And it has the same size."""
+    bucket = holding("calendar.csv")
+    before, after = (Object("calendar.csv", 12, "", WRITTEN + timedelta(hours=hour)) for hour in (0, 1))
+    fetch(bucket, Found((Hit(CALENDAR, before, None),), ()), tmp_path)
+    bucket.objects["calendar.csv"] = b"CALENDAR.CSV"
+
+    (file,) = fetch(bucket, Found((Hit(CALENDAR, after, None),), ()), tmp_path).files
+
+    assert file.path.read_bytes() == b"CALENDAR.CSV"
+
+
+def test_an_archive_that_a_run_broken_off_is_still_unpacking_does_not_touch_that_of_the_next(tmp_path: Path) -> None:
+    bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")})
+    found = find(bucket, [archive(Member("data/users_*.csv", "users", CSV))], Days.of(FIRST))
+    files: list[FetchedFile] = []
+
+    def free(folder: Path) -> int:
+        """Asked when a member is about to be written: the next run fetches the archive, then this one fails."""
+        if UNPACKED not in folder.parts:
+            return 1 << 40
+        files.extend(fetch(bucket, found, tmp_path).files)
+        return 0
+
+    assert fetch(bucket, found, tmp_path, room=Room(Limits(), free)).damaged
+
+    assert [file.path.read_bytes() for file in files] == [b"1"]
 
 
 def test_an_object_that_does_not_fit_fails_only_its_files(tmp_path: Path) -> None:

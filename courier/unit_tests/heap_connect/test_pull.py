@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -34,6 +35,8 @@ class Trial:
         self.folder = folder
         self.memory = MemoryBucket(COURIER, {})
         self.bucket = cast("Bucket", self.memory)
+        self.place = folder / "fetched"
+        self.kept: Generator[StepResult, None, None] = (step for step in ())
         self.noted: list[StepResult] = []
 
     def arrives(self, number: int, *tables: TableDump) -> None:
@@ -43,9 +46,9 @@ class Trial:
         (key,) = [key for key in self.memory.objects if part in key]
         return key
 
-    def steps(self, **entity: tuple[str, ...]) -> Iterator[StepResult]:
+    def steps(self, **entity: tuple[str, ...]) -> Generator[StepResult, None, None]:
         kept = HeapConnectEntity(**entity)  # type: ignore[arg-type]  # (no source)
-        return pull(self.warehouse, self.bucket, kept, self.folder / "fetched", workers=1, note=self.noted.append)
+        return pull(self.warehouse, self.bucket, kept, self.place, workers=1, note=self.noted.append)
 
     def outcomes(self, **entity: tuple[str, ...]) -> list[tuple[int | None, str, str | None]]:
         return [(step.dump_id, step.run.domain_table, step.run.message) for step in self.steps(**entity)]
@@ -77,7 +80,7 @@ def test_dumps_are_loaded_in_the_order_of_their_numbers_and_once(trial: Trial) -
     assert trial.outcomes() == [(9, "Heap:users", None), (9, "Heap:sign_up", None), (10, "Heap:users", None)]
     assert (trial.ids("users"), trial.ids("sign_up")) == ([1, 2], [7])
     assert trial.outcomes() == []
-    assert list((trial.folder / "fetched").glob("*")) == []
+    assert list(trial.place.iterdir()) == []
 
 
 def test_what_the_entity_excludes_is_not_loaded_until_it_is_included(trial: Trial) -> None:
@@ -151,6 +154,117 @@ def test_a_run_that_is_stopped_while_it_fetches_stops(trial: Trial) -> None:
 
     with pytest.raises(InterruptedRunError):
         list(trial.steps())
+
+
+class Straggler:
+    """The thread that fetches the first file with a part in its key: it stops before the file is there."""
+
+    def __init__(self, trial: Trial, part: str) -> None:
+        self._part = part
+        self._thread: threading.Thread | None = None
+        self._begun = threading.Event()
+        self._freed = threading.Event()
+        trial.memory.on_fetch = self._hold
+
+    def _hold(self, key: str) -> None:
+        if self._part in key and self._thread is None:
+            self._thread = threading.current_thread()
+            self._begun.set()
+            assert self._freed.wait(60)
+
+    def wait(self) -> None:
+        assert self._begun.wait(60)
+
+    def finish(self) -> None:
+        assert self._thread
+        self._freed.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def fails(error: BaseException) -> Callable[[Trial, Straggler], None]:
+    """A run in which the load of the second dump raises this."""
+
+    def run(trial: Trial, straggler: Straggler) -> None:
+        def begin(what: str) -> None:
+            if what.endswith("dump 2"):
+                straggler.wait()
+                raise error
+
+        with pytest.raises(type(error)):
+            list(pull(trial.warehouse, trial.bucket, HeapConnectEntity(), trial.place, workers=1, begin=begin))
+
+    return run
+
+
+def is_closed(trial: Trial, straggler: Straggler) -> None:
+    steps = trial.steps()
+    next(steps), next(steps)
+    straggler.wait()
+    steps.close()
+
+
+def is_forgotten(trial: Trial, straggler: Straggler) -> None:
+    """Its iterator stays, as in the traceback of an error that someone keeps, and ends with the test."""
+    trial.kept = trial.steps()
+    next(trial.kept), next(trial.kept)
+    straggler.wait()
+
+
+@pytest.mark.parametrize(
+    "break_off",
+    [
+        fails(LaterError("The warehouse does not answer.")),
+        fails(InterruptedRunError("It was stopped.")),
+        fails(KeyboardInterrupt()),
+        is_closed,
+        is_forgotten,
+    ],
+    ids=["error", "stop", "Ctrl-C", "closed", "forgotten"],
+)
+def test_a_thread_left_by_a_run_that_was_broken_off_does_not_touch_the_files_of_the_next(
+    trial: Trial, break_off: Callable[[Trial, Straggler], None]
+) -> None:
+    """The thread ends when the third step of the next run is fetched and not loaded: it would be of the same number."""
+    for number in range(1, 6):
+        trial.arrives(number, table("users", number))
+    straggler = Straggler(trial, "sync_3/users")
+    break_off(trial, straggler)
+    begun: list[str] = []
+
+    def begin(what: str) -> None:
+        begun.append(what)
+        if len(begun) == 3:
+            straggler.finish()
+            trial.kept.close()
+
+    steps = list(pull(trial.warehouse, trial.bucket, HeapConnectEntity(), trial.place, workers=1, begin=begin))
+
+    assert [step.run.message for step in steps if step.run.message] == []
+    assert trial.ids("users") == [1, 2, 3, 4, 5]
+    assert list(trial.place.iterdir()) == []
+
+
+@pytest.mark.parametrize("left", ["0", "files/0"])
+def test_what_is_left_in_the_folder_of_fetched_files_does_not_matter(trial: Trial, left: str) -> None:
+    """Nor that the folder is a link to another disk."""
+    trial.arrives(1, table("users", 1))
+    elsewhere = trial.folder / "elsewhere"
+    (elsewhere / left).mkdir(parents=True)
+    (elsewhere / left / "0.avro").write_bytes(b"left")
+    (elsewhere / "gone").symlink_to(trial.folder / "nowhere")
+    trial.place.symlink_to(elsewhere)
+
+    assert trial.outcomes() == [(1, "Heap:users", None)]
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_for_fetched_files_that_cannot_be_created_is_reported(trial: Trial) -> None:
+    trial.arrives(1, table("users", 1))
+    trial.place.write_bytes(b"")
+
+    with pytest.raises(SetupError, match=r"The folder `.*fetched` cannot be created: File exists\."):
+        trial.outcomes()
 
 
 def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_count(trial: Trial) -> None:
