@@ -67,6 +67,11 @@ class Report:
         self._unnamable: Counter[str | None] = Counter()
         self._noted: set[tuple[str, str]] = set()
 
+    @property
+    def settled(self) -> int:
+        """Rows that are delivered, rejected or skipped as deleted."""
+        return self.delivered + self.rejects.count + self.deletions
+
     def start(self, stream: Stream, settings: Settings) -> None:
         """Say what is loaded, and where to."""
         self._logger.info(
@@ -106,8 +111,7 @@ class Report:
         text = f"; waiting for {wait.what}" if wait else ""
         if wait and wait.until is not None and wait.until - now >= 1:
             text += f", {duration(wait.until - now)} more"
-        settled = self.delivered + self.rejects.count + self.deletions
-        left = seconds_left(rows_left or 0.0, wait, settled, now - self._began)
+        left = seconds_left(rows_left or 0.0, wait, self.settled, now - self._began)
         return text + (f"; done in about {duration(left)}" if left is not None and left >= 1 else "")
 
     def mapped(self, made: Properties) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar, cast
 
@@ -31,11 +31,11 @@ from destination_heap_analytics.protocol.catalog import Stream
 from destination_heap_analytics.protocol.checkpoints import Checkpoint, Checkpoints, PendingRecord
 from destination_heap_analytics.protocol.input_format import InputFormat
 from destination_heap_analytics.protocol.messages import Message, Noise, Record, State, Unreadable, parse_line
-from destination_heap_analytics.rejected.store import RejectWriter, Storage, Stored, StoreFailed, rejected_line
+from destination_heap_analytics.rejected.store import Storage, Stored, StoreFailed
 from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.delivery_setup import delivery_for
 from destination_heap_analytics.run.event_queue import EventQueue
-from destination_heap_analytics.run.first_rejections import FirstRejections
+from destination_heap_analytics.run.rejections import Rejections
 from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, NOT_STORED, Report
 from destination_heap_analytics.run.waits import OUTPUT, SOURCE, STORAGE
 
@@ -112,7 +112,7 @@ class Sync(Generic[Line]):
         )
         mapper = self._mapper
         self._watch = AbsenceWatch(mapper.required, mapper.names, clock.now, mapper.needed_properties, mapper.excepted)
-        self._first_rejections: FirstRejections[Checkpoint] = FirstRejections(clock.now, are_stored=storage is not None)
+        self._rejections = Rejections(storage, events.post, clock.now)
 
         self._client = client
         self._senders: Senders[Any] = Senders(client, events.post)
@@ -122,8 +122,6 @@ class Sync(Generic[Line]):
         self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
         if settings.rejected_records == "fail":
             self._retrieval = None  # the first one stops the sync, and comes again
-        self._writer = RejectWriter[Checkpoint](storage, events.post) if storage else None
-        self._being_stored = 0
         self._expected_rows = expected_rows
         self._answers = DELETIONS if settings.selected_api is Api.DELETE_USERS else ANSWERS
 
@@ -149,8 +147,7 @@ class Sync(Generic[Line]):
         finally:
             self._events.close()
             self._senders.close()
-            if self._writer:
-                self._writer.close()
+            self._rejections.close()
             warnings = self._mapper.warnings() if finished else ()
             self._report.end(finished=finished, warnings=warnings, retrieval=self._retrieval)
 
@@ -168,7 +165,7 @@ class Sync(Generic[Line]):
                 if self._events.has_ended and self._is_reading:
                     self._end_of_input()
                     continue
-            if not self._is_reading and self._delivery.is_idle and not self._being_stored:
+            if not self._is_reading and self._delivery.is_idle and not self._rejections.being_stored:
                 break
             self._wait(self._delivery.wake_at(self._now))
         if self._failure:
@@ -187,7 +184,7 @@ class Sync(Generic[Line]):
             self._is_reading
             and self._delivery.has_room
             and self._checkpoints.has_room
-            and not (self._writer and self._writer.is_full)
+            and not self._rejections.are_full
         )
 
     def _attend(self) -> None:
@@ -202,14 +199,14 @@ class Sync(Generic[Line]):
                 case Interrupt(signal):
                     raise InterruptedSyncError(signal)
                 case StoreFailed(error):
-                    self._being_stored = 0  # nothing more will be
+                    self._rejections.store_failed()
                     self._retrieval = None
                     raise error
                 case Stored(checkpoints):
-                    self._stored(checkpoints)
+                    self._rejections.stored(checkpoints)
         for row in self._watch.tick():
             self._load(row)
-        self._settle_rejected(self._first_rejections.tick())
+        self._rejections.tick()
 
     def _dispatch(self) -> None:
         self._delivery.dispatch(self._now)
@@ -233,30 +230,29 @@ class Sync(Generic[Line]):
 
     def _rows_left(self) -> float | None:
         """Rows that are not settled yet; None as long as it is not known how many there are."""
-        report = self._report
-        rows: float = report.read
+        rows: float = self._report.read
         if self._is_reading:
             expected = self._expected_rows()
             if expected is None:
                 return None
             rows = max(rows, expected)
-        return rows - report.delivered - report.rejects.count - report.deletions
+        return rows - self._report.settled
 
     def _wind_down(self) -> Iterator[AirbyteMessage]:
         """Send nothing more, and see what becomes of what is in flight."""
         self._is_reading = False
         self._events.close()
         end = self._clock.now() + WIND_DOWN_SECONDS * self._clock.speed
-        while (self._delivery.in_flight or self._being_stored) and (now := self._clock.now()) < end:
+        while (self._delivery.in_flight or self._rejections.being_stored) and (now := self._clock.now()) < end:
             self._events.wait(self._clock.real(end - now), for_input=False)
             while (event := self._events.event()) is not None:
                 match event:
                     case Answer(ticket, Verdict() as verdict):
                         self._delivery.wound_down(ticket, verdict)
                     case Stored(checkpoints):
-                        self._stored(checkpoints)
+                        self._rejections.stored(checkpoints)
                     case StoreFailed():
-                        self._being_stored = 0
+                        self._rejections.store_failed()
             yield from self._checkpoints.due()
         yield from self._checkpoints.due()
 
@@ -278,7 +274,7 @@ class Sync(Generic[Line]):
                 self._load(row)
         except ConfigError as wrong:
             self._stop(wrong)
-        self._settle_rejected(self._first_rejections.release())
+        self._rejections.release()
         self._delivery.flush()
 
     def _read(self) -> bool:
@@ -308,7 +304,7 @@ class Sync(Generic[Line]):
             self._has_lines
             and self._watch.is_over
             and not self._mapper.names.learns
-            and self._first_rejections.is_over
+            and self._rejections.is_mapping_proven
             and not self._failure
         )
 
@@ -376,8 +372,7 @@ class Sync(Generic[Line]):
         except RowRejectedError as rejection:
             self._reject(row.number, row.checkpoint, row.record.source, rejection, is_mapped=False)
             return self._has_room
-        if not self._first_rejections.is_over:
-            self._settle_rejected(self._first_rejections.release())
+        self._rejections.release()
         return self._delivery.take(item, self._now)
 
     def _settled(self, items: Sequence[Payload], rejection: RowRejectedError | None) -> None:
@@ -396,18 +391,5 @@ class Sync(Generic[Line]):
         if self._settings.rejected_records == "fail":
             sentence = f"Row {number} is rejected: {rejection}. The sync stops here {BECAUSE_OF_FAIL}"
             self._stop(ConfigError(sentence), number)
-        elif self._writer:
-            self._being_stored += 1
-            self._writer.put(rejected_line(source, rejection), checkpoint)
-        elif is_mapped or self._first_rejections.is_over:
-            checkpoint.settle(delivered=False)
         else:
-            self._settle_rejected(self._first_rejections.hold(rejection, checkpoint))
-
-    def _stored(self, checkpoints: Sequence[Checkpoint]) -> None:
-        self._being_stored -= len(checkpoints)
-        self._settle_rejected(checkpoints)
-
-    def _settle_rejected(self, checkpoints: Iterable[Checkpoint]) -> None:
-        for checkpoint in checkpoints:
-            checkpoint.settle(delivered=False)
+            self._rejections.add(source, rejection, checkpoint, is_mapped=is_mapped)
