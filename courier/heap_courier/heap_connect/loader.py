@@ -29,13 +29,7 @@ from heap_courier.heap_connect.private.private_columns import PrivateColumns
 from heap_courier.heap_connect.reading import File, Reading
 from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.heap_connect.stored_tables import StoredTables
-from heap_courier.heap_connect.table_schema import (
-    DUMP,
-    InexactIntegersError,
-    domain_table,
-    reserved,
-    target_table,
-)
+from heap_courier.heap_connect.table_schema import DUMP, InexactIntegersError, reserved, table_with, target_table
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.run_log import TableRun
 from heap_courier.warehouse.upsert import LoadResult, OrderNeededError, Table, TableColumn, inexact, load
@@ -157,7 +151,7 @@ class Loader:
             columns = self._warehouse.columns(name)
             if stored == table:
                 return self.tables.views(table, columns, changed=True)
-            key = domain_table(table, name, dict.fromkeys(columns, STRING)).key
+            key = table_with(table, name, dict.fromkeys(columns, STRING)).key
             return {self.tables.domain_table(table) + HISTORY: history(name, columns, key, DUMP)}
 
         def after(loaded: LoadResult) -> None:

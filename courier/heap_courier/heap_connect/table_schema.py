@@ -85,10 +85,10 @@ def target_table(
         raise SchemaError(
             f"The table `{step.table}` has columns that differ only in case: rename {' or '.join(twins)} in Heap."
         )
-    return domain_table(step.table, name, columns)
+    return table_with(step.table, name, columns)
 
 
-def domain_table(table: str, name: str, columns: Types) -> Table:
+def table_with(table: str, name: str, columns: Types) -> Table:
     """A domain table with these columns, `table` being its name in Heap, and `name` the one in the warehouse."""
     key = _key(table)
     newest = _NEWEST.get(table, "last_modified")

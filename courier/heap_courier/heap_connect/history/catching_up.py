@@ -11,7 +11,7 @@ from heap_courier.heap_connect.manifests import Bookmark
 from heap_courier.heap_connect.private.hashed_columns import HashedColumns
 from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.heap_connect.stored_tables import StoredTables
-from heap_courier.heap_connect.table_schema import domain_table
+from heap_courier.heap_connect.table_schema import table_with
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.run_log import TableRun
 from heap_courier.warehouse.versions import HISTORY, VERSIONS
@@ -66,7 +66,7 @@ class CatchingUp:
         hashed = self._hashed.of(table)
         with self._warehouse.transaction():
             before(table)
-            kept = self._histories.of(table, domain_table(table, name, columns))
+            kept = self._histories.of(table, table_with(table, name, columns))
             rows = self._histories.catch_up(kept, name, floor) if kept else 0
             notice = f"The history of the table `{name}` has its rows as they are now." if kept else None
             result = StepResult(None, TableRun(name + HISTORY, 0, 0, merged=rows, stored=rows), notice=notice)
