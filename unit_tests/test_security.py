@@ -66,12 +66,12 @@ HELD_BY: Final = {
     ],
     "Its pages load nothing from elsewhere": [
         "courier/unit_tests/console/test_gate.py::test_no_site_frames_it_and_nothing_runs_inline",
-        "courier/unit_tests/console/test_tables.py::test_what_is_stored_is_text_and_no_markup",
+        "courier/unit_tests/console/screens/test_tables.py::test_what_is_stored_is_text_and_no_markup",
     ],
     "SQL runs in a separate process": [
-        "courier/unit_tests/console/test_tables.py::test_nothing_is_changed_and_no_file_is_read",
-        "courier/unit_tests/console/test_tables.py::test_a_query_that_takes_too_long_is_stopped",
-        "courier/unit_tests/console/test_tables.py::test_the_first_rows_are_shown",
+        "courier/unit_tests/console/screens/test_tables.py::test_nothing_is_changed_and_no_file_is_read",
+        "courier/unit_tests/console/screens/test_tables.py::test_a_query_that_takes_too_long_is_stopped",
+        "courier/unit_tests/console/screens/test_tables.py::test_the_first_rows_are_shown",
     ],
     "It listens on 127.0.0.1, except": [
         "unit_tests/test_deploy.py::test_the_console_is_published_to_this_computer_alone_with_a_token_and_tls",

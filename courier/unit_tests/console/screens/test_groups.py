@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.unit_tests.console.test_feeds import filled_in
+from courier.unit_tests.console.screens.test_feeds import filled_in
 from courier.unit_tests.console.visitor import NOW, Visitor
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.console.editing.cron_words import in_words

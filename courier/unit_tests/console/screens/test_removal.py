@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from courier.unit_tests.console.test_feeds import filled_in
+from courier.unit_tests.console.screens.test_feeds import filled_in
 from courier.unit_tests.console.visitor import Visitor, visitor
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.project.reader import read_project
