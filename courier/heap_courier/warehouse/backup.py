@@ -111,13 +111,16 @@ def restore(
     if not any(schema == SCHEMA for schema, _ in counts):
         raise SetupError(f"`{backup}` is a DuckDB file, but not of a warehouse of heap-courier: it was left alone.")
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}") if path.exists() else None
+    earlier = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}")
+    kept = earlier if path.exists() else None
     with _partial(path) as partial:
         with backup.open("rb") as source:
             _copy(source, partial)
         _expect_same(counts, partial, settings)
         _belong(partial, path)
         if kept is None:
+            with suppress(FileNotFoundError):  # left by a warehouse that was removed: DuckDB would apply it
+                _log_of(path).replace(_log_of(earlier))
             partial.replace(path)
         else:
             with _held(path, settings, patience) as is_readable:

@@ -83,6 +83,24 @@ def test_a_backup_is_restored_without_an_existing_warehouse(settings: WarehouseS
     assert ids(elsewhere.path) == [1, 2]
 
 
+def test_the_log_of_a_warehouse_that_was_removed_is_not_applied_to_the_restored_one(
+    settings: WarehouseSettings, tmp_path: Path
+) -> None:
+    assert settings.path
+    back_up(settings, tmp_path / "backup.duckdb")
+    log = tmp_path / "heap.duckdb.wal"
+    with closing(DuckDBWarehouse(settings.path, wait=time.sleep)) as warehouse:
+        warehouse.execute('INSERT INTO "Heap:Users" VALUES (3)')
+        left = log.read_bytes()
+    settings.path.unlink()
+    log.write_bytes(left)
+
+    restore(settings, tmp_path / "backup.duckdb", NOW)
+
+    assert ids(settings.path) == [1, 2]
+    assert (tmp_path / "heap.duckdb.before-20260304-083000.wal").read_bytes() == left
+
+
 def test_a_damaged_warehouse_is_replaced_along_with_its_write_ahead_log(
     settings: WarehouseSettings, tmp_path: Path
 ) -> None:
