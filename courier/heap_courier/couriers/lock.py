@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from filelock import FileLock, Timeout
 
 from heap_courier.couriers.context import Context
-from heap_courier.errors import BusyCourierError
+from heap_courier.errors import BusyCourierError, SetupError
 from heap_courier.files.fileset import UNPACKED
+from heap_courier.files.work_folder import create
 from heap_courier.project.model import Courier
 
 
@@ -20,9 +21,10 @@ def locked(context: Context, courier: Courier) -> Iterator[None]:
 
     Raises:
         BusyCourierError: another run has it.
+        SetupError: the project folder cannot be written.
     """
     folder = context.work(courier)
-    folder.mkdir(parents=True, exist_ok=True)
+    create(folder)
     lock = FileLock(folder / "lock", timeout=0)
     try:
         lock.acquire()
@@ -30,6 +32,8 @@ def locked(context: Context, courier: Courier) -> Iterator[None]:
         raise BusyCourierError(
             f"Another run of the courier `{courier.name}` is in progress: try again when it has finished."
         ) from None
+    except OSError as fault:
+        raise SetupError(f"The file `{folder / 'lock'}` cannot be opened: {fault.strerror}.") from None
     try:
         yield
     finally:

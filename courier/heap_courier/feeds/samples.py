@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -157,8 +158,24 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (f"~{last}" if (folder / last).is_dir() else last)
     if file.path.exists():
-        shutil.move(file.path, path)
+        _move(file.path, path)
     return replace(file, path=path)
+
+
+def _move(path: Path, to: Path) -> None:
+    """Moves a file, to another disk if need be: it is there only when it is whole, since a feed may load it."""
+    try:
+        path.replace(to)
+    except OSError as fault:
+        if fault.errno != errno.EXDEV:
+            raise
+        partial = to.with_name(f".{secrets.token_hex(8)}.part")
+        try:
+            shutil.copyfile(path, partial)
+            partial.replace(to)
+        finally:
+            partial.unlink(missing_ok=True)
+        path.unlink()
 
 
 def _fitting(name: str) -> str:

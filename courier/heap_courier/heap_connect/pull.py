@@ -283,7 +283,7 @@ class _Pull:
             return error
         if isinstance(error, InterruptedRunError):
             raise error
-        manifest_keys(self._bucket)
+        next(self._bucket.list(FOLDER), None)
         return UnreadableFileError(str(error))
 
     def _loaded(self, fetched: _Fetched, dumps: list[int]) -> StepResult:

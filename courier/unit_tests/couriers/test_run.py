@@ -179,6 +179,20 @@ def test_a_run_beside_another_one_leaves_its_record_alone(trial: Trial) -> None:
     assert [run.outcome for run in trial.logged()] == ["completed"]
 
 
+@pytest.mark.parametrize("odd", ["", "lock/x"], ids=["file in place of the folder", "folder in place of the lock"])
+def test_a_work_folder_that_cannot_be_used_is_reported(trial: Trial, odd: str) -> None:
+    trial.arrives(20, "id,email\n1,a\n")
+    folder = trial.context.work(trial.courier)
+    if odd:
+        (folder / odd).mkdir(parents=True)
+    else:
+        folder.parent.mkdir()
+        folder.write_bytes(b"")
+
+    with pytest.raises(SetupError, match=r"The (folder|file) `.*` cannot be (created: File exists|opened: Is a dir)"):
+        trial.runs(20, 20)
+
+
 def test_a_caller_that_tries_again_records_what_it_gives_up_on(trial: Trial) -> None:
     """A group looks for files each minute, and waits for them."""
     heard: list[Notice] = []

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
+import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -61,6 +65,40 @@ def test_a_sample_is_kept_under_its_name_in_the_bucket_and_never_elsewhere(tmp_p
 
     assert file.path == tmp_path / "samples" / kept
     assert file.path.read_text() == "1|a\n2|b\n"
+
+
+@pytest.mark.parametrize("has_room", [True, False])
+def test_a_sample_that_is_kept_on_another_disk_is_there_only_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_room: bool
+) -> None:
+    older = keep_sample(tmp_path / "samples", fetched(tmp_path, "users.txt"))
+    older.path.write_text("older\n")
+    move, copy = os.rename, shutil.copyfile
+
+    def on_one_disk(source: Path, to: Path) -> None:
+        if Path(source).parent != Path(to).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        move(source, to)
+
+    def copied(source: Path, to: Path) -> None:
+        copy(source, to)
+        if not has_room:
+            Path(to).write_text("1|a\n")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, on_one_disk)
+        monkeypatch.setattr(Path, name, on_one_disk)
+    for name in ("copyfile", "copy2"):
+        monkeypatch.setattr(shutil, name, lambda source, to, **_: copied(source, to))
+    file = fetched(tmp_path, "users.txt")
+
+    with nullcontext() if has_room else pytest.raises(OSError, match="No space"):
+        keep_sample(tmp_path / "samples", file)
+
+    assert older.path.read_text() == ("1|a\n2|b\n" if has_room else "older\n")
+    assert list((tmp_path / "samples").iterdir()) == [older.path]
+    assert file.path.exists() != has_room
 
 
 def test_a_sample_of_two_tags_is_kept_once(tmp_path: Path) -> None:

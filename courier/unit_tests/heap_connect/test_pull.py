@@ -148,6 +148,24 @@ def test_a_bucket_that_stops_responding_ends_the_run_and_keeps_what_was_loaded(t
     assert trial.ids("sign_up") == [7]
 
 
+def test_a_bucket_that_is_emptied_during_a_run_fails_the_tables_that_are_not_loaded_yet(trial: Trial) -> None:
+    """It is not a bucket without dumps, after which nothing would have been loaded."""
+    trial.arrives(1, table("sign_up", 7))
+    trial.arrives(2, table("users", 1))
+
+    def on_fetch(key: str) -> None:
+        if "sync_2/users" in key:
+            trial.memory.objects.clear()
+            raise SetupError("It refused the request.")
+
+    trial.memory.on_fetch = on_fetch
+
+    assert trial.outcomes() == [
+        (1, "Heap:sign_up", None),
+        (2, "Heap:users", "Dump 2: It refused the request."),
+    ]
+
+
 def test_a_run_that_is_stopped_while_it_fetches_stops(trial: Trial) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     refuses("sync_1/users", InterruptedRunError("It was stopped."), trial)
