@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -144,8 +145,9 @@ def _opened(
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
     """A new file beside the target, for this user alone: it holds rows of people. Removed unless it is renamed."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(descriptor)
+    partial = Path(name)
     try:
         yield partial
     finally:

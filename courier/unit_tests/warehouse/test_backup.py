@@ -75,6 +75,13 @@ def test_a_backup_is_restored_and_the_earlier_warehouse_is_kept(settings: Wareho
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([target.name, kept.name, "heap.duckdb"])
 
 
+def test_what_a_killed_backup_left_does_not_stop_the_next(settings: WarehouseSettings, tmp_path: Path) -> None:
+    """In a container each process can have the same id."""
+    (tmp_path / f".backup.duckdb.{os.getpid()}").write_bytes(b"left")
+
+    assert back_up(settings, tmp_path / "backup.duckdb").rows == 2
+
+
 def test_a_backup_is_restored_without_an_existing_warehouse(settings: WarehouseSettings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "backup.duckdb")
     elsewhere = WarehouseSettings("duckdb", tmp_path / "new/folder/heap.duckdb")
