@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -42,6 +43,7 @@ class Request(NamedTuple):
     words: list[str]
     environment: dict[str, str]
     folder: str
+    speed: float
 
 
 class Forked:
@@ -59,9 +61,17 @@ class Forked:
             theirs.close()
             yield cls(ours)
 
-    def run(self, words: Sequence[str], content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run `main.py WORDS` with this on standard input to its end, as subprocess.run does."""
-        request = Request([MAIN, *words], dict(os.environ), str(Path.cwd()))
+    def run(
+        self, words: Sequence[str], content: bytes = b"", *, speed: float = 1.0
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run `main.py WORDS` with this on standard input to its end, as subprocess.run does.
+
+        Args:
+            words: the command and its options.
+            content: what is on standard input.
+            speed: seconds of the connector's clock per real one: its pauses between requests are as much shorter.
+        """
+        request = Request([MAIN, *words], dict(os.environ), str(Path.cwd()), speed)
         with ThreadPoolExecutor(2) as threads, ExitStack() as theirs, ExitStack() as ours:
             reading, feed = os.pipe()
             threads.submit(_feed, feed, content)
@@ -117,6 +127,13 @@ def _supervise(report: int) -> None:
     os.close(report)
 
 
+def _speed_up(speed: float) -> None:
+    connector = import_module("destination_heap_analytics.connector")
+    deletion = import_module("destination_heap_analytics.delivery.http.deletion")
+    connector.Clock = partial(connector.Clock, speed)
+    deletion.FIRST_PAUSE /= speed
+
+
 def main() -> None:
     """The process that forks, until the other end of its socket is closed."""
     requests = socket.socket(fileno=int(sys.argv[1]))
@@ -129,6 +146,7 @@ def main() -> None:
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
+    _speed_up(request.speed)
     sys.argv = request.words
     runpy.run_path(MAIN, run_name="__main__")
 

@@ -16,6 +16,8 @@ from integration_tests.conftest import piped, until
 SAMPLES = Path(__file__).resolve().parents[1] / "sample_files"
 CATALOG = SAMPLES / "configured_catalog.json"
 KEY = "k3y-0f-3v3ryth1ng"
+SPEED = 20.0
+"""Of the connector's clock, so that it soon asks whether a deletion is complete."""
 
 
 def row(number: int) -> dict[str, Any]:
@@ -54,7 +56,7 @@ def test_only_the_users_of_the_rows_are_deleted(connector: Any, heap: Sandbox, a
     """By identity or by Heap's own ID; a user who is there twice is asked for once."""
     set_up(heap, 4)
     before = who(heap)
-    run = connector.run("write", config(heap, **api), CATALOG, [row(1), row(2), row(1), state(1)])
+    run = connector.run("write", config(heap, **api), CATALOG, [row(1), row(2), row(1), state(1)], speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 3, 0)])
     gone = {"user1@example.com", "user2@example.com"} if "identity_column" in api else {"1", "2"}
     assert who(heap) == [user for user in before if user not in gone]
@@ -74,7 +76,7 @@ def test_a_state_waits_until_heap_has_completed_the_request(connector: Any, heap
         out = process.stdout.read()
     assert [line for line in map(json.loads, out.splitlines()) if line["type"] == "STATE"] == []
     requests.post(f"{heap.url}/sandbox/limits", json={"deletion_seconds": 0}, timeout=60)
-    run = connector.run("write", config(heap), CATALOG, rows)
+    run = connector.run("write", config(heap), CATALOG, rows, speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 2, 0)])
     assert [(deletion["asked"], deletion["users"]) for deletion in heap.deletions()] == [(2, 2), (2, 0)]
     assert who(heap) == ["0", "1"]
@@ -82,7 +84,7 @@ def test_a_state_waits_until_heap_has_completed_the_request(connector: Any, heap
 
 def test_ten_thousand_users_are_one_request(connector: Any, heap: Sandbox) -> None:
     """One more makes another; a short-lived token is renewed."""
-    set_up(heap, 1, token_seconds=0.05)
+    set_up(heap, 1, token_seconds=0.5)  # it expires before the first question whether the deletion is complete
     rows = [*(row(number) for number in range(10_001)), state(1)]
     run = connector.run("write", config(heap), CATALOG, rows)
     assert (run.code, run.states) == (0, [(1, 10_001, 0)])

@@ -122,7 +122,7 @@ def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) 
     identities = ("evalyn_shields@hotmail.com", "another@example.com")
     for identity in identities:
         requests.post(f"{heap.url}/api/track", json={"app_id": "12", "identity": identity, "event": "E"}, timeout=60)
-    assert connector.run("write", config, CATALOG, [record(row)]).code == 0
+    assert connector.run("write", config, CATALOG, [record(row)], speed=20.0).code == 0
     assert (
         [event["identity"] for event in heap.events()] == [user["identity"] for user in heap.users()] == [identities[1]]
     )

@@ -20,6 +20,8 @@ CATALOG = SAMPLES / "configured_catalog.json"
 MESSAGES = (SAMPLES / "messages.jsonl").read_bytes().splitlines()
 RECORDS = [message["record"]["data"] for message in map(json.loads, MESSAGES) if message["type"] == "RECORD"]
 SECRET = "wer.auch.immer@example.com"  # noqa: S105  # content of a row, which must never be seen in the output
+SPEED = 30.0
+"""Of the connector's clock, in tests where it waits."""
 
 OPEN_CATALOG = {
     "streams": [
@@ -305,7 +307,7 @@ def test_a_row_that_heap_refuses_is_rejected_and_the_others_continue(
 ) -> None:
     """With its number and the status; Heap's words, which echo the row, stay out of the log."""
     heap.fault(kind="status", status=status, match=SECRET, body=f"{SECRET} is not nice")
-    run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)])
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)], speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 2, 1)])
     assert f"status {status} (row 2)" in run.log
     assert sorted(event["identity"] for event in heap.events() if event["identity"] in "ab") == ["a", "b"]
@@ -361,7 +363,7 @@ def test_a_set_up_that_heap_does_not_know_ends_the_run_at_once(
 def test_temporary_failures_are_waited_out(connector: Any, heap: Any, track: Any, fault: dict[str, Any]) -> None:
     """The row is sent again, and is there once."""
     heap.fault(match=SECRET, times=2, **fault)
-    run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)])
+    run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)], speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 3, 0)])
     assert sorted(event["identity"] for event in heap.events()) == ["a", "b", SECRET]
     assert "Retrying the same rows for up to ten minutes." in run.log
