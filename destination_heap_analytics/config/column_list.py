@@ -19,7 +19,7 @@ class Constant:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class ListedProperty:
     """One property: what it is read from, and its name.
 
     Attributes:
@@ -51,7 +51,7 @@ class ColumnList:
         warning: what was ignored, as the end of a sentence that begins with the setting's name; None if nothing was.
     """
 
-    items: tuple[Item, ...] = ()
+    items: tuple[ListedProperty, ...] = ()
     takes_all: bool = False
     excepted: tuple[str, ...] = ()
     warning: str | None = field(default=None, compare=False)

@@ -13,8 +13,8 @@
 `property_columns` takes a list, `event_column` a column or a constant, every other setting a column. White space around
 a part does not count. An extra comma and an item that is given twice are ignored, with a warning.
 
-Before there were casts and names, all text up to a comma was a column's name. An item keeps it (`Item.whole`): if the
-source has a column of that very name, that column is meant.
+Before there were casts and names, all text up to a comma was a column's name. An item keeps it
+(`ListedProperty.whole`): if the source has a column of that very name, that column is meant.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from collections.abc import Collection
 from typing import Final, NoReturn
 
 from destination_heap_analytics.config.casts import OTHER_NAMES, Cast, boolean_of, number_of
-from destination_heap_analytics.config.column_list import ColumnList, Constant, Item
+from destination_heap_analytics.config.column_list import ColumnList, Constant, ListedProperty
 from destination_heap_analytics.heap_api import MAX_EVENT, MAX_PROPERTY, text_units
 from destination_heap_analytics.names import nearest
 
@@ -128,7 +128,7 @@ class _ListParser:
         self._text = text
         self._reserved = reserved
         self._at = 0
-        self._items: dict[str, Item] = {}
+        self._items: dict[str, ListedProperty] = {}
         self._star: tuple[str, ...] | None = None
         self._doubled: dict[str, None] = {}
         self._empty = 0
@@ -154,7 +154,7 @@ class _ListParser:
             raise GrammarError("is empty: list columns separated by commas, or give * for all")
         return ColumnList(tuple(self._items.values()), self._star is not None, self._star or (), self._warning())
 
-    def _item(self) -> Item | None:
+    def _item(self) -> ListedProperty | None:
         start = self._at
         first = self._peek()
         source: str | Constant
@@ -180,9 +180,9 @@ class _ListParser:
         if isinstance(source, str) and not source.strip():
             self._empty += 1
             return None
-        return Item(source, str(source) if name is None else name, cast, whole)
+        return ListedProperty(source, str(source) if name is None else name, cast, whole)
 
-    def _add(self, item: Item, start: int) -> None:
+    def _add(self, item: ListedProperty, start: int) -> None:
         name = item.name
         known = self._items.setdefault(name, item)
         if known is not item:

@@ -144,7 +144,7 @@ class Delivery:
         if isinstance(sent, Probe):
             self._probed(sent, verdict, now)
         else:
-            self._planner.landed(sent, now)
+            self._planner.completed(sent, now)
             self._settle(sent, verdict, now)
 
     def wound_down(self, sent: Job | Probe, verdict: Verdict) -> None:

@@ -156,10 +156,10 @@ class Planner:
         """Whether nothing may be sent now because Heap has asked for a pause."""
         return now < self._resumes_at
 
-    def landed(self, job: Job, now: float) -> None:
+    def completed(self, job: Job, now: float) -> None:
         """A request got a response, or was given up; another call says what becomes of its rows."""
         self.in_flight -= 1
-        self._pacer.landed(len(job.items), job.items.keys, job.sent_at, now)
+        self._pacer.completed(len(job.items), job.items.keys, job.sent_at, now)
 
     def retry(self, job: Job, due_at: float, history: History) -> None:
         """Send its part again."""

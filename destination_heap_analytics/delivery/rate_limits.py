@@ -141,7 +141,7 @@ class Pacer:
             self._next_at = now + self._app.seconds * _SPREAD * rows / self.app_limit
             self._is_held = self._used > self.app_limit * _BURST
 
-    def landed(self, rows: int, keys: Iterable[str], sent_at: float, now: float) -> None:
+    def completed(self, rows: int, keys: Iterable[str], sent_at: float, now: float) -> None:
         """It got a response, or was given up: its shares expire a window from now."""
         if self._app:
             heapq.heappush(self._app_expiries, (_until(self._app, sent_at, now), rows))

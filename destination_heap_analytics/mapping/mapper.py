@@ -93,7 +93,7 @@ class Mapper:
         """Whether nothing is sent of a record, because it was deleted at its source."""
         return self._skips_deletions and is_deletion(data)
 
-    def item(self, row: PendingRecord) -> Payload:
+    def payload(self, row: PendingRecord) -> Payload:
         """The row, ready to go.
 
         Raises:
@@ -126,7 +126,7 @@ class Mapper:
             user_body,
         )
 
-    def items(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> Payloads:
+    def payloads(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> Payloads:
         """The rows in the first of these lines, ready to go, up to a line that `item` is to decide on; maybe none.
 
         Args:

@@ -26,9 +26,9 @@ from destination_heap_analytics.mapping.columns.all_columns import AllColumns
 from destination_heap_analytics.mapping.columns.block import NONE, Block, NotPlainError, Row
 from destination_heap_analytics.mapping.columns.column import is_airbytes
 from destination_heap_analytics.mapping.columns.shape import Shape, are_fields
-from destination_heap_analytics.mapping.properties import NUMBERS, SHORT, Properties, PropertyMaker, Values
+from destination_heap_analytics.mapping.properties import NUMBERS, Properties, PropertyMaker, Values
 from destination_heap_analytics.mapping.transformer import Selection
-from destination_heap_analytics.mapping.values import as_text
+from destination_heap_analytics.mapping.values import SHORT, as_text
 from destination_heap_analytics.protocol.catalog import Path
 
 Made = tuple[list[Any], Properties | None]

@@ -21,10 +21,7 @@ from destination_heap_analytics.heap_api import (
     text_units,
 )
 from destination_heap_analytics.mapping.columns.column import ABSENT, is_airbytes, is_plain
-from destination_heap_analytics.mapping.values import Scalar, as_text, joined_text, scalar, unicode_text
-
-SHORT: Final = MAX_PROPERTY // 2
-"""A text of this many characters is always within the limit: one is at most two UTF-16 units."""
+from destination_heap_analytics.mapping.values import SHORT, Scalar, as_text, joined_text, scalar, unicode_text
 
 NUMBERS: Final = frozenset({bool, int, float})
 

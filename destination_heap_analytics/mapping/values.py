@@ -13,7 +13,7 @@ from math import isfinite
 from typing import Any, Final
 
 from destination_heap_analytics.errors import Reason, RowRejectedError
-from destination_heap_analytics.heap_api import MAX_INTEGER
+from destination_heap_analytics.heap_api import MAX_INTEGER, MAX_PROPERTY
 from destination_heap_analytics.protocol.numbers import (
     InexactNumberError,
     float_text,
@@ -22,6 +22,9 @@ from destination_heap_analytics.protocol.numbers import (
 )
 
 Scalar = str | int | float
+
+SHORT: Final = MAX_PROPERTY // 2
+"""A text of this many characters is always within a property's limit: one is at most two UTF-16 units."""
 
 _USER_ID: Final = re.compile("0|[1-9][0-9]{0,15}")
 

@@ -263,11 +263,11 @@ class RejectWriter(Generic[Ticket]):
             except Exception as error:  # noqa: BLE001  # handed to the run, which raises it
                 with self._changed:
                     self._give_up()
-                    self._settle(batch)
+                    self._forget(batch)
                     self._report(StoreFailed(error))
                 return
             with self._changed:
-                self._settle(batch)
+                self._forget(batch)
                 self._report(Stored(tuple(ticket for _, ticket in batch)))
 
     def _next(self) -> list[tuple[bytes, Ticket]]:
@@ -283,10 +283,10 @@ class RejectWriter(Generic[Ticket]):
 
     def _give_up(self) -> None:
         self._closed = True
-        self._settle(self._waiting)
+        self._forget(self._waiting)
         self._waiting.clear()
         self._changed.notify_all()
 
-    def _settle(self, lines: list[tuple[bytes, Ticket]] | deque[tuple[bytes, Ticket]]) -> None:
+    def _forget(self, lines: list[tuple[bytes, Ticket]] | deque[tuple[bytes, Ticket]]) -> None:
         self._unstored -= len(lines)
         self._bytes -= sum(len(line) for line, _ in lines)

@@ -16,7 +16,7 @@ from typing import Any, Final
 import orjson
 
 from destination_heap_analytics.config.casts import Cast, boolean_of, number_of
-from destination_heap_analytics.config.column_list import ColumnList, Item
+from destination_heap_analytics.config.column_list import ColumnList, ListedProperty
 from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.names import normal
 from destination_heap_analytics.rows.text import LONGEST_LINE
@@ -91,7 +91,7 @@ class Delimited:
             item = listed.get(name)
             is_sent = item.cast is None if item else columns.takes_all and name not in columns.excepted
             if is_sent and not _IDENTIFIER.search(name) and (cast := values.cast):
-                casts.append(str(Item(name, item.name if item else name, cast)))
+                casts.append(str(ListedProperty(name, item.name if item else name, cast)))
         if not casts:
             return None
         more = f" and {len(casts) - _NAMES_SHOWN:,} more" if len(casts) > _NAMES_SHOWN else ""

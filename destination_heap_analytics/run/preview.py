@@ -126,7 +126,7 @@ class Preview:
         at = 0
         while at < len(lines):
             if self._watch.is_over and not self._mapper.names.learns and self._first_rejections.is_over:
-                items = self._mapper.items(lines[at:], self.findings.rows + 1, self._checkpoint)
+                items = self._mapper.payloads(lines[at:], self.findings.rows + 1, self._checkpoint)
                 self.findings.rows += len(items)
                 self.findings.mapped += len(items)
                 self._position += len(items)
@@ -165,7 +165,7 @@ class Preview:
 
     def _item(self, row: PendingRecord) -> Payload | None:
         try:
-            item = self._mapper.item(row)
+            item = self._mapper.payload(row)
         except RowRejectedError as rejection:
             self.findings.rejects.add(row.number, rejection)
             if not self._first_rejections.is_over and self._settings.rejected_records != "fail":

@@ -311,7 +311,7 @@ class Sync(Generic[Line]):
     def _take_fast(self) -> bool:
         """Take in rows by the fast lane, as far as there is room; whether it declined none."""
         lines = cast("Sequence[bytes]", self._lines[self._at : self._at + self._delivery.room])
-        items = self._mapper.items(lines, self._report.read + 1, self._checkpoints.last)
+        items = self._mapper.payloads(lines, self._report.read + 1, self._checkpoints.last)
         if items:
             self._at += len(items)
             self._position += len(items)
@@ -368,7 +368,7 @@ class Sync(Generic[Line]):
         if self._failure and row.number >= self._failure[0]:
             return False
         try:
-            item = self._mapper.item(row)
+            item = self._mapper.payload(row)
         except RowRejectedError as rejection:
             self._reject(row.number, row.checkpoint, row.record.source, rejection, is_mapped=False)
             return self._has_room

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destination_heap_analytics.config.casts import Cast
-from destination_heap_analytics.config.column_list import ColumnList, Constant, Item
+from destination_heap_analytics.config.column_list import ColumnList, Constant, ListedProperty
 from destination_heap_analytics.config.grammar import (
     GrammarError,
     extras_of,
@@ -40,11 +40,11 @@ names = st.text(min_size=1, max_size=12).filter(str.strip) | st.sampled_from(
     ]
 )
 casts = st.none() | st.sampled_from(Cast)
-columns = st.builds(Item, names, names, casts) | st.builds(
-    lambda name: Item(name, name), names.filter(lambda n: n != "*")
+columns = st.builds(ListedProperty, names, names, casts) | st.builds(
+    lambda name: ListedProperty(name, name), names.filter(lambda n: n != "*")
 )
 constants = st.builds(
-    lambda text, name, cast: Item(Constant(text), name, cast), names, names, st.none() | st.just(Cast.JSON)
+    lambda text, name, cast: ListedProperty(Constant(text), name, cast), names, names, st.none() | st.just(Cast.JSON)
 )
 lists = st.builds(
     lambda items, star, excepted: ColumnList(
@@ -112,34 +112,38 @@ def attempt(parse: Callable[[str], Any], text: str) -> tuple[Any, str | None]:
 @pytest.mark.parametrize(
     ("text", "item"),
     [
-        ("amount as Order Amount", Item("amount", "Order Amount")),
-        ("amount AS Order Amount", Item("amount", "Order Amount")),
-        ('"Revenue, USD" as revenue', Item("Revenue, USD", "revenue")),
-        ('amount as "Revenue, USD"', Item("amount", "Revenue, USD")),
-        ("'web' as channel", Item(Constant("web"), "channel")),
-        ("'it''s, yes' as note", Item(Constant("it's, yes"), "note")),
-        ("'5'::number as tier", Item(Constant("5"), "tier", Cast.NUMBER)),
-        ("ltv::number", Item("ltv", "ltv", Cast.NUMBER)),
-        ("active :: Boolean", Item("active", "active", Cast.BOOLEAN)),
-        ("zip::text as Zip Code", Item("zip", "Zip Code", Cast.TEXT)),
-        ('"a::b"::json as "x as y"', Item("a::b", "x as y", Cast.JSON)),
-        ("items[].sku", Item("items[].sku", "items[].sku")),
-        ("items[]::json as items", Item("items[]", "items", Cast.JSON)),
-        ("identities.user_id as id_", Item("identities.user_id", "id_")),
-        ("price (USD)", Item("price (USD)", "price (USD)")),
-        ("Order::Total", Item("Order::Total", "Order::Total")),
-        ("'tis", Item("'tis", "'tis")),
-        ("o'brien", Item("o'brien", "o'brien")),
-        ("x as", Item("x as", "x as")),
-        ("as y", Item("as y", "as y")),
-        ("*foo", Item("*foo", "*foo")),
-        ("* except", Item("* except", "* except")),
-        ('"say ""hi"""', Item('say "hi"', 'say "hi"')),
+        ("amount as Order Amount", ListedProperty("amount", "Order Amount")),
+        ("amount AS Order Amount", ListedProperty("amount", "Order Amount")),
+        ('"Revenue, USD" as revenue', ListedProperty("Revenue, USD", "revenue")),
+        ('amount as "Revenue, USD"', ListedProperty("amount", "Revenue, USD")),
+        ("'web' as channel", ListedProperty(Constant("web"), "channel")),
+        ("'it''s, yes' as note", ListedProperty(Constant("it's, yes"), "note")),
+        ("'5'::number as tier", ListedProperty(Constant("5"), "tier", Cast.NUMBER)),
+        ("ltv::number", ListedProperty("ltv", "ltv", Cast.NUMBER)),
+        ("active :: Boolean", ListedProperty("active", "active", Cast.BOOLEAN)),
+        ("zip::text as Zip Code", ListedProperty("zip", "Zip Code", Cast.TEXT)),
+        ('"a::b"::json as "x as y"', ListedProperty("a::b", "x as y", Cast.JSON)),
+        ("items[].sku", ListedProperty("items[].sku", "items[].sku")),
+        ("items[]::json as items", ListedProperty("items[]", "items", Cast.JSON)),
+        ("identities.user_id as id_", ListedProperty("identities.user_id", "id_")),
+        ("price (USD)", ListedProperty("price (USD)", "price (USD)")),
+        ("Order::Total", ListedProperty("Order::Total", "Order::Total")),
+        ("'tis", ListedProperty("'tis", "'tis")),
+        ("o'brien", ListedProperty("o'brien", "o'brien")),
+        ("x as", ListedProperty("x as", "x as")),
+        ("as y", ListedProperty("as y", "as y")),
+        ("*foo", ListedProperty("*foo", "*foo")),
+        ("* except", ListedProperty("* except", "* except")),
+        ('"say ""hi"""', ListedProperty('say "hi"', 'say "hi"')),
     ],
 )
-def test_an_item_is_a_column_or_a_constant_with_a_cast_and_a_name(text: str, item: Item) -> None:
+def test_an_item_is_a_column_or_a_constant_with_a_cast_and_a_name(text: str, item: ListedProperty) -> None:
     """Also between others, with spaces around."""
-    assert parse_column_list(f" first,  {text} , last").items == (Item("first", "first"), item, Item("last", "last"))
+    assert parse_column_list(f" first,  {text} , last").items == (
+        ListedProperty("first", "first"),
+        item,
+        ListedProperty("last", "last"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -147,9 +151,9 @@ def test_an_item_is_a_column_or_a_constant_with_a_cast_and_a_name(text: str, ite
     [
         ("*", ColumnList(takes_all=True)),
         ('"*"', ColumnList(takes_all=True)),
-        ("*, amount as Order Amount", ColumnList((Item("amount", "Order Amount"),), takes_all=True)),
+        ("*, amount as Order Amount", ColumnList((ListedProperty("amount", "Order Amount"),), takes_all=True)),
         ("* except (password, address.geo)", ColumnList(takes_all=True, excepted=("password", "address.geo"))),
-        ('*EXCEPT("a)b",c),d', ColumnList((Item("d", "d"),), takes_all=True, excepted=("a)b", "c"))),
+        ('*EXCEPT("a)b",c),d', ColumnList((ListedProperty("d", "d"),), takes_all=True, excepted=("a)b", "c"))),
     ],
 )
 def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: ColumnList) -> None:
@@ -207,7 +211,7 @@ def test_a_reserved_name_is_refused_under_any_name_it_came_from() -> None:
     for text in ("Id", "a as ID", "'x' as id", "*, a as iD"):
         with pytest.raises(GrammarError, match="does not allow a user property of that name"):
             parse_column_list(text, reserved={"id"})
-    assert parse_column_list("id as customer_id", reserved={"id"}).items == (Item("id", "customer_id"),)
+    assert parse_column_list("id as customer_id", reserved={"id"}).items == (ListedProperty("id", "customer_id"),)
 
 
 def test_an_event_may_be_a_constant_and_a_column_may_not() -> None:

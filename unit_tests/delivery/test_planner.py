@@ -69,12 +69,12 @@ class Plan:
 
     def taken(self, job: Job) -> Plan:
         """Heap has all rows of the request."""
-        self.planner.landed(job, self.now)
+        self.planner.completed(job, self.now)
         self.planner.part_done(job, self.now)
         return self
 
     def later(self, job: Job, due_at: float) -> Plan:
-        self.planner.landed(job, self.now)
+        self.planner.completed(job, self.now)
         self.planner.retry(job, due_at, History(failures=1))
         return self
 
@@ -140,7 +140,7 @@ def test_a_key_stays_under_way_while_a_part_of_its_request_is_left() -> None:
     plan = Plan().offer("abcd")
     job = plan.job()
     assert plan.later(job, due_at=0.0).job().failures == 1
-    plan.planner.landed(job, plan.now)
+    plan.planner.completed(job, plan.now)
     plan.planner.split(job, plan.now)
     plan.offer("d").flushed()
     assert numbers(plan.job().items) == [1, 2]
@@ -460,7 +460,7 @@ class Model:
         job, at = self.under_way.pop(which % len(self.under_way))
         at[0] = self.plan.now
         plan = self.plan
-        plan.planner.landed(job, plan.now)
+        plan.planner.completed(job, plan.now)
         if how == "halved" and len(job.items) > 1:
             plan.planner.split(job, plan.now)
         elif how == "later":

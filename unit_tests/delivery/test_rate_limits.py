@@ -29,7 +29,7 @@ def colliding(key: str) -> str:
 def send(pacer: Pacer, rows: int, sent_at: float, landed_at: float) -> None:
     pacer.expire(sent_at)
     pacer.sent(rows, sent_at)
-    pacer.landed(rows, (), sent_at, landed_at)
+    pacer.completed(rows, (), sent_at, landed_at)
 
 
 def reserve(pacer: Pacer, keys: Iterable[str]) -> list[bool]:
@@ -40,7 +40,7 @@ def test_without_a_documented_limit_anything_may_be_sent() -> None:
     """The properties in bulk have no documented rate."""
     pacer = Pacer(None, None)
     pacer.sent(10**9, 0.0)
-    pacer.landed(1, ["a"], 0.0, 0.1)
+    pacer.completed(1, ["a"], 0.0, 0.1)
     pacer.throttled(0.0, 0.1)
     pacer.give_back(["a"])
     assert pacer.app_takes(10**9)
@@ -155,7 +155,7 @@ def test_a_numbered_key_is_recognized_by_its_counter() -> None:
     """When its rows have grown old."""
     pacer = key_pacer()
     reserve(pacer, "aaab")
-    pacer.landed(4, "aaab", 0.0, 0.2)
+    pacer.completed(4, "aaab", 0.0, 0.2)
     assert pacer.opens_at == 30.0 + MARGIN_SECONDS
     assert pacer.expire(30.9) == []
     assert not pacer.reserve("a")
@@ -184,7 +184,7 @@ def test_windows_are_forgotten_when_they_are_empty() -> None:
     for number in range(1000):
         pacer.reserve(f"user{number}")
         pacer.sent(1, number / 100)
-        pacer.landed(1, [f"user{number}"], number / 100, number / 100)
+        pacer.completed(1, [f"user{number}"], number / 100, number / 100)
     pacer.expire(100.0)
     assert not any(pacer._counts)
     assert (pacer._key_expiries, pacer._app_expiries, pacer._used) == ([], [], 0)

@@ -34,7 +34,7 @@ def payloads(case: dict[str, Any]) -> list[str]:
         record = parse_line(b'{"type":"RECORD","record":{"stream":"users","data":%b}}' % orjson.dumps(row), number)
         assert isinstance(record, Record)
         try:
-            bodies.append(mapper.item(PendingRecord(number, record, Checkpoint())).body.decode())
+            bodies.append(mapper.payload(PendingRecord(number, record, Checkpoint())).body.decode())
         except RowRejectedError as rejection:
             bodies.append(f"rejected: {rejection}")
     return bodies

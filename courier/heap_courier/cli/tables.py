@@ -46,17 +46,17 @@ def runs(folder: Path, run_id: str | None, limit: int) -> None:
         run_log = RunLog(warehouse)
         if run_id is None:
             found = run_log.runs(limit)
-            landed, rejected = [], []
+            loaded, rejected = [], []
         else:
             found = [run_log.run(run_id)]
-            landed, rejected = run_log.run_tables(run_id), run_log.rejected(run_id)
+            loaded, rejected = run_log.run_tables(run_id), run_log.rejected(run_id)
     if not found:
         say("No run yet: start one with `heap-courier run COURIER`.")
         return
     print_runs(found)
-    if landed:
+    if loaded:
         say("")
-        print_tables(landed)
+        print_tables(loaded)
     if rejected:
         say("")
         print_rejected(rejected)

@@ -90,7 +90,7 @@ class Job:
     def heed(self) -> None:
         """Raises InterruptedRunError if the job is asked to stop."""
         if self.stop.is_set():
-            raise InterruptedRunError("The run was stopped from the console; what had landed has landed.")
+            raise InterruptedRunError("The run was stopped from the console; what was loaded stays loaded.")
 
 
 Work = Callable[[Job], Any]
@@ -152,7 +152,7 @@ class Jobs:
             job.error = error
             job.end("failed", str(error))
         except KeyboardInterrupt:
-            job.end("failed", "The run was interrupted; what had landed has landed.")
+            job.end("failed", "The run was interrupted; what was loaded stays loaded.")
         except BaseException as error:
             job.end("failed", internal_error(error))
             self._complain(f"The {job.kind} of {job.name} failed. {internal_error(error)}")

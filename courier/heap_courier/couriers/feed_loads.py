@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from heap_courier.couriers.context import Context
+from heap_courier.couriers.load_operations import Operations
 from heap_courier.couriers.logged_run import RunInProgress
 from heap_courier.couriers.work_plan import WorkPlan
 from heap_courier.errors import ChangedFeedError, FeedError, TooManyRejectsError, failure_of_feed
@@ -16,7 +17,16 @@ from heap_courier.feeds.model import Feed
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.files.bucket import Bucket
 from heap_courier.files.days import Days
-from heap_courier.files.fileset import FetchedFile, Found, Missing, MissingMember, fetch, listed, missing_member_error
+from heap_courier.files.fileset import (
+    Fetched,
+    FetchedFile,
+    Found,
+    Missing,
+    MissingMember,
+    fetch,
+    listed,
+    missing_member_error,
+)
 from heap_courier.files.room import Room
 from heap_courier.parallel import WORKERS
 from heap_courier.warehouse.base import Warehouse
@@ -54,37 +64,52 @@ def load_feeds(
     lacking: list[Missing | MissingMember] = [each for each in found.missing if is_required(each, required)]
     lacking += absent
     with context.warehouse() as warehouse:
-        run_log = RunLog(warehouse)
-        for operation in work_plan.operations:
-            feed = work_plan.feeds[operation.feed_id]
+        for operations in work_plan.operations:
+            feed = work_plan.feeds[operations.feed_id]
             context.bar.stage(feed.domain_table)
-            try:
-                chosen = fetched.tagged(operation.load_tags)
-            except FeedError as error:
-                progress.tables.append(_failed(run_log, progress.run, TableRun(feed.domain_table, 0, 0), error))
-                continue
-            if operation.load_tags and not chosen:
-                progress.notices.append(f"{feed.domain_table} is unchanged: none of its files was found.")
-                continue
-            missing = [item for item in lacking if not item.tags.isdisjoint(operation.load_tags)]
-            if operation.truncate and missing:
-                progress.notices.append(
-                    f"{feed.domain_table} is unchanged: it is only truncated if all of its files are found, and no "
-                    f"file matches {listed(missing)}."
-                )
-                continue
-            try:
-                ingested = _ingest_feed(context, warehouse, progress.run, feed, chosen, truncate=operation.truncate)
-            except FeedError as error:
-                progress.tables.append(
-                    _failed(run_log, progress.run, TableRun(feed.domain_table, len(chosen), 0), error)
-                )
-            else:
-                progress.tables.append(ingested.table)
-                progress.files_with_rejected_rows += [each.file for each in ingested.rejected]
-                progress.notices += ingested.notices(progress.run.id)
+            missing = [item for item in lacking if not item.tags.isdisjoint(operations.load_tags)]
+            _load_feed(context, warehouse, progress, feed, operations, fetched=fetched, missing=missing)
     if not any(table.message for table in progress.tables):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _load_feed(
+    context: Context,
+    warehouse: Warehouse,
+    progress: RunInProgress,
+    feed: Feed,
+    operations: Operations,
+    *,
+    fetched: Fetched,
+    missing: Sequence[Missing | MissingMember],
+) -> None:
+    """Loads the files of one feed; the progress has the result, or why its table is unchanged or was not loaded."""
+    files = 0
+    try:
+        chosen = fetched.tagged(operations.load_tags)
+        files = len(chosen)
+        if why := _why_unchanged(operations, chosen, missing):
+            progress.notices.append(f"{feed.domain_table} is unchanged: {why}.")
+            return
+        ingested = _ingest_feed(context, warehouse, progress.run, feed, chosen, truncate=operations.truncate)
+    except FeedError as error:
+        table = TableRun(feed.domain_table, files, 0)
+        progress.tables.append(_failed(RunLog(warehouse), progress.run, table, error))
+        return
+    progress.tables.append(ingested.table)
+    progress.files_with_rejected_rows += [each.file for each in ingested.rejected]
+    progress.notices += ingested.notices(progress.run.id)
+
+
+def _why_unchanged(
+    operations: Operations, chosen: Sequence[FetchedFile], missing: Sequence[Missing | MissingMember]
+) -> str | None:
+    """Why the table of a feed stays as it is; None if its files are loaded."""
+    if operations.load_tags and not chosen:
+        return "none of its files was found"
+    if operations.truncate and missing:
+        return f"it is only truncated if all of its files are found, and no file matches {listed(missing)}"
+    return None
 
 
 def _ingest_feed(

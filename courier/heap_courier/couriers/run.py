@@ -45,8 +45,8 @@ def run_courier(
         days: of the files; None: all that there are. Manifests know no days.
         required: those of the days whose files must be there; None: all of them.
         skip_missing: whether files of these may be missing too.
-        tables: the domain tables to load, such as those that did not land before; None: all of them. With manifests it
-            is always all: what has landed does not land again.
+        tables: the domain tables to load, such as those that were not loaded before; None: all of them. With manifests
+            it is always all: what is loaded is not loaded again.
         is_retried: whether the caller tries again if the run cannot begin, and records what it gives up on.
 
     Raises:

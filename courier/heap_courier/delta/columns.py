@@ -56,7 +56,7 @@ _DAYS: Final = (-719_162, 2_932_896)
 _MICROSECONDS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 
 
-class Column(NamedTuple):
+class PublishedColumn(NamedTuple):
     """A column of a published table.
 
     Attributes:
@@ -72,7 +72,7 @@ class Column(NamedTuple):
     type: pa.DataType
 
 
-def published_columns(columns: Mapping[str, str]) -> list[Column]:
+def published_columns(columns: Mapping[str, str]) -> list[PublishedColumn]:
     """The columns of a published table. Types that Delta does not have become text, as the engine writes them.
 
     Args:
@@ -82,7 +82,7 @@ def published_columns(columns: Mapping[str, str]) -> list[Column]:
         SchemaError: two names differ in case alone.
     """
     return [
-        Column(name, source, *_read(quoted(source), columns[source].lower()))
+        PublishedColumn(name, source, *_read(quoted(source), columns[source].lower()))
         for source, name in column_names(columns).items()
     ]
 
@@ -99,12 +99,12 @@ def _read(name: str, kind: str) -> tuple[str, pa.DataType]:
     return f"CAST({name} AS text)", pa.string()
 
 
-def schema_of(columns: list[Column]) -> pa.Schema:
+def schema_of(columns: list[PublishedColumn]) -> pa.Schema:
     """The Arrow schema of a published table."""
     return pa.schema([(column.name, column.type) for column in columns])
 
 
-def converted(batch: pa.RecordBatch, columns: list[Column], schema: pa.Schema) -> pa.RecordBatch:
+def converted(batch: pa.RecordBatch, columns: list[PublishedColumn], schema: pa.Schema) -> pa.RecordBatch:
     """Rows as they are published.
 
     Raises:
@@ -123,7 +123,7 @@ def converted(batch: pa.RecordBatch, columns: list[Column], schema: pa.Schema) -
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _refuse_unreadable(array: pa.Array, column: Column) -> None:
+def _refuse_unreadable(array: pa.Array, column: PublishedColumn) -> None:
     if column.type == INSTANT:
         limits, plain = _MICROSECONDS, array.cast(pa.int64())
     elif column.type == pa.date32():

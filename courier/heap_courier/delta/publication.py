@@ -17,7 +17,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from heap_courier.couriers.context import Context
-from heap_courier.delta.columns import Column, converted, published_columns, schema_of
+from heap_courier.delta.columns import PublishedColumn, converted, published_columns, schema_of
 from heap_courier.delta.names import folder_name
 from heap_courier.delta.place import Place
 from heap_courier.delta.published import ConflictError, PublishedTable, Record
@@ -190,7 +190,14 @@ class _Publication:
         return str(self._warehouse.query(f"SELECT {aggregate} FROM {quoted(name)} {where}")[0][0])
 
     def _write(
-        self, name: str, opened: PublishedTable, record: Record, columns: list[Column], where: str, *, append: bool
+        self,
+        name: str,
+        opened: PublishedTable,
+        record: Record,
+        columns: list[PublishedColumn],
+        where: str,
+        *,
+        append: bool,
     ) -> int:
         """Writes in a thread, so that a signal reaches this one; the rows that were written."""
         schema, count, stopped = schema_of(columns), 0, threading.Event()

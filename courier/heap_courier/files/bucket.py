@@ -220,21 +220,12 @@ class Bucket:
         """Fetches an object again that came in part, or not as it was listed, which the library does not do."""
         for attempts_left in reversed(range(self._attempts)):
             try:
-                with self._limited(self._call_seconds) as call:
-                    answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
-                    call.extend(self._block_seconds)
-                    with closing(answer["Body"]) as body:
-                        for block in body.iter_chunks(_BLOCK):
-                            to.write(block)
-                            progress(len(block))
-                            call.extend(self._block_seconds)
-                            if listed and to.tell() > listed.size:
-                                break
+                etag = self._copy_once(key, to, progress, listed)
             except _CUT_SHORT:
                 if not attempts_left:
                     raise
             else:
-                difference = listed and _difference(listed, answer.get("ETag", "").strip('"'), to.tell())
+                difference = listed and _difference(listed, etag, to.tell())
                 if not difference:
                     return
                 if not attempts_left:
@@ -242,6 +233,20 @@ class Bucket:
             progress(-to.tell())
             to.seek(0)
             to.truncate()
+
+    def _copy_once(self, key: str, to: IO[bytes], progress: Callable[[int], None], listed: Object | None) -> str:
+        """The entity tag of what was fetched, which ends early if it is larger than it was listed."""
+        with self._limited(self._call_seconds) as call:
+            answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+            call.extend(self._block_seconds)
+            with closing(answer["Body"]) as body:
+                for block in body.iter_chunks(_BLOCK):
+                    to.write(block)
+                    progress(len(block))
+                    call.extend(self._block_seconds)
+                    if listed and to.tell() > listed.size:
+                        break
+        return str(answer.get("ETag", "")).strip('"')
 
     def _one_by_one(self, pages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         while True:

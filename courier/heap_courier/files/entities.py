@@ -177,8 +177,8 @@ class _File(JsonSection):
         return self
 
     def entity(self) -> FileEntity:
-        landed = self.object_land_as
-        return FileEntity(self.object_file_pattern, self.object_optional, landed.file_tag, landed.format())
+        land_as = self.object_land_as
+        return FileEntity(self.object_file_pattern, self.object_optional, land_as.file_tag, land_as.format())
 
 
 class _Member(JsonSection):
@@ -209,8 +209,8 @@ class _Contents(JsonSection):
         return self
 
     def members(self) -> tuple[Member, ...]:
-        landed = {name: member.subobject_land_as for name, member in self.__pydantic_extra__.items()}
-        return tuple(Member(name, land_as.file_tag, land_as.format()) for name, land_as in landed.items())
+        settings = {name: member.subobject_land_as for name, member in self.__pydantic_extra__.items()}
+        return tuple(Member(name, land_as.file_tag, land_as.format()) for name, land_as in settings.items())
 
 
 class _Archive(JsonSection):
@@ -239,10 +239,10 @@ class _Archive(JsonSection):
         return self
 
     def entity(self) -> ArchiveEntity:
-        skip_missing, landed, contents = self.archive_skip_missing_contents, self.object_land_as, self.archive_contents
+        skip_missing, land_as, contents = self.archive_skip_missing_contents, self.object_land_as, self.archive_contents
         members: tuple[Member, ...] = ()
-        if landed:
-            members = (Member(None, landed.file_tag, landed.format()),)
+        if land_as:
+            members = (Member(None, land_as.file_tag, land_as.format()),)
         elif contents:
             members = contents.members()
             if contents.archive_skip_missing_contents is not None:

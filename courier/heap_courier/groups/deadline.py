@@ -74,7 +74,7 @@ class DeadlineWatch:
         self._faults = Faults(group, context.report)
         self._done_by: time = group.done_by or time()
         self._began = context.now()
-        self._settled: set[datetime] = set()  # slots of which nothing more is to be reported
+        self._done: set[datetime] = set()  # slots of which nothing more is to be reported
 
     def keep(self, stop: threading.Event) -> None:
         """Looks at each deadline, and regularly in between, until `stop` is set."""
@@ -93,8 +93,8 @@ class DeadlineWatch:
         passed = last_deadline(self._done_by, self._group.time_zone, now)
         due = [self._latest(passed - _LONGEST_DAY, passed - _MOMENT), self._latest(passed - _MOMENT, now)]
         watched = {slot for slot in due if slot}
-        self._settled &= watched
-        for slot in sorted(watched - self._settled):
+        self._done &= watched
+        for slot in sorted(watched - self._done):
             if found := self._judge(slot, now):
                 self._context.report(found)
 
@@ -113,10 +113,10 @@ class DeadlineWatch:
             done = min((run.ended for run in runs if run.outcome == "succeeded" and run.ended), default=None)
             unwatched = done is not None and deadline <= self._began
             if slot <= since or (done and done <= deadline) or unwatched:
-                self._settled.add(slot)
+                self._done.add(slot)
                 return None
             if now >= deadline:
-                self._settled.add(slot)
+                self._done.add(slot)
                 is_new = slots.note_report(warehouse, group.name, slot, "late", now)
                 return self._late(slot, deadline, runs, done) if is_new else None
             usual = usual_duration(slots.history(warehouse, group.name, MEASURED * 3))

@@ -241,7 +241,7 @@ class _Run:
             self._note(error, "Stitch: ")
 
     def _publish(self) -> None:
-        """Publishes what has landed, also if some couriers failed: it is as committed as the rest."""
+        """Publishes what was loaded, also if some couriers failed: it is as committed as the rest."""
         if any(isinstance(error, InterruptedRunError) for error in self._errors):
             return
         try:

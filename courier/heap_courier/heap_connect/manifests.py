@@ -76,7 +76,7 @@ class Step:
         files: those not loaded yet; empty if only columns change, or the table becomes empty.
         late: whether a newer dump of the table was loaded before.
         again: whether this dump of the table was loaded before, with fewer files.
-        revised: whether this dump of the table is full and has landed before, with files that it no longer lists, or
+        revised: whether this dump of the table is full and was loaded before, with files that it no longer lists, or
             with fewer if the table has a history: all of its files land again, in place of its earlier rows.
         obsolete: whether a newer full dump replaces all of its rows, so that only the history needs them.
         fault: why it cannot land, or None.
@@ -107,7 +107,7 @@ class Step:
 
     @property
     def bookmarks(self) -> tuple[Bookmark, ...]:
-        """The bookmarks to record once it has landed."""
+        """The bookmarks to record once it is loaded."""
         return tuple(Bookmark(self.dump_id, self.table, file, self.full) for file in ("", *self.files))
 
 
@@ -169,9 +169,9 @@ def plan(
 ) -> tuple[Step, ...]:
     """The steps to load, dumps ascending.
 
-    Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump lands once. A dump
-    that arrives after newer ones is still landed, unless it is below the floor; its rows are told apart by
-    their dump. For a table with a history, what is below a floor is obsolete once the floor itself has landed.
+    Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump is loaded once.
+    A dump that arrives after newer ones is still loaded, unless it is below the floor; its rows are distinguished by
+    their dump. For a table with a history, what is below a floor is obsolete once the floor itself is loaded.
     """
     steps: dict[tuple[int, str], Step] = {}
     for manifest in sorted(manifests, key=lambda manifest: manifest.dump_id):
@@ -183,7 +183,7 @@ def plan(
     landed_floors = _newest(mark for mark in loaded if mark.full)
     floors = _newest([*(mark for mark in loaded if mark.full), *(step for step in steps.values() if step.full)])
     newest = _newest(loaded)
-    # A dump that was incremental at first may have landed once more as a full one.
+    # A dump that was incremental at first may have been loaded once more as a full one.
     done = {(mark.dump_id, mark.table, mark.file): mark.full for mark in sorted(loaded)}
     files_of: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
     for mark in loaded:

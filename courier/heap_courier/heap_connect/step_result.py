@@ -1,4 +1,4 @@
-"""The result of a step: what landed in a domain table, or why nothing did."""
+"""The result of a step: what was loaded into a domain table, or why nothing did."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class StepResult:
 
     Attributes:
         dump_id: None where a manifest cannot be read.
-        run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing landed.
+        run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing was loaded.
         unreadable: how many values of which column could not be read: they are null in the table.
         examples: the first of them; row and column, never the value.
         notice: sentences for the user about a loaded step, or None.

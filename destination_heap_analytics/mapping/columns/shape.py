@@ -10,7 +10,7 @@ import msgspec
 
 from destination_heap_analytics.heap_api import MAX_INTEGER
 from destination_heap_analytics.mapping.columns.column import is_airbytes, look_up
-from destination_heap_analytics.mapping.properties import SHORT
+from destination_heap_analytics.mapping.values import SHORT
 from destination_heap_analytics.protocol.catalog import Path
 
 Tree = dict[str, "Tree | None"]

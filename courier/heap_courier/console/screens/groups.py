@@ -37,7 +37,7 @@ _UNNAMED: Final = "New group"
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class GroupRow:
     """A group as the screen lists it."""
 
     group: Group
@@ -50,22 +50,17 @@ class Row:
 def groups(visit: Visit) -> Response:
     """The groups of the project."""
     context = visit.console.context()
-    history: dict[str, SlotRun] = {}
+    last_runs: dict[str, SlotRun] = {}
     trouble = []
     known, busy = False, ""
     try:
-        with looking(context) as warehouse:
-            if warehouse:
-                slots.prepare(warehouse)
-                for name in context.project.groups:
-                    for run in slots.history(warehouse, name, 1):
-                        history[name] = run
-            known = True
+        last_runs = _last_runs(context)
+        known = True
     except BusyWarehouseError:
         busy = f"{BUSY} The last runs show up here as soon as it is free."
     except CourierError as error:
         trouble.append(str(error))
-    rows = [_row(context, group, history.get(group.name)) for group in context.project.groups.values()]
+    rows = [_row(context, group, last_runs.get(group.name)) for group in context.project.groups.values()]
     return visit.page(
         "groups.html",
         rows=rows,
@@ -210,10 +205,18 @@ class _Stoppable(NoBar):
         self._job.heed()
 
 
-def _row(context: Context, group: Group, last: SlotRun | None) -> Row:
+def _last_runs(context: Context) -> dict[str, SlotRun]:
+    with looking(context) as warehouse:
+        if not warehouse:
+            return {}
+        slots.prepare(warehouse)
+        return {name: run for name in context.project.groups for run in slots.history(warehouse, name, 1)}
+
+
+def _row(context: Context, group: Group, last: SlotRun | None) -> GroupRow:
     words = in_words(group.schedule) if group.schedule else "by hand only"
     running = last is not None and last.outcome is None
-    return Row(group, words, upcoming(group, context.now()), last, running)
+    return GroupRow(group, words, upcoming(group, context.now()), last, running)
 
 
 def _posted(visit: Visit, group: Group | None) -> Response:

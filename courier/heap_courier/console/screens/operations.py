@@ -21,7 +21,7 @@ from heap_courier.files.entities import HeapConnectEntity, read_entities
 from heap_courier.project.model import Courier
 
 
-class Row(NamedTuple):
+class FeedRow(NamedTuple):
     """A feed in the form.
 
     Attributes:
@@ -100,7 +100,7 @@ def _page(
     )
 
 
-def _rows(document: Any, feeds: Iterable[Feed]) -> list[Row]:
+def _rows(document: Any, feeds: Iterable[Feed]) -> list[FeedRow]:
     """The feeds of the operations in their order, then the others of the project."""
     feeds = list(feeds)
     by_name = {feed.id: feed for feed in feeds} | {feed.domain_table.lower(): feed for feed in feeds}
@@ -111,12 +111,12 @@ def _rows(document: Any, feeds: Iterable[Feed]) -> list[Row]:
         items = [item for item in listed if isinstance(item, dict)] if isinstance(listed, list) else []
         loads = dict.fromkeys(str(item["file"]) for item in items if item.get("type") == "load" and "file" in item)
         truncate = any(item.get("type") == "truncate" for item in items)
-        rows.append(Row(key, feed.domain_table if feed else "", truncate, tuple(loads)))
+        rows.append(FeedRow(key, feed.domain_table if feed else "", truncate, tuple(loads)))
         if feed:
             named.add(feed.id)
     return [
         *rows,
-        *(Row(feed.id, feed.domain_table, truncate=False, tags=()) for feed in feeds if feed.id not in named),
+        *(FeedRow(feed.id, feed.domain_table, truncate=False, tags=()) for feed in feeds if feed.id not in named),
     ]
 
 

@@ -25,7 +25,7 @@ from heap_courier.warehouse.run_log import COMPLETED, RUNNING, Run, RunLog
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class CourierRow:
     """A courier as the screen lists it.
 
     Attributes:
@@ -108,7 +108,7 @@ def _state_of(active: ActiveFeeds, feed: Feed) -> str:
     return "changed since it was activated" if active.definition(feed) else "not active"
 
 
-def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -> Row:
+def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -> CourierRow:
     now = context.now()
     due = [
         instant
@@ -119,13 +119,13 @@ def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -
     try:
         plan = read_work_plan(context.project, courier)
     except CourierError as error:
-        return Row(courier, last, min(due, default=None), "bad", str(error), courier.operations is not None)
+        return CourierRow(courier, last, min(due, default=None), "bad", str(error), courier.operations is not None)
     if plan.unknown_feeds and state != "busy":
         state = "new"
         health = f"The load operations name feeds that do not exist: {', '.join(plan.unknown_feeds)}."
     elif not plan.heap_connect and not plan.operations and state in ("new", "good", "unknown"):
         state, health = "new", "It has no load operations yet: a run keeps its files as samples."
-    return Row(courier, last, min(due, default=None), state, health, courier.operations is not None)
+    return CourierRow(courier, last, min(due, default=None), state, health, courier.operations is not None)
 
 
 def _health(last: Run | None) -> tuple[str, str]:
