@@ -251,8 +251,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """An empty page, with no memory of earlier ones."""
-    context = chromium.new_context()
+    """An empty page, with no memory of earlier ones, for a reader who prefers no motion, which takes much CPU time."""
+    context = chromium.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
 
