@@ -78,16 +78,24 @@ def modules() -> Iterator[tuple[str, ast.Module]]:
         folder = ROOT / package
         for file in sorted(folder.rglob("*.py")):
             name = ".".join(file.relative_to(folder.parent).with_suffix("").parts)
-            yield name.removesuffix(".__init__"), ast.parse(file.read_text(encoding="utf-8"))
+            source = file.read_text(encoding="utf-8")
+            if any(word in source for word in ("re.", *PASSED_ON)):
+                yield name.removesuffix(".__init__"), ast.parse(source)
 
 
 def expressions() -> Iterator[Found]:
     for name, tree in modules():
         names, uses = named(tree)
         for node in ast.walk(tree):
-            function = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
-            if not isinstance(node, ast.Call) or not (function.startswith("re.") or function in PASSED_ON):
+            if not isinstance(node, ast.Call):
                 continue
+            match node.func:
+                case ast.Attribute(value=ast.Name(id="re"), attr=attribute):
+                    function = f"re.{attribute}"
+                case ast.Name(id=function) if function in PASSED_ON:
+                    pass
+                case _:
+                    continue
             if function == "re.compile":
                 target = names.get(id(node), "")
                 pattern = getattr(importlib.import_module(name), target, None)
