@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Generator, Iterator
 from functools import cache
 from importlib.machinery import SourceFileLoader
-from itertools import count
 from types import ModuleType
 from typing import Any
 
@@ -218,19 +217,50 @@ def postgresql_server() -> Iterator[str]:
         yield server.dsn("{}")
 
 
-_databases = count()
+_EMPTY = """
+    DO $$
+    DECLARE name text;
+    BEGIN
+        PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid();
+        FOR name IN SELECT nspname FROM pg_namespace
+            WHERE NOT starts_with(nspname, 'pg_') AND nspname <> 'information_schema'
+        LOOP
+            EXECUTE format('DROP SCHEMA %I CASCADE', name);
+        END LOOP;
+        CREATE SCHEMA public AUTHORIZATION pg_database_owner;
+        GRANT USAGE ON SCHEMA public TO PUBLIC;
+        IF EXISTS (
+            SELECT oid FROM pg_largeobject_metadata UNION ALL SELECT oid FROM pg_publication
+            UNION ALL SELECT oid FROM pg_event_trigger UNION ALL SELECT oid FROM pg_default_acl
+            UNION ALL SELECT oid FROM pg_foreign_data_wrapper UNION ALL SELECT setdatabase FROM pg_db_role_setting
+            UNION ALL SELECT oid FROM pg_cast WHERE oid >= 16384
+            UNION ALL SELECT oid FROM pg_database WHERE datname = current_database() AND datacl IS NOT NULL
+        ) THEN
+            RAISE EXCEPTION 'an earlier test changed the database outside its schemas';
+        END IF;
+    END $$
+"""
+"""Also fails if a test left what lies in no schema. Roles are the server's, and stay."""
 
 
-@pytest.fixture
-def postgresql(postgresql_server: str) -> str:
-    """The connection string of an empty database."""
-    name = f"test_{next(_databases)}"
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_server: str) -> str:
+    """The connection string of a database that tests use one after another."""
     with (
         dbapi.connect(postgresql_server.format("postgres"), autocommit=True) as connection,
         connection.cursor() as cursor,
     ):
-        cursor.execute(f"CREATE DATABASE {name}")
-    return postgresql_server.format(name)
+        cursor.execute("CREATE DATABASE test")
+    return postgresql_server.format("test")
+
+
+@pytest.fixture
+def postgresql(postgresql_database: str) -> str:
+    """The connection string of an empty database: emptying one takes a third of the time that making one does."""
+    with dbapi.connect(postgresql_database, autocommit=True) as connection, connection.cursor() as cursor:
+        cursor.execute(_EMPTY)
+    return postgresql_database
 
 
 @pytest.fixture(scope="session", autouse=True)
