@@ -118,6 +118,28 @@ def test_every_folder_in_the_architecture_exists(folder: str) -> None:
     assert (ROOT / folder).is_dir()
 
 
+SUB_PACKAGES = sorted(
+    str(file.parent.relative_to(ROOT))
+    for package in PACKAGES.values()
+    for file in package.rglob("__init__.py")
+    if file.parent != package
+)
+
+
+@pytest.mark.parametrize("folder", SUB_PACKAGES)
+def test_every_package_says_what_belongs_there_and_what_never_does(folder: str) -> None:
+    """In a line at its top, so that the place of new code is clear."""
+    (line,) = (ROOT / folder / "__init__.py").read_text(encoding="utf-8").splitlines()
+    assert re.fullmatch(r'"""\w.*\. Never .*\."""', line)
+
+
+@pytest.mark.parametrize("folder", SUB_PACKAGES)
+def test_no_package_holds_more_than_a_dozen_modules(folder: str) -> None:
+    """Beyond that, a part of them is a package of its own."""
+    modules = [file.name for file in (ROOT / folder).glob("*.py") if file.name != "__init__.py"]
+    assert len(modules) <= 12
+
+
 def test_the_architecture_lists_the_import_rules_that_are_enforced() -> None:
     """Layer by layer, for each of the three products."""
     enforced = ConfigParser()

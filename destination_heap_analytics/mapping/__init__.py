@@ -1,1 +1,1 @@
-"""A record to a payload, or the reason why it is rejected. Pure: no I/O, no clock, no randomness."""
+"""A record to a payload, or the reason why it is rejected. Never I/O, a clock or randomness."""

@@ -1,1 +1,1 @@
-"""The rows of a file, in place of Airbyte messages: formats, compression, encoding. Nothing about columns or Heap."""
+"""The rows of a file, in place of Airbyte messages: formats, compression, encoding. Never a column, or Heap."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heap_courier.cli.log import LOG, reporting, reporting_until_replaced
-from heap_courier.cli.printing import print_changed, print_result, print_warnings
+from heap_courier.cli.printing import print_changed, print_result, print_stitched, print_warnings
 from heap_courier.cli.terminal import ending, instant, print_table, say, say_lines, took
 from heap_courier.couriers.context import Context, opened
 from heap_courier.errors import CourierError, InterruptedRunError, internal_error
@@ -212,8 +212,6 @@ class _Terminal(Audience):
             sys.stdout.flush()
 
     def stitched(self, result: StitchResult, seconds: float) -> None:
-        from heap_courier.cli.stitch import print_stitched  # noqa: PLC0415  (only if groups link records)
-
         if LOG.is_json:
             text = "\n".join([f"Stitch linked {result.summary.records:,} records.", *result.notices])
             LOG(Notice("note", "stitched", text, details={"seconds": round(seconds, 3)}))
@@ -224,7 +222,6 @@ class _Terminal(Audience):
             sys.stdout.flush()
 
     def published(self, tables: Sequence[Published]) -> None:
-
         with self._printing:
             print_changed(tables)
             sys.stdout.flush()

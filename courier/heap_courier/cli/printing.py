@@ -1,4 +1,4 @@
-"""What several commands print: runs, tables, samples, rejected rows, published tables, warnings."""
+"""What several commands print: runs, tables, samples, rejected rows, published tables, Stitch, warnings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # read-only commands do not import what reads files and bucke
     from heap_courier.couriers.logged_run import RunResult
     from heap_courier.delta.publication import Published
     from heap_courier.files.fileset import FetchedFile
+    from heap_courier.stitch.run import StitchResult
 
 
 def print_result(result: RunResult) -> None:
@@ -117,6 +118,30 @@ def print_published(tables: Iterable[Published]) -> None:
     for table in tables:
         if table.message:
             say(f"{table.table}: {table.message}", err=True)
+
+
+def print_stitched(result: StitchResult, seconds: float) -> None:
+    """A run of Stitch in numbers, and how long it took."""
+    summary = result.summary
+    print_table(
+        ["records", "customers", "new", "updated", "merged", "split", "deleted", "unchanged", "suspicious"],
+        [
+            [
+                summary.records,
+                summary.customers,
+                summary.new,
+                summary.updated,
+                summary.merged,
+                summary.split,
+                summary.deleted,
+                summary.unchanged,
+                summary.suspicious,
+            ]
+        ],
+    )
+    for notice in result.notices:
+        say(notice)
+    say(f"Completed in {duration(seconds)}")
 
 
 def print_changed(tables: Iterable[Published], failure: str = "") -> None:

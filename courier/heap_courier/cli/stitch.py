@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from heap_courier.cli.log import reporting
-from heap_courier.cli.printing import print_changed
+from heap_courier.cli.printing import print_changed, print_stitched
 from heap_courier.cli.terminal import print_table, say
 from heap_courier.couriers.context import Context, opened
-from heap_courier.documents.wording import duration
 
 if TYPE_CHECKING:
     from heap_courier.stitch.customer import Link
     from heap_courier.stitch.explain import Explanation
-    from heap_courier.stitch.run import StitchContext, StitchResult
+    from heap_courier.stitch.run import StitchContext
 
 
 class _Stitch(click.Group):
@@ -206,27 +205,3 @@ def label_records(folder: Path, file: Path) -> None:
         with context.warehouse() as warehouse:
             new, there = store_labels(warehouse, labels)
     say(f"{new:,} of {len(labels):,} labels are new; there are {there:,} now. Next: heap-courier stitch run")
-
-
-def print_stitched(result: StitchResult, seconds: float) -> None:
-    """A run of Stitch in numbers, and how long it took."""
-    summary = result.summary
-    print_table(
-        ["records", "customers", "new", "updated", "merged", "split", "deleted", "unchanged", "suspicious"],
-        [
-            [
-                summary.records,
-                summary.customers,
-                summary.new,
-                summary.updated,
-                summary.merged,
-                summary.split,
-                summary.deleted,
-                summary.unchanged,
-                summary.suspicious,
-            ]
-        ],
-    )
-    for notice in result.notices:
-        say(notice)
-    say(f"Completed in {duration(seconds)}")

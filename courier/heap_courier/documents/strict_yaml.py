@@ -10,7 +10,7 @@ import yaml
 from heap_courier.errors import SetupError
 
 # A plain value cannot begin with these: https://yaml.org/spec/1.1/#c-indicator
-_SIGNS: Final = "*&!%@`"
+_RESERVED: Final = "*&!%@`"
 
 
 class _NoRepeatedKeys(yaml.composer.Composer):
@@ -37,8 +37,8 @@ class _Loader(_NoRepeatedKeys, yaml.SafeLoader):
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own)
-        sign: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-        for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        character: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for character, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
@@ -80,9 +80,9 @@ def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
 
 def _problem(text: str, error: yaml.MarkedYAMLError) -> str:
     """The reason, without the value, which can be a password."""
-    signs = {text[mark.index : mark.index + 1] for mark in (error.context_mark, error.problem_mark) if mark}
-    if "\t" in signs:
+    characters = {text[mark.index : mark.index + 1] for mark in (error.context_mark, error.problem_mark) if mark}
+    if "\t" in characters:
         return "a tab, which YAML does not allow here: use spaces"
-    for sign in signs.intersection(_SIGNS):
-        return f"a value that begins with `{sign}` needs quotes"
+    for character in characters.intersection(_RESERVED):
+        return f"a value that begins with `{character}` needs quotes"
     return " ".join(part for part in (error.context, error.problem) if part)

@@ -57,28 +57,28 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: 
             Nothing of it is left.
         SetupError: there is no room for the files.
     """
-    brought: dict[str, Path] = {}
+    unpacked: dict[str, Path] = {}
     try:
-        _unpack(archive, name, place, room, brought)
+        _unpack(archive, name, place, room, unpacked)
     except BaseException as error:
-        for to in brought.values():
+        for to in unpacked.values():
             with suppress(OSError):  # the first error is the one to show
                 to.unlink(missing_ok=True)
         if isinstance(error, Exception):
             raise _explained(error, name, room.limits.unpacked) from None
         raise
-    return tuple(sorted(brought))
+    return tuple(sorted(unpacked))
 
 
 def _unpack(
-    archive: Path, name: str, place: Callable[[str], Path | None], room: Room, brought: dict[str, Path]
+    archive: Path, name: str, place: Callable[[str], Path | None], room: Room, unpacked: dict[str, Path]
 ) -> None:
     if archive.stat().st_size == 0:  # which Python's gzip accepts as complete
         raise EOFError
     meter = Meter(name, room)
     for member, opened in _members(archive, name, room.limits.unpacked):
         if not _hidden(member) and (to := place(member)):
-            brought[member] = to
+            unpacked[member] = to
             with opened() as content, to.open("wb") as file:
                 while block := content.read(_BLOCK):
                     meter.add(len(block), to.parent)

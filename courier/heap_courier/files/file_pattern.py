@@ -21,7 +21,7 @@ _PARTS: Final = {"yyyy": "year", "YYYY": "year", "MM": "month", "dd": "day"}
 _DIGITS: Final = {"year": 4, "month": 2, "day": 2}
 _PLAUSIBLE: Final = {"year": "[0-9]{4}", "month": "(?:0[1-9]|1[0-2])", "day": "(?:0[1-9]|[12][0-9]|3[01])"}
 _ANY: Final = {part: f"[0-9]{{{digits}}}" for part, digits in _DIGITS.items()}
-_SIGN: Final = re.compile(r"''|'|\*|[A-Za-z]+|[^'*A-Za-z]+")
+_PIECE: Final = re.compile(r"''|'|\*|[A-Za-z]+|[^'*A-Za-z]+")
 _RUN: Final = re.compile(r"([A-Za-z])\1*")
 
 
@@ -133,18 +133,18 @@ def parse_pattern(text: str) -> FilePattern:
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
     """Reads quotes as Joda-Time does: one toggles, two are a quote, in and out of quotes."""
     quoted = False
-    for sign in _SIGN.findall(text):
-        if sign == "'":
+    for piece in _PIECE.findall(text):
+        if piece == "'":
             quoted = not quoted
-        elif sign == "*":
-            yield "star", sign
-        elif sign[0] in ascii_letters and not quoted:
-            for run in _RUN.finditer(sign):
+        elif piece == "*":
+            yield "star", piece
+        elif piece[0] in ascii_letters and not quoted:
+            for run in _RUN.finditer(piece):
                 if run[0] not in _PARTS:
-                    raise SetupError(_stray(text, sign, run[0]))
+                    raise SetupError(_stray(text, piece, run[0]))
                 yield "date", _PARTS[run[0]]
         else:
-            yield "text", "'" if sign == "''" else sign
+            yield "text", "'" if piece == "''" else piece
     if quoted:
         raise SetupError(
             f"The pattern {text} has an unclosed quote: put text in single quotes, such as {_EXAMPLE}; write "

@@ -221,21 +221,21 @@ def fetch(
     stopped = threading.Event()
     lock = threading.Lock()
 
-    def told(bytes_more: int) -> None:
+    def advance(bytes_more: int) -> None:
         if stopped.is_set():
             raise InterruptedRunError("The run was stopped while files were being fetched.")
         if progress:
             with lock:
                 progress(bytes_more)
 
-    def brought(item: Object, hits: list[Hit]) -> list[Fetched]:
+    def fetch_one(item: Object, hits: list[Hit]) -> list[Fetched]:
         path = folder / _local_name(bucket, item, item.key)
         try:
             if path.is_file() and path.stat().st_size == item.size:
-                told(item.size)
+                advance(item.size)
             else:
                 room.expect(folder, item.size, item.key)
-                bucket.fetch(item, path, told)
+                bucket.fetch(item, path, advance)
         except UnreadableFileError as error:
             return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
         return [_files(bucket, hit, path, unpacked, room) for hit in hits]
@@ -247,7 +247,7 @@ def fetch(
         hits_of.setdefault(hit.object, []).append(hit)
     clear(folder, {_local_name(bucket, item, item.key) for item in hits_of})
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
-        futures = [pool.submit(brought, item, hits) for item, hits in hits_of.items()]
+        futures = [pool.submit(fetch_one, item, hits) for item, hits in hits_of.items()]
         try:
             parts = [part for future in futures for part in result_of(future)]
         except BaseException:

@@ -170,7 +170,7 @@ class _Run:
             self._note(error)
         else:
             with ThreadPoolExecutor(max(1, len(self._group.couriers)), thread_name_prefix="courier") as threads:
-                list(threads.map(self._bring, self._group.couriers))
+                list(threads.map(self._run_courier, self._group.couriers))
             if self._group.stitch:
                 self._stitch()
             self._publish()
@@ -200,7 +200,7 @@ class _Run:
 
         self._patiently(look, self._started + constraint.wait)
 
-    def _bring(self, courier: GroupCourier) -> None:
+    def _run_courier(self, courier: GroupCourier) -> None:
         who = f"Courier `{courier.courier}`: "
         required = days_of(self._group, courier.offset, self._claim.slot, self._claim.since)
         days = with_late_days(self._group, required, self._claim.missing.get(courier.courier, ()))

@@ -228,9 +228,9 @@ class Loader:
         """
         self.tables.refuse_foreign(step.table)
         step, files = self._without_left_out(step, files)
-        brought = {column for file in files for column in file.schema.names}
+        incoming = {column for file in files for column in file.schema.names}
         as_text = set(
-            self._private.hashed(step.table, {*(step.columns or ()), *brought, *self.tables.columns[step.table]})
+            self._private.hashed(step.table, {*(step.columns or ()), *incoming, *self.tables.columns[step.table]})
         )
         run = None
         while run is None:  # each time with one more column that must be text

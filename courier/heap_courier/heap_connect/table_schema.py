@@ -67,14 +67,14 @@ def target_table(
     Raises:
         SchemaError: two columns differ only in case.
     """
-    brought = _brought(files)
+    incoming = _incoming(files)
     known = {} if fresh else stored
     columns: dict[str, FieldType] = {}
-    for column in _names(step, stored, brought):
-        kind = _wider(known.get(column), brought.get(column))
+    for column in _names(step, stored, incoming):
+        kind = _wider(known.get(column), incoming.get(column))
         if column in INSTANTS:
             columns[column] = DATETIME
-            raw = _wider(known.get(f"{column}_raw"), None if brought.get(column) == DATETIME else brought.get(column))
+            raw = _wider(known.get(f"{column}_raw"), None if incoming.get(column) == DATETIME else incoming.get(column))
             if raw:
                 columns[f"{column}_raw"] = raw
         elif kind or fresh:
@@ -181,7 +181,7 @@ _KINDS: Final = (
 )
 
 
-def _names(step: Step, stored: Types, brought: Types) -> list[str]:
+def _names(step: Step, stored: Types, incoming: Types) -> list[str]:
     """The target columns, without those that this program adds.
 
     A manifest that lists none says nothing about columns. A key stays whatever it lists: without it, rows could not be
@@ -189,8 +189,8 @@ def _names(step: Step, stored: Types, brought: Types) -> list[str]:
     """
     names = step.columns
     if step.late or not names:
-        names = (*stored, *(() if step.late else brought))
-    elif (key := _key(step.table)) not in names and (key in stored or key in brought):
+        names = (*stored, *(() if step.late else incoming))
+    elif (key := _key(step.table)) not in names and (key in stored or key in incoming):
         names = (key, *names)
     return [name for name in dict.fromkeys(names) if name != DUMP and name not in _RAW]
 
@@ -205,14 +205,14 @@ def _key(table: str) -> str:
     return _KEYS.get(table, "event_id")
 
 
-def _brought(files: Iterable[pa.Schema]) -> dict[str, FieldType]:
+def _incoming(files: Iterable[pa.Schema]) -> dict[str, FieldType]:
     """The columns of files taken together, by name."""
-    brought: dict[str, FieldType] = {}
+    incoming: dict[str, FieldType] = {}
     for schema in files:
         for field in schema:
-            if kind := _wider(brought.get(field.name), field_type(field.type)):
-                brought[field.name] = kind
-    return brought
+            if kind := _wider(incoming.get(field.name), field_type(field.type)):
+                incoming[field.name] = kind
+    return incoming
 
 
 def _wider(one: FieldType | None, other: FieldType | None) -> FieldType | None:

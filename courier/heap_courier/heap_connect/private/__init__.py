@@ -1,1 +1,1 @@
-"""Columns that are hashed or left out: the rules, and what is recorded of them."""
+"""Columns that are hashed or left out: the rules, and what is recorded of them. Never how a row is loaded."""
