@@ -52,7 +52,7 @@ ROOT = Path(__file__).parent
 setup(
     name="destination-heap-analytics",
     version=run_path(str(ROOT / "destination_heap_analytics" / "version.py"))["VERSION"],
-    description="Loads any stream into Heap by its server-side API: an Airbyte destination.",
+    description="Loads any stream into Heap through its server-side API: an Airbyte destination.",
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="MIT",

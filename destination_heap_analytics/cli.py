@@ -70,7 +70,7 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     write = commands.add_parser("write", help="load the messages on standard input into Heap")
     show = commands.add_parser(
         "preview",
-        help="show what write would send for the messages on standard input, without any network",
+        help="show what write would send for the messages on standard input, without network access",
         description="Show what `write` would send for the messages on standard input, and what is wrong with them: "
         "the first payloads, then the counts. Nothing is sent, and no file is written.",
         epilog="Exit code: 0 if there is something to load, 1 if there is nothing or `write` would stop.",

@@ -30,19 +30,19 @@ class Reason(Enum):
     NULL = "is null"
     EMPTY = "is empty or blank"
     NOT_TEXT_OR_NUMBER = "is neither text nor a number"
-    TOO_LONG = "is longer than Heap takes"
+    TOO_LONG = "is longer than Heap accepts"
     NOT_A_TIME = (
         "is not a time: give ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, milliseconds, "
         "microseconds or nanoseconds"
     )
-    NOT_A_USER_ID = "is not one of Heap's user IDs: an integer from 0 to 9007199254740991 without leading zeros"
+    NOT_A_USER_ID = "is not a Heap user ID: an integer from 0 to 9007199254740991 without leading zeros"
     SECOND_IDENTITY = (
-        "is a user ID that an earlier row of this sync gives to another identity: Heap keeps the first one, and would "
-        "ignore this row without an error"
+        "is a user ID that an earlier row of this sync assigns to another identity: Heap keeps the first one, and "
+        "would silently ignore this row"
     )
     TOO_MANY_USER_IDS = (
-        "is an identity that this sync has given 10 user IDs already: Heap accepts 10 per month, and would ignore this "
-        "row without an error"
+        "is an identity to which this sync has already assigned 10 user IDs: Heap accepts 10 per month, and would "
+        "silently ignore this row"
     )
     NOT_A_NUMBER = "cannot be cast to a number"
     NOT_A_TEXT = "cannot be cast to text, because it is an object: name a column inside it, or cast it to json"
@@ -56,7 +56,7 @@ class Reason(Enum):
     NO_DATA = "is a RECORD message without a stream name or without a data object"
     NAMESPACE = "is a RECORD message whose namespace is not text"
     REFUSED = "was refused by Heap: a value breaks one of Heap's rules"
-    TOO_LARGE = "is larger than Heap takes in one request"
+    TOO_LARGE = "is too large for one request to Heap"
     NO_ENTRY = "was refused by Heap, or by a firewall in front of it, while other rows were accepted"
 
 

@@ -126,6 +126,6 @@ def test_preview_counts_who_would_be_deleted(connector: Any, heap: Sandbox) -> N
     assert run.returncode == 0
     text = run.stdout.decode()
     assert "`write` would delete the users of these 2 rows permanently" in text
-    assert f"{heap.url}/api/public/v0/user_deletion, up to 10,000 rows in a request" in text
+    assert f"{heap.url}/api/public/v0/user_deletion, up to 10,000 rows per request" in text
     assert KEY not in text
     assert heap.requests() == []

@@ -102,7 +102,7 @@ def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None
     assert out.count("\nRow ") == 2
     assert '\n      "identity": "ada.abbate@example.com",\n' in out
     assert "\n... and 34 more (`--limit 36` shows all).\n\n36 rows read, 36 mapped, 0 rejected.\n" in out
-    assert out.endswith("not slow `write` down: 36 rows of 36 identities, at most 1 of one identity.\n")
+    assert out.endswith("not slow `write` down: 36 rows for 36 identities, at most 1 per identity.\n")
     assert run.stderr == b""
 
 
@@ -147,7 +147,7 @@ def test_an_input_without_rows_is_reported(connector: Any, posted: Posted) -> No
     """Nothing arrived, which is not the success that an empty sync is."""
     run = preview(connector, settings("track", posted), lines=[])
     assert run.returncode == 1
-    assert "Error: No row arrived" in run.stdout
+    assert "Error: No rows received" in run.stdout
 
 
 def test_a_closed_standard_input_is_reported(connector: Any, posted: Posted) -> None:

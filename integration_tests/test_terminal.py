@@ -141,7 +141,7 @@ def test_a_missing_pipe_is_reported_with_the_expected_input(connector: Any, samp
     assert session.code == 1
     assert session.lines[0].startswith("Reading Airbyte messages from this terminal, one per line, until Ctrl-D")
     assert not PROGRESS.search(session.written)
-    assert b"Error: No row arrived" in session.out
+    assert b"Error: No rows received" in session.out
 
 
 def test_a_check_reads_as_a_sentence(connector: Any, heap: Any, sample: Any) -> None:

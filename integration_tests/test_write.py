@@ -133,7 +133,7 @@ def test_loading_again_adds_no_event(connector: Any, heap: Any, sample: Any) -> 
 def test_the_log_reports_start_and_end(connector: Any, sample: Any) -> None:
     """Stream, modes, API and host; rows read, delivered and rejected."""
     run = connector.run("write", sample("track"), CATALOG, MESSAGES)
-    assert "Loading stream `users` (incremental, append_dedup) into Heap by Track Events at 127.0.0.1:" in run.log
+    assert "Loading stream `users` (incremental, append_dedup) into Heap with Track Events at 127.0.0.1:" in run.log
     assert "Done: 36 rows read, 36 delivered, 0 rejected" in run.log
 
 
@@ -296,7 +296,7 @@ def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, h
     )
     assert (run.code, run.states) == (0, [(1, 0, 2), (2, 0, 2)])
     assert "Done: 4 rows read, 0 delivered, 4 rejected" in run.log
-    for reason in ("is null (row 1)", "is empty or blank (row 2)", "is longer than Heap takes (row 3)", "(row 4)"):
+    for reason in ("is null (row 1)", "is empty or blank (row 2)", "is longer than Heap accepts (row 3)", "(row 4)"):
         assert f"column `email` {reason}" in run.log or reason in run.log
     assert heap.stats()["requests"] == 0
 
@@ -435,7 +435,7 @@ def test_identify_rejects_what_heap_would_ignore(connector: Any, heap: Any, tmp_
     sent = {(known["identity"], known["user_id"]) for known in heap.identities() if not known["ignored"]}
     assert sent == {("ada", "12"), *(("bob", str(number)) for number in range(1, 11))}
     assert [known["ignored"] for known in heap.identities() if known["ignored"]] == ["it repeats an earlier call"]
-    assert "column `id` is a user ID that an earlier row of this sync gives to another identity" in run.log
+    assert "column `id` is a user ID that an earlier row of this sync assigns to another identity" in run.log
     assert "column `email` is an identity that this sync has given 10 user IDs already" in run.log
     (stored,) = tmp_path.rglob("*.jsonl")
     reasons = [json.loads(line)["rejected_reason"] for line in stored.read_text().splitlines()]

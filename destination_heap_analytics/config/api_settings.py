@@ -95,12 +95,12 @@ class TrackEvents(SettingGroup):
         if self.identity_column and self.user_id_column:
             raise setting_fault(
                 "user_id_column",
-                "is set together with `api.identity_column`, but an event belongs to one of them: remove one",
+                "is set together with `api.identity_column`, but an event can have only one of them: remove one",
             )
         if self.user_id_column and self.also_user_properties:
             raise setting_fault(
                 "also_user_properties",
-                "needs `api.identity_column`: Heap takes properties of users by their identity only",
+                "needs `api.identity_column`: Heap sets user properties by identity only",
             )
         if not self.identity_column and not self.user_id_column:
             raise setting_fault("identity_column", None)
@@ -151,7 +151,7 @@ class AccountProperties(SettingGroup):
 
 
 class Identify(SettingGroup):
-    """Each row gives the past and future events of an anonymous user to an identity, through Heap's Identify API.
+    """Each row assigns the past and future events of an anonymous user to an identity, through Heap's Identify API.
 
     This cannot be undone. Needs the Main Production ID.
     """
@@ -161,7 +161,7 @@ class Identify(SettingGroup):
     api_type: Literal["identify"] = Field(title="API Type", json_schema_extra={"order": 0})
     identity_column: ColumnName = Field(
         title="Identity Column",
-        description=f"{_IDENTITY} At most {USER_IDS_PER_IDENTITY} user IDs per month can be given to one identity.",
+        description=f"{_IDENTITY} At most {USER_IDS_PER_IDENTITY} user IDs per month can be assigned to one identity.",
         examples=["email"],
         json_schema_extra={"order": 1},
     )
@@ -169,7 +169,7 @@ class Identify(SettingGroup):
         title="User ID Column",
         description=(
             "The column with Heap's own numeric ID of the anonymous user, which the browser gets from "
-            "<code>heap.userId</code>. A user ID can be given to one identity only."
+            "<code>heap.userId</code>. A user ID can be assigned to one identity only."
         ),
         examples=["heap_user_id"],
         json_schema_extra={"order": 2},

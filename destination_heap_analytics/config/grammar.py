@@ -288,7 +288,9 @@ class _ListParser:
         if not word:
             self._fail(at, "has :: without a cast", f"give one of {_CASTS}")
         if lower in {"date", "time", "timestamp", "datetime"}:
-            self._fail(at, f"has an unknown cast, `{_short(word)}`", "leave it out: Heap takes ISO 8601 dates as text")
+            self._fail(
+                at, f"has an unknown cast, `{_short(word)}`", "leave it out: Heap accepts ISO 8601 dates as text"
+            )
         return None
 
     def _name_after_quote(self) -> str | None:

@@ -85,8 +85,8 @@ class Settings(SettingGroup):
         discriminator="mode",
         title="Delivery",
         description=(
-            "How rows are sent to Heap. Bulk is faster and suits almost every case. It makes no difference to Identify "
-            "Users, which Heap takes one by one, and Delete Users, which it takes in bulk."
+            "How rows are sent to Heap. Bulk is faster and suits almost every case. This has no effect on Identify "
+            "Users (always one row per request) and Delete Users (always in bulk)."
         ),
         json_schema_extra={"order": 3},
     )
@@ -94,8 +94,9 @@ class Settings(SettingGroup):
         default="continue",
         title="Rejected Records",
         description=(
-            "What happens if a row lacks what Heap needs, or Heap refuses it. <code>continue</code> skips the row, "
-            "counts it, and reports at the end which rows and why; <code>fail</code> stops the sync at that row."
+            "What happens if a row lacks a value that Heap requires, or if Heap refuses it. <code>continue</code> "
+            "skips the row, counts it, and reports at the end which rows and why; <code>fail</code> stops the sync at "
+            "that row."
         ),
         json_schema_extra={"order": 4},
     )

@@ -52,14 +52,16 @@ class S3Storage(SettingGroup):
     access_key_id: OptionalText = Field(
         default=None,
         title="Access Key ID",
-        description="Of a user who may put objects into the bucket. If empty, the machine's own AWS identity is used.",
+        description=(
+            "The access key of a user with s3:PutObject permission. If empty, the machine's own AWS identity is used."
+        ),
         examples=["AKIAIOSFODNN7EXAMPLE"],
         json_schema_extra={"order": 1, "airbyte_secret": True, "always_show": True},
     )
     secret_access_key: OptionalText = Field(
         default=None,
         title="Secret Access Key",
-        description="The secret of the access key ID.",
+        description="The secret access key that belongs to the access key ID.",
         examples=["wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"],
         json_schema_extra={"order": 2, "airbyte_secret": True, "always_show": True},
     )
@@ -79,7 +81,7 @@ class S3Storage(SettingGroup):
     s3_bucket_region: S3Region = Field(
         default="",
         title="S3 Bucket Region",
-        description="The region of the bucket. If empty, the machine's own AWS settings decide.",
+        description="The region of the bucket. If empty, the machine's AWS settings are used.",
         json_schema_extra={"order": 5, "always_show": True},
     )
     s3_endpoint: S3Endpoint = Field(

@@ -95,7 +95,7 @@ def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:
     if verdict.breaks_a_rule:
         return (
             f"`app_id` is refused: {base_url} answers {answer}. Give the environment ID that Heap shows under "
-            f"Account > Manage > Projects, and as `base_url` the host of its data centre ({hosts})."
+            f"Account > Manage > Projects, and the host of its data centre as `base_url` ({hosts})."
         )
     if verdict.kind in {Kind.NO_ACCESS, Kind.REFUSED, Kind.TOO_LARGE}:
         return (

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from destination_heap_analytics.delivery.batch import Envelope
 from destination_heap_analytics.delivery.connection_check import explain
@@ -119,9 +120,9 @@ class Delivery:
         """What keeps rows from being sent, after a dispatch; None if there are none to send."""
         match self._planner.cause(now):
             case Cause.PAUSE:
-                return Wait("the pause that Heap asked for by Retry-After", self._planner.resumes_at)
+                return Wait("the pause that Heap's Retry-After header asks for", self._planner.resumes_at)
             case Cause.RETRY:
-                return Wait("the next attempt after a failed request", self._planner.retries_at(now))
+                return Wait("the next retry of a failed request", self._planner.retries_at(now))
             case Cause.APP_RATE:
                 return Wait(self._pacer.app_words, rate=self._pacer.app_limit / 60)
             case Cause.KEY_RATE:
@@ -217,4 +218,6 @@ class Delivery:
         trouble = f"answers {verdict.status}" if verdict.status else f"does not answer: {verdict.trouble}"
         if now - self._logged_at.get(trouble, -_LOG_SECONDS) >= _LOG_SECONDS:
             self._logged_at[trouble] = now
-            self._logger.warning("Heap %s. Retrying the same rows for up to ten minutes.", trouble)
+            self._logger.warning(
+                "Heap at %s %s. Retrying the same rows for up to ten minutes.", urlsplit(self._base_url).netloc, trouble
+            )

@@ -85,7 +85,7 @@ class Pacer:
         """The limit of one identity or account, for a message."""
         if self._key is None:
             return "no limit"
-        return f"Heap's limit of {self._key.count:,} in {self._key.seconds:.0f} s for one identity"
+        return f"Heap's limit of {self._key.count:,} in {self._key.seconds:.0f} s per identity"
 
     @property
     def app_limit(self) -> int:

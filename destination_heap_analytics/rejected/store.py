@@ -52,7 +52,7 @@ def rejected_line(source: bytes | Mapping[str, Any] | None, rejection: RowReject
         source: the line of its message; its data if it was passed in process; None if nothing is left of it.
         rejection: stored with the row, including Heap's own words.
     """
-    message = f"{rejection}. Heap's words: {rejection.words}" if rejection.words else str(rejection)
+    message = f"{rejection}. Heap's response: {rejection.words}" if rejection.words else str(rejection)
     values = (rejection.reason.name.lower(), rejection.column, message)
     added = json.dumps(dict(zip(ADDED_KEYS, values, strict=True)))[1:-1]
     inner = _row_text(source, rejection.reason)[:-1]

@@ -74,7 +74,7 @@ class Estimate:
         if self._app is not None and self._app_seconds >= _WORTH_SAYING:
             limits.append(f"{self._app:,} events per minute for the app")
         if self._key is not None and self._key_seconds >= _WORTH_SAYING:
-            limits.append(f"{self._key.count:,} in {self._key.seconds:.0f} s for one {self._noun}")
+            limits.append(f"{self._key.count:,} in {self._key.seconds:.0f} s per {self._noun}")
         if limits:
             least = f"`write` will take at least {duration(self.seconds)} by Heap's limits"
             return f"{least} ({', '.join(limits)}): {self._what}."
@@ -94,5 +94,5 @@ class Estimate:
     def _what(self) -> str:
         keys = len(self._counts) if self.is_exact else self._most_keys
         plural = "identities" if self._noun == "identity" else f"{self._noun}s"
-        of = f"of {'' if self.is_exact else 'more than '}{keys:,} {self._noun if keys == 1 else plural}"
-        return f"{self.rows:,} row{'' if self.rows == 1 else 's'} {of}, at most {self.most_rows:,} of one {self._noun}"
+        of = f"for {'' if self.is_exact else 'more than '}{keys:,} {self._noun if keys == 1 else plural}"
+        return f"{self.rows:,} row{'' if self.rows == 1 else 's'} {of}, at most {self.most_rows:,} per {self._noun}"

@@ -50,8 +50,8 @@ class FirstRejections(Generic[Held]):
         if len(self._held) >= PROOF_ROWS:
             raise ConfigError(
                 f"The first {len(self._held)} rows are all rejected: column `{rejection.column}` "
-                f"{rejection.reason.value}. No row was sent. Pick another column or fix the source; to load the other "
-                "rows anyway, set `object_storage_config`, which keeps the rejected ones."
+                f"{rejection.reason.value}. No rows were sent. Pick another column or fix the source; to load the "
+                "other rows anyway, set `object_storage_config`, which keeps the rejected ones."
             )
         return []
 

@@ -183,7 +183,9 @@ class Preview:
         if findings.mapped and self._settings.selected_api is Api.DELETE_USERS:
             findings.warnings += (DELETES % f"{findings.mapped:,}",)
         if not findings.rows:
-            raise ConfigError("No row arrived: pipe the source's messages into the command, as in `< messages.jsonl`.")
+            raise ConfigError(
+                "No rows received: pipe the source's messages into the command, as in `< messages.jsonl`."
+            )
         if not findings.mapped and rejects.count:
             rows = "the only row is" if rejects.count == 1 else f"all {rejects.count:,} rows are"
             raise ConfigError(f"Nothing can be loaded: {rows} rejected. Fix the columns in the settings, or the rows.")

@@ -124,14 +124,14 @@ class Text:
         """Say what is loaded, and where to."""
         endpoint = settings.selected_api.endpoint
         travel = (
-            f"up to {endpoint.most:,} rows in a request; below each is shown alone"
+            f"up to {endpoint.most:,} rows per request; each row is shown as a separate request"
             if settings.is_bulk
-            else "one row in a request"
+            else "one row per request"
         )
         path = Api.USER_PROPERTIES.endpoint.path
         users = f"Before each event, the properties of its user go to {path}. " if settings.user_columns else ""
         self._print(
-            f"Stream `{stream.name}` by {endpoint.title}: what `write` would post to "
+            f"Stream `{stream.name}`, {endpoint.title}: `write` would post these to "
             f"{settings.url}{endpoint.path}, {travel}. {users}Nothing is sent."
         )
 

@@ -75,13 +75,13 @@ class Report:
     def start(self, stream: Stream, settings: Settings) -> None:
         """Say what is loaded, and where to."""
         self._logger.info(
-            "Loading stream `%s` (%s, %s) into Heap by %s at %s, %s.",
+            "Loading stream `%s` (%s, %s) into Heap with %s at %s, %s.",
             stream.name,
             stream.sync_mode,
             stream.destination_sync_mode,
             settings.selected_api.endpoint.title,
             urlsplit(settings.url).netloc,
-            f"up to {settings.selected_api.endpoint.most:,} rows in a request"
+            f"up to {settings.selected_api.endpoint.most:,} rows per request"
             if settings.is_bulk
             else "one request per row",
         )

@@ -61,7 +61,8 @@ def seconds_left(rows: float, wait: Wait | None, settled: int, elapsed: float) -
         settled: rows delivered or rejected so far.
         elapsed: seconds since the run began.
     """
-    if rows <= 0 or not settled or elapsed <= 0:
+    is_retry = wait is not None and wait.until is not None  # nothing says how long an outage will last
+    if rows <= 0 or not settled or elapsed <= 0 or is_retry:
         return None
     if wait is None or wait.rate is None:
         return rows * elapsed / settled

@@ -174,7 +174,7 @@ def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: Colum
             "has an unknown cast, `nubmer` at character 2 (`::nubmer`): give one of number, text, boolean, json",
         ),
         ("a::varchar(20)", "(did you mean `text`?)"),
-        ("a::timestamp", "leave it out: Heap takes ISO 8601 dates as text"),
+        ("a::timestamp", "leave it out: Heap accepts ISO 8601 dates as text"),
         ('"a"::foo', "has an unknown cast at character 4"),
         ("a::", "has :: without a cast at character 2"),
         ("a as 'b'", "has a property name in single quotes at character 6 (`'b'`)"),

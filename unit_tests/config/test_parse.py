@@ -154,7 +154,7 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         ),
         (
             track(user_id_column="heap_id"),
-            "`api.user_id_column` is set together with `api.identity_column`, but an event belongs to one of them",
+            "`api.user_id_column` is set together with `api.identity_column`, but an event can have only one of them",
         ),
         (track(identity_column="'a@example.com'"), "`api.identity_column` is the constant `'a@example.com'`, the same"),
         (track(timestamp_column="'2024-01-01'"), "`api.timestamp_column` is the constant"),

@@ -470,8 +470,8 @@ def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture,
 @pytest.mark.parametrize(
     ("verdict", "what"),
     [
-        (Verdict(Kind.LATER, 429, retry_after=30.0), "the pause that Heap asked for by Retry-After"),
-        (Verdict(Kind.LATER, 503, retry_after=30.0), "the next attempt after a failed request"),
+        (Verdict(Kind.LATER, 429, retry_after=30.0), "the pause that Heap's Retry-After header asks for"),
+        (Verdict(Kind.LATER, 503, retry_after=30.0), "the next retry of a failed request"),
     ],
 )
 def test_a_wait_says_what_for_and_until_when(verdict: Verdict, what: str) -> None:

@@ -554,7 +554,7 @@ class TestCause:
         plan = Plan(key=Rate(2, 60)).offer("aa").flushed()
         plan.taken(plan.job()).offer("a")
         assert self.cause(plan) is Cause.KEY_RATE
-        assert plan.pacer.key_words == "Heap's limit of 2 in 60 s for one identity"
+        assert plan.pacer.key_words == "Heap's limit of 2 in 60 s per identity"
 
     def test_a_request_waits_for_its_next_attempt(self) -> None:
         """Until it is due."""

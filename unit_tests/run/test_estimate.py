@@ -55,27 +55,27 @@ def test_the_tightest_limit_decides(
             {"a": 1001, "b": 49},
             (
                 "`write` will take at least 10 min by Heap's limits (100 events per minute for the app, "
-                "1,000 in 60 s for "
-                "one identity): 1,050 rows of 2 identities, at most 1,001 of one identity."
+                "1,000 in 60 s "
+                "per identity): 1,050 rows for 2 identities, at most 1,001 per identity."
             ),
         ),
         (
             TRACK,
             BULK,
             {"a": 1},
-            "Heap's rate limits do not slow `write` down: 1 row of 1 identity, at most 1 of one identity.",
+            "Heap's rate limits do not slow `write` down: 1 row of 1 identity, at most 1 per identity.",
         ),
         (
             {"api_type": "delete_users", "user_id_column": "i", "api_key": "k", "confirm": "delete"},
             BULK,
             {"1": 1, "2": 1},
-            "Heap documents no rate limit for these requests: 2 rows of 2 users, at most 1 of one user.",
+            "Heap documents no rate limit for these requests: 2 rows for 2 users, at most 1 per user.",
         ),
         (
             ACCOUNTS,
             BULK,
             {"a": 3, "b": 1},
-            "Heap documents no rate limit for these requests: 4 rows of 2 accounts, at most 3 of one account.",
+            "Heap documents no rate limit for these requests: 4 rows for 2 accounts, at most 3 per account.",
         ),
     ],
 )
@@ -90,4 +90,4 @@ def test_unbounded_identities_are_not_all_remembered() -> None:
     """The busiest is, and the sentence says what is not known."""
     made = estimate(TRACK, BULK, {"busy": 500, **{str(number): 1 for number in range(1000)}}, most_keys=50)
     assert (made.keys, made.most_rows, made.rows) == (None, 500, 1500)
-    assert "1,500 rows of more than 50 identities, at most 500 of one identity" in made.sentence
+    assert "1,500 rows for more than 50 identities, at most 500 per identity" in made.sentence

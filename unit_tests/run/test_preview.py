@@ -182,7 +182,7 @@ def test_a_state_that_cannot_be_read_ends_it() -> None:
 def test_if_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]]) -> None:
     """Which is not a success: the pipe is wrong, or the file."""
     findings, _ = preview(*batches)
-    assert str(findings.error).startswith("No row arrived")
+    assert str(findings.error).startswith("No rows received")
     assert findings.exit_code == 1
 
 

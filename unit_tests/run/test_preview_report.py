@@ -67,8 +67,8 @@ def document(findings: Findings, *bodies: bytes) -> dict[str, Any]:
 def test_a_text_preview_shows_payloads_then_counts_then_messages() -> None:
     """From the whole to the parts."""
     assert text(everything(), BODY, begun=True) == (
-        "Stream `users` by Add User Properties: what `write` would post to "
-        "https://heapanalytics.com/api/add_user_properties, one row in a request. Nothing is sent.\n"
+        "Stream `users`, Add User Properties: `write` would post these to "
+        "https://heapanalytics.com/api/add_user_properties, one row per request. Nothing is sent.\n"
         "\n"
         "Row 1:\n"
         "{\n"
@@ -96,7 +96,9 @@ def test_a_text_preview_shows_payloads_then_counts_then_messages() -> None:
 
 def test_rows_that_are_sent_together_are_reported_as_such() -> None:
     """Since each is shown alone."""
-    assert "up to 1,000 rows in a request; below each is shown alone. Nothing" in text(found(), begun=True, mode="bulk")
+    assert "up to 1,000 rows per request; each row is shown as a separate request. Nothing" in text(
+        found(), begun=True, mode="bulk"
+    )
 
 
 def test_problems_come_last() -> None:
@@ -194,7 +196,7 @@ def test_the_estimate_comes_after_the_messages() -> None:
     estimate = Estimate(SETTINGS)
     estimate.add("a@b.c")
     findings = found(rows=1, mapped=1, estimate=estimate)
-    assert text(findings).endswith("1 row of 1 identity, at most 1 of one identity.\n")
+    assert text(findings).endswith("1 row of 1 identity, at most 1 per identity.\n")
     assert document(findings)["estimate"] == {"seconds": 0.0, "keys": 1, "most_rows_of_one_key": 1}
     findings.error = "The rows are wrong."
     assert "1 identity" not in text(findings)

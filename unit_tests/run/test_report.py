@@ -49,8 +49,8 @@ def test_a_run_begins_with_what_is_loaded_and_where_to(log: Log) -> None:
     log.report.start(Stream("users", None, "incremental", "append", (), {}), settings)
     assert log.lines == [
         (
-            "INFO Loading stream `users` (incremental, append) into Heap by Add User Properties at heapanalytics.com, "
-            "one request per row."
+            "INFO Loading stream `users` (incremental, append) into Heap with Add User Properties at "
+            "heapanalytics.com, one request per row."
         )
     ]
 

@@ -317,7 +317,7 @@ def test_a_property_column_that_no_row_had_gives_a_warning(caplog: pytest.LogCap
 def test_users_that_would_get_no_property_at_all_end_the_run(rows: int) -> None:
     """Nothing is sent: letter case is the usual mistake."""
     run = Run(api={**USERS, "property_columns": "PLAN,note"})
-    with pytest.raises(ConfigError, match=r"`PLAN` \(did you mean `plan`\?\), `note`. No row was sent"):
+    with pytest.raises(ConfigError, match=r"`PLAN` \(did you mean `plan`\?\), `note`. No rows were sent"):
         run.load(*[row("a", plan=1)] * rows, state(1))
     assert (run.sent, run.states) == ([], [])
 

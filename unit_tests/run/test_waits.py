@@ -9,6 +9,7 @@ from destination_heap_analytics.run.waits import Waits, duration, seconds_left
 
 RATE = Wait("the rate", rate=250.0)
 ANSWERS = Wait("answers")
+RETRY = Wait("a retry", until=15.0)
 
 
 def test_the_main_wait_of_an_interval_is_named() -> None:
@@ -52,6 +53,7 @@ def test_the_summary_names_long_waits_the_longest_first() -> None:
         (500, None, 0, 10.0, None),
         (500, RATE, 0, 10.0, None),
         (500, None, 10, 0.0, None),
+        (500, RETRY, 1000, 10.0, None),
         (0, RATE, 1000, 10.0, None),
         (-1, RATE, 1000, 10.0, None),
         (150_000, RATE, 7_500, 10.0, 590.0),
@@ -62,7 +64,7 @@ def test_the_summary_names_long_waits_the_longest_first() -> None:
 def test_the_rest_goes_at_the_rate_that_holds_it_up(
     rows: float, wait: Wait | None, settled: int, elapsed: float, seconds: float | None
 ) -> None:
-    """Counted from the beginning, since the first rows go at once; without a rate as fast as before."""
+    """Counted from the beginning, since the first rows go at once; without a rate as before; unknown in an outage."""
     assert seconds_left(rows, wait, settled, elapsed) == seconds
 
 

@@ -188,7 +188,7 @@ class AbsenceWatch:
             listed = ", ".join(_with_guess(name, other) for name, other in similar.items())
             raise ConfigError(
                 f"`api` leaves out columns by `except` that are absent from {rows} and from the catalog, and "
-                f"similar ones would be sent: {listed}. No row was sent. Correct or remove them."
+                f"similar ones would be sent: {listed}. No rows were sent. Correct or remove them."
             )
         self._excepted = []
 
@@ -213,7 +213,7 @@ class AbsenceWatch:
         guess = f" Did you mean `{as_setting(near)}`?" if near else ""
         return ConfigError(
             f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the "
-            f"catalog.{guess}{_grammar_hint(setting, column.name)} No row was sent. "
+            f"catalog.{guess}{_grammar_hint(setting, column.name)} No rows were sent. "
             f"Columns seen: {self._names.listed()}."
         )
 
@@ -223,7 +223,7 @@ class AbsenceWatch:
         more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
         return ConfigError(
             f"`api.property_columns` names columns that are all absent from {rows} and from the catalog, so no "
-            f"property would be set: {listed}{more}. No row was sent. Columns seen: {self._names.listed()}."
+            f"property would be set: {listed}{more}. No rows were sent. Columns seen: {self._names.listed()}."
         )
 
 

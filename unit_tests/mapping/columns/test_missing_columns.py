@@ -136,7 +136,7 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
         watch.numbers(PROOF_ROWS, WITHOUT)
     assert str(misspelled.value) == (
         "`api.emial_column` names the column `emial`, which is absent from the first 1,000 rows and from the catalog. "
-        "Did you mean `email`? No row was sent. Columns seen: `email`, `o`."
+        "Did you mean `email`? No rows were sent. Columns seen: `email`, `o`."
     )
 
 
