@@ -63,7 +63,7 @@ def test_the_tightest_limit_decides(
             TRACK,
             BULK,
             {"a": 1},
-            "Heap's rate limits do not slow `write` down: 1 row of 1 identity, at most 1 per identity.",
+            "Heap's rate limits do not slow `write` down: 1 row for 1 identity, at most 1 per identity.",
         ),
         (
             {"api_type": "delete_users", "user_id_column": "i", "api_key": "k", "confirm": "delete"},

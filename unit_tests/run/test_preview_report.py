@@ -196,7 +196,7 @@ def test_the_estimate_comes_after_the_messages() -> None:
     estimate = Estimate(SETTINGS)
     estimate.add("a@b.c")
     findings = found(rows=1, mapped=1, estimate=estimate)
-    assert text(findings).endswith("1 row of 1 identity, at most 1 per identity.\n")
+    assert text(findings).endswith("1 row for 1 identity, at most 1 per identity.\n")
     assert document(findings)["estimate"] == {"seconds": 0.0, "keys": 1, "most_rows_of_one_key": 1}
     findings.error = "The rows are wrong."
     assert "1 identity" not in text(findings)
