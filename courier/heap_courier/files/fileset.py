@@ -247,12 +247,12 @@ def fetch(
         hits_of.setdefault(hit.object, []).append(hit)
     clear(folder, {_local_name(bucket, item, item.key) for item in hits_of})
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="fetch") as pool:
-        futures = [pool.submit(fetch_one, item, hits) for item, hits in hits_of.items()]
         try:
+            futures = [pool.submit(fetch_one, item, hits) for item, hits in hits_of.items()]
             parts = [part for future in futures for part in result_of(future)]
         except BaseException:
             stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)  # (the end of the block waits, and they stop soon)
             raise
     return Fetched(
         tuple(sorted((file for part in parts for file in part.files), key=lambda file: _order(file.day, file.key))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import time
+import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta, timezone
@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from heap_courier.errors import InterruptedRunError, LaterError, SetupError, UnreadableFileError
-from heap_courier.files import fileset as filesets
 from heap_courier.files.bucket import Object
 from heap_courier.files.days import Days
 from heap_courier.files.entities import ArchiveEntity, FileEntity, Member
@@ -363,29 +362,35 @@ def test_a_bucket_that_does_not_answer_ends_the_fetching(tmp_path: Path) -> None
     assert len(bucket.fetched) == 3 - came
 
 
-def test_an_interrupt_ends_the_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), InterruptedRunError("It was stopped."), LaterError("later"), ZeroDivisionError()]
+)
+def test_whatever_ends_the_fetching_no_thread_is_left_that_fetches(tmp_path: Path, error: BaseException) -> None:
     """What is under way stops in the middle of a file."""
-    bucket = holding("users-2020-04-10.avro")
+    bucket = holding("calendar.csv", "users-2020-04-10.avro")
+    begun, raised = threading.Event(), threading.Event()
     ended: list[str] = []
 
-    def long(_key: str, _to: Path, progress: Callable[[int], None]) -> None:
+    def long(item: Object, _to: Path, progress: Callable[[int], None]) -> None:
+        if item.key == "calendar.csv":
+            assert begun.wait(60)
+            raised.set()
+            raise error
+        begun.set()
+        assert raised.wait(60)
         try:
-            for _ in range(600):
-                progress(1)
-                time.sleep(0.1)
+            for _ in range(10_000_000):
+                progress(0)
             ended.append("came to its end")
         except InterruptedRunError:
             ended.append("stopped")
             raise
 
-    def interrupted(_future: object) -> None:
-        raise KeyboardInterrupt
-
     bucket.fetch = long
-    monkeypatch.setattr(filesets, "result_of", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        fetch(bucket, find(bucket, [USERS], Days.of(FIRST)), tmp_path)
+    with pytest.raises(type(error)):
+        fetch(bucket, find(bucket, [USERS, CALENDAR], Days.of(FIRST)), tmp_path)
     assert ended == ["stopped"]
+    assert [each.name for each in threading.enumerate() if each.name.startswith("fetch")] == []
 
 
 def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
