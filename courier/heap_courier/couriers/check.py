@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
 from heap_courier.couriers.context import Context
+from heap_courier.couriers.lock import checked
 from heap_courier.couriers.work_plan import WorkPlan, read_work_plan
 from heap_courier.documents.wording import listed
 from heap_courier.errors import UnreadableFileError, failure_of_file
@@ -60,7 +60,8 @@ def check_courier(context: Context, courier: Courier) -> str:
     if any(newest[entity] is None for entity in required) or not any(newest.values()):
         raise missing_error(bucket, lacking)
     hits = tuple(hit for hit in newest.values() if hit)
-    _expect_readable(bucket, work_plan, hits, context.work(courier) / "check", Room(context.project.limits))
+    with checked(context, courier) as folder:
+        _expect_readable(bucket, work_plan, hits, folder, Room(context.project.limits))
     with context.warehouse() as warehouse:
         work_plan.expect_active_feeds(warehouse)
     return f"The newest files in {bucket} are readable: {listed(dict.fromkeys(hit.object.key for hit in hits))}."
@@ -76,16 +77,13 @@ def _expect_readable(bucket: Bucket, work_plan: WorkPlan, hits: Sequence[Hit], f
     for hit in hits:
         bucket.probe(hit.object.key)
     small = tuple(hit for hit in hits if hit.object.size <= _LARGEST)
-    try:
-        fetched = fetch(bucket, Found(small, ()), folder, room=room)
-        for damage in fetched.damaged:
-            raise damage.error
-        if fetched.missing:
-            raise missing_member_error(bucket, fetched.missing[0])
-        for file in fetched.files:
-            _open(work_plan, file)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    fetched = fetch(bucket, Found(small, ()), folder, room=room)
+    for damage in fetched.damaged:
+        raise damage.error
+    if fetched.missing:
+        raise missing_member_error(bucket, fetched.missing[0])
+    for file in fetched.files:
+        _open(work_plan, file)
 
 
 def _open(work_plan: WorkPlan, file: FetchedFile) -> None:

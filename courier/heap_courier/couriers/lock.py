@@ -1,10 +1,11 @@
-"""The lock of a courier: one process at a time works with it."""
+"""The locks of a courier: one process at a time runs it, or checks it."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -24,18 +25,40 @@ def locked(context: Context, courier: Courier) -> Iterator[None]:
         SetupError: the project folder cannot be written.
     """
     folder = context.work(courier)
-    create(folder)
-    lock = FileLock(folder / "lock", timeout=0)
+    with _alone(folder / "lock", f"run of the courier `{courier.name}`"):
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder / "files" / UNPACKED, ignore_errors=True)
+
+
+@contextmanager
+def checked(context: Context, courier: Courier) -> Iterator[Path]:
+    """One check of a courier at a time, also beside a run; the folder for its files, which are removed at the end.
+
+    Raises:
+        BusyCourierError: another check has it.
+        SetupError: the project folder cannot be written.
+    """
+    folder = context.work(courier) / "check"
+    with _alone(folder.with_name("check.lock"), f"check of the courier `{courier.name}`"):
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _alone(path: Path, what: str) -> Iterator[None]:
+    create(path.parent)
+    lock = FileLock(path, timeout=0)
     try:
         lock.acquire()
     except Timeout:
-        raise BusyCourierError(
-            f"Another run of the courier `{courier.name}` is in progress: try again when it has finished."
-        ) from None
+        raise BusyCourierError(f"Another {what} is in progress: try again when it has finished.") from None
     except OSError as fault:
-        raise SetupError(f"The file `{folder / 'lock'}` cannot be opened: {fault.strerror}.") from None
+        raise SetupError(f"The file `{path}` cannot be opened: {fault.strerror}.") from None
     try:
         yield
     finally:
-        shutil.rmtree(folder / "files" / UNPACKED, ignore_errors=True)
         lock.release()

@@ -6,6 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, datetime, timezone
 from importlib import import_module
@@ -321,6 +322,22 @@ def test_check_opens_the_newest_file_of_each_entity(trial: Trial) -> None:
 
     assert sorted(fetched) == ["events/2020-01-01.csv", "users-2026-11-20.csv"]
     assert not (trial.context.work(trial.courier) / "check").exists()
+
+
+def test_a_check_beside_another_one_leaves_its_files_alone(trial: Trial) -> None:
+    """Such as after a double click in the console."""
+    trial.asks_for(entity(), entity("'events-'yyyy-MM-dd'.csv'", "events"))
+    trial.arrives(20, "id,email\n1,a\n")
+    trial.bucket.objects["events-2026-11-20.csv"] = b"id\n1\n"
+
+    def check_too(_key: str) -> None:
+        trial.bucket.on_fetch = lambda _key: None
+        with suppress(BusyCourierError):
+            trial.checks()
+
+    trial.bucket.on_fetch = check_too
+
+    assert "`users-2026-11-20.csv`" in trial.checks()
 
 
 def broken() -> Iterator[tuple[str, list[dict[str, Any]], dict[str, bytes], str]]:
