@@ -136,8 +136,8 @@ def _stitch(context: StitchContext, scratch: Scratch, scores: Path | None) -> St
             named(tables, name, "`heap-courier.yaml`: `stitch.priority`", "input")
             for name in context.project.stitch_priority
         ]
-        load(scratch, warehouse, chosen, migrations(warehouse), context.bar.advance)
         state = read_state(warehouse, scratch)
+        load(scratch, warehouse, chosen, migrations(warehouse), context.bar.advance)
         notices = load_labels(warehouse, scratch)
     context.bar.stage("comparing records")
     if not expects_relatives(model):

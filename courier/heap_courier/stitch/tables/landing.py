@@ -34,9 +34,15 @@ _SYSTEM_TABLES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The state of Stitch when a run began: the number of the last run that changed something."""
+    """The state of Stitch when a run began.
+
+    Attributes:
+        run: the number of the last run that changed a customer.
+        digests: of the tables, by name; another run may have changed other columns than those of customers.
+    """
 
     run: int
+    digests: frozenset[tuple[str, str]]
 
 
 def make_state(warehouse: Warehouse) -> None:
@@ -45,7 +51,11 @@ def make_state(warehouse: Warehouse) -> None:
 
 
 def read_state(warehouse: Warehouse, scratch: Scratch) -> State:
-    """Reads the state of the last run into `remembered` and `given_id` of the scratch."""
+    """Reads the state of the last run into `remembered` and `given_id` of the scratch.
+
+    Before the records: what another run writes after it is found when this one is to be written.
+    """
+    state = _state(warehouse)
     for name, table, columns in (
         ("remembered", RECORDS, ("record", "customer_id", "present")),
         ("given_id", IDS, ("customer_id",)),
@@ -54,7 +64,7 @@ def read_state(warehouse: Warehouse, scratch: Scratch) -> State:
         batches = warehouse.batches(f"SELECT {', '.join(columns)} FROM heap_courier.{table}")
         with scratch.transaction():
             scratch.stage(name, schema, (batch.cast(schema) for batch in batches))
-    return State(_last_run(warehouse))
+    return state
 
 
 def land(
@@ -75,7 +85,7 @@ def land(
     """
     with warehouse.transaction():
         warehouse.lock(f"heap_courier.{_RUNS}")
-        if _last_run(warehouse) != state.run:
+        if _state(warehouse) != state:
             raise LaterError("Another run of Stitch has finished while this one was under way: run it again.")
         dropped = DroppedViews(warehouse)
         for each in prepared:
@@ -162,5 +172,7 @@ def _append_changes(warehouse: Warehouse, scratch: Scratch, run: int, now: datet
     warehouse.execute(f"INSERT INTO heap_courier.{_RUNS} VALUES ($1, $2)", (run, in_utc(now)))
 
 
-def _last_run(warehouse: Warehouse) -> int:
-    return int(warehouse.query(f"SELECT COALESCE(max(run), 0) FROM heap_courier.{_RUNS}")[0][0])
+def _state(warehouse: Warehouse) -> State:
+    run = int(warehouse.query(f"SELECT COALESCE(max(run), 0) FROM heap_courier.{_RUNS}")[0][0])
+    digests = warehouse.query(f"SELECT name, digest FROM heap_courier.{_DIGESTS}")
+    return State(run, frozenset((name, digest) for name, digest in digests))
