@@ -205,7 +205,7 @@ def _form_page(
         form=form,
         courier=courier,
         version=version,
-        problem=_plainly(problem, form).split("\n") if problem else [],
+        problem=_plainly(problem, form),
         credentials={
             each.name: f"{' and '.join(each.missing)} not set" if each.missing else ""
             for each in credentials_of(edit, visit.console.environment)

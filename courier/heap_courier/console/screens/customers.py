@@ -82,7 +82,7 @@ def explain(visit: Visit) -> Response:
         first=first,
         second=second,
         asked=bool(first and second),
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
         **values,
     )
 
@@ -168,7 +168,7 @@ def _customer_page(visit: Visit, problem: str = "", chosen: Collection[str] = ()
         drawn=DRAWN,
         changes=changes,
         chosen=chosen,
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
         lacks=_lacks(),
     )
 

@@ -73,7 +73,7 @@ def new_feed(visit: Visit) -> Response:
         sources=sources,
         samples=_samples(context),
         content_types=CONTENT_TYPES,
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
     )
 
 
@@ -211,7 +211,7 @@ def _editor_page(
         feed=feed,
         form=form,
         version=version,
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
         notes=notes or [],
         load=load and feed.sample is not None,
         seen=seen,

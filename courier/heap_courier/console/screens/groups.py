@@ -272,7 +272,7 @@ def _form_page(
         form=form,
         group=group,
         version=version,
-        problem=_plainly(problem, form.name).split("\n") if problem else [],
+        problem=_plainly(problem, form.name),
         couriers=list(context.project.couriers),
         others=[name for name in context.project.groups if name != form.name],
         zones=sorted(available_timezones()),

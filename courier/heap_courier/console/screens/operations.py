@@ -94,7 +94,7 @@ def _page(
         tags=tags,
         mode=mode,
         text=text if text is not None else json.dumps(document, indent=2, ensure_ascii=False),
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
         version=version_of(courier.operations) if courier.operations else "",
         feeds=list(feeds),
     )

@@ -157,7 +157,7 @@ def _page(visit: Visit, removal: Removal, remove: Callable[[], None]) -> Respons
             home = ("groups",) if removal.back[:1] == ("groups",) else ()
             return visit.to(*home, said=f"The {removal.what} was removed.")
     status = 409 if visit.posted else 200
-    return visit.page("removal.html", status, removal=removal, problem=problem.split("\n") if problem else [])
+    return visit.page("removal.html", status, removal=removal, problem=problem)
 
 
 def _lists(project: Project, chosen: Courier) -> list[Path]:

@@ -62,7 +62,7 @@ def run(visit: Visit) -> Response:
         courier=courier,
         today=context.now().date(),
         form=form,
-        problem=problem.split("\n") if problem else [],
+        problem=problem,
     )
 
 

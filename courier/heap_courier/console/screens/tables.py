@@ -114,9 +114,7 @@ def sql(visit: Visit) -> Response:
             found = ask(_question(context, text))
         except CourierError as error:
             problem, status = str(error), 409
-    return visit.page(
-        "sql.html", status, text=text, found=found, problem=[problem] if problem else [], limit=ROWS, seconds=SECONDS
-    )
+    return visit.page("sql.html", status, text=text, found=found, problem=problem, limit=ROWS, seconds=SECONDS)
 
 
 def download(visit: Visit) -> Response:

@@ -34,16 +34,6 @@ def _unsnapped(packed: bytes) -> Any:
     return plain
 
 
-def _inflated(packed: bytes) -> Any:
-    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    plain = unpacker.decompress(packed, LARGEST_BLOCK + 1)
-    if len(plain) > LARGEST_BLOCK:
-        raise TooLargeError
-    if not unpacker.eof:
-        raise EOFError
-    return plain
-
-
 def _unpacked_by(make: Callable[[], Any], packed: bytes) -> Any:
     unpacker = make()
     plain = unpacker.decompress(packed, LARGEST_BLOCK + 1)
@@ -68,7 +58,7 @@ def _as_it_is(packed: bytes) -> Any:
 
 CODECS: Final[Mapping[str, Callable[[bytes], Any]]] = {
     "null": _as_it_is,
-    "deflate": _inflated,
+    "deflate": partial(_unpacked_by, partial(zlib.decompressobj, -zlib.MAX_WBITS)),
     "snappy": _unsnapped,
     "zstandard": _unpacked_by_arrow,
     "bzip2": partial(_unpacked_by, bz2.BZ2Decompressor),
