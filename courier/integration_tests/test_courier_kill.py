@@ -12,18 +12,17 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import pytest
 
 from courier.integration_tests import heap_bucket
-from courier.integration_tests.command import User, contents, until
+from courier.integration_tests.command import User, until
 from courier.unit_tests.forked import Forked
 from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING
 from heap_courier.feeds.model import Feed, Field
@@ -31,14 +30,37 @@ from heap_courier.files.bucket import Bucket
 from heap_courier.files.entities import HeapConnectEntity
 from heap_courier.heap_connect.pull import pull
 from heap_courier.project.model import Courier, KeyCredential
-from heap_courier.warehouse.base import quoted
+from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 
 TRIES: Final = 20  # for each kill that has to interrupt a load
 
 THOROUGH: Final = pytest.mark.thorough
 SEEDS: Final = (1, *(pytest.param(seed, marks=THOROUGH) for seed in (2, 3)))
 
-Tables = dict[str, Counter[tuple[Any, ...]]]
+
+class Contents(NamedTuple):
+    """What a table holds, by its fingerprint: reading all rows after each kill would take most of a test's time."""
+
+    columns: tuple[str, ...] = ()
+    fingerprint: str = ""
+
+
+EMPTY: Final = Contents()
+
+Tables = dict[str, Contents]
+
+
+def contents(warehouse: Warehouse, table: str) -> Contents:
+    """What a table or view holds, without the instant of loading."""
+    columns = sorted(column for column in warehouse.columns(table) if column != "_updated")
+    ((rows, fingerprint),) = warehouse.query(f"SELECT count(*), {warehouse.fingerprint(columns)} FROM {quoted(table)}")
+    return Contents(tuple(columns), fingerprint) if rows else EMPTY
+
+
+def tables(user: User) -> Tables:
+    """What all domain tables and views hold."""
+    with user.warehouse() as warehouse:
+        return {name: contents(warehouse, name) for name in domain_tables(warehouse)}
 
 
 @pytest.fixture
@@ -70,7 +92,7 @@ class Run:
     user: User
     words: tuple[str, ...]
     begin: Callable[[], None]
-    states: dict[str, list[Counter[tuple[Any, ...]]]]
+    states: dict[str, list[Contents]]
     amid: int = 0  # kills that left a run without an end, with something landed or not
     between: int = 0  # of them those after something had landed
     _length: float = 0.0  # of an undisturbed run, in seconds
@@ -93,7 +115,7 @@ class Run:
         self._length = time.monotonic() - begun
         out, err = process.communicate()
         assert (process.returncode, err) == (0, ""), out
-        return self.user.tables()
+        return tables(self.user)
 
     def killed_until_done(self, chance: Random, kills: int) -> Tables:
         """Starts over, is killed this many times unless it finishes before, runs to the end; what the tables hold."""
@@ -110,7 +132,7 @@ class Run:
         ended = self.user.types(*self.words)
         assert ended.code == 0, ended.err
         assert self._unended() == 0
-        return self.user.tables()
+        return tables(self.user)
 
     def _start(self) -> Forked:
         """A process that has begun with the run itself, its modules imported."""
@@ -141,7 +163,7 @@ class Run:
 
     def _look(self) -> None:
         """Holds what a kill left against what may be."""
-        found = self.user.tables()
+        found = tables(self.user)
         for name, rows in found.items():
             if name in self.states:
                 assert rows in self.states[name], f"{name} has landed in part"
@@ -190,19 +212,19 @@ def killed_often(run: Run, chance: Random, kills: int) -> None:
     pytest.fail(f"{run.amid} kills interrupted a run, {run.between} of them after a table had landed")
 
 
-def nightly(user: User, nights: list[list[heap_bucket.Object]]) -> dict[str, list[Counter[tuple[Any, ...]]]]:
+def nightly(user: User, nights: list[list[heap_bucket.Object]]) -> dict[str, list[Contents]]:
     """What each table holds before and after each dump, when they come one by one."""
     credential = KeyCredential("test", "KEY", "SECRET")
     courier = Courier("Heap-Connect", credential, user.bucket, "", user.s3, "us-east-1", Path("entities.json"), None)
     bucket = Bucket(courier, {"KEY": "k", "SECRET": "s"})
-    states: dict[str, list[Counter[tuple[Any, ...]]]] = {}
+    states: dict[str, list[Contents]] = {}
     for night in nights:
         heap_bucket.put(user.client, user.bucket, night)
         with user.warehouse() as warehouse:
             entity = HeapConnectEntity(source="Heap")
             for step in pull(warehouse, bucket, entity, user.folder / "alone", workers=2):
                 name = step.run.domain_table
-                states.setdefault(name, [Counter()]).append(contents(warehouse, name))
+                states.setdefault(name, [EMPTY]).append(contents(warehouse, name))
     return states
 
 
@@ -273,7 +295,7 @@ def test_dated_files_land_feed_by_feed_however_often_the_run_is_killed(user: Use
         df_views001=[{"type": "load", "file": "views"}, {"type": "truncate"}],
     )
     assert user.types("run", "Heap", "--day", "2026-03-04").code == 0
-    before = user.tables()
+    before = tables(user)
     with user.warehouse() as warehouse:
         for name in before:
             warehouse.execute(f"CREATE TABLE {kept(name)} AS SELECT * FROM {quoted(name)}")
