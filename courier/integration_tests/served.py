@@ -1,4 +1,6 @@
-"""A daemon whose only courier records that it ran, with a clock that starts on request: for test_daemon.py.
+"""A daemon whose only courier records that it ran, with a clock of its own: for test_daemon.py.
+
+The clock starts when the daemon has looked for slots, however long that takes on a slow machine.
 
 The warehouse is given as the path of a DuckDB file or the connection string of a PostgreSQL. While there is a file
 `hold` in the folder the courier does not end; while there is one called `deaf` it cannot be asked to end either.
@@ -11,7 +13,7 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -25,20 +27,19 @@ from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
-LEASE = timedelta(seconds=6)
 
-
-def serve_days(place: str, warehouse: str, begin: str, schedule: str) -> None:
-    """Keeps a daily schedule in a folder, from an instant on, until it is stopped."""
+def serve_days(place: str, warehouse: str, begin: str, schedule: str, lease: str) -> None:
+    """Keeps a daily schedule in a folder, from an instant on, until it is stopped; the lease is in seconds."""
     folder = Path(place)
-    ahead = datetime.fromisoformat(begin) - datetime.now(timezone.utc)
+    closings: list[float] = []
     stop = threading.Event()
 
     def report(notice: Notice) -> None:
         print(notice.text, flush=True)  # noqa: T201  (a program)
 
     def now() -> datetime:
-        return datetime.now(timezone.utc) + ahead
+        passed = time.monotonic() - closings[1] if len(closings) > 1 else 0
+        return datetime.fromisoformat(begin) + timedelta(seconds=passed)
 
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
@@ -65,6 +66,7 @@ def serve_days(place: str, warehouse: str, begin: str, schedule: str) -> None:
             yield opened
         finally:
             opened.close()
+            closings.append(time.monotonic())
             with (folder / f"closed-{os.getpid()}").open("a") as closed:
                 closed.write("x")
 
@@ -81,8 +83,6 @@ def serve_days(place: str, warehouse: str, begin: str, schedule: str) -> None:
     )
     serve(
         [group],
-        GroupContext(
-            run_courier, open_warehouse, report, lambda: datetime.now(timezone.utc) + ahead, pause, lease=LEASE
-        ),
+        GroupContext(run_courier, open_warehouse, report, now, pause, lease=timedelta(seconds=float(lease))),
         stop,
     )

@@ -41,8 +41,9 @@ class Place:
         self._warehouse = warehouse
         self._processes: list[Forked] = []
 
-    def start(self, now: datetime, schedule: str = DAILY) -> Forked:
-        arguments = [str(self.folder), self._warehouse, now.isoformat(), schedule]
+    def start(self, now: datetime, schedule: str = DAILY, lease: float = 6) -> Forked:
+        """Starts a daemon; `lease` is the seconds without a heartbeat after which it takes a run for broken."""
+        arguments = [str(self.folder), self._warehouse, now.isoformat(), schedule, str(lease)]
         process = Forked(
             arguments, folder=self.folder, environment={"PATH": "/usr/bin:/bin"}, program=serve_days, merged=True
         )
@@ -115,7 +116,7 @@ def shared(tmp_path: Path, postgresql: str) -> Iterator[Place]:
 
 
 def test_it_runs_the_slot_that_comes_and_ends_when_asked_to(place: Place) -> None:
-    daemon = place.start(at(20, 16, 59, 56))  # so it looks before the slot, and again at the slot
+    daemon = place.start(at(20, 16, 59, 59))  # so it looks before the slot, and again at the slot
     until(place.runs)
     until(lambda: place.noted() == [(at(20), "succeeded")])
     out = place.end(daemon)
@@ -129,13 +130,13 @@ def test_it_runs_the_slot_that_comes_and_ends_when_asked_to(place: Place) -> Non
 def test_killed_in_a_run_it_reports_that_after_a_restart_and_catches_up_on_the_days(place: Place) -> None:
     place.kept_since(at(19))
     hold = place.hold()
-    daemon = place.start(at(20, 16, 59, 59))
+    daemon = place.start(at(20, 17, 0, 1))
     until(place.runs)
     place.end(daemon, signal.SIGKILL)
     assert place.noted() == [(at(20), None)]
     hold.unlink()
 
-    daemon = place.start(at(21, 16, 59, 58))
+    daemon = place.start(at(21, 16, 59, 59))
     until(lambda: place.noted() == [(at(20), "interrupted"), (at(21), "succeeded")])
     out = place.end(daemon)
 
@@ -146,12 +147,12 @@ def test_killed_in_a_run_it_reports_that_after_a_restart_and_catches_up_on_the_d
 def test_started_again_at_once_it_notices_the_broken_run_when_its_heartbeats_stop(place: Place) -> None:
     place.kept_since(at(19))
     hold = place.hold()
-    started = place.start(at(20, 16, 59, 59))
+    started = place.start(at(20, 17, 0, 1))
     until(place.runs)
     place.end(started, signal.SIGKILL)
     hold.unlink()
 
-    daemon = place.start(at(20, 17, 0, 1))
+    daemon = place.start(at(20, 17, 0, 2), lease=2)
     until(lambda: place.noted() == [(at(20), "interrupted")])
     place.end(daemon)
     assert len(place.runs()) == 1
@@ -161,7 +162,7 @@ def test_started_again_at_once_it_notices_the_broken_run_when_its_heartbeats_sto
 def test_asked_to_end_in_a_run_it_notes_that_and_ends(place: Place, number: signal.Signals) -> None:
     place.kept_since(at(19))
     place.hold()
-    daemon = place.start(at(20, 16, 59, 59))
+    daemon = place.start(at(20, 17, 0, 1))
     until(place.runs)
     assert place.noted() == [(at(20), None)]  # the file is free while a courier is at work
     out = place.end(daemon, number)
@@ -175,7 +176,7 @@ def test_asked_twice_it_ends_at_once(place: Place) -> None:
     (place.folder / "deaf").touch()
     place.kept_since(at(19))
     place.hold()
-    daemon = place.start(at(20, 16, 59, 59))
+    daemon = place.start(at(20, 17, 0, 1))
     until(place.runs)
     daemon.send_signal(signal.SIGTERM)
     assert any("press Ctrl-C again to stop now" in line for line in iter(daemon.stdout.readline, ""))
@@ -219,7 +220,7 @@ def test_killed_at_any_moment_it_runs_no_slot_twice_and_continues(place: Place, 
     for day in (20, 21):
         for _ in range(kills):
             daemon = place.start(at(day, 17, 0, 1))
-            time.sleep(chance.uniform(0.3, 2.5))
+            time.sleep(chance.uniform(0.1, 1.2))
             place.end(daemon, signal.SIGKILL)
 
     daemon = place.start(at(22, 17, 0, 1))
