@@ -15,11 +15,18 @@ from heap_courier.notices.notice import note, trouble
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8480, show_default=True, help="The port; 0: a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; another needs a token.")
-@click.option("--allow-host", "names", multiple=True, metavar="NAME", help="A name that browsers reach it by.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="The address to listen on; any other than 127.0.0.1 needs a token.",
+)
+@click.option(
+    "--allow-host", "names", multiple=True, metavar="NAME", help="A host name that browsers may use in its address."
+)
 @click.option("--tls-cert", "certificate", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
 @click.option("--tls-key", "key", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
-@click.option("--behind-proxy", is_flag=True, help="A proxy in front of the console speaks https.")
+@click.option("--behind-proxy", is_flag=True, help="A proxy in front of the console terminates TLS.")
 @click.pass_obj
 def console(
     folder: Path,

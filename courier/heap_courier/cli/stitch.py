@@ -31,7 +31,7 @@ class _Stitch(click.Group):
 
 @click.group(cls=_Stitch)
 def stitch() -> None:
-    """Stitch: one customer across all feeds."""
+    """Stitch: link each customer's records across all feeds."""
 
 
 @stitch.command(name="check")

@@ -118,7 +118,7 @@ def _answer(visit: Visit, screen: Screen) -> Response:
         answer.headers["Retry-After"] = "5"
         return answer
     except CourierError as error:
-        return visit.page("problem.html", 409, title="This did not work", lines=str(error).split("\n"))
+        return visit.page("problem.html", 409, title="Something went wrong", lines=str(error).split("\n"))
     except HTTPException:
         raise
     except Exception as error:  # noqa: BLE001  (reported on a page; its message may quote a row, so only its location is shown)
@@ -154,8 +154,8 @@ async def _form(request: Request) -> Form:
 async def _explain(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     detail = error.detail if isinstance(error, HTTPException) else ""
-    sentence = "There is no such page." if status == 404 else detail  # noqa: PLR2004  (not found)
-    page = render("problem.html", at=request.url.path, title="This did not work", lines=[sentence])
+    sentence = "Page not found." if status == 404 else detail  # noqa: PLR2004  (not found)
+    page = render("problem.html", at=request.url.path, title="Something went wrong", lines=[sentence])
     return Response(page, status, media_type="text/html")
 
 

@@ -67,7 +67,7 @@ def asked_of_duckdb(
             raise ValueError("Write one query.")
         found = connection.sql(sql) if _is_query(statements[0]) else None
         if found is None:
-            raise ValueError("Write a query, such as a SELECT: nothing can be changed here.")
+            raise ValueError("Enter a query, such as a SELECT: nothing can be changed here.")
         texts = [shown is not None or not _PLAIN_OF_DUCKDB.fullmatch(str(kind)) for kind in found.types]
         parts = [f"#{number}::VARCHAR" if text else f"#{number}" for number, text in enumerate(texts, 1)]
         names = list(found.columns)

@@ -89,14 +89,14 @@ def ask(question: Question, seconds: float | None = None) -> Found:
             )
     except subprocess.TimeoutExpired:
         raise SetupError(
-            f"The query was stopped after {limit:.0f} seconds: narrow it, such as by a WHERE or a LIMIT."
+            f"The query was stopped after {limit:.0f} seconds: narrow it, for example with a WHERE or a LIMIT."
         ) from None
     try:
         said = json.loads(ran.stdout)
     except ValueError:
-        raise SetupError("The query was stopped, because it took too much memory: narrow it.") from None
+        raise SetupError("The query was stopped because it used too much memory: narrow it.") from None
     if said.get("kind") == _BUSY:
-        raise LaterError("Something writes to the warehouse now: ask again when it has finished.")
+        raise LaterError("Another process is writing to the warehouse: try again when it has finished.")
     if "error" in said:
         raise SetupError(said["error"])
     return Found(**said)

@@ -35,7 +35,7 @@ def busy(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_every_screen_says_so_and_what_needs_no_warehouse_works(busy: Path, visits: Visitor) -> None:
-    """A page that cannot be shown opens by itself later; others say what is not known now. None reports a failure."""
+    """A page that cannot be shown reloads later; others say what is not available now. None reports a failure."""
     for address in ("/tables", "/customers", "/runs", "/notifications", "/tables/show?name=x", "/runs/x"):
         answer = visits.get(address)
         assert (answer.status, answer.headers["retry-after"]) == (503, "5"), address
@@ -46,13 +46,13 @@ def test_every_screen_says_so_and_what_needs_no_warehouse_works(busy: Path, visi
         assert answer.status == 200
         assert "is writing to the warehouse now" in answer.text
         assert 'data-again="5"' in answer.html
-        assert "not known now" in answer.text
+        assert "not available now" in answer.text
         assert "never" not in answer.text
         assert "not run yet" not in answer.text
     for address in ("/couriers/new", "/couriers/Heap/edit", "/couriers/Heap/run", "/couriers/Heap/operations"):
         assert visits.get(address).status == 200
     page = visits.get("/groups/nightly/edit")
-    assert "Not known now" in page.text
+    assert "Not available now" in page.text
     answer = visits.post("/groups/nightly/edit", filled_in(page, schedule="0 5 * *"))
     assert ("five fields" in answer.text, answer.value("schedule")) == (True, "0 5 * *")
     assert "was saved" in visits.post("/groups/nightly/edit", filled_in(answer, schedule="0 5 * * *")).text

@@ -58,7 +58,7 @@ def _source(section: Mapping[str, object]) -> str:
             base = section.get("credential")
             return f"The role `{section.get('role-arn')}`" + (f", assumed with `{base}`" if base else "")
         case _:
-            return "What AWS finds by itself"
+            return "AWS default credentials"
 
 
 def _missing(

@@ -121,7 +121,7 @@ def _posted(visit: Visit, courier: Courier | None) -> Response:
 def _save(console: Console, form: CourierForm, courier: Courier | None, version: str) -> None:
     edit = ProjectEdit(console.folder)
     if not form.name:
-        raise SetupError("The courier has no name: write one, such as Heap.")
+        raise SetupError("The courier has no name: enter one, such as Heap.")
     if courier is None:
         edit.expect_new("couriers", form.name)
         entities = Path("entities") / free_path(console.folder / "entities", form.name, ".json")
@@ -188,7 +188,7 @@ def _sections(
     sections: dict[tuple[str, str], Mapping[str, Any]] = {}
     if form.makes_credential:
         if not form.credential.get("name"):
-            raise SetupError("The new credential has no name: write one, such as heap-bucket.")
+            raise SetupError("The new credential has no name: enter one, such as heap-bucket.")
         edit.expect_new("credentials", form.credential["name"])
         sections["credentials", form.credential["name"]] = form.credential_section()
     sections["couriers", form.name] = form.section(edit.section("couriers", form.name), entities, operations)

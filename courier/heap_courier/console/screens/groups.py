@@ -57,7 +57,7 @@ def groups(visit: Visit) -> Response:
         last_runs = _last_runs(context)
         known = True
     except BusyWarehouseError:
-        busy = f"{BUSY} The last runs show up here as soon as it is free."
+        busy = f"{BUSY} The last runs appear here as soon as it is free."
     except CourierError as error:
         trouble.append(str(error))
     rows = [_row(context, group, last_runs.get(group.name)) for group in context.project.groups.values()]
@@ -237,7 +237,7 @@ def _posted(visit: Visit, group: Group | None) -> Response:
     edit = ProjectEdit(visit.console.folder)
     try:
         if not form.name:
-            raise SetupError("The group has no name: write one, such as Heap.")
+            raise SetupError("The group has no name: enter one, such as Heap.")
         if group:
             expect_unchanged(version, edit.version("groups", group.name), f"The group {group.name}")
         else:

@@ -64,11 +64,11 @@ def sources(visit: Visit) -> Response:
                 active.make()
                 feed_states = {feed.id: _state_of(active, feed) for feed in feeds}
     except BusyWarehouseError:
-        busy = f"{BUSY} What it knows of runs and feeds shows up here as soon as it is free."
+        busy = f"{BUSY} Runs and the states of feeds appear here as soon as it is free."
     except CourierError as error:
         trouble.append(str(error))
     if not known:
-        feed_states = dict.fromkeys(feed_states, "not known now")
+        feed_states = dict.fromkeys(feed_states, "not available now")
     rows = [
         _row(context, courier, latest.get(courier.name), known=known) for courier in context.project.couriers.values()
     ]
@@ -115,7 +115,7 @@ def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -
         for group in context.project.groups.values()
         if any(each.courier == courier.name for each in group.couriers) and (instant := upcoming(group, now))
     ]
-    state, health = _health(last) if known else ("unknown", "Its runs are not known now.")
+    state, health = _health(last) if known else ("unknown", "Its runs are not available now.")
     try:
         plan = read_work_plan(context.project, courier)
     except CourierError as error:

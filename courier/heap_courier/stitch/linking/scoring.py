@@ -22,7 +22,7 @@ from heap_courier.stitch.records.loading import COMPARED
 from heap_courier.stitch.scratch import Scratch
 
 THRESHOLDS: Final = {5: 25.0, 4: 15.0, 3: 5.0, 2: 1.0, 1: -5.0}
-"""The least weight of each score, in bits; below all of them it is 0. From 3 up two records are one customer."""
+"""The least weight of each score, in bits; below all of them it is 0. Records with a score of 3 or more are linked."""
 
 KEPT: Final = 2
 """The lowest score that is stored, for review."""

@@ -60,7 +60,7 @@ class TestProject:
 
     def test_a_page_that_does_not_exist_says_so(self, visits: Visitor) -> None:
         answer = visits.get("/nothing")
-        assert (answer.status, "There is no such page." in answer.text) == (404, True)
+        assert (answer.status, "Page not found." in answer.text) == (404, True)
 
 
 class TestAdding:
@@ -243,7 +243,7 @@ class TestEditing:
 class TestChecking:
     def test_an_error_is_reported(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         text = visits.post("/couriers/Heap/check").text
-        assert "It could not run" in text
+        assert "Check failed" in text
         assert "`AWS_ACCESS_KEY_ID`" in text
 
     def test_a_preview_says_what_is_wrong(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002

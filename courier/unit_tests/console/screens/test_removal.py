@@ -87,7 +87,7 @@ def test_a_list_that_another_courier_uses_stays(shop: Path, visits: Visitor) -> 
         )
     )
     page = visits.get("/couriers/Two/remove")
-    assert "entities" not in page.text.partition("This is removed")[2].partition("This stays")[0]
+    assert "entities" not in page.text.partition("What is removed")[2].partition("What stays")[0]
     visits.post("/couriers/Two/remove", filled_in(page))
     assert list(read_project(shop).couriers) == ["Heap", "Heap-Connect"]
     assert (shop / "entities" / "heap.json").exists()

@@ -105,7 +105,7 @@ class TestRunning:
         """Today's files without a choice; both days of a period are included."""
         text = runs(visits, **fields).text
         assert "Completed in 1 second" in text
-        assert "Heap:Users 1 2 0 2 2 Landed" in text
+        assert "Heap:Users 1 2 0 2 2 Loaded" in text
         assert (stored(visits, "Users"), stored(visits, "Orders")) == (2, 3)
 
     def test_rows_are_traced_to_their_files_and_runs(self, shop: MemoryBucket, visits: Visitor) -> None:

@@ -106,7 +106,7 @@ class TestTable:
         assert "120 rows, 4 columns" in page.text
         assert "The first 100 rows by the first column." in page.text
         assert rows(page) == [str(number) for number in range(1, 101)]
-        assert "2026-03-04 08:30:00 Heap 2026-03-04 2 130 120 Landed" in page.text
+        assert "2026-03-04 08:30:00 Heap 2026-03-04 2 130 120 Loaded" in page.text
 
     @pytest.mark.parametrize(
         ("search", "found"),
@@ -149,7 +149,7 @@ class TestDownloads:
     def test_an_error_is_reported(self, explorer: Visitor, fields: str) -> None:
         answer = explorer.ask("POST", "/tables/download", fields.encode())
         assert answer.status == 409
-        assert "This did not work" in answer.text
+        assert "Something went wrong" in answer.text
 
     def test_what_csv_cannot_hold_becomes_text(self, project: Path, tmp_path: Path) -> None:
         duckdb.connect(str(project / "heap.duckdb")).close()
