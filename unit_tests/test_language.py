@@ -34,6 +34,8 @@ WORDS: Final = {
     "as it came": r"as (it|they) came",
     "signs of life": r"signs? of life",
     "stands in (is in)": r"stands? in(?! for\b)(?= \w)",
+    "takes (accepts)": r"(Heap|Delta) (does not take|takes?)(?! (to|longer)\b)",
+    "passed over (set aside)": r"pass(ed|es|ing) over",
     "where (if)": r"(Raises \w+|None|also) where (it|there|that|one|none|no|nothing)|where there (is|are) (none|no)",
 }
 
@@ -139,6 +141,9 @@ def test_no_document_has_a_word_to_avoid() -> None:
         ("The folder where it is", None),
         ("The name stands in quotes.", "stands in (is in)"),
         ("A mock that stands in for Heap", None),
+        ("longer than Heap takes", "takes (accepts)"),
+        ("However long Heap takes to delete", None),
+        ("Passed over are rows", "passed over (set aside)"),
     ],
 )
 def test_a_word_is_found_only_in_its_odd_sense(text: str, word: str | None) -> None:

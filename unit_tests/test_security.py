@@ -84,9 +84,7 @@ HELD_BY: Final = {
 
 
 def promises() -> list[str]:
-    section = (
-        (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## What is promised")[2].partition("\n## ")[0]
-    )
+    section = (ROOT / "SECURITY.md").read_text(encoding="utf-8").partition("## Guarantees")[2].partition("\n## ")[0]
     return [line[2:] for line in section.splitlines() if line.startswith("- ")]
 
 

@@ -74,7 +74,7 @@ def orders(chance: Random) -> list[dict[str, Any]]:
             "note": chance.choice([*WORDS, None]),
             "shipped": chance.choice(["2026-03-01T10:00:00+02:00", "2026-12-31 23:59:59.999", None]),
             "address": {"city": chance.choice(WORDS[:4]), "floor": chance.randrange(5)},
-            "serial": 2**60 + number,  # beyond what Heap takes as a number: it goes as text
+            "serial": 2**60 + number,  # beyond what Heap accepts as a number: it is sent as text
         }
         rows.append({name: value for name, value in row.items() if value is not None or chance.random() < 0.5})
     return rows

@@ -91,7 +91,7 @@ class TrackEvents(SettingGroup):
 
     @model_validator(mode="after")
     def _names_whose_event_it_is(self) -> TrackEvents:
-        """Heap takes exactly one of the two (https://developers.heap.io/reference/track-1)."""
+        """Heap accepts exactly one of the two (https://developers.heap.io/reference/track-1)."""
         if self.identity_column and self.user_id_column:
             raise setting_fault(
                 "user_id_column",

@@ -1,8 +1,8 @@
 """Decides which rows are sent to Heap, and when. Pure: no I/O and no waiting; `now` is passed in, in seconds.
 
-Rows are put into the open batch in the order read. Passed over are rows whose key (identity or account) is in a request
-under way or waits for its own rate window, and all later rows of that key: they wait in a lane of their own and come
-first as soon as the key is free. So rows of one key reach Heap in order, and hold back no others, until there are so
+Rows are added to the open batch in the order read. Rows whose key (identity or account) is in a request in flight, or
+waits for its own rate window, are set aside together with all later rows of that key: they wait in a separate lane and
+come first as soon as the key is free. So rows of one key reach Heap in order without blocking others, until there are so
 many of them that reading has to pause.
 """
 
@@ -25,7 +25,7 @@ from destination_heap_analytics.mapping.payload import Payload, Payloads
 PASSED_OVER_ROWS: Final = 10_000
 PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
 PASSED_OVER_SECONDS: Final = 300.0
-"""Limits of what is passed over, at which reading pauses: memory and timely states matter more than fairness. A key may
+"""Limits of what is set aside, at which reading pauses: memory and timely states matter more than fairness. A key may
 have as many rows waiting as its own window allows in that many seconds."""
 
 UNDER_WAY_BYTES: Final = 32 * 1024 * 1024
@@ -37,7 +37,7 @@ _LEAST_SHARE: Final = 10
 _NEVER: Final = float("inf")
 
 Lane = deque[tuple[float, Payload]]
-"""Rows of one key that were passed over, in order, each with the time it arrived."""
+"""Rows of one key that were set aside, in order, each with the time it arrived."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +352,7 @@ class Planner:
         self._sleeping.setdefault(counter_of(key), {})[key] = None
 
     def _refill(self) -> None:
-        """Fill the open batch with rows that were passed over, if their keys are free.
+        """Fill the open batch with rows that were set aside, if their keys are free.
 
         One of each key in turn, so that of two keys with one counter neither has all its shares.
         """

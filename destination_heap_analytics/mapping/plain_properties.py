@@ -245,7 +245,7 @@ def _struct(names: Sequence[str]) -> type[msgspec.Struct]:
 
 
 def _are_numbers_short(items: Sequence[Any]) -> bool:
-    """Whether all integers of a list are within those that Heap takes as numbers."""
+    """Whether all integers of a list are within those that Heap accepts as numbers."""
     return all(-MAX_INTEGER <= item <= MAX_INTEGER for item in items if type(item) is int)
 
 

@@ -1,6 +1,6 @@
-"""Columns and their values -> the properties that Heap takes: flattened and within its limits.
+"""Columns and their values -> the properties that Heap accepts: flattened and within its limits.
 
-Heap takes texts, numbers and, for Track alone, lists of them (https://developers.heap.io/reference/track-1);
+Heap accepts strings, numbers and, for Track only, lists of them (https://developers.heap.io/reference/track-1);
 booleans are sent as JSON booleans, as in the user's reference.
 """
 

@@ -55,7 +55,7 @@ _LONGEST: Final = 64
 
 
 def heap_timestamp(value: Any, column: str) -> str:
-    """A record's time, as Heap takes it.
+    """A record's time, in the form that Heap accepts.
 
     ISO 8601 is unchanged, except for a space in place of its `T` or before its offset; without an offset it is UTC. A
     number, also as text, is an epoch if that falls between 1990 and 2100 in seconds, milliseconds, microseconds or

@@ -1,4 +1,4 @@
-"""One value of a record -> the text or number that Heap takes in its place.
+"""One value of a record -> the text or number that Heap accepts in its place.
 
 A line is read fast first, which gives a float for an integer beyond 64 bits and forgets how a float was written. If
 that matters InexactNumberError asks for the slow, exact reading of the same line; so does text that is not Unicode,

@@ -65,7 +65,7 @@ class Progress:
             rows: rows read so far.
             rejected: those rejected.
             delivered: those delivered; None if the command delivers none.
-            note: the end of the line: what is waited for.
+            note: the end of the line: what it is waiting for.
         """
         if self._terminal is None or (now := self._clock()) < self._due:
             return

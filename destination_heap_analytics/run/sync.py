@@ -154,7 +154,7 @@ class Sync(Generic[Line]):
     def _load_all(self) -> Iterator[AirbyteMessage]:
         while True:
             self._attend()
-            yield from self._given_back()  # first, so that nothing goes where nobody listens any more
+            yield from self._given_back()  # first, so that nothing more is sent once the consumer is gone
             self._dispatch()
             if self._has_room:
                 if not self._read():

@@ -409,7 +409,7 @@ def test_a_deletion_that_is_not_quite_meant_is_refused(change: dict[str, Any], s
 
 @pytest.mark.parametrize("delivery", [None, {"mode": "row"}, {"mode": "bulk"}])
 def test_some_apis_have_one_form_for_every_delivery(delivery: Any) -> None:
-    """Heap takes identities one by one, and deletions in bulk."""
+    """Heap accepts identities one by one, and deletions in bulk."""
     assert not parse_config(config(api=IDENTIFY, delivery=delivery)).settings.is_bulk
     assert parse_config(config(api=DELETE, delivery=delivery)).settings.is_bulk
 

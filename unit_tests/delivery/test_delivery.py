@@ -273,7 +273,7 @@ def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("answer", [LATER, REFUSED, Verdict(Kind.LATER, None, "no answer came")])
 def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) -> None:
-    """One request per row, and Heap takes none of them: what is read stays within tens of megabytes."""
+    """One request per row, and Heap accepts none of them: what is read stays within tens of megabytes."""
     run = Run(lambda numbers, _: TAKEN if "check" in numbers else answer, bulk=False)
     megabytes = 4
     text = b"x" * (megabytes * 1_000_000)
@@ -368,7 +368,7 @@ def test_if_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -
 
 
 def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
-    """No state may pass it before; a row that Heap takes is proof enough."""
+    """No state may pass it before; a row that Heap accepts is proof enough."""
     run = Run(refusing(2), bulk=False).offer(2)
     run.now = 0.05
     run.offer(3).until(0.1)

@@ -97,7 +97,7 @@ def test_a_text_too_long_is_cut_and_counted(text: str, sent: str) -> None:
 
 
 def test_a_joined_list_too_long_is_cut_like_a_text() -> None:
-    """It is one where Heap takes no lists."""
+    """It is one where Heap accepts no lists."""
     properties = made({"a": ["x" * 600, "y" * 600]}, takes_lists=False)
     assert properties.values == {"a": "x" * 600 + "||" + "y" * 421}
     assert properties.cut == ["a"]

@@ -256,7 +256,7 @@ IDENTIFY = {"api_type": "identify", "identity_column": "email", "user_id_column"
 
 
 def test_identify_takes_an_identity_a_user_id_and_a_time() -> None:
-    """No properties; without a time, Heap takes now."""
+    """No properties; without a time, Heap uses the current time."""
     row = {"email": "a@example.com", "heap": {"id": 12}, "at": 1666325394, "plan": "gold"}
     assert payload(IDENTIFY, row) == {
         "identity": "a@example.com",

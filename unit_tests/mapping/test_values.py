@@ -1,4 +1,4 @@
-"""One value becomes the text or number that Heap takes, or rejects its row."""
+"""One value becomes the text or number that Heap accepts, or rejects its row."""
 
 from __future__ import annotations
 

@@ -143,7 +143,7 @@ def _tree(names: Collection[str], used: Collection[Path], unset: Collection[str]
 
 
 def _whole_tree(names: Collection[str], used: Collection[Path], shape: Shape) -> Tree:
-    """The columns of a shape, and those that Airbyte adds, which are read by nobody."""
+    """The columns of a shape, and those that Airbyte adds, which are not read."""
     if not shape.is_regular or not set(shape.leaves()).issuperset(used):
         raise NotPlainError
     return {**shape.tree, **dict.fromkeys(name for name in names if is_airbytes(name))}
