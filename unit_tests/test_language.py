@@ -34,7 +34,7 @@ WORDS: Final = {
     "as it came": r"as (it|they) came",
     "signs of life": r"signs? of life",
     "stands in (is in)": r"stands? in(?! for\b)(?= \w)",
-    "takes (accepts)": r"(Heap|Delta) (does not take|takes?)(?! (to|longer)\b)",
+    "takes (accepts)": r"(?-i:Heap|Delta) (does not take|takes?)(?! (to|longer)\b)",
     "passed over (set aside)": r"pass(ed|es|ing) over",
     "where (if)": r"(Raises \w+|None|also) where (it|there|that|one|none|no|nothing)|where there (is|are) (none|no)",
 }

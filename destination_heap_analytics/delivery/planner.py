@@ -2,8 +2,8 @@
 
 Rows are added to the open batch in the order read. Rows whose key (identity or account) is in a request in flight, or
 waits for its own rate window, are set aside together with all later rows of that key: they wait in a separate lane and
-come first as soon as the key is free. So rows of one key reach Heap in order without blocking others, until there are so
-many of them that reading has to pause.
+come first as soon as the key is free. So rows of one key reach Heap in order without blocking others, until so many
+wait that reading has to pause.
 """
 
 from __future__ import annotations
