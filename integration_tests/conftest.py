@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+from fork_server import Fork
 from heap_sandbox.server import Sandbox
-from integration_tests.forked import ENVIRONMENT, MAIN, SECONDS, Forked
+from integration_tests.forked import MAIN, SECONDS, Forked
 
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
@@ -74,9 +75,9 @@ class Connector:
     folder: Path
     forked: Forked
 
-    def start(self, config: Any, catalog: Any, **streams: Any) -> subprocess.Popen[bytes]:
+    def start(self, config: Any, catalog: Any, **streams: Any) -> Fork:
         """Begin a write; the caller pipes its input and output."""
-        return subprocess.Popen(self.arguments("write", config, catalog), env=ENVIRONMENT, **streams)
+        return self.forked.start(self.words("write", config, catalog), **streams)
 
     def arguments(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
         return [sys.executable, MAIN, *self.words(command, config, catalog)]

@@ -21,7 +21,8 @@ from unittest.mock import patch as mock_patch
 import boto3
 import pytest
 
-from courier.unit_tests.forked import Forked
+from courier.unit_tests.forked import forked
+from fork_server import Fork
 from heap_courier.cli.main import exit_code
 from heap_courier.feeds import activation
 from heap_courier.feeds.model import Feed
@@ -86,7 +87,7 @@ class User:
     s3: str
     dsn: str | None = None
     bucket: str = "heap-rs3-acme"
-    _started: list[Forked] = field(default_factory=list)
+    _started: list[Fork] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.client = boto3.Session("k", "s", region_name="us-east-1").client("s3", endpoint_url=self.s3)
@@ -127,10 +128,10 @@ class User:
                 signal.signal(signal.SIGTERM, handler)
         return Said(code, streams.written(streams.out), streams.written(streams.err))
 
-    def start(self, *words: str) -> Forked:
+    def start(self, *words: str) -> Fork:
         """A command that keeps running."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        process = Forked(words, folder=self.folder, environment={**os.environ, **self._environment})
+        process = forked(words, folder=self.folder, environment={**os.environ, **self._environment})
         self._started.append(process)
         return process
 

@@ -23,7 +23,7 @@ import pytest
 
 from courier.integration_tests import heap_bucket
 from courier.integration_tests.command import User, until
-from courier.unit_tests.forked import Forked
+from fork_server import Fork
 from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING
 from heap_courier.feeds.model import Feed, Field
 from heap_courier.files.bucket import Bucket
@@ -134,14 +134,14 @@ class Run:
         assert self._unended() == 0
         return tables(self.user)
 
-    def _start(self) -> Forked:
+    def _start(self) -> Fork:
         """A process that has begun with the run itself, its modules imported."""
         self.lock.unlink(missing_ok=True)
         process = self.user.start(*self.words)
         until(lambda: self.lock.exists() or process.poll() is not None)
         return process
 
-    def _pass_time(self, process: Forked, chance: Random) -> None:
+    def _pass_time(self, process: Fork, chance: Random) -> None:
         if chance.random() < 0.4:
             time.sleep(chance.uniform(0, self._length))
             return

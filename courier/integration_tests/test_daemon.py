@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from courier.integration_tests.served import serve_days
-from courier.unit_tests.forked import Forked
+from courier.unit_tests.forked import forked
+from fork_server import Fork
 from heap_courier.groups import slots
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
@@ -39,18 +40,18 @@ class Place:
     def __init__(self, folder: Path, warehouse: str) -> None:
         self.folder = folder
         self._warehouse = warehouse
-        self._processes: list[Forked] = []
+        self._processes: list[Fork] = []
 
-    def start(self, now: datetime, schedule: str = DAILY, lease: float = 6) -> Forked:
+    def start(self, now: datetime, schedule: str = DAILY, lease: float = 6) -> Fork:
         """Starts a daemon; `lease` is the seconds without a heartbeat after which it takes a run for broken."""
         arguments = [str(self.folder), self._warehouse, now.isoformat(), schedule, str(lease)]
-        process = Forked(
+        process = forked(
             arguments, folder=self.folder, environment={"PATH": "/usr/bin:/bin"}, program=serve_days, merged=True
         )
         self._processes.append(process)
         return process
 
-    def end(self, process: Forked, number: signal.Signals = signal.SIGTERM) -> str:
+    def end(self, process: Fork, number: signal.Signals = signal.SIGTERM) -> str:
         """Stops a daemon; returns its output."""
         process.send_signal(number)
         return process.communicate(timeout=SECONDS)[0]
@@ -94,7 +95,7 @@ class Place:
         path.touch()
         return path
 
-    def looked(self, process: Forked) -> bool:
+    def looked(self, process: Fork) -> bool:
         """Whether a daemon has looked for slots: it has been at the warehouse twice."""
         path = self.folder / f"closed-{process.pid}"
         return path.exists() and path.stat().st_size > 1

@@ -17,7 +17,7 @@ import boto3
 import pytest
 
 from courier.integration_tests import heap_bucket
-from courier.unit_tests.forked import Forked
+from courier.unit_tests.forked import forked
 from heap_courier.documents.schema import Section
 from heap_courier.feeds import reader as feed_file
 from heap_courier.files import entities
@@ -56,7 +56,7 @@ class Reader:
         if words[0] != "heap-courier":
             return ""
         environment = {**os.environ, **KEYS, "COLUMNS": "200"}
-        out, _ = Forked(words[1:], folder=self._folder, environment=environment, merged=True).communicate(120)
+        out, _ = forked(words[1:], folder=self._folder, environment=environment, merged=True).communicate(120)
         if found := FEED.search(out):
             self._feed = found[0]
         return out

@@ -15,8 +15,9 @@ import pytest
 
 from courier.integration_tests.command import SECONDS, until
 from courier.integration_tests.failpoints import BreaksOff, BrokenOffError
-from courier.unit_tests.forked import Forked
+from courier.unit_tests.forked import forked
 from courier.unit_tests.stitch.project_of_people import NOW, People, groups
+from fork_server import Fork
 from heap_courier.feeds.reader import read_feeds
 from heap_courier.stitch.labels import load_labels
 from heap_courier.stitch.linking.link import link
@@ -110,11 +111,11 @@ def test_a_process_that_is_killed_leaves_all_or_nothing(
     def opened() -> Warehouse:
         return PostgreSQLWarehouse(dsn) if dsn else DuckDBWarehouse(tmp_path / "heap.duckdb", wait=time.sleep)
 
-    def has_begun(process: Forked) -> bool:
+    def has_begun(process: Fork) -> bool:
         return scratch.exists() or process.poll() is not None
 
-    def start() -> Forked:
-        return Forked(["stitch", "run"], folder=tmp_path, environment={**os.environ, "HEAP_WAREHOUSE": dsn})
+    def start() -> Fork:
+        return forked(["stitch", "run"], folder=tmp_path, environment={**os.environ, "HEAP_WAREHOUSE": dsn})
 
     (tmp_path / "heap-courier.yaml").write_text(PROJECT[engine])
     with closing(opened()) as warehouse:

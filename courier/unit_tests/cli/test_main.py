@@ -15,7 +15,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from courier.unit_tests.forked import Forked, heap_courier
+from courier.unit_tests.forked import command, forked
 from heap_courier.cli.couriers import DAY
 from heap_courier.cli.main import cli
 from heap_courier.project.scaffold import make_project
@@ -95,7 +95,7 @@ def test_a_reader_that_leaves_gives_no_traceback(project: Path) -> None:
 def test_a_file_nested_beyond_reason_is_a_sentence(project: Path, name: str, content: str) -> None:
     (project / "feeds").mkdir()
     (project / name).write_text(content)
-    process = Forked(["check"], folder=project, environment=os.environ)
+    process = forked(["check"], folder=project, environment=os.environ)
     out, err = process.communicate()
     assert process.returncode == 1
     assert "Traceback" not in err
@@ -109,7 +109,7 @@ def denied(call: str, *words: str) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
 
     setattr(Path, call, deny)
-    heap_courier(*words)
+    command(*words)
 
 
 @pytest.mark.parametrize("call", ["mkdir", "write_text", "read_text", "glob", "stat"])
@@ -123,7 +123,7 @@ def test_a_folder_that_is_not_ours_is_a_sentence(project: Path, call: str, words
         .replace("heap-rs3-example", "x\n    endpoint-url: http://127.0.0.1:9")
     )
     environment = {**os.environ, "AWS_ACCESS_KEY_ID": "k", "AWS_SECRET_ACCESS_KEY": "s"}
-    process = Forked([call, *words], folder=project, environment=environment, program=denied)
+    process = forked([call, *words], folder=project, environment=environment, program=denied)
     _, err = process.communicate()
     assert process.returncode in {0, 1}
     assert "Traceback" not in err
