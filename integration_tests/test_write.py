@@ -436,7 +436,7 @@ def test_identify_rejects_what_heap_would_ignore(connector: Any, heap: Any, tmp_
     assert sent == {("ada", "12"), *(("bob", str(number)) for number in range(1, 11))}
     assert [known["ignored"] for known in heap.identities() if known["ignored"]] == ["it repeats an earlier call"]
     assert "column `id` is a user ID that an earlier row of this sync assigns to another identity" in run.log
-    assert "column `email` is an identity that this sync has given 10 user IDs already" in run.log
+    assert "column `email` is an identity to which this sync has already assigned 10 user IDs" in run.log
     (stored,) = tmp_path.rglob("*.jsonl")
     reasons = [json.loads(line)["rejected_reason"] for line in stored.read_text().splitlines()]
     assert reasons == ["second_identity", "too_many_user_ids"]
