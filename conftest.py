@@ -52,12 +52,14 @@ LONGEST = (
 REPEATING = (
     "test_delivery_simulation.py",
     "test_fast_lane.py",
+    "test_language.py",
     "test_long_input.py",
+    "test_preview.py::test_memory_does_not_grow_with_the_input",
     "test_proposals_take_their_sample.py",
     "test_quality.py",
     "test_regular_expressions.py",
 )
-"""Files whose tests run the same lines hundreds of times."""
+"""Files, or tests, that run the same lines hundreds of times, or none of the products'."""
 
 PRODUCTS = ("destination_heap_analytics", "heap_courier", "heap_sandbox")
 """Their packages, which coverage measures."""
@@ -168,7 +170,8 @@ def _is_measured_elsewhere(item: pytest.Item) -> bool:
 
     It runs the same lines hundreds of times, or in another process: what must be covered, a unit test covers.
     """
-    return _is_property_based(item) or "integration_tests" in item.path.parts or item.path.name in REPEATING
+    name = f"{item.path.name}::{item.name}"
+    return _is_property_based(item) or "integration_tests" in item.path.parts or name.startswith(REPEATING)
 
 
 def _more_examples(item: pytest.Item) -> None:
@@ -291,12 +294,21 @@ def shared_by_clients() -> Iterator[None]:
 def moto_server() -> Iterator[str]:
     """The address of Amazon's services as moto plays them, on this machine; what it holds is everybody's."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415  (it takes a second, and few tests need it)
+    from werkzeug.serving import ThreadedWSGIServer  # noqa: PLC0415
+
+    answer = ThreadedWSGIServer.process_request_thread
+
+    def unmeasured(server: ThreadedWSGIServer, request: Any, client_address: Any) -> None:
+        sys.settrace(None)  # coverage of moto would take twice its time
+        answer(server, request, client_address)
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ThreadedWSGIServer, "process_request_thread", unmeasured)
+        server.start()
+        host, port = server.get_host_and_port()
+        yield f"http://{host}:{port}"
+        server.stop()
 
 
 @pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run their own

@@ -38,6 +38,7 @@ WORDS: Final = {
     "passed over (set aside)": r"pass(ed|es|ing) over",
     "where (if)": r"(Raises \w+|None|also) where (it|there|that|one|none|no|nothing)|where there (is|are) (none|no)",
 }
+ANY_WORD: Final = re.compile(rf"\b({'|'.join(WORDS.values())})\b", re.IGNORECASE)
 
 
 def files(*patterns: str) -> list[Path]:
@@ -70,17 +71,15 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 def prose(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of comments, docstrings (line by line), and names of tests as words."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            yield token.start[0], token.string
+    if ANY_WORD.search(source):  # otherwise no comment has one, and finding comments takes long
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type == tokenize.COMMENT:
+                yield token.start[0], token.string
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name.startswith("test_"):
             yield node.lineno, node.name.replace("_", " ")
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
             yield from enumerate(node.value.value.splitlines(), node.lineno)
-
-
-ANY_WORD = re.compile(rf"\b({'|'.join(WORDS.values())})\b", re.IGNORECASE)
 
 
 def found(text: str) -> list[str]:

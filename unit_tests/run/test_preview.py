@@ -227,13 +227,19 @@ def test_an_interrupt_shows_what_was_found() -> None:
     assert (findings.interrupted, findings.exit_code, findings.error) == (True, 130, None)
 
 
+def many(batches: int) -> Iterator[tuple[list[bytes], int]]:
+    rows = [line(email="a@b.c", bio="x" * 2000), line(email=None), b'{"type": "RECORD", "record": {'] * 30
+    yield from ((rows, 1) for _ in range(batches))
+
+
+def test_rows_are_mapped_and_rejected_the_same_after_the_first_thousand() -> None:
+    """They are mapped in one go then."""
+    findings, _ = preview(source=many(20))
+    assert (findings.rows, findings.mapped, findings.rejects.count) == (1800, 600, 1200)
+
+
 def test_memory_does_not_grow_with_the_input() -> None:
     """Neither by rows nor by rejected rows."""
-    rows = [line(email="a@b.c", bio="x" * 2000), line(email=None), b'{"type": "RECORD", "record": {'] * 30
-
-    def many(batches: int) -> Iterator[tuple[list[bytes], int]]:
-        yield from ((rows, 1) for _ in range(batches))
-
     preview(source=many(2))  # what is made once
     tracemalloc.start()
     try:
