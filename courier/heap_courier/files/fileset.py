@@ -252,7 +252,7 @@ def fetch(
             parts = [part for future in futures for part in result_of(future)]
         except BaseException:
             stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)  # (the end of the block waits, and they stop soon)
+            pool.shutdown(wait=False, cancel_futures=True)  # (the end of the block waits for those under way)
             raise
     return Fetched(
         tuple(sorted((file for part in parts for file in part.files), key=lambda file: _order(file.day, file.key))),

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from heap_courier.data_types.field_types import FLOAT, INTEGER, STRING
 from heap_courier.documents.wording import listed
-from heap_courier.errors import CourierError, LaterError, SchemaError
+from heap_courier.errors import CourierError, LaterError, SchemaError, SetupError
 from heap_courier.heap_connect.all_events import ALL_EVENTS
 from heap_courier.heap_connect.bookmarks import Bookmarks, Version
 from heap_courier.heap_connect.history.catching_up import CatchingUp
@@ -110,10 +110,10 @@ class Loader:
         Args:
             tables: those that this courier has loaded.
             columns: of the tables in the manifests.
-            folder: for the rows of a table while their columns are hashed.
+            folder: for the rows of a table while their columns are hashed; it exists.
 
         Raises:
-            SetupError: a rule matches nothing.
+            SetupError: a rule matches nothing, or the folder cannot be written, such as on a full disk.
         """
         self._columns = columns
         known_tables = {**{name: list(known) for name, known in self.tables.filled().items()}, **columns}
@@ -167,8 +167,10 @@ class Loader:
         before = partial(self._expect_no_other_run, table)
         target = Table(name, kept, key=())
         if hashed:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._hashed.write_hashed(target, hashed, path)
+            try:
+                self._hashed.write_hashed(target, hashed, path)
+            except OSError as fault:
+                raise SetupError(f"The file `{path}` cannot be written: {fault.strerror or fault}.") from None
             with pa.memory_map(str(path)) as file:
                 reader = pa.ipc.open_file(file)
                 rows = (reader.get_batch(number) for number in range(reader.num_record_batches))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
@@ -9,13 +11,14 @@ from pathlib import Path
 from random import Random
 from typing import cast
 
+import pyarrow as pa
 import pytest
 
 from courier.integration_tests.heap_bucket import BUCKET, Dump, TableDump, manifest_key, nullable, objects
 from courier.unit_tests.couriers.memory_bucket import MemoryBucket
 from heap_courier.errors import InterruptedRunError, LaterError, MissingFilesError, SetupError, UnreadableFileError
 from heap_courier.files.bucket import Bucket, Object
-from heap_courier.files.entities import HeapConnectEntity
+from heap_courier.files.entities import ColumnRule, HeapConnectEntity
 from heap_courier.heap_connect.pull import manifest_keys, newest_files, pull
 from heap_courier.heap_connect.step_result import StepResult
 from heap_courier.project.model import Courier, DefaultCredential
@@ -283,6 +286,35 @@ def test_a_folder_for_fetched_files_that_cannot_be_created_is_reported(trial: Tr
 
     with pytest.raises(SetupError, match=r"The folder `.*fetched` cannot be created: File exists\."):
         trial.outcomes()
+
+
+def test_a_full_disk_while_stored_columns_are_hashed_is_reported_and_changes_nothing(
+    trial: Trial, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = ({"user_id": 1, "email": "a@b.example"},)
+    trial.arrives(1, TableDump("users", nullable(user_id="long", email="string"), rows))
+    trial.outcomes()
+    before = trial.warehouse.query('SELECT * FROM "Heap:users"')
+    entity = HeapConnectEntity(columns=(ColumnRule("users", "email", "hash"),), hash_secret_env="SALT")  # noqa: S106
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pa, "OSFile", full)
+    with pytest.raises(SetupError, match=r"The file `.*private\.arrow` cannot be written: No space left on device\."):
+        list(
+            pull(
+                trial.warehouse,
+                trial.bucket,
+                entity,
+                trial.place,
+                workers=1,
+                environment={"SALT": "a secret of some length"},
+            )
+        )
+
+    assert trial.warehouse.query('SELECT * FROM "Heap:users"') == before
+    assert list(trial.place.iterdir()) == []
 
 
 def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_count(trial: Trial) -> None:
