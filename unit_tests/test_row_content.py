@@ -126,7 +126,7 @@ def test_a_defect_prints_no_value_of_the_row_that_it_met(
     def fail(*_: Any) -> NoReturn:
         raise ValueError(EMAIL)
 
-    monkeypatch.setattr(Mapper, "item", fail)
+    monkeypatch.setattr(Mapper, "payload", fail)
     run(monkeypatch, [row()], [{"json": {}}], {})
     out, err = capfd.readouterr()
     assert "ValueError" in out

@@ -113,7 +113,7 @@ def test_heaps_own_words_go_with_the_row() -> None:
     """Here they may echo it; in a log they may not."""
     rejection = RowRejectedError(Reason.REFUSED, status=400, words='bad "identity" a@b.c')
     row = json.loads(stored(record_line("{}"), rejection))
-    assert row["rejected_message"] == f'{rejection}. Heap\'s words: bad "identity" a@b.c'
+    assert row["rejected_message"] == f'{rejection}. Heap\'s response: bad "identity" a@b.c'
 
 
 def test_the_three_keys_win_over_the_sources_own() -> None:
