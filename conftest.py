@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sys
@@ -31,7 +32,13 @@ from integration_tests.forked import Forked
 
 # The same examples in each run, however long they take; `--hypothesis-profile=default` looks for new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
-settings.register_profile("thorough", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "thorough",
+    derandomize="CI" in os.environ,  # CI tries the same examples each time; elsewhere each run looks for new ones
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("steady")
 
 EXAMPLES = 10
@@ -183,7 +190,10 @@ def _more_examples(item: pytest.Item) -> None:
     given: settings = getattr(test, name)
     if not hasattr(test, "thorough_examples"):  # the parameters of a test share its function
         test.thorough_examples = given.max_examples * EXAMPLES
-        setattr(test, name, settings(settings.get_profile("thorough"), max_examples=test.thorough_examples))
+        profile = settings.get_profile("thorough")
+        unchecked = {*profile.suppress_health_check, *given.suppress_health_check}
+        more = settings(profile, max_examples=test.thorough_examples, suppress_health_check=list(unchecked))
+        setattr(test, name, more)
 
 
 @pytest.hookimpl(optionalhook=True)

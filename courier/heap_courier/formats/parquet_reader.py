@@ -87,7 +87,7 @@ def _chunk(first_row: int, batch: pa.RecordBatch) -> Chunk:
 def _told(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column
         if "too deeply nested" in str(error):
             raise UnreadableFileError(f"`{name}` is nested too deeply; write it with flatter columns.") from None
         raise UnreadableFileError(

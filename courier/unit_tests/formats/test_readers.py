@@ -248,6 +248,12 @@ def test_parquet_with_text_that_is_not_utf8_is_reported(path: Path) -> None:
         read(path, PARQUET, parquet(pa.table({"n": text})))
 
 
+def test_parquet_with_a_column_name_that_is_not_utf8_is_reported(path: Path) -> None:
+    data = parquet(pa.table({"caf\N{LATIN SMALL LETTER E WITH ACUTE}": [1]}), store_schema=False)
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
+        read(path, PARQUET, data.replace(b"caf\xc3\xa9", b"caf\xc3\xc3"))
+
+
 # All of them
 
 
