@@ -19,7 +19,7 @@ _MOST_MILLISECONDS: Final = 2**63 // 1000  # that 64-bit microseconds can repres
 
 def schema(stream: BinaryIO, name: str) -> pa.Schema:
     """The columns of a file; errors as of `chunks`."""
-    with _told(name), _opened(stream, "us") as file:
+    with _reported(name), _opened(stream, "us") as file:
         return file.schema_arrow.remove_metadata()
 
 
@@ -30,7 +30,7 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
         UnreadableFileError: it is not a Parquet file, or it is damaged, cut short, or holds text that is not UTF-8.
     """
     first_row = 1
-    with _told(name), _opened(stream, "us") as file:
+    with _reported(name), _opened(stream, "us") as file:
         int96 = _int96_columns(file)
         for group in range(file.num_row_groups):
             about = file.metadata.row_group(group)
@@ -84,7 +84,7 @@ def _chunk(first_row: int, batch: pa.RecordBatch) -> Chunk:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _reported(name: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column
