@@ -84,6 +84,7 @@ class TestRows:
         """Unchanged, in a shell."""
         watched.context.grant_permissions(["clipboard-read", "clipboard-write"])
         tab(watched, kind.title()).click()
+        expect(watched.locator("#empty")).to_contain_text(f"No {kind} yet.")
         watched.locator("#empty").get_by_role("button", name="Copy").click()
         expect(watched.locator("#empty").get_by_role("button")).to_have_text("Copied")
         command = watched.evaluate("navigator.clipboard.readText()")
@@ -92,6 +93,18 @@ class TestRows:
         assert [request["status"] for request in heap.requests()] == [200] * (len(heap.requests()) - 1) + [
             201 if kind == "deletions" else 200
         ]
+
+    def test_the_command_of_one_list_is_not_shown_while_another_loads(self, watched: Page) -> None:
+        """Whoever copies it then would get rows in the list that they left."""
+        watched.route("**/newest/identities*", lambda _: None)  # no answer
+        expect(watched.locator("#empty")).to_contain_text("No events yet.")
+        tab(watched, "Identities").click()
+        expect(watched.locator("#empty")).to_be_hidden()
+        tab(watched, "Events").click()
+        expect(watched.locator("#empty")).to_contain_text("No events yet.")
+        watched.unroute_all(behavior="ignoreErrors")
+        tab(watched, "Identities").click()
+        expect(watched.locator("#empty")).to_contain_text("No identities yet.")
 
     def test_identities_are_listed_with_their_result(self, watched: Page, heap: Sandbox) -> None:
         """Also what Heap would ignore without a word."""
@@ -243,6 +256,17 @@ class TestRows:
         expect(names(watched)).to_have_text(["dora", "ada"])
         watched.get_by_label("Search").fill("nobody")
         expect(watched.get_by_text("No events match “nobody”.")).to_be_visible()
+
+    def test_a_row_that_is_opened_while_a_search_is_typed_keeps_the_search(self, watched: Page, heap: Sandbox) -> None:
+        """The row opens, and the list beside it is what was searched for."""
+        post(heap, "events", event("ada"), event("bob"))
+        expect(names(watched)).to_have_text(["bob", "ada"])
+        watched.evaluate("window.setTimeout = () => 1")  # the click comes before the pause that begins a search
+        watched.get_by_label("Search").press_sequentially("ada")
+        rows(watched).first.click()
+        expect(names(watched)).to_have_text(["ada"])
+        expect(watched.get_by_role("dialog")).to_contain_text('"identity": "bob"')
+        expect(watched.get_by_label("Search")).to_have_value("ada")
 
     def test_text_is_never_taken_for_html(self, watched: Page, heap: Sandbox) -> None:
         """Wherever it may come from."""

@@ -52,6 +52,7 @@ export async function refresh(anyhow = false) {
   if (!pulse || document.hidden) return;
   const { tab, q, before } = place();
   const key = JSON.stringify([tab, q, before]);
+  one("#empty").hidden = key !== shown.key || body.rows.length > 0; // its command is for one list
   const anew = key !== shown.key || pulse.epoch !== shown.epoch;
   if (asking) {
     if (asking.key === key) return; // it looks again when it is done
@@ -193,7 +194,8 @@ function mark() {
 
 body.addEventListener("click", (event) => {
   if (!getSelection().isCollapsed) return; // text is being selected
-  const link = event.target.closest("tr").querySelector("a");
+  const link = event.target.closest("tr")?.querySelector("a");
+  if (!link) return; // pressed on one row and released on another
   link.focus({ preventScroll: true });
   if (!link.contains(event.target)) link.click();
 });

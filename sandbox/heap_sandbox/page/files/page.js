@@ -13,6 +13,7 @@ const tabs = TABS.map((name) => one(`#tab-${name}`));
 const search = one("#search");
 const TYPING = 200; // ms without a key before a search begins
 
+let typing = 0; // the timer of a search that is not complete
 let source; // of updates from the sandbox
 let changes = {};
 let epoch = ""; // of the sandbox that the page shows
@@ -25,7 +26,7 @@ function settle() {
     link.setAttribute("aria-selected", name === tab);
     link.tabIndex = name === tab ? 0 : -1;
   }
-  if (document.activeElement !== search) search.value = q;
+  if (!typing && search.value.trim() !== q) search.value = q;
   search.placeholder = `Search ${tab}`;
   list.refresh();
   detail.refresh();
@@ -78,11 +79,16 @@ one("[role=tablist]").addEventListener("keydown", (event) => {
   link.click();
 });
 
-let typing;
+function find() {
+  clearTimeout(typing);
+  typing = 0;
+  if (search.value.trim() !== place().q) move({ q: search.value.trim(), before: "" });
+}
 search.addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => move({ q: search.value.trim(), before: "" }), TYPING);
+  typing = setTimeout(find, TYPING);
 });
+search.addEventListener("change", find); // by Enter, or on leaving the box for a row, which then opens in what is found
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.matches("input, select")) return;
