@@ -95,7 +95,7 @@ class TestRows:
         ]
 
     def test_the_command_of_one_list_is_not_shown_while_another_loads(self, watched: Page) -> None:
-        """Whoever copies it then would get rows in the list that they left."""
+        """Copied then, it would add a row to the list that was left."""
         watched.route("**/newest/identities*", lambda _: None)  # no answer
         expect(watched.locator("#empty")).to_contain_text("No events yet.")
         tab(watched, "Identities").click()
