@@ -1,4 +1,4 @@
-"""The command line: spec, check, write, preview, resend. It avoids the CDK, whose import takes over a second."""
+"""The command line: spec, check, write, preview, resend. It does not import the CDK, which takes over a second."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ from destination_heap_analytics.process.volume import Volume
 from destination_heap_analytics.version import VERSION
 from destination_heap_analytics.wording import printable
 
-if TYPE_CHECKING:  # they import much that spec does not need
+if TYPE_CHECKING:  # importing these is slow, and spec does not need them
     from destination_heap_analytics.config.column_list import ColumnList
     from destination_heap_analytics.protocol.catalog import Stream
 
     Blocks = Generator[tuple[list[bytes], int], None, None]
 
 PAYLOADS = 5
-"""How many payloads a preview shows by default."""
+"""The default number of payloads that a preview shows."""
 
 
 def main() -> None:
-    """The console script."""
+    """The entry point of the console script."""
     run(sys.argv[1:])
 
 
 def parse_args(args: list[str]) -> argparse.Namespace:
-    """The command line; prints usage and exits with 2 if it is wrong."""
+    """Parse the command line; print the usage and exit with code 2 if it is invalid."""
     parser = _Parser(
         prog="destination-heap-analytics", description="Load any stream into Heap through its server-side API."
     )
@@ -96,26 +96,26 @@ def parse_args(args: list[str]) -> argparse.Namespace:
     )
     again = commands.add_parser("resend", help="print stored rejected rows as messages, to pipe into write")
     again.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a file of rejected rows")
-    again.add_argument("--stream", metavar="NAME", help="their stream, if the file's folder does not name it")
+    again.add_argument("--stream", metavar="NAME", help="the stream's name, if the file's folder is not named after it")
     parsed = parser.parse_args(args)
     if parsed.command in {"write", "preview"} and parsed.catalog and (parsed.stream or parsed.primary_key):
-        parser.error("--stream and --primary-key belong to --rows; a catalog has both")
+        parser.error("--stream and --primary-key require --rows; a catalog defines both")
     return parsed
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports a wrong argument without passing its control characters on."""
+    """Reports an invalid argument with its control characters escaped."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
 
 
 def run(args: list[str]) -> None:
-    """The whole command: every message on standard output, every failure as one TRACE and exit code 1."""
+    """Run a command: every message goes to standard output, and a failure is one TRACE and exit code 1."""
     parsed_args = parse_args(args)
     try:
         _Command(parsed_args).run()
-    except KeyboardInterrupt:  # before a write has begun to watch for it
+    except KeyboardInterrupt:  # before a write watches for signals
         sys.exit(exit_code(SIGINT))
 
 
@@ -123,8 +123,8 @@ class _Command:
     """One run of a command.
 
     Attributes:
-        progress: the line at the foot of the terminal.
-        secrets: what is masked in the output; known as soon as the configuration has been read.
+        progress: the line at the bottom of the terminal.
+        secrets: the texts to mask in the output; empty until the configuration has been read.
     """
 
     def __init__(self, arguments: argparse.Namespace) -> None:
@@ -136,16 +136,16 @@ class _Command:
         self.secrets = NO_SECRETS
 
     def run(self) -> None:
-        """Carry it out; exits with the command's code unless that is 0."""
+        """Run the command; exit with its exit code unless that is 0."""
         log_to_output(self.progress)
         try:
             self._run()
-        except BrokenPipeError:  # no one reads the output any more, so there is no one to inform
+        except BrokenPipeError:  # no one reads the output any more
             discard_output()
             sys.exit(1)
         except OutputError as failed:
             discard_output()
-            _complain(str(failed))
+            _print_error(str(failed))
             sys.exit(1)
         finally:
             self.progress.erase()
@@ -179,7 +179,7 @@ class _Command:
         self._print(AirbyteMessage(type=Type.SPEC, spec=ConnectorSpecification(**content)))
 
     def _check(self) -> None:
-        from destination_heap_analytics import connector  # noqa: PLC0415  (it imports much that spec does not need)
+        from destination_heap_analytics import connector  # noqa: PLC0415  (a slow import that spec does not need)
 
         try:
             status = connector.check(self._config())
@@ -227,12 +227,12 @@ class _Command:
             for line in resend(self._arguments.files, self._arguments.stream, _now()):
                 print_line(line)
         except ConfigError as wrong:  # on standard error: `write` reads standard output
-            _complain(str(wrong))
+            _print_error(str(wrong))
             sys.exit(1)
 
 
 def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Generator[AirbyteMessage, None, None]:
-    """The messages of a write: each returned state. Watches for signals from its first message on.
+    """The messages of a write: each returned state. Starts to watch for signals once it is iterated.
 
     Raises:
         SyncStoppedError: the sync failed.
@@ -246,7 +246,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
     stream, lines, _, volume = _input(arguments)
     events: EventQueue[bytes] = EventQueue()
     watch_signals(lambda number: events.post(Interrupt(number)))
-    # Existing objects live to the end: exempt them from garbage collection.
+    # Existing objects live until the process exits: exempt them from garbage collection.
     gc.freeze()
     yield from connector.sync(
         settings,
@@ -260,7 +260,7 @@ def load(arguments: argparse.Namespace, progress: Progress, config: Any) -> Gene
 
 
 def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[ColumnList], str | None], Volume]:
-    """The stream, the lines of its messages, the final notes on its columns, and the expected number of rows.
+    """The stream, the lines of its messages, a function that returns a final hint, and the expected number of rows.
 
     Raises:
         ConfigError: the catalog, or the file of rows, is wrong.
@@ -273,19 +273,19 @@ def _input(arguments: argparse.Namespace) -> tuple[Stream, Blocks, Callable[[Col
         volume = Volume(bytes_left(descriptor))
         return stream, volume.of_lines(read_lines(descriptor)), lambda _: None, volume
     if arguments.rows == "-" and sys.stdin is not None and sys.stdin.isatty():
-        _complain("Reading rows from this terminal, until Ctrl-D.")
+        _print_error("Reading rows from this terminal, until Ctrl-D.")
     rows = connector.open_rows(arguments.rows, stream=arguments.stream, primary_key=arguments.primary_key)
     return rows.stream, rows.blocks, rows.hint, rows.volume
 
 
-def _complain(sentence: str) -> None:
+def _print_error(sentence: str) -> None:
     if sys.stderr is not None:  # None if its descriptor is closed
         with suppress(OSError):
             sys.stderr.write(f"{sentence}\n")
 
 
 def _standard_input() -> int:
-    """Its descriptor; if it is a terminal, say what the command waits for."""
+    """The descriptor of standard input; if it is a terminal, tell the user what the command expects."""
     if sys.stdin is None:  # its descriptor may belong to another file by now
         raise ConfigError("Standard input is closed: pipe Airbyte messages into the command.")
     if sys.stdin.isatty() and sys.stderr is not None:
@@ -306,10 +306,10 @@ def _now() -> int:
 
 
 def _defect(defect: Exception) -> AirbyteMessage:
-    """The trace of an unforeseen error: where it arose, but not its text, which may hold a row's content."""
+    """The trace of an unexpected error: where it was raised, but not its text, which may contain a row's content."""
     frames = "".join(traceback.format_tb(defect.__traceback__))
     name = type(defect).__name__
-    message = f"The connector itself failed ({name}). Please report it with the stack trace; it holds no row's content."
+    message = f"Internal error in the connector ({name}). Please report it with the stack trace, which has no row data."
     return _trace(message, FailureType.system_error, frames)
 
 

@@ -1,4 +1,4 @@
-"""What the command line and the CDK's class share: settings from a configuration, a check, a sync, a preview."""
+"""What the command line and the CDK's class share: parsing a configuration, a check, a sync, a preview."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ Line = TypeVar("Line")
 
 
 class _Printable(logging.Filter):
-    """Makes a log line printable before any handler sees it, the CDK's too."""
+    """Makes a log line printable before any handler sees it, including the CDK's."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = printable(record.getMessage()), ()
@@ -103,7 +103,7 @@ def _secret_names(node: Any) -> set[str]:
 
 
 def check(config: Any) -> AirbyteConnectionStatus:
-    """Whether the settings are valid, rejected records can be stored, and Heap accepts the app ID. Sends one event."""
+    """Check the settings, the storage of rejected rows, and that Heap accepts the app ID. Sends one event."""
     try:
         return _check(config)
     except Exception as failure:
@@ -119,7 +119,7 @@ def _check(config: Any) -> AirbyteConnectionStatus:
     heap = HeapClient(settings.url, timeout=(PREFLIGHT_SECONDS, PREFLIGHT_SECONDS))
     request = preflight_request(settings.selected_api, settings.app_id)
     verdict = preflight(_client(settings, heap), request, PREFLIGHT_SECONDS)
-    if verdict.kind is Kind.TAKEN:
+    if verdict.kind is Kind.ACCEPTED:
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
     words = f" Response: {verdict.words}" if verdict.words.strip("{}") else ""
     return failed(explain(verdict, settings.url) + words)
@@ -140,16 +140,16 @@ def sync(
     events: EventQueue[Line] | None = None,
     expected_rows: Callable[[], float | None] = lambda: None,
 ) -> Sync[Line]:
-    """A sync that is ready to run; it has started to read its input.
+    """A sync that is ready to run and has started to read its input.
 
     Args:
-        settings: of the connection.
+        settings: the settings of the connection.
         stream: the configured stream.
         blocks: the input, in blocks, each with its size in bytes.
-        parse: an element of a block to a message.
+        parse: parses an item of a block and its position into a message.
         progress: shows the progress.
-        events: the queue that interrupts arrive in.
-        expected_rows: how many rows the input will have, as far as that is known.
+        events: the queue in which interrupts arrive.
+        expected_rows: estimates the number of rows in the input; returns None if it is unknown.
     """
     queue = EventQueue[Line]() if events is None else events
     queue.read(blocks)
@@ -180,7 +180,7 @@ def now() -> int:
 
 
 def _client(settings: Settings, heap: HeapClient) -> Client:
-    """What posts the requests of an API."""
+    """The client for the requests of the selected API."""
     if isinstance(settings.api, DeleteUsers):
         return DeletionClient(heap, settings.app_id, settings.api.api_key)
     return heap

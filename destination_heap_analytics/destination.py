@@ -1,6 +1,6 @@
 """The connector as a class of the CDK, for its standard tests, PyAirbyte in process and other programs.
 
-The command line (cli.py) is the other entry. Both call connector.py, and a test compares their answers.
+The command line (cli.py) is the other entry point. Both call connector.py, and a test compares their output.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ logger = logging.getLogger("airbyte")
 class DestinationHeapAnalytics(Destination):
     """Heap as an Airbyte destination."""
 
-    check_config_against_spec = False  # config/ validates, in sentences
+    check_config_against_spec = False  # config/ validates it, with better messages
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:  # noqa: ARG002
-        """Whether the settings are valid and Heap accepts the app ID; sends one event."""
+        """Check that the settings are valid and Heap accepts the app ID. Sends one event."""
         _mask_in_log(config)
         return connector.check(config)
 
@@ -53,10 +53,11 @@ class DestinationHeapAnalytics(Destination):
         configured_catalog: ConfiguredAirbyteCatalog,
         input_messages: Iterable[AirbyteMessage],
     ) -> Iterator[AirbyteMessage]:
-        """Load messages handed over in process; behaves as the command does.
+        """Load messages passed in process, exactly as the command does.
 
         Raises:
-            SyncStoppedError: the sync failed. It is an AirbyteTracedException too, with the same message and type.
+            SyncStoppedError: the sync failed. The error is also an AirbyteTracedException, with the same message and
+                failure type.
         """
         _mask_in_log(config)
         with _traced(connector.secrets_of(config)):
@@ -65,15 +66,15 @@ class DestinationHeapAnalytics(Destination):
             yield from connector.sync(settings, stream, read_messages(input_messages), _parse).run()
 
     def parse_args(self, args: list[str]) -> argparse.Namespace:
-        """The command line's own arguments."""
+        """Parse the arguments as the command line does."""
         return cli.parse_args(args)
 
     def run_cmd(self, parsed_args: argparse.Namespace) -> Iterator[AirbyteMessage]:
-        """The messages of spec, check and write; `run` carries out the other commands too.
+        """The messages of spec, check and write; for other commands, call `run`.
 
         Raises:
             SyncStoppedError: the write failed, as in `write`.
-            ValueError: the command is another one. It never loads anything.
+            ValueError: the command is another one. Nothing is loaded.
         """
         if parsed_args.command == "spec":
             yield AirbyteMessage(type=Type.SPEC, spec=self.spec(logger))
@@ -90,10 +91,10 @@ class DestinationHeapAnalytics(Destination):
             with _traced(connector.secrets_of(config)):
                 yield from map(_as_state, cli.load(parsed_args, Progress(), config))
         else:
-            raise ValueError(f"`{parsed_args.command}` does not answer with Airbyte messages: call `run` instead.")
+            raise ValueError(f"`{parsed_args.command}` does not return Airbyte messages: call `run` instead.")
 
     def run(self, args: list[str]) -> None:
-        """The whole command, as cli.py runs it."""
+        """Run a command as cli.py does."""
         cli.run(args)
 
 
@@ -102,24 +103,24 @@ def _parse(message: AirbyteMessage, _position: int) -> Message:
 
 
 def _as_state(message: AirbyteMessage) -> AirbyteMessage:
-    """A state that a command prints verbatim, as an object of the CDK, which drops unknown keys."""
+    """A state that a command would print verbatim, as an object of the CDK, which drops unknown keys."""
     return AirbyteMessageSerializer.load(json.loads(message.line))  # type: ignore[attr-defined]  # an EchoedState
 
 
 def _mask_in_log(config: Any) -> None:
     for secret in connector.secrets_of(config).texts:
-        add_to_secrets(secret)  # added, because a source in the same process has secrets too
+        add_to_secrets(secret)  # added, not replaced: a source in the same process has secrets too
 
 
 @contextmanager
 def _traced(secrets: Secrets) -> Iterator[None]:
-    """Raise an error of a sync as one that the CDK recognises as well."""
+    """Raise an error of a sync as one that the CDK recognises too."""
     try:
         yield
     except Exception as failure:
         if (stop := as_stop(failure)) is None:
             raise
-        raise _as_traced(type(stop), secrets.masked(stop.message)) from None  # its own text is not masked
+        raise _as_traced(type(stop), secrets.masked(stop.message)) from None  # the text of the original is not masked
 
 
 def _as_traced(kind: type[SyncStoppedError], message: str) -> SyncStoppedError:

@@ -1,15 +1,15 @@
-"""What can go wrong, by consequence: an error's class is its policy.
+"""What can go wrong: the class of an error decides its consequence.
 
 ConnectorError
-├── RowRejectedError     this row is counted, explained and set aside; the run continues
-├── InterruptedSyncError the run stops because a signal asked it to; there is nothing to fix
+├── RowRejectedError     the row is counted and reported; the run continues
+├── InterruptedSyncError a signal stops the run; there is nothing to fix
 ├── OutputError          the run stops without a TRACE, because standard output cannot be written
 └── SyncStoppedError     the run stops, with one TRACE error that says what to do
-    ├── ConfigError      the user can fix it                      config_error
-    ├── TransientError   Heap, the network or the machine; retry  transient_error
-    └── DefectError      ours, or the platform's                  system_error
+    ├── ConfigError      the user can fix it                           config_error
+    ├── TransientError   Heap, the network or the machine failed       transient_error
+    └── DefectError      a bug in the connector or the platform        system_error
 
-No message ever holds the content of a row: rows are personal data, messages travel.
+No message ever contains the content of a row: rows are personal data, and messages are logged and passed on.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Reason(Enum):
     NOT_TEXT_OR_NUMBER = "is neither text nor a number"
     TOO_LONG = "is longer than Heap accepts"
     NOT_A_TIME = (
-        "is not a time: give ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, milliseconds, "
-        "microseconds or nanoseconds"
+        "is not a timestamp: use ISO 8601, a date as YYYYMMDD, or an epoch between 1990 and 2100 in seconds, "
+        "milliseconds, microseconds or nanoseconds"
     )
     NOT_A_USER_ID = "is not a Heap user ID: an integer from 0 to 9007199254740991 without leading zeros"
     SECOND_IDENTITY = (
@@ -45,14 +45,14 @@ class Reason(Enum):
         "silently ignore this row"
     )
     NOT_A_NUMBER = "cannot be cast to a number"
-    NOT_A_TEXT = "cannot be cast to text, because it is an object: name a column inside it, or cast it to json"
-    NOT_A_BOOLEAN = "cannot be cast to a boolean: give true or false"
+    NOT_A_TEXT = "cannot be cast to text, because it is an object: select a column inside it, or cast it to json"
+    NOT_A_BOOLEAN = "cannot be cast to a boolean: use true or false"
     NOT_FINITE = "contains NaN or infinity, which JSON cannot represent"
     EXPONENT = "is a number whose exponent is out of range"
     NOT_UNICODE = "contains text that is not valid Unicode"
-    NOT_JSON = "contains a value of a type that JSON does not have"
+    NOT_JSON = "contains a value of a type that JSON does not support"
     TOO_DEEP = "is nested too deeply to be read"
-    UNREADABLE = "is not readable as JSON"
+    UNREADABLE = "is not valid JSON"
     NO_DATA = "is a RECORD message without a stream name or without a data object"
     NAMESPACE = "is a RECORD message whose namespace is not text"
     REFUSED = "was refused by Heap: a value breaks one of Heap's rules"
@@ -61,24 +61,24 @@ class Reason(Enum):
 
 
 class ConnectorError(Exception):
-    """The root of everything this connector raises on purpose."""
+    """The base class of all errors that the connector raises on purpose."""
 
 
 class RowRejectedError(ConnectorError):
     """This row cannot become a Heap payload, or Heap refused it.
 
     Attributes:
-        reason: why.
+        reason: why the row is rejected.
         column: the column at fault, as the user or the source wrote it; None if it is the whole row.
-        status: the HTTP status of Heap's refusal; None if Heap was not asked.
-        words: the beginning of Heap's answer. It may echo the row, so it is stored with the row and never logged.
+        status: the HTTP status with which Heap refused the row; None if it was not sent.
+        words: the beginning of Heap's response. It may echo the row, so it is stored with the row and never logged.
     """
 
     def __init__(
         self, reason: Reason, column: str | None = None, *, status: int | None = None, words: str = ""
     ) -> None:
-        answer = f" (status {status})" if status else ""
-        super().__init__(printable(f"{f'column `{column}`' if column else 'the row'} {reason.value}{answer}"))
+        status_note = f" (status {status})" if status else ""
+        super().__init__(printable(f"{f'column `{column}`' if column else 'the row'} {reason.value}{status_note}"))
         self.reason = reason
         self.column = column
         self.status = status
@@ -89,7 +89,7 @@ class InterruptedSyncError(ConnectorError):
     """The platform or the user stopped the run with a signal.
 
     Attributes:
-        signal: its number.
+        signal: the number of the signal.
     """
 
     def __init__(self, signal: int) -> None:
@@ -98,7 +98,7 @@ class InterruptedSyncError(ConnectorError):
 
 
 class OutputError(ConnectorError):
-    """Standard output cannot be written; the sentence goes to standard error."""
+    """Standard output cannot be written; the message goes to standard error."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(
@@ -107,7 +107,7 @@ class OutputError(ConnectorError):
 
 
 class SyncStoppedError(ConnectorError):
-    """The run stops here; `message` tells the user what is wrong and what to do."""
+    """The run stops; `message` says what is wrong and what to do."""
 
     failure_type: ClassVar[FailureType]
 
@@ -121,7 +121,7 @@ class SyncStoppedError(ConnectorError):
 
 
 class ConfigError(SyncStoppedError):
-    """A setting, the catalog, the input or the setup of Heap is wrong, and the user can fix it."""
+    """A setting, the catalog, the input or the setup in Heap is wrong, and the user can fix it."""
 
     failure_type = FailureType.config_error
 
@@ -133,15 +133,15 @@ class TransientError(SyncStoppedError):
 
 
 def unreadable_input(failure: OSError) -> SyncStoppedError:
-    """Standard input cannot be read, or not to its end."""
+    """The error to report if reading standard input fails."""
     if failure.errno in {errno.EBADF, errno.EISDIR}:
         return ConfigError(
             f"Standard input cannot be read: {failure.strerror}. Pipe Airbyte messages into the command."
         )
-    return TransientError(f"Standard input cannot be read: {failure.strerror}. Run it again.")
+    return TransientError(f"Standard input cannot be read: {failure.strerror}. Run the command again.")
 
 
 class DefectError(SyncStoppedError):
-    """The connector or the platform broke its own promise."""
+    """A bug in the connector, or a violation of the protocol by the platform."""
 
     failure_type = FailureType.system_error

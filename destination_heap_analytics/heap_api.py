@@ -1,4 +1,4 @@
-"""What Heap documents of its server-side API: endpoints, names and limits, in one place.
+"""Heap's server-side API as documented: endpoints, names and limits.
 
 Sources, as of June 2026:
     https://developers.heap.io/reference/track-1 and /bulk-track
@@ -18,45 +18,45 @@ US_HOST: Final = "https://heapanalytics.com"
 EU_HOST: Final = "https://c.eu.heap-api.com"
 
 MAX_IDENTITY: Final = 255
-"""UTF-16 units of an identity; Heap documents no limit for an account ID; the same is applied."""
+"""UTF-16 units of an identity. Heap documents no limit for account IDs; the same one is applied."""
 
 MAX_EVENT: Final = 1024
-"""UTF-16 units of an event's name."""
+"""UTF-16 units of the name of an event."""
 
 MAX_PROPERTY: Final = 1023
-"""UTF-16 units of a property's name or text: "fewer than 1024"."""
+"""UTF-16 units of the name or text of a property: "fewer than 1024"."""
 
 MAX_LIST: Final = 1024
-"""UTF-16 units of a list after Heap has joined it with `LIST_SEPARATOR`; Heap cuts the rest."""
+"""UTF-16 units of a list that Heap has joined with `LIST_SEPARATOR`; Heap truncates the rest."""
 
 MAX_INTEGER: Final = 2**53 - 1
-"""Largest integer that a JSON number carries safely, as Heap's own ids show (0 to 2^53 - 1)."""
+"""The largest integer that is safe as a JSON number; Heap's own IDs range from 0 to 2^53 - 1."""
 
 MAX_BULK: Final = 1000
-"""Elements of one bulk request."""
+"""The most elements in a bulk request."""
 
 MAX_DELETED: Final = 10_000
-"""Users of one deletion request."""
+"""The most users in a deletion request."""
 
 TOKEN_PATH: Final = "/api/public/v0/auth_token"  # noqa: S105  # an address
-"""Where an app ID and its API key are exchanged for the token that deletions need."""
+"""The path at which an app ID and an API key are exchanged for the token that deletions need."""
 
 DELETION_STATUS_PATH: Final = "/api/public/v0/deletion_status/"
-"""Where the status of a deletion request is; its ID follows."""
+"""The path of the status of a deletion request; its ID is appended."""
 
 EVENTS_PER_MINUTE: Final = 15_000
-"""Heap's limit for one app by bulk Track."""
+"""Heap's limit for bulk Track requests, per app."""
 
 USER_IDS_PER_IDENTITY: Final = 10
-"""User IDs that Identify gives to one identity in a month; Heap drops further calls without an error."""
+"""The most user IDs that Identify assigns to one identity per month; Heap ignores further calls without an error."""
 
 LIST_SEPARATOR: Final = "||"
-"""What Heap joins a list with when it stores a track property."""
+"""The separator with which Heap joins a list to store it as an event property."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` within any `seconds`."""
+    """At most `count` within any period of `seconds`."""
 
     count: int
     seconds: float
@@ -67,15 +67,15 @@ class Endpoint:
     """One of Heap's APIs.
 
     Attributes:
-        path: below the base URL; single and bulk requests share it.
-        bulk_field: the field of a bulk request that holds its elements; None if there is no bulk form.
-        most: elements of a bulk request.
-        has_single: whether there is a form for a single element.
-        names_app: whether the app ID is part of the body.
-        key_field: the field that says whose row it is; rows of one key keep their order.
-        takes_lists: whether a property may be a list of scalars (documented for Track alone).
-        reserved: property names that Heap forbids, in lower case; any casing of them is forbidden.
-        bulk_rate: what bulk requests may carry for one identity; None if it is not documented.
+        path: the path below the base URL, for single and bulk requests.
+        bulk_field: the field of a bulk request that contains the elements; None if there are no bulk requests.
+        most: the most elements in a bulk request.
+        has_single: whether there are requests for a single element.
+        has_app_id: whether the body contains the app ID.
+        key_field: the field that identifies the user or account; rows with the same key keep their order.
+        accepts_lists: whether a property may be a list of scalars (documented only for Track).
+        reserved: property names that Heap does not allow in any letter case; listed in lower case.
+        bulk_rate: the limit per identity for elements of bulk requests; None if none is documented.
         single_rate: the same for single requests.
     """
 
@@ -83,11 +83,11 @@ class Endpoint:
     path: str
     bulk_field: str | None
     key_field: str
-    takes_lists: bool
+    accepts_lists: bool
     reserved: frozenset[str]
     most: int = MAX_BULK
     has_single: bool = True
-    names_app: bool = True
+    has_app_id: bool = True
     bulk_rate: Rate | None = None
     single_rate: Rate | None = None
 
@@ -103,7 +103,7 @@ class Api(Enum):
 
     @property
     def endpoint(self) -> Endpoint:
-        """What Heap documents of this API."""
+        """The endpoint of this API."""
         return _ENDPOINTS[self]
 
 
@@ -113,7 +113,7 @@ _ENDPOINTS: Final = {
         "/api/track",
         "events",
         "identity",
-        takes_lists=True,
+        accepts_lists=True,
         reserved=frozenset(),
         bulk_rate=Rate(1000, 60),
         single_rate=Rate(30, 30),
@@ -123,7 +123,7 @@ _ENDPOINTS: Final = {
         "/api/add_user_properties",
         "users",
         "identity",
-        takes_lists=False,
+        accepts_lists=False,
         reserved=frozenset({"id"}),
         single_rate=Rate(30, 30),
     ),
@@ -132,7 +132,7 @@ _ENDPOINTS: Final = {
         "/api/add_account_properties",
         "accounts",
         "account_id",
-        takes_lists=False,
+        accepts_lists=False,
         reserved=frozenset(),
     ),
     Api.DELETE_USERS: Endpoint(
@@ -140,23 +140,23 @@ _ENDPOINTS: Final = {
         "/api/public/v0/user_deletion",
         "users",
         "identity",
-        takes_lists=False,
+        accepts_lists=False,
         reserved=frozenset(),
         most=MAX_DELETED,
         has_single=False,
-        names_app=False,
+        has_app_id=False,
     ),
-    Api.IDENTIFY: Endpoint("Identify", "/api/v1/identify", None, "identity", takes_lists=False, reserved=frozenset()),
+    Api.IDENTIFY: Endpoint("Identify", "/api/v1/identify", None, "identity", accepts_lists=False, reserved=frozenset()),
 }
 
 
 def text_units(text: str) -> int:
-    """Length of a text as Heap counts it: in UTF-16 units, the stricter of its clients' two ways."""
+    """The length of a text in UTF-16 units, the stricter of the two ways in which Heap's clients count."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def cut_text(text: str, units: int) -> str:
-    """The longest beginning of `text` within `units` UTF-16 units that ends on a whole character."""
+    """The longest prefix of `text` within `units` UTF-16 units that does not split a character."""
     if text.isascii():
         return text[:units]
     return text.encode("utf-16-le", "surrogatepass")[: units * 2].decode("utf-16-le", "ignore")

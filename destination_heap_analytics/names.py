@@ -1,4 +1,4 @@
-"""Names as people write them: matching, and quoting."""
+"""Matching and quoting names as people write them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from functools import lru_cache
 from unicodedata import category, normalize
 
 _CUTOFF = 0.6
-"""How similar a name must be to be offered, from 0 to 1; difflib's own default."""
+"""How similar a name must be to be suggested, from 0 to 1; the default of difflib."""
 
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs"})
-"""Unicode categories that cannot be typed: controls, byte-order marks and other zero-width characters, surrogates."""
+"""Unicode categories of invisible characters: controls, byte-order marks, zero-width characters, surrogates."""
 
 
 @lru_cache(maxsize=10_000)
 def normal(name: str) -> str:
-    """A name without invisible differences: outer white space, kinds of spaces, and how accents are composed (NFC)."""
+    """A name without invisible differences: outer white space, kinds of spaces, invisible characters, NFC."""
     if name.isascii() and name.isprintable():
         return name.strip()
     visible = (
@@ -29,18 +29,18 @@ def normal(name: str) -> str:
 
 
 _LONGEST = 200
-"""Characters of a name that is compared by similarity, whose cost grows with the square of the length."""
+"""Longer names are not compared by similarity, whose cost is quadratic in the length."""
 
 
 def bare(name: str) -> str:
-    """A name without letter case, and without all but the letters and digits of ASCII."""
+    """A name in lower case, reduced to ASCII letters and digits."""
     return re.sub("[^a-z0-9]", "", name.lower())
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known name that a word most likely means; None if there is none like it.
+    """The known name that is most similar to a word; None if none is similar.
 
-    A name that differs in letter case alone comes first, then one that differs in punctuation alone.
+    A name that differs only in letter case is preferred, then one that differs only in punctuation.
     """
     others = [name for name in known if name != word]
     folded, plain = normal(word).casefold(), bare(word)
@@ -61,13 +61,13 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, known: Iterable[str], prefix: str = "") -> str:
-    """For the end of a clause: " (did you mean `users`?)"; empty if no known name is near."""
+    """A suffix for a message: " (did you mean `users`?)"; empty if no known name is similar."""
     name = nearest(word, known)
     return f" (did you mean `{prefix}{name}`?)" if name is not None else ""
 
 
 _NEEDS_QUOTES = re.compile(r"""^$|^["'*]|^\s|\s$|,|::|(?:^|\s)as(?:\s|$)|^except\s*\(""", re.IGNORECASE)
-"""Characters that a setting does not accept in a bare name."""
+"""Matches names that a setting would misread without quotes."""
 
 
 def quoted(name: str) -> str:

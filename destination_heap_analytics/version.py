@@ -1,4 +1,4 @@
-"""The connector's version, as sent to other programs."""
+"""The version of the connector."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Text for people. Names come from sources and files, and may hold anything; a terminal and a log see only this.
+"""Makes text safe to print. Names come from sources and files, and may contain any characters.
 
-Everything that is printed or logged passes through `printable`, once, at the end: the sentences of errors (errors.py),
-messages and log lines (process/stdout.py), the preview's text. A sentence itself needs no escaping.
+Everything that is printed or logged passes through `printable` once, at the end: the messages of errors (errors.py),
+messages and log lines (process/stdout.py), and the text of a preview. So messages are composed without escaping.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ _NOT_PLAIN: Final = re.compile(r"[^ -~]")
 
 
 def printable(text: str) -> str:
-    """The text on one line, with escapes as in JSON for each character that a terminal would obey, hide or garble.
+    """The text on one line, with JSON escapes for characters that a terminal would interpret, hide or garble.
 
-    These are line ends and all other control characters (C0, DEL, C1), characters that reverse the direction of text or
-    take no space, half surrogate pairs, and spaces that only look like one. Letters of all scripts stay as they are.
+    These are line ends and all other control characters (C0, DEL, C1), characters that change the direction of text or
+    have no width, half surrogate pairs, and spaces other than U+0020. Letters of all scripts are unchanged.
     """
     return _NOT_PLAIN.sub(_escaped, text)
 

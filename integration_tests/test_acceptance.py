@@ -16,15 +16,15 @@ from heap_sandbox.server import Sandbox
 from integration_tests.conftest import ROOT, SANDBOX_URL
 
 REASONS = {
-    "track_wrong_app_id": "`app_id` is refused",
+    "track_wrong_app_id": "`app_id` was refused",
     "track_wrong_base_url": "`app_id` or `base_url` is wrong",
     "track_absent_event_column": "`api.event_column` is missing",
-    "track_misspelled_api_type": "`api.api_type` is not valid: give one of track",
-    "user_properties_wrong_app_id": "`app_id` is refused",
+    "track_misspelled_api_type": "`api.api_type` is not valid: use one of track",
+    "user_properties_wrong_app_id": "`app_id` was refused",
     "user_properties_wrong_base_url": "`base_url` must begin with https://",
     "user_properties_misspelled_identity_column": "`api.identity_column` is missing",
-    "account_properties_wrong_app_id": "`app_id` is refused",
-    "account_properties_wrong_base_url": "No server answers at http://127.0.0.1:1",
+    "account_properties_wrong_app_id": "`app_id` was refused",
+    "account_properties_wrong_base_url": "No server is listening at http://127.0.0.1:1",
     "account_properties_absent_account_id_column": "`api.account_id_column` is missing",
 }
 """The message for each configuration that fails."""

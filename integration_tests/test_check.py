@@ -52,7 +52,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"base_url": "http://heapanalytics.com"}, "`base_url` must begin with https://"),
         ({"base_url": "heapanalytics"}, "`base_url` is not a web address"),
         ({"app_id": "main"}, "`app_id` must be the environment ID"),
-        ({"api": {**TRACK, "api_type": "tracks"}}, "`api.api_type` is not valid: give one of track"),
+        ({"api": {**TRACK, "api_type": "tracks"}}, "`api.api_type` is not valid: use one of track"),
         ({"api": {"api_type": "track", "property_columns": "*"}}, "`api.event_column` is missing"),
         ({"api": {**TRACK, "property_columns": "a,'b'"}}, "`api.property_columns` has a constant without a name"),
         ({"api": {**TRACK, "property_columns": 'a,"b'}}, "`api.property_columns` has a double quote at character 3"),
@@ -60,7 +60,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
             {"api": {"api_type": "add_user_properties", "property_columns": "a,ID", "identity_column": "i"}},
             "`api.property_columns` names `ID`",
         ),
-        ({"rejected_records": "perhaps"}, "`rejected_records` is not valid: give one of continue, fail"),
+        ({"rejected_records": "perhaps"}, "`rejected_records` is not valid: use one of continue, fail"),
     ],
 )
 def test_a_wrong_setting_is_named_before_anything_is_sent(
@@ -76,15 +76,15 @@ def test_a_wrong_setting_is_named_before_anything_is_sent(
     [
         ({"status": 302, "headers": {"Location": "https://login.example.com/x"}}, "`base_url` is not Heap's API"),
         ({"status": 302, "headers": {"Location": "https://[::1"}}, "`base_url` is not Heap's API"),
-        ({"status": 200, "body": "<html>", "content_type": "text/html"}, "answers with an HTML page"),
-        ({"status": 400, "body": "no such environment"}, "`app_id` is refused"),
-        ({"status": 401}, "answers 401 Unauthorized"),
+        ({"status": 200, "body": "<html>", "content_type": "text/html"}, "returned an HTML page"),
+        ({"status": 400, "body": "no such environment"}, "`app_id` was refused"),
+        ({"status": 401}, "returned 401 Unauthorized"),
         ({"status": 403}, "`app_id` or `base_url` is wrong"),
         ({"status": 404}, "`app_id` or `base_url` is wrong"),
-        ({"status": 413}, "answers 413"),
-        ({"status": 429, "headers": {"Retry-After": "60"}}, "answers 429 Too Many Requests. The settings are right"),
-        ({"status": 500}, "answers 500 Internal Server Error. Try again later"),
-        ({"status": 503, "body": "<html>", "content_type": "text/html"}, "answers 503 Service Unavailable"),
+        ({"status": 413}, "returned 413"),
+        ({"status": 429, "headers": {"Retry-After": "60"}}, "returned 429 Too Many Requests. The settings are correct"),
+        ({"status": 500}, "returned 500 Internal Server Error. Try again later"),
+        ({"status": 503, "body": "<html>", "content_type": "text/html"}, "returned 503 Service Unavailable"),
     ],
 )
 def test_a_response_that_is_not_heaps_success_is_explained(
@@ -107,7 +107,7 @@ def test_an_unknown_app_id_is_reported(connector: Any, sample: Any) -> None:
 
     with Sandbox.start(app_ids=["12"]) as heap:
         said = failed(connector, {**sample("track"), "base_url": heap.url})
-    assert said.startswith("`app_id` is refused")
+    assert said.startswith("`app_id` was refused")
     assert "Account > Manage > Projects" in said
 
 
@@ -123,7 +123,9 @@ def test_a_port_without_a_listener_is_reported(connector: Any, sample: Any) -> N
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     said = failed(connector, {**sample("track"), "base_url": f"http://127.0.0.1:{port}"})
-    assert said.startswith(f"No server answers at http://127.0.0.1:{port}: the connection was refused. Start a sandbox")
+    assert said.startswith(
+        f"No server is listening at http://127.0.0.1:{port}: the connection was refused. Start a sandbox"
+    )
 
 
 def test_a_host_that_does_not_exist_is_reported(connector: Any, sample: Any) -> None:
@@ -171,7 +173,7 @@ def test_a_server_that_never_answers_is_given_up(heap: Any, sample: Any, monkeyp
     monkeypatch.setattr("destination_heap_analytics.connector.PREFLIGHT_SECONDS", 0.2)
     heap.fault(kind="hang")
     status = DestinationHeapAnalytics().check(logger, sample("track"))
-    assert "no answer came" in str(status.message)
+    assert "no response" in str(status.message)
 
 
 def test_unknown_settings_give_a_warning(connector: Any, sample: Any) -> None:

@@ -107,7 +107,7 @@ def test_the_api_key_is_never_printed(connector: Any) -> None:
         runs += [connector.run("check", config(heap)), connector.run("write", config(heap), CATALOG, [row(1)])]
         assert heap.deletions() == heap.events() == []
     assert runs[0].status[0] == runs[2].status[0] == "FAILED"
-    assert "`app_id` or `api.api_key` is refused" in runs[0].status[1]
+    assert "`app_id` or `api.api_key` was refused" in runs[0].status[1]
     assert "(Unauthorized)" in runs[0].status[1]
     assert "(wrong key ****)" in runs[2].status[1]
     assert [(run.code, run.error[0]) for run in runs[1::2]] == [(1, "config_error")] * 2

@@ -319,7 +319,7 @@ def test_a_wrong_app_id_is_found_after_a_handful_of_requests(load: Load, tmp_pat
         # This clock is fast, and so a second's worth of requests is in flight before the first answer.
         assert heap.stats()["requests"] <= 200
     assert (ran.kind, ran.back, stored(tmp_path)) == ("config_error", [], [])
-    assert "`app_id` is refused" in ran.error
+    assert "`app_id` was refused" in ran.error
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -160,7 +160,7 @@ def test_a_failed_check_shows_the_user_why(pyairbyte: PyAirbyte) -> None:
     with Sandbox.start(app_ids=["12"]) as heap:
         run = pyairbyte.do("check", config=config(heap, "track"))
     assert "AirbyteConnectorCheckFailedError" in run.error
-    assert "Failure Reason: '`app_id` is refused: " in run.error
+    assert "Failure Reason: '`app_id` was refused: " in run.error
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -217,7 +217,9 @@ def test_a_column_that_a_cache_renamed_is_reported_and_can_be_loaded(
 
     refused = load("Email", "first.duckdb")
     assert "AirbyteConnectorWriteError" in refused.error
-    assert "`api.identity_column` names the column `Email` as the catalog does, but row 1 has `email`" in refused.said
+    assert (
+        "`api.identity_column` refers to the column `Email` as the catalog does, but row 1 has `email`" in refused.said
+    )
     assert heap.users() == []
     assert load("email", "second.duckdb").error == ""
     assert [user["identity"] for user in heap.users()] == [row["Email"] for row in rows]
@@ -313,7 +315,7 @@ def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: 
     """PyAirbyte puts them into one catalog; the error says so, and nothing is sent."""
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "id"}
     run = pyairbyte.do("smoke_test", config=config(heap, api), scenarios="all")
-    sentence = f"One connection loads one stream into Heap, and the configured catalog has {len(SCENARIOS)}: `"
+    sentence = f"One connection loads one stream into Heap, but the configured catalog has {len(SCENARIOS)}: `"
     assert not run.result["success"]
     assert run.result["error"].startswith(f"AirbyteConnectorWriteError: {sentence}")
     assert sentence in run.said
@@ -323,7 +325,7 @@ def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: 
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        ({"status": 400, "body": "no such environment"}, "`app_id` is refused: "),
+        ({"status": 400, "body": "no such environment"}, "`app_id` was refused: "),
         ({"status": 403}, "`app_id` or `base_url` is wrong: "),
         ({"status": 302, "headers": {"Location": "https://login.example.com"}}, "`base_url` is not Heap's API: "),
     ],
@@ -374,5 +376,5 @@ def test_with_full_logs_the_traceback_itself_has_the_sentence(
         run = pyairbyte.run(script, AIRBYTE_PRINT_FULL_ERROR_LOGS="1")
     traceback = run.stderr.rpartition("Traceback (most recent call last)")[2]
     assert run.returncode == 1
-    assert "`api.identity_column` names the column `emial`" in traceback
+    assert "`api.identity_column` refers to the column `emial`" in traceback
     assert "Did you mean `email`?" in traceback

@@ -152,7 +152,7 @@ def test_a_check_reads_as_a_sentence(connector: Any, heap: Any, sample: Any) -> 
     heap.fault(kind="status", status=400)
     session = Session(arguments, stdin=subprocess.DEVNULL, stdout="terminal", stderr="terminal")
     assert (session.code, len(session.lines)) == (0, 1)
-    assert session.lines[0].startswith("The check failed: `app_id` is refused: ")
+    assert session.lines[0].startswith("The check failed: `app_id` was refused: ")
     piped = subprocess.run(arguments, capture_output=True, check=True, timeout=120)
     assert json.loads(piped.stdout)["connectionStatus"]["status"] == "FAILED"
 

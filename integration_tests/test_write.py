@@ -243,7 +243,7 @@ def test_a_misspelled_identity_column_is_recognised(connector: Any, heap: Any, t
         "write", with_column(track, identity_column="emial"), OPEN_CATALOG, [row(), state(1), row(), state(2)]
     )
     assert (run.code, run.error[0], run.states) == (1, "config_error", [])
-    assert "`api.identity_column` names the column `emial`" in run.error[1]
+    assert "`api.identity_column` refers to the column `emial`" in run.error[1]
     assert "Did you mean `email`?" in run.error[1]
     assert heap.stats()["requests"] == 0
 
@@ -264,7 +264,7 @@ def test_two_streams_in_a_catalog_are_refused(connector: Any, heap: Any, track: 
     run = connector.run("write", track, {"streams": [*OPEN_CATALOG["streams"], other]}, [row()])
     assert (run.code, run.error[0]) == (1, "config_error")
     assert (
-        "One connection loads one stream into Heap, and the configured catalog has 2: `users`, `orders`."
+        "One connection loads one stream into Heap, but the configured catalog has 2: `users`, `orders`."
         in run.error[1]
     )
     assert heap.stats()["requests"] == 0
@@ -320,7 +320,7 @@ def test_a_wrong_app_id_ends_the_run(connector: Any, track: Any) -> None:
         run = connector.run("write", {**track, "base_url": heap.url}, OPEN_CATALOG, [row("a"), row("b"), state(1)])
         assert heap.stats()["requests"] == 3
     assert (run.code, run.error[0], run.states) == (1, "config_error", [])
-    assert "was refused. `app_id` is refused" in run.error[1]
+    assert "was refused. `app_id` was refused" in run.error[1]
 
 
 STOPS: list[tuple[dict[str, Any], str]] = [

@@ -44,7 +44,7 @@ UNITS: Final = (
 EFFECTS: Final = frozenset(
     {
         "destination_heap_analytics.__getattr__",  # looks up an attribute
-        "destination_heap_analytics.cli._complain",  # prints
+        "destination_heap_analytics.cli._print_error",  # prints
         "destination_heap_analytics.delivery.http.client._check_certificates",  # opens a file
         "destination_heap_analytics.process.stdout.print_line",  # prints
         "destination_heap_analytics.process.stdout.write",  # prints

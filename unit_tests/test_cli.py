@@ -170,8 +170,8 @@ def test_preview_counts_rows_and_not_the_requests_of_each(printed: Printed, tmp_
     [
         ((), "one of the arguments --catalog --rows is required"),
         (("--catalog", "CATALOG", "--rows", "-"), "not allowed with argument"),
-        (("--catalog", "CATALOG", "--stream", "users"), "--stream and --primary-key belong to --rows"),
-        (("--catalog", "CATALOG", "--primary-key", "id"), "--stream and --primary-key belong to --rows"),
+        (("--catalog", "CATALOG", "--stream", "users"), "--stream and --primary-key require --rows"),
+        (("--catalog", "CATALOG", "--primary-key", "id"), "--stream and --primary-key require --rows"),
     ],
 )
 def test_a_catalog_and_rows_exclude_each_other(printed: Printed, options: tuple[str, ...], error: str) -> None:
@@ -200,7 +200,7 @@ def test_an_unexpected_failure_is_reported_without_its_text(run: Run, monkeypatc
     code, messages = run(*WRITE, stdin=ROW)
     (trace,) = (message["trace"]["error"] for message in messages if message["type"] == "TRACE")
     assert (code, trace["failure_type"]) == (1, "system_error")
-    assert "The connector itself failed (KeyError)" in trace["message"]
+    assert "Internal error in the connector (KeyError)" in trace["message"]
     assert "in load" in trace["stack_trace"]
     assert "secret" not in json.dumps(messages)
 
@@ -215,7 +215,7 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
     code, messages = run(*WRITE)
     assert code == 1
     assert messages[-1]["trace"]["error"]["message"] == (
-        "Standard input cannot be read: Input/output error. Run it again."
+        "Standard input cannot be read: Input/output error. Run the command again."
     )
 
 

@@ -145,7 +145,7 @@ def test_the_class_loads_nothing_for_a_command_that_is_not_write(word: str, tmp_
     )
     words = [word, "--config", config, "--catalog", catalog] if word == "preview" else [word, config]
     destination = DestinationHeapAnalytics()
-    with requests_mock.Mocker() as heap, pytest.raises(ValueError, match=f"`{word}` does not answer"):
+    with requests_mock.Mocker() as heap, pytest.raises(ValueError, match=f"`{word}` does not return"):
         list(destination.run_cmd(destination.parse_args(words)))
     assert heap.call_count == 0
 

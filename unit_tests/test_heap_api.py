@@ -27,7 +27,7 @@ def test_a_cut_text_is_the_longest_beginning_that_fits(text: str, units: int) ->
 def test_the_apis_are_as_documented() -> None:
     """Path, key and what is particular to each."""
     assert {
-        api.value: (api.endpoint.path, api.endpoint.key_field, api.endpoint.takes_lists, set(api.endpoint.reserved))
+        api.value: (api.endpoint.path, api.endpoint.key_field, api.endpoint.accepts_lists, set(api.endpoint.reserved))
         for api in Api
     } == {
         "track": ("/api/track", "identity", True, set()),

@@ -1,4 +1,4 @@
-"""The settings of each API: which columns of a row become what in Heap."""
+"""The settings of each API: how the columns of a row are mapped to Heap."""
 
 from __future__ import annotations
 
@@ -90,8 +90,8 @@ class TrackEvents(SettingGroup):
     )
 
     @model_validator(mode="after")
-    def _names_whose_event_it_is(self) -> TrackEvents:
-        """Heap accepts exactly one of the two (https://developers.heap.io/reference/track-1)."""
+    def _has_one_user_column(self) -> TrackEvents:
+        """Heap accepts either an identity or a user ID (https://developers.heap.io/reference/track-1)."""
         if self.identity_column and self.user_id_column:
             raise setting_fault(
                 "user_id_column",

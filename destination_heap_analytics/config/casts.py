@@ -1,4 +1,4 @@
-"""Casts, as in `amount::number`: their names, and how each converts a text."""
+"""Casts, as in `amount::number`: their names, and how each converts text."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from typing import Final
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _EXACT_UP_TO: Final = 2**53
-"""From here on a double no longer represents every integer."""
+"""From here on, a double no longer represents every integer."""
 
 _MOST_DIGITS: Final = 400
-"""No double needs more characters before its value is out of range."""
+"""Longer texts are rejected: no double needs more digits."""
 
 
 class Cast(Enum):
@@ -34,19 +34,19 @@ _SYNONYMS: Final = {
     Cast.JSON: "jsonb object array list variant struct",
 }
 OTHER_NAMES: Final[Mapping[str, Cast]] = {name: cast for cast, names in _SYNONYMS.items() for name in names.split()}
-"""Other systems' names for the same types."""
+"""Names of the same types in other systems, for hints."""
 
 BOOLEANS: Final[Mapping[str, bool]] = {
     **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
     **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
 }
-"""Texts that mean a boolean, in lower case: those of PostgreSQL."""
+"""Texts that represent a boolean, in lower case, as in PostgreSQL."""
 
 
 def number_of(text: str) -> int | float | None:
-    """The number that a text writes, with a point for decimals; None if it is not one, or a double cannot hold it.
+    """Parse a number with a decimal point; None if the text is not a number, or a double cannot represent it.
 
-    Beyond 2^53 the double must read back as the number that is written; below, digits after the point may be rounded.
+    Beyond 2^53, the double must equal the number that is written; below, digits after the point may be rounded.
     """
     stripped = text.strip()
     if len(stripped) > _MOST_DIGITS or not _NUMBER.fullmatch(stripped):
@@ -61,5 +61,5 @@ def number_of(text: str) -> int | float | None:
 
 
 def boolean_of(text: str) -> bool | None:
-    """The boolean that a text means; None if it means none."""
+    """Parse a boolean; None if the text is not one."""
     return BOOLEANS.get(text.strip().lower())

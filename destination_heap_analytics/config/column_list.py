@@ -1,4 +1,4 @@
-"""What a list of columns says: its items, each a column or a constant, and how they are written."""
+"""The parsed form of a list of columns: items, each a column or a constant; `str` gives the text of a setting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from destination_heap_analytics.names import quoted, quoted_if_needed
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """A fixed text, which the settings hold in single quotes."""
+    """A fixed text, in single quotes in the settings."""
 
     text: str
 
@@ -20,13 +20,13 @@ class Constant:
 
 @dataclass(frozen=True, slots=True)
 class ListedProperty:
-    """One property: what it is read from, and its name.
+    """One property: its name, and the column or constant that it is read from.
 
     Attributes:
         source: the name of a column, or a constant.
-        name: of the property.
-        cast: what its values are converted to; None if they stay as they are.
-        whole: the item as it was typed, which may be a column's name itself; None if it cannot be.
+        name: the name of the property.
+        cast: the type that values are converted to; None if they are not converted.
+        whole: the text of the item, which may itself be the name of a column; None if it cannot be.
     """
 
     source: str | Constant
@@ -45,18 +45,18 @@ class ColumnList:
     """The properties that a list of columns selects.
 
     Attributes:
-        items: in the order given, each once; no two have the same name.
-        takes_all: whether all other columns are selected too.
-        excepted: the columns that are not.
-        warning: what was ignored, as the end of a sentence that begins with the setting's name; None if nothing was.
+        items: the properties, in the order listed; no two have the same name.
+        selects_all: whether all other columns are selected too.
+        excepted: the columns after `except`.
+        warning: what was ignored, continuing the name of the setting; None if nothing was.
     """
 
     items: tuple[ListedProperty, ...] = ()
-    takes_all: bool = False
+    selects_all: bool = False
     excepted: tuple[str, ...] = ()
     warning: str | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         excepted = ", ".join(quoted(name) if ")" in name else quoted_if_needed(name) for name in self.excepted)
         star = f"* except ({excepted})" if excepted else "*"
-        return ", ".join([*([star] if self.takes_all else []), *map(str, self.items)])
+        return ", ".join([*([star] if self.selects_all else []), *map(str, self.items)])

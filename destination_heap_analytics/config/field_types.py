@@ -1,4 +1,4 @@
-"""The types of the settings' values: input, parsed value, and what the form shows."""
+"""The types of the settings: how each is validated and parsed, and how the form shows it."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ _CONTAINER_HOSTS: Final = frozenset({"localhost", "host.docker.internal", "host.
 
 
 def fault(sentence: str) -> PydanticCustomError:
-    """The error in a value, as the end of a sentence that begins with the setting's name."""
+    """An invalid value; `sentence` continues the name of the setting."""
     return PydanticCustomError("setting", "{sentence}", {"sentence": sentence})
 
 
 def setting_fault(setting: str, sentence: str | None) -> PydanticCustomError:
-    """An error in a setting of an object, found when all of them are known; None if it is missing."""
+    """An invalid combination of settings, reported for one of them; `sentence` is None if that one is missing."""
     return PydanticCustomError("other_setting", "{setting}", {"setting": setting, "sentence": sentence})
 
 
@@ -63,7 +63,7 @@ def _digits(value: object) -> str:
 
 
 def _base_url(value: object) -> str:
-    remedy = f"give {US_HOST}, or {EU_HOST} for data kept in the EU"
+    remedy = f"use {US_HOST}, or {EU_HOST} for data kept in the EU"
     text = _address(US_HOST if value is None else _text(value), remedy)
     if "api" in urlsplit(text).path.split("/"):
         raise fault(f"must end before /api, which the connector adds itself: {remedy}")
@@ -71,7 +71,7 @@ def _base_url(value: object) -> str:
 
 
 def _address(text: str, remedy: str) -> str:
-    """A web address without a slash at its end. It is printed, so it must not contain a secret."""
+    """A web address without its trailing slash. It is printed, so it must not contain a secret."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -81,11 +81,11 @@ def _address(text: str, remedy: str) -> str:
     if parts.scheme not in {"http", "https"} or not host or re.search(r"\s", text):
         raise fault(f"is not a web address with https:// and a host: {remedy}")
     if any(mark in text for mark in "@?#"):
-        raise fault(f"must be a host alone, without a user name, password, `?` or `#`: {remedy}")
+        raise fault(f"must be only a host, without a user name, password, `?` or `#`: {remedy}")
     if parts.scheme == "http" and not _is_this_machine(host):
         raise fault(
-            "must begin with https://: rows are personal data and plain http sends them unencrypted; "
-            "http is for a service on this machine only"
+            "must begin with https://: rows are personal data, and plain http sends them unencrypted; "
+            "http is accepted only for a service on this machine"
         )
     return text.rstrip("/")
 
@@ -108,7 +108,7 @@ def _event(value: object) -> str | Constant:
 def _named(value: object) -> str:
     text = _text(value)
     if not text:
-        raise fault("is empty: name a column, or omit the setting if it is optional")
+        raise fault("is empty: enter a column, or omit the setting if it is optional")
     return text
 
 
@@ -159,7 +159,7 @@ def _region(value: object) -> str:
 
 def _endpoint(value: object) -> str | None:
     text = _given_or_none(value)
-    return None if text is None else _address(text, "give one like https://storage.example.com:9000")
+    return None if text is None else _address(text, "use one like https://storage.example.com:9000")
 
 
 def _rate(value: object) -> int:
@@ -169,7 +169,7 @@ def _rate(value: object) -> int:
 
 
 def text_type(pattern: str, descriptor: str) -> WithJsonSchema:
-    """What the form knows about a text: a pattern, and a short description that it shows next to the title."""
+    """The JSON schema of a text: a pattern, and the short description that the form shows next to the title."""
     return WithJsonSchema({"type": "string", "pattern": pattern, "pattern_descriptor": descriptor})
 
 

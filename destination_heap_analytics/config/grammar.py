@@ -1,4 +1,4 @@
-"""The grammar of a column, as it is typed into a setting.
+"""The grammar of columns in the settings.
 
     list     := item ("," item)*
     item     := "*" ["except" "(" column ("," column)* ")"]
@@ -10,11 +10,11 @@
     quoted   := '"' any characters, a double quote doubled '"'
     bare     := any characters but a comma, not beginning with a quote, without " as " and "::" before a cast
 
-`property_columns` takes a list, `event_column` a column or a constant, every other setting a column. White space around
-a part does not count. An extra comma and an item that is given twice are ignored, with a warning.
+`property_columns` accepts a list, `event_column` a column or a constant, every other setting a column. White space
+around a part is ignored. Extra commas and repeated items are ignored, with a warning.
 
-Before there were casts and names, all text up to a comma was a column's name. An item keeps it
-(`ListedProperty.whole`): if the source has a column of that very name, that column is meant.
+Version 0.1.0 had no casts or names: all text up to a comma was a column's name. So an item keeps its whole text
+(`ListedProperty.whole`), and if the source has a column of exactly that name, that column is used.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SPACE: Final = re.compile(r"\s*")
 _STAR: Final = re.compile(r"\*(?=\s*(?:,|\Z|except\s*\())", re.IGNORECASE)
 _EXCEPT: Final = re.compile(r"\s*except\s*\(", re.IGNORECASE)
 _UNOPENED_EXCEPT: Final = re.compile(r"\*\s*(?:except|exclude|excluding)[\s(]+[^\s(,]|except\s*\(", re.IGNORECASE)
-"""What means to leave columns out, but is not read so: it would be taken for the name of a column to send."""
+"""Unsupported ways to exclude columns: otherwise they would be read as the names of columns to send."""
 
 _QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 _CONSTANT: Final = re.compile(r"'((?:[^']|'')*)'")
@@ -49,7 +49,7 @@ _CASTS: Final = ", ".join(cast.value for cast in Cast)
 
 
 class GrammarError(ValueError):
-    """A setting cannot be parsed; the text is the end of a sentence that begins with the setting's name."""
+    """A setting cannot be parsed; the message continues the name of the setting."""
 
 
 def parse_column_list(text: str, *, reserved: Collection[str] = ()) -> ColumnList:
@@ -60,7 +60,7 @@ def parse_column_list(text: str, *, reserved: Collection[str] = ()) -> ColumnLis
         reserved: names, in lower case, that Heap does not allow in any letter case.
 
     Raises:
-        GrammarError: says what is wrong, at which character.
+        GrammarError: the list is invalid; the message says what is wrong, and at which character.
     """
     return _ListParser(text, reserved).parse()
 
@@ -111,7 +111,7 @@ def _parse_source(text: str) -> str | Constant:
 
 
 def extras_of(name: str) -> str | None:
-    """What of a name only a list of properties takes, such as `::number`; None if there is nothing like it."""
+    """The part of a name that only a list of properties accepts, such as `::number`; None if it has none."""
     try:
         items = _ListParser(name, ()).parse().items
     except GrammarError:
@@ -122,7 +122,7 @@ def extras_of(name: str) -> str | None:
 
 
 class _ListParser:
-    """Reads one list from left to right."""
+    """Parses one list from left to right."""
 
     def __init__(self, text: str, reserved: Collection[str]) -> None:
         self._text = text
@@ -151,7 +151,7 @@ class _ListParser:
                 self._fail(self._at, "has unexpected text", "put a comma between columns")
             self._at += 1
         if not self._items and self._star is None:
-            raise GrammarError("is empty: list columns separated by commas, or give * for all")
+            raise GrammarError("is empty: list columns separated by commas, or use * for all")
         return ColumnList(tuple(self._items.values()), self._star is not None, self._star or (), self._warning())
 
     def _item(self) -> ListedProperty | None:
@@ -162,16 +162,16 @@ class _ListParser:
         if first == '"':
             source = self._quoted()
             cast, name = self._cast(), self._name_after_quote()
-            if cast is None and name is None and source == "*":  # what version 0.2.0 took it for
+            if cast is None and name is None and source == "*":  # as in version 0.2.0
                 self._add_star((), start)
                 return None
             if not source.strip() and (cast or name is not None):
-                self._fail(start, "has an empty column name", "name the column")
+                self._fail(start, "has an empty column name", "enter the column's name")
         elif first == "'" and (constant := self._constant()):
             source = constant
             cast, name = self._cast(), self._name_after_quote()
             if name is None:
-                self._fail(start, "has a constant without a name", "name its property, as in 'web' as channel")
+                self._fail(start, "has a constant without a name", "add a property name, as in 'web' as channel")
             self._check_constant(constant, cast, start)
             whole = self._whole(start)
         else:
@@ -193,13 +193,13 @@ class _ListParser:
             self._doubled[name] = None
             return
         if not name.strip():
-            self._fail(start, "has an empty property name", "name the property after `as`")
+            self._fail(start, "has an empty property name", "enter a name after `as`")
         if text_units(name) > MAX_PROPERTY:
             self._fail(start, f"has a name longer than the {MAX_PROPERTY:,} characters Heap accepts", "shorten it")
         if name.lower() in self._reserved:
             at = f", {self._place(start)}" if name != item.source else ""
             raise GrammarError(
-                f"names `{name}`{at}, but Heap does not allow a user property of that name in any letter case: "
+                f"lists `{name}`{at}, but Heap does not allow a user property of that name in any letter case: "
                 "remove it, or rename it, as in id as customer_id"
             )
 
@@ -220,13 +220,13 @@ class _ListParser:
             self._skip_space()
             at = self._at
             if self._peek() == "'":
-                self._fail(at, "has a single quote inside `except`", "name columns, in double quotes if need be")
+                self._fail(at, "has a single quote inside `except`", "list columns, in double quotes if necessary")
             if self._peek() == '"':
                 names[self._quoted()] = None
             else:
                 names[self._match(_BARE_EXCEPTED).strip()] = None
             if any(_AS.search(name) for name in names) or any("::" in name for name in names):
-                self._fail(at, "has a cast or a name inside `except`", "name columns alone")
+                self._fail(at, "has a cast or a name inside `except`", "list only columns")
             self._skip_space()
             end = self._peek()
             self._at += 1
@@ -260,33 +260,33 @@ class _ListParser:
         if cut >= 0 and (cast := self._named_cast(chunk[cut + 2 :].strip(), start + cut)):
             source = chunk[:cut].strip()
         if source == "*":
-            self._fail(start, "gives * a cast or a name", "* takes neither; list that column by its name as well")
+            self._fail(start, "gives * a cast or a name", "* accepts neither; list the column separately")
         if not source and (cast or name is not None):
-            self._fail(start, "has no column before the cast or the name", "name the column")
+            self._fail(start, "has no column before the cast or the name", "add the column")
         return source, cast, name
 
     def _cast(self) -> Cast | None:
-        """The cast after something in quotes."""
+        """The cast after a quoted name or a constant; None if there is none."""
         start = self._at
         if not (cast := _CAST.match(self._text, start)):
             return None
         self._at = cast.end()
         known = self._named_cast(cast[1], start)
         if known is None:
-            self._fail(start, "has an unknown cast", f"give one of {_CASTS}")
+            self._fail(start, "has an unknown cast", f"use one of {_CASTS}")
         return known
 
     def _named_cast(self, word: str, at: int) -> Cast | None:
-        """The cast of a name; None if the name is nothing like a cast's, and so belongs to the column's name."""
+        """The cast called `word`; None if no cast has a similar name, so that `word` is a part of the column's name."""
         lower = word.lower()
         if lower in {cast.value for cast in Cast}:
             return Cast(lower)
         near = OTHER_NAMES.get(lower.partition("(")[0])
         guess = near.value if near else nearest(lower, [cast.value for cast in Cast])
         if guess:
-            self._fail(at, f"has an unknown cast, `{_short(word)}`", f"give one of {_CASTS} (did you mean `{guess}`?)")
+            self._fail(at, f"has an unknown cast, `{_short(word)}`", f"use one of {_CASTS} (did you mean `{guess}`?)")
         if not word:
-            self._fail(at, "has :: without a cast", f"give one of {_CASTS}")
+            self._fail(at, "has :: without a cast", f"use one of {_CASTS}")
         if lower in {"date", "time", "timestamp", "datetime"}:
             self._fail(
                 at, f"has an unknown cast, `{_short(word)}`", "leave it out: Heap accepts ISO 8601 dates as text"
@@ -307,7 +307,7 @@ class _ListParser:
             self._fail(start, "has a property name in single quotes", "use double quotes, or none")
         name = self._match(_BARE).strip()
         if _AS.search(name):
-            self._fail(start, "has `as` twice", "put the name into double quotes if it contains ` as `")
+            self._fail(start, "has `as` twice", "put the name in double quotes if it contains ` as `")
         _, cut, word = name.rpartition("::")
         if cut and (self._named_cast(word.strip(), start)):
             self._fail(start, "has a cast after the name", "put it before `as`, as in amount::number as total")
@@ -322,7 +322,7 @@ class _ListParser:
         return quoted[1].replace('""', '"')
 
     def _constant(self) -> Constant | None:
-        """The constant here; None if the quote is not closed, and so begins a column's name."""
+        """The constant at this position; None if its quote is not closed, and so is part of a column's name."""
         constant = _CONSTANT.match(self._text, self._at)
         if constant and _AFTER_QUOTE.match(self._text, constant.end()):
             self._at = constant.end()
@@ -344,7 +344,7 @@ class _ListParser:
             self._fail(start, "has an empty constant", "write it between the single quotes")
 
     def _whole(self, start: int) -> str | None:
-        """The item from `start` as a name by itself; None if it holds a comma, which ended a name."""
+        """The text of the item as a single name; None if it contains a comma, which separates names."""
         whole = self._text[start : self._at].strip()
         return None if "," in whole or '"' in whole[:1] else whole
 

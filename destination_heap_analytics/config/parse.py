@@ -1,4 +1,4 @@
-"""A configuration from Airbyte -> the settings, or sentences that describe its errors."""
+"""Parses a configuration from Airbyte into the settings, or reports what is wrong with it in full sentences."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from destination_heap_analytics.names import did_you_mean, nearest
 
 @dataclass(frozen=True, slots=True)
 class ParsedConfig:
-    """The settings, and a warning about unknown keys (None if all are known)."""
+    """The settings, and a warning about what was ignored in them; None if nothing was."""
 
     settings: Settings
     warning: str | None
@@ -35,13 +35,13 @@ def parse_config(config: Any) -> ParsedConfig:
     """The settings in a configuration from Airbyte.
 
     Raises:
-        ConfigError: names each setting that is wrong, and what to do.
+        ConfigError: lists each setting that is wrong, and what to do.
     """
     if not isinstance(config, Mapping):
         raise ConfigError("The configuration must be a JSON object with the keys `app_id` and `api`.")
     objects = [config, *(config[name] for name in _BRANCHES if isinstance(config.get(name), Mapping))]
     if not all(isinstance(key, str) for given in objects for key in given):
-        raise ConfigError("The configuration has a key that is not text. Give JSON, in which all keys are text.")
+        raise ConfigError("The configuration has a key that is not text. In JSON, all keys are text.")
     given = _without_nulls(config)
     try:
         settings = Settings.model_validate(given)
@@ -52,7 +52,7 @@ def parse_config(config: Any) -> ParsedConfig:
 
 
 def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that are given: null means the same as leaving a setting out."""
+    """The configuration without its null settings: null means the same as leaving a setting out."""
     return {
         key: {inner: member for inner, member in value.items() if member is not None}
         if key in _BRANCHES and isinstance(value, Mapping)
@@ -77,9 +77,9 @@ class _Choice:
     """A setting with branches.
 
     Attributes:
-        selector: the key that says which branch it is.
-        branches: the branches by its value.
-        remedy: what to do if the object is missing.
+        selector: the key that selects the branch.
+        branches: the branches by the value of that key.
+        remedy: what to do if the object is missing or invalid.
     """
 
     selector: str
@@ -97,17 +97,17 @@ _BRANCHES: Final = {
             Api.IDENTIFY.value: Identify,
             Api.DELETE_USERS.value: DeleteUsers,
         },
-        "give an object with `api_type` and the columns of that API",
+        "use an object with `api_type` and the columns of that API",
     ),
     "delivery": _Choice(
         "mode",
         {"bulk": BulkDelivery, "row": RowDelivery},
-        'give {"mode": "bulk"}, or {"mode": "row"} for one request per row',
+        'use {"mode": "bulk"}, or {"mode": "row"} for one request per row',
     ),
     "object_storage_config": _Choice(
         "storage_type",
         {"None": NoStorage, "Local": LocalStorage, "S3": S3Storage},
-        "give an object with `storage_type`, which is one of None, Local, S3",
+        "use an object with `storage_type`, which is one of None, Local, S3",
     ),
 }
 _CHOICES: Final = {
@@ -117,20 +117,20 @@ _CHOICES: Final = {
     "object_storage_config.format.format_type": ("JSONL",),
 }
 _REMEDIES: Final = {
-    "app_id": 'give the environment ID that Heap shows under Account > Manage > Projects, such as "11"',
-    "api.property_columns": "name the columns that become properties, separated by commas, or give * for all",
-    "api.event_column": "name the column that holds the event's name",
-    "api.identity_column": "name the column that holds the user's identity",
-    "api.account_id_column": "name the column that holds the account's ID",
-    "api.user_id_column": "name the column that holds Heap's own user ID",
-    "api.api_key": "give the key that Heap shows under Account > Manage > Privacy & Security",
-    "api.confirm": "give the word `delete` to confirm that each row permanently deletes a user, in all environments",
-    "object_storage_config.path": "name the directory for rejected rows",
-    "object_storage_config.s3_bucket_name": "name the bucket for rejected rows",
-    "object_storage_config.bucket_path": "give the prefix of the object names in the bucket",
-    "object_storage_config.format": 'leave it out, or give {"format_type": "JSONL"}',
+    "app_id": 'set it to the environment ID that Heap shows under Account > Manage > Projects, such as "11"',
+    "api.property_columns": "list the columns that become properties, separated by commas, or use * for all",
+    "api.event_column": "set it to the column that contains the event's name",
+    "api.identity_column": "set it to the column that contains the user's identity",
+    "api.account_id_column": "set it to the column that contains the account's ID",
+    "api.user_id_column": "set it to the column that contains Heap's own user ID",
+    "api.api_key": "set it to the key that Heap shows under Account > Manage > Privacy & Security",
+    "api.confirm": "set it to `delete` to confirm that each row permanently deletes a user, in all environments",
+    "object_storage_config.path": "set it to the directory for rejected rows",
+    "object_storage_config.s3_bucket_name": "set it to the bucket for rejected rows",
+    "object_storage_config.bucket_path": "set it to the prefix of the object names in the bucket",
+    "object_storage_config.format": 'leave it out, or use {"format_type": "JSONL"}',
     **{name: choice.remedy for name, choice in _BRANCHES.items()},
-    **{setting: f"give one of {', '.join(options)}" for setting, options in _CHOICES.items()},
+    **{setting: f"use one of {', '.join(options)}" for setting, options in _CHOICES.items()},
 }
 _KNOWN_KEYS: Final = {
     "": frozenset(Settings.model_fields),
@@ -158,7 +158,7 @@ def _sentence(fault: ErrorDetails, config: Mapping[str, Any]) -> str:
     if fault["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         keys = [keys[0], _BRANCHES[keys[0]].selector]
     elif keys[0] in _BRANCHES and len(keys) > 1:
-        keys = [keys[0], *keys[2:]]  # between them is the branch of the union
+        keys = [keys[0], *keys[2:]]  # the second is the branch of the union
     if fault["type"] == "other_setting":
         keys.append(fault["ctx"]["setting"])
     setting, key = ".".join(keys), keys[-1]

@@ -1,8 +1,8 @@
 """All settings of a connection: the name, type and form text of each.
 
-Those of an API are in api_settings.py, those of the storage of rejected rows in storage_settings.py. The specification
-behind the Airbyte form is generated from these classes (spec.py), so a setting is described by its class and nowhere
-else. The keys are a contract with saved connections: add, never rename.
+The settings of each API are in api_settings.py, those of the storage of rejected rows in storage_settings.py. The
+specification behind the Airbyte form is generated from these classes (spec.py), so each setting is described only
+here. Saved connections depend on the keys: add keys, never rename them.
 """
 
 from __future__ import annotations
@@ -128,12 +128,12 @@ class Settings(SettingGroup):
 
     @property
     def user_columns(self) -> ColumnList | None:
-        """The columns that become properties of the user of an event; None if none do."""
+        """The columns that become properties of an event's user; None if there are none."""
         return self.api.also_user_properties if isinstance(self.api, TrackEvents) else None
 
     @property
     def selected_api(self) -> Api:
-        """The API that the rows go to."""
+        """The API that rows are sent to."""
         return Api(self.api.api_type)
 
     @property
@@ -144,5 +144,5 @@ class Settings(SettingGroup):
 
     @property
     def url(self) -> str:
-        """The host that requests go to: for deletions Heap documents that of the US, for both data centres."""
+        """The host that requests are sent to. For deletions, Heap documents the US host for both data centres."""
         return US_HOST if self.selected_api is Api.DELETE_USERS and self.base_url == EU_HOST else self.base_url

@@ -1,7 +1,7 @@
-"""The settings -> the specification that the Airbyte form shows, committed as spec.json.
+"""Generates the specification behind the Airbyte form from the settings; it is committed as spec.json.
 
-The form resolves no `$ref` and knows neither `anyOf` nor `allOf`; a choice is a `oneOf` whose branches share a property
-with a `const` (https://docs.airbyte.com/connector-development/connector-specification-reference).
+The form does not support `$ref`, `anyOf` or `allOf`; a choice is a `oneOf` whose branches share a property with a
+`const` (https://docs.airbyte.com/connector-development/connector-specification-reference).
 
     python -m destination_heap_analytics.config.spec > destination_heap_analytics/spec.json
 """
@@ -22,7 +22,7 @@ def specification() -> dict[str, Any]:
     """The specification as a JSON object."""
     schema = Settings.model_json_schema()
     definitions = schema["$defs"]
-    del schema["description"]  # the class's own, for its readers
+    del schema["description"]  # the docstring of the class, for maintainers
     return {
         "documentationUrl": "https://docs.airbyte.com/integrations/destinations/heap-analytics",
         "supportsIncremental": True,
@@ -36,7 +36,7 @@ def specification() -> dict[str, Any]:
 
 
 def _plain(node: Any, definitions: dict[str, Any]) -> Any:
-    """The schema without references, and with a choice in the one form that the form renders."""
+    """The schema without references, and with each choice in the one way that the form supports."""
     if isinstance(node, list):
         return [_plain(item, definitions) for item in node]
     if not isinstance(node, dict):
@@ -44,7 +44,7 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
     if "$ref" in node:
         branch = definitions[node["$ref"].rpartition("/")[2]]
         beside = {key: value for key, value in node.items() if key != "$ref"}
-        return _plain({**beside, "oneOf": [branch]} if beside else branch, definitions)  # a choice of one
+        return _plain({**beside, "oneOf": [branch]} if beside else branch, definitions)  # a choice with one branch
     if "anyOf" in node:  # an optional setting: absent rather than null
         given = next(option for option in node["anyOf"] if option != {"type": "null"})
         node = {**given, **{key: value for key, value in node.items() if key not in {"anyOf", "default"}}}

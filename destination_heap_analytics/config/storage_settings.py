@@ -1,4 +1,4 @@
-"""The settings of the storage of rejected rows: nowhere, a directory, or a bucket."""
+"""The settings of the storage of rejected rows: none, a directory, or a bucket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that are ready to send, and the bodies of the requests that carry them."""
+"""Batches of rows that are ready to send, and the bodies of their requests."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from destination_heap_analytics.heap_api import Endpoint
 from destination_heap_analytics.mapping.payload import Payload, Payloads
 
 MAX_ITEMS: Final = 10_000
-"""The most rows in a batch whose keys repeat; each is kept until Heap responds."""
+"""The most rows in a batch. With repeating keys, rows can outnumber elements, and each is kept until Heap responds."""
 
 MAX_BYTES: Final = 1_000_000
-"""Bytes of a batch. Heap documents no limit; its own clients stay below this one."""
+"""The most bytes in a batch. Heap documents no limit; its own clients stay below this one."""
 
 MAX_KEPT: Final = 4 * 1024 * 1024
-"""The most bytes of source rows in a batch, which are kept in case they are rejected and stored."""
+"""The most bytes of source rows in a batch, kept in case the rows are rejected and stored."""
 
 
 class OpenBatch:
-    """The rows that are sent next, in order.
+    """The batch that is being filled, in order.
 
     Attributes:
         items: the rows; `hold` replaces them.
-        since: when the first of them arrived; infinity if there are none.
-        is_full: whether they fill a request.
+        since: when the first row arrived; infinity if there is none.
+        is_full: whether the rows fill a request.
     """
 
     __slots__ = ("_bytes", "_elements", "_kept", "_merges", "_most", "_names", "is_full", "items", "since")
@@ -36,14 +36,14 @@ class OpenBatch:
 
         Args:
             most: the most elements in a request.
-            merges: whether all rows of a key are one element.
+            merges: whether all rows with the same key are one element.
         """
         self._merges = merges
         self._most = most
         self.hold(Payloads(), float("inf"))
 
     def hold(self, items: Payloads, since: float) -> None:
-        """Start over with these rows."""
+        """Replace the rows with these."""
         self.items = items
         self.since = since
         self._names = set(items.keys) if self._merges else set[str]()
@@ -53,24 +53,24 @@ class OpenBatch:
         self._look()
 
     def limit(self, most: int) -> None:
-        """Set the most elements in a request from now on."""
+        """Change the most elements in a request."""
         self._most = most
         self._look()
 
     def add(self, item: Payload, since: float) -> None:
-        """Append a row, which may be more than fits into one request."""
+        """Append a row, even if it no longer fits into one request."""
         self.items.append(item)
         self._bytes += len(item.body) + 1
         if item.source is not None:
             self._kept += item.kept
         if self._merges:
             self._names.add(item.key)
-        if since < self.since:  # noqa: PLR1730  # this runs once for every row, and a call of min() costs a fifth of it
+        if since < self.since:  # noqa: PLR1730  # runs once per row, and calling min() would take a fifth longer
             self.since = since
         self._look()
 
     def extend(self, items: Payloads, since: float) -> None:
-        """Append several rows, which may be more than fit into one request."""
+        """Append several rows, even if they no longer fit into one request."""
         self.items.extend(items)
         self._bytes += sum(map(len, items.bodies)) + len(items)
         if _are_kept(items):
@@ -82,11 +82,11 @@ class OpenBatch:
 
     @property
     def room(self) -> int:
-        """How many more rows fit, if their bytes do; at least one."""
+        """How many more rows fit, not counting bytes; at least one."""
         return max(1, min(self._most - len(self._elements), MAX_ITEMS - len(self.items)))
 
     def count(self, most: int) -> int:
-        """How many of the first rows fit into one request with at most that many elements; at least one."""
+        """How many rows, from the first on, fit into one request with at most that many elements; at least one."""
         if len(self._elements) <= most and self._bytes <= MAX_BYTES and len(self.items) <= MAX_ITEMS:
             return len(self.items)
         size = 0
@@ -108,21 +108,22 @@ class OpenBatch:
 
 
 class Envelope:
-    """Turns rows into the body of a request; the same rows always make the same bytes.
+    """Turns rows into the body of a request; the same rows always give the same bytes.
 
-    In a bulk request of events, two with one idempotency key are sent once. In one of properties a key appears once,
-    with the later rows merged over the earlier ones, which is what sending them one by one would leave behind.
+    In a bulk request of events, two events with the same idempotency key are sent once. In a bulk request of
+    properties, each key appears once: later rows are merged over earlier ones, with the same result as sending them one
+    by one.
     """
 
     def __init__(self, app_id: str, endpoint: Endpoint, *, bulk: bool) -> None:
         self.path = endpoint.path
         self.bulk = bulk
         self._key_field = endpoint.key_field
-        self._single = b'{"app_id":' + orjson.dumps(app_id) + b"," if endpoint.names_app else b"{"
+        self._single = b'{"app_id":' + orjson.dumps(app_id) + b"," if endpoint.has_app_id else b"{"
         self._many = self._single + orjson.dumps(endpoint.bulk_field or "") + b":["
 
     def body(self, items: Sequence[Payload]) -> bytes:
-        """The body of one request; rows in columns lie in it from then on, if they are in it unchanged."""
+        """The body of one request. If it contains the rows unchanged, they refer to it from then on, to save memory."""
         if not self.bulk:
             (item,) = items
             return self._single + item.body[1:]
@@ -130,7 +131,7 @@ class Envelope:
         if len(_names(items)) < len(items):
             return self._many + b",".join(self._merged(element) for element in elements(items)) + b"]}"
         body = b"".join([self._many, b",".join(items.bodies), b"]}"])
-        items.lie_in(body, len(self._many))
+        items.point_into(body, len(self._many))
         return body
 
     def _merged(self, items: Sequence[Payload]) -> bytes:
@@ -143,7 +144,7 @@ class Envelope:
 
 
 def elements(items: Sequence[Payload]) -> list[list[Payload]]:
-    """The rows of each element of a bulk request, in the order of their first rows."""
+    """The rows of each element of a bulk request, in the order of the first row of each."""
     by_name: dict[str, list[Payload]] = {}
     for item in items:
         by_name.setdefault(item.token or item.key, []).append(item)
@@ -151,7 +152,7 @@ def elements(items: Sequence[Payload]) -> list[list[Payload]]:
 
 
 def halves(items: Sequence[Payload]) -> list[Payloads]:
-    """Smaller requests of the same rows, in order: two halves, or the rows of one element each by itself."""
+    """Smaller requests with the same rows, in order: two halves, or one request per row if all rows are one element."""
     parts = elements(items)
     if len(parts) == 1:
         return [Payloads.of([item]) for item in items]
@@ -164,5 +165,5 @@ def _names(items: Payloads) -> set[str]:
 
 
 def _are_kept(items: Payloads) -> bool:
-    """Whether the source rows of a run are kept in case they are rejected: either all are, or none."""
+    """Whether source rows are kept in case they are rejected; in a run, either all are or none."""
     return bool(items) and items.sources[0] is not None

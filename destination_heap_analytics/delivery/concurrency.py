@@ -1,4 +1,4 @@
-"""How many requests may be in flight: found by probing, because Heap documents no limit."""
+"""How many requests may be in flight: determined by probing, because Heap documents no limit."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _SECOND: Final = 1.0
 
 
 class Concurrency:
-    """A limit that doubles each clean second until congestion is first seen, then grows by one a second.
+    """A limit that doubles every second until the first congestion, then grows by one per second.
 
     Attributes:
-        limit: requests that may be in flight now.
-        most: the upper bound of the limit.
+        limit: the number of requests that may be in flight now.
+        most: the upper bound of `limit`.
     """
 
     def __init__(self, most: int) -> None:
@@ -39,7 +39,7 @@ class Concurrency:
         """A request got 429, 5xx or no response.
 
         Args:
-            sent_at: when it was sent; one sent before the last cut says nothing about the limit since.
+            sent_at: when it was sent. Requests sent before the last cut do not cut the limit again.
             now: seconds.
         """
         if sent_at >= self._cut_at:

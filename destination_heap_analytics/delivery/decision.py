@@ -1,12 +1,13 @@
-"""Decides what a response means for the rows of a request. Pure: it sends and changes nothing; `now` is in seconds.
+"""Decides what a response means for the rows of a request. Pure: sends nothing, changes nothing; `now` is in seconds.
 
-    TAKEN                    Deliver
-    LATER                    Retry, the same bytes after a pause that grows; Stop after ten minutes
-    TOO_LARGE, REFUSED       Split, until the wrong rows are alone; Reject a row that does
-    NO_ACCESS                the same, but Stop a run that has delivered nothing
+    ACCEPTED                 Deliver
+    RETRYABLE                Retry the same bytes with exponential back-off; Stop after ten minutes
+    TOO_LARGE, REFUSED       Split, until each bad row is alone in its request; then Reject it
+    NO_ACCESS                the same, but Stop if the run has delivered nothing
     NOT_HEAP, LOCKED_OUT     Stop
 
-A status that Heap does not use to refuse rows may come from a proxy, so a lone row is retried before it is rejected.
+A status that Heap does not use to refuse rows may come from a proxy, so a row sent alone is retried before it is
+rejected.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.errors import Reason, RowRejectedError
 
 BUDGET_SECONDS: Final = 600.0
-"""How long a request is retried; for 429, how long a run continues without any delivery."""
+"""How long a request is retried; for 429, how long a run continues without delivering anything."""
 
 POISON_SECONDS: Final = 300.0
 """How long a batch may get only 500, while others are delivered, before one of its rows is suspected."""
 
 _SUSPECT_SECONDS: Final = 30.0
-"""The same for a part of such a batch."""
+"""The same for a part of a suspected batch."""
 
 _LAST_SUSPECT_SECONDS: Final = 120.0
 """The same for a row that is sent alone."""
@@ -35,10 +36,10 @@ _FIRST_PAUSE: Final = 0.5
 _LONGEST_PAUSE: Final = 30.0
 
 REFUSED_TRIES: Final = 12
-"""How often a lone row is sent before it is rejected with a status that Heap does not use to refuse rows."""
+"""How often a row is sent alone before it is rejected with a status that Heap does not use to refuse rows."""
 
 _REFUSED_PAUSE: Final = 4.0
-"""The longest pause between these."""
+"""The longest pause between these attempts."""
 
 _NEVER: Final = float("inf")
 
@@ -48,10 +49,10 @@ class History:
     """The failed attempts to send the same rows.
 
     Attributes:
-        failures: how many there are.
-        since: when Heap first did not accept them; infinity if it only refused them.
-        only_500: whether it was 500 each time.
-        is_suspect: whether one of the rows is thought to make Heap fail.
+        failures: the number of failed attempts.
+        since: when the first retryable failure occurred; infinity if the rows were only refused.
+        only_500: whether each of these failures was a 500.
+        is_suspect: whether one of the rows is suspected to make Heap fail.
     """
 
     failures: int = 0
@@ -60,7 +61,7 @@ class History:
     is_suspect: bool = False
 
     def failed(self, status: int | None, now: float) -> History:
-        """With one more attempt that may succeed later."""
+        """The history with one more retryable failure."""
         only_500 = self.only_500 and status == HTTPStatus.INTERNAL_SERVER_ERROR
         return History(self.failures + 1, min(self.since, now), only_500, self.is_suspect)
 
@@ -70,10 +71,10 @@ NO_FAILURES: Final = History()
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request that was answered.
+    """A request that got a response.
 
     Attributes:
-        rows: how many it carried; 0 if it is a probe of the setup.
+        rows: the number of rows in it; 0 for a probe of the setup.
         history: the attempts before it.
     """
 
@@ -83,7 +84,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class RunSoFar:
-    """What a run knows of Heap.
+    """What the run has learned about Heap.
 
     Attributes:
         is_reached: whether Heap has accepted anything.
@@ -104,9 +105,9 @@ class Retry:
     """Send the same bytes again.
 
     Attributes:
-        at: not before then.
-        history: with the failure.
-        holds_until: until when no request may go, since Heap limits the app; None if others may.
+        at: the earliest time.
+        history: including this failure.
+        holds_until: no request may be sent before then, because Heap limits the app; None if others may be sent.
     """
 
     at: float
@@ -119,7 +120,7 @@ class Split:
     """Send the rows in smaller requests.
 
     Attributes:
-        is_suspect: whether one of them is thought to make Heap fail.
+        is_suspect: whether one of them is suspected to make Heap fail.
     """
 
     is_suspect: bool = False
@@ -134,11 +135,11 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The run stops here, because of this response.
+    """Stop the run because of this response.
 
     Attributes:
-        asked: seconds that Heap asks to wait for, if that is too long.
-        is_poison: whether the row alone makes Heap fail.
+        asked: how long Heap asks to wait, in seconds, if that is too long; None otherwise.
+        is_poison: whether the row makes Heap fail even when sent alone.
     """
 
     asked: float | None = None
@@ -149,19 +150,19 @@ Decision = Deliver | Retry | Split | Reject | Stop
 
 
 def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
-    """Decides what happens to the rows.
+    """Decide what happens to the rows.
 
     Args:
-        verdict: the answer.
+        verdict: the outcome of the request.
         attempt: the request.
-        run: what is known of Heap.
+        run: what the run has learned about Heap.
         now: seconds.
-        chance: spreads the pauses.
+        chance: adds jitter to the pauses.
     """
     match verdict.kind:
-        case Kind.TAKEN:
+        case Kind.ACCEPTED:
             return Deliver()
-        case Kind.LATER:
+        case Kind.RETRYABLE:
             return _later(verdict, attempt, run, now, chance)
         case Kind.NOT_HEAP | Kind.LOCKED_OUT:
             return Stop()
@@ -190,7 +191,7 @@ def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance
     if history.only_500 and run.delivered_at >= history.since and (decision := _suspected(attempt, history, now)):
         return decision
     if not verdict.was_sent and attempt.rows > 1:
-        return Split()  # the network may carry a smaller body in time
+        return Split()  # a smaller body may be sent in time
     is_throttled = verdict.status == HTTPStatus.TOO_MANY_REQUESTS
     since = max(run.delivered_at, history.since) if is_throttled else history.since
     left = since + BUDGET_SECONDS - now
@@ -205,7 +206,7 @@ def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance
 
 
 def _suspected(attempt: Attempt, history: History, now: float) -> Decision | None:
-    """Whether one of the rows seems to make Heap fail, since Heap accepts other requests meanwhile."""
+    """The decision if one of the rows seems to make Heap fail while other requests are accepted; None otherwise."""
     failing = now - history.since
     if attempt.rows > 1:
         is_late = failing >= (_SUSPECT_SECONDS if history.is_suspect else POISON_SECONDS)

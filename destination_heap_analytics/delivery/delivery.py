@@ -1,7 +1,7 @@
-"""Rows -> Heap: sends requests and carries out what is decided about their rows.
+"""Sends rows to Heap, and carries out what is decided about them.
 
-Which request goes when is decided in planner.py, what an answer means in decision.py, and whether a refused row or the
-setup is wrong in refusals.py.
+planner.py decides which request is sent when, decision.py what a response means, and refusals.py whether a refused row
+or the setup is wrong.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from destination_heap_analytics.delivery.job import Job
 from destination_heap_analytics.delivery.planner import Planner
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.delivery.refusals import Probe, Refusals, Refused
-from destination_heap_analytics.delivery.waiting import ANSWERS, Cause, Wait
+from destination_heap_analytics.delivery.waiting import RESPONSES, Cause, Wait
 from destination_heap_analytics.errors import ConfigError, RowRejectedError, SyncStoppedError, TransientError
 from destination_heap_analytics.mapping.payload import Payload
 
 _LOG_SECONDS: Final = 60.0
 
 Settled = Callable[[Sequence[Payload], RowRejectedError | None], None]
-"""Called with rows when they are settled: the rejection, or None for rows that Heap has accepted."""
+"""Called with rows when they are settled, and the rejection; None if Heap has accepted them."""
 
 Send = Callable[[Job | Probe, str, bytes, int], None]
-"""Posts a request (purpose, path, body, and the number in flight with it); its response arrives as an event."""
+"""Posts a request: its job or probe, path, body, and the number in flight including it. The response arrives later."""
 
 
 class Delivery:
     """The rows of one run, from the mapping until they are settled.
 
     Attributes:
-        take: accepts a row that was read now (the row, and now), and returns whether there is room for another.
-        take_all: the same for rows that were read one after another.
+        take: accepts a row and the time it was read, and returns whether there is room for another.
+        take_all: the same for several rows in order.
     """
 
     def __init__(
@@ -74,17 +74,17 @@ class Delivery:
 
     @property
     def has_room(self) -> bool:
-        """Whether more rows may come."""
+        """Whether more rows can be accepted."""
         return self._planner.has_room and self._refusals.has_room
 
     @property
     def room(self) -> int:
-        """How many rows may come at once; at least one (`has_room` says whether any may)."""
+        """How many rows can be accepted in one call; at least one (check `has_room` first)."""
         return self._planner.room
 
     @property
     def in_flight(self) -> int:
-        """Requests without a response so far."""
+        """The number of requests that have no response yet."""
         return self._planner.in_flight + (1 if self._refusals.probe and self._refusals.probe.is_in_flight else 0)
 
     @property
@@ -93,7 +93,7 @@ class Delivery:
         return self._planner.is_idle and self._refusals.is_empty
 
     def flush(self) -> None:
-        """No more rows will come."""
+        """Send the remaining rows without waiting for full batches: no more rows will come."""
         self._planner.flushes = True
 
     def drop_after(self, number: int) -> None:
@@ -108,16 +108,16 @@ class Delivery:
             probe.is_in_flight, probe.sent_at, probe.serial = True, now, self._planner.next_serial()
             self._send(probe, *self._preflight, self.in_flight)
         if self._refusals.holds_all:
-            return  # the response to the probe decides whether anything more is sent
+            return  # until the probe shows whether the setup is right
         while job := self._planner.next(now):
             self._send(job, self._envelope.path, self._envelope.body(job.items), self.in_flight)
 
     def wake_at(self, now: float) -> float:
-        """When something may be sent next if no response arrives before; infinity if nothing may."""
+        """When something can next be sent if no response arrives before; infinity if nothing can."""
         return min(self._planner.wake_at(now), self._refusals.wake_at(now))
 
     def wait(self, now: float) -> Wait | None:
-        """What keeps rows from being sent, after a dispatch; None if there are none to send."""
+        """What keeps rows from being sent; call it after `dispatch`. None if there are no rows to send."""
         match self._planner.cause(now):
             case Cause.PAUSE:
                 return Wait("the pause that Heap's Retry-After header asks for", self._planner.resumes_at)
@@ -127,18 +127,18 @@ class Delivery:
                 return Wait(self._pacer.app_words, rate=self._pacer.app_limit / 60)
             case Cause.KEY_RATE:
                 return Wait(self._pacer.key_words)
-            case Cause.ANSWERS:
-                return ANSWERS
+            case Cause.RESPONSES:
+                return RESPONSES
         return None
 
-    def answered(self, sent: Job | Probe, verdict: Verdict, now: float) -> None:
+    def handle_response(self, sent: Job | Probe, verdict: Verdict, now: float) -> None:
         """A request got a response, or none in time.
 
         Raises:
             ConfigError: the server is not Heap, or Heap does not accept this app.
             TransientError: Heap or the network has been unavailable for too long.
         """
-        if verdict.kind is Kind.LATER:
+        if verdict.kind is Kind.RETRYABLE:
             self._planner.concurrency.congested(sent.sent_at, now)
             if verdict.status == HTTPStatus.TOO_MANY_REQUESTS:
                 self._pacer.throttled(sent.sent_at, now)
@@ -149,12 +149,12 @@ class Delivery:
             self._settle(sent, verdict, now)
 
     def wound_down(self, sent: Job | Probe, verdict: Verdict) -> None:
-        """The same in a stopping run: delivered rows count, the others stay open."""
+        """Handle a response while the run is stopping: accepted rows count as delivered, all others stay unsettled."""
         if isinstance(sent, Probe):
             sent.is_in_flight = False
             return
         self._planner.lost()
-        if verdict.kind is Kind.TAKEN:
+        if verdict.kind is Kind.ACCEPTED:
             self._settled(sent.items, None)
 
     def _settle(self, job: Job, verdict: Verdict, now: float) -> None:
@@ -198,24 +198,24 @@ class Delivery:
     def _pause(self, verdict: Verdict, retry: Retry, now: float) -> None:
         if retry.holds_until is not None:
             self._planner.hold(retry.holds_until)
-        if verdict.kind is Kind.LATER:
+        if verdict.kind is Kind.RETRYABLE:
             self._log(verdict, now)
 
     def _stopped(self, where: str, verdict: Verdict, stop: Stop) -> SyncStoppedError:
         if stop.is_poison:
             return TransientError(
-                f"The sync stopped {where}: Heap keeps answering 500 Internal Server Error to "
-                "this row alone, while it accepts others. Remove the row from the source, or contact Heap's support."
+                f"The sync stopped {where}: Heap repeatedly returned 500 Internal Server Error for this row, but "
+                "accepted others. Remove the row from the source, or contact Heap's support."
             )
-        error = TransientError if verdict.kind is Kind.LATER else ConfigError
+        error = TransientError if verdict.kind is Kind.RETRYABLE else ConfigError
         sentence = explain(verdict, self._base_url, reached=self._run.is_reached)
         if stop.asked is not None:
-            sentence += f" Its Retry-After header asks for a wait of {-(-stop.asked // 60):,.0f} minutes."
+            sentence += f" Its Retry-After header asks clients to wait {-(-stop.asked // 60):,.0f} minutes."
         return error(f"The sync stopped {where}. {sentence}")
 
     def _log(self, verdict: Verdict, now: float) -> None:
-        """Log that Heap is unavailable, at most once a minute for each cause."""
-        trouble = f"answers {verdict.status}" if verdict.status else f"does not answer: {verdict.trouble}"
+        """Log that Heap is unavailable, at most once a minute per cause."""
+        trouble = f"returned {verdict.status}" if verdict.status else f"is not responding: {verdict.trouble}"
         if now - self._logged_at.get(trouble, -_LOG_SECONDS) >= _LOG_SECONDS:
             self._logged_at[trouble] = now
             self._logger.warning(

@@ -1,4 +1,4 @@
-"""A job: rows on their way to Heap, in one request or in the parts of it that Heap accepts."""
+"""A job: rows that are being sent to Heap, in one request or in several smaller ones."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from destination_heap_analytics.mapping.payload import Payloads
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A batch of rows that is being sent, split into parts if Heap refused it. The parts are sent one after another.
+    """A batch of rows that is being sent. If Heap refuses it, it is split into parts, which are sent one after another.
 
     Only the planner changes a job.
 
     Attributes:
-        parts: what is left of it, the next one last.
-        keys: of all its rows.
-        kept: bytes of all its rows; they stay until the job ends.
-        due_at: when the next part may go.
-        sent_at: when the last one went.
-        history: the failed attempts to send the part.
-        serial: of the last request, counted over the run.
+        parts: the parts that are left, the next one last.
+        keys: the keys of all its rows.
+        kept: bytes of all its rows, which stay in memory until the job is done.
+        due_at: when the next part may be sent.
+        sent_at: when the last request was sent.
+        history: the failed attempts to send the current part.
+        serial: the number of its last request, counted over the run.
     """
 
     parts: list[Payloads]
@@ -39,5 +39,5 @@ class Job:
 
     @property
     def failures(self) -> int:
-        """How often Heap has not accepted the part."""
+        """The number of failed attempts to send the current part."""
         return self.history.failures

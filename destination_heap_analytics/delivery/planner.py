@@ -1,9 +1,9 @@
 """Decides which rows are sent to Heap, and when. Pure: no I/O and no waiting; `now` is passed in, in seconds.
 
-Rows are added to the open batch in the order read. Rows whose key (identity or account) is in a request in flight, or
-waits for its own rate window, are set aside together with all later rows of that key: they wait in a separate lane and
-come first as soon as the key is free. So rows of one key reach Heap in order without blocking others, until so many
-wait that reading has to pause.
+Rows are added to the open batch in the order read. A row whose key (identity or account) is in a request in flight, or
+whose key has used up its rate window, is set aside with all later rows of that key: they wait in a lane of their own,
+and come first once the key is free. So rows with the same key reach Heap in order without blocking others, until so
+many are waiting that reading has to pause.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from destination_heap_analytics.delivery.waiting import Cause
 from destination_heap_analytics.heap_api import MAX_BULK
 from destination_heap_analytics.mapping.payload import Payload, Payloads
 
-PASSED_OVER_ROWS: Final = 10_000
-PASSED_OVER_BYTES: Final = 32 * 1024 * 1024
-PASSED_OVER_SECONDS: Final = 300.0
-"""Limits of what is set aside, at which reading pauses: memory and timely states matter more than fairness. A key may
-have as many rows waiting as its own window allows in that many seconds."""
+SET_ASIDE_ROWS: Final = 10_000
+SET_ASIDE_BYTES: Final = 32 * 1024 * 1024
+SET_ASIDE_SECONDS: Final = 300.0
+"""Reading pauses at these limits of rows set aside: memory and timely states matter more than fairness. One key may
+have as many rows waiting as its rate window allows in that many seconds."""
 
 UNDER_WAY_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of rows in flight or waiting for a retry at which no new request starts."""
+"""The most bytes of rows in flight or waiting for a retry; beyond, no new request is sent."""
 
 _LEAST_SHARE: Final = 10
-"""A batch is cut to the room in the app's window, but not below this fraction (1/10) of a full one."""
+"""A batch is cut to the room in the app's window, but not below this fraction (1/10) of a full batch."""
 
 _NEVER: Final = float("inf")
 
 Lane = deque[tuple[float, Payload]]
-"""Rows of one key that were set aside, in order, each with the time it arrived."""
+"""Rows of one key that were set aside, in order, each with its arrival time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +45,10 @@ class Form:
     """How rows are put into requests.
 
     Attributes:
-        rows: elements of a request.
-        merges: whether a key is one element, however many rows it has.
-        patience: seconds that a row waits for others to fill its batch.
-        jobs: requests whose outcome may be open at once, those that wait to be tried again included.
+        rows: the most elements in a request.
+        merges: whether all rows with the same key are one element.
+        patience: how many seconds a row waits for others to fill its batch.
+        jobs: the most unfinished jobs, including those waiting for a retry.
     """
 
     rows: int
@@ -58,7 +58,7 @@ class Form:
 
 
 def bulk_form(*, merges: bool, most: int = MAX_BULK) -> Form:
-    """Requests of up to so many elements."""
+    """Requests with up to `most` elements."""
     return Form(rows=most, merges=merges, patience=2.0, jobs=24)
 
 
@@ -70,11 +70,11 @@ class Planner:
     """The rows of a run that are neither delivered nor rejected.
 
     Attributes:
-        has_room: whether more rows may come.
-        in_flight: requests that Heap has not answered yet.
-        jobs: requests whose outcome is open, those that wait to be tried again included.
-        serial: requests sent so far.
-        flushes: whether rows go without waiting for others, since no more will come.
+        has_room: whether more rows can be accepted.
+        in_flight: the number of requests that have no response yet.
+        jobs: the number of unfinished jobs, including those waiting for a retry.
+        serial: the number of requests sent so far.
+        flushes: whether rows are sent without waiting for a full batch, because no more will come.
     """
 
     def __init__(self, form: Form, pacer: Pacer, concurrency: Concurrency) -> None:
@@ -93,7 +93,7 @@ class Planner:
         self._lanes: dict[str, Lane] = {}
         self._lane_rows = 0
         self._lane_bytes = 0
-        self._longest_lane = pacer.rows_within(PASSED_OVER_SECONDS)
+        self._longest_lane = pacer.rows_within(SET_ASIDE_SECONDS)
         self._long_lanes = 0
         self._ready: deque[str] = deque()
         self._sleeping: dict[int, dict[str, None]] = {}
@@ -103,13 +103,13 @@ class Planner:
         self.serial = 0
 
     def offer(self, item: Payload, now: float) -> bool:
-        """Accept a row that was read now. Returns whether there is room for another."""
+        """Accept a row. Returns whether there is room for another."""
         key = item.key
         if key in self._lanes or key in self._busy:
-            self._pass_over(item, now)
+            self._set_aside(item, now)
         elif self._pacer.counts_keys and not self._pacer.reserve(key):
             self._sleep(key)
-            self._pass_over(item, now)
+            self._set_aside(item, now)
         else:
             self._open.add(item, now)
             if self._open.is_full:
@@ -117,7 +117,7 @@ class Planner:
         return self.has_room
 
     def offer_all(self, items: Payloads, now: float) -> bool:
-        """Accept rows that were read now. Returns whether there is room for another."""
+        """Accept several rows. Returns whether there is room for another."""
         are_free = self._busy.isdisjoint(items.keys) and self._lanes.keys().isdisjoint(items.keys)
         if are_free and self._pacer.reserve_all(items.keys):
             self._open.extend(items, now)
@@ -149,7 +149,7 @@ class Planner:
         return self._next_new(now) if may_go and not self._is_promised and not is_full else None
 
     def hold(self, until: float) -> None:
-        """Send nothing before then: Heap limits the app as a whole, and has asked for a pause."""
+        """Send nothing before then: Heap has asked for a pause of the whole app."""
         self._resumes_at = max(self._resumes_at, until)
 
     def is_held(self, now: float) -> bool:
@@ -157,22 +157,22 @@ class Planner:
         return now < self._resumes_at
 
     def completed(self, job: Job, now: float) -> None:
-        """A request got a response, or was given up; another call says what becomes of its rows."""
+        """A request got a response or failed. A call of `retry`, `split` or `part_done` follows."""
         self.in_flight -= 1
         self._pacer.completed(len(job.items), job.items.keys, job.sent_at, now)
 
     def retry(self, job: Job, due_at: float, history: History) -> None:
-        """Send its part again."""
+        """Send the current part again."""
         job.due_at, job.history = due_at, history
         self._again(job)
 
     def split(self, job: Job, now: float, *, is_suspect: bool = False) -> None:
-        """Send its part in smaller requests."""
+        """Send the current part in smaller requests."""
         job.parts[-1:] = reversed(halves(job.items))
         self._next_part(job, now, History(is_suspect=is_suspect or job.history.is_suspect))
 
     def part_done(self, job: Job, now: float) -> None:
-        """The rows of its part are settled; continue with what is left."""
+        """The rows of the current part are settled; continue with the next part."""
         job.parts.pop()
         self._next_part(job, now, History(is_suspect=job.history.is_suspect))
 
@@ -197,7 +197,7 @@ class Planner:
         return self.serial
 
     def _done(self, job: Job) -> None:
-        """Its rows are delivered or rejected; their keys are free."""
+        """All rows of the job are settled, and their keys are free."""
         self.jobs -= 1
         self._under_way_bytes -= job.kept
         self._busy.difference_update(job.keys)
@@ -215,7 +215,7 @@ class Planner:
                 self._left(lane, lane.pop()[1])
             if not lane:
                 del self._lanes[key]
-        for keys in self._sleeping.values():  # shares given back wake no key
+        for keys in self._sleeping.values():  # returning shares does not wake them
             self._ready.extend(keys)
         self._sleeping.clear()
         waiting, self._waiting = self._waiting, []
@@ -238,7 +238,7 @@ class Planner:
         return min((time for time in times if time > now), default=_NEVER)
 
     def cause(self, now: float) -> Cause | None:
-        """Why nothing goes now, after `next` has returned None; None if there is nothing to go."""
+        """Why nothing can be sent; call it after `next` has returned None. None if there is nothing to send."""
         if self.is_held(now):
             return Cause.PAUSE
         if self._is_starved:
@@ -247,15 +247,15 @@ class Planner:
             return Cause.KEY_RATE
         if self.retries_at(now) is not None:
             return Cause.RETRY
-        return Cause.ANSWERS if self.in_flight else None
+        return Cause.RESPONSES if self.in_flight else None
 
     def retries_at(self, now: float) -> float | None:
-        """When a request that failed goes again; None if none waits for that."""
+        """When the next failed request is retried; None if none is waiting."""
         return min((job.due_at for job in self._waiting if job.failures and job.due_at > now), default=None)
 
     @property
     def resumes_at(self) -> float:
-        """When a pause ends that Heap has asked for."""
+        """When the pause that Heap has asked for ends."""
         return self._resumes_at
 
     def _next_again(self, now: float) -> Job | None:
@@ -263,10 +263,8 @@ class Planner:
         for position, job in enumerate(self._waiting):
             if job.due_at > now:
                 continue
-            if not self._pacer.app_takes(len(job.items)):
-                self._is_starved = self._is_promised = (
-                    True  # no other request may take the room that this one waits for
-                )
+            if not self._pacer.app_has_room_for(len(job.items)):
+                self._is_starved = self._is_promised = True  # this request has a claim on the next room
                 return None
             if self._pacer.reserve_all(job.items.keys):
                 del self._waiting[position]
@@ -314,7 +312,7 @@ class Planner:
         return self._open.count(most)
 
     def _keep_open(self, rest: Payloads) -> None:
-        """Keep the rows that did not fit; those with a key in the request wait in their lanes."""
+        """Keep the rows that did not fit; those whose key is in the request are set aside."""
         since = self._open.since
         if self._busy.isdisjoint(rest.keys):
             self._open.hold(rest, since if rest else _NEVER)
@@ -323,13 +321,13 @@ class Planner:
         for item in reversed(rest):
             if item.key in self._busy:
                 self._pacer.give_back([item.key])
-                self._pass_over(item, since, first=True)
+                self._set_aside(item, since, first=True)
             else:
                 stay.append(item)
         stay.reverse()
         self._open.hold(Payloads.of(stay), since if stay else _NEVER)
 
-    def _pass_over(self, item: Payload, since: float, *, first: bool = False) -> None:
+    def _set_aside(self, item: Payload, since: float, *, first: bool = False) -> None:
         lane = self._lanes.get(item.key)
         if lane is None:
             lane = self._lanes[item.key] = deque()
@@ -352,15 +350,15 @@ class Planner:
         self._sleeping.setdefault(counter_of(key), {})[key] = None
 
     def _refill(self) -> None:
-        """Fill the open batch with rows that were set aside, if their keys are free.
+        """Fill the open batch with rows that were set aside and whose keys are free.
 
-        One of each key in turn, so that of two keys with one counter neither has all its shares.
+        Keys take turns, one row each, so that two keys that share a counter get equal shares.
         """
         while self._ready and not self._open.is_full:
             key = self._ready.popleft()
             lane = self._lanes.get(key)
             if lane is None or key in self._busy:
-                continue  # it returns when its request is done
+                continue  # `_done` makes it ready again
             if not self._pacer.reserve(key):
                 self._sleep(key)
                 continue
@@ -376,6 +374,6 @@ class Planner:
         self.has_room = not (
             self._open.is_full
             or self._long_lanes
-            or self._lane_rows >= PASSED_OVER_ROWS
-            or self._lane_bytes >= PASSED_OVER_BYTES
+            or self._lane_rows >= SET_ASIDE_ROWS
+            or self._lane_bytes >= SET_ASIDE_BYTES
         )

@@ -1,8 +1,8 @@
-"""Keeps Heap's documented rates by waiting, instead of running into 429.
+"""Waits to stay within Heap's documented rates, instead of running into 429.
 
-A sliding window, since Heap counts what arrived within the last minute: a bucket that refills would let through what it
-holds and a minute's worth on top. A share of a window is taken before a request goes, again by every attempt, and comes
-free when Heap cannot count it any more. Nothing here sleeps or looks at a clock: `now` is in seconds, and passed in.
+Limits are sliding windows, because Heap counts what arrived within the last minute; a token bucket would allow a full
+bucket plus a minute's refill. Every attempt to send a request takes a share of the window, which is released once Heap
+can no longer count it. Pure: nothing here sleeps or reads a clock; `now` is passed in, in seconds.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from typing import Final
 from destination_heap_analytics.heap_api import Rate
 
 MARGIN_SECONDS: Final = 1.0
-"""How much longer than documented a window is kept: Heap counts arrivals, and two requests may be a while apart on
-their way even when they left together."""
+"""How much longer than documented a share is kept: Heap counts arrivals, and requests sent together can arrive at
+different times."""
 
 _BURST: Final = 0.5
-"""So much of the app's window may go at once, which is all that a small run needs. What follows is spread out, so that
-the window comes free bit by bit: after a burst it comes free in a burst, and a key whose own window opens a moment
-later finds no room, minute after minute."""
+"""The part of the app's window that may be sent in a burst, which is all that a small run needs. The rest is spread
+out, so that the window is also released gradually. A burst would be released as a burst, and a key whose own window
+opens slightly later would find no room, minute after minute."""
 
 _SPREAD: Final = 0.75
-"""The part of the window over which it is spread; the rest has room for late requests."""
+"""The part of the window over which the rest is spread, leaving room for late requests."""
 
 _COUNTERS: Final = 1 << 16
-"""Keys are counted by hash, so that memory does not grow with them. Two that share a counter share a limit: one in
-65,536 may wait without need, none may go too early."""
+"""Keys are counted by hash, so that memory does not grow with them. Two keys that share a counter share a limit: one
+in 65,536 may wait longer than necessary, but none is sent too early."""
 
 _CUT: Final = 0.7
 _LEAST: Final = 0.05
@@ -47,10 +47,10 @@ def counter_of(key: str) -> int:
 
 
 class Pacer:
-    """The windows of one run: of the app, and of each identity.
+    """The windows of one run: one for the app, and one per identity.
 
     Attributes:
-        counts_keys: whether a key has a window at all.
+        counts_keys: whether keys have a window.
     """
 
     def __init__(self, app: Rate | None, key: Rate | None) -> None:
@@ -58,7 +58,7 @@ class Pacer:
 
         Args:
             app: the app's limit; None if Heap documents none.
-            key: what may be sent for one identity; None if Heap documents no limit.
+            key: the limit per identity; None if Heap documents none.
         """
         self._app = app
         self._key = key
@@ -77,7 +77,7 @@ class Pacer:
         """The app's limit, for a message."""
         if self._app is None:
             return "no limit"
-        lowered = f", lowered to {self.app_limit:,} because Heap answered 429" if self._factor < 1.0 else ""
+        lowered = f", lowered to {self.app_limit:,} because Heap returned 429" if self._factor < 1.0 else ""
         return f"the limit of {self._app.count:,} events per minute{lowered}"
 
     @property
@@ -89,27 +89,27 @@ class Pacer:
 
     @property
     def app_limit(self) -> int:
-        """Rows that the app may send within its window, reduced after a 429."""
+        """The number of rows that the app may send per window, reduced after a 429."""
         return max(1, int(self._app.count * self._factor)) if self._app else NO_LIMIT
 
     @property
     def app_room(self) -> int:
-        """Rows that the app's window has room for now."""
+        """The number of rows for which the app's window has room now."""
         return 0 if self._is_held else max(0, self.app_limit - self._used)
 
     def rows_within(self, seconds: float) -> int:
-        """Rows of one key that may be sent within that many seconds."""
+        """The number of rows of one key that may be sent within that many seconds."""
         return int(self._key.count * seconds / self._key.seconds) if self._key else NO_LIMIT
 
-    def app_takes(self, rows: int) -> bool:
-        """Whether that many rows may be sent in one request; more than a window holds may if it is empty."""
+    def app_has_room_for(self, rows: int) -> bool:
+        """Whether that many rows may be sent in one request. An empty window accepts any number."""
         return rows <= self.app_room or not self._used
 
     def reserve(self, key: str) -> bool:
         """Reserve a row's share of its key's window. Returns False if none is left."""
         if self._key is None:
             return True
-        counter = hash(key) % _COUNTERS  # counter_of, without the call: this runs once for every row
+        counter = hash(key) % _COUNTERS  # counter_of, inlined: this runs once per row
         if self._counts[counter] >= self._key.count:
             return False
         self._counts[counter] += 1
@@ -121,7 +121,7 @@ class Pacer:
             return True
         counts, most = self._counts, self._key.count
         for taken, key in enumerate(keys):
-            counter = hash(key) % _COUNTERS  # counter_of, without the call: this runs once for every row
+            counter = hash(key) % _COUNTERS  # counter_of, inlined: this runs once per row
             if counts[counter] >= most:
                 self.give_back(keys[:taken])
                 return False
@@ -129,20 +129,20 @@ class Pacer:
         return True
 
     def give_back(self, keys: Iterable[str]) -> None:
-        """Return shares that were reserved and not used."""
+        """Return shares that were reserved but not used."""
         if self._key:
             for key in keys:
                 self._counts[counter_of(key)] -= 1
 
     def sent(self, rows: int, now: float) -> None:
-        """A request of that many rows is sent; the shares of its keys are reserved."""
+        """A request with that many rows is sent. The shares of its keys must have been reserved."""
         if self._app:
             self._used += rows
             self._next_at = now + self._app.seconds * _SPREAD * rows / self.app_limit
             self._is_held = self._used > self.app_limit * _BURST
 
     def completed(self, rows: int, keys: Iterable[str], sent_at: float, now: float) -> None:
-        """It got a response, or was given up: its shares expire a window from now."""
+        """A request got a response or failed: its shares expire one window from now."""
         if self._app:
             heapq.heappush(self._app_expiries, (_until(self._app, sent_at, now), rows))
         if self._key:
@@ -165,14 +165,14 @@ class Pacer:
 
     @property
     def opens_at(self) -> float:
-        """When there may be more room than now; infinity if that depends on responses only."""
+        """When there may be more room than now; infinity if that depends only on responses."""
         times = [expiries[0][0] for expiries in (self._app_expiries, self._key_expiries) if expiries]
         if self._is_held:
             times.append(self._next_at)
         return min(times, default=_NEVER)
 
     def throttled(self, sent_at: float, now: float) -> None:
-        """Heap answered 429 nevertheless, so others share the app's rate: use less of it for a while."""
+        """Heap returned 429 anyway, so others use the app's rate too: send less for a while."""
         if sent_at >= self._cut_at and now - self._cut_at >= _CUT_SECONDS:
             self._factor = max(_LEAST, self._factor * _CUT)
             self._cut_at = self._recovered_at = now
@@ -184,5 +184,5 @@ class Pacer:
 
 
 def _until(rate: Rate, sent_at: float, now: float) -> float:
-    """It arrived between `sent_at` and `now`: Heap counts it for as long after the later of the two."""
+    """When a request that arrived between `sent_at` and `now` can no longer be in Heap's window."""
     return max(sent_at + rate.seconds + MARGIN_SECONDS, now + rate.seconds)

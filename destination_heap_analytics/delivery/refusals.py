@@ -1,8 +1,8 @@
-"""Rows refused alone, until something shows whether they are wrong or the setup is.
+"""Holds back rows that Heap refused, until it is clear whether the rows are wrong or the setup is.
 
-Such a row is held back until Heap has accepted something that was sent after it was refused: other rows, or a probe,
-which is the request that `check` sends. That works at the start of a run and in the middle of it. Pure: `now` is passed
-in, in seconds.
+A row that was refused when sent alone is held back until Heap accepts something that was sent after the refusal: other
+rows, or a probe, which is the request that `check` sends. This works at any point of a run. Pure: `now` is passed in,
+in seconds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.mapping.payload import Payload
 
 DOUBTS: Final = 10
-"""After this many consecutive refusals the setup is in doubt, and nothing else is sent."""
+"""After this many consecutive refusals, the setup is in doubt, and nothing but a probe is sent."""
 
 _PROBE_SECONDS: Final = 2.0
-"""Between two probes: Heap accepts 30 events in 30 seconds for their identity."""
+"""The least time between two probes: Heap accepts 30 events in 30 seconds for their identity."""
 
 _PROOF_SECONDS: Final = 3.0
-"""How long a refused row waits for a row that Heap accepts; the states after it wait too."""
+"""How long a refused row waits for another row to be accepted before a probe is sent; later states wait too."""
 
 _MOST_ROWS: Final = 1000
 _MOST_BYTES: Final = 16 * 1024 * 1024
@@ -35,11 +35,11 @@ class Probe:
     """The request of `check`, sent to see whether the setup is right.
 
     Attributes:
-        due_at: when it may go.
+        due_at: when it may be sent.
         history: its failed attempts.
-        is_in_flight: whether Heap has yet to answer it.
+        is_in_flight: whether it has no response yet.
         sent_at: when it was last sent.
-        serial: of that request, counted over the run.
+        serial: the number of that request, counted over the run.
     """
 
     due_at: float
@@ -50,7 +50,7 @@ class Probe:
 
 
 class Refused(NamedTuple):
-    """A row refused alone, the time, and the number of requests sent before: accepting those proves nothing."""
+    """A row refused alone, when, and the number of requests sent by then, which prove nothing if accepted."""
 
     item: Payload
     rejection: RowRejectedError
@@ -59,11 +59,11 @@ class Refused(NamedTuple):
 
 
 class Refusals:
-    """The unexplained refusals of a run.
+    """The refusals of a run whose cause is not known yet.
 
     Attributes:
-        last_row: number of the row that was refused last.
-        probe: the one under way; None if there is none.
+        last_row: the number of the last row refused.
+        probe: the current probe; None if there is none.
     """
 
     def __init__(self, now: float) -> None:
@@ -80,7 +80,7 @@ class Refusals:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no row is held back and no probe is under way."""
+        """Whether no row is held back and there is no current probe."""
         return not self._rows and not self.probe
 
     @property
@@ -89,7 +89,7 @@ class Refusals:
         return self.probe is not None and self._count >= DOUBTS
 
     def count(self, number: int) -> None:
-        """A request was refused; its first row has this number."""
+        """Count a refused request, whose first row has this number."""
         self._count += 1
         self.last_row = number
 
@@ -98,7 +98,7 @@ class Refusals:
         self._rows.append(row)
 
     def accepted(self, serial: int) -> Sequence[Refused]:
-        """Heap accepted the request of this serial: returns the rows that this proves to be wrong."""
+        """Heap accepted the request with this serial: returns the rows that are thereby known to be wrong."""
         self._count = 0
         proven = [row for row in self._rows if row.serial < serial]
         self._rows = self._rows[len(proven) :]
@@ -109,7 +109,7 @@ class Refusals:
 
         Args:
             now: seconds.
-            is_idle: whether no other request can show anything.
+            is_idle: whether there are no other requests that could show it.
         """
         is_late = bool(self._rows) and now - self._rows[0].since >= _PROOF_SECONDS
         is_wanted = self._count >= DOUBTS or is_late or (bool(self._rows) and is_idle)

@@ -1,7 +1,7 @@
-"""Two deliveries in a row: the properties of each row's user, then its event. The row ends with its event.
+"""Sends each row twice: first its user's properties, then its event. The row is settled with its event.
 
-A row whose user properties are refused is rejected, and its event is not sent. Events wait here for their turn, so that
-both deliveries stay within their bounds; rows of one user keep their order in both.
+If Heap refuses the user properties, the row is rejected and its event is not sent. Events wait here until their
+delivery has room, so that both deliveries stay within their limits; rows of one user keep their order in both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.mapping.payload import Payload
 
 _MOST_WAITING: Final = 10_000
-"""Events that may wait for their turn before no more rows are read."""
+"""The most events that may be waiting; beyond, no more rows are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Sent:
 
 
 class UsersFirst:
-    """The rows of one run from the mapping until they are settled; used like a single delivery."""
+    """The rows of one run, from the mapping until they are settled. Has the interface of `Delivery`."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class UsersFirst:
         """Start without rows.
 
         Args:
-            users: creates the delivery of the users' properties from functions that post and settle.
+            users: creates the delivery of the users' properties, given the functions that post and settle.
             events: the same for the events.
             send: posts a request.
             settled: called with rows that are delivered or rejected.
@@ -59,30 +59,30 @@ class UsersFirst:
         self._last: int | None = None
 
     def take(self, item: Payload, now: float) -> bool:
-        """Accept a row that was read now; returns whether there is room for another."""
+        """Accept a row; returns whether there is room for another."""
         self._waiting[item.number] = item
         self._users.take(Payload(item.number, item.checkpoint, None, item.key, item.user_body, None), now)
         return self.has_room
 
     def take_all(self, items: Sequence[Payload], now: float) -> bool:
-        """Accept rows that were read one after another; returns whether there is room for another."""
+        """Accept several rows in order; returns whether there is room for another."""
         for item in items:
             self.take(item, now)
         return self.has_room
 
     @property
     def has_room(self) -> bool:
-        """Whether more rows may come."""
+        """Whether more rows can be accepted."""
         return self._users.has_room and self._events.has_room and len(self._waiting) + len(self._ready) < _MOST_WAITING
 
     @property
     def room(self) -> int:
-        """How many rows may come at once; at least one (`has_room` says whether any may)."""
+        """How many rows can be accepted in one call; at least one (check `has_room` first)."""
         return self._users.room
 
     @property
     def in_flight(self) -> int:
-        """Requests without a response so far."""
+        """The number of requests that have no response yet."""
         return self._users.in_flight + self._events.in_flight
 
     @property
@@ -91,7 +91,7 @@ class UsersFirst:
         return self._users.is_idle and not self._ready and self._events.is_idle
 
     def flush(self) -> None:
-        """No more rows will come."""
+        """Send the remaining rows without waiting for full batches: no more rows will come."""
         self._users.flush()
         self._events.flush()
 
@@ -113,24 +113,24 @@ class UsersFirst:
                 return
 
     def wake_at(self, now: float) -> float:
-        """When something may be sent next if no response arrives before; infinity if nothing may."""
+        """When something can next be sent if no response arrives before; infinity if nothing can."""
         return min(self._users.wake_at(now), self._events.wake_at(now))
 
     def wait(self, now: float) -> Wait | None:
-        """What keeps rows from being sent, after a dispatch; None if there are none to send."""
+        """What keeps rows from being sent; call it after `dispatch`. None if there are no rows to send."""
         return self._events.wait(now) or self._users.wait(now)
 
-    def answered(self, sent: Sent, verdict: Verdict, now: float) -> None:
+    def handle_response(self, sent: Sent, verdict: Verdict, now: float) -> None:
         """A request got a response, or none in time.
 
         Raises:
             ConfigError: the server is not Heap, or Heap does not accept this app.
             TransientError: Heap or the network has been unavailable for too long.
         """
-        sent.delivery.answered(sent.request, verdict, now)
+        sent.delivery.handle_response(sent.request, verdict, now)
 
     def wound_down(self, sent: Sent, verdict: Verdict) -> None:
-        """The same in a stopping run: delivered events count, all other rows stay open."""
+        """Handle a response while the run is stopping: accepted events count, all other rows stay unsettled."""
         sent.delivery.wound_down(sent.request, verdict)
 
     def _send(self, delivery: Delivery, request: Job | Probe, path: str, body: bytes, _: int) -> None:

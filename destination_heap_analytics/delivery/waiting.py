@@ -1,4 +1,4 @@
-"""What keeps rows from being sent: for the log and for the terminal."""
+"""What keeps rows from being sent, for the log and the terminal."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Final
 
 
 class Cause(Enum):
-    """Why no request is sent now."""
+    """Why no request can be sent now."""
 
     PAUSE = auto()
-    """Heap answered 429 with a Retry-After header."""
+    """Heap returned 429 with a Retry-After header."""
     RETRY = auto()
-    """A request failed, and is retried after a pause."""
+    """A request failed, and will be retried after a pause."""
     APP_RATE = auto()
     KEY_RATE = auto()
-    ANSWERS = auto()
-    """The limit of requests in flight is reached, or the last ones are in flight."""
+    RESPONSES = auto()
+    """The limit of requests in flight is reached, or the last requests are in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +25,9 @@ class Wait:
     """What a run waits for.
 
     Attributes:
-        what: the end of a sentence that begins with "waiting for".
-        until: when that ends, in the seconds of the run; None if it is not known.
-        rate: rows per second that it lets through; None if it is not a rate.
+        what: continues the words "waiting for".
+        until: when the wait ends, on the clock of the run; None if that is unknown.
+        rate: the rows per second that a rate limit allows; None if the wait has another cause.
     """
 
     what: str
@@ -35,5 +35,5 @@ class Wait:
     rate: float | None = None
 
 
-ANSWERS: Final = Wait("Heap's responses")
+RESPONSES: Final = Wait("Heap's responses")
 DELETIONS: Final = Wait("Heap to complete its deletion requests")

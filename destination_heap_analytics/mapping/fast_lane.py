@@ -1,12 +1,12 @@
 """The fast lane: maps ordinary rows, one block of lines at a time.
 
-It makes of a line what the exact lane makes of it (protocol/messages.py, then mapper.py), to the byte (under `*` in
-another order of properties), without the objects that carry a single row from one to the other, and column by column as
-far as the rows of a block are plain (plain_rows.py). What it does not take for certain it declines, and the exact lane
-decides: any line but a readable row of this stream, a deletion, a row that may change how a column is read, that may be
-rejected, or whose digits have to be read again.
+Its payloads are the same as those of the exact lane (protocol/messages.py, then mapper.py), byte for byte, except that
+with `*` properties may be in another order. It creates no objects per row, and maps a block column by column if its
+rows are plain (plain_rows.py). Every line that it is not certain of is declined, and left to the exact lane: a line
+that is not a valid row of this stream, a deletion, a row that may change how a column is read or may be rejected, or
+one whose digits matter.
 
-unit_tests/mapping/test_fast_lane.py holds the two lanes against each other, on generated rows and settings.
+unit_tests/mapping/test_fast_lane.py compares the two lanes on generated rows and settings.
 """
 
 from __future__ import annotations
@@ -35,25 +35,25 @@ from destination_heap_analytics.protocol.catalog import Path, Stream
 from destination_heap_analytics.protocol.numbers import InexactNumberError
 
 Mapped = tuple[list[str], list[bytes], list[str | None]]
-"""The keys, bodies and tokens of payloads (payload.py)."""
+"""The keys, bodies and idempotency tokens of payloads (payload.py)."""
 
 _APIS: Final = frozenset({Api.TRACK, Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES})
-"""The APIs whose rows are mapped one by one: no row depends on the rows before it."""
+"""The APIs for which the payload of a row does not depend on the rows before it."""
 
 _MOST_ROWS: Final = 64
-"""Rows of a block: few enough to stay in the processor's cache from one step to the next."""
+"""The most rows in a block: few enough to stay in the processor's cache from one step to the next."""
 
 _LEAST_ROWS: Final = 4
 
 _MOST_UNLIKE: Final = 1024
-"""Lines after which it is tried again whether rows are like those before them."""
+"""The most lines that are parsed completely before picking columns is tried again."""
 
 _MOST_NAMES: Final = 10_000
-"""The most names of columns that are remembered; a source may have new ones in each row."""
+"""The most column names that are remembered: a source may have new ones in each row."""
 
 
 class _DeclinedError(Exception):
-    """This line is for the exact lane."""
+    """This line is left to the exact lane."""
 
 
 _DECLINED: Final = (
@@ -80,9 +80,9 @@ class FastLane:
         """Begin.
 
         Args:
-            stream: the one to load.
+            stream: the stream to load.
             keys: makes idempotency keys; None if the API needs none.
-            on_mapped: called with the changes that were needed to make properties.
+            on_mapped: called with the changes that were made to properties.
         """
         self._stream = stream
         self._name = stream.name
@@ -96,17 +96,17 @@ class FastLane:
         self._known_picked = (-1, -1)
         self._shape = Shape()
         self._most_rows = _MOST_ROWS
-        self._unlike = 1  # how many lines are read as a whole after one that is not like the rows before
+        self._unlike = 1  # how many lines to parse completely after one that could not be picked
         self._whole_left = 0
         self._names: set[str] = set()
         self._deleted_at: tuple[str, ...] = ()
 
     def take(self, lines: Sequence[bytes], selection: Selection, first: int) -> Mapped:
-        """The first of these lines, mapped, up to the first one that is declined.
+        """Map lines, up to the first one that is declined.
 
         Args:
-            lines: of standard input.
-            selection: the columns, their ways fixed as far as the rows before have fixed them.
+            lines: lines of standard input.
+            selection: the columns, with their ways fixed by the rows so far.
             first: the position of the first line among the rows of the input, from 1.
         """
         taken: Mapped = ([], [], [])
@@ -138,7 +138,7 @@ class FastLane:
         return taken
 
     def _whole(self, lines: Sequence[bytes], selection: Selection) -> Sequence[bytes]:
-        """The first of these lines, to be read as a whole: one, if such lines are rare, and more, if they are not."""
+        """The lines to parse completely next: one if such lines are rare, more if they are frequent."""
         if not self._whole_left:
             self._whole_left = self._unlike
             self._unlike = min(_MOST_UNLIKE, self._unlike * 2)
@@ -148,7 +148,7 @@ class FastLane:
         return lines
 
     def _compiled(self, selection: Selection) -> PlainRows | None:
-        """What makes elements of plain rows, until a row changes the columns or how they are read."""
+        """The compiled mapping of plain rows; recompiled when a row changes how a column is read."""
         paths = selection.properties.paths, selection.rest.excepted.ways if selection.rest else ()
         if selection is not self._selection or paths != self._paths:
             self._selection, self._paths = selection, paths
@@ -165,7 +165,7 @@ class FastLane:
                 self._shape.look_at(row, selection.properties.paths)
 
     def _pick(self, lines: Sequence[bytes], selection: Selection) -> Block | None:
-        """The first of these lines, of which only the columns are read that are used; None if the first is none."""
+        """Parse only the used columns of lines, up to the first line that is refused; None if that is the first."""
         known = len(self._names), self._shape.size
         if self._known_picked != known:
             self._known_picked = known
@@ -185,14 +185,14 @@ class FastLane:
                 used_by(selection) | (self._keys.paths if self._keys else set()),
                 properties=selection.properties.paths,
                 shape=self._shape,
-                takes_all=selection.rest is not None,
+                selects_all=selection.rest is not None,
                 in_keys=self._has_whole_keys,
             )
         except NotPlainError:
             return None
 
     def _take_all(self, block: Block, plain_rows: PlainRows, first: int, taken: Mapped) -> bool:
-        """Map rows that are all plain; whether they are. If many are not, blocks become small."""
+        """Map a block if all its rows are plain. Returns whether they are; otherwise, blocks become smaller."""
         tokens: Sequence[str | None] = [None] * len(block)
         try:
             plain = plain_rows(block)
@@ -200,7 +200,7 @@ class FastLane:
                 tokens = self._keys.keys(block, plain.keys, plain.events, plain.times, first)
             bodies = plain.bodies(tokens)
         except UnfitShapeError:
-            self._picked = None  # until another shape is known
+            self._picked = None  # until the shape changes
             return False
         except (NotPlainError, *_DECLINED):
             self._most_rows = max(_LEAST_ROWS, self._most_rows // 2)
@@ -231,7 +231,7 @@ class FastLane:
             pass
 
     def _rows(self, lines: Sequence[bytes]) -> Rows:
-        """The records of the first of these lines, up to one that is not a row of this stream, or a deletion."""
+        """The records in lines, up to the first line that is not a row of this stream, or is a deletion."""
         messages: list[Any] = []
         with suppress(*_DECLINED):
             messages.extend(map(orjson.loads, lines))
@@ -240,7 +240,7 @@ class FastLane:
             rows = list(map(_DATA, records))
             if (
                 set(map(_TYPE, messages)) == {"RECORD"}
-                and set(map(len, messages)) == {2}  # nothing besides, such as the stream of a message of Singer's
+                and set(map(len, messages)) == {2}  # no other key, such as the stream of a Singer message
                 and set(map(_STREAM, records)) == {self._name}
                 and all(map(self._carries, {record.get("namespace") for record in records}))
                 and set(map(type, rows)) == {dict}
@@ -253,7 +253,7 @@ class FastLane:
         return list(self._each(messages))
 
     def _each(self, messages: Sequence[Any]) -> Iterator[Row]:
-        """The record of each message, up to one that is not a row of this stream, or a deletion."""
+        """The record of each message, up to the first one that is not a row of this stream, or is a deletion."""
         try:
             for message in messages:
                 yield self._data(message)
@@ -264,12 +264,12 @@ class FastLane:
         return namespace is None or (type(namespace) is str and self._stream.carries(self._name, namespace))
 
     def _data(self, message: Any) -> Row:
-        """The record of a message that is a row of this stream and no deletion."""
+        """The record of a message. Raises if it is not a row of this stream, or is a deletion."""
         record = message["record"]
         data: Any = record["data"]
         if (
             message["type"] != "RECORD"
-            or "stream" in message  # a message of Singer's
+            or "stream" in message  # a Singer message
             or record["stream"] != self._name
             or not self._carries(record.get("namespace"))
             or type(data) is not dict
@@ -283,7 +283,7 @@ class FastLane:
         return data
 
     def _learn(self, data: Row) -> None:
-        """Look at names that no row has had: one of them may say that a row was deleted."""
+        """Look for the column that marks deletions among new names."""
         if len(self._names) >= _MOST_NAMES:
             self._names.clear()
             self._deleted_at = ()
@@ -294,7 +294,7 @@ class FastLane:
 
 
 def _before_change(rows: Rows, open_lists: Sequence[PropertyColumns]) -> Rows:
-    """The first of these rows, up to one that may change how a column is read."""
+    """Rows up to the first one that may change how a column is read."""
     for at, row in enumerate(rows):
         if any(listed.may_learn_from(row) for listed in open_lists):
             return rows[:at]

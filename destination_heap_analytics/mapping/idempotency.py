@@ -1,15 +1,16 @@
-"""The key that makes a replay harmless: Heap keeps the first event of a key and no second one.
+"""Idempotency keys, which make a replay harmless: of all events with the same key, Heap keeps only the first.
 
-Source: https://developers.heap.io/reference/track-1 (`idempotency_key`). Its scope and lifetime are not documented, so
-a key is unique within the app, and made from data that a replay repeats:
+Source: https://developers.heap.io/reference/track-1 (`idempotency_key`). Their scope and lifetime are not documented,
+so keys are unique within the app, and made from data that is the same in a replay:
 
-    known for this row                        the key is made from
+    the row has                               the key is made from
     primary key and timestamp value           app, stream, primary key, identity, event, timestamp
     primary key, append_dedup, no timestamp   app, stream, primary key, identity, event
     timestamp value, no primary key           app, stream, the source's record without nulls and loaders' stamps
     otherwise                                 a random number drawn once per run, and the row's position
 
-To all but the last, a row that was deleted at its source adds when: it is not what the row was before.
+All but the last also include the time at which a row was deleted at its source, which distinguishes the deletion from
+the row before.
 """
 
 from __future__ import annotations
@@ -37,16 +38,16 @@ class KeyMaker:
     """Makes the idempotency keys of one run.
 
     Attributes:
-        app_id: keys of two apps never meet.
-        stream: its name, primary key and sync mode.
-        run: a random text drawn once per run, for rows that nothing else distinguishes.
-        tells_deletions: whether rows that were deleted at their source are sent.
+        app_id: the app ID, so that keys of two apps never collide.
+        stream: the stream, with its primary key and sync mode.
+        run: a random text, drawn once per run, for rows that nothing else distinguishes.
+        sends_deletions: whether rows that were deleted at their source are sent.
     """
 
     app_id: str
     stream: Stream
     run: str
-    tells_deletions: bool = False
+    sends_deletions: bool = False
     _heads: dict[str, bytes] = field(init=False, repr=False, compare=False)
     _own: set[str] = field(init=False, repr=False, compare=False)
 
@@ -57,20 +58,20 @@ class KeyMaker:
         object.__setattr__(self, "_own", set())
 
     def key(self, data: Mapping[str, Any], element: Mapping[str, Any], row: int, *, exact: bool) -> str:
-        """64 hexadecimal digits, the same on every machine for the same row.
+        """The key of a row: 64 hexadecimal digits, the same on every machine.
 
         Args:
             data: the record.
             element: its payload.
-            row: its position in the run's input, from 1.
-            exact: which reading the record comes from (values.py).
+            row: its position in the input of the run, from 1.
+            exact: whether the record comes from the exact reading (values.py).
 
         Raises:
             InexactNumberError: only if not `exact`.
         """
         timestamp = element.get("timestamp")
         primary_key = self._primary_key(data, exact=exact)
-        deletion = self._deletion(data, exact=exact) if self.tells_deletions else []
+        deletion = self._deletion(data, exact=exact) if self.sends_deletions else []
         if primary_key and (timestamp is not None or self.stream.is_deduplicated):
             user = element["identity"] if "identity" in element else {"user_id": element["user_id"]}
             parts = [primary_key, user, element["event"], *deletion]
@@ -88,11 +89,11 @@ class KeyMaker:
 
     @property
     def paths(self) -> set[Path]:
-        """Where the columns are that keys are made from; empty if that may be the whole record."""
+        """The paths of the columns that keys are made from; empty if keys may be made from the whole record."""
         return set(self.stream.primary_key)
 
     def counts(self, names: Iterable[str]) -> bool:
-        """Whether all of these columns are the source's own, so that they count in the key of a whole record."""
+        """Whether all of these columns are the source's own, and so included in the key of a whole record."""
         return all(map(_is_own, names))
 
     def keys(
@@ -103,19 +104,19 @@ class KeyMaker:
         times: Sequence[str | None],
         first: int,
     ) -> list[str]:
-        """The same for several rows of the fast reading, none of them deleted at its source.
+        """The keys of several rows of the fast reading, none of which was deleted at its source.
 
         Args:
             block: the records.
-            identities: whose events they are.
+            identities: the identities of the events.
             events: the names of the events.
             times: their timestamps; None for those without one.
-            first: the position of the first one in the run's input, from 1.
+            first: the position of the first row in the input of the run, from 1.
 
         Raises:
-            InexactNumberError: the digits of some row count.
-            NotPlainError: the primary key of some row is inside something that is not an object, or a record is needed
-                that has not been read as a whole.
+            InexactNumberError: the digits of some row matter.
+            NotPlainError: the primary key of some row is inside something that is not an object, or a whole record is
+                needed that has not been parsed completely.
         """
         columns = [block.column(path) for path in self.stream.primary_key]
         if columns and _AS_WRITTEN.issuperset(map(type, chain.from_iterable(columns))):
@@ -139,7 +140,7 @@ class KeyMaker:
         ]
 
     def _contents(self, rows: Rows) -> Rows | None:
-        """The source's own part of each record; None if that has to be determined one by one.
+        """The source's own columns of each record; None if they have to be determined row by row.
 
         Raises:
             InexactNumberError: one of them has a float.
@@ -160,7 +161,7 @@ class KeyMaker:
         return rows
 
     def _primary_key(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
-        """The values of the primary key; empty where the stream has none, or the row lacks one of them."""
+        """The values of the primary key; empty if the stream has none, or the row lacks one of them."""
         values = []
         for path in self.stream.primary_key:
             value = data.get(path[0], ABSENT) if len(path) == 1 else look_up(data, path)
@@ -172,16 +173,17 @@ class KeyMaker:
         return values
 
     def _deletion(self, data: Mapping[str, Any], *, exact: bool) -> list[Any]:
-        """What distinguishes a deleted row from the row before; empty for all others."""
+        """What distinguishes a deletion from the row before; empty for other rows."""
         time = deleted_at(data)
         if not exact and isinstance(time, float):
             raise InexactNumberError
         return [] if time is None else [{"deleted_at": time}]
 
     def _content(self, data: Mapping[str, Any], kinds: set[type]) -> tuple[Mapping[str, Any], set[type]]:
-        """The source's own part of a record, without nulls: a new nullable column makes no new event of an old row.
+        """The source's own columns of a record, without nulls, so that adding a nullable column changes no key.
 
-        `kinds` are the types of its values, at any depth, if these are of use; with it come those of the content.
+        `kinds` are the types of its values at any depth, or empty if they are not needed; those of the content are
+        returned with it.
         """
         own = self._own
         if kinds and _NONE not in kinds and own.issuperset(data):
@@ -193,19 +195,19 @@ class KeyMaker:
         return content, kinds and _kinds(content.values())
 
     def _digest(self, kind: str, parts: list[Any], *, are_plain: bool) -> str:
-        """The hash of a list, as `_canonical` writes it.
+        """The hash of a list in canonical form.
 
         Args:
-            kind: what it is made from.
-            parts: what comes after the kind, the app and the stream.
-            are_plain: whether it holds neither floats nor nulls in objects, and comes from the fast reading.
+            kind: what the key is made from.
+            parts: the items after the kind, the app and the stream.
+            are_plain: whether they contain no floats, and no nulls in objects, and come from the fast reading.
         """
         if not are_plain:
             return sha256(self._heads[kind] + _canonical(parts)[1:].encode("ascii")).hexdigest()
         return self._digests(kind, [_sorted_json(parts)])[0]
 
     def _digests(self, kind: str, texts: list[bytes]) -> list[str]:
-        """The hashes of plain lists, which are given as orjson writes them."""
+        """The hashes of plain lists, given as orjson serialises them."""
         together = b"".join(texts)
         if not together.isascii() or _DELETE in together:
             texts = [text.decode().encode("ascii", _ESCAPES).replace(_DELETE, b"\\u007f") for text in texts]
@@ -214,7 +216,7 @@ class KeyMaker:
 
 
 def _lines(parts: Iterable[Sequence[Any]]) -> list[bytes]:
-    """The JSON of each of these lists; msgspec writes texts, integers and booleans as orjson does."""
+    """The JSON of each list; msgspec serialises texts, integers and booleans as orjson does."""
     return _ENCODER.encode_lines(list(parts)).split(b"\n")[:-1]
 
 
@@ -229,7 +231,7 @@ _ESCAPES: Final = "destination_heap_analytics.mapping.idempotency"
 
 
 def _escaped(failure: UnicodeError) -> tuple[str, int]:
-    """Characters that are not ASCII, as JSON escapes them."""
+    """An error handler that writes non-ASCII characters as JSON escapes."""
     if not isinstance(failure, UnicodeEncodeError):
         raise failure
     return encode_basestring_ascii(failure.object[failure.start : failure.end])[1:-1], failure.end
@@ -238,16 +240,16 @@ def _escaped(failure: UnicodeError) -> tuple[str, int]:
 codecs.register_error(_ESCAPES, _escaped)
 
 _MOST_NAMES: Final = 10_000
-"""The most names of columns that are remembered; a source may have new ones in each row."""
+"""The most column names that are remembered: a source may have new ones in each row."""
 
 _DELETE: Final = b"\x7f"
-"""What orjson, unlike Python's json, does not escape although it is ASCII."""
+"""A character that Python's json escapes and orjson does not."""
 
 _NONE: Final = type(None)
 
 
 def _kinds(values: Collection[Any]) -> set[type]:
-    """The types of values, and of what is inside them."""
+    """The types of values at any depth."""
     kinds = set(map(type, values))
     if dict in kinds or list in kinds:
         for inner in [value for value in values if type(value) in _CONTAINERS]:
@@ -281,21 +283,21 @@ _LOADERS_STAMPS: Final = frozenset(
         "uuid_ts",
     }
 )
-"""Columns, in lower case, in which another loader notes when and how it loaded a row: they change with each load."""
+"""Columns, in lower case, in which another loader records when and how it loaded a row; they change with each load."""
 
 
 def _is_own(name: str) -> bool:
-    """Whether a column is the source's own, not a loader's."""
+    """Whether a column is the source's own, and was not added by a loader."""
     return not is_airbytes(name) and name.lower() not in _LOADERS_STAMPS
 
 
 _encode: Final = JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 _AS_WRITTEN: Final = frozenset({str, int, bool})
-"""The types that the encoder writes as they are; a float may be written in several ways."""
+"""Types with only one JSON form; a float has several."""
 
 
 def _canonical(part: Any) -> str:
-    """A part's JSON: ASCII alone, keys in order, no spaces, no nulls in objects, numbers as plain decimals."""
+    """The canonical JSON of a value: ASCII, sorted keys, no spaces, no nulls in objects, numbers as plain decimals."""
     kind = type(part)
     if kind is str:
         return encode_basestring_ascii(part)
@@ -312,4 +314,4 @@ def _canonical(part: Any) -> str:
         return plain_decimal(float_text(part)) or encode_basestring_ascii(float_text(part))
     if part is None or isinstance(part, (bool, int)):
         return _encode(part)
-    return encode_basestring_ascii(str(part))  # in process a record may hold what no line can, such as a date
+    return encode_basestring_ascii(str(part))  # in process, a record may contain any object, such as a date

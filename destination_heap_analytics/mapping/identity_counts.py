@@ -1,10 +1,10 @@
-"""Heap's monthly limits of Identify, kept for the rows of one run.
+"""Enforces Heap's monthly limits of Identify within one run.
 
-One identity for a user ID, ten user IDs a month for an identity; Heap drops what exceeds them without an error
-(https://developers.heap.io/reference/identify-1). Heap cannot be asked what it holds: calls of other runs are unknown.
+A user ID can have one identity, and an identity ten user IDs per month; Heap ignores further calls without an error
+(https://developers.heap.io/reference/identify-1). Heap's data cannot be queried, so calls of other runs are unknown.
 
-The counts are in a temporary database of SQLite's own, which spills to a file that has no name, so that memory does not
-grow with the users; of an identity it holds a digest.
+The counts are in a temporary SQLite database, which spills to an unnamed file, so that memory does not grow with the
+number of users. Identities are stored as digests.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _COUNT = "INSERT INTO identities VALUES (?, 1) ON CONFLICT (identity) DO UPDATE 
 
 
 class IdentityCounts:
-    """Which user ID was given to which identity."""
+    """The user IDs that this run assigns to each identity."""
 
     def __init__(self) -> None:
-        # Made and used by one run, which may be passed from thread to thread.
+        # Used by one run, which may move from thread to thread.
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_SCHEMA)
 
     def add(self, identity: str, user_id: str) -> Reason | None:
-        """Count a row; returns a reason, without counting it, if Heap would drop it.
+        """Count a row. If Heap would ignore it, returns the reason instead.
 
-        A pair that was counted before is taken again: Heap has it already, so a repeat changes nothing.
+        A pair that was counted before is accepted again: repeating a call changes nothing.
         """
         digest = blake2b(identity.encode(), digest_size=16).digest()
         number = int(user_id)

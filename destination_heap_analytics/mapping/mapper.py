@@ -1,4 +1,4 @@
-"""A row of the source -> the payload for Heap, or the reason why it is rejected."""
+"""Maps a row of the source to the payload for Heap, or rejects it with a reason."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from destination_heap_analytics.protocol.checkpoints import Checkpoint, PendingR
 from destination_heap_analytics.protocol.numbers import InexactNumberError
 
 _MOST_GUESSES: Final = 50
-"""Columns whose nearest name is looked for; each is compared with all names known."""
+"""The most columns for which the nearest name is looked up: each is compared with all known names."""
 
 
 class Mapper:
     """Maps the rows of one run.
 
     Attributes:
-        names: columns that the source has, for messages.
+        names: the names of the source's columns, for messages.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class Mapper:
         """Begin a run.
 
         Args:
-            settings: which columns become what.
-            stream: its schema, and what tells its rows apart.
-            random_text: drawn for this run alone, to distinguish rows that nothing else does.
-            keeps_source: whether items keep the row they came from.
-            on_mapped: called with the changes that were needed to make properties.
+            settings: the user's settings.
+            stream: the stream to load.
+            random_text: a text unique to this run, to distinguish rows that are otherwise equal.
+            keeps_source: whether payloads keep the source row, to store it if it is rejected.
+            on_mapped: called with the changes that were made to properties.
         """
         self.names = ColumnNames(stream.schema)
         self._selection = Selection.from_settings(settings.api, stream.schema)
@@ -58,7 +58,7 @@ class Mapper:
         self._is_open = self._selection.is_open or bool(self._users and self._users.is_open)  # every row asks
         self._has_rows = False
         self._skips_deletions = settings.deleted_records == "skip"
-        keys = KeyMaker(settings.app_id, stream, random_text, tells_deletions=not self._skips_deletions)
+        keys = KeyMaker(settings.app_id, stream, random_text, sends_deletions=not self._skips_deletions)
         self._keys = keys if self._selection.api is Api.TRACK else None
         self._identities = IdentityCounts() if self._selection.api is Api.IDENTIFY else None
         self._key_field = self._selection.key_field
@@ -68,33 +68,33 @@ class Mapper:
 
     @property
     def required(self) -> Mapping[str, Column]:
-        """By setting, the columns without which rows go to the wrong place or nowhere."""
+        """The columns that identify whose row it is, which event and when, by setting."""
         return self._selection.required
 
     @property
     def needed_properties(self) -> PropertyColumns | None:
-        """The listed columns of which rows need one at least: an event is useful without any, a user is not."""
+        """The listed columns of which a row needs at least one; None for events, which are useful without any."""
         selection = self._selection
         needs_one = selection.api in {Api.USER_PROPERTIES, Api.ACCOUNT_PROPERTIES} and not selection.rest
         return selection.properties if needs_one else None
 
     @property
     def excepted(self) -> Sequence[PropertyColumns]:
-        """The columns that must not be sent, by setting."""
+        """The columns that must not be sent, one list per setting."""
         selections = (self._selection, self._users) if self._users else (self._selection,)
         return [selection.rest.excepted for selection in selections if selection.rest]
 
     @property
     def is_repeatable(self) -> bool:
-        """Whether loading the rows again adds nothing, as far as the settings and the catalog show."""
-        return not self._keys or bool(self._selection.timestamp) or self._keys.stream.tells_rows_apart
+        """Whether loading the same rows again adds nothing, judging by the settings and the catalog."""
+        return not self._keys or bool(self._selection.timestamp) or self._keys.stream.identifies_rows
 
     def skips(self, data: Mapping[str, Any]) -> bool:
-        """Whether nothing is sent of a record, because it was deleted at its source."""
+        """Whether a record is skipped, because it was deleted at its source."""
         return self._skips_deletions and is_deletion(data)
 
     def payload(self, row: PendingRecord) -> Payload:
-        """The row, ready to go.
+        """The payload of a row.
 
         Raises:
             RowRejectedError: it cannot be sent.
@@ -110,7 +110,7 @@ class Mapper:
             try:
                 element, body, user_body = self._element(data, row.number, exact=record.is_exact)
             except (InexactNumberError, orjson.JSONEncodeError):
-                # Digits matter, or a text inside a text holds half a surrogate pair, which the exact way names.
+                # Digits matter, or a text contains half a surrogate pair, for which the exact reading has the reason.
                 element, body, user_body = self._element(record.exactly(), row.number, exact=True)
         except RecursionError:
             raise RowRejectedError(Reason.TOO_DEEP) from None
@@ -127,12 +127,12 @@ class Mapper:
         )
 
     def payloads(self, lines: Sequence[bytes], first: int, checkpoint: Checkpoint) -> Payloads:
-        """The rows in the first of these lines, ready to go, up to a line that `item` is to decide on; maybe none.
+        """The payloads of lines that the fast lane accepts, up to the first one that it declines; may be empty.
 
         Args:
-            lines: of standard input.
+            lines: lines of standard input.
             first: the position of the first line among the rows of the input, from 1.
-            checkpoint: where the rows count when they end.
+            checkpoint: the checkpoint with which the rows are settled.
         """
         if self._users:
             return Payloads()
@@ -143,7 +143,7 @@ class Mapper:
         return Payloads([*range(first, first + count)], [checkpoint] * count, sources, keys, bodies, tokens)
 
     def warnings(self) -> Iterator[str]:
-        """The messages at the end: listed properties that no row had, and guesses that proved wrong."""
+        """The warnings at the end of a run: listed columns that no row had, and wrong guesses."""
         if warning := unseen_warning(self.unseen()):
             yield warning
         if warning := unseen_warning(self.unseen_excepted(), "leaves out"):
@@ -160,11 +160,11 @@ class Mapper:
                     yield guess.exclusion_warning
 
     def unseen(self) -> dict[str, str | None]:
-        """Listed columns that no row had, each with the nearest name; none if there was no row."""
+        """Listed columns that no row had, each with the nearest name; empty if there were no rows."""
         return self._with_nearest(self._selection.properties)
 
     def unseen_excepted(self) -> dict[str, str | None]:
-        """The same of the columns after `except`."""
+        """The same for the columns after `except`."""
         rest = self._selection.rest
         return self._with_nearest(rest.excepted) if rest else {}
 

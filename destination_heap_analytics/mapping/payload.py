@@ -1,7 +1,6 @@
-"""Records that have been mapped: the payloads that Heap gets, and what is needed to settle them.
+"""Mapped rows: the payloads for Heap, and what is needed to settle them.
 
-Rows go in columns, from the mapping to Heap and to their end; an object for one row is made only if something happens
-to it alone.
+From the mapping on, rows are kept in columns; an object for a single row is created only if it is handled by itself.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ import orjson
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
 
 Source = bytes | Mapping[str, Any] | None
-"""The line or the record that a row came from; None if it is not kept."""
+"""The line or the record of a row; None if it is not kept."""
 
 
 def serialised(elements: Iterable[Mapping[str, Any]]) -> list[bytes]:
-    """The bodies of payloads, in as little memory as they need.
+    """Serialise payloads, in as little memory as possible.
 
-    They are copied, because orjson writes each text to a buffer of 4 kB, which is not given back when the text turns
-    out to be shorter. A copy takes less time than fresh memory pages for such buffers.
+    The bytes are copied, because orjson writes to a buffer of 4 kB, which it does not shrink. A copy takes less time
+    than fresh memory pages for such buffers.
 
     Raises:
         orjson.JSONEncodeError: a text cannot be written as UTF-8.
@@ -34,16 +33,16 @@ def serialised(elements: Iterable[Mapping[str, Any]]) -> list[bytes]:
 
 @dataclass(slots=True, eq=False)
 class Payload:
-    """A row that is ready to be sent. Not frozen, because creating one would take three times as long.
+    """A row that is ready to be sent. Not frozen, because that would take three times as long to create.
 
     Attributes:
-        number: the row's position in the input, from 1.
-        checkpoint: where it counts when it is delivered or rejected.
-        source: the line or the record it came from, for the place of rejected rows; None if there is no such place.
-        key: its identity or account; rows of one key reach Heap in the order read.
-        body: the JSON object that Heap receives, without `app_id`; serialised once.
+        number: the position of the row in the input, from 1.
+        checkpoint: the checkpoint with which it is settled.
+        source: the line or the record, to store it if it is rejected; None if rejected rows are not stored.
+        key: its identity or account; rows with the same key reach Heap in the order read.
+        body: the serialised JSON object for Heap, without `app_id`.
         token: the idempotency key; None if the API needs none.
-        user_body: the same as the body, for the properties of the event's user; empty if none are set.
+        user_body: the body that sets the properties of the event's user; empty if none are set.
     """
 
     number: int
@@ -56,12 +55,12 @@ class Payload:
 
     @property
     def kept(self) -> int:
-        """Bytes that it takes until it is settled; of a record handed over in process the size is its owner's."""
+        """The bytes that it occupies until it is settled, without a record passed in process, owned by the caller."""
         return len(self.body) + len(self.user_body) + (len(self.source) if isinstance(self.source, bytes) else 0)
 
 
 class Parts(Sequence[bytes]):
-    """Texts that follow each other in a longer one, a byte apart; they take no memory of their own."""
+    """Consecutive parts of a longer text, one byte apart, without memory of their own."""
 
     __slots__ = ("_ends", "_whole")
 
@@ -89,7 +88,7 @@ class Parts(Sequence[bytes]):
 class Payloads(Sequence[Payload]):
     """Rows that are ready to be sent, in the order read: a list for each attribute of `Payload`.
 
-    Those that are being sent have `Parts` as bodies, and are not added to.
+    While they are being sent, `bodies` are `Parts`, and nothing can be added.
     """
 
     numbers: list[int] = field(default_factory=list)
@@ -101,7 +100,7 @@ class Payloads(Sequence[Payload]):
 
     @classmethod
     def of(cls, rows: Iterable[Payload]) -> Payloads:
-        """The same rows in columns."""
+        """Convert rows to columns; columns are returned unchanged."""
         if isinstance(rows, cls):
             return rows
         columns = cls()
@@ -144,8 +143,8 @@ class Payloads(Sequence[Payload]):
         cast("list[bytes]", self.bodies).extend(rows.bodies)
         self.tokens += rows.tokens
 
-    def lie_in(self, request: bytes, start: int) -> None:
-        """Find the bodies in a request from now on: there they follow each other from `start`, a comma apart."""
+    def point_into(self, request: bytes, start: int) -> None:
+        """Replace the bodies by references into a request, which contains them from `start` on, separated by commas."""
         self.bodies = Parts(request, start, map(len, self.bodies))
 
     def up_to(self, number: int) -> Payloads:
@@ -158,5 +157,5 @@ class Payloads(Sequence[Payload]):
 
     @property
     def kept(self) -> int:
-        """Bytes that they take until they are settled."""
+        """The bytes that they occupy until they are settled."""
         return sum(map(len, self.bodies)) + sum([len(source) for source in self.sources if isinstance(source, bytes)])

@@ -1,7 +1,7 @@
-"""The properties of plain rows, a block at a time: what `PropertyMaker` makes of each, or nothing.
+"""Makes the properties of plain rows, a block at a time: the same as `PropertyMaker` makes, or none.
 
-Under `*`, rows whose shape is known are read column by column, like those of listed columns. What is not plain is dealt
-with by column, too, as long as it needs nothing but the value: lists of scalars, long texts, names that Heap reserves.
+With `*`, rows of a known shape are mapped column by column, like listed columns. So are some values that are not plain,
+if they can be mapped by themselves: lists of scalars, long texts, and names that Heap reserves.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from destination_heap_analytics.mapping.values import SHORT, as_text
 from destination_heap_analytics.protocol.catalog import Path
 
 Made = tuple[list[Any], Properties | None]
-"""The properties of some rows, as msgspec writes them, and the changes to all of them; None if there was none."""
+"""The properties of several rows, as objects for msgspec, and the changes that were made; None if there were none."""
 
 
 class UnfitShapeError(NotPlainError):
@@ -40,22 +40,22 @@ class UnfitShapeError(NotPlainError):
 
 
 PlainProperties = Callable[[Block], Made]
-"""Makes properties of some rows.
+"""Makes the properties of several rows.
 
 Raises:
     NotPlainError: one of the rows is not plain.
 """
 
 _MOST_NAMES: Final = 10_000
-"""The most names of columns that are remembered; a source may have new ones in each row."""
+"""The most column names that are remembered: a source may have new ones in each row."""
 
 _TEXT: Final = frozenset({str})
 
 
 def properties_of(selection: Selection) -> PlainProperties | None:
-    """What makes properties of plain rows; None if the selection has something that only `transform` knows."""
+    """The function for plain rows; None if the selection has something that only `transform` supports."""
     listed = selection.properties.as_read
-    if listed is None or not all(map(selection.maker.takes, listed)):
+    if listed is None or not all(map(selection.maker.accepts, listed)):
         return None
     return _Reader(selection.maker, listed, selection.rest)
 
@@ -64,7 +64,7 @@ def _has_nulls(values: Sequence[Any]) -> bool:
     """Whether some of the values of a property are null.
 
     Raises:
-        NotPlainError: one of them cannot be sent as it is.
+        NotPlainError: one of them cannot be sent unchanged.
     """
     kinds = set(map(type, values))
     if has_nulls := NONE in kinds:
@@ -82,7 +82,7 @@ def _has_nulls(values: Sequence[Any]) -> bool:
 
 
 def are_short(texts: Sequence[str], most: int) -> bool:
-    """Whether all texts have at most so many UTF-16 units, as far as that can be said without counting them."""
+    """Whether all texts are known to have at most `most` UTF-16 units, without counting them."""
     longest = max(map(len, texts))
     return longest <= most // 2 or (longest <= most and all(map(str.isascii, texts)))
 
@@ -95,14 +95,14 @@ def _is_plain(value: Any) -> bool:
 
 @dataclass(slots=True)
 class _Plan:
-    """What becomes of the columns of a shape.
+    """How the columns of a shape are mapped.
 
     Attributes:
-        names: of the properties, in their order.
-        paths: where each is read.
-        irregular: the positions of those that may hold more than plain values, with the columns' own names.
+        names: the names of the properties, in order.
+        paths: the path at which each is read.
+        irregular: the names of the columns whose values may not be plain, by position.
         reserved: the columns whose names Heap reserves.
-        make: an object of msgspec's with these properties, which leaves out nulls.
+        make: creates an object for msgspec with these properties; nulls are left out.
     """
 
     names: list[str] = field(default_factory=list)
@@ -113,14 +113,14 @@ class _Plan:
 
 
 class _Reader:
-    """The properties of listed columns, then under `*` a row's other columns, then those inside its objects."""
+    """Makes the properties of listed columns, then with `*` of other columns, then of those inside objects."""
 
     def __init__(self, maker: PropertyMaker, listed: Mapping[str, Path], rest: AllColumns | None) -> None:
         self._maker = maker
         self._listed = listed
-        self._takes_all = rest is not None
+        self._selects_all = rest is not None
         self._left_out = {*listed.values(), *rest.excepted.ways} if rest else set[Path]()
-        self._columns: set[str] = set()  # names of the row's own that are fit, and no columns of Airbyte's
+        self._columns: set[str] = set()  # top-level columns with valid names, without those that Airbyte adds
         self._shape: Shape | None = None
         self._size = 0
         self._plan: _Plan | None = None
@@ -128,14 +128,14 @@ class _Reader:
     def __call__(self, block: Block) -> Made:
         if block.shape is not None:
             return self._of_shape(block, block.shape)
-        if not self._takes_all:
+        if not self._selects_all:
             return self._of_listed(block), None
         if self._listed or self._left_out:
             raise NotPlainError
         return [self._of_row(row) for row in block.rows], None
 
     def _of_listed(self, block: Block) -> list[Values]:
-        """The properties of rows whose shape is not known, of which only the listed columns are wanted."""
+        """The properties of rows of unknown shape, if only listed columns are selected."""
         if not self._listed:
             return [{} for _ in range(len(block))]
         columns = [block.column(path) for path in self._listed.values()]
@@ -165,19 +165,19 @@ class _Reader:
         return list(map(plan.make, *columns)), self._changes(plan, block, cuts)
 
     def _changes(self, plan: _Plan, block: Block, cuts: list[tuple[int, str]]) -> Properties | None:
-        """What there is to say of some rows, in their order."""
+        """The changes to a block, in the order of its rows; None if there were none."""
         cut = [column for _, column in sorted(cuts, key=itemgetter(0))]
         forbidden = _met(plan.reserved, [block.column((name,)) for name in plan.reserved])
         return Properties(cut=cut, forbidden=forbidden) if cut or forbidden else None
 
     def _plan_of(self, shape: Shape) -> _Plan | None:
-        """None if rows of this shape need `PropertyMaker`."""
+        """The plan for a shape; None if its rows need `PropertyMaker`."""
         plan = _Plan()
-        leaves = list(shape.leaves()) if self._takes_all else list(self._listed.values())
+        leaves = list(shape.leaves()) if self._selects_all else list(self._listed.values())
         rest = [leaf for leaf in leaves if not any(leaf[: len(path)] == path for path in self._left_out)]
         if not set(leaves).issuperset(self._listed.values()) or self._is_parted(leaves):
             return None
-        named = [*self._listed.items(), *((".".join(leaf), leaf) for leaf in rest if self._takes_all)]
+        named = [*self._listed.items(), *((".".join(leaf), leaf) for leaf in rest if self._selects_all)]
         for name, leaf in named:
             if len(leaf) == 1 and name.lower() in self._maker.endpoint.reserved:  # no listed column has such a name
                 plan.reserved.append(name)
@@ -194,11 +194,11 @@ class _Reader:
         return plan
 
     def _is_parted(self, leaves: Collection[Path]) -> bool:
-        """Whether something is left out inside a column other than an object: a list, or JSON in a text."""
+        """Whether a part of a column that is not an object is left out: of a list, or of JSON in a text."""
         return any(leaf == path[: len(leaf)] != path for leaf in leaves for path in self._left_out)
 
     def _sendable(self, value: Any) -> Any:
-        """A value as it is sent, but for its length; None for an empty list."""
+        """A value as it is sent, not truncated yet; None for an empty list."""
         kind = type(value)
         if kind is int:
             return value if -MAX_INTEGER <= value <= MAX_INTEGER else str(value)
@@ -208,14 +208,14 @@ class _Reader:
         if not items:
             return None
         texts = [as_text(item) for item in items]
-        if not self._maker.endpoint.takes_lists:
+        if not self._maker.endpoint.accepts_lists:
             return LIST_SEPARATOR.join(texts)
         if sum(map(len, texts)) * 2 + len(texts) * len(LIST_SEPARATOR) > MAX_LIST or not _are_numbers_short(items):
             raise NotPlainError
         return items
 
     def _of_row(self, data: Row) -> Values:
-        """The properties of a row whose shape is not known."""
+        """The properties of a row of unknown shape."""
         columns = self._columns
         if not columns.issuperset(data):
             _learn(columns, data, self._maker)
@@ -238,19 +238,19 @@ class _Reader:
 
 
 def _struct(names: Sequence[str]) -> type[msgspec.Struct]:
-    """An object with these members; nulls are not written."""
+    """A type with these members; nulls are not serialised."""
     fields: list[tuple[str, Any, Any]] = [(f"f{position}", Any, None) for position in range(len(names))]
     written = {f"f{position}": name for position, name in enumerate(names)}
     return msgspec.defstruct("Properties", fields, rename=written, omit_defaults=True, gc=False)
 
 
 def _are_numbers_short(items: Sequence[Any]) -> bool:
-    """Whether all integers of a list are within those that Heap accepts as numbers."""
+    """Whether all integers in a list are in the range that is sent as numbers."""
     return all(-MAX_INTEGER <= item <= MAX_INTEGER for item in items if type(item) is int)
 
 
 def _cut(values: list[Any], column: str) -> list[tuple[int, str]]:
-    """Cut the texts that are too long for Heap. Returns the rows that had one, by their position in the block."""
+    """Truncate texts that are too long for Heap. Returns the rows that had one, by position, with the column."""
     cuts = []
     for row, value in enumerate(values):
         if type(value) is str and len(value) > SHORT and text_units(value) > MAX_PROPERTY:
@@ -260,7 +260,7 @@ def _cut(values: list[Any], column: str) -> list[tuple[int, str]]:
 
 
 def _met(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> list[str]:
-    """The names whose columns are not empty, once for each row."""
+    """For each row, the names of these columns that have a value."""
     return [
         name
         for values in zip(*columns, strict=True)
@@ -270,14 +270,14 @@ def _met(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> list[str]:
 
 
 def _learn(columns: set[str], data: Row, maker: PropertyMaker) -> None:
-    """Add the columns of a row that may become properties of their own name."""
+    """Remember the columns of a row that can become properties with the same name."""
     if len(columns) >= _MOST_NAMES:
         columns.clear()
-    columns.update(name for name in data if not is_airbytes(name) and maker.takes(name))
+    columns.update(name for name in data if not is_airbytes(name) and maker.accepts(name))
 
 
 def _add_below(values: Values, levels: list[tuple[str, Row]], fit: Container[str]) -> None:
-    """Add the properties inside objects, each of which comes with what its names begin with."""
+    """Add the properties inside objects, each given with the prefix of its names."""
     for prefix, members in levels:  # it grows below, by the objects inside these
         for key, value in members.items():
             name = prefix + key

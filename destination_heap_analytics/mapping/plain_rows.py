@@ -1,8 +1,8 @@
-"""`transform` for plain rows: compiled from the columns of a run, and applied to a block of rows, column by column.
+"""`transform` for plain rows, compiled from the columns of a run, and applied to a block of rows, column by column.
 
-A plain row has short texts, ordinary numbers, booleans and nulls in the columns read, and objects of these under `*`;
-if its shape is known, also lists and long texts (plain_properties.py). If a block has any other row, a compiled
-function makes nothing of it, and `transform` is asked about each of its rows.
+A plain row has only short texts, ordinary numbers, booleans and nulls in the columns used, and with `*` objects of
+these; if its shape is known, also lists and long texts (plain_properties.py). If any row in a block is not plain, the
+compiled function raises an error, and `transform` maps the rows of the block one by one.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from destination_heap_analytics.mapping.transformer import Selection
 from destination_heap_analytics.protocol.catalog import Path
 
 PlainRows = Callable[[Block], "Plain"]
-"""Maps some rows.
+"""Maps several rows.
 
 Raises:
     NotPlainError: one of the rows is not plain.
-    RowRejectedError: one of the rows has no time where it should.
+    RowRejectedError: one of the rows has an invalid timestamp.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """Some rows as they are sent, in columns.
+    """Several mapped rows, in columns.
 
     Attributes:
         keys: their identities or account IDs.
         events: the names of their events; None if they are not events.
         times: their timestamps; None for those without one.
-        properties: as msgspec writes them.
-        made: the changes that the properties needed; None if there was none.
-        element: an element of Heap's, from a row of all of these and the idempotency key.
+        properties: their properties, as objects for msgspec.
+        made: the changes that were made to properties; None if there were none.
+        element: creates the element for Heap from a key, event, time, properties and idempotency key.
     """
 
     keys: list[str]
@@ -53,9 +53,9 @@ class Plain:
     element: Callable[..., Any]
 
     def bodies(self, tokens: Sequence[str | None]) -> list[bytes]:
-        """What orjson makes of their elements, to the byte: plain texts and numbers are written alike by both.
+        """The serialised elements, byte for byte as orjson writes them: for plain values, msgspec's output is the same.
 
-        All of them are written in one go; a line break inside a text is escaped.
+        All are written at once, one per line; line breaks inside texts are escaped.
         """
         columns = self.keys, self.events, self.times, self.properties, tokens
         return _ENCODER.encode_lines(list(map(self.element, *columns))).split(b"\n")[:-1]
@@ -73,14 +73,14 @@ _ELEMENTS: Final = {
     )
     for key_field in _KEY_FIELDS
 }
-"""The JSON objects that Heap documents, their members in the order of `transform`; None is left out."""
+"""The JSON objects that Heap documents, with members in the order of `transform`; None is left out."""
 
 _TEXT: Final = frozenset({str})
 _INTEGER: Final = frozenset({int})
 
 
 def compiled(selection: Selection) -> PlainRows | None:
-    """What maps plain rows; None if the selection has something that only `transform` knows."""
+    """The function for plain rows; None if the selection has something that only `transform` supports."""
     properties_of = plain_properties.properties_of(selection)
     if properties_of is None or selection.user_id or selection.key_field not in _KEY_FIELDS:
         return None
@@ -103,13 +103,13 @@ def compiled(selection: Selection) -> PlainRows | None:
 
 
 def used_by(selection: Selection) -> set[Path]:
-    """Where the columns are that a compiled function reads; under `*` it reads all others besides."""
+    """The paths of the columns that a compiled function reads; with `*`, it reads all other columns too."""
     columns = [selection.key, selection.event, selection.timestamp]
     return {column.keys for column in columns if isinstance(column, Column)} | set(selection.properties.paths)
 
 
 def _names(rows: Block, path: Path, most: int) -> list[str]:
-    """The identities, account IDs or names of events: texts of at most so many UTF-16 units, or integers."""
+    """The identities, account IDs or event names: texts of at most `most` UTF-16 units, or integers as text."""
     values = rows.column(path)
     kinds = set(map(type, values))
     if kinds == _INTEGER:

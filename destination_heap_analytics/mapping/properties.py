@@ -1,7 +1,7 @@
-"""Columns and their values -> the properties that Heap accepts: flattened and within its limits.
+"""Makes properties from columns and their values: flattened, and within Heap's limits.
 
 Heap accepts strings, numbers and, for Track only, lists of them (https://developers.heap.io/reference/track-1);
-booleans are sent as JSON booleans, as in the user's reference.
+booleans are sent as JSON booleans.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from destination_heap_analytics.mapping.values import SHORT, Scalar, as_text, jo
 NUMBERS: Final = frozenset({bool, int, float})
 
 _MOST_NAMES: Final = 10_000
-"""The most names that are remembered; a key inside an object may be content, and new in each row."""
+"""The most names that are remembered: a key inside an object may be content, and differ in each row."""
 
 Values = dict[str, Scalar | list[Scalar]]
 
@@ -34,20 +34,20 @@ Columns = Iterable[tuple[Any, Any]]
 """Names or list positions, each with its value."""
 
 _Level = tuple[str, str | None, Columns]
-"""An object or a list: what its names are prefixed with, its column (None for the record itself), and its members."""
+"""An object or a list: the prefix of its names, its column (None for the record itself), and its members."""
 
 
 @dataclass(slots=True)
 class Properties:
-    """The properties of one row, and the changes that were needed to make them.
+    """The properties of one row, and the changes that were made to them.
 
     Attributes:
-        values: what is sent.
-        cut: the column of each value that was cut to Heap's length.
-        collisions: names in which two values met, or their column; the listed one was kept, or else the one nearer
-            to the record's top.
-        forbidden: names that Heap reserves, and so were left out.
-        unnamable: the columns below which a name was left out that no property can have: an empty or too long one.
+        values: the properties that are sent.
+        cut: the column of each value that was truncated to Heap's maximum length.
+        collisions: names, or columns, for which two values collided; the listed one was kept, or else the one closer
+            to the top level.
+        forbidden: names left out because Heap reserves them.
+        unnamable: the columns in which a value was left out because its name would be empty or too long.
     """
 
     values: Values = field(default_factory=dict)
@@ -63,36 +63,36 @@ class Properties:
 
 
 class PropertyMaker:
-    """Makes the properties of one run's rows; it remembers the names that it found valid.
+    """Makes the properties of the rows of one run; remembers names that are valid.
 
     Attributes:
-        endpoint: if it takes lists, a list of scalars stays one; otherwise it is joined as Heap itself would.
-        fit: names that a property can have, among those met last.
+        endpoint: where the properties are sent. If it does not accept lists, they are joined as Heap does.
+        fit: known valid names.
     """
 
     def __init__(self, endpoint: Endpoint, *, skips_airbytes: bool = False) -> None:
         """Begin.
 
         Args:
-            endpoint: where the properties go.
-            skips_airbytes: whether the columns that Airbyte adds are left out.
+            endpoint: where the properties are sent.
+            skips_airbytes: whether `*` leaves out the columns that Airbyte adds.
         """
         self.endpoint = endpoint
         self._skips_airbytes = skips_airbytes
         self.fit: set[str] = set()
 
     def make(self, listed: Columns, rest: Columns = (), *, exact: bool) -> tuple[Values, Properties | None]:
-        """The properties made from columns and their values; the second is None if there is nothing to say of them.
+        """Make properties from columns and their values. The second result is None if no changes were made.
 
-        Nulls and what is absent or empty are left out. Shallow names are made first: a literal key comes before a path.
+        Nulls, absent and empty values are left out. Shallow names come first: a literal key wins over a path.
 
         Args:
-            listed: name and value of each column that is selected by its name.
-            rest: the same of the columns that `*` adds, of which Airbyte's own may be left out.
-            exact: which reading the values come from (values.py).
+            listed: name and value of each column that is selected by name.
+            rest: the same for the columns that `*` adds.
+            exact: whether the values come from the exact reading (values.py).
 
         Raises:
-            RowRejectedError: a name or a value that cannot be sent.
+            RowRejectedError: a name or a value cannot be sent.
             InexactNumberError: only if not `exact`.
         """
         made = Properties()
@@ -106,7 +106,7 @@ class PropertyMaker:
                 self._flatten(level, made, below, exact=exact)
         return made.values, made if made.is_worth_reporting else None
 
-    def takes(self, name: str) -> bool:
+    def accepts(self, name: str) -> bool:
         """Whether a property can have this name."""
         try:
             return name in self.fit or (_is_name(name) and self._is_free(name, name))
@@ -116,12 +116,12 @@ class PropertyMaker:
     def _flatten(
         self, level: _Level, made: Properties, below: list[_Level], *, exact: bool, skips_airbytes: bool = False
     ) -> None:
-        """Make properties of a level's scalars and lists of scalars, and put the levels inside it into `below`."""
+        """Make properties from the scalars and lists of scalars of a level, and add its inner levels to `below`."""
         prefix, parent, members = level
         values, fit = made.values, self.fit
         for key, value in members:
             name = f"{prefix}{key}" if prefix else key
-            # Nearly every value is sent unchanged; the rules for all others are in `_add` and what it calls.
+            # A shortcut for the many values that are sent unchanged; `_add` has the rules for all values.
             kind = type(value)
             if (
                 (
@@ -153,16 +153,16 @@ class PropertyMaker:
             made.values[name] = sent
             if not whole:
                 made.cut.append(column)
-        elif made.values[name] != sent:  # equal where the same column is picked twice, as `a` and as `a.b`
+        elif made.values[name] != sent:  # equal if the same value is selected twice, as `a` and as `a.b`
             made.collisions.append(name if is_plain(name) else column)
 
     def _is_free(self, name: str, column: str) -> bool:
-        """Whether Heap does not reserve a name.
+        """Whether a name is not reserved by Heap.
 
         Raises:
-            RowRejectedError: no property can have it.
+            RowRejectedError: the name is not valid Unicode.
         """
-        at = column if column != name else None  # a name that is at fault itself does not help in a message
+        at = column if column != name else None  # an invalid name is not shown in a message
         unicode_text(name, at)
         if name.lower() in self.endpoint.reserved:
             return False
@@ -175,18 +175,18 @@ class PropertyMaker:
         if not isinstance(value, list):
             return _cut_scalar(scalar(value, column, exact=exact))
         items = [item for item in value if item is not None]
-        if self.endpoint.takes_lists:
+        if self.endpoint.accepts_lists:
             return _cut_list([scalar(item, column, exact=exact) for item in items])
         return _cut_scalar(LIST_SEPARATOR.join([joined_text(item, column, exact=exact) for item in items]))
 
 
 def _is_name(name: str) -> bool:
-    """Whether a property's name has a length that Heap accepts."""
+    """Whether Heap accepts a name of this length."""
     return bool(name) and (len(name) <= SHORT or text_units(name) <= MAX_PROPERTY)
 
 
 def _members(value: Any) -> Columns | None:
-    """The members of an object, or of a list that holds objects or lists; None if the value is a property itself."""
+    """The members of an object, or of a list that contains objects or lists; None for other values."""
     if isinstance(value, dict):
         return value.items()
     if isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
@@ -205,7 +205,7 @@ def _cut_scalar(value: Scalar) -> tuple[Scalar, bool]:
 
 
 def _cut_list(items: list[Scalar]) -> tuple[list[Scalar], bool]:
-    """The longest beginning of a list that Heap stores whole, its last text cut where only that fits."""
+    """The longest prefix of a list that Heap stores completely; its last text may be truncated."""
     room = MAX_LIST
     for position, item in enumerate(items):
         units = min(text_units(as_text(item)), MAX_PROPERTY + 1)

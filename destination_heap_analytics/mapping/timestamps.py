@@ -1,4 +1,4 @@
-"""A time as sources write it -> ISO 8601 with an offset, the one form that Heap documents.
+"""Converts timestamps as sources write them to ISO 8601 with an offset, the only format that Heap documents.
 
 Source: https://developers.heap.io/reference/track-1 ("ISO 8601, e.g. 2017-03-10T22:21:56+00:00").
 """
@@ -21,7 +21,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _COMMON: Final = re.compile(
     r"\d{4}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d+)?(Z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?", re.ASCII
 )
-"""What nearly all sources write; it is a time if its date, minutes and seconds exist."""
+"""The most common format; valid if its date, minutes and seconds exist."""
 
 _WHOLE_SECONDS: Final = 19
 """Length of a time such as 2022-10-21T04:09:54."""
@@ -39,30 +39,31 @@ _ISO: Final = isoparser(sep="T")
 
 _YEAR_1990: Final = 631_152_000
 _YEAR_2100: Final = 4_102_444_800
-"""Seconds since 1970. A number outside of them, in any unit, is not an epoch: 20220518 would be a day of 1970."""
+"""Seconds since 1970. A number outside this range, in any unit, is not an epoch: 20220518 would be a day in 1970."""
 
 _UNITS: Final = (1, 10**3, 10**6, 10**9)
-"""Of an epoch, per second: the ranges of two units never meet."""
+"""The units of an epoch, per second; their ranges do not overlap."""
 
 _COMPACT: Final = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Dates without separators, by their length."""
 
 _YEARS: Final = range(1900, 2101)
-"""Those of a compact date."""
+"""The years of a compact date."""
 
 _LONGEST: Final = 64
-"""Characters of a time: no source writes more, and what each pattern looks at stays bounded."""
+"""The most characters in a timestamp, which bounds the work of the patterns."""
 
 
 def heap_timestamp(value: Any, column: str) -> str:
-    """A record's time, in the form that Heap accepts.
+    """Convert a timestamp to the format that Heap accepts.
 
-    ISO 8601 is unchanged, except for a space in place of its `T` or before its offset; without an offset it is UTC. A
-    number, also as text, is an epoch if that falls between 1990 and 2100 in seconds, milliseconds, microseconds or
-    nanoseconds; otherwise its digits may spell a date of 1900 to 2100, in UTC: YYYYMMDD with HH, HHmm or HHmmss.
+    ISO 8601 is unchanged, except that a space may replace the `T` or precede the offset; without an offset, it is UTC.
+    A number, also as text, is an epoch if it falls between 1990 and 2100 in seconds, milliseconds, microseconds or
+    nanoseconds; otherwise, its digits may be a date from 1900 to 2100 in UTC: YYYYMMDD, with optional HH, HHmm or
+    HHmmss.
 
     Raises:
-        RowRejectedError: anything else.
+        RowRejectedError: it is none of these.
     """
     if isinstance(value, str):
         if common := _COMMON.fullmatch(value):
@@ -82,24 +83,24 @@ def heap_timestamp(value: Any, column: str) -> str:
 
 
 def heap_timestamps(values: Sequence[str], column: str) -> list[str]:
-    """The same for many texts; nearly all sources write them in one form, which is then checked once.
+    """Convert several timestamps. If all have the same common format, it is checked only once.
 
     Raises:
-        RowRejectedError: one of them is not a time.
+        RowRejectedError: one of them is not a timestamp.
     """
     forms = set("\n".join(values).translate(_DIGITS_AS_ZEROS).split("\n"))
     if len(forms) == 1 and (form := _UTC_FORM.fullmatch(forms.pop())):
         try:
             deque(map(datetime.fromisoformat, values), maxlen=0)
         except ValueError:
-            pass  # the first of them is found below
+            pass  # the error is raised below
         else:
             return list(values) if form[1] else [value + "Z" for value in values]
     return [heap_timestamp(value, column) for value in values]
 
 
 _UTC_FORM: Final = re.compile(r"0000-00-00T00:00:00(?:\.0+)?(Z)?")
-"""A time in UTC whose digits are all zeros."""
+"""A timestamp in UTC with all digits replaced by zeros."""
 
 _DIGITS_AS_ZEROS: Final = str.maketrans("123456789", "0" * 9)
 
@@ -114,12 +115,12 @@ def _from_iso(text: str, column: str) -> str:
     except (ValueError, OverflowError):
         raise RowRejectedError(Reason.NOT_A_TIME, column) from None
     plain = _PLAIN.fullmatch(fixed)
-    if not plain:  # a date alone, a week of the year, and what the reader is lenient with
+    if not plain:  # a date, a week date, or another format that the parser accepts
         return (parsed if parsed.tzinfo else parsed.replace(tzinfo=timezone.utc)).isoformat()
     offset = plain[3]
     if not offset:
         return fixed + "Z"
-    # PostgreSQL writes +00, which few readers of ISO 8601 take.
+    # PostgreSQL writes +00, which few parsers of ISO 8601 accept.
     return fixed + ":00" if len(offset) == _HOURS_ONLY else fixed
 
 

@@ -1,4 +1,4 @@
-"""A record -> a Heap payload, or the reason why not. Pure."""
+"""Transforms a record into a payload for Heap, or rejects it with a reason. Pure."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ Element = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The user's selection: the API, and the columns of each field.
+    """The API, and the column of each field.
 
     Attributes:
-        key: the column that says whose row it is.
-        key_field: Heap's name for it: an identity, a user ID or an account ID.
-        event: the column of the event's name, or the name itself.
-        user_id: the column of Heap's own ID of the user; for Identify alone.
-        properties: the columns that become properties by their names; Identify and deletions have none.
-        rest: all other columns that do; None if there is no `*`.
-        maker: makes them.
+        key: the column that identifies the user or account.
+        key_field: Heap's name for its field: `identity`, `user_id` or `account_id`.
+        event: the column of the event's name, or a constant name.
+        user_id: the column of Heap's own ID of the user, only for Identify.
+        properties: the columns that are listed by name; Identify and deletions have none.
+        rest: the columns that `*` selects; None without `*`.
+        maker: makes the properties.
     """
 
     api: Api
@@ -58,7 +58,7 @@ class Selection:
 
     @classmethod
     def of_users(cls, settings: Settings, schema: Mapping[str, Any]) -> Selection | None:
-        """The columns that become properties of the users of events; None if none do."""
+        """The selection that sets user properties from events; None if there is none."""
         if not isinstance(settings.api, TrackEvents) or settings.user_columns is None:
             return None
         users = UserProperties.model_construct(
@@ -70,7 +70,7 @@ class Selection:
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, schema: Mapping[str, Any]) -> Selection:
-        """The columns that the settings name, their ways fixed where the catalog's schema declares them."""
+        """The selection in the settings, with the ways of columns fixed if the catalog's schema declares them."""
 
         def column(name: str) -> Column:
             return Column(name).declared_by(schema)
@@ -95,7 +95,7 @@ class Selection:
 
     @property
     def required(self) -> dict[str, Column]:
-        """By setting, the columns without which rows go to the wrong place or nowhere: all but the properties."""
+        """All columns except properties, by setting. With a wrong one, rows would be rejected or sent wrongly."""
         columns = {
             f"{self.key_field}_column": self.key,
             "event_column": self.event,
@@ -106,17 +106,17 @@ class Selection:
 
     @property
     def is_open(self) -> bool:
-        """Whether the way of some column waits for a record that has it."""
+        """Whether the way of some column is not fixed yet."""
         return bool(self.open_lists) or any(column.path is None for column in self.required.values())
 
     @property
     def open_lists(self) -> Sequence[PropertyColumns]:
-        """The lists of columns in which a record may still change how one is read."""
+        """The lists of columns for which a record may still change how a column is read."""
         lists = (self.properties, self.rest.excepted) if self.rest else (self.properties,)
         return [listed for listed in lists if listed.is_open]
 
     def found_in(self, data: Mapping[str, Any]) -> Selection:
-        """This selection, with the ways fixed of those open columns that `data` has."""
+        """This selection, with the ways of open columns fixed if `data` has them."""
         for listed in self.open_lists:
             listed.learn(data)
         found = replace(
@@ -130,11 +130,11 @@ class Selection:
 
 
 def _listed(columns: ColumnList, schema: Mapping[str, Any]) -> PropertyColumns:
-    """The columns of a list that are selected by their names."""
+    """The columns that are listed by name."""
     listed: list[Column] = []
     constants: dict[int, Any] = {}
     for item in columns.items:
-        whole = None if columns.takes_all else item.whole
+        whole = None if columns.selects_all else item.whole
         is_constant = isinstance(item.source, Constant)
         column = Column(str(item.source), may_guess=not is_constant, label=item.name, cast=item.cast, whole=whole)
         column = column.declared_by(schema)
@@ -145,14 +145,14 @@ def _listed(columns: ColumnList, schema: Mapping[str, Any]) -> PropertyColumns:
 
 
 def _rest(columns: ColumnList, listed: PropertyColumns, schema: Mapping[str, Any]) -> AllColumns | None:
-    if not columns.takes_all:
+    if not columns.selects_all:
         return None
     excepted = (Column(name, may_guess=True).declared_by(schema) for name in columns.excepted)
     return AllColumns(listed, PropertyColumns(excepted))
 
 
 def _key_of(settings: ApiSettings) -> tuple[str, str]:
-    """The field that says whose row it is, and its column."""
+    """The field that identifies the user or account, and its column."""
     if isinstance(settings, AccountProperties):
         return "account_id", settings.account_id_column
     if isinstance(settings, TrackEvents | DeleteUsers) and settings.user_id_column is not None:
@@ -161,12 +161,12 @@ def _key_of(settings: ApiSettings) -> tuple[str, str]:
 
 
 def transform(data: Mapping[str, Any], selection: Selection, *, exact: bool) -> tuple[Element, Properties | None]:
-    """The payload of one record; the second is None if there is nothing to say of its properties.
+    """The payload of one record, and the changes that were made to its properties; None if there were none.
 
     Args:
         data: the record.
-        selection: its columns, their ways fixed as far as this record can.
-        exact: which reading the record comes from (values.py).
+        selection: the columns, with their ways fixed by this record and those before it.
+        exact: whether the record comes from the exact reading (values.py).
 
     Raises:
         RowRejectedError: the record cannot be sent.
@@ -224,5 +224,5 @@ def _user_id(data: Mapping[str, Any], column: Column, *, exact: bool) -> str:
 
 
 def _is_blank(value: Any) -> bool:
-    """A text without a time means now, as null does."""
+    """Whether a timestamp is blank text, which counts as null."""
     return isinstance(value, str) and not value.strip()

@@ -1,8 +1,8 @@
-"""One value of a record -> the text or number that Heap accepts in its place.
+"""Converts a value of a record to the text or number that Heap accepts.
 
-A line is read fast first, which gives a float for an integer beyond 64 bits and forgets how a float was written. If
-that matters InexactNumberError asks for the slow, exact reading of the same line; so does text that is not Unicode,
-which the fast reader refuses and the exact one lets through. `exact` says which of the two a value comes from.
+There are two readings of a line. The fast one parses integers beyond 64 bits as floats, and does not keep how a float
+was written. If that matters, InexactNumberError requests the slower, exact reading of the same line. Lines with invalid
+Unicode, which the fast parser refuses, are also read exactly. `exact` tells which reading a value comes from.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from destination_heap_analytics.protocol.numbers import (
 Scalar = str | int | float
 
 SHORT: Final = MAX_PROPERTY // 2
-"""A text of this many characters is always within a property's limit: one is at most two UTF-16 units."""
+"""A text of this many characters is always within a property's limit: a character has at most two UTF-16 units."""
 
 _USER_ID: Final = re.compile("0|[1-9][0-9]{0,15}")
 
 
 def scalar(value: Any, column: str, *, exact: bool) -> Scalar:
-    """A property's text, number or boolean.
+    """The text, number or boolean of a property.
 
     Raises:
-        RowRejectedError: JSON cannot carry the value, or it is not a scalar.
+        RowRejectedError: JSON cannot represent the value, or it is not a scalar.
         InexactNumberError: only if not `exact`.
     """
     if isinstance(value, str):
@@ -71,10 +71,10 @@ def name_text(value: Any, column: str, *, exact: bool) -> str:
 
 
 def user_id_text(value: Any, column: str, *, exact: bool) -> str:
-    """Heap's own ID of a user, in decimal digits (https://developers.heap.io/reference/track-1).
+    """Heap's own ID of a user as decimal digits (https://developers.heap.io/reference/track-1).
 
     Raises:
-        RowRejectedError: it is anything else.
+        RowRejectedError: the value is not a user ID.
         InexactNumberError: only if not `exact`.
     """
     if isinstance(value, bool) or not isinstance(value, (str, int, float)):
@@ -86,10 +86,10 @@ def user_id_text(value: Any, column: str, *, exact: bool) -> str:
 
 
 def joined_text(value: Any, column: str, *, exact: bool) -> str:
-    """An item of a list that is joined to one text, as Heap would write it; a number in its plain decimal form.
+    """The text of an item in a joined list, as Heap would write it; a number in its plain decimal form.
 
     Raises:
-        RowRejectedError: JSON cannot carry the value, or it is not a scalar.
+        RowRejectedError: JSON cannot represent the value, or it is not a scalar.
         InexactNumberError: only if not `exact`.
     """
     if isinstance(value, float):
@@ -98,7 +98,7 @@ def joined_text(value: Any, column: str, *, exact: bool) -> str:
 
 
 def as_text(value: Scalar) -> str:
-    """A property's value as Heap would write it inside a joined list."""
+    """A value as Heap would write it in a joined list."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
@@ -111,12 +111,12 @@ def _float_as_text(value: float, column: str, *, exact: bool) -> str:
 
 
 def _reason(written: str) -> Reason:
-    """Why a number that no float can represent is rejected: `1e999` is one, `NaN` is none."""
+    """The reason for which a float that is not finite is rejected: `1e999` is a number, `NaN` is not."""
     return Reason.EXPONENT if any(char.isdigit() for char in written) else Reason.NOT_FINITE
 
 
 def _plain(written: str, column: str) -> str:
-    """The plain decimal form of a number as written in a line."""
+    """The plain decimal form of a number."""
     plain = plain_decimal(written)
     if plain is None:
         raise RowRejectedError(_reason(written), column)
@@ -124,10 +124,10 @@ def _plain(written: str, column: str) -> str:
 
 
 def unicode_text(text: str, column: str | None) -> str:
-    """The text itself.
+    """Check that a text is valid Unicode, and return it.
 
     Raises:
-        RowRejectedError: half a surrogate pair, or invalid UTF-8, is in it.
+        RowRejectedError: it contains half a surrogate pair, or invalid UTF-8.
     """
     try:
         text.encode()

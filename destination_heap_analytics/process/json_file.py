@@ -1,4 +1,4 @@
-"""The JSON files that a command is given: the settings and the configured catalog."""
+"""Reads the JSON files that are passed to a command: the settings and the configured catalog."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _MESSAGE: Final = re.compile(r'\s*\{\s*"type"\s*:\s*"[A-Z_]+"')
 
 
 def read_json(path: str, option: str) -> Any:
-    """The content of a JSON file that is given with an option.
+    """The content of a JSON file.
 
     Raises:
-        ConfigError: it cannot be read, or is not JSON; says which, and where.
+        ConfigError: the file cannot be read, or is not JSON; the message says where.
     """
-    file = f"The file given with {option}, {path},"
+    file = f"The {option} file `{path}`"
     try:
         content = Path(path).read_bytes()
     except OSError as failure:
@@ -40,7 +40,7 @@ def read_json(path: str, option: str) -> Any:
     except RecursionError:
         raise ConfigError(f"{file} is nested too deeply to be read.") from None
     except ValueError:  # Python's own limit for the digits of an integer
-        raise ConfigError(f"{file} is not valid JSON: it holds a number with too many digits.") from None
+        raise ConfigError(f"{file} is not valid JSON: it contains a number with too many digits.") from None
 
 
 def _place(fault: json.JSONDecodeError) -> str:
@@ -49,11 +49,11 @@ def _place(fault: json.JSONDecodeError) -> str:
 
 
 def _other_format(text: str) -> str | None:
-    """The kind of a text that is not JSON, and what to do; None if it is only damaged JSON."""
+    """Another format that the text is in, and what to do; None if the text is just invalid JSON."""
     if _MESSAGE.match(text):
         return (
             "a file of Airbyte messages, such as the output of a source's `discover` or `read`, not a single JSON "
-            "document. Give the JSON document that the option asks for."
+            "document. Pass the JSON document that the option expects."
         )
     lines = (line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#"))
     if _YAML.match(next(lines, "")):

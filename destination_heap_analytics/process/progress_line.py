@@ -1,7 +1,7 @@
-"""A progress line at the bottom of a terminal; if standard error is not a terminal, as on the platform, there is none.
+"""A progress line at the bottom of a terminal; there is none if standard error is not a terminal, as on the platform.
 
-It uses neither escape codes nor colours: it returns to the start of its line and overwrites it. A library would do the
-same for 20 ms (tqdm) or 100 ms (rich) of import time, in a command that should start at once.
+It uses neither escape codes nor colours: it returns to the start of its line and overwrites it. A library would add
+20 ms (tqdm) or 100 ms (rich) of import time to a command that should start quickly.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Final, TextIO
 
 DRAW_SECONDS: Final = 0.25
 _MARKS: Final = 20
-"""The rate is measured over this many draws, at least five seconds."""
+"""The rate is measured over this many updates, which take at least five seconds."""
 
 _COLUMNS: Final = 80
-"""Assumed for a terminal that does not report its width."""
+"""The assumed width of a terminal that does not report its own."""
 
 
 class Progress:
@@ -36,9 +36,9 @@ class Progress:
         """Start; nothing is drawn yet.
 
         Args:
-            terminal: its descriptor; None without a terminal.
-            is_shared: whether other lines are written to it.
-            clock: seconds, monotonic.
+            terminal: the terminal's descriptor; None if there is no terminal.
+            is_shared: whether other output goes to the same terminal.
+            clock: monotonic seconds.
         """
         self._terminal = terminal
         self._is_shared = is_shared
@@ -49,23 +49,23 @@ class Progress:
 
     @classmethod
     def on_standard_error(cls) -> Progress:
-        """The line for a user who runs a command.
+        """The progress line of a command.
 
-        There is none if the input is typed, because it would mix with the line, nor if another program reads the
-        output, because that may draw on the same terminal, as PyAirbyte and `less` do.
+        There is none if the input is typed, because it would mix with the line, or if another program reads the output,
+        because that may draw on the same terminal, as PyAirbyte and `less` do.
         """
         shared = _is_terminal(sys.stdin) or _is_pipe(sys.stdout)
         watched = _is_terminal(sys.stderr) and not shared and os.environ.get("TERM") != "dumb"
         return cls(sys.stderr.fileno() if watched else None, is_shared=_is_terminal(sys.stdout))
 
     def show(self, rows: int, rejected: int, delivered: int | None = None, note: str = "") -> None:
-        """Redraw the line, if it is time to.
+        """Redraw the line, if it is due.
 
         Args:
-            rows: rows read so far.
-            rejected: those rejected.
-            delivered: those delivered; None if the command delivers none.
-            note: the end of the line: what it is waiting for.
+            rows: the number of rows read.
+            rejected: the number of rows rejected.
+            delivered: the number of rows delivered; None if the command delivers none.
+            note: the end of the line: what the run is waiting for.
         """
         if self._terminal is None or (now := self._clock()) < self._due:
             return
@@ -81,7 +81,7 @@ class Progress:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Make room while a line is written to standard output."""
+        """Hide the line while something is written to standard output."""
         text = self._text if self._is_shared else ""
         if text:
             self.erase()
@@ -90,7 +90,7 @@ class Progress:
             self._draw(text)
 
     def erase(self) -> None:
-        """Leave the terminal's line empty."""
+        """Clear the line."""
         if self._text:
             self._draw("")
             self._write("\r")
@@ -124,7 +124,7 @@ def _is_pipe(stream: TextIO | None) -> bool:
 
 
 def _is_in_front(terminal: int) -> bool:
-    """Whether this job is in the foreground of the terminal; it is, if the terminal controls no jobs."""
+    """Whether this job is in the foreground of the terminal; always true for a terminal without job control."""
     try:
         return os.tcgetpgrp(terminal) == os.getpgrp()
     except OSError:

@@ -1,4 +1,4 @@
-"""The secrets of a configuration, masked in all output."""
+"""Masks the secrets of a configuration in all output."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Secrets:
     __slots__ = ("texts",)
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        # The longest first: a secret that contains another one is masked whole.
+        # Longest first, so that a secret that contains another one is masked as a whole.
         self.texts = sorted({text for text in texts if text}, key=len, reverse=True)
 
     def masked(self, text: str) -> str:
@@ -28,7 +28,7 @@ NO_SECRETS: Final = Secrets()
 
 
 def find_secrets(config: Any, names: Iterable[str]) -> Secrets:
-    """The values of all keys with one of these names, at any depth: a setting in the wrong place is secret too."""
+    """The values of all keys with one of these names, at any depth: a misplaced setting is secret too."""
     wanted = set(names)
     found: list[str] = []
     left = [config]

@@ -1,7 +1,7 @@
-"""SIGTERM and SIGINT: the run reports what is delivered and stops; if it cannot, the process still exits.
+"""SIGTERM and SIGINT: the run reports what it has delivered and stops; if it hangs, the process exits anyway.
 
-The signals are blocked and waited for in a thread, not handled, so that they never interrupt a half-done step. This
-also works for process 1 of a container, where a signal without a handler is ignored.
+The signals are blocked, and a thread waits for them, so that they never interrupt a step halfway. This also works for
+process 1 of a container, for which the kernel ignores signals without a handler.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 PATIENCE_SECONDS: Final = 12.0
-"""How long the run may take to stop, even if it is stuck in a write without a reader; the platform waits 15."""
+"""The process exits after this time, even if the run is stuck in a write that no one reads; the platform waits 15."""
 
 
 def exit_code(number: int) -> int:
-    """The exit code that a shell gives to a process that a signal terminated."""
+    """The exit code that a shell reports for a process terminated by this signal."""
     return 128 + number
 
 
 def watch_signals(interrupt: Callable[[int], None], patience: float = PATIENCE_SECONDS) -> None:
-    """From now on, the first signal calls `interrupt` with its number; a second one exits at once."""
+    """From now on, the first signal calls `interrupt` with its number; a second one exits immediately."""
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
     def wait() -> None:

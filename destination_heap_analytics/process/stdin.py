@@ -1,4 +1,4 @@
-"""Standard input, or messages handed over in process, in blocks: handling each line on its own would cost too much."""
+"""Reads standard input, or messages passed in process, in blocks: queueing each line separately would be too slow."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Payload = TypeVar("Payload")
 
 _BLOCK: Final = 256 * 1024
 _LINE_BYTES: Final = 48
-"""Memory of a line besides its characters, so that blank lines cannot fill it either."""
+"""The memory of a line in addition to its characters, so that blank lines count too."""
 
 _MESSAGE_BYTES: Final = 1024
-"""Assumed size of a message handed over in process; its real size is unknown."""
+"""The assumed size of a message passed in process; its real size is unknown."""
 
 
 def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None]:
-    """Whole lines of a file descriptor, a block at a time; the last one may lack its line end."""
+    """Lines from a file descriptor, a block at a time, with the size of each block; the last line may lack its end."""
     unfinished: list[bytes] = []
     while block := read_block(descriptor):
         last_end = block.rfind(b"\n")
@@ -34,7 +34,7 @@ def read_lines(descriptor: int) -> Generator[tuple[list[bytes], int], None, None
 
 
 def bytes_left(descriptor: int) -> int | None:
-    """How much is left to read of a file; None if it is a pipe or a terminal."""
+    """The number of bytes left to read in a file; None for a pipe or a terminal."""
     status = os.fstat(descriptor)
     if not S_ISREG(status.st_mode):
         return None
@@ -42,9 +42,9 @@ def bytes_left(descriptor: int) -> int | None:
 
 
 def read_block(descriptor: int) -> bytes:
-    """The next block of bytes, empty at the end; waits for it even if another process made the pipe non-blocking."""
+    """The next block of bytes; empty at the end. Waits for data even if another process made the pipe non-blocking."""
     while (block := _available(descriptor)) is None:
-        poll = select.poll()  # not `select.select`, which takes no descriptor above 1023
+        poll = select.poll()  # not `select.select`, which accepts no descriptor above 1023
         poll.register(descriptor, select.POLLIN)
         poll.poll()
     return block
@@ -58,6 +58,6 @@ def _available(descriptor: int) -> bytes | None:
 
 
 def read_messages(messages: Iterable[Payload]) -> Generator[tuple[list[Payload], int], None, None]:
-    """Messages handed over in process, one at a time, because the next one may take long to arrive."""
+    """Messages passed in process, one at a time, because the next one may take long to arrive."""
     for message in messages:
         yield [message], _MESSAGE_BYTES

@@ -1,7 +1,7 @@
-"""Standard output: messages and log lines, whole and at once.
+"""Writes messages and log lines to standard output, each as a whole and without delay.
 
-The platform acts on a state when it sees it, and standard output is block-buffered on a pipe; so each line is written
-and flushed under one lock, whichever thread it comes from.
+The platform acts on a state as soon as it reads it, but standard output is block-buffered on a pipe. So each line is
+written and flushed under one lock, from any thread.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _LEVELS: Final = {"CRITICAL": Level.FATAL, "ERROR": Level.ERROR, "WARNING": Leve
 
 
 def as_json(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> str:
-    """One line of the protocol: a message with its fields in the order of its class, those that are None left out.
+    """A message as one line of the protocol, with the fields in the order of its class, without those that are None.
 
-    It is ASCII: a name may hold half a surrogate pair, which no encoder takes. It has no spaces, because PyAirbyte
-    looks for a line with `{"type":"TRACE"` in its log to tell why a run failed.
+    It is ASCII, because a name may contain half a surrogate pair, which cannot be encoded. It has no spaces, because
+    PyAirbyte searches its log for `{"type":"TRACE"` to find out why a run failed.
     """
     return json.dumps(_plain(message, secrets), separators=(",", ":"))
 
@@ -48,9 +48,9 @@ def _plain(value: Any, secrets: Secrets) -> Any:
 
 
 def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> None:
-    """Write one message to standard output, with secrets masked in all but states, which go back unchanged.
+    """Write one message to standard output, with secrets masked, except in states, which are returned unchanged.
 
-    A terminal shows it as text; a program that reads the output gets JSON.
+    A terminal gets text, a program JSON.
     """
     if sys.stdout is not None and sys.stdout.isatty() and (text := as_text(message)) is not None:
         write("".join(f"{printable(line)}\n" for line in secrets.masked(text).split("\n")).encode())
@@ -60,18 +60,18 @@ def print_message(message: AirbyteMessage, secrets: Secrets = NO_SECRETS) -> Non
 
 
 def print_line(line: bytes) -> None:
-    """Write one line of JSON to standard output: unchanged to a program, harmless to a terminal."""
+    """Write one line of JSON to standard output: unchanged for a program, escaped for a terminal."""
     if sys.stdout is not None and sys.stdout.isatty():
         line = printable(line.decode("utf-8", "surrogateescape")).encode()
     write(line + b"\n")
 
 
 def write(content: bytes) -> None:
-    """Write to standard output, whole and at once, even if another process made the pipe non-blocking.
+    """Write to standard output completely, and flush, even if another process made the pipe non-blocking.
 
     Raises:
-        BrokenPipeError: its reader is gone.
-        OutputError: it cannot be written for another reason.
+        BrokenPipeError: the reader is gone.
+        OutputError: writing failed for another reason.
     """
     if sys.stdout is None:
         raise OutputError("closed")
@@ -80,9 +80,11 @@ def write(content: bytes) -> None:
         while True:
             try:
                 while rest:
-                    rest = rest[sys.stdout.buffer.write(rest) or _wait() :]  # unbuffered, None if the pipe is full
+                    rest = rest[
+                        sys.stdout.buffer.write(rest) or _wait() :
+                    ]  # if unbuffered, None means that the pipe is full
                 sys.stdout.buffer.flush()
-            except BlockingIOError as full:  # noqa: PERF203  # not per line: only if the pipe is full
+            except BlockingIOError as full:  # noqa: PERF203  # runs only if the pipe is full
                 rest = rest[full.characters_written :]
                 _wait()
             except BrokenPipeError:
@@ -94,7 +96,7 @@ def write(content: bytes) -> None:
 
 
 def _wait() -> int:
-    """Until the pipe takes more; nothing has been written meanwhile."""
+    """Wait until the pipe accepts more. Returns 0, the number of bytes written meanwhile."""
     poll = select.poll()
     poll.register(sys.stdout.buffer, select.POLLOUT)
     poll.poll()
@@ -102,34 +104,34 @@ def _wait() -> int:
 
 
 def discard_output() -> None:
-    """Send nowhere what is still buffered for standard output: its reader is gone, or it cannot be written."""
+    """Discard what is buffered for standard output: its reader is gone, or it cannot be written."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class StandardOutput:
-    """Standard output for what is not a message, with the failures of `write`."""
+    """Standard output as a binary file, for output that is not a message; raises what `write` raises."""
 
     def write(self, content: bytes) -> int:
-        """Write it whole."""
+        """Write all of it."""
         write(content)
         return len(content)
 
     def flush(self) -> None:
-        """Nothing is left in a buffer."""
+        """Nothing to do: `write` has flushed."""
 
 
 def log_to_output(progress: Progress | None = None, secrets: Secrets = NO_SECRETS) -> None:
-    """Write all log lines the same way, as LOG messages, Python's warnings too; the progress line makes room."""
+    """Print all log lines, and Python's warnings, as LOG messages; the progress line is hidden meanwhile."""
     logging.getLogger("airbyte").setLevel(logging.INFO)
     logging.getLogger().handlers = [_LogHandler(progress or Progress(), secrets)]
     logging.captureWarnings(capture=True)
 
 
 class _LogHandler(logging.Handler):
-    """Prints our own log lines and Python's warnings, without a stack trace.
+    """Prints the connector's log lines and Python's warnings, without stack traces.
 
-    Libraries have no line in the log: urllib3 quotes an answer that it cannot read, and an answer may echo a row.
+    Libraries are not logged: urllib3, for one, quotes a response that it cannot parse, which may echo a row.
     """
 
     def __init__(self, progress: Progress, secrets: Secrets) -> None:

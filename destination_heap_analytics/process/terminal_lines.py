@@ -1,4 +1,4 @@
-"""Messages as lines for a person: what `check` and `write` print in a terminal in place of JSON."""
+"""Messages as text: what `check` and `write` print in a terminal instead of JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PREFIXES = {Level.FATAL: "Error: ", Level.ERROR: "Error: ", Level.WARN: "Warnin
 
 
 def as_text(message: AirbyteMessage) -> str | None:
-    """A message in a line or more; None for one that is JSON for a person too, as the specification is."""
+    """A message as one or more lines of text; None if it is shown as JSON, like the specification."""
     if isinstance(message, EchoedState):
         return _state(message)
     if message.log:
@@ -27,7 +27,7 @@ def as_text(message: AirbyteMessage) -> str | None:
 
 
 def _state(message: EchoedState) -> str:
-    """How many rows a state covers; what the source wrote in it is for the source."""
+    """The counts of a state; its content is only for the source."""
     stats = json.loads(message.line)["state"]["destinationStats"]
     delivered, rejected = (int(stats[name]) for name in ("recordCount", "rejectedRecordCount"))
     rows = f"{delivered:,} row{'' if delivered == 1 else 's'} delivered, {rejected:,} rejected since the last one"

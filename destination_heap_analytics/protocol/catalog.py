@@ -9,7 +9,7 @@ from typing import Any, Final
 from destination_heap_analytics.errors import ConfigError
 
 Path = tuple[str, ...]
-"""The keys that lead to a column, from the top of a record."""
+"""The keys that lead to a column, starting at the top level of a record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +17,12 @@ class Stream:
     """The stream that this connection loads.
 
     Attributes:
-        namespace: None if the source gives none.
+        namespace: None if the source has none.
         sync_mode: how the source reads: full_refresh or incremental.
         destination_sync_mode: overwrite, append or append_dedup; Heap keeps its data in all three.
         primary_key: paths of the columns that together identify a row; may be empty.
-        schema: JSON schema of the records, as far as the source declares one.
-        sync_id: the platform's number of this sync, the same for all its attempts; None if it gives none.
+        schema: JSON schema of the records; empty if the source declares none.
+        sync_id: the platform's number of this sync, the same for all its attempts; None if it has none.
     """
 
     name: str
@@ -35,29 +35,29 @@ class Stream:
 
     @property
     def is_deduplicated(self) -> bool:
-        """Whether the user asked for one row per primary key."""
+        """Whether the user selected one row per primary key."""
         return self.destination_sync_mode == "append_dedup"
 
     @property
-    def tells_rows_apart(self) -> bool:
+    def identifies_rows(self) -> bool:
         """Whether the primary key alone identifies a row."""
         return self.is_deduplicated and bool(self.primary_key)
 
     def carries(self, name: str, namespace: str | None) -> bool:
-        """Whether a message of this name and namespace belongs to the stream; some sources leave the namespace out."""
+        """Whether a message belongs to this stream. Some sources omit the namespace: a missing one always matches."""
         return name == self.name and (not namespace or not self.namespace or namespace == self.namespace)
 
     def foreign_row(self, number: int, name: str, namespace: str | None) -> ConfigError:
-        """The error of a row of another stream."""
+        """The error to raise for a row of another stream."""
         theirs, mine = _full_names((name, namespace), (self.name, self.namespace))
         return ConfigError(
-            f"Row {number} belongs to stream {theirs}, and this connection loads stream {mine} only. "
+            f"Row {number} belongs to stream {theirs}, but this connection loads only stream {mine}. "
             "Create a separate connection for the other stream."
         )
 
 
 def _full_names(*streams: tuple[str, str | None]) -> list[str]:
-    """Streams as they are named beside each other: with their namespaces, if any of them has one."""
+    """The names of streams for a message: with their namespaces, if any of them has one."""
     if not any(namespace for _, namespace in streams):
         return [f"`{name}`" for name, _ in streams]
     return [
@@ -67,7 +67,7 @@ def _full_names(*streams: tuple[str, str | None]) -> list[str]:
 
 
 def parse_catalog(catalog: Any) -> Stream:
-    """The one stream of a configured catalog, read leniently: an unknown sync mode or key does no harm.
+    """The one stream of a configured catalog. Parsing is lenient: unknown sync modes and keys are accepted.
 
     Raises:
         ConfigError: there is no stream, or more than one, or this is not a configured catalog.
@@ -78,20 +78,20 @@ def parse_catalog(catalog: Any) -> Stream:
     if not isinstance(streams, list):
         raise ConfigError(f"The configured catalog must be a JSON object with a list of `streams`. {_CONFIGURED}")
     if not streams:
-        raise ConfigError("One connection loads one stream into Heap, and the configured catalog has none. Select one.")
+        raise ConfigError("One connection loads one stream into Heap, but the configured catalog has none. Select one.")
     parsed = [_parse_stream(configured) for configured in streams]
     if len(parsed) > 1:
         names = ", ".join(_full_names(*((stream.name, stream.namespace) for stream in parsed)))
         raise ConfigError(
-            f"One connection loads one stream into Heap, and the configured catalog has {len(parsed)}: {names}. "
+            f"One connection loads one stream into Heap, but the configured catalog has {len(parsed)}: {names}. "
             "Keep one, and create a separate connection for each of the others."
         )
     return parsed[0]
 
 
 _CONFIGURED: Final = (
-    'Give one like `{"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh", '
-    '"destination_sync_mode": "append"}]}`; the configured catalog names the stream to load, and how.'
+    'Use one like `{"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh", '
+    '"destination_sync_mode": "append"}]}`: the configured catalog selects the stream to load, and the sync mode.'
 )
 _CAMEL_CASE: Final = frozenset(
     {
@@ -110,7 +110,7 @@ _CAMEL_CASE: Final = frozenset(
 
 
 def _other_document(catalog: Any) -> str | None:
-    """What a document is that is commonly given in place of a configured catalog; None if it may be one."""
+    """The kind of a document that is often confused with a configured catalog; None if it may be one."""
     if not isinstance(catalog, Mapping):
         return None
     if catalog.get("type") == "CATALOG" or isinstance(catalog.get("catalog"), Mapping):
@@ -133,7 +133,7 @@ def _other_document(catalog: Any) -> str | None:
     return None
 
 
-_DISCOVERED: Final = "the output of a source's `discover`, which says what could be loaded"
+_DISCOVERED: Final = "the output of a source's `discover`, which lists all streams of the source"
 _SYNC_CATALOG: Final = "the `syncCatalog` of Airbyte's API, whose keys are in camelCase"
 
 
@@ -145,7 +145,7 @@ def _parse_stream(configured: Any) -> Stream:
     namespace, schema = stream.get("namespace"), stream.get("json_schema")
     if namespace is not None and not isinstance(namespace, str):
         raise ConfigError(
-            f"The namespace of stream `{name}` in the configured catalog is not text: give text, or leave it out."
+            f"The namespace of stream `{name}` in the configured catalog is not text: use text, or leave it out."
         )
     sync_id = configured.get("sync_id")
     return Stream(

@@ -1,7 +1,7 @@
-"""Which STATE may be returned, and with which counts.
+"""Decides which states can be returned, and with which counts.
 
-A state covers every row read before it, so it waits until each of them is delivered or rejected; states are returned in
-the order they arrived. The rows between two states form a checkpoint: a row joins the last one, a state closes it.
+A state covers every row read before it, so it waits until each of them is delivered or rejected. States are returned in
+the order they arrived. The rows between two states form a checkpoint: rows join the last one, and a state closes it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ class Checkpoint:
     """The rows between two states.
 
     Attributes:
-        open: rows that are neither delivered nor rejected so far.
-        state: what closes the checkpoint; None while it is the last one.
+        open: the number of rows that are not settled yet.
+        state: the state that closes the checkpoint; None if it is the last one.
     """
 
     open: int = 0
@@ -31,7 +31,7 @@ class Checkpoint:
     state: State | None = None
 
     def settle(self, rows: int = 1, *, delivered: bool) -> None:
-        """Count so many of its rows as delivered or rejected."""
+        """Count that many of its rows as delivered or rejected."""
         self.open -= rows
         if delivered:
             self.delivered += rows
@@ -40,7 +40,7 @@ class Checkpoint:
 
 
 MAX_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of states that may wait: rows that are retried for minutes hold up all later states."""
+"""The most bytes of waiting states: rows that are retried for minutes hold up all later states."""
 
 
 class Checkpoints:
@@ -63,28 +63,28 @@ class Checkpoints:
 
     @property
     def last(self) -> Checkpoint:
-        """The one that the next row joins."""
+        """The checkpoint that the next row joins."""
         return self._open[-1]
 
     def row_read(self) -> Checkpoint:
-        """The checkpoint of a row that was just read, if the row is settled later."""
+        """Add a row to the last checkpoint, and return the checkpoint, with which the row is settled later."""
         self.rows_read(1)
         return self._open[-1]
 
     def rows_read(self, rows: int) -> None:
-        """So many rows have joined the last checkpoint."""
+        """Add that many rows to the last checkpoint."""
         self._open[-1].open += rows
 
     def state_read(self, state: State) -> None:
-        """A state closes the last checkpoint and opens the next."""
+        """Close the last checkpoint with a state, and open the next one."""
         self._open[-1].state = state
         self._open.append(Checkpoint())
         self._waits(state.size)
 
     def due(self) -> Iterator[AirbyteMessage]:
-        """The states that may be returned now, each with the counts of the rows since the previous one.
+        """The states that can be returned now, each with the counts of the rows since the previous one.
 
-        A state of another stream covers no row of this one: its counts move on to the next state.
+        A state of another stream covers no row of this one: its counts are added to the next state.
         """
         while (checkpoint := self._open[0]).state is not None and not checkpoint.open:
             following = self._open[1]
@@ -103,11 +103,11 @@ class Checkpoints:
 
 @dataclass(slots=True)
 class PendingRecord:
-    """A row of the source. Not frozen, because creating one for every row would take three times as long.
+    """A row of the source. Not frozen, because that would take three times as long to create.
 
     Attributes:
-        number: its position among all rows of the input, from 1.
-        checkpoint: where it counts when it is delivered or rejected.
+        number: the position of the row in the input, from 1.
+        checkpoint: the checkpoint with which it is settled.
     """
 
     number: int

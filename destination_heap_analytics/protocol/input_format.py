@@ -1,6 +1,6 @@
-"""Recognizes an input without Airbyte messages, by its first line, and says what to do.
+"""Recognises an input without Airbyte messages by its first line, and says what to do.
 
-A sync of such an input would otherwise succeed without a row.
+Otherwise a sync of such an input would succeed without loading a row.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ _DELIMITED: Final = re.compile(rb"[^,;\t|]+[,;\t|]")
 
 @dataclass(slots=True)
 class InputFormat:
-    """Whether an input holds Airbyte messages at all.
+    """Whether an input contains any Airbyte messages.
 
     Attributes:
-        is_known: at least one line was a message.
+        is_known: whether at least one line was a message.
     """
 
     is_known: bool = False
     _first: bytes | None = None
 
     def see(self, message: Message) -> None:
-        """Record the kind of a line."""
+        """Take note of a parsed line."""
         if isinstance(message, Noise):
             self._first = self._first or message.beginning
         elif isinstance(message, Unreadable) and message.reason is Reason.NO_DATA:
@@ -50,15 +50,15 @@ class InputFormat:
             self.is_known = True
 
     def check(self, lines: int) -> None:
-        """At the end of an input of so many lines.
+        """Check at the end of an input with that many lines.
 
         Raises:
-            ConfigError: not one of them was a message.
+            ConfigError: no line was a message.
         """
         if self.is_known or not lines:
             return
         if self._first is None:
-            raise ConfigError(f"Standard input has only blank lines, and no Airbyte message. {_WRAP}")
+            raise ConfigError(f"Standard input has only blank lines, no Airbyte messages. {_WRAP}")
         kind, remedy = _kind(self._first)
         raise ConfigError(f"Standard input has no Airbyte messages: it looks like {kind}. {remedy}")
 

@@ -1,9 +1,9 @@
-"""Airbyte messages in, states out.
+"""Parses Airbyte messages, and writes states.
 
-The CDK's own parser is not good enough here: it drops records with NaN, fails at an unknown message, and loses unknown
-keys of a STATE, although the platform needs every key back (`id` above all:
-https://github.com/airbytehq/airbyte/issues/69138). So a line is read into plain dictionaries, and a STATE is returned
-as the text that arrived, with only `destinationStats` inserted.
+The CDK's own parser is not sufficient: it drops records with NaN, fails on unknown messages, and loses unknown keys of
+a STATE, although the platform needs every key back, above all `id`
+(https://github.com/airbytehq/airbyte/issues/69138). So a line is parsed into plain dictionaries, and a STATE is
+returned as the text that arrived, with only `destinationStats` inserted.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Record:
     Attributes:
         data: the record.
         is_exact: whether `data` is the exact reading (values.py).
-        line: the line it was read from; None for a message handed over in process.
+        line: the line that it was parsed from; None for a message passed in process.
     """
 
     stream: str
@@ -41,16 +41,16 @@ class Record:
 
     @property
     def size(self) -> int:
-        """Bytes of the line; 0 for a message handed over in process, whose memory belongs to the caller."""
+        """The size of the line in bytes; 0 for a message passed in process, whose memory belongs to the caller."""
         return len(self.line or b"")
 
     @property
     def source(self) -> bytes | Mapping[str, Any]:
-        """The line, or the data of a message handed over in process."""
+        """The line, or the data of a message passed in process."""
         return self.line or self.data
 
     def exactly(self) -> Mapping[str, Any]:
-        """The record with all its digits, and floats that remember how they were written."""
+        """The exact reading: all digits are kept, and floats remember how they were written."""
         if self.is_exact or self.line is None:
             return self.data
         data: Mapping[str, Any] = _read_exactly(self.line)["record"]["data"]
@@ -62,7 +62,7 @@ class Unreadable:
     """A row that cannot be read; it counts as rejected.
 
     Attributes:
-        line: what arrived in its place.
+        line: the line that arrived.
     """
 
     reason: Reason
@@ -74,7 +74,7 @@ class Noise:
     """A line that is not a message.
 
     Attributes:
-        beginning: of the line.
+        beginning: the beginning of the line.
     """
 
     beginning: bytes
@@ -82,21 +82,21 @@ class Noise:
 
 @dataclass(frozen=True, slots=True)
 class Blank:
-    """A line of white space."""
+    """A blank line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A message that does not concern a destination, such as a LOG, or one of a type from a later protocol."""
+    """A message that a destination ignores, such as a LOG, or of a type that a later protocol added."""
 
 
 @dataclass(slots=True)
 class State:
-    """A checkpoint of the source. Its content is opaque, and is returned unchanged.
+    """A state of the source. Its content is opaque, and is returned unchanged.
 
     Attributes:
         stream: name and namespace of its stream; None if it covers all streams (GLOBAL and LEGACY).
-        message: what to return, without the counts.
+        message: the message to return, still without counts.
     """
 
     stream: tuple[str, str | None] | None
@@ -104,11 +104,11 @@ class State:
 
     @property
     def size(self) -> int:
-        """Characters of its text; 0 for one handed over in process."""
+        """The length of its text; 0 for a state passed in process."""
         return len(self.message.line) if isinstance(self.message, EchoedState) else 0
 
     def acknowledged(self, delivered: int, rejected: int) -> AirbyteMessage:
-        """The state as it is returned, with the counts of the rows since the previous one."""
+        """The message to return, with the counts of the rows since the previous state."""
         if isinstance(self.message, EchoedState):
             stats = {"recordCount": float(delivered), "rejectedRecordCount": float(rejected)}
             return replace(self.message, line=_with_stats(self.message.line, json.dumps(stats)))
@@ -121,10 +121,10 @@ Message = Record | State | Unreadable | Noise | Blank | Ignored
 
 @dataclass
 class EchoedState(AirbyteMessage):  # type: ignore[misc]  # its package ships no types
-    """A STATE that is printed as the text that arrived.
+    """A STATE that is returned as the text that arrived.
 
     Attributes:
-        line: that text; bytes that are not UTF-8 are surrogates in it, and are returned unchanged.
+        line: the text. Bytes that are not UTF-8 are surrogates in it, and are returned unchanged.
     """
 
     line: str = field(default="", repr=False)
@@ -132,7 +132,7 @@ class EchoedState(AirbyteMessage):  # type: ignore[misc]  # its package ships no
 
 @dataclass
 class StateStats(AirbyteStateStats):  # type: ignore[misc]  # its package ships no types
-    """Counts of a state, with the field that protocol 0.18 added and older models lack."""
+    """The counts of a state, including the field that protocol 0.18 added."""
 
     rejectedRecordCount: float | None = None  # noqa: N815  # the protocol's spelling
 
@@ -142,15 +142,15 @@ _BEGINNING_BYTES: Final = 4096
 
 
 def parse_line(line: bytes, position: int) -> Message:
-    """One line of standard input.
+    """Parse one line of standard input.
 
     Args:
-        line: with or without its line end.
+        line: the line, with or without its line end.
         position: its number in the input, from 1, for messages to the user.
 
     Raises:
-        DefectError: the line begins as a STATE and cannot be read, so rows before and after it cannot be separated.
-        ConfigError: the line is a message of another protocol.
+        DefectError: the line begins like a STATE but cannot be parsed, so it is unknown which rows the state covers.
+        ConfigError: the line is a Singer message.
     """
     is_exact = False
     try:
@@ -178,9 +178,9 @@ def parse_line(line: bytes, position: int) -> Message:
 
 
 def _is_message(kind: str, message: Mapping[str, Any]) -> bool:
-    """Whether this is a message of this or a later protocol: a plain row may have a column called `type`, too.
+    """Whether this is a message of this or a later protocol: a plain row may have a column called `type` too.
 
-    A message of type CONNECTION_STATUS holds an object `connectionStatus`, or `connection_status` as some models write.
+    A message of type CONNECTION_STATUS contains an object `connectionStatus`, or in some models `connection_status`.
     """
     if kind in _TYPES:
         return True
@@ -190,11 +190,11 @@ def _is_message(kind: str, message: Mapping[str, Any]) -> bool:
 
 
 def parse_message(message: AirbyteMessage, dump: Callable[[AirbyteMessage], Mapping[str, Any]]) -> Message:
-    """A message that was handed over in process.
+    """Convert a message that was passed in process.
 
     Args:
         message: an object of the protocol's models, or of the CDK's, which redeclares some of them.
-        dump: what such an object is as JSON.
+        dump: converts such an object to a JSON document.
     """
     if message.type is Type.RECORD and message.record is not None:
         record = message.record
@@ -205,11 +205,11 @@ def parse_message(message: AirbyteMessage, dump: Callable[[AirbyteMessage], Mapp
 
 
 def _as_read(data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record as it would be read from a line: keys are text, and so are integers with too many digits."""
+    """The record as it would be parsed from a line: keys are text, and so are integers with too many digits."""
     try:
         return data if _is_plain(data) else _plain(data)
     except RecursionError:
-        return data  # nested too deeply, or contains itself: the mapping rejects it
+        return data  # nested too deeply, or contains itself: the mapping will reject it
 
 
 def _is_plain(value: Any) -> bool:
@@ -262,14 +262,14 @@ def _unreadable(line: bytes, position: int) -> Unreadable | Noise:
     kind = (beginning[1] or beginning[2]).upper() if beginning else b""
     if kind == b"STATE":
         raise DefectError(
-            f"Line {position} of the input begins as a STATE message and is not valid JSON ({len(line)} bytes). "
+            f"Line {position} of the input begins like a STATE message but is not valid JSON ({len(line)} bytes). "
             "The sync stops here, because it cannot tell which rows the state covers."
         )
     return Unreadable(Reason.UNREADABLE, line) if kind == b"RECORD" else Noise(line[:_BEGINNING_BYTES])
 
 
 def _read_exactly(line: bytes) -> Any:
-    """The line as Python's own parser reads it: all digits, NaN, infinities, lone surrogates, invalid UTF-8."""
+    """Parse a line with Python's own parser, which keeps all digits, NaN, infinities, surrogates and invalid UTF-8."""
     return json.loads(line_text(line), parse_float=written_float, parse_int=exact_integer)
 
 
@@ -282,7 +282,7 @@ _TOKEN: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"?|[{}\[\],:]|[^\s"{}\[\],:]
 
 
 def _with_stats(line: str, stats: str) -> str:
-    """The line of a STATE message with these `destinationStats`; every other character is unchanged."""
+    """The line of a STATE message with `destinationStats` inserted; every other character is unchanged."""
     state_at = next(start for key, start, _ in json_members(line, 0) if key == "state")
     members = list(json_members(line, state_at))
     for key, start, end in members:
@@ -293,9 +293,9 @@ def _with_stats(line: str, stats: str) -> str:
 
 
 def json_members(text: str, at: int) -> Iterator[tuple[str, int, int]]:
-    """(key, start and end of its value) for each member of the object that opens at `at`; `text` is valid JSON.
+    """(key, start and end of its value) for each member of the object that begins at `at`; `text` is valid JSON.
 
-    It reads token by token instead of parsing, so that any depth and any number will do.
+    It scans tokens instead of parsing values, so any depth and any number are accepted.
     """
     depth, start, end = 0, -1, -1
     key: str | None = None

@@ -1,4 +1,4 @@
-"""Numbers as a line wrote them: which floats lose digits, the text of a float, and the plain decimal form."""
+"""Numbers as they are written in a line: lost digits, the text of a float, and the plain decimal form."""
 
 from __future__ import annotations
 
@@ -6,52 +6,52 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 INTEGERS_LOSE_DIGITS: Final = 2.0**53
-"""From here on several integers are read as the same float."""
+"""From here on, several integers are parsed as the same float."""
 
 _MOST_DIGITS: Final = 4000
-"""Python refuses to read integers not much longer than this; they stay text, as they would be sent."""
+"""Longer integers stay text, as which they would be sent anyway: Python refuses to parse slightly longer ones."""
 
 _TOO_LARGE: Final = 10**_MOST_DIGITS
 
 _LARGEST_EXPONENT: Final = 400
-"""A plain decimal has at most about this many digits; every double has fewer."""
+"""The most digits, roughly, of a plain decimal; every double has fewer."""
 
 
 class InexactNumberError(Exception):
-    """Digits of this number may have been lost, and here they matter: read the line again, exactly."""
+    """Digits of this number may have been lost, and here they matter: parse the line again, exactly."""
 
 
 class WrittenFloat(float):
-    """A float of the exact reading, which remembers how the line wrote it."""
+    """A float of the exact reading, with the text that it was written as."""
 
     __slots__ = ("text",)
     text: str
 
 
 def written_float(text: str) -> WrittenFloat:
-    """The float that a line writes as `text`."""
+    """The float that is written as `text`."""
     number = WrittenFloat(text)
     number.text = text
     return number
 
 
 def exact_integer(digits: str) -> int | str:
-    """The integer that a line writes; its digits if there are too many of them for Python."""
+    """An integer; its digits as text if there are too many for Python."""
     return int(digits) if len(digits) <= _MOST_DIGITS else digits
 
 
 def has_too_many_digits(number: int) -> bool:
-    """Whether `exact_integer` leaves a number of this size as text."""
+    """Whether `exact_integer` would return such a number as text."""
     return abs(number) >= _TOO_LARGE
 
 
 def has_lost_digits(value: Any) -> bool:
-    """Whether a value of the fast reading may be an integer whose last digits are gone."""
+    """Whether a value of the fast reading may be an integer that lost its last digits."""
     return isinstance(value, float) and abs(value) >= INTEGERS_LOSE_DIGITS
 
 
 def float_text(value: float) -> str:
-    """A float as the line wrote it, or the shortest text that reads back as it."""
+    """The text that a float was written as, or the shortest text that parses to it."""
     return value.text if isinstance(value, WrittenFloat) else repr(value)
 
 

@@ -16,27 +16,27 @@ from destination_heap_analytics.errors import ConfigError
 RESEND: Final = (
     "destination-heap-analytics resend %s | destination-heap-analytics write --config CONFIG --catalog CATALOG"
 )
-"""The command that sends stored rows again."""
+"""The command that resends stored rows."""
 
 _REMEDIES: Final = {
     **dict.fromkeys((EACCES, EPERM, EROFS), "allow the connector's user to write there, or choose another directory"),
-    **dict.fromkeys((ENOTDIR, EEXIST), "choose a path without a file in place of a directory"),
+    **dict.fromkeys((ENOTDIR, EEXIST), "choose a path in which no part is a file"),
     **dict.fromkeys((ENOSPC, EDQUOT), "free some space, or choose another directory"),
 }
 
 _NO_RESOURCES: Final = frozenset({EMFILE, ENFILE, ENOMEM})
-"""Nothing is wrong with the directory; the command reports what this machine has run out of."""
+"""Errors that are not caused by the directory: the command reports that the machine is out of resources."""
 
 
 class LocalFile:
     """The file of one attempt."""
 
     def __init__(self, root: str, folder: str, attempt: str) -> None:
-        """Name the file; nothing is created yet.
+        """Prepare; nothing is created yet.
 
         Args:
             root: the configured directory.
-            folder: the path from there to the file's folder.
+            folder: the path of the file's folder below it.
             attempt: the beginning of the file's name; unique to this attempt.
         """
         self._root = Path(root)
@@ -45,7 +45,7 @@ class LocalFile:
 
     @property
     def retrieval(self) -> str:
-        """The file, and the command that sends it again."""
+        """Where the file is, and the command that resends it."""
         return f"in {self._file}. Once the cause is fixed, send them again: {RESEND % quote(str(self._file))}"
 
     def append(self, lines: bytes) -> None:
@@ -60,7 +60,7 @@ class LocalFile:
     def probe(self) -> None:
         """Write a small file and remove it. Raises what `append` raises."""
         with self._explained():
-            _append(self._check, b"The check of an Airbyte connection wrote this file; it may be removed.\n")
+            _append(self._check, b"Written by the check of an Airbyte connection; it can be deleted.\n")
         with suppress(OSError):
             self._check.unlink()
 
@@ -72,10 +72,10 @@ class LocalFile:
             number = failure.errno if isinstance(failure, OSError) else None
             if number in _NO_RESOURCES:
                 raise
-            reason = os.strerror(number) if number else "this is not a path"
+            reason = os.strerror(number) if number else "not a valid path"
             remedy = _REMEDIES.get(number or 0, "choose a directory that the connector can write to")
             raise ConfigError(
-                f"`object_storage_config.path` is `{self._root}`, and rejected rows cannot be written there "
+                f"`object_storage_config.path` is `{self._root}`, but rejected rows cannot be written there "
                 f"({reason}): {remedy}."
             ) from None
 
@@ -110,7 +110,7 @@ def _make(folder: Path) -> list[Path]:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in the folder durable, as far as its file system can: some refuse, and some folders are hidden."""
+    """Make the entries of a folder durable if possible: some file systems refuse, and some folders are not readable."""
     with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

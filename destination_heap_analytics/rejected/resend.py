@@ -1,4 +1,4 @@
-"""Stored rejected rows, edited or not, back into messages for the connector."""
+"""Turns stored rejected rows, edited or not, back into messages for the connector."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _UNREADABLE: Final = tuple(reason.name.lower() for reason in UNREADABLE_REASONS)
 
 
 def resend(files: Sequence[Path], stream: str | None, now_ms: int) -> Iterator[bytes]:
-    """A RECORD message, as a line without its end, for each row in the files; blank lines are skipped.
+    """A RECORD message for each row in the files, as a line without its line end; blank lines are skipped.
 
-    The row is what the source wrote, plus any edits; a line that was stored whole is resent as it was.
+    Rows are as the source wrote them, with any edits. A line that was stored whole is resent unchanged.
 
     Args:
-        files: as they were stored; the folder of each is named after the stream.
-        stream: its name, if the files were moved or the name was too long for a folder.
+        files: files of rejected rows; the folder of each is named after the stream.
+        stream: the stream's name, if the files were moved or the name was too long for a folder.
         now_ms: milliseconds since the epoch, for `emitted_at`.
 
     Raises:
-        ConfigError: a file or a line cannot be read, or the stream is unknown. Messages before it remain valid.
+        ConfigError: a file or a line cannot be read, or the stream is unknown. The messages so far are valid.
     """
     for file in files:
         name = _stream_of(file) if stream is None else stream
@@ -45,7 +45,10 @@ def _stream_of(file: Path) -> str:
     folder = file.absolute().parent.name
     name = part_name(folder) if folder else None
     if name is None:
-        raise ConfigError(f"The folder of `{file}` does not name its stream. Name it, as in `--stream users`.")
+        raise ConfigError(
+            f"The stream of `{file}` is unknown, because its folder is not named after it. Set it, as in "
+            "`--stream users`."
+        )
     return name
 
 
@@ -57,12 +60,12 @@ def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
                     yield number, line
     except OSError as failure:
         raise ConfigError(
-            f"`{file}` cannot be read ({failure.strerror}). Name the files that rejected rows were stored in."
+            f"`{file}` cannot be read ({failure.strerror}). Pass files in which rejected rows were stored."
         ) from None
 
 
 def _message(line: bytes, stream: str, now_ms: int) -> bytes | None:
-    """The message of one line; None if it cannot be read."""
+    """The message for one line; None if the line cannot be read."""
     text = line_text(line)
     try:
         row = _read(text)
@@ -79,12 +82,12 @@ def _message(line: bytes, stream: str, now_ms: int) -> bytes | None:
 def _read(text: str) -> Any:
     try:
         return orjson.loads(text)
-    except ValueError:  # a source may have written what orjson refuses, such as NaN
+    except ValueError:  # a row may contain something that orjson refuses, such as NaN
         return json.loads(text, parse_int=str)
 
 
 def _without_added(text: str) -> str:
-    """The object without the last member of each of our names, and every other character as it was."""
+    """The object without the last member of each added key; every other character is unchanged."""
     members: list[str] = []
     added: dict[str, int] = {}
     end = 1

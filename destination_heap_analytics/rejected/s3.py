@@ -1,7 +1,7 @@
-"""Rejected rows in a bucket of S3, or an S3-compatible service: one object per append.
+"""Rejected rows in a bucket in S3 or an S3-compatible service: one object per append.
 
 Importing this module imports boto3, which is slow; store.py does so only if rows are stored in S3.
-Failures are identified by the error's code only: the text of a response can come from anyone.
+Failures are identified only by their error code: the text of a response may contain anything.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ ATTEMPTS: Final = 4
 
 _CHECK_SECONDS: Final = 10.0
 _CHECK_ATTEMPTS: Final = 2
-"""A person waits for the check: a silent server is detected within about twenty seconds."""
+"""Limits of the check, for which a person waits: a silent server is detected within about twenty seconds."""
 
 _SETTINGS: Final = "`object_storage_config`"
 _KEY: Final = "`object_storage_config.access_key_id`"
@@ -77,9 +77,9 @@ _NO_CREDENTIALS: Final = ("this machine has no AWS identity of its own", f"set {
 _HALF_A_PAIR: Final = ("only one part of the access key is set", f"set both {_KEY} and {_SECRET}")
 _NO_REGION: Final = ("there is no such region", f"correct {_REGION}")
 _NO_ROLES: Final = ("the server there does not assume roles", f"correct {_ROLE} or {_ENDPOINT}")
-_OUTDATED: Final = ("the credentials of the role have expired already", "set the clock of this machine")
-_REDIRECTS: Final = ("the server there redirects without end", f"correct {_ENDPOINT}")
-_NOT_S3: Final = ("the server there does not provide S3", f"correct {_ENDPOINT}")
+_OUTDATED: Final = ("the credentials of the role have already expired", "set the clock of this machine")
+_REDIRECTS: Final = ("the server there redirects in a loop", f"correct {_ENDPOINT}")
+_NOT_S3: Final = ("the server there is not an S3 service", f"correct {_ENDPOINT}")
 
 _REFUSALS: Final = {
     "NoSuchBucket": _NO_BUCKET,
@@ -118,10 +118,10 @@ _LATER: Final = frozenset(
         "TooManyRequestsException",
     }
 )
-"""Codes that pass, whatever their status: botocore retries most of them for the same reason."""
+"""Codes of temporary failures, whatever the status; botocore retries most of them."""
 
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ResponseParserError)
-"""What botocore raises for an answer that is not XML, or not as S3 writes it, instead of its own error."""
+"""What botocore raises for a response that is not XML, or not in S3's format, instead of its own errors."""
 
 _NO_RESOURCES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _UNREACHABLE: Final = (
@@ -134,7 +134,7 @@ _UNREACHABLE: Final = (
 
 
 class _NoRoleError(BotoCoreError):  # type: ignore[misc]  # its package ships no types
-    """An answer to AssumeRole that holds no credentials."""
+    """The response to AssumeRole contains no credentials."""
 
 
 _UNUSABLE: Final = (
@@ -160,14 +160,14 @@ class S3Bucket:
         seconds: float = READ_SECONDS,
         attempts: int = ATTEMPTS,
     ) -> None:
-        """Name the objects; nothing is sent yet.
+        """Prepare; nothing is sent yet.
 
         Args:
             settings: the bucket and its credentials.
-            folder: the path from the user's prefix to the objects.
+            folder: the path of the objects below the configured prefix.
             attempt: the beginning of the objects' names; unique to this attempt.
             seconds: how long to wait for a response.
-            attempts: how often to try an append before it fails.
+            attempts: how often to try before an append fails.
         """
         self._settings = settings
         self._objects = "/".join(filter(None, (settings.bucket_path.strip("/"), folder, attempt)))
@@ -179,7 +179,7 @@ class S3Bucket:
 
     @property
     def retrieval(self) -> str:
-        """The objects, and the commands that send them again; resend names the stream after the folder."""
+        """Where the objects are, and the commands that resend them. The local folder is named after the stream."""
         folder, _, attempt = self._objects.rpartition("/")
         copy = f"s3://{self._settings.s3_bucket_name}/{folder}"
         stream = folder.rpartition("/")[2] or "."
@@ -193,8 +193,8 @@ class S3Bucket:
         """Store whole lines in a separate object; they are durable when this returns.
 
         Raises:
-            ConfigError: a setting is wrong, or nothing has ever responded.
-            TransientError: S3 or the network was unavailable at every attempt.
+            ConfigError: a setting is wrong, or no server responds and nothing has been stored yet.
+            TransientError: S3 or the network was unavailable in every attempt.
         """
         with self._explained():
             self._client = self._client or _client(self._settings, self._seconds, self._attempts)
@@ -205,15 +205,13 @@ class S3Bucket:
         """Put a small object and remove it. Raises what `append` raises."""
         with self._explained():
             client = _client(self._settings, min(self._seconds, _CHECK_SECONDS), min(self._attempts, _CHECK_ATTEMPTS))
-            self._put(
-                client, self._check, b"The check of an Airbyte connection wrote this object; it may be removed.\n"
-            )
+            self._put(client, self._check, b"Written by the check of an Airbyte connection; it can be deleted.\n")
         with suppress(BotoCoreError, ClientError):
             client.delete_object(Bucket=self._settings.s3_bucket_name, Key=self._check)
 
     def _put(self, client: Any, key: str, body: bytes) -> None:
-        answer = client.put_object(Bucket=self._settings.s3_bucket_name, Key=key, Body=body)
-        if not answer.get("ETag"):  # a web server may answer 200 to anything
+        response = client.put_object(Bucket=self._settings.s3_bucket_name, Key=key, Body=body)
+        if not response.get("ETag"):  # another kind of server may return 200 for any request
             raise self._config_error(_NOT_S3)
 
     @contextmanager
@@ -224,9 +222,9 @@ class S3Bucket:
             raise self._refused(refusal) from None
         except _UNREADABLE:
             raise self._config_error(_NOT_S3) from None
-        except RecursionError:  # botocore follows a redirect to another region from within the one before
+        except RecursionError:  # botocore follows redirects to other regions recursively
             raise self._config_error(_REDIRECTS) from None
-        except RuntimeError as failure:  # no subclass; botocore refuses to sign with expired credentials
+        except RuntimeError as failure:  # botocore refuses to sign with expired credentials
             if "expired" not in str(failure):
                 raise
             raise self._config_error(_OUTDATED) from None
@@ -270,7 +268,7 @@ class S3Bucket:
 
 
 def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
-    """A client of S3; creating it sends nothing."""
+    """An S3 client. Creating it sends nothing."""
     if bool(settings.access_key_id) is not bool(settings.secret_access_key):
         raise PartialCredentialsError(provider="settings", cred_var="")
     options: dict[str, Any] = {
@@ -288,16 +286,16 @@ def _client(settings: S3Storage, seconds: float, attempts: int) -> Any:
         session = _in_role(settings.role_arn, session, settings.s3_endpoint, Config(**options))
     if settings.s3_endpoint:
         options["s3"] = {"addressing_style": "path"}
-    # Many S3-compatible services do not know checksums beyond those that S3 requires.
+    # Many S3-compatible services do not support checksums beyond those that S3 requires.
     for option in ("request_checksum_calculation", "response_checksum_validation"):
         options[option] = "when_required"
     return session.client("s3", endpoint_url=settings.s3_endpoint, config=Config(**options))
 
 
 def _in_role(role: str, session: Any, endpoint: str | None, config: Config) -> Any:
-    """A session with the credentials of the role, assumed again before they expire.
+    """A session with the credentials of the role, which are renewed before they expire.
 
-    An S3-compatible service assumes roles at its own address; Amazon has a separate one.
+    S3-compatible services assume roles at the same address; Amazon has a separate one.
     """
     is_amazon = endpoint is None or ".amazonaws.com" in (urlsplit(endpoint).hostname or "")
     region = session.region_name or "us-east-1"
@@ -332,7 +330,7 @@ class _Role:
 
 
 def _lack_of_resources(failure: BaseException) -> OSError | None:
-    """The error below a failure that says that this machine has run out of something."""
+    """The underlying error if the machine is out of resources; None otherwise."""
     pending: list[object] = [failure]
     seen: set[int] = set()
     while pending:

@@ -1,11 +1,11 @@
-"""The storage of rejected rows: each as one line of JSON, durable before any state passes it.
+"""The storage of rejected rows: each is one line of JSON, durable before a later state is returned.
 
     <place>/<sync id>/<namespace>/<stream>/<date>_<milliseconds>_<random>_<part>.jsonl
 
-A stored row is the row as the source wrote it, to the last digit, with three keys added at its end: `rejected_reason`,
-`rejected_field` and `rejected_message`. A source may have keys of the same names: they stay, and since readers of JSON
-take the last of several equal keys they see ours. resend.py removes the last of each name, which restores the row; only
-a tool that rewrote the file in between, and kept one of each name, has lost the source's own.
+A stored row is the row exactly as the source wrote it, with three keys appended: `rejected_reason`, `rejected_field`
+and `rejected_message`. If the source has keys with the same names, both are kept, and JSON parsers use the last ones,
+which are ours. resend.py removes the last of each, which restores the row; only a tool that rewrites the file with
+unique keys loses the source's own.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ Ticket = TypeVar("Ticket")
 
 ADDED_KEYS: Final = ("rejected_reason", "rejected_field", "rejected_message")
 UNREADABLE_LINE: Final = "unreadable_line"
-"""The key of a whole line that is stored as text because no row can be read from it."""
+"""The key of a line that is stored as text because no row can be read from it."""
 
 UNREADABLE_REASONS: Final = frozenset({Reason.UNREADABLE, Reason.NO_DATA, Reason.NAMESPACE})
-"""The reasons of rows that are stored that way."""
+"""The reasons for which a line is stored as text."""
 
 WAITING_BYTES: Final = 16 * 1024 * 1024
 APPEND_BYTES: Final = 8 * 1024 * 1024
@@ -42,15 +42,15 @@ _MOST_BYTES: Final = 255
 """The longest name that file systems accept."""
 
 _CUT: Final = "~"
-"""Marks an encoded name whose end, or all of it, is missing."""
+"""Marks an encoded name that was cut, or is empty."""
 
 
 def rejected_line(source: bytes | Mapping[str, Any] | None, rejection: RowRejectedError) -> bytes:
-    """A rejected row as it is stored, without a line end.
+    """A rejected row as it is stored, without its line end.
 
     Args:
-        source: the line of its message; its data if it was passed in process; None if nothing is left of it.
-        rejection: stored with the row, including Heap's own words.
+        source: the line of its message; its data if it was passed in process; None if neither was kept.
+        rejection: stored with the row, including the text of Heap's response.
     """
     message = f"{rejection}. Heap's response: {rejection.words}" if rejection.words else str(rejection)
     values = (rejection.reason.name.lower(), rejection.column, message)
@@ -77,29 +77,29 @@ _VALUE: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=
 
 
 def _spans(text: str, opening: int) -> dict[str, tuple[int, int]]:
-    """Start and end of the value of each member in the object that opens there.
+    """Start and end of the value of each member in the object that begins at `opening`.
 
-    Values are skipped by Python's own reader, several times as fast as token by token: thousands of rows may be
-    rejected in a second, and each passes here.
+    Python's JSON decoder skips each value, which is several times as fast as reading tokens: thousands of rows may be
+    rejected in a second.
     """
     spans: dict[str, tuple[int, int]] = {}
-    at = _inked(text, opening + 1)
+    at = _skip_space(text, opening + 1)
     try:
         while text[at] != "}":
             key, at = _VALUE.raw_decode(text, at)
-            start = _inked(text, _inked(text, at) + 1)
+            start = _skip_space(text, _skip_space(text, at) + 1)
             _, end = _VALUE.raw_decode(text, start)
             spans[key] = start, end
-            at = _inked(text, end)
+            at = _skip_space(text, end)
             if text[at] == ",":
-                at = _inked(text, at + 1)
+                at = _skip_space(text, at + 1)
     except RecursionError:  # nested too deeply for it
         return {key: (start, end) for key, start, end in json_members(text, opening)}
     return spans
 
 
-def _inked(text: str, at: int) -> int:
-    """The first position from there on that is not blank."""
+def _skip_space(text: str, at: int) -> int:
+    """The position of the first character from `at` on that is not white space."""
     while text[at] in " \t\r\n":
         at += 1
     return at
@@ -117,7 +117,7 @@ def _dumped(row: Mapping[str, Any]) -> str:
 
 
 def path_part(name: str) -> str:
-    """One part of a path for any name: ASCII, without a slash, not hidden, not empty, 255 bytes at most."""
+    """A name encoded as one part of a path: ASCII, without a slash, not hidden, not empty, at most 255 bytes."""
     part = quote(name, safe="", errors="surrogatepass").replace(_CUT, "%7E") or _CUT
     if part.startswith("."):
         part = "%2E" + part[1:]
@@ -128,7 +128,7 @@ def path_part(name: str) -> str:
 
 
 def part_name(part: str) -> str | None:
-    """The name that a part of a path was made from; None if it was too long to be known."""
+    """The name that a part of a path encodes; None if it was cut."""
     try:
         return None if _CUT in part else unquote(part, errors="surrogatepass")
     except UnicodeDecodeError:
@@ -139,24 +139,24 @@ class Storage(Protocol):
     """Stores lines of rejected rows.
 
     Attributes:
-        retrieval: where they are, and the commands that send them again.
+        retrieval: where they are stored, and the commands that resend them.
     """
 
     @property
     def retrieval(self) -> str:
-        """A sentence that ends with the commands."""
+        """Continues "The rejected rows are", and ends with the commands."""
         ...
 
     def append(self, lines: bytes) -> None:
         """Store whole lines, each with its line end; they are durable when this returns.
 
         Raises:
-            SyncStoppedError: names the setting, the place, the reason and the remedy.
+            SyncStoppedError: the message has the setting, the place, the reason and the remedy.
         """
         ...
 
     def probe(self) -> None:
-        """Write something small, and remove it again if allowed. Raises what `append` raises."""
+        """Write something small, and remove it if permitted. Raises what `append` raises."""
         ...
 
 
@@ -171,9 +171,9 @@ def open_storage(
 
     Args:
         settings: `object_storage_config`.
-        stream: the one being loaded; None for `check`, which only probes.
+        stream: the stream being loaded; None for `check`, which only probes.
         now: milliseconds since the epoch.
-        random_text: distinguishes this attempt's files from others of the same moment.
+        random_text: distinguishes the files of attempts that start at the same moment.
     """
     names = (str(stream.sync_id or 0), stream.namespace, stream.name) if stream else ()
     folder = "/".join(path_part(name) for name in names if name is not None)
@@ -191,7 +191,7 @@ def open_storage(
 
 @dataclass(frozen=True)
 class Stored(Generic[Ticket]):
-    """The lines put with these tickets are durable; in the order they were put."""
+    """The lines with these tickets are durable, in the order they were put."""
 
     tickets: tuple[Ticket, ...]
 
@@ -201,23 +201,22 @@ class StoreFailed:
     """The storage failed; the writer accepts nothing more.
 
     Attributes:
-        error: what it raised; a SyncStoppedError unless the connector is at fault.
+        error: the exception; a SyncStoppedError, unless it is a bug.
     """
 
     error: Exception
 
 
 class RejectWriter(Generic[Ticket]):
-    """A thread that makes lines durable, one append at a time; lines that arrive meanwhile share the next append."""
+    """A thread that stores lines. Lines that arrive during an append share the next one."""
 
     def __init__(self, storage: Storage, report: Callable[[Stored[Ticket] | StoreFailed], None]) -> None:
         """Start waiting for lines.
 
         Args:
             storage: used only by this thread.
-            report: called by the thread with the writer's lock held, so that a caller that sees `is_idle` has
-                the report already. It must only hand over, as to a queue: a lock that `put` may be called under would
-                deadlock.
+            report: called by the thread while it holds the writer's lock, so that whoever sees `is_idle` already has
+                the report. It must only enqueue: taking a lock under which `put` is called would deadlock.
         """
         self._storage = storage
         self._report = report
@@ -226,7 +225,7 @@ class RejectWriter(Generic[Ticket]):
         self._bytes = 0
         self._closed = False
         self._changed = threading.Condition()
-        # A daemon: a stop does not wait for a storage that hangs.
+        # A daemon thread: stopping does not wait for a storage that hangs.
         threading.Thread(target=self._write, name="reject writer", daemon=True).start()
 
     def put(self, line: bytes, ticket: Ticket) -> None:
@@ -260,7 +259,7 @@ class RejectWriter(Generic[Ticket]):
             lines = b"".join(line + b"\n" for line, _ in batch)
             try:
                 self._storage.append(lines)
-            except Exception as error:  # noqa: BLE001  # handed to the run, which raises it
+            except Exception as error:  # noqa: BLE001  # re-raised by the run
                 with self._changed:
                     self._give_up()
                     self._forget(batch)
@@ -271,7 +270,7 @@ class RejectWriter(Generic[Ticket]):
                 self._report(Stored(tuple(ticket for _, ticket in batch)))
 
     def _next(self) -> list[tuple[bytes, Ticket]]:
-        """The lines for the next append, once there are any; none after the writer is closed."""
+        """Wait for lines, and return those for the next append; empty once the writer is closed."""
         batch: list[tuple[bytes, Ticket]] = []
         size = 0
         with self._changed:

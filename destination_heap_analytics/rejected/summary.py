@@ -1,4 +1,4 @@
-"""Rejected rows, counted and explained by reason and column, without their content."""
+"""Counts rejected rows by reason and column, without their content."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from destination_heap_analytics.errors import Reason, RowRejectedError
 
 _FIRST_ROWS: Final = 5
 _MOST_GROUPS: Final = 200
-"""The most combinations of reason and column; under `*` a source may have any number of columns."""
+"""The most combinations of reason and column: with `*`, a source may have any number of columns."""
 
 
 @dataclass(slots=True)
@@ -18,9 +18,9 @@ class Group:
     """Rows that were rejected for the same reason.
 
     Attributes:
-        column: None if the whole row is at fault, or beyond the most combinations.
-        status: of Heap's response; None if the row was not sent.
-        first_rows: numbers of the first few.
+        column: None for the whole row, or if there are too many combinations.
+        status: the status of Heap's response; None if the row was not sent.
+        first_rows: the numbers of the first few rows.
     """
 
     reason: Reason
@@ -31,12 +31,12 @@ class Group:
 
     @property
     def explanation(self) -> str:
-        """A sentence."""
+        """The message about these rows."""
         where = f"column `{self.column}`" if self.column else "the row"
         rows = ", ".join(map(str, self.first_rows)) + (", ..." if self.count > len(self.first_rows) else "")
-        answer = f", status {self.status}" if self.status else ""
+        status = f", status {self.status}" if self.status else ""
         return (
-            f"{self.count:,} rejected: {where} {self.reason.value}{answer} (row{'s' if self.count > 1 else ''} {rows})."
+            f"{self.count:,} rejected: {where} {self.reason.value}{status} (row{'s' if self.count > 1 else ''} {rows})."
         )
 
 
@@ -44,7 +44,7 @@ class Rejects:
     """The rejected rows of a run.
 
     Attributes:
-        count: how many there are.
+        count: the number of rejected rows.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Rejects:
         self._groups: dict[tuple[Reason, str | None, int | None], Group] = {}
 
     def add(self, row: int, rejection: RowRejectedError) -> None:
-        """Count the row of this number."""
+        """Count a rejected row."""
         self.count += 1
         key = (rejection.reason, rejection.column, rejection.status)
         if key not in self._groups and len(self._groups) >= _MOST_GROUPS:
@@ -63,9 +63,9 @@ class Rejects:
             group.first_rows.append(row)
 
     def groups(self) -> list[Group]:
-        """One per reason and column, the most frequent first."""
+        """The groups, the most frequent first."""
         return sorted(self._groups.values(), key=lambda group: -group.count)
 
     def explanations(self) -> Iterator[str]:
-        """A sentence for each group."""
+        """A message per group."""
         return (group.explanation for group in self.groups())

@@ -1,4 +1,4 @@
-"""The bytes of a file or of standard input: decompressed, in blocks, and refused if they are not text."""
+"""Reads a file or standard input in blocks, decompresses it, and refuses it if it is not text."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _OTHERS: Final = (
     (b"\xff\xfe", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
     (b"\xfe\xff", "UTF-16 text", "Re-export it as UTF-8, as in `iconv -f UTF-16 -t UTF-8 FILE | ... --rows -`."),
 )
-"""First bytes of files that are not rows of text, the kind of file, and what to do."""
+"""Unsupported files: their first bytes, the kind of file, and what to do."""
 
 
 class _Readable(Protocol):
@@ -66,7 +66,7 @@ def _decompressed(file: _Readable, path: str) -> Iterator[bytes]:
         yield from _checked(_blocks(first, file), path)
         return
     try:
-        with gzip.open(_Rejoined(first, file)) as content:  # type: ignore[call-overload]  # it needs `read` alone
+        with gzip.open(_Rejoined(first, file)) as content:  # type: ignore[call-overload]  # it only needs `read`
             yield from _checked(_blocks(b"", content), path)
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise ConfigError(
@@ -75,7 +75,7 @@ def _decompressed(file: _Readable, path: str) -> Iterator[bytes]:
 
 
 class _StandardInput:
-    """A descriptor that is read in blocks, as they arrive."""
+    """A file descriptor as an object with `read`, which returns blocks as they arrive."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -85,14 +85,14 @@ class _StandardInput:
 
 
 class _Rejoined:
-    """A file from its beginning, of which a block has been read already."""
+    """A file whose first block has already been read, from its beginning."""
 
     def __init__(self, first: bytes, rest: _Readable) -> None:
         self._first = first
         self._rest = rest
 
     def read(self, size: int, /) -> bytes:
-        self._first = self._first or self._rest.read(BLOCK)  # of standard input, a block may be larger than asked for
+        self._first = self._first or self._rest.read(BLOCK)  # from standard input, a block may be larger than requested
         block, self._first = self._first[:size], self._first[size:]
         return block
 
@@ -105,7 +105,7 @@ def _blocks(first: bytes, file: _Readable) -> Iterator[bytes]:
 
 
 def _checked(blocks: Iterator[bytes], path: str) -> Iterator[bytes]:
-    """The same blocks, if the first is the beginning of a text."""
+    """The same blocks, after checking that the first one is text."""
     for number, block in enumerate(blocks):
         if number == 0:
             for beginning, kind, remedy in _OTHERS:

@@ -1,7 +1,7 @@
-"""Delimited text (CSV, TSV) -> rows. Every value is text; an empty one is null.
+"""Parses delimited text (CSV, TSV) into rows. Every value is text; an empty one is null.
 
-Quotes as in RFC 4180. What does not fit is refused with its line instead of being read in another way: a row with more
-or fewer values than columns, a quote that is not closed, a column without a name or with the name of another.
+Quoting follows RFC 4180. Malformed text is refused with its line number, not repaired: a row with more or fewer values
+than columns, an unclosed quote, a column without a name, or two columns with the same name.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from destination_heap_analytics.rows.text import LONGEST_LINE
 
 _DELIMITERS: Final = ",;\t|"
 _HINT_ROWS: Final = 1000
-"""Rows whose values are examined for the hint."""
+"""The number of rows that are examined for the hint."""
 
 _IDENTIFIER: Final = re.compile(r"(?:\b|_)[iI][dD]$|[a-z]I[dD]$")
-"""Suffixes of names of columns whose numbers are not quantities."""
+"""Names of columns whose numbers are IDs, not quantities."""
 
 _SPACED: Final = re.compile(r"[ ]+\".*\"[ ]*", re.DOTALL)
-"""A value whose quotes are content by RFC 4180, because a space precedes them."""
+"""A value whose quotes are content according to RFC 4180, because a space precedes them."""
 
 _NAMES_SHOWN: Final = 10
 
@@ -38,16 +38,16 @@ class Delimited:
     """The rows of one delimited text.
 
     Attributes:
-        kind: for messages.
+        kind: the name of the format, for messages.
     """
 
     def __init__(self, lines: Iterator[str], name: str, delimiter: str | None = None) -> None:
         """Start.
 
         Args:
-            lines: with their ends.
-            name: of the file, for messages.
-            delimiter: between values; None for the most frequent one in the header.
+            lines: the lines, with their line ends.
+            name: the name of the file, for messages.
+            delimiter: the separator; None for the most frequent one in the header.
         """
         self.kind = "TSV" if delimiter == "\t" else "CSV"
         self._lines = lines
@@ -61,7 +61,7 @@ class Delimited:
         """Each row, as a JSON object.
 
         Raises:
-            ConfigError: the text is damaged; names the line.
+            ConfigError: the text is malformed; the message has the line number.
         """
         csv.field_size_limit(LONGEST_LINE)
         blank, header_line = next(((at, line) for at, line in enumerate(self._lines) if line.strip()), (0, None))
@@ -89,7 +89,7 @@ class Delimited:
         casts = []
         for name, values in zip(self._header, self._values, strict=True):
             item = listed.get(name)
-            is_sent = item.cast is None if item else columns.takes_all and name not in columns.excepted
+            is_sent = item.cast is None if item else columns.selects_all and name not in columns.excepted
             if is_sent and not _IDENTIFIER.search(name) and (cast := values.cast):
                 casts.append(str(ListedProperty(name, item.name if item else name, cast)))
         if not casts:
@@ -99,7 +99,7 @@ class Delimited:
         return f"All values of a {self.kind} file are text. To send numbers and booleans, cast them: {shown}{more}."
 
     def _records(self, reader: Any, blank: int) -> Iterator[tuple[int, list[str]]]:
-        """Each record with the line that it begins in; blank lines are skipped, and so many precede the header."""
+        """Each record with the number of its first line. Blank lines are skipped; `blank` lines precede the header."""
         while True:
             line = blank + reader.line_num + 1
             try:
@@ -119,7 +119,7 @@ class Delimited:
                 yield line, cells
 
     def _watched(self, first: str, delimiter: str) -> Iterator[str]:
-        """All lines; notes whether one may hold a quote that only a space keeps from opening a value."""
+        """All lines. Notes whether a line may have an opening quote that is preceded by a space."""
         spaced = f"{delimiter} "
         quote = re.compile(f'{re.escape(spaced)}+"')
         for line in chain([first], self._lines):
@@ -143,7 +143,7 @@ class Delimited:
 
 
 class _Values:
-    """What all values of a column so far have in common."""
+    """What all values of a column have in common so far."""
 
     __slots__ = ("are_booleans", "are_numbers", "has_any")
 
@@ -168,13 +168,13 @@ class _Values:
 
 
 def _delimiter_of(header: str) -> str:
-    """The most frequent delimiter of a header outside quotes; a comma if it has none."""
+    """The most frequent delimiter outside quotes in a header; a comma if there is none."""
     outside = "".join(header.split('"')[::2])
     return max(_DELIMITERS, key=outside.count)
 
 
 def _reason(error: str) -> str:
-    """The meaning of the parser's own phrase, which contains nothing of the content."""
+    """The message for an error of the parser; it contains none of the content."""
     if "unexpected end of data" in error or "field limit" in error:
         return "a quoted value in the row that begins here is not closed. Close it, and double quotes inside a value."
     if "expected after" in error:

@@ -1,4 +1,4 @@
-"""JSON objects, one per line or in one list -> rows, as their original text: no number loses a digit."""
+"""Splits JSON objects, one per line or in one list, into rows of unchanged text, so that no number loses a digit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from destination_heap_analytics.errors import ConfigError
 from destination_heap_analytics.rows.text import LONGEST_LINE
 
 _SURELY_WRONG: Final = 16
-"""An error farther from the end of the data read so far than the longest token is not caused by missing data."""
+"""An error this far from the end of the data read so far is not caused by missing data: no token is longer."""
 
 _DECODER: Final = json.JSONDecoder(parse_int=len, parse_float=len, parse_constant=len)
 """Reads numbers of any length without converting them."""
@@ -31,7 +31,7 @@ class JsonLines:
         """Each row, as a JSON object; blank lines are skipped.
 
         Raises:
-            ConfigError: a line is not a JSON object; names it.
+            ConfigError: a line is not a JSON object; the message has its number.
         """
         for number, line in enumerate(self._lines, 1):
             text = line.strip()
@@ -57,7 +57,7 @@ class JsonLines:
         except orjson.JSONDecodeError:
             pass
         try:
-            return _DECODER.decode(text)  # NaN, and half surrogate pairs, which reject their rows later on
+            return _DECODER.decode(text)  # NaN and half surrogate pairs, for which the mapping rejects the row
         except RecursionError:
             raise ConfigError(f"{self._name}, line {number:,}: the line is nested too deeply to be read.") from None
         except json.JSONDecodeError as wrong:
@@ -73,7 +73,7 @@ class JsonLines:
 
 
 class JsonList:
-    """The rows of a text that is one JSON list of objects, read piece by piece."""
+    """The rows of a text that is one JSON list of objects, read incrementally."""
 
     kind: Final = "JSON"
 
@@ -89,7 +89,7 @@ class JsonList:
         """Each row, as a JSON object.
 
         Raises:
-            ConfigError: the text is not a list of JSON objects; names the line.
+            ConfigError: the text is not a list of JSON objects; the message has the line number.
         """
         self._expect("[")
         if self._next() == "]":
@@ -111,7 +111,7 @@ class JsonList:
         self._at += 1
 
     def _next(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """The next character that is not white space, without consuming it; empty at the end."""
         while True:
             while self._at < len(self._buffer):
                 character = self._buffer[self._at]
@@ -151,7 +151,7 @@ class JsonList:
             return text.replace("\n", " ").replace("\r", " ").encode()
 
     def _read_on(self, blocks: int = 1) -> bool:
-        """Read more; returns whether there was any."""
+        """Read more text. Returns whether there was any."""
         parts = []
         for text in self._texts:
             parts.append(text)
@@ -169,7 +169,7 @@ class JsonList:
 
 
 def _place(wrong: json.JSONDecodeError) -> str:
-    return wrong.msg.removesuffix(" at").lower()  # one of the parser's own phrases, never the content
+    return wrong.msg.removesuffix(" at").lower()  # a fixed phrase of the parser, never the content
 
 
 def _kind(value: Any) -> str:

@@ -1,7 +1,4 @@
-"""A file of rows, or standard input -> its stream, and its rows as RECORD messages.
-
-From there on they are handled like all rows: mapping, delivery, storage of rejected ones.
-"""
+"""Reads a file of rows, or standard input, as a stream of RECORD messages, handled like any others from there on."""
 
 from __future__ import annotations
 
@@ -28,7 +25,7 @@ from destination_heap_analytics.rows.json_rows import JsonLines, JsonList
 from destination_heap_analytics.rows.text import decoded, lines_of
 
 _LINE_BYTES: Final = 48
-"""Memory of a line besides its characters."""
+"""The memory of a line in addition to its characters."""
 
 _SHOWN: Final = 20
 
@@ -41,10 +38,10 @@ class Rows:
 
     Attributes:
         stream: as a catalog would describe it.
-        blocks: the rows as lines of messages, in blocks, each with its size in bytes. Reading on raises ConfigError
-            if the file is damaged.
-        hint: a sentence on columns that are sent as text; None if there are none.
-        volume: estimates how many rows there will be.
+        blocks: the rows as lines of messages, in blocks, each with its size in bytes. Iterating raises ConfigError if
+            the file is damaged.
+        hint: returns a hint about columns that are sent as text; None if there are none.
+        volume: estimates the number of rows.
     """
 
     stream: Stream
@@ -54,11 +51,11 @@ class Rows:
 
 
 def open_rows(path: str, *, stream: str | None = None, primary_key: str | None = None) -> Rows:
-    """The rows of a file; its first one is read at once.
+    """Open a file of rows and read its first row.
 
     Args:
-        path: of the file; `-` for standard input.
-        stream: its name as a stream; None for the file's own.
+        path: the path of the file; `-` for standard input.
+        stream: the name of the stream; None for the file's name.
         primary_key: the columns that together identify a row, separated by commas; None if there are none.
 
     Raises:
@@ -88,7 +85,7 @@ def _stream_name(path: str) -> str:
 
 
 def _reader(path: str, volume: Volume) -> _Reader:
-    """The reader for the format by the file's name, or else by its beginning."""
+    """The reader for the file's format, which is determined by the file's name and its first character."""
     name = named(path)
     texts = decoded(volume.of_bytes(read_blocks(path)), name)
     first = next((text for text in texts if text.strip()), "")
@@ -107,8 +104,8 @@ def _primary_key(text: str, line: bytes, path: str) -> tuple[ColumnPath, ...]:
         listed = parse_column_list(text)
     except GrammarError as wrong:
         raise ConfigError(f"`--primary-key` {wrong}.") from None
-    if listed.takes_all or any(item.source != item.name or item.cast for item in listed.items):
-        raise ConfigError("`--primary-key` must name columns alone, separated by commas.")
+    if listed.selects_all or any(item.source != item.name or item.cast for item in listed.items):
+        raise ConfigError("`--primary-key` must be a list of column names, separated by commas.")
     message = parse_line(line, 1)
     data = message.data if isinstance(message, Record) else {}
     keys = []
@@ -118,7 +115,7 @@ def _primary_key(text: str, line: bytes, path: str) -> tuple[ColumnPath, ...]:
             names = list(column_names(data.items()))
             shown = ", ".join(f"`{as_setting(name)}`" for name in list(data)[:_SHOWN])
             raise ConfigError(
-                f"`--primary-key` names the column `{item.name}`, which the first row of {named(path)} does not have"
+                f"`--primary-key` lists the column `{item.name}`, which the first row of {named(path)} does not have"
                 f"{did_you_mean(item.name, names)}. Its columns: {shown}."
             )
         keys.append(column.path)
@@ -132,7 +129,7 @@ def _in_blocks(rows: Iterator[bytes], prefix: bytes) -> Generator[tuple[list[byt
     while True:
         try:
             row = next(rows, None)
-        except ConfigError as wrong:  # the rows before it count
+        except ConfigError as wrong:  # raised after the rows before it
             row, damage = None, wrong
         if row is not None:
             lines.append(prefix + row + b"}}")

@@ -1,4 +1,4 @@
-"""Blocks of bytes -> text in UTF-8, and its lines."""
+"""Decodes blocks of bytes as UTF-8, and splits the text into lines."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Final
 from destination_heap_analytics.errors import ConfigError
 
 LONGEST_LINE: Final = 64 * 1024 * 1024
-"""Characters of a line that is held in memory."""
+"""The most characters in a line."""
 
 
 def decoded(blocks: Iterable[bytes], name: str) -> Iterator[str]:
     """The text of blocks, without a byte-order mark.
 
     Raises:
-        ConfigError: it is not UTF-8; names the line.
+        ConfigError: the text is not UTF-8; the message has the line number.
     """
     decoder = getincrementaldecoder("utf-8-sig")()
     line = 1
@@ -36,10 +36,10 @@ def decoded(blocks: Iterable[bytes], name: str) -> Iterator[str]:
 
 
 def lines_of(texts: Iterable[str], name: str) -> Iterator[str]:
-    """The lines of a text, each with its end: a line feed, a carriage return, or both.
+    """The lines of a text, each with its line end: a line feed, a carriage return, or both.
 
     Raises:
-        ConfigError: a line is longer than what is held in memory.
+        ConfigError: a line is too long.
     """
     parts: list[str] = []
     length = count = 0
@@ -51,7 +51,7 @@ def lines_of(texts: Iterable[str], name: str) -> Iterator[str]:
                 raise ConfigError(f"{name}, line {count + 1:,}: the line is longer than 64 million characters.")
             continue
         lines = io.StringIO("".join(parts), newline="").readlines()
-        # What follows the last line end may not be complete, nor is a carriage return whose line feed is yet to come.
+        # The text after the last line end may be incomplete, and a carriage return may be followed by a line feed.
         rest = "" if lines[-1].endswith("\n") else lines.pop()
         parts, length = [rest], len(rest)
         count += len(lines)

@@ -1,4 +1,4 @@
-"""The clock of a run: monotonic seconds, as fast as real ones or faster."""
+"""The clock of a run: monotonic, and for tests faster than real time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Clock:
     """A monotonic clock.
 
     Attributes:
-        speed: its seconds per real one; with a mock of Heap at the same speed, a run of hours takes minutes.
+        speed: its seconds per real second. With a mock of Heap at the same speed, a run of hours takes minutes.
     """
 
     speed: float = 1.0
@@ -22,5 +22,5 @@ class Clock:
         return (time.monotonic() - self._began) * self.speed
 
     def real(self, seconds: float) -> float:
-        """The real duration of this many of its seconds."""
+        """Convert seconds of this clock to real seconds."""
         return seconds / self.speed

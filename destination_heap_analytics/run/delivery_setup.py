@@ -1,4 +1,4 @@
-"""The delivery of the settings: how rows are put into requests, and how many of them Heap accepts."""
+"""Creates the delivery for the settings: the form of requests, rate limits and concurrency."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from destination_heap_analytics.heap_api import Api, Rate
 MOST_BULK: Final = 16
 MOST_SINGLE: Final = 64
 MOST_DELETIONS: Final = 2
-"""The most requests in flight."""
+"""The most requests in flight: in bulk, one row per request, and for deletions."""
 
 
 def delivery_for(
@@ -35,10 +35,10 @@ def delivery_for(
     """A delivery without any rows.
 
     Args:
-        settings: of the user.
-        send: posts a request; its purpose comes back with the response.
+        settings: the user's settings.
+        send: posts a request; its first argument is returned with the response.
         settled: called with rows that are delivered or rejected.
-        chance: spreads the pauses before a request is sent again.
+        chance: adds jitter to the pauses before retries.
         logger: for messages to the user.
         now: seconds.
     """

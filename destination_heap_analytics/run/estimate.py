@@ -1,4 +1,4 @@
-"""How long `write` will take by Heap's documented limits, from the rows that a preview has seen."""
+"""Estimates how long `write` will take with Heap's documented limits, from the rows of a preview."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.run.waits import duration, paced_seconds
 
 MOST_KEYS: Final = 100_000
-"""Identities or accounts that are counted exactly; beyond, those with the fewest rows are forgotten."""
+"""The most identities or accounts that are counted exactly; beyond, those with the fewest rows are dropped."""
 
 _WORTH_SAYING: Final = 5.0
-"""Seconds from which a limit is mentioned."""
+"""A limit that costs fewer seconds is not mentioned."""
 
 
 _NOUNS: Final = {Api.ACCOUNT_PROPERTIES: "account", Api.DELETE_USERS: "user"}
 
 
 class Estimate:
-    """Counts rows by their identity or account. Memory does not grow with them.
+    """Counts rows by identity or account, in bounded memory.
 
     Attributes:
-        rows: rows counted.
-        is_exact: whether all identities or accounts are still known.
+        rows: the number of rows counted.
+        is_exact: whether no identity or account has been dropped.
     """
 
     def __init__(self, settings: Settings, *, most_keys: int = MOST_KEYS) -> None:
         """Start.
 
         Args:
-            settings: which API, and in which form.
-            most_keys: identities or accounts to remember.
+            settings: the user's settings.
+            most_keys: the most identities or accounts to remember.
         """
         endpoint = settings.selected_api.endpoint
         self.rows = 0
@@ -54,17 +54,17 @@ class Estimate:
 
     @property
     def keys(self) -> int | None:
-        """How many identities or accounts the rows have; None if there are too many to count."""
+        """The number of distinct identities or accounts; None if there are too many to count."""
         return len(self._counts) if self.is_exact else None
 
     @property
     def most_rows(self) -> int:
-        """Rows of the busiest one."""
+        """The number of rows of the identity or account with the most."""
         return max(self._counts.values(), default=0)
 
     @property
     def seconds(self) -> float:
-        """The least time that the limits allow; Heap's response times are extra."""
+        """The shortest time that the limits allow, without Heap's response times."""
         return max(self._app_seconds, self._key_seconds)
 
     @property
@@ -76,7 +76,7 @@ class Estimate:
         if self._key is not None and self._key_seconds >= _WORTH_SAYING:
             limits.append(f"{self._key.count:,} in {self._key.seconds:.0f} s per {self._noun}")
         if limits:
-            least = f"`write` will take at least {duration(self.seconds)} by Heap's limits"
+            least = f"`write` will take at least {duration(self.seconds)} because of Heap's limits"
             return f"{least} ({', '.join(limits)}): {self._what}."
         if self._app is None and self._key is None:
             return f"Heap documents no rate limit for these requests: {self._what}."

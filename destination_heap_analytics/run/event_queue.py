@@ -1,7 +1,7 @@
-"""Everything that a run waits for: input, responses, and any other event of other threads.
+"""Everything that a run waits for: input, responses, and other events from other threads.
 
-Input is bounded in bytes: when it is full its thread waits, and the pipe slows the source. Events are few, never
-wait, and wake the run at once.
+Input is limited in bytes: when the queue is full, the reading thread waits, and the pipe slows down the source. Events
+are few: they are always accepted, and wake the run immediately.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ QUEUE_BYTES: Final = 8 * 1024 * 1024
 
 
 class EventQueue(Generic[Payload]):
-    """What has arrived and was not taken yet. One thread takes; any thread may add."""
+    """What has arrived and has not been taken yet. One thread takes; any thread may add."""
 
     def __init__(self, limit: int = QUEUE_BYTES) -> None:
         """Start empty.
 
         Args:
-            limit: bytes of input that may wait.
+            limit: the most bytes of input to queue.
         """
         self._limit = limit
         self._input: deque[tuple[list[Payload], int]] = deque()
@@ -40,11 +40,11 @@ class EventQueue(Generic[Payload]):
         Args:
             batches: items with their size in bytes, in the order they arrive.
         """
-        # A daemon: the process may exit while the thread is still blocked in a read.
+        # A daemon thread: the process may exit while it is blocked in a read.
         threading.Thread(target=self._read, args=(batches,), name="intake", daemon=True).start()
 
     def post(self, event: object) -> None:
-        """Report an event."""
+        """Add an event, and wake the run."""
         with self._changed:
             self._events.append(event)
             self._changed.notify_all()
@@ -54,7 +54,7 @@ class EventQueue(Generic[Payload]):
         return self._events.popleft() if self._events else None
 
     def input(self) -> list[Payload] | None:
-        """The next items of the input; None if none has arrived. Raises what the reading raised, after its last."""
+        """The next items of the input; None if none have arrived. After the last ones, raises any error of reading."""
         with self._changed:
             if self._input:
                 items, size = self._input.popleft()
@@ -71,10 +71,10 @@ class EventQueue(Generic[Payload]):
         return self._has_ended and not self._input
 
     def wait(self, seconds: float, *, for_input: bool) -> None:
-        """Wait for an event, but no longer than this many seconds.
+        """Wait for an event, or until the time is up.
 
         Args:
-            seconds: real ones.
+            seconds: real seconds.
             for_input: whether to wait for input too.
         """
         with self._changed:
@@ -83,7 +83,7 @@ class EventQueue(Generic[Payload]):
             )
 
     def close(self) -> None:
-        """Take no more input; the reading thread ends as soon as its read returns."""
+        """Accept no more input; the reading thread ends when its current read returns."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
@@ -99,7 +99,7 @@ class EventQueue(Generic[Payload]):
                     self._input.append((items, size))
                     self._bytes += size
                     self._changed.notify_all()
-        except BaseException as raised:  # noqa: BLE001  # handed to the run, which raises it
+        except BaseException as raised:  # noqa: BLE001  # re-raised by the run
             failure = raised
         finally:
             batches.close()

@@ -1,4 +1,4 @@
-"""The rejections at the beginning of a run: when all rows fail alike, it is the mapping that is wrong, not the rows."""
+"""The first rejections of a run: if all rows fail for the same column, the mapping is wrong, not the rows."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from destination_heap_analytics.errors import ConfigError, RowRejectedError
 Held = TypeVar("Held")
 
 PROOF_ROWS: Final = 100
-"""This many rows, all rejected for one column, prove that every row would be."""
+"""If this many rows are all rejected for one column, the run stops: every row would be."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""The longest wait of a state for the proof, in seconds; then such rows are rejected like any others."""
+"""How long a state may wait for that many rows, in seconds; after that, they are rejected like any others."""
 
 
 class FirstRejections(Generic[Held]):
-    """Holds back what settles the first rejected rows, until one row can be loaded or they prove the mapping wrong.
+    """Holds back the first rejected rows until a row can be loaded, or until they show that the mapping is wrong.
 
     Attributes:
-        is_over: whether the question is settled.
+        is_over: whether rejected rows are no longer held back.
     """
 
     def __init__(self, clock: Callable[[], float], *, are_stored: bool) -> None:
         """Start.
 
         Args:
-            clock: seconds, monotonic.
-            are_stored: whether rejected rows are stored, so that none is lost for any reason.
+            clock: monotonic seconds.
+            are_stored: whether rejected rows are stored. Then none can be lost, and none are held back.
         """
         self.is_over = are_stored
         self._clock = clock
@@ -37,10 +37,10 @@ class FirstRejections(Generic[Held]):
         self._give_up_at = 0.0
 
     def hold(self, rejection: RowRejectedError, held: Held) -> list[Held]:
-        """Another rejected row; what may be settled now.
+        """Add a rejected row; returns the rows that may be settled now.
 
         Raises:
-            ConfigError: it is the last proof.
+            ConfigError: enough rows were rejected for the same column.
         """
         if self._first is None:
             self._first, self._give_up_at = rejection, self._clock() + PATIENCE_SECONDS
@@ -50,17 +50,17 @@ class FirstRejections(Generic[Held]):
         if len(self._held) >= PROOF_ROWS:
             raise ConfigError(
                 f"The first {len(self._held)} rows are all rejected: column `{rejection.column}` "
-                f"{rejection.reason.value}. No rows were sent. Pick another column or fix the source; to load the "
-                "other rows anyway, set `object_storage_config`, which keeps the rejected ones."
+                f"{rejection.reason.value}. No rows were sent. Choose another column or fix the source; to load the "
+                "other rows anyway, set `object_storage_config`, which stores the rejected ones."
             )
         return []
 
     def tick(self) -> list[Held]:
-        """What may be settled because its wait is over."""
+        """The rows that have waited long enough and may be settled."""
         return self.release() if self._held and self._clock() >= self._give_up_at else []
 
     def release(self) -> list[Held]:
-        """A row can be loaded, or the input is at its end: what may be settled."""
+        """All rows held back: a row can be loaded, or the input has ended."""
         self.is_over = True
         held, self._held = self._held, []
         return held

@@ -1,7 +1,7 @@
-"""What `write` would post of an input, and its errors, without any request to Heap.
+"""Shows what `write` would post for an input, and its errors, without any request to Heap.
 
-The rows take the way of a run as far as it needs no network (protocol, absence, mapper), so that what is shown is what
-is sent, and what stops a run stops a preview. Memory does not grow with the input: rows are shown or counted, not kept.
+Rows are parsed and mapped by the same code as in a sync, so a preview shows exactly what would be sent, and whatever
+stops a sync stops a preview. Memory does not grow with the input: rows are shown or counted, not kept.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ PAYLOADS: Final = 5
 """The default number of payloads."""
 
 _MOST_NAMES: Final = 50
-"""The most names counted separately; under `*` a source may have any number of columns."""
+"""The most names counted separately: with `*`, a source may have any number of columns."""
 
 
 class Preview:
     """The rows of one input, mapped and counted.
 
     Attributes:
-        findings: what was found so far.
+        findings: the findings so far.
     """
 
     def __init__(self, config: ParsedConfig, stream: Stream, random_text: str) -> None:
@@ -46,14 +46,14 @@ class Preview:
 
         Args:
             config: the user's settings.
-            stream: the one to load.
-            random_text: drawn for this preview alone, as for a run.
+            stream: the stream to load.
+            random_text: a text unique to this preview, as for a sync.
         """
         settings = config.settings
         self._settings = settings
         self._stream = stream
         self._mapper = Mapper(settings, stream, random_text, keeps_source=False, on_mapped=self._on_mapped)
-        # No state waits for these rows, so they wait for their columns without a look at a clock.
+        # No state waits for these rows, so there is no time limit on waiting for a missing column.
         self._watch = AbsenceWatch(
             self._mapper.required,
             self._mapper.names,
@@ -84,14 +84,14 @@ class Preview:
         progress: Progress,
         hint: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """Read an input to its end; the outcome is among the findings.
+        """Read the whole input, and show the first payloads and the findings.
 
         Args:
-            batches: its lines, as intake.py reads them.
-            output: gets the first payloads immediately, and the findings.
-            limit: how many payloads.
-            progress: for the terminal.
-            hint: a sentence on the input once it has been read.
+            batches: the lines of the input, in blocks with their sizes.
+            output: gets the payloads as they are mapped, then the findings.
+            limit: how many payloads to show.
+            progress: the progress line.
+            hint: returns a hint on the input once it has been read; None if there is none.
         """
         settings, findings = self._settings, self.findings
         envelope = Envelope(settings.app_id, settings.selected_api.endpoint, bulk=settings.is_bulk)
@@ -122,7 +122,7 @@ class Preview:
         yield from self._mapped(self._watch.end())
 
     def _items(self, lines: Sequence[bytes]) -> Iterator[Payload]:
-        """The rows that can be sent, in the order read; if `write` would stop, its error is raised."""
+        """The payloads of the rows, in the order read. Raises the error if `write` would stop."""
         at = 0
         while at < len(lines):
             if self._watch.is_over and not self._mapper.names.learns and self._first_rejections.is_over:
@@ -139,7 +139,7 @@ class Preview:
             at += 1
 
     def _see(self, message: Message) -> Iterator[Payload]:
-        """The rows that a message lets go."""
+        """The payloads that are ready after a message: it may release rows that were waiting."""
         findings = self.findings
         self._format.see(message)
         if isinstance(message, Record):
@@ -176,7 +176,7 @@ class Preview:
         return item
 
     def _end(self, hint: str | None) -> None:
-        """The input is at its end: is there something to load?"""
+        """Check at the end of the input that there is something to load."""
         findings, rejects = self.findings, self.findings.rejects
         findings.unseen, findings.warnings = self._mapper.unseen(), tuple(self._mapper.warnings())
         findings.warnings += (hint,) if hint else ()

@@ -1,6 +1,6 @@
-"""What a preview found: as text for a person, or as one JSON document for programs.
+"""Prints what a preview found: as text for a person, or as one JSON document for programs.
 
-The payloads are a row's content, and shown on request; everything else is numbers and names.
+Only payloads show the content of rows; everything else is numbers and names.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from destination_heap_analytics.run.report import (
 from destination_heap_analytics.wording import printable
 
 Tally = Counter[str | None]
-"""How often, by name; None means all names beyond the first."""
+"""Counts by name; None collects all names beyond the limit."""
 
 
 @dataclass(slots=True)
@@ -42,24 +42,24 @@ class Findings:
     """What a preview found.
 
     Attributes:
-        stream: its name; None, like the next three, if the settings or the catalog are wrong.
-        url: where `write` would post.
+        stream: the stream's name; None, like the next three, if the settings or the catalog are wrong.
+        url: the address that `write` would post to.
         mode: how rows are sent, `bulk` or `row`.
-        repeatable: whether loading the rows again adds nothing.
-        rows: rows read.
-        mapped: those that have a payload.
-        rejects: those that have none.
-        deletions: those that were deleted at the source, and are skipped.
-        noise: lines that are not messages.
+        repeatable: whether loading the same rows again adds nothing.
+        rows: the number of rows read.
+        mapped: the number of rows that can be sent.
+        rejects: the rejected rows.
+        deletions: the number of rows skipped because they were deleted at the source.
+        noise: the number of lines that are not messages.
         cut: values that were too long, by column.
-        collisions: values that met another one in their property, by its name.
-        forbidden: values that were left out because Heap reserves their name, by that name.
-        unnamable: values that were left out because no property can have their name, by column.
+        collisions: values that collided with another one in the same property, by property.
+        forbidden: values left out because Heap reserves their name, by that name.
+        unnamable: values left out because no property can have their name, by column.
         unseen: listed columns that no row had, each with the nearest name.
-        warnings: sentences on these, and on columns that were read in another way than the first rows suggested.
+        warnings: messages about these, and about columns that turned out to be read differently than at first.
         estimate: how long `write` will take; None if there is nothing to load.
-        unknown: a sentence on unknown settings; None if all are known.
-        error: why there is nothing to load, or why `write` would stop; None if it would not.
+        unknown: a message about unknown settings; None if all are known.
+        error: why there is nothing to load, or why `write` would stop; None if it would succeed.
         interrupted: whether the preview was interrupted before the end of its input.
     """
 
@@ -93,27 +93,27 @@ class Sink(Protocol):
     """Where a preview is written: a binary file, or standard output."""
 
     def write(self, content: bytes, /) -> int:
-        """Take these bytes."""
+        """Write these bytes."""
 
     def flush(self) -> None:
-        """Pass them on."""
+        """Flush what has been written."""
 
 
 class Output(Protocol):
     """Displays a preview."""
 
     def begin(self, stream: Stream, settings: Settings) -> None:
-        """Say what is loaded, and where to; not called if the settings or the catalog are wrong."""
+        """Show what would be loaded, and where to; not called if the settings or the catalog are wrong."""
 
     def payload(self, row: int, body: bytes) -> None:
-        """Show the body of a request that carries this row alone."""
+        """Show the body of a request with only this row."""
 
     def end(self, findings: Findings) -> None:
-        """Show all the rest."""
+        """Show everything else."""
 
 
 class Text:
-    """As text: the payloads first, problems last."""
+    """Prints text: payloads first, problems last."""
 
     def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
@@ -121,7 +121,7 @@ class Text:
         self._shown: set[int] = set()
 
     def begin(self, stream: Stream, settings: Settings) -> None:
-        """Say what is loaded, and where to."""
+        """Show what would be loaded, and where to."""
         endpoint = settings.selected_api.endpoint
         travel = (
             f"up to {endpoint.most:,} rows per request; each row is shown as a separate request"
@@ -142,7 +142,7 @@ class Text:
         self._print("", f"Row {row:,}:", *document.split("\n"))
 
     def end(self, findings: Findings) -> None:
-        """Show the counts, notes on the rows, and problems last."""
+        """Show the counts, then notes on the rows, then the error."""
         if findings.stream is not None:
             self._print("", *self._lines(findings))
         if findings.error:
@@ -181,12 +181,12 @@ class Text:
 
 
 def _ranked(tally: Tally) -> list[tuple[str | None, int]]:
-    """The most frequent first, and all beyond the first names last."""
+    """The most frequent names first; the count of all other names last."""
     return sorted(tally.items(), key=lambda counted: (counted[0] is None, -counted[1]))
 
 
 class Json:
-    """For programs: one document, whose keys are always the same; the payloads come first, as they are found."""
+    """Prints one JSON document, always with the same keys. Payloads come first, as soon as they are mapped."""
 
     def __init__(self, out: Sink, progress: Progress) -> None:
         self._out = out
@@ -194,15 +194,15 @@ class Json:
         self._separator = b'{"payloads": [\n'
 
     def begin(self, stream: Stream, settings: Settings) -> None:
-        """Nothing yet: its messages come at the end."""
+        """Nothing: all of this is in the document's last part."""
 
     def payload(self, row: int, body: bytes) -> None:
-        """Show a row's body as it would be posted; characters that a terminal would obey are written as escapes."""
+        """Show a row's body as it would be posted, with control characters escaped."""
         self._write(self._separator + b'{"row": %d, "body": %b}' % (row, printable(body.decode()).encode()))
         self._separator = b",\n"
 
     def end(self, findings: Findings) -> None:
-        """Show all the rest."""
+        """Show everything else."""
         begun = b"\n" if self._separator == b",\n" else self._separator
         self._write(begun + b"],\n" + json.dumps(_document(findings), indent=2)[2:].encode() + b"\n")
 

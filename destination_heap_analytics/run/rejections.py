@@ -1,4 +1,4 @@
-"""What becomes of each rejected row of a run: it is stored, held back as one of the first, or settled at once."""
+"""Handles the rejected rows of a run: each is stored, held back as one of the first, or settled immediately."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from destination_heap_analytics.run.first_rejections import FirstRejections
 
 
 class Rejections:
-    """Settles rejected rows, each as soon as no state that passes it could lose it.
+    """Settles each rejected row as soon as returning a state can no longer lose it.
 
     Attributes:
-        being_stored: rows that are not durable yet.
+        being_stored: the number of rows that are not durable yet.
     """
 
     def __init__(
@@ -24,12 +24,12 @@ class Rejections:
         report: Callable[[Stored[Checkpoint] | StoreFailed], None],
         clock: Callable[[], float],
     ) -> None:
-        """Nothing is stored yet.
+        """Start without rows.
 
         Args:
-            storage: where rejected rows are kept; None if nowhere.
-            report: called by another thread with what it has stored, for the run to pass to `stored` or `store_failed`.
-            clock: seconds, monotonic.
+            storage: where rejected rows are stored; None if they are not.
+            report: called by another thread when rows are stored; the run calls `stored` or `store_failed` in response.
+            clock: monotonic seconds.
         """
         self.being_stored = 0
         self._writer = RejectWriter(storage, report) if storage else None
@@ -37,12 +37,12 @@ class Rejections:
 
     @property
     def are_full(self) -> bool:
-        """Whether too many wait to be stored to accept more."""
+        """Whether too many rows are waiting to be stored to accept more."""
         return self._writer is not None and self._writer.is_full
 
     @property
     def is_mapping_proven(self) -> bool:
-        """Whether the mapping is no longer suspected of rejecting every row."""
+        """Whether the mapping is known not to reject every row."""
         return self._first.is_over
 
     def add(
@@ -53,16 +53,16 @@ class Rejections:
         *,
         is_mapped: bool,
     ) -> None:
-        """Another rejected row.
+        """Add a rejected row.
 
         Args:
-            source: what is stored of it.
-            rejection: the reason.
-            checkpoint: the one that waits for it.
-            is_mapped: whether Heap rejected it, not the mapping.
+            source: the row as it is stored.
+            rejection: why it was rejected.
+            checkpoint: the checkpoint that it belongs to.
+            is_mapped: whether it was mapped, and then refused by Heap.
 
         Raises:
-            ConfigError: the first rows were all rejected for one column.
+            ConfigError: the first rows were all rejected for the same column.
         """
         if self._writer:
             self.being_stored += 1
@@ -73,26 +73,26 @@ class Rejections:
             _settle(self._first.hold(rejection, checkpoint))
 
     def tick(self) -> None:
-        """Settle the first rows if they have waited long enough for a proof."""
+        """Settle the first rows if they have been held back long enough."""
         _settle(self._first.tick())
 
     def release(self) -> None:
-        """Settle the first rows: one can be loaded, or there are no more."""
+        """Settle the first rows: a row can be loaded, or the input has ended."""
         if not self._first.is_over:
             _settle(self._first.release())
 
     def stored(self, checkpoints: Iterable[Checkpoint]) -> None:
-        """Settle rows that are durable now, by their checkpoints."""
+        """Settle rows that are now durable, given by their checkpoints."""
         for checkpoint in checkpoints:
             self.being_stored -= 1
             checkpoint.settle(delivered=False)
 
     def store_failed(self) -> None:
-        """No row will be stored any more, and those that are not durable stay unsettled."""
+        """The storage failed: rows that are not durable stay unsettled."""
         self.being_stored = 0
 
     def close(self) -> None:
-        """Store nothing more."""
+        """Stop storing rows."""
         if self._writer:
             self._writer.close()
 

@@ -1,4 +1,4 @@
-"""The log of a run: its start, its progress, its outcome. Never any of a row's content."""
+"""The log of a run: its start, progress and outcome. It never contains the content of a row."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ class Report:
     """Counts the rows of a run and logs it for the user.
 
     Attributes:
-        read: rows read so far.
-        delivered: rows that Heap has accepted.
-        rejects: the others.
-        deletions: rows that were deleted at the source, and skipped.
-        noise: lines that are not messages.
+        read: the number of rows read.
+        delivered: the number of rows that Heap has accepted.
+        rejects: the rejected rows.
+        deletions: the number of rows skipped because they were deleted at the source.
+        noise: the number of lines that are not messages.
         waits: what the run has waited for.
     """
 
@@ -73,7 +73,7 @@ class Report:
         return self.delivered + self.rejects.count + self.deletions
 
     def start(self, stream: Stream, settings: Settings) -> None:
-        """Say what is loaded, and where to."""
+        """Log what is loaded, and where to."""
         self._logger.info(
             "Loading stream `%s` (%s, %s) into Heap with %s at %s, %s.",
             stream.name,
@@ -87,14 +87,14 @@ class Report:
         )
 
     def repeats(self) -> None:
-        """Warn that events of this run have no key that a second load would repeat."""
+        """Warn that loading the same rows again would duplicate their events."""
         self._logger.warning(REPEATS)
 
     def progress(self, rows_left: Callable[[], float | None] = lambda: None) -> None:
-        """Log the progress and what the run waits for, if it is due.
+        """Update the progress line; every ten seconds, log the progress and what the run is waiting for.
 
         Args:
-            rows_left: how many rows are not delivered or rejected yet, as far as that is known.
+            rows_left: returns how many rows are not settled yet; None if that is unknown.
         """
         self._progress.show(self.read, self.rejects.count, self.delivered, self._note)
         now = self._clock()
@@ -107,7 +107,7 @@ class Report:
             self._last_time, self._last_read = now, self.read
 
     def _rest(self, wait: Wait | None, rows_left: float | None, now: float) -> str:
-        """What the run waits for and how long it will take: the end of a line, or empty."""
+        """The end of a progress line: what the run is waiting for, and how long the rest will take."""
         text = f"; waiting for {wait.what}" if wait else ""
         if wait and wait.until is not None and wait.until - now >= 1:
             text += f", {duration(wait.until - now)} more"
@@ -115,7 +115,7 @@ class Report:
         return text + (f"; done in about {duration(left)}" if left is not None and left >= 1 else "")
 
     def mapped(self, made: Properties) -> None:
-        """Record the changes that a payload needed; warns once per name."""
+        """Record the changes that were made to a row's properties; warns once per name."""
         self._cut.update(made.cut)
         for column in made.unnamable:
             known = column in self._unnamable or len(self._unnamable) < MOST_LINES
@@ -137,9 +137,9 @@ class Report:
         """Log the outcome of the run, and the warnings.
 
         Args:
-            finished: whether the run reached its end.
-            warnings: on columns.
-            retrieval: where rejected rows are, and how to send them again; None if there is nothing to say about them.
+            finished: whether the run completed.
+            warnings: messages about columns.
+            retrieval: where rejected rows are stored, and how to send them again; None to omit this.
         """
         seconds = self._clock() - self._began
         rate = self.read / seconds if seconds > 0 else 0.0
@@ -168,24 +168,24 @@ class Report:
 
 
 def reject_sentences(rejects: Rejects) -> Iterator[str]:
-    """Sentences on the rejected rows: the most frequent reasons and columns."""
+    """Messages about the rejected rows: the most frequent reasons and columns."""
     yield from islice(rejects.explanations(), MOST_LINES)
     if len(rejects.groups()) > MOST_LINES:
         yield "More reasons and columns are not listed."
 
 
 def cut_sentence(where: str, count: int) -> str:
-    """Sentences on values that were too long."""
+    """The message about values that were too long."""
     return f"{count:,} value{' was' if count == 1 else 's were'} truncated to Heap's maximum length, in {where}."
 
 
 def deletions_clause(count: int) -> str:
-    """The end of a line of counts: rows that change data capture reports as deleted; empty if there are none."""
+    """The end of a line of counts: rows skipped as deleted; empty if there are none."""
     return f", {count:,} deletion{'' if count == 1 else 's'} skipped" if count else ""
 
 
 def unnamable_sentence(column: str | None, count: int) -> str:
-    """Sentences on values whose name no property can have."""
+    """The message about values whose name no property can have."""
     where = f" in column `{column}`" if column is not None else ""
     return (
         f"Skipped {count:,} value{'' if count == 1 else 's'}{where}: a property name must have 1 to "
@@ -194,6 +194,6 @@ def unnamable_sentence(column: str | None, count: int) -> str:
 
 
 def noise_sentence(count: int) -> str:
-    """Sentences on lines that are not messages."""
+    """The message about lines that are not messages."""
     lines = "line that is not an Airbyte message" if count == 1 else "lines that are not Airbyte messages"
     return f"Skipped {count:,} {lines}."

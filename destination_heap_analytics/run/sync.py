@@ -1,4 +1,4 @@
-"""One run, from messages to states: every row ends as delivered or rejected, and every state waits for its rows."""
+"""One run, from messages to states: every row is delivered or rejected, and every state waits for its rows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from airbyte_protocol_dataclasses.models import AirbyteMessage
 
 from destination_heap_analytics.config.settings import Settings
 from destination_heap_analytics.delivery.http.client import Client, Verdict
-from destination_heap_analytics.delivery.http.senders import Answer, Senders
-from destination_heap_analytics.delivery.waiting import ANSWERS, DELETIONS, Wait
+from destination_heap_analytics.delivery.http.senders import Outcome, Senders
+from destination_heap_analytics.delivery.waiting import DELETIONS, RESPONSES, Wait
 from destination_heap_analytics.errors import (
     ConfigError,
     InterruptedSyncError,
@@ -40,17 +40,17 @@ from destination_heap_analytics.run.report import BECAUSE_OF_FAIL, NOT_STORED, R
 from destination_heap_analytics.run.waits import OUTPUT, SOURCE, STORAGE
 
 TICK_SECONDS: Final = 1.0
-"""How long a run waits at most before it looks at the clock again."""
+"""The longest wait before a run checks the clock again."""
 
 WIND_DOWN_SECONDS: Final = 9.0
-"""How long a run that stops waits for what is in flight; the platform gives it fifteen seconds in all."""
+"""How long a stopping run waits for requests in flight; the platform allows fifteen seconds in total."""
 
 Line = TypeVar("Line")
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupt:
-    """An event: the run is to end. `signal` is the number of the signal that asked for it."""
+    """An event: stop the run because of a signal with this number."""
 
     signal: int
 
@@ -77,18 +77,18 @@ class Sync(Generic[Line]):
         """Prepare a run; nothing is read or sent yet.
 
         Args:
-            settings: what the user set.
-            stream: the one to load.
+            settings: the user's settings.
+            stream: the stream to load.
             client: posts to Heap.
-            storage: where rejected rows are kept; None if nowhere.
-            events: where the input and all that happens in other threads arrives.
-            parse: a message from one item of the input and its position, from 1.
-            logger: for what a user wants to know.
-            clock: its seconds are those of all rates and waits.
-            chance: spreads the pauses before a request is sent again.
-            random_text: drawn for this run alone, to tell apart rows that nothing else does.
-            progress: shows how far it is.
-            expected_rows: how many rows the input will have, as far as that is known.
+            storage: where rejected rows are stored; None if they are not.
+            events: the queue for the input and for events from other threads.
+            parse: parses an item of the input and its position (from 1) into a message.
+            logger: for messages to the user.
+            clock: the clock of all rates and waits.
+            chance: adds jitter to the pauses before retries.
+            random_text: a text unique to this run, to distinguish rows that are otherwise equal.
+            progress: the progress line.
+            expected_rows: estimates the number of rows in the input; returns None if it is unknown.
         """
         self._settings = settings
         self._stream = stream
@@ -121,16 +121,16 @@ class Sync(Generic[Line]):
         )
         self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
         if settings.rejected_records == "fail":
-            self._retrieval = None  # the first one stops the sync, and comes again
+            self._retrieval = None  # the first one stops the sync, and the next sync reads it again
         self._expected_rows = expected_rows
-        self._answers = DELETIONS if settings.selected_api is Api.DELETE_USERS else ANSWERS
+        self._responses = DELETIONS if settings.selected_api is Api.DELETE_USERS else RESPONSES
 
     def run(self) -> Iterator[AirbyteMessage]:
-        """The states that may go back, each as soon as it may.
+        """Load all rows; yields each state as soon as all rows before it are settled.
 
         Raises:
-            SyncStoppedError: the run ends before its input does; the states given back until then hold.
-            InterruptedSyncError: the same, because a signal asked for it.
+            SyncStoppedError: the run stops before the end of its input; the states yielded so far are valid.
+            InterruptedSyncError: the same, because of a signal.
         """
         self._report.start(self._stream, self._settings)
         if not self._mapper.is_repeatable:
@@ -142,7 +142,7 @@ class Sync(Generic[Line]):
         except (SyncStoppedError, InterruptedSyncError) as stop:
             yield from self._wind_down()
             if self._failure and isinstance(stop, SyncStoppedError):
-                raise self._failure[1] from None  # it came first, whatever became of what was in flight
+                raise self._failure[1] from None  # it came first, whatever happened to the requests in flight
             raise
         finally:
             self._events.close()
@@ -154,11 +154,11 @@ class Sync(Generic[Line]):
     def _load_all(self) -> Iterator[AirbyteMessage]:
         while True:
             self._attend()
-            yield from self._given_back()  # first, so that nothing more is sent once the consumer is gone
+            yield from self._due_states()  # before sending: if the consumer is gone, nothing more is sent
             self._dispatch()
             if self._has_room:
                 if not self._read():
-                    continue  # room has run out: see what may go
+                    continue  # there is no more room: see what can be sent
                 if (batch := self._next_input()) is not None:
                     self._lines, self._at = batch, 0
                     continue
@@ -171,8 +171,8 @@ class Sync(Generic[Line]):
         if self._failure:
             raise self._failure[1]
 
-    def _given_back(self) -> Iterator[AirbyteMessage]:
-        """The states that may go back; a reader who is slow to take them is waited for."""
+    def _due_states(self) -> Iterator[AirbyteMessage]:
+        """The states that can be returned now; waiting for a slow reader is recorded."""
         for state in self._checkpoints.due():
             began = self._clock.now()
             yield state
@@ -188,14 +188,14 @@ class Sync(Generic[Line]):
         )
 
     def _attend(self) -> None:
-        """See to what has happened."""
+        """Handle all events that have arrived."""
         self._now = self._clock.now()
         while (event := self._events.event()) is not None:
             match event:
-                case Answer(verdict=BaseException() as defect):
+                case Outcome(verdict=BaseException() as defect):
                     raise defect
-                case Answer(ticket, Verdict() as verdict):
-                    self._delivery.answered(ticket, verdict, self._now)
+                case Outcome(ticket, Verdict() as verdict):
+                    self._delivery.handle_response(ticket, verdict, self._now)
                 case Interrupt(signal):
                     raise InterruptedSyncError(signal)
                 case StoreFailed(error):
@@ -220,16 +220,16 @@ class Sync(Generic[Line]):
         self._report.waits.add(wait, self._clock.now() - began)
 
     def _reason(self) -> Wait:
-        """What is waited for: with room for rows that do not come, it is not Heap that takes long to answer."""
+        """What the run is waiting for. While there is room for more rows, that is the source, not Heap."""
         wait = self._delivery.wait(self._now)
-        if wait is None or wait == ANSWERS:
+        if wait is None or wait == RESPONSES:
             if self._has_room and not self._events.has_ended:
                 return SOURCE
-            wait = self._answers if wait else STORAGE
+            wait = self._responses if wait else STORAGE
         return wait
 
     def _rows_left(self) -> float | None:
-        """Rows that are not settled yet; None as long as it is not known how many there are."""
+        """The number of rows that are not settled yet; None if the total is unknown."""
         rows: float = self._report.read
         if self._is_reading:
             expected = self._expected_rows()
@@ -239,7 +239,7 @@ class Sync(Generic[Line]):
         return rows - self._report.settled
 
     def _wind_down(self) -> Iterator[AirbyteMessage]:
-        """Send nothing more, and see what becomes of what is in flight."""
+        """Send nothing more, and wait for requests in flight."""
         self._is_reading = False
         self._events.close()
         end = self._clock.now() + WIND_DOWN_SECONDS * self._clock.speed
@@ -247,7 +247,7 @@ class Sync(Generic[Line]):
             self._events.wait(self._clock.real(end - now), for_input=False)
             while (event := self._events.event()) is not None:
                 match event:
-                    case Answer(ticket, Verdict() as verdict):
+                    case Outcome(ticket, Verdict() as verdict):
                         self._delivery.wound_down(ticket, verdict)
                     case Stored(checkpoints):
                         self._rejections.stored(checkpoints)
@@ -278,7 +278,7 @@ class Sync(Generic[Line]):
         self._delivery.flush()
 
     def _read(self) -> bool:
-        """Take in messages while there is room; whether all were taken."""
+        """Process messages while there is room. Returns whether all were processed."""
         try:
             while self._at < len(self._lines):
                 if self._is_fast:
@@ -299,7 +299,7 @@ class Sync(Generic[Line]):
 
     @property
     def _is_fast(self) -> bool:
-        """Whether rows may take the fast lane: those in bulk, once the first rows have proven the columns."""
+        """Whether rows may take the fast lane: in bulk mode, once the first rows have confirmed the columns."""
         return (
             self._has_lines
             and self._watch.is_over
@@ -309,7 +309,7 @@ class Sync(Generic[Line]):
         )
 
     def _take_fast(self) -> bool:
-        """Take in rows by the fast lane, as far as there is room; whether it declined none."""
+        """Process rows in the fast lane while there is room. Returns whether it declined none."""
         lines = cast("Sequence[bytes]", self._lines[self._at : self._at + self._delivery.room])
         items = self._mapper.payloads(lines, self._report.read + 1, self._checkpoints.last)
         if items:
@@ -322,7 +322,7 @@ class Sync(Generic[Line]):
         return len(items) == len(lines)
 
     def _see(self, message: Message) -> bool:
-        """Take in a message; whether there is room for another."""
+        """Process a message. Returns whether there is room for another."""
         if isinstance(message, Record):
             self._format.is_known = True
             return self._take(message)
@@ -339,7 +339,7 @@ class Sync(Generic[Line]):
         return True
 
     def _stop(self, error: SyncStoppedError, row: int | None = None) -> None:
-        """End the input here: what was read before this row is delivered still, then the run ends with the error."""
+        """Stop reading: the rows before this one are still delivered, then the run ends with the error."""
         row = self._report.read + 1 if row is None else row
         if self._failure is None or row < self._failure[0]:
             self._failure = (row, error)
@@ -348,13 +348,13 @@ class Sync(Generic[Line]):
         self._delivery.drop_after(row - 1)
 
     def _take(self, record: Record) -> bool:
-        """Take in a row; whether there is room for another."""
+        """Process a row. Returns whether there is room for another."""
         self._report.read = number = self._report.read + 1
         if not self._stream.carries(record.stream, record.namespace):
             raise self._stream.foreign_row(number, record.stream, record.namespace)
         if self._mapper.skips(record.data):
             self._report.deletions += 1
-            self._checkpoints.row_read().settle(delivered=True)  # there is nothing to send, and the counts add up
+            self._checkpoints.row_read().settle(delivered=True)  # nothing to send; counted, so that the counts add up
             return self._has_room
         row = PendingRecord(number, record, self._checkpoints.row_read())
         if self._watch.is_over and not self._mapper.names.learns:

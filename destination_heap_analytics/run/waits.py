@@ -1,4 +1,4 @@
-"""How long a run has waited, for what, and how long the rest will take."""
+"""How long a run has waited and for what, and how long the rest will take."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ OUTPUT: Final = Wait("the program that reads the output")
 STORAGE: Final = Wait("the storage of rejected rows")
 
 _LEAST_SHARE: Final = 0.5
-"""The share of the time since the last report from which the progress names a wait."""
+"""The progress mentions a wait if it took at least this share of the time since the last report."""
 
 _LEAST_TOTAL: Final = 10.0
-"""Seconds from which the summary mentions waits."""
+"""Shorter waits, in seconds, are left out of the summary."""
 
 BURST: Final = 0.5
-"""The share of the app's rate per minute that is sent at once."""
+"""The share of the app's rate per minute that is sent in a burst."""
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
@@ -33,13 +33,13 @@ class Waits:
         self._latest: dict[str, Wait] = {}
 
     def add(self, wait: Wait, seconds: float) -> None:
-        """A wait that is over."""
+        """Record a wait that is over."""
         self._totals[wait.what] += seconds
         self._recent[wait.what] += seconds
         self._latest[wait.what] = wait
 
     def recent(self, seconds: float) -> Wait | None:
-        """What most of the last seconds, this many, were waited for; their count restarts."""
+        """The main wait of the last `seconds`; None if the run was mostly busy. Resets the recent waits."""
         what = max(self._recent, key=self._recent.__getitem__, default=None)
         is_main = what is not None and self._recent[what] >= _LEAST_SHARE * seconds
         self._recent.clear()
@@ -53,15 +53,15 @@ class Waits:
 
 
 def seconds_left(rows: float, wait: Wait | None, settled: int, elapsed: float) -> float | None:
-    """How long this many rows will take; None if it cannot be estimated.
+    """How long the remaining rows will take; None if it cannot be estimated.
 
     Args:
-        rows: rows that are left.
-        wait: what the run waits for; its rate counts, if it has one.
-        settled: rows delivered or rejected so far.
-        elapsed: seconds since the run began.
+        rows: the number of rows left.
+        wait: what the run is waiting for; its rate is used, if it has one.
+        settled: the number of rows settled so far.
+        elapsed: seconds since the run started.
     """
-    is_retry = wait is not None and wait.until is not None  # nothing says how long an outage will last
+    is_retry = wait is not None and wait.until is not None  # nobody knows how long an outage will last
     if rows <= 0 or not settled or elapsed <= 0 or is_retry:
         return None
     if wait is None or wait.rate is None:
@@ -71,16 +71,16 @@ def seconds_left(rows: float, wait: Wait | None, settled: int, elapsed: float) -
 
 
 def paced_seconds(rows: float, per_minute: float) -> float:
-    """The least time in which so many rows go at a rate for a sliding minute (rate_limits.py).
+    """The shortest time in which that many rows can be sent at a rate per sliding minute (rate_limits.py).
 
-    Half a minute's rows go at once, the others spread out; and no row goes sooner than a minute after the one that was
-    a full minute's rows before it.
+    Half of a minute's rows are sent in a burst, the others are spread out. No row is sent within a minute of the row
+    that was a full minute's worth of rows before it.
     """
     return 60 * max(0.0, rows / per_minute - BURST, (rows - 1) // per_minute)
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words."""
+    """A duration for a message."""
     if seconds < 2 * _MINUTE:
         return f"{seconds:,.0f} s"
     return f"{seconds / _MINUTE:,.0f} min" if seconds < 2 * _HOUR else f"{seconds / _HOUR:,.1f} h"

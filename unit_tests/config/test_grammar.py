@@ -149,11 +149,11 @@ def test_an_item_is_a_column_or_a_constant_with_a_cast_and_a_name(text: str, ite
 @pytest.mark.parametrize(
     ("text", "columns"),
     [
-        ("*", ColumnList(takes_all=True)),
-        ('"*"', ColumnList(takes_all=True)),
-        ("*, amount as Order Amount", ColumnList((ListedProperty("amount", "Order Amount"),), takes_all=True)),
-        ("* except (password, address.geo)", ColumnList(takes_all=True, excepted=("password", "address.geo"))),
-        ('*EXCEPT("a)b",c),d', ColumnList((ListedProperty("d", "d"),), takes_all=True, excepted=("a)b", "c"))),
+        ("*", ColumnList(selects_all=True)),
+        ('"*"', ColumnList(selects_all=True)),
+        ("*, amount as Order Amount", ColumnList((ListedProperty("amount", "Order Amount"),), selects_all=True)),
+        ("* except (password, address.geo)", ColumnList(selects_all=True, excepted=("password", "address.geo"))),
+        ('*EXCEPT("a)b",c),d', ColumnList((ListedProperty("d", "d"),), selects_all=True, excepted=("a)b", "c"))),
     ],
 )
 def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: ColumnList) -> None:
@@ -164,14 +164,14 @@ def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: Colum
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("a, 'web'", "has a constant without a name at character 4 (`'web'`): name its property"),
+        ("a, 'web'", "has a constant without a name at character 4 (`'web'`): add a property name"),
         ("'web' channel", "has a constant whose quotes do not match at character 1 (`'web' channel`)"),
         ("'web as channel", "has a constant whose quotes do not match at character 1"),
         ("a,\n 'x' as y, '' as z", "has an empty constant at character 15"),
         ("'a'::number as b", "has a constant that is not a number at character 1"),
         (
             "a::nubmer",
-            "has an unknown cast, `nubmer` at character 2 (`::nubmer`): give one of number, text, boolean, json",
+            "has an unknown cast, `nubmer` at character 2 (`::nubmer`): use one of number, text, boolean, json",
         ),
         ("a::varchar(20)", "(did you mean `text`?)"),
         ("a::timestamp", "leave it out: Heap accepts ISO 8601 dates as text"),

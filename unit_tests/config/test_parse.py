@@ -95,14 +95,17 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
     ("wrong", "sentence"),
     [
         ("text", "The configuration must be a JSON object"),
-        ({}, "`app_id` is missing: give the environment ID"),
-        ({"app_id": "11"}, "`api` is missing: give an object with `api_type`"),
+        ({}, "`app_id` is missing: set it to the environment ID"),
+        ({"app_id": "11"}, "`api` is missing: use an object with `api_type`"),
         (config(app_id=11), "as text in quotes, such as"),
         (config(app_id="main"), "`app_id` must be the environment ID, which is digits only"),
         (config(app_id="１１"), "`app_id` must be the environment ID, which is digits only"),
         ({"appid": "11", "api": TRACK}, "`app_id` is missing: rename `appid`"),
-        ({"app_id": "11", "appid": "11"}, "`api` is missing: give an object"),
-        (config(api={"api_type": "track", "identity_colum": "i"}), "`api.event_column` is missing: name the column"),
+        ({"app_id": "11", "appid": "11"}, "`api` is missing: use an object"),
+        (
+            config(api={"api_type": "track", "identity_colum": "i"}),
+            "`api.event_column` is missing: set it to the column",
+        ),
         (config(base_url=5), "`base_url` must be text in quotes"),
         (config(base_url="heapanalytics.com"), "`base_url` is not a web address"),
         (config(base_url="ftp://heapanalytics.com"), "`base_url` is not a web address"),
@@ -112,22 +115,22 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (config(base_url="https://a..b"), "`base_url` is not a web address"),
         (config(base_url=f"https://{'a' * 64}.com"), "`base_url` is not a web address"),
         (config(base_url="https://[::1"), "`base_url` is not a web address"),
-        (config(base_url="https://u:p@heapanalytics.com"), "`base_url` must be a host alone"),
-        (config(base_url="https://heapanalytics.com?x=1"), "`base_url` must be a host alone"),
+        (config(base_url="https://u:p@heapanalytics.com"), "`base_url` must be only a host"),
+        (config(base_url="https://heapanalytics.com?x=1"), "`base_url` must be only a host"),
         (config(base_url="https://heapanalytics.com/api/track"), "`base_url` must end before /api"),
         (config(base_url="http://heapanalytics.com"), "`base_url` must begin with https://"),
         (config(base_url="http://10.0.0.1"), "`base_url` must begin with https://"),
-        (config(api="track"), "`api` is not valid: give an object"),
-        (config(api={}), "`api.api_type` is missing: give one of track, add_user_properties"),
+        (config(api="track"), "`api` is not valid: use an object"),
+        (config(api={}), "`api.api_type` is missing: use one of track, add_user_properties"),
         (config(api={"apitype": "track"}), "`api.api_type` is missing: rename `apitype`"),
         (
             track(api_type="trak"),
             "add_user_properties, add_account_properties, identify, delete_users (did you mean `track`?)",
         ),
         (track(api_type=["track"]), "`api.api_type` is not valid"),
-        (without("property_columns"), "`api.property_columns` is missing: name the columns"),
-        (without("event_column"), "`api.event_column` is missing: name the column"),
-        (without("identity_column"), "`api.identity_column` is missing: name the column"),
+        (without("property_columns"), "`api.property_columns` is missing: list the columns"),
+        (without("event_column"), "`api.event_column` is missing: set it to the column"),
+        (without("identity_column"), "`api.identity_column` is missing: set it to the column"),
         (
             config(api={"api_type": "add_user_properties", "property_columns": "*", "identiy_column": "email"}),
             "`api.identity_column` is missing: rename `identiy_column`",
@@ -159,8 +162,8 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         (track(identity_column="'a@example.com'"), "`api.identity_column` is the constant `'a@example.com'`, the same"),
         (track(timestamp_column="'2024-01-01'"), "`api.timestamp_column` is the constant"),
         (track(event_column="''"), "`api.event_column` is an empty event name"),
-        (config(deleted_records="delete"), "`deleted_records` is not valid: give one of skip, send"),
-        (config(rejected_records="stop"), "`rejected_records` is not valid: give one of continue, fail"),
+        (config(deleted_records="delete"), "`deleted_records` is not valid: use one of skip, send"),
+        (config(rejected_records="stop"), "`rejected_records` is not valid: use one of continue, fail"),
     ],
 )
 def test_an_error_is_reported_with_its_setting_and_the_remedy(wrong: Any, sentence: str) -> None:
@@ -235,10 +238,10 @@ def test_rejected_rows_are_stored_only_if_a_location_is_given() -> None:
     [
         (
             {"delivery": {"mode": "bulky"}},
-            "`delivery.mode` is not valid: give one of bulk, row (did you mean `bulk`?).",
+            "`delivery.mode` is not valid: use one of bulk, row (did you mean `bulk`?).",
         ),
-        ({"delivery": {}}, "`delivery.mode` is missing: give one of bulk, row."),
-        ({"delivery": "bulk"}, '`delivery` is not valid: give {"mode": "bulk"}, or {"mode": "row"} for one request'),
+        ({"delivery": {}}, "`delivery.mode` is missing: use one of bulk, row."),
+        ({"delivery": "bulk"}, '`delivery` is not valid: use {"mode": "bulk"}, or {"mode": "row"} for one request'),
         (
             {"delivery": {"mode": "bulk", "max_events_per_minute": 0}},
             "`delivery.max_events_per_minute` must be an integer of at least 1.",
@@ -249,11 +252,11 @@ def test_rejected_rows_are_stored_only_if_a_location_is_given() -> None:
         ),
         (
             {"object_storage_config": {"storage_type": "s3"}},
-            "`object_storage_config.storage_type` is not valid: give one of None, Local, S3 (did you mean `S3`?).",
+            "`object_storage_config.storage_type` is not valid: use one of None, Local, S3 (did you mean `S3`?).",
         ),
         (
             {"object_storage_config": {"storage_type": "Local"}},
-            "`object_storage_config.path` is missing: name the directory for rejected rows.",
+            "`object_storage_config.path` is missing: set it to the directory for rejected rows.",
         ),
         ({"object_storage_config": {"storage_type": "Local", "path": " "}}, "`object_storage_config.path` is empty."),
         (
@@ -270,11 +273,11 @@ def test_rejected_rows_are_stored_only_if_a_location_is_given() -> None:
         ),
         (
             {"object_storage_config": {**S3, "format": {"format_type": "CSV"}}},
-            "`object_storage_config.format.format_type` is not valid: give one of JSONL.",
+            "`object_storage_config.format.format_type` is not valid: use one of JSONL.",
         ),
         (
             {"object_storage_config": {**S3, "format": "JSONL"}},
-            '`object_storage_config.format` is not valid: leave it out, or give {"format_type": "JSONL"}.',
+            '`object_storage_config.format` is not valid: leave it out, or use {"format_type": "JSONL"}.',
         ),
         ({"object_storage_config": {"storage_type": "S3"}}, "`object_storage_config.bucket_path` is missing"),
     ],
@@ -370,7 +373,7 @@ def test_a_list_of_columns_is_read_as_intended(columns: str, names: tuple[str, .
     parsed = parse_config(track(property_columns=columns))
     listed = parsed.settings.api.property_columns
     assert (tuple(item.name for item in listed.items) or ("*",), parsed.warning) == (names, warning)
-    assert listed.takes_all is (names == ("*",))
+    assert listed.selects_all is (names == ("*",))
 
 
 @pytest.mark.parametrize("blank", ["", "  ", None])
@@ -390,11 +393,11 @@ def test_null_for_an_optional_setting_is_its_default(setting: str) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"confirm": None}, "`api.confirm` is missing: give the word `delete`"),
+        ({"confirm": None}, "`api.confirm` is missing: set it to `delete`"),
         ({"confirm": "yes"}, "`api.confirm` must be the word `delete`: each row permanently deletes a user"),
         ({"confirm": True}, "`api.confirm` must be the word `delete`"),
         ({"confirm": "Delete"}, "`api.confirm` must be the word `delete`"),
-        ({"api_key": None}, "`api.api_key` is missing: give the key that Heap shows"),
+        ({"api_key": None}, "`api.api_key` is missing: set it to the key that Heap shows"),
         ({"api_key": " "}, "`api.api_key` is empty"),
         ({"identity_column": None}, "`api` must have exactly one of `identity_column` and `user_id_column`"),
         ({"user_id_column": "id"}, "`api` must have exactly one of `identity_column` and `user_id_column`"),

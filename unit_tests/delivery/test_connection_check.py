@@ -28,7 +28,7 @@ class Stub:
         self.sent.append((path, json.loads(body)))
         if self.verdict is None:
             self.release.wait(60)
-        return self.verdict or Verdict(Kind.TAKEN, 200)
+        return self.verdict or Verdict(Kind.ACCEPTED, 200)
 
     def cut_overdue(self) -> None:
         raise NotImplementedError
@@ -39,9 +39,9 @@ class Stub:
 
 def test_the_event_is_always_the_same() -> None:
     """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
-    client = Stub(Verdict(Kind.TAKEN, 200))
-    assert preflight(client, EVENT, seconds=60).kind is Kind.TAKEN
-    assert preflight(client, EVENT, seconds=60).kind is Kind.TAKEN
+    client = Stub(Verdict(Kind.ACCEPTED, 200))
+    assert preflight(client, EVENT, seconds=60).kind is Kind.ACCEPTED
+    assert preflight(client, EVENT, seconds=60).kind is Kind.ACCEPTED
     assert client.sent == 2 * [("/api/track", {"app_id": "11", **PREFLIGHT_EVENT})]
     assert set(PREFLIGHT_EVENT) == {"identity", "event", "timestamp", "idempotency_key", "properties"}
 
@@ -53,8 +53,8 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
         verdict = preflight(client, EVENT, seconds=0.01)
     finally:
         client.release.set()
-    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
-    assert "no answer came within" in verdict.trouble
+    assert (verdict.kind, verdict.status) == (Kind.RETRYABLE, None)
+    assert "no response within" in verdict.trouble
 
 
 def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
@@ -70,27 +70,27 @@ def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
 
 def test_once_heap_has_taken_something_its_address_is_right() -> None:
     """Then a lost connection says nothing of the settings."""
-    sentence = explain(Verdict(Kind.LATER, None, "the connection failed"), HEAP, reached=True)
+    sentence = explain(Verdict(Kind.RETRYABLE, None, "the connection failed"), HEAP, reached=True)
     assert sentence == f"Heap stopped responding: the connection failed at {HEAP}. Run the sync again."
 
 
 @pytest.mark.parametrize(
     ("verdict", "setting", "remedy"),
     [
-        (Verdict(Kind.NOT_HEAP, 302, "a redirect"), "`base_url` is not Heap's API", "Give https://heapanalytics.com"),
-        (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), "answers with an HTML page", "https://c.eu.heap-api.com"),
-        (Verdict(Kind.LATER, None, "the connection failed"), "`base_url` cannot be reached", "Check its spelling"),
-        (Verdict(Kind.REFUSED, 400), "`app_id` is refused", "Account > Manage > Projects"),
-        (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "answers 401 Unauthorized"),
-        (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Give the environment ID"),
-        (Verdict(Kind.LOCKED_OUT, 401), "`app_id` or `api.api_key` is refused", "Privacy & Security"),
-        (Verdict(Kind.LATER, 503), "Heap is unavailable", "Try again later"),
-        (Verdict(Kind.LATER, 599), "answers 599.", "Try again later"),
-        (Verdict(Kind.LATER, 429), "Heap received too many requests", "Run the sync again later"),
-        (Verdict(Kind.LATER, 501), "`base_url` may not be Heap's API", "Give https://heapanalytics.com"),
-        (Verdict(Kind.LATER, 777), "answers 777, which Heap never returns", "Give https://heapanalytics.com"),
-        (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Give the environment ID"),
-        (Verdict(Kind.REFUSED, 403), "answers 403 Forbidden", "check that no firewall blocks"),
+        (Verdict(Kind.NOT_HEAP, 302, "a redirect"), "`base_url` is not Heap's API", "Use https://heapanalytics.com"),
+        (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), "returned an HTML page", "https://c.eu.heap-api.com"),
+        (Verdict(Kind.RETRYABLE, None, "the connection failed"), "`base_url` cannot be reached", "Check its spelling"),
+        (Verdict(Kind.REFUSED, 400), "`app_id` was refused", "Account > Manage > Projects"),
+        (Verdict(Kind.NO_ACCESS, 401), "`app_id` or `base_url` is wrong", "returned 401 Unauthorized"),
+        (Verdict(Kind.NO_ACCESS, 404), "`app_id` or `base_url` is wrong", "Use the environment ID"),
+        (Verdict(Kind.LOCKED_OUT, 401), "`app_id` or `api.api_key` was refused", "Privacy & Security"),
+        (Verdict(Kind.RETRYABLE, 503), "Heap is unavailable", "Try again later"),
+        (Verdict(Kind.RETRYABLE, 599), "returned 599.", "Try again later"),
+        (Verdict(Kind.RETRYABLE, 429), "Heap received too many requests", "Run the sync again later"),
+        (Verdict(Kind.RETRYABLE, 501), "`base_url` may not be Heap's API", "Use https://heapanalytics.com"),
+        (Verdict(Kind.RETRYABLE, 777), "returned 777, which Heap never does", "Use https://heapanalytics.com"),
+        (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Use the environment ID"),
+        (Verdict(Kind.REFUSED, 403), "returned 403 Forbidden", "check that no firewall blocks"),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:
@@ -117,6 +117,6 @@ def test_a_token_is_needed_for_deletions() -> None:
 )
 def test_a_sandbox_that_does_not_run_can_be_started(base_url: str, port: int) -> None:
     """At an address of this machine, which is not Heap's."""
-    sentence = explain(Verdict(Kind.LATER, None, "the connection was refused"), base_url)
-    assert sentence.startswith(f"No server answers at {base_url}: the connection was refused. Start a sandbox")
+    sentence = explain(Verdict(Kind.RETRYABLE, None, "the connection was refused"), base_url)
+    assert sentence.startswith(f"No server is listening at {base_url}: the connection was refused. Start a sandbox")
     assert f"`heap-sandbox --port {port}`" in sentence

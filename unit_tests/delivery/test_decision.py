@@ -32,15 +32,15 @@ from destination_heap_analytics.errors import Reason
 NOW = 1000.0
 NEW = RunSoFar(is_reached=False, delivered_at=0.0)
 REACHED = RunSoFar(is_reached=True, delivered_at=NOW - 1)
-TAKEN = Verdict(Kind.TAKEN, 200)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 BAD = Verdict(Kind.REFUSED, 400)
 BLOCKED = Verdict(Kind.REFUSED, 403)
 LARGE = Verdict(Kind.TOO_LARGE, 413)
 NO_ACCESS = Verdict(Kind.NO_ACCESS, 404)
-BUSY = Verdict(Kind.LATER, 503)
-FAILED = Verdict(Kind.LATER, 500)
-THROTTLED = Verdict(Kind.LATER, 429)
-UNSENT = Verdict(Kind.LATER, trouble="too slow", was_sent=False)
+BUSY = Verdict(Kind.RETRYABLE, 503)
+FAILED = Verdict(Kind.RETRYABLE, 500)
+THROTTLED = Verdict(Kind.RETRYABLE, 429)
+UNSENT = Verdict(Kind.RETRYABLE, trouble="too slow", was_sent=False)
 LAST_TRY = History(failures=REFUSED_TRIES - 1)
 
 
@@ -55,8 +55,8 @@ def decided(verdict: Verdict, rows: int, history: History = NO_FAILURES, run: Ru
 @pytest.mark.parametrize(
     ("verdict", "rows", "history", "run", "decision"),
     [
-        (TAKEN, 3, NO_FAILURES, NEW, Deliver()),
-        (TAKEN, 0, LAST_TRY, NEW, Deliver()),
+        (ACCEPTED, 3, NO_FAILURES, NEW, Deliver()),
+        (ACCEPTED, 0, LAST_TRY, NEW, Deliver()),
         (Verdict(Kind.NOT_HEAP, 302), 3, NO_FAILURES, REACHED, Stop()),
         (Verdict(Kind.LOCKED_OUT, 401), 1, NO_FAILURES, REACHED, Stop()),
         (NO_ACCESS, 3, NO_FAILURES, NEW, Stop()),
@@ -153,7 +153,7 @@ def test_every_answer_has_a_decision_that_its_request_can_carry_out(
 ) -> None:
     """Only several rows are split, only a lone row is rejected, and nothing is delivered that Heap has not accepted."""
     decision = decide(verdict, attempt, run, NOW, random.Random(1))
-    assert isinstance(decision, Deliver) is (verdict.kind is Kind.TAKEN)
+    assert isinstance(decision, Deliver) is (verdict.kind is Kind.ACCEPTED)
     if isinstance(decision, Split):
         assert attempt.rows > 1
     if isinstance(decision, Reject):

@@ -24,11 +24,11 @@ from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
 
-TAKEN = Verdict(Kind.TAKEN, 200)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 REFUSED = Verdict(Kind.REFUSED, 400, words="bad for a@example.com")
-LATER = Verdict(Kind.LATER, 503)
-THROTTLED = Verdict(Kind.LATER, 429)
-FAILED = Verdict(Kind.LATER, 500)
+RETRYABLE = Verdict(Kind.RETRYABLE, 503)
+THROTTLED = Verdict(Kind.RETRYABLE, 429)
+FAILED = Verdict(Kind.RETRYABLE, 500)
 
 Answer = Callable[[list[Any], float], Verdict]
 """What Heap says to the rows of a request, by their numbers; the event of `check` is the row "check"."""
@@ -96,7 +96,7 @@ class Run:
             due_at, job, verdict = answer
             if due_at <= self.now:
                 self._under_way.remove(answer)
-                self.delivery.answered(job, verdict, self.now)
+                self.delivery.handle_response(job, verdict, self.now)
         self.delivery.dispatch(self.now)
 
     def until(self, end: float) -> Run:
@@ -118,11 +118,11 @@ class Run:
 
 
 def taken(_: list[Any], __: float) -> Verdict:
-    return TAKEN
+    return ACCEPTED
 
 
 def refusing(*bad: int, verdict: Verdict = REFUSED) -> Answer:
-    return lambda numbers, _: verdict if set(bad) & set(numbers) else TAKEN
+    return lambda numbers, _: verdict if set(bad) & set(numbers) else ACCEPTED
 
 
 def test_rows_go_in_one_request_when_nothing_more_comes() -> None:
@@ -173,7 +173,7 @@ def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict:
     """These are not how Heap refuses: a row sent alone is retried."""
     chance = random.Random(7)
     run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the setup is proved
-    run.answer = lambda *_: verdict if chance.random() < 0.3 else TAKEN
+    run.answer = lambda *_: verdict if chance.random() < 0.3 else ACCEPTED
     run.offer(*range(1, 301)).finish()
     assert run.ends == dict.fromkeys(range(301))
 
@@ -190,8 +190,8 @@ def test_if_everything_is_refused_the_run_ends_with_any_status(verdict: Verdict,
 
 def test_a_batch_that_cannot_be_sent_in_time_is_halved() -> None:
     """A slow network may carry a smaller one."""
-    unsent = Verdict(Kind.LATER, None, "it could not be sent in time", was_sent=False)
-    run = Run(lambda numbers, _: unsent if len(numbers) > 10 else TAKEN).offer(*range(1, 101)).finish()
+    unsent = Verdict(Kind.RETRYABLE, None, "it could not be sent in time", was_sent=False)
+    run = Run(lambda numbers, _: unsent if len(numbers) > 10 else ACCEPTED).offer(*range(1, 101)).finish()
     assert run.ends == dict.fromkeys(range(1, 101))
     assert len(run.asked) < 40
 
@@ -229,7 +229,7 @@ def test_a_merged_element_that_is_refused_is_sent_row_by_row() -> None:
 
 def test_a_temporary_failure_is_retried_with_identical_bytes() -> None:
     """With a pause that grows, and nothing lost."""
-    run = Run(lambda _, now: LATER if now < 60 else TAKEN).offer(1, 2).finish()
+    run = Run(lambda _, now: RETRYABLE if now < 60 else ACCEPTED).offer(1, 2).finish()
     assert run.ends == {1: None, 2: None}
     assert len(set(run.bodies)) == 1
     assert 4 < len(run.bodies) < 40
@@ -241,7 +241,7 @@ def test_a_pause_is_as_long_as_heap_asks_at_least() -> None:
 
     def answer(_: list[Any], now: float) -> Verdict:
         times.append(now)
-        return Verdict(Kind.LATER, 503, retry_after=100.0) if now < 100 else TAKEN
+        return Verdict(Kind.RETRYABLE, 503, retry_after=100.0) if now < 100 else ACCEPTED
 
     Run(answer).offer(1).finish()
     assert times[1] - times[0] >= 100
@@ -255,8 +255,8 @@ def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
     def answer(numbers: list[Any], now: float) -> Verdict:
         times.append(now)
         if now < 20.0:
-            return Verdict(Kind.LATER, 429, retry_after=20.0)
-        return REFUSED if 5 in numbers else TAKEN
+            return Verdict(Kind.RETRYABLE, 429, retry_after=20.0)
+        return REFUSED if 5 in numbers else ACCEPTED
 
     run = Run(answer, bulk=bulk).offer(1)
     while not times:
@@ -271,10 +271,10 @@ def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
 
 
 @pytest.mark.parametrize("stored", [True, False])
-@pytest.mark.parametrize("answer", [LATER, REFUSED, Verdict(Kind.LATER, None, "no answer came")])
+@pytest.mark.parametrize("answer", [RETRYABLE, REFUSED, Verdict(Kind.RETRYABLE, None, "no response")])
 def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) -> None:
     """One request per row, and Heap accepts none of them: what is read stays within tens of megabytes."""
-    run = Run(lambda numbers, _: TAKEN if "check" in numbers else answer, bulk=False)
+    run = Run(lambda numbers, _: ACCEPTED if "check" in numbers else answer, bulk=False)
     megabytes = 4
     text = b"x" * (megabytes * 1_000_000)
     body = b'{"identity":"%d","properties":{"n":%d,"text":"' + text + b'"}}'
@@ -292,7 +292,7 @@ def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) ->
     assert read > 4
 
 
-@pytest.mark.parametrize("verdict", [LATER, THROTTLED, Verdict(Kind.LATER, None, "nothing listens")])
+@pytest.mark.parametrize("verdict", [RETRYABLE, THROTTLED, Verdict(Kind.RETRYABLE, None, "nothing listens")])
 def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> None:
     """The rows have not ended."""
     run = Run(lambda *_: verdict)
@@ -303,7 +303,7 @@ def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> Non
 
 def test_429_is_tolerated_while_anything_is_delivered() -> None:
     """Others may share the app's rate; that is slow, and no failure."""
-    run = Run(lambda numbers, now: THROTTLED if numbers == [1] and now < 3000 else TAKEN, bulk=False).offer(1)
+    run = Run(lambda numbers, now: THROTTLED if numbers == [1] and now < 3000 else ACCEPTED, bulk=False).offer(1)
     for number in range(2, 30):
         run.until(run.now + 100).offer(number)
     run.finish()
@@ -312,8 +312,8 @@ def test_429_is_tolerated_while_anything_is_delivered() -> None:
 
 def test_if_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
     """And says when."""
-    run = Run(lambda *_: Verdict(Kind.LATER, 503, retry_after=3600.0))
-    with pytest.raises(TransientError, match=r"Its Retry-After header asks for a wait of 60 minutes\."):
+    run = Run(lambda *_: Verdict(Kind.RETRYABLE, 503, retry_after=3600.0))
+    with pytest.raises(TransientError, match=r"Its Retry-After header asks clients to wait 60 minutes\."):
         run.offer(1).finish()
     assert run.now < 10
 
@@ -343,7 +343,7 @@ def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_request
     run = Run(taken, bulk=bulk).offer(*range(1, before + 1)).until(60.0)
     delivered, asked = dict(run.ends), len(run.asked)
     run.answer = lambda *_: REFUSED
-    with pytest.raises(ConfigError, match=r"stopped after row \d+ was refused. `app_id` is refused"):
+    with pytest.raises(ConfigError, match=r"stopped after row \d+ was refused. `app_id` was refused"):
         run.offer(*range(before + 1, before + 5001)).finish()
     assert run.ends == delivered
     assert len(run.asked) - asked <= 40
@@ -351,7 +351,7 @@ def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_request
 
 def test_bad_rows_do_not_end_the_run() -> None:
     """The event of `check` is taken now and then, and they are rejected."""
-    run = Run(lambda numbers, _: TAKEN if numbers == ["check"] else REFUSED, bulk=False)
+    run = Run(lambda numbers, _: ACCEPTED if numbers == ["check"] else REFUSED, bulk=False)
     run.offer(*range(1, 101)).finish()
     assert set(run.ends.values()) == {Reason.REFUSED}
     assert len(run.ends) == 100
@@ -380,9 +380,9 @@ def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
 
 def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
     """Whatever else is under way: the states behind it wait too."""
-    waits = Verdict(Kind.LATER, 503, retry_after=500.0)
+    waits = Verdict(Kind.RETRYABLE, 503, retry_after=500.0)
     run = Run(
-        lambda numbers, now: waits if 1 in numbers and now < 400 else REFUSED if 2 in numbers else TAKEN, bulk=False
+        lambda numbers, now: waits if 1 in numbers and now < 400 else REFUSED if 2 in numbers else ACCEPTED, bulk=False
     )
     run.offer(1, 2).until(20.0)
     assert run.ends == {2: Reason.REFUSED}
@@ -394,9 +394,9 @@ def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
     run = Run(refusing(2), bulk=False).offer(1, 2, 3)
     early, refused, late = (job for _, job, _ in run._under_way)
     run._under_way.clear()
-    run.delivery.answered(refused, REFUSED, run.now)
-    run.delivery.answered(late, TAKEN, run.now)
-    run.delivery.answered(early, TAKEN, run.now)
+    run.delivery.handle_response(refused, REFUSED, run.now)
+    run.delivery.handle_response(late, ACCEPTED, run.now)
+    run.delivery.handle_response(early, ACCEPTED, run.now)
     assert set(run.ends) == {1, 3}
     run.offer(4).until(run.now + 1)
     assert run.ends[2] is Reason.REFUSED
@@ -406,26 +406,26 @@ def test_429_after_a_long_silence_does_not_end_the_run() -> None:
     """The ten minutes without a delivery count from the first refusal on."""
     run = Run(taken).offer(1).until(60.0)
     run.now = 5000.0
-    run.answer = lambda _, now: THROTTLED if now < 5300 else TAKEN
+    run.answer = lambda _, now: THROTTLED if now < 5300 else ACCEPTED
     assert run.offer(2).finish().ends == {1: None, 2: None}
 
 
 def test_the_event_of_check_is_sent_again_if_heap_is_unavailable() -> None:
     """As any request is."""
-    run = Run(lambda numbers, now: REFUSED if numbers == [1] else (LATER if now < 30 else TAKEN))
+    run = Run(lambda numbers, now: REFUSED if numbers == [1] else (RETRYABLE if now < 30 else ACCEPTED))
     assert run.offer(1).finish().ends == {1: Reason.REFUSED}
     assert run.asked.count(["check"]) > 2
 
 
 def test_a_batch_that_makes_heap_fail_is_halved_while_others_are_delivered() -> None:
     """The row that does it alone ends the run, by its number."""
-    run = Run(lambda numbers, _: FAILED if 7 in numbers else TAKEN).offer(*range(1, 9))
+    run = Run(lambda numbers, _: FAILED if 7 in numbers else ACCEPTED).offer(*range(1, 9))
 
     def go_on() -> None:
         for number in range(100, 1000):
             run.until(run.now + 5).offer(number)
 
-    with pytest.raises(TransientError, match="stopped at row 7: Heap keeps answering 500"):
+    with pytest.raises(TransientError, match="stopped at row 7: Heap repeatedly returned 500"):
         go_on()
     assert [number for number in range(1, 9) if number in run.ends] == [1, 2, 3, 4, 5, 6]
 
@@ -454,15 +454,15 @@ def test_a_run_that_winds_down_counts_what_is_taken_and_nothing_else() -> None:
     """What fails then has not ended."""
     run = Run(taken, bulk=False).offer(1, 2)
     first, second = (job for _, job, _ in run._under_way)
-    run.delivery.wound_down(first, TAKEN)
+    run.delivery.wound_down(first, ACCEPTED)
     run.delivery.wound_down(second, REFUSED)
     assert (run.ends, run.delivery.in_flight) == ({1: None}, 0)
 
 
-@pytest.mark.parametrize("verdict", [LATER, Verdict(Kind.LATER, None, "nothing listens")])
+@pytest.mark.parametrize("verdict", [RETRYABLE, Verdict(Kind.RETRYABLE, None, "nothing listens")])
 def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
     """And never what Heap said, which may echo a row."""
-    Run(lambda _, now: verdict if now < 50 else TAKEN, bulk=False).offer(1, 2).finish()
+    Run(lambda _, now: verdict if now < 50 else ACCEPTED, bulk=False).offer(1, 2).finish()
     (line,) = caplog.messages
     assert line.endswith("Retrying the same rows for up to ten minutes.")
 
@@ -470,8 +470,8 @@ def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture,
 @pytest.mark.parametrize(
     ("verdict", "what"),
     [
-        (Verdict(Kind.LATER, 429, retry_after=30.0), "the pause that Heap's Retry-After header asks for"),
-        (Verdict(Kind.LATER, 503, retry_after=30.0), "the next retry of a failed request"),
+        (Verdict(Kind.RETRYABLE, 429, retry_after=30.0), "the pause that Heap's Retry-After header asks for"),
+        (Verdict(Kind.RETRYABLE, 503, retry_after=30.0), "the next retry of a failed request"),
     ],
 )
 def test_a_wait_says_what_for_and_until_when(verdict: Verdict, what: str) -> None:

@@ -25,22 +25,22 @@ from destination_heap_analytics.heap_api import Api
 from destination_heap_analytics.mapping.payload import Payload
 from destination_heap_analytics.protocol.checkpoints import Checkpoint
 
-TAKEN = Verdict(Kind.TAKEN, 200)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 REFUSALS = {Kind.REFUSED, Kind.TOO_LARGE, Kind.NO_ACCESS}
 VERDICTS = st.sampled_from(
     [
-        TAKEN,
+        ACCEPTED,
         Verdict(Kind.REFUSED, 400),
         Verdict(Kind.REFUSED, 403),
         Verdict(Kind.TOO_LARGE, 413),
         Verdict(Kind.NO_ACCESS, 404),
         Verdict(Kind.NOT_HEAP, 302, "a redirect"),
-        Verdict(Kind.LATER, 500),
-        Verdict(Kind.LATER, 503, retry_after=30.0),
-        Verdict(Kind.LATER, 429, retry_after=20.0),
-        Verdict(Kind.LATER, 429),
-        Verdict(Kind.LATER, None, "no answer came in time"),
-        Verdict(Kind.LATER, None, "the request could not be sent in time", was_sent=False),
+        Verdict(Kind.RETRYABLE, 500),
+        Verdict(Kind.RETRYABLE, 503, retry_after=30.0),
+        Verdict(Kind.RETRYABLE, 429, retry_after=20.0),
+        Verdict(Kind.RETRYABLE, 429),
+        Verdict(Kind.RETRYABLE, None, "the request timed out"),
+        Verdict(Kind.RETRYABLE, None, "the request could not be sent in time", was_sent=False),
     ]
 )
 
@@ -55,10 +55,10 @@ class Heap:
         self.refused_alone: set[int] = set()
 
     def answer(self, rows: list[int]) -> tuple[Verdict, float]:
-        verdict, seconds = self.script.pop(0) if self.script else (TAKEN, 0.1)
-        if verdict is TAKEN and self.bad & set(rows):
+        verdict, seconds = self.script.pop(0) if self.script else (ACCEPTED, 0.1)
+        if verdict is ACCEPTED and self.bad & set(rows):
             verdict = Verdict(Kind.REFUSED, 400)
-        if verdict is TAKEN:
+        if verdict is ACCEPTED:
             self.accepted += rows
         elif verdict.kind in REFUSALS and len(rows) == 1:
             self.refused_alone.update(rows)
@@ -123,7 +123,7 @@ class Run:
             for answer in sorted(self._under_way, key=lambda answer: answer[:2]):
                 if answer[0] <= self.now:
                     self._under_way.remove(answer)
-                    self.delivery.answered(answer[2], answer[3], self.now)
+                    self.delivery.handle_response(answer[2], answer[3], self.now)
 
 
 @given(

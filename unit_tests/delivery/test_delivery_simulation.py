@@ -24,7 +24,7 @@ from destination_heap_analytics.delivery.connection_check import preflight_reque
 from destination_heap_analytics.delivery.delivery import Delivery
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
 from destination_heap_analytics.delivery.job import Job
-from destination_heap_analytics.delivery.planner import PASSED_OVER_ROWS, ROW_FORM, Planner, bulk_form
+from destination_heap_analytics.delivery.planner import ROW_FORM, SET_ASIDE_ROWS, Planner, bulk_form
 from destination_heap_analytics.delivery.rate_limits import Pacer
 from destination_heap_analytics.errors import RowRejectedError
 from destination_heap_analytics.heap_api import Api, Rate
@@ -35,9 +35,9 @@ from destination_heap_analytics.protocol.messages import State, parse_line
 MINUTE: Final = 60.0
 ROWS_PER_STATE: Final = 10_000
 
-TAKEN = Verdict(Kind.TAKEN, 200)
-OVERLOADED = Verdict(Kind.LATER, 503)
-THROTTLED = Verdict(Kind.LATER, 429)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
+OVERLOADED = Verdict(Kind.RETRYABLE, 503)
+THROTTLED = Verdict(Kind.RETRYABLE, 429)
 
 
 class Window:
@@ -97,7 +97,7 @@ class Heap:
             window.count(counts, now)
         self._within_rates += 1
         if not self._failing or self._within_rates % self._failing:
-            return TAKEN
+            return ACCEPTED
         self.failed.update(identities)
         return OVERLOADED
 
@@ -210,7 +210,7 @@ class Simulation:
 
         def arrives() -> None:
             verdict = self.heap.arrive(body, self.now)
-            self.at(answered_at, lambda: self._delivery.answered(job, verdict, self.now))
+            self.at(answered_at, lambda: self._delivery.handle_response(job, verdict, self.now))
 
         self.at(self.now + self._chance.uniform(0.0, latency), arrives)
 
@@ -258,7 +258,7 @@ def test_many_events_take_hardly_longer_than_heap_takes_them(events: int, failin
     assert run.heap.statuses[503] > 0
     assert run.minutes <= 1.02 * (events + run.heap.failed.total()) / 15_000
     assert run.longest_gap <= 3
-    assert run.most_inside <= PASSED_OVER_ROWS
+    assert run.most_inside <= SET_ASIDE_ROWS
 
 
 @sizes
@@ -271,7 +271,7 @@ def test_an_identity_with_a_third_of_all_events_has_what_heap_takes_of_it_all_th
     assert run.heap.statuses[503] > 0
     assert run.minutes <= 1.03 * (0.3 * events + run.heap.failed["hot"]) / 1000
     assert run.longest_gap <= 15
-    assert run.most_inside <= PASSED_OVER_ROWS
+    assert run.most_inside <= SET_ASIDE_ROWS
 
 
 def test_single_requests_of_hot_identities_keep_within_their_own_rate() -> None:
@@ -281,7 +281,7 @@ def test_single_requests_of_hot_identities_keep_within_their_own_rate() -> None:
     assert run.heap.statuses[429] == 0
     assert run.heap.statuses[503] > 0
     assert run.minutes <= 1.1 * keys.count("c") / 60
-    assert run.most_inside <= PASSED_OVER_ROWS
+    assert run.most_inside <= SET_ASIDE_ROWS
 
 
 def test_if_another_sender_shares_the_rate_nothing_is_lost_and_the_rate_recovers() -> None:

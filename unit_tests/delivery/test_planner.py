@@ -290,7 +290,7 @@ def test_reading_pauses_when_a_batch_is_full_and_cannot_go() -> None:
 
 def test_reading_pauses_when_too_many_rows_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Their memory is bounded."""
-    monkeypatch.setattr(planner, "PASSED_OVER_ROWS", 3)
+    monkeypatch.setattr(planner, "SET_ASIDE_ROWS", 3)
     plan = Plan().offer("abcd")
     job = plan.job()
     assert plan.offer("aa").planner.has_room
@@ -301,7 +301,7 @@ def test_reading_pauses_when_too_many_rows_are_skipped(monkeypatch: pytest.Monke
 
 def test_reading_pauses_when_too_many_bytes_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     """However few rows they are."""
-    monkeypatch.setattr(planner, "PASSED_OVER_BYTES", 100)
+    monkeypatch.setattr(planner, "SET_ASIDE_BYTES", 100)
     plan = Plan().offer("abcd")
     job = plan.job()
     assert plan.offer("aa").planner.has_room
@@ -537,8 +537,8 @@ class TestCause:
 
     def test_heap_has_not_answered(self) -> None:
         """Whether there are more rows or not."""
-        assert self.cause(Plan().offer("abcd")) is Cause.ANSWERS
-        assert self.cause(Plan(in_flight=1).offer("abcd").offer("efgh")) is Cause.ANSWERS
+        assert self.cause(Plan().offer("abcd")) is Cause.RESPONSES
+        assert self.cause(Plan(in_flight=1).offer("abcd").offer("efgh")) is Cause.RESPONSES
 
     def test_the_app_has_sent_what_it_may(self) -> None:
         """Although Heap has answered all of it."""
@@ -547,7 +547,7 @@ class TestCause:
         assert self.cause(plan) is Cause.APP_RATE
         assert plan.pacer.app_words == "the limit of 4 events per minute"
         plan.pacer.throttled(plan.now, plan.now + 6)
-        assert plan.pacer.app_words == "the limit of 4 events per minute, lowered to 2 because Heap answered 429"
+        assert plan.pacer.app_words == "the limit of 4 events per minute, lowered to 2 because Heap returned 429"
 
     def test_an_identity_has_sent_what_it_may(self) -> None:
         """And no other has rows."""
@@ -568,4 +568,4 @@ class TestCause:
         plan = Plan().offer("abcd")
         plan.planner.hold(30.0)
         assert (self.cause(plan), plan.planner.resumes_at) == (Cause.PAUSE, 30.0)
-        assert self.cause(plan.at(30.0)) is Cause.ANSWERS
+        assert self.cause(plan.at(30.0)) is Cause.RESPONSES

@@ -43,7 +43,7 @@ def test_without_a_documented_limit_anything_may_be_sent() -> None:
     pacer.completed(1, ["a"], 0.0, 0.1)
     pacer.throttled(0.0, 0.1)
     pacer.give_back(["a"])
-    assert pacer.app_takes(10**9)
+    assert pacer.app_has_room_for(10**9)
     assert not pacer.counts_keys
     assert all(reserve(pacer, ["a"] * 100))
     assert pacer.reserve_all(["a"] * 100)
@@ -56,7 +56,7 @@ def test_what_was_sent_takes_its_share_at_once() -> None:
     pacer = app_pacer()
     pacer.sent(1000, 0.0)
     assert pacer.app_room == 14_000
-    assert (pacer.app_takes(14_000), pacer.app_takes(14_001)) == (True, False)
+    assert (pacer.app_has_room_for(14_000), pacer.app_has_room_for(14_001)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ def test_shares_are_freed_by_age_not_by_order_of_completion() -> None:
 def test_a_request_larger_than_the_window_goes_when_the_window_is_empty() -> None:
     """Otherwise it would wait forever, after a cut."""
     pacer = app_pacer(500)
-    assert pacer.app_takes(1000)
+    assert pacer.app_has_room_for(1000)
     pacer.sent(1, 0.0)
-    assert not pacer.app_takes(1000)
+    assert not pacer.app_has_room_for(1000)
 
 
 def test_the_first_half_of_a_window_may_go_at_once() -> None:
@@ -110,7 +110,7 @@ def test_the_first_half_of_a_window_may_go_at_once() -> None:
         pacer.sent(1000, 0.0)
         assert pacer.app_room > 0
     pacer.sent(1000, 0.0)
-    assert (pacer.app_room, pacer.app_takes(1)) == (0, False)
+    assert (pacer.app_room, pacer.app_has_room_for(1)) == (0, False)
 
 
 def test_the_second_half_is_spread_over_the_window() -> None:
@@ -121,7 +121,7 @@ def test_the_second_half_is_spread_over_the_window() -> None:
     sent_at = []
     for tenth in range(600):
         pacer.expire(tenth / 10)
-        if pacer.app_takes(1000):
+        if pacer.app_has_room_for(1000):
             sent_at.append(tenth / 10)
             pacer.sent(1000, tenth / 10)
     assert sent_at == [3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 21.0]

@@ -34,6 +34,7 @@ from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.preview import Preview
 from destination_heap_analytics.run.preview_report import Findings
 from destination_heap_analytics.run.sync import Sync
+from unit_tests.rejected.memory_storage import MemoryStorage
 
 TRACK = {
     "api_type": "track",
@@ -198,22 +199,6 @@ class Heap:
     def close(self) -> None: ...
 
 
-class Shelf:
-    """A place of rejected rows."""
-
-    def __init__(self) -> None:
-        self.lines: list[bytes] = []
-
-    def append(self, lines: bytes) -> None:
-        self.lines += lines.splitlines()
-
-    def probe(self) -> None: ...
-
-    @property
-    def retrieval(self) -> str:
-        return "Here they are."
-
-
 @dataclass(frozen=True)
 class Input:
     """Settings, a stream, and lines."""
@@ -237,17 +222,17 @@ class Input:
         tallies = (found.cut, found.collisions, found.forbidden, found.unnamable)
         counts = (found.rows, found.mapped, found.deletions, found.noise)
         rejects = [(str(group.reason), group.column, group.count, group.first_rows) for group in found.rejects.groups()]
-        payloads = [(row, unordered(body) if self.takes_all else body) for row, body in shown.payloads]
+        payloads = [(row, unordered(body) if self.selects_all else body) for row, body in shown.payloads]
         return payloads, counts, tallies, rejects, found.unseen, found.warnings, found.error
 
     @property
-    def takes_all(self) -> bool:
+    def selects_all(self) -> bool:
         """Whether properties are those of `*`: the fast lane has them in the order of the first rows."""
         return "*" in self.config["api"]["property_columns"]
 
     def sync(self) -> tuple[object, ...]:
         """The whole outcome of a sync: Heap's data, the states, the rejected rows, the log."""
-        heap, shelf, log = Heap(), Shelf(), _Log()
+        heap, storage, log = Heap(), MemoryStorage(), _Log()
         logger = logging.getLogger("fast lane")
         logger.handlers, logger.propagate = [log], False
         logger.setLevel(logging.INFO)
@@ -257,7 +242,7 @@ class Input:
             parse_config(self.config).settings,
             self.stream,
             heap,
-            shelf if self.stores else None,
+            storage if self.stores else None,
             events=events,
             parse=parse_line,
             logger=logger,
@@ -270,7 +255,7 @@ class Input:
             states = [message.line for message in sync.run()]
         except SyncStoppedError as stopped:
             error = str(stopped)
-        return _held(heap.sent), states, shelf.lines, log.lines, error
+        return _held(heap.sent), states, storage.lines, log.lines, error
 
 
 class _Log(logging.Handler):

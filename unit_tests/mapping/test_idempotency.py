@@ -220,11 +220,11 @@ DELETED = {**ROW, "_ab_cdc_deleted_at": "2024-06-20T08:00:00Z"}
 def test_a_deletion_that_is_sent_is_not_what_the_row_was_before(stream: Stream, element: dict[str, Any]) -> None:
     """Otherwise Heap would take it for a replay; a replay of the deletion itself adds nothing."""
 
-    def sent(data: dict[str, Any], *, tells_deletions: bool = True) -> str:
-        return KeyMaker("11", stream, "r1", tells_deletions=tells_deletions).key(data, element, 1, exact=True)
+    def sent(data: dict[str, Any], *, sends_deletions: bool = True) -> str:
+        return KeyMaker("11", stream, "r1", sends_deletions=sends_deletions).key(data, element, 1, exact=True)
 
     before = sent({**ROW, "_ab_cdc_deleted_at": None})
-    assert before == sent(ROW) == sent(ROW, tells_deletions=False) == sent(DELETED, tells_deletions=False)
+    assert before == sent(ROW) == sent(ROW, sends_deletions=False) == sent(DELETED, sends_deletions=False)
     assert len({before, sent(DELETED), sent({**DELETED, "_ab_cdc_deleted_at": "2024-06-21T08:00:00Z"})}) == 3
     assert sent(DELETED) == sent(dict(DELETED))
 

@@ -39,7 +39,7 @@ def test_columns_give_back_their_rows(count: int, part: slice, number: int, are_
     given_rows = rows(count)
     columns = Payloads.of(given_rows)
     if are_sent:
-        columns.lie_in(b"[" + b",".join(columns.bodies) + b"]", 1)
+        columns.point_into(b"[" + b",".join(columns.bodies) + b"]", 1)
     assert Payloads.of(columns) is columns
     assert [parts(row) for row in columns] == [parts(row) for row in given_rows]
     assert [parts(columns[at]) for at in range(len(columns))] == [parts(row) for row in given_rows]

@@ -127,7 +127,7 @@ def test_rows_of_a_known_shape_have_the_body_of_transform(api: dict[str, Any], c
     for row in rows:
         shape.learn(row)
     names = [*rows[0]]
-    picked = PickedColumns("users", names, (), used_by(selection), shape=shape, takes_all=True)
+    picked = PickedColumns("users", names, (), used_by(selection), shape=shape, selects_all=True)
     lines = [json.dumps({"type": "RECORD", "record": {"stream": "users", "data": row}}).encode() for row in rows]
     block = picked.read(lines, lambda namespace: namespace is None)
     assert block
@@ -156,7 +156,7 @@ def test_a_shape_that_is_never_plain_is_recognised(columns: str, row: dict[str, 
     plain_rows, shape = compiled(selection), Shape()
     assert plain_rows
     shape.learn(whole)
-    picked = PickedColumns("users", [*whole], (), used_by(selection), shape=shape, takes_all=True)
+    picked = PickedColumns("users", [*whole], (), used_by(selection), shape=shape, selects_all=True)
     line = json.dumps({"type": "RECORD", "record": {"stream": "users", "data": whole}}).encode()
     block = picked.read([line], lambda namespace: namespace is None)
     assert block

@@ -20,12 +20,12 @@ json_values = st.recursive(
 )
 
 
-def maker(*, takes_lists: bool = True) -> PropertyMaker:
-    return PropertyMaker((Api.TRACK if takes_lists else Api.ACCOUNT_PROPERTIES).endpoint)
+def maker(*, accepts_lists: bool = True) -> PropertyMaker:
+    return PropertyMaker((Api.TRACK if accepts_lists else Api.ACCOUNT_PROPERTIES).endpoint)
 
 
-def made(columns: dict[str, Any], *, takes_lists: bool = True, exact: bool = True) -> Properties:
-    values, properties = maker(takes_lists=takes_lists).make(columns.items(), exact=exact)
+def made(columns: dict[str, Any], *, accepts_lists: bool = True, exact: bool = True) -> Properties:
+    values, properties = maker(accepts_lists=accepts_lists).make(columns.items(), exact=exact)
     return properties or Properties(values)
 
 
@@ -47,7 +47,7 @@ def test_objects_are_flattened_with_dots_and_nulls_left_out(columns: dict[str, A
 
 def test_lists_are_joined_if_heap_takes_none() -> None:
     """As Heap itself joins them for Track."""
-    assert made({"a": ["x", 1, True, None, 2.5]}, takes_lists=False).values == {"a": "x||1||true||2.5"}
+    assert made({"a": ["x", 1, True, None, 2.5]}, accepts_lists=False).values == {"a": "x||1||true||2.5"}
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_text_too_long_is_cut_and_counted(text: str, sent: str) -> None:
 
 def test_a_joined_list_too_long_is_cut_like_a_text() -> None:
     """It is one where Heap accepts no lists."""
-    properties = made({"a": ["x" * 600, "y" * 600]}, takes_lists=False)
+    properties = made({"a": ["x" * 600, "y" * 600]}, accepts_lists=False)
     assert properties.values == {"a": "x" * 600 + "||" + "y" * 421}
     assert properties.cut == ["a"]
 
@@ -176,9 +176,9 @@ def test_the_columns_that_airbyte_adds_are_left_out() -> None:
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), json_values, max_size=5), max_size=4), st.booleans())
-def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[str, Any]], takes_lists: bool) -> None:
+def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[str, Any]], accepts_lists: bool) -> None:
     """What a maker remembers of names makes it faster, and nothing else."""
-    old_hand = maker(takes_lists=takes_lists)
+    old_hand = maker(accepts_lists=accepts_lists)
 
     def outcome(maker: PropertyMaker, row: dict[str, Any]) -> Any:
         try:
@@ -188,7 +188,7 @@ def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[st
         return list(values.items()), properties
 
     for row in rows + rows:
-        assert outcome(old_hand, row) == outcome(maker(takes_lists=takes_lists), row)
+        assert outcome(old_hand, row) == outcome(maker(accepts_lists=accepts_lists), row)
 
 
 def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,12 +201,12 @@ def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPat
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())
-def test_any_row_maps_to_what_heap_accepts(columns: dict[str, Any], takes_lists: bool) -> None:
+def test_any_row_maps_to_what_heap_accepts(columns: dict[str, Any], accepts_lists: bool) -> None:
     """Names and values keep to Heap's documented types and lengths."""
-    for name, value in made(columns, takes_lists=takes_lists).values.items():
+    for name, value in made(columns, accepts_lists=accepts_lists).values.items():
         assert 0 < text_units(name) <= 1023
         items = value if isinstance(value, list) else [value]
-        assert takes_lists or not isinstance(value, list)
+        assert accepts_lists or not isinstance(value, list)
         assert items
         for item in items:
             assert isinstance(item, (str, int, float))

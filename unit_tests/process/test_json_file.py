@@ -16,7 +16,7 @@ def refusal(folder: Path, content: bytes) -> str:
     with pytest.raises(ConfigError) as refused:
         read_json(str(path), "--config")
     said = str(refused.value)
-    prefix = f"The file given with --config, {path}, "
+    prefix = f"The --config file `{path}` "
     assert said.startswith(prefix)
     return said.removeprefix(prefix)
 
@@ -39,7 +39,7 @@ def test_json_is_read_in_all_its_encodings(tmp_path: Path, encoding: str) -> Non
         (b'{"a": 1', "is not valid JSON: expecting ',' delimiter at line 1, column 8."),
         (b'{"a": 1} x', "is not valid JSON: extra data at line 1, column 10."),
         (b'{"a": "\x01"}', "is not valid JSON: invalid control character at line 1, column 8."),
-        (b'{"a": ' + b"1" * 5000 + b"}", "is not valid JSON: it holds a number with too many digits."),
+        (b'{"a": ' + b"1" * 5000 + b"}", "is not valid JSON: it contains a number with too many digits."),
         (b"[" * 100_000, "is nested too deeply to be read."),
         (b'{"a":' * 100_000, "is nested too deeply to be read."),
         (b"", "is empty."),

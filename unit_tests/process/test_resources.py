@@ -16,9 +16,9 @@ from destination_heap_analytics.process.resources import as_stop
     [
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "too many open files. Raise its limit (`ulimit -n`)"),
         (OSError(errno.ENFILE, os.strerror(errno.ENFILE)), "this machine has too many open files"),
-        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "has no memory left"),
+        (OSError(errno.ENOMEM, os.strerror(errno.ENOMEM)), "is out of memory"),
         (BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN)), "cannot start another thread or process"),
-        (MemoryError(), "has no memory left"),
+        (MemoryError(), "is out of memory"),
         (RuntimeError("can't start new thread"), "cannot start another thread or process"),
     ],
 )

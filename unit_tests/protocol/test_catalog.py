@@ -101,7 +101,7 @@ def test_a_document_that_is_not_a_configured_catalog_is_named(catalog: Any, kind
     with pytest.raises(ConfigError) as refused:
         parse_catalog(catalog)
     assert kind in str(refused.value)
-    assert 'Give one like `{"streams": [{"stream": {"name"' in str(refused.value)
+    assert 'Use one like `{"streams": [{"stream": {"name"' in str(refused.value)
 
 
 @pytest.mark.parametrize("namespace", [5, [], {}, True])
@@ -121,16 +121,16 @@ def test_a_sync_mode_that_is_not_text_is_the_plain_one(mode: Any) -> None:
 @pytest.mark.parametrize(
     ("mine", "theirs", "said"),
     [
-        (("users", None), ("orders", None), "stream `orders`, and this connection loads stream `users` only"),
+        (("users", None), ("orders", None), "stream `orders`, but this connection loads only stream `users`"),
         (
             ("users", "crm"),
             ("users", "app"),
-            "`users` (namespace `app`), and this connection loads stream `users` (namespace `crm`)",
+            "`users` (namespace `app`), but this connection loads only stream `users` (namespace `crm`)",
         ),
         (
             ("users", "crm"),
             ("orders", None),
-            "`orders` (no namespace), and this connection loads stream `users` (namespace `crm`)",
+            "`orders` (no namespace), but this connection loads only stream `users` (namespace `crm`)",
         ),
     ],
 )

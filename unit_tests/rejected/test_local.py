@@ -99,8 +99,8 @@ def test_a_file_in_place_of_a_directory_is_reported(tmp_path: Path, below: str, 
     file.write_text("")
     place = file / below
     assert failure(LocalFile(str(place), "f", "attempt"), action) == (
-        f"`object_storage_config.path` is `{place}`, and rejected rows cannot be written there (Not a directory): "
-        "choose a path without a file in place of a directory."
+        f"`object_storage_config.path` is `{place}`, but rejected rows cannot be written there (Not a directory): "
+        "choose a path in which no part is a file."
     )
 
 
@@ -108,12 +108,12 @@ def test_a_file_in_place_of_a_directory_is_reported(tmp_path: Path, below: str, 
 def test_a_directory_that_may_not_be_written_to_is_reported(action: str) -> None:
     """Below /sys not even root makes one."""
     text = failure(LocalFile("/sys/rejected", "f", "attempt"), action)
-    assert text.startswith("`object_storage_config.path` is `/sys/rejected`, and rejected rows cannot be written there")
+    assert text.startswith("`object_storage_config.path` is `/sys/rejected`, but rejected rows cannot be written there")
     assert text.endswith(": allow the connector's user to write there, or choose another directory.")
 
 
 @pytest.mark.parametrize(
-    ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "this is not a path")]
+    ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "not a valid path")]
 )
 def test_any_other_problem_with_a_path_is_reported(place: str, reason: str) -> None:
     """By the system's own word for it."""
@@ -140,7 +140,7 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     (tmp_path / "f/attempt_1.jsonl").symlink_to("/dev/full")
     assert failure(LocalFile(str(tmp_path), "f", "attempt")) == (
-        f"`object_storage_config.path` is `{tmp_path}`, and rejected rows cannot be written there "
+        f"`object_storage_config.path` is `{tmp_path}`, but rejected rows cannot be written there "
         "(No space left on device): free some space, or choose another directory."
     )
 

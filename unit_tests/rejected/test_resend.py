@@ -123,14 +123,15 @@ def test_a_name_that_was_given_counts_more_than_the_folders(tmp_path: Path) -> N
 def test_a_folder_without_a_usable_name_is_reported(folder: str, tmp_path: Path) -> None:
     """With the remedy."""
     with pytest.raises(
-        ConfigError, match=r"folder of `.*rejected.jsonl` does not name its stream. Name it, as in `--s"
+        ConfigError,
+        match=r"stream of `.*rejected.jsonl` is unknown, because its folder is not named after it. Set it, as in `--s",
     ):
         resent(tmp_path / folder, b"{}", None)
 
 
 def test_a_file_at_the_root_gives_no_stream_name() -> None:
     """It has no folder to have it."""
-    with pytest.raises(ConfigError, match="does not name its stream"):
+    with pytest.raises(ConfigError, match="its folder is not named after it"):
         list(resend([Path("/rejected.jsonl")], None, 5))
 
 
@@ -141,7 +142,7 @@ def test_an_unreadable_file_is_reported_after_the_rows_before_it(name: str, tmp_
     file.write_bytes(b"{}")
     messages = resend([file, tmp_path / name], "users", 5)
     assert next(messages) == message("{}")
-    with pytest.raises(ConfigError, match=r"cannot be read \((No such file or|Is a) directory\)\. Name the files"):
+    with pytest.raises(ConfigError, match=r"cannot be read \((No such file or|Is a) directory\)\. Pass files"):
         next(messages)
 
 

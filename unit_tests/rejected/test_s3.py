@@ -411,7 +411,7 @@ LONG_AGO = "<Expiration>2001-01-01T00:00:00Z</Expiration>"
         ("<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey>", "the server there does not assume roles"),
         (
             "<AccessKeyId>a</AccessKeyId><SecretAccessKey>b</SecretAccessKey><SessionToken>c</SessionToken>" + LONG_AGO,
-            "the credentials of the role have expired already: set the clock of this machine.",
+            "the credentials of the role have already expired: set the clock of this machine.",
         ),
     ],
 )
@@ -451,7 +451,7 @@ def test_an_answer_that_botocore_cannot_read_is_a_sentence(wire: Wire, status: i
 def test_an_address_that_accepts_everything_is_not_s3(wire: Wire) -> None:
     """Rows would be gone; S3 names what it has stored."""
     assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
-        "because the server there does not provide S3: correct `object_storage_config.s3_endpoint`."
+        "because the server there is not an S3 service: correct `object_storage_config.s3_endpoint`."
     )
 
 

@@ -226,11 +226,11 @@ def test_a_primary_key_deduplicates_as_in_a_catalog(
     [
         (
             "ID",
-            r"names the column `ID`, which the first row of .* does not have \(did you mean `id`\?\). Its columns: ",
+            r"lists the column `ID`, which the first row of .* does not have \(did you mean `id`\?\). Its columns: ",
         ),
-        ("*", "must name columns alone"),
-        ("id::text", "must name columns alone"),
-        ("id as x", "must name columns alone"),
+        ("*", "must be a list of column names"),
+        ("id::text", "must be a list of column names"),
+        ("id as x", "must be a list of column names"),
         ('"id', "`--primary-key` has a double quote at character 1"),
     ],
 )

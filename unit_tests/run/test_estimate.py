@@ -54,7 +54,7 @@ def test_the_tightest_limit_decides(
             {"mode": "bulk", "max_events_per_minute": 100},
             {"a": 1001, "b": 49},
             (
-                "`write` will take at least 10 min by Heap's limits (100 events per minute for the app, "
+                "`write` will take at least 10 min because of Heap's limits (100 events per minute for the app, "
                 "1,000 in 60 s "
                 "per identity): 1,050 rows for 2 identities, at most 1,001 per identity."
             ),

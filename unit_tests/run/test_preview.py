@@ -111,7 +111,7 @@ def test_what_is_wrong_with_rows_is_counted() -> None:
     assert (findings.rows, findings.mapped, findings.noise, findings.error) == (5, 1, 2, None)
     assert list(findings.rejects.explanations()) == [
         "2 rejected: column `email` is empty or blank (rows 2, 5).",
-        "1 rejected: the row is not readable as JSON (row 3).",
+        "1 rejected: the row is not valid JSON (row 3).",
         f"1 rejected: the row {Reason.NO_DATA.value} (row 4).",
     ]
 
@@ -158,7 +158,7 @@ def test_a_misspelled_column_is_reported_as_in_a_run(rows: int) -> None:
     findings, payloads = preview([line(email="a@b.c")] * rows, api=api)
     proof = "all 3 rows" if rows == 3 else "the first 1,000 rows"
     assert str(findings.error).startswith(
-        f"`api.identity_column` names the column `emial`, which is absent from {proof} and from the catalog. "
+        f"`api.identity_column` refers to the column `emial`, which is absent from {proof} and from the catalog. "
         "Did you mean `email`?"
     )
     assert (findings.exit_code, findings.rows, findings.mapped, payloads) == (1, min(rows, 1000), 0, [])
@@ -167,14 +167,16 @@ def test_a_misspelled_column_is_reported_as_in_a_run(rows: int) -> None:
 def test_a_row_of_another_stream_ends_it() -> None:
     """What came before is shown."""
     findings, payloads = preview([line(email="a@b.c"), line(stream="orders", email="d"), line(email="e")])
-    assert str(findings.error).startswith("Row 2 belongs to stream `orders`, and this connection loads stream `users`")
+    assert str(findings.error).startswith(
+        "Row 2 belongs to stream `orders`, but this connection loads only stream `users`"
+    )
     assert (findings.exit_code, findings.rows, len(payloads)) == (1, 2, 1)
 
 
 def test_a_state_that_cannot_be_read_ends_it() -> None:
     """As it ends a run."""
     findings, _ = preview([line(email="a@b.c"), b'{"type": "STATE", "state": {'])
-    assert str(findings.error).startswith("Line 2 of the input begins as a STATE message")
+    assert str(findings.error).startswith("Line 2 of the input begins like a STATE message")
     assert findings.exit_code == 1
 
 

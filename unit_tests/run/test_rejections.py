@@ -12,33 +12,16 @@ from destination_heap_analytics.protocol.checkpoints import Checkpoint
 from destination_heap_analytics.rejected.store import Stored, StoreFailed
 from destination_heap_analytics.run.first_rejections import PATIENCE_SECONDS, PROOF_ROWS
 from destination_heap_analytics.run.rejections import Rejections
+from unit_tests.rejected.memory_storage import MemoryStorage
 
 EMPTY = RowRejectedError(Reason.EMPTY, "email")
 TIMEOUT = 30.0
 
 
-class Memory:
-    """A storage that keeps lines in memory, or fails."""
-
-    retrieval = "in memory"
-
-    def __init__(self, error: Exception | None = None) -> None:
-        self.lines: list[bytes] = []
-        self._error = error
-
-    def append(self, lines: bytes) -> None:
-        if self._error:
-            raise self._error
-        self.lines += lines.splitlines()
-
-    def probe(self) -> None:
-        """Nothing to try."""
-
-
 class Trial:
     """Rejections with a clock of their own, and what another thread has reported."""
 
-    def __init__(self, storage: Memory | None = None) -> None:
+    def __init__(self, storage: MemoryStorage | None = None) -> None:
         self.time = 0.0
         self.reported: SimpleQueue[Any] = SimpleQueue()
         self.rejections = Rejections(storage, self.reported.put, lambda: self.time)
@@ -53,7 +36,7 @@ class Trial:
 
 def test_a_stored_row_is_settled_once_it_is_durable() -> None:
     """Until then no state passes it."""
-    storage = Memory()
+    storage = MemoryStorage()
     trial = Trial(storage)
 
     trial.reject()
@@ -69,7 +52,7 @@ def test_a_stored_row_is_settled_once_it_is_durable() -> None:
 def test_a_row_that_cannot_be_stored_is_never_settled() -> None:
     """The run does not wait for it either."""
     error = SyncStoppedError("The disk is full.")
-    trial = Trial(Memory(error))
+    trial = Trial(MemoryStorage(error))
 
     trial.reject()
     assert trial.reported.get(timeout=TIMEOUT) == StoreFailed(error)
@@ -80,7 +63,7 @@ def test_a_row_that_cannot_be_stored_is_never_settled() -> None:
 
 def test_stored_rows_prove_nothing() -> None:
     """None of them is lost, however many there are."""
-    trial = Trial(Memory())
+    trial = Trial(MemoryStorage())
     assert trial.rejections.is_mapping_proven
     trial.reject(PROOF_ROWS + 1)
     assert trial.rejections.being_stored == PROOF_ROWS + 1

@@ -22,6 +22,7 @@ from destination_heap_analytics.protocol.messages import EchoedState, Record, pa
 from destination_heap_analytics.run.clock import Clock
 from destination_heap_analytics.run.event_queue import EventQueue
 from destination_heap_analytics.run.sync import Interrupt, Sync
+from unit_tests.rejected.memory_storage import MemoryStorage
 
 DECLARED = {"properties": {"plan": {}}}
 """Rows need not have the one listed column."""
@@ -34,7 +35,7 @@ TRACK = {
     "identity_column": "email",
     "timestamp_column": "at",
 }
-TAKEN = Verdict(Kind.TAKEN, 200)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 SECONDS = 60
 """After so long something is stuck."""
 
@@ -55,37 +56,17 @@ class Heap:
         element = json.loads(body)
         assert (path, element.pop("app_id")) in {("/api/track", "11"), ("/api/add_user_properties", "11")}
         elements = element.get("users") or element.get("events") or [element]
-        verdicts = {self.verdicts.get(element["identity"], TAKEN) for element in elements} - {TAKEN}
+        verdicts = {self.verdicts.get(element["identity"], ACCEPTED) for element in elements} - {ACCEPTED}
         if verdicts:
             return verdicts.pop()
         self.sent += [element for element in elements if element["identity"] != PREFLIGHT_EVENT["identity"]]
-        return TAKEN
+        return ACCEPTED
 
     def cut_overdue(self) -> None:
         pass
 
     def close(self) -> None:
         pass
-
-
-class Shelf:
-    """A place of rejected rows."""
-
-    def __init__(self, failure: Exception | None = None) -> None:
-        self.lines: list[bytes] = []
-        self.failure = failure
-
-    def append(self, lines: bytes) -> None:
-        if self.failure:
-            raise self.failure
-        self.lines += lines.splitlines()
-
-    def probe(self) -> None:
-        raise NotImplementedError
-
-    @property
-    def retrieval(self) -> str:
-        return "on the shelf."
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +90,7 @@ class Run:
         self.states: list[tuple[int, int, int]] = []
         self.config = {"app_id": "11", "api": api}
         self.stream = Stream("users", None, "incremental", "append", (), DECLARED if schema is None else schema)
-        self.shelf: Shelf | None = None
+        self.storage: MemoryStorage | None = None
         self.events: EventQueue[bytes] = EventQueue()
         self.expected_rows: float | None = None
         self.reader_seconds = 0.0
@@ -122,7 +103,7 @@ class Run:
             parse_config(self.config).settings,
             self.stream,
             self.heap,
-            self.shelf,
+            self.storage,
             events=self.events,
             parse=parse_line,
             logger=logging.getLogger("test"),
@@ -215,7 +196,7 @@ def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_continue(caplog: p
     assert run.states == [(1, 2, 4)]
     assert "column `email` is null (row 2)" in log_of(caplog)
     assert "refused by Heap: a value breaks one of Heap's rules, status 400 (row 3)" in log_of(caplog)
-    assert "is not readable as JSON (row 4)" in log_of(caplog)
+    assert "is not valid JSON (row 4)" in log_of(caplog)
     assert "without a stream name or without a data object (row 5)" in log_of(caplog)
 
 
@@ -231,7 +212,7 @@ def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
 @pytest.mark.parametrize(
     ("verdict", "error"),
     [
-        (Verdict(Kind.LATER, 503, retry_after=3600.0), TransientError),
+        (Verdict(Kind.RETRYABLE, 503, retry_after=3600.0), TransientError),
         (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), ConfigError),
     ],
 )
@@ -247,7 +228,9 @@ def test_a_record_of_another_stream_ends_the_run() -> None:
     """Two streams must not share one mapping."""
     other = row("x").replace('"users"', '"orders"')
     run = Run()
-    with pytest.raises(ConfigError, match="Row 2 belongs to stream `orders`, and this connection loads stream `users`"):
+    with pytest.raises(
+        ConfigError, match="Row 2 belongs to stream `orders`, but this connection loads only stream `users`"
+    ):
         run.load(row("a"), state(1), other, row("b"), state(2))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
@@ -310,7 +293,7 @@ def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> Non
 def test_a_property_column_that_no_row_had_gives_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     """At the end, with the nearest name."""
     Run(api={**TRACK, "property_columns": "pln"}).load(row("a", event="e", at=1666325394, plan=1))
-    assert "names columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
+    assert "lists columns that no row had: `pln` (did you mean `plan`?)." in log_of(caplog)
 
 
 @pytest.mark.parametrize("rows", [1, 1500])
@@ -373,7 +356,9 @@ BAD_TIME = row("a", event="e", at="06/15/2024 12:00")
 def test_rows_that_are_all_rejected_for_one_column_end_the_run_before_a_state_passes_them() -> None:
     """With the reason and the remedy."""
     run = Run(api=TRACK)
-    with pytest.raises(ConfigError, match=r"The first 100 rows are all rejected: column `at` is not a time: .* Pick"):
+    with pytest.raises(
+        ConfigError, match=r"The first 100 rows are all rejected: column `at` is not a timestamp: .* Choose"
+    ):
         run.load(*[BAD_TIME] * 60, state(1), *[BAD_TIME] * 60, state(2))
     assert (run.sent, run.states) == ([], [])
 
@@ -394,9 +379,9 @@ def test_rows_that_are_rejected_beside_others_are_rejected_like_any_others(other
 def test_rejected_rows_that_are_stored_are_never_lost_and_so_never_end_the_run() -> None:
     """They can be sent again."""
     run = Run(api=TRACK)
-    run.shelf = Shelf()
+    run.storage = MemoryStorage()
     run.load(*[BAD_TIME] * 150, state(1))
-    assert (len(run.shelf.lines), run.states) == (150, [(1, 0, 150)])
+    assert (len(run.storage.lines), run.states) == (150, [(1, 0, 150)])
 
 
 def test_a_state_after_rejected_rows_waits_a_minute_at_most() -> None:
@@ -477,10 +462,10 @@ def test_with_rejected_records_fail_a_refusal_ends_the_run_after_the_rows_before
 def test_a_state_waits_until_the_rejected_rows_before_it_are_stored() -> None:
     """They are the only copy."""
     run = Run(bad=Verdict(Kind.REFUSED, 400, words="Heap says no"))
-    run.shelf = Shelf()
+    run.storage = MemoryStorage()
     run.load(row("a"), row(None), row("bad", plan=7), '{"type":"RECORD"}', state(1))
     assert run.states == [(1, 1, 3)]
-    stored = [json.loads(line) for line in run.shelf.lines]
+    stored = [json.loads(line) for line in run.storage.lines]
     assert [line["rejected_reason"] for line in stored] == ["null", "no_data", "refused"]
     assert stored[2]["plan"] == 7
     assert stored[2]["rejected_message"].endswith("Heap says no")
@@ -490,7 +475,7 @@ def test_a_state_waits_until_the_rejected_rows_before_it_are_stored() -> None:
 def test_if_the_store_of_rejected_rows_fails_the_run_ends() -> None:
     """With no state beyond them."""
     run = Run()
-    run.shelf = Shelf(ConfigError("`object_storage_config.path` is full."))
+    run.storage = MemoryStorage(ConfigError("`object_storage_config.path` is full."))
     with pytest.raises(ConfigError, match="is full"):
         run.load(row("a"), state(1), run.until_states(1), row(None), state(2), row("b"), state(3))
     assert run.states == [(1, 1, 0)]
@@ -547,7 +532,7 @@ def test_rows_of_one_key_keep_their_order_at_any_concurrency() -> None:
 
 def test_with_fail_the_first_bad_row_is_reported_regardless_of_what_is_in_flight() -> None:
     """It came first, and is what the user can fix."""
-    run = Run(a=Verdict(Kind.LATER, 503, retry_after=3600.0))
+    run = Run(a=Verdict(Kind.RETRYABLE, 503, retry_after=3600.0))
     run.config["rejected_records"] = "fail"
     gate = run.heap.gate = threading.Event()
 

@@ -32,7 +32,7 @@ API = {
     "identity_column": "email",
     "also_user_properties": "plan, name as Full Name",
 }
-TAKEN = Verdict(Kind.TAKEN, 200)
+ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 
 
 class Heap:
@@ -51,7 +51,7 @@ class Heap:
         if any((name, element["identity"]) in self.refused for element in elements):
             return Verdict(Kind.REFUSED, 400)
         self.taken += [(name, one) for one in elements if one["identity"] != PREFLIGHT_EVENT["identity"]]
-        return TAKEN
+        return ACCEPTED
 
     def cut_overdue(self) -> None: ...
 
@@ -157,7 +157,7 @@ def test_with_rejected_records_fail_no_later_row_is_sent_as_an_event() -> None:
 @pytest.mark.parametrize(
     ("change", "error"),
     [
-        ({"also_user_properties": "plan, id"}, "`api.also_user_properties` names `id`, but Heap does not allow"),
+        ({"also_user_properties": "plan, id"}, "`api.also_user_properties` lists `id`, but Heap does not allow"),
         ({"also_user_properties": "'x'"}, "`api.also_user_properties` has a constant without a name at character 1"),
         (
             {"identity_column": None, "user_id_column": "heap_id"},

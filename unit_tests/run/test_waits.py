@@ -8,7 +8,7 @@ from destination_heap_analytics.delivery.waiting import Wait
 from destination_heap_analytics.run.waits import Waits, duration, seconds_left
 
 RATE = Wait("the rate", rate=250.0)
-ANSWERS = Wait("answers")
+RESPONSES = Wait("answers")
 RETRY = Wait("a retry", until=15.0)
 
 
@@ -16,12 +16,12 @@ def test_the_main_wait_of_an_interval_is_named() -> None:
     """Only if it took half of it; then the count starts again."""
     waits = Waits()
     waits.add(RATE, 4.0)
-    waits.add(ANSWERS, 3.0)
+    waits.add(RESPONSES, 3.0)
     waits.add(RATE, 2.0)
     assert waits.recent(10.0) == RATE
     assert waits.recent(10.0) is None
     waits.add(RATE, 4.0)
-    waits.add(ANSWERS, 4.5)
+    waits.add(RESPONSES, 4.5)
     assert waits.recent(10.0) is None
 
 
@@ -37,18 +37,18 @@ def test_the_summary_names_long_waits_the_longest_first() -> None:
     """Over the whole run, regardless of reports in between."""
     waits = Waits()
     assert waits.summary() is None
-    waits.add(ANSWERS, 9.0)
+    waits.add(RESPONSES, 9.0)
     assert waits.summary() is None
     waits.add(RATE, 3600.0)
     waits.recent(1.0)
-    waits.add(ANSWERS, 9.0)
+    waits.add(RESPONSES, 9.0)
     assert waits.summary() == "Waited 60 min for the rate, 18 s for answers."
 
 
 @pytest.mark.parametrize(
     ("rows", "wait", "settled", "elapsed", "seconds"),
     [
-        (500, ANSWERS, 1000, 10.0, 5.0),
+        (500, RESPONSES, 1000, 10.0, 5.0),
         (500, None, 1000, 10.0, 5.0),
         (500, None, 0, 10.0, None),
         (500, RATE, 0, 10.0, None),

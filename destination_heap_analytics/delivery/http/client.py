@@ -1,14 +1,14 @@
 """Posts one request to Heap and classifies the response.
 
-    2xx other than an HTML page         TAKEN       Heap has accepted the rows
-    408, 425, 429, 5xx, or no answer    LATER       Heap or the network is unavailable
+    2xx other than an HTML page         ACCEPTED    Heap has accepted the rows
+    408, 425, 429, 5xx, no response     RETRYABLE   Heap or the network is unavailable
     413                                 TOO_LARGE   the body is larger than Heap accepts
     401, 404                            NO_ACCESS   the app ID, the host or the path is wrong
     401 to an API key (deletion.py)     LOCKED_OUT  the app ID or its API key is wrong
     any other 4xx                       REFUSED     a row breaks one of Heap's rules, or the app ID is unknown
-    3xx, 2xx with an HTML page          NOT_HEAP    something else answers at this address; redirects are not followed
+    3xx, 2xx with an HTML page          NOT_HEAP    another server is at this address; redirects are not followed
 
-Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); other statuses come from what is in
+Heap documents only 200 and 400 (https://developers.heap.io/reference/track-1); other statuses come from the servers in
 front of it.
 """
 
@@ -40,14 +40,14 @@ from destination_heap_analytics.version import VERSION
 CONNECT_SECONDS: Final = 10.0
 READ_SECONDS: Final = 60.0
 REQUEST_SECONDS: Final = 90.0
-"""The limit of a whole request, from connecting to the last byte of the response, plus the time to send its body."""
+"""The time limit of a request, from connecting to the last byte of the response, in addition to sending its body."""
 
 SEND_SECONDS: Final = 10.0
 SEND_BYTES_PER_SECOND: Final = 10_000
 """Sending a body may take `SEND_SECONDS` plus its size at this rate, which is the slowest supported network."""
 
 REFUSED_CONNECTION: Final = "the connection was refused"
-"""No server listens at an address."""
+"""The trouble if no server is listening at an address."""
 
 _WORDS_BYTES: Final = 4096
 _WORDS_SHOWN: Final = 200
@@ -56,13 +56,13 @@ _WORDS_SHOWN: Final = 200
 class Kind(Enum):
     """What a response means for the rows that were sent."""
 
-    TAKEN = "taken"
+    ACCEPTED = "accepted"
     REFUSED = "refused"
     TOO_LARGE = "too large"
     NO_ACCESS = "no access"
     LOCKED_OUT = "locked out"
     NOT_HEAP = "not Heap"
-    LATER = "later"
+    RETRYABLE = "retryable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,12 @@ class Verdict:
 
     Attributes:
         status: the HTTP status; None if there was no response.
-        trouble: why there was no response, or why it is not Heap's, in a few words of our own.
-        words: the beginning of the response. It may echo the row, so it is for stored rows and `check`, never a log.
-        retry_after: the least number of seconds to wait, if the response says so.
+        trouble: why there was no response, or why it is not Heap's; never text from the response.
+        words: the beginning of an error response. It may echo the row, so it is only for stored rows and `check`, never
+            for a log.
+        retry_after: the minimum number of seconds to wait, if the response has one.
         was_sent: whether the whole body was sent within its time limit.
-        content: the beginning of an accepted request's answer, for APIs whose answer says something.
+        content: the beginning of the response to an accepted request, for APIs that return data.
     """
 
     kind: Kind
@@ -88,12 +89,12 @@ class Verdict:
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the rows, or the app, were refused."""
+        """Whether Heap refused the rows or the app."""
         return self.kind in {Kind.REFUSED, Kind.TOO_LARGE, Kind.NO_ACCESS}
 
     @property
     def breaks_a_rule(self) -> bool:
-        """Whether the status is the one with which Heap refuses what breaks its rules; firewalls use others."""
+        """Whether Heap uses this status for rows that break its rules; firewalls use others."""
         return self.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
 
 
@@ -101,7 +102,7 @@ class Client(Protocol):
     """Posts requests."""
 
     def post(self, path: str, body: bytes) -> Verdict:
-        """Post `body` and return the outcome; used by several threads at once."""
+        """Post `body` and return the outcome; called by several threads at the same time."""
         ...
 
     def cut_overdue(self) -> None:
@@ -109,7 +110,7 @@ class Client(Protocol):
         ...
 
     def close(self) -> None:
-        """Abort what is in flight, and accept no more."""
+        """Abort requests in flight, and accept no more."""
         ...
 
 
@@ -126,10 +127,10 @@ class HeapClient:
         """Prepare a client; nothing is sent yet.
 
         Raises:
-            ConfigError: the environment names CA certificates that cannot be read.
+            ConfigError: the CA certificates set in the environment cannot be read.
 
         Args:
-            base_url: scheme and host, without a slash at the end.
+            base_url: scheme and host, without a trailing slash.
             timeout: seconds to connect, and between two bytes of the response.
             connections: how many to keep alive; one per thread that posts.
         """
@@ -143,7 +144,7 @@ class HeapClient:
         # The environment's proxies and certificates are the same for every request: read them once.
         environment = self._session.merge_environment_settings(base_url, {}, None, None, None)
         self._session.trust_env = False
-        # Plain HTTP is for this machine alone (config/): through a proxy the rows would leave it unencrypted.
+        # Plain HTTP is only for this machine (config/): through a proxy, rows would leave it unencrypted.
         self._session.proxies = environment["proxies"] if base_url.startswith("https:") else {}
         if isinstance(verify := environment["verify"], str) and base_url.startswith("https:"):
             _check_certificates(verify)
@@ -157,7 +158,7 @@ class HeapClient:
         return self._exchange(lambda: self._post(path, body), len(body))
 
     def exchange(self, method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> Verdict:
-        """The same for a request of any method, with its own headers."""
+        """Send one request of any method, with its own headers; every outcome is a verdict."""
         request = requests.Request(method, self._base_url + path, headers=dict(headers), data=body)
         return self._exchange(lambda: self._sent(self._session.prepare_request(request)), len(body))
 
@@ -167,53 +168,53 @@ class HeapClient:
         try:
             with self._connections.until(deadline, send_seconds):
                 return send()
-        except (OSError, HTTPError) as failure:  # OSError: what requests raises, and what it does not catch
+        except (OSError, HTTPError) as failure:  # the errors of requests are OSErrors too
             causes = tuple(_causes(failure))
             was_sent = not any(isinstance(cause, SendTimeoutError) for cause in causes)
-            return Verdict(Kind.LATER, trouble=_trouble(causes), was_sent=was_sent)
+            return Verdict(Kind.RETRYABLE, trouble=_trouble(causes), was_sent=was_sent)
 
     def _sent(self, request: requests.PreparedRequest) -> Verdict:
-        with self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as answer:
-            return _verdict(answer.status_code, answer.headers, _beginning(answer))
+        with self._session.send(request, timeout=self._timeout, allow_redirects=False, stream=True) as response:
+            return _verdict(response.status_code, response.headers, _beginning(response))
 
     def _post(self, path: str, body: bytes) -> Verdict:
-        """Post over a connection that is open already, or else by a new one."""
+        """Post over an open connection if there is one, otherwise over a new one."""
         if path not in self._prepared:
             request = self._session.prepare_request(requests.Request("POST", self._base_url + path))
             self._prepared[path] = request, _head(request)
         prepared, head = self._prepared[path]
         try:
-            answer = self._connections.again(head % len(body), body, self._timeout[1])
+            response = self._connections.again(head % len(body), body, self._timeout[1])
         except (HTTPException, ssl.SSLError, ConnectionError) as failure:
             raise requests.ConnectionError(failure) from failure
-        if answer is not None:
-            content = b"" if "content-encoding" in answer.fields else answer.body
-            return _verdict(answer.status, CaseInsensitiveDict(answer.fields), content)
+        if response is not None:
+            content = b"" if "content-encoding" in response.fields else response.body
+            return _verdict(response.status, CaseInsensitiveDict(response.fields), content)
         request = prepared.copy()
         request.body = body
         request.headers["Content-Length"] = str(len(body))
         return self._sent(request)
 
     def cut_overdue(self) -> None:
-        """Abort requests that are past their deadline; their verdict is LATER."""
+        """Abort requests that are past their deadline; their verdict is RETRYABLE."""
         self._connections.cut(time.monotonic())
 
     def close(self) -> None:
-        """Abort what is in flight, and close the connections."""
+        """Abort requests in flight, and close the connections."""
         self._connections.cut(float("inf"))
         self._session.close()
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002  # the base's signature
-        """None: a redirect is a verdict. By default requests parses its address and fails on a bad one."""
+        """None, because a redirect is a verdict. By default, requests parses its address and fails if it is invalid."""
         return None
 
 
 def _head(request: requests.PreparedRequest) -> bytes:
     """The request line and headers of a POST, as http.client sends them, with `%d` for the length of its body.
 
-    No coding is asked for: answers are short.
+    No compression is requested: responses are short.
     """
     headers = {**request.headers, "Host": urlsplit(request.url or "").netloc, "Accept-Encoding": "identity"}
     headers.pop("Content-Length", None)
@@ -223,13 +224,13 @@ def _head(request: requests.PreparedRequest) -> bytes:
 
 
 def _verdict(status: int, headers: Mapping[str, str], content: bytes) -> Verdict:
-    """Classify by status and headers. The body may be truncated or anything; it only reveals a page without a type."""
+    """Classify by status and headers. The body may be truncated; it is only used to detect a page without a type."""
     words = printable_words(content)
     is_page = _is_page(headers.get("Content-Type", ""), words)
     if 200 <= status < 300:  # noqa: PLR2004  # the classes of HTTP statuses
         if is_page:
             return Verdict(Kind.NOT_HEAP, status, "an HTML page")
-        return Verdict(Kind.TAKEN, status, content=content)
+        return Verdict(Kind.ACCEPTED, status, content=content)
     if 300 <= status < 400:  # noqa: PLR2004
         try:
             host = urlsplit(headers.get("Location", "")).hostname
@@ -237,22 +238,22 @@ def _verdict(status: int, headers: Mapping[str, str], content: bytes) -> Verdict
             host = None
         return Verdict(Kind.NOT_HEAP, status, f"a redirect to {host}" if host else "a redirect")
     is_refusal = 400 <= status < 500  # noqa: PLR2004
-    kind = _KINDS.get(status, Kind.REFUSED if is_refusal else Kind.LATER)
+    kind = _KINDS.get(status, Kind.REFUSED if is_refusal else Kind.RETRYABLE)
     return Verdict(kind, status, words="" if is_page else words, retry_after=_retry_after(headers))
 
 
 _KINDS: Final = {
     401: Kind.NO_ACCESS,
     404: Kind.NO_ACCESS,
-    408: Kind.LATER,
+    408: Kind.RETRYABLE,
     413: Kind.TOO_LARGE,
-    425: Kind.LATER,
-    429: Kind.LATER,
+    425: Kind.RETRYABLE,
+    429: Kind.RETRYABLE,
 }
 
 
 def _is_page(content_type: str, words: str) -> bool:
-    """Whether a response is a page for people, such as a login or a parked domain; Heap's are JSON or text."""
+    """Whether a response is an HTML page, such as a login or a parked domain; Heap's are JSON or text."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type in _PAGES or (not media_type and words.lstrip("\ufeff ").startswith("<"))
 
@@ -263,7 +264,7 @@ _PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """The wait in a Retry-After header, given in seconds or as a date; None if there is none or it cannot be parsed.
 
-    A date is compared with the response's own Date: the clock of this machine may be wrong.
+    A date is compared with the response's Date header: the clock of this machine may be wrong.
     """
     header = headers.get("Retry-After", "").strip()
     if re.fullmatch("[0-9]{1,9}", header):
@@ -275,7 +276,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def _time(header: str) -> float | None:
-    """The seconds since the epoch of an HTTP date; None if it is not one."""
+    """An HTTP date in seconds since the epoch; None if it is invalid."""
     parsed = parsedate_tz(header)
     try:
         return float(mktime_tz(parsed)) if parsed else None
@@ -283,13 +284,13 @@ def _time(header: str) -> float | None:
         return None
 
 
-def _beginning(answer: requests.Response) -> bytes:
-    """The beginning of the body; reading it to its end keeps the connection alive."""
+def _beginning(response: requests.Response) -> bytes:
+    """The beginning of the body. A short body is read to its end, which keeps the connection alive."""
     beginning = b""
     try:
-        for block in answer.iter_content(_WORDS_BYTES):
+        for block in response.iter_content(_WORDS_BYTES):
             beginning = beginning or block
-            if answer.raw.tell() > _WORDS_BYTES:
+            if response.raw.tell() > _WORDS_BYTES:
                 break  # Heap's responses are shorter: close the connection rather than read on
     except (requests.RequestException, HTTPError):
         pass
@@ -303,7 +304,7 @@ def printable_words(content: bytes) -> str:
 
 
 def _trouble(causes: Sequence[BaseException]) -> str:
-    """Why there was no response, in words that contain nothing of the request."""
+    """Why there was no response, without any content of the request."""
     if any(getattr(cause, "errno", None) in {errno.EMFILE, errno.ENFILE} for cause in causes):
         return "this process has run out of file descriptors"
     for kind, trouble in (
@@ -312,8 +313,8 @@ def _trouble(causes: Sequence[BaseException]) -> str:
         (requests.exceptions.SSLError, "the TLS handshake failed"),
         (requests.exceptions.ProxyError, "the proxy failed"),
         (requests.exceptions.ConnectTimeout, "connecting timed out"),
-        (requests.exceptions.Timeout, "no answer came in time"),
-        (TimeoutError, "no answer came in time"),
+        (requests.exceptions.Timeout, "the request timed out"),
+        (TimeoutError, "the request timed out"),
         (NameResolutionError, "the host name cannot be resolved"),
         (ConnectionRefusedError, REFUSED_CONNECTION),
         (requests.exceptions.ConnectionError, "the connection failed"),
@@ -324,7 +325,7 @@ def _trouble(causes: Sequence[BaseException]) -> str:
 
 
 def _check_certificates(path: str) -> None:
-    """Check the CA certificates that the environment names, which would otherwise fail at every request."""
+    """Check the CA certificates set in the environment; otherwise every request would fail."""
     try:
         if Path(path).is_dir():
             ssl.create_default_context(capath=path)
@@ -343,7 +344,7 @@ _CA_VARIABLES: Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 
 
 def _causes(failure: BaseException) -> Iterator[BaseException]:
-    """The failure and its causes; urllib3 passes a cause on as `reason`, requests as an argument."""
+    """The failure and its causes; urllib3 stores a cause as `reason`, requests as an argument."""
     pending: list[object] = [failure]
     while pending:
         cause = pending.pop()

@@ -1,12 +1,12 @@
-"""Heap's User Deletion API: a client whose requests are answered when Heap has deleted the users.
+"""Heap's User Deletion API: a client whose requests complete once Heap has deleted the users.
 
-    token       POST /api/public/v0/auth_token, with the app ID and its API key: a token that holds for five minutes
+    token       POST /api/public/v0/auth_token, with the app ID and its API key: a token that is valid for five minutes
     submit      POST /api/public/v0/user_deletion, with the token: the ID of a deletion request
-    follow      GET /api/public/v0/deletion_status/<ID>, until it is `complete`
+    poll        GET /api/public/v0/deletion_status/<ID>, until the status is `complete`
 
-The delivery sees one request: TAKEN means that the users are deleted, so no state passes them before. What submitting
-was answered is a verdict like any other. While a request is followed, Heap may be unavailable for ten minutes; then, or
-if Heap does not know the request, it is submitted again: to delete twice does no harm.
+To the delivery this is one request: ACCEPTED means that the users are deleted, so no state is returned before that. If
+submitting fails, the verdict is as for any other request. Polling tolerates outages of up to ten minutes; after that,
+or if Heap does not know the deletion request, it is submitted again, which is harmless.
 
 Source: https://developers.heap.io/reference/user-deletion; the five minutes are on
 https://help.heap.io/data-privacy/data-deletion/user-deletion-with-postman. How long a deletion takes is not documented.
@@ -28,7 +28,7 @@ from destination_heap_analytics.delivery.http.client import HeapClient, Kind, Ve
 from destination_heap_analytics.heap_api import DELETION_STATUS_PATH, TOKEN_PATH
 
 TOKEN_SECONDS: Final = 240.0
-"""A token is renewed at this age in seconds; Heap accepts it for 300."""
+"""Age at which a token is renewed, in seconds; Heap accepts it for 300."""
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
@@ -38,13 +38,13 @@ UNAVAILABLE_SECONDS: Final = 600.0
 """How long the status may be unavailable before the request is submitted again."""
 
 UNKNOWN_SECONDS: Final = 60.0
-"""How long a request that Heap has just accepted may be unknown to it."""
+"""How long Heap may not know a deletion request that it has just accepted."""
 
 _GROWTH: Final = 1.5
 
 
 class DeletionClient:
-    """Submits deletion requests and follows each to its end; used by several threads at once."""
+    """Submits deletion requests and polls each until it completes; used by several threads at the same time."""
 
     def __init__(
         self,
@@ -59,10 +59,10 @@ class DeletionClient:
 
         Args:
             heap: sends the requests.
-            app_id: of Main Production.
-            api_key: a secret; it is sent to Heap alone.
-            clock: seconds, monotonic.
-            wait: waits so many seconds; whether the client was closed meanwhile.
+            app_id: the environment ID of Main Production.
+            api_key: a secret, sent only to Heap.
+            clock: monotonic seconds.
+            wait: waits for that many seconds, and returns whether the client was closed in the meantime.
         """
         self._heap = heap
         self._credentials = {"Authorization": f"Basic {b64encode(f'{app_id}:{api_key}'.encode()).decode()}"}
@@ -74,26 +74,26 @@ class DeletionClient:
         self._lock = threading.Lock()
 
     def post(self, path: str, body: bytes) -> Verdict:
-        """Submit a deletion request and wait until it is complete; to the path of tokens, prove the credentials."""
+        """Submit a deletion request and wait until it is complete; for `TOKEN_PATH`, only verify the credentials."""
         if path == TOKEN_PATH:
             return self._renew(self._token)
         verdict = self._authorized("POST", path, body)
-        if verdict.kind is not Kind.TAKEN:
+        if verdict.kind is not Kind.ACCEPTED:
             return verdict
-        answer = _object(verdict)
-        number = answer.get("deletion_request_id")
-        if (words := _error(answer)) is not None:  # as Heap refuses elsewhere
+        response = _object(verdict)
+        number = response.get("deletion_request_id")
+        if (words := _error(response)) is not None:  # other APIs respond with 400 in this case
             return Verdict(Kind.REFUSED, HTTPStatus.BAD_REQUEST, words=words)
         if not isinstance(number, str | int) or isinstance(number, bool) or number == "":
             return Verdict(Kind.NOT_HEAP, verdict.status, "no `deletion_request_id`")
         return self._followed(str(number))
 
     def cut_overdue(self) -> None:
-        """Abort requests that take too long; waiting for Heap to delete is not a request."""
+        """Abort requests that take too long. Waiting between polls does not count."""
         self._heap.cut_overdue()
 
     def close(self) -> None:
-        """Stop following requests, and abort what is in flight."""
+        """Stop polling, and abort requests in flight."""
         self._closed.set()
         self._heap.close()
 
@@ -101,38 +101,38 @@ class DeletionClient:
         path = DELETION_STATUS_PATH + quote(number, safe="")
         pause = FIRST_PAUSE
         asked = 0.0
-        answered_at = self._clock()
+        responded_at = self._clock()
         while not self._wait(max(pause, asked)):
             pause = min(LONGEST_PAUSE, pause * _GROWTH)
             verdict = self._authorized("GET", path)
             now = self._clock()
             asked = 0.0
             match verdict.kind:
-                case Kind.TAKEN:
+                case Kind.ACCEPTED:
                     status = _object(verdict).get("status")
                     if status == "complete":
-                        return Verdict(Kind.TAKEN, verdict.status)
+                        return Verdict(Kind.ACCEPTED, verdict.status)
                     if status != "pending":
-                        return Verdict(Kind.NOT_HEAP, verdict.status, "a deletion status that is not documented")
-                    answered_at = now
-                case Kind.LATER:
+                        return Verdict(Kind.NOT_HEAP, verdict.status, "an undocumented deletion status")
+                    responded_at = now
+                case Kind.RETRYABLE:
                     asked = verdict.retry_after or 0.0
-                    if now - answered_at + asked >= UNAVAILABLE_SECONDS:
+                    if now - responded_at + asked >= UNAVAILABLE_SECONDS:
                         return verdict
                 case Kind.LOCKED_OUT | Kind.NOT_HEAP:
                     return verdict
                 case _:
-                    if now - answered_at >= UNKNOWN_SECONDS:
+                    if now - responded_at >= UNKNOWN_SECONDS:
                         return Verdict(
-                            Kind.LATER, verdict.status, "it does not know a deletion request that it accepted"
+                            Kind.RETRYABLE, verdict.status, "a deletion request that was accepted is now unknown"
                         )
-        return Verdict(Kind.LATER, trouble="the sync is stopping")
+        return Verdict(Kind.RETRYABLE, trouble="the sync is stopping")
 
     def _authorized(self, method: str, path: str, body: bytes = b"") -> Verdict:
-        """A request with a token; a token that is refused is renewed once."""
+        """Send a request with a token. If Heap refuses the token, renew it once."""
         for _ in range(2):
             token = self._token
-            if self._clock() >= self._token_until and (verdict := self._renew(token)).kind is not Kind.TAKEN:
+            if self._clock() >= self._token_until and (verdict := self._renew(token)).kind is not Kind.ACCEPTED:
                 return verdict
             token = self._token
             verdict = self._heap.exchange(method, path, {"Authorization": f"Bearer {token}"}, body)
@@ -144,28 +144,28 @@ class DeletionClient:
         return Verdict(Kind.LOCKED_OUT, verdict.status, _words(verdict))
 
     def _renew(self, known: str) -> Verdict:
-        """Get a token, unless another thread has replaced the known one meanwhile."""
+        """Get a new token, unless another thread has already replaced the known one."""
         with self._lock:
             if self._token != known:
-                return Verdict(Kind.TAKEN)
+                return Verdict(Kind.ACCEPTED)
             asked_at = self._clock()
             verdict = self._heap.exchange("POST", TOKEN_PATH, self._credentials)
             if verdict.kind in {Kind.REFUSED, Kind.NO_ACCESS} and verdict.status != HTTPStatus.NOT_FOUND:
                 return Verdict(Kind.LOCKED_OUT, verdict.status, _words(verdict))
-            if verdict.kind is not Kind.TAKEN:
+            if verdict.kind is not Kind.ACCEPTED:
                 return verdict
-            answer = _object(verdict)
-            token = answer.get("access_token")
+            response = _object(verdict)
+            token = response.get("access_token")
             if isinstance(token, str) and token.isascii() and token.isprintable() and token.strip():
                 self._token, self._token_until = token, asked_at + TOKEN_SECONDS
-                return Verdict(Kind.TAKEN, verdict.status)
-            if (words := _error(answer)) is not None:
+                return Verdict(Kind.ACCEPTED, verdict.status)
+            if (words := _error(response)) is not None:
                 return Verdict(Kind.LOCKED_OUT, verdict.status, words)
             return Verdict(Kind.NOT_HEAP, verdict.status, "no `access_token`")
 
 
 def _object(verdict: Verdict) -> dict[str, Any]:
-    """The JSON object of a response; an empty one for anything else."""
+    """The JSON object in a response; empty if the response is anything else."""
     try:
         document = orjson.loads(verdict.content)
     except orjson.JSONDecodeError:
@@ -173,18 +173,18 @@ def _object(verdict: Verdict) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _error(answer: dict[str, Any]) -> str | None:
-    """Heap's own words in an answer that reports an error, as `err` or `error`, mostly with a `message`."""
+def _error(response: dict[str, Any]) -> str | None:
+    """Heap's error message, if a response has `err` or `error`, usually with a `message`; None otherwise."""
     for name in ("err", "error"):
-        if answer.get(name) not in (None, "", False):
-            error = answer[name]
-            message = error.get("message", error) if isinstance(error, dict) else answer.get("message", error)
+        if response.get(name) not in (None, "", False):
+            error = response[name]
+            message = error.get("message", error) if isinstance(error, dict) else response.get("message", error)
             return printable_words(message.encode() if isinstance(message, str) else orjson.dumps(message))
     return None
 
 
 def _words(verdict: Verdict) -> str:
-    """The response to a refused request for a token; the request contains nothing of a row."""
+    """The error message of a refused request for a token. It cannot echo a row: the request contains none."""
     try:
         document = orjson.loads(verdict.words)
     except orjson.JSONDecodeError:

@@ -1,4 +1,4 @@
-"""Threads that post requests, so that many can be in flight; started on demand, and reused."""
+"""Threads that post requests, so that many can be in flight; started on demand, then reused."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Ticket = TypeVar("Ticket")
 
 
 @dataclass(frozen=True, slots=True)
-class Answer(Generic[Ticket]):
+class Outcome(Generic[Ticket]):
     """The outcome of a request.
 
     Attributes:
         ticket: what the request was sent with.
-        verdict: the client's, or the exception that it raised, which is a defect.
+        verdict: the client's verdict, or the exception that it raised, which is a bug.
     """
 
     ticket: Ticket
@@ -29,12 +29,12 @@ class Answer(Generic[Ticket]):
 class Senders(Generic[Ticket]):
     """Posts requests concurrently."""
 
-    def __init__(self, client: Client, report: Callable[[Answer[Ticket]], None]) -> None:
+    def __init__(self, client: Client, report: Callable[[Outcome[Ticket]], None]) -> None:
         """Prepare; no thread is started yet.
 
         Args:
-            client: posts one request; used by several threads at once.
-            report: called with each outcome, in the thread that got it.
+            client: posts one request; used by several threads at the same time.
+            report: called with each outcome, in the thread that made the request.
         """
         self._client = client
         self._report = report
@@ -50,7 +50,7 @@ class Senders(Generic[Ticket]):
         self._requests.put((ticket, path, body))
 
     def close(self) -> None:
-        """Send nothing more, and abort what is in flight."""
+        """Send nothing more, and abort requests in flight."""
         self._is_closed = True
         for _ in range(self._threads):
             self._requests.put(None)
@@ -59,12 +59,12 @@ class Senders(Generic[Ticket]):
     def _serve(self) -> None:
         while (request := self._requests.get()) is not None and not self._is_closed:
             self._post(*request)
-            del request  # a thread that waits for the next one must not keep its rows
+            del request  # while the thread waits for the next request, it must not keep these rows alive
 
     def _post(self, ticket: Ticket, path: str, body: bytes) -> None:
         verdict: Verdict | BaseException
         try:
             verdict = self._client.post(path, body)
-        except BaseException as defect:  # noqa: BLE001  # raised again by the run
+        except BaseException as defect:  # noqa: BLE001  # re-raised by the run
             verdict = defect
-        self._report(Answer(ticket, verdict))
+        self._report(Outcome(ticket, verdict))

@@ -1,14 +1,14 @@
 """Connections to Heap: kept alive, and closed if a request takes too long or a response is ambiguous.
 
-requests and urllib3 find the proxy, connect, tunnel and check certificates. A connection that they have left open takes
-further requests without them (`Connections.again`), at a tenth of the cost. Answers are read by answer.py instead of
-http.client, whose reading cannot be trusted to match answers to requests: it skips no interim answer other than 100
-(`HTTPResponse.begin` in https://github.com/python/cpython/blob/3.14/Lib/http/client.py), reads interim answers without
-a bound (https://github.com/python/cpython/issues/150743), and discards bytes after an answer unseen.
-`_Response` is the only place that knows of http.client's file object.
+requests and urllib3 find the proxy, connect, tunnel and check certificates. Further requests reuse the open connection
+without them (`Connections.again`), at a tenth of the cost. Responses are parsed by response.py instead of http.client,
+which can match a response to the wrong request: it skips only interim responses with status 100 (`HTTPResponse.begin`
+in https://github.com/python/cpython/blob/3.14/Lib/http/client.py), reads any number of them
+(https://github.com/python/cpython/issues/150743), and silently discards bytes after a response.
+Only `_Response` touches http.client's file object.
 
-A socket's time-out restarts with every byte, so a server that sends one now and then could hold a request forever. A
-thread cannot be interrupted in a read, but its socket can be shut down.
+A socket's time-out restarts with every byte, so a server that sends a byte from time to time could hold up a request
+forever. A thread that is blocked in a read cannot be interrupted, but its socket can be shut down.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.response import HTTPResponse as PooledResponse
 
-from destination_heap_analytics.delivery.http.answer import Answer, read_answer
+from destination_heap_analytics.delivery.http.response import Response, read_response
 
 _FIELDS: Final = ("Content-Type", "Content-Encoding", "Date", "Location", "Retry-After")
-"""Headers that are read. The others are dropped: cookies are not kept, and the framing of the body is already gone."""
+"""Headers that are kept. All others are dropped: there are no cookies, and the body is already decoded."""
 
 
 _APART_BYTES: Final = 64 * 1024
-"""From this size on a body is not copied to be sent together with the headers: its own packets are many."""
+"""From this size on, a body is sent separately from the headers, which saves a copy: it fills many packets anyway."""
 
 
 class SendTimeoutError(OSError):
@@ -46,11 +46,11 @@ class _Request:
     """A request in progress.
 
     Attributes:
-        connections: the pool that it belongs to.
+        connections: the pool of its connection.
         deadline: when it is aborted, on the caller's clock.
-        send_seconds: how long sending it may take.
+        send_seconds: how long sending may take.
         sock: its socket; a duplicate descriptor while the connection is being established.
-        is_sent: whether all of it has been sent.
+        is_sent: whether it has been sent completely.
         is_cut: whether it was aborted.
     """
 
@@ -63,7 +63,7 @@ class _Request:
 
 
 class _Current(threading.local):
-    """The request of the current thread: urllib3 passes nothing on to its connections."""
+    """The request of the current thread: urllib3 cannot pass it to its connections."""
 
     request: _Request | None = None
 
@@ -72,11 +72,11 @@ _current = _Current()
 
 
 class Connections(HTTPAdapter):
-    """The connections of one client, for requests of many threads.
+    """The connections of one client, for requests from many threads.
 
     Attributes:
-        reuses: whether connections are kept alive; not after a server has sent more than its answer, since what it
-            sends a moment later would be taken for the answer to the next request.
+        reuses: whether connections are kept alive. False once a server has sent more than a response: what it sends
+            later could be taken for the response to the next request.
     """
 
     def __init__(self, most: int) -> None:
@@ -87,7 +87,7 @@ class Connections(HTTPAdapter):
 
     @contextmanager
     def until(self, deadline: float, send_seconds: float) -> Iterator[None]:
-        """Bound the request that this thread makes inside: from connecting to the last byte of its answer.
+        """Limit the time of the request that this thread makes in the block, from connecting to the last byte.
 
         Args:
             deadline: when `cut` may abort it.
@@ -106,20 +106,20 @@ class Connections(HTTPAdapter):
             self._under_way.discard(request)
             _current.request = None
 
-    def again(self, head: bytes, body: bytes, read_seconds: float) -> Answer | None:
-        """Send a request over a connection that an earlier one has left open, to the same host; call it in `until`.
+    def again(self, head: bytes, body: bytes, read_seconds: float) -> Response | None:
+        """Send a request over an open connection to the same host; call it inside `until`.
 
-        Returns None, and has sent nothing, if there is no such connection.
+        Returns None without sending anything if no connection is open.
 
         Args:
             head: the request line and headers, with the empty line after them.
-            body: what follows.
+            body: the body.
             read_seconds: how long the server may be silent.
 
         Raises:
             SendTimeoutError: it could not be sent in time.
             OSError: the connection failed, or was aborted.
-            BrokenAnswerError: the bytes are not a response.
+            BrokenResponseError: the bytes are not a response.
         """
         pool, request = self._pool, _current.request
         if pool is None or request is None or (connection := pool.left_open()) is None:
@@ -140,17 +140,17 @@ class Connections(HTTPAdapter):
             except TimeoutError as failure:
                 raise SendTimeoutError from failure
             except (BrokenPipeError, ConnectionResetError):
-                pass  # the server may have answered before it had read everything
+                pass  # the server may have responded before it read everything
             sock.settimeout(read_seconds)
-            answer = read_answer(sock.recv)
-            if answer.has_excess:
+            response = read_response(sock.recv)
+            if response.has_excess:
                 self.reuses = False
-            is_reusable = answer.is_reusable and request.is_sent and not _has_pending(sock)
+            is_reusable = response.is_reusable and request.is_sent and not _has_pending(sock)
         finally:
             if not (is_reusable and self.reuses):
                 connection.close()
             pool.take_back(connection)
-        return answer
+        return response
 
     def cut(self, now: float) -> None:
         """Abort the requests that are past their deadline; their threads get a connection error."""
@@ -159,27 +159,27 @@ class Connections(HTTPAdapter):
                 request.is_cut = True
                 sock = request.sock
                 if sock is not None:
-                    with suppress(OSError):  # it has finished meanwhile
+                    with suppress(OSError):  # it has already completed
                         sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close what is left open."""
+        """Close all open connections."""
         pool, self._pool = self._pool, None
         if pool:
             pool.close()
         super().close()
 
     def is_pooled_in(self, pool: _Pool) -> None:
-        """Keeps a request's connection when the response is complete."""
+        """Remember the pool that keeps the connection of a request."""
         self._pool = pool
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """As the base does, with connections of this module."""
+        """As in the base class, but with the connections of this module."""
         super().init_poolmanager(*args, **kwargs)
         _watch(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> ProxyManager:
-        """As the base does, with connections of this module."""
+        """As in the base class, but with the connections of this module."""
         manager: ProxyManager = super().proxy_manager_for(*args, **kwargs)
         _watch(manager)
         return manager
@@ -190,27 +190,27 @@ def _watch(manager: PoolManager) -> None:
 
 
 class _Response(HTTPResponse):
-    """What http.client and urllib3 see of a response: one that has been read already, and is short."""
+    """A response as http.client and urllib3 see it: already read completely, and short."""
 
     def begin(self) -> None:
         """Read the response; `will_close` makes http.client close a connection that must not be reused."""
         file, self.fp = self.fp, io.BufferedReader(io.BytesIO())
         with file:
-            answer = read_answer(file.read1)
-        self.fp = io.BufferedReader(io.BytesIO(answer.body))
-        self.version, self.status, self.reason = answer.version, answer.status, answer.reason
+            response = read_response(file.read1)
+        self.fp = io.BufferedReader(io.BytesIO(response.body))
+        self.version, self.status, self.reason = response.version, response.status, response.reason
         self.headers = self.msg = HTTPMessage()
         for name in _FIELDS:
-            if (value := answer.fields.get(name.lower())) is not None:
+            if (value := response.fields.get(name.lower())) is not None:
                 self.headers[name] = value
-        self.length, self.chunked = len(answer.body), False
-        self.will_close = not answer.is_reusable
-        if answer.has_excess and (request := _current.request):
+        self.length, self.chunked = len(response.body), False
+        self.will_close = not response.is_reusable
+        if response.has_excess and (request := _current.request):
             request.connections.reuses = False
 
 
 class _Http(HTTPConnection):
-    """A connection that keeps within the limits of the current request."""
+    """A connection that enforces the limits of the current request."""
 
     response_class = _Response
 
@@ -218,7 +218,7 @@ class _Http(HTTPConnection):
         sock = super()._new_conn()
         request = _current.request
         if request:
-            request.sock = sock.dup()  # the TLS handshake takes the descriptor out of `sock`, out of reach of `cut`
+            request.sock = sock.dup()  # the TLS handshake detaches the descriptor from `sock`, so `cut` needs its own
             if request.is_cut:
                 sock.shutdown(socket.SHUT_RDWR)
         return sock
@@ -235,7 +235,7 @@ class _Http(HTTPConnection):
     def _tunnel(self) -> None:
         super()._tunnel()
         if _current.request and _current.request.is_cut:  # http.client accepts truncated headers as complete
-            raise TimeoutError("the proxy did not answer in time")
+            raise TimeoutError("the proxy did not respond in time")
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         request = _current.request
@@ -264,7 +264,7 @@ class _Http(HTTPConnection):
 
 
 def _has_pending(sock: Any) -> bool:
-    """Whether TLS has decrypted bytes that were not read; polling the socket does not show them."""
+    """Whether TLS has decrypted bytes that have not been read; polling the socket does not reveal them."""
     pending = getattr(sock, "pending", None)
     return bool(pending and pending())
 
@@ -274,7 +274,7 @@ class _Https(_Http, HTTPSConnection):
 
 
 class _Pool(HTTPConnectionPool):
-    """A pool that is known to the client whose request uses it."""
+    """A pool that registers itself with the client of the current request."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         if request := _current.request:
@@ -282,7 +282,7 @@ class _Pool(HTTPConnectionPool):
         return super()._get_conn(timeout)
 
     def left_open(self) -> Any | None:
-        """A connection on which the server waits for a request; None if there is none."""
+        """A connection that is still open; None if there is none."""
         connection: Any = super()._get_conn()
         if connection.sock is None:
             self._put_conn(connection)
@@ -290,7 +290,7 @@ class _Pool(HTTPConnectionPool):
         return connection
 
     def take_back(self, connection: Any) -> None:
-        """It may be closed; then the next request opens it."""
+        """Put a connection back. If it is closed, the next request reopens it."""
         self._put_conn(connection)
 
 

@@ -1,4 +1,4 @@
-"""All columns of a row, as `*` takes them, without those that are excepted or listed by their own name."""
+"""All columns of a row, as selected by `*`, without those that are excepted or listed by name."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from destination_heap_analytics.mapping.columns.property_columns import Property
 from destination_heap_analytics.protocol.catalog import Path
 
 Tree = dict[str, "Tree"]
-"""What is left out, by the keys that lead to it; empty if everything below is."""
+"""What is left out, by the keys that lead to it. An empty tree leaves out everything below."""
 
 
 class AllColumns:
-    """What `*` selects.
+    """The columns that `*` selects.
 
     Attributes:
         excepted: the columns after `except`.
@@ -25,8 +25,8 @@ class AllColumns:
         """Begin.
 
         Args:
-            listed: columns that become separate properties.
-            excepted: columns that become none.
+            listed: columns that are listed by name in addition to `*`.
+            excepted: columns that are left out.
         """
         self.excepted = excepted
         self._listed = listed
@@ -38,10 +38,10 @@ class AllColumns:
 
         Args:
             data: the record.
-            exact: which reading the record comes from (values.py).
+            exact: whether the record comes from the exact reading (values.py).
 
         Raises:
-            RowRejectedError: a text that holds JSON cannot be written without the part that is left out.
+            RowRejectedError: JSON inside a text cannot be written without the part that is left out.
             InexactNumberError: only if not `exact`.
         """
         paths = self._listed.paths + self.excepted.ways
@@ -51,7 +51,7 @@ class AllColumns:
 
 
 def tree_of(paths: Iterable[Path]) -> Tree:
-    """The paths as one tree; what is below another path is left out with it."""
+    """Merge paths into a tree; a path below another one is covered by it."""
     tree: Tree = {}
     for path in sorted(paths, key=len):
         node = tree
@@ -72,7 +72,7 @@ def _members(data: Mapping[str, Any], left_out: Tree, *, exact: bool) -> Iterato
 
 
 def _without(value: Any, left_out: Tree, column: str, *, exact: bool) -> Any:
-    """A value without what is below the keys; positions in lists are kept."""
+    """A value without the parts in the tree; positions in lists are kept."""
     if isinstance(value, str):
         inside = json_inside(value)
         if inside is None:

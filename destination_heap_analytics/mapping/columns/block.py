@@ -1,4 +1,4 @@
-"""A block of rows as columns: properties common to many rows are checked once."""
+"""A block of rows in columns, so that what many rows have in common is checked once."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _OBJECT: Final = frozenset({dict})
 
 
 class NotPlainError(Exception):
-    """At least one of these rows needs the mapping of single rows."""
+    """At least one of these rows must be mapped by itself."""
 
 
 class Block(ABC):
-    """Some rows, one at least.
+    """One or more rows.
 
     Attributes:
-        shape: what all of them look like; None if that is not known.
-        contents: the records as msgspec writes them: names in order, nulls left out; None if they are not read so.
+        shape: the shape of all the rows; None if it is unknown.
+        contents: the records as objects that msgspec writes with sorted names and without nulls; None if not available.
     """
 
     shape: Shape | None = None
@@ -33,7 +33,7 @@ class Block(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many."""
+        """The number of rows."""
 
     @property
     @abstractmethod
@@ -41,34 +41,34 @@ class Block(ABC):
         """The records.
 
         Raises:
-            NotPlainError: only some of their columns have been read.
+            NotPlainError: only some of the columns have been read.
         """
 
     @abstractmethod
     def column(self, path: Path) -> list[Any]:
-        """The values of a column, one per row: None also if it is absent, or a parent is null.
+        """The values of a column, one per row; None also if the column is absent or a parent is null.
 
         Raises:
-            NotPlainError: in some row the path leads into something that is not an object.
+            NotPlainError: in some row, the path leads into something that is not an object.
         """
 
     def values(self, paths: Sequence[Path]) -> Iterable[Sequence[Any]]:
-        """The values of several columns, row by row; at least one column.
+        """The values of one or more columns, row by row.
 
         Raises:
-            NotPlainError: as `column` does.
+            NotPlainError: as for `column`.
         """
         return zip(*map(self.column, paths), strict=True)
 
 
 class Records(Block):
-    """Rows that have been read as a whole."""
+    """Rows that have been parsed completely."""
 
     def __init__(self, rows: Rows) -> None:
         self._rows = rows
 
     def __len__(self) -> int:
-        """How many."""
+        """The number of rows."""
         return len(self._rows)
 
     @property

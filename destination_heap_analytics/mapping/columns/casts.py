@@ -1,6 +1,6 @@
-"""A value of a record -> the value after a cast such as `amount::number`.
+"""Applies a cast such as `amount::number` to a value of a record.
 
-Null stays null, and blank text becomes null: text files cannot express it otherwise. A list is cast item by item,
+Null stays null, and blank text becomes null: text files have no other way to express it. A list is cast item by item,
 except to JSON, which accepts any value.
 """
 
@@ -30,13 +30,13 @@ _REASONS: Final = {
 
 
 def converted(value: Any, cast: Cast, column: str, *, exact: bool) -> Any:
-    """The value, cast; None and ABSENT stay.
+    """Cast a value; None and ABSENT are unchanged.
 
     Args:
-        value: of the record.
-        cast: what it is converted to.
-        column: its name, for the reason.
-        exact: which reading the value comes from (values.py).
+        value: the value.
+        cast: the type to convert it to.
+        column: the name of its column, for errors.
+        exact: whether the value comes from the exact reading (values.py).
 
     Raises:
         RowRejectedError: the value cannot be cast.
@@ -87,7 +87,7 @@ def _boolean(value: Any) -> bool | None:
 
 
 def _json(value: Any, column: str, *, exact: bool) -> str | None:
-    """The JSON of a value, without spaces; a text that holds an object or a list is JSON already."""
+    """The JSON of a value, without spaces; a text that contains an object or a list is kept: it is JSON already."""
     if isinstance(value, str):
         if not value.strip():
             return None
@@ -97,7 +97,7 @@ def _json(value: Any, column: str, *, exact: bool) -> str | None:
 
 
 def json_text(value: Any, column: str, *, exact: bool) -> str:
-    """The JSON of a value, without spaces, keys in their order, numbers as in the line.
+    """The JSON of a value, without spaces, with keys in their original order and numbers as written.
 
     Raises:
         RowRejectedError: JSON cannot represent the value.

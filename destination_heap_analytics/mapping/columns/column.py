@@ -1,19 +1,20 @@
-"""A column such as `identities.user_id`: what it names, and where a record has it.
+"""A column such as `identities.user_id`, and where a record has it.
 
 A column is read in one of three ways, tried in this order:
 
     literal       the key `identities.user_id` itself
     dotted        `user_id` inside `identities`; list positions are numbers: `visits.0.date`
-    underscored   the same, if the user writes an underscore for a dot: `identities_user_id`
+    underscored   the same, with underscores for dots: `identities_user_id`
 
-A name with `[]` that is none of these collects: `items[].sku` is the list of what `sku` is in each item of `items`.
+Otherwise, a name with `[]` collects values: `items[].sku` is the list of the values of `sku` in all items of `items`.
 
-The way is fixed once per run, by the catalog's schema or else by the first record that has the column. A record that
-lacks the column in that way lacks it: guessing again for each row could send a row to the wrong person. The underscored
-way is a guess. Without a schema that declares it, it holds for properties only, until a record has the exact key.
+The way is fixed once per run, by the catalog's schema, or else by the first record that has the column. A later record
+that does not have the column in that way lacks it: guessing again for each row could send a row to the wrong person.
+The underscored way is a guess: unless the schema declares it, it is used only for properties, and only until a record
+has the exact key.
 
-A key matches a name regardless of outer white space and Unicode normal form. A dotted path leads into a text that holds
-a JSON object or list, as PostgreSQL's jsonb and Snowflake's VARIANT arrive.
+A key matches a name regardless of outer white space and Unicode normal form. A dotted path also leads into a text that
+contains a JSON object or list, which is how PostgreSQL's jsonb and Snowflake's VARIANT arrive.
 """
 
 from __future__ import annotations
@@ -37,44 +38,44 @@ class _Absent(Enum):
 
 
 ABSENT: Final = _Absent.ABSENT
-"""There is no such column in the record; null, in contrast, is a value."""
+"""The record does not have the column. Null, in contrast, is a value."""
 
 _AIRBYTE_PREFIXES: Final = ("_airbyte_", "_ab_")
-"""The prefix of the columns that Airbyte adds to those of the source, in lower case."""
+"""The prefixes of columns that Airbyte adds, in lower case."""
 
 DELETED_AT: Final = "_ab_cdc_deleted_at"
-"""The column that change data capture sets in a deleted row (in lower case)."""
+"""The column that change data capture sets in a deleted row, in lower case."""
 
 _PLAIN: Final = re.compile(r"(?:[^\W\d][\w-]{0,63}|\d{1,4})(?:\.(?:[^\W\d][\w-]{0,63}|\d{1,4}))*")
 
 _LONGEST_POSITION: Final = 9
-"""Digits of a list position; what is longer is a key."""
+"""The most digits of a list position; longer numbers are keys."""
 
 EACH: Final = "[]"
-"""In a path, after the key of a list: what follows is read from each of its items."""
+"""In a path, after the key of a list: the rest of the path applies to each of its items."""
 
 _OPEN: Final = object()
-"""A part of a schema that does not describe its content."""
+"""A part of a schema whose content is not described."""
 
 _Step = Callable[[Any, str], tuple[str, Any] | None]
-"""The key of a node for a name, and its value; None if there is none."""
+"""Finds the key of a node that matches a name, and its value; None if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column by the name that the user wrote.
+    """A column as the user named it.
 
     Attributes:
-        name: as written.
-        path: the keys that lead to it, once its way is fixed.
-        declared: whether the catalog's schema has it, so that its absence from a few rows proves nothing.
-        may_guess: whether rows alone may fix the underscored way.
-        guessed: whether they did, so that a row with the exact key is still waited for.
-        label: the name of the property it becomes; None for its own.
-        cast: what its values are converted to; None if they are not converted.
-        whole: the setting's text for it, cast and label included; if there is a key of that name, it is the column.
-        keys: where it is read: its path, or the dotted way, which before the way is fixed can only find it null below
-            a null parent.
+        name: the name as written.
+        path: the keys that lead to it; None until its way is fixed.
+        declared: whether the catalog's schema declares it, so that its absence from some rows proves nothing.
+        may_guess: whether rows may fix the underscored way without a schema.
+        guessed: whether they did; the exact key is still looked for in later rows.
+        label: the name of the property it becomes; None for the column's name.
+        cast: the type that its values are converted to; None if they are not converted.
+        whole: the text of its item in the setting, with cast and label; a key of exactly that name takes precedence.
+        keys: where it is read: its path or, until the way is fixed, the dotted way, which then only finds null below a
+            null parent.
     """
 
     name: str
@@ -92,13 +93,13 @@ class Column:
 
     @property
     def property_name(self) -> str:
-        """The name of the property it becomes."""
+        """The name of the property that it becomes."""
         return self.name if self.label is None else self.label
 
     def declared_by(self, schema: Mapping[str, Any]) -> Column:
-        """This column, with the way that a JSON schema declares, if it declares one."""
+        """This column, with its way fixed by a JSON schema if the schema declares it."""
         if not isinstance(schema.get("properties"), dict):
-            return self  # a schema without any column says nothing about this one
+            return self  # a schema without columns says nothing about this one
         if literal := self._as_whole(schema, _schema_step):
             return replace(literal, declared=True)
         path = _exact_way(schema, self.name, _schema_step) or _underscored(schema, self.name, _schema_step)
@@ -107,7 +108,7 @@ class Column:
         return replace(self, declared=_underscored(schema, self.name, _schema_step, through_open=True) is not None)
 
     def found_in(self, data: Mapping[str, Any]) -> Column:
-        """This column, with the way fixed by `data` if it was open and `data` has it."""
+        """This column, with its way fixed by `data` if it was still open and `data` has the column."""
         if self.path is not None and not self.guessed:
             return self
         if literal := self._as_whole(data, _data_step):
@@ -119,19 +120,19 @@ class Column:
         return self
 
     def _as_whole(self, root: Any, step: _Step) -> Column | None:
-        """The column whose name is the whole text of the setting, if there is one."""
+        """The column named by the whole text of the item, if there is one."""
         found = None if self.whole is None else step(root, self.whole)
         if found is None or found[1] is _OPEN:
             return None
         return Column(str(self.whole), path=(found[0],), may_guess=self.may_guess)
 
     def read(self, data: Mapping[str, Any]) -> Any | Literal[_Absent.ABSENT]:
-        """The value in `data`: None also if a parent is null, ABSENT if there is no such column."""
+        """The value in `data`: None also if a parent is null, ABSENT if `data` does not have the column."""
         return look_up(data, self.keys)
 
 
 def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
-    """The value at a path of keys and list positions: None also if a parent is null, ABSENT if there is none."""
+    """The value at a path of keys and list positions: None also if a parent is null, ABSENT if there is no value."""
     for at, key in enumerate(path):
         if isinstance(data, dict):
             data = data.get(key, ABSENT)
@@ -147,7 +148,7 @@ def look_up(data: Any, path: Path) -> Any | Literal[_Absent.ABSENT]:
 
 
 def _collected(items: list[Any], path: Path) -> list[Any]:
-    """What a path leads to in each of the items that has it; lists inside lists become one."""
+    """The values at a path in all items that have it; nested lists are flattened."""
     values: list[Any] = []
     for item in items:
         value = look_up(item, path)
@@ -157,13 +158,13 @@ def _collected(items: list[Any], path: Path) -> list[Any]:
 
 
 def list_in(value: Any) -> list[Any] | None:
-    """A list, also one that a text holds; None if the value is not a list."""
+    """The value if it is a list, or the JSON list in a text; None otherwise."""
     inside = json_inside(value) if isinstance(value, str) else value
     return inside if isinstance(inside, list) else None
 
 
 def collecting_path(name: str) -> Path | None:
-    """The keys of a name with `[]`, as in `items[].sku`; None if it has none."""
+    """The keys of a name with `[]`, as in `items[].sku`; None for other names."""
     if EACH not in name:
         return None
     keys: list[str] = []
@@ -178,7 +179,7 @@ def collecting_path(name: str) -> Path | None:
 
 
 def _collecting_way(node: Any, path: Path, step: _Step) -> Path | None:
-    """The keys of a path with EACH as the record or the schema writes them, if one item at least has them all."""
+    """The keys of a path with EACH, as written in the record or schema, if at least one item has all of them."""
     if not path:
         return ()
     if path[0] == EACH:
@@ -193,7 +194,7 @@ def _collecting_way(node: Any, path: Path, step: _Step) -> Path | None:
 
 
 def _items(node: Any, step: _Step) -> Iterable[Any]:
-    """The items of a list; of a schema, what it says of each."""
+    """The items of a list; for a schema, the schema of the items."""
     if step is not _schema_step:
         return list_in(node) or ()
     if node is _OPEN:
@@ -205,7 +206,7 @@ def _items(node: Any, step: _Step) -> Iterable[Any]:
 
 
 def _exact_way(root: Any, name: str, step: _Step) -> Path | None:
-    """The literal, the dotted or the collecting way, with the keys as the record or the schema writes them."""
+    """The literal, dotted or collecting way, with the keys as written in the record or schema."""
     for path in ((name,), tuple(name.split("."))):
         node: Any = root
         keys: list[str] = []
@@ -224,7 +225,7 @@ def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = Fals
     """The keys that spell `name` when joined with dots or underscores; longer keys are preferred."""
     found = step(node, name)
     if found is not None:
-        # Any split of the name is possible in an open object: the rows decide.
+        # In an open object, the name can be split anywhere: the rows decide.
         return (found[0],) if found[1] is not _OPEN or through_open else None
     for cut in range(len(name) - 2, 0, -1):
         if name[cut] in "._" and (child := step(node, name[:cut])) is not None:
@@ -235,7 +236,7 @@ def _underscored(node: Any, name: str, step: _Step, *, through_open: bool = Fals
 
 
 def _key_in(members: Mapping[str, Any], name: str) -> str | None:
-    """The key that a name means: itself, or the first one with the same normal form."""
+    """The key that matches a name: exactly, or else the first one with the same normal form."""
     if name in members:
         return name
     wanted = normal(name)
@@ -257,7 +258,7 @@ def _data_step(node: Any, key: str) -> tuple[str, Any] | None:
 
 @lru_cache(maxsize=8)  # the columns of one row that lead into the same text
 def json_inside(text: str) -> Any:
-    """The JSON object or list in a text; None if it holds neither. Numbers are read exactly."""
+    """The JSON object or list in a text, with exact numbers; None if the text contains neither."""
     if text.lstrip()[:1] not in {"{", "["}:
         return None
     try:
@@ -276,7 +277,7 @@ def _schema_step(node: Any, key: str) -> tuple[str, Any] | None:
         return found, properties[found]
     branches = [branch for word in ("oneOf", "anyOf", "allOf") for branch in _list(node.get(word))]
     if branches:
-        # A branch may only constrain its siblings; unless it is of a type itself, it declares nothing.
+        # A branch without a type only constrains its siblings, and declares nothing.
         steps = (_schema_step(branch, key) for branch in branches if _is_typed(branch))
         return next((step for step in steps if step is not None), None)
     if isinstance(properties, dict):
@@ -296,17 +297,17 @@ def _list(value: Any) -> list[Any]:
 
 
 def is_position(key: str) -> bool:
-    """Whether a key can be a position in a list."""
+    """Whether a key can be a list position."""
     return key.isascii() and key.isdigit() and (key == "0" or key[0] != "0") and len(key) <= _LONGEST_POSITION
 
 
 def is_airbytes(name: str) -> bool:
-    """Whether Airbyte adds a column of this name to those of the source; Snowflake writes it in capitals."""
+    """Whether a column with this name was added by Airbyte, in any letter case: Snowflake uses upper case."""
     return name[:1] == "_" and name.lower().startswith(_AIRBYTE_PREFIXES)
 
 
 def deleted_at(data: Mapping[str, Any]) -> Any:
-    """When this row was deleted at its source, as change data capture writes it; None if it was not."""
+    """When the row was deleted at its source, according to change data capture; None if it was not."""
     for name, value in data.items():
         if name[:1] == "_" and value is not None and name.lower() == DELETED_AT:
             return None if isinstance(value, str) and not value.strip() else value
@@ -314,17 +315,17 @@ def deleted_at(data: Mapping[str, Any]) -> Any:
 
 
 def is_deletion(data: Mapping[str, Any]) -> bool:
-    """Whether change data capture says that this row was deleted at its source."""
+    """Whether the row was deleted at its source, according to change data capture."""
     return deleted_at(data) is not None
 
 
 def is_plain(name: str) -> bool:
-    """Whether all keys in a name look like those of columns; a key in an object may be content, such as an address."""
+    """Whether all keys in a name look like column names: a key in an object may be content, such as an address."""
     return _PLAIN.fullmatch(name.partition(".")[2] or "_") is not None
 
 
 def column_names(pairs: Iterable[tuple[str, Any]]) -> Iterable[str]:
-    """Names by which columns could be picked: the keys, and dotted paths into objects, breadth first."""
+    """The names of all columns: keys, and dotted paths into objects, breadth first."""
     level = list(pairs)
     while level:
         deeper: list[tuple[str, Any]] = []
@@ -337,7 +338,7 @@ def column_names(pairs: Iterable[tuple[str, Any]]) -> Iterable[str]:
 
 
 def schema_names(schema: Mapping[str, Any]) -> Iterable[str]:
-    """The same, from a JSON schema."""
+    """The names of all columns in a JSON schema, breadth first."""
     level = [("", schema)]
     while level:
         deeper: list[tuple[str, Mapping[str, Any]]] = []

@@ -1,11 +1,12 @@
-"""Columns that no row has: distinguishes a misspelled name from a row without a value.
+"""Detects misspelled columns: distinguishes a column that no row has from rows without a value.
 
-A row that lacks the identity, event, account ID or timestamp column would be rejected, or an event would take the wrong
-time, one after another to the end. So while such a column has been in no row yet, and the catalog does not declare it,
-the rows wait here; they are let go by the first row that has it, or end the run with the nearest name.
+If the name of the identity, event, account ID or timestamp column is misspelled, every row would be rejected, or every
+event would get the wrong time. So rows are held back here while such a column has not been seen in any row and the
+catalog does not declare it. They are released by the first row that has it; if none has, the run stops and suggests the
+nearest name.
 
-A column that the catalog declares may well be absent from a row. Only if a row has it under a name that says the
-same in other characters, and that the catalog does not know, it has been renamed on its way, as PyAirbyte's caches do.
+A column that the catalog declares may be absent from rows. It has been renamed only if a row has a column that differs
+from it in case or punctuation and that the catalog does not declare: PyAirbyte's caches rename columns in this way.
 """
 
 from __future__ import annotations
@@ -29,23 +30,23 @@ from destination_heap_analytics.names import as_setting, bare, nearest
 from destination_heap_analytics.protocol.checkpoints import PendingRecord
 
 PROOF_ROWS: Final = 1000
-"""This many rows without a column prove that its name is wrong."""
+"""If this many rows lack a column, its name is wrong."""
 
 PROOF_BYTES: Final = 8 * 1024 * 1024
-"""This many bytes of rows prove it too: waiting rows are held in memory, where they take up to ten times as much."""
+"""The same for this many bytes of rows: they are held in memory, where they take up to ten times as much."""
 
 PATIENCE_SECONDS: Final = 60.0
-"""The longest wait for the proof in seconds; a slow source must not wait longer for its states."""
+"""How long rows are held back, in seconds: the states of a slow source must not wait longer."""
 
 _NAMES_KEPT: Final = 2000
 _NAMES_SHOWN: Final = 20
 
 
 class ColumnNames:
-    """Names of the columns that the source has, from the catalog and the first rows.
+    """The names of the source's columns, from the catalog and the first rows.
 
     Attributes:
-        learns: whether more rows are needed.
+        learns: whether names are still collected from rows.
     """
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
@@ -57,7 +58,7 @@ class ColumnNames:
         self._names = _names_in(schema_names(schema))
 
     def learn(self, data: Mapping[str, Any]) -> None:
-        """Take the names of one more row, while there are few."""
+        """Collect the names in one more row, up to a limit."""
         if self.learns:
             self._rows += 1
             columns = {name: value for name, value in data.items() if not is_airbytes(name)}
@@ -66,7 +67,7 @@ class ColumnNames:
             self.learns = self._rows < PROOF_ROWS and len(self._names) < _NAMES_KEPT
 
     def renamed(self, key: str, data: Mapping[str, Any]) -> str | None:
-        """The key of this row that can only be the declared `key` by another name; None if it has none."""
+        """The key under which this row has the declared column `key` if it was renamed; None otherwise."""
         if key in data or key not in self._declared:
             return None
         plain = bare(key)
@@ -74,11 +75,11 @@ class ColumnNames:
         return next(others, None)
 
     def nearest(self, name: str) -> str | None:
-        """The nearest other name; None if none is near."""
+        """The most similar other name; None if none is similar."""
         return nearest(name, self._names)
 
     def listed(self) -> str:
-        """The columns themselves; a key inside an object may be content, such as an address, and is left out."""
+        """The top-level columns, for a message. Keys inside objects are left out: they may be content."""
         more = len(self._columns) - _NAMES_SHOWN
         shown = ", ".join(f"`{as_setting(name)}`" for name in islice(self._columns, _NAMES_SHOWN))
         return (shown or "none") + (f" and {more:,} more" if more > 0 else "")
@@ -89,10 +90,10 @@ def _names_in(names: Iterable[str]) -> dict[str, None]:
 
 
 class AbsenceWatch:
-    """Holds the first rows while a required column has been in none of them.
+    """Holds back the first rows while a required column has not been seen.
 
     Attributes:
-        is_over: whether every column has been seen, so that rows no longer have to pass here.
+        is_over: whether rows are no longer held back.
     """
 
     def __init__(
@@ -106,10 +107,10 @@ class AbsenceWatch:
         """Start.
 
         Args:
-            required: columns by setting; rows do not wait for those that the catalog declares.
-            names: for the message.
-            clock: seconds, monotonic.
-            properties: listed property columns of which rows need one at least; None if they need none.
+            required: columns by setting; those that the catalog declares are not waited for.
+            names: the names to suggest.
+            clock: monotonic seconds.
+            properties: listed property columns of which at least one is required; None if none is.
             excepted: columns that must not be sent.
         """
         self._excepted = [columns for columns in excepted if columns.doubtful]
@@ -124,10 +125,10 @@ class AbsenceWatch:
         self.is_over = not self._is_open
 
     def admit(self, row: PendingRecord) -> list[PendingRecord]:
-        """The rows that may continue, in the order read: none while a column is still unseen.
+        """Add a row. Returns the rows that may continue, in the order read: none while a column is still unseen.
 
         Raises:
-            ConfigError: this row was the last proof that a column's name is wrong.
+            ConfigError: enough rows lack a column.
         """
         self._look_for_renamed(row)
         if not self._is_open:
@@ -154,17 +155,17 @@ class AbsenceWatch:
         return [] if self._is_open else self._let_go()
 
     def tick(self) -> list[PendingRecord]:
-        """The rows whose wait is over."""
+        """The rows that have been held back long enough."""
         if self._waiting and self._clock() >= self._give_up_at:
             self._unseen, self._properties, self._excepted = [], None, []
             return self._let_go()
         return []
 
     def end(self) -> list[PendingRecord]:
-        """The rows that were still waiting when the input ended.
+        """The rows that were still held back at the end of the input.
 
         Raises:
-            ConfigError: rows are waiting for a column that none of them has.
+            ConfigError: none of them has a required column.
         """
         if self._waiting:
             count = len(self._waiting)
@@ -176,7 +177,7 @@ class AbsenceWatch:
         return bool(self._unseen or self._properties or self._excepted)
 
     def _conclude(self, rows: str) -> None:
-        """These rows are proof enough. A column to leave out may be absent from them, unless it has a near name.
+        """Stop waiting. An excepted column may be absent from all rows, unless a similar column would be sent.
 
         Raises:
             ConfigError: the name of a column is wrong.
@@ -187,13 +188,13 @@ class AbsenceWatch:
         if similar := {name: near for name in doubtful if (near := self._names.nearest(name))}:
             listed = ", ".join(_with_guess(name, other) for name, other in similar.items())
             raise ConfigError(
-                f"`api` leaves out columns by `except` that are absent from {rows} and from the catalog, and "
+                f"`api` leaves out columns with `except` that are absent from {rows} and from the catalog, while "
                 f"similar ones would be sent: {listed}. No rows were sent. Correct or remove them."
             )
         self._excepted = []
 
     def _look_for_renamed(self, row: PendingRecord) -> None:
-        """A cache renames a column in all rows: the first row that has it, or enough without it, settle this."""
+        """Check whether a cache renamed a declared column, which it does in all rows: the first rows suffice."""
         if self._names.learns:
             for setting, column in self._declared:
                 if other := self._names.renamed(column.keys[0], row.record.data):
@@ -212,7 +213,7 @@ class AbsenceWatch:
         near = self._names.nearest(column.name)
         guess = f" Did you mean `{as_setting(near)}`?" if near else ""
         return ConfigError(
-            f"`api.{setting}` names the column `{column.name}`, which is absent from {rows} and from the "
+            f"`api.{setting}` refers to the column `{column.name}`, which is absent from {rows} and from the "
             f"catalog.{guess}{_grammar_hint(setting, column.name)} No rows were sent. "
             f"Columns seen: {self._names.listed()}."
         )
@@ -222,15 +223,15 @@ class AbsenceWatch:
         listed = ", ".join(_with_guess(name, self._names.nearest(name)) for name in names[:_NAMES_SHOWN])
         more = f" and {len(names) - _NAMES_SHOWN:,} more" if len(names) > _NAMES_SHOWN else ""
         return ConfigError(
-            f"`api.property_columns` names columns that are all absent from {rows} and from the catalog, so no "
+            f"`api.property_columns` lists columns that are all absent from {rows} and from the catalog, so no "
             f"property would be set: {listed}{more}. No rows were sent. Columns seen: {self._names.listed()}."
         )
 
 
 def _grammar_hint(setting: str, name: str) -> str:
-    """What may have been meant by a name that belongs to no column."""
+    """A hint about what the user may have meant by a name that is not a column."""
     if extras := extras_of(name):
-        return f" This setting takes a column alone, without `{extras}`."
+        return f" This setting accepts only a column, without `{extras}`."
     if setting == "event_column":
         text = name.replace("'", "''")
         return f" If `{name}` is the name of the event itself, write it in single quotes: `'{text}'`."
@@ -244,15 +245,15 @@ def _with_guess(name: str, near: str | None) -> str:
 def _renamed(setting: str, column: Column, other: str, number: int) -> ConfigError:
     name = ".".join((other, *column.keys[1:]))
     return ConfigError(
-        f"`api.{setting}` names the column `{column.name}` as the catalog does, but row {number} has "
-        f"`{other}` instead: a cache between the source and the connector renamed it. Write "
-        f"`{as_setting(name)}`, and the other columns likewise."
+        f"`api.{setting}` refers to the column `{column.name}` as the catalog does, but row {number} has "
+        f"`{other}` instead: a cache between the source and the connector renamed it. Use "
+        f"`{as_setting(name)}`, and the new names of the other columns too."
     )
 
 
 def unseen_warning(
-    unseen: Mapping[str, str | None], verb: str = "names", *, setting: str = "property_columns"
+    unseen: Mapping[str, str | None], verb: str = "lists", *, setting: str = "property_columns"
 ) -> str | None:
-    """The message about listed columns that no row had, each with the nearest name; None if there are none."""
+    """The warning about listed columns that no row had, each with the nearest name; None if there are none."""
     left = ", ".join(_with_guess(name, near) for name, near in unseen.items())
     return f"`api.{setting}` {verb} columns that no row had: {left}." if left else None

@@ -1,9 +1,9 @@
-"""Reads only those columns of a line that are used: the others do not become Python objects.
+"""Parses only the columns of a line that are used: the others do not become Python objects.
 
-A line is read so only if it is a row of the stream whose columns are all known, and no deletion; msgspec refuses it
-otherwise, as it refuses what is not JSON. It does not look at the bytes of texts that are not used; the exact lane
-takes them, too, whatever they are. Under `*` all columns are used, those inside objects as well, and a row is refused
-whose shape is not known (shape.py). The same holds if idempotency keys are made from whole records.
+msgspec refuses a line that is not JSON, is not a row of the stream, has an unknown column, or is a deletion. It does
+not validate the bytes of unused texts; the exact lane accepts any bytes there too. With `*`, all columns are used,
+including those inside objects, and rows of an unknown shape are refused (shape.py). The same applies if idempotency
+keys are made from whole records.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from destination_heap_analytics.mapping.columns.shape import SCALAR, Shape, Tree
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_NAMES: Final = 500
-"""With more columns, or with names that are content, rows are read as a whole."""
+"""With more columns, or with names that are content, rows are parsed completely."""
 
 _TYPE: Final = attrgetter("type")
 _STREAM: Final = attrgetter("record.stream")
@@ -30,7 +30,7 @@ _DATA: Final = attrgetter("record.data")
 
 
 class PickedColumns:
-    """Reads lines of one stream whose rows have no other columns than these."""
+    """Parses lines of one stream whose rows have no other columns than these."""
 
     def __init__(
         self,
@@ -41,33 +41,33 @@ class PickedColumns:
         *,
         properties: Collection[Path] = (),
         shape: Shape | None = None,
-        takes_all: bool = False,
+        selects_all: bool = False,
         in_keys: bool = False,
     ) -> None:
         """Begin.
 
         Args:
-            stream: its name.
+            stream: the name of the stream.
             names: all its columns.
-            unset: those that are null in every row that is read so.
-            paths: what is used of them.
-            properties: which of these become properties.
-            shape: that of the rows; without one, properties may be anything but objects and lists.
-            takes_all: whether all columns of the shape become properties besides.
-            in_keys: whether all of them are read for idempotency keys, in which the text of a float matters.
+            unset: columns that must be null: other rows are refused.
+            paths: the columns that are used.
+            properties: the columns that become properties.
+            shape: the shape of the rows; None to accept anything but objects and lists as properties.
+            selects_all: whether all columns of the shape become properties.
+            in_keys: whether idempotency keys are made from whole records, in which the text of a float matters.
 
         Raises:
-            NotPlainError: there are too many columns, or one has a name that msgspec cannot have, is used as a whole
-                and in parts, or is null in all rows, or the rows are not alike.
+            NotPlainError: there are too many columns; a column has a name that msgspec does not support, is used both
+                as a whole and in parts, or is used but must be null; or the rows are not alike.
         """
         if len(names) > _MOST_NAMES:
             raise NotPlainError
         used = set(paths)
         self._types: dict[Path, Any] = dict.fromkeys(used, SCALAR)
-        self._is_whole = shape is not None and (takes_all or in_keys)
+        self._is_whole = shape is not None and (selects_all or in_keys)
         if shape is not None:
             self._types |= {
-                path: shape.type_of(path, is_property=takes_all or path in properties, takes_floats=not in_keys)
+                path: shape.type_of(path, is_property=selects_all or path in properties, allows_floats=not in_keys)
                 for path in (shape.leaves() if self._is_whole else properties)
             }
         tree = _whole_tree(names, used, shape) if shape and self._is_whole else _tree(names, used, unset)
@@ -85,11 +85,11 @@ class PickedColumns:
         self._stream = stream
 
     def read(self, lines: Sequence[bytes], carries: Callable[[Any], bool]) -> Block | None:
-        """The first of these lines, up to one that is not such a row; None if that is the first of all.
+        """Parse lines, up to the first one that is refused; None if that is the first line.
 
         Args:
-            lines: of standard input.
-            carries: whether a namespace is that of the stream.
+            lines: lines of standard input.
+            carries: whether a namespace matches the stream's.
         """
         messages: list[Any] = []
         with suppress(msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -106,7 +106,7 @@ class PickedColumns:
         return block
 
     def _struct(self, tree: Tree, above: Path) -> type[msgspec.Struct]:
-        """An object of a record; its keys are all known at the top, and below it if all columns are used."""
+        """The type of an object in a record. Unknown keys are refused at the top level, and below if all are used."""
         if not are_fields(tree):
             raise NotPlainError
         fields: list[tuple[str, Any, Any]] = []
@@ -125,7 +125,7 @@ class PickedColumns:
 
 
 def _tree(names: Collection[str], used: Collection[Path], unset: Collection[str]) -> Tree:
-    """All columns, and what is used of those inside objects."""
+    """All top-level columns, and the used columns inside objects."""
     tree: Tree = dict.fromkeys(names)
     ends: set[Path] = set()
     for path in used:
@@ -143,14 +143,14 @@ def _tree(names: Collection[str], used: Collection[Path], unset: Collection[str]
 
 
 def _whole_tree(names: Collection[str], used: Collection[Path], shape: Shape) -> Tree:
-    """The columns of a shape, and those that Airbyte adds, which are not read."""
+    """The columns of a shape, and those that Airbyte adds, which are not parsed."""
     if not shape.is_regular or not set(shape.leaves()).issuperset(used):
         raise NotPlainError
     return {**shape.tree, **dict.fromkeys(name for name in names if is_airbytes(name))}
 
 
 class _Picked(Block):
-    """Rows of which only the columns that are used have been read."""
+    """Rows of which only the used columns have been parsed."""
 
     def __init__(self, records: list[Any], fields: Mapping[Path, Path], shape: Shape | None) -> None:
         self.records = records

@@ -1,7 +1,7 @@
 """The listed property columns of one run, and where its rows have them.
 
-A column that no row has had yet costs nothing per row: such columns wait in an index by the keys that lead to them, and
-are looked for only in a row that has all of those keys.
+A column that no row has had yet costs nothing per row: such columns are in an index by the keys that lead to them, and
+are looked up only in a row that has all of those keys.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from destination_heap_analytics.names import normal
 from destination_heap_analytics.protocol.catalog import Path
 
 _MOST_KEYS: Final = 10_000
-"""The most keys remembered as plain; a key inside an object may be content, and new in each row."""
+"""The most keys remembered as plain: a key inside an object may be content, and differ in each row."""
 
 
 @dataclass(slots=True)
 class Guess:
-    """A column that was read by the underscored way because no row had its exact key.
+    """A column that was read in the underscored way because no row had its exact key.
 
     Attributes:
-        column: as it was read.
-        rows: how many rows had a value there.
-        refuted_by: the key that a later row had instead; None as long as none had one.
+        column: the column as it was read.
+        rows: the number of rows in which it was read that way.
+        refuted_by: the exact key, if a later row had it; None otherwise.
     """
 
     column: Column
@@ -46,7 +46,7 @@ class Guess:
 
     @property
     def warning(self) -> str | None:
-        """The message about a guess that proved wrong."""
+        """The warning about a wrong guess; None if it was not refuted."""
         if self.refuted_by is None:
             return None
         name, way = self.column.name, ".".join(self.column.keys)
@@ -58,7 +58,7 @@ class Guess:
 
     @property
     def exclusion_warning(self) -> str | None:
-        """The same of a column after `except`, of which no row may show what a row before it did not."""
+        """The same for a column after `except`: both columns are left out, so that no later row reveals more."""
         if self.refuted_by is None:
             return None
         name, way = self.column.name, ".".join(self.column.keys)
@@ -69,23 +69,23 @@ class Guess:
 
 
 class PropertyColumns:
-    """The columns that become properties, in the user's order; those that no row has had yet are left out.
+    """The columns that become properties, in the user's order, without those that no row has had yet.
 
-    A constant is among them, as long as no row has a column of its name.
+    Constants are included, unless a row has a column with the same name as the constant's item.
 
     Attributes:
-        guesses: the columns read by the underscored way.
+        guesses: the columns that are read in the underscored way, by position.
         is_open: whether a row may still change how a column is read.
-        paths: where those are read that some row has had.
-        ways: everywhere that a column has been read, and the keys that are exactly their names.
+        paths: where the columns are read that some row has had.
+        ways: all paths at which columns have been read, and the literal keys of all columns.
     """
 
     def __init__(self, columns: Iterable[Column], constants: Mapping[int, Scalar] | None = None) -> None:
         """Start with columns that no row has had.
 
         Args:
-            columns: in the user's order.
-            constants: by their positions among the columns.
+            columns: the columns, in the user's order.
+            constants: the constants, by their positions among the columns.
         """
         self._columns = list(columns)
         self._constants = dict(constants or {})
@@ -95,7 +95,7 @@ class PropertyColumns:
         self._arrange()
 
     def learn(self, data: Mapping[str, Any]) -> None:
-        """Look for those columns that are still open in one more row."""
+        """Look up the columns that are still open in one more row."""
         self.count_guesses(data)
         if not self._index.may_be_in(data):
             return
@@ -104,7 +104,7 @@ class PropertyColumns:
             self._arrange()
 
     def count_guesses(self, data: Mapping[str, Any]) -> None:
-        """Count this row for each guess that it has a value for."""
+        """Count this row for each guess for which it has a value."""
         for guess in self.guesses.values():
             if guess.refuted_by is None and guess.column.read(data) is not ABSENT:
                 guess.rows += 1
@@ -114,16 +114,16 @@ class PropertyColumns:
         return self._index.may_be_in(data) and bool(self._index.search(data))
 
     def may_learn_by(self, names: Iterable[str]) -> bool:
-        """Whether a row that has no other columns than these may change, or count in, how a column is read."""
+        """Whether a row with only these columns may change how a column is read, or has to be counted for a guess."""
         has_guesses = any(guess.refuted_by is None for guess in self.guesses.values())
         return has_guesses or bool(self._index.search(dict.fromkeys(names)))
 
     def values(self, data: Mapping[str, Any], *, exact: bool) -> Iterator[tuple[str, Any]]:
-        """Name and value of each property that some row has had, the value ABSENT if this one has not.
+        """Name and value of each property that some row has had; the value is ABSENT if this row lacks it.
 
         Args:
             data: the record.
-            exact: which reading the record comes from (values.py).
+            exact: whether the record comes from the exact reading (values.py).
 
         Raises:
             RowRejectedError: a value cannot be cast.
@@ -139,13 +139,13 @@ class PropertyColumns:
 
     @property
     def as_read(self) -> Mapping[str, Path] | None:
-        """Where each property is read as it is, by its name; None if some are cast, constant, or have one name."""
+        """The path of each property, by name; None if some are cast or constant, or share a name."""
         read = dict(zip(self._names, self.paths, strict=True))
         return None if self._casts or self._constant_values or len(read) < len(self._names) else read
 
     @property
     def unseen(self) -> Sequence[str]:
-        """The names of those that no row has had."""
+        """The names of the columns that no row has had."""
         return [
             column.name
             for position, column in enumerate(self._columns)
@@ -154,7 +154,7 @@ class PropertyColumns:
 
     @property
     def doubtful(self) -> Sequence[str]:
-        """The names of those that no row has had, and that the catalog's schema does not declare."""
+        """The names of the columns that no row has had and that the catalog's schema does not declare."""
         return [
             column.name
             for position, column in enumerate(self._columns)
@@ -163,7 +163,7 @@ class PropertyColumns:
 
     @property
     def is_declared(self) -> bool:
-        """Whether every row has one of them, or the catalog's schema declares one."""
+        """Whether there is a constant, or the catalog's schema declares one of the columns."""
         return bool(self._constants) or any(column.declared for column in self._columns)
 
     @property
@@ -172,7 +172,7 @@ class PropertyColumns:
         return [column.name for position, column in enumerate(self._columns) if position not in self._constants]
 
     def _try(self, position: int, data: Mapping[str, Any]) -> bool:
-        """Whether this row changes how a column is read."""
+        """Look up a column in a row. Returns whether this changes how the column is read."""
         before = self._columns[position]
         column = before.found_in(data)
         if column.read(data) is ABSENT:
@@ -215,7 +215,7 @@ class PropertyColumns:
 
 
 _Rest = Path | str
-"""What is left of a name below an object: the keys themselves, or a text whose dots and underscores may divide it."""
+"""The rest of a name below an object: its keys, or a text that may be split at dots and underscores."""
 
 
 def _spellings(column: Column) -> Iterator[_Rest]:
@@ -234,7 +234,7 @@ def _spellings(column: Column) -> Iterator[_Rest]:
 
 
 class _Index:
-    """Names, or the rests of names, by the keys of an object that they may begin with."""
+    """Names, or rests of names, by the keys of an object that they may begin with."""
 
     def __init__(self, rests: Sequence[tuple[int, _Rest]]) -> None:
         self._ends: dict[str, list[int]] = {}
@@ -258,7 +258,7 @@ class _Index:
             self._ends.setdefault(key, []).append(position)
 
     def search(self, node: Any) -> set[int]:
-        """The columns that may be in here, or would be inside something null."""
+        """The positions of the columns that may be in this node, or that are below a null."""
         found: set[int] = set()
         for key, value in self._hits(node):
             found.update(self._ends.get(key, ()))
@@ -273,7 +273,7 @@ class _Index:
         return found
 
     def may_be_in(self, data: Mapping[str, Any]) -> bool:
-        """Whether an object has a key that leads to one of the columns, or one that is not known to lead to none."""
+        """Whether an object has a key that leads to a column, or a key that has not been checked yet."""
         return not data.keys().isdisjoint(self._keys) or not self._plain.issuperset(data)
 
     def _hits(self, node: Any) -> Iterator[tuple[str, Any]]:

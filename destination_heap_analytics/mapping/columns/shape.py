@@ -1,4 +1,4 @@
-"""What the rows of a run have looked like so far: a decoder is built for rows of that shape."""
+"""The shape of the rows of a run so far; a decoder is built for rows of that shape."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from destination_heap_analytics.mapping.values import SHORT
 from destination_heap_analytics.protocol.catalog import Path
 
 Tree = dict[str, "Tree | None"]
-"""Columns by their keys, in the order met; those that are not objects have no tree below them."""
+"""Columns by their keys, in the order first seen; None for those that are not objects."""
 
 _MOST: Final = 500
 """With more columns, or with keys that are content, rows are not alike."""
 
 _FEW: Final = 20
 _SPARSE: Final = 2.5
-"""Rows are alike if there are but a few columns, or no more than this many for each value of a row."""
+"""Rows are alike if they have at most `_FEW` columns, or at most `_SPARSE` columns per value in a row."""
 
 _DEEPEST: Final = 8
-"""Levels of objects inside objects."""
+"""The most levels of nested objects."""
 
 _INTEGER = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
-"""Longer ones are for the exact lane: of some thousand digits they are not integers any more."""
+"""Longer integers go to the exact lane: those of thousands of digits become text."""
 
 _WITHOUT_FLOATS: Final = str | _INTEGER | bool | None | list[str | _INTEGER | bool | None]
 _PLAIN_WITHOUT_FLOATS: Final = (
@@ -38,14 +38,14 @@ _PLAIN_WITHOUT_FLOATS: Final = (
 )
 _FLOAT = Annotated[float, msgspec.Meta(ge=-MAX_INTEGER, le=MAX_INTEGER)]
 _PLAIN: Final = _PLAIN_WITHOUT_FLOATS | _FLOAT
-"""What is sent unchanged, whatever its column: msgspec refuses a row with anything else."""
+"""The values that are sent unchanged in any column; msgspec refuses a row with anything else."""
 
 SCALAR: Final = str | _INTEGER | float | bool | None
-"""What a column may hold that does not become a property."""
+"""The values of a column that does not become a property."""
 
 
 def are_fields(names: Iterable[str]) -> bool:
-    """Whether msgspec can have these names as those of fields; any that JSON has to escape it cannot."""
+    """Whether msgspec supports these names as fields: it does not support names that JSON has to escape."""
     together = "".join(names)
     return _ESCAPED.search(together) is None
 
@@ -54,16 +54,16 @@ _ESCAPED: Final = re.compile(r'[\x00-\x1f"\\\ud800-\udfff]')
 
 
 class Shape:
-    """The columns of rows, and which of them hold more than plain values.
+    """The columns of rows, and which of them have values that are not plain.
 
     Attributes:
-        tree: the columns that the source has, once rows were learned from; none of those that Airbyte adds.
-        irregular: columns that hold lists of scalars, long texts or large integers in some rows.
-        size: grows with all that is new.
+        tree: the columns seen so far, without those that Airbyte adds.
+        irregular: columns with lists of scalars, long texts or large integers in some rows.
+        size: grows whenever a row adds something to the shape.
     """
 
     def __init__(self) -> None:
-        """Start without any row."""
+        """Start without rows."""
         self.tree: Tree = {}
         self.irregular: set[Path] = set()
         self.size = 0
@@ -72,24 +72,24 @@ class Shape:
 
     @property
     def is_regular(self) -> bool:
-        """Whether the rows are alike enough to build a decoder for them: it spends time on each column of each row."""
+        """Whether the rows are alike enough for a decoder, which spends time on every column in every row."""
         columns = sum(1 for _ in self.leaves())
         return 0 < self.size < _MOST and columns * self._rows <= _FEW * self._rows + _SPARSE * self._values
 
     def learn(self, row: Mapping[str, Any]) -> None:
-        """Take in one more row."""
+        """Add a row."""
         if self.size < _MOST:
             self._rows += 1
             own = {name: value for name, value in row.items() if not is_airbytes(name)}
             self._learn(self.tree, own, ())
 
     def look_at(self, row: Mapping[str, Any], paths: Iterable[Path]) -> None:
-        """Take in the values of some columns of a row."""
+        """Add only some columns of a row."""
         for path in paths:
             self._see(path, look_up(row, path))
 
     def leaves(self) -> Iterator[Path]:
-        """All columns but objects: the record's own first, then those inside its objects, level by level."""
+        """All columns except objects: top-level columns first, then those inside objects, level by level."""
         level: list[tuple[Path, Tree]] = [((), self.tree)]
         while level:
             deeper: list[tuple[Path, Tree]] = []
@@ -101,17 +101,17 @@ class Shape:
                         deeper.append(((*above, key), below))
             level = deeper
 
-    def type_of(self, path: Path, *, is_property: bool, takes_floats: bool) -> Any:
-        """What msgspec accepts as a value of a column.
+    def type_of(self, path: Path, *, is_property: bool, allows_floats: bool) -> Any:
+        """The type that msgspec accepts for a column.
 
         Args:
-            path: where it is.
-            is_property: whether its values are sent, as plain ones are, unless they are known to be irregular.
-            takes_floats: whether there may be floats, of which the text in the line does not matter.
+            path: the column.
+            is_property: whether it becomes a property: then only plain values are accepted, unless it is irregular.
+            allows_floats: whether floats are accepted: not if their text in the line matters.
         """
         if is_property and path not in self.irregular:
-            return _PLAIN if takes_floats else _PLAIN_WITHOUT_FLOATS
-        return _WITHOUT_FLOATS | _FLOAT if takes_floats else _WITHOUT_FLOATS
+            return _PLAIN if allows_floats else _PLAIN_WITHOUT_FLOATS
+        return _WITHOUT_FLOATS | _FLOAT if allows_floats else _WITHOUT_FLOATS
 
     def _learn(self, tree: Tree, members: Mapping[str, Any], above: Path) -> None:
         if len(above) > _DEEPEST:

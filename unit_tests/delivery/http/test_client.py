@@ -137,20 +137,20 @@ def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.Mo
 )
 def test_any_success_that_is_not_a_page_means_accepted(response: dict[str, Any]) -> None:
     """The answer is never parsed: Heap's own differ between its APIs."""
-    assert answer(**response).kind is Kind.TAKEN
+    assert answer(**response).kind is Kind.ACCEPTED
 
 
 KINDS = {
     413: Kind.TOO_LARGE,
     **dict.fromkeys((401, 404), Kind.NO_ACCESS),
-    **dict.fromkeys((408, 425, 429), Kind.LATER),
+    **dict.fromkeys((408, 425, 429), Kind.RETRYABLE),
 }
 
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_other_status_has_its_verdict(status: int) -> None:
     """Redirects are not Heap; refusals are the rows'; the rest may pass."""
-    by_class = {3: Kind.NOT_HEAP, 4: Kind.REFUSED, 5: Kind.LATER}
+    by_class = {3: Kind.NOT_HEAP, 4: Kind.REFUSED, 5: Kind.RETRYABLE}
     expected = KINDS.get(status, by_class[status // 100])
     verdict = answer(status_code=status)
     assert (verdict.kind, verdict.status) == (expected, status)
@@ -196,7 +196,7 @@ ERRORS = [
     (requests.exceptions.SSLError, "the TLS handshake failed"),
     (requests.exceptions.ProxyError, "proxy"),
     (requests.exceptions.ConnectTimeout, "connecting timed out"),
-    (requests.exceptions.ReadTimeout, "no answer came in time"),
+    (requests.exceptions.ReadTimeout, "the request timed out"),
     (requests.exceptions.ConnectionError, "the connection failed"),
     (requests.exceptions.RequestException, "the request failed"),
 ]
@@ -206,7 +206,7 @@ ERRORS = [
 def test_every_error_of_the_network_means_later(error: type[Exception], trouble: str) -> None:
     """In words of our own: the error's may hold the row."""
     verdict = answer(exc=error("secret row"))
-    assert (verdict.kind, verdict.status) == (Kind.LATER, None)
+    assert (verdict.kind, verdict.status) == (Kind.RETRYABLE, None)
     assert trouble in verdict.trouble
     assert "secret" not in repr(verdict)
 
@@ -216,12 +216,12 @@ def test_a_process_without_descriptors_says_so() -> None:
     cause = OSError(errno.EMFILE, "Too many open files")
     for error in (cause, requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))):  # type: ignore[arg-type]
         verdict = answer(exc=error)
-        assert (verdict.kind, verdict.trouble) == (Kind.LATER, "this process has run out of file descriptors")
+        assert (verdict.kind, verdict.trouble) == (Kind.RETRYABLE, "this process has run out of file descriptors")
 
 
 def test_an_error_of_urllib3_that_requests_lets_through_means_later() -> None:
     """It lets through those of addresses that it cannot read."""
-    assert answer(exc=LocationParseError("https://a..b")) == Verdict(Kind.LATER, None, "the request failed")
+    assert answer(exc=LocationParseError("https://a..b")) == Verdict(Kind.RETRYABLE, None, "the request failed")
 
 
 class _BreakingBody(io.BytesIO):
@@ -229,7 +229,7 @@ class _BreakingBody(io.BytesIO):
         raise ProtocolError("secret row")
 
 
-@pytest.mark.parametrize(("status", "kind"), [(200, Kind.TAKEN), (400, Kind.REFUSED), (500, Kind.LATER)])
+@pytest.mark.parametrize(("status", "kind"), [(200, Kind.ACCEPTED), (400, Kind.REFUSED), (500, Kind.RETRYABLE)])
 def test_a_body_that_breaks_off_has_no_part_in_the_verdict(status: int, kind: Kind) -> None:
     """The status has come, and says what became of the row."""
     assert answer(status_code=status, body=_BreakingBody()) == Verdict(kind, status)
@@ -245,7 +245,7 @@ def test_every_exception_of_requests_has_a_verdict() -> None:
             error = kind("x")
         except TypeError:
             error = kind("x", "doc", 0)  # a JSON error says where
-        assert answer(exc=error).kind is Kind.LATER
+        assert answer(exc=error).kind is Kind.RETRYABLE
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def service() -> Iterator[Service]:
 def test_a_request_is_followed_until_it_is_complete(service: Service) -> None:
     """With a token for the app ID and its key; the users go as they are."""
     service.answer(status=[PENDING, PENDING, COMPLETE])
-    assert service.post() == Verdict(Kind.TAKEN, 200)
+    assert service.post() == Verdict(Kind.ACCEPTED, 200)
     assert service.asked == ["auth_token", "user_deletion", "r1", "r1", "r1"]
     login, submit, status = service.heap.request_history[:3]
     assert base64.b64decode(login.headers["Authorization"].removeprefix("Basic ")) == b"11:key"
@@ -77,7 +77,7 @@ def test_a_token_is_used_again_and_renewed_before_it_is_five_minutes_old(service
 
     service.answer(token={"json": lambda *_: {"access_token": str(service.now)}}, status={"json": status})
     service.closes_at = 3600.0
-    assert service.post().kind is Kind.LATER
+    assert service.post().kind is Kind.RETRYABLE
     assert 200 < max(ages) < 300
     assert service.asked.count("auth_token") < 3600 / 200
 
@@ -85,7 +85,7 @@ def test_a_token_is_used_again_and_renewed_before_it_is_five_minutes_old(service
 def test_a_token_that_heap_refuses_early_is_renewed_once(service: Service) -> None:
     """Another refusal is final."""
     service.answer(token=[GRANTED, {"json": {"access_token": "t2"}}], status=[UNAUTHORIZED, COMPLETE])
-    assert service.post().kind is Kind.TAKEN
+    assert service.post().kind is Kind.ACCEPTED
     assert service.asked == ["auth_token", "user_deletion", "r1", "auth_token", "r1"]
     service.answer(submit=UNAUTHORIZED)
     assert service.post() == Verdict(Kind.LOCKED_OUT, 401, "Unauthorized")
@@ -107,7 +107,7 @@ def test_a_token_that_heap_refuses_early_is_renewed_once(service: Service) -> No
         ({"json": {"access_token": "a\r\nb"}}, Verdict(Kind.NOT_HEAP, 200, "no `access_token`")),
         ({"text": "OK"}, Verdict(Kind.NOT_HEAP, 200, "no `access_token`")),
         ({"status_code": 404}, Verdict(Kind.NO_ACCESS, 404)),
-        (UNAVAILABLE, Verdict(Kind.LATER, 503)),
+        (UNAVAILABLE, Verdict(Kind.RETRYABLE, 503)),
     ],
 )
 def test_without_a_token_nothing_is_submitted(service: Service, token: Any, verdict: Verdict) -> None:
@@ -124,8 +124,8 @@ def test_without_a_token_nothing_is_submitted(service: Service, token: Any, verd
         ({"status_code": 400, "json": {"err": {"message": "bad"}}}, Kind.REFUSED, 400),
         ({"status_code": 201, "json": {"err": {"message": "bad"}}}, Kind.REFUSED, 400),
         ({"status_code": 413}, Kind.TOO_LARGE, 413),
-        ({"status_code": 429}, Kind.LATER, 429),
-        (UNAVAILABLE, Kind.LATER, 503),
+        ({"status_code": 429}, Kind.RETRYABLE, 429),
+        (UNAVAILABLE, Kind.RETRYABLE, 503),
         ({"status_code": 404}, Kind.NO_ACCESS, 404),
         ({"status_code": 201, "json": {}}, Kind.NOT_HEAP, 201),
         ({"status_code": 201, "json": {"deletion_request_id": None}}, Kind.NOT_HEAP, 201),
@@ -145,7 +145,7 @@ def test_what_submitting_is_answered_is_a_verdict_like_any_other(
 def test_an_outage_while_a_request_is_followed_does_not_submit_it_again(service: Service) -> None:
     """Heap continues deleting meanwhile."""
     service.answer(status=[PENDING, UNAVAILABLE, {"status_code": 429, "headers": {"Retry-After": "30"}}, COMPLETE])
-    assert service.post().kind is Kind.TAKEN
+    assert service.post().kind is Kind.ACCEPTED
     assert service.asked.count("user_deletion") == 1
     assert service.now > 30
 
@@ -153,11 +153,11 @@ def test_an_outage_while_a_request_is_followed_does_not_submit_it_again(service:
 @pytest.mark.parametrize(
     ("answers", "verdict"),
     [
-        (UNAVAILABLE, Verdict(Kind.LATER, 503)),
-        ({"status_code": 404}, Verdict(Kind.LATER, 404, "it does not know a deletion request that it accepted")),
-        ({"json": {"status": "failed"}}, Verdict(Kind.NOT_HEAP, 200, "a deletion status that is not documented")),
-        ({"json": []}, Verdict(Kind.NOT_HEAP, 200, "a deletion status that is not documented")),
-        ({"status_code": 400}, Verdict(Kind.LATER, 400, "it does not know a deletion request that it accepted")),
+        (UNAVAILABLE, Verdict(Kind.RETRYABLE, 503)),
+        ({"status_code": 404}, Verdict(Kind.RETRYABLE, 404, "a deletion request that was accepted is now unknown")),
+        ({"json": {"status": "failed"}}, Verdict(Kind.NOT_HEAP, 200, "an undocumented deletion status")),
+        ({"json": []}, Verdict(Kind.NOT_HEAP, 200, "an undocumented deletion status")),
+        ({"status_code": 400}, Verdict(Kind.RETRYABLE, 400, "a deletion request that was accepted is now unknown")),
         (UNAUTHORIZED, Verdict(Kind.LOCKED_OUT, 401, "Unauthorized")),
     ],
 )
@@ -170,7 +170,7 @@ def test_a_request_that_cannot_be_followed_is_given_up(service: Service, answers
 def test_closing_ends_the_wait(service: Service) -> None:
     """Without a look at the status; the users are not counted as deleted."""
     service.closes_at = 0.0
-    assert service.post().kind is Kind.LATER
+    assert service.post().kind is Kind.RETRYABLE
     assert service.asked == ["auth_token", "user_deletion"]
 
 
@@ -181,7 +181,7 @@ def test_closing_wakes_the_real_wait() -> None:
     with requests_mock.Mocker() as heap:
         service = Service(heap)
         service.client = client
-        assert service.post().kind is Kind.LATER
+        assert service.post().kind is Kind.RETRYABLE
 
 
 @pytest.mark.parametrize("number", ["a/../b", "r?x=1", 17])
@@ -189,6 +189,6 @@ def test_the_id_of_a_request_stays_within_its_place(service: Service, number: An
     """It comes from outside."""
     service.answer(submit={"status_code": 201, "json": {"deletion_request_id": number}})
     service.heap.register_uri("GET", requests_mock.ANY, json=COMPLETE["json"])
-    assert service.post().kind is Kind.TAKEN
+    assert service.post().kind is Kind.ACCEPTED
     path = service.heap.request_history[-1].url.removeprefix(f"{HEAP}/api/public/v0/deletion_status/")
     assert not {"/", "?"} & set(path)

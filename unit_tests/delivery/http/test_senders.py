@@ -7,7 +7,7 @@ import weakref
 from queue import Queue
 
 from destination_heap_analytics.delivery.http.client import Kind, Verdict
-from destination_heap_analytics.delivery.http.senders import Answer, Senders
+from destination_heap_analytics.delivery.http.senders import Outcome, Senders
 
 LONG = 60.0
 
@@ -25,7 +25,7 @@ class Stub:
         self.gate.wait(LONG)
         if body == b"defect":
             raise ZeroDivisionError
-        return Verdict(Kind.TAKEN, 200, words=path)
+        return Verdict(Kind.ACCEPTED, 200, words=path)
 
     def cut_overdue(self) -> None:
         raise NotImplementedError
@@ -40,7 +40,7 @@ def names() -> set[str]:
 
 def test_requests_are_in_flight_at_the_same_time() -> None:
     """As many as are sent, each with its own answer."""
-    answers: Queue[Answer[int]] = Queue()
+    answers: Queue[Outcome[int]] = Queue()
     client = Stub()
     senders = Senders(client, answers.put)
     for number in range(1, 6):
@@ -56,7 +56,7 @@ def test_requests_are_in_flight_at_the_same_time() -> None:
 
 def test_threads_are_reused() -> None:
     """One is enough if one request is in flight at a time."""
-    answers: Queue[Answer[int]] = Queue()
+    answers: Queue[Outcome[int]] = Queue()
     client = Stub()
     client.gate.set()
     before = len(names())
@@ -70,7 +70,7 @@ def test_threads_are_reused() -> None:
 
 def test_a_defect_is_handed_on() -> None:
     """The run raises it; a thread that died in silence would leave it waiting."""
-    answers: Queue[Answer[str]] = Queue()
+    answers: Queue[Outcome[str]] = Queue()
     client = Stub()
     client.gate.set()
     senders = Senders(client, answers.put)
@@ -81,7 +81,7 @@ def test_a_defect_is_handed_on() -> None:
 
 def test_nothing_is_sent_any_more_once_they_are_closed() -> None:
     """Requests that wait for a thread are dropped, and those in flight are aborted."""
-    answers: Queue[Answer[int]] = Queue()
+    answers: Queue[Outcome[int]] = Queue()
     client = Stub()
     senders = Senders(client, answers.put)
     senders.send(1, "/", b"1", in_flight=1)
@@ -99,7 +99,7 @@ class Ticket:
 
 def test_a_thread_without_a_request_keeps_no_rows() -> None:
     """What was sent is free once its answer has been dealt with, although its thread waits for more."""
-    answers: Queue[Answer[Ticket]] = Queue()
+    answers: Queue[Outcome[Ticket]] = Queue()
     client = Stub()
     client.gate.set()
     senders = Senders(client, answers.put)

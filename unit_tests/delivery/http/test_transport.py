@@ -76,9 +76,9 @@ def drip(beginning: bytes) -> Callable[[socket.socket], None]:
 @pytest.mark.parametrize(
     ("beginning", "kind"),
     [
-        (b"HTTP/1.1 200 OK\r\nX-Slow: ", Kind.LATER),
-        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4000\r\n\r\n", Kind.TAKEN),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", Kind.TAKEN),
+        (b"HTTP/1.1 200 OK\r\nX-Slow: ", Kind.RETRYABLE),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4000\r\n\r\n", Kind.ACCEPTED),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n", Kind.ACCEPTED),
     ],
     ids=["in a header", "in the body of a connection that ends with it", "in the body"],
 )
@@ -108,7 +108,7 @@ def test_truncated_headers_are_not_a_response(answer: bytes) -> None:
     """What it would have been is not known: a page, perhaps."""
     with server(lambda connection: connection.sendall(answer)) as url:
         client = HeapClient(url)
-        assert client.post("/api/track", b"{}").kind is Kind.LATER
+        assert client.post("/api/track", b"{}").kind is Kind.RETRYABLE
         client.close()
 
 
@@ -124,7 +124,7 @@ def test_a_request_within_its_time_is_not_cut() -> None:
         client = HeapClient(url)
         for _ in range(2):
             client.cut_overdue()
-            assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+            assert client.post("/api/track", b"{}").kind is Kind.ACCEPTED
         client.close()
 
 
@@ -146,7 +146,7 @@ def test_a_closed_client_aborts_requests_in_flight() -> None:
         client.close()
         thread.join(LONG)
         assert gone.wait(LONG)
-    assert [verdict.kind for verdict in verdicts] == [Kind.LATER]
+    assert [verdict.kind for verdict in verdicts] == [Kind.RETRYABLE]
 
 
 def cut_while(client: HeapClient, body: bytes = b"{}", begun: threading.Event | None = None) -> Verdict:
@@ -172,7 +172,7 @@ def test_a_proxy_that_drips_its_response_is_aborted(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     with proxy(drip(beginning)) as url:
         monkeypatch.setenv("HTTPS_PROXY", url)
-        assert cut_while(HeapClient("https://heap.invalid")).kind is Kind.LATER
+        assert cut_while(HeapClient("https://heap.invalid")).kind is Kind.RETRYABLE
 
 
 def test_a_tls_handshake_that_drips_is_aborted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +188,7 @@ def test_a_tls_handshake_that_drips_is_aborted(monkeypatch: pytest.MonkeyPatch) 
 
     with proxy(answer) as url:
         monkeypatch.setenv("HTTPS_PROXY", url)
-        assert cut_while(HeapClient("https://heap.invalid"), begun=begun).kind is Kind.LATER
+        assert cut_while(HeapClient("https://heap.invalid"), begun=begun).kind is Kind.RETRYABLE
 
 
 LARGE = b"x" * 16 * 1024 * 1024
@@ -206,7 +206,7 @@ def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
     monkeypatch.setattr(f"{client}.{limit}", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as listener:  # nothing reads
         verdict = cut_while(HeapClient(f"http://127.0.0.1:{listener.getsockname()[1]}"), LARGE)
-    assert (verdict.kind, verdict.was_sent) == (Kind.LATER, False)
+    assert (verdict.kind, verdict.was_sent) == (Kind.RETRYABLE, False)
     assert verdict.trouble == "the request could not be sent in time"
 
 
@@ -227,7 +227,7 @@ def test_sending_has_more_time_than_connecting() -> None:
 
     with proxy(slowly) as url:
         client = HeapClient(url, timeout=(0.1, LONG))
-        assert client.post("/api/track", LARGE).kind is Kind.TAKEN
+        assert client.post("/api/track", LARGE).kind is Kind.ACCEPTED
         client.close()
 
 
@@ -243,7 +243,7 @@ def test_a_connection_with_data_after_the_response_is_not_reused() -> None:
     with server(answer) as url:
         client = HeapClient(url)
         for _ in range(3):
-            assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+            assert client.post("/api/track", b"{}").kind is Kind.ACCEPTED
         client.close()
     assert len(connections) == 3
 
@@ -283,7 +283,7 @@ def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> 
 
     with server(serve, take=lambda _: None) as url:
         client = HeapClient(url)
-        assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+        assert client.post("/api/track", b"{}").kind is Kind.ACCEPTED
         on_open = client.post("/api/track", b"{}")
         client.close()
         client = HeapClient(url)
@@ -308,7 +308,7 @@ def test_a_large_body_arrives_whole_on_an_open_connection() -> None:
 
     with server(serve, take=lambda _: None) as url:
         client = HeapClient(url)
-        assert [client.post("/api/track", body).kind for _ in range(2)] == [Kind.TAKEN, Kind.TAKEN]
+        assert [client.post("/api/track", body).kind for _ in range(2)] == [Kind.ACCEPTED, Kind.ACCEPTED]
         client.close()
     assert received == [body, body]
 
@@ -328,7 +328,7 @@ def test_requests_and_urllib3_are_needed_only_to_open_a_connection(monkeypatch: 
         send = Mock(wraps=client._session.send)
         monkeypatch.setattr(client._session, "send", send)
         for _ in range(4):
-            assert client.post("/api/track", b"{}").kind in {Kind.TAKEN, Kind.LATER}
+            assert client.post("/api/track", b"{}").kind in {Kind.ACCEPTED, Kind.RETRYABLE}
         client.close()
     assert send.call_count == len(opened) < 4
 
@@ -343,8 +343,8 @@ def test_a_silent_server_is_known_by_its_verdict_on_an_open_connection() -> None
 
     with server(answer) as url:
         client = HeapClient(url, timeout=(LONG, 0.1))
-        assert client.post("/api/track", b"{}").kind is Kind.TAKEN
+        assert client.post("/api/track", b"{}").kind is Kind.ACCEPTED
         verdict = client.post("/api/track", b"{}")
         done.set()
         client.close()
-    assert (verdict.kind, verdict.trouble) == (Kind.LATER, "no answer came in time")
+    assert (verdict.kind, verdict.trouble) == (Kind.RETRYABLE, "the request timed out")

@@ -135,8 +135,8 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
     with pytest.raises(ConfigError) as misspelled:
         watch.numbers(PROOF_ROWS, WITHOUT)
     assert str(misspelled.value) == (
-        "`api.emial_column` names the column `emial`, which is absent from the first 1,000 rows and from the catalog. "
-        "Did you mean `email`? No rows were sent. Columns seen: `email`, `o`."
+        "`api.emial_column` refers to the column `emial`, which is absent from the first 1,000 rows and from the "
+        "catalog. Did you mean `email`? No rows were sent. Columns seen: `email`, `o`."
     )
 
 
@@ -220,7 +220,7 @@ def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() 
     names.learn({"o": {"kind": 1}, "PLAN_NAME": 1, "plan_names": 2})
     listed = {name: names.nearest(name) for name in ("o.knd", "x", "plan_name")}
     assert unseen_warning(listed) == (
-        "`api.property_columns` names columns that no row had: `o.knd` (did you mean `o.kind`?), `x`, `plan_name` "
+        "`api.property_columns` lists columns that no row had: `o.knd` (did you mean `o.kind`?), `x`, `plan_name` "
         "(did you mean `PLAN_NAME`?)."
     )
     assert unseen_warning({}) is None
@@ -229,8 +229,8 @@ def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() 
 @pytest.mark.parametrize(
     ("setting", "name", "hint"),
     [
-        ("identity", "email::text", "This setting takes a column alone, without `::text`."),
-        ("timestamp", "at as time", "This setting takes a column alone, without `as time`."),
+        ("identity", "email::text", "This setting accepts only a column, without `::text`."),
+        ("timestamp", "at as time", "This setting accepts only a column, without `as time`."),
         ("event", "Order Placed", "is the name of the event itself, write it in single quotes: `'Order Placed'`."),
     ],
 )

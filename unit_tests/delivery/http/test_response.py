@@ -1,4 +1,4 @@
-"""An answer read from bytes: what became of the request, and whether the connection can be used again."""
+"""A response read from bytes: what became of the request, and whether the connection can be used again."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destination_heap_analytics.delivery.http.answer import (
+from destination_heap_analytics.delivery.http.response import (
     BODY_BYTES,
     HEAD_BYTES,
-    Answer,
-    BrokenAnswerError,
-    read_answer,
+    BrokenResponseError,
+    Response,
+    read_response,
 )
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-def read(content: bytes) -> Answer:
-    return read_answer(io.BytesIO(content).read)
+def read(content: bytes) -> Response:
+    return read_response(io.BytesIO(content).read)
 
 
 @pytest.mark.parametrize("interim", [b"100 Continue", b"102 Processing", b"103 Early Hints", b"199 Whatever"])
-def test_interim_answers_are_skipped(interim: bytes) -> None:
+def test_interim_responses_are_skipped(interim: bytes) -> None:
     """All of them, with their headers, however many."""
-    answer = read((b"HTTP/1.1 " + interim + b"\r\nLink: </a>\r\n\r\n") * 5 + OK)
-    assert (answer.status, answer.body, answer.is_reusable) == (200, b"{}", True)
+    response = read((b"HTTP/1.1 " + interim + b"\r\nLink: </a>\r\n\r\n") * 5 + OK)
+    assert (response.status, response.body, response.is_reusable) == (200, b"{}", True)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,14 @@ def test_interim_answers_are_skipped(interim: bytes) -> None:
         b"HTTP/1.1 200\r\nContent-Length: 2\n\n{}",
     ],
 )
-def test_an_answer_that_ends_where_it_says_leaves_the_connection_usable(content: bytes) -> None:
+def test_a_response_that_ends_where_it_says_leaves_the_connection_usable(content: bytes) -> None:
     """By its length, or by its last chunk."""
-    answer = read(content)
-    assert (answer.status, answer.body, answer.is_reusable, answer.has_excess) == (200, b"{}", True, False)
+    response = read(content)
+    assert (response.status, response.body, response.is_reusable, response.has_excess) == (200, b"{}", True, False)
 
 
 @pytest.mark.parametrize("status", [204, 304])
-def test_an_answer_without_a_body_ends_with_its_headers(status: int) -> None:
+def test_a_response_without_a_body_ends_with_its_headers(status: int) -> None:
     """A length above zero leaves a doubt."""
     head = b"HTTP/1.1 %d X\r\n" % status
     assert read(head + b"\r\n").is_reusable
@@ -83,18 +83,18 @@ def test_an_answer_without_a_body_ends_with_its_headers(status: int) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000,
     ],
 )
-def test_an_answer_that_leaves_doubt_is_not_followed_by_another_request(content: bytes) -> None:
+def test_a_response_that_leaves_doubt_is_not_followed_by_another_request(content: bytes) -> None:
     """Its status still counts: the headers are complete."""
-    answer = read(content)
-    assert (answer.status, answer.is_reusable) == (200, False)
-    assert len(answer.body) <= BODY_BYTES
+    response = read(content)
+    assert (response.status, response.is_reusable) == (200, False)
+    assert len(response.body) <= BODY_BYTES
 
 
 @pytest.mark.parametrize("excess", [b"\r\n", b"x", OK])
-def test_bytes_after_an_answer_are_noticed(excess: bytes) -> None:
+def test_bytes_after_a_response_are_noticed(excess: bytes) -> None:
     """They would be taken for the beginning of the next one."""
-    answer = read(OK + excess)
-    assert (answer.status, answer.has_excess, answer.is_reusable) == (200, True, False)
+    response = read(OK + excess)
+    assert (response.status, response.has_excess, response.is_reusable) == (200, True, False)
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ def test_bytes_after_an_answer_are_noticed(excess: bytes) -> None:
         OK.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 3"),
     ],
 )
-def test_what_is_not_a_complete_answer_is_none(content: bytes) -> None:
+def test_what_is_not_a_complete_response_is_none(content: bytes) -> None:
     """What became of the request is unknown."""
-    with pytest.raises(BrokenAnswerError):
+    with pytest.raises(BrokenResponseError):
         read(content)
 
 
@@ -127,14 +127,14 @@ def test_it_does_not_matter_how_the_bytes_arrive(sizes: list[int], content: byte
     """One at a time, or all at once."""
     source = io.BytesIO(b"HTTP/1.1 103 Early Hints\r\n\r\n" + content)
     turn = cycle(sizes)
-    answer = read_answer(lambda _: source.read(next(turn)))
-    assert (answer.status, answer.body, answer.is_reusable) == (200, b"{}", True)
+    response = read_response(lambda _: source.read(next(turn)))
+    assert (response.status, response.body, response.is_reusable) == (200, b"{}", True)
 
 
 def test_headers_are_found_in_any_case_and_joined() -> None:
     """As RFC 9110 has it; bytes that are not text do no harm."""
-    answer = read(b"HTTP/1.1 200 \xff\r\nX-A: 1\r\nx-a:  2 \r\nContent-Length: 0\r\n\r\n")
-    assert (answer.fields["x-a"], answer.reason) == ("1, 2", "ÿ")
+    response = read(b"HTTP/1.1 200 \xff\r\nX-A: 1\r\nx-a:  2 \r\nContent-Length: 0\r\n\r\n")
+    assert (response.fields["x-a"], response.reason) == ("1, 2", "ÿ")
 
 
 def test_a_body_whose_connection_fails_does_not_change_the_status() -> None:
@@ -146,5 +146,5 @@ def test_a_body_whose_connection_fails_does_not_change_the_status() -> None:
             return block
         raise ConnectionResetError
 
-    answer = read_answer(receive)
-    assert (answer.status, answer.body, answer.is_reusable) == (200, b"{", False)
+    response = read_response(receive)
+    assert (response.status, response.body, response.is_reusable) == (200, b"{", False)

@@ -2,10 +2,10 @@
 
 It answers two separate questions. What became of the request? The status line and headers say so, and they must be
 complete. Can the connection carry another request? Only if the response ended exactly where its headers said, with
-nothing after it. The content of a body affects the second question only.
+nothing after it. The content of a body matters only to the second question.
 
-http.client gets both wrong: it takes an interim response other than 100 for the final one, and truncated headers for
-complete ones. References: RFC 9110, section 15.2 (interim responses); RFC 9112, section 6.3 (body length).
+http.client gets both wrong: it treats an interim response other than 100 as final, and truncated headers as complete.
+References: RFC 9110, section 15.2 (interim responses); RFC 9112, section 6.3 (body length).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from types import MappingProxyType
 from typing import Final
 
 BODY_BYTES: Final = 4096
-"""Bytes of a body that are read. Heap's responses are shorter; after a longer one the connection is closed."""
+"""Bytes of a body that are read. Heap's responses are shorter; after a longer one, the connection is closed."""
 
 HEAD_BYTES: Final = 128 * 1024
 """Bytes of status line and headers, including interim responses."""
@@ -34,18 +34,18 @@ _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 _LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 
 
-class BrokenAnswerError(HTTPException):
-    """No complete status line and headers: what became of the request is unknown."""
+class BrokenResponseError(HTTPException):
+    """The status line and headers are incomplete or invalid, so the outcome of the request is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A final response.
 
     Attributes:
         version: 10 or 11.
         fields: header values by name in lower case; repeated headers are joined with a comma.
-        body: its beginning, without chunk framing.
+        body: the beginning of the body, without chunk framing.
         is_complete: whether the response ended exactly where its headers said.
         has_excess: whether bytes came after its end.
         closes: whether the server closes the connection after it.
@@ -66,14 +66,14 @@ class Answer:
         return self.is_complete and not self.has_excess and not self.closes
 
 
-def read_answer(receive: Callable[[int], bytes]) -> Answer:
+def read_response(receive: Callable[[int], bytes]) -> Response:
     """Read the final response with its body, skipping interim ones.
 
     Args:
-        receive: returns at most that many bytes; empty at the end of the connection.
+        receive: returns up to that many bytes; empty at the end of the connection.
 
     Raises:
-        BrokenAnswerError: the bytes are not an HTTP/1 response, or end within its headers.
+        BrokenResponseError: the bytes are not an HTTP/1 response, or end within its headers.
         OSError: what `receive` raises before the headers are complete.
     """
     source = _Source(receive)
@@ -82,14 +82,14 @@ def read_answer(receive: Callable[[int], bytes]) -> Answer:
         if head.status >= HTTPStatus.OK:
             break
         if head.status == HTTPStatus.SWITCHING_PROTOCOLS:
-            raise BrokenAnswerError("switching protocols, which was not requested")
+            raise BrokenResponseError("switching protocols, which was not requested")
     body = _Body(source)
     try:
         is_complete = body.read(head) and head.is_sound
-    except (OSError, BrokenAnswerError):
+    except (OSError, BrokenResponseError):
         is_complete = False
     tokens = head.fields.get("connection", "").lower()
-    return Answer(
+    return Response(
         head.version,
         head.status,
         head.reason,
@@ -102,7 +102,7 @@ def read_answer(receive: Callable[[int], bytes]) -> Answer:
 
 
 class _Source:
-    """Bytes of a connection, including those received but not yet used."""
+    """The bytes of a connection, buffered until they are used."""
 
     def __init__(self, receive: Callable[[int], bytes]) -> None:
         self.buffer = bytearray()
@@ -110,19 +110,19 @@ class _Source:
         self._receive = receive
 
     def line(self, limit: int) -> bytes:
-        """The next line, its end included."""
+        """The next line, including its end."""
         start = 0
         while (end := self.buffer.find(b"\n", start)) < 0:
             start = len(self.buffer)
             if start > limit:
-                raise BrokenAnswerError("a line that is too long")
+                raise BrokenResponseError("a line that is too long")
             self._fill()
         if end >= limit:
-            raise BrokenAnswerError("a line that is too long")
+            raise BrokenResponseError("a line that is too long")
         return self._take(end + 1)
 
     def some(self, most: int) -> bytes:
-        """The next bytes: at least one, at most so many."""
+        """The next bytes: at least one, at most `most`."""
         if not self.buffer:
             self._fill()
         return self._take(most)
@@ -130,7 +130,7 @@ class _Source:
     def _fill(self) -> None:
         block = self._receive(_BLOCK_BYTES)
         if not block:
-            raise BrokenAnswerError("the connection ended")
+            raise BrokenResponseError("the connection ended")
         self.buffer += block
 
     def _take(self, count: int) -> bytes:
@@ -153,7 +153,7 @@ class _Head:
 def _read_head(source: _Source) -> _Head:
     match = _STATUS_LINE.fullmatch(_head_line(source))
     if not match:
-        raise BrokenAnswerError("not an HTTP/1 status line")
+        raise BrokenResponseError("not an HTTP/1 status line")
     minor, status, reason = match.groups()
     head = _Head(10 + int(minor), int(status), (reason or b"").decode("latin-1"), {})
     while (line := _head_line(source)) not in {b"\r\n", b"\n"}:
@@ -164,7 +164,7 @@ def _read_head(source: _Source) -> _Head:
         head.fields[name] = f"{head.fields[name]}, {value}" if name in head.fields else value
     lengths = head.fields.get("content-length", "")
     if len(set(map(str.strip, lengths.split(",")))) > 1:
-        raise BrokenAnswerError("two lengths")
+        raise BrokenResponseError("two lengths")
     return head
 
 
@@ -175,7 +175,7 @@ def _head_line(source: _Source) -> bytes:
 
 
 class _Body:
-    """The body of a response: `beginning` is what has been read of it."""
+    """The body of a response; `beginning` is the part that has been read."""
 
     def __init__(self, source: _Source) -> None:
         self.beginning = bytearray()
@@ -185,7 +185,7 @@ class _Body:
         """Read the body, or its beginning. Returns whether it ended where the headers said.
 
         Raises:
-            BrokenAnswerError: it was truncated, or has a line that is too long.
+            BrokenResponseError: the body was truncated, or has a line that is too long.
         """
         coding, lengths = head.fields.get("transfer-encoding"), head.fields.get("content-length")
         if head.status in {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}:
@@ -195,7 +195,7 @@ class _Body:
                 return self._chunks() and lengths is None and head.version == 11  # noqa: PLR2004
         elif lengths is not None and _LENGTH.fullmatch(lengths.encode("latin-1")):
             return self._exactly(int(lengths))
-        while len(self.beginning) < BODY_BYTES:  # its end is the end of the connection
+        while len(self.beginning) < BODY_BYTES:  # the body ends with the connection
             self._some(BODY_BYTES)
         return False
 
