@@ -1,4 +1,4 @@
-"""Which tests run, and the servers that several of them use."""
+"""Selects the tests of a run, and provides the servers that they share."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from benchmarks.pull.postgresql import PostgreSQL
 from benchmarks.pull.postgresql import programs as postgresql_programs
 from integration_tests.forked import Forked
 
-# The same examples in each run, however long they take; `--hypothesis-profile=default` looks for new ones.
+# The same examples in every run, without a deadline; `--hypothesis-profile=default` tries new ones.
 settings.register_profile("steady", derandomize=True, deadline=None)
-# The thorough run does look for new ones, but in CI, where what chance finds would say nothing about the change.
+# The thorough run tries new ones, except in CI, where a random failure would have nothing to do with the change.
 settings.register_profile(
     "thorough",
     derandomize="CI" in os.environ,
@@ -43,7 +43,7 @@ settings.register_profile(
 settings.load_profile("steady")
 
 EXAMPLES = 10
-"""The thorough run tries so many times the examples of a property-based test."""
+"""The thorough run multiplies the examples of property-based tests by this."""
 
 LONGEST = (
     "test_pyairbyte.py",
@@ -67,13 +67,13 @@ REPEATING = (
     "test_quality.py",
     "test_regular_expressions.py",
 )
-"""Files, or tests, that run the same lines hundreds of times, or none of the products'."""
+"""Files, or tests, that run the same lines hundreds of times, or run none of the products' code."""
 
 PRODUCTS = ("destination_heap_analytics", "heap_courier", "heap_sandbox")
-"""Their packages, which coverage measures."""
+"""The packages whose coverage is measured."""
 
 _left: Counter[str] = Counter()
-"""The tests that this run leaves to the other, by file."""
+"""The number of tests left to the other run, by file."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -86,9 +86,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Load the Hypothesis profile of this run, and let its tests be interrupted.
+    """Load the Hypothesis profile of this run, and make sure that SIGINT works.
 
-    A shell starts background jobs (`&`) with SIGINT ignored, and every process that the tests start would inherit that.
+    Shells start background jobs (`&`) with SIGINT ignored, and processes that the tests start would inherit that.
     """
     if config.getoption("thorough"):
         settings.load_profile("thorough")
@@ -98,9 +98,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """Suspend coverage while the tests are imported, except in the modules of the products (and what those import).
+    """Suspend coverage while tests are imported, except in the modules of the products and their imports.
 
-    Other packages, and pytest's rewriting of assertions, would take twice the time.
+    Measuring other packages, and pytest's rewriting of assertions, would double the time.
     """
     tracer, load = sys.gettrace(), SourceFileLoader.exec_module
     if tracer is None:
@@ -126,7 +126,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this run, the long ones first: otherwise the last of them would have one core to itself."""
+    """Keep the tests of this run, and start the longest first, so that no core is idle at the end."""
     thorough = config.getoption("thorough")
     left = [item for item in items if not _runs(item, thorough=thorough)]
     _left.update(item.path.name for item in left)
@@ -142,9 +142,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Suspend coverage in this thread, and in those that the test and its fixtures start, such as a server's.
+    """Suspend coverage in this thread, and in threads that the test and its fixtures start, such as a server's.
 
-    The marker `no_cover` stops it in all threads, and those that start then can fail.
+    The marker `no_cover` stops it in all threads, which can make threads that start meanwhile fail.
     """
     tracer, of_threads = sys.gettrace(), threading.gettrace()
     if tracer is None or not _is_measured_elsewhere(item):
@@ -179,7 +179,7 @@ def _is_property_based(item: pytest.Item) -> bool:
 def _is_measured_elsewhere(item: pytest.Item) -> bool:
     """Whether a test runs without coverage, which would double its time.
 
-    It runs the same lines hundreds of times, or in another process: what must be covered, a unit test covers.
+    Such a test runs the same lines hundreds of times, or in another process; unit tests cover the same code.
     """
     name = f"{item.path.name}::{item.name}"
     return _is_property_based(item) or "integration_tests" in item.path.parts or name.startswith(REPEATING)
@@ -192,7 +192,7 @@ def _more_examples(item: pytest.Item) -> None:
     test: Any = getattr(item.obj, "__func__", item.obj)
     name = "_hypothesis_internal_use_settings"  # Hypothesis offers no public way to override a decorator's settings
     given: settings = getattr(test, name)
-    if not hasattr(test, "thorough_examples"):  # the parameters of a test share its function
+    if not hasattr(test, "thorough_examples"):  # parametrised tests share one function
         test.thorough_examples = given.max_examples * EXAMPLES
         profile = settings.get_profile("thorough")
         unchecked = {*profile.suppress_health_check, *given.suppress_health_check}
@@ -202,7 +202,7 @@ def _more_examples(item: pytest.Item) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take over what a worker of pytest-xdist left out; all of them left out the same."""
+    """Take over the counts of a pytest-xdist worker; all workers have the same."""
     _left.clear()
     _left.update(getattr(node, "workeroutput", {}).get("left", {}))
 
@@ -219,14 +219,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture(scope="session")
 def forked() -> Iterator[Forked]:
-    """Runs the connector without the time of its imports."""
+    """Runs the connector in forks, without waiting for its imports."""
     with Forked.started() as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[str]:
-    """A PostgreSQL of this session's own, reached by a socket: its connection string without the database."""
+    """The connection string, without the database, of a PostgreSQL server for this session, reached by a socket."""
     programs = postgresql_programs()
     if not programs:
         pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
@@ -258,12 +258,12 @@ _EMPTY = """
         END IF;
     END $$
 """
-"""Also fails if a test left what lies in no schema. Roles are the server's, and stay."""
+"""Empties a database. Fails if a test changed something outside of schemas. Roles belong to the server, and stay."""
 
 
 @pytest.fixture(scope="session")
 def postgresql_database(postgresql_server: str) -> str:
-    """The connection string of a database that tests use one after another."""
+    """The connection string of a database that tests use in turn."""
     with (
         dbapi.connect(postgresql_server.format("postgres"), autocommit=True) as connection,
         connection.cursor() as cursor,
@@ -274,7 +274,7 @@ def postgresql_database(postgresql_server: str) -> str:
 
 @pytest.fixture
 def postgresql(postgresql_database: str) -> str:
-    """The connection string of an empty database: emptying one takes less time than creating one."""
+    """The connection string of an empty database. Emptying one is faster than creating one."""
     with dbapi.connect(postgresql_database, autocommit=True) as connection, connection.cursor() as cursor:
         cursor.execute(_EMPTY)
     return postgresql_database
@@ -282,9 +282,9 @@ def postgresql(postgresql_database: str) -> str:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared_by_clients() -> Iterator[None]:
-    """What botocore derives for each client from the same descriptions of Amazon's services is derived once.
+    """Cache what botocore derives from the descriptions of Amazon's services for each client.
 
-    It takes most of the time of a client, and tests make thousands.
+    Deriving it takes most of the time of creating a client, and tests create thousands.
     """
     loader: Any = botocore.loaders.create_loader()
     aliaser: Any = EventAliaser(HierarchicalEmitter())
@@ -294,7 +294,7 @@ def shared_by_clients() -> Iterator[None]:
 
     def provider(ruleset_data: Any, partition_data: Any, excluded_params: Any) -> EndpointProvider:
         made = providers.get(id(ruleset_data)) or EndpointProvider(ruleset_data, partition_data, excluded_params)
-        return providers.setdefault(id(ruleset_data), made)  # the loader keeps what it has read
+        return providers.setdefault(id(ruleset_data), made)  # the loader caches what it reads, so IDs are stable
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.session, "create_loader", lambda _search_path: loader)
@@ -306,14 +306,14 @@ def shared_by_clients() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def moto_server() -> Iterator[str]:
-    """The address of Amazon's services as moto plays them, on this machine; what it holds is everybody's."""
+    """The address of a local mock of Amazon's services (moto). All tests of the session share its data."""
     from moto.server import ThreadedMotoServer  # noqa: PLC0415  (it takes a second, and few tests need it)
     from werkzeug.serving import ThreadedWSGIServer  # noqa: PLC0415
 
     answer = ThreadedWSGIServer.process_request_thread
 
     def unmeasured(server: ThreadedWSGIServer, request: Any, client_address: Any) -> None:
-        sys.settrace(None)  # coverage of moto would take twice its time
+        sys.settrace(None)  # measuring moto would double its time
         answer(server, request, client_address)
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -325,9 +325,9 @@ def moto_server() -> Iterator[str]:
         server.stop()
 
 
-@pytest.fixture(scope="module")  # not the session: Playwright's event loop bars tests that run their own
+@pytest.fixture(scope="module")  # not the session: Playwright's event loop conflicts with tests that run their own
 def chromium() -> Iterator[Browser]:
-    """Debian's Chromium without its window, at a quarter of the CPU time; `scripts/packages` installs it."""
+    """Debian's headless Chromium, which takes a quarter of the CPU time; `scripts/packages` installs it."""
     path = shutil.which("chromium-headless-shell")
     if path is None:
         pytest.skip("Chromium is not installed; on Debian: apt-get install chromium-headless-shell")
@@ -341,7 +341,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
-    """An empty page, with no memory of earlier ones, for a reader who prefers no motion, which takes much CPU time."""
+    """An empty page in a new context, with reduced motion, because animations take much CPU time."""
     context = chromium.new_context(reduced_motion="reduce")
     yield context.new_page()
     context.close()
@@ -349,7 +349,7 @@ def page(chromium: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def no_identity_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Amazon's services know only the identities that a test names, and are reached without a proxy."""
+    """Hide the AWS credentials and proxies of this machine: only those that a test sets are used."""
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN", "PROFILE", "DEFAULT_REGION", "REGION"):
         monkeypatch.delenv(f"AWS_{name}", raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")

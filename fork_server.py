@@ -1,7 +1,7 @@
-"""Starts commands of tests without the time of their imports: as forks of a process that has done them.
+"""Starts commands in tests without waiting for their imports: as forks of a process that has already imported them.
 
-A fork has streams, environment, signals and an exit of its own; it runs a function until Python itself exits.
-A test starts Python itself if it needs a terminal, a closed descriptor, or the imports.
+Each fork has its own streams, environment, signals and exit code; it runs a function until the interpreter exits.
+A test that needs a terminal, a closed descriptor, or the imports themselves starts Python instead.
 """
 
 from __future__ import annotations
@@ -24,21 +24,20 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 SECONDS: Final = 300
-"""After so long a fork counts as stuck, and is killed by SIGALRM."""
+"""A fork that runs longer is considered stuck, and killed by SIGALRM."""
 
 LONGEST: Final = 1 << 17
-"""Bytes of a request."""
-
+"""The most bytes in a request."""
 
 Request = tuple[Callable[..., object], tuple[Any, ...], dict[str, str], str]
-"""What to run, its arguments, the environment and the folder."""
+"""The function to run, its arguments, the environment and the working directory."""
 
 
 class Fork:
     """A started command, used like subprocess.Popen."""
 
     def __init__(self, report: IO[bytes], *streams: IO[Any] | None) -> None:
-        """Takes our ends of its pipes; the report has its process ID, and its exit code as soon as there is one."""
+        """Wrap a fork: `report` gives its process ID, then its exit code; `streams` are our ends of its pipes."""
         self._report = report
         self.stdin, self.stdout, self.stderr = streams
         self.pid = int(report.readline())
@@ -54,13 +53,13 @@ class Fork:
         self.wait()
 
     def poll(self) -> int | None:
-        """The exit code, if it has exited."""
+        """The exit code; None if it is still running."""
         with suppress(subprocess.TimeoutExpired):
             self.wait(0)
         return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
-        """The exit code; negative: the signal that killed it."""
+        """Wait for it to exit. Returns the exit code; if it was killed, the negative number of the signal."""
         if self.returncode is None:
             if not select.select([self._report], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired(f"fork {self.pid}", timeout or 0)
@@ -69,7 +68,7 @@ class Fork:
         return self.returncode
 
     def communicate(self, content: Any = None, timeout: float | None = None) -> tuple[Any, Any]:
-        """Ends its input, with this at the end; returns what it writes until it exits, and kills it if it doesn't."""
+        """Write `content` to its input and close it. Returns its output and errors; kills it if the time is up."""
         with ExitStack() as closing, ThreadPoolExecutor(3) as threads:
             closing.callback(self._close)
             threads.submit(self._feed, content)
@@ -82,16 +81,16 @@ class Fork:
             return said[0].result(), said[1].result()
 
     def send_signal(self, number: int) -> None:
-        """Unless it has exited."""
+        """Send a signal, unless it has exited."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def terminate(self) -> None:
-        """By SIGTERM."""
+        """Send SIGTERM."""
         self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        """By SIGKILL."""
+        """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
     def _feed(self, content: Any) -> None:
@@ -112,10 +111,10 @@ def _rest(stream: IO[Any] | None) -> Any:
 
 
 class ForkServer:
-    """A process that has imported modules, and forks; the socket that it reads is in this process."""
+    """A process that has imported modules, and forks for each request that it reads from a socket."""
 
     def __init__(self, *modules: str) -> None:
-        """Starts it; it exits when it is closed, or this process exits."""
+        """Start the process. It exits when it is closed, or when this process exits."""
         buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -124,11 +123,11 @@ class ForkServer:
                 pass_fds=[theirs.fileno()],
                 env=buffered,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # nor is it a terminal, which forks would take for theirs
+                stdout=subprocess.DEVNULL,  # not a terminal either, which forks would take for theirs
             )
 
     def close(self) -> None:
-        """Its forks keep running."""
+        """Stop the process. Its forks keep running."""
         self._requests.close()
         self._process.wait()
 
@@ -144,24 +143,24 @@ class ForkServer:
         environment: Mapping[str, str] = os.environ,
         folder: Path | None = None,
     ) -> Fork:
-        """Run a function of a module, called with words, in a fork.
+        """Run a function in a fork.
 
         Args:
-            program: what to run; it can be pickled.
+            program: the function; it must be picklable.
             words: its arguments.
-            stdin: a pipe, a file or its descriptor, as subprocess.Popen takes it.
+            stdin: PIPE, a file or a descriptor, as for subprocess.Popen.
             stdout: likewise.
             stderr: likewise, or STDOUT.
-            text: whether the pipes carry text.
-            pipesize: bytes that each pipe holds.
-            environment: of the fork.
-            folder: that it runs in; None: this process's.
+            text: whether the pipes are in text mode.
+            pipesize: the capacity of each pipe in bytes.
+            environment: the environment of the fork.
+            folder: the working directory; None for the current one.
         """
         request: Request = (program, words, dict(environment), str(folder or Path.cwd()))
         with ExitStack() as theirs:
 
             def piped(their_end: int) -> IO[Any]:
-                """Our end of a new pipe, of which end 0 or 1 is theirs."""
+                """Create a pipe, pass on `their_end` (0 or 1) and return the other end."""
                 ends = os.pipe()
                 if pipesize:
                     fcntl(ends[0], F_SETPIPE_SZ, pipesize)
@@ -187,7 +186,7 @@ class ForkServer:
 
 
 def _next_request(requests: socket.socket) -> Request:
-    """Returns in a fork for each request; exits when there are no more."""
+    """For each request, fork and return in the child; exit when there are no more."""
     while True:
         message, descriptors, _, _ = socket.recv_fds(requests, LONGEST, 4)
         if not message:
@@ -208,7 +207,7 @@ def _next_request(requests: socket.socket) -> Request:
 
 
 def _supervise(report: int) -> None:
-    """Fork once more, and report that fork's process ID and how it exits; returns in it."""
+    """Fork once more, and return in the child; the parent reports the child's process ID and exit code."""
     if child := os.fork():
         os.closerange(0, report)
         os.write(report, b"%d\n" % child)

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 
-# Until `write` waits for signals: the first process of a container is deaf to one without a handler.
+# Until `write` watches for signals: for process 1 of a container, signals without a handler are ignored.
 signal.signal(signal.SIGTERM, lambda number, _: os._exit(128 + number))
 
 try:

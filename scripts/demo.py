@@ -58,7 +58,7 @@ def wait(url: str) -> None:
 
 
 def at(url: str, sample: Path, folder: Path) -> Path:
-    """The sample configuration, with the address of the sandbox."""
+    """Copy a sample configuration, with the address of the sandbox."""
     config = folder / sample.name
     config.write_text(json.dumps({**json.loads(sample.read_text()), "base_url": url}))
     return config
@@ -99,7 +99,7 @@ def shown(message: dict[str, Any]) -> str:
 
 
 def holds(what: str, rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
-    """Print a table of the first rows that Heap holds."""
+    """Print a table of the first rows in Heap."""
     table = [(*columns, "properties")]
     table += [(*(str(row[column]) for column in columns), json.dumps(row["properties"])) for row in rows[:3]]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]

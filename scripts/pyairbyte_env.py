@@ -2,8 +2,8 @@
 
     python scripts/pyairbyte_env.py
 
-It installs more than a hundred packages (800 MB, several minutes) in its own versions, so it is kept apart from
-.venv. Exit code 3: this machine has no Python that PyAirbyte supports.
+It installs more than a hundred packages (800 MB, several minutes) with versions of its own, so it is separate from
+.venv. Exit code 3: no supported Python is installed.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ ROOT = Path(__file__).resolve().parents[1]
 REQUIREMENTS = ROOT / "integration_tests" / "pyairbyte" / "requirements.txt"
 FOLDER = ROOT / ".venv-pyairbyte"
 SUPPORTED = ((3, 10), (3, 12))
-"""The Python versions of that PyAirbyte: `Requires-Python: <3.13,>=3.10`."""
+"""The Python versions that this PyAirbyte supports: `Requires-Python: <3.13,>=3.10`."""
 
 NO_PYTHON = 3
 
 
 def main() -> None:
-    """Print the path of a Python that has PyAirbyte."""
+    """Print the path of a Python with PyAirbyte."""
     FOLDER.mkdir(exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # tests that run side by side wait for the one that makes it
+        fcntl.flock(lock, fcntl.LOCK_EX)  # concurrent tests wait for the one that creates it
         print(_environment(FOLDER / "env", FOLDER / "made-for"))
 
 
@@ -57,7 +57,7 @@ def _supported_python() -> str:
 
 
 def _version(python: str) -> tuple[int, ...] | None:
-    """(major, minor) of a Python, None if it does not run."""
+    """The version of a Python as (major, minor); None if it does not run."""
     ask = "import sys; print(*sys.version_info[:2])"
     try:
         run = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=False)  # noqa: S603

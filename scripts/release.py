@@ -17,11 +17,11 @@ PROJECTS = {
     "heap-courier": (ROOT / "courier", "heap_courier", "heap-courier"),
     "heap-sandbox": (ROOT / "sandbox", "heap_sandbox", "heap-sandbox"),
 }
-"""By name: the folder of the project, its package, and its image."""
+"""The folder, package and image of each project, by name."""
 
 
 def main() -> int:
-    """Work through the list; 1 if an item fails."""
+    """Work through the checklist. Returns 1 if an item fails."""
     parser = argparse.ArgumentParser(prog="scripts/release", description=__doc__)
     parser.add_argument("--dry-run", action="store_true", help="everything but the tag")
     is_rehearsal = parser.parse_args().dry_run
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def versions() -> dict[str, str]:
-    """Of each project, as its package says."""
+    """The version of each project, according to its package."""
     return {
         name: str(run_path(str(folder / package / "version.py"))["VERSION"])
         for name, (folder, package, _) in PROJECTS.items()
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 def version_problems(root: Path) -> list[str]:
-    """Places that name another version than the connector's package."""
+    """Places with another version than the connector's package."""
     version = versions()["destination-heap-analytics"]
     places = {
         "metadata.yaml": r"^ *dockerImageTag: (\S+)$",
@@ -85,13 +85,13 @@ def version_problems(root: Path) -> list[str]:
 
 
 def deployed(root: Path) -> str:
-    """What names images."""
+    """The text of the files that refer to images."""
     paths = [root / "compose.yaml", *root.glob("deploy/kubernetes/*.yaml")]
     return "\n".join(path.read_text("utf-8") for path in paths)
 
 
 def changelog_problems(changelog: str, version: str) -> list[str]:
-    """What the newest section lacks: a date, or any line."""
+    """Problems of the section of this version: it is missing, empty, or has no date."""
     section = re.search(rf"^## {re.escape(version)}\b([^\n]*)\n(.*?)(?=^## |\Z)", changelog, re.MULTILINE | re.DOTALL)
     if not section:
         return [f"CHANGELOG.md has no section for {version}"]
@@ -104,21 +104,21 @@ def changelog_problems(changelog: str, version: str) -> list[str]:
 
 
 def git_problems(version: str) -> list[str]:
-    """What prevents a tag."""
+    """Problems that prevent tagging the commit."""
     problems = []
     if output("git", "status", "--porcelain"):
-        problems.append("there are changes that are not committed")
+        problems.append("there are uncommitted changes")
     if output("git", "branch", "--show-current") != "main":
         problems.append("this is not the branch main")
     if output("git", "tag", "--list", f"v{version}"):
-        problems.append(f"the tag v{version} exists already")
+        problems.append(f"the tag v{version} already exists")
     return problems
 
 
 def images(version: str) -> None:
-    """Build them, if there is a `docker`."""
+    """Build the images, if `docker` is installed."""
     if not shutil.which("docker"):
-        say("SKIPPED  images: there is no `docker` here")
+        say("SKIPPED  images: `docker` is not installed")
         return
     base = os.environ.get("IMAGE_BASE")
     options = ["--build-arg", f"BASE={base}"] if base else []
@@ -130,19 +130,19 @@ def images(version: str) -> None:
 
 
 def run(*command: str) -> None:
-    """Run a step; what it prints is shown only if it fails."""
+    """Run a step; show its output only if it fails."""
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         sys.exit(f"PROBLEM  {' '.join(command)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
 
 
 def output(*command: str) -> str:
-    """What a command prints."""
+    """The output of a command."""
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
 
 
 def say(sentence: str) -> None:
-    """A line for the person who releases."""
+    """Print a line for the user."""
     print(sentence, flush=True)
 
 
