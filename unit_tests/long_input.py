@@ -1,4 +1,4 @@
-"""Calls every function of the three products that takes one text, with long adversarial texts; run by its test.
+"""Calls every function of the three products that accepts a single text with long adversarial texts; run by its test.
 
     python unit_tests/long_input.py CHARACTERS
 
@@ -39,7 +39,7 @@ UNITS: Final = (
     "-",
     "::",
 )
-"""What a text repeats."""
+"""Texts to repeat."""
 
 EFFECTS: Final = frozenset(
     {
@@ -53,11 +53,11 @@ EFFECTS: Final = frozenset(
         "heap_sandbox.page.live._file",  # opens a file
     }
 )
-"""Functions that do something to the world, and are not called."""
+"""Functions with side effects, which are not called."""
 
 
 def functions(left_out: Container[str] = EFFECTS) -> Iterator[tuple[str, Callable[[Any], object], bool]]:
-    """Name, function, and whether it takes bytes."""
+    """Name, function, and whether it accepts bytes."""
     for package in PACKAGES:
         folder = ROOT / package
         for file in sorted(folder.rglob("*.py")):
@@ -70,7 +70,7 @@ def functions(left_out: Container[str] = EFFECTS) -> Iterator[tuple[str, Callabl
 
 
 def _kind(node: ast.FunctionDef) -> str | None:
-    """What it takes, if that is one text or anything."""
+    """The type of its parameter, if it accepts a single text or any value."""
     arguments = node.args.posonlyargs + node.args.args
     needed = arguments[: len(arguments) - len(node.args.defaults)]
     if len(needed) != 1 or None in node.args.kw_defaults or not needed[0].annotation:
@@ -80,7 +80,7 @@ def _kind(node: ast.FunctionDef) -> str | None:
 
 
 def main(length: int) -> None:
-    """Call them all."""
+    """Call all of them."""
     for package in ("", "courier", "sandbox"):
         sys.path.insert(0, str(ROOT / package))
     for name, function, takes_bytes in functions():
@@ -96,9 +96,9 @@ def _call(function: Callable[[Any], object], text: str | bytes) -> None:
         result = function(text)
         if inspect.isgenerator(result):
             list(result)
-    except Exception as refusal:  # most texts are refused
+    except Exception as refusal:  # most texts are invalid
         if isinstance(refusal, TypeError | AttributeError | MemoryError):
-            raise  # a defect, for any text
+            raise  # a bug, whatever the text
 
 
 if __name__ == "__main__":

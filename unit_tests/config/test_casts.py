@@ -1,4 +1,4 @@
-"""What casts make of a text: exactly a number or a boolean, or nothing."""
+"""Casts parse text exactly as a number or a boolean, or not at all."""
 
 from __future__ import annotations
 
@@ -34,28 +34,28 @@ from destination_heap_analytics.config.casts import boolean_of, number_of
     ],
 )
 def test_a_number_is_plain_decimal_text(text: str, number: float | None) -> None:
-    """Neither separators nor currency symbols: which of them mean what depends on the country."""
+    """Without thousands separators or currency symbols, whose meaning depends on the country."""
     assert number_of(text) == number
     assert type(number_of(text)) is type(number)
 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=4, min_value=-(10**12), max_value=10**12))
 def test_a_number_is_the_nearest_double(number: Decimal) -> None:
-    """As Python's own reading has it."""
+    """The same as Python's own parser gives."""
     assert number_of(str(number)) == float(number)
 
 
 @given(st.integers())
 def test_an_integer_is_exact_or_refused(number: int) -> None:
-    """A rounded ID would be another one."""
+    """A rounded ID would be a different one."""
     assert number_of(str(number)) in {None, number}
     if abs(number) < 2**53:
         assert number_of(str(number)) == number
 
 
 @given(st.text())
-def test_no_text_crashes_a_cast(text: str) -> None:
-    """Nothing else is a number or a boolean."""
+def test_a_cast_accepts_any_text_without_an_error(text: str) -> None:
+    """The result is None unless the text is a number or a boolean."""
     assert number_of(text) is None or float(text) == number_of(text)
     assert boolean_of(text) in {None, True, False}
 
@@ -69,5 +69,5 @@ def test_no_text_crashes_a_cast(text: str) -> None:
     ],
 )
 def test_a_boolean_is_one_of_few_words(texts: tuple[str, ...], boolean: bool | None) -> None:
-    """Those of PostgreSQL, in any letter case."""
+    """The words that PostgreSQL accepts, in any letter case."""
     assert {boolean_of(text) for text in texts} == {boolean}

@@ -62,7 +62,7 @@ def _looks_like_item(name: str) -> bool:
 
 @given(lists)
 def test_a_list_reads_back_from_its_own_text(columns: ColumnList) -> None:
-    """Whatever the names: what cannot stand bare is quoted."""
+    """For any names: those that would be misread without quotes are quoted."""
     assert parse_column_list(str(columns)) == columns
 
 
@@ -156,8 +156,8 @@ def test_an_item_is_a_column_or_a_constant_with_a_cast_and_a_name(text: str, ite
         ('*EXCEPT("a)b",c),d', ColumnList((ListedProperty("d", "d"),), selects_all=True, excepted=("a)b", "c"))),
     ],
 )
-def test_a_star_takes_all_columns_but_those_it_excepts(text: str, columns: ColumnList) -> None:
-    """Beside it, columns can be renamed, cast and added."""
+def test_a_star_selects_all_columns_except_those_left_out(text: str, columns: ColumnList) -> None:
+    """Columns can be renamed, cast and added in the same list."""
     assert parse_column_list(text) == columns
 
 
@@ -206,8 +206,8 @@ def test_an_error_says_what_where_and_what_to_do(text: str, error: str) -> None:
     assert error in str(wrong.value)
 
 
-def test_a_reserved_name_is_refused_under_any_name_it_came_from() -> None:
-    """Renaming helps, in both directions."""
+def test_a_reserved_property_name_is_refused_whatever_its_column() -> None:
+    """Renaming a column can fix or cause this."""
     for text in ("Id", "a as ID", "'x' as id", "*, a as iD"):
         with pytest.raises(GrammarError, match="does not allow a user property of that name"):
             parse_column_list(text, reserved={"id"})
@@ -215,7 +215,7 @@ def test_a_reserved_name_is_refused_under_any_name_it_came_from() -> None:
 
 
 def test_an_event_may_be_a_constant_and_a_column_may_not() -> None:
-    """A constant for whose row it is would make all rows one user's."""
+    """A constant identity would assign all rows to one user."""
     assert parse_event(" 'Order Placed' ") == Constant("Order Placed")
     assert parse_event("'Customer''s Order'") == Constant("Customer's Order")
     assert parse_event('"Event, name"') == parse_column('"Event, name"') == "Event, name"
@@ -230,8 +230,8 @@ def test_an_event_may_be_a_constant_and_a_column_may_not() -> None:
         parse_event("'Customer's Order'")
 
 
-def test_what_only_a_list_takes_is_recognised_in_a_name() -> None:
-    """For the hint where a single column is not found."""
+def test_syntax_that_only_lists_accept_is_recognised_in_a_name() -> None:
+    """For a hint, if a single column is not found."""
     assert [extras_of(text) for text in ("id::text", "a as b", "plain", "a,b", "'x")] == [
         "::text",
         "as b",

@@ -45,8 +45,8 @@ def test_only_the_app_id_and_the_api_are_required() -> None:
     assert parse_config(config(base_url=None)).settings.base_url == "https://heapanalytics.com"
 
 
-def test_spaces_around_names_and_commas_do_not_count() -> None:
-    """Also around the single columns."""
+def test_spaces_around_names_and_commas_are_ignored() -> None:
+    """Also in settings with a single column."""
     api = parse_config(config()).settings.api
     assert str(api.property_columns) == "blocked, created_at, name"
     assert api.model_dump()["identity_column"] == "email"
@@ -62,8 +62,8 @@ def test_spaces_around_names_and_commas_do_not_count() -> None:
         (DELETE, Api.DELETE_USERS),
     ],
 )
-def test_the_type_of_the_api_selects_it(api: dict[str, Any], kind: Api) -> None:
-    """An account may well have a property named ID."""
+def test_api_type_selects_the_api(api: dict[str, Any], kind: Api) -> None:
+    """The rules differ: an account may have a property named ID."""
     assert parse_config(config(api=api)).settings.selected_api is kind
 
 
@@ -87,7 +87,7 @@ def test_the_settings_are_frozen() -> None:
     ],
 )
 def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) -> None:
-    """A slash at the end does not count."""
+    """A trailing slash is ignored."""
     assert parse_config(config(base_url=base_url)).settings.base_url == base_url.rstrip("/")
 
 
@@ -175,7 +175,7 @@ def test_an_error_is_reported_with_its_setting_and_the_remedy(wrong: Any, senten
 
 
 def test_all_errors_are_reported_at_once() -> None:
-    """So that it is fixed in one go."""
+    """So that they can be fixed together."""
     with pytest.raises(ConfigError) as refused:
         parse_config({"app_id": "x", "api": {**USERS, "identity_column": "", "property_columns": ""}})
     assert str(refused.value).count("`") == 6
@@ -185,7 +185,7 @@ def test_all_errors_are_reported_at_once() -> None:
 
 
 def test_unknown_keys_are_ignored_with_one_warning() -> None:
-    """It names them, and the nearest known key."""
+    """The warning lists them, each with the nearest known key."""
     parsed = parse_config({**track(timestmp_column="x", account_id_column="y"), "rejected_record": "fail"})
     assert parsed.settings.rejected_records == "continue"
     assert parsed.warning == (
@@ -196,7 +196,7 @@ def test_unknown_keys_are_ignored_with_one_warning() -> None:
 
 
 def test_without_a_delivery_each_row_is_a_request() -> None:
-    """As connections saved with version 0.1.0 expect it."""
+    """As saved connections of version 0.1.0 expect."""
     delivery = parse_config(config()).settings.delivery
     assert (delivery.mode, delivery.max_events_per_minute) == ("row", 15_000)
     assert parse_config(config(delivery=None)).settings.delivery.mode == "row"
@@ -320,8 +320,8 @@ def test_an_address_with_a_secret_is_refused_and_not_repeated(setting: str, addr
 
 
 @pytest.mark.parametrize("value", [{1: 1}, [[]], 1.5, True, "trakc", object()], ids=type)
-def test_a_value_of_any_kind_is_a_sentence(value: Any) -> None:
-    """In process a configuration may hold any object, and any key."""
+def test_a_value_of_any_type_is_reported_in_a_sentence(value: Any) -> None:
+    """In process, a configuration may contain any object as a value or key."""
     for given in (
         {"app_id": value, "api": {"api_type": "track"}},
         {"app_id": "1", "api": value},
@@ -350,8 +350,8 @@ def test_unknown_keys_inside_a_choice_give_a_warning() -> None:
     )
 
 
-def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
-    """A service other than Amazon's has its own."""
+def test_a_region_that_the_form_does_not_offer_is_accepted() -> None:
+    """S3-compatible services have their own regions."""
     parsed = parse_config(config(object_storage_config={**S3, "s3_bucket_region": "garage"}))
     assert parsed.settings.object_storage_config.model_dump()["s3_bucket_region"] == "garage"
 
@@ -369,7 +369,7 @@ def test_a_region_that_the_form_does_not_offer_is_taken() -> None:
     ],
 )
 def test_a_list_of_columns_is_read_as_intended(columns: str, names: tuple[str, ...], warning: str | None) -> None:
-    """With a warning if something was wrong with it."""
+    """With a warning about anything that was ignored."""
     parsed = parse_config(track(property_columns=columns))
     listed = parsed.settings.api.property_columns
     assert (tuple(item.name for item in listed.items) or ("*",), parsed.warning) == (names, warning)
@@ -378,7 +378,7 @@ def test_a_list_of_columns_is_read_as_intended(columns: str, names: tuple[str, .
 
 @pytest.mark.parametrize("blank", ["", "  ", None])
 def test_a_blank_or_null_timestamp_column_is_none(blank: str | None) -> None:
-    """As version 0.1.0 had it."""
+    """As in version 0.1.0."""
     parsed = parse_config(track(timestamp_column=blank))
     assert isinstance(parsed.settings.api, TrackEvents)
     assert (parsed.settings.api.timestamp_column, parsed.warning) == (None, None)
@@ -403,7 +403,7 @@ def test_null_for_an_optional_setting_is_its_default(setting: str) -> None:
         ({"user_id_column": "id"}, "`api` must have exactly one of `identity_column` and `user_id_column`"),
     ],
 )
-def test_a_deletion_that_is_not_quite_meant_is_refused(change: dict[str, Any], sentence: str) -> None:
+def test_a_deletion_without_explicit_confirmation_is_refused(change: dict[str, Any], sentence: str) -> None:
     """It cannot be undone."""
     with pytest.raises(ConfigError) as refused:
         parse_config(config(api={**DELETE, **change}))
@@ -411,7 +411,7 @@ def test_a_deletion_that_is_not_quite_meant_is_refused(change: dict[str, Any], s
 
 
 @pytest.mark.parametrize("delivery", [None, {"mode": "row"}, {"mode": "bulk"}])
-def test_some_apis_have_one_form_for_every_delivery(delivery: Any) -> None:
+def test_some_apis_ignore_the_delivery_mode(delivery: Any) -> None:
     """Heap accepts identities one by one, and deletions in bulk."""
     assert not parse_config(config(api=IDENTIFY, delivery=delivery)).settings.is_bulk
     assert parse_config(config(api=DELETE, delivery=delivery)).settings.is_bulk
@@ -433,7 +433,7 @@ def test_deletions_go_to_the_us_for_both_data_centres(base_url: str | None, url:
 
 
 def test_heaps_own_user_id_takes_the_place_of_the_identity() -> None:
-    """An empty identity column counts as none."""
+    """An empty identity column counts as not set."""
     for left_out in ({}, {"identity_column": ""}, {"identity_column": None}):
         api = {**without("identity_column")["api"], **left_out, "user_id_column": "heap_id"}
         settings = parse_config(config(api=api)).settings.api

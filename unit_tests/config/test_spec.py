@@ -1,4 +1,4 @@
-"""The specification is drawn from the settings, in the words that the form can render."""
+"""The specification is generated from the settings, with only the keywords that the form supports."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_the_committed_file_is_fresh() -> None:
     assert printed == (ROOT / "destination_heap_analytics" / "spec.json").read_bytes()
 
 
-def test_it_holds_the_keys_that_work_and_no_others() -> None:
-    """The contract with saved connections."""
+def test_it_has_exactly_the_supported_keys() -> None:
+    """Saved connections depend on them."""
     assert list(form()["properties"]) == [
         "app_id",
         "base_url",
@@ -55,7 +55,7 @@ def test_it_holds_the_keys_that_work_and_no_others() -> None:
 
 
 def test_a_choice_is_a_one_of_with_a_const() -> None:
-    """Each branch is an object, identified by one shared text."""
+    """Each branch is an object, identified by the same key."""
     api = form()["properties"]["api"]
     assert api["type"] == "object"
     assert [branch["properties"]["api_type"]["const"] for branch in api["oneOf"]] == [
@@ -67,7 +67,7 @@ def test_a_choice_is_a_one_of_with_a_const() -> None:
     ]
 
 
-def test_optional_settings_that_many_need_are_not_folded_away() -> None:
+def test_commonly_needed_optional_settings_are_always_shown() -> None:
     """The EU's address, whose event it is, the time that keeps events single, and what buckets elsewhere need."""
     assert [path for path, setting in settings(form()) if setting.get("always_show")] == [
         "base_url",
@@ -86,7 +86,7 @@ def test_optional_settings_that_many_need_are_not_folded_away() -> None:
     ("path", "setting"), list(settings(form())), ids=lambda value: value if isinstance(value, str) else ""
 )
 def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any]) -> None:
-    """A title and an order; a description and examples where something is typed."""
+    """A title and an order; for text input, also a description and examples."""
     assert setting["title"]
     assert isinstance(setting["order"], int)
     if "const" not in setting:
@@ -97,7 +97,7 @@ def test_every_setting_has_what_the_form_shows(path: str, setting: dict[str, Any
 
 
 def test_the_texts_explain_what_a_user_of_heap_must_know() -> None:
-    """Where the ID is found, which one properties take, and that accounts come first in Heap."""
+    """Where to find the ID, which environment properties require, and that accounts must be set up in Heap first."""
     text = json.dumps(form())
     for fact in ("Account > Manage > Projects", "Main Production", "Set up accounts in Heap first"):
         assert fact in text
@@ -132,7 +132,7 @@ def test_the_sample_configurations_satisfy_it(config: Path) -> None:
     ],
 )
 def test_the_pattern_of_the_property_columns_fails_early(columns: str, valid: bool) -> None:
-    """What check would refuse, the form marks while it is typed."""
+    """The form marks while typing what `check` would refuse."""
     config = {"app_id": "1", "api": {**USERS, "property_columns": columns}}
     assert jsonschema.Draft7Validator(form()).is_valid(config) is valid
 
@@ -163,8 +163,8 @@ def test_the_pattern_of_the_base_url_agrees_with_check(url: str, valid: bool) ->
         assert valid
 
 
-def test_the_form_preselects_bulk_requests_and_no_place_of_rejected_rows() -> None:
-    """The first branch of a choice is the one that a new connection gets."""
+def test_the_form_preselects_bulk_requests_and_no_storage_of_rejected_rows() -> None:
+    """The first branch of a choice is the default for new connections."""
     delivery, storage = (form()["properties"][name] for name in ("delivery", "object_storage_config"))
     assert [branch["properties"]["mode"]["const"] for branch in delivery["oneOf"]] == ["bulk", "row"]
     assert [branch["properties"]["storage_type"]["const"] for branch in storage["oneOf"]] == ["None", "Local", "S3"]
@@ -173,7 +173,7 @@ def test_the_form_preselects_bulk_requests_and_no_place_of_rejected_rows() -> No
 
 
 def test_secrets_are_marked() -> None:
-    """So that they are kept as secrets, and blotted out of the log."""
+    """So that the platform stores them as secrets, and masks them in logs."""
     marked = [path for path, setting in settings(form()) if setting.get("airbyte_secret")]
     assert marked == [
         "api.Delete Users.api_key",
@@ -182,7 +182,7 @@ def test_secrets_are_marked() -> None:
     ]
 
 
-def test_rejected_rows_are_lines_of_json_alone() -> None:
-    """One format, in the shape that the platform knows."""
+def test_json_lines_is_the_only_format_of_rejected_rows() -> None:
+    """With the same keys as in Airbyte's own destinations."""
     bucket = form()["properties"]["object_storage_config"]["oneOf"][2]["properties"]
     assert [branch["properties"]["format_type"]["const"] for branch in bucket["format"]["oneOf"]] == ["JSONL"]

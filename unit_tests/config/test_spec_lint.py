@@ -29,11 +29,11 @@ KNOWN = set(
         maxLength group readOnly format display_type $schema""",
     )
 )
-"""What the form renders or the validation of saved settings heeds."""
+"""Keywords that the form renders, or that the validation of saved settings respects."""
 
 
 def schemas(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """A schema and all below it, each with its location."""
+    """A schema and all schemas inside it, each with its path."""
     yield path, schema
     for name, setting in schema.get("properties", {}).items():
         yield from schemas(setting, f"{path}.{name}".lstrip("."))
@@ -52,8 +52,8 @@ each_choice = pytest.mark.parametrize("choice", CHOICES.values(), ids=CHOICES)
 each_object = pytest.mark.parametrize("schema", OBJECTS.values(), ids=OBJECTS)
 
 
-def test_the_message_says_what_the_platform_asks_for() -> None:
-    """Where the documentation is, and modes that the protocol knows."""
+def test_the_message_has_what_the_platform_requires() -> None:
+    """The address of the documentation, and sync modes of the protocol."""
     assert SPEC["documentationUrl"].startswith("https://docs.airbyte.com/integrations/destinations/")
     assert SPEC["supportsIncremental"] is True
     known = [mode.value for mode in DestinationSyncMode]
@@ -61,15 +61,15 @@ def test_the_message_says_what_the_platform_asks_for() -> None:
     assert len(set(SPEC["supported_destination_sync_modes"])) == 3
 
 
-def test_the_form_is_an_object_of_draft_7_that_takes_unknown_keys() -> None:
-    """Since connections that were saved with older settings must stay valid."""
+def test_the_form_is_a_draft_7_object_that_allows_unknown_keys() -> None:
+    """Because connections saved with older settings must stay valid."""
     jsonschema.Draft7Validator.check_schema(FORM)
     assert (FORM["$schema"], FORM["type"]) == ("http://json-schema.org/draft-07/schema#", "object")
     assert all(schema.get("additionalProperties", True) is True for schema in ALL.values())
 
 
 @each_schema
-def test_only_keywords_are_used_that_the_form_knows(schema: dict[str, Any]) -> None:
+def test_only_keywords_that_the_form_supports_are_used(schema: dict[str, Any]) -> None:
     """No $ref, which it does not resolve; no allOf, anyOf, not, if, patternProperties or dependent ones."""
     assert schema.keys() - KNOWN == set()
 
@@ -81,8 +81,8 @@ def test_each_has_one_type(schema: dict[str, Any]) -> None:
 
 
 @each_setting
-def test_each_setting_has_a_title_a_description_and_a_place(setting: dict[str, Any]) -> None:
-    """But a constant, which is hidden, needs no description."""
+def test_each_setting_has_a_title_a_description_and_a_position(setting: dict[str, Any]) -> None:
+    """Except that a constant, which is hidden, needs no description."""
     assert setting["title"].strip()
     assert setting["title"][0].isupper()
     assert "const" in setting or setting["description"].strip().endswith(".")
@@ -90,7 +90,7 @@ def test_each_setting_has_a_title_a_description_and_a_place(setting: dict[str, A
 
 
 @each_object
-def test_the_places_within_an_object_differ(schema: dict[str, Any]) -> None:
+def test_positions_within_an_object_are_unique(schema: dict[str, Any]) -> None:
     """And the required settings exist."""
     orders = [setting["order"] for setting in schema["properties"].values()]
     assert len(set(orders)) == len(orders)
@@ -98,7 +98,7 @@ def test_the_places_within_an_object_differ(schema: dict[str, Any]) -> None:
 
 
 @each_choice
-def test_a_choice_shows_which_branch_is_meant(choice: dict[str, Any]) -> None:
+def test_a_choice_identifies_its_branches(choice: dict[str, Any]) -> None:
     """Objects with a title and a description each, which share one required text, with a different constant in each."""
     assert choice["type"] == "object"
     branches = choice["oneOf"]
@@ -116,7 +116,7 @@ def test_a_choice_shows_which_branch_is_meant(choice: dict[str, Any]) -> None:
 
 @each_setting
 def test_defaults_and_examples_are_valid_themselves(setting: dict[str, Any]) -> None:
-    """A person may take them as they are."""
+    """A user may copy them."""
     schema = {"$schema": FORM["$schema"], **setting}
     for value in [*setting.get("examples", ()), *([setting["default"]] if "default" in setting else [])]:
         jsonschema.validate(value, schema)
@@ -132,13 +132,13 @@ def test_a_pattern_is_explained_and_one_that_browsers_know(setting: dict[str, An
 
 
 @each_setting
-def test_a_list_of_values_has_each_of_them_once(setting: dict[str, Any]) -> None:
+def test_the_values_of_an_enum_are_unique(setting: dict[str, Any]) -> None:
     """And the default is one of them."""
     values = setting.get("enum", [])
     assert len(set(values)) == len(values)
 
 
-def test_what_must_not_be_read_is_marked() -> None:
+def test_secrets_are_marked_as_secret() -> None:
     """By the lint of the CDK: names that sound like secrets, and marks in places where they have an effect."""
     assert find_secret_marking_errors(FORM) == []
 

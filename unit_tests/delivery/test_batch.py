@@ -1,4 +1,4 @@
-"""The same rows make the same bytes; what may be left out of them is; a batch is full when Heap would say so."""
+"""The same rows give the same bytes, without duplicates; a batch is full at Heap's limits."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def sent(api: Api, *items: Payload, bulk: bool = True) -> Any:
 
 
 def test_a_single_request_is_the_row_itself() -> None:
-    """With the app beside its own fields."""
+    """With the app ID added."""
     assert sent(Api.USER_PROPERTIES, user(1, "a", x=1), bulk=False) == {
         "app_id": "11",
         "identity": "a",
@@ -51,14 +51,14 @@ def test_a_single_request_is_the_row_itself() -> None:
     [(Api.TRACK, "events"), (Api.USER_PROPERTIES, "users"), (Api.ACCOUNT_PROPERTIES, "accounts")],
 )
 def test_a_bulk_request_lists_its_rows_in_order(api: Api, field: str) -> None:
-    """Below the name that Heap gives the list."""
+    """Under Heap's name for the list."""
     first, second = user(1, "b", x=1), user(2, "a", x=2)
     assert sent(api, first, second) == {"app_id": "11", field: [json.loads(first.body), json.loads(second.body)]}
 
 
 @pytest.mark.parametrize("second", ["a", "b"])
 def test_rows_that_are_being_sent_can_be_sent_again(second: str) -> None:
-    """All of them, or a part, in the same bytes; whether or not two are merged into one element."""
+    """All of them, or some, with the same bytes, whether or not two are merged into one element."""
     given_rows = [user(1, "a", x=1), user(2, second, x=2), user(3, "c", x=3)]
     envelope, items = Envelope("11", Api.USER_PROPERTIES.endpoint, bulk=True), Payloads.of(given_rows)
     assert envelope.body(items) == envelope.body(items) == envelope.body(given_rows)
@@ -67,7 +67,7 @@ def test_rows_that_are_being_sent_can_be_sent_again(second: str) -> None:
 
 
 def test_later_properties_of_a_key_are_merged_over_earlier_ones() -> None:
-    """Which is what sending them one by one would leave behind; a key keeps its first position."""
+    """The result is the same as sending them one by one; a key keeps its first position."""
     body = sent(Api.USER_PROPERTIES, user(1, "a", x=1, y=1), user(2, "b", x=2), user(3, "a", x=3, z=3))
     assert body["users"] == [
         {"identity": "a", "properties": {"x": 3, "y": 1, "z": 3}},
@@ -76,7 +76,7 @@ def test_later_properties_of_a_key_are_merged_over_earlier_ones() -> None:
 
 
 def test_a_merged_account_keeps_its_own_key_field() -> None:
-    """Accounts are named otherwise than users."""
+    """It differs between accounts and users."""
     rows = [
         Payload(n, Checkpoint(), None, "acme", b'{"account_id":"acme","properties":{"n":%d}}' % n, None) for n in (1, 2)
     ]
@@ -84,13 +84,13 @@ def test_a_merged_account_keeps_its_own_key_field() -> None:
 
 
 def test_events_with_one_idempotency_key_are_sent_once() -> None:
-    """The first of them; Heap would keep no other. Events of one identity are not one."""
+    """Only the first, because Heap would keep no other. Different events of one identity are kept."""
     body = sent(Api.TRACK, event(1, "a", "t"), event(2, "a", "u"), event(3, "b", "t"))
     assert [element["properties"]["n"] for element in body["events"]] == [1, 2]
 
 
 def test_the_same_rows_make_the_same_bytes() -> None:
-    """A request that is sent again is the same, to the last byte."""
+    """A retried request is identical, byte for byte."""
     rows = [user(1, "a", x="ü", y=[1.0, 2]), user(2, "a", z=2**53), user(3, "b", x=None)]
     envelope = Envelope("11", Api.USER_PROPERTIES.endpoint, bulk=True)
     assert envelope.body(rows) == envelope.body(list(rows))
@@ -107,7 +107,7 @@ def test_the_same_rows_make_the_same_bytes() -> None:
     ],
 )
 def test_a_batch_is_halved_by_its_elements(keys: str, expected: list[list[int]]) -> None:
-    """The rows of one element stay together until it is alone; then each goes by itself."""
+    """The rows of one element stay together; if it is the only element, each row is sent by itself."""
     parts = halves([user(number, key) for number, key in enumerate(keys, 1)])
     assert [numbers(part) for part in parts] == expected
 
@@ -135,7 +135,7 @@ def test_a_batch_is_full_with_so_many_elements(keys: str, merges: bool, is_full:
 
 
 def test_a_batch_is_full_with_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with this many rows, however few elements they are."""
+    """And with this many rows, however few elements they form."""
     monkeypatch.setattr(batch, "MAX_BYTES", 100)
     monkeypatch.setattr(batch, "MAX_ITEMS", 1000)
     assert [filled("a" * count, most=1000, merges=False).is_full for count in (2, 3)] == [False, True]
@@ -153,7 +153,7 @@ def test_a_smaller_limit_makes_a_batch_full() -> None:
 
 
 def test_a_batch_is_as_old_as_its_oldest_row() -> None:
-    """Which need not be the first; an empty one has no age."""
+    """It need not be the first row; an empty batch has no age."""
     rows = OpenBatch(10, merges=False)
     assert rows.since == float("inf")
     rows.add(user(1, "a"), 5.0)
@@ -166,13 +166,15 @@ def test_a_batch_is_as_old_as_its_oldest_row() -> None:
     ("keys", "merges", "most", "count"),
     [("abcd", False, 4, 4), ("abcd", False, 3, 3), ("aabc", True, 2, 3), ("aab", True, 2, 3), ("aabab", True, 1, 2)],
 )
-def test_a_request_takes_the_first_rows_up_to_so_many_elements(keys: str, merges: bool, most: int, count: int) -> None:
+def test_a_request_has_the_first_rows_up_to_a_number_of_elements(
+    keys: str, merges: bool, most: int, count: int
+) -> None:
     """It ends before the first that would be one too many."""
     assert filled(keys, most=10, merges=merges).count(most) == count
 
 
-def test_a_request_takes_no_more_bytes_than_may_be_but_one_row_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A row alone may be larger; whether it is too large says Heap."""
+def test_a_request_is_limited_in_bytes_but_has_at_least_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A single row may be larger; Heap decides whether it is too large."""
     rows = filled("abcd", most=10, merges=False)
     size = len(rows.items[0].body) + 1
     for limit, count in ((4 * size, 4), (4 * size - 1, 3), (2 * size, 2), (size, 1), (1, 1)):
@@ -181,14 +183,14 @@ def test_a_request_takes_no_more_bytes_than_may_be_but_one_row_at_least(monkeypa
     assert filled("a", most=10, merges=False).count(10) == 1
 
 
-def test_a_request_takes_so_many_rows_however_few_elements_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each of them is kept until Heap has answered."""
+def test_a_request_is_limited_in_rows_however_few_elements_they_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each row is kept until Heap responds."""
     monkeypatch.setattr(batch, "MAX_ITEMS", 3)
     assert filled("aaaa", most=10, merges=True).count(10) == 3
 
 
-def test_rows_that_are_kept_for_the_place_of_rejected_rows_fill_a_batch_by_their_own_size() -> None:
-    """A wide row may become a small property, and memory holds both."""
+def test_source_rows_kept_for_storage_count_towards_a_full_batch() -> None:
+    """A wide row may be mapped to a small payload, and both are in memory."""
     batch = OpenBatch(1000, merges=False)
     wide = Payload(1, Checkpoint(), b"x" * (MAX_KEPT // 4), "a", b"{}", None)
     for _ in range(3):
@@ -203,7 +205,7 @@ def test_rows_that_are_kept_for_the_place_of_rejected_rows_fill_a_batch_by_their
 
 
 def test_a_deletion_lists_each_user_once_and_no_app() -> None:
-    """The token says which app asks."""
+    """The token identifies the app."""
     rows = [
         Payload(number, Checkpoint(), None, key, b'{"user_id":%b}' % key.encode(), None)
         for number, key in enumerate("121")

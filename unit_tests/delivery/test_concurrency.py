@@ -1,4 +1,4 @@
-"""How many requests may be in flight is found by trying."""
+"""The number of requests that may be in flight is determined by probing."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def busy(limit: Concurrency, seconds: int, *, since: int = 0) -> list[int]:
 
 
 def test_the_limit_doubles_each_second_up_to_the_most() -> None:
-    """As long as no answer says that it is too much."""
+    """As long as no response indicates congestion."""
     assert busy(Concurrency(16), 5) == [4, 8, 16, 16, 16]
 
 
 def test_the_limit_does_not_grow_within_a_second() -> None:
-    """However many requests go."""
+    """However many requests are sent."""
     limit = Concurrency(64)
     for tenth in range(10):
         limit.sending(limit.limit, tenth / 10)
@@ -32,7 +32,7 @@ def test_the_limit_does_not_grow_within_a_second() -> None:
 
 
 def test_a_limit_that_was_not_reached_does_not_grow() -> None:
-    """It was not tried, so nothing is known of more."""
+    """Higher limits have not been tested."""
     limit = Concurrency(64)
     for second in range(10):
         limit.sending(START - 1, float(second))
@@ -40,7 +40,7 @@ def test_a_limit_that_was_not_reached_does_not_grow() -> None:
 
 
 def test_the_start_does_not_exceed_the_most() -> None:
-    """A small one is one from the beginning."""
+    """A small limit applies from the beginning."""
     limit = Concurrency(2)
     assert limit.limit == 2
     assert busy(limit, 3) == [2, 2, 2]
@@ -55,7 +55,7 @@ def test_congestion_halves_the_limit_which_then_grows_by_one() -> None:
     assert busy(limit, 10, since=3) == [8, 9, 10, 11, 12, 13, 14, 15, 16, 16]
 
 
-def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
+def test_responses_to_requests_sent_before_a_cut_do_not_cut_again() -> None:
     """Sixteen requests that fail together count once, not sixteen times."""
     limit = Concurrency(16)
     busy(limit, 3)
@@ -67,7 +67,7 @@ def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
 
 
 @pytest.mark.parametrize("cuts", [3, 10])
-def test_one_request_may_always_go(cuts: int) -> None:
+def test_one_request_may_always_be_sent(cuts: int) -> None:
     """Otherwise nothing would show that Heap is available again."""
     limit = Concurrency(4)
     for second in range(cuts):

@@ -1,4 +1,4 @@
-"""One event proves that Heap is there; its verdict becomes a sentence."""
+"""One event proves that Heap can be reached; its verdict is explained in a sentence."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_event_is_always_the_same() -> None:
 
 
 def test_the_wait_is_bounded_as_a_whole() -> None:
-    """A server that never ends its answer cannot hold the form."""
+    """A server that never completes its response cannot block the form."""
     client = Stub(None)
     try:
         verdict = preflight(client, EVENT, seconds=0.01)
@@ -58,7 +58,7 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
 
 
 def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
-    """It is not a time-out, and must not look like one."""
+    """It must not look like a time-out."""
 
     class Broken(Stub):
         def post(self, *_: Any) -> Verdict:
@@ -68,8 +68,8 @@ def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
         preflight(Broken(None), EVENT, seconds=60)
 
 
-def test_once_heap_has_taken_something_its_address_is_right() -> None:
-    """Then a lost connection says nothing of the settings."""
+def test_once_heap_has_accepted_something_its_address_is_known_to_be_right() -> None:
+    """Then a lost connection is not blamed on the settings."""
     sentence = explain(Verdict(Kind.RETRYABLE, None, "the connection failed"), HEAP, reached=True)
     assert sentence == f"Heap stopped responding: the connection failed at {HEAP}. Run the sync again."
 
@@ -94,7 +94,7 @@ def test_once_heap_has_taken_something_its_address_is_right() -> None:
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:
-    """Never in words that came from outside."""
+    """Without any text from the response."""
     sentence = explain(verdict, HEAP)
     assert setting in sentence
     assert remedy in sentence
@@ -103,12 +103,12 @@ def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: s
 
 @pytest.mark.parametrize("api", [api for api in Api if api is not Api.DELETE_USERS])
 def test_each_api_that_writes_has_an_event(api: Api) -> None:
-    """Only Track has one that is harmless."""
+    """Always the same one: only Track has a harmless request."""
     assert preflight_request(api, "11") == EVENT
 
 
 def test_a_token_is_needed_for_deletions() -> None:
-    """Nothing is written where everything is to be deleted."""
+    """Nothing is written to an account from which users are to be deleted."""
     assert preflight_request(Api.DELETE_USERS, "11") == ("/api/public/v0/auth_token", b"")
 
 

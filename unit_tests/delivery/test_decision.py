@@ -1,4 +1,4 @@
-"""What an answer means for the rows of a request, as a table; nothing is sent."""
+"""What a response means for the rows of a request, as a table; nothing is sent."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def decided(verdict: Verdict, rows: int, history: History = NO_FAILURES, run: Ru
         (FAILED, 1, failing(120, is_suspect=True), REACHED, Stop(is_poison=True)),
     ],
 )
-def test_each_answer_has_a_decision(
+def test_each_response_has_a_decision(
     verdict: Verdict, rows: int, history: History, run: RunSoFar, decision: Decision
 ) -> None:
-    """With what was known before it."""
+    """Given what the run knew before it."""
     assert decided(verdict, rows, history, run) == decision
 
 
@@ -100,7 +100,7 @@ def test_each_answer_has_a_decision(
     ],
 )
 def test_what_may_still_be_accepted_is_sent_again(verdict: Verdict, rows: int, history: History, run: RunSoFar) -> None:
-    """With one more failure to its name."""
+    """With one more failure in its history."""
     decision = decided(verdict, rows, history, run)
     assert isinstance(decision, Retry)
     assert decision.history.failures == history.failures + 1
@@ -119,7 +119,7 @@ def test_what_may_still_be_accepted_is_sent_again(verdict: Verdict, rows: int, h
     ],
 )
 def test_a_row_sent_alone_is_rejected_with_its_reason(verdict: Verdict, history: History, reason: Reason) -> None:
-    """And the words of Heap."""
+    """And the text of Heap's response."""
     decision = decided(replace(verdict, words="no"), 1, history)
     assert isinstance(decision, Reject)
     assert (decision.rejection.reason, decision.rejection.words) == (reason, "no")
@@ -127,7 +127,7 @@ def test_a_row_sent_alone_is_rejected_with_its_reason(verdict: Verdict, history:
 
 @pytest.mark.parametrize(("verdict", "holds_until"), [(THROTTLED, NOW + 20), (BUSY, None)])
 def test_only_429_holds_the_app(verdict: Verdict, holds_until: float | None) -> None:
-    """Retry-After of another answer concerns its own request."""
+    """Retry-After in other responses applies only to their own request."""
     decision = decided(replace(verdict, retry_after=20.0), 2)
     assert isinstance(decision, Retry)
     assert (decision.at, decision.holds_until) == (NOW + 20, holds_until)
@@ -148,9 +148,7 @@ HISTORIES = st.builds(
 @given(
     VERDICTS, st.builds(Attempt, st.integers(0, 3), HISTORIES), st.builds(RunSoFar, st.booleans(), st.floats(0, NOW))
 )
-def test_every_answer_has_a_decision_that_its_request_can_carry_out(
-    verdict: Verdict, attempt: Attempt, run: RunSoFar
-) -> None:
+def test_every_response_has_a_decision_that_fits_its_request(verdict: Verdict, attempt: Attempt, run: RunSoFar) -> None:
     """Only several rows are split, only a lone row is rejected, and nothing is delivered that Heap has not accepted."""
     decision = decide(verdict, attempt, run, NOW, random.Random(1))
     assert isinstance(decision, Deliver) is (verdict.kind is Kind.ACCEPTED)

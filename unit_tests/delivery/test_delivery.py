@@ -1,4 +1,4 @@
-"""Every row ends as delivered or rejected, or the run ends; what a response means for the rows is decided once."""
+"""Every row is delivered or rejected, or the run stops; each response is handled once."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ THROTTLED = Verdict(Kind.RETRYABLE, 429)
 FAILED = Verdict(Kind.RETRYABLE, 500)
 
 Answer = Callable[[list[Any], float], Verdict]
-"""What Heap says to the rows of a request, by their numbers; the event of `check` is the row "check"."""
+"""Heap's verdict on a request, from the numbers of its rows; the event of `check` is the row "check"."""
 
 
 class Run:
-    """A delivery on its own clock, and a Heap that answers a tenth of a second after it was asked."""
+    """A delivery on its own clock, and a Heap that responds a tenth of a second after each request."""
 
     def __init__(self, answer: Answer, *, api: Api = Api.TRACK, bulk: bool = True) -> None:
         self.answer = answer
@@ -90,7 +90,7 @@ class Run:
         return self
 
     def step(self) -> None:
-        """Send what may go, and let what is due be answered."""
+        """Send what can be sent, and deliver responses that are due."""
         self.delivery.dispatch(self.now)
         for answer in sorted(self._under_way, key=lambda answer: answer[0]):
             due_at, job, verdict = answer
@@ -100,7 +100,7 @@ class Run:
         self.delivery.dispatch(self.now)
 
     def until(self, end: float) -> Run:
-        """Live on until then, or until nothing more can happen."""
+        """Continue until then, or until nothing more can happen."""
         self.step()
         while not self.delivery.is_idle:
             times = [due_at for due_at, _, _ in self._under_way]
@@ -125,8 +125,8 @@ def refusing(*bad: int, verdict: Verdict = REFUSED) -> Answer:
     return lambda numbers, _: verdict if set(bad) & set(numbers) else ACCEPTED
 
 
-def test_rows_go_in_one_request_when_nothing_more_comes() -> None:
-    """And are delivered when it is taken."""
+def test_rows_are_sent_in_one_request_at_the_end_of_the_input() -> None:
+    """And are delivered when it is accepted."""
     run = Run(taken).offer(1, 2, 3).finish()
     assert run.asked == [[1, 2, 3]]
     assert run.ends == {1: None, 2: None, 3: None}
@@ -169,10 +169,10 @@ def test_a_batch_is_halved_until_the_bad_row_is_alone(verdict: Verdict, reason: 
         Verdict(Kind.TOO_LARGE, 413),
     ],
 )
-def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict: Verdict, bulk: bool) -> None:
-    """These are not how Heap refuses: a row sent alone is retried."""
+def test_a_load_balancer_that_fails_three_requests_in_ten_causes_no_rejection(verdict: Verdict, bulk: bool) -> None:
+    """Heap does not refuse rows with these statuses, so a row sent alone is retried."""
     chance = random.Random(7)
-    run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the setup is proved
+    run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the setup is known to be right
     run.answer = lambda *_: verdict if chance.random() < 0.3 else ACCEPTED
     run.offer(*range(1, 301)).finish()
     assert run.ends == dict.fromkeys(range(301))
@@ -180,8 +180,8 @@ def test_a_balancer_that_fails_for_three_requests_in_ten_rejects_no_row(verdict:
 
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("verdict", [Verdict(Kind.TOO_LARGE, 413), Verdict(Kind.REFUSED, 403)])
-def test_if_everything_is_refused_the_run_ends_with_any_status(verdict: Verdict, bulk: bool) -> None:
-    """Also with 413: small rows are not too large, so the setup is in doubt."""
+def test_if_everything_is_refused_the_run_stops_whatever_the_status(verdict: Verdict, bulk: bool) -> None:
+    """Even with 413: small rows cannot be too large, so the setup is in doubt."""
     run = Run(lambda *_: verdict, bulk=bulk)
     with pytest.raises(ConfigError):
         run.offer(*range(1, 31)).finish()
@@ -189,26 +189,26 @@ def test_if_everything_is_refused_the_run_ends_with_any_status(verdict: Verdict,
 
 
 def test_a_batch_that_cannot_be_sent_in_time_is_halved() -> None:
-    """A slow network may carry a smaller one."""
+    """A slow network may be able to send a smaller one in time."""
     unsent = Verdict(Kind.RETRYABLE, None, "it could not be sent in time", was_sent=False)
     run = Run(lambda numbers, _: unsent if len(numbers) > 10 else ACCEPTED).offer(*range(1, 101)).finish()
     assert run.ends == dict.fromkeys(range(1, 101))
     assert len(run.asked) < 40
 
 
-def test_a_refused_row_carries_the_words_of_heap() -> None:
-    """For the place where it is stored."""
+def test_a_refused_row_has_the_text_of_heaps_response() -> None:
+    """To be stored with the row."""
     assert Run(refusing(2)).offer(1, 2).finish().words == {2: REFUSED.words}
 
 
-def test_in_row_mode_each_row_is_a_request_and_only_the_refused_is_rejected() -> None:
-    """There is nothing to halve."""
+def test_in_row_mode_each_row_is_a_request_and_only_the_refused_one_is_rejected() -> None:
+    """There is nothing to split."""
     run = Run(refusing(2), bulk=False).offer(1, 2, 3).finish()
     assert run.asked == [[1], [2], [3], ["check"]]
     assert run.ends == {1: None, 2: Reason.REFUSED, 3: None}
 
 
-def test_the_halves_of_a_batch_go_one_after_the_other() -> None:
+def test_the_halves_of_a_batch_are_sent_one_after_the_other() -> None:
     """An identity may be in both."""
     run = Run(refusing(1)).offer(9).until(60.0)
     run.offer(1, 2, 3, 4, key="a").finish()
@@ -216,11 +216,11 @@ def test_the_halves_of_a_batch_go_one_after_the_other() -> None:
 
 
 def test_a_merged_element_that_is_refused_is_sent_row_by_row() -> None:
-    """Only the rows that are wrong are rejected."""
+    """Only the bad rows are rejected."""
     run = Run(refusing(2, 3), api=Api.USER_PROPERTIES)
     run.offer(1, 2, 3, 4, key="a").finish()
     assert json.loads(run.bodies[0])["users"] == [{"identity": "a", "properties": {"n": 4}}]
-    assert run.ends == {1: None, 2: None, 3: None, 4: None}  # merged, the row that is wrong is overwritten
+    assert run.ends == {1: None, 2: None, 3: None, 4: None}  # when merged, the bad row is overwritten
     run = Run(refusing(4), api=Api.USER_PROPERTIES).offer(9).until(60.0)
     run.offer(1, 4, key="a").finish()
     assert run.asked == [[9], [4], [1], [4], ["check"]]
@@ -228,15 +228,15 @@ def test_a_merged_element_that_is_refused_is_sent_row_by_row() -> None:
 
 
 def test_a_temporary_failure_is_retried_with_identical_bytes() -> None:
-    """With a pause that grows, and nothing lost."""
+    """With growing pauses, and without losing anything."""
     run = Run(lambda _, now: RETRYABLE if now < 60 else ACCEPTED).offer(1, 2).finish()
     assert run.ends == {1: None, 2: None}
     assert len(set(run.bodies)) == 1
     assert 4 < len(run.bodies) < 40
 
 
-def test_a_pause_is_as_long_as_heap_asks_at_least() -> None:
-    """Retry-After is the least wait."""
+def test_a_pause_is_at_least_as_long_as_heap_asks() -> None:
+    """Retry-After is a minimum."""
     times: list[float] = []
 
     def answer(_: list[Any], now: float) -> Verdict:
@@ -248,8 +248,8 @@ def test_a_pause_is_as_long_as_heap_asks_at_least() -> None:
 
 
 @pytest.mark.parametrize("bulk", [True, False])
-def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
-    """Heap limits the app, not the row: nothing goes until the pause is over, neither other rows nor a check event."""
+def test_a_429_with_retry_after_pauses_the_whole_app(bulk: bool) -> None:
+    """Heap limits the app, not the row: until the pause is over, neither rows nor a check event are sent."""
     times: list[float] = []
 
     def answer(numbers: list[Any], now: float) -> Verdict:
@@ -273,7 +273,7 @@ def test_a_429_with_retry_after_holds_the_whole_app(bulk: bool) -> None:
 @pytest.mark.parametrize("stored", [True, False])
 @pytest.mark.parametrize("answer", [RETRYABLE, REFUSED, Verdict(Kind.RETRYABLE, None, "no response")])
 def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) -> None:
-    """One request per row, and Heap accepts none of them: what is read stays within tens of megabytes."""
+    """With one request per row, and Heap accepting none, the rows read stay within tens of megabytes."""
     run = Run(lambda numbers, _: ACCEPTED if "check" in numbers else answer, bulk=False)
     megabytes = 4
     text = b"x" * (megabytes * 1_000_000)
@@ -293,8 +293,8 @@ def test_large_rows_are_bounded_by_their_bytes(answer: Verdict, stored: bool) ->
 
 
 @pytest.mark.parametrize("verdict", [RETRYABLE, THROTTLED, Verdict(Kind.RETRYABLE, None, "nothing listens")])
-def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> None:
-    """The rows have not ended."""
+def test_after_ten_minutes_without_success_the_run_stops(verdict: Verdict) -> None:
+    """The rows stay unsettled."""
     run = Run(lambda *_: verdict)
     with pytest.raises(TransientError, match="stopped at row 1"):
         run.offer(1).finish()
@@ -302,7 +302,7 @@ def test_after_ten_minutes_without_success_the_run_ends(verdict: Verdict) -> Non
 
 
 def test_429_is_tolerated_while_anything_is_delivered() -> None:
-    """Others may share the app's rate; that is slow, and no failure."""
+    """Others may share the app's rate, which is slow but not a failure."""
     run = Run(lambda numbers, now: THROTTLED if numbers == [1] and now < 3000 else ACCEPTED, bulk=False).offer(1)
     for number in range(2, 30):
         run.until(run.now + 100).offer(number)
@@ -310,8 +310,8 @@ def test_429_is_tolerated_while_anything_is_delivered() -> None:
     assert (run.ends[1], len(run.ends)) == (None, 29)
 
 
-def test_if_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
-    """And says when."""
+def test_if_heap_asks_for_a_long_wait_the_run_stops_immediately() -> None:
+    """The error says how long."""
     run = Run(lambda *_: Verdict(Kind.RETRYABLE, 503, retry_after=3600.0))
     with pytest.raises(TransientError, match=r"Its Retry-After header asks clients to wait 60 minutes\."):
         run.offer(1).finish()
@@ -319,8 +319,8 @@ def test_if_heap_asks_to_come_back_much_later_the_run_ends_at_once() -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.NOT_HEAP, Kind.NO_ACCESS])
-def test_a_set_up_that_is_plainly_wrong_ends_the_run_at_once(kind: Kind) -> None:
-    """Before anything was delivered: 401, 404, a redirect, a page."""
+def test_an_obviously_wrong_setup_stops_the_run_immediately(kind: Kind) -> None:
+    """Before anything was delivered: 401, 404, a redirect, an HTML page."""
     run = Run(lambda *_: Verdict(kind, 404, "an HTML page", words="a@example.com is bad"))
     with pytest.raises(ConfigError) as stopped:
         run.offer(1).finish()
@@ -328,8 +328,8 @@ def test_a_set_up_that_is_plainly_wrong_ends_the_run_at_once(kind: Kind) -> None
     assert "example.com is bad" not in str(stopped.value)
 
 
-def test_what_is_not_heap_ends_the_run_later_too() -> None:
-    """Nothing that such a page says can be trusted."""
+def test_a_server_that_is_not_heap_stops_the_run_at_any_time() -> None:
+    """No response of such a server can be trusted."""
     run = Run(taken).offer(1).until(60.0)
     run.answer = lambda *_: Verdict(Kind.NOT_HEAP, 200, "an HTML page")
     with pytest.raises(ConfigError, match="HTML page"):
@@ -339,7 +339,7 @@ def test_what_is_not_heap_ends_the_run_later_too() -> None:
 @pytest.mark.parametrize("bulk", [True, False])
 @pytest.mark.parametrize("before", [0, 3000])
 def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_requests(bulk: bool, before: int) -> None:
-    """At the start, and in the middle of a run: the event of `check` is refused as well."""
+    """At the start and in the middle of a run: the event of `check` is refused too."""
     run = Run(taken, bulk=bulk).offer(*range(1, before + 1)).until(60.0)
     delivered, asked = dict(run.ends), len(run.asked)
     run.answer = lambda *_: REFUSED
@@ -349,8 +349,8 @@ def test_a_wrong_setup_is_distinguished_from_bad_rows_after_a_handful_of_request
     assert len(run.asked) - asked <= 40
 
 
-def test_bad_rows_do_not_end_the_run() -> None:
-    """The event of `check` is taken now and then, and they are rejected."""
+def test_bad_rows_do_not_stop_the_run() -> None:
+    """The event of `check` is accepted from time to time, and they are rejected."""
     run = Run(lambda numbers, _: ACCEPTED if numbers == ["check"] else REFUSED, bulk=False)
     run.offer(*range(1, 101)).finish()
     assert set(run.ends.values()) == {Reason.REFUSED}
@@ -359,7 +359,7 @@ def test_bad_rows_do_not_end_the_run() -> None:
 
 
 def test_if_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -> None:
-    """Taken, they are rejected; refused, the run ends."""
+    """If it is accepted, they are rejected; if it is refused, the run stops."""
     run = Run(refusing(1, 2)).offer(1, 2).finish()
     assert run.asked[-1] == ["check"]
     assert run.ends == {1: Reason.REFUSED, 2: Reason.REFUSED}
@@ -367,8 +367,8 @@ def test_if_all_rows_of_a_short_input_are_refused_the_event_of_check_decides() -
         Run(lambda *_: REFUSED).offer(1, 2).finish()
 
 
-def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
-    """No state may pass it before; a row that Heap accepts is proof enough."""
+def test_a_refused_row_waits_until_the_setup_is_known_to_be_right() -> None:
+    """Until then, no later state is returned; a row that Heap accepts is sufficient evidence."""
     run = Run(refusing(2), bulk=False).offer(2)
     run.now = 0.05
     run.offer(3).until(0.1)
@@ -378,8 +378,8 @@ def test_a_refused_row_waits_for_a_proof_that_the_set_up_is_right() -> None:
     assert run.asked == [[2], [3], [4]]
 
 
-def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
-    """Whatever else is under way: the states behind it wait too."""
+def test_a_refused_row_does_not_wait_long_for_evidence() -> None:
+    """Whatever else is in flight: later states are waiting too."""
     waits = Verdict(Kind.RETRYABLE, 503, retry_after=500.0)
     run = Run(
         lambda numbers, now: waits if 1 in numbers and now < 400 else REFUSED if 2 in numbers else ACCEPTED, bulk=False
@@ -389,8 +389,8 @@ def test_a_refused_row_does_not_wait_for_its_proof_for_long() -> None:
     assert run.finish().ends == {1: None, 2: Reason.REFUSED}
 
 
-def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
-    """The setup may have broken in between, and no state may pass the row then."""
+def test_requests_sent_before_a_refusal_are_no_evidence() -> None:
+    """The setup may have broken in between; then no later state may be returned."""
     run = Run(refusing(2), bulk=False).offer(1, 2, 3)
     early, refused, late = (job for _, job, _ in run._under_way)
     run._under_way.clear()
@@ -402,8 +402,8 @@ def test_what_left_before_a_row_was_refused_proves_nothing_for_it() -> None:
     assert run.ends[2] is Reason.REFUSED
 
 
-def test_429_after_a_long_silence_does_not_end_the_run() -> None:
-    """The ten minutes without a delivery count from the first refusal on."""
+def test_429_after_a_long_silence_does_not_stop_the_run() -> None:
+    """The ten minutes without a delivery are counted from the first 429."""
     run = Run(taken).offer(1).until(60.0)
     run.now = 5000.0
     run.answer = lambda _, now: THROTTLED if now < 5300 else ACCEPTED
@@ -411,14 +411,14 @@ def test_429_after_a_long_silence_does_not_end_the_run() -> None:
 
 
 def test_the_event_of_check_is_sent_again_if_heap_is_unavailable() -> None:
-    """As any request is."""
+    """Like any other request."""
     run = Run(lambda numbers, now: REFUSED if numbers == [1] else (RETRYABLE if now < 30 else ACCEPTED))
     assert run.offer(1).finish().ends == {1: Reason.REFUSED}
     assert run.asked.count(["check"]) > 2
 
 
 def test_a_batch_that_makes_heap_fail_is_halved_while_others_are_delivered() -> None:
-    """The row that does it alone ends the run, by its number."""
+    """The single row that causes it stops the run; the error has its number."""
     run = Run(lambda numbers, _: FAILED if 7 in numbers else ACCEPTED).offer(*range(1, 9))
 
     def go_on() -> None:
@@ -431,7 +431,7 @@ def test_a_batch_that_makes_heap_fail_is_halved_while_others_are_delivered() -> 
 
 
 def test_a_batch_is_not_halved_for_500_while_nothing_is_delivered() -> None:
-    """Heap is down, and no row is to blame."""
+    """Heap is down: no row is to blame."""
     run = Run(lambda *_: FAILED).offer(1, 2)
     with pytest.raises(TransientError):
         run.finish()
@@ -439,7 +439,7 @@ def test_a_batch_is_not_halved_for_500_while_nothing_is_delivered() -> None:
 
 
 def test_if_the_input_ends_early_rows_after_that_point_are_not_sent() -> None:
-    """Those before it do."""
+    """Those before it are."""
     run = Run(taken)
     for number in range(1, 7):
         run.delivery.take(
@@ -450,8 +450,8 @@ def test_if_the_input_ends_early_rows_after_that_point_are_not_sent() -> None:
     assert sorted(run.ends) == [1, 2, 3, 4]
 
 
-def test_a_run_that_winds_down_counts_what_is_taken_and_nothing_else() -> None:
-    """What fails then has not ended."""
+def test_a_stopping_run_counts_only_what_is_accepted() -> None:
+    """Rows whose requests fail then stay unsettled."""
     run = Run(taken, bulk=False).offer(1, 2)
     first, second = (job for _, job, _ in run._under_way)
     run.delivery.wound_down(first, ACCEPTED)
@@ -461,7 +461,7 @@ def test_a_run_that_winds_down_counts_what_is_taken_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("verdict", [RETRYABLE, Verdict(Kind.RETRYABLE, None, "nothing listens")])
 def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture, verdict: Verdict) -> None:
-    """And never what Heap said, which may echo a row."""
+    """Without the text of Heap's response, which may echo a row."""
     Run(lambda _, now: verdict if now < 50 else ACCEPTED, bulk=False).offer(1, 2).finish()
     (line,) = caplog.messages
     assert line.endswith("Retrying the same rows for up to ten minutes.")
@@ -475,7 +475,7 @@ def test_the_log_reports_problems_at_intervals(caplog: pytest.LogCaptureFixture,
     ],
 )
 def test_a_wait_says_what_for_and_until_when(verdict: Verdict, what: str) -> None:
-    """A status of Heap's own, for either kind."""
+    """Both for pauses that Heap asks for and for retries."""
     run = Run(lambda _, __: verdict).offer(1)
     run.delivery.flush()
     run.until(1.0)

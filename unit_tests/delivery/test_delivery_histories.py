@@ -1,4 +1,4 @@
-"""Whatever Heap answers, each row is settled once, as Heap said of a request that carried it, or the run stops."""
+"""Whatever Heap responds, each row is settled once, according to the response to its request, or the run stops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ VERDICTS = st.sampled_from(
 
 
 class Heap:
-    """Answers the first requests by a script, each after a while, and accepts all others but those with a bad row."""
+    """Responds to the first requests as scripted, each after a delay; then accepts all requests without a bad row."""
 
     def __init__(self, script: Sequence[tuple[Verdict, float]], bad: set[int]) -> None:
         self.script = list(script)
@@ -66,7 +66,7 @@ class Heap:
 
 
 class Run:
-    """A delivery to such a Heap, on its own clock."""
+    """A delivery to this Heap, on its own clock."""
 
     def __init__(self, heap: Heap, *, bulk: bool) -> None:
         self.heap = heap

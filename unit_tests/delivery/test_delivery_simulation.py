@@ -1,4 +1,4 @@
-"""Many events in virtual time: as fast as Heap's rates allow, never over them, and in order.
+"""Many events in virtual time: in order, as fast as Heap's rates allow, and never faster.
 
 One thread, no clock: the real planner and delivery send to a Heap that lives in a queue of what happens next. It counts
 its windows when a request arrives, somewhere between sending and answer, with independent code.
@@ -50,7 +50,7 @@ class Window:
         self._arrivals: deque[tuple[float, Mapping[str, int]]] = deque()
 
     def takes(self, shares: Mapping[str, int], now: float) -> bool:
-        """Whether all of them fit in."""
+        """Whether the window has room for all of them."""
         while self._arrivals and self._arrivals[0][0] <= now - self.seconds:
             for name, count in self._arrivals.popleft()[1].items():
                 self.counts[name] -= count
@@ -102,7 +102,7 @@ class Heap:
         return OVERLOADED
 
     def _stored(self, events: Sequence[Mapping[str, Any]], verdict: Verdict, now: float) -> Verdict:
-        """Half of the failures come after the events were stored, as when an answer is lost on its way."""
+        """Half of the failures occur after the events were stored, as if the response had been lost."""
         if verdict is OVERLOADED and self._chance.random() < 0.5:
             return verdict
         if len(self.taken) <= (most := max(event["n"] for event in events)):
@@ -160,7 +160,7 @@ class Simulation:
         return max(later - earlier for earlier, later in pairwise(times)) / MINUTE
 
     def run(self) -> Simulation:
-        """As the loop of sync.py does it."""
+        """As in the loop of sync.py."""
         is_reading = True
         while True:
             while self._coming and self._coming[0][0] <= self.now:
@@ -187,7 +187,7 @@ class Simulation:
         heapq.heappush(self._coming, (time, self._sent, happens))
 
     def _read(self) -> bool:
-        """Take in rows while there is room; whether there may be more."""
+        """Read rows while there is room. Returns whether there may be more."""
         delivery, checkpoints, now = self._delivery, self._checkpoints, self.now
         number = self.read
         has_more = False
@@ -251,7 +251,7 @@ sizes = pytest.mark.parametrize(
 
 
 @sizes
-def test_many_events_take_hardly_longer_than_heap_takes_them(events: int, failing: int) -> None:
+def test_many_events_take_hardly_longer_than_heaps_rates_require(events: int, failing: int) -> None:
     """Also with an identity that needs nearly its whole limit; failed requests take their share as well."""
     run = Simulation(identities(events, {"hot": 0.06}), failing=failing).run()
     assert run.heap.statuses[429] == 0
@@ -262,10 +262,8 @@ def test_many_events_take_hardly_longer_than_heap_takes_them(events: int, failin
 
 
 @sizes
-def test_an_identity_with_a_third_of_all_events_has_what_heap_takes_of_it_all_the_time(
-    events: int, failing: int
-) -> None:
-    """It alone sets the pace; states go back all the time, and what waits for it stays within bounds."""
+def test_an_identity_with_a_third_of_all_events_is_sent_at_its_full_rate(events: int, failing: int) -> None:
+    """It alone limits the run; states are returned continually, and what waits for it stays within bounds."""
     run = Simulation(identities(events, {"hot": 0.3}), failing=failing).run()
     assert run.heap.statuses[429] == 0
     assert run.heap.statuses[503] > 0
@@ -275,7 +273,7 @@ def test_an_identity_with_a_third_of_all_events_has_what_heap_takes_of_it_all_th
 
 
 def test_single_requests_of_hot_identities_keep_within_their_own_rate() -> None:
-    """Thirty in thirty seconds each, and a second more; the hottest sets the pace, others do not hold it back."""
+    """Thirty in thirty seconds, plus a second, for each; the busiest sets the pace, and others do not slow it down."""
     keys = list(identities(10_000, {"a": 0.02, "b": 0.03, "c": 0.04}))
     run = Simulation(iter(keys), bulk=False, failing=500).run()
     assert run.heap.statuses[429] == 0
@@ -285,7 +283,7 @@ def test_single_requests_of_hot_identities_keep_within_their_own_rate() -> None:
 
 
 def test_if_another_sender_shares_the_rate_nothing_is_lost_and_the_rate_recovers() -> None:
-    """Heap says 429 now and then, and has all rows in the end."""
+    """Heap returns 429 from time to time, and has all rows in the end."""
     run = Simulation(identities(180_000, {"hot": 0.03}))
     for second in range(120, 360):
         run.at(float(second), lambda: run.heap.app.count({"": 100}, run.now))

@@ -1,4 +1,4 @@
-"""Rows of a key never overtake each other, and hold back no others; what waits is bounded."""
+"""Rows of a key never overtake each other, and do not block other keys; waiting rows are bounded."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Plan:
         self.planner = Planner(form, self.pacer, self.concurrency)
 
     def offer(self, keys: Iterable[str]) -> Plan:
-        """Rows of these keys, whether there is room or not."""
+        """Offer rows of these keys, whether there is room or not."""
         for key in keys:
             self.read += 1
             body = b'{"identity":"%b","properties":{"n":%d}}' % (key.encode(), self.read)
@@ -50,7 +50,7 @@ class Plan:
         return self
 
     def jobs(self) -> list[Job]:
-        """The requests that go now."""
+        """The requests that are sent now."""
         found = []
         while job := self.planner.next(self.now):
             found.append(job)
@@ -68,7 +68,7 @@ class Plan:
         return self
 
     def taken(self, job: Job) -> Plan:
-        """Heap has all rows of the request."""
+        """Heap accepts all rows of the request."""
         self.planner.completed(job, self.now)
         self.planner.part_done(job, self.now)
         return self
@@ -87,7 +87,7 @@ def numbers(items: Sequence[Payload]) -> list[int]:
     return [item.number for item in items]
 
 
-def test_a_full_batch_goes_at_once() -> None:
+def test_a_full_batch_is_sent_immediately() -> None:
     """In the order read."""
     assert Plan().offer("abcd").go() == [[1, 2, 3, 4]]
 
@@ -101,13 +101,13 @@ def test_rows_wait_for_others_but_not_for_long() -> None:
     assert plan.planner.wake_at(plan.now) == NEVER
 
 
-def test_rows_go_at_once_when_no_more_will_come() -> None:
+def test_rows_are_sent_immediately_when_no_more_will_come() -> None:
     """At the end of the input."""
     assert Plan().offer("a").flushed().go() == [[1]]
 
 
 def test_one_request_for_each_row() -> None:
-    """Side by side, but one after another for each key."""
+    """Concurrently, but one after another for each key."""
     plan = Plan(ROW_FORM)
     jobs = [job for key in "aba" for job in plan.offer(key).jobs()]
     assert [numbers(job.items) for job in jobs] == [[1], [2]]
@@ -116,15 +116,15 @@ def test_one_request_for_each_row() -> None:
 
 
 def test_rows_whose_key_is_in_flight_are_skipped() -> None:
-    """With all later ones of it; others continue."""
+    """With all later rows of the same key; other keys continue."""
     plan = Plan().offer("aabc")
     job = plan.job()
     assert plan.offer("aadbef").offer("gh").go() == [[7, 9, 10, 11]]
     assert plan.offer("i").taken(job).at(2.0).go() == [[12, 13, 5, 8]]
 
 
-def test_a_key_stays_under_way_while_its_request_is_to_go_again() -> None:
-    """Else a row would overtake those before it."""
+def test_a_key_stays_busy_while_its_request_is_waiting_for_a_retry() -> None:
+    """Otherwise a row would overtake those before it."""
     plan = Plan().offer("abcd")
     job = plan.job()
     plan.later(job, due_at=5.0).offer("ae").flushed()
@@ -135,8 +135,8 @@ def test_a_key_stays_under_way_while_its_request_is_to_go_again() -> None:
     assert plan.taken(job).go() == [[5]]
 
 
-def test_a_key_stays_under_way_while_a_part_of_its_request_is_left() -> None:
-    """The parts go one after another."""
+def test_a_key_stays_busy_while_a_part_of_its_request_is_left() -> None:
+    """The parts are sent one after another."""
     plan = Plan().offer("abcd")
     job = plan.job()
     assert plan.later(job, due_at=0.0).job().failures == 1
@@ -151,7 +151,7 @@ def test_a_key_stays_under_way_while_a_part_of_its_request_is_left() -> None:
 
 
 def test_rows_of_a_batch_that_was_cut_do_not_overtake() -> None:
-    """What stays of its keys waits for it; what stays of others is open still."""
+    """The remaining rows of its keys wait for it; those of other keys stay in the open batch."""
     plan = Plan(app=Rate(3, 60))
     plan.offer("aabacab").offer("d").flushed()
     job = plan.job()
@@ -160,21 +160,21 @@ def test_rows_of_a_batch_that_was_cut_do_not_overtake() -> None:
     assert plan.planner.is_idle is False
 
 
-def test_a_row_of_a_batch_that_was_cut_gives_its_share_back() -> None:
-    """It takes one again when it goes."""
+def test_a_row_cut_from_a_batch_returns_its_share() -> None:
+    """It reserves a new one when it is sent."""
     plan = Plan(app=Rate(3, 60), key=Rate(2, 30)).offer("abca").flushed()
     assert plan.taken(plan.job()).offer("a").at(61.0).go() == [[4, 5]]
 
 
 def test_a_row_read_when_its_key_is_free_again_does_not_overtake_those_that_waited() -> None:
-    """Also before anything has been sent since."""
+    """Even before anything has been sent since then."""
     plan = Plan().offer("abcd")
     job = plan.job()
     assert plan.offer("a").taken(job).offer("a").flushed().go() == [[5, 6]]
 
 
-def test_a_key_waits_for_its_own_window_alone() -> None:
-    """With all its later rows; others continue, and it goes as soon as it may."""
+def test_a_key_waits_only_for_its_own_window() -> None:
+    """With all its later rows; other keys continue, and it is sent as soon as possible."""
     plan = Plan(key=Rate(2, 30)).offer("aaabac")
     job = plan.job()
     assert numbers(job.items) == [1, 2, 4, 6]
@@ -188,7 +188,7 @@ def test_a_key_waits_for_its_own_window_alone() -> None:
 
 
 def test_skipped_rows_come_before_the_next_rows_read() -> None:
-    """Also if single requests use up the limit of requests in flight."""
+    """Even if single requests use up the limit of requests in flight."""
     plan = Plan(ROW_FORM, in_flight=1).offer("a")
     job = plan.job()
     plan.offer("ab")
@@ -199,7 +199,7 @@ def test_skipped_rows_come_before_the_next_rows_read() -> None:
 
 
 def test_two_keys_with_one_counter_take_turns() -> None:
-    """A key with many rows does not keep another out of the window that they share for want of counters."""
+    """A key with many rows does not keep another one out of the window that they share."""
     other = next(name for name in map(str, range(10_000_000)) if counter_of(name) == counter_of("a"))
     plan = Plan(ROW_FORM, key=Rate(1, 30))
     plan.offer(["a"] * 5).offer([other])
@@ -213,8 +213,8 @@ def test_two_keys_with_one_counter_take_turns() -> None:
     assert sorted(order) == [1, 2, 3, 4, 5, 6]
 
 
-def test_no_more_requests_than_may_be_are_in_flight() -> None:
-    """An answer makes room for the next."""
+def test_the_number_of_requests_in_flight_is_limited() -> None:
+    """A response makes room for the next request."""
     plan = Plan(ROW_FORM, in_flight=2).offer("abc")
     first, second = plan.jobs()
     assert plan.planner.in_flight == 2
@@ -222,8 +222,8 @@ def test_no_more_requests_than_may_be_are_in_flight() -> None:
     assert plan.taken(first).go() == []
 
 
-def test_no_more_requests_than_may_be_have_an_open_outcome() -> None:
-    """Those that wait to go again count, else rows would gather behind a Heap that does not serve."""
+def test_the_number_of_unfinished_requests_is_limited() -> None:
+    """Those waiting for a retry count too; otherwise rows would pile up while Heap is down."""
     plan = Plan(Form(rows=1, merges=False, patience=0.0, jobs=2)).offer("abc")
     first, second = plan.jobs()
     plan.later(first, 5.0).later(second, 6.0)
@@ -238,7 +238,7 @@ def test_the_apps_window_holds_back_what_does_not_fit() -> None:
     plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(30, 60))
     first = plan.offer(map(str, range(20))).job()
     plan.taken(first).offer(map(str, range(20)))
-    plan.at(60.0)  # what is spread out has waited
+    plan.at(60.0)  # wait for the part that is spread out
     second = plan.job()
     assert numbers(second.items) == list(range(21, 31))
     plan.taken(second)
@@ -248,7 +248,7 @@ def test_the_apps_window_holds_back_what_does_not_fit() -> None:
 
 
 def test_very_little_room_is_not_used() -> None:
-    """A tenth of a request is the least, unless nothing more is there to go."""
+    """A request has at least a tenth of its full size, unless there are no more rows."""
     plan = Plan(Form(rows=20, merges=False, patience=2.0, jobs=24), app=Rate(21, 60))
     plan.taken(plan.offer(map(str, range(20))).job()).at(60.0)
     assert plan.offer("ab").flushed().go() == []
@@ -256,8 +256,8 @@ def test_very_little_room_is_not_used() -> None:
     assert plan.go() == [[21]]
 
 
-def test_a_request_that_goes_again_waits_for_room_and_no_other_takes_it() -> None:
-    """It needs all of it at once, so it would wait forever behind smaller ones."""
+def test_a_retry_waits_for_room_and_no_other_request_takes_it() -> None:
+    """It needs all of the room at once, so smaller requests would delay it forever."""
     plan = Plan(app=Rate(6, 60)).offer("abcd")
     job = plan.job()
     plan.at(0.5).later(job, 1.0).offer("ef").flushed().at(50.0)
@@ -267,8 +267,8 @@ def test_a_request_that_goes_again_waits_for_room_and_no_other_takes_it() -> Non
     assert [numbers(job.items) for job in again + other] == [[1, 2, 3, 4], [5, 6]]
 
 
-def test_a_request_that_goes_again_waits_for_its_keys_windows() -> None:
-    """Its first attempt may have been counted; others continue meanwhile."""
+def test_a_retry_waits_for_the_windows_of_its_keys() -> None:
+    """Its first attempt may have been counted; other requests continue meanwhile."""
     plan = Plan(key=Rate(2, 30)).offer("aabc")
     job = plan.job()
     plan.later(job, 1.0).offer("d").flushed().at(1.0)
@@ -277,8 +277,8 @@ def test_a_request_that_goes_again_waits_for_its_keys_windows() -> None:
     assert plan.at(31.0).go() == [[1, 2, 3, 4]]
 
 
-def test_reading_pauses_when_a_batch_is_full_and_cannot_go() -> None:
-    """And continues when it has gone."""
+def test_reading_pauses_when_a_batch_is_full_and_cannot_be_sent() -> None:
+    """And continues when it has been sent."""
     plan = Plan(ROW_FORM, in_flight=1).offer("a")
     job = plan.job()
     assert plan.planner.has_room
@@ -311,7 +311,7 @@ def test_reading_pauses_when_too_many_bytes_are_skipped(monkeypatch: pytest.Monk
 
 
 def test_reading_pauses_when_a_key_has_rows_for_five_minutes() -> None:
-    """A state that covers the last of them would come no sooner."""
+    """Reading on would not return a state any sooner."""
     plan = Plan(key=Rate(2, 30)).offer("a" * 21)
     assert plan.planner.has_room
     assert not plan.offer("a").planner.has_room
@@ -322,16 +322,16 @@ def test_reading_pauses_when_a_key_has_rows_for_five_minutes() -> None:
     assert plan.planner.has_room
 
 
-def test_reading_continues_when_skipped_rows_are_forgotten() -> None:
-    """Those after a row that ends the run."""
+def test_reading_continues_when_skipped_rows_are_dropped() -> None:
+    """Those after a row that stops the run."""
     plan = Plan(key=Rate(2, 30)).offer("a" * 22)
     plan.planner.drop_after(3)
     plan.go()
     assert plan.planner.has_room
 
 
-def test_rows_after_the_last_that_counts_are_forgotten() -> None:
-    """Open or skipped; what has gone has gone, and the others still go."""
+def test_rows_after_the_last_one_that_counts_are_dropped() -> None:
+    """In the open batch or skipped; requests in flight stay, and rows before that point are still sent."""
     plan = Plan(key=Rate(3, 30)).offer("aabb")
     job = plan.job()
     plan.offer("acadcab")  # 5, 7, 10 and 11 are skipped
@@ -341,8 +341,8 @@ def test_rows_after_the_last_that_counts_are_forgotten() -> None:
     assert plan.taken(job).go() == [[5]]
 
 
-def test_requests_that_wait_to_go_again_forget_them_too() -> None:
-    """Else rows no longer needed would be tried for minutes."""
+def test_requests_waiting_for_a_retry_drop_them_too() -> None:
+    """Otherwise rows that are no longer needed would be retried for minutes."""
     plan = Plan().offer("abcd").flushed()
     part, rest = plan.job(), plan.offer("ef").job()
     plan.later(part, due_at=9.0)
@@ -351,16 +351,16 @@ def test_requests_that_wait_to_go_again_forget_them_too() -> None:
     assert (plan.planner.jobs, plan.at(9.0).go()) == (1, [[1, 2]])
 
 
-def test_a_row_forgotten_gives_its_share_back() -> None:
-    """And one that waited for it goes, since nothing else would wake it."""
+def test_a_dropped_row_returns_its_share() -> None:
+    """And a row that was waiting for it is sent, because nothing else would wake it."""
     plan = Plan(key=Rate(2, 30)).offer("aa")
     plan.planner.drop_after(1)
     plan.offer("aa").flushed()
     assert plan.go() == [[1, 3]]
 
 
-def test_a_key_that_waits_for_a_share_given_back_is_woken() -> None:
-    """Its own row waits for the window that another with the same counter had taken."""
+def test_a_key_that_waits_for_a_returned_share_is_woken() -> None:
+    """Its row was waiting for a window that a key with the same counter had used up."""
     other = next(name for name in map(str, range(10_000_000)) if counter_of(name) == counter_of("a"))
     plan = Plan(key=Rate(1, 30))
     plan.planner.offer(Payload(2, Checkpoint(), None, other, b"{}", None), 0.0)
@@ -371,7 +371,7 @@ def test_a_key_that_waits_for_a_share_given_back_is_woken() -> None:
 
 
 def test_nothing_is_left_when_every_row_is_done() -> None:
-    """Open, skipped, in flight, or waiting to go again."""
+    """Whether it was in the open batch, skipped, in flight, or waiting for a retry."""
     plan = Plan()
     assert plan.planner.is_idle
     plan.offer("abcd")
@@ -384,8 +384,8 @@ def test_nothing_is_left_when_every_row_is_done() -> None:
     assert plan.planner.is_idle
 
 
-def test_a_time_that_has_passed_is_nothing_to_wait_for() -> None:
-    """What keeps a request from going then is something else, and comes as an answer."""
+def test_a_time_that_has_passed_is_not_waited_for() -> None:
+    """Then the request is waiting for something else: a response."""
     plan = Plan(app=Rate(100, 60), in_flight=1).offer("abcd")
     job = plan.job()
     plan.offer("efgh").at(200.0)
@@ -396,18 +396,18 @@ def test_a_time_that_has_passed_is_nothing_to_wait_for() -> None:
 
 @pytest.mark.parametrize("form", [EVENTS, PROPERTIES])
 def test_a_batch_stays_within_its_bytes(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever was offered at once."""
+    """However many rows are offered at once."""
     monkeypatch.setattr(batch, "MAX_BYTES", 100)
     assert Plan(form).offer("abcd").flushed().go() == [[1, 2], [3, 4]]
 
 
 def test_rows_of_a_key_are_one_element_if_merged() -> None:
-    """So that a batch takes more rows than elements."""
+    """So a batch can have more rows than elements."""
     assert Plan(PROPERTIES).offer("aabaacd").go() == [[1, 2, 3, 4, 5, 6, 7]]
 
 
 def test_a_cut_batch_of_properties_keeps_its_order() -> None:
-    """A later row of a key that has gone waits for it."""
+    """A later row of a key that has been sent waits for it."""
     plan = Plan(PROPERTIES).offer("abcdeafg").flushed()
     first, second = plan.jobs()
     assert (numbers(first.items), numbers(second.items)) == ([1, 2, 3, 4], [5, 7, 8])
@@ -445,7 +445,7 @@ class Model:
             assert len(users) == len(set(users)) <= self._form.rows
         else:
             assert len(keys) <= self._form.rows
-        at = [NEVER]  # until it is answered it may arrive any moment, and then it arrived at the latest
+        at = [NEVER]  # it may arrive at any time until the response
         self.under_way.append((job, at))
         self._arrivals.append((at, keys))
         for rate, name in ((self._app, lambda _: ""), (self._key, str)):
@@ -456,7 +456,7 @@ class Model:
                 assert max(counts.values()) <= rate.count
 
     def answer(self, which: int, how: str) -> None:
-        """One of the requests under way is answered."""
+        """One of the requests in flight gets a response."""
         job, at = self.under_way.pop(which % len(self.under_way))
         at[0] = self.plan.now
         plan = self.plan
@@ -502,7 +502,7 @@ STEPS = st.lists(
 def test_every_row_ends_once_and_in_the_order_of_its_key(
     form: Form, app: Rate | None, key: Rate | None, steps: list[tuple[str, ...]]
 ) -> None:
-    """Never two requests of one key at once, nor the same rows in other bytes, nor more than a window allows."""
+    """Never two requests of one key at a time, the same rows in different bytes, or more than a window allows."""
     model = Model(form, *(None, None) if form.merges else (app, key))
     for step, *details in steps:
         if step == "offer":
@@ -524,24 +524,24 @@ def test_every_row_ends_once_and_in_the_order_of_its_key(
 
 
 class TestCause:
-    """Why nothing is sent, after everything that may be sent was."""
+    """Why nothing is sent, after everything that can be sent has been."""
 
     def cause(self, plan: Plan) -> Cause | None:
         plan.jobs()
         return plan.planner.cause(plan.now)
 
     def test_there_is_none_without_rows(self) -> None:
-        """Nor for rows that wait for others to fill their batch."""
+        """Or only rows that wait for others to fill their batch."""
         assert self.cause(Plan()) is None
         assert self.cause(Plan().offer("a")) is None
 
-    def test_heap_has_not_answered(self) -> None:
+    def test_heap_has_not_responded(self) -> None:
         """Whether there are more rows or not."""
         assert self.cause(Plan().offer("abcd")) is Cause.RESPONSES
         assert self.cause(Plan(in_flight=1).offer("abcd").offer("efgh")) is Cause.RESPONSES
 
-    def test_the_app_has_sent_what_it_may(self) -> None:
-        """Although Heap has answered all of it."""
+    def test_the_app_has_used_up_its_window(self) -> None:
+        """Although Heap has responded to everything."""
         plan = Plan(app=Rate(4, 60)).offer("abcd")
         plan.taken(plan.job()).offer("efgh")
         assert self.cause(plan) is Cause.APP_RATE
@@ -549,8 +549,8 @@ class TestCause:
         plan.pacer.throttled(plan.now, plan.now + 6)
         assert plan.pacer.app_words == "the limit of 4 events per minute, lowered to 2 because Heap returned 429"
 
-    def test_an_identity_has_sent_what_it_may(self) -> None:
-        """And no other has rows."""
+    def test_an_identity_has_used_up_its_window(self) -> None:
+        """And no other identity has rows."""
         plan = Plan(key=Rate(2, 60)).offer("aa").flushed()
         plan.taken(plan.job()).offer("a")
         assert self.cause(plan) is Cause.KEY_RATE
@@ -564,7 +564,7 @@ class TestCause:
         assert plan.planner.retries_at(5.0) is None
 
     def test_heap_has_asked_for_a_pause(self) -> None:
-        """Of everything."""
+        """Nothing is sent."""
         plan = Plan().offer("abcd")
         plan.planner.hold(30.0)
         assert (self.cause(plan), plan.planner.resumes_at) == (Cause.PAUSE, 30.0)

@@ -1,4 +1,4 @@
-"""No window ever holds more than Heap allows, whenever within its flight a request arrives; nothing waits longer."""
+"""No window exceeds its limit, whenever a request arrives between sending and response; nothing waits longer."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def reserve(pacer: Pacer, keys: Iterable[str]) -> list[bool]:
 
 
 def test_without_a_documented_limit_anything_may_be_sent() -> None:
-    """The properties in bulk have no documented rate."""
+    """Bulk requests of properties have no documented rate."""
     pacer = Pacer(None, None)
     pacer.sent(10**9, 0.0)
     pacer.completed(1, ["a"], 0.0, 0.1)
@@ -51,8 +51,8 @@ def test_without_a_documented_limit_anything_may_be_sent() -> None:
     assert pacer.rows_within(MINUTE) == NO_LIMIT
 
 
-def test_what_was_sent_takes_its_share_at_once() -> None:
-    """Long before it is answered."""
+def test_a_request_takes_its_share_when_it_is_sent() -> None:
+    """Long before the response."""
     pacer = app_pacer()
     pacer.sent(1000, 0.0)
     assert pacer.app_room == 14_000
@@ -63,7 +63,7 @@ def test_what_was_sent_takes_its_share_at_once() -> None:
     ("landed_at", "free_at"), [(0.1, 61.0), (1.0, 61.0), (1.5, 61.5), (90.0, 150.0)], ids=lambda second: f"{second}s"
 )
 def test_a_share_is_freed_when_heap_can_no_longer_count_it(landed_at: float, free_at: float) -> None:
-    """A minute and a second after it was sent, or a minute after it was answered: it may have arrived just then."""
+    """A minute and a second after sending, or a minute after the response: it may have arrived only then."""
     pacer = app_pacer()
     send(pacer, 1000, 0.0, landed_at)
     assert pacer.opens_at == free_at
@@ -74,8 +74,8 @@ def test_a_share_is_freed_when_heap_can_no_longer_count_it(landed_at: float, fre
     assert pacer.opens_at == NEVER
 
 
-def test_what_is_not_answered_does_not_grow_old() -> None:
-    """It may arrive at any time yet."""
+def test_a_request_without_a_response_does_not_expire() -> None:
+    """It may still arrive at any time."""
     pacer = app_pacer()
     pacer.sent(1000, 0.0)
     pacer.expire(1000.0)
@@ -83,7 +83,7 @@ def test_what_is_not_answered_does_not_grow_old() -> None:
 
 
 def test_shares_are_freed_by_age_not_by_order_of_completion() -> None:
-    """An answer may be overtaken by the next."""
+    """A response may be overtaken by a later one."""
     pacer = app_pacer()
     send(pacer, 1, 2.0, 2.1)
     send(pacer, 10, 0.0, 2.5)
@@ -95,15 +95,15 @@ def test_shares_are_freed_by_age_not_by_order_of_completion() -> None:
     assert freed == [111, 101, 1, 0]
 
 
-def test_a_request_larger_than_the_window_goes_when_the_window_is_empty() -> None:
-    """Otherwise it would wait forever, after a cut."""
+def test_a_request_larger_than_the_window_is_sent_when_the_window_is_empty() -> None:
+    """Otherwise it would wait forever after a cut."""
     pacer = app_pacer(500)
     assert pacer.app_has_room_for(1000)
     pacer.sent(1, 0.0)
     assert not pacer.app_has_room_for(1000)
 
 
-def test_the_first_half_of_a_window_may_go_at_once() -> None:
+def test_the_first_half_of_a_window_may_be_sent_in_a_burst() -> None:
     """A small run needs no more."""
     pacer = app_pacer()
     for _ in range(7):
@@ -114,7 +114,7 @@ def test_the_first_half_of_a_window_may_go_at_once() -> None:
 
 
 def test_the_second_half_is_spread_over_the_window() -> None:
-    """A thousand every three seconds, which is somewhat faster than Heap's rate: what is late is made up for."""
+    """A thousand every three seconds, slightly faster than Heap's rate, to make up for delays."""
     pacer = app_pacer()
     for _ in range(8):
         send(pacer, 1000, 0.0, 0.1)
@@ -127,7 +127,7 @@ def test_the_second_half_is_spread_over_the_window() -> None:
     assert sent_at == [3.0, 6.0, 9.0, 12.0, 15.0, 18.0, 21.0]
 
 
-def test_the_next_of_those_spread_out_is_something_to_wait_for() -> None:
+def test_there_is_a_wait_until_the_next_request_of_the_second_half() -> None:
     """Until the window is half empty again, if that comes first."""
     pacer = app_pacer()
     send(pacer, 8000, 0.0, 0.1)
@@ -143,8 +143,8 @@ def test_each_key_has_a_separate_window() -> None:
     assert reserve(pacer, "aaaab") == [True, True, True, False, True]
 
 
-def test_a_share_given_back_may_be_taken_again() -> None:
-    """Its row did not go."""
+def test_a_returned_share_can_be_reserved_again() -> None:
+    """Its row was not sent."""
     pacer = key_pacer()
     reserve(pacer, "aaa")
     pacer.give_back("aa")
@@ -152,7 +152,7 @@ def test_a_share_given_back_may_be_taken_again() -> None:
 
 
 def test_a_numbered_key_is_recognized_by_its_counter() -> None:
-    """When its rows have grown old."""
+    """When its rows have expired."""
     pacer = key_pacer()
     reserve(pacer, "aaab")
     pacer.completed(4, "aaab", 0.0, 0.2)
@@ -163,7 +163,7 @@ def test_a_numbered_key_is_recognized_by_its_counter() -> None:
     assert reserve(pacer, "aaaa") == [True, True, True, False]
 
 
-def test_a_request_that_is_sent_again_takes_all_its_shares_again_or_none() -> None:
+def test_a_retry_reserves_all_its_shares_again_or_none() -> None:
     """Its first attempt may have been counted."""
     pacer = key_pacer()
     assert pacer.reserve_all("aab")
@@ -172,7 +172,7 @@ def test_a_request_that_is_sent_again_takes_all_its_shares_again_or_none() -> No
 
 
 def test_two_keys_with_one_counter_share_a_window() -> None:
-    """Neither goes too early."""
+    """Neither is sent too early."""
     pacer = key_pacer()
     other = colliding("a")
     assert reserve(pacer, ["a", other, "a", other]) == [True, True, True, False]
@@ -192,7 +192,7 @@ def test_windows_are_forgotten_when_they_are_empty() -> None:
 
 @pytest.mark.parametrize(("rate", "rows"), [(Rate(1000, 60), 5000), (Rate(30, 30), 300)])
 def test_what_a_key_may_send_within_a_time(rate: Rate, rows: int) -> None:
-    """In as many windows as it contains."""
+    """In proportion to the time."""
     assert Pacer(None, rate).rows_within(300.0) == rows
 
 
@@ -203,8 +203,8 @@ def test_a_429_cuts_the_apps_share() -> None:
     assert pacer.app_limit == 10_500
 
 
-def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
-    """Nor does another one within five seconds."""
+def test_responses_to_requests_sent_before_a_cut_do_not_cut_again() -> None:
+    """Neither does another 429 within five seconds."""
     pacer = app_pacer()
     pacer.throttled(0.0, 10.0)
     for sent_at, now in ((9.9, 20.0), (10.1, 14.9)):
@@ -214,8 +214,8 @@ def test_answers_to_what_was_sent_before_the_cut_do_not_cut_again() -> None:
     assert pacer.app_limit == pytest.approx(7350, abs=1)
 
 
-def test_the_share_recovers_bit_by_bit() -> None:
-    """Two hundredths of the whole every ten seconds, and no further than it was."""
+def test_the_share_recovers_gradually() -> None:
+    """By two percent of the full rate every ten seconds, up to the full rate."""
     pacer = app_pacer()
     pacer.throttled(0.0, 0.0)
     limits = []
@@ -226,8 +226,8 @@ def test_the_share_recovers_bit_by_bit() -> None:
     assert limits[-1] == 15_000
 
 
-def test_something_of_the_share_is_always_left() -> None:
-    """A twentieth, and one row at least."""
+def test_a_share_is_always_left() -> None:
+    """A twentieth, and at least one row."""
     pacers = app_pacer(), app_pacer(10)
     for pacer in pacers:
         for second in range(0, 300, 10):

@@ -1,4 +1,4 @@
-"""Refused rows wait until something shows whether they are wrong or the setup is."""
+"""Refused rows wait until it is clear whether they are wrong or the setup is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def refused(number: int, *, since: float = 0.0, serial: int = 1, size: int = 2) 
 
 
 def test_a_row_waits_for_a_request_that_was_sent_after_it_was_refused() -> None:
-    """One that was sent before shows nothing."""
+    """A request that was sent before is no evidence."""
     refusals = Refusals(0.0)
     first, second = refused(1, serial=3), refused(2, serial=5)
     refusals.hold(first)
@@ -31,8 +31,8 @@ def test_a_row_waits_for_a_request_that_was_sent_after_it_was_refused() -> None:
 
 
 @pytest.mark.parametrize(("is_idle", "now"), [(True, 0.0), (False, 3.0)])
-def test_a_probe_goes_if_nothing_else_shows_it(is_idle: bool, now: float) -> None:
-    """At once if no other request is left, else after three seconds."""
+def test_a_probe_is_sent_if_there_is_no_other_evidence(is_idle: bool, now: float) -> None:
+    """Immediately if there are no other requests, otherwise after three seconds."""
     refusals = Refusals(0.0)
     assert refusals.due(0.0, is_idle=True) is None
     refusals.hold(refused(1))
@@ -43,8 +43,8 @@ def test_a_probe_goes_if_nothing_else_shows_it(is_idle: bool, now: float) -> Non
     assert refusals.due(now + 60, is_idle=True) is None
 
 
-def test_many_refusals_hold_everything_else() -> None:
-    """Until the probe is answered; the next probe waits two seconds."""
+def test_many_refusals_hold_back_everything_else() -> None:
+    """Until the probe gets a response; the next probe waits two seconds."""
     refusals = Refusals(0.0)
     for number in range(1, DOUBTS + 1):
         assert not refusals.holds_all
@@ -61,7 +61,7 @@ def test_many_refusals_hold_everything_else() -> None:
     assert refusals.due(2.0, is_idle=False)
 
 
-def test_a_probe_that_failed_goes_again_when_it_is_due() -> None:
+def test_a_failed_probe_is_sent_again_when_it_is_due() -> None:
     """The run wakes for it."""
     refusals = Refusals(0.0)
     refusals.hold(refused(1))
@@ -74,7 +74,7 @@ def test_a_probe_that_failed_goes_again_when_it_is_due() -> None:
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1000, 1), (16, 1024 * 1024)])
-def test_what_is_held_back_is_bounded(rows: int, size: int) -> None:
+def test_the_rows_held_back_are_bounded(rows: int, size: int) -> None:
     """In rows and bytes."""
     refusals = Refusals(0.0)
     for number in range(rows):

@@ -1,4 +1,4 @@
-"""The fast lane makes of a row what the exact lane makes of it, and declines what it cannot be certain of."""
+"""The fast lane maps a row as the exact lane does, and declines what it is not certain of."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ class Lane:
     ],
 )
 @pytest.mark.parametrize("api", [TRACK, USERS])
-def test_plain_rows_are_taken(api: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    """All of them, in order; that they are mapped alike is tested below."""
+def test_plain_rows_are_accepted(api: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """All of them, in order; the tests below compare the results."""
     assert len(Lane(api).taken(*map(line, rows))) == len(rows)
 
 
@@ -116,15 +116,15 @@ def test_plain_rows_are_taken(api: dict[str, Any], rows: list[dict[str, Any]]) -
 )
 @pytest.mark.parametrize("api", [TRACK, USERS])
 @pytest.mark.parametrize("block", [64, 1], ids=["read as a whole", "only used columns read"])
-def test_it_stops_before_what_is_not_certain(api: dict[str, Any], odd: bytes, block: int) -> None:
-    """The rows before it are taken, and the rows after it wait for it."""
+def test_it_stops_before_a_row_that_it_is_not_certain_of(api: dict[str, Any], odd: bytes, block: int) -> None:
+    """The rows before it are accepted, and the rows after it are not."""
     usual = line({**ROW, "_AB_CDC_DELETED_AT": None})
     with patch.object(fast_lane, "_MOST_ROWS", block):
         assert len(Lane(api).taken(usual, usual, odd, usual)) == 2
 
 
 def test_a_row_that_may_change_how_a_column_is_read_is_declined() -> None:
-    """It has a key that a listed column has been waiting for."""
+    """It has the key of a listed column that no row has had."""
     lane = Lane({**USERS, "property_columns": "plan,address_zip,street"})
     zipped = {**ROW, "address": {"zip": "00100"}}
     assert [len(lane.taken(line(ROW), line(row))) for row in (ROW, zipped, {**ROW, "street": "Via"})] == [2, 1, 1]
@@ -143,7 +143,7 @@ def test_rows_with_a_guessed_column_are_counted() -> None:
 
 
 def test_a_wrong_guess_of_what_is_left_out_is_reported() -> None:
-    """Both columns are left out, and the warning says so."""
+    """Both columns are left out, according to the warning."""
     rows = [{**ROW, "address_city": "Oslo"} if last else ROW for last in (False, False, True, False)]
     config = {"app_id": "11", "api": {**USERS, "property_columns": "* except (address_city)"}}
     shown = str(Input(config, STREAM, [*map(line, rows)], 9, stores=False).preview())
@@ -153,12 +153,12 @@ def test_a_wrong_guess_of_what_is_left_out_is_reported() -> None:
 
 
 def test_rows_are_declined_as_long_as_a_required_column_is_unknown() -> None:
-    """How it is read is for the exact lane to find out."""
+    """The exact lane has to find out how it is read."""
     assert Lane({**USERS, "identity_column": "mail"}).taken(line(ROW)) == []
 
 
 def test_the_names_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A source may have new ones in each row; a deletion is still seen."""
+    """A source may have new ones in each row; a deletion is still recognised."""
     monkeypatch.setattr(fast_lane, "_MOST_NAMES", 8)
     rows = [line({**ROW, "_ab_cdc_deleted_at": None, f"column {number}": number}) for number in range(50)]
     assert len(Lane(USERS).taken(*rows, line({**ROW, "_ab_cdc_deleted_at": "now"}))) == 50
@@ -168,7 +168,7 @@ def test_the_names_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPat
 
 
 class Shown:
-    """An output of a preview."""
+    """An output that remembers what a preview shows."""
 
     def __init__(self) -> None:
         self.payloads: list[tuple[int, bytes]] = []
@@ -214,7 +214,7 @@ class Input:
             yield self.lines[at : at + self.blocks], 1
 
     def preview(self) -> tuple[object, ...]:
-        """All that a preview shows."""
+        """Everything that a preview shows."""
         shown = Shown()
         preview = Preview(parse_config(self.config), self.stream, "r")
         preview.show(self.batches(), shown, limit=10**6, progress=Progress())
@@ -269,12 +269,12 @@ class _Log(logging.Handler):
 
 
 def unordered(body: bytes) -> object:
-    """What a body says, whatever the order of its members: numbers as they are written, repeated names as well."""
+    """The content of a body regardless of order: numbers as written, repeated names included."""
     return json.loads(body, parse_float=str, parse_int=str, object_pairs_hook=sorted)
 
 
 def _held(elements: list[dict[str, Any]]) -> dict[str, Any]:
-    """What Heap holds of each key after these elements: its properties, or its events in order."""
+    """Heap's data for each key after these elements: properties, or events in order."""
     held: dict[str, Any] = {}
     for element in elements:
         key = element.get("identity") or element["account_id"]
@@ -287,7 +287,7 @@ def _held(elements: list[dict[str, Any]]) -> dict[str, Any]:
 
 @contextmanager
 def lanes(*, fast: bool) -> Iterator[None]:
-    """Both lanes, or the exact one alone; the first row proves the columns, and three rows fill a batch."""
+    """Use both lanes, or only the exact one; the first row confirms the columns, and three rows fill a batch."""
     with (
         patch.object(missing_columns, "_NAMES_KEPT", 0),
         patch.object(planner, "MAX_BULK", 3),
@@ -307,7 +307,7 @@ numbers = st.sampled_from(
         *("18446744073709551616", "1" * 20, "1" * 300, "1" * 5000, "0.1" + "0" * 17 + "5"),
     ]
 )
-"""As a line writes them."""
+"""Values as written in a line."""
 
 texts = st.sampled_from(
     [
@@ -339,7 +339,7 @@ FIRST = [("email", '"a"'), ("event", '"e"'), ("at", '"2022-10-21T04:09:54Z"')]
 
 @st.composite
 def row_lines(draw: st.DrawFn) -> bytes:
-    """A row; most are plain, and some columns come twice."""
+    """A row; most are plain, and some have a column twice."""
     pairs = [(name, draw(st.one_of(st.just(value), plain, plain, scalars))) for name, value in FIRST]
     pairs += draw(st.lists(st.tuples(names, st.one_of(plain, plain, values)), max_size=5))
     extra = draw(st.sampled_from(["", "", "", ',"emitted_at":1', ',"namespace":null', ',"namespace":"public"']))
@@ -350,7 +350,7 @@ def row_lines(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def plain_lines(draw: st.DrawFn) -> list[bytes]:
-    """Rows that are all plain, as most are: a block of them is mapped column by column."""
+    """Rows that are all plain, so that a block of them is mapped column by column."""
     some = st.sampled_from(['"a"', '"b"', '"\u00e9"', '"\\u007f"', '"c@d.e"', '"' + "x" * 600 + '"'])
     values = st.one_of(some, st.sampled_from(["1", "0", "-7", "true", "null", "2.5"]))
     keys = draw(st.sampled_from(["email", "email", "address_city", "tag"]))
@@ -369,7 +369,7 @@ def plain_lines(draw: st.DrawFn) -> list[bytes]:
 
 @st.composite
 def shaped_lines(draw: st.DrawFn) -> list[bytes]:
-    """Rows with the same columns, each of which holds values of one kind, as a table has them."""
+    """Rows with the same columns, each with values of one type, as in a table."""
     lists = st.lists(
         st.sampled_from(['"a"', '"b|"', "1", "true", "null", "-7", '"' + "x" * 600 + '"', "2.5"]), max_size=4
     )
@@ -415,7 +415,7 @@ schemas = st.sampled_from([{}, {"properties": {name: {} for name in ("email", "e
 
 @st.composite
 def inputs(draw: st.DrawFn) -> Input:
-    """Anything that a run may meet."""
+    """Any settings, stream and input of a run."""
     kind = draw(st.sampled_from(["track", "track", "add_user_properties", "add_account_properties"]))
     api: dict[str, Any] = {"api_type": kind, "property_columns": draw(property_columns)}
     if kind == "add_account_properties":
@@ -454,7 +454,7 @@ def test_a_preview_shows_the_same_by_either_lane(given_input: Input) -> None:
 @given(inputs())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 def test_a_sync_does_the_same_by_either_lane(given_input: Input) -> None:
-    """What Heap holds at its end, the states with their counts, the stored rows, and the log."""
+    """Heap's data at the end, the states with their counts, the stored rows, and the log."""
     with lanes(fast=False):
         exact = given_input.sync()
     with lanes(fast=True):

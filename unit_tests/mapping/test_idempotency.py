@@ -1,4 +1,4 @@
-"""The key of an event is the same whenever the row is the same, and different whenever it is not."""
+"""Equal rows have equal keys, and different rows different ones."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(json_texts, inner, max_size=3),
     max_leaves=5,
 )
-"""As both readings give them."""
+"""Values that are the same in both readings."""
 
 
-def key(  # the defaults are one row; each test changes what it speaks of
+def key(  # the defaults are one row; each test changes what it is about
     stream: Stream = KEYED,
     data: dict[str, Any] = ROW,
     element: dict[str, Any] = TIMED,
@@ -73,13 +73,13 @@ def key(  # the defaults are one row; each test changes what it speaks of
     ],
 )
 def test_a_key_is_the_sha_256_of_a_canonical_text(stream: Stream, element: dict[str, Any], canonical: str) -> None:
-    """The same on every machine and in every version: a change would send all events a second time."""
+    """The same on every machine and in every version: a change would duplicate all events."""
     assert key(stream, element=element) == sha256(canonical.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("stream", [KEYED, DEDUPLICATED])
 def test_with_primary_key_and_time_each_state_of_a_row_is_one_event(stream: Stream) -> None:
-    """Whatever else changed in the row, at any position, in any run."""
+    """Whatever else changes in the row, at any position, in any run."""
     assert key(stream) == key(stream, {**ROW, "plan": "silver"}, row=9, run="r2")
 
 
@@ -103,7 +103,7 @@ def test_with_primary_key_and_time_each_part_distinguishes_events(other: dict[st
 
 
 def test_deduplicated_without_a_time_there_is_one_event_per_primary_key_identity_and_name() -> None:
-    """The user asked for one row per key."""
+    """The user selected one row per key."""
     assert key(DEDUPLICATED, element=ELEMENT) == key(DEDUPLICATED, {**ROW, "plan": "x"}, ELEMENT, row=9, run="r2")
     assert key(DEDUPLICATED, element=ELEMENT) != key(DEDUPLICATED, {**ROW, "id": 8}, ELEMENT)
     assert key(DEDUPLICATED, element=ELEMENT) != key(DEDUPLICATED, element={**ELEMENT, "event": "Left"})
@@ -111,7 +111,7 @@ def test_deduplicated_without_a_time_there_is_one_event_per_primary_key_identity
 
 
 def test_with_a_time_alone_fully_equal_rows_are_one_event() -> None:
-    """The order of keys and Airbyte's own columns do not count."""
+    """The order of keys, and columns that Airbyte adds, are ignored."""
     assert key(KEYLESS) == key(
         KEYLESS, {"plan": "gold", "id": 7, "_airbyte_raw_id": "x", "_ab_lsn": 1}, row=9, run="r2"
     )
@@ -123,8 +123,10 @@ def test_with_a_time_alone_fully_equal_rows_are_one_event() -> None:
     ("stream", "data", "element"),
     [(KEYED, ROW, ELEMENT), (KEYLESS, ROW, ELEMENT), (DEDUPLICATED, {"plan": "gold"}, ELEMENT)],
 )
-def test_otherwise_equal_rows_stay_apart(stream: Stream, data: dict[str, Any], element: dict[str, Any]) -> None:
-    """By their position in the run; a retried request within it adds nothing."""
+def test_otherwise_equal_rows_have_different_keys(
+    stream: Stream, data: dict[str, Any], element: dict[str, Any]
+) -> None:
+    """From their position in the run; a retry within it adds nothing."""
     assert key(stream, data, element) == key(stream, data, element)
     assert key(stream, data, element) != key(stream, data, element, row=2)
     assert key(stream, data, element) != key(stream, data, element, run="r2")
@@ -139,13 +141,13 @@ def test_a_row_that_lacks_part_of_its_primary_key_has_none(value: str | None) ->
 
 
 def test_a_primary_key_may_lie_inside_an_object() -> None:
-    """Its path is a path of keys."""
+    """The path is a list of keys."""
     stream = replace(KEYED, primary_key=(("o", "id"),))
     assert key(stream, {"o": {"id": 1}, "x": 1}) == key(stream, {"o": {"id": 1}, "x": 2})
 
 
 def test_digits_beyond_64_bits_distinguish_rows() -> None:
-    """Where the fast reading lost them, the exact one is asked for."""
+    """If the fast reading lost them, the exact one is requested."""
     assert key(data={"id": 10**20}) != key(data={"id": 10**20 + 1})
     with pytest.raises(InexactNumberError):
         key(data={"id": 1e20}, exact=False)
@@ -156,7 +158,7 @@ def test_digits_beyond_64_bits_distinguish_rows() -> None:
 
 @given(json_values_without_floats, json_values_without_floats, st.text(st.characters()))
 def test_any_split_into_parts_gives_the_text_of_one_list(first: Any, second: Any, identity: str) -> None:
-    """As Python writes it with sorted keys and no spaces."""
+    """As Python's json writes it, with sorted keys and no spaces."""
     stream = replace(KEYED, primary_key=(("first",), ("second",)))
     element = {**TIMED, "identity": identity}
     parts = ["state", "11", "app", "users", [first, second], identity, "Paid", AT]
@@ -173,7 +175,7 @@ def test_any_split_into_parts_gives_the_text_of_one_list(first: Any, second: Any
     which=st.integers(0, 2),
 )
 def test_both_readings_of_a_record_make_the_same_key(record: dict[str, Any], is_ascii: bool, which: int) -> None:
-    """Else a replay would add the events whose rows are read in the other way."""
+    """Otherwise a replay would duplicate events whose rows are read in the other way."""
     line = json.dumps(record, ensure_ascii=is_ascii).encode()
     stream = (KEYLESS, replace(KEYED, primary_key=(("a",),)), replace(DEDUPLICATED, primary_key=(("a",),)))[which]
     try:
@@ -184,20 +186,20 @@ def test_both_readings_of_a_record_make_the_same_key(record: dict[str, Any], is_
 
 
 def test_any_record_has_a_key() -> None:
-    """Also one with values that JSON cannot carry, in columns that are not sent."""
+    """Even one with values that JSON cannot represent, in columns that are not sent."""
     values = (float("nan"), float("inf"), "\ud800", "é", 10**30, [[{}]], Decimal("1.5"), date(2022, 10, 21))
     assert len({key(KEYLESS, {"v": value}) for value in values}) == len(values)
 
 
 @pytest.mark.parametrize("spellings", [("7000", "7000.0", "7E+3", "7.0E3"), ("0", "-0.0", "0e5"), ("1.5", "1.50")])
 def test_a_number_is_one_key_however_the_source_writes_it(spellings: tuple[str, ...]) -> None:
-    """In a primary key, and anywhere in a record that is its own key."""
+    """In a primary key, and anywhere in a record from which the key is made."""
     numbers = [int(text) if text.isdecimal() else written_float(text) for text in spellings]
     assert len({key(KEYED, {"id": number}, TIMED) for number in numbers}) == 1
     assert len({key(KEYLESS, {"a": {"b": [number]}}) for number in numbers}) == 1
 
 
-def test_a_text_of_digits_is_another_key_than_the_number() -> None:
+def test_a_text_of_digits_and_the_number_have_different_keys() -> None:
     """Types distinguish values."""
     assert key(KEYED, {"id": 7000}, TIMED) != key(KEYED, {"id": "7000"}, TIMED)
 
@@ -206,7 +208,7 @@ def test_a_text_of_digits_is_another_key_than_the_number() -> None:
     "stamp", ["_fivetran_synced", "_SDC_BATCHED_AT", "_dlt_load_id", "_AIRBYTE_EXTRACTED_AT", "uuid_ts"]
 )
 def test_columns_that_a_loader_changes_at_each_load_make_no_new_event(stamp: str) -> None:
-    """In any letter case; the column is sent as a property anyway, except for Airbyte's own."""
+    """In any letter case; the column is still sent as a property, unless Airbyte added it."""
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1, stamp: "tuesday"})
     assert key(KEYLESS, {"a": 1, stamp: "monday"}) == key(KEYLESS, {"a": 1})
 
@@ -217,8 +219,8 @@ DELETED = {**ROW, "_ab_cdc_deleted_at": "2024-06-20T08:00:00Z"}
 @pytest.mark.parametrize(
     ("stream", "element"), [(KEYED, TIMED), (DEDUPLICATED, ELEMENT), (DEDUPLICATED, TIMED), (KEYLESS, TIMED)]
 )
-def test_a_deletion_that_is_sent_is_not_what_the_row_was_before(stream: Stream, element: dict[str, Any]) -> None:
-    """Otherwise Heap would take it for a replay; a replay of the deletion itself adds nothing."""
+def test_a_deletion_that_is_sent_has_another_key_than_the_row_before(stream: Stream, element: dict[str, Any]) -> None:
+    """Otherwise Heap would treat it as a replay; a replay of the deletion itself adds nothing."""
 
     def sent(data: dict[str, Any], *, sends_deletions: bool = True) -> str:
         return KeyMaker("11", stream, "r1", sends_deletions=sends_deletions).key(data, element, 1, exact=True)
@@ -231,7 +233,7 @@ def test_a_deletion_that_is_sent_is_not_what_the_row_was_before(stream: Stream, 
 
 @pytest.mark.parametrize("stream", [KEYED, DEDUPLICATED])
 def test_an_identity_is_not_a_user_id_of_the_same_digits(stream: Stream) -> None:
-    """They are different people."""
+    """They may be different people."""
     by_identity = {**TIMED, "identity": "12"}
     by_user_id = {"user_id": "12", **{name: value for name, value in TIMED.items() if name != "identity"}}
     assert key(stream, ROW, by_identity) != key(stream, ROW, by_user_id)

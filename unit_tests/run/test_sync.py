@@ -345,7 +345,7 @@ def test_a_misspelled_column_to_leave_out_ends_the_run_with_nothing_sent(rows: i
 
 @pytest.mark.parametrize("columns", [{"zip": 1}, {"Phone": 1, "address": {"geo": 1}}, {"Phone": None, "phone": 1}])
 def test_a_column_to_leave_out_may_be_absent_if_no_other_is_like_it(columns: dict[str, Any]) -> None:
-    """Sources leave out what is empty."""
+    """Sources omit empty values."""
     run = Run(api=EXCEPTED, schema={}).load(row("a", **columns), row("b"), state(1))
     assert (run.sent, run.states) == (["a", "b"], [(1, 2, 0)])
 

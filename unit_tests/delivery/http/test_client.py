@@ -1,4 +1,4 @@
-"""One request to Heap, and its verdict: every way it can end has one."""
+"""One request to Heap and its verdict: every possible outcome has one."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BODY = '{"app_id":"11","events":[{"née":"ü"}]}'.encode()
 
 @cache
 def client() -> HeapClient:
-    """One for all answers, as in a run: each client reads all certificates."""
+    """One client for all requests, as in a run: creating one loads all certificates."""
     return HeapClient(HEAP)
 
 
@@ -63,12 +63,12 @@ def test_a_body_is_posted_unchanged() -> None:
     ],
 )
 def test_how_long_heap_asks_to_wait(header: str | None, seconds: float | None) -> None:
-    """In seconds, or as a date; what cannot be read asks for nothing."""
+    """In seconds, or as a date; an invalid header is ignored."""
     assert answer(status_code=503, headers={"Retry-After": header} if header is not None else {}).retry_after == seconds
 
 
-def test_a_date_to_come_back_at_is_a_wait_from_now_on() -> None:
-    """As RFC 9110 writes it."""
+def test_a_retry_after_date_is_converted_to_a_wait_from_now() -> None:
+    """In the format of RFC 9110."""
     date = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
     seconds = answer(status_code=429, headers={"Retry-After": date}).retry_after
     assert seconds is not None
@@ -83,14 +83,14 @@ def test_a_date_to_come_back_at_is_a_wait_from_now_on() -> None:
         ("Friday, 21-Oct-22 04:09:34 GMT", 20.0),
     ],
 )
-def test_a_date_to_come_back_at_is_read_against_the_date_of_the_answer(date: str, seconds: float) -> None:
-    """The clock of this machine may be an hour slow."""
+def test_a_retry_after_date_is_compared_with_the_date_of_the_response(date: str, seconds: float) -> None:
+    """The clock of this machine may be wrong."""
     headers = {"Retry-After": "Fri, 21 Oct 2022 04:09:54 GMT", "Date": date}
     assert answer(status_code=503, headers=headers).retry_after == seconds
 
 
 def test_plain_http_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is for this machine alone; a proxy would see the rows."""
+    """It is only for this machine; a proxy would see the rows."""
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://proxy.example.com:3128")
     for name in ("NO_PROXY", "no_proxy"):
@@ -104,7 +104,7 @@ def test_plain_http_never_goes_through_a_proxy(monkeypatch: pytest.MonkeyPatch) 
 def test_certificates_that_cannot_be_read_are_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variable: str, content: str | None, reason: str
 ) -> None:
-    """Found before the first request, and named with the variable that sets them."""
+    """They are checked before the first request; the message has the variable that sets them."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_text(content)
@@ -117,7 +117,7 @@ def test_certificates_that_cannot_be_read_are_a_configuration_error(
 
 
 def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read once, since they are the same for every request."""
+    """They are read once, because they are the same for every request."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
     monkeypatch.setenv("NO_PROXY", "c.eu.heap-api.com")
@@ -136,7 +136,7 @@ def test_proxies_and_certificates_of_the_environment_hold(monkeypatch: pytest.Mo
     ],
 )
 def test_any_success_that_is_not_a_page_means_accepted(response: dict[str, Any]) -> None:
-    """The answer is never parsed: Heap's own differ between its APIs."""
+    """The body is never parsed: it differs between Heap's APIs."""
     assert answer(**response).kind is Kind.ACCEPTED
 
 
@@ -149,7 +149,7 @@ KINDS = {
 
 @pytest.mark.parametrize("status", range(300, 600))
 def test_every_other_status_has_its_verdict(status: int) -> None:
-    """Redirects are not Heap; refusals are the rows'; the rest may pass."""
+    """A redirect means that the server is not Heap, a refusal that rows are wrong; other failures may be temporary."""
     by_class = {3: Kind.NOT_HEAP, 4: Kind.REFUSED, 5: Kind.RETRYABLE}
     expected = KINDS.get(status, by_class[status // 100])
     verdict = answer(status_code=status)
@@ -160,7 +160,7 @@ def test_every_other_status_has_its_verdict(status: int) -> None:
     "content_type", ["text/html", "text/html; charset=utf-8", "Text/HTML", "application/xhtml+xml;q=1", ""]
 )
 def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
-    """A login page or a parked domain takes everything and keeps nothing."""
+    """A login page or a parked domain accepts everything and stores nothing."""
     verdict = answer(content=b"\xef\xbb\xbf\r\n<html>", headers={"Content-Type": content_type})
     assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, "an HTML page")
 
@@ -175,20 +175,20 @@ def test_a_page_with_status_200_is_not_heap(content_type: str) -> None:
     ],
 )
 def test_a_redirect_is_not_followed(location: str | None, trouble: str) -> None:
-    """Only its host is reported, for the rest may echo the row."""
+    """Only its host is reported, because the rest may echo the row."""
     verdict = answer(status_code=302, headers={"Location": location} if location else {})
     assert (verdict.kind, verdict.trouble) == (Kind.NOT_HEAP, trouble)
 
 
 def test_heaps_words_are_kept_short_and_printable() -> None:
-    """The beginning of an answer that refuses."""
+    """Only the beginning of the response is kept."""
     verdict = answer(status_code=400, content=b"bad\x00\nrow \xff" + b"x" * 100_000)
     assert verdict.words.startswith("bad  row \ufffdxxx")
     assert len(verdict.words) == 200
 
 
 def test_a_page_has_no_words() -> None:
-    """Markup is not useful to anyone."""
+    """Markup is not useful in a message."""
     assert answer(status_code=503, text="<html>", headers={"Content-Type": "text/html"}).words == ""
 
 
@@ -203,8 +203,8 @@ ERRORS = [
 
 
 @pytest.mark.parametrize(("error", "trouble"), ERRORS)
-def test_every_error_of_the_network_means_later(error: type[Exception], trouble: str) -> None:
-    """In words of our own: the error's may hold the row."""
+def test_every_network_error_is_retryable(error: type[Exception], trouble: str) -> None:
+    """The message has no text from the error, which may contain the row."""
     verdict = answer(exc=error("secret row"))
     assert (verdict.kind, verdict.status) == (Kind.RETRYABLE, None)
     assert trouble in verdict.trouble
@@ -212,15 +212,15 @@ def test_every_error_of_the_network_means_later(error: type[Exception], trouble:
 
 
 def test_a_process_without_descriptors_says_so() -> None:
-    """It is not Heap's fault, and may pass."""
+    """Heap is not to blame, and it may be temporary."""
     cause = OSError(errno.EMFILE, "Too many open files")
     for error in (cause, requests.exceptions.ConnectionError(MaxRetryError(None, "/", cause))):  # type: ignore[arg-type]
         verdict = answer(exc=error)
         assert (verdict.kind, verdict.trouble) == (Kind.RETRYABLE, "this process has run out of file descriptors")
 
 
-def test_an_error_of_urllib3_that_requests_lets_through_means_later() -> None:
-    """It lets through those of addresses that it cannot read."""
+def test_an_error_of_urllib3_that_requests_does_not_catch_is_retryable() -> None:
+    """Such as errors about addresses that requests cannot parse."""
     assert answer(exc=LocationParseError("https://a..b")) == Verdict(Kind.RETRYABLE, None, "the request failed")
 
 
@@ -230,8 +230,8 @@ class _BreakingBody(io.BytesIO):
 
 
 @pytest.mark.parametrize(("status", "kind"), [(200, Kind.ACCEPTED), (400, Kind.REFUSED), (500, Kind.RETRYABLE)])
-def test_a_body_that_breaks_off_has_no_part_in_the_verdict(status: int, kind: Kind) -> None:
-    """The status has come, and says what became of the row."""
+def test_a_truncated_body_does_not_change_the_verdict(status: int, kind: Kind) -> None:
+    """The status has arrived, and is sufficient."""
     assert answer(status_code=status, body=_BreakingBody()) == Verdict(kind, status)
 
 
@@ -263,13 +263,13 @@ def test_the_cause_of_a_failed_connection_is_reported(cause: Exception, trouble:
 
 
 def test_an_untrusted_certificate_is_distinguished_from_a_server_without_tls() -> None:
-    """The one is fixed there, the other here."""
+    """The first is fixed on the server, the second in the settings."""
     error = requests.exceptions.SSLError(MaxRetryError(None, "/", ssl.SSLCertVerificationError("x")))  # type: ignore[arg-type]
     assert answer(exc=error).trouble == "the TLS certificate is not trusted"
 
 
 def test_a_closed_client_closes_its_session(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever connection it kept alive."""
+    """With all connections that were kept alive."""
     closed: list[bool] = []
     monkeypatch.setattr(requests.Session, "close", lambda _: closed.append(True))
     HeapClient(HEAP).close()

@@ -56,8 +56,8 @@ def service() -> Iterator[Service]:
         yield Service(heap)
 
 
-def test_a_request_is_followed_until_it_is_complete(service: Service) -> None:
-    """With a token for the app ID and its key; the users go as they are."""
+def test_a_deletion_request_is_polled_until_it_is_complete(service: Service) -> None:
+    """With a token for the app ID and its key; the body is sent unchanged."""
     service.answer(status=[PENDING, PENDING, COMPLETE])
     assert service.post() == Verdict(Kind.ACCEPTED, 200)
     assert service.asked == ["auth_token", "user_deletion", "r1", "r1", "r1"]
@@ -83,7 +83,7 @@ def test_a_token_is_used_again_and_renewed_before_it_is_five_minutes_old(service
 
 
 def test_a_token_that_heap_refuses_early_is_renewed_once(service: Service) -> None:
-    """Another refusal is final."""
+    """A second refusal is final."""
     service.answer(token=[GRANTED, {"json": {"access_token": "t2"}}], status=[UNAUTHORIZED, COMPLETE])
     assert service.post().kind is Kind.ACCEPTED
     assert service.asked == ["auth_token", "user_deletion", "r1", "auth_token", "r1"]
@@ -111,7 +111,7 @@ def test_a_token_that_heap_refuses_early_is_renewed_once(service: Service) -> No
     ],
 )
 def test_without_a_token_nothing_is_submitted(service: Service, token: Any, verdict: Verdict) -> None:
-    """Heap names an error in several ways."""
+    """Heap reports errors in several forms."""
     service.answer(token=token)
     assert service.post() == verdict
     assert service.post("/api/public/v0/auth_token", b"") == verdict
@@ -132,18 +132,18 @@ def test_without_a_token_nothing_is_submitted(service: Service, token: Any, verd
         ({"status_code": 201, "text": "[1"}, Kind.NOT_HEAP, 201),
     ],
 )
-def test_what_submitting_is_answered_is_a_verdict_like_any_other(
+def test_a_failure_to_submit_is_a_verdict_like_any_other(
     service: Service, submit: Any, kind: Kind, status: int
 ) -> None:
-    """The delivery halves, retries or stops as for rows."""
+    """The delivery splits, retries or stops as for other requests."""
     service.answer(submit=submit)
     verdict = service.post()
     assert (verdict.kind, verdict.status) == (kind, status)
     assert "r1" not in service.asked
 
 
-def test_an_outage_while_a_request_is_followed_does_not_submit_it_again(service: Service) -> None:
-    """Heap continues deleting meanwhile."""
+def test_an_outage_while_polling_does_not_submit_the_request_again(service: Service) -> None:
+    """Heap keeps deleting in the meantime."""
     service.answer(status=[PENDING, UNAVAILABLE, {"status_code": 429, "headers": {"Retry-After": "30"}}, COMPLETE])
     assert service.post().kind is Kind.ACCEPTED
     assert service.asked.count("user_deletion") == 1
@@ -161,21 +161,21 @@ def test_an_outage_while_a_request_is_followed_does_not_submit_it_again(service:
         (UNAUTHORIZED, Verdict(Kind.LOCKED_OUT, 401, "Unauthorized")),
     ],
 )
-def test_a_request_that_cannot_be_followed_is_given_up(service: Service, answers: Any, verdict: Verdict) -> None:
-    """An outage after ten minutes; it is the delivery that submits it again, or stops."""
+def test_polling_that_keeps_failing_is_given_up(service: Service, answers: Any, verdict: Verdict) -> None:
+    """After ten minutes of outage; then the delivery submits the request again, or stops."""
     service.answer(status=answers)
     assert service.post() == verdict
 
 
 def test_closing_ends_the_wait(service: Service) -> None:
-    """Without a look at the status; the users are not counted as deleted."""
+    """The status is not polled again, and the users do not count as deleted."""
     service.closes_at = 0.0
     assert service.post().kind is Kind.RETRYABLE
     assert service.asked == ["auth_token", "user_deletion"]
 
 
 def test_closing_wakes_the_real_wait() -> None:
-    """A sync that is stopped does not sit out the pause."""
+    """A sync that is stopping does not wait for the pause to end."""
     client = DeletionClient(HeapClient(HEAP), "11", "key")
     client.close()
     with requests_mock.Mocker() as heap:
@@ -185,8 +185,8 @@ def test_closing_wakes_the_real_wait() -> None:
 
 
 @pytest.mark.parametrize("number", ["a/../b", "r?x=1", 17])
-def test_the_id_of_a_request_stays_within_its_place(service: Service, number: Any) -> None:
-    """It comes from outside."""
+def test_the_id_of_a_request_cannot_change_the_path(service: Service, number: Any) -> None:
+    """It is quoted, because it comes from outside."""
     service.answer(submit={"status_code": 201, "json": {"deletion_request_id": number}})
     service.heap.register_uri("GET", requests_mock.ANY, json=COMPLETE["json"])
     assert service.post().kind is Kind.ACCEPTED

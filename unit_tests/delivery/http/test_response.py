@@ -50,7 +50,7 @@ def test_a_response_that_ends_where_it_says_leaves_the_connection_usable(content
 
 @pytest.mark.parametrize("status", [204, 304])
 def test_a_response_without_a_body_ends_with_its_headers(status: int) -> None:
-    """A length above zero leaves a doubt."""
+    """If a length above zero is given, the connection is not reused."""
     head = b"HTTP/1.1 %d X\r\n" % status
     assert read(head + b"\r\n").is_reusable
     assert read(head + b"Content-Length: 0\r\n\r\n").is_reusable
@@ -83,7 +83,7 @@ def test_a_response_without_a_body_ends_with_its_headers(status: int) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n" + b"x" * 5000,
     ],
 )
-def test_a_response_that_leaves_doubt_is_not_followed_by_another_request(content: bytes) -> None:
+def test_after_an_ambiguous_response_the_connection_is_not_reused(content: bytes) -> None:
     """Its status still counts: the headers are complete."""
     response = read(content)
     assert (response.status, response.is_reusable) == (200, False)
@@ -92,7 +92,7 @@ def test_a_response_that_leaves_doubt_is_not_followed_by_another_request(content
 
 @pytest.mark.parametrize("excess", [b"\r\n", b"x", OK])
 def test_bytes_after_a_response_are_noticed(excess: bytes) -> None:
-    """They would be taken for the beginning of the next one."""
+    """They would be read as the beginning of the next response."""
     response = read(OK + excess)
     assert (response.status, response.has_excess, response.is_reusable) == (200, True, False)
 
@@ -116,8 +116,8 @@ def test_bytes_after_a_response_are_noticed(excess: bytes) -> None:
         OK.replace(b"Content-Length: 2", b"Content-Length: 2\r\nContent-Length: 3"),
     ],
 )
-def test_what_is_not_a_complete_response_is_none(content: bytes) -> None:
-    """What became of the request is unknown."""
+def test_an_incomplete_response_is_an_error(content: bytes) -> None:
+    """The outcome of the request is unknown."""
     with pytest.raises(BrokenResponseError):
         read(content)
 
@@ -132,13 +132,13 @@ def test_it_does_not_matter_how_the_bytes_arrive(sizes: list[int], content: byte
 
 
 def test_headers_are_found_in_any_case_and_joined() -> None:
-    """As RFC 9110 has it; bytes that are not text do no harm."""
+    """As in RFC 9110; bytes that are not text are accepted."""
     response = read(b"HTTP/1.1 200 \xff\r\nX-A: 1\r\nx-a:  2 \r\nContent-Length: 0\r\n\r\n")
     assert (response.fields["x-a"], response.reason) == ("1, 2", "ÿ")
 
 
 def test_a_body_whose_connection_fails_does_not_change_the_status() -> None:
-    """A time-out, a reset."""
+    """Such as a time-out or a reset."""
     blocks = iter([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{"])
 
     def receive(_: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Requests go side by side, by threads that are started when they are needed."""
+"""Requests are posted concurrently, by threads that are started on demand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LONG = 60.0
 
 
 class Stub:
-    """A client that answers when it is let."""
+    """A client that responds when the test allows it."""
 
     def __init__(self) -> None:
         self.posted: Queue[bytes] = Queue()
@@ -39,7 +39,7 @@ def names() -> set[str]:
 
 
 def test_requests_are_in_flight_at_the_same_time() -> None:
-    """As many as are sent, each with its own answer."""
+    """All that are sent, each with its own outcome."""
     answers: Queue[Outcome[int]] = Queue()
     client = Stub()
     senders = Senders(client, answers.put)
@@ -69,7 +69,7 @@ def test_threads_are_reused() -> None:
 
 
 def test_a_defect_is_handed_on() -> None:
-    """The run raises it; a thread that died in silence would leave it waiting."""
+    """The run raises it; if the thread died silently, the run would wait forever."""
     answers: Queue[Outcome[str]] = Queue()
     client = Stub()
     client.gate.set()
@@ -79,8 +79,8 @@ def test_a_defect_is_handed_on() -> None:
     senders.close()
 
 
-def test_nothing_is_sent_any_more_once_they_are_closed() -> None:
-    """Requests that wait for a thread are dropped, and those in flight are aborted."""
+def test_nothing_is_sent_after_closing() -> None:
+    """Queued requests are dropped, and those in flight are aborted."""
     answers: Queue[Outcome[int]] = Queue()
     client = Stub()
     senders = Senders(client, answers.put)
@@ -98,7 +98,7 @@ class Ticket:
 
 
 def test_a_thread_without_a_request_keeps_no_rows() -> None:
-    """What was sent is free once its answer has been dealt with, although its thread waits for more."""
+    """Rows are released once their outcome has been handled, although the thread is still waiting."""
     answers: Queue[Outcome[Ticket]] = Queue()
     client = Stub()
     client.gate.set()

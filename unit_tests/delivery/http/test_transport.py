@@ -32,7 +32,7 @@ def take_head(connection: socket.socket) -> None:
 
 @contextmanager
 def proxy(answer: Callable[[socket.socket], None]) -> Iterator[str]:
-    """A server that does this with each connection, once headers have come."""
+    """A server that does this with each connection once it has received headers."""
     with server(answer, take=take_head) as url:
         yield url
 
@@ -41,7 +41,7 @@ def proxy(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 def server(
     answer: Callable[[socket.socket], None], take: Callable[[socket.socket], None] = take_request
 ) -> Iterator[str]:
-    """A server that does this with each connection, once a request has come."""
+    """A server that does this with each connection once it has received a request."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -82,7 +82,7 @@ def drip(beginning: bytes) -> Callable[[socket.socket], None]:
     ],
     ids=["in a header", "in the body of a connection that ends with it", "in the body"],
 )
-def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
+def test_a_server_that_trickles_bytes_cannot_hold_up_a_request(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes, kind: Kind
 ) -> None:
     """Each byte restarts the socket's time-out; if the status has arrived, it says what became of the rows."""
@@ -105,7 +105,7 @@ def test_a_server_that_sends_a_byte_now_and_then_does_not_hold_a_request(
     "answer", [b"HTTP/1.1 200 OK\r\nContent-Ty", b"HTTP/1.1 200 OK\r\nDate: x\r\n", b"HTTP/1.1 200 OK\r\n"]
 )
 def test_truncated_headers_are_not_a_response(answer: bytes) -> None:
-    """What it would have been is not known: a page, perhaps."""
+    """The rest of the response is unknown: it might have been a page."""
     with server(lambda connection: connection.sendall(answer)) as url:
         client = HeapClient(url)
         assert client.post("/api/track", b"{}").kind is Kind.RETRYABLE
@@ -113,7 +113,7 @@ def test_truncated_headers_are_not_a_response(answer: bytes) -> None:
 
 
 def test_a_request_within_its_time_is_not_cut() -> None:
-    """Nor is the next one, over the same connection."""
+    """Neither is the next one over the same connection."""
 
     def answer(connection: socket.socket) -> None:
         for _ in range(2):
@@ -150,7 +150,7 @@ def test_a_closed_client_aborts_requests_in_flight() -> None:
 
 
 def cut_while(client: HeapClient, body: bytes = b"{}", begun: threading.Event | None = None) -> Verdict:
-    """Post a request, and cut it off when its time has come, as the run does; not before something has begun."""
+    """Post a request, and abort it at its deadline, as the run does, but not before `begun` is set."""
     verdicts: list[Verdict] = []
     thread = threading.Thread(target=lambda: verdicts.append(client.post("/api/track", body)))
     thread.start()
@@ -196,9 +196,7 @@ LARGE = b"x" * 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize("limit", ["SEND_SECONDS", "REQUEST_SECONDS"])
-def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
-    monkeypatch: pytest.MonkeyPatch, limit: str
-) -> None:
+def test_the_verdict_shows_that_a_body_could_not_be_sent_in_time(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
     """Whether sending takes too long, or the whole request: a smaller body may get through."""
     client = "destination_heap_analytics.delivery.http.client"
     monkeypatch.setattr(f"{client}.SEND_BYTES_PER_SECOND", 1 << 60)
@@ -211,7 +209,7 @@ def test_a_body_that_cannot_be_sent_in_time_is_known_by_its_verdict(
 
 
 def test_sending_has_more_time_than_connecting() -> None:
-    """The body is large, and the server reads it only after the time-out of connecting has passed."""
+    """The body is large, and the server starts reading only after the connect time-out has passed."""
 
     def answer(connection: socket.socket) -> None:
         connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
@@ -232,7 +230,7 @@ def test_sending_has_more_time_than_connecting() -> None:
 
 
 def test_a_connection_with_data_after_the_response_is_not_reused() -> None:
-    """Nor is any other of this client: the next surplus might come a moment later."""
+    """Neither is any other of this client: more excess bytes might arrive a moment later."""
     connections: list[int] = []
 
     def answer(connection: socket.socket) -> None:
@@ -266,7 +264,7 @@ def test_a_connection_with_data_after_the_response_is_not_reused() -> None:
         b"",
     ],
 )
-def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> None:
+def test_a_request_is_the_same_over_an_open_and_a_new_connection(answer: bytes) -> None:
     """The request has the same headers, in any order, and every response has the same verdict."""
     heads: list[set[bytes]] = []
     connections = iter([[b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", answer], [answer]])
@@ -294,7 +292,7 @@ def test_an_open_connection_takes_a_request_as_a_new_one_does(answer: bytes) -> 
 
 
 def test_a_large_body_arrives_whole_on_an_open_connection() -> None:
-    """It is sent apart from the headers."""
+    """It is sent separately from the headers."""
     received: list[bytes] = []
     body = b"{" + b"x" * 1_000_000 + b"}"
 
@@ -314,7 +312,7 @@ def test_a_large_body_arrives_whole_on_an_open_connection() -> None:
 
 
 def test_requests_and_urllib3_are_needed_only_to_open_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows goes past them, also after a connection that the server has closed meanwhile."""
+    """Further requests bypass them, even after the server has closed a connection in the meantime."""
     opened: list[int] = []
 
     def answer(connection: socket.socket) -> None:
@@ -333,8 +331,8 @@ def test_requests_and_urllib3_are_needed_only_to_open_a_connection(monkeypatch: 
     assert send.call_count == len(opened) < 4
 
 
-def test_a_silent_server_is_known_by_its_verdict_on_an_open_connection() -> None:
-    """As on a new one: no answer came in time."""
+def test_the_verdict_shows_a_silent_server_on_an_open_connection() -> None:
+    """As on a new connection, the request times out."""
     done = threading.Event()
 
     def answer(connection: socket.socket) -> None:

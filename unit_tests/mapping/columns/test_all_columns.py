@@ -1,4 +1,4 @@
-"""`*` takes every column but those that are excepted or listed."""
+"""`*` selects every column except those that are left out or listed."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_is_excepted_is_left_out_wherever_it_is(excepted: list[str], change
     assert repr(ROW) == before
 
 
-def test_without_exceptions_the_row_is_taken_unchanged() -> None:
+def test_without_exceptions_the_row_is_used_unchanged() -> None:
     """Nothing is copied."""
     assert rest(ROW) == ROW
 
@@ -69,7 +69,7 @@ def test_without_exceptions_the_row_is_taken_unchanged() -> None:
     ],
 )
 def test_what_one_row_leaves_out_no_later_row_sends(rows: list[dict[str, Any]]) -> None:
-    """Also if a later row shows that the name was guessed wrong: what must not be sent is not sent in part."""
+    """Even if a later row shows that the guess was wrong: what must not be sent is never sent in part."""
     excepted = PropertyColumns([Column("address_city", may_guess=True)])
     columns = AllColumns(PropertyColumns([]), excepted)
     for row in rows:
@@ -78,7 +78,7 @@ def test_what_one_row_leaves_out_no_later_row_sends(rows: list[dict[str, Any]]) 
 
 
 def test_a_key_of_exactly_the_excepted_name_is_left_out_after_a_path_of_that_name() -> None:
-    """It would become the property that the setting leaves out."""
+    """Otherwise it would become the property that the setting leaves out."""
     excepted = PropertyColumns([Column("address.city", may_guess=True)])
     columns = AllColumns(PropertyColumns([]), excepted)
     excepted.learn({"address": {"city": 1}})
@@ -90,7 +90,7 @@ paths = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=3).map(tu
 
 @given(paths)
 def test_a_path_is_left_out_if_it_or_one_above_it_is(excepted: list[tuple[str, ...]]) -> None:
-    """Whatever the order in which they are named."""
+    """Whatever the order in which they are listed."""
 
     def leaves(tree: dict[str, Any], above: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
         below = [leaves(inner, (*above, key)) if inner else {(*above, key)} for key, inner in tree.items()]

@@ -1,4 +1,4 @@
-"""A cast makes of a value what it says, or rejects the row."""
+"""A cast converts a value to its type, or rejects the row."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ json_values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=3) | 
     ],
 )
 def test_a_value_is_cast(cast: Cast, value: Any, result: Any) -> None:
-    """Blank text becomes null, as nothing in a file of text would be."""
+    """Blank text becomes null: text files have no other way to express it."""
     assert converted(value, cast, "a", exact=True) == result
     assert type(converted(value, cast, "a", exact=True)) in {type(result), type(value)}
 
@@ -68,8 +68,8 @@ def test_a_value_is_cast(cast: Cast, value: Any, result: Any) -> None:
         (Cast.JSON, object(), Reason.NOT_JSON),
     ],
 )
-def test_what_cannot_be_cast_rejects_its_row(cast: Cast, value: Any, reason: Reason) -> None:
-    """The reason names the column, and holds nothing of the value."""
+def test_a_value_that_cannot_be_cast_rejects_its_row_with_the_reason(cast: Cast, value: Any, reason: Reason) -> None:
+    """The reason has the column, but not the value."""
     with pytest.raises(RowRejectedError) as rejected:
         converted(value, cast, "a", exact=True)
     assert (rejected.value.reason, rejected.value.column) == (reason, "a")
@@ -86,7 +86,7 @@ def test_digits_that_matter_are_read_again(cast: Cast, value: Any) -> None:
 
 @given(json_values.filter(lambda value: not isinstance(value, str)))
 def test_json_reads_back_as_the_value(value: Any) -> None:
-    """Every number, name and order included."""
+    """Including every number, name and order."""
     result = converted(value, Cast.JSON, "a", exact=True)
     assert (None if result is None else json.loads(result)) == value
     if isinstance(value, dict) and value:
@@ -95,7 +95,7 @@ def test_json_reads_back_as_the_value(value: Any) -> None:
 
 @given(json_values, st.sampled_from(Cast), st.booleans())
 def test_any_value_is_cast_or_rejected(value: Any, cast: Cast, exact: bool) -> None:
-    """No value crashes a cast, and the result is of the type that it names."""
+    """No value makes a cast fail in another way, and the result has the type of the cast."""
     kinds = {Cast.NUMBER: (int, float), Cast.BOOLEAN: bool, Cast.TEXT: str, Cast.JSON: str}
     try:
         result = converted(value, cast, "a", exact=exact)

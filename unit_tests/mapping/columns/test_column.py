@@ -51,7 +51,7 @@ def nested(path: list[str], value: Any) -> dict[str, Any]:
     ],
 )
 def test_the_first_record_that_has_a_column_fixes_its_way(name: str, path: tuple[str, ...] | None) -> None:
-    """Literal, dotted and underscored names lead to their keys; what is not there leads nowhere."""
+    """Literal, dotted and underscored names lead to their keys; an absent column leads nowhere."""
     assert Column(name, may_guess=True).found_in(USER).path == path
 
 
@@ -68,27 +68,27 @@ def test_the_dotted_path_comes_before_the_underscored_one() -> None:
 
 
 def test_a_longer_key_comes_before_a_shorter_one_in_the_underscored_way() -> None:
-    """Of two splits of a name the one nearer to the literal key is taken."""
+    """Of two ways to split a name, the one closer to the literal key is used."""
     data = {"a": {"b_c": "short"}, "a_b": {"c": "long"}}
     assert Column("a_b_c", may_guess=True).found_in(data).path == ("a_b", "c")
 
 
-def test_a_choice_once_made_is_never_guessed_again() -> None:
+def test_once_fixed_the_way_never_changes() -> None:
     """A later record that has the column in another way lacks it: a wrong identity cannot be undone."""
     column = Column("identities.user_id").found_in(USER)
     assert column.found_in({"identities.user_id": "other"}) is column
     assert column.read({"identities.user_id": "other"}) is ABSENT
 
 
-def test_null_is_a_value_and_absence_is_none() -> None:
-    """Present with null is null, not absent."""
+def test_null_is_a_value_and_absence_is_not() -> None:
+    """A column that is present with null is null, not absent."""
     column = Column("email").found_in(USER)
     assert column.read({"email": None}) is None
     assert column.read({}) is ABSENT
 
 
 def test_below_a_null_parent_a_path_is_null() -> None:
-    """An object that is null has only nulls in it, and fixes no way."""
+    """Everything inside a null object is null, which fixes no way."""
     column = Column("identities.user_id").found_in({"identities": None})
     assert column.path is None
     assert column.read({"identities": None}) is None
@@ -113,7 +113,7 @@ def test_below_a_null_parent_a_path_is_null() -> None:
     ],
 )
 def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[str, ...] | None, declared: bool) -> None:
-    """Declared as far as the schema has properties; an open object declares all below it, if not in which split."""
+    """As far as the schema has properties; an open object declares everything below it, but not how to split names."""
     schema = {
         "properties": {
             "email": {"type": ["null", "string"]},
@@ -140,7 +140,7 @@ def test_the_catalogs_schema_fixes_the_way_it_declares(name: str, path: tuple[st
     ],
 )
 def test_branches_that_only_constrain_declare_nothing(name: str, path: tuple[str, ...] | None, declared: bool) -> None:
-    """Their siblings are declared, and so is what only one branch has."""
+    """Their siblings are declared, and so are columns of only one branch."""
     schema = {
         "properties": {
             "email": {},
@@ -155,8 +155,8 @@ def test_branches_that_only_constrain_declare_nothing(name: str, path: tuple[str
 @pytest.mark.parametrize(
     "odd", [5, None, "text", [], True, {"type": 5}, {"anyOf": 5}, {"properties": []}, {"items": 5}]
 )
-def test_an_odd_schema_does_no_harm(odd: Any) -> None:
-    """It declares what it can."""
+def test_an_odd_schema_is_harmless(odd: Any) -> None:
+    """Its valid parts are used."""
     assert Column("a").declared_by({"properties": {"a": odd}}).path == ("a",)
     Column("a.b_c").declared_by({"properties": {"a": odd}, "anyOf": odd})
     list(schema_names({"properties": {"a": odd}}))
@@ -176,7 +176,7 @@ def test_an_odd_schema_does_no_harm(odd: Any) -> None:
     ],
 )
 def test_a_key_inside_an_object_may_be_content(name: str, plain: bool) -> None:
-    """Only one that looks like a column's name is shown; the columns themselves are."""
+    """Only keys that look like column names are shown; top-level columns always are."""
     assert is_plain(name) is plain
 
 
@@ -188,14 +188,14 @@ def test_a_schema_without_columns_declares_none(schema: dict[str, Any]) -> None:
 
 @given(paths, st.integers())
 def test_every_path_is_found_by_its_dotted_name(path: list[str], value: int) -> None:
-    """Whatever the keys, the dotted name leads to the value."""
+    """For any keys, the dotted name leads to the value."""
     data = nested(path, value)
     assert Column(".".join(path)).found_in(data).read(data) == value
 
 
 @given(paths, st.integers())
 def test_every_path_is_found_by_its_underscored_name(path: list[str], value: int) -> None:
-    """Whatever the keys, the same name with underscores leads to the value."""
+    """For any keys, the name with underscores leads to the value."""
     data = nested(path, value)
     assert Column("_".join(path), may_guess=True).found_in(data).read(data) == value
 
@@ -206,14 +206,14 @@ def test_every_path_is_found_by_its_underscored_name(path: list[str], value: int
     )
 )
 def test_looking_up_never_fails(data: Any) -> None:
-    """Any JSON value can be asked for any path."""
+    """For any JSON value and any path."""
     for path in (("a",), ("0", "a"), ("", "")):
         look_up(data, path)
     Column("a.b_c").found_in(data if isinstance(data, dict) else {"a": data})
 
 
-def test_airbytes_own_columns_are_not_the_sources() -> None:
-    """What Airbyte adds is left out by its prefixes."""
+def test_columns_that_airbyte_adds_are_recognised() -> None:
+    """By their prefixes."""
     names = [
         "_airbyte_raw_id",
         "_AIRBYTE_RAW_ID",
@@ -241,7 +241,7 @@ def test_airbytes_own_columns_are_not_the_sources() -> None:
     ],
 )
 def test_a_row_with_a_time_of_deletion_is_a_deletion(data: dict[str, Any], deleted: bool) -> None:
-    """In any letter case of the column in the warehouse."""
+    """In any letter case of the column's name."""
     assert is_deletion(data) is deleted
 
 

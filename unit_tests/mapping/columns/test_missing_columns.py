@@ -43,7 +43,7 @@ class Watch(AbsenceWatch):
 
 
 def test_rows_wait_until_one_has_the_column() -> None:
-    """Then all continue, in the order read, and later ones lack it without waiting."""
+    """Then all continue, in the order read, and later rows may lack it without waiting."""
     watch = Watch(Column("at"))
     assert watch.numbers(1, WITHOUT, 5) == []
     assert watch.numbers(6, WITH) == [1, 2, 3, 4, 5, 6]
@@ -53,17 +53,17 @@ def test_rows_wait_until_one_has_the_column() -> None:
 
 @pytest.mark.parametrize("data", [{"at": None}, {"at": {"x": 1}}])
 def test_null_is_not_absent(data: dict[str, Any]) -> None:
-    """A column without values is not a misspelled one."""
+    """A column without values is not misspelled."""
     assert Watch(Column("at")).numbers(1, data) == [1]
 
 
 def test_below_a_null_parent_a_column_is_not_absent() -> None:
-    """The rows cannot show it, so they are released."""
+    """The rows prove nothing, so they are released."""
     assert Watch(Column("o.at")).numbers(1, {"o": None}) == [1]
 
 
 def test_rows_wait_for_all_columns() -> None:
-    """Which may come in different rows."""
+    """They may be in different rows."""
     watch = Watch(Column("at"), Column("event"))
     assert watch.numbers(1, WITH) == []
     assert watch.numbers(2, {"event": "e"}) == [1, 2]
@@ -71,7 +71,7 @@ def test_rows_wait_for_all_columns() -> None:
 
 @pytest.mark.parametrize("column", [Column("at", declared=True), Column("at", ("at",), declared=True)])
 def test_a_column_that_the_catalog_declares_is_not_waited_for(column: Column) -> None:
-    """Sources leave out what is empty."""
+    """Sources omit empty values."""
     assert Watch(column).numbers(1, WITHOUT, 2000) == list(range(1, 2001))
 
 
@@ -90,7 +90,7 @@ DECLARED = {
     ],
 )
 def test_a_column_that_a_cache_has_renamed_is_reported_at_once(name: str, data: dict[str, Any], told: str) -> None:
-    """The catalog keeps the old name, so that every row would lack the column, and an event take the wrong time."""
+    """The catalog still has the old name, so every row would lack the column, and events would get the wrong time."""
     watch = Watch(Column(name).declared_by(DECLARED), schema=DECLARED)
     assert watch.numbers(1, {"email": "a"}) == [1]
     with pytest.raises(ConfigError, match="as the catalog does, but row 2 ") as renamed:
@@ -109,26 +109,26 @@ def test_a_column_that_a_cache_has_renamed_is_reported_at_once(name: str, data: 
     ],
 )
 def test_a_row_without_the_column_does_not_count_as_renamed(name: str, data: dict[str, Any]) -> None:
-    """If it has the column as well, nothing like it, or something that the catalog knows as another column."""
+    """If it also has the column, or has nothing similar, or only another column of the catalog."""
     schema = {"properties": {**DECLARED["properties"], "Email": {}}}
     assert Watch(Column(name).declared_by(schema), schema=schema).numbers(1, data) == [1]
 
 
 def test_once_a_row_had_the_column_another_name_proves_nothing() -> None:
-    """A cache renames it in all rows or in none."""
+    """A cache renames a column in all rows or in none."""
     watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
     assert watch.numbers(1, {"updatedAt": 1}) == [1]
     assert watch.numbers(2, {"updatedat": 1}) == [2]
 
 
 def test_after_enough_rows_renamed_columns_are_no_longer_looked_for() -> None:
-    """A run and a preview look at the same limited number of rows."""
+    """A sync and a preview check the same limited number of rows."""
     watch = Watch(Column("updatedAt").declared_by(DECLARED), schema=DECLARED)
     assert len(watch.numbers(1, {"email": "a"}, PROOF_ROWS)) == PROOF_ROWS
     assert watch.numbers(PROOF_ROWS + 1, {"updatedat": 1}) == [PROOF_ROWS + 1]
 
 
-def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
+def test_a_thousand_rows_without_it_show_that_the_name_is_wrong() -> None:
     """The setting, the nearest name and the columns seen are reported; keys inside objects are not listed."""
     watch = Watch(Column("emial"))
     assert watch.numbers(1, WITHOUT, PROOF_ROWS - 1) == []
@@ -140,8 +140,8 @@ def test_a_thousand_rows_without_it_prove_the_name_wrong() -> None:
     )
 
 
-def test_fewer_rows_that_fill_the_memory_do_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait in it."""
+def test_fewer_rows_do_too_if_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are held in memory."""
     monkeypatch.setattr("destination_heap_analytics.mapping.columns.missing_columns.PROOF_BYTES", 3000)
     watch = Watch(Column("at"))
     for number in (1, 2):
@@ -157,7 +157,7 @@ def test_fewer_rows_that_fill_the_memory_do_too(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("count", "rows"), [(1, "the only row"), (3, "all 3 rows")])
 def test_the_end_of_a_shorter_input_does_too(count: int, rows: str) -> None:
-    """Of at least one row."""
+    """Of one or more rows."""
     watch = Watch(Column("o.kid"))
     watch.numbers(1, WITHOUT, count)
     with pytest.raises(ConfigError, match=f"absent from {rows} and") as misspelled:
@@ -166,12 +166,12 @@ def test_the_end_of_a_shorter_input_does_too(count: int, rows: str) -> None:
 
 
 def test_an_input_without_rows_proves_nothing() -> None:
-    """It is a good sync of nothing."""
+    """It is a successful sync without rows."""
     Watch(Column("at")).end()
 
 
 def test_rows_wait_for_a_minute_at_most() -> None:
-    """From then on they are treated like any others, and no verdict comes any more."""
+    """After that, they are treated like any others, and a missing column no longer stops the run."""
     watch = Watch(Column("at"))
     watch.now = 1000.0
     watch.numbers(1, WITHOUT)
@@ -184,8 +184,8 @@ def test_rows_wait_for_a_minute_at_most() -> None:
     watch.end()
 
 
-def test_a_key_that_may_be_content_is_not_offered() -> None:
-    """However near it is."""
+def test_a_key_that_may_be_content_is_not_suggested() -> None:
+    """However similar it is."""
     names = ColumnNames({})
     names.learn({"contacts": {"email@bob.example": 1}, "user.email": 2})
     assert names.nearest("contacts.email") == "contacts"
@@ -194,13 +194,13 @@ def test_a_key_that_may_be_content_is_not_offered() -> None:
 
 
 @pytest.mark.parametrize("schema", [{"properties": 5}, {"properties": "x"}, {"properties": {"a": 5}}])
-def test_an_odd_schema_does_no_harm(schema: dict[str, Any]) -> None:
-    """It names what it can."""
+def test_an_odd_schema_is_harmless(schema: dict[str, Any]) -> None:
+    """Its valid parts are used."""
     assert ColumnNames(schema).listed() in {"none", "`a`"}
 
 
-def test_a_name_is_not_offered_in_its_own_place() -> None:
-    """The catalog may declare what no row has."""
+def test_a_name_is_not_suggested_for_itself() -> None:
+    """The catalog may declare a column that no row has."""
     assert ColumnNames({"properties": {"nickname": {}}}).nearest("nickname") is None
 
 
@@ -215,7 +215,7 @@ def test_the_names_learnt_are_bounded() -> None:
 
 
 def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() -> None:
-    """One that differs in letter case alone comes first."""
+    """A name that differs only in letter case is preferred."""
     names = ColumnNames({})
     names.learn({"o": {"kind": 1}, "PLAN_NAME": 1, "plan_names": 2})
     listed = {name: names.nearest(name) for name in ("o.knd", "x", "plan_name")}
@@ -235,7 +235,7 @@ def test_listed_properties_that_no_row_had_are_reported_with_the_nearest_name() 
     ],
 )
 def test_an_unsupported_form_is_explained_if_there_is_no_such_column(setting: str, name: str, hint: str) -> None:
-    """A column may have such a name, so the rows are asked first."""
+    """A column may have such a name, so rows are checked first."""
     names = ColumnNames({})
     watch = AbsenceWatch({f"{setting}_column": Column(name)}, names, lambda: 0.0)
     watch.admit(row(1, {name: "x"}))

@@ -1,4 +1,4 @@
-"""Of a line only the columns that are used are read; lines with anything else than known columns are left to others."""
+"""Only the used columns of a line are parsed; lines with unknown columns are refused."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ PATHS = (("id",), ("address", "city"), ("address", "geo", "lat"), ("never",))
 
 
 def read(*data: str) -> Block | None:
-    """What is read of rows with these data."""
+    """What is parsed of rows with this data."""
     lines = [f'{{"type":"RECORD","record":{{"stream":"users","data":{row}}}}}'.encode("latin-1") for row in data]
     return PickedColumns("users", NAMES, ("deleted",), PATHS).read(lines, lambda namespace: namespace is None)
 
 
 def test_columns_are_read_by_their_paths() -> None:
-    """None is a value that is null or absent, also below a parent that is."""
+    """None for a value that is null or absent, or below a parent that is."""
     block = read(
         '{"id":1,"address":{"city":"Rome","geo":{"lat":1.5}},"plan":[{}]}',
         '{"note":"x","address":{"geo":{},"city":true,"zip":1},"id":"\\u00e9"}',
@@ -56,7 +56,7 @@ def test_columns_are_read_by_their_paths() -> None:
     ],
 )
 def test_reading_stops_before_a_line_with_anything_else(odd: str) -> None:
-    """Also at a text or a list where an object is expected."""
+    """Also before a text or a list where an object is expected."""
     assert read(odd, "{}") is None
     block = read('{"id":1}', odd, "{}")
     assert block
@@ -65,7 +65,7 @@ def test_reading_stops_before_a_line_with_anything_else(odd: str) -> None:
 
 @pytest.mark.parametrize("paths", [[("id",), ("id", "x")], [("deleted",)]])
 def test_some_columns_cannot_be_picked(paths: list[tuple[str, ...]]) -> None:
-    """One that is used as a whole and in parts, and one that is null in all rows that are read so."""
+    """One that is used both as a whole and in parts, and one that must be null."""
     with pytest.raises(NotPlainError):
         PickedColumns("users", NAMES, ("deleted",), paths)
     with pytest.raises(NotPlainError):

@@ -1,4 +1,4 @@
-"""Listed columns are found in the first row that has them, and cost nothing until then."""
+"""Listed columns are found in the first row that has them, at no cost until then."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def values(columns: PropertyColumns, data: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in columns.values(data, exact=True) if value is not ABSENT}
 
 
-def test_columns_below_a_key_that_is_there_are_not_looked_for_in_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand of them: a row without any asks for none."""
+def test_columns_below_an_existing_key_are_not_looked_up_in_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a thousand, none is looked up in a row that has none."""
     columns = PropertyColumns(Column(name, may_guess=True) for name in LISTED)
     asked: list[str] = []
     found_in = Column.found_in
@@ -54,7 +54,7 @@ def test_columns_below_a_key_that_is_there_are_not_looked_for_in_each_row(monkey
     ],
 )
 def test_a_column_is_found_in_the_row_that_has_it(name: str, value: Any) -> None:
-    """Also after rows without it."""
+    """Even after rows without it."""
     columns = PropertyColumns([Column(name, may_guess=True)])
     assert values(columns, {"other": 1}) == {}
     assert values(columns, ROW) == {name: value}
@@ -66,7 +66,7 @@ keys = st.text("ab\ufeff é\u0301", min_size=1, max_size=3).filter(normal)
 
 @given(st.lists(keys, min_size=1, max_size=3), st.sampled_from("._"))
 def test_the_index_finds_what_the_column_itself_finds(path: list[str], separator: str) -> None:
-    """Whatever the keys: the index only spares the looking."""
+    """For any keys: the index only saves time."""
     data: Any = 1
     for key in reversed(path):
         data = {key: data}
@@ -86,14 +86,14 @@ def test_the_index_finds_what_the_column_itself_finds(path: list[str], separator
         ("a\tb\x00", "a b"),
     ],
 )
-def test_characters_that_nobody_can_type_do_not_count(key: str, typed: str) -> None:
-    """The name that is offered is the one that can be typed, and it leads to the column."""
+def test_characters_that_cannot_be_typed_are_ignored(key: str, typed: str) -> None:
+    """The suggested name can be typed, and leads to the column."""
     assert as_setting(key) == typed
     assert values(PropertyColumns([Column(typed)]), {key: 5}) == {typed: 5}
 
 
 def test_long_names_are_not_compared_by_similarity(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its cost grows with the square of the length; a name that differs in case alone is still found."""
+    """The cost is quadratic in the length; a name that differs only in case is still found."""
     compared: list[int] = []
 
     def compare(word: str, names: list[str], **_: Any) -> list[str]:

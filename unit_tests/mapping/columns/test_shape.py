@@ -1,4 +1,4 @@
-"""The shape of rows: their columns, which of these hold more than plain values, and whether rows are alike at all."""
+"""The shape of rows: their columns, which of them have values that are not plain, and whether rows are alike."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def learned(*rows: dict[str, Any]) -> Shape:
 
 
 def test_columns_come_in_the_order_of_properties() -> None:
-    """The record's own first, then those inside its objects, level by level; none of Airbyte's."""
+    """Top-level columns first, then those inside objects, level by level; none that Airbyte adds."""
     shape = learned(
         {"a": {"x": 1, "o": {"y": 1}}, "b": None, "_airbyte_meta": {"z": 1}}, {"c": 1, "b": {"w": 1}, "e": {}}
     )
@@ -25,7 +25,7 @@ def test_columns_come_in_the_order_of_properties() -> None:
 
 
 @pytest.mark.parametrize("value", ["x" * 512, 2**53, [1], []])
-def test_a_column_may_hold_more_than_plain_values(value: Any) -> None:
+def test_a_column_may_have_values_that_are_not_plain(value: Any) -> None:
     """Lists, long texts, large integers; the shape grows once for each such column."""
     shape = learned({"a": {"b": "x" * 511}, "c": 2**53 - 1})
     size = shape.size
@@ -53,12 +53,12 @@ def test_a_column_may_hold_more_than_plain_values(value: Any) -> None:
     ids=str,
 )
 def test_rows_with_few_common_columns_are_not_alike(rows: list[dict[str, Any]], are_alike: bool) -> None:
-    """A decoder would spend more time on the columns that a row lacks than on those that it has."""
+    """A decoder would spend most of its time on columns that a row lacks."""
     assert learned(*rows).is_regular is are_alike
 
 
 def test_rows_that_are_nested_deeply_are_not_alike() -> None:
-    """A decoder of that depth is not built."""
+    """No decoder of that depth is built."""
     deep: dict[str, Any] = {}
     for _ in range(100):
         deep = {"a": deep}
@@ -77,6 +77,6 @@ def test_rows_that_are_nested_deeply_are_not_alike() -> None:
         ("\ud800", False),
     ],
 )
-def test_names_that_json_escapes_cannot_be_those_of_fields(name: str, is_field: bool) -> None:
-    """A decoder with such a name cannot be built."""
+def test_names_that_json_escapes_cannot_be_fields(name: str, is_field: bool) -> None:
+    """No decoder can be built with such a name."""
     assert are_fields(["a", name]) is is_field
