@@ -183,7 +183,7 @@ def test_a_reader_that_is_gone_ends_it_silently(connector: Any, posted: Posted, 
 
 
 def test_ctrl_c_ends_it_with_the_counts_so_far(connector: Any, posted: Posted) -> None:
-    """And the exit code that a shell expects."""
+    """With the exit code that a shell expects."""
     arguments = connector.arguments("preview", settings("track", posted), CATALOG)
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdin

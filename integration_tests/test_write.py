@@ -370,7 +370,7 @@ def test_temporary_failures_are_waited_out(connector: Any, heap: Any, track: Any
     assert SECRET.encode() not in run.out + run.err
 
 
-def test_with_rejected_records_fail_the_first_one_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+def test_with_rejected_records_fail_the_first_one_stops_the_run(connector: Any, heap: Any, track: Any) -> None:
     """With the states before it given back."""
     lines = [row("a"), state(1), row(None), state(2), row("b"), state(3)]
     run = connector.run("write", {**track, "rejected_records": "fail"}, OPEN_CATALOG, lines)

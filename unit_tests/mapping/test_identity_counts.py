@@ -1,4 +1,4 @@
-"""What Heap would ignore is known before it is sent."""
+"""Rows that Heap would ignore are recognised before they are sent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from destination_heap_analytics.mapping.identity_counts import IdentityCounts
 
 
 def test_a_user_id_has_one_identity() -> None:
-    """The first; a repeat of it changes nothing, and is sent."""
+    """The first one; a repeat changes nothing, and is sent."""
     counts = IdentityCounts()
     assert counts.add("ada", "1") is None
     assert counts.add("ada", "1") is None
@@ -22,7 +22,7 @@ def test_a_user_id_has_one_identity() -> None:
 
 
 def test_an_identity_has_ten_user_ids() -> None:
-    """Another identity has its own; repeats do not count, nor does what was rejected."""
+    """Another identity has its own ten; repeats and rejected rows do not count."""
     counts = IdentityCounts()
     assert {counts.add("ada", str(number)) for number in range(10)} == {None}
     assert counts.add("ada", "10") is Reason.TOO_MANY_USER_IDS
@@ -31,7 +31,7 @@ def test_an_identity_has_ten_user_ids() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from(["ada", "Ada", "bob"]), st.integers(0, 30)), max_size=80))
-def test_no_limit_is_exceeded_and_no_row_is_rejected_without_need(rows: list[tuple[str, int]]) -> None:
+def test_no_limit_is_exceeded_and_no_row_is_rejected_unnecessarily(rows: list[tuple[str, int]]) -> None:
     """Compared with sets of everything accepted."""
     counts = IdentityCounts()
     owner: dict[int, str] = {}
@@ -46,7 +46,7 @@ def test_no_limit_is_exceeded_and_no_row_is_rejected_without_need(rows: list[tup
 
 @pytest.mark.parametrize("identity", ["\N{GRINNING FACE}", "x" * 255])
 def test_any_identity_and_user_id_can_be_counted(identity: str) -> None:
-    """The largest ID too."""
+    """Even the largest ID."""
     counts = IdentityCounts()
     assert counts.add(identity, str(2**53 - 1)) is None
     assert counts.add(identity, str(2**53 - 1)) is None

@@ -1,4 +1,4 @@
-"""A configuration of an earlier version sends, byte for byte, what it sent then.
+"""A configuration of an earlier version still sends the same payloads, byte for byte.
 
 Each file in `old_configurations` has a configuration, a catalog's schema, rows, and the payloads that version 0.2.0
 made of them. 0.1.0 knew the same settings without `delivery`.
@@ -42,7 +42,7 @@ def payloads(case: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_an_old_configuration_sends_what_it_sent(file: Path) -> None:
-    """Whatever its column names would say in today's grammar."""
+    """Whatever its column names would mean in today's grammar."""
     case = json.loads(file.read_text())
     assert payloads(case) == case["payloads"]
 

@@ -17,12 +17,12 @@ STATM = Path("/proc/self/statm")
 
 
 def resident() -> int:
-    """Bytes of memory that this process has."""
+    """The resident memory of this process, in bytes."""
     return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def rows(count: int) -> list[Payload]:
-    """As many, the odd ones kept with their lines."""
+    """That many rows, the odd ones with their source lines."""
     return [
         Payload(number, Checkpoint(), b"line" * number if number % 2 else None, f"k{number}", b"{}" * number, "t")
         for number in range(1, count + 1)
@@ -35,7 +35,7 @@ def parts(row: Payload) -> tuple[object, ...]:
 
 @given(st.integers(0, 5), st.slices(6), st.integers(0, 6), st.booleans())
 def test_columns_give_back_their_rows(count: int, part: slice, number: int, are_sent: bool) -> None:
-    """One by one, a part of them, those up to a number, and their bytes; also if their bodies lie in a request."""
+    """One by one, some of them, those up to a number, and their bytes, even if their bodies are part of a request."""
     given_rows = rows(count)
     columns = Payloads.of(given_rows)
     if are_sent:
@@ -49,7 +49,7 @@ def test_columns_give_back_their_rows(count: int, part: slice, number: int, are_
 
 
 def test_rows_are_added_at_the_end() -> None:
-    """Those that were there stay; what was added is not changed."""
+    """Existing rows stay, and the added ones are not changed."""
     first, more = Payloads.of(rows(2)), Payloads.of(rows(3))
     first.extend(more)
     first.append(rows(1)[0])
@@ -59,7 +59,7 @@ def test_rows_are_added_at_the_end() -> None:
 
 @pytest.mark.skipif(not STATM.exists(), reason="needs Linux's /proc")
 def test_a_body_takes_no_more_memory_than_its_text() -> None:
-    """A batch of 1,000 short rows must not keep 1,000 buffers of orjson's, 4 kB each."""
+    """A batch of 1,000 short rows must not keep 1,000 of orjson's buffers, 4 kB each."""
     element = {"identity": "a", "properties": {"plan": "x" * 300}}
     before = resident()
     bodies = serialised(element for _ in range(10_000))

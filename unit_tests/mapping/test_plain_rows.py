@@ -1,4 +1,4 @@
-"""A compiled function makes the elements that `transform` makes, or none; test_fast_lane.py compares whole runs."""
+"""A compiled function makes the same elements as `transform`, or none; test_fast_lane.py compares whole runs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ TRACK = {
 
 
 def selection_of(api: dict[str, Any], row: dict[str, Any] = ROW) -> Selection:
-    """The columns, as a first row fixes them, after it was mapped."""
+    """The columns as fixed by a first row."""
     selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {}).found_in(row)
     transform(row, selection, exact=False)
     return selection
@@ -50,7 +50,7 @@ def selection_of(api: dict[str, Any], row: dict[str, Any] = ROW) -> Selection:
     ],
 )
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK, {**TRACK, "event_column": "'Signed up'", "timestamp_column": None}])
-def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict[str, Any]) -> None:
+def test_plain_rows_have_the_same_elements_as_with_transform(api: dict[str, Any], row: dict[str, Any]) -> None:
     """With its fields and properties in the same order."""
     selection = selection_of(api, {**ROW, "o": {"x": {"y": 1}, "z": {}}})
     plain_rows = compiled(selection)
@@ -81,7 +81,7 @@ def test_plain_rows_have_the_element_of_transform(api: dict[str, Any], row: dict
 )
 @pytest.mark.parametrize("api", [USERS, ALL, TRACK])
 def test_other_rows_are_not_mapped(api: dict[str, Any], change: dict[str, Any]) -> None:
-    """Then `transform` is asked about each row of the block."""
+    """Then `transform` maps the rows of the block one by one."""
     plain_rows = compiled(selection_of(api))
     assert plain_rows
     with pytest.raises(NotPlainError):
@@ -90,7 +90,7 @@ def test_other_rows_are_not_mapped(api: dict[str, Any], change: dict[str, Any]) 
 
 @pytest.mark.parametrize("time", ["", " ", "never"])
 def test_a_text_that_is_not_a_time_is_left_to_the_mapping_of_single_rows(time: str) -> None:
-    """Which rejects the row, or takes a blank text for null."""
+    """It rejects the row, or treats a blank text as null."""
     plain_rows = compiled(selection_of(TRACK))
     assert plain_rows
     with pytest.raises(RowRejectedError):
@@ -105,14 +105,14 @@ def test_a_text_that_is_not_a_time_is_left_to_the_mapping_of_single_rows(time: s
     ],
 )
 def test_other_selections_are_not_compiled(change: dict[str, Any]) -> None:
-    """Casts and constants are known to `transform` alone."""
+    """Only `transform` supports casts and constants."""
     assert compiled(selection_of({**USERS, **change})) is None
 
 
 @pytest.mark.parametrize("columns", ["*", "*, plan as p", "* except (plan)", "* except (o.x), plan as p"])
 @pytest.mark.parametrize("api", [{**USERS, "identity_column": "id"}, ALL, TRACK])
-def test_rows_of_a_known_shape_have_the_body_of_transform(api: dict[str, Any], columns: str) -> None:
-    """Also lists, long texts, large integers, columns that Heap reserves, and what is left out; with the changes."""
+def test_rows_of_a_known_shape_have_the_same_bodies_as_with_transform(api: dict[str, Any], columns: str) -> None:
+    """Including lists, long texts, large integers, reserved names and columns left out; so are the changes."""
     rows = [
         {**ROW, "id": 1, "tags": ["a", None, 1, True], "_airbyte_meta": {"x": [{}]}},
         {**ROW, "id": 2, "tags": [], "plan": "x" * 1023, "o": None},

@@ -1,4 +1,4 @@
-"""Columns become properties: flattened, without nulls, within Heap's lengths."""
+"""Columns become properties: flattened, without nulls, within Heap's limits."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def test_objects_are_flattened_with_dots_and_nulls_left_out(columns: dict[str, A
     assert made(columns).values == values
 
 
-def test_lists_are_joined_if_heap_takes_none() -> None:
-    """As Heap itself joins them for Track."""
+def test_lists_are_joined_if_heap_does_not_accept_them() -> None:
+    """As Heap joins them for Track."""
     assert made({"a": ["x", 1, True, None, 2.5]}, accepts_lists=False).values == {"a": "x||1||true||2.5"}
 
 
@@ -54,14 +54,14 @@ def test_lists_are_joined_if_heap_takes_none() -> None:
     "columns",
     [{"a.b": 1, "a": {"b": 2}}, {"a": {"b": 2}, "a.b": 1}],
 )
-def test_if_two_values_meet_the_literal_key_wins(columns: dict[str, Any]) -> None:
+def test_if_two_values_collide_the_literal_key_wins(columns: dict[str, Any]) -> None:
     """In either order in the source; the name is reported."""
     properties = made(columns)
     assert properties.values == {"a.b": 1}
     assert properties.collisions == ["a.b"]
 
 
-def test_one_value_picked_twice_does_not_collide() -> None:
+def test_a_value_selected_twice_does_not_collide() -> None:
     """As `a` and as `a.b`."""
     properties = made({"a": {"b": 1}, "a.b": 1})
     assert (properties.values, properties.collisions) == ({"a.b": 1}, [])
@@ -72,8 +72,8 @@ def test_a_collision_in_a_key_that_may_be_content_is_reported_by_its_column() ->
     assert made({"c": {"x@y.z": 1, "x@y": {"z": 2}}}).collisions == ["c"]
 
 
-def test_a_null_does_not_meet_a_value() -> None:
-    """What is left out takes no name."""
+def test_a_null_does_not_collide_with_a_value() -> None:
+    """A value that is left out does not use its name."""
     properties = made({"a.b": None, "a": {"b": 2}})
     assert (properties.values, properties.collisions) == ({"a.b": 2}, [])
 
@@ -89,15 +89,15 @@ def test_a_null_does_not_meet_a_value() -> None:
         ("x" + "😀" * 511, "x" + "😀" * 511),
     ],
 )
-def test_a_text_too_long_is_cut_and_counted(text: str, sent: str) -> None:
-    """At 1,023 UTF-16 units, and never through a character."""
+def test_a_text_that_is_too_long_is_truncated_and_counted(text: str, sent: str) -> None:
+    """At 1,023 UTF-16 units, and never within a character."""
     properties = made({"bio": {"long": text}})
     assert properties.values == {"bio.long": sent}
     assert properties.cut == (["bio"] if text != sent else [])
 
 
-def test_a_joined_list_too_long_is_cut_like_a_text() -> None:
-    """It is one where Heap accepts no lists."""
+def test_a_joined_list_that_is_too_long_is_truncated_like_a_text() -> None:
+    """It is a text for APIs that do not accept lists."""
     properties = made({"a": ["x" * 600, "y" * 600]}, accepts_lists=False)
     assert properties.values == {"a": "x" * 600 + "||" + "y" * 421}
     assert properties.cut == ["a"]
@@ -114,8 +114,8 @@ def test_a_joined_list_too_long_is_cut_like_a_text() -> None:
         (["x" * 600, "y" * 422], ["x" * 600, "y" * 422]),
     ],
 )
-def test_a_list_too_long_is_cut_to_what_heap_stores_of_it(items: list[Any], sent: list[Any]) -> None:
-    """1,024 units when joined, and no text in it beyond 1,023; a number is never cut in two."""
+def test_a_list_that_is_too_long_is_truncated_to_what_heap_stores(items: list[Any], sent: list[Any]) -> None:
+    """1,024 units when joined, and 1,023 for a text in it; a number is never split."""
     properties = made({"a": items})
     assert properties.values == {"a": sent}
     assert properties.cut == ([] if items == sent else ["a"])
@@ -139,7 +139,7 @@ def test_a_name_or_value_that_cannot_be_sent_rejects_the_row(
     assert (rejected.value.reason, rejected.value.column) == (reason, column)
 
 
-def test_digits_lost_in_a_picked_column_ask_for_the_exact_reading() -> None:
+def test_lost_digits_in_a_selected_column_request_the_exact_reading() -> None:
     """Also inside a list or an object."""
     with pytest.raises(InexactNumberError):
         made({"a": [{"b": 1e20}]}, exact=False)
@@ -163,21 +163,21 @@ def test_a_name_that_no_property_can_have_is_left_out(
     assert (properties.values, properties.unnamable) == (sent, at)
 
 
-def test_a_row_without_a_note_costs_nothing() -> None:
+def test_a_row_without_changes_has_no_report() -> None:
     """Most rows are of this kind."""
     assert maker().make([("a", 1), ("b", ABSENT), ("c", None)], exact=True) == ({"a": 1}, None)
 
 
 def test_the_columns_that_airbyte_adds_are_left_out() -> None:
-    """Whatever is in them; a key inside another object is not meant."""
+    """Whatever they contain; keys inside objects are not affected."""
     passing = PropertyMaker(Api.TRACK.endpoint, skips_airbytes=True)
     columns: dict[str, Any] = {"_ab_1": 1, "_AIRBYTE_x2": {"a": float("nan")}, "a": {"_ab_x": 2}}
     assert passing.make((), columns.items(), exact=True) == ({"a._ab_x": 2}, None)
 
 
 @given(st.lists(st.dictionaries(st.text(max_size=3), json_values, max_size=5), max_size=4), st.booleans())
-def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[str, Any]], accepts_lists: bool) -> None:
-    """What a maker remembers of names makes it faster, and nothing else."""
+def test_a_row_is_mapped_the_same_whatever_the_rows_before_it(rows: list[dict[str, Any]], accepts_lists: bool) -> None:
+    """Remembering names only makes it faster."""
     old_hand = maker(accepts_lists=accepts_lists)
 
     def outcome(maker: PropertyMaker, row: dict[str, Any]) -> Any:
@@ -191,7 +191,7 @@ def test_a_row_maps_the_same_regardless_of_the_rows_before_it(rows: list[dict[st
         assert outcome(old_hand, row) == outcome(maker(accepts_lists=accepts_lists), row)
 
 
-def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_that_are_remembered_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     """A key inside an object may be content; the properties are the same."""
     monkeypatch.setattr("destination_heap_analytics.mapping.properties._MOST_NAMES", 2)
     one = maker()
@@ -201,8 +201,8 @@ def test_no_more_than_so_many_names_are_remembered(monkeypatch: pytest.MonkeyPat
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5), st.booleans())
-def test_any_row_maps_to_what_heap_accepts(columns: dict[str, Any], accepts_lists: bool) -> None:
-    """Names and values keep to Heap's documented types and lengths."""
+def test_any_row_is_mapped_to_what_heap_accepts(columns: dict[str, Any], accepts_lists: bool) -> None:
+    """Names and values have Heap's documented types and lengths."""
     for name, value in made(columns, accepts_lists=accepts_lists).values.items():
         assert 0 < text_units(name) <= 1023
         items = value if isinstance(value, list) else [value]
@@ -225,7 +225,7 @@ def leaves(value: Any) -> int:
 
 
 @given(st.dictionaries(st.text(min_size=1), json_values, max_size=5))
-def test_no_value_vanishes_in_flattening(columns: dict[str, Any]) -> None:
-    """Each leaf is sent, or reported as a collision."""
+def test_no_value_is_lost_in_flattening(columns: dict[str, Any]) -> None:
+    """Each value is sent, or reported as a collision."""
     properties = made(columns)
     assert len(properties.values) + len(properties.collisions) == leaves(columns)

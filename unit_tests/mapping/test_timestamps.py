@@ -1,4 +1,4 @@
-"""Times as sources write them become ISO 8601 with an offset."""
+"""Timestamps as sources write them become ISO 8601 with an offset."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_iso_8601_is_unchanged(text: str) -> None:
     ],
 )
 def test_what_databases_write_is_corrected(value: str, sent: str) -> None:
-    """A space for the T or before the offset, an offset of hours alone, and UTC by its name."""
+    """A space instead of the T or before the offset, an offset in hours, and `UTC` as a word."""
     assert heap_timestamp(value, "c") == sent
 
 
@@ -61,7 +61,7 @@ def test_what_databases_write_is_corrected(value: str, sent: str) -> None:
     ],
 )
 def test_a_time_without_an_offset_means_utc(value: str, sent: str) -> None:
-    """A date alone is its midnight."""
+    """A date means midnight."""
     assert heap_timestamp(value, "c") == sent
 
 
@@ -90,7 +90,7 @@ def test_a_time_without_an_offset_means_utc(value: str, sent: str) -> None:
     ],
 )
 def test_a_number_is_an_epoch_or_a_compact_date(value: Any, sent: str) -> None:
-    """An epoch between 1990 and 2100, in any unit; digits that spell a date otherwise."""
+    """An epoch between 1990 and 2100, in any unit; otherwise digits that are a date."""
     assert heap_timestamp(value, "c") == sent
 
 
@@ -141,7 +141,7 @@ def test_a_number_is_an_epoch_or_a_compact_date(value: Any, sent: str) -> None:
     ],
 )
 def test_anything_else_rejects_the_row(value: Any) -> None:
-    """The column is named, the value is not."""
+    """The reason has the column, but not the value."""
     with pytest.raises(RowRejectedError) as rejected:
         heap_timestamp(value, "seen_at")
     assert (rejected.value.reason, rejected.value.column) == (Reason.NOT_A_TIME, "seen_at")
@@ -149,7 +149,7 @@ def test_anything_else_rejects_the_row(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["", "  "])
 def test_an_empty_text_is_distinguished_from_a_wrong_one(value: str) -> None:
-    """Null would mean now; a text says something."""
+    """Null means now; a text means something else."""
     with pytest.raises(RowRejectedError) as rejected:
         heap_timestamp(value, "seen_at")
     assert rejected.value.reason is Reason.EMPTY
@@ -175,7 +175,7 @@ def test_an_empty_text_is_distinguished_from_a_wrong_one(value: str) -> None:
     )
 )
 def test_times_are_read_together_as_they_are_one_by_one(texts: list[str]) -> None:
-    """Or one of them is rejected for the same reason."""
+    """Or rejected for the same reason."""
 
     def outcome(read: Callable[[], list[str]]) -> object:
         try:

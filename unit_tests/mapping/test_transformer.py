@@ -36,7 +36,7 @@ def rejection(api: dict[str, Any], data: dict[str, Any]) -> tuple[Reason, str | 
 
 
 def test_the_track_example_of_the_users_document() -> None:
-    """Its columns reach into an object; blocked stays a boolean."""
+    """Its columns are inside an object; `blocked` stays a boolean."""
     data = {
         "blocked": False,
         "created_at": "2022-10-21T04:09:54.622Z",
@@ -71,7 +71,7 @@ def test_the_track_example_of_the_users_document() -> None:
 
 
 def test_the_user_properties_example_of_the_users_document() -> None:
-    """Its column `identities_provider` means `provider` inside `identities`, and the property keeps that name."""
+    """Its column `identities_provider` is `provider` inside `identities`, and the property has the name as written."""
     data = {
         "blocked": False,
         "created_at": "2022-10-21T04:09:59.328Z",
@@ -101,7 +101,7 @@ def test_the_user_properties_example_of_the_users_document() -> None:
 
 
 def test_the_account_properties_example_of_the_users_document() -> None:
-    """The account's ID comes from inside an object."""
+    """The account's ID is inside an object."""
     data = {
         "blocked": False,
         "email": "nedra14@hotmail.com",
@@ -121,7 +121,7 @@ def test_the_account_properties_example_of_the_users_document() -> None:
     }
 
 
-def test_a_star_takes_all_columns_but_airbytes_own() -> None:
+def test_a_star_selects_all_columns_except_those_that_airbyte_adds() -> None:
     """The identity, event and timestamp columns included, objects flattened."""
     data = {"email": "a", "o": {"x": 1}, "none": None, "_airbyte_raw_id": "r", "_ab_cdc_lsn": 3}
     assert payload(USERS, data)["properties"] == {"email": "a", "o.x": 1}
@@ -129,44 +129,44 @@ def test_a_star_takes_all_columns_but_airbytes_own() -> None:
 
 @pytest.mark.parametrize("name", ["id", "ID", "Id", "iD"])
 def test_under_a_star_a_column_that_heap_forbids_is_dropped(name: str) -> None:
-    """In any casing, for users; and it is noted."""
+    """In any letter case, for users; and this is reported."""
     element, made = transformed(USERS, {"email": "a", name: 7, "o": {"id": 8}})
     assert element["properties"] == {"email": "a", "o.id": 8}
     assert made is not None
     assert made.forbidden == [name]
 
 
-def test_an_object_named_id_keeps_what_is_in_it() -> None:
-    """The name is forbidden, and the names below it are others."""
+def test_the_contents_of_an_object_named_id_are_sent() -> None:
+    """Only the name itself is forbidden, not those below it."""
     made = payload(USERS, {"email": "a", "_id": {"$oid": 1}, "id": {"$oid": 2}})
     assert made["properties"] == {"email": "a", "_id.$oid": 1, "id.$oid": 2}
 
 
 def test_an_account_may_have_a_property_named_id() -> None:
-    """Heap forbids it for users alone."""
+    """Heap forbids it only for users."""
     assert payload(ACCOUNTS, {"org": "o", "id": 7})["properties"] == {"org": "o", "id": 7}
 
 
 @pytest.mark.parametrize("columns", ["*", "a,o", "o_a"])
-def test_a_row_sent_unchanged_has_no_note(columns: str) -> None:
-    """No one needs to look into it."""
+def test_a_row_that_is_sent_unchanged_has_no_report(columns: str) -> None:
+    """There is nothing to report."""
     assert transformed({**USERS, "property_columns": columns}, {"email": "a", "a": 1, "o": {"a": 2}})[1] is None
 
 
-def test_an_airbyte_column_that_is_listed_is_taken() -> None:
-    """Who names it wants it."""
+def test_an_airbyte_column_that_is_listed_is_sent() -> None:
+    """The user selected it."""
     api = {**USERS, "property_columns": "_ab_source_file_url"}
     assert payload(api, {"email": "a", "_ab_source_file_url": "f"})["properties"] == {"_ab_source_file_url": "f"}
 
 
 def test_a_listed_object_is_flattened_below_its_own_name() -> None:
-    """The name is the one that the user wrote."""
+    """The prefix is the name as the user wrote it."""
     api = {**USERS, "property_columns": "o_p,n"}
     assert payload(api, {"email": "a", "o": {"p": {"q": 1}}})["properties"] == {"o_p.q": 1}
 
 
 def test_a_list_stays_one_for_track_and_is_joined_for_the_others() -> None:
-    """Heap documents lists for Track alone."""
+    """Heap documents lists only for Track."""
     assert payload(TRACK, {**ROW, "plan": ["a", "b"]})["properties"] == {"plan": ["a", "b"]}
     assert payload(USERS, {"email": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
     assert payload(ACCOUNTS, {"org": "a", "plan": ["a", "b"]})["properties"]["plan"] == "a||b"
@@ -200,7 +200,7 @@ def test_an_unusable_identity_or_account_rejects_the_row(
     [(0, "0"), ("0", "0"), (12, "12"), (written_float("12.0"), "12"), (" a ", " a "), ("x" * 255, "x" * 255)],
 )
 def test_a_number_is_an_identity_and_zero_is_one(value: Any, identity: str) -> None:
-    """Spaces are part of a text: identities are case-sensitive and exact."""
+    """Spaces are kept: identities are compared exactly."""
     assert payload(USERS, {"email": value})["identity"] == identity
 
 
@@ -216,7 +216,7 @@ def test_an_unusable_event_rejects_the_row(event: Any, reason: Reason) -> None:
 
 @pytest.mark.parametrize(("api", "column"), [(TRACK, "email"), (TRACK, "event"), (ACCOUNTS, "org")])
 def test_a_row_without_a_required_column_is_rejected(api: dict[str, Any], column: str) -> None:
-    """Absent is distinguished from null."""
+    """The reason distinguishes absent from null."""
     data = {name: value for name, value in {**ROW, "org": "o"}.items() if name != column}
     assert rejection(api, data) == (Reason.ABSENT, column)
 
@@ -232,19 +232,19 @@ def test_an_invalid_time_rejects_the_row() -> None:
     assert rejection(TIMED, {**ROW, "at": "soon"}) == (Reason.NOT_A_TIME, "at")
 
 
-def test_a_column_listed_that_a_row_lacks_is_left_out() -> None:
+def test_a_listed_column_that_a_row_lacks_is_left_out() -> None:
     """Properties are optional, row by row."""
     assert payload(TRACK, {"email": "a", "event": "e"})["properties"] == {}
 
 
-def test_digits_that_matter_ask_for_the_exact_reading() -> None:
-    """Here: a float as identity."""
+def test_digits_that_matter_request_the_exact_reading() -> None:
+    """Such as a float as identity."""
     with pytest.raises(InexactNumberError):
         payload(USERS, {"email": 12.0}, exact=False)
 
 
 def test_the_way_of_a_column_is_fixed_by_the_catalog_first() -> None:
-    """A record that has another column of the same name in another way is not asked."""
+    """A record that has the column in another way does not change it."""
     schema = {"properties": {"o": {"properties": {"email": {}}}}}
     api = parse_config({"app_id": "1", "api": {**USERS, "identity_column": "o.email"}}).settings.api
     selection = Selection.from_settings(api, schema)
@@ -276,7 +276,7 @@ def test_identify_takes_an_identity_a_user_id_and_a_time() -> None:
     ],
 )
 def test_a_row_that_identifies_no_one_is_rejected(change: dict[str, Any], reason: Reason, column: str) -> None:
-    """Each with its column."""
+    """Each reason has its column."""
     row = {"email": "a@example.com", "heap": {"id": 12}, "at": 1666325394}
     assert rejection(IDENTIFY, {**row, **change}) == (reason, column)
 
@@ -285,7 +285,7 @@ BY_USER_ID = {"api_type": "track", "property_columns": "plan", "event_column": "
 
 
 def test_an_event_can_belong_to_a_user_by_heaps_own_id() -> None:
-    """Then it has no identity, which Heap would refuse beside it."""
+    """Then it has no identity: Heap refuses both together."""
     row = {"heap": {"id": 5012.0}, "event": "Paid", "plan": "gold"}
     assert payload(BY_USER_ID, row) == {"user_id": "5012", "event": "Paid", "properties": {"plan": "gold"}}
     selection = Selection.from_settings(parse_config({"app_id": "11", "api": BY_USER_ID}).settings.api, {})
@@ -306,7 +306,7 @@ def test_an_event_can_belong_to_a_user_by_heaps_own_id() -> None:
     ],
 )
 def test_a_user_id_that_heap_would_refuse_rejects_its_row(user_id: Any, reason: Reason) -> None:
-    """An identity in its place above all."""
+    """Above all an identity in its place."""
     assert rejection(BY_USER_ID, {"heap": {"id": user_id}, "event": "Paid"}) == (reason, "heap.id")
 
 
@@ -359,12 +359,12 @@ ORDER = {
     ],
 )
 def test_columns_are_renamed_cast_collected_and_left_out(columns: str, properties: dict[str, Any]) -> None:
-    """A column that is listed beside `*` is sent under its new name alone."""
+    """A column that is listed with `*` is sent only under its new name."""
     assert payload({**TRACK, "property_columns": columns}, ORDER)["properties"] == properties
 
 
 def test_a_fixed_event_name_needs_no_column() -> None:
-    """In single quotes; it is not looked for in any row."""
+    """In single quotes; it is not looked up in rows."""
     api = {**TRACK, "event_column": "'Order Placed'"}
     assert payload(api, {"email": "a@example.com"})["event"] == "Order Placed"
     selection = Selection.from_settings(parse_config({"app_id": "11", "api": api}).settings.api, {})
@@ -372,22 +372,22 @@ def test_a_fixed_event_name_needs_no_column() -> None:
 
 
 def test_a_value_that_cannot_be_cast_rejects_its_row() -> None:
-    """The reason names the column as the source does."""
+    """The reason has the column's name in the source."""
     api = {**TRACK, "property_columns": "amount::number as total"}
     assert rejection(api, {**ORDER, "amount": "12,50"}) == (Reason.NOT_A_NUMBER, "amount")
     assert payload(api, {**ORDER, "amount": None})["properties"] == {}
 
 
-def test_lists_of_one_field_are_joined_if_heap_takes_no_lists() -> None:
-    """As other lists are."""
+def test_lists_of_one_field_are_joined_if_heap_does_not_accept_lists() -> None:
+    """Like other lists."""
     api = {**USERS, "property_columns": "items[].sku as skus"}
     assert payload(api, ORDER)["properties"] == {"skus": "s1||s2"}
 
 
 @pytest.mark.parametrize("declared", [True, False])
 @pytest.mark.parametrize("name", ["amount as total", "amount::number", "'web' as channel", "items[].sku"])
-def test_a_column_that_is_named_like_a_form_of_the_grammar_is_meant(name: str, declared: bool) -> None:
-    """As before there was a grammar."""
+def test_a_column_whose_name_looks_like_the_grammar_takes_precedence(name: str, declared: bool) -> None:
+    """As in versions without this grammar."""
     row = {**ORDER, name: "literal"}
     schema = {"properties": {key: {} for key in row}} if declared else {}
     api = parse_config({"app_id": "11", "api": {**TRACK, "property_columns": name}}).settings.api
@@ -406,7 +406,7 @@ def test_a_column_that_is_named_like_a_form_of_the_grammar_is_meant(name: str, d
     ],
 )
 def test_the_catalog_declares_a_field_of_all_items(items: dict[str, Any], path: tuple[str, ...] | None) -> None:
-    """Where its list is open, every field."""
+    """If the items are not described, every field."""
     for schema, above in (({"properties": {"items": items}}, ""), ({"properties": {"o": {"type": "object"}}}, "o.")):
         column = Column(f"{above}items[].sku").declared_by(schema)
         assert column.path == (("o", "items", "[]", "sku") if above else path)
@@ -419,13 +419,13 @@ DELETE_ID = {"api_type": "delete_users", "user_id_column": "id", "api_key": "k",
 @pytest.mark.parametrize(
     ("api", "element"), [(DELETE, {"identity": "a@example.com"}), (DELETE_ID, {"user_id": 9007199254740991})]
 )
-def test_a_deletion_names_a_user_and_nothing_else(api: dict[str, Any], element: Element) -> None:
+def test_a_deletion_has_a_user_and_nothing_else(api: dict[str, Any], element: Element) -> None:
     """A user ID is a number here, as in Heap's sample."""
     assert payload(api, {"email": "a@example.com", "id": "9007199254740991", "plan": "gold"}) == element
 
 
 @pytest.mark.parametrize("value", [None, "", "12a", 1.5, True, 2**53])
-def test_only_a_user_id_deletes_a_user(value: Any) -> None:
+def test_a_deletion_requires_a_valid_user_id(value: Any) -> None:
     """A wrong one would delete someone else."""
     reason, column = rejection(DELETE_ID, {"id": value})
     assert (reason, column) == (Reason.NULL if value is None else Reason.NOT_A_USER_ID, "id")

@@ -1,4 +1,4 @@
-"""One value becomes the text or number that Heap accepts, or rejects its row."""
+"""A value becomes the text or number that Heap accepts, or its row is rejected."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BIG = 2**53 - 1
         (1e20, 1e20),
     ],
 )
-def test_scalars_stay_what_they_are_and_large_integers_become_text(value: Any, sent: Any) -> None:
+def test_scalars_are_unchanged_and_large_integers_become_text(value: Any, sent: Any) -> None:
     """An integer beyond 2^53 - 1 would lose digits as a JSON number."""
     made = scalar(value, "c", exact=True)
     assert made == sent
@@ -46,15 +46,15 @@ def test_scalars_stay_what_they_are_and_large_integers_become_text(value: Any, s
         (object(), Reason.NOT_JSON),
     ],
 )
-def test_what_json_cannot_carry_rejects_the_row(value: Any, reason: Reason) -> None:
-    """The column and the reason are named; the value is not."""
+def test_a_value_that_json_cannot_represent_rejects_the_row(value: Any, reason: Reason) -> None:
+    """With the column and the reason, but not the value."""
     with pytest.raises(RowRejectedError) as rejected:
         scalar(value, "c", exact=True)
     assert (rejected.value.reason, rejected.value.column) == (reason, "c")
 
 
 @pytest.mark.parametrize("value", [1e20, -1e19])
-def test_a_float_that_may_be_an_integer_asks_for_the_exact_reading(value: float) -> None:
+def test_a_float_that_may_be_an_integer_requests_the_exact_reading(value: float) -> None:
     """The fast reader gives floats for integers beyond 64 bits."""
     with pytest.raises(InexactNumberError):
         scalar(value, "c", exact=False)
@@ -84,12 +84,12 @@ def test_a_float_that_may_be_an_integer_asks_for_the_exact_reading(value: float)
     ],
 )
 def test_a_number_as_a_name_is_a_plain_decimal(value: Any, text: str) -> None:
-    """However it was written, it is one user."""
+    """However it is written, it is the same user."""
     assert name_text(value, "c", exact=True) == text
 
 
-def test_a_float_as_a_name_asks_for_the_exact_reading() -> None:
-    """How it was written is known only there."""
+def test_a_float_as_a_name_requests_the_exact_reading() -> None:
+    """Only the exact reading keeps how it was written."""
     with pytest.raises(InexactNumberError):
         name_text(12.0, "c", exact=False)
 
@@ -105,14 +105,14 @@ def test_a_float_as_a_name_asks_for_the_exact_reading() -> None:
     ],
 )
 def test_an_invalid_name_rejects_the_row(value: Any, reason: Reason) -> None:
-    """A boolean above all is not an identity."""
+    """Above all a boolean, which is not an identity."""
     with pytest.raises(RowRejectedError) as rejected:
         name_text(value, "c", exact=True)
     assert rejected.value.reason is reason
 
 
 def test_inside_a_joined_list_values_are_text() -> None:
-    """Booleans as JSON has them."""
+    """Booleans as in JSON."""
     assert [as_text(value) for value in (True, False, 1, 1.5, "x")] == ["true", "false", "1", "1.5", "x"]
 
 
@@ -120,7 +120,7 @@ def test_inside_a_joined_list_values_are_text() -> None:
     ("value", "sent"),
     [(0, "0"), ("0", "0"), ("123", "123"), (BIG, str(BIG)), (str(BIG), str(BIG)), (written_float("1.2E1"), "12")],
 )
-def test_a_user_id_goes_as_decimal_digits(value: Any, sent: str) -> None:
+def test_a_user_id_is_sent_as_decimal_digits(value: Any, sent: str) -> None:
     """However the source writes the number."""
     assert user_id_text(value, "id", exact=True) == sent
 
@@ -128,8 +128,8 @@ def test_a_user_id_goes_as_decimal_digits(value: Any, sent: str) -> None:
 @pytest.mark.parametrize(
     "value", [BIG + 1, -1, "-1", "+1", "007", "1.5", 1.5, " 1", "1 ", "", "one", "\u0661", True, [1], {"a": 1}]
 )
-def test_what_is_not_a_user_id_rejects_the_row(value: Any) -> None:
-    """A wrong user cannot be corrected later, so nothing is guessed."""
+def test_an_invalid_user_id_rejects_the_row(value: Any) -> None:
+    """A wrong user cannot be corrected later, so there is no guessing."""
     with pytest.raises(RowRejectedError) as rejected:
         user_id_text(value, "id", exact=True)
     assert (rejected.value.reason, rejected.value.column) == (Reason.NOT_A_USER_ID, "id")

@@ -1,4 +1,4 @@
-"""A file of settings or of the catalog is read, or refused in a sentence that says what it is."""
+"""A file of settings or a catalog is read, or refused with a message that says what it is."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ def test_json_is_read_in_all_its_encodings(tmp_path: Path, encoding: str) -> Non
         (b"- a\n- b\n", "is YAML, not JSON. Convert it, as in `yq -o json FILE`."),
     ],
 )
-def test_what_is_not_json_is_named_with_its_place(tmp_path: Path, content: bytes, said: str) -> None:
-    """Never with its content, which may hold a secret."""
+def test_invalid_json_is_reported_with_its_position(tmp_path: Path, content: bytes, said: str) -> None:
+    """Without its content, which may contain a secret."""
     assert refusal(tmp_path, content) == said
 
 
-def test_the_output_of_discover_is_named(tmp_path: Path) -> None:
-    """It is messages, one per line."""
+def test_the_output_of_discover_is_recognised(tmp_path: Path) -> None:
+    """It has messages, one per line."""
     log, catalog = b'{"type":"LOG","log":{}}', b'{"type":"CATALOG","catalog":{"streams":[]}}'
     assert refusal(tmp_path, log + b"\n" + catalog).startswith("is a file of Airbyte messages, such as the output")
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    """In the system's words; a directory is none either."""
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
+    """With the system's reason; so is a directory."""
     with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         read_json(str(tmp_path / "none"), "--config")
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):

@@ -1,4 +1,4 @@
-"""The line at the foot of a terminal, as a terminal shows it."""
+"""The line at the bottom of a terminal, as a terminal shows it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ END = b"\x00"
 
 
 class Terminal:
-    """A real one, and what is on it."""
+    """A real terminal, and what is on its screen."""
 
     def __init__(self, columns: int) -> None:
         self._keeper, self.descriptor = os.openpty()
@@ -69,14 +69,14 @@ def watch() -> Iterator[Watch]:
 
 
 def test_it_shows_rows_and_their_outcome(watch: Watch) -> None:
-    """Of a run that delivers, the delivered ones too."""
+    """Including delivered rows, for a run that delivers."""
     watch.now += 2
     watch.progress.show(24_690, rejected=3, delivered=1000)
     assert watch.terminal.lines == ["24,690 rows, 12,345 rows/s, 1,000 delivered, 3 rejected"]
 
 
-def test_it_appears_at_once_and_shows_a_rate_as_soon_as_there_is_one(watch: Watch) -> None:
-    """A run that waits for its first row shows that too."""
+def test_it_appears_immediately_and_shows_a_rate_as_soon_as_there_is_one(watch: Watch) -> None:
+    """It is shown even while a run waits for its first row."""
     assert watch.show(1, seconds=0.01) == ["1 row, 2 rejected"]
     assert watch.show(1001) == ["1,001 rows, 3,850 rows/s, 2 rejected"]
 
@@ -91,15 +91,15 @@ def test_it_is_drawn_a_few_times_a_second(watch: Watch) -> None:
 
 
 def test_the_rate_is_that_of_the_last_seconds(watch: Watch) -> None:
-    """A run that waits for Heap now was fast before."""
+    """A run that is waiting for Heap may have been fast before."""
     watch.show(1_000_000, seconds=10)
     for _ in range(30):
         shown = watch.show(1_000_000)
     assert shown == ["1,000,000 rows, 0 rows/s, 2 rejected"]
 
 
-def test_what_is_drawn_covers_what_was(watch: Watch) -> None:
-    """Also if it is shorter."""
+def test_a_new_line_covers_the_old_one(watch: Watch) -> None:
+    """Even if it is shorter."""
     watch.progress.show(1_000_000, rejected=1_000_000)
     watch.now += 1
     watch.progress.show(1, rejected=0)
@@ -107,7 +107,7 @@ def test_what_is_drawn_covers_what_was(watch: Watch) -> None:
 
 
 def test_it_needs_no_escape_codes(watch: Watch) -> None:
-    """Nor colours, so that there is nothing to switch off."""
+    """And no colours, so there is nothing to switch off."""
     watch.show(1)
     with watch.progress.aside():
         pass
@@ -116,8 +116,8 @@ def test_it_needs_no_escape_codes(watch: Watch) -> None:
     assert b"\x1b" not in watch.terminal.content
 
 
-def test_a_line_of_output_goes_above_it(watch: Watch) -> None:
-    """Whole, and the line is there again at once."""
+def test_output_is_printed_above_it(watch: Watch) -> None:
+    """Completely; then the line is shown again."""
     line = watch.show(1)[0]
     with watch.progress.aside():
         watch.terminal.write('{"a": 1}\r\n')
@@ -125,7 +125,7 @@ def test_a_line_of_output_goes_above_it(watch: Watch) -> None:
 
 
 def test_it_stays_if_the_output_goes_elsewhere() -> None:
-    """It would only flicker."""
+    """Hiding it would only make it flicker."""
     watch = Watch(is_shared=False)
     watch.show(1)
     before = watch.terminal.content
@@ -137,7 +137,7 @@ def test_it_stays_if_the_output_goes_elsewhere() -> None:
 
 
 def test_at_the_end_its_line_is_empty(watch: Watch) -> None:
-    """And the cursor at its beginning; erased twice is erased."""
+    """And the cursor is at its beginning; erasing it twice is harmless."""
     watch.show(1)
     watch.progress.erase()
     watch.progress.erase()
@@ -147,7 +147,7 @@ def test_at_the_end_its_line_is_empty(watch: Watch) -> None:
 
 @pytest.mark.parametrize("columns", [0, 20])
 def test_it_never_wraps(columns: int) -> None:
-    """It could not be overwritten; a terminal that does not report its width has 80 columns."""
+    """A wrapped line could not be overwritten. A terminal that does not report its width counts as 80 columns."""
     watch = Watch(columns)
     watch.show(123_456_789)
     watch.now += 1
@@ -159,8 +159,8 @@ def test_it_never_wraps(columns: int) -> None:
     watch.terminal.close()
 
 
-def test_a_terminal_that_is_gone_ends_nothing() -> None:
-    """The reader has left."""
+def test_a_terminal_that_is_gone_does_not_stop_the_run() -> None:
+    """Its window has been closed."""
     watch = Watch()
     watch.terminal.close()
     watch.now += 1
@@ -171,7 +171,7 @@ def test_a_terminal_that_is_gone_ends_nothing() -> None:
 
 
 def test_a_job_in_the_background_leaves_the_terminal_alone(watch: Watch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It belongs to what is typed there."""
+    """It belongs to the foreground job."""
     monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp() + 1)
     assert watch.show(1) == []
     monkeypatch.setattr(os, "tcgetpgrp", lambda _: os.getpgrp())
@@ -189,10 +189,10 @@ def test_a_job_in_the_background_leaves_the_terminal_alone(watch: Watch, monkeyp
         (False, True, "dumb", False),
     ],
 )
-def test_it_is_for_a_person_who_watches_a_terminal(
+def test_it_is_shown_only_to_a_user_at_a_terminal(
     stdin: bool | None, stderr: bool | None, term: str, shown: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not piped, as on the platform; not where the input is typed; not where a terminal can do nothing."""
+    """Not if output is piped, as on the platform, if the input is typed, or if the terminal is dumb."""
     terminal = Terminal(80)
     kinds = {True: os.fdopen(os.dup(terminal.descriptor), "w"), False: io.StringIO(), None: None}
     monkeypatch.setenv("TERM", term)

@@ -1,4 +1,4 @@
-"""A machine that ran out of something is not a defect of the connector."""
+"""A machine that is out of resources is not a bug in the connector."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from destination_heap_analytics.process.resources import as_stop
         (RuntimeError("can't start new thread"), "cannot start another thread or process"),
     ],
 )
-def test_a_lack_of_resources_may_pass(failure: Exception, said: str) -> None:
+def test_a_lack_of_resources_is_transient(failure: Exception, said: str) -> None:
     """With the limit to raise."""
     stop = as_stop(failure)
     assert isinstance(stop, TransientError)
@@ -31,12 +31,12 @@ def test_a_lack_of_resources_may_pass(failure: Exception, said: str) -> None:
 
 
 @pytest.mark.parametrize("stop", [ConfigError("x"), TransientError("x"), DefectError("x")])
-def test_an_error_of_the_run_is_itself(stop: Exception) -> None:
-    """It says already what to do."""
+def test_an_error_of_the_run_is_reported_unchanged(stop: Exception) -> None:
+    """It already says what to do."""
     assert as_stop(stop) is stop
 
 
 @pytest.mark.parametrize("failure", [KeyError("x"), RuntimeError("x"), OSError(errno.EIO, "x"), OSError("x")])
 def test_anything_else_is_a_defect(failure: Exception) -> None:
-    """To be reported with its stack trace."""
+    """It is reported with its stack trace."""
     assert as_stop(failure) is None

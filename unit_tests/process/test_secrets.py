@@ -29,23 +29,23 @@ STORAGE = {"storage_type": "S3", "access_key_id": "AKIACANARY", "secret_access_k
     ],
 )
 def test_each_value_of_a_secret_setting_is_found(config: Any) -> None:
-    """Also if it is in the wrong place."""
+    """Even if it is in the wrong place."""
     assert secrets_of(config).masked(f"a {CANARY} b AKIACANARY") == "a **** b ****"
 
 
 def test_a_secret_that_contains_another_is_masked_whole() -> None:
-    """No rest of it stays behind."""
+    """No part of it remains."""
     assert Secrets(["abc", "abcdef"]).masked("abcdef abc") == "**** ****"
 
 
 @pytest.mark.parametrize("config", [None, "text", 7, [], {"secret": None}, {"secret": ""}, {"secret": {"a": 1}}])
 def test_a_configuration_without_secrets_masks_nothing(config: Any) -> None:
-    """An empty secret would mask every place between two letters."""
+    """An empty secret would match between any two characters."""
     assert find_secrets(config, ["secret"]).masked("text 7") == "text 7"
 
 
 def test_log_lines_statuses_and_errors_are_masked(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """In a LOG message as in any other."""
+    """In every kind of message."""
     handlers = logging.getLogger().handlers
     try:
         log_to_output(secrets=Secrets([CANARY]))
@@ -57,12 +57,12 @@ def test_log_lines_statuses_and_errors_are_masked(capfdbinary: pytest.CaptureFix
     assert json.loads(line)["log"] == {"level": "INFO", "message": "the key **** was given"}
 
 
-def test_any_state_goes_back_unchanged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """It is opaque, and the source's own."""
+def test_any_state_is_returned_unchanged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """It is opaque, and belongs to the source."""
     print_message(EchoedState(type=Type.STATE, line=f'{{"cursor":"{CANARY}"}}'), Secrets([CANARY]))
     assert CANARY in capfdbinary.readouterr().out.decode()
 
 
-def test_a_message_is_written_without_the_fields_that_it_has_not() -> None:
-    """As the CDK writes it."""
+def test_a_message_is_written_without_fields_that_are_none() -> None:
+    """As the CDK does."""
     assert as_json(AirbyteMessage(type=Type.LOG)) == '{"type":"LOG"}'

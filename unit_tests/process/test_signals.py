@@ -1,4 +1,4 @@
-"""A signal ends the run, and the process in any case."""
+"""A signal stops the run, and in any case the process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ print("ready", flush=True)
 
 
 def run(then: str, signals: Sequence[int], patience: float = 60.0) -> tuple[int, list[str]]:
-    """A process that watches, and the outcome of the signals it got."""
+    """Run a process that watches for signals, send it some, and return the outcome."""
     script = WATCHED.format(patience=patience, then=then)
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
@@ -47,25 +47,25 @@ def run(then: str, signals: Sequence[int], patience: float = 60.0) -> tuple[int,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_run_is_notified_and_ends_by_itself(number: signal.Signals) -> None:
-    """Nothing breaks into what it does."""
+def test_the_run_is_notified_and_exits_by_itself(number: signal.Signals) -> None:
+    """It is not interrupted in the middle of a step."""
     assert run("told.wait(); sys.exit(128 + 15)", [number]) == (143, [f"told {int(number)}"])
 
 
-def test_a_run_that_cannot_end_is_terminated() -> None:
-    """As when it sits in a write without a reader."""
+def test_a_run_that_hangs_is_terminated() -> None:
+    """For example in a write that no one reads."""
     assert run("time.sleep(1000)", [signal.SIGTERM], patience=0.05) == (143, ["told 15"])
 
 
-def test_a_second_signal_ends_the_process_at_once() -> None:
-    """Who presses the keys twice does not want to wait."""
+def test_a_second_signal_exits_immediately() -> None:
+    """A user who presses Ctrl-C twice does not want to wait."""
     code, lines = run("time.sleep(1000)", [signal.SIGINT, signal.SIGINT])
     assert (code, lines[0]) == (130, "told 2")
 
 
 @pytest.fixture
 def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Thread, Queue[tuple[str, int]]]]:
-    """The thread that waits for signals, in this process, and what it did; only that thread gets them here."""
+    """The thread that waits for signals, run in this process, and what it did; only that thread receives them."""
     happened: Queue[tuple[str, int]] = Queue()
 
     class Timer:
@@ -100,7 +100,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[threading.Thread,
 def test_the_first_signal_interrupts_and_the_second_exits(
     watched: tuple[threading.Thread, Queue[tuple[str, int]]], number: signal.Signals
 ) -> None:
-    """With the exit code of the first; the time limit runs from the first on."""
+    """With the exit code of the first; the time limit starts with the first."""
     thread, happened = watched
     assert thread.daemon
     signal.pthread_kill(thread.ident or 0, number)

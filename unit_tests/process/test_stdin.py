@@ -33,13 +33,13 @@ def lines(content: bytes) -> list[bytes]:
         ("é\u2028x\ny".encode(), ["é\u2028x".encode(), b"y"]),
     ],
 )
-def test_lines_end_at_line_feeds_alone(content: bytes, expected: list[bytes]) -> None:
+def test_only_line_feeds_end_lines(content: bytes, expected: list[bytes]) -> None:
     """The last one may lack its end."""
     assert lines(content) == expected
 
 
-def test_blank_lines_weigh_too() -> None:
-    """Else they would fill the memory behind a queue that counts none of them."""
+def test_blank_lines_count_towards_the_size() -> None:
+    """Otherwise a queue could fill the memory with them."""
     reading, writing = os.pipe()
     os.write(writing, b"\n" * 1000)
     os.close(writing)
@@ -50,19 +50,19 @@ def test_blank_lines_weigh_too() -> None:
 
 
 def test_a_line_may_be_longer_than_many_blocks() -> None:
-    """It arrives whole."""
+    """It arrives as one line."""
     long = b"x" * 3_000_000
     assert lines(long + b"\n" + b"y") == [long, b"y"]
 
 
-def test_messages_handed_over_in_process_come_one_at_a_time() -> None:
-    """The next one may be long in coming."""
+def test_messages_passed_in_process_arrive_one_at_a_time() -> None:
+    """The next one may take long to arrive."""
     assert [batch for batch, _ in read_messages(range(3))] == [[0], [1], [2]]
     assert all(size > 0 for _, size in read_messages(range(3)))
 
 
 def test_a_pipe_that_another_process_made_non_blocking_is_read_to_its_end() -> None:
-    """However slowly it fills."""
+    """However slowly it is filled."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     blocks = read_lines(reading)
@@ -78,7 +78,7 @@ def test_a_pipe_that_another_process_made_non_blocking_is_read_to_its_end() -> N
 
 
 def test_an_empty_non_blocking_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rather than taken for broken."""
+    """It is not treated as broken."""
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     polled = []
@@ -97,8 +97,8 @@ def test_an_empty_non_blocking_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatc
     os.close(reading)
 
 
-def test_the_rest_of_a_file_is_known_and_that_of_a_pipe_is_not(tmp_path: Path) -> None:
-    """What was read before does not count."""
+def test_the_remaining_size_of_a_file_is_known_and_that_of_a_pipe_is_not(tmp_path: Path) -> None:
+    """What has been read does not count."""
     path = tmp_path / "rows"
     path.write_bytes(b"12345")
     with path.open("rb", buffering=0) as file:

@@ -1,4 +1,4 @@
-"""Messages and log lines are written whole and at once."""
+"""Messages and log lines are written completely and without delay."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_state_is_printed_as_its_text(capfdbinary: pytest.CaptureFixture[bytes
 
 
 def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """In one line."""
+    """On one line."""
     status = AirbyteConnectionStatus(status=Status.FAILED, message="a\nb")
     print_message(AirbyteMessage(type=Type.CONNECTION_STATUS, connectionStatus=status))
     assert json.loads(capfdbinary.readouterr().out) == {
@@ -50,17 +50,17 @@ def test_any_other_message_is_printed_as_json(capfdbinary: pytest.CaptureFixture
     }
 
 
-def test_a_message_begins_with_its_type_and_holds_no_space_between_its_parts(
+def test_a_message_begins_with_its_type_and_has_no_spaces_between_tokens(
     capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
-    """So PyAirbyte knows an error in its log: it looks for these very characters."""
+    """PyAirbyte searches its log for exactly these characters to find an error."""
     print_message(AirbyteMessage(type=Type.TRACE))
     assert capfdbinary.readouterr().out == b'{"type":"TRACE"}\n'
 
 
 @pytest.mark.usefixtures("_logging")
-def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """They may quote an answer, which may echo a row."""
+def test_libraries_are_not_logged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    """They may quote a response, which may echo a row."""
     logging.getLogger("urllib3.connection").warning("unparsed data: secret row")
     assert capfdbinary.readouterr().out == b""
 
@@ -68,8 +68,8 @@ def test_libraries_have_no_line_in_the_log(capfdbinary: pytest.CaptureFixture[by
 @pytest.mark.filterwarnings("always")
 @pytest.mark.usefixtures("_logging")
 def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    """Python's own warnings too, which the platform would otherwise show as errors."""
-    log_to_output()  # again, and so not to pytest: no report of a test can hold half a character
+    """Including Python's warnings, which the platform would otherwise show as errors."""
+    log_to_output()  # not to pytest, whose reports cannot contain half a character
     logging.getLogger("airbyte").warning("half a character: \ud800")
     warnings.warn("old", stacklevel=1)
     out, err = capfdbinary.readouterr()
@@ -82,7 +82,7 @@ def test_log_lines_are_messages(capfdbinary: pytest.CaptureFixture[bytes]) -> No
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blocking(unbuffered: str) -> None:
-    """A message must not be lost or cut in half there."""
+    """A message must not be lost or truncated."""
     script = (
         "from destination_heap_analytics.process.stdout import log_to_output, print_message\n"
         "from destination_heap_analytics.protocol.messages import EchoedState\n"
@@ -104,7 +104,7 @@ def test_a_pipe_that_is_full_is_waited_for_even_if_its_owner_made_it_non_blockin
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_pipe_that_becomes_non_blocking_during_the_run_loses_nothing(unbuffered: str) -> None:
-    """Another holder may change it at any time."""
+    """Another process may change it at any time."""
     script = (
         "import os, sys\n"
         "from destination_heap_analytics.process.stdout import write\n"
@@ -124,14 +124,14 @@ def test_a_pipe_that_becomes_non_blocking_during_the_run_loses_nothing(unbuffere
 def test_what_is_printed_in_a_terminal_is_harmless(
     capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the same JSON."""
+    """And is still the same JSON."""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     print_line('{"name":"\x9b2J"}'.encode())
     assert capfdbinary.readouterr().out == b'{"name":"\\u009b2J"}\n'
 
 
 def test_output_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Closed, or on a disk that is full; a reader that is gone is not one."""
+    """If it is closed or the disk is full, but not if its reader is gone."""
     monkeypatch.setattr(sys, "stdout", None)
     with pytest.raises(OutputError, match=r"cannot be written \(closed\)"):
         print_line(b"{}")
@@ -146,7 +146,7 @@ def test_output_that_cannot_be_written_is_one_error(monkeypatch: pytest.MonkeyPa
 
 
 class FullPipe(io.BytesIO):
-    """A pipe that does not block, and takes three bytes each time before it is full."""
+    """A non-blocking pipe that accepts three bytes at a time before it is full."""
 
     is_unbuffered = False
     is_full = False
@@ -163,7 +163,7 @@ class FullPipe(io.BytesIO):
 
 @pytest.mark.parametrize("is_unbuffered", [True, False])
 def test_a_full_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch, is_unbuffered: bool) -> None:
-    """What it took is not written again."""
+    """What it accepted is not written again."""
     pipe = FullPipe()
     pipe.is_unbuffered = is_unbuffered
     waits: list[str] = []
@@ -174,8 +174,8 @@ def test_a_full_pipe_is_waited_for(monkeypatch: pytest.MonkeyPatch, is_unbuffere
     assert bool(waits) is not is_unbuffered
 
 
-def test_a_pipe_that_takes_nothing_at_first_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Unbuffered, it then says None; buffered, a flush may be what finds it full."""
+def test_a_pipe_that_accepts_nothing_at_first_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If unbuffered, the write returns None; if buffered, the flush may fail."""
 
     class Slow(io.BytesIO):
         answers: Any = iter([None, 11])

@@ -1,4 +1,4 @@
-"""Messages as a person reads them."""
+"""Messages as shown to a user."""
 
 from __future__ import annotations
 
@@ -58,6 +58,6 @@ def trace(stack_trace: str | None) -> AirbyteMessage:
         (AirbyteMessage(type=Type.SPEC, spec=ConnectorSpecification(connectionSpecification={})), None),
     ],
 )
-def test_a_message_is_a_line(message: AirbyteMessage, text: str | None) -> None:
-    """Nothing of a state but its counts; the specification stays JSON."""
+def test_a_message_is_shown_as_a_line(message: AirbyteMessage, text: str | None) -> None:
+    """Only the counts of a state; the specification stays JSON."""
     assert as_text(message) == text

@@ -1,4 +1,4 @@
-"""How many rows there will be is judged by those that were read."""
+"""The number of rows is estimated from those that have been read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 from destination_heap_analytics.process.volume import Volume, size_of
 
 
-def test_the_rest_is_taken_to_be_like_the_beginning() -> None:
-    """Messages: a line is a row, and ends in one byte."""
+def test_the_rest_is_assumed_to_be_like_the_beginning() -> None:
+    """For messages: each line is a row, and its end is one byte."""
     volume = Volume(80)
     assert volume.rows() is None
     lines = ([b"123"] * 2, [b"1234567", b"123"] * 2, [b"123"] * 9)
@@ -20,7 +20,7 @@ def test_the_rest_is_taken_to_be_like_the_beginning() -> None:
     assert list(blocks) == []
 
 
-def test_bytes_and_rows_can_be_counted_apart() -> None:
+def test_bytes_and_rows_can_be_counted_separately() -> None:
     """A file of rows is read as bytes, and becomes messages."""
     volume = Volume(100)
     assert list(volume.of_bytes(iter([b"x" * 40]))) == [b"x" * 40]
@@ -30,14 +30,14 @@ def test_bytes_and_rows_can_be_counted_apart() -> None:
 
 
 def test_an_input_that_grew_has_at_least_the_rows_read() -> None:
-    """A file that is still written."""
+    """Such as a file that is still being written."""
     volume = Volume(2)
     assert len(list(volume.of_lines(block for block in [([b"123"] * 5, 0)]))) == 1
     assert volume.rows() == 5.0
 
 
 def test_the_size_of_a_file_is_known_unless_it_is_compressed(tmp_path: Path) -> None:
-    """Nor is that of a folder, or of what does not exist."""
+    """That of a folder or a missing file is unknown too."""
     path = tmp_path / "rows.csv"
     path.write_bytes(b"12345")
     assert size_of(str(path), "-") == 5

@@ -16,7 +16,7 @@ def configured(name: str = "users", **changes: Any) -> dict[str, Any]:
 
 
 def test_the_one_stream_is_read() -> None:
-    """With what the rest of the run needs of it."""
+    """With everything that a run needs."""
     catalog = {"streams": [configured(destination_sync_mode="append_dedup", primary_key=[["o", "id"], ["region"]])]}
     assert parse_catalog(catalog) == Stream(
         name="users",
@@ -34,8 +34,8 @@ def test_the_sources_own_primary_key_serves_if_none_is_configured() -> None:
     assert stream.primary_key == (("id",),)
 
 
-def test_modes_and_keys_of_later_protocols_do_no_harm() -> None:
-    """The CDK's own reader ends at them."""
+def test_modes_and_keys_of_later_protocols_are_accepted() -> None:
+    """The CDK's own parser fails on them."""
     stream = parse_catalog({"streams": [configured(destination_sync_mode="upsert", new_key=1)], "more": 2})
     assert (stream.destination_sync_mode, stream.is_deduplicated) == ("upsert", False)
 
@@ -44,14 +44,14 @@ def test_modes_and_keys_of_later_protocols_do_no_harm() -> None:
     ("key", "paths"),
     [(True, ()), ("id", (("id",),)), ([5], (("5",),)), (["id"], (("id",),)), ([[]], ()), ([["o", 0]], (("o", "0"),))],
 )
-def test_an_odd_primary_key_is_read_as_far_as_it_can_be(key: Any, paths: tuple[tuple[str, ...], ...]) -> None:
+def test_an_odd_primary_key_is_read_as_far_as_possible(key: Any, paths: tuple[tuple[str, ...], ...]) -> None:
     """A bare name is the path of one column."""
     assert parse_catalog({"streams": [configured(primary_key=key)]}).primary_key == paths
 
 
 @pytest.mark.parametrize("schema", [None, [], "x", True])
 def test_an_odd_schema_declares_nothing(schema: Any) -> None:
-    """It does no harm."""
+    """It is harmless."""
     assert parse_catalog({"streams": [configured(stream={"json_schema": schema})]}).schema == {}
 
 
@@ -96,8 +96,8 @@ def test_any_other_number_of_streams_is_reported(catalog: Any, sentence: str) ->
         ({"app_id": "11", "api": {}}, "a configuration; it may have been swapped with `--config`"),
     ],
 )
-def test_a_document_that_is_not_a_configured_catalog_is_named(catalog: Any, kind: str) -> None:
-    """Read as one, it would load without a primary key, or in another mode."""
+def test_a_document_that_is_not_a_configured_catalog_is_recognised(catalog: Any, kind: str) -> None:
+    """Treated as one, it would load without a primary key, or in another mode."""
     with pytest.raises(ConfigError) as refused:
         parse_catalog(catalog)
     assert kind in str(refused.value)
@@ -106,14 +106,14 @@ def test_a_document_that_is_not_a_configured_catalog_is_named(catalog: Any, kind
 
 @pytest.mark.parametrize("namespace", [5, [], {}, True])
 def test_a_namespace_that_is_not_text_is_refused(namespace: Any) -> None:
-    """No message could belong to it; an empty list is not a text either."""
+    """No message could match it; an empty list is not text either."""
     with pytest.raises(ConfigError, match="The namespace of stream `users` in the configured catalog is not text"):
         parse_catalog({"streams": [configured(stream={"namespace": namespace})]})
 
 
 @pytest.mark.parametrize("mode", [None, "", 5, []])
-def test_a_sync_mode_that_is_not_text_is_the_plain_one(mode: Any) -> None:
-    """As one that is absent."""
+def test_a_sync_mode_that_is_not_text_is_the_default(mode: Any) -> None:
+    """Like a missing one."""
     stream = parse_catalog({"streams": [configured(sync_mode=mode, destination_sync_mode=mode)]})
     assert (stream.sync_mode, stream.destination_sync_mode) == ("full_refresh", "append")
 
@@ -134,10 +134,10 @@ def test_a_sync_mode_that_is_not_text_is_the_plain_one(mode: Any) -> None:
         ),
     ],
 )
-def test_a_row_of_another_stream_is_named_in_full(
+def test_a_row_of_another_stream_is_reported_with_full_names(
     mine: tuple[str, str | None], theirs: tuple[str, str | None], said: str
 ) -> None:
-    """Two streams of one name differ in their namespaces."""
+    """Two streams may differ only in their namespaces."""
     stream = parse_catalog({"streams": [configured(mine[0], stream={"namespace": mine[1]})]})
     assert said in str(stream.foreign_row(3, *theirs))
 
@@ -158,7 +158,7 @@ def test_a_message_belongs_to_the_stream_by_name_and_namespace(
     theirs: tuple[str, str | None],
     carried: bool,
 ) -> None:
-    """A namespace that one side leaves out does not count."""
+    """A namespace that one side omits is ignored."""
     stream = parse_catalog({"streams": [configured(mine[0], stream={"namespace": mine[1]})]})
     assert stream.carries(*theirs) is carried
 

@@ -1,4 +1,4 @@
-"""A state goes back when every row read before it is settled, in the order received, with counts that add up."""
+"""A state is returned when every row read before it is settled, in the order received, with counts that add up."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def state(number: int, stream: str | None = "users") -> State:
 
 
 def due(run: Checkpoints) -> list[tuple[int, int, int]]:
-    """Number, delivered and rejected of each state that goes back now."""
+    """The ID and counts (delivered, rejected) of each state that is returned now."""
     back = []
     for message in run.due():
         assert isinstance(message, EchoedState)
@@ -33,8 +33,8 @@ def due(run: Checkpoints) -> list[tuple[int, int, int]]:
     return back
 
 
-def test_a_state_before_any_row_goes_back_at_once() -> None:
-    """It confirms nothing."""
+def test_a_state_before_any_row_is_returned_immediately() -> None:
+    """It covers no rows."""
     run = checkpoints()
     run.state_read(state(1))
     assert due(run) == [(1, 0, 0)]
@@ -54,7 +54,7 @@ def test_a_state_waits_for_every_row_read_before_it() -> None:
 
 
 def test_states_keep_their_order() -> None:
-    """A later one whose own rows are settled waits for the earlier."""
+    """A later state whose rows are settled waits for the earlier one."""
     run = checkpoints()
     first = run.row_read()
     run.state_read(state(1))
@@ -67,7 +67,7 @@ def test_states_keep_their_order() -> None:
 
 
 def test_no_state_covers_rows_after_the_last_one() -> None:
-    """They are still done; the platform adds its own state if one is needed."""
+    """They are still delivered; the platform adds its own state if one is needed."""
     run = checkpoints()
     run.row_read().settle(delivered=True)
     assert due(run) == []
@@ -75,7 +75,7 @@ def test_no_state_covers_rows_after_the_last_one() -> None:
 
 @pytest.mark.parametrize(("stream", "first"), [("users", (1, 1, 0)), (None, (1, 1, 0)), ("orders", (1, 0, 0))])
 def test_a_state_of_another_stream_covers_no_row_of_this_one(stream: str | None, first: tuple[int, int, int]) -> None:
-    """The counts go to the next state that does; GLOBAL and LEGACY cover all."""
+    """The counts are added to the next state that does; GLOBAL and LEGACY states cover all streams."""
     run = checkpoints()
     run.row_read().settle(delivered=True)
     run.state_read(state(1, stream))
@@ -86,7 +86,7 @@ def test_a_state_of_another_stream_covers_no_row_of_this_one(stream: str | None,
 
 @pytest.mark.parametrize("seed", range(20))
 def test_counts_add_up_in_any_order_of_completion(seed: int) -> None:
-    """And no state goes back before its last row is settled."""
+    """And no state is returned before its last row is settled."""
     chance = random.Random(seed)
     run, open_rows, back, total = checkpoints(), list[tuple[int, Checkpoint]](), list[tuple[int, int, int]](), 0
     for number in range(1, 30):
@@ -105,8 +105,8 @@ def test_counts_add_up_in_any_order_of_completion(seed: int) -> None:
     assert sum(delivered + rejected for _, delivered, rejected in back) == total
 
 
-def test_states_that_wait_are_bounded_in_bytes() -> None:
-    """Rows that are tried again for minutes hold up all states behind them."""
+def test_waiting_states_are_bounded_in_bytes() -> None:
+    """Rows that are retried for minutes hold up all later states."""
     run = checkpoints()
     checkpoint = run.row_read()
     large = parse_line(b'{"type":"STATE","state":{"data":"%s"}}' % (b"x" * (MAX_BYTES // 2)), 1)

@@ -39,8 +39,8 @@ def check(*lines: bytes) -> None:
         ([b"\xff\xfe{\x00"], "UTF-16 text. Re-export it as UTF-8"),
     ],
 )
-def test_what_came_in_place_of_messages_is_named(lines: list[bytes], kind: str) -> None:
-    """With what to do; nothing of the row."""
+def test_input_that_is_not_messages_is_recognised(lines: list[bytes], kind: str) -> None:
+    """With what to do, and without any content of a row."""
     with pytest.raises(ConfigError) as refused:
         check(*lines)
     assert str(refused.value).startswith(f"Standard input has no Airbyte messages: it looks like {kind}")
@@ -48,7 +48,7 @@ def test_what_came_in_place_of_messages_is_named(lines: list[bytes], kind: str) 
 
 
 def test_blank_lines_are_not_input_either() -> None:
-    """The pipe had content, and it was not a message."""
+    """The pipe had content, but no message."""
     with pytest.raises(ConfigError, match="only blank lines"):
         check(b"", b"  ")
 
@@ -65,7 +65,7 @@ def test_blank_lines_are_not_input_either() -> None:
     ],
 )
 def test_an_input_with_a_message_or_without_a_line_is_one(lines: list[bytes]) -> None:
-    """A source may have nothing to say, and may print other things between its messages."""
+    """A source may have no messages, and may print other things between them."""
     check(*lines)
 
 
@@ -77,7 +77,7 @@ def test_an_input_with_a_message_or_without_a_line_is_one(lines: list[bytes]) ->
         b'{"type":"STATE","value":{"bookmark":1}}',
     ],
 )
-def test_singer_messages_are_named(line: Any) -> None:
-    """Else each row would be rejected on its own, behind a green sync."""
+def test_singer_messages_are_recognised(line: Any) -> None:
+    """Otherwise each row would be rejected in a sync that succeeds."""
     with pytest.raises(ConfigError, match=r"^Line 1 of the input is a Singer message"):
         check(line)

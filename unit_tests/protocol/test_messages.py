@@ -1,4 +1,4 @@
-"""Any line becomes a message, and a STATE goes back unchanged."""
+"""Any line becomes a message, and a STATE is returned unchanged."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ HUGE = "9" * 5000
     "shape", ['{"a": @}', '{"a": [1, {"b": @}]}', '{"a": -@, "b": "text"}', '{"a": {"b": {"c": [@]}}}']
 )
 def test_an_integer_of_any_length_means_the_same_in_process_as_in_a_line(shape: str) -> None:
-    """Python turns none of more than 4,300 digits into text, and would fail in the middle of a row."""
+    """Python refuses to convert more than 4,300 digits to text, and would fail in the middle of a row."""
     line = f'{{"type": "RECORD", "record": {{"stream": "users", "data": {shape.replace("@", HUGE)}, "emitted_at": 1}}}}'
     read = parse_line(line.encode(), 1)
     number = int(Decimal(HUGE))
@@ -77,7 +77,7 @@ def test_an_integer_of_any_length_means_the_same_in_process_as_in_a_line(shape: 
 
 
 def test_a_key_that_is_not_text_becomes_text_as_in_json() -> None:
-    """In process a record may hold any object."""
+    """In process, a record may contain any object."""
     data = {1: "a", int(Decimal(HUGE)): {2: "b"}}
     record = AirbyteRecordMessage(stream="users", data=data, emitted_at=1)
     message = parse_message(AirbyteMessage(type=Type.RECORD, record=record), AirbyteMessageSerializer.dump)
@@ -86,39 +86,39 @@ def test_a_key_that_is_not_text_becomes_text_as_in_json() -> None:
 
 
 def test_a_record_is_read_into_plain_data() -> None:
-    """Its stream and namespace with it."""
+    """With its stream and namespace."""
     message = record(record_line('{"id": 1, "o": {"x": [1, null]}}', namespace='"crm"', emitted_at="1"))
     assert (message.stream, message.namespace, message.data) == ("users", "crm", {"id": 1, "o": {"x": [1, None]}})
 
 
 @pytest.mark.parametrize("emitted_at", ["1.5", "null", '"now"', "-1", "1e400"])
 def test_when_a_record_was_emitted_does_not_matter(emitted_at: str) -> None:
-    """A float in it ends the CDK's own reader."""
+    """The CDK's own parser fails if it is a float."""
     assert record(record_line(emitted_at=emitted_at)).data == {"id": 1}
 
 
 @pytest.mark.parametrize("value", ["NaN", "-Infinity", "1e400", '"\\ud800"', "12345678901234567890123", "1" * 5000])
-def test_a_value_that_is_hard_to_read_does_no_harm_to_its_neighbours(value: str) -> None:
-    """The row is there, with all its other columns."""
+def test_a_value_that_is_hard_to_parse_does_not_affect_others(value: str) -> None:
+    """The row is parsed, with all its other columns."""
     data = record(record_line(f'{{"id": 1, "odd": {value}}}')).exactly()
     assert data["id"] == 1
     assert "odd" in data
 
 
-def test_an_integer_beyond_what_python_reads_is_a_text() -> None:
-    """As which it would be sent anyhow."""
+def test_an_integer_that_python_refuses_to_parse_is_text() -> None:
+    """It would be sent as text anyway."""
     assert record(record_line(f'{{"x": {"1" * 5000}}}')).exactly() == {"x": "1" * 5000}
 
 
-def test_invalid_utf_8_does_no_harm_to_adjacent_bytes() -> None:
-    """They are in the text as halves of surrogate pairs, which cannot be sent."""
+def test_invalid_utf_8_does_not_affect_adjacent_bytes() -> None:
+    """Invalid bytes become halves of surrogate pairs, which cannot be sent."""
     message = record(b'{"type":"RECORD","record":{"stream":"users","data":{"id":1,"name":"\xff"}}}')
     assert message.data == {"id": 1, "name": "\udcff"}
     assert message.is_exact
 
 
 def test_the_exact_reading_has_all_digits_and_how_floats_were_written() -> None:
-    """The fast one has not, and says so."""
+    """The fast reading has not, and this is known."""
     message = record(record_line('{"big": 12345678901234567890123, "price": 12.50}'))
     assert not message.is_exact
     assert message.exactly()["big"] == 12345678901234567890123
@@ -126,8 +126,8 @@ def test_the_exact_reading_has_all_digits_and_how_floats_were_written() -> None:
 
 
 @pytest.mark.parametrize("line", ["", "  ", "\r"])
-def test_a_blank_line_is_nothing(line: str) -> None:
-    """Not even noise."""
+def test_a_blank_line_is_ignored(line: str) -> None:
+    """It does not even count as noise."""
     assert isinstance(parsed(line), Blank)
 
 
@@ -140,7 +140,7 @@ def test_a_blank_line_is_nothing(line: str) -> None:
     ],
 )
 def test_a_line_that_is_not_a_message_is_noise(line: str | bytes) -> None:
-    """Its beginning can show what the input is."""
+    """Its beginning may show what the input is."""
     noise = parsed(line)
     assert isinstance(noise, Noise)
     assert noise.beginning == (line if isinstance(line, bytes) else line.encode())[:4096]
@@ -157,7 +157,7 @@ def test_a_line_that_is_not_a_message_is_noise(line: str | bytes) -> None:
     ],
 )
 def test_other_messages_are_ignored(line: str) -> None:
-    """Also those of protocols to come."""
+    """Including those of future protocols."""
     assert isinstance(parsed(line), Ignored)
 
 
@@ -172,13 +172,13 @@ def test_other_messages_are_ignored(line: str) -> None:
     ],
 )
 def test_a_record_without_stream_or_data_is_a_row_that_cannot_be_read(line: str) -> None:
-    """It counts, and is rejected."""
+    """It is counted, and rejected."""
     assert parsed(line) == Unreadable(Reason.NO_DATA, line.encode())
 
 
 @pytest.mark.parametrize("namespace", ["5", "[]", "{}", "true"])
 def test_a_namespace_that_is_not_text_rejects_the_row(namespace: str) -> None:
-    """With that reason: the line is still a message."""
+    """With this reason: the line is still a message."""
     line = f'{{"type":"RECORD","record":{{"stream":"users","namespace":{namespace},"data":{{}}}}}}'
     message = parsed(line)
     assert message == Unreadable(Reason.NAMESPACE, line.encode())
@@ -212,8 +212,8 @@ def test_a_broken_line_that_begins_as_a_record_is_a_row_that_cannot_be_read(line
         '{"type":"STATE","state":[]}',
     ],
 )
-def test_a_broken_line_that_begins_as_a_state_ends_the_run(line: str) -> None:
-    """Rows before it could not be distinguished from rows after it; the message says where, not what."""
+def test_a_broken_line_that_begins_as_a_state_stops_the_run(line: str) -> None:
+    """It would be unknown which rows it covers; the message says where it is, without its content."""
     with pytest.raises(DefectError, match="Line 7 of the input"):
         parse_line(line.encode(), 7)
 
@@ -224,8 +224,8 @@ LEGACY = '{"data":{"cursor":1.10,"big":1E400,"long":' + "7" * 5000 + ',"later":{
 
 
 @pytest.mark.parametrize(("state", "stream"), [(STREAM, ("users", None)), (GLOBAL, None), (LEGACY, None), ("{}", None)])
-def test_a_state_of_any_kind_goes_back_with_only_the_counts_added(state: str, stream: Any) -> None:
-    """Every other character is as it was, unknown keys, digits and all."""
+def test_a_state_of_any_kind_is_returned_with_only_the_counts_added(state: str, stream: Any) -> None:
+    """Every other character is unchanged, including unknown keys and all digits."""
     line = f'{{"type":"STATE","state":{state},"id":12345678901234567890,"x":"\\u00e9 é"}}'
     message = parsed(line)
     assert isinstance(message, State)
@@ -235,20 +235,20 @@ def test_a_state_of_any_kind_goes_back_with_only_the_counts_added(state: str, st
     assert echoed(line) == line.replace('"state":{', f'"state":{{{stats}{comma}', 1)
 
 
-def test_a_state_may_be_nested_as_deeply_as_it_can_be_read() -> None:
-    """Deeper than Python's own reader goes."""
+def test_a_state_may_be_nested_to_any_depth_that_can_be_parsed() -> None:
+    """Deeper than Python's own parser supports."""
     line = '{"type":"STATE","state":{"data":' + "[" * 1015 + "]" * 1015 + "}}"
     assert echoed(line).endswith("]" * 1015 + "}}")
 
 
-def test_a_byte_order_mark_does_no_harm() -> None:
-    """Some files begin with one."""
+def test_a_byte_order_mark_is_accepted() -> None:
+    """Some files start with one."""
     assert record(b"\xef\xbb\xbf" + record_line()).data == {"id": 1}
     assert echoed(b'\xef\xbb\xbf{"type":"STATE","state":{}}').startswith('{"type"')
 
 
-def test_counts_that_are_there_already_are_replaced() -> None:
-    """Only the number changes."""
+def test_existing_counts_are_replaced() -> None:
+    """Only the numbers change."""
     line = '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 99} , "a" : 1 } , "type" : "STATE" }\r\n'
     assert echoed(line) == (
         '{ "state" : { "data" : {} , "destinationStats" : {"recordCount": 2.0, "rejectedRecordCount": 1.0} , "a" : 1 } '
@@ -256,8 +256,8 @@ def test_counts_that_are_there_already_are_replaced() -> None:
     )
 
 
-def test_a_state_may_hold_invalid_utf_8_and_invalid_numbers() -> None:
-    """They go back unchanged."""
+def test_a_state_may_contain_invalid_utf_8_and_invalid_numbers() -> None:
+    """They are returned unchanged."""
     line = b'{"type":"STATE","state":{"data":{"a":"\xff","b":NaN}}}'
     text = echoed(line).encode("utf-8", "surrogateescape")
     assert text.endswith(b'"data":{"a":"\xff","b":NaN}}}')
@@ -266,7 +266,7 @@ def test_a_state_may_hold_invalid_utf_8_and_invalid_numbers() -> None:
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=12,  # of a hundred most are discarded, which takes a minute
+    max_leaves=12,  # most of a hundred would be discarded, which takes a minute
 )
 
 
@@ -287,7 +287,7 @@ def test_any_state_comes_back_equal(
     assert json.dumps(back) == json.dumps(json.loads(line, parse_float=str))
 
 
-def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
+def test_messages_passed_in_process_are_handled_the_same_way() -> None:
     """Records, states, and others that are ignored."""
     record = AirbyteRecordMessage(stream="users", data={"id": 1.0}, emitted_at=1, namespace="crm")
     message = parse_message(AirbyteMessage(type=Type.RECORD, record=record), AirbyteMessageSerializer.dump)
@@ -305,8 +305,8 @@ def test_messages_handed_over_in_process_are_read_the_same_way() -> None:
 @pytest.mark.parametrize(
     ("state", "stream"), [(STREAM, ("users", None)), (GLOBAL, None), ('{"type":"LEGACY","data":{"a":1}}', None)]
 )
-def test_a_state_handed_over_in_process_goes_back_as_a_message(state: str, stream: Any) -> None:
-    """With both counts, of which the CDK's model knows one."""
+def test_a_state_passed_in_process_is_returned_as_a_message(state: str, stream: Any) -> None:
+    """With both counts, although the CDK's model has only one."""
     given = AirbyteMessageSerializer.load({"type": "STATE", "state": json.loads(state)})
     message = parse_message(given, AirbyteMessageSerializer.dump)
     assert isinstance(message, State)

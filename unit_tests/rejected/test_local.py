@@ -1,4 +1,4 @@
-"""A file keeps whole lines, for its owner alone; where it cannot, a sentence says why and what to do."""
+"""A file stores whole lines, for its owner only; if that fails, a message says why and what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_appends_go_to_one_file(tmp_path: Path) -> None:
-    """Made, with its directories, at the first of them and not before."""
+    """It is created, with its directories, at the first append and not before."""
     storage = LocalFile(str(tmp_path / "new"), "7/users", "attempt")
     assert not (tmp_path / "new").exists()
     storage.append(b"1\n2\n")
@@ -32,7 +32,7 @@ def test_appends_go_to_one_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
 def test_created_files_are_for_their_owner_only(tmp_path: Path, umask: int) -> None:
-    """Rows are personal data; what was there already stays as it was."""
+    """Rows are personal data; existing directories are unchanged."""
     there = tmp_path / "there"
     there.mkdir(mode=0o755)
     there.chmod(0o755)
@@ -45,8 +45,8 @@ def test_created_files_are_for_their_owner_only(tmp_path: Path, umask: int) -> N
     assert modes == {"there": 0o755, "new": 0o700, "7": 0o700, "users": 0o700, "attempt_1.jsonl": 0o600}
 
 
-def test_rows_are_on_the_disk_when_an_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file each time; at the first also the directories whose entries are new, from the file upwards."""
+def test_rows_are_on_disk_when_an_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is synced each time; at the first append also directories with new entries, from the file upwards."""
     synced: list[str] = []
     fsync = os.fsync
 
@@ -62,7 +62,7 @@ def test_rows_are_on_the_disk_when_an_append_returns(tmp_path: Path, monkeypatch
     assert synced[4:] == ["7/users/attempt_1.jsonl"]
 
 
-def test_a_directory_that_cannot_be_synced_does_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_directory_that_cannot_be_synced_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some file systems refuse; the rows themselves are synced."""
     fsync = os.fsync
 
@@ -77,7 +77,7 @@ def test_a_directory_that_cannot_be_synced_does_no_harm(tmp_path: Path, monkeypa
 
 
 def test_a_partial_write_is_continued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the last byte."""
+    """Up to the last byte."""
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, rest: write(descriptor, rest[:3]))
     LocalFile(str(tmp_path), "f", "attempt").append(b"12345678\n")
@@ -94,7 +94,7 @@ def failure(storage: LocalFile, action: str = "append") -> str:
 @pytest.mark.parametrize("action", ["append", "probe"])
 @pytest.mark.parametrize("below", ["", "below"])
 def test_a_file_in_place_of_a_directory_is_reported(tmp_path: Path, below: str, action: str) -> None:
-    """In one sentence: the setting, the place, the reason, the remedy."""
+    """In one message: the setting, the place, the reason and the remedy."""
     file = tmp_path / "file"
     file.write_text("")
     place = file / below
@@ -106,7 +106,7 @@ def test_a_file_in_place_of_a_directory_is_reported(tmp_path: Path, below: str, 
 
 @pytest.mark.parametrize("action", ["append", "probe"])
 def test_a_directory_that_may_not_be_written_to_is_reported(action: str) -> None:
-    """Below /sys not even root makes one."""
+    """Not even root can create one below /sys."""
     text = failure(LocalFile("/sys/rejected", "f", "attempt"), action)
     assert text.startswith("`object_storage_config.path` is `/sys/rejected`, but rejected rows cannot be written there")
     assert text.endswith(": allow the connector's user to write there, or choose another directory.")
@@ -116,7 +116,7 @@ def test_a_directory_that_may_not_be_written_to_is_reported(action: str) -> None
     ("place", "reason"), [("/proc/rejected", "No such file or directory"), ("a\0b", "not a valid path")]
 )
 def test_any_other_problem_with_a_path_is_reported(place: str, reason: str) -> None:
-    """By the system's own word for it."""
+    """With the system's reason."""
     text = failure(LocalFile(place, "f", "attempt"))
     assert f"({reason}): choose a directory that the connector can write to." in text
 
@@ -125,7 +125,7 @@ def test_any_other_problem_with_a_path_is_reported(place: str, reason: str) -> N
 def test_a_machine_without_resources_is_not_a_wrong_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """The command reports what the machine lacks."""
+    """The command reports the missing resource."""
 
     def refuse(*_: Any) -> None:
         raise OSError(number, os.strerror(number))
@@ -145,8 +145,8 @@ def test_a_full_disk_is_reported(tmp_path: Path) -> None:
     )
 
 
-def test_no_half_line_stays_if_the_disk_fills_up_within_one(tmp_path: Path) -> None:
-    """The system takes the first bytes and refuses the rest; what was stored before is whole."""
+def test_no_partial_line_remains_if_the_disk_fills_up(tmp_path: Path) -> None:
+    """The system accepts the first bytes and refuses the rest; earlier lines are intact."""
     code = """
 import json, resource, sys
 from destination_heap_analytics.errors import ConfigError
@@ -167,12 +167,12 @@ except ConfigError as error:
 
 
 def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Except the directory, if there was none."""
+    """Except the directory, if it did not exist."""
     LocalFile(str(tmp_path / "new"), "", "attempt").probe()
     assert [path.name for path in tmp_path.rglob("*")] == ["new"]
 
 
-def test_a_probe_whose_removal_is_refused_is_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_succeeds_even_if_its_removal_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Permission to write is enough."""
 
     def refuse(_: Path, **__: Any) -> None:

@@ -1,4 +1,4 @@
-"""Rejected rows become messages again, to the last digit."""
+"""Stored rejected rows become messages again, with every digit."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ ROWS = [
 
 
 @pytest.mark.parametrize("data", ROWS)
-def test_a_row_goes_out_as_the_source_wrote_it(data: str, tmp_path: Path) -> None:
-    """Its own keys stay, also those of our names; only ours are gone."""
+def test_a_row_is_resent_as_the_source_wrote_it(data: str, tmp_path: Path) -> None:
+    """Its own keys stay, even those with our names; only ours are removed."""
     assert resent(tmp_path, rejected_line(record_line(data), NULL) + b"\n") == [message(data)]
 
 
@@ -65,21 +65,21 @@ keys = st.text() | st.sampled_from(["rejected_reason", "rejected_field", "reject
 
 
 @given(st.dictionaries(keys, json_values), st.booleans(), st.sampled_from([None, 0, 1]))
-def test_any_row_comes_back_exactly(row: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
+def test_any_row_is_restored_exactly(row: dict[str, Any], ascii_only: bool, indent: int | None) -> None:
     """Character by character."""
     data = json.dumps(row, ensure_ascii=ascii_only, indent=indent).replace("\n", "\t")
     assert _message(rejected_line(record_line(data), NULL), "users", 5) == message(data)
 
 
 @given(st.binary())
-def test_a_line_kept_whole_is_sent_unchanged(line: bytes) -> None:
-    """Byte by byte."""
+def test_a_line_stored_whole_is_resent_unchanged(line: bytes) -> None:
+    """Byte for byte."""
     kept = rejected_line(line + b"\n", RowRejectedError(Reason.UNREADABLE))
     assert _message(kept, "users", 5) == line
 
 
-def test_the_connector_reads_what_goes_out(tmp_path: Path) -> None:
-    """As a row of the stream, in any namespace."""
+def test_the_connector_accepts_resent_rows(tmp_path: Path) -> None:
+    """As rows of the stream, in any namespace."""
     (line,) = resent(tmp_path, rejected_line({"id": 1}, NULL), 'a"é\ud800')
     assert parse_line(line, 1) == Record('a"é\ud800', None, {"id": 1}, is_exact=True, line=line)
 
@@ -96,25 +96,25 @@ def test_the_connector_reads_what_goes_out(tmp_path: Path) -> None:
     ],
 )
 def test_a_row_may_have_been_fixed_by_hand_or_by_a_tool(mended: str, data: str, tmp_path: Path) -> None:
-    """Our keys may stand anywhere, or be gone."""
+    """Our keys may be anywhere, or missing."""
     assert resent(tmp_path, mended.encode()) == [message(data)]
 
 
 def test_blank_lines_are_skipped_and_the_last_may_lack_its_end(tmp_path: Path) -> None:
-    """As an editor leaves them."""
+    """As editors leave them."""
     assert resent(tmp_path, b'{"id":1}\n\n \r\n{"id":2}') == [message('{"id":1}'), message('{"id":2}')]
 
 
 @pytest.mark.parametrize("name", ["users", "crm/users", "..", "a b~"])
-def test_the_folder_has_the_streams_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also for a file that is named from within it."""
+def test_the_stream_is_named_by_the_folder(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the path is relative to that folder."""
     folder = tmp_path / path_part(name)
     assert resent(folder, b'{"id":1}', None) == [message('{"id":1}', name)]
     monkeypatch.chdir(folder)
     assert list(resend([Path("rejected.jsonl")], None, 5)) == [message('{"id":1}', name)]
 
 
-def test_a_name_that_was_given_counts_more_than_the_folders(tmp_path: Path) -> None:
+def test_a_given_name_takes_precedence_over_the_folder(tmp_path: Path) -> None:
     """The files may have been moved."""
     assert resent(tmp_path / "Downloads", b"{}", "users") == [message("{}")]
 
@@ -129,15 +129,15 @@ def test_a_folder_without_a_usable_name_is_reported(folder: str, tmp_path: Path)
         resent(tmp_path / folder, b"{}", None)
 
 
-def test_a_file_at_the_root_gives_no_stream_name() -> None:
-    """It has no folder to have it."""
+def test_a_file_at_the_root_has_no_stream_name() -> None:
+    """Its folder has no name."""
     with pytest.raises(ConfigError, match="its folder is not named after it"):
         list(resend([Path("/rejected.jsonl")], None, 5))
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "."])
 def test_an_unreadable_file_is_reported_after_the_rows_before_it(name: str, tmp_path: Path) -> None:
-    """With the system's word for it."""
+    """With the system's reason."""
     file = tmp_path / "rejected.jsonl"
     file.write_bytes(b"{}")
     messages = resend([file, tmp_path / name], "users", 5)
@@ -159,7 +159,7 @@ def test_an_unreadable_file_is_reported_after_the_rows_before_it(name: str, tmp_
     ],
 )
 def test_a_line_that_is_not_a_row_is_reported_by_its_number_alone(line: bytes, tmp_path: Path) -> None:
-    """Its content goes nowhere, and the lines before it stand."""
+    """Without its content; the lines before it are valid."""
     (tmp_path / "rejected.jsonl").write_bytes(b'{"id":1}\n\n' + line + b"\n{}")
     messages = resend([tmp_path / "rejected.jsonl"], "users", 5)
     assert next(messages) == message('{"id":1}')

@@ -1,4 +1,4 @@
-"""A bucket keeps whole lines, one object for each append; where it cannot, a sentence says why and what to do."""
+"""A bucket stores whole lines, one object per append; if that fails, a message says why and what to do."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_each_append_is_a_separate_object(s3: str, bucket: Any) -> None:
 
 @pytest.mark.parametrize(("prefix", "beginning"), [("", ""), ("/", ""), ("/heap/", "heap/"), ("a b/%é", "a b/%é/")])
 def test_the_prefix_is_what_all_names_begin_with(s3: str, bucket: Any, prefix: str, beginning: str) -> None:
-    """Slashes around it make no nameless folders; the parts below it stay encoded."""
+    """Slashes around it create no nameless folders; the parts below it stay encoded."""
     stream = Stream("a/b", "..", "incremental", "append", (), {}, 7)
     place = open_storage(settings(s3, bucket_path=prefix), stream, now=0, random_text="0123456789")
     assert place is not None
@@ -100,7 +100,7 @@ def test_the_prefix_is_what_all_names_begin_with(s3: str, bucket: Any, prefix: s
 
 
 def test_a_probe_leaves_nothing_behind(s3: str, bucket: Any) -> None:
-    """But it has written, below the prefix."""
+    """But it did write below the prefix."""
     bucket.Versioning().enable()
     storage(s3).probe()
     assert objects(bucket) == {}
@@ -108,7 +108,7 @@ def test_a_probe_leaves_nothing_behind(s3: str, bucket: Any) -> None:
 
 
 def allowed(s3: str, *actions: str) -> dict[str, str]:
-    """Keys of a user with this permission alone, at a server that checks keys from now on."""
+    """Keys of a user with only this permission, on a server that checks keys from now on."""
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
     iam.create_user(UserName="writer")
     if actions:
@@ -128,7 +128,7 @@ def strict(s3: str) -> Iterator[Callable[..., dict[str, str]]]:
 
 
 @pytest.mark.usefixtures("bucket")
-def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[..., dict[str, str]]) -> None:
+def test_a_probe_succeeds_even_if_its_removal_is_refused(s3: str, strict: Callable[..., dict[str, str]]) -> None:
     """Permission to put objects is enough."""
     keys = strict("s3:PutObject")
     place = storage(s3, **keys)
@@ -139,7 +139,7 @@ def test_a_probe_whose_removal_is_refused_is_good(s3: str, strict: Callable[...,
 @pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize("action", ["append", "probe"])
 def test_a_user_who_may_not_write_is_reported(s3: str, strict: Callable[..., dict[str, str]], action: str) -> None:
-    """In one sentence: the place, the reason, the remedy with the settings."""
+    """In one message: the place, the reason, and the remedy with the settings."""
     assert failure(storage(s3, **strict("s3:ListBucket")), ConfigError, action) == (
         f"Rejected rows cannot be stored in the bucket `rows` at {s3}, because access is denied: allow the owner "
         "of `object_storage_config.access_key_id` or `object_storage_config.role_arn` s3:PutObject below "
@@ -156,7 +156,7 @@ def test_a_user_who_may_not_write_is_reported(s3: str, strict: Callable[..., dic
     ],
 )
 def test_wrong_keys_are_reported(s3: str, strict: Callable[..., dict[str, str]], key: str, reason: str) -> None:
-    """Each by itself."""
+    """Each separately."""
     text = failure(storage(s3, **{**strict("s3:PutObject"), key: "wrong"}), ConfigError)
     assert text.endswith(f", because {reason}: correct `object_storage_config.{key}`.")
 
@@ -173,7 +173,7 @@ def test_a_bucket_that_does_not_exist_is_reported(s3: str, action: str) -> None:
 
 
 def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..., dict[str, str]]) -> None:
-    """By a user with no other permission, and by a role that may only write."""
+    """By a user with no other permission; the role may only write."""
     iam = boto3.client("iam", "us-east-1", endpoint_url=s3, **ANYONE)
     trust = (
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}'
@@ -194,7 +194,7 @@ def test_a_role_is_assumed_for_writing(s3: str, bucket: Any, strict: Callable[..
 
 @pytest.mark.usefixtures("bucket")
 def test_a_role_that_may_not_be_assumed_is_reported(s3: str, strict: Callable[..., dict[str, str]]) -> None:
-    """It is another matter than a bucket that may not be written to."""
+    """This differs from a bucket that may not be written to."""
     text = failure(storage(s3, role_arn=ROLE, **strict("s3:PutObject")), ConfigError)
     assert text.endswith(
         "because the role cannot be assumed: allow sts:AssumeRole in the role's trust policy, or correct "
@@ -207,7 +207,7 @@ def test_a_role_that_may_not_be_assumed_is_reported(s3: str, strict: Callable[..
 def test_amazon_assumes_roles_at_a_separate_address(
     monkeypatch: pytest.MonkeyPatch, endpoint: str | None, code: str
 ) -> None:
-    """Also if the address of its S3 is given, such as one inside a private network."""
+    """Even if the address of its S3 is set, such as one inside a private network."""
     asked: list[Any] = []
     call = BaseClient._make_api_call
 
@@ -225,7 +225,7 @@ def test_amazon_assumes_roles_at_a_separate_address(
 def test_the_machines_own_identity_is_used_if_no_keys_are_given(
     s3: str, bucket: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And if it has none, that is reported."""
+    """If it has none, this is reported."""
     place = storage(s3, access_key_id=None, secret_access_key=None)
     assert failure(place, ConfigError).endswith(
         "because this machine has no AWS identity of its own: set `object_storage_config.access_key_id` and "
@@ -239,7 +239,7 @@ def test_the_machines_own_identity_is_used_if_no_keys_are_given(
 
 @pytest.mark.parametrize("key", ["access_key_id", "secret_access_key"])
 def test_half_a_pair_of_keys_is_reported(key: str) -> None:
-    """Rather than the machine's own identity taken in silence."""
+    """The machine's own identity is not used silently."""
     text = failure(storage(None, **{key: None}), ConfigError)
     assert (
         "one part of the access key is set: set both `object_storage_config.access_key_id` and `object_storage" in text
@@ -251,11 +251,11 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 @contextmanager
 def service(*answers: Answer) -> Iterator[tuple[str, list[Any]]]:
-    """A server that gives these responses in turn, repeating the last; with its address and the requests it got."""
+    """A server that returns these responses in turn, repeating the last: its address, and the requests received."""
     asked: list[Any] = []
 
     class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"  # says "continue" to a client that asks before sending
+        protocol_version = "HTTP/1.1"  # sends "continue" to a client that waits for it
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
@@ -297,7 +297,7 @@ STORED = answer(200, ETag='"1"')
 
 
 class Wire:
-    """A server with scripted answers, and a client of it: made once, since that takes a while."""
+    """A server with scripted responses, and a client for it; created once, because that is slow."""
 
     def __init__(self, url: str, answers: list[Answer]) -> None:
         self.answers = answers
@@ -342,10 +342,10 @@ def wire() -> Iterator[Wire]:
         (400, "RequestTimeout", TransientError, "it is unavailable (RequestTimeout, status 400)"),
     ],
 )
-def test_every_refusal_has_a_consequence_and_a_sentence(
+def test_every_refusal_has_a_consequence_and_a_message(
     wire: Wire, status: int, code: str, kind: type[SyncStoppedError], words: str
 ) -> None:
-    """By its code alone: what else the answer says may be a secret or a row."""
+    """By its code only: the rest of the response may contain a secret or a row."""
     assert words in failure(wire.storage(refusal(status, code)), kind)
 
 
@@ -362,13 +362,13 @@ def test_every_refusal_has_a_consequence_and_a_sentence(
 def test_a_refusal_without_a_code_counts_by_its_status(
     wire: Wire, status: int, kind: type[SyncStoppedError], words: str, body: str
 ) -> None:
-    """As from a firewall or a proxy before S3."""
+    """As from a firewall or a proxy in front of S3."""
     assert words in failure(wire.storage(answer(status, body)), kind)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 304, 307, 308])
 def test_a_redirect_to_itself_is_a_wrong_setting(status: int) -> None:
-    """Botocore follows it until the stack is full."""
+    """Botocore follows it until the stack overflows."""
 
     def redirect(handler: BaseHTTPRequestHandler) -> None:
         body = "<?xml version='1.0'?><Error><Code>PermanentRedirect</Code><Endpoint>127.0.0.1</Endpoint></Error>"
@@ -380,7 +380,7 @@ def test_a_redirect_to_itself_is_a_wrong_setting(status: int) -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 409])
 @pytest.mark.parametrize("code", ["SlowDown", "ThrottledException", "OperationAborted", "InternalError"])
-def test_what_passes_by_its_code_passes_with_any_status(wire: Wire, status: int, code: str) -> None:
+def test_a_code_of_a_temporary_failure_is_transient_with_any_status(wire: Wire, status: int, code: str) -> None:
     """Services other than Amazon's choose their own statuses."""
     assert f"it is unavailable ({code}, status {status})" in failure(
         wire.storage(refusal(status, code)), TransientError
@@ -389,7 +389,7 @@ def test_what_passes_by_its_code_passes_with_any_status(wire: Wire, status: int,
 
 @pytest.mark.parametrize("action", ["append", "probe"])
 def test_a_machine_without_descriptors_is_not_a_wrong_address(monkeypatch: pytest.MonkeyPatch, action: str) -> None:
-    """The command reports what the machine lacks."""
+    """The command reports the missing resource."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -415,8 +415,8 @@ LONG_AGO = "<Expiration>2001-01-01T00:00:00Z</Expiration>"
         ),
     ],
 )
-def test_an_odd_answer_to_assume_role_is_a_sentence(credentials: str, words: str) -> None:
-    """A service beside Amazon's may leave out anything."""
+def test_an_odd_response_to_assume_role_is_explained(credentials: str, words: str) -> None:
+    """S3-compatible services may omit anything."""
     inner = f"<Credentials>{credentials}</Credentials>" if credentials else ""
     assumed = answer(200, f"<AssumeRoleResponse><AssumeRoleResult>{inner}</AssumeRoleResult></AssumeRoleResponse>")
     with service(assumed) as (url, _):
@@ -443,27 +443,27 @@ def test_a_server_that_answers_assume_role_with_something_else_is_a_wrong_settin
     ],
 )
 @pytest.mark.parametrize("status", [200, 412, 429, 503, 600])
-def test_an_answer_that_botocore_cannot_read_is_a_sentence(wire: Wire, status: int, body: str) -> None:
-    """It fails on some of them with an error of Python's."""
+def test_a_response_that_botocore_cannot_parse_is_explained(wire: Wire, status: int, body: str) -> None:
+    """It fails on some of them with a Python error."""
     failure(wire.storage(answer(status, body)), SyncStoppedError)
 
 
 def test_an_address_that_accepts_everything_is_not_s3(wire: Wire) -> None:
-    """Rows would be gone; S3 names what it has stored."""
+    """Rows would be lost; S3 confirms what it has stored with an ETag."""
     assert failure(wire.storage(answer(200, "<html>Welcome</html>")), ConfigError).endswith(
         "because the server there is not an S3 service: correct `object_storage_config.s3_endpoint`."
     )
 
 
 def test_temporary_failures_are_retried_with_the_same_bytes() -> None:
-    """In the same object, so that no row is stored twice."""
+    """As the same object, so that no row is stored twice."""
     with service(refusal(503, "SlowDown"), STORED) as (url, asked):
         storage(url, attempts=2).append(b"1\n")
     assert [(path, body) for path, _, body in asked] == [("/rows/heap/rejected/7/users/attempt_1.jsonl", b"1\n")] * 2
 
 
-def test_nothing_is_sent_that_services_beside_amazons_refuse() -> None:
-    """Such as checksums in a trailer behind the rows."""
+def test_nothing_is_sent_that_s3_compatible_services_refuse() -> None:
+    """Such as checksums in a trailer after the rows."""
     with service(STORED) as (url, asked):
         storage(url).append(b"1\n")
     _, headers, body = asked[0]
@@ -477,15 +477,15 @@ def closed_port() -> str:
 
 
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_an_endpoint_that_never_answered_is_a_setting_to_fix(action: str) -> None:
-    """Most likely it is misspelt."""
+def test_an_endpoint_that_never_responded_is_a_setting_to_fix(action: str) -> None:
+    """Most likely it is misspelled."""
     assert failure(storage(closed_port()), ConfigError, action).endswith(
         "because there is no server at its address: correct `object_storage_config.s3_endpoint`, or check the network."
     )
 
 
-def test_an_endpoint_that_has_stored_and_is_gone_may_come_back() -> None:
-    """Nothing is wrong with the settings."""
+def test_an_endpoint_that_stored_rows_and_is_gone_is_a_transient_error() -> None:
+    """The settings are correct."""
     with service(answer(200, ETag='"1"', Connection="close")) as (url, _):
         place = storage(url)
         place.append(b"1\n")
@@ -495,8 +495,8 @@ def test_an_endpoint_that_has_stored_and_is_gone_may_come_back() -> None:
 
 
 @pytest.mark.parametrize("action", ["append", "probe"])
-def test_a_server_that_keeps_silent_is_given_up(action: str) -> None:
-    """And the sync may succeed later."""
+def test_a_silent_server_is_given_up(action: str) -> None:
+    """The sync may succeed later."""
     go_on = threading.Event()
     with service(lambda _: go_on.wait(60) and None) as (url, _):
         try:
@@ -506,7 +506,7 @@ def test_a_server_that_keeps_silent_is_given_up(action: str) -> None:
 
 
 def test_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More tightly for the check, which a person waits for."""
+    """More tightly for the check, for which a person waits."""
     made: list[Any] = []
 
     def refuse(self: Any, *_: Any) -> None:
@@ -523,8 +523,8 @@ def test_waiting_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     ] == [(5.0, 30.0, 4, "standard"), (5.0, 10.0, 2, "standard")]
 
 
-def test_amazons_addresses_are_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path holds the bucket only where an endpoint is set."""
+def test_amazons_addresses_have_the_bucket_in_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bucket is in the path only if an endpoint is set."""
     made: list[Any] = []
 
     def refuse(self: Any, *_: Any) -> None:
@@ -559,8 +559,8 @@ def failures() -> list[type[Exception]]:
 
 
 @pytest.mark.parametrize("kind", failures())
-def test_every_failure_of_the_library_has_a_consequence_and_a_sentence(kind: type[Exception]) -> None:
-    """Also those that none of us has met; what the network does passes, once the settings have proved right."""
+def test_every_failure_of_the_library_has_a_consequence_and_a_message(kind: type[Exception]) -> None:
+    """Even unknown ones; network failures are transient once the settings are known to be right."""
     place = failing(kind)
     assert failure(place, SyncStoppedError).endswith(".")
     place._stored = 1
@@ -578,7 +578,7 @@ def test_every_failure_of_the_library_has_a_consequence_and_a_sentence(kind: typ
     ],
 )
 def test_without_an_endpoint_the_region_may_be_misspelled(kind: type[Exception], words: str) -> None:
-    """The address of Amazon's S3 is made from it."""
+    """The address of Amazon's S3 contains it."""
     assert failure(failing(kind, None), ConfigError) == (
         f"Rejected rows cannot be stored in the bucket `rows`, because {words}: correct "
         "`object_storage_config.s3_bucket_region`, or check the network."
@@ -600,14 +600,14 @@ def test_without_an_endpoint_the_region_may_be_misspelled(kind: type[Exception],
         ({"s3_endpoint": "https://-a.c:9000"}, "correct `object_storage_config"),
     ],
 )
-def test_what_the_library_refuses_unasked_is_reported(changed: dict[str, str], words: str) -> None:
+def test_what_the_library_refuses_without_sending_is_reported(changed: dict[str, str], words: str) -> None:
     """Before anything is sent."""
     assert words in failure(storage(None, **changed), ConfigError)
 
 
 @pytest.mark.parametrize("endpoint", [None, "http://127.0.0.1:9000"])
 def test_the_commands_that_send_rows_again_can_be_pasted(endpoint: str | None) -> None:
-    """The folder keeps the name of the stream, which resend reads."""
+    """The folder has the name of the stream, which resend reads."""
     retrieval = S3Bucket(settings(endpoint), "7/my users", "attempt").retrieval
     address = f"--endpoint-url {endpoint} " if endpoint else ""
     place = "s3://rows/heap/rejected/7/my users"

@@ -1,4 +1,4 @@
-"""A rejected row is kept as the source wrote it, at a path that says whose it is, by a thread that never holds up."""
+"""A rejected row is stored as the source wrote it, under a path with its stream, by a thread of its own."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def stored(source: bytes | dict[str, Any] | None, rejection: RowRejectedError = 
     ],
 )
 def test_a_row_is_stored_as_written_with_three_keys_appended(data: str) -> None:
-    """All digits, all escapes, doubled keys, and bytes that are not UTF-8."""
+    """With all digits, escapes, repeated keys, and bytes that are not UTF-8."""
     filled = data[:-1].rstrip()
     assert stored(record_line(data)) == f"{filled}, {ADDED}{data[len(filled) :]}"
 
@@ -76,20 +76,20 @@ def test_a_row_is_stored_as_written_with_three_keys_appended(data: str) -> None:
     ],
 )
 def test_the_row_is_found_anywhere(line: bytes) -> None:
-    """As the reader of the line found it: of doubled keys, the last."""
+    """As the parser of the line found it: of repeated keys, the last."""
     assert stored(line) == f'{{"id":1, {ADDED}}}'
 
 
 @pytest.mark.parametrize("depth", [5_000, 200_000])
 def test_a_row_may_be_nested_more_deeply_than_python_reads(depth: int) -> None:
-    """It may be what it was rejected for."""
+    """This may be why it was rejected."""
     data = '{"deep":' + "[" * depth + "]" * depth + "}"
     assert stored(record_line(data, before='"data":{},"stream":"users",')) == f"{data[:-1]}, {ADDED}}}"
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\t \r"])
 def test_a_row_without_columns_has_only_the_three_keys(blank: str) -> None:
-    """And is still JSON."""
+    """It is still valid JSON."""
     assert stored(record_line(f"{{{blank}}}")) == f"{{{ADDED}{blank}}}"
 
 
@@ -104,20 +104,20 @@ def test_a_row_without_columns_has_only_the_three_keys(blank: str) -> None:
 def test_the_three_keys_say_what_was_wrong(
     rejection: RowRejectedError, reason: str, column: str | None, message: str
 ) -> None:
-    """For a machine, and for a person."""
+    """For programs and for people."""
     row = json.loads(stored(record_line('{"id":1}'), rejection))
     assert row == {"id": 1, "rejected_reason": reason, "rejected_field": column, "rejected_message": message}
 
 
-def test_heaps_own_words_go_with_the_row() -> None:
-    """Here they may echo it; in a log they may not."""
+def test_heaps_response_is_stored_with_the_row() -> None:
+    """It may echo the row, so it must not be logged."""
     rejection = RowRejectedError(Reason.REFUSED, status=400, words='bad "identity" a@b.c')
     row = json.loads(stored(record_line("{}"), rejection))
     assert row["rejected_message"] == f'{rejection}. Heap\'s response: bad "identity" a@b.c'
 
 
 def test_the_three_keys_win_over_the_sources_own() -> None:
-    """For readers of JSON, which take the last; the text keeps both."""
+    """For JSON parsers, which use the last; the text has both."""
     row = stored(record_line('{"rejected_reason":"mine"}'))
     assert json.loads(row)["rejected_reason"] == "null"
     assert '"rejected_reason":"mine"' in row
@@ -127,15 +127,15 @@ def test_the_three_keys_win_over_the_sources_own() -> None:
 @pytest.mark.parametrize(
     "line", [b'{"type":"RECORD","record":{"data":{"a":', b'{"type":"RECORD","record":{"data":{}}}\r', b'\xff"\x00\\']
 )
-def test_a_line_without_a_readable_row_is_kept_whole(reason: Reason, line: bytes) -> None:
-    """As a text, from which every byte can be had again."""
+def test_a_line_without_a_readable_row_is_stored_whole(reason: Reason, line: bytes) -> None:
+    """As text, from which every byte can be restored."""
     row = json.loads(rejected_line(line + b"\n", RowRejectedError(reason)).decode("ascii"))
     assert row["unreadable_line"].encode("utf-8", "surrogateescape") == line
     assert list(row)[1:] == ["rejected_reason", "rejected_field", "rejected_message"]
 
 
-def test_a_row_handed_over_in_process_is_written_as_json() -> None:
-    """Values that JSON lacks go as text."""
+def test_a_row_passed_in_process_is_written_as_json() -> None:
+    """Values that JSON does not support become text."""
     data = MappingProxyType({"day": date(2026, 1, 31), "price": Decimal("1.10"), "n": None, "big": 10**30})
     row = json.loads(rejected_line(data, NULL))
     assert list(row.items())[:4] == [("day", "2026-01-31"), ("price", "1.10"), ("n", None), ("big", 10**30)]
@@ -160,8 +160,8 @@ def endless() -> dict[str, Any]:
     [lambda: None, dict, lambda: {("a", "b"): 1}, circular, endless],
     ids=["none", "empty", "key", "circular", "endless"],
 )
-def test_the_reason_of_a_row_that_is_not_json_is_kept(make: Callable[[], Any]) -> None:
-    """It counts, and it does not end the run."""
+def test_the_reason_is_stored_for_a_row_that_is_not_json(make: Callable[[], Any]) -> None:
+    """It is counted, and does not stop the run."""
     assert stored(make()) == f"{{{ADDED}}}"
 
 
@@ -182,18 +182,18 @@ def test_every_name_is_one_safe_part_of_a_path(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_name_can_be_recovered_from_its_part(name: str) -> None:
-    """So that rows find back to their stream."""
+    """So that rows can be resent to their stream."""
     assert part_name(path_part(name)) == name
 
 
 @pytest.mark.parametrize("part", [path_part("x" * 300), path_part(""), "%FF"])
 def test_a_name_that_was_cut_or_never_encoded_is_not_decoded(part: str) -> None:
-    """Rather than a wrong one."""
+    """There is no name rather than a wrong one."""
     assert part_name(part) is None
 
 
-def test_names_too_long_for_a_file_system_stay_apart() -> None:
-    """Also if they begin the same."""
+def test_names_too_long_for_a_file_system_stay_distinct() -> None:
+    """Even if they begin the same."""
     assert path_part("x" * 300) != path_part("x" * 301)
 
 
@@ -218,7 +218,7 @@ def test_the_path_says_sync_namespace_stream_and_attempt(
 
 
 def test_the_check_needs_no_stream(tmp_path: Path) -> None:
-    """It leaves nothing behind, in a place that is made for it."""
+    """It only probes the directory, and leaves nothing behind."""
     place = tmp_path / "new"
     storage = open_storage(LocalStorage(storage_type="Local", path=str(place)), None, now=0, random_text="r")
     assert storage is not None
@@ -226,14 +226,14 @@ def test_the_check_needs_no_stream(tmp_path: Path) -> None:
     assert list(place.iterdir()) == []
 
 
-def test_without_a_place_there_is_no_storage() -> None:
-    """Rows are counted and explained only."""
+def test_without_a_setting_there_is_no_storage() -> None:
+    """Rows are only counted and explained."""
     stream = Stream("users", None, "incremental", "append", (), {})
     assert open_storage(NoStorage(storage_type="None"), stream, now=0, random_text="r") is None
 
 
 def test_the_s3_client_is_imported_only_if_needed() -> None:
-    """`spec` is asked often, and every start counts."""
+    """Starting up should be fast."""
     code = (
         "import sys, destination_heap_analytics.destination, destination_heap_analytics.rejected.store as store;"
         "from destination_heap_analytics.config.storage_settings import LocalStorage;"
@@ -244,7 +244,7 @@ def test_the_s3_client_is_imported_only_if_needed() -> None:
 
 
 class Shelf:
-    """A storage that keeps what it is given, and can be held up or fail."""
+    """A storage that keeps lines in memory, and can be blocked or fail."""
 
     def __init__(self) -> None:
         self.appends: list[bytes] = []
@@ -272,7 +272,7 @@ def shelf() -> Shelf:
 
 
 class Reports:
-    """What a writer reported, in order."""
+    """The reports of a writer, in order."""
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[Stored[int] | StoreFailed] = SimpleQueue()
@@ -301,7 +301,7 @@ def writer(shelf: Shelf, reports: Reports) -> Iterator[RejectWriter[int]]:
 def test_lines_are_reported_when_they_are_stored_and_not_before(
     writer: RejectWriter[int], shelf: Shelf, reports: Reports
 ) -> None:
-    """And the writer is idle again when the report is there."""
+    """When the report arrives, the writer is idle again."""
     assert writer.is_idle
     writer.put(b"a", 1)
     shelf.await_append()
@@ -326,8 +326,8 @@ def test_what_arrives_during_an_append_shares_the_next(
     assert shelf.appends == [b"a\n", b"bb\nbbb\nbbbb\n"]
 
 
-def test_an_append_has_a_size_that_a_network_carries(writer: RejectWriter[int], shelf: Shelf, reports: Reports) -> None:
-    """Unless a single line is."""
+def test_the_size_of_an_append_is_limited(writer: RejectWriter[int], shelf: Shelf, reports: Reports) -> None:
+    """Unless a single line is larger."""
     writer.put(b"a", 0)
     shelf.await_append()
     third = b"x" * (APPEND_BYTES // 3)
@@ -338,8 +338,8 @@ def test_an_append_has_a_size_that_a_network_carries(writer: RejectWriter[int], 
     assert [reports.next() for _ in range(4)] == [Stored((0,)), Stored((1,)), Stored((2, 3)), Stored((4, 5))]
 
 
-def test_a_writer_that_has_much_to_write_says_so(writer: RejectWriter[int], shelf: Shelf, reports: Reports) -> None:
-    """What is being written counts, since it is still in the memory."""
+def test_a_writer_with_too_much_to_write_is_full(writer: RejectWriter[int], shelf: Shelf, reports: Reports) -> None:
+    """Lines being written count, because they are still in memory."""
     writer.put(b"x" * WAITING_BYTES, 1)
     shelf.await_append()
     assert not writer.is_full
@@ -356,7 +356,7 @@ def test_a_writer_that_has_much_to_write_says_so(writer: RejectWriter[int], shel
 def test_a_failure_is_reported_once_and_ends_the_writer(
     writer: RejectWriter[int], shelf: Shelf, reports: Reports, error: Exception
 ) -> None:
-    """Nothing that waits is stored, and nothing that comes later."""
+    """Neither queued nor later lines are stored."""
     shelf.error = error
     writer.put(b"a", 1)
     shelf.await_append()
@@ -372,8 +372,8 @@ def test_a_failure_is_reported_once_and_ends_the_writer(
     assert not shelf.begun.acquire(blocking=False)
 
 
-def test_a_closed_writer_gives_up_what_waits(shelf: Shelf, reports: Reports) -> None:
-    """An append under way ends, and is reported."""
+def test_a_closed_writer_discards_its_queue(shelf: Shelf, reports: Reports) -> None:
+    """An append in progress completes, and is reported."""
     before = set(threading.enumerate())
     writer = RejectWriter[int](shelf, reports.put)
     (thread,) = set(threading.enumerate()) - before
@@ -390,7 +390,7 @@ def test_a_closed_writer_gives_up_what_waits(shelf: Shelf, reports: Reports) -> 
 
 
 def test_a_writer_that_was_never_used_ends_when_it_is_closed(shelf: Shelf, reports: Reports) -> None:
-    """No thread stays behind."""
+    """Its thread exits."""
     before = set(threading.enumerate())
     writer = RejectWriter[int](shelf, reports.put)
     (thread,) = set(threading.enumerate()) - before

@@ -22,8 +22,8 @@ def test_rows_are_grouped_by_reason_and_column_with_the_first_row_numbers() -> N
     ]
 
 
-def test_columns_without_end_do_not_fill_the_memory() -> None:
-    """Beyond some hundreds they are counted together."""
+def test_any_number_of_columns_does_not_fill_the_memory() -> None:
+    """Beyond a limit they are counted together."""
     rejects = Rejects()
     for row in range(5000):
         rejects.add(row, RowRejectedError(Reason.NOT_FINITE, f"column {row}"))

@@ -1,4 +1,4 @@
-"""A file of rows becomes the messages that a source would send, or is refused with its line."""
+"""A file of rows becomes the messages that a source would send, or is refused with the line number."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from destination_heap_analytics.rows.source import Rows, open_rows
 
 
 def packed(content: bytes) -> bytes:
-    """Compressed without the time of day: parameters name tests, and each process must find the same names."""
+    """Compressed without a timestamp: contents are part of test names, which must be the same in each process."""
     return gzip.compress(content, mtime=0)
 
 
@@ -101,7 +101,7 @@ def test_quotes_and_spaces_that_belong_to_a_value_stay(tmp_path: Path, value: st
 )
 @pytest.mark.parametrize("is_compressed", [False, True])
 def test_the_rows_of_a_file(tmp_path: Path, name: str, content: str, rows: list[Any], is_compressed: bool) -> None:
-    """Values of delimited text are text, an empty one is null; JSON keeps its types and digits."""
+    """Values of delimited text are text, or null if empty; JSON keeps its types and digits."""
     if is_compressed:
         loaded = opened(tmp_path, gzip.compress(content.encode()), f"{name}.gz")
     else:
@@ -175,10 +175,10 @@ def test_the_rows_of_a_file(tmp_path: Path, name: str, content: str, rows: list[
         ),
     ],
 )
-def test_a_file_that_is_not_rows_is_refused_with_its_line(
+def test_a_file_that_is_not_rows_is_refused_with_the_line_number(
     tmp_path: Path, name: str, content: bytes | str, error: str
 ) -> None:
-    """What happened, where, and what to do, and nothing of the content."""
+    """With what happened, where, and what to do, but without the content."""
     with pytest.raises(ConfigError) as refused:
         data(opened(tmp_path, content, name))
     assert str(refused.value).startswith(f"`{tmp_path / name}`")
@@ -186,8 +186,8 @@ def test_a_file_that_is_not_rows_is_refused_with_its_line(
     assert "caf" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    """Like a directory in its place."""
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    """So is a directory."""
     with pytest.raises(ConfigError, match="cannot be read: No such file or directory"):
         open_rows(str(tmp_path / "missing.csv"))
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
@@ -195,7 +195,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
-    """They are loaded before the error stops the command."""
+    """They are loaded before the command fails."""
     blocks = opened(tmp_path, "id\n1\n2\n3,4\n").blocks
     assert len(next(blocks)[0]) == 2
     with pytest.raises(ConfigError, match="line 4"):
@@ -215,7 +215,7 @@ def test_the_rows_before_a_damaged_one_are_read(tmp_path: Path) -> None:
 def test_a_primary_key_deduplicates_as_in_a_catalog(
     tmp_path: Path, name: str, content: str, primary_key: str, keys: tuple[tuple[str, ...], ...]
 ) -> None:
-    """Its columns are those of the first row."""
+    """Its columns are looked up in the first row."""
     stream = opened(tmp_path, content, name, primary_key=primary_key, stream="sales").stream
     assert (stream.name, stream.primary_key, stream.is_deduplicated) == ("sales", keys, True)
     assert not opened(tmp_path, content, name).stream.is_deduplicated
@@ -235,7 +235,7 @@ def test_a_primary_key_deduplicates_as_in_a_catalog(
     ],
 )
 def test_a_primary_key_that_no_row_has_is_refused(tmp_path: Path, primary_key: str, error: str) -> None:
-    """Otherwise loading the file again would add its events again."""
+    """Otherwise loading the file again would duplicate its events."""
     with pytest.raises(ConfigError, match=error):
         opened(tmp_path, "id,region\n1,eu\n", primary_key=primary_key)
 
@@ -256,7 +256,7 @@ MIXED = "id,amount,active,zip,flag,name,none\n1,12.5,true,08001,1,7,\n2,,no,8002
 def test_numbers_and_booleans_that_would_be_sent_as_text_are_pointed_out(
     tmp_path: Path, columns: str, casts: str | None
 ) -> None:
-    """With the cast to write; a code with leading zeros is not a number."""
+    """With the cast to add; a code with leading zeros is not a number."""
     rows = opened(tmp_path, MIXED)
     data(rows)
     assert rows.hint(parse_column_list(columns)) == (
@@ -270,7 +270,7 @@ cells = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs
 
 @given(st.lists(st.tuples(cells.filter(bool), cells), min_size=1, max_size=8), st.integers(1, 9), st.booleans())
 def test_a_file_reads_back_as_written(rows: list[tuple[str, str]], block: int, is_crlf: bool) -> None:
-    """For any values, and any end of a block."""
+    """For any values and any block boundaries."""
     out = io.StringIO(newline="")
     end = "\r\n" if is_crlf else "\n"
     csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator=end).writerows([("a", "b"), *rows])
@@ -297,13 +297,13 @@ def _read(name: str, content: bytes, block: int) -> list[Any]:
     st.sampled_from(["csv", "tsv", "ndjson", "json"]),
 )
 def test_any_bytes_are_rows_or_refused(content: bytes, suffix: str) -> None:
-    """No content crashes the readers."""
+    """No content makes the readers fail in another way."""
     with suppress(ConfigError):
         assert all(isinstance(row, dict) for row in _read(f"x.{suffix}", content, 7))
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A quote that is never closed, a line without an end and an object without an end are refused, not collected."""
+    """An unclosed quote, an endless line and an endless object are refused, not buffered."""
     for module in (text, json_rows):
         monkeypatch.setattr(module, "LONGEST_LINE", 10_000)
     monkeypatch.setattr("destination_heap_analytics.rows.delimited.LONGEST_LINE", 10_000)

@@ -1,4 +1,4 @@
-"""A clock may run faster than time does."""
+"""A clock may run faster than real time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def test_it_starts_at_zero_and_moves_forward() -> None:
     assert 0 <= first <= clock.now() < 60
 
 
-def test_its_seconds_may_be_shorter_than_real_ones() -> None:
-    """Then a real wait is shorter by as much."""
+def test_its_seconds_may_be_shorter_than_real_seconds() -> None:
+    """Then real waits are shorter by the same factor."""
     clock, began = Clock(speed=1000.0), time.monotonic()
     time.sleep(0.01)
     assert clock.now() >= 10

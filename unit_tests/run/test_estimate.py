@@ -1,4 +1,4 @@
-"""How long a load will take, by Heap's documented limits."""
+"""How long a load will take with Heap's documented limits."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def estimate(api: dict[str, Any], delivery: dict[str, Any], counts: dict[str, in
 def test_the_tightest_limit_decides(
     api: dict[str, Any], delivery: dict[str, Any], counts: dict[str, int], seconds: float
 ) -> None:
-    """A window of one identity at once, and half a minute's events of the app."""
+    """One window per identity, and half a minute's events per app, are sent in a burst."""
     assert estimate(api, delivery, counts).seconds == seconds
 
 
@@ -82,12 +82,12 @@ def test_the_tightest_limit_decides(
 def test_it_reads_as_a_sentence(
     api: dict[str, Any], delivery: dict[str, Any], counts: dict[str, int], sentence: str
 ) -> None:
-    """With what it was made from."""
+    """With the numbers that it is based on."""
     assert estimate(api, delivery, counts).sentence == sentence
 
 
 def test_unbounded_identities_are_not_all_remembered() -> None:
-    """The busiest is, and the sentence says what is not known."""
+    """The busiest is, and the message says that the number is not exact."""
     made = estimate(TRACK, BULK, {"busy": 500, **{str(number): 1 for number in range(1000)}}, most_keys=50)
     assert (made.keys, made.most_rows, made.rows) == (None, 500, 1500)
     assert "1,500 rows for more than 50 identities, at most 500 per identity" in made.sentence

@@ -1,4 +1,4 @@
-"""All that a run waits for comes to one place: input bounded in bytes, and events that wake it at once."""
+"""Everything that a run waits for is in one queue: input bounded in bytes, and events that wake it immediately."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def drained(events: EventQueue[int]) -> list[int]:
     return items
 
 
-def test_input_comes_in_order_and_ends() -> None:
+def test_input_arrives_in_order_and_ends() -> None:
     """All of it."""
     events: EventQueue[int] = EventQueue()
     events.read(read_messages(range(1000)))
@@ -30,14 +30,14 @@ def test_input_comes_in_order_and_ends() -> None:
 
 
 def test_an_event_wakes_a_run_that_waits_for_input() -> None:
-    """Without an end of the silence."""
+    """Although no input has arrived."""
     events: EventQueue[int] = EventQueue()
     threading.Timer(0.01, events.post, ["answer"]).start()
     events.wait(LONG, for_input=True)
     assert (events.event(), events.event(), events.input()) == ("answer", None, None)
 
 
-def test_events_come_in_order() -> None:
+def test_events_arrive_in_order() -> None:
     """From any thread."""
     events: EventQueue[int] = EventQueue()
     for number in range(3):
@@ -47,14 +47,14 @@ def test_events_come_in_order() -> None:
 
 @pytest.mark.parametrize("seconds", [0.01, 0.0, -1.0])
 def test_a_wait_ends_in_time(seconds: float) -> None:
-    """Also if nothing comes."""
+    """Even if nothing arrives."""
     events: EventQueue[int] = EventQueue()
     events.wait(seconds, for_input=True)
     assert events.event() is None
 
 
 def test_a_run_without_room_is_not_woken_by_input() -> None:
-    """It would only look again and again."""
+    """It would only check repeatedly."""
     events: EventQueue[int] = EventQueue()
     events.read(read_messages([1]))
     events.wait(LONG, for_input=True)
@@ -62,7 +62,7 @@ def test_a_run_without_room_is_not_woken_by_input() -> None:
     assert events.input() == [1]
 
 
-def test_what_the_reading_raises_is_raised_after_what_came_before() -> None:
+def test_an_error_of_reading_is_raised_after_the_input_before_it() -> None:
     """No row before it is lost."""
 
     def source() -> Iterator[int]:
@@ -79,7 +79,7 @@ def test_what_the_reading_raises_is_raised_after_what_came_before() -> None:
 
 
 def test_input_is_bounded_in_bytes() -> None:
-    """When it is full the source is read no further until something is taken from it."""
+    """When it is full, the source is not read until something is taken."""
     read: list[int] = []
     third = threading.Event()
 
@@ -93,12 +93,12 @@ def test_input_is_bounded_in_bytes() -> None:
     events: EventQueue[int] = EventQueue(limit=200)
     events.read(source())
     assert third.wait(LONG)
-    assert read == [0, 1, 2]  # two wait in the events, and one in the hand of the reader
+    assert read == [0, 1, 2]  # two are in the queue, and the reader has one
     assert drained(events) == list(range(10))
 
 
-def test_a_closed_inbox_ends_its_reader() -> None:
-    """As soon as its read returns."""
+def test_closing_the_queue_ends_the_reading_thread() -> None:
+    """As soon as its current read returns."""
     ended = threading.Event()
 
     def source() -> Generator[tuple[list[int], int], None, None]:

@@ -1,4 +1,4 @@
-"""What a preview finds, and where it stops as a run would."""
+"""What a preview finds, and that it stops where a sync would."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def line(stream: str = "users", **data: Any) -> bytes:
 
 
 class Shown:
-    """An output that remembers."""
+    """An output that remembers what it is given."""
 
     def __init__(self) -> None:
         self.begun = 0
@@ -65,7 +65,7 @@ def preview(
 
 
 def test_the_body_of_a_row_is_that_of_a_request_with_it_alone() -> None:
-    """In either mode, with the app ID and the idempotency key."""
+    """In both modes, with the app ID and the idempotency key."""
     row = line(email="a@b.c", event="Won", at="2022-10-04T22:39:53Z", plan=1.5)
     _, ((number, single),) = preview([row], api=TRACK)
     key = single.pop("idempotency_key")
@@ -88,7 +88,7 @@ def test_the_body_of_a_row_is_that_of_a_request_with_it_alone() -> None:
 
 
 def test_the_first_payloads_are_shown_and_all_are_counted() -> None:
-    """By the numbers that the rows have in the input."""
+    """With the numbers of the rows in the input."""
     rows = [line(email=None), *(line(email=f"{number}@b.c") for number in range(9))]
     findings, payloads = preview(rows[:4], rows[4:], limit=3)
     assert [row for row, _ in payloads] == [2, 3, 4]
@@ -97,7 +97,7 @@ def test_the_first_payloads_are_shown_and_all_are_counted() -> None:
 
 
 def test_what_is_wrong_with_rows_is_counted() -> None:
-    """By reason and column, with the first row numbers; lines that are not messages apart."""
+    """By reason and column, with the first row numbers; lines that are not messages separately."""
     findings, _ = preview(
         [
             b"hello",
@@ -117,7 +117,7 @@ def test_what_is_wrong_with_rows_is_counted() -> None:
 
 
 def test_changes_to_payloads_are_counted() -> None:
-    """Values that are cut, that collide, that are left out."""
+    """Values that are truncated, that collide, or that are left out."""
     rows = [line(email="a@b.c", bio="x" * 2000, **{"a.b": 1, "a": {"b": 2}, "Id": 3})] * 3
     findings, _ = preview(rows)
     assert dict(findings.cut) == {"bio": 3}
@@ -126,14 +126,14 @@ def test_changes_to_payloads_are_counted() -> None:
 
 
 def test_unbounded_names_do_not_fill_the_memory() -> None:
-    """Beyond the first ones they are counted together."""
+    """Beyond the limit, they are counted together."""
     findings, _ = preview([line(email="a@b.c", **{f"c{number}": "x" * 2000}) for number in range(300)])
     assert len(findings.cut) == 51
     assert findings.cut[None] == 250
 
 
 def test_listed_columns_that_no_row_has_are_reported_with_the_nearest_name() -> None:
-    """As at the end of a run."""
+    """As at the end of a sync."""
     api = {**ALL_PROPERTIES, "property_columns": "plam,plan,zzz"}
     findings, _ = preview([line(email="a@b.c", plan=1)], api=api)
     assert findings.unseen == {"plam": "plan", "zzz": None}
@@ -141,19 +141,19 @@ def test_listed_columns_that_no_row_has_are_reported_with_the_nearest_name() -> 
 
 
 def test_events_that_a_second_load_adds_again_are_recognized() -> None:
-    """Before it happens."""
+    """As a warning before it happens."""
     api = {key: value for key, value in TRACK.items() if key != "timestamp_column"}
     assert preview([line(email="a@b.c", event="Won")], api=api)[0].repeatable is False
 
 
 def test_unknown_settings_are_reported() -> None:
-    """As in the log of a run."""
+    """As in the log of a sync."""
     assert preview([line(email="a")], ap="x")[0].unknown == "Unknown settings are ignored: `ap` (did you mean `api`?)."
 
 
 @pytest.mark.parametrize("rows", [3, 1000, 1500])
 def test_a_misspelled_column_is_reported_as_in_a_run(rows: int) -> None:
-    """With the nearest name, and without any payload."""
+    """With the nearest name, and without payloads."""
     api = {**ALL_PROPERTIES, "identity_column": "emial"}
     findings, payloads = preview([line(email="a@b.c")] * rows, api=api)
     proof = "all 3 rows" if rows == 3 else "the first 1,000 rows"
@@ -164,8 +164,8 @@ def test_a_misspelled_column_is_reported_as_in_a_run(rows: int) -> None:
     assert (findings.exit_code, findings.rows, findings.mapped, payloads) == (1, min(rows, 1000), 0, [])
 
 
-def test_a_row_of_another_stream_ends_it() -> None:
-    """What came before is shown."""
+def test_a_row_of_another_stream_stops_it() -> None:
+    """The rows before it are shown."""
     findings, payloads = preview([line(email="a@b.c"), line(stream="orders", email="d"), line(email="e")])
     assert str(findings.error).startswith(
         "Row 2 belongs to stream `orders`, but this connection loads only stream `users`"
@@ -173,8 +173,8 @@ def test_a_row_of_another_stream_ends_it() -> None:
     assert (findings.exit_code, findings.rows, len(payloads)) == (1, 2, 1)
 
 
-def test_a_state_that_cannot_be_read_ends_it() -> None:
-    """As it ends a run."""
+def test_a_state_that_cannot_be_parsed_stops_it() -> None:
+    """As it stops a sync."""
     findings, _ = preview([line(email="a@b.c"), b'{"type": "STATE", "state": {'])
     assert str(findings.error).startswith("Line 2 of the input begins like a STATE message")
     assert findings.exit_code == 1
@@ -182,7 +182,7 @@ def test_a_state_that_cannot_be_read_ends_it() -> None:
 
 @pytest.mark.parametrize("batches", [[], [[b'{"type":"STATE","state":{}}']]])
 def test_if_no_row_arrives_there_is_nothing_to_load(batches: list[list[bytes]]) -> None:
-    """Which is not a success: the pipe is wrong, or the file."""
+    """This is not a success: the pipe or the file is wrong."""
     findings, _ = preview(*batches)
     assert str(findings.error).startswith("No rows received")
     assert findings.exit_code == 1
@@ -196,8 +196,8 @@ def test_if_no_row_can_be_mapped_there_is_nothing_to_load(rows: int, said: str) 
     assert findings.exit_code == 1
 
 
-def test_if_rejected_rows_end_a_run_the_first_one_is_reported() -> None:
-    """After the counts of all of them; it is the first by its number, in any order of discovery."""
+def test_if_rejected_rows_stop_a_sync_the_first_one_is_reported() -> None:
+    """After the counts of all of them; the first by number, whatever the order in which they are found."""
     rows = [line(at=1), b'{"type": "RECORD", "record": {', line(email=None), line(email="a@b.c")]
     findings, _ = preview(rows, rejected_records="fail")
     assert str(findings.error).startswith("Row 1 is rejected, and `write` would stop there because `rejected_records`")
@@ -205,8 +205,8 @@ def test_if_rejected_rows_end_a_run_the_first_one_is_reported() -> None:
     assert preview([line(email="a@b.c")], rejected_records="fail")[0].error is None
 
 
-def test_an_input_that_breaks_is_reported() -> None:
-    """With the system's word for it."""
+def test_an_input_error_is_reported() -> None:
+    """With the system's reason."""
 
     def broken() -> Iterator[tuple[list[bytes], int]]:
         yield [line(email="a@b.c")], 1
@@ -218,7 +218,7 @@ def test_an_input_that_breaks_is_reported() -> None:
 
 
 def test_an_interrupt_shows_what_was_found() -> None:
-    """And the exit code that a shell expects."""
+    """With the exit code that a shell expects."""
 
     def interrupted() -> Iterator[tuple[list[bytes], int]]:
         yield [line(email="a@b.c"), line(email=None)], 1
@@ -235,14 +235,14 @@ def many(batches: int) -> Iterator[tuple[list[bytes], int]]:
 
 
 def test_rows_are_mapped_and_rejected_the_same_after_the_first_thousand() -> None:
-    """They are mapped in one go then."""
+    """They take the fast lane then."""
     findings, _ = preview(source=many(20))
     assert (findings.rows, findings.mapped, findings.rejects.count) == (1800, 600, 1200)
 
 
 def test_memory_does_not_grow_with_the_input() -> None:
-    """Neither by rows nor by rejected rows."""
-    preview(source=many(2))  # what is made once
+    """Neither for mapped nor for rejected rows."""
+    preview(source=many(2))  # warm up: what is created once
     tracemalloc.start()
     try:
         preview(source=many(100))

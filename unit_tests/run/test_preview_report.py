@@ -1,4 +1,4 @@
-"""What a preview found, as a person and as a program read it."""
+"""What a preview found, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def document(findings: Findings, *bodies: bytes) -> dict[str, Any]:
 
 
 def test_a_text_preview_shows_payloads_then_counts_then_messages() -> None:
-    """From the whole to the parts."""
+    """In this order."""
     assert text(everything(), BODY, begun=True) == (
         "Stream `users`, Add User Properties: `write` would post these to "
         "https://heapanalytics.com/api/add_user_properties, one row per request. Nothing is sent.\n"
@@ -95,26 +95,26 @@ def test_a_text_preview_shows_payloads_then_counts_then_messages() -> None:
 
 
 def test_rows_that_are_sent_together_are_reported_as_such() -> None:
-    """Since each is shown alone."""
+    """Because each is shown separately."""
     assert "up to 1,000 rows per request; each row is shown as a separate request. Nothing" in text(
         found(), begun=True, mode="bulk"
     )
 
 
 def test_problems_come_last() -> None:
-    """Next to the prompt."""
+    """Where the user sees them first."""
     assert text(found(rows=1, error="The rows are wrong.")) == (
         "\n1 row read, 0 mapped, 0 rejected.\n\nError: The rows are wrong.\n"
     )
 
 
 def test_if_nothing_could_be_read_only_the_error_is_reported() -> None:
-    """Counts would be useless."""
+    """There is nothing to count."""
     assert text(Findings(error="No such file.")) == "\nError: No such file.\n"
 
 
 def test_a_preview_that_was_interrupted_says_so() -> None:
-    """Its counts are not those of the input."""
+    """Its counts are not those of the whole input."""
     assert text(found(interrupted=True)).endswith("Interrupted: the rest of the input was not read.\n")
 
 
@@ -126,7 +126,7 @@ def test_events_that_a_second_load_adds_again_give_a_warning() -> None:
 
 
 def test_unbounded_reasons_are_not_all_listed() -> None:
-    """The first fifty are."""
+    """Only the first fifty are."""
     findings = found()
     for number in range(60):
         findings.rejects.add(number, RowRejectedError(Reason.NULL, f"c{number}"))
@@ -135,16 +135,16 @@ def test_unbounded_reasons_are_not_all_listed() -> None:
     assert lines[-1] == "More reasons and columns are not listed."
 
 
-def test_a_terminal_obeys_no_row() -> None:
-    """Characters that it would obey, hide or fail to show are written as JSON writes them; all others stay."""
+def test_rows_cannot_control_the_terminal() -> None:
+    """Characters that it would interpret, hide or garble are written as JSON escapes; all others are unchanged."""
     findings = found(mapped=1, warnings=("\x1b[2J \ud800 \x9b \u202e é",))
     shown = text(findings, '{"é😀":"\x9b2J\u202e\x7f"}'.encode())
     assert '"é😀": "\\u009b2J\\u202e\\u007f"' in shown
     assert "\\u001b[2J \\ud800 \\u009b \\u202e é" in shown
 
 
-def test_a_program_reads_one_document() -> None:
-    """Its keys are those that the guide names."""
+def test_the_json_output_is_one_document() -> None:
+    """Its keys are those in the guide."""
     assert document(everything(), BODY, BODY) == {
         "payloads": [{"row": row, "body": json.loads(BODY)} for row in (1, 2)],
         "stream": "users",
@@ -178,21 +178,21 @@ def test_a_program_reads_one_document() -> None:
 
 
 def test_the_keys_are_there_even_if_nothing_could_be_read() -> None:
-    """A program need not ask for each."""
+    """Programs need not check for them."""
     empty = document(Findings(error="No such file."))
     assert list(empty) == list(document(everything(), BODY))
     assert (empty["payloads"], empty["rows"], empty["stream"], empty["error"]) == ([], 0, None, "No such file.")
 
 
 def test_a_body_in_the_document_is_what_would_be_posted_byte_by_byte() -> None:
-    """As its digits are."""
+    """Including all digits."""
     out = io.BytesIO()
     Json(out, Progress()).payload(1, BODY)
     assert BODY in out.getvalue()
 
 
 def test_the_estimate_comes_after_the_messages() -> None:
-    """A program gets its numbers; where `write` would stop there is none."""
+    """JSON has its numbers; there is none if `write` would stop."""
     estimate = Estimate(SETTINGS)
     estimate.add("a@b.c")
     findings = found(rows=1, mapped=1, estimate=estimate)

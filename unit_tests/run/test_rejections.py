@@ -1,4 +1,4 @@
-"""A rejected row is settled when it is stored, at once if nothing is stored, or when the first rows are judged."""
+"""A rejected row is settled when it is stored; or immediately, or with the first rows, if rows are not stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TIMEOUT = 30.0
 
 
 class Trial:
-    """Rejections with a clock of their own, and what another thread has reported."""
+    """Rejections with a clock that the test sets, and the reports of the writing thread."""
 
     def __init__(self, storage: MemoryStorage | None = None) -> None:
         self.time = 0.0
@@ -28,14 +28,14 @@ class Trial:
         self.checkpoint = Checkpoint()
 
     def reject(self, rows: int = 1, *, is_mapped: bool = False) -> None:
-        """More rows of the checkpoint are rejected."""
+        """Reject more rows of the checkpoint."""
         for _ in range(rows):
             self.checkpoint.open += 1
             self.rejections.add({"id": 1}, EMPTY, self.checkpoint, is_mapped=is_mapped)
 
 
 def test_a_stored_row_is_settled_once_it_is_durable() -> None:
-    """Until then no state passes it."""
+    """Until then, no later state is returned."""
     storage = MemoryStorage()
     trial = Trial(storage)
 
@@ -61,7 +61,7 @@ def test_a_row_that_cannot_be_stored_is_never_settled() -> None:
     assert (trial.checkpoint.open, trial.rejections.being_stored) == (1, 0)
 
 
-def test_stored_rows_prove_nothing() -> None:
+def test_stored_rows_never_stop_the_run() -> None:
     """None of them is lost, however many there are."""
     trial = Trial(MemoryStorage())
     assert trial.rejections.is_mapping_proven
@@ -69,8 +69,8 @@ def test_stored_rows_prove_nothing() -> None:
     assert trial.rejections.being_stored == PROOF_ROWS + 1
 
 
-def test_a_row_that_heap_rejected_is_settled_at_once() -> None:
-    """The mapping is not to blame, and remains to be proven."""
+def test_a_row_that_heap_refused_is_settled_immediately() -> None:
+    """It says nothing about the mapping."""
     trial = Trial()
     trial.reject(is_mapped=True)
     assert (trial.checkpoint.open, trial.checkpoint.rejected) == (0, 1)
@@ -78,7 +78,7 @@ def test_a_row_that_heap_rejected_is_settled_at_once() -> None:
 
 
 def test_the_first_rows_wait_until_one_can_be_loaded() -> None:
-    """From then on each is settled at once."""
+    """From then on, each is settled immediately."""
     trial = Trial()
     trial.reject(2)
     assert trial.checkpoint.open == 2
@@ -105,7 +105,7 @@ def test_the_first_rows_wait_no_longer_than_a_minute() -> None:
 
 
 def test_first_rows_that_are_all_alike_stop_the_run_unsettled() -> None:
-    """They come again once the column is corrected."""
+    """The next sync reads them again, once the column is corrected."""
     trial = Trial()
     trial.reject(PROOF_ROWS - 1)
     with pytest.raises(ConfigError, match="column `email`"):

@@ -1,4 +1,4 @@
-"""What the log says of a run."""
+"""The log of a run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from destination_heap_analytics.run.report import Report
 
 
 class Log:
-    """A report on a clock that the test sets, and the lines that it logged."""
+    """A report with a clock that the test sets, and the lines that it logged."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.INFO)
@@ -85,10 +85,10 @@ def test_progress_is_reported_every_ten_seconds(log: Log) -> None:
         (None, 10.0, ""),
     ],
 )
-def test_progress_says_what_is_waited_for_and_how_long(
+def test_progress_shows_what_the_run_is_waiting_for_and_how_long(
     log: Log, wait: Wait | None, rows_left: float | None, note: str
 ) -> None:
-    """As far as that is known."""
+    """If that is known."""
     log.report.read = log.report.delivered = 500
     log.now += 10
     if wait:
@@ -105,7 +105,7 @@ def test_the_summary_names_long_waits(log: Log) -> None:
 
 
 def test_a_run_ends_with_a_summary(log: Log) -> None:
-    """And with what was rejected, cut or skipped."""
+    """With what was rejected, truncated or skipped."""
     log.report.read, log.report.delivered, log.report.noise = 3, 2, 4
     log.report.rejects.add(2, RowRejectedError(Reason.NULL, "email"))
     log.report.mapped(payload({"bio": "x" * 2000, "note": {"a": "x" * 2000, "b": "x" * 2000}}))
@@ -131,7 +131,7 @@ def test_the_summary_says_where_rejected_rows_are(log: Log) -> None:
 
 
 def test_a_run_that_stops_says_so(log: Log) -> None:
-    """A single row is a row."""
+    """And a single row is a "row"."""
     log.report.read = 1
     log.report.end(finished=False, warnings=())
     assert log.lines == ["INFO Stopped: 1 row read, 0 delivered, 0 rejected in 0.0 s (0 rows/s)."]
@@ -148,7 +148,7 @@ def test_names_that_collide_or_are_forbidden_give_one_warning(log: Log) -> None:
 
 
 def test_the_log_is_bounded(log: Log) -> None:
-    """Whatever columns a source has."""
+    """However many columns a source has."""
     for number in range(300):
         log.report.rejects.add(number, RowRejectedError(Reason.NULL, f"c{number}"))
         log.report.mapped(payload({f"a{number}.b": 1, f"a{number}": {"b": 2}}))
@@ -159,7 +159,7 @@ def test_the_log_is_bounded(log: Log) -> None:
 
 
 def test_a_terminal_shows_progress(log: Log, caplog: pytest.LogCaptureFixture) -> None:
-    """Each time the run reports it, not only when the log does."""
+    """Each time the run reports it, not only when it is logged."""
 
     class Seen(Progress):
         def show(self, rows: int, rejected: int, delivered: int | None = None, note: str = "") -> None:

@@ -1,4 +1,4 @@
-"""One run: every row ends as delivered or rejected, and every state waits for its rows."""
+"""One run: every row is delivered or rejected, and every state waits for its rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from destination_heap_analytics.run.sync import Interrupt, Sync
 from unit_tests.rejected.memory_storage import MemoryStorage
 
 DECLARED = {"properties": {"plan": {}}}
-"""Rows need not have the one listed column."""
+"""Declares the one listed column, so that rows need not have it."""
 
 USERS = {"api_type": "add_user_properties", "property_columns": "plan", "identity_column": "email"}
 TRACK = {
@@ -41,7 +41,7 @@ SECONDS = 60
 
 
 class Heap:
-    """A client that keeps what it is sent, and answers by identity."""
+    """A client that keeps what it is sent, and responds by identity."""
 
     def __init__(self, **verdicts: Verdict) -> None:
         self.verdicts = verdicts
@@ -71,7 +71,7 @@ class Heap:
 
 @dataclass(frozen=True, slots=True)
 class Delayed(Clock):
-    """A clock that is set forward at will."""
+    """A clock that can be set forward."""
 
     delays: list[float] = field(default_factory=list)
 
@@ -96,7 +96,7 @@ class Run:
         self.reader_seconds = 0.0
 
     def load(self, *lines: str | bytes | Callable[[], object]) -> Run:
-        """Feed lines, one at a time; something to call is called, by the thread that reads, before the next one."""
+        """Feed lines one at a time. The reading thread calls callables in between."""
         self.events.read(self._batches(lines))
         clock = Delayed(self.speed)
         sync = Sync(
@@ -128,7 +128,7 @@ class Run:
                 yield [line.encode() if isinstance(line, str) else line], 1
 
     def until_states(self, count: int) -> Callable[[], object]:
-        """Keeps the input silent until this many states have come back."""
+        """Keep the input silent until this many states have been returned."""
 
         def wait() -> None:
             end = time.monotonic() + SECONDS
@@ -160,8 +160,8 @@ def log_of(caplog: pytest.LogCaptureFixture) -> str:
     return "\n".join(record.getMessage() for record in caplog.records)
 
 
-def test_rows_are_sent_in_order_and_states_go_back_after_them() -> None:
-    """With the counts of the rows since the state before."""
+def test_rows_are_sent_in_order_and_states_are_returned_after_them() -> None:
+    """With the counts of the rows since the previous state."""
     run = Run()
     run.config["delivery"] = {"mode": "bulk"}
     run.load(row("a", plan="x"), row("b"), state(1), state(2), row("c"), state(3))
@@ -174,7 +174,7 @@ def test_rows_are_sent_in_order_and_states_go_back_after_them() -> None:
 
 
 def test_an_event_has_an_idempotency_key_and_properties_have_none() -> None:
-    """Properties overwrite; a second event would count."""
+    """Properties overwrite each other; events would be duplicated."""
     run = Run(api=TRACK).load(row("a", event="e", at=1666325394), row("a", event="e", at=1666325394))
     first, second = run.heap.sent
     assert first["idempotency_key"] == second["idempotency_key"]
@@ -182,7 +182,7 @@ def test_an_event_has_an_idempotency_key_and_properties_have_none() -> None:
 
 
 def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_continue(caplog: pytest.LogCaptureFixture) -> None:
-    """Wherever it was refused: by the mapping, by Heap, or because the line is broken."""
+    """Whether by the mapping, by Heap, or because the line is broken."""
     run = Run(bad=Verdict(Kind.REFUSED, 400, words="bad")).load(
         row("a"),
         row(None),
@@ -200,8 +200,8 @@ def test_a_row_that_cannot_be_sent_is_rejected_and_the_others_continue(caplog: p
     assert "without a stream name or without a data object (row 5)" in log_of(caplog)
 
 
-def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
-    """The states before it hold, the row is not settled."""
+def test_with_rejected_records_fail_the_first_one_stops_the_run() -> None:
+    """The states before it are returned, and the row stays unsettled."""
     run = Run()
     run.config["rejected_records"] = "fail"
     with pytest.raises(ConfigError, match=r"Row 2 is rejected: column `email` is null. .* `continue`"):
@@ -216,15 +216,15 @@ def test_with_rejected_records_fail_the_first_one_ends_the_run() -> None:
         (Verdict(Kind.NOT_HEAP, 200, "an HTML page"), ConfigError),
     ],
 )
-def test_a_run_that_stops_gives_no_state_beyond_what_arrived(verdict: Verdict, error: type[Exception]) -> None:
-    """And sends nothing more."""
+def test_a_run_that_stops_returns_no_state_beyond_delivered_rows(verdict: Verdict, error: type[Exception]) -> None:
+    """And it sends nothing more."""
     run = Run(b=verdict)
     with pytest.raises(error, match="row 2"):
         run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), row("b"), row("b"), state(3))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_a_record_of_another_stream_ends_the_run() -> None:
+def test_a_record_of_another_stream_stops_the_run() -> None:
     """Two streams must not share one mapping."""
     other = row("x").replace('"users"', '"orders"')
     run = Run()
@@ -243,32 +243,32 @@ def test_lines_that_are_not_messages_are_counted_and_skipped(caplog: pytest.LogC
     assert "secret" not in log_of(caplog)
 
 
-def test_a_broken_state_ends_the_run() -> None:
-    """With the number of its line."""
+def test_a_broken_state_stops_the_run() -> None:
+    """With its line number."""
     run = Run()
     with pytest.raises(DefectError, match="Line 3"):
         run.load(row("a"), state(1), '{"type":"STATE","state":{', row("b"), state(2))
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_a_misspelled_column_ends_the_run_with_nothing_sent() -> None:
-    """No state passes rows that lack it."""
+def test_a_misspelled_column_stops_the_run_with_nothing_sent() -> None:
+    """No state is returned after rows that lack it."""
     run = Run(api={**USERS, "identity_column": "emial"})
     with pytest.raises(ConfigError, match=r"`emial`.*Did you mean `email`"):
         run.load(state(1), row("a"), state(2))
     assert (run.sent, run.states) == ([], [(1, 0, 0)])
 
 
-def test_a_misspelled_timestamp_column_ends_the_run_with_nothing_sent() -> None:
-    """Otherwise a thousand events would be at Heap with the wrong time, and come twice once it is fixed."""
+def test_a_misspelled_timestamp_column_stops_the_run_with_nothing_sent() -> None:
+    """Otherwise Heap would get a thousand events with the wrong time, and duplicates once it is fixed."""
     run = Run(api={**TRACK, "timestamp_column": "att"})
     with pytest.raises(ConfigError, match=r"`att`.*Did you mean `at`"):
         run.load(*[row("a", event="e", at=1)] * 1500, state(1))
     assert (run.sent, run.states) == ([], [])
 
 
-def test_rows_that_waited_for_a_column_are_treated_like_any_others_when_it_comes() -> None:
-    """In the order read; those that lack it are rejected, or take the present time."""
+def test_rows_that_waited_for_a_column_are_treated_like_any_others_once_it_is_seen() -> None:
+    """In the order read; those that lack it are rejected, or get the current time."""
     run = Run().load(without(plan=1), state(1), without(plan=2), row("c"), state(2))
     assert (run.sent, run.states) == (["c"], [(1, 0, 1), (2, 1, 1)])
     run = Run(api=TRACK).load(row("a", event="e"), row("b", event="e", at=1666325394), state(1))
@@ -277,7 +277,7 @@ def test_rows_that_waited_for_a_column_are_treated_like_any_others_when_it_comes
 
 
 def test_rows_wait_for_a_column_for_a_minute_at_most() -> None:
-    """Also while the source is silent."""
+    """Even while the source is silent."""
     run = Run()
     run.speed = 100.0
     run.load(without(plan=1), state(1), run.until_states(1), row("b"))
@@ -285,7 +285,7 @@ def test_rows_wait_for_a_column_for_a_minute_at_most() -> None:
 
 
 def test_a_column_that_the_catalog_declares_may_be_absent_from_all_rows() -> None:
-    """Its rows are rejected, each by itself."""
+    """Its rows are rejected one by one."""
     run = Run(schema={"properties": {"email": {}}}).load(without(plan=1), state(1))
     assert run.states == [(1, 0, 1)]
 
@@ -297,22 +297,22 @@ def test_a_property_column_that_no_row_had_gives_a_warning(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("rows", [1, 1500])
-def test_users_that_would_get_no_property_at_all_end_the_run(rows: int) -> None:
-    """Nothing is sent: letter case is the usual mistake."""
+def test_users_that_would_get_no_properties_at_all_stop_the_run(rows: int) -> None:
+    """Nothing is sent; usually, the letter case is wrong."""
     run = Run(api={**USERS, "property_columns": "PLAN,note"})
     with pytest.raises(ConfigError, match=r"`PLAN` \(did you mean `plan`\?\), `note`. No rows were sent"):
         run.load(*[row("a", plan=1)] * rows, state(1))
     assert (run.sent, run.states) == ([], [])
 
 
-def test_one_row_with_one_of_the_listed_columns_lets_all_rows_go() -> None:
+def test_one_row_with_one_of_the_listed_columns_releases_all_rows() -> None:
     """A null counts: the column exists."""
     run = Run(schema={}).load(row("a"), row("b", plan=None), state(1))
     assert (run.sent, run.states) == (["a", "b"], [(1, 2, 0)])
 
 
 def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever else the row holds; a state's counts add up, and the log says how many there were."""
+    """Whatever else the row contains; the counts of states add up, and the log has the number of deletions."""
     caplog.set_level(logging.INFO)
     deleted = row("b", plan=1, _AB_CDC_DELETED_AT="2024-06-20T08:00:00Z")
     run = Run().load(row("a", _ab_cdc_deleted_at=None), deleted, row(None, _ab_cdc_deleted_at="x"), state(1))
@@ -321,7 +321,7 @@ def test_a_deletion_is_skipped_and_counts_as_delivered(caplog: pytest.LogCapture
 
 
 def test_a_deletion_can_be_sent_like_any_other_row(caplog: pytest.LogCaptureFixture) -> None:
-    """Rejected, if it is, for its own reason."""
+    """If it is rejected, then for its own reason."""
     caplog.set_level(logging.INFO)
     deleted = row("b", plan=1, _ab_cdc_deleted_at="2024-06-20T08:00:00Z")
     run = Run()
@@ -335,8 +335,8 @@ EXCEPTED = {**USERS, "property_columns": "* except (Phone, address.geo)"}
 
 
 @pytest.mark.parametrize("rows", [1, 1000])
-def test_a_misspelled_column_to_leave_out_ends_the_run_with_nothing_sent(rows: int) -> None:
-    """What would be sent in its place must not be."""
+def test_a_misspelled_column_to_leave_out_stops_the_run_with_nothing_sent(rows: int) -> None:
+    """Otherwise the column that was meant would be sent."""
     run = Run(api=EXCEPTED, schema={})
     with pytest.raises(ConfigError, match=r"similar ones would be sent: `Phone` \(did you mean `phone`\?\). No row"):
         run.load(*[row("a", phone="x", zip=1)] * rows, state(1))
@@ -353,7 +353,7 @@ def test_a_column_to_leave_out_may_be_absent_if_no_other_is_like_it(columns: dic
 BAD_TIME = row("a", event="e", at="06/15/2024 12:00")
 
 
-def test_rows_that_are_all_rejected_for_one_column_end_the_run_before_a_state_passes_them() -> None:
+def test_rows_that_are_all_rejected_for_one_column_stop_the_run_before_a_state_is_returned() -> None:
     """With the reason and the remedy."""
     run = Run(api=TRACK)
     with pytest.raises(
@@ -370,14 +370,14 @@ def test_fewer_rejected_rows_than_a_hundred_are_rejected_like_any_others() -> No
 
 
 @pytest.mark.parametrize("other", [row("b", event="e", at=1666325394), row(None, event="e", at=1)])
-def test_rows_that_are_rejected_beside_others_are_rejected_like_any_others(other: str) -> None:
-    """A row that can be loaded, or that fails for another column, shows that the mapping may be right."""
+def test_rejected_rows_among_others_do_not_stop_the_run(other: str) -> None:
+    """A row that can be loaded, or fails for another column, shows that the mapping may be right."""
     run = Run(api=TRACK).load(other, *[BAD_TIME] * 150, state(1))
     assert [sum(counts) for _, *counts in run.states] == [151]
 
 
-def test_rejected_rows_that_are_stored_are_never_lost_and_so_never_end_the_run() -> None:
-    """They can be sent again."""
+def test_rejected_rows_that_are_stored_never_stop_the_run() -> None:
+    """They are not lost: they can be sent again."""
     run = Run(api=TRACK)
     run.storage = MemoryStorage()
     run.load(*[BAD_TIME] * 150, state(1))
@@ -385,7 +385,7 @@ def test_rejected_rows_that_are_stored_are_never_lost_and_so_never_end_the_run()
 
 
 def test_a_state_after_rejected_rows_waits_a_minute_at_most() -> None:
-    """Then they are rejected like any others, while the source is silent."""
+    """After that, they are rejected like any others, even while the source is silent."""
     run = Run(api=TRACK)
     run.speed = 1000.0
     run.load(*[BAD_TIME] * 50, state(1), run.until_states(1), *[BAD_TIME] * 150, state(2))
@@ -412,22 +412,22 @@ def test_events_that_a_second_load_would_duplicate_give_a_warning(
     assert ("adds their events again" in log_of(caplog)) is warned
 
 
-def test_an_input_without_rows_is_a_good_sync(caplog: pytest.LogCaptureFixture) -> None:
-    """Its states come back, and nothing is warned of."""
+def test_an_input_without_rows_is_a_successful_sync(caplog: pytest.LogCaptureFixture) -> None:
+    """Its states are returned, without warnings."""
     assert Run().load(state(1), state(2)).states == [(1, 0, 0), (2, 0, 0)]
     assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
 
 
-def test_numbers_keep_the_digits_that_the_line_has() -> None:
-    """As identity as written, as property as text where JSON would lose them."""
+def test_numbers_keep_the_digits_in_the_line() -> None:
+    """In an identity as written; in a property as text, if JSON would lose them."""
     line = '{"type":"RECORD","record":{"stream":"users","data":{"email":12.50,"plan":12345678901234567890123}}}'
     run = Run().load(line)
     assert run.heap.sent == [{"identity": "12.5", "properties": {"plan": "12345678901234567890123"}}]
 
 
 @pytest.mark.parametrize("value", ["NaN", "1e400", '"\\ud800"'])
-def test_a_value_that_json_cannot_carry_rejects_its_row_only_if_it_is_picked(value: str) -> None:
-    """Elsewhere it does no harm."""
+def test_a_value_that_json_cannot_represent_rejects_its_row_only_if_it_is_selected(value: str) -> None:
+    """In other columns, it is harmless."""
     line = '{{"type":"RECORD","record":{{"stream":"users","data":{{"email":"a","{}":{}}}}}}}'
     assert Run().load(line.format("other", value), row("b"), state(1)).states == [(1, 2, 0)]
     assert Run().load(line.format("plan", value), row("b"), state(1)).states == [(1, 1, 1)]
@@ -443,15 +443,15 @@ def test_a_record_nested_too_deeply_is_rejected(monkeypatch: pytest.MonkeyPatch)
     assert Run().load(row(1.5), row("b"), state(1)).states == [(1, 1, 1)]
 
 
-def test_a_state_goes_back_while_the_source_is_silent() -> None:
-    """As soon as its rows are settled, regardless of the input."""
+def test_a_state_is_returned_while_the_source_is_silent() -> None:
+    """As soon as its rows are settled, without waiting for input."""
     run = Run()
     run.load(row("a"), state(1), run.until_states(1), row("b"), state(2), run.until_states(2))
     assert run.states == [(1, 1, 0), (2, 1, 0)]
 
 
-def test_with_rejected_records_fail_a_refusal_ends_the_run_after_the_rows_before_it() -> None:
-    """Also if those had not been delivered yet; rows behind it that have not gone stay where they are."""
+def test_with_rejected_records_fail_a_refusal_stops_the_run_after_the_rows_before_it() -> None:
+    """Even if those had not been delivered yet; later rows that have not been sent are not sent."""
     run = Run(bad=Verdict(Kind.REFUSED, 400))
     run.config |= {"rejected_records": "fail", "delivery": {"mode": "bulk"}}
     with pytest.raises(ConfigError, match="Row 3 is rejected: the row was refused by Heap"):
@@ -472,8 +472,8 @@ def test_a_state_waits_until_the_rejected_rows_before_it_are_stored() -> None:
     assert json.loads(stored[1]["unreadable_line"]) == {"type": "RECORD"}
 
 
-def test_if_the_store_of_rejected_rows_fails_the_run_ends() -> None:
-    """With no state beyond them."""
+def test_if_the_storage_of_rejected_rows_fails_the_run_stops() -> None:
+    """No later state is returned."""
     run = Run()
     run.storage = MemoryStorage(ConfigError("`object_storage_config.path` is full."))
     with pytest.raises(ConfigError, match="is full"):
@@ -481,8 +481,8 @@ def test_if_the_store_of_rejected_rows_fails_the_run_ends() -> None:
     assert run.states == [(1, 1, 0)]
 
 
-def test_an_interrupted_run_gives_back_what_is_safe() -> None:
-    """It waits for what is in flight, and sends nothing more."""
+def test_an_interrupted_run_returns_the_states_that_are_safe() -> None:
+    """It waits for requests in flight, and sends nothing more."""
     run = Run()
     gate = run.heap.gate = threading.Event()
 
@@ -497,8 +497,8 @@ def test_an_interrupted_run_gives_back_what_is_safe() -> None:
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_an_unreadable_input_ends_the_run_after_the_rows_read() -> None:
-    """The source's end is broken, and what it gave until then is good."""
+def test_an_input_error_stops_the_run_after_the_rows_read() -> None:
+    """The rows before the error are valid."""
     run = Run()
 
     def broken() -> None:
@@ -509,8 +509,8 @@ def test_an_unreadable_input_ends_the_run_after_the_rows_read() -> None:
     assert (run.sent, run.states) == (["a"], [(1, 1, 0)])
 
 
-def test_a_defect_of_a_thread_ends_the_run() -> None:
-    """Rather than leaving it to wait forever."""
+def test_a_bug_in_a_thread_stops_the_run() -> None:
+    """Otherwise the run would wait forever."""
     run = Run()
     run.heap.post = None  # type: ignore[assignment,method-assign]
     with pytest.raises(TypeError):
@@ -531,7 +531,7 @@ def test_rows_of_one_key_keep_their_order_at_any_concurrency() -> None:
 
 
 def test_with_fail_the_first_bad_row_is_reported_regardless_of_what_is_in_flight() -> None:
-    """It came first, and is what the user can fix."""
+    """It came first, and the user can fix it."""
     run = Run(a=Verdict(Kind.RETRYABLE, 503, retry_after=3600.0))
     run.config["rejected_records"] = "fail"
     gate = run.heap.gate = threading.Event()
@@ -547,8 +547,8 @@ def test_with_fail_the_first_bad_row_is_reported_regardless_of_what_is_in_flight
         run.load(row("a"), until_it_is_in_flight, row(None), answer)
 
 
-def test_a_reader_who_is_slow_to_take_states_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """By the time that each state took to be taken."""
+def test_waiting_for_a_slow_reader_of_states_is_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """With the time that it took to read each state."""
     caplog.set_level(logging.INFO)
     run = Run()
     run.reader_seconds = 30.0
@@ -557,7 +557,7 @@ def test_a_reader_who_is_slow_to_take_states_is_named(caplog: pytest.LogCaptureF
 
 
 def test_the_end_of_a_load_is_estimated(caplog: pytest.LogCaptureFixture) -> None:
-    """At the rate that it waits for, if it is known how many rows there will be."""
+    """From the rate that limits it, if the number of rows is known."""
     caplog.set_level(logging.INFO)
     run = Run(api=TRACK)
     run.config["delivery"] = {"mode": "bulk", "max_events_per_minute": 60}

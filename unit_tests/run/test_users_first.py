@@ -36,7 +36,7 @@ ACCEPTED = Verdict(Kind.ACCEPTED, 200)
 
 
 class Heap:
-    """A client that refuses what it is given to refuse, by path and identity, and keeps the rest in order."""
+    """A client that refuses the given paths and identities, and keeps everything else in order."""
 
     def __init__(self, refused: Iterable[tuple[str, str]] = ()) -> None:
         self.refused = set(refused)
@@ -62,7 +62,7 @@ class Heap:
 
 
 def load(heap: Heap, rows: list[dict[str, Any]], *, mode: str = "bulk", **config: Any) -> tuple[int, int]:
-    """Load rows and a state after them; how many it says were delivered and rejected."""
+    """Load rows and a state after them; returns the state's counts of delivered and rejected rows."""
     lines = [json.dumps({"type": "RECORD", "record": {"stream": "orders", "data": row}}).encode() for row in rows]
     events: EventQueue[bytes] = EventQueue()
     events.read(([line], 1) for line in [*lines, b'{"type":"STATE","state":{"data":{}}}'])
@@ -110,7 +110,7 @@ def test_a_row_of_which_one_part_is_refused_is_rejected_once(refused: str, mode:
 
 
 def test_a_row_that_cannot_set_its_users_properties_sends_nothing() -> None:
-    """It is rejected before anything of it is sent."""
+    """It is rejected before any part of it is sent."""
     heap = Heap()
     api = {**API, "also_user_properties": "plan::number"}
     assert load(heap, [order("a", plan="1"), order("b")], api=api) == (1, 1)
@@ -123,10 +123,10 @@ def test_a_row_that_cannot_set_its_users_properties_sends_nothing() -> None:
     st.sampled_from(["bulk", "row"]),
 )
 @settings(max_examples=40)
-def test_every_row_ends_once_and_rows_of_a_user_keep_their_order(
+def test_every_row_is_settled_once_and_rows_of_a_user_keep_their_order(
     rows: list[tuple[str, int]], refused: set[tuple[str, str]], mode: str
 ) -> None:
-    """Whatever Heap refuses, as long as it takes something."""
+    """Whatever Heap refuses, as long as it accepts something."""
     heap = Heap(refused)
     delivered, rejected = load(heap, [order("z"), *(order(email, amount) for email, amount in rows)], mode=mode)
     bad = {email for _, email in refused}
@@ -137,8 +137,8 @@ def test_every_row_ends_once_and_rows_of_a_user_keep_their_order(
         assert amounts == [amount for other, amount in rows if other == email]
 
 
-def test_many_rows_stay_within_what_heap_takes_in_a_request() -> None:
-    """Events that wait for their users' properties do not pile up into one."""
+def test_many_rows_stay_within_heaps_limit_for_a_request() -> None:
+    """Events that wait for their users' properties do not form one large request."""
     heap = Heap()
     assert load(heap, [order(f"user{number}", number) for number in range(5000)]) == (5000, 0)
     assert max(heap.sizes) <= 1000
@@ -146,7 +146,7 @@ def test_many_rows_stay_within_what_heap_takes_in_a_request() -> None:
 
 
 def test_with_rejected_records_fail_no_later_row_is_sent_as_an_event() -> None:
-    """The rows before it are."""
+    """Those of the rows before it are sent."""
     heap = Heap()
     rows = [order("a"), order("b"), {**order("c"), "email": None}, *(order(f"user{number}") for number in range(3000))]
     with pytest.raises(ConfigError, match="Row 3 is rejected"):
@@ -165,7 +165,7 @@ def test_with_rejected_records_fail_no_later_row_is_sent_as_an_event() -> None:
         ),
     ],
 )
-def test_what_heap_would_not_take_of_a_user_is_a_configuration_error(change: dict[str, Any], error: str) -> None:
+def test_a_user_property_that_heap_does_not_allow_is_a_configuration_error(change: dict[str, Any], error: str) -> None:
     """As for Add User Properties."""
     with pytest.raises(ConfigError) as wrong:
         parse_config({"app_id": "11", "api": {**API, **change}})
@@ -173,7 +173,7 @@ def test_what_heap_would_not_take_of_a_user_is_a_configuration_error(change: dic
 
 
 def test_an_empty_list_sets_nothing() -> None:
-    """The form leaves it so."""
+    """The form may save an empty list."""
     assert parse_config({"app_id": "11", "api": {**API, "also_user_properties": " "}}).settings.user_columns is None
 
 

@@ -1,4 +1,4 @@
-"""What a run waits for is what takes most of its time."""
+"""The waits of a run, and the time that is left."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RETRY = Wait("a retry", until=15.0)
 
 
 def test_the_main_wait_of_an_interval_is_named() -> None:
-    """Only if it took half of it; then the count starts again."""
+    """Only if it took at least half of it; then counting restarts."""
     waits = Waits()
     waits.add(RATE, 4.0)
     waits.add(RESPONSES, 3.0)
@@ -26,7 +26,7 @@ def test_the_main_wait_of_an_interval_is_named() -> None:
 
 
 def test_the_latest_of_equal_waits_says_when_it_ends() -> None:
-    """A pause is another pause each time."""
+    """Each pause ends at a different time."""
     waits = Waits()
     waits.add(Wait("a pause", until=5.0), 5.0)
     waits.add(Wait("a pause", until=30.0), 5.0)
@@ -34,7 +34,7 @@ def test_the_latest_of_equal_waits_says_when_it_ends() -> None:
 
 
 def test_the_summary_names_long_waits_the_longest_first() -> None:
-    """Over the whole run, regardless of reports in between."""
+    """Over the whole run, including time already reported."""
     waits = Waits()
     assert waits.summary() is None
     waits.add(RESPONSES, 9.0)
@@ -61,10 +61,10 @@ def test_the_summary_names_long_waits_the_longest_first() -> None:
         (5_000, RATE, 15_000, 90.0, 20.0),
     ],
 )
-def test_the_rest_goes_at_the_rate_that_holds_it_up(
+def test_the_remaining_time_depends_on_the_rate_that_limits_the_run(
     rows: float, wait: Wait | None, settled: int, elapsed: float, seconds: float | None
 ) -> None:
-    """Counted from the beginning, since the first rows go at once; without a rate as before; unknown in an outage."""
+    """From the beginning, because of the burst; without a rate, at the speed so far; unknown in an outage."""
     assert seconds_left(rows, wait, settled, elapsed) == seconds
 
 
