@@ -38,7 +38,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 
 
 def needed(found: Distribution) -> list[Requirement]:
-    """What a package requires in the image."""
+    """The requirements of a package in the image."""
     requirements = map(Requirement, found.requires or ())
     where = {"python_version": "3.11", "python_full_version": "3.11.9", "extra": ""}
     return [one for one in requirements if one.marker is None or one.marker.evaluate(where)]

@@ -404,7 +404,7 @@ def test_a_reader_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: A
 
 
 def test_a_closed_standard_input_is_reported(connector: Any, track: Any) -> None:
-    """In a sentence."""
+    """With a message in plain words."""
     command = " ".join(map(shlex.quote, connector.arguments("write", track, OPEN_CATALOG)))
     run = subprocess.run(["/bin/sh", "-c", f"{command} <&-"], capture_output=True, check=False, timeout=60)
     error = json.loads(run.stdout.splitlines()[-1])["trace"]["error"]

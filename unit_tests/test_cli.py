@@ -1,4 +1,4 @@
-"""The command line: commands in, messages out, and every failure reported once."""
+"""The command line: each command prints its messages, and every failure is reported once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Printed = Callable[..., tuple[int, str, str]]
 def printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Printed]:
-    """The command line in process: its exit code, and what it printed on standard output and standard error."""
+    """Run the command line in process: its exit code, standard output and standard error."""
     handlers = logging.getLogger().handlers
     # A separate process may block signals permanently; this one is pytest's.
     monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
@@ -68,7 +68,7 @@ def printed(
 
 @pytest.fixture
 def run(printed: Printed) -> Run:
-    """The same for what prints messages: the exit code and the messages."""
+    """The same for commands that print messages: the exit code and the messages."""
 
     def command(*words: str, stdin: bytes | None = b"") -> tuple[int, list[dict[str, Any]]]:
         code, out, _ = printed(*words, stdin=stdin)
@@ -86,8 +86,8 @@ def test_spec_prints_the_specification(run: Run) -> None:
     assert (code, message["type"]) == (0, "SPEC")
 
 
-def test_check_answers_with_one_status(run: Run) -> None:
-    """With the exit code 0 either way."""
+def test_check_prints_one_status(run: Run) -> None:
+    """With exit code 0 in either case."""
     with requests_mock.Mocker() as heap:
         heap.post(URL + "track", [{"json": {}}, {"status_code": 400, "text": "{}"}])
         code, (message,) = run("check", "--config", "CONFIG")
@@ -97,8 +97,8 @@ def test_check_answers_with_one_status(run: Run) -> None:
     assert not message["connectionStatus"]["message"].endswith("{}")
 
 
-def test_write_prints_states_as_they_go_back(run: Run) -> None:
-    """Between the lines of the log."""
+def test_write_prints_states_when_they_are_returned(run: Run) -> None:
+    """Among log lines."""
     with requests_mock.Mocker() as heap:
         heap.post(URL + "add_user_properties", json={})
         code, messages = run(*WRITE, stdin=ROW + b'{"type":"STATE","state":{"data":{}}}\n')
@@ -126,7 +126,7 @@ def test_write_loads_the_rows_of_a_file(run: Run, tmp_path: Path, source: str) -
 
 
 def test_rows_before_a_damaged_one_are_delivered_then_the_command_fails(run: Run, tmp_path: Path) -> None:
-    """With the line, and nothing of its content."""
+    """With the line number, but not its content."""
     file = tmp_path / "orders.csv"
     file.write_bytes(ORDERS + b"3,secret\n")
     with requests_mock.Mocker() as heap:
@@ -140,7 +140,7 @@ def test_rows_before_a_damaged_one_are_delivered_then_the_command_fails(run: Run
 
 
 def test_preview_shows_the_rows_of_a_file(printed: Printed, tmp_path: Path) -> None:
-    """And says once that all values are text."""
+    """And notes once that all values are text."""
     file = tmp_path / "orders.csv"
     file.write_bytes(ORDERS)
     code, out, _ = printed("preview", "--config", "CONFIG", "--rows", str(file))
@@ -154,7 +154,7 @@ def test_preview_shows_the_rows_of_a_file(printed: Printed, tmp_path: Path) -> N
 
 
 def test_preview_counts_rows_and_not_the_requests_of_each(printed: Printed, tmp_path: Path) -> None:
-    """A row that sets properties of its user too has two."""
+    """A row that also sets user properties has two requests."""
     file, config = tmp_path / "orders.csv", tmp_path / "both"
     file.write_bytes(ORDERS)
     api = {"api_type": "track", "event_column": "'Paid'", "identity_column": "email", "property_columns": "amount"}
@@ -174,13 +174,13 @@ def test_preview_counts_rows_and_not_the_requests_of_each(printed: Printed, tmp_
         (("--catalog", "CATALOG", "--primary-key", "id"), "--stream and --primary-key require --rows"),
     ],
 )
-def test_a_catalog_and_rows_exclude_each_other(printed: Printed, options: tuple[str, ...], error: str) -> None:
+def test_a_catalog_and_rows_are_mutually_exclusive(printed: Printed, options: tuple[str, ...], error: str) -> None:
     """A usage error."""
     code, _, err = printed("write", "--config", "CONFIG", *options)
     assert (code, error in err) == (2, True)
 
 
-def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
+def test_a_stop_is_one_trace_with_its_message(run: Run) -> None:
     """And exit code 1."""
     with requests_mock.Mocker() as heap:
         heap.post(URL + "add_user_properties", status_code=503, headers={"Retry-After": "3600"})
@@ -191,7 +191,7 @@ def test_a_stop_is_one_trace_with_its_sentence(run: Run) -> None:
 
 
 def test_an_unexpected_failure_is_reported_without_its_text(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it arose and of which kind, for its text may hold a row."""
+    """With its type and where it was raised, because its text may contain a row."""
 
     def fail(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise KeyError(ROW)
@@ -206,7 +206,7 @@ def test_an_unexpected_failure_is_reported_without_its_text(run: Run, monkeypatc
 
 
 def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sentence."""
+    """With a message in plain words."""
 
     def broken(*_: Any) -> bytes:
         raise OSError(5, "Input/output error")
@@ -219,8 +219,8 @@ def test_an_input_that_cannot_be_read_is_a_transient_error(run: Run, monkeypatch
     )
 
 
-def test_a_reader_that_is_gone_ends_the_command_silently(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no one to inform."""
+def test_the_command_exits_silently_if_its_reader_is_gone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No one would read a message."""
     monkeypatch.setattr("destination_heap_analytics.cli.discard_output", lambda: None)
 
     def gone(*_: AirbyteMessage) -> None:
@@ -230,7 +230,7 @@ def test_a_reader_that_is_gone_ends_the_command_silently(run: Run, monkeypatch: 
     assert run("spec") == (1, [])
 
 
-def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_prints_no_stack_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the exit code that a shell expects."""
 
     def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
@@ -240,8 +240,8 @@ def test_a_user_who_interrupts_it_sees_no_stack_trace(run: Run, monkeypatch: pyt
     assert run(*WRITE) == (130, [])
 
 
-def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no trace: there is nothing to fix."""
+def test_a_run_stopped_by_a_signal_has_its_exit_code(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a TRACE message: there is nothing to fix."""
 
     def interrupt(*_: Any, **__: Any) -> Iterator[AirbyteMessage]:
         raise InterruptedSyncError(SIGTERM)
@@ -251,10 +251,10 @@ def test_a_run_that_a_signal_ends_has_its_exit_code(run: Run, monkeypatch: pytes
 
 
 @pytest.mark.parametrize("failure", [OSError(24, "Too many open files"), RuntimeError("can't start new thread")])
-def test_running_out_of_descriptors_or_threads_is_not_a_defect(
+def test_running_out_of_descriptors_or_threads_is_not_a_bug(
     run: Run, monkeypatch: pytest.MonkeyPatch, failure: Exception
 ) -> None:
-    """A failed status of check, in process too, and a transient error of write."""
+    """It is a failed check, also in process, or a transient error of a write."""
 
     def fail(*_: Any, **__: Any) -> None:
         raise failure
@@ -271,10 +271,10 @@ def test_running_out_of_descriptors_or_threads_is_not_a_defect(
     assert (code, trace["failure_type"], trace["message"]) == (1, "transient_error", said)
 
 
-def test_a_descriptor_that_is_missing_for_the_configuration_is_a_status_too(
+def test_running_out_of_descriptors_for_the_configuration_is_a_failed_check_too(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing is wrong with the file."""
+    """The file is not to blame."""
 
     def fail(_: Path) -> bytes:
         raise OSError(24, "Too many open files")
@@ -315,7 +315,7 @@ def test_a_limit_that_is_not_a_count_is_refused(printed: Printed, limit: str) ->
 
 
 def test_resend_prints_rejected_rows_as_messages(printed: Printed, tmp_path: Path) -> None:
-    """What is wrong goes to standard error, because `write` reads standard output."""
+    """Errors go to standard error, because `write` reads standard output."""
     path = tmp_path / "rejected.jsonl"
     path.write_text('{"email":"a"}\n[]\n')
     code, out, err = printed("resend", str(path), "--stream", "users")
@@ -324,7 +324,7 @@ def test_resend_prints_rejected_rows_as_messages(printed: Printed, tmp_path: Pat
 
 
 def test_a_standard_input_that_is_closed_is_reported(run: Run) -> None:
-    """Its descriptor may belong to another file."""
+    """Its descriptor may have been reused for another file."""
     code, messages = run(*WRITE, stdin=None)
     assert (code, messages[-1]["trace"]["error"]["failure_type"]) == (1, "config_error")
     assert messages[-1]["trace"]["error"]["message"].startswith("Standard input is closed: pipe Airbyte messages")
@@ -333,7 +333,7 @@ def test_a_standard_input_that_is_closed_is_reported(run: Run) -> None:
 def test_an_output_that_cannot_be_written_is_reported_on_standard_error(
     printed: Printed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing can be printed where the messages go."""
+    """Messages cannot be printed to standard output."""
 
     def full(*_: Any) -> None:
         raise OutputError("No space left on device")
@@ -347,7 +347,7 @@ def test_an_output_that_cannot_be_written_is_reported_on_standard_error(
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard output, as other commands do."""
+    """On standard output, like other commands."""
     with pytest.raises(SystemExit) as ended:
         parse_args(["--version"])
     assert (ended.value.code, capsys.readouterr().out) == (0, f"destination-heap-analytics {VERSION}\n")

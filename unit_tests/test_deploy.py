@@ -1,4 +1,4 @@
-"""What is deployed: units, images and manifests name commands that exist, and the documents name the files."""
+"""Deployment files: units, images and manifests use existing commands, and the documents refer to them."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
 def is_a_command(words: list[str]) -> bool:
-    """Whether heap-courier accepts these words, as its help shows."""
+    """Whether heap-courier accepts this command line, judging by its help."""
     result = CliRunner().invoke(cli, [*words, "--help"])
     return result.exit_code == 0
 
 
 def test_an_unknown_word_is_not_a_command() -> None:
-    """Otherwise the tests below would show nothing."""
+    """Otherwise the tests below would prove nothing."""
     assert not is_a_command(["group", "served"])
     assert not is_a_command(["group", "serve", "--waiting"])
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda path: path.name)
-def test_a_unit_starts_a_command_of_the_courier_without_rights(unit: Path) -> None:
-    """As a dedicated user, who writes to its own folder."""
+def test_a_unit_starts_a_command_of_the_courier_without_privileges(unit: Path) -> None:
+    """As a dedicated user, which can write only to its own folder."""
     settings = RawConfigParser(strict=False)
     settings.optionxform = str  # type: ignore[assignment, method-assign]  # systemd's names have capitals
     settings.read(unit)
@@ -60,7 +60,7 @@ def test_a_unit_starts_a_command_of_the_courier_without_rights(unit: Path) -> No
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd-analyze is not installed")
 def test_systemd_accepts_the_units(tmp_path: Path) -> None:
-    """With a program that exists here."""
+    """With a program that exists on this machine."""
     for unit in UNITS:
         text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text("utf-8"), flags=re.MULTILINE)
         (tmp_path / unit.name).write_text(text, "utf-8")
@@ -92,7 +92,7 @@ RELEASE = run_path(str(ROOT / "scripts" / "release.py"))
     ],
 )
 def test_files_of_other_programs_follow_their_published_schemas(schema: str, pattern: str) -> None:
-    """Whose own programs are not on every machine that runs the tests."""
+    """Their own tools may not be installed where the tests run."""
     paths = list(ROOT.glob(pattern))
     assert paths
     for path in paths:
@@ -110,16 +110,16 @@ def bases() -> set[str]:
     }
 
 
-def test_all_images_have_one_base_pinned_by_its_digest() -> None:
-    """And so has the database's."""
+def test_all_images_have_the_same_base_pinned_by_digest() -> None:
+    """The database's image is pinned too."""
     (base,) = bases()
     for image in (base, SERVICES["postgresql"]["image"]):
         assert re.fullmatch(r"docker\.io/library/[\w.:-]+@sha256:[0-9a-f]{64}", image)
 
 
 @pytest.mark.parametrize("folder", PROJECTS.values(), ids=list(PROJECTS))
-def test_an_image_runs_as_a_numbered_user_and_takes_only_files_with_known_hashes(folder: Path) -> None:
-    """A number is what Kubernetes can see to be another user than root."""
+def test_an_image_runs_as_a_numeric_user_and_installs_only_files_with_known_hashes(folder: Path) -> None:
+    """From a number, Kubernetes can tell that the user is not root."""
     text = (folder / "Dockerfile").read_text("utf-8")
     assert re.findall("^USER (.*)$", text, flags=re.MULTILINE) == ["1000:1000"]
     assert text.count("FROM ${BASE}") == len(re.findall("^FROM", text, flags=re.MULTILINE)) == 2
@@ -133,8 +133,8 @@ def test_an_image_runs_as_a_numbered_user_and_takes_only_files_with_known_hashes
 
 
 @pytest.mark.parametrize("name", ["heap-courier", "heap-sandbox"])
-def test_an_image_carries_what_its_project_requires(name: str) -> None:
-    """Each package in a version that the project allows, and what these require in turn."""
+def test_an_image_has_what_its_project_requires(name: str) -> None:
+    """Each package in a version that the project allows, and their dependencies."""
     text = (PROJECTS[name] / "requirements.txt").read_text("utf-8")
     carried = dict(re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE))
     own = needed(name, ("", "console", "stitch"))
@@ -146,7 +146,7 @@ def test_an_image_carries_what_its_project_requires(name: str) -> None:
 
 
 def needed(package: str, extras: tuple[str, ...]) -> list[Requirement]:
-    """What a package requires in the image."""
+    """The requirements of a package in the image."""
     where = {"python_version": "3.11", "python_full_version": "3.11.9", "sys_platform": "linux"}
     found = map(Requirement, requires(package) or ())
     return [
@@ -155,8 +155,8 @@ def needed(package: str, extras: tuple[str, ...]) -> list[Requirement]:
 
 
 @pytest.mark.parametrize(("name", "package"), [("heap-courier", "heap_courier"), ("heap-sandbox", "heap_sandbox")])
-def test_a_wheel_takes_every_file_of_the_package(name: str, package: str) -> None:
-    """Pages, styles and data as well; test_wheels.py builds and installs the wheels."""
+def test_a_wheel_has_every_file_of_the_package(name: str, package: str) -> None:
+    """Including pages, styles and data; test_wheels.py builds and installs the wheels."""
     folder = PROJECTS[name]
     patterns = read_configuration(folder / "pyproject.toml")["tool"]["setuptools"]["package-data"][package]
     files = [path for path in (folder / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")]
@@ -167,7 +167,7 @@ def test_a_wheel_takes_every_file_of_the_package(name: str, package: str) -> Non
 
 
 def test_the_console_is_published_to_this_computer_alone_with_a_token_and_tls() -> None:
-    """As is the sandbox, which has neither."""
+    """So is the sandbox, which has neither."""
     assert {port for service in SERVICES.values() for port in service.get("ports", ())} == {
         "127.0.0.1:8480:8480",
         "127.0.0.1:8470:8470",
@@ -192,8 +192,8 @@ def containers() -> list[dict[str, Any]]:
     ]
 
 
-def test_containers_of_kubernetes_start_commands_without_rights() -> None:
-    """As the restricted profile of Pod Security wants it."""
+def test_kubernetes_containers_start_commands_without_privileges() -> None:
+    """As the restricted Pod Security profile requires."""
     assert len(containers()) == 4
     for container in containers():
         assert container["securityContext"]["readOnlyRootFilesystem"]
@@ -205,7 +205,7 @@ def test_containers_of_kubernetes_start_commands_without_rights() -> None:
 
 @pytest.fixture
 def path_of_programs(tmp_path: Path) -> dict[str, str]:
-    """An environment in which `heap-courier` prints how it was started, but for `init`."""
+    """An environment in which `heap-courier` prints its arguments, except for `init`."""
     programs = tmp_path / "programs"
     programs.mkdir()
     real = Path(sys.executable).with_name("heap-courier")
@@ -222,8 +222,8 @@ def path_of_programs(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.skipif(
     not (shutil.which("openssl") and Path("/etc/ssl/certs/ca-certificates.crt").exists()), reason="there is no openssl"
 )
-def test_what_services_share_is_made_once(path_of_programs: dict[str, str], tmp_path: Path) -> None:
-    """A project for PostgreSQL, a password, a token and a certificate, readable by their owner alone."""
+def test_what_services_share_is_created_once(path_of_programs: dict[str, str], tmp_path: Path) -> None:
+    """A project for PostgreSQL, a password, a token and a certificate, readable only by their owner."""
 
     def run(script: str, *words: str) -> str:
         command = ["/bin/sh", str(ROOT / "deploy" / "compose" / script), *words]
@@ -244,8 +244,8 @@ def test_what_services_share_is_made_once(path_of_programs: dict[str, str], tmp_
     assert run("start.sh", "console") == f"postgresql://heap:{password}@postgresql/heap {token} console\n"
 
 
-def test_the_checklist_of_a_release_finds_what_is_missing() -> None:
-    """And nothing in the project as it is, but for the date of a section to come."""
+def test_the_release_checklist_finds_what_is_missing() -> None:
+    """And nothing in the project as it is, except the date of the next section."""
     problems = RELEASE["changelog_problems"]
     assert problems("## 1.0.0 (2026-12-01)\n\n- A line.\n", "1.0.0") == []
     assert problems("## 1.0.0\n\n- A line.\n", "1.0.0") == ["the heading of 1.0.0 in CHANGELOG.md has no date"]
@@ -256,8 +256,8 @@ def test_the_checklist_of_a_release_finds_what_is_missing() -> None:
     assert RELEASE["version_problems"](ROOT) == []
 
 
-def test_a_release_names_every_place_of_another_version(tmp_path: Path) -> None:
-    """In the files of the connector, and where images are named."""
+def test_the_release_checklist_finds_every_place_with_another_version(tmp_path: Path) -> None:
+    """In the files of the connector, and where images are used."""
     for name in ("metadata.yaml", "Dockerfile", "CHANGELOG.md", "compose.yaml"):
         (tmp_path / name).write_text((ROOT / name).read_text("utf-8").replace("0.2.0", "0.1.9"), "utf-8")
     assert RELEASE["version_problems"](tmp_path) == [

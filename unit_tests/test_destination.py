@@ -21,8 +21,8 @@ CATALOG = {"streams": [{"stream": STREAM, "sync_mode": "full_refresh", "destinat
 URL = "https://heapanalytics.com/api/"
 
 
-def test_check_tries_the_place_of_rejected_rows(tmp_path: Path) -> None:
-    """Before it asks Heap; what it wrote there is gone."""
+def test_check_tests_the_storage_of_rejected_rows(tmp_path: Path) -> None:
+    """Before it sends anything to Heap; what it wrote there is removed."""
     config = {**CONFIG, "object_storage_config": {"storage_type": "Local", "path": str(tmp_path / "rejected")}}
     with requests_mock.Mocker() as heap:
         heap.post(URL + "track", json={})
@@ -35,8 +35,8 @@ def test_check_tries_the_place_of_rejected_rows(tmp_path: Path) -> None:
     assert "`object_storage_config.path`" in str(status.message)
 
 
-def test_in_process_a_failure_is_raised_as_the_cdk_knows_it() -> None:
-    """With its policy as failure type; what was read ahead is given up."""
+def test_in_process_a_failure_is_raised_as_the_cdks_exception() -> None:
+    """With its failure type; the input that was read ahead is discarded."""
     with requests_mock.Mocker() as heap:
         heap.post(URL + "add_user_properties", status_code=503, headers={"Retry-After": "3600"})
         stream = {"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}
@@ -61,7 +61,7 @@ def test_a_check_in_process_never_raises() -> None:
 def test_a_machine_out_of_threads_is_a_transient_error(
     monkeypatch: pytest.MonkeyPatch, failure: Exception, kind: type[Exception]
 ) -> None:
-    """A defect stays what it is."""
+    """A bug is raised unchanged."""
 
     def fail(*_: object) -> None:
         raise failure

@@ -1,4 +1,4 @@
-"""An error's class is its policy."""
+"""The class of an error decides its consequence."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from destination_heap_analytics.errors import (
         (DefectError, FailureType.system_error),
     ],
 )
-def test_an_error_that_ends_the_run_is_one_of_airbytes_three(
+def test_an_error_that_stops_the_run_has_a_failure_type_of_airbyte(
     error: type[SyncStoppedError], policy: FailureType
 ) -> None:
-    """Its sentence reaches the user as it is."""
+    """The user sees its message unchanged."""
     stopped = error("Do this.")
     assert (stopped.failure_type, stopped.message, str(stopped)) == (policy, "Do this.", "Do this.")
 
 
-def test_every_kind_of_stop_has_a_policy() -> None:
-    """A class without one could not be reported to the platform."""
+def test_every_error_that_stops_the_run_has_a_failure_type() -> None:
+    """Without one, it could not be reported to the platform."""
     assert all(isinstance(kind.failure_type, FailureType) for kind in SyncStoppedError.__subclasses__())
 
 

@@ -1,4 +1,4 @@
-"""The command line and the CDK's class lead to one connector: they answer with the same messages."""
+"""The command line and the CDK's class are the same connector: they return the same messages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ URL = "https://heapanalytics.com/api/"
 def command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> Iterator[Any]:
-    """The command line in process: its messages, logs left out."""
+    """Run the command line in process: its messages without logs."""
     handlers = logging.getLogger().handlers
     monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
 
@@ -64,7 +64,7 @@ def written(path: Path, text: str) -> str:
 
 
 def test_spec(command: Any) -> None:
-    """Both give the committed specification."""
+    """Both return the committed specification."""
     spec = DestinationHeapAnalytics().spec(logging.getLogger("test"))
     (message,) = command("spec")
     assert message == AirbyteMessageSerializer.dump(AirbyteMessage(type=Type.SPEC, spec=spec))
@@ -114,14 +114,14 @@ def in_process(config: Any, lines: list[Any]) -> tuple[list[dict[str, Any]], Syn
     ],
 )
 def test_write(command: Any, config: Any, lines: list[Any], answer: dict[str, Any], failure: Any) -> None:
-    """The same states, or the same error; in process it is one of the CDK's too."""
+    """The same states, or the same error; in process, it is also the CDK's exception."""
     with requests_mock.Mocker() as heap:
         heap.post(URL + "add_user_properties", **answer)
         heap.post(URL + "track", **answer)
         messages = command("write", config, lines=lines)
         answers, stopped = in_process(config, lines)
     states = [message for message in messages if message["type"] == "STATE"]
-    for state in states:  # in process the CDK's models carry it, which know one of the two counts
+    for state in states:  # in process, the CDK's models have only one of the two counts
         state["state"]["destinationStats"].pop("rejectedRecordCount")
     assert states == answers
     assert (type(stopped).__mro__[1] if stopped else None) is failure
@@ -139,7 +139,7 @@ def test_write(command: Any, config: Any, lines: list[Any], answer: dict[str, An
 
 @pytest.mark.parametrize("word", ["preview", "resend"])
 def test_the_class_loads_nothing_for_a_command_that_is_not_write(word: str, tmp_path: Path) -> None:
-    """It once loaded the rows that it was asked to preview."""
+    """In particular not for a preview."""
     config, catalog = (
         written(tmp_path / name, json.dumps(content)) for name, content in (("config", CONFIG), ("catalog", CATALOG))
     )
@@ -150,8 +150,8 @@ def test_the_class_loads_nothing_for_a_command_that_is_not_write(word: str, tmp_
     assert heap.call_count == 0
 
 
-def test_the_class_answers_the_commands_of_the_cdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`run_cmd` gives the CDK's own messages, a state with what it holds."""
+def test_the_class_supports_the_commands_of_the_cdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run_cmd` returns the CDK's own messages, states with their content."""
     monkeypatch.setattr("destination_heap_analytics.cli.watch_signals", lambda _: None)
     destination = DestinationHeapAnalytics()
     config, catalog = written(tmp_path / "config", json.dumps(CONFIG)), written(tmp_path / "cat", json.dumps(CATALOG))
@@ -180,7 +180,7 @@ SECRETIVE = {**CONFIG, "object_storage_config": {"storage_type": "S3", "secret_a
 
 
 def test_a_secret_is_masked_in_process_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a status, in an error, and in the log by the CDK's own filter."""
+    """In a status, in an error, and, by the CDK's filter, in the log."""
 
     def fail(*_: Any) -> None:
         raise ConfigError(f"Refused: {CANARY}.")
@@ -208,7 +208,7 @@ def test_a_secret_is_masked_in_process_too(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_a_command_imports_no_more_than_it_needs(word: str, absent: list[str], tmp_path: Path) -> None:
-    """The CDK alone takes more than a second."""
+    """Importing the CDK takes more than a second."""
     config = written(tmp_path / "config", json.dumps({**CONFIG, "base_url": "http://127.0.0.1:9"}))
     catalog = written(tmp_path / "catalog", json.dumps(CATALOG))
     options = {

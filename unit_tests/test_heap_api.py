@@ -1,4 +1,4 @@
-"""Lengths are counted as Heap counts them, and the three APIs are as documented."""
+"""Lengths are counted as in Heap, and the APIs are as documented."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_a_cut_text_is_the_longest_beginning_that_fits(text: str, units: int) ->
 
 
 def test_the_apis_are_as_documented() -> None:
-    """Path, key and what is particular to each."""
+    """Path, key and peculiarities of each."""
     assert {
         api.value: (api.endpoint.path, api.endpoint.key_field, api.endpoint.accepts_lists, set(api.endpoint.reserved))
         for api in Api

@@ -71,7 +71,7 @@ def strings(source: str) -> Iterator[tuple[int, str]]:
 
 def prose(source: str) -> Iterator[tuple[int, str]]:
     """Line and text of comments, docstrings (line by line), and names of tests as words."""
-    if ANY_WORD.search(source):  # otherwise no comment has one, and finding comments takes long
+    if ANY_WORD.search(source):  # otherwise no comment has one, and tokenizing is slow
         for token in tokenize.generate_tokens(io.StringIO(source).readline):
             if token.type == tokenize.COMMENT:
                 yield token.start[0], token.string
@@ -83,7 +83,7 @@ def prose(source: str) -> Iterator[tuple[int, str]]:
 
 
 def found(text: str) -> list[str]:
-    if not ANY_WORD.search(text):  # as nearly always: one search instead of one for each word
+    if not ANY_WORD.search(text):  # nearly always: one search instead of one per word
         return []
     return [word for word, pattern in WORDS.items() if re.search(rf"\b({pattern})\b", text, re.IGNORECASE)]
 

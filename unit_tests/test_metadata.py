@@ -1,4 +1,4 @@
-"""metadata.yaml and icon.svg follow the rules by which a registry takes a connector.
+"""metadata.yaml and icon.svg follow the rules for connectors in a registry.
 
 The schema is the published one; what it cannot say are the rules of the registry's validators
 (https://github.com/airbytehq/airbyte, airbyte-ci/connectors/metadata_service/lib/metadata_service/validators) and of
@@ -26,8 +26,8 @@ DATA: dict[str, Any] = METADATA["data"]
 
 
 def test_it_satisfies_the_published_schema() -> None:
-    """Down to the format of the UUID, the addresses and the dates; the schema knows every key."""
-    models = find_spec("airbyte_connector_models")  # found, not imported: it would import the client of Airbyte's API
+    """Including the formats of the UUID, the addresses and the dates; the schema has every key."""
+    models = find_spec("airbyte_connector_models")  # located, not imported: it would import the client of Airbyte's API
     if models is None or models.origin is None:
         pytest.skip("airbyte-connector-models, which has the schema of metadata.yaml, does not run on this Python.")
     path = Path(models.origin).parent / "metadata" / "v0" / "ConnectorMetadataDefinitionV0.json"
@@ -37,7 +37,7 @@ def test_it_satisfies_the_published_schema() -> None:
 
 
 def test_it_is_complete() -> None:
-    """With what the schema demands, and what it leaves open but a listed connector has."""
+    """With what the schema requires, and what listed connectors have in addition."""
     assert METADATA["metadataSpecVersion"] == "1.0"
     required = (
         "name definitionId connectorType connectorSubtype dockerRepository dockerImageTag license documentationUrl "
@@ -48,7 +48,7 @@ def test_it_is_complete() -> None:
 
 
 def test_the_definition_id_never_changes() -> None:
-    """Saved connections know the connector by it."""
+    """It identifies the connector in saved connections."""
     assert DATA["definitionId"] == "a16de522-0e43-4ebf-ac6b-c809a38b6ab8"
 
 
@@ -60,8 +60,8 @@ def test_one_name_is_used_for_all() -> None:
     assert DATA["remoteRegistries"]["pypi"]["packageName"] == f"airbyte-{name}"
 
 
-def test_the_licence_is_the_one_that_is_given() -> None:
-    """One of the two that the ecosystem takes."""
+def test_the_licence_is_the_one_of_the_project() -> None:
+    """One of the two that the registry accepts."""
     assert DATA["license"] == "MIT"
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
@@ -83,21 +83,21 @@ def test_the_version_is_semantic_and_a_major_one_documents_what_breaks() -> None
 
 
 def test_the_hosts_are_those_that_the_connector_talks_to() -> None:
-    """Both of Heap's, and Amazon's for rejected rows, in China too."""
+    """Both of Heap's, and Amazon's for rejected rows, including China."""
     hosts = [host.removeprefix("https://") for host in (US_HOST, EU_HOST)]
     assert DATA["allowedHosts"]["hosts"] == [*hosts, "*.amazonaws.com", "*.amazonaws.com.cn"]
 
 
-def test_all_addresses_are_safe_ones() -> None:
-    """HTTPS alone; the documentation is the one that the form links to."""
+def test_all_addresses_are_https() -> None:
+    """The documentation is the one that the form links to."""
     urls = [DATA["documentationUrl"], *(page["url"] for page in DATA["externalDocumentationUrls"])]
     assert [url for url in urls if not url.startswith("https://")] == []
     spec = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
     assert DATA["documentationUrl"] == spec["documentationUrl"]
 
 
-def test_no_base_image_is_named_that_is_not_used() -> None:
-    """The image is made by the Dockerfile."""
+def test_no_unused_base_image_is_listed() -> None:
+    """The image is built by the Dockerfile."""
     assert "connectorBuildOptions" not in DATA
 
 

@@ -1,4 +1,4 @@
-"""A name that holds a line end or an escape code is harmless in everything that a command prints."""
+"""A name with a line end or an escape code is harmless in everything that a command prints."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_no_command_prints_a_name_unescaped(forked: Forked, case: str, tmp_path: Path) -> None:
-    """Not raw on standard output or error, nor inside a message, which others show."""
+    """Neither on standard output or error, nor inside a message, which other programs show."""
     words, config, streams, lines = CASES[case]
     arguments = list(words)
     if config is not None:

@@ -1,4 +1,4 @@
-"""The files that a connector has agree with each other."""
+"""The files of the project are consistent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_version_is_the_same_everywhere() -> None:
 
 
 def test_the_acceptance_configuration_names_files_that_exist() -> None:
-    """And configurations only: any other key stops the suite."""
+    """And only configurations: any other key stops the suite."""
     tests = yaml.safe_load(text("acceptance-test-config.yml"))["acceptance_tests"]
     entries = [entry for section in tests.values() for entry in section["tests"]]
     assert len(entries) == 16
@@ -75,13 +75,13 @@ def header(wheel: zipfile.ZipFile) -> Any:
     return Parser().parsestr(wheel.read(name).decode())
 
 
-def test_the_package_carries_the_specification_and_the_types(wheel: zipfile.ZipFile) -> None:
+def test_the_package_has_the_specification_and_the_type_marker(wheel: zipfile.ZipFile) -> None:
     """The command `spec` prints the file."""
     assert {"destination_heap_analytics/spec.json", "destination_heap_analytics/py.typed"} <= set(wheel.namelist())
 
 
-def test_the_package_brings_the_connectors_own_dependencies_only(wheel: zipfile.ZipFile) -> None:
-    """Those of the tests come with an extra; the courier and the sandbox are separate projects."""
+def test_the_package_requires_only_the_connectors_own_dependencies(wheel: zipfile.ZipFile) -> None:
+    """Those of the tests are in an extra; the courier and the sandbox are separate projects."""
     requirements = header(wheel).get_all("Requires-Dist")
     own = sorted(re.split(r"[<>=]", line)[0] for line in requirements if "extra ==" not in line)
     assert own == [
@@ -103,7 +103,7 @@ def test_every_dependency_is_pinned_to_a_range(wheel: zipfile.ZipFile) -> None:
     assert [line for line in header(wheel).get_all("Requires-Dist") if not ("<" in line and ">=" in line)] == []
 
 
-def test_the_image_carries_versions_that_the_package_allows(wheel: zipfile.ZipFile) -> None:
+def test_the_image_has_versions_that_the_package_allows(wheel: zipfile.ZipFile) -> None:
     """Otherwise: bash scripts/requirements."""
     lines = text("requirements.txt").splitlines()
     carried = dict(re.findall(r"^([\w.-]+)==(\S+)", text("requirements.txt"), flags=re.MULTILINE))

@@ -1,4 +1,4 @@
-"""Random configurations, catalogs and messages: every command ends as its caller expects, never with a defect."""
+"""Random configurations, catalogs and messages: every command ends as its caller expects, never with a bug."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ CATALOG = {
 
 @st.composite
 def valid(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
-    """A document as a schema of the specification describes it; one value in thirty is odd."""
+    """A document that matches a schema of the specification, except that one value in thirty is odd."""
     if draw(st.integers(0, 29)) == 7:
         return draw(ODD)
     if "const" in schema:
@@ -71,7 +71,7 @@ def valid(draw: st.DrawFn, schema: dict[str, Any]) -> Any:
 
 @st.composite
 def changed(draw: st.DrawFn, document: Any) -> Any:
-    """A document with odd values, or with members missing."""
+    """A document with odd values, or without some members."""
     if draw(st.integers(0, 29)) == 7:
         return draw(ODD)
     if isinstance(document, dict):
@@ -117,7 +117,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def printed(command: str, status: int) -> tuple[int, str]:
-    """Exit code and standard output of a command, with a Heap that answers everything so."""
+    """Exit code and standard output of a command, with a Heap that always returns this status."""
     arguments = [command, "--config", "config"] + (["--catalog", "catalog"] if command != "check" else [])
     out = io.TextIOWrapper(io.BytesIO(), write_through=True)
     code = 0
@@ -134,7 +134,7 @@ def printed(command: str, status: int) -> tuple[int, str]:
 
 
 def without_network(config: Any) -> Any:
-    """The configuration with a local place for rejected rows, and without deletions, which Heap completes later."""
+    """The configuration with a local directory for rejected rows, and without deletions, which need polling."""
     if isinstance(config, dict):
         storage, api = config.get("object_storage_config"), config.get("api")
         if isinstance(storage, dict) and storage.get("storage_type") == "S3":
@@ -154,7 +154,7 @@ def without_network(config: Any) -> Any:
 def test_every_command_ends_as_its_caller_expects(
     documents: tuple[Any, Any, list[Any]], command: str, status: int
 ) -> None:
-    """One status for `check`, one TRACE for a `write` that fails, one sentence each, and no control character."""
+    """One status for `check`, one TRACE for a failed `write`, each with a message, and no control characters."""
     config, catalog, lines = documents
     for name, content in (("config", json.dumps(config)), ("catalog", json.dumps(catalog))):
         Path(name).write_text(content, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""No regular expression of the three products takes more than linear time, however long its input.
+"""No regular expression of the three products takes more than linear time, whatever its input.
 
 All expressions are found by reading the sources. Work is counted (step_count.py), not timed.
 """
@@ -27,19 +27,19 @@ PACKAGES = ("destination_heap_analytics", "courier/heap_courier", "sandbox/heap_
 METHODS = frozenset({"match", "fullmatch", "search", "findall", "finditer", "sub", "subn", "split"})
 ALPHABET = [*map(chr, range(33, 127)), " ", "\n", "\t", "\x00", "\x80", "é", "\u2028", "\ud800", "😀"]
 PASSED_ON: Final = {"_like": frozenset({"fullmatch"})}
-"""Functions that take an expression, and how they use it."""
+"""Functions with an expression as argument, and how they use it."""
 
 FEW, MANY = 40, 160
 """Lengths of inputs. Four times the length is sixteen times the work of a quadratic expression."""
 
 MOST_TIMES = 7
-"""So many times the work counts as in proportion to four times the length."""
+"""Up to this factor, the work counts as proportional to four times the length."""
 
 ONCE = 800
-"""Steps that do not count: a repetition with a bound, such as {0,63}, may end in the longer text alone."""
+"""Steps that do not count: a bounded repetition, such as {0,63}, may complete only in the longer text."""
 
 MOST_BEGINNINGS = 8
-"""Of one expression; some list a hundred words."""
+"""The most characters of one expression; some list a hundred words."""
 
 DAY: Final = date(2026, 1, 2)
 KEYS: Final = parse_pattern("'a-'yyyy-MM'-'yyyy-MM-dd*'.avro'")
@@ -55,7 +55,7 @@ MADE_AT_RUN_TIME: Final = {
     "heap_courier.files.file_pattern: self._expression(_PLAUSIBLE)": lambda: KEYS.day_of("a-2026-01-2026-01-02.avro"),
     "heap_courier.project.setting_types: pattern": lambda: re.compile("passed on"),
 }
-"""Expressions that are put together at run time, and what makes one that is as bad as they get."""
+"""Expressions that are composed at run time, each with a function that creates a worst case."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def named(tree: ast.Module) -> tuple[dict[int, str], dict[str, set[str]]]:
 
 
 def value(module: str, pattern: ast.expr) -> re.Pattern[Any] | None:
-    """An expression that is written where it is used; None if it is only known there."""
+    """An expression that is a literal where it is used; None if it is computed."""
     code = compile(ast.Expression(pattern), module, "eval")
     try:
         return re.compile(eval(code, vars(importlib.import_module(module))))  # noqa: S307  # our own sources
@@ -133,7 +133,7 @@ FOUND = list(expressions())
 
 
 def inputs(expression: Expression, length: int) -> Iterator[Text]:
-    """Texts that begin as the expression expects, continue for long, and end wrongly."""
+    """Texts that begin as the expression expects, are long, and end differently."""
     is_bytes = isinstance(expression.pattern.pattern, bytes)
     alphabet: list[Text] = [char.encode("latin-1", "ignore") for char in ALPHABET] if is_bytes else list(ALPHABET)
     alphabet = [char for char in alphabet if char]
@@ -158,7 +158,7 @@ def inputs(expression: Expression, length: int) -> Iterator[Text]:
 
 
 def growth(found: Found, pattern: re.Pattern[Any]) -> tuple[str, Text] | None:
-    """A method and an input whose work grows faster than in proportion to its length; None if there is none."""
+    """A method and an input for which the work grows faster than linearly; None if there is none."""
     expression = Expression(pattern)
     by_kinds = {
         expression.kinds(few): (few, many)
@@ -176,21 +176,21 @@ def growth(found: Found, pattern: re.Pattern[Any]) -> tuple[str, Text] | None:
 
 @pytest.mark.parametrize("found", [found for found in FOUND if found.pattern], ids=lambda found: found.where)
 def test_the_work_of_an_expression_grows_in_proportion_to_its_input(found: Found) -> None:
-    """An input of a million blanks must not hold up a run."""
+    """An input of a million spaces must not block a run."""
     assert found.pattern is not None
     assert growth(found, found.pattern) is None
 
 
-def test_an_expression_that_is_made_at_run_time_is_known() -> None:
-    """And has an example below."""
+def test_an_expression_that_is_composed_at_run_time_is_listed() -> None:
+    """With an example below."""
     assert {found.where for found in FOUND if not found.pattern} == set(MADE_AT_RUN_TIME)
 
 
 @pytest.mark.parametrize("make", MADE_AT_RUN_TIME.values(), ids=MADE_AT_RUN_TIME)
-def test_the_work_of_an_expression_that_is_made_at_run_time_grows_in_proportion(
+def test_the_work_of_an_expression_that_is_composed_at_run_time_grows_in_proportion(
     make: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for an example of each."""
+    """The same, for an example of each."""
     made: list[re.Pattern[Any]] = []
     compiled = re._compile  # type: ignore[attr-defined]  # through which all functions of `re` go
 
@@ -207,7 +207,7 @@ def test_the_work_of_an_expression_that_is_made_at_run_time_grows_in_proportion(
 
 
 @pytest.mark.parametrize("pattern", [r"\s+$", r"(a+)+b", r"\s*x?\s*y", r"a+b", r"(\d+)\1", r"[^/]*a[^/]*b"])
-def test_work_that_grows_faster_is_noticed(pattern: str) -> None:
+def test_work_that_grows_faster_is_detected(pattern: str) -> None:
     """The test above can fail."""
     found = Found("", re.compile(pattern), frozenset({"search"}))
     assert growth(found, re.compile(pattern)) is not None

@@ -1,4 +1,4 @@
-"""No value of a row appears in what a command prints, however the command ends."""
+"""No value of a row appears in the output of a command, however it ends."""
 
 from __future__ import annotations
 
@@ -118,10 +118,10 @@ def test_no_value_of_a_row_is_printed(
     assert CANARY not in out + err
 
 
-def test_a_defect_prints_no_value_of_the_row_that_it_met(
+def test_a_bug_prints_no_value_of_the_row_that_caused_it(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Its text is left out; the stack trace has no values."""
+    """Its text is omitted, and the stack trace has no values."""
 
     def fail(*_: Any) -> NoReturn:
         raise ValueError(EMAIL)
@@ -133,7 +133,7 @@ def test_a_defect_prints_no_value_of_the_row_that_it_met(
     assert CANARY not in out + err
 
 
-def test_the_canary_is_noticed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    """A state goes back unchanged, and is the one exception."""
+def test_the_canary_is_detected(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    """A state is returned unchanged, and is the only exception."""
     run(monkeypatch, ['{"type": "STATE", "state": {"data": {"cursor": "c4nary"}}}'], [{"json": {}}], {})
     assert CANARY in capfd.readouterr().out

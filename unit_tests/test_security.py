@@ -80,7 +80,7 @@ HELD_BY: Final = {
     ],
     "It is a test tool without": [],  # advice, not a promise
 }
-"""Tests by the beginning of the promise that they hold."""
+"""The tests of each promise, by its beginning."""
 
 
 def promises() -> list[str]:
@@ -89,13 +89,13 @@ def promises() -> list[str]:
 
 
 def test_every_promise_is_in_the_table() -> None:
-    """One that is added needs a test; one that is gone, none."""
+    """A new promise needs a test, and a removed one none."""
     assert {next((key for key in HELD_BY if line.startswith(key)), line) for line in promises()} == set(HELD_BY)
 
 
 @pytest.mark.parametrize("test", sorted({test for tests in HELD_BY.values() for test in tests}))
 def test_every_test_that_holds_a_promise_exists(test: str) -> None:
-    """By its name: whether it holds the promise is for its readers."""
+    """By its name: reviewers judge whether it tests the promise."""
     file, _, name = test.partition("::")
     tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
     assert name in {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}

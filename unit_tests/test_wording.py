@@ -1,4 +1,4 @@
-"""Nothing that a source named reaches a terminal or a log as a command."""
+"""Names from a source cannot control a terminal or a log."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from destination_heap_analytics.wording import printable
         ("\U000e0001", r"\udb40\udc01"),
     ],
 )
-def test_what_a_terminal_would_obey_is_escaped(text: str, shown: str) -> None:
-    """As JSON writes it; letters of any script stay."""
+def test_characters_that_a_terminal_would_interpret_are_escaped(text: str, shown: str) -> None:
+    """As in JSON; letters of any script are unchanged."""
     assert printable(text) == shown
 
 
@@ -38,6 +38,6 @@ def test_any_text_becomes_one_printable_line(text: str) -> None:
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S"])))
-def test_letters_of_all_scripts_stay(text: str) -> None:
-    """A person reads the name as it is."""
+def test_letters_of_all_scripts_are_unchanged(text: str) -> None:
+    """Users see the name as it is."""
     assert printable(text) == text
