@@ -39,7 +39,7 @@ ONCE = 800
 """Steps that do not count: a bounded repetition, such as {0,63}, may complete only in the longer text."""
 
 MOST_BEGINNINGS = 8
-"""The most characters of one expression; some list a hundred words."""
+"""The most beginnings tried per expression; some list a hundred words."""
 
 DAY: Final = date(2026, 1, 2)
 KEYS: Final = parse_pattern("'a-'yyyy-MM'-'yyyy-MM-dd*'.avro'")
