@@ -182,7 +182,7 @@ class _Reader:
             if len(leaf) == 1 and name.lower() in self._maker.endpoint.reserved:  # no listed column has such a name
                 plan.reserved.append(name)
                 continue
-            if name in plan.names or not self._maker.takes(name):
+            if name in plan.names or not self._maker.accepts(name):
                 return None
             if leaf in shape.irregular:
                 plan.irregular[len(plan.names)] = name if name in self._listed else leaf[0]

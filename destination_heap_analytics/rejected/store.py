@@ -215,7 +215,7 @@ class RejectWriter(Generic[Ticket]):
 
         Args:
             storage: used only by this thread.
-            report: called by the thread while it holds the writer's lock, so that whoever sees `is_idle` already has
+            report: called by the thread while it holds the writer's lock, so that a caller that sees `is_idle` has
                 the report. It must only enqueue: taking a lock under which `put` is called would deadlock.
         """
         self._storage = storage

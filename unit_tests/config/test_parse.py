@@ -153,7 +153,7 @@ def test_base_url_may_be_any_https_host_and_http_on_this_machine(base_url: str) 
         ),
         (
             config(api={**USERS, "property_columns": "name,Id"}),
-            "`api.property_columns` names `Id`, but Heap does not allow",
+            "`api.property_columns` lists `Id`, but Heap does not allow",
         ),
         (
             track(user_id_column="heap_id"),

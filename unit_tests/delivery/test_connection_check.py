@@ -90,7 +90,7 @@ def test_once_heap_has_accepted_something_its_address_is_known_to_be_right() -> 
         (Verdict(Kind.RETRYABLE, 501), "`base_url` may not be Heap's API", "Use https://heapanalytics.com"),
         (Verdict(Kind.RETRYABLE, 777), "returned 777, which Heap never does", "Use https://heapanalytics.com"),
         (Verdict(Kind.TOO_LARGE, 413), "`app_id` or `base_url` is wrong", "Use the environment ID"),
-        (Verdict(Kind.REFUSED, 403), "returned 403 Forbidden", "check that no firewall blocks"),
+        (Verdict(Kind.REFUSED, 403), "returned 403 Forbidden", "Check that no firewall blocks"),
     ],
 )
 def test_a_failure_names_the_setting_and_the_remedy(verdict: Verdict, setting: str, remedy: str) -> None:

@@ -389,7 +389,7 @@ def test_a_refused_row_does_not_wait_long_for_evidence() -> None:
     assert run.finish().ends == {1: None, 2: Reason.REFUSED}
 
 
-def test_requests_sent_before_a_refusal_are_no_evidence() -> None:
+def test_requests_sent_before_a_refusal_prove_nothing() -> None:
     """The setup may have broken in between; then no later state may be returned."""
     run = Run(refusing(2), bulk=False).offer(1, 2, 3)
     early, refused, late = (job for _, job, _ in run._under_way)

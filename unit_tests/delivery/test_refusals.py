@@ -18,7 +18,7 @@ def refused(number: int, *, since: float = 0.0, serial: int = 1, size: int = 2) 
 
 
 def test_a_row_waits_for_a_request_that_was_sent_after_it_was_refused() -> None:
-    """A request that was sent before is no evidence."""
+    """A request that was sent before proves nothing."""
     refusals = Refusals(0.0)
     first, second = refused(1, serial=3), refused(2, serial=5)
     refusals.hold(first)

@@ -84,9 +84,9 @@ DECLARED = {
     ("name", "data", "told"),
     [
         ("updatedAt", {"updatedat": 1}, "has `updatedat` instead"),
-        ("updatedAt", {"UPDATEDAT": 1}, "Write `UPDATEDAT`"),
-        ("größe", {"gr__e": 1}, "Write `gr__e`"),
-        ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Write `who_is_it.userId`"),
+        ("updatedAt", {"UPDATEDAT": 1}, "Use `UPDATEDAT`"),
+        ("größe", {"gr__e": 1}, "Use `gr__e`"),
+        ("Who Is It.userId", {"who_is_it": {"userId": 1}}, "Use `who_is_it.userId`"),
     ],
 )
 def test_a_column_that_a_cache_has_renamed_is_reported_at_once(name: str, data: dict[str, Any], told: str) -> None:
