@@ -58,7 +58,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"api": {**TRACK, "property_columns": 'a,"b'}}, "`api.property_columns` has a double quote at character 3"),
         (
             {"api": {"api_type": "add_user_properties", "property_columns": "a,ID", "identity_column": "i"}},
-            "`api.property_columns` names `ID`",
+            "`api.property_columns` lists `ID`",
         ),
         ({"rejected_records": "perhaps"}, "`rejected_records` is not valid: use one of continue, fail"),
     ],

@@ -49,7 +49,7 @@ def test_a_wrong_command_line_is_reported_with_the_usage(forked: Forked, argumen
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (Path("no-such-file.json"), "no-such-file.json, cannot be read: No such file"),
+        (Path("no-such-file.json"), "no-such-file.json` cannot be read: No such file"),
         ("{", "is not valid JSON"),
         ("[1]", "must be a JSON object"),
     ],

@@ -161,12 +161,12 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
         Verdict(Kind.NO_ACCESS, 404),
         Verdict(Kind.NOT_HEAP, 301, "a redirect"),
         Verdict(Kind.LOCKED_OUT, 401),
-        Verdict(Kind.LATER, trouble="the name is not known"),
-        Verdict(Kind.LATER, 429),
-        Verdict(Kind.LATER, 503),
+        Verdict(Kind.RETRYABLE, trouble="the name is not known"),
+        Verdict(Kind.RETRYABLE, 429),
+        Verdict(Kind.RETRYABLE, 503),
     ):
         yield explain(verdict, US_HOST)
-    yield explain(Verdict(Kind.LATER, trouble="the connection was refused"), heap.url)
+    yield explain(Verdict(Kind.RETRYABLE, trouble="the connection was refused"), heap.url)
 
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "e"}
     config = {"app_id": "11", "base_url": heap.url, "api": api}

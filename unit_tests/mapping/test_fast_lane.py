@@ -192,7 +192,7 @@ class Heap:
         del message["app_id"]
         (elements,) = message.values()
         self.sent += elements
-        return Verdict(Kind.TAKEN, 200)
+        return Verdict(Kind.ACCEPTED, 200)
 
     def cut_overdue(self) -> None: ...
 
