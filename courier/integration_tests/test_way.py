@@ -111,7 +111,7 @@ class TestInit:
         said = user.types("init", "my heap")
 
         assert (said.code, said.err) == (0, "")
-        assert "Next: name your bucket in heap-courier.yaml" in said.out
+        assert "Next: set your bucket in heap-courier.yaml" in said.out
         made = {path.relative_to(tmp_path / "my heap").as_posix() for path in (tmp_path / "my heap").rglob("*.*")}
         assert made >= {"heap-courier.yaml", "entities/heap.json", "entities/heap-connect.json"}
         assert made >= {"load-operations/heap.json", ".gitignore"}
@@ -134,8 +134,8 @@ class TestCheck:
         said = user.types("check")
 
         assert (said.code, said.err) == (0, "")
-        assert "Heap: good. The newest files in" in said.out
-        assert "Heap-Connect: good." in said.out
+        assert "Heap: OK. The newest files in" in said.out
+        assert "Heap-Connect: OK." in said.out
         assert "the newest is `manifests/sync_9.json`" in said.out
 
     def test_one_bad_courier_makes_the_exit_code_1_and_the_others_are_still_reported(self, user: User) -> None:
@@ -146,7 +146,7 @@ class TestCheck:
 
         assert said.code == 1
         assert re.search("^Heap: `entities/heap.json`.*line 1", said.out, re.MULTILINE)
-        assert "Heap-Connect: good." in said.out
+        assert "Heap-Connect: OK." in said.out
 
     def test_an_unknown_feed_is_reported_in_the_documented_words(self, user: User) -> None:
         user.loads(df_xxxxxx=LOAD)

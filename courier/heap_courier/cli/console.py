@@ -1,4 +1,4 @@
-"""The command of the console: `console`."""
+"""The command that serves the console: `console`."""
 
 from __future__ import annotations
 
@@ -22,10 +22,14 @@ from heap_courier.notices.notice import note, trouble
     help="The address to listen on; any other than 127.0.0.1 needs a token.",
 )
 @click.option(
-    "--allow-host", "names", multiple=True, metavar="NAME", help="A host name that browsers may use in its address."
+    "--allow-host", "names", multiple=True, metavar="NAME", help="A host name under which browsers may reach it."
 )
-@click.option("--tls-cert", "certificate", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
-@click.option("--tls-key", "key", type=click.Path(dir_okay=False, path_type=Path), help="For https.")
+@click.option(
+    "--tls-cert", "certificate", type=click.Path(dir_okay=False, path_type=Path), help="The certificate for https."
+)
+@click.option(
+    "--tls-key", "key", type=click.Path(dir_okay=False, path_type=Path), help="The certificate's private key."
+)
 @click.option("--behind-proxy", is_flag=True, help="A proxy in front of the console terminates TLS.")
 @click.pass_obj
 def console(
@@ -39,10 +43,10 @@ def console(
     key: Path | None,
     behind_proxy: bool,
 ) -> None:
-    """Serve the project as pages for a browser, until stopped with Ctrl-C or SIGTERM.
+    """Serve the console, which manages the project in a browser, until stopped with Ctrl-C or SIGTERM.
 
-    Only this computer can reach it. To be reached by others it needs a token in the environment variable
-    HEAP_COURIER_CONSOLE_TOKEN, and TLS: --tls-cert and --tls-key, or a proxy and --behind-proxy.
+    By default only this computer can reach it. To let others reach it, set a token in the environment variable
+    HEAP_COURIER_CONSOLE_TOKEN and use TLS: --tls-cert and --tls-key, or a proxy and --behind-proxy.
     """
     from heap_courier.notices.metrics import Metrics  # noqa: PLC0415  (only this command needs it)
 
@@ -54,8 +58,8 @@ def console(
         if (error.name or "").startswith("heap_courier"):
             raise
         raise SetupError(
-            f"The console needs the Python package `{error.name}`: `pip install './courier[console]'` in the checkout "
-            "installs all that it needs."
+            f"The console needs the Python package `{error.name}`: run `pip install './courier[console]'` in the "
+            "checkout."
         ) from None
 
     metrics = Metrics()

@@ -24,7 +24,7 @@ _NAMED_DAYS: Final = {"today": timedelta(), "yesterday": timedelta(days=1)}
 
 
 class _Day(click.ParamType):  # type: ignore[type-arg]  # generic in newer versions of click alone
-    """A day: a date, or a name such as `yesterday`, resolved by the command's clock."""
+    """A day: a date, or `today` or `yesterday` by the command's clock."""
 
     name = "day"
 
@@ -48,17 +48,17 @@ def check(folder: Path, courier: str | None) -> None:
     """Check COURIER, or all couriers: the project, the bucket, the credential, the newest files, the feeds."""
     with opened(folder) as context:
         couriers = [context.courier(courier)] if courier else context.project.couriers.values()
-        good = [_is_good(context, each) for each in couriers]
+        results = [_is_ok(context, each) for each in couriers]
         print_warnings(context)
-    if not all(good):
+    if not all(results):
         sys.exit(1)
 
 
-def _is_good(context: Context, courier: Courier) -> bool:
+def _is_ok(context: Context, courier: Courier) -> bool:
     from heap_courier.couriers.check import check_courier  # noqa: PLC0415  (reading buckets and files is slow to import)
 
     try:
-        say(f"{courier.name}: good. {check_courier(context, courier)}")
+        say(f"{courier.name}: OK. {check_courier(context, courier)}")
     except CourierError as error:
         first, *others = str(error).split("\n")
         say(f"{courier.name}: {first}")
@@ -86,15 +86,15 @@ def sample(folder: Path, courier: str, day: Callable[[date], date] | None) -> No
 @click.argument("courier")
 @click.option("--day", type=DAY, metavar="DAY", help="A day: 2026-11-21, today or yesterday (UTC).")
 @click.option("--from", "start", type=DAY, metavar="DAY", help="The first day.")
-@click.option("--to", "end", type=DAY, metavar="DAY", help="The day after the last one.")
+@click.option("--to", "end", type=DAY, metavar="DAY", help="The day after the last day.")
 @click.option("--all", "everything", is_flag=True, help="All days that have files.")
 @click.option("--skip-missing", is_flag=True, help="Continue without required files that are missing.")
 @click.pass_obj
 def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> None:
     """Run COURIER: fetch its files and load them into their domain tables.
 
-    Select the files with --day, with --from and --to, or with --all. A courier that follows Heap Connect takes none of
-    these: it loads what is new.
+    Select the files with --day, with --from and --to, or with --all. A courier that follows Heap Connect accepts none
+    of these: it loads all new dumps.
     """
     from heap_courier.couriers.run import run_courier  # noqa: PLC0415
     from heap_courier.delta.after_runs import publish_after_run  # noqa: PLC0415
@@ -103,8 +103,8 @@ def run(folder: Path, /, courier: str, *, skip_missing: bool, **days: Any) -> No
         chosen = context.courier(courier)
         if chosen.operations is None and any(days.values()):
             raise click.UsageError(
-                f"The courier `{chosen.name}` has no `load-operations`, so it follows Heap Connect and loads whatever "
-                "is new: leave out the days."
+                f"The courier `{chosen.name}` has no `load-operations`, so it follows Heap Connect and loads all new "
+                "dumps: leave out the days."
             )
         selected = _days(context.now().date(), **days) if chosen.operations else None
         try:
@@ -136,6 +136,6 @@ def _days(
         return Days.of(day(today))
     if not (start and end and start(today) < end(today)):
         raise click.UsageError(
-            "--from is the first day, --to the day after the last one: give both, the earlier first."
+            "--from is the first day and --to the day after the last one: set both, with --from before --to."
         )
     return Days(start(today), end(today))

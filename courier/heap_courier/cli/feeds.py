@@ -32,7 +32,7 @@ def _character(_context: click.Context, option: click.Parameter, value: str | No
 
 def _encoding(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     if value is not None and not is_encoding(value):
-        raise click.BadParameter(f"there is no encoding {value}; name one{ENCODINGS}.")
+        raise click.BadParameter(f"there is no encoding {value}; use one{ENCODINGS}.")
     return value
 
 
@@ -73,8 +73,8 @@ def add_feed(folder: Path, /, name: str, path: Path, content_type: str | None, *
         say(note)
     if sample.format.separator and not parts["separator"]:
         shown = _SHOWN.get(sample.format.separator, sample.format.separator)
-        say(f"The sample is read with the separator `{shown}`: `file/separator` in the entities list must be the same.")
-    say(f"Wrote {written}: edit it, then `heap-courier feed activate {proposed.domain_table}`.")
+        say(f"The sample uses the separator `{shown}`: set `file/separator` in the entities list to the same.")
+    say(f"Wrote {written}: edit it, then run `heap-courier feed activate {proposed.domain_table}`.")
 
 
 @feed.command(name="activate", short_help="Create the domain table of a feed and load its sample.")
@@ -98,12 +98,12 @@ def activate_feed(folder: Path, name: str, *, no_sample: bool, truncate: bool) -
         with context.warehouse() as warehouse:
             loaded = activate(warehouse, chosen, file, now=context.now(), truncate=truncate, workers=WORKERS)
             _print_doubtful_tags(chosen)
-            say(f"The feed {chosen.domain_table} is active. Load operations call it {chosen.id}.")
+            say(f"The feed {chosen.domain_table} is active. Load operations refer to it as {chosen.id}.")
             if loaded and loaded.table.rejected:
                 say(f"{loaded.table.rejected:,} of {loaded.table.rows:,} rows of the sample were rejected:")
                 print_rejected((chosen.domain_table, each) for each in loaded.rejected[:_REJECTED_SHOWN])
             if loaded and loaded.ignored:
-                say(f"The feed has no field for {listed(loaded.ignored)}.")
+                say(f"Ignored columns, for which the feed has no field: {listed(loaded.ignored)}.")
             if loaded:
                 print_domain_table(warehouse, chosen.domain_table, limit=10)
 
@@ -147,7 +147,7 @@ def print_feed(feed: Feed) -> None:
 
 
 def print_feeds(feeds: Iterable[Feed], active: Iterable[str]) -> None:
-    """The feeds; `active` are the ids of those that are."""
+    """Feeds, one per line; `active` are the ids of the active ones."""
     active = set(active)
     rows = []
     for feed in feeds:

@@ -61,9 +61,9 @@ def list_groups(folder: Path) -> None:
 @group.command(name="run")
 @click.argument("name")
 @click.option(
-    "--slot", type=SLOT, metavar="INSTANT", help="The scheduled instant to run for, in UTC: 2026-11-21T08:30."
+    "--slot", type=SLOT, metavar="TIME", help="The scheduled time to run for, in UTC, such as 2026-11-21T08:30."
 )
-@click.option("--skip-missing", is_flag=True, help="Continue at once without files that are missing.")
+@click.option("--skip-missing", is_flag=True, help="Continue without missing files instead of waiting for them.")
 @click.pass_obj
 def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: bool) -> None:
     """Run the group NAME now, enabled or not."""
@@ -82,7 +82,7 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
 
 
 @group.command(name="serve", short_help="Run the enabled groups on their schedules.")
-@click.option("--wait", is_flag=True, help="Start although no group is enabled yet, and wait for one.")
+@click.option("--wait", is_flag=True, help="Start even if no group is enabled, and wait for one.")
 @click.option(
     "--health-port", type=click.IntRange(0, 65535), metavar="PORT", help="Serve /health and /metrics on this port."
 )
@@ -91,8 +91,8 @@ def run_group(folder: Path, name: str, slot: datetime | None, *, skip_missing: b
 def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wait: bool) -> None:
     """Run the enabled groups on their schedules until stopped with Ctrl-C or SIGTERM.
 
-    A changed heap-courier.yaml takes effect within a minute, or at once after SIGHUP; all other files are read by each
-    run.
+    A changed heap-courier.yaml takes effect within a minute, or immediately after SIGHUP; each run reads all other
+    files again.
     """
     from heap_courier.couriers.work_plan import problems_of  # noqa: PLC0415  (what reads files takes long to import)
     from heap_courier.groups.group_metrics import GroupMetrics  # noqa: PLC0415  (for this command alone)
@@ -119,13 +119,13 @@ def serve_groups(folder: Path, health_port: int | None, health_host: str, *, wai
             try:
                 project = read_project(folder)
             except CourierError as error:
-                text = f"The project cannot be used as it is now, so all settings stay as they were. {error}"
+                text = f"The changed project is not valid, so the previous settings stay in effect. {error}"
                 LOG(trouble(text, "reload-failed"))
                 return None
             if asked:
                 for problem in problems_of(project):
                     LOG(trouble(problem, "reload-warning"))
-            LOG(note("The project was read again." if asked else "The project was changed.", "reloaded"))
+            LOG(note("Reloaded the project.", "reloaded"))
             context = replaced(replace(silent, project=project))
             current[:] = [context]
             _follow(schedules, context)
@@ -161,13 +161,13 @@ def _pruned(context: Context) -> bool:
     try:
         found = prune(context)
     except CourierError as error:
-        LOG(trouble(f"What is too old was not removed: {error}", "retention-failed"))
+        LOG(trouble(f"Could not remove expired data: {error}", "retention-failed"))
         return False
-    except Exception as error:  # noqa: BLE001  (the daemon does its work without it)
-        LOG(trouble(f"What is too old was not removed: {internal_error(error)}", "retention-failed"))
+    except Exception as error:  # noqa: BLE001  (the daemon works without it)
+        LOG(trouble(f"Could not remove expired data: {internal_error(error)}", "retention-failed"))
         return False
     if found:
-        LOG(note(f"Removed what is too old: {found}.", "retention"))
+        LOG(note(f"Removed expired data: {found}.", "retention"))
     return True
 
 
@@ -233,7 +233,7 @@ class _Terminal(Audience):
 def _group_context(context: Context, stop: threading.Event) -> groups.GroupContext:
     def pause(seconds: float) -> None:
         if stop.wait(seconds):
-            raise InterruptedRunError("It was asked to stop.")
+            raise InterruptedRunError("Stopped on request.")
 
     return group_context(context, _Terminal(), pause)
 

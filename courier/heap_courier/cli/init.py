@@ -13,7 +13,7 @@ from heap_courier.project.scaffold import make_project
 
 @click.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
-@click.option("--empty", is_flag=True, help="Without examples: couriers and groups are added in the console.")
+@click.option("--empty", is_flag=True, help="Leave out the example couriers and groups; add your own in the console.")
 @click.option(
     "--engine", type=click.Choice(["duckdb", "postgresql"]), default="duckdb", show_default=True, help="The warehouse."
 )
@@ -24,6 +24,6 @@ def init(folder: Path, *, empty: bool, engine: Literal["duckdb", "postgresql"]) 
     if engine == "postgresql":
         say("Set HEAP_WAREHOUSE to the address of the database: postgresql://user:password@host/database.")
     if empty:
-        say("Next: add a courier: `heap-courier console`.")
+        say("Next: add a courier with `heap-courier console`.")
     else:
-        say("Next: name your bucket in heap-courier.yaml, then `heap-courier check`.")
+        say("Next: set your bucket in heap-courier.yaml, then run `heap-courier check`.")

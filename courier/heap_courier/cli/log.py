@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # commands that only print their help do not import what read
     from heap_courier.notices.notifier import Notifier
 
 LOG: Final = Log(lambda line: say(line, err=True), lambda: datetime.now(timezone.utc))
-"""A process has one standard error, and so one log; its format is set before a command starts."""
+"""The only log of a process, because it has one standard error. Its format is set before a command starts."""
 
 
 def _always(_notice: Notice) -> bool:
@@ -27,7 +27,7 @@ def _always(_notice: Notice) -> bool:
 
 @contextmanager
 def reporting(context: Context, is_logged: Callable[[Notice], bool] = _always) -> Iterator[Context]:
-    """The context with its notices logged, and sent as the project configures; on exit, the rest are sent."""
+    """The context, whose notices are logged, and sent as the project configures; on exit, waits until all are sent."""
     with reporting_until_replaced(is_logged) as replaced:
         yield replaced(context)
 
@@ -36,7 +36,7 @@ def reporting(context: Context, is_logged: Callable[[Notice], bool] = _always) -
 def reporting_until_replaced(
     is_logged: Callable[[Notice], bool] = _always,
 ) -> Iterator[Callable[[Context], Context]]:
-    """The same for contexts of a project that may change; each sends its notices by its own settings."""
+    """`reporting` for a project that may change: each context sends notices by the settings of its own project."""
     from heap_courier.notices.notifier import Notifier  # noqa: PLC0415  (as above)
 
     def log(notice: Notice) -> None:

@@ -1,4 +1,4 @@
-"""`heap-courier`: from a bucket to tables, one command for each step."""
+"""`heap-courier`: the command line, and how it exits."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _COMMANDS: Final = {
     "feed": ("feeds", "Feeds: how the rows of a file become rows of a domain table."),
     "run": ("couriers", "Run a courier: fetch its files and load them into their domain tables."),
     "group": ("groups", "Courier groups: couriers that run together, by hand or on a schedule."),
-    "console": ("console", "Serve the console: the project as pages in a browser."),
+    "console": ("console", "Serve the console, which manages the project in a browser."),
     "stitch": ("stitch", "Stitch: link each customer's records across all feeds."),
     "tables": ("tables", "List the domain tables."),
     "show": ("tables", "Show rows of a domain table."),
     "publish": ("maintenance", "Publish changed domain tables as Delta tables, for other engines."),
-    "backup": ("maintenance", "Write a copy of the DuckDB warehouse, while the daemon is running."),
+    "backup": ("maintenance", "Back up the DuckDB warehouse, even while the daemon is running."),
     "restore": ("maintenance", "Replace the warehouse with a backup."),
-    "prune": ("maintenance", "Remove samples, runs and kept files that are too old."),
-    "runs": ("tables", "List the runs, or show what one of them did."),
+    "prune": ("maintenance", "Remove expired samples, runs and kept files."),
+    "runs": ("tables", "List the runs, or show one of them."),
 }
 
 
@@ -75,9 +75,9 @@ def main() -> NoReturn:
         if error.errno != errno.EPIPE:
             _complain(f"Error: Cannot write the output ({error.strerror}): redirect it elsewhere.")
         code = code or 1
-    # All is closed. Arrow may still read ahead from a file in its own thread, which aborts a process whose
-    # interpreter is taken down: exit by signal 6, after a command that did what it should. And after a signal a thread
-    # may wait for a bucket for long.
+    # Everything is closed, so skip the interpreter's shutdown. Arrow may still be reading ahead from a file in a thread
+    # of its own, and would abort the process (signal 6) after a command that succeeded. And after a signal, a thread
+    # may wait for a bucket for a long time.
     os._exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Commands that keep, copy and remove what the project stores: `backup`, `restore`, `publish`, `prune`."""
+"""Commands that maintain the project's data: `backup`, `restore`, `publish`, `prune`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WAIT = click.option(
     default=10,
     show_default=True,
     metavar="MINUTES",
-    help="How long to wait until no other process is writing.",
+    help="How long to wait for other processes to finish writing.",
 )
 
 
@@ -35,7 +35,7 @@ WAIT = click.option(
 @WAIT
 @click.pass_obj
 def backup(folder: Path, file: Path, *, overwrite: bool, wait: int) -> None:
-    """Write a copy of the DuckDB warehouse into FILE, as it is at one instant; the daemon may be running."""
+    """Write a consistent copy of the DuckDB warehouse to FILE; the daemon may be running."""
     from heap_courier.warehouse.backup import back_up  # noqa: PLC0415  (only this command needs it)
 
     with opened(folder) as context:
@@ -45,13 +45,13 @@ def backup(folder: Path, file: Path, *, overwrite: bool, wait: int) -> None:
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--replace", is_flag=True, help="Keep the present warehouse under another name.")
+@click.option("--replace", is_flag=True, help="Replace an existing warehouse, which is kept under another name.")
 @WAIT
 @click.pass_obj
 def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
-    """Make FILE, which `backup` wrote, the DuckDB warehouse. Fails while a courier is running.
+    """Restore the DuckDB warehouse from FILE, which `backup` wrote. Fails while a courier is running.
 
-    What was loaded since then is loaded again by the next runs: bookmarks are restored with the rows.
+    The next runs load what was loaded after the backup again, because bookmarks are restored with the rows.
     """
     from heap_courier.couriers.lock import locked  # noqa: PLC0415  (as above)
     from heap_courier.warehouse.backup import restore as restored  # noqa: PLC0415
@@ -62,16 +62,16 @@ def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
         found, kept = restored(context.project.warehouse, file, context.now(), replace=replace, patience=wait * 60)
     say(f"Restored {file}: {_described(found)}.")
     if kept:
-        say(f"The earlier warehouse is {kept}: remove it when you no longer need it.")
+        say(f"The previous warehouse was moved to {kept}: remove it when you no longer need it.")
 
 
 @click.command()
-@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.pass_obj
 def prune(folder: Path, *, dry_run: bool) -> None:
     """Remove samples, runs and kept files that are older than `retention` in heap-courier.yaml allows.
 
-    The daemon does it once a day.
+    The daemon does this once a day.
     """
     from heap_courier.retention import prune as pruned  # noqa: PLC0415  (what reads feeds takes long to import)
 
@@ -83,7 +83,7 @@ def prune(folder: Path, *, dry_run: bool) -> None:
 @click.command()
 @click.pass_obj
 def publish(folder: Path) -> None:
-    """Publish the domain tables that have changed as Delta tables, where `delta` in heap-courier.yaml says."""
+    """Publish changed domain tables as Delta tables, to the location set by `delta` in heap-courier.yaml."""
     from heap_courier.delta.extra import require_extra  # noqa: PLC0415  (an extra)
 
     require_extra()

@@ -1,4 +1,4 @@
-"""What several commands print: runs, tables, samples, rejected rows, published tables, Stitch, warnings."""
+"""Output that several commands share: runs, tables, samples, rejected rows, published tables, Stitch, warnings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # read-only commands do not import what reads files and bucke
 
 
 def print_result(result: RunResult) -> None:
-    """How a run of a courier finished."""
+    """The result of a courier's run."""
     if result.samples:
         print_samples(result.samples)
     if result.tables:
@@ -59,7 +59,7 @@ def print_tables(tables: Iterable[TableRun]) -> None:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """Runs, one per line; a run's name is the instant of its start."""
+    """Runs, one per line; the id of a run starts with the time it started."""
     rows = [
         [run.id, run.courier, run.what, took(run.started, run.ended), ending(run.outcome, run.message)] for run in runs
     ]
@@ -102,7 +102,7 @@ def print_warnings(context: Context) -> None:
 
 
 def _relative(path: Path) -> str:
-    """A path as a person in the current folder would type it."""
+    """A path relative to the current folder."""
     return os.path.relpath(path)
 
 
@@ -121,7 +121,7 @@ def print_published(tables: Iterable[Published]) -> None:
 
 
 def print_stitched(result: StitchResult, seconds: float) -> None:
-    """A run of Stitch in numbers, and how long it took."""
+    """The counts of a Stitch run, and how long it took."""
     summary = result.summary
     print_table(
         ["records", "customers", "new", "updated", "merged", "split", "deleted", "unchanged", "suspicious"],
@@ -147,7 +147,7 @@ def print_stitched(result: StitchResult, seconds: float) -> None:
 def print_changed(tables: Iterable[Published], failure: str = "") -> None:
     """What was published after a run: the tables that changed, and what failed."""
     changed = [table for table in tables if table.how not in ("unchanged", "failed")]
-    if LOG.is_json:  # what failed is in the log already
+    if LOG.is_json:  # failures are in the log already
         for table in changed:
             text = f"{table.table} was published as version {table.version}: {table.how}, {table.rows:,} rows written."
             details: dict[str, str | int | float] = {

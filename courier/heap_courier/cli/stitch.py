@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Stitch(click.Group):
-    """Commands that need the extra, and report it if it is missing."""
+    """Commands that need the extra `stitch`, and report if it is not installed."""
 
     def invoke(self, ctx: click.Context) -> object:
         from heap_courier.stitch.extra import require_extra  # noqa: PLC0415  (other commands do not need the package)
@@ -37,7 +37,7 @@ def stitch() -> None:
 @stitch.command(name="check")
 @click.pass_obj
 def check_stitch(folder: Path) -> None:
-    """Show which feeds take part, which semantic tags each has, and what a good result still needs."""
+    """Show which feeds take part, the semantic tags of each, and what is missing for a good result."""
     from heap_courier.feeds.reader import read_feeds  # noqa: PLC0415  (linking records is slow to import)
     from heap_courier.stitch.check import check  # noqa: PLC0415
 
@@ -76,12 +76,14 @@ def run_stitch(folder: Path, scores: Path | None) -> None:
 @stitch.command(name="explain")
 @click.argument("first")
 @click.argument("second", required=False)
-@click.option("--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture into this file.")
+@click.option(
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also draw a diagram in this file."
+)
 @click.pass_obj
 def explain_records(folder: Path, first: str, second: str | None, page: Path | None) -> None:
-    """Explain why FIRST and SECOND are one customer or are not; or all that holds the customer FIRST together.
+    """Explain why the records FIRST and SECOND are or are not one customer, or what links the customer FIRST.
 
-    A record is written as TABLE/KEY, such as CRM:Customers/1001, a customer as the id.
+    Write a record as TABLE/KEY, such as CRM:Customers/1001, and a customer as its id.
     """
     from heap_courier.stitch.picture import picture  # noqa: PLC0415  (as above)
     from heap_courier.stitch.run import explained  # noqa: PLC0415
@@ -97,7 +99,7 @@ def explain_records(folder: Path, first: str, second: str | None, page: Path | N
 @stitch.command(name="report")
 @click.pass_obj
 def report_quality(folder: Path) -> None:
-    """Show benchmarks of quality, and the customers most worth a look."""
+    """Show quality benchmarks, and the customers most worth reviewing."""
     from heap_courier.stitch.report import report  # noqa: PLC0415  (as above)
 
     with opened(folder) as context, context.warehouse(read_only=True) as warehouse:
@@ -125,7 +127,7 @@ def report_quality(folder: Path) -> None:
 )
 @click.pass_obj
 def train_model(folder: Path, *, no_relatives: bool) -> None:
-    """Estimate the weights of all fields on this project's records, into stitch/model.json."""
+    """Estimate the weights of all fields from this project's records, and write them to stitch/model.json."""
     from heap_courier.stitch.run import trained  # noqa: PLC0415  (as above)
 
     with opened(folder) as context:
@@ -137,7 +139,7 @@ def train_model(folder: Path, *, no_relatives: bool) -> None:
 @click.argument("target", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.pass_obj
 def export_for_spark(folder: Path, target: Path) -> None:
-    """Write into FOLDER what it takes to score the records on Spark: model, SQL of the inputs, records, script."""
+    """Write what Spark needs to score the records to FOLDER: model, SQL of the inputs, records, script."""
     from heap_courier.stitch.run import exported  # noqa: PLC0415  (as above)
 
     with opened(folder) as context:
@@ -192,11 +194,11 @@ def _row(explanation: Explanation, link: Link) -> list[str | int | None]:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
 def label_records(folder: Path, file: Path) -> None:
-    """Take the decisions in FILE: which records are one customer, and which are not.
+    """Import decisions from FILE about which records are one customer and which are not.
 
-    FILE is a CSV with row_id,label_id,partition_id,datasource,semantic,value. Records with the same label and
-    partition are one customer, other partitions of the label are others. Labels win over all other evidence, from
-    the next run on.
+    FILE is a CSV with the columns row_id,label_id,partition_id,datasource,semantic,value. Records with the same label
+    and partition are one customer; different partitions of a label are different customers. From the next run on,
+    labels override all other evidence.
     """
     from heap_courier.stitch.labels import read_labels, store_labels  # noqa: PLC0415  (as above)
 

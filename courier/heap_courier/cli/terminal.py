@@ -13,7 +13,7 @@ from heap_courier.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-_NAME: Final = 32  # columns of the terminal: a name that is not longer is never folded, so that it can be copied
+_NAME: Final = 32  # columns of the terminal; a name up to this long is never folded, so that it can be copied
 
 
 def say(line: str, *, err: bool = False) -> None:
@@ -33,12 +33,12 @@ def instant(when: datetime | None) -> str:
 
 
 def took(started: datetime, ended: datetime | None) -> str:
-    """`0:05:12`: a duration for a column; empty for what has not finished."""
+    """A duration for a table cell, such as `0:05:12`; empty if it has not finished."""
     return str(timedelta(seconds=round((ended - started).total_seconds()))) if ended else ""
 
 
 def ending(outcome: str, message: str | None) -> str:
-    """How something finished, with its message, on one line."""
+    """An outcome and its message on one line."""
     return f"{outcome}: {' '.join(message.splitlines())}" if message else outcome
 
 
@@ -64,7 +64,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[str | int | Non
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Rows of a domain table: side by side if they fit into the terminal, else one below the other."""
+    """Rows of a domain table: as a table if it fits into the terminal, otherwise one value per line."""
     from rich.cells import cell_len  # noqa: PLC0415  (as above)
     from rich.text import Text  # noqa: PLC0415
 

@@ -17,7 +17,7 @@ _FILES: Final = 20  # that a notice names
 
 def began(run: Run) -> Notice:
     """A run that has started."""
-    return Notice("running", "run-started", f"Courier `{run.courier}`, {run.what}: runs.", run.courier, run=run.id)
+    return Notice("running", "run-started", f"Courier `{run.courier}`, {run.what}: started.", run.courier, run=run.id)
 
 
 def loaded(run: Run, table: TableRun) -> Notice:

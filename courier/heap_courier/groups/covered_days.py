@@ -1,4 +1,4 @@
-"""The days whose files a run looks at, and those that it no longer looks for. Pure."""
+"""Which days a run loads, and which missing days it no longer retries. Pure."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ LATE: Final = timedelta(days=7)  # how long a day with missing files is retried
 
 
 def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None) -> Days:
-    """The days whose files a run looks at.
+    """The days that a run has to load.
 
-    The last one is the day of the slot less the offset. The first one is the day after the one that the last run that
-    succeeded ended with, but that day itself if it was not over then, since files may have come later. If none
-    succeeded yet, the first run that was tried is the measure, so that its days are not lost. If none was tried, or
-    with `past_day_only`, it is the last day alone.
+    The last one is the day of the slot minus the offset. The first one follows the last day of the last successful
+    run, or is that day itself if it was not over at the slot of that run, because files may have arrived later. If no
+    run has succeeded yet, it is the last day of the first run, so that its days are not lost. If there was no run, or
+    with `past_day_only`, only the last day is loaded.
 
-    Days are those of UTC, or with `dates_in_time_zone` those of the group's zone, where an offset of 24 hours is a day
-    also when clocks are changed.
+    Days are in UTC, or with `dates_in_time_zone` in the group's zone, where an offset of 24 hours is one day even when
+    clocks change.
     """
     zone = group.time_zone if group.dates_in_time_zone else timezone.utc
     last = (slot.astimezone(zone) - offset).date()
@@ -36,7 +36,7 @@ def days_of(group: Group, offset: timedelta, slot: datetime, since: Since | None
 
 
 def with_late_days(group: Group, required: Days, missing: Collection[date]) -> Days:
-    """The days to load: from the first of the missing ones that is still retried.
+    """The required days, preceded by the missing days that are still retried.
 
     The days in between are loaded again, so that rows are loaded in the order of their days.
     """
@@ -47,5 +47,5 @@ def with_late_days(group: Group, required: Days, missing: Collection[date]) -> D
 
 
 def too_late(required: Days, missing: Collection[date]) -> list[date]:
-    """Those of the missing days that are no longer retried, in order."""
+    """The missing days that are no longer retried, in order."""
     return sorted(day for day in missing if day < required.start - LATE)

@@ -1,7 +1,7 @@
-"""The deadlines of a group (`sla`): a slot that is late, or is going to be, is reported once each.
+"""The deadlines of a group (`sla`): reports, once each, that a slot is late or is expected to be late.
 
-A slot is done in time if a run for it, or for a later one, has succeeded by its deadline. The run of a slot takes as
-long as the median of the last successful runs; so a deadline that will be missed is reported while there is time.
+A slot meets its deadline if a run for it, or for a later slot, has succeeded by then. A run is expected to take the
+median of the last successful runs, so that a deadline that will be missed is reported in advance.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from heap_courier.notices.notice import Notice
 from heap_courier.project.cron import instants_of, latest
 from heap_courier.project.model import Group
 
-MEASURED: Final = 10  # runs whose durations count
-LEAST: Final = 3  # runs from which on something is foreseen
+MEASURED: Final = 10  # the number of runs that the median is computed from
+LEAST: Final = 3  # the minimum number of runs for an expected duration
 _DAY: Final = timedelta(days=1)
 _LONGEST_DAY: Final = timedelta(hours=26)  # with clocks that are set back
 _MOMENT: Final = timedelta(microseconds=1)
 
 
 def deadline_of(done_by: time, zone: ZoneInfo, slot: datetime) -> datetime:
-    """The first instant after a slot at which it is that time in the zone, in UTC.
+    """The first time after a slot at which it is `done_by` in the zone, in UTC.
 
-    A time that occurs twice, because clocks are set back, counts each time; one that they skip is when it would have
-    been, had they not been set.
+    A local time that occurs twice, because clocks are set back, counts both times; one that does not exist, because
+    they are set forward, is taken as if they had not been.
     """
     day = slot.astimezone(zone).date()
     return min(at for days in range(-1, 3) for at in _times(done_by, zone, day + days * _DAY) if at > slot)
 
 
 def last_deadline(done_by: time, zone: ZoneInfo, now: datetime) -> datetime:
-    """The last instant, not later than now, at which it was that time in the zone."""
+    """The last time, up to now, at which it was `done_by` in the zone."""
     day = now.astimezone(zone).date()
     return max(at for days in range(-2, 2) for at in _times(done_by, zone, day + days * _DAY) if at <= now)
 
@@ -52,7 +52,7 @@ def _times(done_by: time, zone: ZoneInfo, day: object) -> list[datetime]:
 
 
 def usual_duration(runs: Sequence[SlotRun]) -> timedelta | None:
-    """The median of the last successful runs, newest first; None if there are too few to tell."""
+    """The median duration of the last successful runs, given newest first; None if there are too few."""
     took = [(run.ended - run.started).total_seconds() for run in runs if run.outcome == "succeeded" and run.ended][
         :MEASURED
     ]
@@ -60,7 +60,7 @@ def usual_duration(runs: Sequence[SlotRun]) -> timedelta | None:
 
 
 def expected_end(now: datetime, runs: Sequence[SlotRun], usual: timedelta) -> datetime:
-    """When the slot of these runs is going to be done, if it starts now unless it is under way."""
+    """When the slot of these runs is expected to be done: counted from the run in progress, or from now."""
     started = [run.started for run in runs if run.outcome is None]
     return max(now, min(started, default=now) + usual)
 
@@ -74,10 +74,10 @@ class DeadlineWatch:
         self._faults = Faults(group, context.report)
         self._done_by: time = group.done_by or time()
         self._began = context.now()
-        self._done: set[datetime] = set()  # slots of which nothing more is to be reported
+        self._done: set[datetime] = set()  # slots about which there is nothing more to report
 
     def keep(self, stop: threading.Event) -> None:
-        """Looks at each deadline, and regularly in between, until `stop` is set."""
+        """Checks at each deadline, and regularly in between, until `stop` is set."""
         while not stop.is_set():
             self.look()
             now = self._context.now()
@@ -85,7 +85,7 @@ class DeadlineWatch:
             stop.wait(min(self._context.lease.total_seconds() / 2, left))
 
     def look(self) -> None:
-        """Reports what is late, and what is going to be."""
+        """Reports slots that are late or expected to be late."""
         self._faults.guard(self._look)
 
     def _look(self) -> None:
@@ -102,12 +102,12 @@ class DeadlineWatch:
         return latest(str(self._group.schedule), self._group.time_zone, after, until)
 
     def _judge(self, slot: datetime, now: datetime) -> Notice | None:
-        """What to report about a slot."""
+        """What to report about a slot now, if anything."""
         group = self._group
         deadline = deadline_of(self._done_by, group.time_zone, slot)
         with self._context.open_warehouse() as warehouse:
             since = slots.schedule_since(warehouse, group.name)
-            if since is None:  # the keeper of the schedule has not looked yet
+            if since is None:  # the keeper of the schedule has not checked yet
                 return None
             runs = slots.runs_since(warehouse, group.name, slot)
             done = min((run.ended for run in runs if run.outcome == "succeeded" and run.ended), default=None)
@@ -127,19 +127,18 @@ class DeadlineWatch:
 
     def _late(self, slot: datetime, deadline: datetime, runs: Sequence[SlotRun], done: datetime | None) -> Notice:
         if done:
-            what = f"It was done at {self._text(done)}."
+            what = f"It succeeded at {self._text(done)}."
         elif any(run.outcome is None for run in runs):
             what = "It is still running."
         else:
-            what = f"No run has succeeded: {by_hand(self._group.name, slot)}."
-        text = f"{title(self._group, slot)} is late: it had to be done by {self._text(deadline)}.\n{what}"
+            what = f"No run has succeeded. To run it: {by_hand(self._group.name, slot)}."
+        text = f"{title(self._group, slot)} is late: it was due by {self._text(deadline)}.\n{what}"
         return notice("error", "group-late", self._group, slot, text, deadline=deadline.isoformat())
 
     def _foreseen(self, slot: datetime, deadline: datetime, end: datetime, usual: timedelta) -> Notice:
         text = (
-            f"{title(self._group, slot)} is going to be late: it has to be done by {self._text(deadline)}, and is "
-            f"expected to be done at about {self._text(end)}, because runs take {duration(usual.total_seconds())} "
-            "(median)."
+            f"{title(self._group, slot)} will probably be late: it is due by {self._text(deadline)}, but expected to "
+            f"finish at about {self._text(end)}, because runs take {duration(usual.total_seconds())} (median)."
         )
         return notice("warning", "group-late-expected", self._group, slot, text, deadline=deadline.isoformat())
 

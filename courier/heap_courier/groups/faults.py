@@ -1,4 +1,4 @@
-"""What goes wrong while a schedule is kept: reported, once as long as it is the same, and never the end of it."""
+"""Errors in the daemon's own work: each is reported once while it repeats, and none stops the daemon."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heap_courier.project.model import Group
 
 
 class Faults:
-    """Those of one kind of work for a group."""
+    """The errors of one kind of work for a group, such as looking for slots that are due."""
 
     def __init__(self, group: Group, report: Report) -> None:
         self._group = group
@@ -18,13 +18,13 @@ class Faults:
         self._last = ""
 
     def guard(self, work: Callable[[], None]) -> None:
-        """Does some work."""
+        """Does some work, and reports an error that differs from that of the last time."""
         fault = ""
         try:
             work()
         except CourierError as error:
             fault = f"Group `{self._group.name}`: {error}"
-        except Exception as error:  # noqa: BLE001  (what is due next must still be done)
+        except Exception as error:  # noqa: BLE001  (later work must still be done)
             fault = f"Group `{self._group.name}`: {internal_error(error)}"
         if fault and fault != self._last:
             self._report(Notice("trouble", "group-trouble", fault, group=self._group.name))

@@ -1,4 +1,4 @@
-"""Metrics of the schedules of groups: when each is due, how late it is, and when it last succeeded."""
+"""Metrics about the schedules of groups: when each is due, how late it is, and when it last succeeded."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from heap_courier.project.model import Group
 
 
 class GroupMetrics(Collector):
-    """What is known of the enabled groups at the moment of the request.
+    """The state of the enabled groups at the time of a request.
 
-    A group is late by how long ago its first slot was that no run has succeeded for since the last success.
+    The lateness of a group is the time since its first slot that has no successful run.
 
     Args:
-        now: the time.
+        now: returns the current time.
     """
 
     def __init__(self, now: Callable[[], datetime]) -> None:
@@ -34,16 +34,16 @@ class GroupMetrics(Collector):
         self._lock = threading.Lock()
 
     def follow(self, groups: Iterable[Group]) -> None:
-        """The groups of the project from now on."""
+        """Reports on these groups of the project from now on."""
         self._groups = tuple(group for group in groups if group.enabled and group.schedule)
 
     def seed(self, succeeded: Mapping[str, datetime]) -> None:
-        """Slots of the last success by group, from the time before this process."""
+        """Sets, by group, the slot of the last success before this process started."""
         with self._lock:
             self._succeeded = {**succeeded, **self._succeeded}
 
     def __call__(self, notice: Notice) -> None:
-        """Follows the runs of groups."""
+        """Updates the metrics with a notice about a run of a group."""
         with self._lock:
             match notice.event:
                 case "group-started":
@@ -57,10 +57,10 @@ class GroupMetrics(Collector):
         """The gauges."""
         now = self._now()
         due = _gauge("next_slot_timestamp_seconds", "When a group is due next.")
-        late = _gauge("lateness_seconds", "How long ago a slot was due that has no successful run yet; 0: none.")
-        deadline = _gauge("deadline_timestamp_seconds", "By when the first slot without a successful run must be done.")
-        succeeded = _gauge("last_success_slot_timestamp_seconds", "The last slot that a run succeeded for.")
-        running = _gauge("running", "Whether a run is under way.")
+        late = _gauge("lateness_seconds", "Time since the first slot without a successful run; 0 if there is none.")
+        deadline = _gauge("deadline_timestamp_seconds", "The deadline of the first slot without a successful run.")
+        succeeded = _gauge("last_success_slot_timestamp_seconds", "The latest slot with a successful run.")
+        running = _gauge("running", "1 while a run is in progress, otherwise 0.")
         with self._lock:
             last, active = dict(self._succeeded), dict(self._running)
         for group in self._groups:

@@ -1,4 +1,4 @@
-"""`/health` and `/metrics` of the daemon, for what keeps it running."""
+"""`/health` and `/metrics` of the daemon, for supervisors and monitoring."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _PATIENCE: Final = 10  # seconds for a request to arrive
 
 @dataclass(slots=True)
 class Health:
-    """Whether the daemon does its work.
+    """Whether the daemon is working.
 
     Attributes:
-        keepers: the threads that keep the schedules now.
-        is_stopping: whether it is about to end.
+        keepers: the current threads that keep schedules and watch deadlines.
+        is_stopping: whether the daemon is shutting down.
     """
 
     keepers: Sequence[threading.Thread] = ()
     is_stopping: bool = False
 
     def problem(self) -> str:
-        """What is wrong, in a sentence; empty if nothing is."""
+        """What is wrong, in a sentence; empty if all is well."""
         if self.is_stopping:
             return "The daemon is stopping."
         dead = [thread.name for thread in self.keepers if not thread.is_alive()]
-        return f"The schedule of {', '.join(dead)} is not kept any more: restart the daemon." if dead else ""
+        return f"Stopped unexpectedly: {', '.join(dead)}. Restart the daemon." if dead else ""
 
 
 @contextmanager
 def health_served(host: str, port: int, health: Health, metrics: Callable[[], tuple[str, bytes]]) -> Iterator[str]:
-    """Serves both for the length of a block; the address.
+    """Serves `/health` and `/metrics` while the block runs; yields the server's URL.
 
     Args:
         host: the address to listen on.
-        port: 0 takes a free one.
-        health: 503 if there is a problem.
-        metrics: content type and text.
+        port: 0 chooses a free one.
+        health: `/health` responds with status 503 if it has a problem.
+        metrics: returns the content type and the text of `/metrics`.
 
     Raises:
         SetupError: it cannot listen there.
@@ -63,7 +63,7 @@ def health_served(host: str, port: int, health: Health, metrics: Callable[[], tu
                 status = HTTPStatus.SERVICE_UNAVAILABLE if problem else HTTPStatus.OK
                 self._answer(status, _TEXT, f"{problem or 'The daemon is running.'}\n".encode())
             else:
-                self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"There is /health and /metrics.\n")
+                self._answer(HTTPStatus.NOT_FOUND, _TEXT, b"Not found. Available: /health, /metrics.\n")
 
         do_HEAD = do_GET  # noqa: N815  (the library's)
 
@@ -77,13 +77,13 @@ def health_served(host: str, port: int, health: Health, metrics: Callable[[], tu
                 self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  (the library's)
-            """Nothing: it is asked every few seconds."""
+            """Logs nothing: requests arrive every few seconds."""
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
 
         def handle_error(self, request: object, client_address: object) -> None:
-            """Logs nothing: the client has gone."""
+            """Logs nothing: the client has disconnected."""
 
     try:
         server = Server((host, port), Handler)

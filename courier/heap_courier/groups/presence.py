@@ -1,4 +1,4 @@
-"""Whether `heap-courier group serve` keeps the schedules of a project: a lock that it holds while its process lives."""
+"""Whether `heap-courier group serve` is running for a project: a lock that the daemon holds while its process lives."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Final
 
 from filelock import FileLock, Timeout
 
-_PATIENCE: Final = 1.0  # seconds that a daemon waits for someone who looks
-_GLANCE: Final = 0.03  # seconds to wait for someone else who looks
-_LOOKING: Final = threading.Lock()  # two that look at the same time would take each other for a daemon
+_PATIENCE: Final = 1.0  # seconds that a daemon waits for processes that only check the lock
+_GLANCE: Final = 0.03  # seconds that a check waits for another check
+_LOOKING: Final = threading.Lock()  # two checks at the same time would mistake each other for a daemon
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon that runs now.
+    """A running daemon.
 
     Attributes:
-        since: when it started; None: it does not say.
+        since: when it started, or None if that is not recorded.
     """
 
     since: datetime | None
@@ -30,13 +30,13 @@ class Daemon:
 
 @contextmanager
 def present(folder: Path, now: datetime) -> Iterator[Callable[[], None]]:
-    """Makes a daemon visible for the length of a block.
+    """Makes this daemon visible to `daemon_of` while the block runs.
 
-    What it yields is called now and then: another daemon of the same project may have been there first, and end. One
-    that cannot write in the folder is not seen.
+    Yields a function to call from time to time: it takes the lock over if another daemon of the same project held it
+    first and has stopped. A daemon that cannot write to the folder stays invisible.
 
     Args:
-        folder: of the project.
+        folder: the project's folder.
         now: when the daemon started.
     """
     lock = FileLock(_lock_of(folder), thread_local=False)
@@ -57,7 +57,7 @@ def present(folder: Path, now: datetime) -> Iterator[Callable[[], None]]:
 
 
 def daemon_of(folder: Path) -> Daemon | None:
-    """The daemon of a project on this machine, or another one that shares its folder; None: there is none."""
+    """The daemon of a project, on this machine or one that shares the folder; None if there is none."""
     path = _lock_of(folder)
     with _LOOKING:
         if not path.exists():
@@ -67,7 +67,7 @@ def daemon_of(folder: Path) -> Daemon | None:
                 return None
         except Timeout:
             pass
-        except OSError:  # such as a folder in which nobody may write, so that no daemon can have the lock
+        except OSError:  # such as a read-only folder, in which no daemon can hold the lock
             return None
     with suppress(OSError, ValueError):
         return Daemon(datetime.fromisoformat(_since_of(folder).read_text(encoding="utf-8")))
@@ -75,7 +75,7 @@ def daemon_of(folder: Path) -> Daemon | None:
 
 
 def _lock_of(folder: Path) -> Path:
-    """Beside the folders of the couriers, whose names do not begin like this."""
+    """Next to the couriers' folders, whose names cannot start with an underscore."""
     return folder / ".heap-courier" / "_daemon.lock"
 
 

@@ -1,9 +1,9 @@
-"""Courier groups: couriers that run as one unit, for one instant of a schedule or by hand.
+"""Courier groups: couriers that run as one unit, on a schedule or by hand.
 
-A run has a slot, the scheduled instant it is for. Which days it covers, and whether another group may start, follows
-from the slot only, never from who started the run or when. So a run by hand for a slot that failed repairs it: groups
-that wait for that slot start, and its days count as covered. It is recorded beside the scheduled run of the slot,
-never in its place; the schedule waits while it is in progress, and then runs.
+A run has a slot, the scheduled time it is for. Which days it covers, and whether another group may start, depends only
+on the slot, never on who started the run or when. So a manual run for a slot that failed repairs it: groups that wait
+for the slot start, and its days count as covered. It is recorded in addition to the scheduled run of the slot and does
+not replace it: the schedule waits until the manual run has finished, and then runs the slot.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ from heap_courier.notices.notice import Notice, Report
 from heap_courier.project.model import Constraint, Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 
-POLL: Final = 60.0  # seconds between two looks for files or for another group
-LEASE: Final = timedelta(minutes=2)  # a run without a heartbeat for so long counts as aborted
+POLL: Final = 60.0  # seconds between two checks for files or for another group
+LEASE: Final = timedelta(minutes=2)  # a run without a heartbeat for this long counts as aborted
 RECORDING_TIMEOUT: Final = timedelta(minutes=10)  # how long to try to record the result of a run
 
 RunCourier = Callable[[str, Days, Days, bool], Collection[date]]
-"""Runs a courier for days, without its missing files if the last is true; the days that lacked files.
+"""Runs a courier: its name, the days to load, those of them that are required, whether to skip missing files.
 
-Files of the second days are required, those of the others, which are earlier, are late ones. Raises CourierError.
+Days that are not required are earlier ones, retried because files were missing. Returns the days with missing files.
+Raises CourierError.
 """
 
 Result = TypeVar("Result")
@@ -49,18 +50,18 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, slots=True)
 class GroupContext:
-    """What runs of groups work with. Everything is called from several threads.
+    """What runs of groups depend on. Everything is called from several threads.
 
     Attributes:
         run_courier: fetches the files of a courier and loads them.
-        open_warehouse: opened briefly, because a DuckDB file allows one process at a time.
-        report: logs a notice, and sends it to people if they want it.
-        now: the time.
+        open_warehouse: to hold open only briefly, because one process at a time can use a DuckDB file.
+        report: logs a notice, and sends it if the project says so.
+        now: returns the current time.
         pause: waits for a number of seconds; raises InterruptedRunError as soon as the run is stopped.
         stitch: links the records of customers; raises CourierError.
         give_up: records that a courier could not run for days, after all retries.
-        publish: publishes what has changed, if the project says so; raises CourierError.
-        lease: how long a run may be without a heartbeat before it counts as aborted.
+        publish: publishes changed tables, if the project says so; raises CourierError.
+        lease: a run without a heartbeat for this long counts as aborted.
     """
 
     run_courier: RunCourier
@@ -88,13 +89,13 @@ def run_by_hand(
 
     Args:
         group: the group.
-        context: what it works with.
-        slot: that it fills; None: this minute. That is not a slot of another group, so none is waited for then.
-        skip_missing: whether to continue without missing files, without waiting.
+        context: what the run depends on.
+        slot: the slot to run for; None: the current minute, without waiting for other groups, which have no such slot.
+        skip_missing: whether to continue without missing files instead of waiting for them.
 
     Raises:
-        LaterError: the group is running already, or the warehouse does not answer.
-        SetupError: the slot lies in the future, or the warehouse is not as it must be.
+        LaterError: the group is already running, or the warehouse does not respond.
+        SetupError: the slot is in the future, or the warehouse is not set up correctly.
     """
     now = context.now()
     if slot is None:
@@ -103,7 +104,7 @@ def run_by_hand(
         couriers = (replace(courier, missing="notify", wait=timedelta()) for courier in group.couriers)
         group = replace(group, couriers=tuple(couriers))
     if slot > now:
-        raise SetupError(f"The slot {in_words(slot)} is in the future: give a past one, or none for now.")
+        raise SetupError(f"The slot {in_words(slot)} is in the future: choose a past slot, or none to run now.")
     claim = None
     with context.open_warehouse() as warehouse:
         slots.prepare(warehouse)
@@ -119,7 +120,7 @@ def run_by_hand(
 
 
 def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[Notice]:
-    """Records runs whose process is gone as interrupted; returns notices to report when the warehouse is closed."""
+    """Records runs whose process is gone as interrupted; returns notices to report once the warehouse is closed."""
     now = context.now()
     message = "The run was aborted: its process is gone."
     broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
@@ -157,12 +158,12 @@ class _Run:
         self._claim = claim
         self._context = context
         self._started = context.now()
-        self._stopped = threading.Event()  # set by one courier for those that are still waiting
+        self._stopped = threading.Event()  # set by a courier that fails the run, for those that are still waiting
         self._errors: list[CourierError] = []
         self._notes: list[str] = []
 
     def run(self) -> GroupResult:
-        """Runs it."""
+        """Runs the couriers, then Stitch and the publication."""
         try:
             for constraint in self._group.constraints:
                 self._await_group(constraint)
@@ -195,7 +196,7 @@ class _Run:
                 which = f"from {in_words(slot - constraint.offset)} to {which}"
             raise LaterError(
                 f"Group `{constraint.group}`, which this one waits for, has no successful run for {which}: "
-                f"fix it, then {by_hand(constraint.group, slot)} and {by_hand(self._group.name, slot)}."
+                f"fix it, then run {by_hand(constraint.group, slot)} and {by_hand(self._group.name, slot)}."
             )
 
         self._patiently(look, self._started + constraint.wait)
@@ -211,7 +212,7 @@ class _Run:
             except MissingFilesError as error:
                 if courier.missing == "stop":
                     raise
-                self._notes.append(f"{who}{error} It continued without them.")
+                self._notes.append(f"{who}{error} Continued without them.")
                 self._context.report(
                     run_notices.continues(self._group, self._claim.slot, courier.courier, f"{who}{error}")
                 )
@@ -231,9 +232,9 @@ class _Run:
             raise
 
     def _stitch(self) -> None:
-        """Links records, but not those that only some of the couriers have loaded."""
+        """Links records, unless a courier failed."""
         if self._errors:
-            self._notes.append("Stitch did not run, because not all couriers have succeeded.")
+            self._notes.append("Stitch did not run because not all couriers succeeded.")
             return
         try:
             self._patiently(self._context.stitch, self._context.now() + RECORDING_TIMEOUT)
@@ -241,7 +242,7 @@ class _Run:
             self._note(error, "Stitch: ")
 
     def _publish(self) -> None:
-        """Publishes what was loaded, also if some couriers failed: it is as committed as the rest."""
+        """Publishes what was loaded, even if some couriers failed: the rows of the others are committed."""
         if any(isinstance(error, InterruptedRunError) for error in self._errors):
             return
         try:
@@ -268,7 +269,7 @@ class _Run:
         def pause(seconds: float) -> None:
             self._context.pause(seconds)
             if self._stopped.is_set():
-                raise InterruptedRunError("It stopped waiting, because the group's run has already failed.")
+                raise InterruptedRunError("Stopped waiting because the run of the group has already failed.")
 
         return _patiently(attempt, deadline, self._context.now, pause)
 
@@ -276,7 +277,7 @@ class _Run:
 def _patiently(
     attempt: Callable[[], Result], deadline: datetime, now: Callable[[], datetime], pause: Callable[[float], None]
 ) -> Result:
-    """Retries until it works; raises what fails at the deadline, or cannot be helped by waiting."""
+    """Retries what may succeed later, until the deadline; raises the last error, and any other at once."""
     while True:
         try:
             return attempt()
@@ -297,7 +298,7 @@ def _record_result(claim: Claim, context: GroupContext, result: GroupResult) -> 
 
 @contextmanager
 def _heartbeat(group: Group, claim: Claim, context: GroupContext) -> Iterator[None]:
-    """Records a heartbeat while the run lasts, and warns once if it takes too long."""
+    """Records heartbeats while the block runs, and warns once if it takes too long."""
     ended = threading.Event()
     started = context.now()
     warned = threading.Event()

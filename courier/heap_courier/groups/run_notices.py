@@ -1,4 +1,4 @@
-"""Notices about runs of groups, and how a message names a run, its slot and the command that repeats it. Pure."""
+"""Notices about runs of groups, and how messages refer to a run, its slot and the command that repeats it. Pure."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ENDINGS: Final[Mapping[Outcome, tuple[Kind, str]]] = {
 
 
 def title(group: Group, slot: datetime) -> str:
-    """What a run is called."""
+    """How messages refer to a run."""
     return f"Group `{group.name}`, slot {in_words(slot)}"
 
 
 def in_words(slot: datetime) -> str:
-    """A slot, as messages name it."""
+    """How messages refer to a slot."""
     return f"{slot.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
 
 
@@ -38,9 +38,9 @@ def by_hand(group: str, slot: datetime, *, skip_missing: bool = False) -> str:
 
 
 def what_follows(group: Group, slot: datetime) -> str:
-    """What becomes of the days of a run that did not get to its end."""
+    """What happens to the days of a run that did not finish."""
     if group.past_day_only:
-        return f"Its day is not retried automatically: {by_hand(group.name, slot)}."
+        return f"Its day is not retried automatically. To retry it: {by_hand(group.name, slot)}."
     return "The next run covers its days."
 
 
@@ -50,8 +50,8 @@ def notice(kind: Kind, event: str, group: Group, slot: datetime, text: str, **de
 
 
 def started(group: Group, slot: datetime, *, late: bool) -> Notice:
-    """A run starts, perhaps long after its slot."""
-    begins = "was missed: running it now." if late else "runs."
+    """A run has started; `late`: long after its slot."""
+    begins = "was missed: running it now." if late else "started."
     return notice("running", "group-started", group, slot, f"{title(group, slot)} {begins}")
 
 
@@ -69,19 +69,19 @@ def aborted(group: Group, slot: datetime, message: str) -> Notice:
 
 
 def slow(group: Group, slot: datetime, limit: timedelta) -> Notice:
-    """A run takes longer than the group says that it should."""
+    """A run is taking longer than the group's `warn-after`."""
     text = f"{title(group, slot)} is taking longer than {duration(limit.total_seconds())}."
     return notice("warning", "group-slow", group, slot, text)
 
 
 def continues(group: Group, slot: datetime, courier: str, why: str) -> Notice:
-    """A run continues without files of a courier."""
+    """A run continues without missing files of a courier."""
     text = f"{title(group, slot)} continues without files.\n{why}"
     return replace(notice("warning", "group-continues", group, slot, text), courier=courier)
 
 
 def files_given_up(group: Group, slot: datetime, courier: str, days: Sequence[date]) -> Notice:
-    """Days whose files a courier no longer looks for, the first one first."""
+    """Days whose missing files a courier no longer looks for, in ascending order."""
     text = (
         f"{title(group, slot)}: courier `{courier}` no longer looks for the files of {', '.join(map(str, days))}, "
         f"which have been missing for {LATE.days} days. If they arrive: "

@@ -1,8 +1,8 @@
-"""`heap-courier group serve`: runs each enabled group at the instants of its schedule, until it is stopped.
+"""`heap-courier group serve`: runs each enabled group on its schedule until stopped.
 
-What is due is not remembered but looked up, at each instant and now and then between: the last instant of the schedule
-that has passed since the last slot in the warehouse. So a slot that passed while no daemon was there, or while the
-group was still running, the machine asleep or the warehouse out of reach, is run late, once, the last one alone.
+What is due is not kept in memory but looked up, at each scheduled time and regularly in between: the last scheduled
+time that has passed since the last slot in the warehouse. So slots that passed while no daemon was running, the group
+was still busy, the machine asleep or the warehouse unreachable are caught up with one late run, for the last of them.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from heap_courier.project.cron import instants, latest, warnings
 from heap_courier.project.model import Group
 from heap_courier.signals import hangups, stopped_by_signals
 
-TICK: Final = 1.0  # seconds between two looks for a SIGHUP
+TICK: Final = 1.0  # seconds between two checks for a SIGHUP
 
 Change = tuple[Iterable[Group], GroupContext]
-"""All groups of a project that was changed, and what their runs work with from then on."""
+"""All groups of a changed project, and what their runs depend on from then on."""
 
 
 def serve(
@@ -41,21 +41,21 @@ def serve(
 ) -> None:
     """Keeps the schedules of all enabled groups until `stop` is set, or the first SIGTERM or Ctrl-C.
 
-    Runs that are under way are then asked to stop, by `context.pause` and whatever else listens to `stop`, and awaited;
-    a second signal ends the process at once. Called in the main thread.
+    Then waits for the runs in progress, which `context.pause` and other users of `stop` ask to stop; a second signal
+    exits immediately. Called in the main thread.
 
     Args:
-        groups: all of the project.
-        context: what their runs work with.
-        stop: what `context` listens to.
-        changed: asked now and then, and with True after each SIGHUP; the groups as they are now if the project was
-            changed since, or is to be read again. Runs that are under way finish as they began.
-        health: learns whether the daemon does its work.
-        wait: whether it starts without any group to keep, and waits for one to be enabled.
+        groups: all groups of the project.
+        context: what their runs depend on.
+        stop: the event that `context` reacts to.
+        changed: called regularly, and with True after each SIGHUP; returns the groups if the project has changed or is
+            to be reloaded. Runs in progress finish with the settings they started with.
+        health: told which threads must be alive.
+        wait: whether to start without an enabled group, and wait for one.
 
     Raises:
-        SetupError: no group is enabled and has a schedule, and it should not wait for one; or the warehouse is not as
-            it must be.
+        SetupError: no group is enabled and has a schedule, and `wait` is false; or the warehouse is not set up
+            correctly.
     """
     kept = _scheduled(groups)
     if not kept and not wait:
@@ -83,7 +83,7 @@ def serve(
 
 
 def _next_look(stop: threading.Event, hung_up: list[int], seconds: float) -> bool | None:
-    """Waits for a SIGHUP (True), a number of seconds (False), or the end (None)."""
+    """Waits for a SIGHUP (returns True), for a number of seconds (False), or until `stop` is set (None)."""
     left = seconds
     while left > 0 and not hung_up:
         if stop.wait(min(left, TICK)):
@@ -99,7 +99,7 @@ def _scheduled(groups: Iterable[Group]) -> list[Group]:
 
 
 def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thread], health: Health) -> threading.Event:
-    """Starts a thread for each group; the event that ends them when the next slot would be due."""
+    """Starts the threads of each group; returns the event that stops them, without interrupting runs."""
     replaced = threading.Event()
     if not kept:
         context.report(note("No group is enabled and has a `schedule`: nothing runs until one does."))
@@ -134,12 +134,12 @@ def _prepare_changed(kept: list[Group], context: GroupContext) -> None:
 
 
 def about(group: Group, event: str, text: str) -> Notice:
-    """A sentence about a group for the log alone."""
+    """A sentence about a group, for the log only."""
     return Notice("note", event, text, group=group.name)
 
 
 def upcoming(group: Group, now: datetime) -> datetime | None:
-    """When a group runs next by its schedule, in UTC."""
+    """When the schedule runs a group next, in UTC; None if it does not."""
     if not (group.schedule and group.enabled):
         return None
     return next(instants(group.schedule, group.time_zone, now), None)
@@ -160,13 +160,13 @@ class Keeper:
     def __init__(self, group: Group, context: GroupContext) -> None:
         self._group = group
         self._context = context
-        self._floor: datetime | None = None  # after it slots are due; None: to be looked up
+        self._floor: datetime | None = None  # slots after it are due; None: not looked up yet
         self._faults = Faults(group, context.report)
 
     def keep(self, stop: threading.Event) -> None:
-        """Checks at each instant of the schedule, and regularly in between, until `stop` is set.
+        """Checks at each scheduled time, and regularly in between, until `stop` is set.
 
-        It waits by the monotonic clock, and never for long: the machine's clock may be set while it waits.
+        Waits are short and use the monotonic clock, because the machine's clock may be set in the meantime.
         """
         while not stop.is_set():
             self.look()
@@ -175,7 +175,7 @@ class Keeper:
             stop.wait(min(_interval(self._context), (slot - now).total_seconds() if slot else _interval(self._context)))
 
     def look(self) -> None:
-        """Runs the slot that is due, if there is one, and reports the result. Repeated trouble is reported once."""
+        """Runs the slot that is due, if there is one. An error that repeats is reported once."""
         self._faults.guard(self._look)
 
     def _look(self) -> None:
@@ -203,7 +203,7 @@ class Keeper:
         for notice in broken:
             self._context.report(notice)
         for slot in early:
-            sentence = f"{title(self._group, slot)} ran while the clock was ahead: it will run again at its time."
+            sentence = f"{title(self._group, slot)} ran early because the clock was ahead: it will run again on time."
             self._context.report(about(self._group, "clock-ahead", sentence))
         return claim
 
@@ -212,7 +212,7 @@ class Keeper:
 
 
 def _interval(context: GroupContext) -> float:
-    """Seconds between two looks at what may be due."""
+    """Seconds between two checks of what is due."""
     return context.lease.total_seconds() / 2
 
 

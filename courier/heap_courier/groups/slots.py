@@ -1,6 +1,6 @@
-"""The runs of each scheduled instant of a group, recorded in the warehouse, so that none runs twice.
+"""The runs of each slot of a group, recorded in the warehouse so that the schedule runs no slot twice.
 
-Each function is one statement or a read, so that two daemons on one PostgreSQL cannot both succeed if only one may.
+Each function is a single statement or only reads, so that of two daemons on one PostgreSQL only one can claim a slot.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SLOTS: Final = (
     '"group" text, slot timestamp, attempt bigint, started timestamp, seen timestamp, ended timestamp, outcome text, '
     'message text, PRIMARY KEY ("group", slot, attempt)'
 )
-# Since when a daemon keeps a schedule: earlier instants are not run late.
+# When a daemon first kept a schedule: slots before that are not run late.
 _SCHEDULES: Final = '"group" text PRIMARY KEY, schedule text, time_zone text, since timestamp'
-# Days that a courier loaded without all of their files: they are retried, because a file may be late.
+# Days that a courier loaded with files missing: they are retried, because a file may be late.
 _MISSING_DAYS: Final = '"group" text, courier text, day text, PRIMARY KEY ("group", courier, day)'
-# Slots that were reported as late or as going to be.
+# Slots that were reported as late, or as expected to be late.
 _SLA_REPORTS: Final = '"group" text, slot timestamp, what text, reported timestamp, PRIMARY KEY ("group", slot, what)'
-_EARLY: Final = "The clock was ahead: the scheduled instant of this run had not come yet."
+_EARLY: Final = "The clock was ahead: this run started before its scheduled time."
 _COLUMNS: Final = '"group", slot, attempt, started, seen, ended, outcome, message'
 
 
@@ -41,11 +41,11 @@ class SlotRun:
 
     Attributes:
         group: its name.
-        slot: its scheduled instant, in UTC.
-        attempt: 0 for the schedule's own, from 1 on for those by hand.
-        started, ended: when it really ran.
-        seen: its last heartbeat.
-        outcome: None while it runs.
+        slot: its scheduled time, in UTC.
+        attempt: 0 if the schedule started it; manual runs count from 1.
+        started, ended: when it actually ran.
+        seen: the time of its last heartbeat.
+        outcome: None while it is running.
         message: notes about it, one sentence per line.
     """
 
@@ -61,11 +61,11 @@ class SlotRun:
 
 @dataclass(frozen=True, slots=True)
 class Since:
-    """The run from which on a group has to look for files.
+    """The earlier run that determines how far back a group looks for files.
 
     Attributes:
-        slot: of the last run that succeeded, or of the first if none did.
-        succeeded: which of both.
+        slot: of the last successful run, or of the first run if none succeeded.
+        succeeded: whether it is the last successful run.
     """
 
     slot: datetime
@@ -74,12 +74,12 @@ class Since:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to a run, held by one process only.
+    """The exclusive right of one process to run a slot.
 
     Attributes:
         group, slot, attempt: as in `SlotRun`.
-        since: where to look for files from.
-        missing: by courier, the days that earlier runs loaded without all of their files.
+        since: the earlier run that determines how far back to look for files.
+        missing: by courier, the days that earlier runs loaded with files missing.
     """
 
     group: str
@@ -90,15 +90,15 @@ class Claim:
 
 
 def prepare(warehouse: Warehouse) -> None:
-    """Creates missing tables. Call it outside a transaction."""
+    """Creates the tables that do not exist yet. Call it outside a transaction."""
     tables = {"slots": _SLOTS, "schedules": _SCHEDULES, "missing_days": _MISSING_DAYS, "sla_reports": _SLA_REPORTS}
     make_tables(warehouse, tables)
 
 
 def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
-    """The instant after which slots of a group are due: from `now` on if its schedule is new or was changed.
+    """The time after which slots of a group are due: `now` if its schedule is new or has changed.
 
-    An instant that has not come yet, noted while a clock was ahead, does not count.
+    A recorded time in the future, from a clock that was ahead, is ignored.
     """
     rows = warehouse.query(
         "INSERT INTO heap_courier.schedules VALUES ($1, $2, $3, $4) "
@@ -117,13 +117,13 @@ def kept_since(warehouse: Warehouse, group: Group, now: datetime) -> datetime:
 
 
 def schedule_since(warehouse: Warehouse, group: str) -> datetime | None:
-    """Since when a daemon keeps the schedule of a group; None: it does not."""
+    """When a daemon first kept the schedule of a group, or None if none does."""
     rows = warehouse.query('SELECT since FROM heap_courier.schedules WHERE "group" = $1', (group,))
     return _instant(rows[0][0]) if rows else None
 
 
 def note_report(warehouse: Warehouse, group: str, slot: datetime, what: str, now: datetime) -> bool:
-    """Records that something is reported about a slot; whether it has not been before."""
+    """Records that something is reported about a slot; returns whether this is the first time."""
     rows = warehouse.query(
         "INSERT INTO heap_courier.sla_reports VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING RETURNING slot",
         (group, in_utc(slot), what, in_utc(now)),
@@ -132,14 +132,14 @@ def note_report(warehouse: Warehouse, group: str, slot: datetime, what: str, now
 
 
 def forget_others(warehouse: Warehouse, kept: Collection[str]) -> None:
-    """Forgets groups that no daemon keeps any more: they run nothing late when they are enabled again."""
+    """Forgets groups that are no longer scheduled, so that they run no past slot when they are enabled again."""
     for (name,) in warehouse.query('SELECT "group" FROM heap_courier.schedules'):
         if name not in kept:
             warehouse.execute('DELETE FROM heap_courier.schedules WHERE "group" = $1', (name,))
 
 
 def claim(warehouse: Warehouse, group: str, slot: datetime, now: datetime, *, by_hand: bool) -> Claim | None:
-    """Takes a slot; None: it has been taken before, and is never run again by the schedule."""
+    """Claims a slot; None if the schedule has run it already, which it does only once."""
     next_by_hand = 'SELECT coalesce(max(attempt), 0) + 1 FROM heap_courier.slots WHERE "group" = $1 AND slot = $2'
     rows = warehouse.query(
         'INSERT INTO heap_courier.slots ("group", slot, attempt, started, seen, message) '
@@ -161,7 +161,7 @@ def beat(warehouse: Warehouse, run: Claim, now: datetime) -> None:
 
 
 def finish(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, message: str) -> None:
-    """Records the result of a run, even if it was considered aborted meanwhile."""
+    """Records the result of a run, even if it was considered aborted in the meantime."""
     warehouse.execute(
         "UPDATE heap_courier.slots SET seen = $4, ended = $4, outcome = $5, message = $6 "
         'WHERE "group" = $1 AND slot = $2 AND attempt = $3',
@@ -170,9 +170,9 @@ def finish(warehouse: Warehouse, run: Claim, now: datetime, outcome: Outcome, me
 
 
 def release_early(warehouse: Warehouse, group: str, now: datetime) -> list[datetime]:
-    """Frees slots that have not come yet, which runs took while a clock was ahead; the slots.
+    """Frees future slots that were run while a clock was ahead; returns these slots.
 
-    Those runs stay in the history as interrupted ones, so that nothing takes them for the slot's own.
+    The runs stay in the history as interrupted manual ones, so that they do not count as runs of their slots.
     """
     rows = warehouse.query(
         "UPDATE heap_courier.slots AS s SET outcome = 'interrupted', ended = coalesce(ended, seen), message = $3, "
@@ -185,7 +185,7 @@ def release_early(warehouse: Warehouse, group: str, now: datetime) -> list[datet
 
 
 def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days, missing: Collection[date]) -> None:
-    """Records which of the days that a courier loaded lacked files, replacing earlier records of these days."""
+    """Records which of the days that a courier loaded had missing files, replacing earlier records of these days."""
     with warehouse.transaction():
         warehouse.execute(
             'DELETE FROM heap_courier.missing_days WHERE "group" = $1 AND courier = $2 AND day >= $3 AND day < $4',
@@ -200,9 +200,9 @@ def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days
 def break_off(
     warehouse: Warehouse, group: str, silent_since: datetime, message: str, *, no_later_than: datetime
 ) -> list[datetime]:
-    """Marks runs without a heartbeat for too long as interrupted; returns their slots.
+    """Marks runs whose last heartbeat is too old as interrupted; returns their slots.
 
-    A heartbeat later than `no_later_than` came from a clock that was ahead.
+    A heartbeat later than `no_later_than` came from a clock that was ahead, and does not count.
     """
     rows = warehouse.query(
         "UPDATE heap_courier.slots SET ended = seen, outcome = 'interrupted', message = $3 "
@@ -213,7 +213,7 @@ def break_off(
 
 
 def running(warehouse: Warehouse, group: str) -> SlotRun | None:
-    """The run of a group that is under way."""
+    """The run of a group that is in progress, if any."""
     rows = warehouse.query(
         f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 AND outcome IS NULL', (group,)
     )
@@ -221,7 +221,7 @@ def running(warehouse: Warehouse, group: str) -> SlotRun | None:
 
 
 def has_succeeded(warehouse: Warehouse, group: str, start: datetime, end: datetime) -> bool:
-    """Whether a run for a slot of this time, both ends included, succeeded."""
+    """Whether a run for any slot from `start` to `end`, both included, succeeded."""
     rows = warehouse.query(
         'SELECT count(*) FROM heap_courier.slots WHERE "group" = $1 AND slot BETWEEN $2 AND $3 '
         "AND outcome = 'succeeded'",
@@ -231,7 +231,7 @@ def has_succeeded(warehouse: Warehouse, group: str, start: datetime, end: dateti
 
 
 def last_successes(warehouse: Warehouse) -> dict[str, datetime]:
-    """The last slot of each group that a run succeeded for."""
+    """The latest slot of each group with a successful run."""
     rows = warehouse.query(
         'SELECT "group", max(slot) FROM heap_courier.slots WHERE outcome = \'succeeded\' GROUP BY "group"'
     )
@@ -248,21 +248,21 @@ def history(warehouse: Warehouse, group: str, limit: int) -> list[SlotRun]:
 
 
 def runs_since(warehouse: Warehouse, group: str, slot: datetime) -> list[SlotRun]:
-    """Runs of a group for a slot and later ones."""
+    """The runs of a group for this slot and later ones."""
     rows = warehouse.query(
         f'SELECT {_COLUMNS} FROM heap_courier.slots WHERE "group" = $1 AND slot >= $2', (group, in_utc(slot))
     )
     return [_run(row) for row in rows]
 
 
-KEPT: Final = 30  # runs of a group that stay however old they are: durations are foreseen from them
+KEPT: Final = 30  # runs of a group that are kept regardless of age: expected durations are computed from them
 
 
 def expire(warehouse: Warehouse, before: datetime, now: datetime, *, dry_run: bool = False) -> int:
-    """Removes runs for earlier slots; their number. Call it inside a transaction.
+    """Removes runs for slots earlier than `before`; returns how many. Call it inside a transaction.
 
-    What the next run of a group depends on stays: all from its last success on, or all if it has none; the newest
-    scheduled slot; those under way; and the newest `KEPT`.
+    Keeps what the next run of a group depends on: its last success and everything after it, or everything if it has
+    never succeeded; the newest scheduled slot; runs in progress; and the newest `KEPT` runs.
     """
     parameters = (in_utc(before),)
     count: int = warehouse.query(f"SELECT count(*) FROM ({_EXPIRED}) AS expired", parameters)[0][0]
@@ -273,7 +273,7 @@ def expire(warehouse: Warehouse, before: datetime, now: datetime, *, dry_run: bo
     return count
 
 
-_REPORTED: Final = timedelta(days=7)  # how long to remember what was reported, at least
+_REPORTED: Final = timedelta(days=7)  # the minimum time for which to remember what was reported
 _EXPIRED: Final = (
     'SELECT "group", slot, attempt FROM (SELECT "group", slot, attempt, outcome, '
     'row_number() OVER (PARTITION BY "group" ORDER BY started DESC, slot DESC, attempt DESC) AS place, '

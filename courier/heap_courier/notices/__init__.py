@@ -1,1 +1,1 @@
-"""Notices: what happens, as it is logged, counted and sent to people. Never decides what a run does."""
+"""Notices: events that are logged, counted and sent as notifications. Never decides what a run does."""

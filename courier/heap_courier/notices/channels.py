@@ -1,4 +1,4 @@
-"""The channels of notifications: a command, a webhook, e-mail. Each is one attempt to deliver."""
+"""The channels of notifications: a command, a webhook, e-mail. Each function makes one attempt to deliver."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 COMMAND_TIMEOUT: Final = 60.0  # seconds that a command may take
-TIMEOUT: Final = 10.0  # seconds that a server may take to connect, and for each answer
+TIMEOUT: Final = 10.0  # seconds that a server may take to connect, and for each response
 _TRY_AGAIN: Final = {408, 425, 429}
 _SERVER_ERROR: Final = 500
 _REDIRECT: Final = 300
@@ -28,10 +28,10 @@ _TEMPORARY: Final = range(400, 500)  # of SMTP
 class DeliveryError(Exception):
     """A notification was not delivered.
 
-    The message says why, without anything that may be secret: arguments, addresses of webhooks, answers of servers.
+    The message says why, without anything that may be secret: arguments, URLs of webhooks, responses of servers.
 
     Attributes:
-        temporary: whether it makes sense to try again.
+        temporary: whether a retry may succeed.
     """
 
     def __init__(self, message: str, *, temporary: bool = False) -> None:
@@ -40,7 +40,7 @@ class DeliveryError(Exception):
 
 
 def run_command(command: Sequence[str], text: str) -> None:
-    """Passes a text to the standard input of a command. Not tried again: it may have done its work.
+    """Passes a text to the standard input of a command. Never retried: the command may have done its work.
 
     Raises:
         DeliveryError: it cannot be run, fails, or takes too long.
@@ -64,7 +64,7 @@ def run_command(command: Sequence[str], text: str) -> None:
 
 
 def post(webhook: Webhook, content: Mapping[str, Any], environment: Mapping[str, str]) -> None:
-    """Posts JSON to a webhook. Redirections are not followed, so that the token goes nowhere else.
+    """Posts JSON to a webhook. Does not follow redirects, so that the token is not sent elsewhere.
 
     Raises:
         DeliveryError: a variable is not set, or the server does not accept it.
@@ -73,23 +73,23 @@ def post(webhook: Webhook, content: Mapping[str, Any], environment: Mapping[str,
 
     url = webhook.url or _secret(environment, webhook.url_env)
     if urlsplit(url).scheme not in ("http", "https"):
-        raise DeliveryError(f"the variable `{webhook.url_env}` does not hold an address such as https://host/path")
+        raise DeliveryError(f"the variable `{webhook.url_env}` does not contain a URL such as https://host/path")
     headers = {"Authorization": f"Bearer {_secret(environment, webhook.token_env)}"} if webhook.token_env else {}
     try:
         answer = requests.post(url, json=content, headers=headers, timeout=TIMEOUT, allow_redirects=False, stream=True)
         status = answer.status_code
         answer.close()
     except requests.RequestException as error:
-        reason = "it took too long to answer" if isinstance(error, requests.Timeout) else "it cannot be reached"
+        reason = "it took too long to respond" if isinstance(error, requests.Timeout) else "it cannot be reached"
         raise DeliveryError(reason, temporary=not isinstance(error, requests.exceptions.InvalidURL)) from None
     if status >= _REDIRECT:
         raise DeliveryError(
-            f"it answered with status {status}", temporary=status in _TRY_AGAIN or status >= _SERVER_ERROR
+            f"it responded with status {status}", temporary=status in _TRY_AGAIN or status >= _SERVER_ERROR
         )
 
 
 def host_of(webhook: Webhook) -> str:
-    """What a webhook is called in messages: its host, or the variable; the rest of an address is often a secret."""
+    """How messages refer to a webhook: by its host or the variable, because the rest of a URL is often a secret."""
     return urlsplit(webhook.url).netloc if webhook.url else f"in `{webhook.url_env}`"
 
 
@@ -125,7 +125,7 @@ def mail(
             refused = server.send_message(message, smtp.sender, list(recipients))
     except smtplib.SMTPResponseException as error:
         raise DeliveryError(
-            f"the server answered with code {error.smtp_code}", temporary=error.smtp_code in _TEMPORARY
+            f"the server responded with code {error.smtp_code}", temporary=error.smtp_code in _TEMPORARY
         ) from None
     except smtplib.SMTPRecipientsRefused as error:
         codes = [code for code, _ in error.recipients.values()]
@@ -133,11 +133,11 @@ def mail(
             "the server refused all recipients", temporary=all(code in _TEMPORARY for code in codes)
         ) from None
     except smtplib.SMTPNotSupportedError:
-        raise DeliveryError("the server does not offer what the settings ask for (STARTTLS or signing in)") from None
+        raise DeliveryError("the server does not support STARTTLS or login, which the settings require") from None
     except ssl.SSLError:
         raise DeliveryError("the server's certificate or encryption cannot be trusted") from None
     except (smtplib.SMTPException, OSError) as error:
-        reason = "took too long to answer" if isinstance(error, socket.timeout) else "cannot be reached"
+        reason = "took too long to respond" if isinstance(error, socket.timeout) else "cannot be reached"
         raise DeliveryError(f"the server {reason}", temporary=True) from None
     if refused:
         raise DeliveryError(f"the server refused {len(refused)} of {len(recipients)} recipients")

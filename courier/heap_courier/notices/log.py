@@ -17,7 +17,7 @@ FORMATS: Final = ("text", "json")
 
 
 def line_of(notice: Notice, now: datetime) -> str:
-    """A notice as a line of JSON: `time` (UTC, RFC 3339), `level`, `event`, `message`, and what it concerns."""
+    """A notice as a line of JSON: `time` (UTC, RFC 3339), `level`, `event`, `message`, and what it is about."""
     content: dict[str, Any] = {
         "time": _instant(now),
         "level": notice.level,
@@ -35,9 +35,9 @@ def line_of(notice: Notice, now: datetime) -> str:
 
 
 def lines_of(notice: Notice, now: datetime) -> list[str]:
-    """A notice as lines of text, the first with the time in UTC; none for what commands print themselves.
+    """A notice as lines of text, the first with the time in UTC.
 
-    Commands print what runs of couriers do as tables.
+    Empty for runs of couriers, whose results commands print as tables.
     """
     if notice.courier and not notice.group:
         return []
@@ -63,7 +63,7 @@ class Log:
 
     @property
     def is_json(self) -> bool:
-        """Whether programs read it."""
+        """Whether the log is JSON, for programs to read."""
         return self.format == "json"
 
     def __call__(self, notice: Notice) -> None:

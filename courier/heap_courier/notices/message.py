@@ -1,4 +1,4 @@
-"""What a notification says: as text for commands and e-mail, and as JSON for webhooks."""
+"""The content of a notification: text for commands and e-mail, JSON for webhooks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from heap_courier.notices.notice import Notice
 
 
 class Link(NamedTuple):
-    """Where there is more: an address of the console, or the command that shows it."""
+    """Where to find out more: a URL of the console, or a command."""
 
     label: str
     target: str
 
 
 def links(notice: Notice, console: str | None) -> list[Link]:
-    """Links to the run and to the group; commands if the console has no address."""
+    """Links to the run and the group; commands if the project does not set the console's URL."""
     found = []
     if notice.run:
         command = f"heap-courier runs {shell_quoted(notice.run)}"
@@ -35,7 +35,7 @@ def subject(notice: Notice) -> str:
 
 
 def text(notice: Notice, console: str | None) -> str:
-    """The notice, its files and links, a line each."""
+    """The notice, its files and its links, each on a line of its own."""
     lines = [notice.text]
     lines += [f"File: {file}" for file in notice.files]
     lines += [f"{link.label.capitalize()}: {link.target}" for link in links(notice, console)]

@@ -1,4 +1,4 @@
-"""Metrics in the format of Prometheus: notices, counted. They start at zero with the process."""
+"""Metrics for Prometheus, counted from notices. They start at zero with each process."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from heap_courier.version import VERSION
 
 
 class Metrics:
-    """What this process has done.
+    """Metrics about what this process has done.
 
     Attributes:
-        registry: shared with other metrics.
+        registry: for other metrics to register with.
     """
 
     def __init__(self) -> None:
-        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second series per counter
         self.registry = CollectorRegistry()
-        self._runs = self._counter("runs", "Runs of couriers that ended.", "courier", "outcome")
+        self._runs = self._counter("runs", "Finished runs of couriers.", "courier", "outcome")
         self._seconds = Summary(
-            "heap_courier_run_duration_seconds", "How long runs took.", ["courier"], registry=self.registry
+            "heap_courier_run_duration_seconds", "Duration of runs.", ["courier"], registry=self.registry
         )
         self._last = Gauge(
             "heap_courier_run_last_completed_timestamp_seconds",
-            "When the last run of a courier completed that this process ran.",
+            "When this process last completed a run of the courier.",
             ["courier"],
             registry=self.registry,
         )
         self._rows = self._counter("rows_read", "Rows read from files.", "courier", "table")
         self._rejected = self._counter("rows_rejected", "Rows that were rejected.", "courier", "table")
-        self._groups = self._counter("group_runs", "Runs of courier groups that ended.", "group", "outcome")
+        self._groups = self._counter("group_runs", "Finished runs of courier groups.", "group", "outcome")
         self._undelivered = self._counter("notifications_failed", "Notifications that could not be sent.")
-        self._reloads = self._counter("reloads_failed", "Changes of the project that could not be used.")
+        self._reloads = self._counter("reloads_failed", "Changes to the project that could not be loaded.")
         Gauge("heap_courier_info", "The version.", ["version"], registry=self.registry).labels(VERSION).set(1)
 
     def __call__(self, notice: Notice) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Literal
 
 Kind = Literal["note", "trouble", "running", "completed", "warning", "error"]
-"""What a notice is about; a `note`, or `trouble` that may pass, is logged and never sent."""
+"""What a notice is about. `note`, and `trouble`, which may pass by itself, are only logged and never sent."""
 
 KINDS: Final[tuple[Kind, ...]] = ("running", "completed", "warning", "error")
 """The kinds that can be sent."""
@@ -22,11 +22,11 @@ class Notice:
 
     Attributes:
         kind: what it is about.
-        event: its name for programs, such as `run-completed`; it stays when the text changes.
-        text: what there is to know, one sentence or more per line. Never holds what a row contains.
-        courier, group, slot, run: what it concerns; empty or None if nothing. `slot` is in UTC, `run` an id.
-        details: figures and names, by name: `rows`, `rejected`, `seconds`, `outcome`.
-        files: names of files to look at.
+        event: its name for programs, such as `run-completed`, which stays the same when the text changes.
+        text: the message, one sentence or more per line. Never contains values of a row.
+        courier, group, slot, run: what it is about; empty or None if nothing. `slot` is in UTC, `run` is an id.
+        details: further values by name, such as `rows`, `rejected`, `seconds`, `outcome`.
+        files: names of files to check.
     """
 
     kind: Kind
@@ -46,7 +46,7 @@ class Notice:
 
 
 Report = Callable[[Notice], None]
-"""Takes notices. Called from several threads; never raises."""
+"""Receives notices. Called from several threads; never raises."""
 
 
 def ignored(_notice: Notice) -> None:
@@ -54,10 +54,10 @@ def ignored(_notice: Notice) -> None:
 
 
 def note(text: str, event: str = "note") -> Notice:
-    """A sentence for the log alone."""
+    """A sentence that is only logged."""
     return Notice("note", event, text)
 
 
 def trouble(text: str, event: str = "trouble") -> Notice:
-    """A sentence for the log alone, at the level `warning`."""
+    """A sentence that is only logged, at the level `warning`."""
     return Notice("trouble", event, text)

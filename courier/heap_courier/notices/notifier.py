@@ -1,4 +1,4 @@
-"""Notifications: notices, sent to the channels that the project names for their kind."""
+"""Notifications: notices sent to the channels that the project configures for their kind."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from heap_courier.notices.notice import Notice, Report, trouble
 from heap_courier.project.model import Notify
 
 PAUSES: Final = (1.0, 5.0, 20.0)  # seconds between the attempts to deliver a notification
-MOST_WAITING: Final = 1_000  # notifications; more are not sent, which is logged
-PATIENCE: Final = 60.0  # seconds that the end of a process waits for what is not sent yet
+MOST_WAITING: Final = 1_000  # notifications in the queue; more are dropped, which is logged
+PATIENCE: Final = 60.0  # seconds that an exiting process waits for notifications to be sent
 
 
 class Notifier:
-    """Logs notices, and sends those of which the project says so, in order, in a separate thread.
+    """Logs notices, and sends those of the configured kinds in order, in a separate thread.
 
-    A run never waits for a channel and never fails because of one: what cannot be delivered is logged as a warning.
+    A run never waits for a channel and never fails because of one: a failed delivery is logged as a warning.
 
     Args:
         settings: which notifications go where.
-        environment: where secrets are found.
-        log: takes each notice, and each failure to deliver one.
-        now: the time.
+        environment: contains the secrets.
+        log: receives each notice, and each failure to deliver one.
+        now: returns the current time.
         pause: waits for a number of seconds between attempts.
     """
 
@@ -53,7 +53,7 @@ class Notifier:
         self._lock = threading.Lock()
 
     def __call__(self, notice: Notice) -> None:
-        """Logs a notice, and sends it if it is of a kind that is sent."""
+        """Logs a notice, and queues it for sending if its kind has channels."""
         self._log(notice)
         if notice.kind not in self._settings.channels:
             return
@@ -68,22 +68,22 @@ class Notifier:
 
     @property
     def is_sending(self) -> bool:
-        """Whether there may be something that is not sent yet."""
+        """Whether notifications may still be waiting to be sent."""
         return self._thread is not None and self._thread.is_alive()
 
     def finish(self) -> None:
-        """Takes no more notices; what waits is sent, if the process lasts."""
+        """Stops the thread once it has sent what is queued, without waiting for it."""
         with suppress(queue.Full):
             self._waiting.put_nowait(None)
 
     def close(self, patience: float = PATIENCE) -> None:
-        """Waits until all is sent, but at most `patience` seconds."""
+        """Waits until all notifications are sent, but at most `patience` seconds."""
         if self._thread is None:
             return
         self.finish()
         self._thread.join(patience)
         if self._thread.is_alive():
-            sentence = "Notifications that were not sent yet are dropped: there is no time left."
+            sentence = f"Dropped the notifications that could not be sent within {patience:.0f} seconds."
             self._log(trouble(sentence, "notification-failed"))
 
     def _send_all(self) -> None:
@@ -93,17 +93,17 @@ class Notifier:
                     self._failed(f"The notification failed: {name} {failure}.", notice)
 
     def _delivered(self, deliver: Callable[[], None]) -> str | None:
-        """Delivers something, if need be in several attempts; why it failed, or None."""
+        """Delivers a notification, with retries; returns why it failed, or None."""
         pauses = iter(PAUSES)
         while True:
             try:
                 deliver()
-            except DeliveryError as error:  # noqa: PERF203  (it is tried again)
+            except DeliveryError as error:  # noqa: PERF203  (retried)
                 pause = next(pauses, None) if error.temporary else None
                 if pause is None:
                     return str(error)
                 self._pause(pause)
-            except Exception as error:  # noqa: BLE001  (the others must still be sent)
+            except Exception as error:  # noqa: BLE001  (other notifications must still be sent)
                 return f"failed unexpectedly ({type(error).__name__})"
             else:
                 return None
@@ -113,7 +113,7 @@ class Notifier:
         notice_id, now = secrets.token_hex(8), self._now()
         found: list[tuple[str, Callable[[], None]]] = []
         text = message.text(notice, console)
-        if to.command:  # (its arguments may hold a secret)
+        if to.command:  # (its arguments may contain a secret)
             found.append((f"the command `{to.command[0]}`", partial(channels.run_command, to.command, text)))
         if to.webhook:
             content = message.content(notice, console, notice_id, now)
@@ -130,7 +130,7 @@ class Notifier:
                 message_id=notice_id,
                 now=now,
             )
-            found.append((f"e-mail by {self._settings.smtp.host}:", mail))
+            found.append((f"e-mail via {self._settings.smtp.host}:", mail))
         return found
 
     def _failed(self, sentence: str, notice: Notice) -> None:

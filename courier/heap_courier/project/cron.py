@@ -1,8 +1,8 @@
 """When a schedule is due: five cron fields in a time zone, as instants.
 
-A schedule is kept as local time. What the zone makes of it is decided here, and not by rules of a cron daemon: a local
-time that occurs twice, because clocks are set back, is two instants; one that does not exist, because they are set
-forward, is skipped.
+A schedule is in local time. Unlike a cron daemon, which has rules of its own for changes of the clocks, this module
+takes them literally: a local time that occurs twice, because clocks are set back, is two instants; one that does not
+exist, because they are set forward, is skipped.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ _REACHES: Final = (timedelta(hours=2), timedelta(days=2), timedelta(days=64))  #
 
 
 def check_schedule(schedule: str) -> None:
-    """Raises SetupError, without the location of the schedule, unless it comes due at some time."""
+    """Raises SetupError, without the location of the schedule, if it is not valid or never due."""
     _from(schedule, datetime(2000, 1, 1))  # noqa: DTZ001  (local time)
 
 
 def instants(schedule: str, zone: ZoneInfo, after: datetime) -> Iterator[datetime]:
-    """The instants of a schedule, in UTC, ascending: all later than `after`.
+    """The instants of a schedule after `after`, in UTC, ascending.
 
-    The iteration ends where the schedule does not come due for 50 years.
+    The iteration ends if the schedule is not due for 50 years.
     """
-    # Local times go back by less than a day, so none is lost. Those that occur twice come again after the others.
+    # Clocks are set back by less than a day, so starting a day earlier misses none. Local times that occur twice are
+    # held back until it is the turn of their second instant.
     again: list[datetime] = []
     for local in _from(schedule, after.astimezone(zone).replace(tzinfo=None) - _DAY):
         found = instants_of(local, zone)
@@ -62,16 +63,16 @@ def latest(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> d
 
 
 def warnings(schedule: str, zone: ZoneInfo, start: datetime, reach: timedelta = YEAR) -> list[str]:
-    """Sentences that name the dates on which the schedule is skipped or runs twice.
+    """Sentences with the dates on which the schedule is skipped or runs twice because clocks change.
 
-    None if it comes due at the same minutes of every hour, also of the hours that clocks are set by: it keeps its
+    Empty if it is due at the same minutes of every hour, including the hours that clocks skip or repeat: it keeps its
     pace then, and nothing is missed.
 
     Args:
-        schedule: a valid one.
-        zone: that it is meant in.
-        start: from which day on.
-        reach: for how long.
+        schedule: a valid schedule.
+        zone: its time zone.
+        start: the first day to check.
+        reach: how far ahead to check.
     """
     said = []
     for noon in _changes(zone, start, reach):
@@ -100,7 +101,7 @@ def warnings(schedule: str, zone: ZoneInfo, start: datetime, reach: timedelta = 
 
 
 def _from(schedule: str, local: datetime) -> Iterator[datetime]:
-    """Local times of a schedule, whether they exist or not, later than the given one."""
+    """The local times of a schedule after the given one, including those that do not exist in a zone."""
     fields = schedule.split()
     wrong = "does not have five fields"
     if len(fields) == len(FIELDS):
@@ -114,7 +115,7 @@ def _from(schedule: str, local: datetime) -> Iterator[datetime]:
 
 
 def instants_of(local: datetime, zone: ZoneInfo) -> list[datetime]:
-    """When it is that time in the zone: once, or twice, or never."""
+    """The instants at which it is this local time in the zone: one, two or none."""
     found = []
     for fold in (0, 1):
         instant = local.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc)
@@ -124,7 +125,7 @@ def instants_of(local: datetime, zone: ZoneInfo) -> list[datetime]:
 
 
 def _changes(zone: ZoneInfo, start: datetime, reach: timedelta) -> Iterator[datetime]:
-    """Local noons before clocks are changed; no zone changes them at noon."""
+    """The last local noons before clocks change; no zone changes them at noon."""
     noon = datetime.combine(start.astimezone(zone).date(), time(12)) - _DAY
     for _ in range(reach.days + 1):
         if noon.replace(tzinfo=zone).utcoffset() != (noon + _DAY).replace(tzinfo=zone).utcoffset():
@@ -133,7 +134,7 @@ def _changes(zone: ZoneInfo, start: datetime, reach: timedelta) -> Iterator[date
 
 
 def _keeps_pace(schedule: str, local: datetime, zone: ZoneInfo) -> bool:
-    """Whether a change of the clocks at this time maps the schedule on itself."""
+    """Whether a schedule is unaffected by the change of the clocks at this time."""
     cron = CronSim(schedule, local)
     before, after = (local.replace(tzinfo=zone, fold=fold).astimezone(timezone.utc) for fold in (0, 1))
     moved = {(minute + (after - before) // timedelta(minutes=1)) % 60 for minute in cron.minutes}

@@ -1,4 +1,4 @@
-"""heap-courier.yaml: the project that a user writes, parsed once."""
+"""The model of a project: what heap-courier.yaml contains, parsed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heap_courier.formats.gzipped import MOST_UNPACKED
 
 @dataclass(frozen=True, slots=True)
 class KeyCredential:
-    """An access key pair, by the names of the environment variables that hold it."""
+    """An access key, given by the names of the environment variables that contain it."""
 
     name: str
     access_key_env: str
@@ -32,14 +32,14 @@ class ProfileCredential:
 
 @dataclass(frozen=True, slots=True)
 class DefaultCredential:
-    """The credentials that the AWS libraries find: environment, profile, the machine's role."""
+    """The credentials that the AWS SDK finds: environment variables, a profile, the machine's role."""
 
     name: str = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class RoleCredential:
-    """A role, usually of another account, assumed with another credential."""
+    """A role, usually in another account, assumed with another credential."""
 
     name: str
     role_arn: str
@@ -52,10 +52,9 @@ Credential = KeyCredential | ProfileCredential | DefaultCredential | RoleCredent
 
 @dataclass(frozen=True, slots=True)
 class Courier:
-    """The bucket that files are fetched from, and the paths of its entities and load operations.
+    """The bucket that files are fetched from, and the paths of the entities list and the load operations.
 
-    `prefix` ends with a slash or is empty. `operations` is None if the entities say themselves how their tables land
-    (heap-connect).
+    `prefix` is empty or ends with a slash. `operations` is None for Heap Connect, whose manifests define the tables.
     """
 
     name: str
@@ -74,9 +73,9 @@ class GroupCourier:
 
     Attributes:
         courier: its name.
-        wait: how long to look again for files that are missing.
-        offset: how much older than the scheduled instant the files are.
-        missing: what to do if they are missing after the wait: notify and stop, or notify and continue without them.
+        wait: how long to retry if files are missing.
+        offset: how much older than the scheduled time the files are.
+        missing: what to do if they are still missing: notify and stop, or notify and continue without them.
     """
 
     courier: str
@@ -87,7 +86,7 @@ class GroupCourier:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """Another group whose run must have succeeded: for the same slot, or one that is older by `offset` at most."""
+    """Another group that must have succeeded first: for the same slot, or one at most `offset` older."""
 
     group: str
     wait: timedelta
@@ -99,14 +98,14 @@ class Group:
     """A courier group: https://docs.amperity.com/reference/courier_groups.html.
 
     Attributes:
-        schedule: five cron fields, or None: only run by hand.
-        time_zone: of the schedule.
+        schedule: five cron fields, or None if it is only run by hand.
+        time_zone: the time zone of the schedule.
         enabled: whether the schedule is in effect.
         warn_after: a run that takes longer is reported.
-        dates_in_time_zone: whether days of files are days of `time_zone` rather than of UTC.
-        past_day_only: whether a run looks at one day alone, rather than at each since the last run that succeeded.
+        dates_in_time_zone: whether the days of files are in `time_zone` rather than in UTC.
+        past_day_only: whether a run loads only one day, rather than every day since the last successful run.
         stitch: whether a run links the records of customers once all couriers have succeeded.
-        done_by: the local time by which the run of a slot has to be done: the first such time after the slot.
+        done_by: the deadline of a slot: the first time after it when it is this local time.
     """
 
     name: str
@@ -124,11 +123,11 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the files of a courier may take of this machine.
+    """How much disk space the files of a courier may use.
 
     Attributes:
-        unpacked: bytes that one archive, or one file in gzip, may unpack to.
-        free_disk: bytes of the disk that stay free.
+        unpacked: maximum size in bytes of an unpacked archive or gzip file.
+        free_disk: bytes of disk space to leave free.
     """
 
     unpacked: int = MOST_UNPACKED
@@ -137,12 +136,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what accumulates is kept; None: for ever.
+    """How long data that accumulates is kept; None: for ever.
 
     Attributes:
-        samples: files that were fetched as samples.
+        samples: files fetched as samples.
         runs: entries of the run log, and runs of groups.
-        files: fetched files that no run needs any more.
+        files: fetched files that no run needs any longer.
     """
 
     samples: timedelta | None = None
@@ -151,14 +150,14 @@ class Retention:
 
 
 MEMORY: Final = "512MB"
-"""DuckDB's memory limit by default: ten million rows load as fast as with twice as much."""
+"""DuckDB's default memory limit; ten million rows load no faster with twice as much."""
 
 
 @dataclass(frozen=True, slots=True)
 class WarehouseSettings:
-    """Where the domain tables are: a DuckDB file, or a PostgreSQL by its connection string or the variable with it.
+    """Where the domain tables are: a DuckDB file, or PostgreSQL by a connection string or the variable with it.
 
-    `memory` is what DuckDB may take before it writes to its own temporary file, such as `512MB`.
+    `memory` is how much DuckDB may use before it spills to a temporary file, such as `512MB`.
     """
 
     engine: Literal["duckdb", "postgresql"]
@@ -170,14 +169,14 @@ class WarehouseSettings:
 
 @dataclass(frozen=True, slots=True)
 class DeltaSettings:
-    """Where domain tables are published as Delta tables: below a folder of this machine, or a prefix of a bucket.
+    """Where domain tables are published as Delta tables: in a local folder, or below a prefix of a bucket.
 
     Attributes:
         folder: None if it is a bucket.
-        bucket, credential, prefix, endpoint_url, region: as those of a courier; `bucket` is empty if it is a folder.
-        views: domain views that are published as tables too.
-        keep: how long files of earlier versions stay, for queries that still read them.
-        after_runs: whether each run publishes what it changed, rather than the command `publish` alone.
+        bucket, credential, prefix, endpoint_url, region: as for a courier; `bucket` is empty if it is a folder.
+        views: domain views that are also published as tables.
+        keep: how long to keep files of earlier versions for queries that still read them.
+        after_runs: whether each run publishes what it changed; otherwise only the command `publish` does.
     """
 
     folder: Path | None = None
@@ -193,12 +192,12 @@ class DeltaSettings:
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """An address that gets each notification as JSON by POST.
+    """A URL to which each notification is posted as JSON.
 
     Attributes:
-        url: the address, or None: in the variable.
-        url_env: the variable with the address, for one that is a secret itself.
-        token_env: the variable with a bearer token.
+        url: the URL, or None if a variable contains it.
+        url_env: the variable that contains the URL, if that is a secret.
+        token_env: the variable that contains a bearer token, if any.
     """
 
     url: str | None = None
@@ -208,13 +207,13 @@ class Webhook:
 
 @dataclass(frozen=True, slots=True)
 class Smtp:
-    """The mail server that e-mail goes through.
+    """The mail server for notifications by e-mail.
 
     Attributes:
-        host, port: of the server.
-        security: `starttls` and `tls` verify the server's certificate; `none` is for this machine.
+        host, port: the server's address.
+        security: `starttls` and `tls` verify the server's certificate; `none` is for a local server.
         sender: the address in From.
-        user, password_env: to sign in with; None: without.
+        user, password_env: the login; None: no login.
     """
 
     host: str
@@ -227,12 +226,12 @@ class Smtp:
 
 @dataclass(frozen=True, slots=True)
 class Channels:
-    """Where notifications of one kind go: all of these that are set.
+    """Where notifications of one kind are sent: to all of these that are set.
 
     Attributes:
-        command: gets the text on its standard input.
-        webhook: gets JSON.
-        email: addresses that get a message.
+        command: receives the text on its standard input.
+        webhook: receives JSON.
+        email: addresses that receive the text.
     """
 
     command: tuple[str, ...] = ()
@@ -247,7 +246,7 @@ class Notify:
     Attributes:
         channels: by kind: `running`, `completed`, `warning`, `error`.
         smtp: the mail server.
-        console: the address of the console, for links.
+        console: the URL of the console, for links.
     """
 
     channels: Mapping[str, Channels] = field(default_factory=dict)
@@ -259,8 +258,8 @@ class Notify:
 class Project:
     """A project folder: its warehouse, couriers, feeds and groups.
 
-    `stitch_priority` names domain tables whose values Stitch prefers, the most reliable first. `stitch_memory` is what
-    its DuckDB may take; None: as much as the warehouse's. `delta` is where tables are published; None: nowhere.
+    `stitch_priority` lists domain tables whose values Stitch prefers, the most reliable first. `stitch_memory` is the
+    memory limit of its DuckDB; None: that of the warehouse. `delta` is where tables are published; None: nowhere.
     """
 
     folder: Path

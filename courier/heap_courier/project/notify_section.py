@@ -16,7 +16,7 @@ Url = Annotated[
     str,
     like(
         rf"(https://[^/@\s]+|http://{ON_THIS_MACHINE}(:\d+)?)(/[^\s]*)?",
-        "must be an address such as https://host/path, without a user and a password; http for this machine",
+        "must be a URL such as https://host/path, without a user or password; http is only for this machine",
     ),
 ]
 
@@ -29,7 +29,7 @@ class _Webhook(Section):
     @model_validator(mode="after")
     def _has_address(self) -> _Webhook:
         if (self.url is None) == (self.url_env is None):
-            raise ValueError("takes either `url`, or `url-env`, the name of the environment variable that holds it")
+            raise ValueError("needs either `url`, or `url-env`, the name of the environment variable that contains it")
         return self
 
 
@@ -44,13 +44,13 @@ class _Smtp(Section):
     @model_validator(mode="after")
     def _is_safe(self) -> _Smtp:
         if (self.user is None) != (self.password_env is None):
-            raise ValueError("takes `user` and `password-env` together, or neither")
+            raise ValueError("needs `user` and `password-env` together, or neither")
         if self.user and self.security == "none":
-            raise ValueError("sends no password without encryption: set `security` to `starttls` or `tls`")
+            raise ValueError("cannot send a password without encryption: set `security` to `starttls` or `tls`")
         return self
 
     def settings(self) -> Smtp:
-        """As a value."""
+        """The validated section as a value of the project."""
         port = self.port or _PORTS[self.security]
         return Smtp(self.host, port, self.security, self.sender, self.user, self.password_env)
 
@@ -61,13 +61,13 @@ class _Channels(Section):
     email: Annotated[list[Address], Field(min_length=1)] | None = None
 
     def settings(self) -> Channels:
-        """As a value."""
+        """The validated section as a value of the project."""
         webhook = self.webhook and Webhook(self.webhook.url, self.webhook.url_env, self.webhook.token_env)
         return Channels(tuple(self.command or ()), webhook or None, tuple(self.email or ()))
 
 
 class NotifySection(Section):
-    """Channels by kind; or a command alone, which gets warnings and errors."""
+    """Channels by kind; or a single command, which receives warnings and errors."""
 
     running: _Channels = _Channels()
     completed: _Channels = _Channels()
@@ -92,11 +92,11 @@ class NotifySection(Section):
     @model_validator(mode="after")
     def _has_server(self) -> NotifySection:
         if self.smtp is None and any(channels.email for channels in self._by_kind().values()):
-            raise ValueError("sends e-mail, and lacks `smtp`: the mail server, with `host` and `from`")
+            raise ValueError("sends e-mail but has no `smtp`: add the mail server, with `host` and `from`")
         return self
 
     def settings(self) -> Notify:
-        """As a value."""
+        """The validated section as a value of the project."""
         kinds = {kind: channels.settings() for kind, channels in self._by_kind().items()}
         sent = {kind: channels for kind, channels in kinds.items() if channels != Channels()}
         return Notify(sent, self.smtp.settings() if self.smtp else None, self.console)

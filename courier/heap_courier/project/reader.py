@@ -53,13 +53,13 @@ from heap_courier.project.setting_types import (
 
 FILE_NAME: Final = "heap-courier.yaml"
 _SIZE: Final = "[1-9][0-9]{0,5} ?[MG]B"
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html, and the forty characters of its secret
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html; the secret key has 40 characters
 _ACCESS_KEY: Final = re.compile(r"\bA(KI|SI)A[A-Z0-9]{12,}\b")
 _SECRET_KEY: Final = re.compile(r"(?=.*[a-z])(?=.*[A-Z])(?=.*[0-9])[A-Za-z0-9/+]{40}")
 _FREE: Final = {"external-id", "prefix"}  # may look like a key by chance
 _KEY_IN_FILE: Final = (
     f"`{FILE_NAME}`: {{}} contains what looks like an access key, which does not belong in the file: put it into an "
-    "environment variable, and name the variable here (`access-key-env`, `secret-key-env`)."
+    "environment variable, and set the variable's name here (`access-key-env`, `secret-key-env`)."
 )
 
 
@@ -94,7 +94,7 @@ _Bucket = Annotated[
     str,
     like(
         r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}",
-        "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`",
+        "must be only the bucket's name, such as `heap-rs3-example`; set a folder in it as `prefix`",
     ),
 ]
 _Prefix = Annotated[str, Field(min_length=0)]
@@ -102,7 +102,7 @@ _Endpoint = Annotated[
     str,
     like(
         rf"(https://[^/@]+|http://{ON_THIS_MACHINE}(:\d+)?)(/[^@]*)?",
-        "must be an address such as https://host:port; http for this machine",
+        "must be a URL such as https://host:port; http is only for this machine",
     ),
 ]
 
@@ -179,7 +179,7 @@ class _Delta(Section):
     bucket: _Bucket | None = None
     credential: str | None = None
     prefix: Annotated[
-        str, like(r"[A-Za-z0-9/_.-]*", "must be of letters, digits and `/_.-`, which all readers understand")
+        str, like(r"[A-Za-z0-9/_.-]*", "must consist of letters, digits and `/_.-`, which all readers support")
     ] = Field("", min_length=0)
     endpoint_url: _Endpoint | None = None
     region: str | None = None
@@ -211,7 +211,7 @@ def read_project(folder: Path) -> Project:
     """Reads the project of a folder.
 
     Raises:
-        SetupError: there is none, or it is not valid: the setting, the reason, the remedy.
+        SetupError: there is none, or it is not valid; the message has the setting, the reason and the fix.
     """
     path = folder / FILE_NAME
     if not os.path.exists(path):  # noqa: PTH110  (False, while `Path.exists` raises in a folder that is not ours)
@@ -223,7 +223,7 @@ def read_project(folder: Path) -> Project:
 
 
 def project_of(folder: Path, content: Any) -> Project:
-    """The project that the content of its file describes.
+    """The project that the parsed content of heap-courier.yaml describes.
 
     Raises:
         SetupError: as `read_project`.
@@ -275,14 +275,14 @@ class _Reader:
             )
         if section.file or (section.dsn is None) == (section.dsn_env is None):
             raise SetupError(
-                f"`{FILE_NAME}`: warehouse with `engine: postgresql` takes either `dsn`, an address without a "
-                "password, or `dsn-env`, the name of the environment variable that holds it."
+                f"`{FILE_NAME}`: warehouse with `engine: postgresql` needs either `dsn`, an address without a "
+                "password, or `dsn-env`, the name of the environment variable that contains it."
             )
         return WarehouseSettings("postgresql", dsn=section.dsn, dsn_env=section.dsn_env)
 
     def _delta(self, section: _Delta) -> DeltaSettings:
         if (section.folder is None) == (section.bucket is None):
-            raise SetupError(f"`{FILE_NAME}`: delta takes either a `bucket`, or a `folder` of this machine.")
+            raise SetupError(f"`{FILE_NAME}`: delta needs either a `bucket` or a local `folder`.")
         of_buckets = [name for name in ("credential", "prefix", "endpoint_url", "region") if getattr(section, name)]
         if section.folder is not None and of_buckets:
             name = of_buckets[0].replace("_", "-")
@@ -333,7 +333,7 @@ class _Reader:
         for number, courier in enumerate(section.couriers):
             named(self._model.couriers, courier.courier, f"{where}.couriers", "courier")
             if courier.courier in [earlier.courier for earlier in section.couriers[:number]]:
-                raise SetupError(f"{where}.couriers: `{courier.courier}` occurs twice.")
+                raise SetupError(f"{where}.couriers: `{courier.courier}` is listed twice.")
         for constraint in section.constraints:
             named(self._model.groups, constraint.group, f"{where}.constraints", "group")
         if section.schedule is not None:
@@ -342,7 +342,7 @@ class _Reader:
             except SetupError as fault:
                 raise SetupError(f"{where}: {fault}") from None
         elif section.sla:
-            raise SetupError(f"{where}.sla needs a `schedule`: it says by when a scheduled run has to be done.")
+            raise SetupError(f"{where}.sla needs a `schedule`: it sets the deadline of scheduled runs.")
         return Group(
             name=name,
             schedule=section.schedule,
@@ -363,7 +363,7 @@ def _values(section: Section) -> dict[str, Any]:
 
 
 def _refuse_secrets(content: Any, where: str = "") -> None:
-    """Refuses an access key anywhere, before another message could quote it."""
+    """Refuses an access key anywhere in the file, before another error message can quote it."""
     entries = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
     for key, value in entries:
         if _is_secret(str(key)):
@@ -384,4 +384,4 @@ def _refuse_circles(groups: Mapping[str, Group]) -> None:
         TopologicalSorter(waits).prepare()
     except CycleError as error:
         circle = " <- ".join(f"`{name}`" for name in error.args[1])
-        raise SetupError(f"`{FILE_NAME}`: groups wait for each other in a circle: {circle}.") from None
+        raise SetupError(f"`{FILE_NAME}`: groups wait for each other: {circle}.") from None

@@ -1,4 +1,4 @@
-"""A new project folder, ready to be edited."""
+"""Creates a new project folder, ready to be edited."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ warehouse:
   engine: duckdb            # a file on this computer; or postgresql
   file: heap.duckdb
   # engine: postgresql
-  # dsn-env: HEAP_WAREHOUSE # the variable that holds postgresql://user:password@host/database
+  # dsn-env: HEAP_WAREHOUSE # the variable that contains postgresql://user:password@host/database
 """,
     "postgresql": """\
 warehouse:
   engine: postgresql        # or duckdb: a file on this computer
-  dsn-env: HEAP_WAREHOUSE   # the variable that holds postgresql://user:password@host/database
+  dsn-env: HEAP_WAREHOUSE   # the variable that contains postgresql://user:password@host/database
   # engine: duckdb
   # file: heap.duckdb
 """,
@@ -27,10 +27,10 @@ warehouse:
 
 _FILES: Final = {
     FILE_NAME: """\
-# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
+# Where Heap's files come from, and where the tables are. docs/pull-from-heap.md explains every setting.
 
 {warehouse}
-credentials:                # never the secret itself, but where it is found
+credentials:                # where to find each secret, never the secret itself
   heap-bucket:
     type: iam-credential
     access-key-env: AWS_ACCESS_KEY_ID
@@ -45,7 +45,7 @@ credentials:                # never the secret itself, but where it is found
   #   credential: heap-bucket
 
 couriers:
-  Heap:                     # brings files by the dates in their names, and loads them as the operations say
+  Heap:                     # fetches files by the dates in their names, and loads them by its load operations
     credential: heap-bucket
     bucket: heap-rs3-example
     entities: entities/heap.json
@@ -55,7 +55,7 @@ couriers:
     bucket: heap-rs3-example
     entities: entities/heap-connect.json
 
-feeds: feeds                # the folder of the feeds that `heap-courier feed add` writes
+feeds: feeds                # the folder to which `heap-courier feed add` writes feeds
 
 groups:
   nightly:
@@ -68,7 +68,7 @@ groups:
         missing: stop       # or notify, and continue without them
     warn-after: 3 hours
 
-# notify: [mail, -s, heap-courier, data@example.com]   # a command that gets each notice on its standard input
+# notify: [mail, -s, heap-courier, data@example.com]   # a command that receives warnings and errors on standard input
 """,
     "entities/heap-connect.json": """\
 [
@@ -92,7 +92,7 @@ groups:
 """,
     "load-operations/heap.json": "{}\n",
     ".gitignore": """\
-# Rows of people, and what can be fetched again.
+# Personal data, and files that can be fetched again.
 /heap.duckdb*
 /samples/
 /.heap-courier/
@@ -101,7 +101,7 @@ groups:
 
 _BARE: Final = {
     FILE_NAME: """\
-# Where Heap's files come from, and where the tables are. Everything here is explained in docs/pull-from-heap.md.
+# Where Heap's files come from, and where the tables are. docs/pull-from-heap.md explains every setting.
 
 {warehouse}
 feeds: feeds                # the folder of the feeds
@@ -111,15 +111,15 @@ feeds: feeds                # the folder of the feeds
 
 
 def make_project(folder: Path, *, bare: bool = False, engine: Literal["duckdb", "postgresql"] = "duckdb") -> list[Path]:
-    """Writes the files of a new project and returns their paths. `feeds/` comes with the first feed.
+    """Writes the files of a new project and returns their paths. The first feed creates `feeds/`.
 
     Args:
-        folder: of the project.
-        bare: whether it has no couriers and groups yet, rather than examples to be edited.
-        engine: of its warehouse.
+        folder: the project's folder.
+        bare: whether to leave out the example couriers and groups.
+        engine: the engine of its warehouse.
 
     Raises:
-        SetupError: one of them exists, and nothing is written then; or the folder cannot be written.
+        SetupError: one of the files already exists, and nothing is written; or the folder cannot be written.
     """
     files = _BARE if bare else _FILES
     paths = [folder / name for name in files]

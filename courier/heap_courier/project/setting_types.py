@@ -1,4 +1,4 @@
-"""Types of settings in heap-courier.yaml: names, durations, sizes, variables, sections."""
+"""The types of settings in heap-courier.yaml: names, durations, sizes, variables, sections."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECRETS: Final = {"access-key", "secret-key", "access_key", "secret_key", "aws-
 
 
 def like(pattern: str, sentence: str) -> AfterValidator:
-    """Text that matches a pattern as a whole; the sentence is the end of the message about any other."""
+    """Validates that a text fully matches a pattern; `sentence` is the end of the error message if it does not."""
 
     def checked(value: str) -> str:
         if not re.fullmatch(pattern, value):
@@ -116,11 +116,11 @@ Variable = Annotated[
 
 
 class Section(schema.Section):
-    """Settings of the project, none of which may be empty text."""
+    """Settings of the project; a text must not be empty."""
 
     model_config = ConfigDict(str_min_length=1)
 
     elsewhere = {  # noqa: RUF012  (a constant of the class)
-        name: f"takes no `{name}`: set `{name.replace('_', '-')}-env` to the name of the variable that holds it"
+        name: f"does not accept `{name}`: set `{name.replace('_', '-')}-env` to the name of the variable with its value"
         for name in _SECRETS
     }

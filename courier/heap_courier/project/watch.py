@@ -1,4 +1,4 @@
-"""Notices that heap-courier.yaml was changed after it was read."""
+"""Detects changes to heap-courier.yaml."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from heap_courier.project.reader import FILE_NAME
 
 
 class ProjectWatch:
-    """Compares the project file with what it was."""
+    """Compares the project file with its earlier content."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE_NAME
         self._seen = self._content()
 
     def has_changed(self) -> bool:
-        """Whether the file was changed since the last time that this was asked."""
+        """Whether the file has changed since the last call, or since the watch was created."""
         content = self._content()
         before, self._seen = self._seen, content
         return content != before

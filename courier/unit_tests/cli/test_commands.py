@@ -1,4 +1,4 @@
-"""Every command in this process: what its help says, and a walk through those that need no bucket."""
+"""Every command, in process: its help, and a walk through the commands that need no bucket."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def commands(group: click.Group, words: tuple[str, ...] = ()) -> Iterator[tuple[
             yield from commands(command, (*words, name))
 
 
-def test_every_command_and_every_option_says_what_it_does() -> None:
+def test_every_command_and_every_option_has_a_help_text() -> None:
     found = dict(commands(cli))
     assert {("run",), ("feed", "activate"), ("group", "serve"), ("stitch", "explain"), ("publish",)} <= set(found)
     for words, command in found.items():
@@ -70,7 +70,7 @@ def test_a_feed_becomes_a_table_that_is_shown_backed_up_and_restored(project: Pa
 
     copy = project / "copy.duckdb"
     assert "Wrote" in types(project, "backup", str(copy))
-    assert "The earlier warehouse is" in types(project, "restore", str(copy), "--replace")
+    assert "The previous warehouse was moved to" in types(project, "restore", str(copy), "--replace")
     assert types(project, "tables") == before
     assert types(project, "show", "CRM:People")
     assert "No run yet" in types(project, "runs")
@@ -85,7 +85,7 @@ def test_groups_are_listed_with_their_next_run(project: Path) -> None:
     assert "has not run yet" in types(project, "group", "runs", first[0])
 
 
-def test_stitch_check_says_what_is_missing_for_a_good_result(project: Path) -> None:
+def test_stitch_check_shows_what_is_missing_for_a_good_result(project: Path) -> None:
     types(project, "feed", "add", "CRM:People", "--sample", str(project / "people.csv"))
     types(project, "feed", "activate", "CRM:People")
     out = types(project, "stitch", "check")

@@ -1,4 +1,4 @@
-"""The command line as a whole: how it ends, and what it says to words that it does not know."""
+"""The command line as a whole: its exit codes, and its errors for unknown arguments."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_thread_that_aborts_an_interpreter_being_taken_down_does_not_spoil_the_exit_code() -> None:
+def test_a_thread_that_would_abort_the_interpreters_shutdown_does_not_change_the_exit_code() -> None:
     program = "import atexit, os; from heap_courier.cli.main import main; atexit.register(os.abort); main()"
     ended = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout.splitlines()[0].split()[0]) == (0, "Usage:")
@@ -55,7 +55,7 @@ def test_days_are_refused_for_a_courier_that_follows_heap_connect(project: Path)
     assert (ended.exit_code, "leave out the days" in ended.output) == (2, True)
 
 
-# What the system refuses
+# What the operating system refuses
 
 
 PROGRAM = "from heap_courier.__main__ import main; main()"
@@ -77,7 +77,7 @@ def test_a_closed_stream_gives_no_traceback(project: Path, redirect: str, words:
     assert "Traceback" not in ended.stderr + ended.stdout
 
 
-def test_a_reader_that_leaves_gives_no_traceback(project: Path) -> None:
+def test_a_closed_pipe_gives_no_traceback(project: Path) -> None:
     ended = started("--project", str(project), "group", "list", redirect="| true")
     assert "Traceback" not in ended.stderr
 
@@ -92,7 +92,7 @@ def test_a_reader_that_leaves_gives_no_traceback(project: Path) -> None:
         ("feeds/deep.yaml", "id: \0"),
     ],
 )
-def test_a_file_nested_beyond_reason_is_a_sentence(project: Path, name: str, content: str) -> None:
+def test_a_file_that_is_nested_too_deeply_is_reported_in_a_sentence(project: Path, name: str, content: str) -> None:
     (project / "feeds").mkdir()
     (project / name).write_text(content)
     process = forked(["check"], folder=project, environment=os.environ)
@@ -116,7 +116,7 @@ def denied(call: str, *words: str) -> None:
 @pytest.mark.parametrize(
     "words", [("init", "new"), ("check",), ("feed", "list"), ("tables",), ("run", "Heap", "--day", "today")]
 )
-def test_a_folder_that_is_not_ours_is_a_sentence(project: Path, call: str, words: tuple[str, ...]) -> None:
+def test_a_folder_without_permission_is_reported_in_a_sentence(project: Path, call: str, words: tuple[str, ...]) -> None:
     (project / "heap-courier.yaml").write_text(
         (project / "heap-courier.yaml")
         .read_text()
@@ -129,7 +129,7 @@ def test_a_folder_that_is_not_ours_is_a_sentence(project: Path, call: str, words
     assert "Traceback" not in err
 
 
-def test_a_missing_package_is_a_sentence_that_says_what_to_install() -> None:
+def test_a_missing_package_is_reported_with_what_to_install() -> None:
     program = f"import sys; sys.modules['click'] = None; {PROGRAM}"
     ended = started("--help", program=program)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
@@ -138,7 +138,7 @@ def test_a_missing_package_is_a_sentence_that_says_what_to_install() -> None:
 
 
 @pytest.mark.parametrize(("word", "days_ago"), [("today", 0), ("yesterday", 1)])
-def test_a_day_has_a_name(word: str, days_ago: int) -> None:
+def test_a_day_can_be_given_by_name(word: str, days_ago: int) -> None:
     today = date(2026, 3, 1)
     assert DAY.convert(word, None, None)(today) == today - timedelta(days=days_ago)
     assert DAY.convert("2026-11-21", None, None)(today) == date(2026, 11, 21)

@@ -1,4 +1,4 @@
-"""No name from outside reaches a terminal raw, in any command; and what a command imports."""
+"""No command prints a name from outside unescaped; and what commands import."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ FILE = FetchedFile(Path(EVIL), EVIL, EVIL, None, FileFormat(AVRO), 1, NOON.repla
         lambda: LOG(note(str(FeedError(EVIL)))),
     ],
 )
-def test_a_name_from_outside_is_inert(output: object, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_from_outside_is_escaped(output: object, capsys: pytest.CaptureFixture[str]) -> None:
     output()  # type: ignore[operator]
     out, err = capsys.readouterr()
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e\ud800]", out + err)
@@ -52,7 +52,7 @@ def test_a_name_from_outside_is_inert(output: object, capsys: pytest.CaptureFixt
     assert "\nb" not in out + err
 
 
-def test_commands_print_through_the_terminal_module_alone() -> None:
+def test_commands_print_only_through_the_terminal_module() -> None:
     """So the test above covers what they print; JSON is escaped as JSON."""
     folder = Path(heap_courier.cli.__file__).parent
     raw = {
@@ -60,7 +60,7 @@ def test_commands_print_through_the_terminal_module_alone() -> None:
         for path in folder.glob("*.py")
     }
     assert {name: calls for name, calls in raw.items() if calls} == {
-        "main.py": ["line, err=True"],  # each line escaped where it is made
+        "main.py": ["line, err=True"],  # each line is escaped where it is built
         "printing.py": ["printable_json(line)"],
         "terminal.py": [
             "printable(line), err=err",
@@ -112,5 +112,5 @@ def test_help_imports_nothing_that_reads_or_stores(project: Path, words: tuple[s
     "words", [("feed", "list"), ("tables",), ("runs",), ("group", "list"), ("group", "runs", "nightly"), ("init", "x")]
 )
 def test_a_read_only_command_imports_no_file_reader_and_no_bucket_client(project: Path, words: tuple[str, ...]) -> None:
-    assert not imported(project, "feed", "list") & SLOW  # which makes the warehouse that others look into
+    assert not imported(project, "feed", "list") & SLOW  # it creates the warehouse that the others read
     assert not imported(project, *words) & SLOW

@@ -1,4 +1,4 @@
-"""What a person sees."""
+"""What commands show in a terminal and in a pipe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def terminal(script: str, columns: int = 60) -> list[str]:
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65_536)
-    except OSError:  # all have left it
+    except OSError:  # all writers have closed it
         return b""
 
 
@@ -81,7 +81,7 @@ def test_long_durations_are_shown_in_clock_form() -> None:
     assert took(noon, None) == ""
 
 
-def test_an_end_and_its_message_are_one_line() -> None:
+def test_an_outcome_and_its_message_are_one_line() -> None:
     assert ending("failed", "Error\nWhy") == "failed: Error Why"
     assert ending("completed", None) == ending("completed", "") == "completed"
 
@@ -100,7 +100,7 @@ def test_a_table_in_a_pipe_is_as_wide_as_needed(capsys: pytest.CaptureFixture[st
     ]
 
 
-def test_a_table_without_rows_is_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_without_rows_shows_its_headings(capsys: pytest.CaptureFixture[str]) -> None:
     print_table(["run", "[/red]"], [])
     assert shown(capsys) == ["run  [/red]"]
 
@@ -110,7 +110,7 @@ def test_what_looks_like_markup_is_shown_literally(capsys: pytest.CaptureFixture
     assert shown(capsys) == ["[b]", "[red]x[/red] :smile:"]
 
 
-def test_a_row_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_row_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Names of columns and files come from outside as well."""
     print_rows(["id", "na\x1bme"], [[1, "\x1b]0;title\x07a\r\nb\tü"], [2, None]])
     print_table(["file"], [["\x1b[2Ja\nb"]])
@@ -131,7 +131,7 @@ def test_rows_that_fit_into_the_terminal_are_shown_side_by_side() -> None:
     assert terminal(SHOW.format(email="a@example.com")) == ["id  email", "7   a@example.com", "8"]
 
 
-def test_rows_that_do_not_fit_are_shown_one_below_the_other() -> None:
+def test_rows_that_do_not_fit_are_shown_one_value_per_line() -> None:
     assert terminal(SHOW.format(email="a" * 55)) == [
         "row 1",
         "  id     7",

@@ -1,4 +1,4 @@
-"""The days whose files a run of a group looks at."""
+"""Which days a run of a group loads."""
 
 from __future__ import annotations
 
@@ -8,33 +8,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from courier.unit_tests.groups.examples import DAILY, at
 from heap_courier.files.days import Days
 from heap_courier.groups.covered_days import days_of, too_late, with_late_days
 from heap_courier.groups.slots import Since
-from heap_courier.project.model import Group, GroupCourier
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
 NONE = timedelta()
 LOS_ANGELES = ZoneInfo("America/Los_Angeles")
-
-
-def group() -> Group:
-    return Group(
-        name="daily",
-        schedule="0 17 * * *",
-        time_zone=ZoneInfo("UTC"),
-        enabled=True,
-        couriers=(GroupCourier("heap", NONE, NONE, "stop"),),
-        constraints=(),
-        warn_after=None,
-        dates_in_time_zone=False,
-        past_day_only=False,
-    )
-
-
-def at(day: int, hour: int = 17) -> datetime:
-    return datetime(2026, 11, day, hour, tzinfo=timezone.utc)
 
 
 def days(start: int, last: int) -> Days:
@@ -66,27 +48,27 @@ def failure(day: int, hour: int = 17) -> Since:
         pytest.param(7 * DAY, at(20), success(19), days(13, 13), id="a week older"),
     ],
 )
-def test_days_are_those_that_no_run_that_succeeded_has_seen_whole(
+def test_days_are_those_that_no_successful_run_has_completely_covered(
     offset: timedelta, slot: datetime, since: Since | None, wanted: Days
 ) -> None:
-    assert days_of(group(), offset, slot, since) == wanted
+    assert days_of(DAILY, offset, slot, since) == wanted
 
 
-def test_with_past_day_only_it_is_one_day() -> None:
-    alone = replace(group(), past_day_only=True)
+def test_with_past_day_only_only_the_last_day_is_loaded() -> None:
+    alone = replace(DAILY, past_day_only=True)
     assert days_of(alone, DAY, at(20), success(13)) == days(19, 19)
     assert days_of(alone, DAY, at(20), failure(13)) == days(19, 19)
 
 
-def test_days_are_of_utc_unless_the_group_has_them_in_its_zone() -> None:
-    there = replace(group(), time_zone=LOS_ANGELES)
+def test_days_are_in_utc_unless_the_group_uses_its_own_zone() -> None:
+    there = replace(DAILY, time_zone=LOS_ANGELES)
     evening = at(21, 1)  # 17:00 on the 20th in Los Angeles
     assert days_of(there, NONE, evening, None) == days(21, 21)
     assert days_of(replace(there, dates_in_time_zone=True), NONE, evening, None) == days(20, 20)
 
 
-def test_a_day_of_a_zone_is_over_when_it_is_over_there() -> None:
-    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
+def test_a_day_in_a_zone_is_over_at_midnight_of_that_zone() -> None:
+    there = replace(DAILY, time_zone=LOS_ANGELES, dates_in_time_zone=True)
     assert days_of(there, NONE, at(21, 1), success(20, 1)) == days(19, 20)
     assert days_of(there, DAY, at(21, 1), success(20, 1)) == days(19, 19)
 
@@ -94,8 +76,8 @@ def test_a_day_of_a_zone_is_over_when_it_is_over_there() -> None:
 @pytest.mark.parametrize(
     "slot", [datetime(2026, 3, 9, 0, 30, tzinfo=LOS_ANGELES), datetime(2026, 11, 2, 23, 30, tzinfo=LOS_ANGELES)]
 )
-def test_a_day_older_is_the_day_before_also_when_clocks_are_changed(slot: datetime) -> None:
-    there = replace(group(), time_zone=LOS_ANGELES, dates_in_time_zone=True)
+def test_an_offset_of_a_day_is_the_day_before_even_when_clocks_change(slot: datetime) -> None:
+    there = replace(DAILY, time_zone=LOS_ANGELES, dates_in_time_zone=True)
     assert days_of(there, DAY, slot.astimezone(timezone.utc), None) == Days.of(slot.date() - DAY)
 
 
@@ -117,12 +99,12 @@ def november(*numbers: int) -> list[date]:
     ],
 )
 def test_a_missing_day_is_retried_for_a_week(missing: list[int], wanted: Days, given_up: list[int]) -> None:
-    """It is loaded again with the days after it, or else given up."""
-    assert with_late_days(group(), days(19, 20), november(*missing)) == wanted
+    """It is loaded again together with the days after it; after a week it is given up."""
+    assert with_late_days(DAILY, days(19, 20), november(*missing)) == wanted
     assert too_late(days(19, 20), november(*missing)) == november(*given_up)
 
 
 def test_with_past_day_only_no_missing_day_is_retried() -> None:
-    """The required day alone is loaded."""
-    alone = replace(group(), past_day_only=True)
+    """Only the required day is loaded."""
+    alone = replace(DAILY, past_day_only=True)
     assert with_late_days(alone, days(19, 19), november(17)) == days(19, 19)

@@ -1,4 +1,4 @@
-"""Deadlines of groups: when they are, and what is reported about them, with its own clock."""
+"""Deadlines of groups: when they are, and what is reported about them, by a simulated clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from courier.unit_tests.groups.test_scheduler import DAILY, Trial, at
+from courier.unit_tests.groups.examples import DAILY, at
+from courier.unit_tests.groups.test_scheduler import Trial
 from heap_courier.groups import slots
 from heap_courier.groups.deadline import DeadlineWatch, deadline_of, last_deadline
 from heap_courier.groups.slots import Outcome
@@ -51,7 +52,7 @@ def test_the_deadline_is_the_next_such_time_in_the_zone(done_by: str, slot: str,
 def test_each_instant_lies_between_two_deadlines_about_a_day_apart(
     done_by: time, zone: ZoneInfo, now: datetime
 ) -> None:
-    """The last one and the next one, and there is none between them; Apia left out a whole day in 2011."""
+    """The last one and the next one, with none in between; Apia skipped a whole day in 2011."""
     before, after = last_deadline(done_by, zone, now), deadline_of(done_by, zone, now)
     assert before <= now < after
     assert timedelta(0) < after - before <= timedelta(hours=49)
@@ -80,7 +81,7 @@ def ran(trial: Trial, slot: datetime, start: datetime, minutes: float, outcome: 
 
 
 def kept(trial: Trial, *minutes: float) -> None:
-    """As if a daemon kept the schedule since the day before, with runs until then that took so long."""
+    """As if a daemon had kept the schedule since the day before, with successful runs of these durations."""
     trial.time = at(19, 19)
     with trial.open_warehouse() as warehouse:
         slots.kept_since(warehouse, GROUP, trial.time)
@@ -89,7 +90,7 @@ def kept(trial: Trial, *minutes: float) -> None:
 
 
 def watched(trial: Trial, *times: datetime, group: Group = GROUP) -> list[str]:
-    """The first line of what is reported, by a watch that looks at these times."""
+    """The first lines of what a watch reports that checks at these times."""
     trial.time = times[0]
     trial.said.clear()
     watch = DeadlineWatch(group, trial.context)
@@ -99,13 +100,13 @@ def watched(trial: Trial, *times: datetime, group: Group = GROUP) -> list[str]:
     return [text.partition("\n")[0].removeprefix("Group `daily`, slot 2026-11-20 17:00 UTC ") for text in trial.said]
 
 
-LATE = "is late: it had to be done by 18:00 UTC (2026-11-20 18:00 UTC)."
+LATE = "is late: it was due by 18:00 UTC (2026-11-20 18:00 UTC)."
 
 
 def foreseen(end: str, usual: str) -> str:
     return (
-        "is going to be late: it has to be done by 18:00 UTC (2026-11-20 18:00 UTC), and is expected to be done at "
-        f"about {end} UTC (2026-11-20 {end} UTC), because runs take {usual} (median)."
+        "will probably be late: it is due by 18:00 UTC (2026-11-20 18:00 UTC), but expected to finish at about "
+        f"{end} UTC (2026-11-20 {end} UTC), because runs take {usual} (median)."
     )
 
 
@@ -128,10 +129,10 @@ LOOKS = [at(20, 17, minute) for minute in (0, 1, 10, 30, 40, 41, 45, 55)] + [
         pytest.param((20, 20, 20), (45, 10, "succeeded"), [foreseen("18:01", "20 minutes")], id="late, but quick"),
     ],
 )
-def test_what_is_late_or_going_to_be_is_reported_once(
+def test_a_slot_that_is_late_or_expected_to_be_is_reported_once(
     trial: Trial, earlier: tuple[float, ...], run: tuple[float, float, Outcome] | None, reports: list[str]
 ) -> None:
-    """By looks from the slot on; the run is seen as it was at each of these."""
+    """With checks from the slot on; each sees the run as it was at that time."""
     kept(trial, *earlier)
     began = at(20) + timedelta(minutes=run[0]) if run else None
     trial.said.clear()
@@ -149,7 +150,7 @@ def test_what_is_late_or_going_to_be_is_reported_once(
     assert said == reports
 
 
-def test_a_restarted_daemon_repeats_nothing_and_a_second_one_neither(trial: Trial) -> None:
+def test_neither_a_restarted_nor_a_second_daemon_repeats_a_report(trial: Trial) -> None:
     kept(trial, 90, 90, 90)
     assert len(watched(trial, at(20, 17, 1), at(20, 17, 2))) == 1
     assert watched(trial, at(20, 17, 3), at(20, 17, 59)) == []
@@ -157,11 +158,11 @@ def test_a_restarted_daemon_repeats_nothing_and_a_second_one_neither(trial: Tria
     assert watched(trial, at(20, 18, 3), at(21, 16)) == []
 
 
-def test_a_deadline_that_passed_without_a_daemon_is_reported_if_it_is_not_met_by_now(trial: Trial) -> None:
+def test_a_deadline_that_passed_without_a_daemon_is_reported_if_its_slot_is_not_done_by_now(trial: Trial) -> None:
     kept(trial)
     assert watched(trial, at(20, 19)) == [LATE]
     ran(trial, at(21), at(21, 18), 30)
-    assert watched(trial, at(21, 19)) == []  # it was late, and is done: no one has to do anything
+    assert watched(trial, at(21, 19)) == []  # it was late, but is done: nobody has to act
 
 
 def test_a_later_slot_that_is_done_in_time_covers_an_earlier_one(trial: Trial) -> None:
@@ -180,7 +181,7 @@ def test_slots_before_the_schedule_was_kept_are_not_late(trial: Trial) -> None:
 
 
 def test_before_the_schedule_is_kept_nothing_is_late(trial: Trial) -> None:
-    """The watch of a new group may look before its keeper does, which says since when the schedule is kept."""
+    """The watch of a new group may check before its keeper has recorded when the schedule was first kept."""
     trial.time = at(20, 18, 1)
     watch = DeadlineWatch(GROUP, trial.context)
     watch.look()
@@ -205,7 +206,7 @@ def test_the_warehouse_is_not_queried_once_the_slot_is_done(trial: Trial) -> Non
     assert trial.opened == opened
 
 
-def test_a_fault_is_reported_once_and_ends_nothing(trial: Trial) -> None:
+def test_an_error_is_reported_once_and_does_not_stop_the_watch(trial: Trial) -> None:
     def fail() -> None:
         raise ZeroDivisionError
 

@@ -1,4 +1,4 @@
-"""/health and /metrics of the daemon, asked for real, and SIGHUP."""
+"""/health and /metrics of the daemon, over HTTP, and SIGHUP."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from courier.unit_tests.groups.test_scheduler import DAILY, Trial, at
+from courier.unit_tests.groups.examples import DAILY, at
+from courier.unit_tests.groups.test_scheduler import Trial
 from heap_courier.errors import SetupError
 from heap_courier.groups.group_metrics import GroupMetrics
 from heap_courier.groups.health import Health, health_served
@@ -47,7 +48,7 @@ def test_health_says_whether_the_schedules_are_kept() -> None:
         thread.join()
         assert asked(address, "/health") == (
             503,
-            "The schedule of group daily is not kept any more: restart the daemon.\n",
+            "Stopped unexpectedly: group daily. Restart the daemon.\n",
         )
         health.is_stopping = True
         assert asked(address, "/health") == (503, "The daemon is stopping.\n")
@@ -96,7 +97,7 @@ def test_a_group_is_late_since_its_first_slot_without_a_successful_run(
     assert len(families["heap_courier_group_next_slot_timestamp_seconds"]) == (0 if late is None else 1)
 
 
-def test_runs_of_a_group_show_while_they_last_and_end_its_lateness() -> None:
+def test_a_run_of_a_group_is_shown_while_in_progress_and_its_success_ends_the_lateness() -> None:
     metrics = GroupMetrics(lambda: at(21, 18))
     metrics.follow([DAILY])
     metrics.seed({"daily": at(20)})
@@ -119,18 +120,18 @@ def trial(tmp_path: object) -> Trial:
     return Trial(tmp_path)  # type: ignore[arg-type]
 
 
-def test_sighup_reads_the_project_again_and_ends_nothing(trial: Trial) -> None:
-    """Not only when its file has changed, and whether it can be used or not."""
+def test_sighup_reloads_the_project_and_interrupts_nothing(trial: Trial) -> None:
+    """Even if its file has not changed, and whether or not it is valid."""
     before = signal.getsignal(signal.SIGHUP)
     calls: list[bool] = []
-    context = replace(trial.context, lease=timedelta(days=1))  # so that nothing else makes it look
+    context = replace(trial.context, lease=timedelta(days=1))  # so that nothing else makes it check
     hourly = replace(DAILY, name="hourly", schedule="0 * * * *")
 
     def changed(is_asked: bool) -> Change | None:
         calls.append(is_asked)
         if len(calls) == 1:
             os.kill(os.getpid(), signal.SIGHUP)
-            return None  # broken
+            return None  # not valid
         trial.stop.set()
         return [hourly], context
 

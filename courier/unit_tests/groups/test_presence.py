@@ -1,4 +1,4 @@
-"""A daemon is seen while it holds its lock, and no longer."""
+"""A daemon is visible exactly while it holds its lock."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ NOW = datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc)
 
 def test_a_daemon_is_seen_from_its_start_to_its_end(tmp_path: Path) -> None:
     assert daemon_of(tmp_path) is None
-    assert not list(tmp_path.iterdir())  # looking leaves nothing
+    assert not list(tmp_path.iterdir())  # checking leaves no files behind
     with present(tmp_path, NOW):
         assert daemon_of(tmp_path) == Daemon(NOW)
-        assert daemon_of(tmp_path) == Daemon(NOW)  # looking takes nothing away
+        assert daemon_of(tmp_path) == Daemon(NOW)  # checking does not take the lock away
     assert daemon_of(tmp_path) is None
 
 
-def test_a_second_daemon_is_seen_when_the_first_has_ended(tmp_path: Path) -> None:
+def test_a_second_daemon_is_seen_once_the_first_has_stopped(tmp_path: Path) -> None:
     later = NOW.replace(hour=9)
     with ExitStack() as first:
         first.enter_context(present(tmp_path, NOW))

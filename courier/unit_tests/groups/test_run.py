@@ -1,4 +1,4 @@
-"""Runs of groups, with their own clock, which a pause sets forward."""
+"""Runs of groups, by a simulated clock that each pause advances."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from courier.unit_tests.groups.examples import DAILY, at
 from heap_courier.errors import InterruptedRunError, LaterError, MissingFeedsError, MissingFilesError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
@@ -30,10 +31,6 @@ LOS_ANGELES = ZoneInfo("America/Los_Angeles")
 SECONDS = 120
 
 
-def at(day: int, hour: int = 17, minute: int = 0) -> datetime:
-    return datetime(2026, 11, day, hour, minute, tzinfo=timezone.utc)
-
-
 def courier(
     name: str = "heap", wait: timedelta = NONE, offset: timedelta = NONE, missing: str = "stop"
 ) -> GroupCourier:
@@ -41,21 +38,11 @@ def courier(
 
 
 def group(*couriers: GroupCourier, name: str = "daily", constraints: tuple[Constraint, ...] = ()) -> Group:
-    return Group(
-        name=name,
-        schedule="0 17 * * *",
-        time_zone=ZoneInfo("UTC"),
-        enabled=True,
-        couriers=couriers or (courier(),),
-        constraints=constraints,
-        warn_after=None,
-        dates_in_time_zone=False,
-        past_day_only=False,
-    )
+    return replace(DAILY, name=name, couriers=couriers or DAILY.couriers, constraints=constraints)
 
 
 class Trial:
-    """A group's surroundings: a time, a warehouse, couriers that follow a script."""
+    """What a group depends on: a clock, a warehouse, couriers that follow a script."""
 
     def __init__(self, folder: Path, now: datetime) -> None:
         self.time = now
@@ -159,7 +146,7 @@ def test_each_courier_has_its_own_days(trial: Trial) -> None:
     ]
 
 
-def test_days_of_a_run_that_failed_come_with_the_next(trial: Trial) -> None:
+def test_the_next_run_loads_the_days_of_a_failed_run(trial: Trial) -> None:
     daily = group(courier(offset=DAY))
     trial.run(daily, at(20))
     trial.answers["heap"] = raises(SetupError("The bucket is gone."))
@@ -188,7 +175,7 @@ def test_couriers_run_at_the_same_time(trial: Trial) -> None:
     assert trial.run(group(courier("users"), courier("events")), at(20)).outcome == "succeeded"
 
 
-def test_one_that_fails_does_not_keep_the_others_from_landing_and_fails_the_run(trial: Trial) -> None:
+def test_a_courier_that_fails_does_not_stop_the_others_but_fails_the_run(trial: Trial) -> None:
     trial.answers["users"] = raises(MissingFeedsError(["df-1"]))
     two = group(courier("users"), courier("events"))
 
@@ -216,7 +203,7 @@ def test_files_are_polled_until_they_arrive(trial: Trial) -> None:
     assert trial.given_up == []
 
 
-def test_a_bucket_that_does_not_answer_is_asked_again_within_the_wait(trial: Trial) -> None:
+def test_a_bucket_that_does_not_respond_is_retried_within_the_wait(trial: Trial) -> None:
     answers = iter([LaterError("The bucket says 503.")])
 
     def answer(_skip_missing: bool) -> None:
@@ -227,7 +214,7 @@ def test_a_bucket_that_does_not_answer_is_asked_again_within_the_wait(trial: Tri
     assert trial.run(group(courier(wait=HOUR)), at(20)).outcome == "succeeded"
 
 
-def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> None:
+def test_files_that_do_not_arrive_within_the_wait_stop_the_run(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(at(20, 19, 1))
     end = trial.run(group(courier(wait=2 * HOUR)), at(20))
     assert trial.time == at(20, 19)
@@ -240,12 +227,12 @@ def test_files_that_do_not_come_within_the_wait_stop_the_run(trial: Trial) -> No
     assert trial.given_up == [("heap", "There is no users.avro.")]
 
 
-def test_or_are_reported_and_left_out(trial: Trial) -> None:
+def test_files_that_do_not_arrive_within_the_wait_are_skipped_with_a_notice_if_the_group_says_so(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
 
     end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))
 
-    assert end == GroupResult("succeeded", "Courier `heap`: There is no users.avro. It continued without them.")
+    assert end == GroupResult("succeeded", "Courier `heap`: There is no users.avro. Continued without them.")
     assert [skip_missing for *_, skip_missing in trial.runs] == [False, False, False, True]
     assert trial.notices == [
         "Group `daily`, slot 2026-11-20 17:00 UTC continues without files.\nCourier `heap`: There is no users.avro."
@@ -264,11 +251,11 @@ def test_a_courier_that_still_waits_gives_up_when_another_one_stops_the_run(tria
     end = trial.run(group(courier(), courier("late", wait=100 * DAY, missing="notify")), at(20))
 
     assert end.outcome == "failed"
-    assert "Courier `late`: It stopped waiting, because the group's run has already failed." in end.message
+    assert "Courier `late`: Stopped waiting because the run of the group has already failed." in end.message
     assert not any(skip_missing for *_, skip_missing in trial.runs)
 
 
-def test_a_defect_of_the_program_is_recorded_and_the_run_continues(trial: Trial) -> None:
+def test_an_internal_error_is_recorded_and_raised(trial: Trial) -> None:
     trial.answers["heap"] = raises(ZeroDivisionError("a row's content"))
     with pytest.raises(ZeroDivisionError):
         trial.run(group(), at(20))
@@ -285,11 +272,11 @@ def test_a_run_that_is_asked_to_stop_is_interrupted(trial: Trial) -> None:
     assert trial.notices == []
 
 
-def test_a_run_that_is_interrupted_says_where_its_day_stays_with_past_day_only(trial: Trial) -> None:
+def test_an_interrupted_run_with_past_day_only_says_how_to_retry_its_day(trial: Trial) -> None:
     trial.answers["heap"] = raises(InterruptedRunError("The run was stopped."))
     end = trial.run(replace(group(), past_day_only=True), at(20))
     assert end.message.endswith(
-        "Its day is not retried automatically: `heap-courier group run daily --slot 2026-11-20T17:00`."
+        "Its day is not retried automatically. To retry it: `heap-courier group run daily --slot 2026-11-20T17:00`."
     )
 
 
@@ -484,11 +471,11 @@ def test_a_run_whose_process_is_gone_is_reported_and_blocks_nothing(trial: Trial
     assert trial.noted(group()) == [(at(20, 17, 3), 1, "succeeded"), (at(20), 0, "interrupted")]
 
 
-# Files that come late
+# Files that arrive late
 
 
 def lacking(day: int, until: datetime | None = None) -> Callable[[Trial], Callable[[Days], Collection[date]]]:
-    """What a courier lacks that has no files of a day until an instant, or never."""
+    """A courier without the files of one day until a given time, or for ever."""
 
     def of(trial: Trial) -> Callable[[Days], Collection[date]]:
         return lambda looked_at: {date(2026, 11, day)} & set(looked_at) if not until or trial.time < until else ()
@@ -497,7 +484,7 @@ def lacking(day: int, until: datetime | None = None) -> Callable[[Trial], Callab
 
 
 def goes_without(trial: Trial, missing: Callable[[Days], Collection[date]], first: datetime) -> Group:
-    """A group whose courier finds a file missing at one instant, continues without it, and lacks it from then on."""
+    """A group whose courier continues without a file that is missing at `first`; `missing` gives the days without."""
 
     def answer(skip_missing: bool) -> None:
         if trial.time == first and not skip_missing:
@@ -509,7 +496,7 @@ def goes_without(trial: Trial, missing: Callable[[Days], Collection[date]], firs
 
 
 def runs_daily(trial: Trial, daily: Group, *slots_of: int) -> list[tuple[int, int]]:
-    """The first and the last day that each run checked."""
+    """The first and the last day that each run loaded."""
     for day in slots_of:
         assert trial.run(daily, at(day)).outcome == "succeeded"
     return [(start.day, end.day - 1) for _, start, end, skip in trial.runs if not skip]
@@ -549,7 +536,7 @@ def test_customers_are_linked_once_all_couriers_have_succeeded(trial: Trial) -> 
     result = trial.run(replace(group(), stitch=True), at(22))
 
     assert (result.outcome, calls) == ("failed", ["stitch"])
-    assert result.message.endswith("Stitch did not run, because not all couriers have succeeded.")
+    assert result.message.endswith("Stitch did not run because not all couriers succeeded.")
 
 
 def test_a_group_fails_if_linking_fails(trial: Trial) -> None:

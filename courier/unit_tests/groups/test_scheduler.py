@@ -1,4 +1,4 @@
-"""The keeping of schedules, with its own clock; real processes are in integration_tests/test_daemon.py."""
+"""How schedules are kept, by a simulated clock; real processes are in integration_tests/test_daemon.py."""
 
 from __future__ import annotations
 
@@ -9,43 +9,29 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from courier.unit_tests.groups.examples import DAILY, at
 from heap_courier.errors import InterruptedRunError, LaterError, SetupError
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.run import GroupContext, run_by_hand
 from heap_courier.groups.scheduler import Change, Keeper, next_run, serve, upcoming
 from heap_courier.notices.notice import Notice
-from heap_courier.project.model import Group, GroupCourier
+from heap_courier.project.model import Group
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 
 MINUTE = timedelta(minutes=1)
 SECONDS = 120
-DAILY = Group(
-    name="daily",
-    schedule="0 17 * * *",
-    time_zone=ZoneInfo("UTC"),
-    enabled=True,
-    couriers=(GroupCourier("heap", timedelta(), timedelta(), "stop"),),
-    constraints=(),
-    warn_after=None,
-    dates_in_time_zone=False,
-    past_day_only=False,
-)
-
-
-def at(day: int, hour: int = 17, minute: int = 0) -> datetime:
-    return datetime(2026, 11, day, hour, minute, tzinfo=timezone.utc)
 
 
 class Trial:
-    """A daemon's surroundings."""
+    """What a daemon depends on: a clock, a warehouse, couriers."""
 
     def __init__(self, folder: Path) -> None:
         self.time = at(20, 12)
@@ -101,14 +87,14 @@ def trial(tmp_path: Path) -> Trial:
     return Trial(tmp_path)
 
 
-def test_a_slot_is_run_when_it_comes(trial: Trial) -> None:
+def test_a_slot_is_run_when_it_is_due(trial: Trial) -> None:
     keeper = trial.keeper()
     trial.looks(keeper, at(20, 16, 59))
     assert trial.noted() == []
     trial.looks(keeper, at(20))
     assert trial.noted() == [(at(20), "succeeded")]
     assert trial.said == [
-        "Group `daily`, slot 2026-11-20 17:00 UTC runs.",
+        "Group `daily`, slot 2026-11-20 17:00 UTC started.",
         "Group `daily`, slot 2026-11-20 17:00 UTC succeeded.",
         "Group `daily` runs next on Saturday 2026-11-21 at 17:00 UTC (17:00 UTC).",
     ]
@@ -148,7 +134,7 @@ def test_a_slot_that_passed_while_no_daemon_was_there_is_run_late(trial: Trial) 
     assert trial.said[0] == "Group `daily`, slot 2026-11-20 17:00 UTC was missed: running it now."
 
 
-def test_of_several_that_passed_the_last_alone_is_run(trial: Trial) -> None:
+def test_only_the_last_of_several_missed_slots_is_run(trial: Trial) -> None:
     trial.looks(trial.keeper(), at(20))
     trial.time = at(25, 12)
     keeper = trial.keeper()
@@ -177,7 +163,7 @@ def test_a_run_that_died_is_marked_and_reported_and_its_slot_not_run_again(trial
         slots.claim(warehouse, "daily", at(20), at(20), by_hand=False)  # by a process that was killed then
     trial.time = at(20, 17, 1)
     keeper = trial.keeper()
-    assert trial.noted() == [(at(20), None)]  # it may be alive yet
+    assert trial.noted() == [(at(20), None)]  # it may still be alive
 
     trial.looks(keeper, at(20, 17, 3))
 
@@ -234,7 +220,7 @@ def test_a_problem_is_reported_once_and_a_slot_is_run_when_it_is_over(trial: Tri
     assert trial.noted() == [(at(20), "succeeded")]
 
 
-def test_a_defect_of_the_program_is_reported_without_its_message_and_ends_nothing(trial: Trial) -> None:
+def test_an_internal_error_is_reported_without_its_message_and_does_not_stop_the_keeper(trial: Trial) -> None:
     def fail() -> None:
         raise ZeroDivisionError("the content of a row")
 
@@ -267,7 +253,7 @@ def test_without_a_schedule_or_not_enabled_a_group_runs_only_manually(group: Gro
 # The whole daemon
 
 
-def test_it_says_what_it_does_runs_what_is_due_and_stops_on_request(trial: Trial) -> None:
+def test_it_logs_what_it_does_runs_what_is_due_and_stops_on_request(trial: Trial) -> None:
     trial.keeper()
     trial.time = at(20, 17, 1)
     trial.answer = trial.stop.set
@@ -283,7 +269,7 @@ def test_it_warns_of_a_schedule_that_clock_changes_affect(trial: Trial) -> None:
     assert trial.said[0].startswith('Group `daily`: The schedule "30 2 * * *" is skipped on 2027-03-14')
 
 
-def test_with_nothing_to_keep_it_says_so(trial: Trial) -> None:
+def test_without_a_scheduled_group_it_refuses_to_start(trial: Trial) -> None:
     with pytest.raises(SetupError, match="no group is enabled and has a `schedule`"):
         serve([replace(DAILY, enabled=False)], trial.context, trial.stop)
 
@@ -300,7 +286,7 @@ def test_it_can_wait_for_a_group_to_be_enabled(trial: Trial) -> None:
     assert trial.said[1].startswith("Group `daily` runs next on ")
 
 
-def test_a_warehouse_that_does_not_answer_at_the_start_is_awaited(trial: Trial) -> None:
+def test_it_waits_for_a_warehouse_that_does_not_respond_at_the_start(trial: Trial) -> None:
     refusals = iter(range(2))
     opened = trial.open_warehouse
 
@@ -328,7 +314,7 @@ def test_the_daemon_can_be_stopped_while_waiting(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_and_what_it_did_to_signals(trial: Trial, number: signal.Signals) -> None:
+def test_a_signal_stops_it_and_restores_the_signal_handlers(trial: Trial, number: signal.Signals) -> None:
     def wait() -> None:
         os.kill(os.getpid(), number)
         trial.pause(SECONDS)
@@ -356,11 +342,11 @@ def test_a_clock_that_was_ahead_for_one_slot_does_not_silence_the_schedule(trial
     trial.time = at(22)
     trial.keeper()  # in a new process
     assert (at(22), "succeeded") in trial.noted()
-    assert sum("ran while the clock was ahead" in sentence for sentence in trial.said) == 1
+    assert sum("ran early because the clock was ahead" in sentence for sentence in trial.said) == 1
 
 
 def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
-    """Also if it pauses the only group; what is due by then runs by the new schedule."""
+    """Even if it disables the only group; slots due after the change follow the new schedule."""
     hourly = replace(DAILY, name="hourly", schedule="0 * * * *")
     context = replace(trial.context, lease=timedelta(seconds=0.01))
     changes = iter([([hourly], context), ([replace(hourly, enabled=False)], context)])
@@ -378,8 +364,8 @@ def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
     )
 
 
-def test_a_run_under_way_finishes_when_the_project_is_changed(trial: Trial) -> None:
-    """As it began, once; and a paused group makes up for nothing when it is resumed."""
+def test_a_run_in_progress_finishes_when_the_project_is_changed(trial: Trial) -> None:
+    """Once, with the settings it started with; and a disabled group runs no past slots when enabled again."""
     trial.keeper()
     trial.time = at(20)
     entered, released = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""What is noted of the runs of groups, on both engines."""
+"""What the warehouse records about runs of groups, on both engines."""
 
 from __future__ import annotations
 
@@ -10,29 +10,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from courier.unit_tests.groups.examples import DAILY, at
 from heap_courier.files.days import Days
 from heap_courier.groups import slots
 from heap_courier.groups.slots import Claim, Outcome, Since
-from heap_courier.project.model import Group
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 HOUR = timedelta(hours=1)
-DAILY = Group(
-    name="daily",
-    schedule="0 17 * * *",
-    time_zone=ZoneInfo("UTC"),
-    enabled=True,
-    couriers=(),
-    constraints=(),
-    warn_after=None,
-    dates_in_time_zone=False,
-    past_day_only=False,
-)
-
-
-def at(day: int, hour: int = 17) -> datetime:
-    return datetime(2026, 11, day, hour, tzinfo=timezone.utc)
 
 
 @pytest.fixture(autouse=True)
@@ -110,7 +95,7 @@ def test_a_silent_run_is_stopped(warehouse: Warehouse) -> None:
     assert slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22)) == []
 
 
-def test_a_run_that_was_taken_for_dead_ends_as_it_really_did(warehouse: Warehouse) -> None:
+def test_a_run_that_was_mistaken_for_dead_keeps_its_own_result(warehouse: Warehouse) -> None:
     claim = claimed(warehouse, at(20))
     slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22))
     slots.finish(warehouse, claim, at(21), "succeeded", "")
@@ -127,7 +112,7 @@ def test_a_success_counts_for_its_slot_and_within_a_time(warehouse: Warehouse, b
     assert not slots.has_succeeded(warehouse, "weekly", at(20), at(20))
 
 
-def test_neither_a_failure_nor_a_run_under_way_is_a_success(warehouse: Warehouse) -> None:
+def test_neither_a_failure_nor_a_run_in_progress_is_a_success(warehouse: Warehouse) -> None:
     ended(warehouse, at(20), "failed")
     claimed(warehouse, at(20), by_hand=True)
     assert not slots.has_succeeded(warehouse, "daily", at(1), at(25))
@@ -160,16 +145,14 @@ def test_slots_are_due_from_the_last_one_that_the_schedule_ran(warehouse: Wareho
 
 
 @pytest.mark.parametrize("change", [{"schedule": "0 9 * * *"}, {"time_zone": ZoneInfo("Asia/Tokyo")}])
-def test_a_schedule_that_was_changed_makes_up_for_nothing(
-    warehouse: Warehouse, change: dict[str, str | ZoneInfo]
-) -> None:
+def test_a_changed_schedule_runs_no_past_slots(warehouse: Warehouse, change: dict[str, str | ZoneInfo]) -> None:
     slots.kept_since(warehouse, DAILY, at(18))
     changed = replace(DAILY, **change)  # type: ignore[arg-type]
     assert slots.kept_since(warehouse, changed, at(20)) == at(20)
     assert slots.kept_since(warehouse, changed, at(21)) == at(20)
 
 
-def test_a_group_that_is_enabled_again_makes_up_for_nothing(warehouse: Warehouse) -> None:
+def test_a_group_that_is_enabled_again_runs_no_past_slots(warehouse: Warehouse) -> None:
     slots.kept_since(warehouse, DAILY, at(18))
     slots.forget_others(warehouse, ["daily", "weekly"])
     assert slots.kept_since(warehouse, DAILY, at(19)) == at(18)
@@ -177,7 +160,7 @@ def test_a_group_that_is_enabled_again_makes_up_for_nothing(warehouse: Warehouse
     assert slots.kept_since(warehouse, DAILY, at(20)) == at(20)
 
 
-def test_of_many_connections_that_claim_a_slot_at_the_same_time_one_gets_it(postgresql: str) -> None:
+def test_only_one_of_many_simultaneous_claims_of_a_slot_succeeds(postgresql: str) -> None:
     count = 8
     start = threading.Barrier(count)
 
@@ -201,7 +184,7 @@ def test_a_heartbeat_from_a_clock_that_was_ahead_does_not_count(warehouse: Wareh
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "interrupted", None])
-def test_a_slot_that_a_clock_ahead_took_is_free_when_its_time_comes(
+def test_a_slot_that_ran_while_the_clock_was_ahead_is_free_at_its_own_time(
     warehouse: Warehouse, outcome: Outcome | None
 ) -> None:
     ended(warehouse, at(19), "succeeded")
@@ -225,13 +208,13 @@ def test_a_slot_of_a_daemon_whose_clock_is_a_little_ahead_stays_taken(warehouse:
     assert slots.release_early(warehouse, "daily", at(20) - timedelta(minutes=1)) == []
 
 
-def test_a_schedule_kept_since_an_instant_to_come_is_kept_from_now_on(warehouse: Warehouse) -> None:
+def test_a_schedule_recorded_as_kept_since_a_future_time_is_kept_from_now_on(warehouse: Warehouse) -> None:
     slots.kept_since(warehouse, DAILY, datetime(2036, 1, 1, tzinfo=timezone.utc))
     assert slots.kept_since(warehouse, DAILY, at(20)) == at(20)
     assert slots.kept_since(warehouse, DAILY, at(21)) == at(20)
 
 
-def test_days_that_lacked_files_are_known_to_the_next_claim_of_the_group(warehouse: Warehouse) -> None:
+def test_the_next_claim_of_the_group_has_the_days_with_missing_files(warehouse: Warehouse) -> None:
     week = Days(date(2026, 11, 14), date(2026, 11, 21))
     slots.note_missing_days(warehouse, "daily", "heap", week, {date(2026, 11, 18), date(2026, 11, 15)})
     slots.note_missing_days(warehouse, "daily", "other", week, {date(2026, 11, 16)})

@@ -25,7 +25,7 @@ def logged(output: Format, *notices: Notice) -> list[str]:
     return lines
 
 
-def test_json_is_one_object_per_line_with_what_it_concerns() -> None:
+def test_json_is_one_object_per_line_with_what_it_is_about() -> None:
     lines = logged("json", RUN, GROUP, trouble("Hm.", "odd"), note("Zürich"))
     assert [json.loads(line) for line in lines] == [
         {

@@ -1,5 +1,5 @@
 # ruff: noqa: S106  (names of variables)
-"""Notifications, delivered for real: to a command, a server on this machine, and a mail server on this machine."""
+"""Notifications, really delivered: to a command, a local web server, and a local mail server."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SECRETS = {"TOKEN": "geheim", "PASSWORD": "sesame", "HOOK": "x"}
 
 
 def sent(settings: Notify, *notices: Notice, environment: Mapping[str, str] = SECRETS) -> list[str]:
-    """Sends notices, without pauses; what the log has to say besides them."""
+    """Sends notices, without pauses; returns what is logged besides them."""
     logged: list[Notice] = []
     notifier = Notifier(settings, environment, logged.append, lambda: NOW, lambda _seconds: None)
     for notice in notices or (NOTICE,):
@@ -65,7 +65,7 @@ def python(code: str) -> tuple[str, ...]:
     return (sys.executable, "-c", code)
 
 
-def test_a_command_gets_the_text_on_its_standard_input_and_its_output_is_dropped(
+def test_a_command_receives_the_text_on_standard_input_and_its_output_is_discarded(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "notice"
@@ -97,7 +97,7 @@ def test_a_command_that_fails_is_reported_without_its_arguments(
     assert sent(Notify(on_error(command=command))) == [f"The notification failed: the command `{command[0]}` {why}."]
 
 
-def test_a_command_that_reads_nothing_has_had_its_notice() -> None:
+def test_a_command_that_reads_no_input_counts_as_notified() -> None:
     long = Notice("error", "x", "It rains. " * 100_000)
     assert sent(Notify(on_error(command=python("pass"))), long) == []
 
@@ -106,7 +106,7 @@ def test_a_command_that_reads_nothing_has_had_its_notice() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_goes_to_its_own_channels_and_notes_go_nowhere(kind: Kind, hook: Hook) -> None:
+def test_each_kind_is_sent_to_its_own_channels_and_notes_are_not_sent(kind: Kind, hook: Hook) -> None:
     settings = Notify({kind: Channels(webhook=Webhook(hook.url))})
     kinds: tuple[Kind, ...] = (*KINDS, "note", "trouble")
     assert sent(settings, *(Notice(each, "x", each) for each in kinds)) == []
@@ -122,7 +122,7 @@ def test_all_channels_of_a_kind_are_used_even_if_one_of_them_fails(hook: Hook) -
 
 
 class Hook:
-    """A server that records requests, and answers with given statuses."""
+    """A server that records requests, and responds with the given statuses."""
 
     def __init__(self) -> None:
         self.got: list[tuple[Mapping[str, str], dict[str, Any]]] = []
@@ -154,7 +154,7 @@ def hook() -> Iterator[Hook]:
     hook.server.server_close()
 
 
-def test_a_webhook_gets_json_with_links_to_the_console(hook: Hook) -> None:
+def test_a_webhook_receives_json_with_links_to_the_console(hook: Hook) -> None:
     settings = Notify(on_error(webhook=Webhook(hook.url, token_env="TOKEN")), console="https://courier.example.com/")
     assert sent(settings) == []
     ((headers, content),) = hook.got
@@ -186,9 +186,9 @@ def test_a_webhook_gets_json_with_links_to_the_console(hook: Hook) -> None:
     ("answers", "attempts", "failure"),
     [
         ([500, 429, 204], 3, ""),
-        ([503] * 9, 4, "it answered with status 503"),
-        ([404], 1, "it answered with status 404"),
-        ([307], 1, "it answered with status 307"),  # the token goes nowhere else
+        ([503] * 9, 4, "it responded with status 503"),
+        ([404], 1, "it responded with status 404"),
+        ([307], 1, "it responded with status 307"),  # the token is not sent elsewhere
     ],
 )
 def test_temporary_failures_are_retried_with_the_same_id(
@@ -207,7 +207,7 @@ def test_temporary_failures_are_retried_with_the_same_id(
         (Webhook("http://127.0.0.1:9/secret-path"), "127.0.0.1:9: it cannot be reached"),
         (Webhook(url_env="NONE"), "in `NONE`: the environment variable `NONE` is not set"),
         (Webhook("http://127.0.0.1:9/x", token_env="NONE"), "127.0.0.1:9: the environment variable `NONE` is not set"),
-        (Webhook(url_env="HOOK"), "in `HOOK`: the variable `HOOK` does not hold an address such as https://host/path"),
+        (Webhook(url_env="HOOK"), "in `HOOK`: the variable `HOOK` does not contain a URL such as https://host/path"),
     ],
 )
 def test_a_webhook_that_cannot_be_used_is_reported_without_its_secrets(webhook: Webhook, failure: str) -> None:
@@ -218,7 +218,7 @@ def test_a_webhook_that_cannot_be_used_is_reported_without_its_secrets(webhook: 
 
 
 class Inbox:
-    """What a mail server got."""
+    """What a mail server received."""
 
     def __init__(self) -> None:
         self.got: list[tuple[list[str], Message]] = []
@@ -236,7 +236,7 @@ def signing_in(_server: Any, _session: Any, _envelope: Any, _mechanism: str, dat
 
 
 class MailServer(Controller):
-    """One on a free port."""
+    """A mail server on a free port."""
 
     def _trigger_server(self) -> None:
         self.port = self.server.sockets[0].getsockname()[1]
@@ -268,7 +268,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def encryption(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
-    """What a server encrypts with; this process trusts its certificate."""
+    """The TLS settings of a server whose certificate this process trusts."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -284,7 +284,7 @@ def mailed(smtp: Smtp) -> list[str]:
     return sent(Notify(on_error(email=("data@example.com", "oncall@example.com")), smtp))
 
 
-def test_an_e_mail_is_sent_by_starttls_after_login(mail_server: Served, encryption: ssl.SSLContext) -> None:
+def test_an_e_mail_is_sent_after_starttls_and_login(mail_server: Served, encryption: ssl.SSLContext) -> None:
     inbox, port = mail_server(
         tls_context=encryption, require_starttls=True, authenticator=signing_in, auth_required=True
     )
@@ -299,14 +299,14 @@ def test_an_e_mail_is_sent_by_starttls_after_login(mail_server: Served, encrypti
     assert "In Zürich.\n" in content.decode().replace("\r\n", "\n")
 
 
-def test_a_wrong_password_is_reported_and_not_tried_again(mail_server: Served, encryption: ssl.SSLContext) -> None:
+def test_a_wrong_password_is_reported_and_not_retried(mail_server: Served, encryption: ssl.SSLContext) -> None:
     inbox, port = mail_server(tls_context=encryption, authenticator=signing_in, auth_required=True)
     told = mailed(server(port, "starttls", user="courier", password_env="TOKEN"))
-    assert told == ["The notification failed: e-mail by 127.0.0.1: the server answered with code 535."]
+    assert told == ["The notification failed: e-mail via 127.0.0.1: the server responded with code 535."]
     assert inbox.got == []
 
 
-def test_no_e_mail_goes_to_a_server_whose_certificate_is_not_trusted(
+def test_no_e_mail_is_sent_to_a_server_whose_certificate_is_not_trusted(
     mail_server: Served, encryption: ssl.SSLContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox, port = mail_server(tls_context=encryption)
@@ -316,14 +316,14 @@ def test_no_e_mail_goes_to_a_server_whose_certificate_is_not_trusted(
     assert inbox.got == []
 
 
-def test_no_e_mail_goes_out_in_the_clear_if_the_server_does_not_encrypt(mail_server: Served) -> None:
+def test_no_e_mail_is_sent_unencrypted_if_the_server_does_not_support_starttls(mail_server: Served) -> None:
     inbox, port = mail_server()
     (failure,) = mailed(server(port, "starttls"))
-    assert "does not offer what the settings ask for" in failure
+    assert "does not support STARTTLS or login, which the settings require" in failure
     assert inbox.got == []
 
 
-def test_a_mail_server_that_is_busy_is_asked_again(mail_server: Served) -> None:
+def test_a_busy_mail_server_is_retried(mail_server: Served) -> None:
     inbox, port = mail_server()
     inbox.answers = ["451 Later", "451 Later"]
     assert mailed(server(port)) == []

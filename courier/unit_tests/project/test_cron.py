@@ -1,4 +1,4 @@
-"""Schedules as instants, above all where clocks are changed."""
+"""Schedules as instants, especially when clocks change."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def local(found: list[datetime], zone: ZoneInfo) -> list[str]:
     return [f"{instant.astimezone(zone):%m-%d %H:%M %z}" for instant in found]
 
 
-def test_an_instant_is_later_than_the_one_it_is_asked_for() -> None:
+def test_instants_are_later_than_the_given_one() -> None:
     assert between("0 17 * * 1-5", UTC, "2026-11-20 17:00", "2026-11-24 17:00") == [
         at("2026-11-23 17:00"),  # Monday
         at("2026-11-24 17:00"),
     ]
 
 
-def test_a_schedule_is_meant_in_its_zone() -> None:
+def test_a_schedule_is_in_the_local_time_of_its_zone() -> None:
     assert between("0 17 * * *", LOS_ANGELES, "2026-07-01 00:00", "2026-07-02 00:00") == [at("2026-07-02 00:00")]
 
 
@@ -96,7 +96,7 @@ def test_instants_ascend_if_half_an_hour_occurs_twice() -> None:
     ]
 
 
-def test_half_an_hour_that_does_not_exist_is_skipped_alone() -> None:
+def test_only_the_half_hour_that_does_not_exist_is_skipped() -> None:
     assert local(between("15,45 2 * * *", LORD_HOWE, "2026-10-03 00:00", "2026-10-04 00:00"), LORD_HOWE) == [
         "10-04 02:45 +1100"
     ]
@@ -108,13 +108,13 @@ def test_a_leap_day_comes_every_four_years() -> None:
     assert [instant.year for instant in islice(instants("0 6 29 2 *", UTC, at("2026-01-01")), 3)] == [2028, 2032, 2036]
 
 
-def test_asking_from_between_the_two_of_a_time_finds_the_second() -> None:
+def test_from_between_two_instants_of_a_local_time_the_second_one_is_found() -> None:
     half_past_one = at("2026-11-01 08:30")
     assert next(instants("10 1 * * *", LOS_ANGELES, half_past_one)) == at("2026-11-01 09:10")
 
 
 def by_the_clock(zone: ZoneInfo, start: datetime, minutes: int) -> Iterator[tuple[datetime, datetime]]:
-    """Each minute, and what the clock on the wall shows then."""
+    """Each minute, and what a wall clock shows then."""
     for number in range(1, minutes + 1):
         instant = start + timedelta(minutes=number)
         yield instant, instant.astimezone(zone)
@@ -129,7 +129,7 @@ def by_the_clock(zone: ZoneInfo, start: datetime, minutes: int) -> Iterator[tupl
         ["2026-03-07", "2026-10-31", "2026-04-04", "2026-10-03", "2026-04-23", "2026-10-29", "2026-09-05"]
     ),
 )
-def test_instants_are_the_minutes_at_which_the_clock_on_the_wall_shows_the_schedule(
+def test_instants_are_the_minutes_at_which_a_wall_clock_shows_the_schedule(
     zone: ZoneInfo, minutes: set[int], hours: set[int], day: str
 ) -> None:
     schedule = f"{','.join(map(str, minutes))} {','.join(map(str, hours))} * * *"
@@ -153,7 +153,7 @@ def test_there_is_no_latest_instant_if_none_has_passed() -> None:
     assert latest("0 17 * * *", UTC, at("2026-11-20 17:00"), at("2026-11-21 16:59")) is None
 
 
-def test_a_warning_names_the_dates_that_are_skipped() -> None:
+def test_a_warning_has_the_dates_that_are_skipped() -> None:
     assert warnings("30 2 * * *", LOS_ANGELES, at("2026-01-01 12:00"), timedelta(days=730)) == [
         f'The schedule "30 2 * * *" is skipped on {day}, because 02:30 does not exist in America/Los_Angeles: '
         "choose another time, or UTC."
@@ -161,7 +161,7 @@ def test_a_warning_names_the_dates_that_are_skipped() -> None:
     ]
 
 
-def test_a_warning_names_the_dates_that_run_twice() -> None:
+def test_a_warning_has_the_dates_that_run_twice() -> None:
     (sentence,) = warnings("0,30 1 * * *", LOS_ANGELES, at("2026-11-01 00:00"))
     assert "runs twice on 2026-11-01, because 01:00 or 01:30 occurs twice in America/Los_Angeles" in sentence
 
@@ -193,7 +193,7 @@ def test_a_warning_is_given_if_a_schedule_loses_its_pace(schedule: str, zone: Zo
 @pytest.mark.parametrize(
     "schedule", ["0 17 * * 1-5", "*/15 * * * *", "0 0 29 2 *", "0 0 L * *", "0 9 * JAN MON#1", "0 0 * * 7"]
 )
-def test_what_cron_knows_is_a_schedule(schedule: str) -> None:
+def test_cron_expressions_are_schedules(schedule: str) -> None:
     check_schedule(schedule)
 
 
@@ -202,7 +202,7 @@ def test_what_cron_knows_is_a_schedule(schedule: str) -> None:
     [
         ("", "does not have five fields"),
         ("@daily", "does not have five fields"),
-        ("0 0 17 * * *", "does not have five fields"),  # six: seconds, which the document does not know
+        ("0 0 17 * * *", "does not have five fields"),  # six fields: seconds are not supported
         ("0 24 * * *", "is not valid (bad hour)"),
         ("60 * * * *", "is not valid (bad minute)"),
         ("0 17 * * 8", "is not valid (bad day-of-week)"),
@@ -221,6 +221,6 @@ def test_an_invalid_schedule_is_reported_in_a_sentence(schedule: str, why: str) 
 
 @settings(max_examples=500)
 @given(st.lists(st.text("0123456789*/,-LW#?MONJA", max_size=6), min_size=5, max_size=5).map(" ".join))
-def test_no_text_raises_anything_but_a_sentence(schedule: str) -> None:
+def test_any_text_is_a_schedule_or_refused_with_a_sentence(schedule: str) -> None:
     with suppress(SetupError):
         check_schedule(schedule)

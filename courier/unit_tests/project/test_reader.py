@@ -1,4 +1,4 @@
-"""heap-courier.yaml becomes a Project, or a sentence about what is wrong with it."""
+"""heap-courier.yaml is parsed into a Project, or refused with a sentence about what is wrong."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_each_setting_arrives_where_it_belongs(tmp_path: Path) -> None:
     ("section", "credential"),
     [("type: profile, profile: heap", ProfileCredential("c", "heap")), ("type: default", DefaultCredential("c"))],
 )
-def test_a_credential_can_be_a_profile_or_what_the_machine_has(
+def test_a_credential_can_be_a_profile_or_the_machines_own(
     tmp_path: Path, section: str, credential: ProfileCredential | DefaultCredential
 ) -> None:
     couriers = "couriers: {Heap: {bucket: heap, entities: e, credential: c}}"
@@ -177,13 +177,13 @@ def test_stitch_may_be_given_more_memory_than_the_warehouse(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("content", ["", "# all\n", "couriers:\n  # Heap:\nnotify:\nwarehouse:\n  # engine: x\n"])
-def test_what_is_left_out_or_commented_out_has_its_default(tmp_path: Path, content: str) -> None:
+def test_settings_that_are_left_out_or_commented_out_have_their_defaults(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == Project(
         tmp_path, WarehouseSettings("duckdb", tmp_path / "heap.duckdb"), {}, tmp_path / "feeds", {}
     )
 
 
-def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_may_start_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ada")
     assert read(tmp_path, "warehouse: {file: ~/heap.duckdb}").warehouse.path == Path("/home/ada/heap.duckdb")
 
@@ -220,12 +220,12 @@ LIKE_A_KEY = (
 )
 SETTINGS = "must contain settings, each as `name: value`."
 TEXT = "must be text; quote it if it looks like a number or a boolean."
-BUCKET = "must be the name alone, such as `heap-rs3-example`; a folder in it is the `prefix`."
+BUCKET = "must be only the bucket's name, such as `heap-rs3-example`; set a folder in it as `prefix`."
 ZONE = "`groups.n.time-zone` must be a time zone such as `UTC` or `America/Los_Angeles`"
 VARIABLE = "must be the name of an environment variable; the secret itself does not belong in the file."
 POSTGRESQL = (
-    "warehouse with `engine: postgresql` takes either `dsn`, an address without a password, or `dsn-env`, the name of "
-    "the environment variable that holds it."
+    "warehouse with `engine: postgresql` needs either `dsn`, an address without a password, or `dsn-env`, the name of "
+    "the environment variable that contains it."
 )
 
 
@@ -248,15 +248,15 @@ POSTGRESQL = (
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'localhost:9000'}}",
-            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be a URL such as https://host:port; http is only for this machine.",
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://minio.example.com:9000'}}",
-            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be a URL such as https://host:port; http is only for this machine.",
         ),
         (
             "couriers: {Heap: {bucket: heap, entities: e, endpoint-url: 'http://127.0.0.1.example.com'}}",
-            "`couriers.Heap.endpoint-url` must be an address such as https://host:port; http for this machine.",
+            "`couriers.Heap.endpoint-url` must be a URL such as https://host:port; http is only for this machine.",
         ),
         (
             "couriers: {a/../b: {bucket: heap, entities: e}}",
@@ -316,7 +316,7 @@ POSTGRESQL = (
             grouped("couriers: [{courier: Heep}]"),
             "groups.n.couriers: there is no courier `Heep`. Did you mean `Heap`?",
         ),
-        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` occurs twice."),
+        (grouped("couriers: [{courier: Heap}, {courier: Heap}]"), "groups.n.couriers: `Heap` is listed twice."),
         (
             grouped("couriers: [{courier: Heap, missing: skip}]"),
             "`groups.n.couriers[0].missing` must be `stop` or `notify`.",
@@ -338,12 +338,12 @@ POSTGRESQL = (
         ),
         (
             grouped("couriers: [{courier: Heap}], constraints: [{group: n}]"),
-            "groups wait for each other in a circle: `n` <- `n`.",
+            "groups wait for each other: `n` <- `n`.",
         ),
         (
             grouped("couriers: [{courier: Heap}], constraints: [{group: m}]")
             + "  m: {couriers: [{courier: Heap}], constraints: [{group: n}]}\n",
-            "groups wait for each other in a circle: `n` <- `m` <- `n`.",
+            "groups wait for each other: `n` <- `m` <- `n`.",
         ),
         (
             "notify: mail -s heap",
@@ -351,12 +351,12 @@ POSTGRESQL = (
         ),
     ],
 )
-def test_a_wrong_setting_is_named_with_its_allowed_values(tmp_path: Path, content: str, sentence: str) -> None:
+def test_an_invalid_setting_is_reported_with_its_allowed_values(tmp_path: Path, content: str, sentence: str) -> None:
     assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
 
 
 @pytest.mark.parametrize("content", ["- couriers\n", "hello", "5", "false", "[]"])
-def test_a_file_that_holds_no_settings_is_refused(tmp_path: Path, content: str) -> None:
+def test_a_file_without_settings_is_refused(tmp_path: Path, content: str) -> None:
     assert refusal(tmp_path, content) == f"`heap-courier.yaml` {SETTINGS}"
 
 
@@ -415,7 +415,8 @@ def test_a_secret_is_refused_anywhere_and_not_repeated(tmp_path: Path, content: 
         (f"credentials: {{c: {{{KEYS.format('$K', 'S')}}}}}", f"`credentials.c.access-key-env` {VARIABLE}"),
         (
             "credentials: {c: {type: iam-credential, secret-key: x}}",
-            "`credentials.c` takes no `secret-key`: set `secret-key-env` to the name of the variable that holds it.",
+            "`credentials.c` does not accept `secret-key`: set `secret-key-env` to the name of the variable with its "
+            "value.",
         ),
         (
             "warehouse: {engine: postgresql, dsn: 'postgresql://u:x@h/d'}",
@@ -423,7 +424,7 @@ def test_a_secret_is_refused_anywhere_and_not_repeated(tmp_path: Path, content: 
         ),
     ],
 )
-def test_it_is_said_where_a_secret_belongs(tmp_path: Path, content: str, sentence: str) -> None:
+def test_a_secret_in_the_file_is_refused_with_the_setting_to_use_instead(tmp_path: Path, content: str, sentence: str) -> None:
     assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
 
 
@@ -431,7 +432,7 @@ def test_an_external_id_may_look_like_a_key(tmp_path: Path) -> None:
     read(tmp_path, f"credentials: {{c: {{{ROLE}, external-id: {SECRET}}}}}")
 
 
-def test_a_name_that_nothing_has_is_answered_with_the_nearest_or_with_all() -> None:
+def test_an_unknown_name_is_reported_with_the_nearest_one_or_all_names() -> None:
     assert named({"Heap": 1}, "Heap", "run", "courier") == 1
     with pytest.raises(SetupError, match=r"^run: there is no courier `heap`. Did you mean `Heap`\?$"):
         named({"Heap": 1, "Files": 2}, "heap", "run", "courier")
@@ -468,21 +469,21 @@ def test_notifications_go_to_channels_by_kind(tmp_path: Path) -> None:
     ("section", "sentence"),
     [
         ("eror: {command: [x]}", "`notify` has no setting `eror`; did you mean `error`?"),
-        ("error: {email: [a@example.com]}", "`notify` sends e-mail, and lacks `smtp`"),
+        ("error: {email: [a@example.com]}", "`notify` sends e-mail but has no `smtp`"),
         (f"error: {{email: [a b@example.com]}}, {SMTP}", "`notify.error.email[0]` must be an e-mail address"),
-        ("error: {webhook: {}}", "`notify.error.webhook` takes either `url`, or `url-env`"),
+        ("error: {webhook: {}}", "`notify.error.webhook` needs either `url`, or `url-env`"),
         (
             "error: {webhook: {url: http://example.com/}}",
-            "`notify.error.webhook.url` must be an address such as https:",
+            "`notify.error.webhook.url` must be a URL such as https:",
         ),
         ("error: {webhook: {url: 'https://a:b@example.com/'}}", "`notify.error.webhook.url` must be an address"),
         ("error: {webhook: {url-env: 'https://x'}}", "`notify.error.webhook.url-env` must be the name of an environ"),
         ("error: {command: []}", "`notify.error.command` must not be empty"),
-        ("smtp: {host: x, from: a@b, user: u}", "`notify.smtp` takes `user` and `password-env` together"),
+        ("smtp: {host: x, from: a@b, user: u}", "`notify.smtp` needs `user` and `password-env` together"),
         ("smtp: {host: x, from: a@b, sender: u}", "`notify.smtp` has no setting `sender`"),
         (
             "smtp: {host: x, from: a@b, user: u, password-env: P, security: none}",
-            "sends no password without encryption",
+            "cannot send a password without encryption",
         ),
         ("smtp: {host: x, from: a@b, port: 70000}", "`notify.smtp.port`"),
     ],
@@ -529,14 +530,14 @@ def test_tables_are_published_in_a_bucket_or_a_folder(tmp_path: Path) -> None:
     ("delta", "words"),
     [
         ("bucket: lake, prefx: heap", "`delta` has no setting `prefx`; did you mean `prefix`?"),
-        ("bucket: lake, prefix: he ap", "`delta.prefix` must be of letters, digits and `/_.-`"),
-        ("bucket: lake, folder: lake", "delta takes either a `bucket`, or a `folder` of this machine."),
-        ("prefix: heap", "delta takes either a `bucket`, or a `folder` of this machine."),
+        ("bucket: lake, prefix: he ap", "`delta.prefix` must consist of letters, digits and `/_.-`"),
+        ("bucket: lake, folder: lake", "delta needs either a `bucket` or a local `folder`."),
+        ("prefix: heap", "delta needs either a `bucket` or a local `folder`."),
         ("folder: lake, region: eu-west-1", "delta.region is for a `bucket`: leave it out for a `folder`."),
         ("bucket: 's3://lake'", "`delta.bucket` must be the name alone"),
         ("bucket: lake, keep: 2 hours", "`delta.keep` must be at least `1 day`."),
         ("bucket: lake, credential: heap", "delta.credential: there is no credential `heap`."),
     ],
 )
-def test_a_wrong_setting_of_publication_is_explained(tmp_path: Path, delta: str, words: str) -> None:
+def test_an_invalid_publication_setting_is_explained(tmp_path: Path, delta: str, words: str) -> None:
     assert words in refusal(tmp_path, f"delta: {{{delta}}}\n")

@@ -29,14 +29,14 @@ def test_what_is_created_is_a_complete_project(tmp_path: Path) -> None:
     assert not project.groups["nightly"].enabled
 
 
-def test_the_files_that_it_names_are_there_and_are_json(tmp_path: Path) -> None:
+def test_the_files_that_it_refers_to_exist_and_are_json(tmp_path: Path) -> None:
     make_project(tmp_path)
     for courier in read_project(tmp_path).couriers.values():
         assert json.loads(courier.entities.read_text())
         assert courier.operations is None or json.loads(courier.operations.read_text()) == {}
 
 
-def test_what_it_offers_in_comments_holds_too(tmp_path: Path) -> None:
+def test_the_commented_out_settings_are_valid_too(tmp_path: Path) -> None:
     make_project(tmp_path)
     path = tmp_path / "heap-courier.yaml"
     written = path.read_text().replace("  engine: duckdb ", "# ").replace("  file: ", "# ")
@@ -78,14 +78,14 @@ def test_either_warehouse_can_be_chosen(tmp_path: Path, bare: bool) -> None:
     assert list(server.couriers) == ([] if bare else ["Heap", "Heap-Connect"])
 
 
-def test_what_holds_rows_stays_out_of_git(tmp_path: Path) -> None:
+def test_files_with_rows_are_ignored_by_git(tmp_path: Path) -> None:
     make_project(tmp_path)
     ignored = (tmp_path / ".gitignore").read_text().splitlines()
     assert {"/heap.duckdb*", "/samples/", "/.heap-courier/"} <= set(ignored)
 
 
 @pytest.mark.parametrize("name", ["heap-courier.yaml", "entities/heap.json", ".gitignore"])
-def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
+def test_nothing_is_overwritten(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
@@ -97,7 +97,7 @@ def test_nothing_is_written_over(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["heap", "heap/entities"])
-def test_a_folder_that_cannot_be_created_is_named_and_no_file_is_written(tmp_path: Path, name: str) -> None:
+def test_a_folder_that_cannot_be_created_is_reported_and_no_file_is_written(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")

@@ -1,4 +1,4 @@
-"""A project file that is changed under a daemon."""
+"""Changes to the project file are detected."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class TestAdding:
             ({"name": "a/b"}, "The name of the courier must consist of letters"),
             ({"bucket": ""}, "bucket"),
             ({"bucket": "s3://shop"}, "the name alone"),
-            ({"endpoint-url": "http://example.com"}, "http for this machine"),
+            ({"endpoint-url": "http://example.com"}, "http is only for this machine"),
             ({"file.0.pattern": ""}, "File 1: the file pattern must"),
             ({"file.0.pattern": "'orders"}, "File 1: The pattern 'orders has"),
             ({"file.0.tag": ""}, "File 1: the tag must"),

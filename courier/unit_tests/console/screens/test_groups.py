@@ -119,7 +119,7 @@ class TestPreview:
             ({"courier.0.name": ""}, "(08:30 UTC) Courier 1: choose one from the list."),
             ({"courier.0.name": "", "schedule": "1 2 3"}, "does not have five fields"),
             ({"courier.0.wait": "2"}, "Courier 1: the wait time must be a duration"),
-            ({"courier.1.name": "Heap"}, "couriers: `Heap` occurs twice."),
+            ({"courier.1.name": "Heap"}, "couriers: `Heap` is listed twice."),
             ({"constraint.0.name": "nightl"}, "Did you mean `nightly`"),
             ({"courier.0.wait": "soon"}, "`30 minutes`"),
             ({"schedule": ""}, "by hand only"),
