@@ -1,12 +1,12 @@
 """The error tree of the courier. An error's class is what happens next.
 
-CourierError                   one sentence: what is wrong, where, and what to do
+CourierError                   one sentence: what is wrong, where, and how to fix it
 ├── SetupError                 stop: the user must act (project, feed, credential, bucket, warehouse)
 │   └── MissingFeedsError      files are fetched and kept, then the run fails in the documented words
 ├── LaterError                 temporary: the bucket or the warehouse does not respond now
 │   ├── BusyCourierError       another run of the courier is in progress
 │   └── BusyWarehouseError     another process has the DuckDB file open
-├── MissingFilesError          required files are not there (yet): wait for them, skip them, or fail
+├── MissingFilesError          required files are not in the bucket (yet): wait for them, skip them, or fail
 ├── InterruptedRunError        the run was stopped
 └── FeedError                  this feed or table is not loaded at all; others continue
     ├── UnreadableFileError    a file is not valid in its format, or is truncated
@@ -27,12 +27,12 @@ from heap_courier.printable import printable
 
 
 class CourierError(Exception):
-    """Anything that is reported to a user in a sentence.
+    """An error that is reported to the user in a sentence.
 
     It may contain names from outside (a column, a key, a table); control characters in them are escaped.
 
     Attributes:
-        is_logged: whether a run in the run log has ended with it.
+        is_logged: whether the run log already has a run that failed with it.
     """
 
     is_logged = False
@@ -46,9 +46,9 @@ class SetupError(CourierError):
 
 
 class MissingFeedsError(SetupError):
-    """Load operations name feeds that do not exist.
+    """Load operations refer to feeds that do not exist.
 
-    The two lines are literal: https://docs.amperity.com/operator/source_heap.html. `hints` may follow them.
+    The two lines are as documented: https://docs.amperity.com/operator/source_heap.html. `hints` may follow them.
     """
 
     def __init__(self, feed_ids: Sequence[str], *hints: str) -> None:
@@ -66,7 +66,7 @@ class BusyCourierError(LaterError):
 
 
 class BusyWarehouseError(LaterError):
-    """Another process has the DuckDB file open, which one process at a time can write to."""
+    """Another process has the DuckDB file open, and only one process at a time can write to it."""
 
 
 class MissingFilesError(CourierError):
@@ -86,7 +86,7 @@ class UnreadableFileError(FeedError):
 
 
 class ChangedFeedError(FeedError):
-    """A feed was changed while a run was fetching its files, and is not active as it is now."""
+    """A feed was changed while a run was fetching its files, and was not activated again."""
 
 
 class SchemaError(FeedError):
@@ -94,12 +94,12 @@ class SchemaError(FeedError):
 
 
 class TooManyRejectsError(FeedError):
-    """More rows were rejected than the error threshold allows, so that none is loaded.
+    """More rows were rejected than the error threshold allows, so nothing is loaded.
 
     Attributes:
-        rows: number of rows read.
-        rejected: how many of them were rejected.
-        named: the first of these, each with its file.
+        rows: the number of rows read.
+        rejected: the number of rows rejected.
+        named: the first rejected rows, each with its file.
     """
 
     def __init__(self, message: str, *, rows: int, rejected: int, named: Sequence[tuple[str, RejectedRow]]) -> None:
@@ -111,10 +111,10 @@ class TooManyRejectsError(FeedError):
 
 @contextmanager
 def failure_of_file(name: str) -> Iterator[None]:
-    """Makes whatever is raised while a file is read the failure of that file, in a sentence without its content.
+    """Turns any unexpected exception of the block, which reads a file, into an error about that file.
 
     Raises:
-        UnreadableFileError: something else than a `CourierError` was raised.
+        UnreadableFileError: the block raised anything other than a `CourierError`; the message has no row content.
     """
     try:
         yield
@@ -125,10 +125,10 @@ def failure_of_file(name: str) -> Iterator[None]:
 
 
 def unexpected_failure(name: str, error: Exception) -> UnreadableFileError:
-    """The error for a file that raises what no reader expects; the text of `error` may hold what rows hold."""
+    """The error for a file whose reader raised an unexpected exception, without its message, which may quote a row."""
     if isinstance(error, MemoryError):
         return UnreadableFileError(
-            f"`{name}` needs more memory than there is: split the file, or run this on a larger machine."
+            f"`{name}` needs more memory than is available: split the file, or use a machine with more memory."
         )
     return UnreadableFileError(
         f"`{name}` cannot be read: it raised an unexpected {type(error).__name__}. Check the file; if it is valid, "
@@ -146,13 +146,13 @@ def place_of(error: BaseException) -> str:
 
 
 def internal_error(error: BaseException) -> str:
-    """A defect of the program in a sentence, for logs, run logs and pages alike; never the message of `error`."""
+    """The sentence about a bug for logs and pages, without the message of `error`, which may quote a row."""
     return f"Internal error: {place_of(error)}. Please report it."
 
 
 @contextmanager
 def failure_of_feed() -> Iterator[None]:
-    """Makes whatever is raised while a feed lands the failure of that feed. Raises FeedError, as well as its own."""
+    """Turns any exception of the block, which loads a feed, other than a `CourierError` into a FeedError."""
     try:
         yield
     except CourierError:
@@ -162,16 +162,16 @@ def failure_of_feed() -> Iterator[None]:
 
 
 def defect(error: Exception) -> SchemaError:
-    """The error for a feed or table that meets a defect of the program; the text of `error` may hold what rows hold."""
+    """The error for a feed or table whose load hit a bug, without the message of `error`, which may quote a row."""
     return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}): please report it, with the file.")
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedRow:
-    """A row that cannot be loaded. Never holds what the row contains.
+    """A row that cannot be loaded. Contains none of its values.
 
     Attributes:
-        row: its number in the file, from 1, the header not counted.
+        row: its number in the file, from 1, not counting the header.
         column: the offending column, or None if it is the whole row.
         reason: what is wrong, as the end of a sentence: "is not a date", "is empty, and a primary key must not be".
     """

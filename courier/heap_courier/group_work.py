@@ -1,4 +1,4 @@
-"""What runs of a project's courier groups work with: its couriers, its warehouse, Stitch and its notifications."""
+"""Connects the runs of courier groups with the rest: couriers, the warehouse, Stitch, publication, notifications."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Audience:
-    """Who watches runs of groups; called from several threads. This one is not interested."""
+    """Receives the progress of runs of groups, from several threads. This base class ignores it."""
 
     bar: Bar = NoBar()
-    """Of each courier and of Stitch: they run side by side."""
+    """The progress bar of each courier and of Stitch; none by default, because couriers run at the same time."""
 
     def began(self, what: str) -> None:
-        """A courier, or Stitch, begins."""
+        """A courier, Stitch or the publication has started."""
 
     def loaded(self, courier: str, result: RunResult) -> None:
         """A courier has finished."""
@@ -40,26 +40,26 @@ class Audience:
         """The tables have been published."""
 
     def heard(self, notice: Notice) -> None:
-        """A run of a courier began or ended: for the log, because its group's notices are for people."""
+        """A notice about a run of a courier: for the log only, because people get the notices of the group."""
 
 
 def group_context(context: Context, audience: Audience, pause: Callable[[float], None]) -> GroupContext:
-    """Connects groups with what their runs do.
+    """What runs of groups depend on.
 
     Args:
-        context: with the project whose groups run.
-        audience: who watches.
+        context: the context of the project whose groups run.
+        audience: receives the progress of the runs.
         pause: waits for a number of seconds; raises InterruptedRunError as soon as the runs are to stop.
     """
 
     def hear(notice: Notice) -> None:
-        if notice.run:  # a run that could not begin is tried again, and the group reports it in the end
+        if notice.run:  # a run that could not start is retried, and the group reports its final failure
             audience.heard(notice)
 
     silent = replace(context, bar=audience.bar, report=hear)
 
     def run_courier(name: str, days: Days, required: Days, skip_missing: bool) -> Collection[date]:  # noqa: FBT001
-        from heap_courier.couriers import run  # noqa: PLC0415  (what reads buckets and files takes long to import)
+        from heap_courier.couriers import run  # noqa: PLC0415  (slow to import)
 
         audience.began(name)
         courier = context.project.couriers[name]

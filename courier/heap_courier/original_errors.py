@@ -1,4 +1,4 @@
-"""Items for a library that turns an exception raised while it reads them into text of its own."""
+"""Preserves an exception raised while a library reads items, if the library would replace it with its own."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Item = TypeVar("Item")
 
 @contextmanager
 def original_errors(items: Iterable[Item]) -> Iterator[Generator[Item, None, None]]:
-    """A generator of the items for the library; where reading one failed, that exception is raised, not the library's.
+    """Yields a generator of the items for the library; if reading an item fails, raises that exception afterwards.
 
-    Ctrl-C that comes by itself is raised as it is. A library that stops early leaves the generator open.
+    A KeyboardInterrupt in the block itself passes unchanged. A library that stops early leaves the generator open.
     """
     failures: list[BaseException] = []
 

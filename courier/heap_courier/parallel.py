@@ -1,4 +1,4 @@
-"""Work on several cores, results in order, memory bounded."""
+"""Runs work on several cores, with results in order and bounded memory."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final, TypeVar
 
 WORKERS: Final = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-"""Threads that decode: one for each core that may be used."""
+"""The number of threads that decode: one for each available core."""
 
 _SIGNAL_SECONDS: Final = 0.5
-"""A signal that arrives at the instant at which Python begins to wait for a lock is handled only after that wait."""
+"""How long to wait at a time: a signal that arrives just as Python starts to wait is handled only after that wait."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -23,9 +23,9 @@ def ordered_map(
 ) -> Iterator[Result]:
     """Applies a function to items in threads and yields the results in the items' order.
 
-    At most `ahead` results (by default twice the workers) are in progress or waiting. An exception of an item or of the
-    function is raised at its place in the order, after the threads have finished. After Ctrl-C, or if the caller stops
-    iterating, the threads are abandoned: one may be waiting for a bucket that does not respond.
+    At most `ahead` results (by default twice the workers) are in progress or waiting. An exception from an item or the
+    function is raised at its position in the order, after the threads have finished. After Ctrl-C, or if the caller
+    stops iterating, the threads are abandoned, because one may be waiting for a bucket that does not respond.
     """
     ahead = ahead or 2 * workers
     under_way: deque[Future[Result]] = deque()
@@ -46,7 +46,7 @@ def ordered_map(
 
 
 def result_of(future: Future[Result]) -> Result:
-    """The result, as `Future.result` gives it, but Ctrl-C and SIGTERM never wait for it."""
+    """`Future.result`, but Ctrl-C and SIGTERM interrupt the wait."""
     while not future.done():
         wait((future,), timeout=_SIGNAL_SECONDS)
     return future.result()
@@ -58,7 +58,7 @@ def _submitted(
     try:
         for item in items:
             yield pool.submit(function, item)
-    except Exception as error:  # noqa: BLE001  (raised in its turn, after the results before it)
+    except Exception as error:  # noqa: BLE001  (raised at its position, after the results before it)
         failed: Future[Result] = Future()
         failed.set_exception(error)
         yield failed

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-# C0, DEL and C1 move the cursor, ring and recolour; the line and paragraph separators, and what turns the direction of
-# the text that follows, show something else than what is there; half a surrogate pair cannot be written.
+# C0, DEL and C1 control the terminal; line and paragraph separators and bidirectional controls make text look like
+# something else; lone surrogates cannot be encoded.
 _ACTIVE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -16,7 +16,7 @@ def printable(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """The same for a line of JSON, which keeps its meaning."""
+    """The same for a line of JSON, which stays equivalent."""
     return _ACTIVE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 

@@ -15,23 +15,23 @@ if TYPE_CHECKING:
 
 
 class Bar(Protocol):
-    """Where a run reports its progress."""
+    """What a run reports its progress to."""
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
-        """Begins a stage: files of a known total size in bytes, or rows, whose number is not known in advance."""
+        """Starts a stage: files with a known total size in bytes, or rows, whose number is unknown."""
 
     def advance(self, amount: int) -> None:
-        """Adds bytes or rows that are done. May be called by any thread."""
+        """Adds processed bytes or rows. May be called from any thread."""
 
 
 class NoBar:
     """Shows nothing."""
 
     def stage(self, what: str, total_bytes: int | None = None) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def advance(self, amount: int) -> None:
-        """Nothing."""
+        """Does nothing."""
 
 
 class _TerminalBar:
@@ -90,7 +90,7 @@ def progress_bar() -> Iterator[Bar]:
     from rich.console import Console  # noqa: PLC0415  (as above)
 
     console = Console(stderr=True)
-    if not console.is_terminal:  # by its own measure, which follows variables such as TERM
+    if not console.is_terminal:  # rich also considers variables such as TERM
         yield NoBar()
         return
     bar = _TerminalBar(console)

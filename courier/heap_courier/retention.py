@@ -1,7 +1,7 @@
-"""Removes what has been kept for as long as the project says (`retention`), and notes that in the run log.
+"""Removes data that is older than the project's `retention`, and records that in the run log.
 
-Nothing goes that is still needed: bookmarks, a feed's sample, the newest sample of a courier, files of a run that can
-be started again, and what the next run of a group depends on.
+Data that is still needed stays: bookmarks, a feed's sample, the newest sample of a courier, files of a run that can
+be restarted, and what the next run of a group depends on.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from heap_courier.project.model import Project
 from heap_courier.warehouse.run_log import COMPLETED, Run, RunLog
 
 WHO: Final = "(retention)"
-"""Retention's name in the run log, in place of a courier; no courier can have that name."""
-_MARGIN: Final = timedelta(days=7)  # beyond how far groups look back at another one
+"""What the run log has as the courier of a removal; no courier can have this name."""
+_MARGIN: Final = timedelta(days=7)  # added to how far groups look back at the runs of another group
 
 
 class _Count(NamedTuple):
@@ -38,9 +38,9 @@ class Removed(NamedTuple):
     """What was removed.
 
     Attributes:
-        samples, files: their numbers.
-        size: bytes of both.
-        runs, group_runs: entries of the run log, and runs of groups.
+        samples, files: the number of samples and of kept files.
+        size: the bytes of both.
+        runs, group_runs: the number of entries of the run log, and of runs of groups.
     """
 
     samples: int
@@ -70,12 +70,12 @@ def prune(context: Context, *, dry_run: bool = False) -> Removed:
     """Removes what is older than `retention` allows.
 
     Args:
-        context: with the project.
-        dry_run: whether to count only.
+        context: the context of the project.
+        dry_run: whether to only count.
 
     Raises:
-        SetupError: the feeds cannot be read, so that it is not known which samples they need; nothing is removed then.
-        LaterError: the warehouse does not answer; nothing is removed then either.
+        SetupError: the feeds cannot be read, so it is not known which samples they need; nothing is removed.
+        LaterError: the warehouse does not respond; nothing is removed.
     """
     project, now = context.project, context.now()
     ages = project.retention
@@ -83,7 +83,7 @@ def prune(context: Context, *, dry_run: bool = False) -> Removed:
         return Removed(0, 0, 0, 0, 0)
     samples = old_samples(project, now - ages.samples) if ages.samples else []
     path = project.warehouse.path
-    if path and not path.exists():  # nothing ran yet, so there are samples alone
+    if path and not path.exists():  # nothing has run yet, so there can only be samples
         count = _removed(samples, dry_run=dry_run)
         return Removed(count.number, 0, count.size, 0, 0)
     with context.warehouse() as warehouse:
@@ -105,14 +105,14 @@ def prune(context: Context, *, dry_run: bool = False) -> Removed:
             found = Removed(count.number, files.number, count.size + files.size, runs, group_runs)
             if found and not dry_run:
                 started = in_utc(now)
-                run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", WHO, "what is too old", started)
+                run = Run(f"{started:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}", WHO, "expired data", started)
                 log.begin(run)
                 log.end(run, context.now(), COMPLETED, f"Removed {found}.")
     return found
 
 
 def old_samples(project: Project, before: datetime) -> list[Path]:
-    """Samples that were fetched earlier, except those of feeds, and the newest of each courier.
+    """Samples fetched before `before`, except those of feeds and the newest one of each courier.
 
     Raises:
         SetupError: the feeds cannot be read.
@@ -127,7 +127,7 @@ def old_samples(project: Project, before: datetime) -> list[Path]:
 
 
 def _remove_files(project: Project, before: datetime, restartable: Collection[str], *, dry_run: bool) -> _Count:
-    """Removes fetched files of couriers whose last run needs none any more, while no run of theirs is under way."""
+    """Removes the fetched files of couriers whose last run does not need them, unless a run is in progress."""
     count = _Count(0, 0)
     root = project.folder / ".heap-courier"
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
@@ -148,7 +148,7 @@ def _is_older(file: Path, before: datetime) -> bool:
 
 
 def _removed(files: Iterable[Path], *, dry_run: bool) -> _Count:
-    """Removes files; those that it could."""
+    """Removes files; counts those that could be removed."""
     sizes = [size for file in files if (size := _removed_one(file, dry_run=dry_run)) is not None]
     return _Count(len(sizes), sum(sizes))
 

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the first one asks what is running to stop, the second one stops at once. SIGHUP: reload."""
+"""Signals: the first SIGTERM or Ctrl-C requests a graceful stop, the second one exits immediately; SIGHUP reloads."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 class Interruption:
-    """Makes SIGTERM stop the main thread as Ctrl-C does, with a KeyboardInterrupt.
+    """Makes SIGTERM interrupt the main thread as Ctrl-C does, with a KeyboardInterrupt.
 
     Attributes:
-        number: of the signal that was received; SIGINT before any was.
+        number: SIGTERM once it was received, otherwise SIGINT.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class Interruption:
 
 @contextmanager
 def stopped_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Iterator[list[int]]:
-    """While the block runs, the first signal sets `stop` and says so; the second one stops the process at once.
+    """While the block runs, the first signal sets `stop` and reports it by `say`; the second one exits immediately.
 
-    Called in the main thread. The block gets the numbers of the signals received.
+    Called in the main thread. Yields a list to which the number of a received signal is added.
     """
     came: list[int] = []
 
@@ -58,9 +58,9 @@ def stopped_by_signals(stop: threading.Event, say: Callable[[str], None]) -> Ite
 
 @contextmanager
 def hangups() -> Iterator[list[int]]:
-    """While the block runs, SIGHUP does not end the process; the block gets a list that grows by one for each.
+    """While the block runs, SIGHUP does not terminate the process but adds an entry to the list that is yielded.
 
-    Called in the main thread. On systems without SIGHUP nothing is ever added.
+    Called in the main thread. On systems without SIGHUP the list stays empty.
     """
     came: list[int] = []
     number = getattr(signal, "SIGHUP", None)

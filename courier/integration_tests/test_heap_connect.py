@@ -394,8 +394,8 @@ class TestInstants:
 
         assert noticed == {
             "Heap:users": None,
-            "Heap:sign_up": f"The table `Heap:sign_up` lacks `{own}` of the dump, since the courier has columns of its "
-            "own with such names: to load them, rename them in Heap.",
+            "Heap:sign_up": "Columns of the dump were not loaded into the table `Heap:sign_up`, because the courier "
+            f"uses their names for columns of its own: `{own}`. To load them, rename them in Heap.",
         }
         assert place.rows("sign_up", "time, time_raw, _dump_id") == [(at(12), "2026-03-01T12:00:00Z", 1)]
 
@@ -708,7 +708,7 @@ class TestOthers:
         place.write(Dump(5, (events((2, 2)),)))
         place.pull()
 
-        with pytest.raises(LaterError, match="Another run has loaded dumps of the table `Heap:sign_up` meanwhile"):
+        with pytest.raises(LaterError, match="Another run loaded dumps of the table `Heap:sign_up` in the meantime"):
             list(slow)
         assert place.rows("sign_up", "event_id") == [(1,), (2,)]
 

@@ -54,7 +54,7 @@ def test_a_history_that_begins_later_has_what_is_stored(place: Place) -> None:
 
     (begun,) = place.pull(KEPT)
 
-    assert begun.notice == "The history of the table `Heap:users` has its rows as they are now."
+    assert begun.notice == "Added the current rows of the table `Heap:users` to its history."
     assert versions(place) == [(1, "a@x", 1, None), (2, "b@x", 2, None)]
     assert place.pull(KEPT) == []
 
@@ -67,7 +67,7 @@ def test_a_history_that_is_not_kept_any_more_is_mentioned(place: Place) -> None:
     (step,) = place.pull()
 
     assert step.notice == (
-        "The history `Heap:users:history` is not kept any more, and lacks this dump: restore `heap-connect/history`, "
+        "The history `Heap:users:history` is no longer kept and lacks this dump: restore `heap-connect/history`, "
         "or drop the view and the table `Heap:users:versions`."
     )
     assert versions(place) == [(1, "a@x", 1, None)]
@@ -81,7 +81,7 @@ def test_a_first_load_has_the_versions_of_dumps_before_a_full_one(place: Place) 
     (expired,) = place.keys("sync_1/users")
     del place.objects[expired]
 
-    assert failure(place.pull(KEPT)).endswith(" A newer full dump replaces it; the history lacks it.")
+    assert failure(place.pull(KEPT)).endswith(" A newer full dump replaces it, but the history lacks its rows.")
     assert versions(place) == [(1, "b@x", 2, 3), (1, "c@x", 3, None)]
     assert place.pull(KEPT) == []
 
@@ -136,7 +136,7 @@ def test_columns_that_become_private_are_so_in_the_history(place: Place) -> None
     assert "@" not in repr(place.everything())
     assert [(start, end) for _, _, start, end in versions(place)] == [(1, 2), (2, None)]
     write(place, Dump(4, (people((1, "c@x")),)))
-    assert "hold hashes" in failure(place.pull(KEPT))
+    assert "contain hashes" in failure(place.pull(KEPT))
     left_out = replace(KEPT, columns=(ColumnRule("users", "email", "leave-out"),))
     loaded(*place.pull(left_out))
     assert "email" not in place.columns("users:history")

@@ -62,7 +62,8 @@ def test_rows_already_loaded_are_treated_by_the_next_run(place: Place) -> None:
     (run,) = place.pull(PRIVATE)
     assert (
         run.notice
-        == "Stored columns of the table `Heap:users` are private now: `age`, `email` hashed; `phone` removed."
+        == "Stored columns of the table `Heap:users` changed by `heap-connect/columns`: `age`, `email` hashed; `phone` "
+        "removed."
     )
     assert place.pull(PRIVATE) == []
     place.write(Dump(2, (users((3, "a@x", 7, "555")),)))
@@ -113,8 +114,8 @@ def test_an_interrupted_run_leaves_no_value_hashed_twice(place: Place) -> None:
 @pytest.mark.parametrize(
     ("entity", "reason"),
     [
-        (OPEN, "hold hashes, and `heap-connect/columns` no longer has them hashed"),
-        (replace(PRIVATE, hash_secret_env="OTHER"), "holds hashes of another secret"),  # noqa: S106  (the name of a variable)
+        (OPEN, "contain hashes, but `heap-connect/columns` no longer hashes them"),
+        (replace(PRIVATE, hash_secret_env="OTHER"), "contains hashes made with another secret"),  # noqa: S106  (the name of a variable)
         (replace(PRIVATE, columns=(ColumnRule("users", "emial", "leave-out"), *RULES)), "did you mean `email`?"),
     ],
     ids=["rule removed", "other secret", "misspelled"],
@@ -170,6 +171,6 @@ def test_without_a_secret_nothing_runs(place: Place, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(ENVIRONMENT, "SHORT", "short")
 
     with pytest.raises(
-        SetupError, match=f"`{variable}` must hold the secret of hashed columns, at least 16 characters"
+        SetupError, match=f"`{variable}` must contain the secret for hashed columns, at least 16 characters"
     ):
         place.pull(replace(PRIVATE, hash_secret_env=variable))

@@ -167,7 +167,7 @@ class TestCheck:
 
         assert said.code == 1
         assert (
-            "`Heap:Users` was changed since it was activated: run `heap-courier feed activate Heap:Users`" in said.out
+            "`Heap:Users` has changed since it was activated: run `heap-courier feed activate Heap:Users`" in said.out
         )
 
     def test_a_misspelled_courier_has_a_nearest_name(self, user: User) -> None:
@@ -269,9 +269,9 @@ class TestFeeds:
         user.edit("feeds/users.yaml", "name: user_id, type: Integer", "name: user_id, type: String")
         activate = ("feed", "activate", "Heap:Users", "--no-sample")
 
-        assert "holds 1 row of an earlier definition" in refused(user, *activate)
+        assert "contains 1 row loaded by an earlier definition" in refused(user, *activate)
         assert stored(user) == [(1, "a")]
-        assert "was changed since it was activated" in refused(user, "run", "Heap", "--day", "2026-03-02")
+        assert "has changed since it was activated" in refused(user, "run", "Heap", "--day", "2026-03-02")
         assert user.types(*activate, "--truncate").code == 0
         assert stored(user) == []
         assert user.types("run", "Heap", "--day", "2026-03-02").code == 0
@@ -378,7 +378,7 @@ class TestRun:
         said = user.types("run", "Heap", "--day", "2026-03-02", "--skip-missing")
 
         assert said.code == 0
-        assert "Missing files were skipped: none matches 'path/to/more-'yyyy-MM-dd'.avro' on 2026-03-02." in said.out
+        assert "Skipped missing files: no file matches 'path/to/more-'yyyy-MM-dd'.avro' on 2026-03-02." in said.out
         assert "Heap:Users is unchanged" in said.out
         assert stored(user) == [(1, "a"), (2, "b")]
 
@@ -413,7 +413,7 @@ class TestRun:
         skipped = user.types("run", "Heap", "--day", "2026-03-01", "--skip-missing")
         assert skipped.code == 0
         missing = "matches `events.avro` in the archive `all-2026-03-01.zip`"
-        assert f"Missing files were skipped: none {missing}." in skipped.out
+        assert f"Skipped missing files: no file {missing}." in skipped.out
         assert "Heap:Events is unchanged" in skipped.out
         assert stored(user) == [(1, "a")]
 
@@ -424,7 +424,7 @@ class TestRun:
 
         above = user.types("run", "Heap", "--day", "2026-03-02")
         assert above.code == 1
-        assert "1 of 99 rows are rejected, more than the error threshold of 1 %" in above.out
+        assert "1 of 99 rows were rejected, more than the error threshold of 1% allows" in above.out
         assert "row 1 of " in above.out
         assert re.search(r"^Failed in \d+ seconds?$", above.out, re.MULTILINE)
         assert stored(user) == []
@@ -538,12 +538,15 @@ class TestHeapConnect:
         for command in ("check", "run"):
             said = user.types(command, "Heap-Connect")
             assert said.code == 1
-            assert "`HASH_SECRET` must hold the secret of hashed columns" in said.out + said.err
+            assert "`HASH_SECRET` must contain the secret for hashed columns" in said.out + said.err
         monkeypatch.setenv("HASH_SECRET", "a secret of some length")
         run = user.types("run", "Heap-Connect")
 
         assert (run.code, run.row("Heap-Connect:users")[-1]) == (0, "loaded")
-        assert "Stored columns of the table `Heap-Connect:users` are private now: `email` hashed." in run.out + run.err
+        assert (
+            "Stored columns of the table `Heap-Connect:users` changed by `heap-connect/columns`: `email` hashed."
+            in run.out + run.err
+        )
         hashes = {row[0] for row in user.query('SELECT email FROM "Heap-Connect:users"')} - {None}
         assert plain
         assert {len(value) for value in hashes} == {64}
@@ -563,7 +566,7 @@ class TestHeapConnect:
         assert said.code == 1
         assert key in said.row("Heap-Connect:sessions")[-1]
         assert said.row("Heap-Connect:users")[-1] == "loaded"
-        assert "Heap-Connect:sessions was not loaded." in user.types("runs").out
+        assert "Not loaded: Heap-Connect:sessions." in user.types("runs").out
 
     def test_an_empty_bucket_is_reported(self, user: User) -> None:
         assert "There is no manifest" in refused(user, "run", "Heap-Connect")

@@ -1,4 +1,4 @@
-"""Both engines, for what has to hold on either."""
+"""Fixtures for tests that must pass on both engines."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ PACKAGES: Final = (
     "heap_courier.warehouse.postgresql_engine",
     "orjson",
 )
-"""What commands import, besides `heap_courier.cli`."""
+"""What commands import, in addition to `heap_courier.cli`."""
 
 
 def command(*words: str) -> None:

@@ -11,7 +11,7 @@ from heap_courier.errors import CourierError, MissingFeedsError, SetupError
 
 
 def drawn() -> dict[str, str]:
-    """Each class of the drawing and the one that it hangs under."""
+    """Each class in the drawing, and its parent."""
     above: dict[int, str] = {}
     parents = {}
     for line in str(errors.__doc__).splitlines():

@@ -1,4 +1,4 @@
-"""An exception that a library would turn into text arrives as it was raised."""
+"""An exception that a library would replace with its own is preserved."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def failing(error: BaseException) -> Iterator[int]:
 
 
 def test_items_pass() -> None:
-    """All items arrive, in order."""
+    """The library gets all items in order."""
     with original_errors(range(3)) as items:
         assert library(items) == [0, 1, 2]
 
 
 @pytest.mark.parametrize("error", [OSError("gone"), KeyboardInterrupt(), SystemExit(3)])
 def test_a_failure_while_reading_is_raised_itself(error: BaseException) -> None:
-    """Not the library's text of it, and the library's own exception is not its cause."""
+    """The library's exception is neither raised nor its cause."""
     with pytest.raises(type(error)) as raised, original_errors(failing(error)) as items:
         library(items)
 

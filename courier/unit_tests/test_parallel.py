@@ -1,4 +1,4 @@
-"""Work on several cores."""
+"""Work on several cores, with results in order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def decoders() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
-def test_results_come_in_the_order_of_the_items_not_of_completion() -> None:
+def test_results_are_in_the_order_of_the_items_not_of_completion() -> None:
     second = threading.Event()
 
     def work(item: int) -> int:
@@ -30,17 +30,17 @@ def test_results_come_in_the_order_of_the_items_not_of_completion() -> None:
     assert decoders() == []
 
 
-def test_several_items_are_worked_on_at_the_same_time() -> None:
+def test_several_items_are_processed_at_the_same_time() -> None:
     meeting = threading.Barrier(3, timeout=60)
     list(ordered_map(lambda _item: meeting.wait(), range(6), workers=3))
 
 
-def test_nothing_gives_nothing() -> None:
+def test_no_items_give_no_results() -> None:
     assert list(ordered_map(str, [], workers=2)) == []
 
 
 @pytest.mark.parametrize(("ahead", "most"), [(None, 4), (1, 1), (3, 3)])
-def test_no_more_than_so_many_items_are_taken_ahead(ahead: int | None, most: int) -> None:
+def test_the_number_of_items_taken_ahead_is_limited(ahead: int | None, most: int) -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -65,7 +65,7 @@ def refuses_three(item: int) -> int:
 
 
 @pytest.mark.parametrize("source", ["items", "function"])
-def test_an_exception_passes_at_its_place_and_the_threads_end(source: str) -> None:
+def test_an_exception_is_raised_at_its_position_and_the_threads_end(source: str) -> None:
     if source == "items":
         results = ordered_map(str, broken_items(), workers=2)
     else:
@@ -77,7 +77,7 @@ def test_an_exception_passes_at_its_place_and_the_threads_end(source: str) -> No
 
 
 def test_stopping_early_waits_for_nothing_and_starts_nothing_more() -> None:
-    """What is under way ends by itself, what waits is not begun."""
+    """Work in progress finishes by itself, waiting work is not started."""
     done: list[int] = []
     stopped = threading.Event()
 
@@ -99,13 +99,13 @@ def test_stopping_early_waits_for_nothing_and_starts_nothing_more() -> None:
 
 
 def test_a_signal_is_handled_although_it_did_not_wake_the_thread_that_waits() -> None:
-    """As if it had come at the instant at which the wait began: another thread takes it from the system."""
+    """As if it had arrived just as the wait began: another thread receives it from the system."""
     main, handled = threading.get_ident(), threading.Event()
 
     def work(_item: int) -> bool:
         while sys._current_frames()[main].f_code.co_name != "wait":
             handled.wait(0.001)
-        handled.wait(0.2)  # so that it has come to the lock; if not, this test proves nothing, but passes
+        handled.wait(0.2)  # so that it has reached the lock; if not, this test proves nothing but passes
         signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
         return handled.wait(30)
 

@@ -1,4 +1,4 @@
-"""Names from outside, made inert."""
+"""Control characters in names from outside are escaped."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_inert(text: str) -> bool:
 
 
 @given(TEXTS)
-def test_no_character_acts_on_a_terminal(text: str) -> None:
+def test_no_character_controls_the_terminal(text: str) -> None:
     shown = printable(text)
     assert is_inert(shown)
     assert printable(shown) == shown
@@ -38,7 +38,7 @@ def test_other_characters_are_unchanged(text: str) -> None:
 
 
 @given(st.text())
-def test_json_stays_the_same_json(text: str) -> None:
+def test_json_stays_equivalent(text: str) -> None:
     line = printable_json(json.dumps({text: text}, ensure_ascii=False))
     assert is_inert(line)
     assert json.loads(line) == {text: text}

@@ -1,4 +1,4 @@
-"""What is too old goes; what is still needed stays, however old it is."""
+"""Expired data is removed, unless it is still needed."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def left(warehouse: Warehouse, table: str, column: str) -> list[str]:
         ([(1, "completed"), (2, "completed")], [2]),  # the newest, however old
         ([(1, "completed"), (2, "completed"), (3, "failed")], [2, 3]),  # and the newest that completed
         ([(1, "failed"), (2, "failed"), (3, "failed")], [3]),
-        ([(1, "running"), (2, "completed"), (30, "completed")], [30]),  # which a later run found to be interrupted
+        ([(1, "running"), (2, "completed"), (30, "completed")], [30]),  # which a later run marked as interrupted
         ([(2, "completed"), (3, "running")], [2, 3]),
         ([(21, "completed"), (22, "completed"), (23, "completed")], [22, 23]),
     ],
@@ -125,7 +125,10 @@ def scheduled(outcome: str, *days: int) -> list[Ran]:
     ("runs", "gone"),
     [
         (scheduled("succeeded", *range(1, 32)), {*range(1, 22)}),
-        (scheduled("failed", *range(1, 32)), set()),  # none succeeded: the first one is the measure
+        (
+            scheduled("failed", *range(1, 32)),
+            set(),
+        ),  # none succeeded: the first run determines how far back the next one looks
         ([*scheduled("succeeded", *range(1, 6)), *scheduled("failed", *range(6, 32))], {1, 2, 3, 4}),
         ([(1, 0, None), *scheduled("succeeded", 2, 30)], {2}),  # under way
         ([*scheduled("succeeded", 1, 2, 3), (4, 1, "succeeded"), (30, 1, "succeeded")], {1, 2}),
@@ -135,7 +138,7 @@ def scheduled(outcome: str, *days: int) -> list[Ran]:
 def test_old_runs_of_groups_are_removed_except_those_that_the_next_run_needs(
     context: Context, warehouse: Warehouse, runs: list[Ran], gone: set[int], others: int
 ) -> None:
-    """And for the newest ones, from whose durations lateness is foreseen: here `others`, if there are any."""
+    """And except the newest ones, from whose durations lateness is predicted: here `others`, if there are any."""
     newest = [(31, 100 + number, "failed") for number in range(others)]
     values = ", ".join(
         f"('daily', '{day(number):%F %T}', {attempt}, '{day(number):%F %T}', '{day(number):%F %T}', "

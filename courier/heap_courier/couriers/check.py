@@ -1,4 +1,4 @@
-"""Checks a courier: its files in the project, its bucket, the newest file of each entity, its feeds."""
+"""Checks a courier: its configuration, its bucket, the newest file of each entity, its feeds."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from heap_courier.heap_connect.private.private_columns import private_columns
 from heap_courier.heap_connect.pull import manifest_keys
 from heap_courier.project.model import Courier
 
-_RECENT: Final = timedelta(days=7)  # days that are checked one by one before all files are listed
-_LARGEST: Final = 256 << 20  # bytes; of a larger file it is only asked whether it could be fetched
+_RECENT: Final = timedelta(days=7)  # days that are listed one by one before all files are listed
+_LARGEST: Final = 256 << 20  # bytes; a larger file is not fetched, only probed for access
 _MAGIC: Final = {b"Obj\x01": AVRO, b"PAR1": PARQUET}
 
 
@@ -43,7 +43,7 @@ def check_courier(context: Context, courier: Courier) -> str:
     """Checks a courier; returns a sentence about what was found.
 
     Raises:
-        CourierError: it could not run.
+        CourierError: why a run would fail.
     """
     work_plan = read_work_plan(context.project, courier)
     work_plan.expect_known_feeds()

@@ -1,4 +1,4 @@
-"""What commands work with: the project, its warehouse, the clock, a progress bar."""
+"""What commands and runs depend on: the project, its warehouse, the clock, a progress bar."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from heap_courier.warehouse.open import open_warehouse
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What runs work with.
+    """What commands and runs depend on.
 
     Attributes:
         project: the project.
-        environment: where credentials and the warehouse's address are found.
-        now: the time, with UTC for its zone.
+        environment: the environment variables, with credentials and the warehouse's address.
+        now: returns the current time, in UTC.
         bar: the progress bar.
-        report: takes notices of what runs do.
+        report: receives notices about runs.
     """
 
     project: Project
@@ -37,11 +37,11 @@ class Context:
     report: Report = ignored
 
     def warehouse(self, *, read_only: bool = False, patience: float | None = None) -> AbstractContextManager[Warehouse]:
-        """The project's warehouse, for a block: hold a DuckDB file no longer than needed."""
+        """Opens the project's warehouse for a block; keep it short, because it locks a DuckDB file."""
         return open_warehouse(self.project.warehouse, self.environment, read_only=read_only, patience=patience)
 
     def work(self, courier: Courier) -> Path:
-        """The folder of files between the bucket and the tables."""
+        """The folder for a courier's fetched files and locks."""
         return self.project.folder / ".heap-courier" / courier.name
 
     def courier(self, name: str) -> Courier:
@@ -57,7 +57,7 @@ class Context:
 
 @contextmanager
 def opened(folder: Path) -> Iterator[Context]:
-    """The project of a folder for the length of a command, with a progress bar where standard error is a terminal.
+    """Opens the project of a folder for a command, with a progress bar if standard error is a terminal.
 
     Raises:
         SetupError: there is no project, or it is not valid.

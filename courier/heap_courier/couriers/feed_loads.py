@@ -1,4 +1,4 @@
-"""The files of a run become the tables of its feeds: which files a table gets, and when it stays unchanged."""
+"""Loads the files of a run by its feeds: which files each table gets, and when it stays unchanged."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ def load_feeds(
     required: Days | None,
     skip_missing: bool,
 ) -> None:
-    """Fetches all files, then loads feed after feed. Files are kept until their feeds are loaded.
+    """Fetches all files, then loads one feed after another. Files are kept until all feeds are loaded.
 
     Raises:
-        MissingFilesError: an archive of a required day lacks a member.
-        CourierError: the files cannot be fetched. A feed that is not loaded does not raise: it is in the progress.
+        MissingFilesError: an archive of a required day has no file for a member.
+        CourierError: the files cannot be fetched. A feed that cannot be loaded does not raise: `progress` says why.
     """
     with context.warehouse() as warehouse:
         work_plan.expect_active_feeds(warehouse)
@@ -60,7 +60,7 @@ def load_feeds(
         raise missing_member_error(bucket, absent[0])
     if fetched.missing:
         progress.missing_days.update(day for each in fetched.missing if (day := day_of[each.archive]))
-        progress.notices.append(f"Missing files were skipped: none matches {listed(fetched.missing)}.")
+        progress.notices.append(f"Skipped missing files: no file matches {listed(fetched.missing)}.")
     lacking: list[Missing | MissingMember] = [each for each in found.missing if is_required(each, required)]
     lacking += absent
     with context.warehouse() as warehouse:
@@ -83,7 +83,7 @@ def _load_feed(
     fetched: Fetched,
     missing: Sequence[Missing | MissingMember],
 ) -> None:
-    """Loads the files of one feed; the progress has the result, or why its table is unchanged or was not loaded."""
+    """Loads the files of one feed; adds the result, or why its table is unchanged or was not loaded, to `progress`."""
     files = 0
     try:
         chosen = fetched.tagged(operations.load_tags)
@@ -104,11 +104,11 @@ def _load_feed(
 def _why_unchanged(
     operations: Operations, chosen: Sequence[FetchedFile], missing: Sequence[Missing | MissingMember]
 ) -> str | None:
-    """Why the table of a feed stays as it is; None if its files are loaded."""
+    """Why the table of a feed stays unchanged; None if its files are to be loaded."""
     if operations.load_tags and not chosen:
-        return "none of its files was found"
+        return "none of its files were found"
     if operations.truncate and missing:
-        return f"it is only truncated if all of its files are found, and no file matches {listed(missing)}"
+        return f"it is truncated only if all of its files are found, but no file matches {listed(missing)}"
     return None
 
 
@@ -121,10 +121,10 @@ def _ingest_feed(
     *,
     truncate: bool,
 ) -> FeedResult:
-    """Loads files by the definition that the feed is active with, even if it was activated again in the meantime.
+    """Loads files by the active definition of the feed, even if it was activated again in the meantime.
 
     Raises:
-        FeedError: the files cannot be loaded, or the feed was changed and is not active as it is now.
+        FeedError: the files cannot be loaded, or the feed was changed and not activated again.
     """
     active = ActiveFeeds(warehouse)
 
@@ -167,7 +167,7 @@ def _failed(run_log: RunLog, run: Run, table: TableRun, error: FeedError) -> Tab
 
 
 def is_required(missing: Missing, required: Days | None) -> bool:
-    """Whether a missing file is that of a required day: one without a date is that of each."""
+    """Whether a missing file belongs to a required day; a file without a date belongs to every day."""
     return required is None or any(missing.pattern.first_day(day) == missing.day for day in required)
 
 

@@ -1,4 +1,4 @@
-"""Load operations: which fetched files go into which feed's domain table.
+"""Load operations: which fetched files are loaded by which feed.
 
 The grammar: https://docs.amperity.com/legacy/couriers.html.
 """
@@ -21,12 +21,12 @@ _EXAMPLE: Final = '{"df-xxxxxx": [{"type": "load", "file": "users"}]}'
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """What is done for one feed.
+    """The operations of one feed.
 
     Attributes:
         feed_id: the feed, which may not exist.
-        truncate: whether the table is emptied first, regardless of its position.
-        load_tags: of the files to load, in the order written, each once.
+        truncate: whether to empty the table first, wherever `truncate` is in the list.
+        load_tags: the tags of the files to load, in order, without duplicates.
     """
 
     feed_id: str
@@ -35,20 +35,20 @@ class Operations:
 
 
 def read_operations(path: Path, tags: Collection[str]) -> tuple[Operations, ...]:
-    """Reads load operations; `{}` is none: files are fetched and kept, and nothing is loaded.
+    """Reads load operations; none (`{}`) means that files are fetched and kept, but not loaded.
 
     Args:
-        path: of the file.
-        tags: those of the entities list.
+        path: the file.
+        tags: the tags of the entities list.
 
     Raises:
-        SetupError: the file is missing or not valid, or an operation names an unknown tag.
+        SetupError: the file is missing or not valid, or an operation has an unknown tag.
     """
     return operations_of(read_json(path), path, tags)
 
 
 def operations_of(document: Any, path: Path, tags: Collection[str]) -> tuple[Operations, ...]:
-    """The operations of a document; `path` is the file that holds it, or will. Raises what `read_operations` raises."""
+    """The operations of a parsed document; `path` is its file in error messages. Raises as `read_operations` does."""
     feeds = _SCHEMA.parse(document, path, tags)
     return tuple(_operations(feed_id, sections) for feed_id, sections in feeds.items())
 

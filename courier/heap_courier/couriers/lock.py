@@ -1,4 +1,4 @@
-"""The locks of a courier: one process at a time runs it, or checks it."""
+"""The locks of a courier: only one process at a time can run it, and only one can check it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from heap_courier.project.model import Courier
 
 @contextmanager
 def locked(context: Context, courier: Courier) -> Iterator[None]:
-    """One run of a courier at a time; the lock goes with the process, however that ends.
+    """Holds the lock for runs of a courier; the system releases it if the process dies.
 
     Raises:
-        BusyCourierError: another run has it.
-        SetupError: the project folder cannot be written.
+        BusyCourierError: another run holds it.
+        SetupError: the project folder is not writable.
     """
     folder = context.work(courier)
     with _alone(folder / "lock", f"run of the courier `{courier.name}`"):
@@ -34,11 +34,11 @@ def locked(context: Context, courier: Courier) -> Iterator[None]:
 
 @contextmanager
 def checked(context: Context, courier: Courier) -> Iterator[Path]:
-    """One check of a courier at a time, also beside a run; the folder for its files, which are removed at the end.
+    """Holds the lock for checks of a courier, even during a run; yields a folder for files, removed at the end.
 
     Raises:
-        BusyCourierError: another check has it.
-        SetupError: the project folder cannot be written.
+        BusyCourierError: another check holds it.
+        SetupError: the project folder is not writable.
     """
     folder = context.work(courier) / "check"
     with _alone(folder.with_name("check.lock"), f"check of the courier `{courier.name}`"):

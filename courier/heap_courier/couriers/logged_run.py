@@ -1,4 +1,4 @@
-"""A run as the run log and notices know it: its start, what it has done so far, its result."""
+"""Records a run in the run log and reports it in notices: its start, its progress, its result."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from heap_courier.project.model import Courier
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, INTERRUPTED, Run, RunLog, TableRun
 
 _ALL: Final = "all days"
-_PATIENCE: Final = 5.0  # seconds that a run which could not begin waits for the warehouse: its error is what counts
-ALL_NEW: Final = "what is new"  # what a courier that follows Heap Connect loads
+_PATIENCE: Final = 5.0  # seconds to wait for the warehouse to record a run that could not start
+ALL_NEW: Final = "new dumps"  # what a courier that follows Heap Connect loads
 
 
 class RunResult(NamedTuple):
-    """How a run finished.
+    """The result of a run.
 
     Attributes:
         run: its entry in the run log.
-        samples: the files that were kept, not loaded.
+        samples: the files that were kept instead of loaded.
         tables: the result of each domain table, including failed ones.
         notices: sentences for the user.
         seconds: how long it took.
-        missing_days: the days that lacked files.
+        missing_days: the days with missing files.
     """
 
     run: Run
@@ -51,7 +51,7 @@ class RunResult(NamedTuple):
 
     @property
     def failed(self) -> tuple[TableRun, ...]:
-        """Tables of which nothing was loaded."""
+        """Tables into which nothing was loaded."""
         return tuple(table for table in self.tables if table.message)
 
 
@@ -68,7 +68,7 @@ class RunInProgress:
         self.files_with_rejected_rows: list[str] = []
 
     def result(self) -> RunResult:
-        """The end."""
+        """The result, now that the run has finished."""
         seconds = (in_utc(self._context.now()) - self.run.started).total_seconds()
         return RunResult(
             self.run,
@@ -82,7 +82,7 @@ class RunInProgress:
 
 @contextmanager
 def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgress]:
-    """Records the start and the result of a run in the run log; nothing if its files are missing."""
+    """Records the start and the result of a run in the run log; removes the entry if its files are missing."""
     run = _new_run(courier, what, context.now())
     with context.warehouse() as warehouse:
         run_log = RunLog(warehouse)
@@ -91,12 +91,12 @@ def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgr
     context.report(began(run))
     progress = RunInProgress(context, run)
     outcome: str | None = INTERRUPTED
-    message: str | None = "It was stopped; what it had loaded is kept."
+    message: str | None = "The run was stopped; what it had loaded is kept."
     try:
         yield progress
         failed = [table.domain_table for table in progress.tables if table.message]
-        outcome, message = (FAILED, f"{', '.join(failed)} was not loaded.") if failed else (COMPLETED, None)
-    except MissingFilesError:  # it may be tried each minute until they are there
+        outcome, message = (FAILED, f"Not loaded: {', '.join(failed)}.") if failed else (COMPLETED, None)
+    except MissingFilesError:  # the run may be retried every minute until they arrive
         outcome = None
         raise
     except InterruptedRunError as error:
@@ -125,10 +125,10 @@ def logged(context: Context, courier: Courier, what: str) -> Iterator[RunInProgr
 def record_refusal(
     context: Context, courier: Courier, days: Days | None, started: datetime, error: CourierError
 ) -> Run | None:
-    """Records a run that could not begin, such as for want of its files, as failed.
+    """Records a run that could not start, for example because files are missing, as failed.
 
-    None: it is not recorded, because the run log cannot be opened, another run of the courier is in progress, or it was
-    stopped by someone, who knows.
+    Returns None if it is not recorded, because the run log cannot be opened, another run of the courier is in progress,
+    or somebody stopped the run.
     """
     if isinstance(error, (BusyCourierError, BusyWarehouseError, InterruptedRunError)):
         return None
@@ -168,7 +168,7 @@ def _report(context: Context, progress: RunInProgress, outcome: str, message: st
 
 
 def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
-    """One for each domain table: a run loads several dumps of a table one after another."""
+    """One result per domain table, because a run may load several dumps of a table."""
     tables: dict[str, TableRun] = {}
     for run in runs:
         before = tables.get(run.domain_table)
@@ -187,14 +187,14 @@ def _by_table(runs: Iterable[TableRun]) -> tuple[TableRun, ...]:
 
 
 def in_words(days: Days | None) -> str:
-    """What the run log calls the days of a run."""
+    """The days of a run, as the run log has them."""
     if days is None:
         return _ALL
     return f"{days.start}" if days == Days.of(days.start) else f"{days.start} to {days.end}"
 
 
 def days_of(run: Run) -> Days | None:
-    """The days of a run in the run log: the inverse of `in_words`; None for all, and for what is new."""
+    """The days of a run in the run log: the inverse of `in_words`. None for all days, and for new dumps."""
     start, _, end = run.what.partition(" to ")
     try:
         first = date.fromisoformat(start)

@@ -1,4 +1,4 @@
-"""One run of a courier: from its bucket to the domain tables, and into the run_log."""
+"""One run of a courier: from its bucket to the domain tables and the run log."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def run_courier(
     """Runs a courier.
 
     Args:
-        context: what the run works with.
-        courier: one of the project's.
-        days: of the files; None: all that there are. Manifests know no days.
-        required: those of the days whose files must be there; None: all of them.
-        skip_missing: whether files of these may be missing too.
-        tables: the domain tables to load, such as those that were not loaded before; None: all of them. With manifests
-            it is always all: what is loaded is not loaded again.
-        is_retried: whether the caller tries again if the run cannot begin, and records what it gives up on.
+        context: what the run depends on.
+        courier: a courier of the project.
+        days: the days of the files; None: all days. Ignored for Heap Connect.
+        required: the days whose files must exist; None: all of `days`.
+        skip_missing: whether to continue without missing files of the required days.
+        tables: the domain tables to load, such as those that failed before; None: all. Ignored for Heap Connect, which
+            never loads a file twice.
+        is_retried: whether the caller retries a run that cannot start, and itself records when it gives up.
 
     Raises:
-        MissingFilesError: required files are not there, or an archive lacks a member; nothing was loaded.
-        MissingFeedsError: operations name unknown feeds; the files were fetched and are kept as samples.
-        CourierError: the run failed. A table that is not loaded does not raise: it is in the result.
+        MissingFilesError: required files are missing, or a member of an archive is; nothing was loaded.
+        MissingFeedsError: feeds of load operations do not exist; the files were fetched and kept as samples.
+        CourierError: the run failed. A table that cannot be loaded does not raise: the result has the reason.
     """
     started = context.now()
     try:
@@ -88,11 +88,11 @@ def _run(
         with logged(context, courier, in_words(days)) as progress:
             if found.missing:
                 progress.missing_days.update(missing.day for missing in found.missing if missing.day)
-                progress.notices.append(f"Missing files were skipped: none matches {listed(found.missing)}.")
+                progress.notices.append(f"Skipped missing files: no file matches {listed(found.missing)}.")
             if not work_plan.operations or work_plan.unknown_feeds:
                 progress.samples = keep_files(context, bucket, found)
                 folder = os.path.relpath(folder_of(context.project, courier))
-                work_plan.expect_known_feeds(f"The files are kept, {len(progress.samples):,} of them, in `{folder}`.")
+                work_plan.expect_known_feeds(f"The fetched files ({len(progress.samples):,}) were kept in `{folder}`.")
             else:
                 load_feeds(context, bucket, work_plan, found, progress, required=required, skip_missing=skip_missing)
         return progress.result()
@@ -124,8 +124,8 @@ def _notices(step: StepResult, run_id: str) -> Iterator[str]:
     if step.notice:
         yield step.notice
     for column, count in step.unreadable.items():
-        values = "value is" if count == 1 else "values are"
+        values = "unreadable value" if count == 1 else "unreadable values"
         yield (
-            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} unreadable in column `{column}`, and "
-            f"null in the table; `heap-courier runs {run_id}` lists the rows."
+            f"{step.run.domain_table}, dump {step.dump_id}: {count:,} {values} in column `{column}` loaded as null; "
+            f"`heap-courier runs {run_id}` lists the rows."
         )

@@ -1,4 +1,4 @@
-"""Notices about a run of a courier: it began, loaded a table, finished, or could not begin."""
+"""Notices about a run of a courier: it started, loaded a table, finished, or could not start."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heap_courier.errors import CourierError
 from heap_courier.notices.notice import Kind, Notice
 from heap_courier.warehouse.run_log import COMPLETED, FAILED, Run, TableRun
 
-_FILES: Final = 20  # that a notice names
+_FILES: Final = 20  # the most files that a notice lists
 
 
 def began(run: Run) -> Notice:
@@ -21,7 +21,7 @@ def began(run: Run) -> Notice:
 
 
 def loaded(run: Run, table: TableRun) -> Notice:
-    """What a run did to a table."""
+    """The result of a table: loaded or not."""
     details: dict[str, str | int | float] = {
         "table": table.domain_table,
         "files": table.files,
@@ -53,10 +53,10 @@ def ended(
 
     Args:
         run: the run.
-        now: the time.
+        now: the current time.
         outcome: as in the run log.
-        message: why it did not complete.
-        tables: what it did.
+        message: why it did not complete, if so.
+        tables: the results of its tables.
         notices: sentences for the user.
         files: files with rejected rows.
         is_incomplete: whether files were missing.
@@ -91,5 +91,5 @@ def ended(
 
 
 def refused(courier: str, error: CourierError, run: Run | None) -> Notice:
-    """A run that could not begin, or whose files are missing; `run` if the run log has it."""
+    """A run that could not start, or whose files are missing; `run` if the run log has it."""
     return Notice("error", "run-refused", f"Courier `{courier}`: {error}", courier, run=run.id if run else "")

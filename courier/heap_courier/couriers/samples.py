@@ -1,4 +1,4 @@
-"""Files fetched for inspection: kept as samples, not loaded."""
+"""Fetches files as samples, which are kept and not loaded."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from heap_courier.project.model import Courier
 def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[FetchedFile, ...]:
     """Fetches the files of a courier for these days and keeps them as samples, newest first.
 
-    With Heap Connect it is the newest file of each table.
+    With Heap Connect, fetches the newest file of each table instead.
 
     Raises:
         CourierError: they cannot be fetched.
@@ -36,7 +36,7 @@ def sample_courier(context: Context, courier: Courier, days: Days) -> tuple[Fetc
 
 
 def keep_files(context: Context, bucket: Bucket, found: Found) -> tuple[FetchedFile, ...]:
-    """Fetches files as samples, named as they are in the bucket; newest first."""
+    """Fetches files and keeps them as samples under their names in the bucket; newest first."""
     context.bar.stage(f"Fetching from {bucket.courier.bucket}", found.size)
     folder = context.work(bucket.courier) / "files"
     fetched = fetch(bucket, found, folder, context.bar.advance, Room(context.project.limits))

@@ -1,4 +1,4 @@
-"""The work plan of a courier: its entities, its load operations, and the feeds that they name."""
+"""The work plan of a courier: its entities, its load operations and their feeds."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class WorkPlan:
     """The work plan of a courier.
 
     Attributes:
-        entities: files that it fetches; none with Heap Connect.
-        heap_connect: set where it follows the manifests of Heap Connect instead.
-        operations: how the files are loaded; none: they are kept as samples.
-        feeds: all of the project's, by id.
+        entities: the files that it fetches; none with Heap Connect.
+        heap_connect: set if it follows the manifests of Heap Connect instead.
+        operations: how the files are loaded; if empty, they are kept as samples.
+        feeds: all feeds of the project, by id.
     """
 
     entities: tuple[FilesEntity, ...]
@@ -35,7 +35,7 @@ class WorkPlan:
     feeds: Mapping[str, Feed]
 
     def limited_to(self, tables: Collection[str] | None) -> WorkPlan:
-        """The same with the operations of some domain tables alone; None: with all."""
+        """The plan with only the operations of these domain tables; None: with all."""
         if tables is None:
             return self
         kept = [each for each in self.operations if each.feed_id in self.feeds]
@@ -43,26 +43,26 @@ class WorkPlan:
 
     @property
     def unknown_feeds(self) -> list[str]:
-        """Feeds that operations name and that do not exist."""
+        """Feeds of operations that do not exist."""
         return [operation.feed_id for operation in self.operations if operation.feed_id not in self.feeds]
 
     def expect_known_feeds(self, hint: str = "") -> None:
-        """Raises MissingFeedsError where an operation names a feed that does not exist; `hint` is a line more."""
+        """Raises MissingFeedsError if a feed of an operation does not exist; `hint` is added as a line."""
         if not self.unknown_feeds:
             return
-        there = ", ".join(f"{feed.id} is {feed.domain_table}" for feed in self.feeds.values())
+        there = ", ".join(f"{feed.id} ({feed.domain_table})" for feed in self.feeds.values())
         raise MissingFeedsError(
             self.unknown_feeds, *filter(None, [hint, f"Feeds of this project: {there}." if there else ""])
         )
 
     def expect_active_feeds(self, warehouse: Warehouse) -> None:
-        """Raises SetupError where an operation names a feed that is not active as it is now."""
+        """Raises SetupError if a feed of an operation is not active in its current form."""
         active = ActiveFeeds(warehouse)
         active.make()
         for operation in self.operations:
             feed = self.feeds[operation.feed_id]
             if not active.has(feed):
-                state = "was changed since it was activated" if active.definition(feed) else "is not active yet"
+                state = "has changed since it was activated" if active.definition(feed) else "is not active yet"
                 raise SetupError(
                     f"The feed `{feed.domain_table}` {state}: run `heap-courier feed activate {feed.domain_table}`."
                 )
@@ -72,7 +72,7 @@ def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
     """Reads the work plan of a courier.
 
     Raises:
-        SetupError: one of the files is not as it must be, or they contradict each other.
+        SetupError: one of the files is not valid, or they contradict each other.
     """
     entities = read_entities(courier.entities)
     feeds = read_feeds(project.feeds)
@@ -84,15 +84,15 @@ def read_work_plan(project: Project, courier: Courier) -> WorkPlan:
     files = tuple(entity for entity in entities if not isinstance(entity, HeapConnectEntity))
     if courier.operations is None:
         raise SetupError(
-            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: name a file, which may "
-            "hold {}."
+            f"The courier `{courier.name}` has no `load-operations` in heap-courier.yaml: set it to a file, which may "
+            "contain just {}."
         )
     operations = read_operations(courier.operations, tags_of(files))
     return WorkPlan(files, None, _with_ids(operations, feeds, courier.operations), by_id)
 
 
 def problems_of(project: Project) -> list[str]:
-    """What would stop runs of the project's couriers: entities, load operations or feeds that are not valid."""
+    """What would make runs of the project's couriers fail: entities, load operations or feeds that are not valid."""
     return [problem for courier in project.couriers.values() for problem in _problem_of(project, courier)]
 
 
@@ -105,7 +105,7 @@ def _problem_of(project: Project, courier: Courier) -> list[str]:
 
 
 def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Path) -> tuple[Operations, ...]:
-    """The operations with the feeds' ids, also if they give the names of domain tables, in whatever case."""
+    """The operations with the ids of their feeds, which may be given by their domain tables, in any case."""
     by_name = {feed.domain_table.lower(): feed.id for feed in feeds}
     written: dict[str, str] = {}
     found = []
@@ -123,7 +123,7 @@ def _with_ids(operations: Iterable[Operations], feeds: Iterable[Feed], path: Pat
 def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterable[Feed]) -> None:
     if courier.operations:
         raise SetupError(
-            f"The courier `{courier.name}` follows Heap Connect, whose manifests say how tables are loaded: remove its "
+            f"The courier `{courier.name}` follows Heap Connect, whose manifests define the tables: remove its "
             "`load-operations` from heap-courier.yaml."
         )
     for feed in feeds:
@@ -147,7 +147,7 @@ def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntit
 
 
 def tags_of(entities: Iterable[FilesEntity]) -> set[str]:
-    """The tags of the files of entities."""
+    """The tags of all files of the entities."""
     tags = set()
     for entity in entities:
         tags.update([entity.tag] if isinstance(entity, FileEntity) else [member.tag for member in entity.members])
@@ -155,7 +155,7 @@ def tags_of(entities: Iterable[FilesEntity]) -> set[str]:
 
 
 def couriers_that_load(project: Project, feed_id: str) -> list[str]:
-    """The couriers whose load operations name a feed; those whose operations cannot be read are left out."""
+    """The couriers that load a feed, without those whose load operations cannot be read."""
     names = []
     for courier in project.couriers.values():
         with suppress(CourierError):

@@ -29,15 +29,15 @@ def activate(
 
     Args:
         warehouse: an open connection without a transaction.
-        feed: a valid one.
-        sample: the file to load by the feed's own rules, if any.
-        now: the time, in UTC.
+        feed: a valid feed.
+        sample: the file to load, if any.
+        now: the current time, in UTC.
         truncate: whether to empty the table, as required after a change of the primary key or a type.
         workers: see `ingest`.
 
     Raises:
-        SetupError: the table holds rows that do not fit the feed as it is now.
-        FeedError: the sample does not fit the feed; it is not active then.
+        SetupError: the table contains rows that do not fit the feed in its current form.
+        FeedError: the sample does not fit the feed, which is not activated.
     """
     active = ActiveFeeds(warehouse)
     active.make()
@@ -48,12 +48,13 @@ def activate(
         if held:
             rows = "1 row" if held == 1 else f"{held:,} rows"
             raise SetupError(
-                f"The domain table `{feed.domain_table}` holds {rows} of an earlier definition of the feed, with "
-                "another primary key, last-updated field or type: activate it with --truncate, which empties the table."
+                f"The domain table `{feed.domain_table}` contains {rows} loaded by an earlier definition of the feed, "
+                "with another primary key, last-updated field or type: activate the feed with --truncate, which "
+                "empties the table."
             )
 
     def make_room() -> None:
-        active.hold(feed)  # before the table, in the same order as a run, to avoid a deadlock
+        active.hold(feed)  # locked before the table, in the same order as by a run, to avoid a deadlock
         if exists and (truncate or not fits):
             for view in reversed(warehouse.dependents(feed.domain_table)):
                 if view.relation == feed.domain_table + STITCHED:  # the next run of Stitch creates it again
@@ -80,7 +81,7 @@ def activate(
 
 
 def _fits(active: Mapping[str, Any], feed: Feed) -> bool:
-    """Whether stored rows keep their meaning: fields may be added or removed, but not changed."""
+    """Whether stored rows are still valid: fields may be added or removed, but not changed."""
     now = definition(feed)
     types = active.get("types", {})
     return all(active.get(part) == now[part] for part in ("table", "key", "updated")) and all(

@@ -21,11 +21,11 @@ class ActiveFeeds:
         self._warehouse = warehouse
 
     def make(self) -> None:
-        """Create the table if it is missing. Call it outside a transaction."""
+        """Creates the table if it does not exist yet. Call it outside a transaction."""
         make_tables(self._warehouse, _TABLES)
 
     def note(self, feed: Feed, now: datetime) -> None:
-        """Record that a feed is active as it is now."""
+        """Records that a feed is active in its current form."""
         self._warehouse.execute("DELETE FROM heap_courier.feeds WHERE id = $1", (feed.id,))
         self._warehouse.execute(
             "INSERT INTO heap_courier.feeds VALUES ($1, $2, $3, $4)",
@@ -38,12 +38,12 @@ class ActiveFeeds:
         return dict(json.loads(rows[0][0])) if rows else {}
 
     def hold(self, feed: Feed) -> bool:
-        """Whether a feed is active as it is now; locks its record until the transaction ends."""
+        """Whether a feed is active in its current form; locks its record until the transaction ends."""
         self._warehouse.execute("UPDATE heap_courier.feeds SET activated = activated WHERE id = $1", (feed.id,))
         return self.has(feed)
 
     def has(self, feed: Feed) -> bool:
-        """Whether a feed was activated as it is now."""
+        """Whether a feed is active in its current form."""
         return self.definition(feed) == definition(feed)
 
 

@@ -29,10 +29,10 @@ class ColumnMapping:
 
     Attributes:
         incoming: the columns of the file.
-        fields: of the feed.
-        key: the fields that must have a value, in addition to required ones.
-        name: the file's name in errors.
-        paths: for each field the positions that lead to its column, from the outermost record; empty: no column.
+        fields: the fields of the feed.
+        key: fields that must have a value, in addition to required ones.
+        name: the file's name, for error messages.
+        paths: for each field, the positions that lead to its column from the outermost record; empty: no column.
         ignored: columns of the file without a field.
     """
 
@@ -44,16 +44,16 @@ class ColumnMapping:
     ignored: tuple[str, ...]
 
     def conform(self, batch: pa.RecordBatch, first_row: int, rejected: Sequence[RejectedRow] = ()) -> Conformed:
-        """Makes rows of the feed.
+        """Casts rows of the file to the fields of the feed.
 
         Args:
-            batch: rows of the file. If its columns differ from those of the first batch (JSON has no schema), a
-                column that it lacks is null.
-            first_row: the number of its first row in the file, from 1.
-            rejected: rows that the reader rejected; they are counted, and returned with the others.
+            batch: rows of the file. Its columns may differ from those of the first batch, because JSON has no schema;
+                a missing column is null.
+            first_row: the number of the batch's first row in the file, from 1.
+            rejected: rows that the reader rejected; they count for row numbers, and are returned with the others.
 
         Raises:
-            SchemaError: the batch has columns that the first one did not have, with types that the feed cannot take.
+            SchemaError: the batch has new columns whose types cannot be cast to those of their fields.
         """
         paths = self.paths if batch.schema.equals(self.incoming) else _paths(batch.schema, self.fields, self.name)
         columns: list[pa.Array] = []
@@ -83,7 +83,7 @@ class ColumnMapping:
 
 
 def map_columns(incoming: pa.Schema, fields: Sequence[Field], *, key: Collection[str], name: str) -> ColumnMapping:
-    """Finds the column of each field. A file without columns (JSON) has no rows, and is accepted.
+    """Finds the column of each field. A file without columns (JSON without rows) is accepted.
 
     Raises:
         SchemaError: a required or key field has no column, or several; or a column cannot be cast to its field.
@@ -127,17 +127,17 @@ def _path(columns: Sequence[pa.Field], only: Mapping[str, int], field: Field, na
 
 
 def column_path(columns: Sequence[pa.Field], source: str, name: str) -> tuple[tuple[int, ...], pa.Field | None]:
-    """The path to a column, and the column: by its whole name, by `name#2`, or else by the record before a dot.
+    """The path to a column, and the column: by its whole name, by `name#2`, or as a field of the record before a dot.
 
     Raises:
-        SchemaError: there are several columns of this name.
+        SchemaError: several columns have this name.
     """
     exact = [position for position, column in enumerate(columns) if column.name == source]
     alike = exact or [position for position, column in enumerate(columns) if column.name.lower() == source.lower()]
     if len(alike) > 1:
         raise SchemaError(
             f"`{name}` has {len(alike)} columns named `{source}`; write `{source}#1` as the source "
-            f"for the first of them, `{source}#2` for the second."
+            f"for the first, `{source}#2` for the second."
         )
     if alike:
         return (alike[0],), columns[alike[0]]

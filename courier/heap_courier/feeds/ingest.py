@@ -22,7 +22,7 @@ from heap_courier.warehouse.upsert import LoadResult, Table, TableColumn, load
 
 
 class Part(NamedTuple):
-    """A chunk of a file, conformed to the feed."""
+    """A chunk of a file, cast to the fields of the feed."""
 
     file: str
     batch: pa.RecordBatch
@@ -30,7 +30,7 @@ class Part(NamedTuple):
 
 
 class FeedResult(NamedTuple):
-    """The result of a feed, its first rejected rows, columns of the files without a field, and the files."""
+    """The result of a feed: its table, its first rejected rows, ignored columns without a field, and its files."""
 
     table: TableRun
     rejected: tuple[Rejected, ...]
@@ -38,17 +38,18 @@ class FeedResult(NamedTuple):
     files: tuple[str, ...] = ()
 
     def notices(self, run_id: str) -> Iterator[str]:
-        """Notices for the user, in sentences; `run_id` is the run whose log has the rejected rows."""
+        """Sentences for the user; `run_id` is the run in the run log that has the rejected rows."""
         name = self.table.domain_table
         if self.table.rejected:
             rows = "row was" if self.table.rejected == 1 else "rows were"
             yield f"{name}: {self.table.rejected:,} {rows} rejected; `heap-courier runs {run_id}` lists them."
         if self.ignored:
-            yield f"{name}: the feed has no field for {', '.join(f'`{column}`' for column in self.ignored)}."
+            columns = ", ".join(f"`{column}`" for column in self.ignored)
+            yield f"{name}: ignored columns, for which the feed has no field: {columns}."
 
 
 def target_table(feed: Feed) -> Table:
-    """The table of a feed: its fields, `_pk` for a key of several fields, `_updated` if last-updated is generated."""
+    """The table of a feed: its fields, `_pk` for a composite key, `_updated` if last-updated is generated."""
     columns = [TableColumn(field.name, field.type) for field in feed.fields]
     if len(feed.primary_key) > 1:
         columns.append(TableColumn(PRIMARY_KEY, STRING))
@@ -74,14 +75,14 @@ def ingest(
 
     Args:
         warehouse: an open connection without a transaction.
-        feed: an active one.
-        files: days ascending, then by key: of equal rows the last one wins.
-        truncate: whether the table is emptied first.
+        feed: an active feed.
+        files: sorted by day, then by key: of equally new rows, the last one wins.
+        truncate: whether to empty the table first.
         now: the value of `_updated`, if the feed generates it.
-        workers: number of chunks decoded in parallel.
+        workers: the number of chunks to decode in parallel.
         advance: called with the number of rows read.
-        after: called with the outcome inside the transaction.
-        before: called inside the transaction before the table is touched.
+        after: called with the result inside the transaction.
+        before: called inside the transaction before anything is changed.
 
     Raises:
         FeedError: a file is not valid, or too many rows are rejected. Nothing is loaded then.
@@ -103,7 +104,7 @@ def ingest(
 
 
 class _Tally:
-    """Counts rows, and raises at the end if too many of them were rejected."""
+    """Counts rows, and raises after the last one if too many were rejected."""
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
@@ -123,8 +124,8 @@ class _Tally:
             first = self.named[0]
             column = f"column `{first.row.column}` " if first.row.column else ""
             raise TooManyRejectsError(
-                f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows are rejected, more than "
-                f"the error threshold of {self._feed.error_threshold} % allows, so none is loaded. The first is row "
+                f"{self._feed.domain_table}: {self.rejected:,} of {self.rows:,} rows were rejected, more than "
+                f"the error threshold of {self._feed.error_threshold}% allows, so nothing was loaded. The first is row "
                 f"{first.row.row:,} of `{first.file}`: {column}{first.row.reason}. Fix the feed or the file, or raise "
                 "the threshold.",
                 rows=self.rows,

@@ -9,10 +9,10 @@ from heap_courier.data_types.field_types import FieldType
 from heap_courier.formats.file_format import FileFormat
 
 GENERATED: Final = "generated"
-"""The value of `last-updated` if no field says when a row was updated."""
+"""The value of `last-updated` if no field has the time when a row was updated."""
 
 UPDATED: Final = "_updated"  # the generated last-updated field: when the row was ingested
-PRIMARY_KEY: Final = "_pk"  # the generated field of a primary key that has several fields, joined
+PRIMARY_KEY: Final = "_pk"  # the generated field that joins the fields of a composite primary key
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Field:
     """A field of a feed, and so a column of its domain table.
 
     Attributes:
-        name: of the column; letters, numbers, underscores.
-        type: of its values.
-        source: the incoming name, matched without regard to case; `traits.email` is a field of a record.
-        tag: a semantic tag such as `email` or `pk`; Stitch uses it.
-        required: a row without a value is rejected; a file without the column is not loaded.
-        pattern: the Joda pattern of a date or an instant in text; None if it is ISO 8601 or a number of seconds,
-            milliseconds or microseconds, distinguished by magnitude.
+        name: the column's name: letters, digits and underscores.
+        type: the type of its values.
+        source: the incoming name, which matches in any case; `traits.email` is a field of a record.
+        tag: a semantic tag such as `email` or `pk`, for Stitch.
+        required: whether to reject rows without a value, and to refuse files without the column.
+        pattern: the Joda pattern of dates or times in text; None for ISO 8601, and for seconds, milliseconds or
+            microseconds since 1970, which are distinguished by their magnitude.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The file that a feed was proposed from, and its format; `path` is relative to the project's folder."""
+    """The file that a feed was proposed from, and its format; `path` is relative to the project folder."""
 
     path: str
     format: FileFormat
@@ -51,13 +51,13 @@ class Feed:
 
     Attributes:
         id: its name in load operations: `df-` and eight letters or digits.
-        source, name: of the domain table, `<source>:<name>`.
-        fields: in the order of the table's columns.
-        primary_key: names of fields, at least one.
+        source, name: the parts of the domain table's name, `<source>:<name>`.
+        fields: its fields, in the order of the table's columns.
+        primary_key: the names of the fields that identify a row, at least one.
         last_updated: the name of a Datetime or Integer field, or None if it is generated.
-        error_threshold: percentage of rows that may be rejected; above it nothing is loaded.
+        error_threshold: the percentage of rows that may be rejected; above it nothing is loaded.
         stitch: "make available to Stitch": whether its rows are customer records.
-        sample: the file loaded when the feed is activated.
+        sample: the file to load when the feed is activated.
     """
 
     id: str

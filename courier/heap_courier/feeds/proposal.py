@@ -30,9 +30,9 @@ from heap_courier.feeds.model import Feed, Field
 from heap_courier.feeds.rules import LONGEST_NAME, RESERVED
 from heap_courier.formats.chunk import IS_TEXT
 
-_SAMPLE_ROWS: Final = 20_000  # examined
-_ERROR_THRESHOLD: Final = 1  # per cent of rows that a proposed feed may reject
-_KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own keys: other ids in the same rows do not identify them
+_SAMPLE_ROWS: Final = 20_000  # the most rows to examine
+_ERROR_THRESHOLD: Final = 1  # the percentage of rows that a proposed feed may reject
+_KEYS_FIRST: Final = ("event_id", "from_user_id")  # Heap's own keys, before other ids, which do not identify the rows
 _UPDATED: Final = (
     "last_modified",
     "last_updated",
@@ -48,7 +48,7 @@ _IS_TIME: Final = re.compile(r"(^|_)(time|timestamp|date|joindate|modified|updat
 _DAY: Final = r"^\d{4}-\d\d-\d\d$"
 _INSTANT: Final = r"^\d{4}-\d\d-\d\d[T ]\d\d:\d\d"
 _WHOLE: Final = r"^-?(0|[1-9]\d{0,18})$"  # no leading zeros, which a number would lose
-_EXACT: Final = r"^-?(0|[1-9]\d{0,14})$"  # whole numbers that a Float keeps
+_EXACT: Final = r"^-?(0|[1-9]\d{0,14})$"  # integers that a Float represents exactly
 _BROKEN: Final = r"^-?(0|[1-9]\d{0,14})\.\d{1,15}$"
 _TRUE_OR_FALSE: Final = r"^(?i:true|false)$"
 _IS_ID: Final = re.compile(r"(^|_)id$")
@@ -88,7 +88,7 @@ class Proposal(NamedTuple):
 
 
 class _SampleColumn(NamedTuple):
-    """A column of the sample, inner ones of records by their path."""
+    """A column of the sample, or a field of a record, with the path to it."""
 
     source: str
     path: tuple[int, ...]
@@ -97,7 +97,7 @@ class _SampleColumn(NamedTuple):
 
 
 class _Typed(NamedTuple):
-    """A column with the type proposed for it, and its values as that."""
+    """A column with the type proposed for it, and its values cast to that type."""
 
     column: _SampleColumn
     type: FieldType
@@ -108,11 +108,11 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
     """Proposes names, types, key, tags and the last-updated field for files like a sample.
 
     Args:
-        schema: of the file.
+        schema: the schema of the sample.
         sample: its rows; the first 20,000 that have exactly these columns are examined.
-        source: of the domain table, such as Heap.
-        name: of the feed, such as Users.
-        feed_id: its name in load operations.
+        source: the source of the domain table, such as Heap.
+        name: the name of the feed, such as Users.
+        feed_id: the id of the feed.
 
     Raises:
         SetupError: the sample has no column that a feed can use, or none that can be the primary key.
@@ -141,7 +141,7 @@ def propose(schema: pa.Schema, sample: Iterable[pa.RecordBatch], *, source: str,
     if len(values[key]) and not _is_unique(values[key]):
         notes.append(
             f"No column identifies the rows of the sample: rows with the same `{key}` replace each other. "
-            "Name the identifying fields in `primary-key`."
+            "List the fields that identify a row in `primary-key`."
         )
     tagged = tuple(_tagged(fields, key))
     feed = Feed(
@@ -181,7 +181,7 @@ def _leaves(source: str, path: tuple[int, ...], field: pa.Field, values: pa.Arra
 
 
 def _sources(names: Sequence[str]) -> Iterator[str]:
-    """What a feed calls columns: by their names, and by `name#1`, `name#2` where several have one or it is empty."""
+    """The sources of columns in a feed: their names, or `name#1`, `name#2` if a name is empty or not unique."""
     times = Counter(names)
     seen: Counter[str] = Counter()
     for name in names:
@@ -190,8 +190,8 @@ def _sources(names: Sequence[str]) -> Iterator[str]:
 
 
 def _can_be_named(columns: Sequence[pa.Field], column: _SampleColumn) -> bool:
-    """Whether the source of a column leads to it, and not to another one such as `a.b` beside `b` inside `a`."""
-    if len(column.path) == 1 and columns[column.path[0]].name == column.source:  # (no other has this name)
+    """Whether the source of a column leads to it, and not to another one: `a.b` may be a column, or `b` in `a`."""
+    if len(column.path) == 1 and columns[column.path[0]].name == column.source:  # (no other column has this name)
         return True
     try:
         return column_path(columns, column.source, "sample")[0] == column.path
@@ -223,7 +223,7 @@ def _names(sources: Iterable[str]) -> list[str]:
 
 
 def _typed(column: _SampleColumn) -> _Typed | None:
-    """The column as the type that fits most of its values; None if even that rejects more than a feed may."""
+    """The column with the type that fits most of its values; None if even that type rejects more than a feed may."""
     types = [_type(column)]
     if pa.types.is_uint64(column.values.type):
         types.append(FieldType(Kind.DECIMAL, 20, 0))
@@ -239,7 +239,7 @@ def _wrong(typed: _Typed) -> int:
 
 def _unfit(kind: pa.DataType) -> str:
     is_binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind)
-    return "it holds bytes that are not text" if is_binary else f"it holds values of {kind} that are out of range"
+    return "it contains bytes that are not text" if is_binary else f"it contains {kind} values that are out of range"
 
 
 def _type(column: _SampleColumn) -> FieldType:
@@ -263,7 +263,7 @@ def _type(column: _SampleColumn) -> FieldType:
 
 
 def _type_of_text(last: str, values: pa.Array) -> FieldType:
-    """The type of all non-empty texts of a column; String if in doubt."""
+    """The type that all non-empty texts of a column have; String if in doubt."""
     texts = pc.utf8_trim_whitespace(values)
     texts = texts.filter(pc.fill_null(pc.not_equal(texts, ""), False))  # noqa: FBT003
 
@@ -287,7 +287,7 @@ def _type_of_text(last: str, values: pa.Array) -> FieldType:
 
 
 def _all_since_2000(numbers: pa.Array) -> bool:
-    """Whether numbers can be times: seconds, milliseconds or microseconds from 2000 to 2100; 0 means none."""
+    """Whether numbers can be times: seconds, milliseconds or microseconds from 2000 to 2100; 0 means unknown."""
     numbers = numbers.filter(pc.fill_null(pc.not_equal(numbers, 0), False))  # noqa: FBT003
     if numbers.null_count == len(numbers):
         return False
@@ -295,11 +295,11 @@ def _all_since_2000(numbers: pa.Array) -> bool:
     return any(_EPOCH_FROM * unit <= least and most < _EPOCH_TO * unit for unit in (1, 10**3, 10**6))
 
 
-# What a column is for
+# Roles of columns
 
 
 def _key(fields: Sequence[Field], values: Mapping[str, pa.Array], nested: Collection[str], name: str) -> str:
-    """The field that identifies rows: the likeliest by name whose values are unique, or else the likeliest by name.
+    """The field that identifies rows: the likeliest by name whose values are unique, otherwise the likeliest by name.
 
     Raises:
         SetupError: each field is empty in more rows than a feed may reject.
@@ -339,7 +339,7 @@ def _always_filled(values: pa.Array) -> bool:
 
 
 def _tagged(fields: Sequence[Field], key: str) -> Iterator[Field]:
-    """Profile tags if rows are about people, key tags otherwise: there are none for Heap's events."""
+    """Tags of profiles if rows are about people, otherwise tags of keys; no profile tags for Heap's events."""
     plain = {field.name: re.sub(r"[^a-z0-9]+", "", field.source.rpartition(".")[2].lower()) for field in fields}
     personal = any(_TAG_OF.get(name) in _PERSONAL for name in plain.values())
     taken: set[str] = set()

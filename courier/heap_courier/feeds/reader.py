@@ -1,4 +1,4 @@
-"""Feed files read: the YAML that people edit."""
+"""Reads feed files: the YAML that people edit."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from heap_courier.formats.file_format import FileFormat
 _PERCENTAGE: Final = re.compile(r"-?\d{1,9}")  # the rules of feeds limit it to 0 to 100
 
 
-# The strict reader keeps each scalar of a feed as text, because a field may be called `on` or `1`.
+# `read_yaml` leaves every scalar of a feed as text, because a field may be called `on` or `1`.
 
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        raise ValueError("must be a single value")  # noqa: TRY004  (pydantic takes no TypeError)
+        raise ValueError("must be a single value")  # noqa: TRY004  (pydantic does not handle TypeError)
     return value
 
 
@@ -60,7 +60,7 @@ def _header_rows(value: object) -> int:
 def _names(value: object) -> tuple[str, ...]:
     names = value if isinstance(value, list) else [value] if value != "" else []
     if not all(isinstance(name, str) for name in names):
-        raise ValueError("must be a list of names of fields, such as `[user_id]`")
+        raise ValueError("must be a list of field names, such as `[user_id]`")
     return tuple(names)
 
 
@@ -136,7 +136,7 @@ _SCHEMA: Final = Schema(
     TypeAdapter(_Feed),
     _place,
     reasons={
-        "list_type": "must be a list: start each field on a line with a hyphen",
+        "list_type": "must be a list: write each field on a line that starts with a hyphen",
         "string_type": "must be a single value",
     },
 )
@@ -146,7 +146,7 @@ def read_feed(path: Path) -> Feed:
     """Reads and checks a feed file.
 
     Raises:
-        SetupError: what is wrong, in a sentence that starts with the file's name.
+        SetupError: it is missing or not valid; the message starts with the file's name.
     """
     feed = _SCHEMA.parse(read_yaml(path, texts=True), path).feed()
     try:
@@ -160,14 +160,15 @@ def read_feeds(folder: Path) -> tuple[Feed, ...]:
     """Reads all feed files (`*.yaml`, `*.yml`) of a folder, sorted by name; none if the folder does not exist.
 
     Raises:
-        SetupError: the folder or a file is wrong, or two of them have the same id or domain table, in whatever case.
+        SetupError: the folder cannot be read, a file is not valid, or two have the same id or domain table (in any
+            case).
     """
     try:
-        list(folder.iterdir())  # `glob` takes a folder that cannot be read for an empty one
+        list(folder.iterdir())  # `glob` treats an unreadable folder as an empty one
     except FileNotFoundError:
         return ()
     except OSError as error:
-        raise SetupError(f"The folder of feeds `{folder}` cannot be read: {error.strerror}.") from None
+        raise SetupError(f"The feeds folder `{folder}` cannot be read: {error.strerror}.") from None
     feeds = {path: read_feed(path) for path in sorted(folder.glob("*.y*ml"))}
     _refuse_duplicates({path: feed.id for path, feed in feeds.items()}, "id")
     _refuse_duplicates({path: feed.domain_table for path, feed in feeds.items()}, "domain table")
@@ -179,4 +180,4 @@ def _refuse_duplicates(names: Mapping[Path, str], what: str) -> None:
     for path, name in names.items():
         other = first.setdefault(name.lower(), path)
         if other != path:
-            raise SetupError(f"{other} and {path} have the same {what}, `{name}`; change or remove one of them.")
+            raise SetupError(f"`{other}` and `{path}` have the same {what}, `{name}`; change or remove one of them.")

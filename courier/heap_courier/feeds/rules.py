@@ -1,4 +1,4 @@
-"""The rules of feeds, which span their settings: whatever makes or changes a feed keeps to them."""
+"""The rules that every feed must follow, however it was made."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ NAME_CONFLICT: Final = (
     "There is a name conflict in the resulting fields of this feed. "
     "Make sure that none of the field names are duplicated (including any generated fields)."
 )
-"""Both are literal: https://docs.amperity.com/reference/feeds.html."""
+"""Both texts are as documented: https://docs.amperity.com/reference/feeds.html."""
 
-LONGEST_NAME: Final = 63  # of a column in PostgreSQL, which silently truncates longer names
+LONGEST_NAME: Final = 63  # bytes of a column's name in PostgreSQL, which silently truncates longer ones
 RESERVED: Final = frozenset({PRIMARY_KEY, UPDATED})
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_]+")
@@ -31,7 +31,7 @@ _MOST_PER_CENT: Final = 100
 
 
 def check(feed: Feed) -> None:
-    """Checks a feed against the rules of feeds.
+    """Checks a feed.
 
     Raises:
         ValueError: the first rule that it violates, in a sentence.
@@ -59,7 +59,7 @@ def _check_names(feed: Feed) -> None:
         if not _NAME.fullmatch(field.name):
             raise ValueError(f"field `{field.name}`: {ILLEGAL_NAME}")
         if len(field.name) > LONGEST_NAME:
-            raise ValueError(f"field `{field.name}`: its name is longer than {LONGEST_NAME} letters; add a rename.")
+            raise ValueError(f"field `{field.name}`: its name is longer than {LONGEST_NAME} characters; add a rename.")
     seen = set(RESERVED)
     for field in feed.fields:
         if field.name.lower() in seen:
@@ -72,7 +72,7 @@ def _check_field(field: Field) -> None:
         raise ValueError(f"field `{field.name}` has an empty `source`; set it to the incoming name, or remove it.")
     if field.tag is not None and not tags.legal(field.tag):
         raise ValueError(
-            f"field `{field.name}`: a tag consists of lowercase letters, digits and hyphens, unlike `{field.tag}`."
+            f"field `{field.name}`: the tag `{field.tag}` must consist of lowercase letters, digits and hyphens."
         )
     if field.pattern is None:
         return
@@ -87,18 +87,18 @@ def _check_field(field: Field) -> None:
 def _check_key(feed: Feed) -> None:
     types = {field.name: field.type for field in feed.fields}
     if not feed.primary_key:
-        raise ValueError("`primary-key` is empty; name the fields that identify a row.")
+        raise ValueError("`primary-key` is empty; list the fields that identify a row.")
     for name in feed.primary_key:
         if name not in types:
-            raise ValueError(f"`primary-key` names `{name}`, which is not a field{_nearest(name, types)}.")
+            raise ValueError(f"`primary-key` lists `{name}`, which is not a field{_nearest(name, types)}.")
     if len(set(feed.primary_key)) < len(feed.primary_key):
-        raise ValueError("`primary-key` names a field twice; once is enough.")
+        raise ValueError("`primary-key` lists a field twice; remove one.")
     if feed.last_updated is None:
         return
     if feed.last_updated not in types:
         raise ValueError(
-            f"`last-updated` names `{feed.last_updated}`, which is not a field"
-            f"{_nearest(feed.last_updated, types)}; without such a field write `{GENERATED}`."
+            f"`last-updated` is `{feed.last_updated}`, which is not a field"
+            f"{_nearest(feed.last_updated, types)}; if there is no such field, write `{GENERATED}`."
         )
     if types[feed.last_updated].kind not in (Kind.DATETIME, Kind.INTEGER):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Sample files: feeds are proposed from them, and load them when activated."""
+"""Sample files, from which feeds are proposed, and which are loaded when a feed is activated."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ from heap_courier.formats.readers import chunks, schema
 from heap_courier.project.model import Courier, Project
 
 FOLDER: Final = "samples"
-_LONGEST_NAME: Final = 250  # bytes: file systems take 255
+_LONGEST_NAME: Final = 250  # bytes; file systems allow 255
 _KEPT: Final = 180
 _KEPT_END: Final = 40
-_BATCHES: Final = 4  # batches of the file that a proposal examines: some ten thousand rows
+_BATCHES: Final = 4  # batches of the file that a proposal examines: tens of thousands of rows
 _CONTENT_TYPES: Final = {
     ".avro": AVRO,
     ".parquet": PARQUET,
@@ -58,23 +58,23 @@ def sample_of(project: Project, path: Path, given: FileFormat | None, **parts: A
     """A file as a sample.
 
     Args:
-        project: of the feed.
-        path: of the file.
-        given: its format; None: the format in the entities list that it was fetched by, or that of its name.
-        parts: parts of a `FileFormat` that override those of the format found; None: not overridden.
+        project: the project of the feed.
+        path: the file.
+        given: its format; None: the format by which it was fetched, or the one that its name suggests.
+        parts: parts of a `FileFormat` that override those of the format; None: not overridden.
 
     Raises:
         SetupError: the file does not exist, its format is unknown, or the parts do not apply to it.
     """
     if not path.is_file():
-        raise SetupError(f"There is no file `{path}`: `heap-courier sample COURIER` fetches some.")
+        raise SetupError(f"There is no file `{path}`: fetch samples with `heap-courier sample COURIER`.")
     chosen = {part: value for part, value in parts.items() if value is not None}
     fetched = None if given else _fetched_as(project, path)
     file_format = replace(given or fetched or _named_as(path, text="separator" in chosen), **chosen)
     if chosen and file_format.content_type not in SEPARATORS:
         options = ", ".join(f"--{part.replace('_', '-')}" for part in chosen)
         raise SetupError(
-            f"`{path}` is read as {file_format.content_type}, and {options} applies to delimited text only: give "
+            f"`{path}` is read as {file_format.content_type}, and {options} applies to delimited text only: set "
             "--content-type text/csv if it is delimited text, or leave the option out."
         )
     if not fetched:
@@ -86,12 +86,12 @@ def propose_feed(project: Project, domain_table: str, sample: Sample) -> Proposa
     """Proposes a feed from the first rows of a sample.
 
     Raises:
-        SetupError: the name is not one of a feed, or the sample has no column that can be its key.
+        SetupError: the name is not valid for a feed, or the sample has no column that can be its key.
         UnreadableFileError: the sample is not valid in its format.
     """
     source, colon, name = domain_table.partition(":")
     if not (source.strip() and colon and name.strip()):
-        raise SetupError(f"`{domain_table}` is not a domain table name: write it as Heap:Users.")
+        raise SetupError(f"`{domain_table}` is not a domain table name: write SOURCE:NAME, such as Heap:Users.")
     path = project.folder / sample.path
     feed_id = "df-" + "".join(secrets.choice(ascii_letters + digits) for _ in range(8))
     with failure_of_file(sample.path):
@@ -110,7 +110,7 @@ def path_of(project: Project, feed: Feed) -> Path:
     """The path for the file of a new feed.
 
     Raises:
-        SetupError: there is one already.
+        SetupError: the feed already exists.
     """
     name = re.sub(r"[^a-z0-9]+", "-", feed.domain_table.lower()).strip("-")
     path = project.feeds / f"{name}.yaml"
@@ -129,7 +129,7 @@ def file_of(project: Project, feed: Feed) -> FetchedFile:
         SetupError: the feed has no sample, or the file no longer exists.
     """
     if feed.sample is None:
-        raise SetupError(f"The feed `{feed.domain_table}` has no `sample`: name one, or activate it with --no-sample.")
+        raise SetupError(f"The feed `{feed.domain_table}` has no `sample`: add one, or activate it with --no-sample.")
     path = project.folder / feed.sample.path
     if not path.is_file():
         raise SetupError(
@@ -147,9 +147,9 @@ def _rows(path: Path, sample: Sample) -> Iterator[pa.RecordBatch]:
 
 
 def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
-    """Moves a fetched file to the samples folder, under its name in the bucket; once if it has several tags.
+    """Moves a fetched file to the samples folder, under its name in the bucket, unless another tag already did.
 
-    A bucket can contain both `x` and `x/y`: the later one gets `~x` instead.
+    A bucket can contain both `x` and `x/y`: whichever is kept later uses `~x` instead.
     """
     names = [_fitting(name) for name in re.split(r"[/!\\]", file.key) if name not in {"", ".", ".."}]
     *outer, last = names
@@ -163,7 +163,7 @@ def keep_sample(folder: Path, file: FetchedFile) -> FetchedFile:
 
 
 def _move(path: Path, to: Path) -> None:
-    """Moves a file, to another disk if need be: it is there only when it is whole, since a feed may load it."""
+    """Moves a file, even to another disk. It appears only once it is complete, because a feed may load it."""
     try:
         path.replace(to)
     except OSError as fault:
@@ -179,7 +179,7 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _fitting(name: str) -> str:
-    """A part of a key as a file system takes it: the beginning, a digest and the end of one that is longer."""
+    """A part of a key as a file name; if it is too long, its beginning, a digest and its end."""
     encoded = name.encode()
     if len(encoded) <= _LONGEST_NAME:
         return name
@@ -188,7 +188,7 @@ def _fitting(name: str) -> str:
 
 
 def _fetched_as(project: Project, path: Path) -> FileFormat | None:
-    """The format by which the courier that fetched a sample reads it, if its entities still match."""
+    """The format in the entities list of the courier that fetched a sample, if an entity still matches it."""
     for courier in project.couriers.values():
         folder = folder_of(project, courier).resolve()
         if path.resolve().is_relative_to(folder):
@@ -211,9 +211,9 @@ def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
 
 
 def _named_as(path: Path, *, text: bool) -> FileFormat:
-    """The format according to a file's name; `text`: assume delimited text if the name does not tell."""
+    """The format that a file's name suggests; `text`: whether to assume delimited text if it suggests none."""
     name = path.name.lower().removesuffix(".gz")
     content_type = _CONTENT_TYPES.get(Path(name).suffix, "text/csv" if text else None)
     if content_type is None:
-        raise SetupError(f"The content type of `{path}` is not clear from its name: give --content-type.")
+        raise SetupError(f"The content type of `{path}` is not clear from its name: set --content-type.")
     return FileFormat(content_type, header_rows=0 if name.endswith(".dat") else 1)

@@ -12,14 +12,14 @@ from typing import Final
 
 from heap_courier.formats.file_format import SEPARATORS, FileFormat
 
-_LOOKED_AT: Final = 65_536  # bytes
+_EXAMINED: Final = 65_536  # bytes
 _CANDIDATES: Final = (";", "|", "\t", ",")
 
 
 def with_separator(path: Path, file_format: FileFormat) -> FileFormat:
-    """The format, with another separator if its own does not fit the first rows and another one does.
+    """The format, with another separator if only that one fits the first rows.
 
-    A separator fits if each row has the same number of columns, and more than one.
+    A separator fits if all rows have the same number of columns, and more than one.
     """
     own = SEPARATORS.get(file_format.content_type)
     if own is None or file_format.separator is not None:
@@ -33,11 +33,11 @@ def _first_lines(path: Path, encoding: str) -> Sequence[str]:
     opened = gzip.open if path.suffix.lower() == ".gz" else open
     try:
         with opened(path, "rb") as stream:
-            head = stream.read(_LOOKED_AT)
+            head = stream.read(_EXAMINED)
     except (OSError, EOFError, zlib.error):
         return ()  # reading the sample reports the error
     lines = head.decode(encoding, errors="replace").splitlines(keepends=True)
-    return lines[:-1] if len(head) == _LOOKED_AT else lines
+    return lines[:-1] if len(head) == _EXAMINED else lines
 
 
 def _fits(lines: Sequence[str], separator: str, file_format: FileFormat) -> bool:

@@ -38,7 +38,7 @@ def legal(tag: str) -> bool:
 
 
 def meant(tag: str) -> str | None:
-    """The standard tag that a custom one probably misspells, or None: a misspelled tag is a valid custom tag."""
+    """The standard tag that a custom tag probably misspells, or None. It cannot be refused: custom tags are valid."""
     if tag in PROFILE or _KEY.fullmatch(tag):
         return None
     return nearest(tag, PROFILE, sure=True)

@@ -1,4 +1,4 @@
-"""Feed files written: YAML with comments that say what each setting means."""
+"""Writes feed files: YAML with comments that explain each setting."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ fields:
 
 
 def write_feed(feed: Feed, path: Path) -> None:
-    """Writes a feed with comments that say what each key means."""
+    """Writes a feed with comments that explain each setting."""
     text = _TEMPLATE.format(
         table=feed.domain_table,
         id=_scalar(feed.id),
@@ -75,7 +75,7 @@ def _sample_line(sample: Sample) -> str:
 
 
 def field_entry(field: Field) -> dict[str, str]:
-    """A field as a feed file writes it: what is given, in the order of the file."""
+    """The settings of a field in a feed file, in their order, without those that have their defaults."""
     parts = {
         "name": field.name,
         "type": str(field.type),

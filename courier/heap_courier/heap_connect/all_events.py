@@ -1,9 +1,9 @@
-"""`Heap:all_events:union`: a view of the events of all event tables, as Heap's other warehouses have it.
+"""`Heap:all_events:union`: a view of the events of all event tables, like Heap's table `all_events`.
 
-Heap adds a table `all_events` to a warehouse, but not to S3:
-https://help.heap.io/hc/en-us/articles/18700033317020-Heap-Connect-Data-Schema. An event that meets several definitions
-is in the table of each, so it occurs here once for each of them. The name of this view holds a colon, which Heap
-removes from the names of events, so that no event's table can have it.
+Heap Connect adds `all_events` to warehouses, but not to S3:
+https://help.heap.io/hc/en-us/articles/18700033317020-Heap-Connect-Data-Schema. An event that matches several
+definitions is in the table of each, so the view has it once per definition. No event table can have the view's name,
+because Heap removes colons from the names of events.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from heap_courier.warehouse.base import quoted
 
 ALL_EVENTS: Final = "all_events:union"
 
-_SESSIONS: Final = "sessions"  # they have an `event_id`, and are not events
+_SESSIONS: Final = "sessions"  # they have an `event_id`, but are not events
 _NAME: Final = "event_table_name"
 _COLUMNS: Final = ("event_id", "time", "user_id", "session_id")
 
 
 def is_event_table(table: str, columns: Collection[str]) -> bool:
-    """Whether a stored table is one that a courier loads from dumps, and holds events."""
+    """Whether a stored table was loaded from dumps and contains events."""
     return (
         table not in (USERS, MIGRATIONS, _SESSIONS)
         and not table.startswith("_")
@@ -42,10 +42,10 @@ def is_event_table(table: str, columns: Collection[str]) -> bool:
 
 
 def all_events(source: str, tables: Tables, types: Types) -> str:
-    """The view as a query; without event tables it has no rows.
+    """The query of the view; without event tables it has no rows.
 
-    A column has the type that it has in all event tables, or else is text; one that a table lacks is null there. The
-    migrations are looked up once for all of them.
+    A column that has the same type in all event tables keeps it, otherwise it is text; it is null for tables without
+    it. The migrations are joined once for all tables.
     """
     events = {table: columns for table, columns in tables.items() if is_event_table(table, columns)}
     kinds = {name: _kind(name, events, types) for name in _COLUMNS}

@@ -1,6 +1,6 @@
-"""Bookmarks: which files and tables of Heap's dumps were loaded, recorded in the transaction of their rows.
+"""Bookmarks: which files and tables of Heap's dumps were loaded; recorded in the transaction that loads their rows.
 
-A row without a table records that a dump is finished: all its tables were loaded, or are excluded by the entity.
+A bookmark without a table records that a dump is finished: each of its tables was loaded or is excluded by the entity.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ _WHOLE_DUMP: Final = ""  # in place of a table
 
 
 class Version(NamedTuple):
-    """Shows whether another run has changed the bookmarks of a table: who changed them last, and how often."""
+    """The version of a table's bookmarks, to detect changes by another run: which courier wrote them, and how often."""
 
     courier: str
     number: int
 
 
 class Bookmarks:
-    """The bookmarks of a source, such as `Heap` in `Heap:users`. A table of it is filled by one courier."""
+    """The bookmarks of a source, such as `Heap` in `Heap:users`. Only one courier loads a table."""
 
     def __init__(self, warehouse: Warehouse, courier: str, source: str) -> None:
         self._warehouse = warehouse
@@ -41,7 +41,7 @@ class Bookmarks:
         self._source = source
 
     def make(self) -> None:
-        """Creates the tables that are missing. Outside a transaction."""
+        """Creates the tables that do not exist yet. Call it outside a transaction."""
         make_tables(self._warehouse, _TABLES)
 
     def lock(self) -> None:
@@ -58,21 +58,21 @@ class Bookmarks:
         return {Bookmark._make(row) for row in rows}
 
     def versions(self) -> dict[str, Version]:
-        """The version of each table that has one. Read it before the bookmarks, and `version` when they are used."""
+        """The version of each table that has one. Read it before the bookmarks; compare it to `version` on use."""
         rows = self._warehouse.query(
             f"SELECT heap_table, courier, number FROM {_VERSIONS} WHERE source = $1", (self._source,)
         )
         return {table: Version(courier, number) for table, courier, number in rows}
 
     def version(self, table: str) -> Version | None:
-        """The version of one table, without a look at its bookmarks, whose number grows with each dump."""
+        """The version of one table, without reading its bookmarks, which become more with each dump."""
         rows = self._warehouse.query(
             f"SELECT courier, number FROM {_VERSIONS} WHERE source = $1 AND heap_table = $2", (self._source, table)
         )
         return Version._make(rows[0]) if rows else None
 
     def advance(self, table: str, before: Version | None) -> Version:
-        """Records in the open transaction, which holds the lock, that the bookmarks of a table change."""
+        """Records a new version of a table's bookmarks. Call it inside the transaction that locked them."""
         after = Version(self._courier, before.number + 1 if before else 1)
         changed = self._warehouse.execute(
             f"UPDATE {_VERSIONS} SET courier = $1, number = $2 WHERE source = $3 AND heap_table = $4",
@@ -83,7 +83,7 @@ class Bookmarks:
         return after
 
     def others(self) -> dict[str, str]:
-        """Tables that another courier fills, and its name."""
+        """The tables that other couriers have loaded, with the names of these couriers."""
         rows = self._warehouse.query(
             f"SELECT DISTINCT heap_table, courier FROM {_TABLE} "
             "WHERE source = $1 AND courier <> $2 AND heap_table <> $3",
@@ -92,11 +92,11 @@ class Bookmarks:
         return dict(rows)
 
     def add(self, marks: Iterable[Bookmark]) -> None:
-        """Records what the open transaction loads."""
+        """Adds bookmarks. Call it inside the transaction that loads the rows."""
         self._insert((mark.dump_id, mark.table, mark.file, mark.full) for mark in marks)
 
     def forget(self, table: str, dump_id: int | None = None) -> None:
-        """Removes the bookmarks of a table, or of a table of one dump. Its dumps are then read again."""
+        """Removes the bookmarks of a table, or of one dump of it, so that it is loaded again."""
         if dump_id is None:
             self._warehouse.execute(
                 f"DELETE FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (self._source, table)
@@ -111,7 +111,7 @@ class Bookmarks:
             )
 
     def finished(self) -> dict[int, frozenset[str]]:
-        """Finished dumps, and the tables of each that the entity excluded then."""
+        """Finished dumps, each with the tables that the entity excluded at the time."""
         rows = self._warehouse.query(
             f"SELECT dump_id, file FROM {_TABLE} WHERE source = $1 AND courier = $2 AND heap_table = $3",
             (self._source, self._courier, _WHOLE_DUMP),

@@ -1,12 +1,12 @@
 """Identity resolution: views of Heap's tables in which user ids are resolved through `user_migrations`.
 
-Heap leaves migrations in S3 to the reader: https://help.heap.io/heap-connect/heap-connect-guide/identity-resolution.
-The rows stay as loaded and the views follow the migrations, so that a new migration costs no rewriting. All of
-it is SQL that DuckDB and PostgreSQL share.
+In S3, Heap leaves it to the reader to apply migrations:
+https://help.heap.io/heap-connect/heap-connect-guide/identity-resolution. Rows stay as loaded and views apply the
+migrations, so that a new migration rewrites nothing. The SQL works on DuckDB and PostgreSQL.
 
-    Heap:user_migrations:resolved   where each migrated id ends, however many hops away; a ring of ids ends at its least
-    Heap:users:resolved             one row per person: the least joindate, the greatest of everything else
-    Heap:sessions:resolved ...      `user_id` is the resolved one, `raw_user_id` the one in the row
+    Heap:user_migrations:resolved   the final id of each migrated one, after any number of hops; of a cycle, the lowest
+    Heap:users:resolved             one row per person: the lowest joindate, the highest value of every other column
+    Heap:sessions:resolved ...      `user_id` is the resolved id, `raw_user_id` the id in the row
 """
 
 from __future__ import annotations
@@ -20,18 +20,20 @@ from heap_courier.warehouse.base import Warehouse, quoted
 MIGRATIONS: Final = "user_migrations"
 USERS: Final = "users"
 
-_DOUBLINGS: Final = 24  # a ring of 16 million ids
+_DOUBLINGS: Final = 24  # enough for a cycle of 16 million ids
 _SUFFIX: Final = ":resolved"
 RAW_ID: Final = "raw_user_id"
 _ENDS: Final = frozenset({"from_user_id", "to_user_id"})
-_EARLIEST: Final = frozenset({"joindate", "joindate_raw"})  # of one person's rows; of other columns it is the greatest
+_EARLIEST: Final = frozenset(
+    {"joindate", "joindate_raw"}
+)  # the lowest value of a person's rows counts; of other columns, the highest
 
 Tables = Mapping[str, Mapping[str, str]]
-"""Heap's tables, by Heap's names, and their columns with SQL types; one without columns does not exist."""
+"""The columns of Heap's tables with their SQL types, by Heap's names; a table without columns does not exist."""
 
 
 class Types(NamedTuple):
-    """What an engine calls the types that matter here."""
+    """The names of the types that matter here, in the SQL of an engine."""
 
     boolean: str
     datetime: str
@@ -40,27 +42,27 @@ class Types(NamedTuple):
 
     @classmethod
     def of(cls, warehouse: Warehouse) -> Types:
-        """The names of an engine."""
+        """The types of a warehouse's engine."""
         return cls(*map(warehouse.sql_type, (BOOLEAN, DATETIME, INTEGER, STRING)))
 
 
 def domain_table(source: str, table: str) -> str:
-    """The domain table of a table of Heap's: `Heap:users`."""
+    """The domain table of one of Heap's tables, such as `Heap:users`."""
     return f"{source}:{table}"
 
 
 def view_name(source: str, table: str) -> str:
-    """The view of a table in which ids are resolved: `Heap:users:resolved`."""
+    """The view of a table with resolved ids, such as `Heap:users:resolved`."""
     return f"{domain_table(source, table)}{_SUFFIX}"
 
 
 def is_resolved(table: str) -> bool:
-    """Whether a table of Heap's would have the name of another table's view."""
+    """Whether one of Heap's tables has the name of another table's view."""
     return table.endswith(_SUFFIX)
 
 
 def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
-    """The view of each table that has one, as a query, in the order of their creation."""
+    """The queries of the views, by table, in the order in which to create them."""
     queries: dict[str, str] = {}
     kind = ends_type(tables, types)
     if kind:
@@ -73,7 +75,7 @@ def views(source: str, tables: Tables, types: Types) -> dict[str, str]:
 
 
 def ends_type(tables: Tables, types: Types) -> str | None:
-    """The type of the ids in the view of the migrations; None: there are no migrations."""
+    """The type of the ids in the view of the migrations; None if there are no migrations."""
     migrations = tables.get(MIGRATIONS, {})
     if not migrations.keys() >= _ENDS:
         return None
@@ -81,16 +83,16 @@ def ends_type(tables: Tables, types: Types) -> str | None:
 
 
 class User(NamedTuple):
-    """How the rows `r` of a query find their resolved user: an expression, and what to join for it."""
+    """How to get the resolved user of the rows `r` of a query: an expression, and the join that it needs."""
 
     resolved: str
     join: str
 
 
 def user_of(source: str, kind: str, ends: str | None, types: Types) -> User:
-    """The user of rows whose `user_id` has the type `kind`, if migrations have the type `ends`.
+    """The user of rows whose `user_id` has the type `kind`, given the type of the ids in migrations (`ends`).
 
-    Ids of unlike types are compared as text.
+    Ids of different types are compared as text.
     """
     if ends is None:
         return User("r.user_id", "")
@@ -102,11 +104,11 @@ def user_of(source: str, kind: str, ends: str | None, types: Types) -> User:
 
 
 def _ends(migrations: str, kind: str) -> str:
-    """Follows each id to where it ends. A ring has no end: all its ids, and those that lead into it, take its least.
+    """Follows each id to its final one. A cycle has none: its ids, and those leading into it, get its lowest id.
 
-    Ids that have an end are found backwards from there, so that each is visited once however long the chain. What is
-    left leads into rings, which are followed by doubling: after n joins 2^n hops, and the least id on the way. Both
-    need memory for each id, not for each pair of ids.
+    Chains are followed backwards from their final ids, so that each id is visited once, however long the chain. The
+    remaining ids lead into cycles, which are followed by doubling: n joins cover 2^n hops and find the lowest id on the
+    way. Both need memory per id, not per pair of ids.
     """
     levels = ", ".join(
         f"""ring_{level} AS (
@@ -134,7 +136,7 @@ def _ends(migrations: str, kind: str) -> str:
 
 
 def _resolved(source: str, table: str, columns: Mapping[str, str], user: User) -> str:
-    """The rows of a table, each with the id that its own one leads to."""
+    """The rows of a table with resolved ids."""
     names = [
         f"{user.resolved} AS user_id, r.user_id AS {RAW_ID}" if name == "user_id" else f"r.{quoted(name)}"
         for name in columns
@@ -144,7 +146,7 @@ def _resolved(source: str, table: str, columns: Mapping[str, str], user: User) -
 
 
 def _people(rows: str, columns: Mapping[str, str], types: Types) -> str:
-    """Users, one row per resolved id, as Heap says to put them together; a row without an id belongs to no user."""
+    """Users, one row per resolved id, merged as Heap documents; rows without an id belong to no user."""
     names = [
         "user_id" if name == "user_id" else f"{_choice(name, kind, types)}({quoted(name)}) AS {quoted(name)}"
         for name, kind in columns.items()

@@ -1,6 +1,6 @@
 """Loads one step of Heap Connect into its domain table: rows, columns, bookmarks and views in one transaction.
 
-So a run can be killed at any moment: what it loaded is recorded, and what it did not load left no trace.
+So a run can be killed at any time: a step is either loaded and recorded, or leaves no trace.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ from heap_courier.warehouse.versions import HISTORY, Versions, history
 
 
 class OvertakenError(LaterError):
-    """Another run has loaded dumps since this one made its plan."""
+    """Another run loaded dumps after this run made its plan."""
 
 
 class Loader:
-    """Fills the domain tables of a source, such as `Heap` in `Heap:users`.
+    """Loads the domain tables of a source, such as `Heap` in `Heap:users`.
 
     Attributes:
-        tables: as they are stored.
-        histories: of the tables that keep one.
+        tables: the stored tables.
+        histories: the histories of the tables that have one.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Loader:
         private: PrivateColumns = PrivateColumns(),  # noqa: B008  (it is immutable)
         history: Collection[str] = (),
     ) -> None:
-        """Does nothing yet.
+        """Call `finished` and `begin` before loading.
 
         Args:
-            warehouse: an open connection, used in the thread of the caller alone.
-            courier: the name of the one that fills the tables; no other one may.
-            source: of the domain tables' names.
-            workers: threads that decode.
+            warehouse: an open connection, used only in the caller's thread.
+            courier: the courier that loads the tables; no other courier may.
+            source: the source in the names of the domain tables.
+            workers: the number of threads that decode.
             advance: called with the number of rows read.
             note: called with each loaded step, inside its transaction.
-            private: columns that are hashed or left out.
-            history: names of tables whose history is kept; they may contain `*`.
+            private: the columns that are hashed or left out.
+            history: the names of tables whose history is kept; they may contain `*`.
         """
         self._warehouse = warehouse
         self.histories = Histories(warehouse, source, history)
@@ -87,11 +87,13 @@ class Loader:
         self._versions: dict[str, Version] = {}
 
     def begin(self, tables: Iterable[str], written: Mapping[int, datetime] = MappingProxyType({})) -> set[Bookmark]:
-        """Reads the state of these tables and others; returns what was loaded of them.
-
-        `written` are the times at which dumps were complete; a table that keeps a history needs them.
+        """Reads the state of these tables and of those loaded before; returns the bookmarks.
 
         A dropped table counts as not loaded: it starts from scratch with its first dump.
+
+        Args:
+            tables: the tables in the manifests.
+            written: when each dump was complete; tables with a history need it.
         """
         with self._warehouse.transaction():
             self._versions = self._bookmarks.versions()
@@ -105,15 +107,15 @@ class Loader:
     def protect(
         self, tables: Iterable[str], columns: Mapping[str, Collection[str] | None], folder: Path
     ) -> Iterator[StepResult]:
-        """Hashes or removes what is stored of columns that have become private since; yields each changed table.
+        """Hashes or removes the stored values of columns that have become private; yields each changed table.
 
         Args:
-            tables: those that this courier has loaded.
-            columns: of the tables in the manifests.
-            folder: for the rows of a table while their columns are hashed; it exists.
+            tables: the tables that this courier has loaded.
+            columns: the columns of the tables in the manifests.
+            folder: an existing folder for a temporary copy of a table's rows.
 
         Raises:
-            SetupError: a rule matches nothing, or the folder cannot be written, such as on a full disk.
+            SetupError: a rule matches nothing, or the folder cannot be written to, such as on a full disk.
         """
         self._columns = columns
         known_tables = {**{name: list(known) for name, known in self.tables.filled().items()}, **columns}
@@ -138,7 +140,7 @@ class Loader:
     def _protected(
         self, table: str, stored: str, gone: Collection[str], hashed: Collection[str], path: Path
     ) -> StepResult:
-        """Changes what is `stored` of a table: itself, or its versions."""
+        """Changes a table; `stored` is the table itself or its versions."""
         name = self.tables.domain_table(stored)
         kept = tuple(
             TableColumn(column, STRING if column in hashed else self.tables.field_type(kind))
@@ -160,7 +162,7 @@ class Loader:
             done = [
                 f"{listed(sorted(names))} {verb}" for names, verb in ((hashed, "hashed"), (gone, "removed")) if names
             ]
-            notice = f"Stored columns of the table `{name}` are private now: {'; '.join(done)}."
+            notice = f"Stored columns of the table `{name}` changed by `heap-connect/columns`: {'; '.join(done)}."
             results.append(StepResult(None, run, notice=notice))
             self._note(results[0])
 
@@ -187,7 +189,7 @@ class Loader:
         return self.tables.columns.get(versions_of(table), {})
 
     def catch_up(self, loaded: Collection[Bookmark]) -> Iterator[tuple[str, StepResult]]:
-        """Begins or completes the histories of tables that were loaded without one; yields each such table.
+        """Starts or completes the histories of tables that were loaded without one; yields each such table.
 
         `loaded` is what `begin` returned.
         """
@@ -198,7 +200,7 @@ class Loader:
         """Finished dumps, each with the tables that were excluded.
 
         Raises:
-            SetupError, LaterError: of the warehouse.
+            SetupError, LaterError: the warehouse failed.
         """
         self._bookmarks.make()
         self._hashed.read()
@@ -209,12 +211,12 @@ class Loader:
         return {dump_id: excluded for dump_id, excluded in finished.items() if dump_id not in pending}
 
     def finish(self, dumps: Iterable[tuple[int, frozenset[str]]]) -> None:
-        """Records dumps of which everything is loaded."""
+        """Records that dumps are completely loaded."""
         with self._warehouse.transaction():
             self._bookmarks.finish(dumps)
 
     def is_usable(self) -> bool:
-        """Whether the warehouse still answers, so that what has just failed concerns one table alone."""
+        """Whether the warehouse still responds, so that the last failure affects only one table."""
         try:
             self._warehouse.query("SELECT 1")
         except CourierError:
@@ -226,7 +228,7 @@ class Loader:
 
         Raises:
             FeedError: it cannot be loaded.
-            SetupError, LaterError: of the warehouse.
+            SetupError, LaterError: the warehouse failed.
         """
         self.tables.refuse_foreign(step.table)
         step, files = self._without_left_out(step, files)
@@ -235,12 +237,12 @@ class Loader:
             self._private.hashed(step.table, {*(step.columns or ()), *incoming, *self.tables.columns[step.table]})
         )
         run = None
-        while run is None:  # each time with one more column that must be text
+        while run is None:  # each attempt finds one more column that must be text
             run = self._loaded(step, files, as_text)
         return run
 
     def _loaded(self, step: Step, files: Sequence[File], as_text: set[str]) -> StepResult | None:
-        """None if another column must be text: it was added to `as_text`, and nothing was loaded."""
+        """Loads a step; None if nothing was loaded because one more column, added to `as_text`, must be text."""
         try:
             return self._load(step, files, as_text, repeatable=True)
         except InexactIntegersError as error:
@@ -270,7 +272,7 @@ class Loader:
 
         def queries() -> dict[str, str]:
             nonlocal columns
-            columns = self._warehouse.columns(name)  # in the order in which views can follow
+            columns = self._warehouse.columns(name)  # in the order that views must keep
             return self.tables.views(step.table, columns, changed=columns != stored)
 
         def after(loaded: LoadResult) -> None:
@@ -335,10 +337,10 @@ class Loader:
         return " ".join(notices) or None
 
     def _without_left_out(self, step: Step, files: Sequence[File]) -> tuple[Step, Sequence[File]]:
-        """A step as if Heap had not written the columns that are left out.
+        """A step without the columns that are left out, as if Heap had not written them.
 
         Raises:
-            SchemaError: a rule for the table names a column that it does not have, or that must stay hashed.
+            SchemaError: a rule is for a column that the table does not have, or one that must stay hashed has no rule.
         """
         table, stored = step.table, self.tables.columns[step.table]
         known = {*stored, *(step.columns or ()), *(self._columns.get(table) or ()), *self._of_versions(table)}
@@ -357,7 +359,7 @@ class Loader:
         return replace(step, columns=columns), kept
 
     def _expect_no_other_run(self, table: str) -> None:
-        """The plan is valid only while the bookmarks it was based on are unchanged."""
+        """Refuses to load if the bookmarks that the plan is based on have changed."""
         self._bookmarks.lock()
         version = self._bookmarks.version(table)
         if version == self._versions.get(table):
@@ -368,7 +370,7 @@ class Loader:
                 f"The table `{name}` is filled by the courier `{version.courier}`: give the entity "
                 "another `heap-connect/source`, or exclude the table."
             )
-        raise OvertakenError(f"Another run has loaded dumps of the table `{name}` meanwhile: run the courier again.")
+        raise OvertakenError(f"Another run loaded dumps of the table `{name}` in the meantime: run the courier again.")
 
     def _table(self, step: Step, files: Sequence[File], as_text: set[str]) -> Table:
         name = self.tables.domain_table(step.table)
@@ -389,6 +391,6 @@ class Loader:
 
     def _not_loaded(self, name: str, columns: Iterable[str]) -> str:
         return (
-            f"The table `{name}` lacks {listed(columns)} of the dump, since the courier has columns of its own with "
-            "such names: to load them, rename them in Heap."
+            f"Columns of the dump were not loaded into the table `{name}`, because the courier uses their names for "
+            f"columns of its own: {listed(columns)}. To load them, rename them in Heap."
         )

@@ -1,13 +1,12 @@
 """The manifests of Heap Connect: what each dump contains, and which steps remain to be loaded.
 
-A dump is complete when its manifest arrives, `manifests/sync_<dump_id>.json`. Its tables bring rows that are new or
-have changed or, with `"incremental": false`, all rows that there are. Everything here is pure: documents and bookmarks
-in, steps out. Source of the layout: https://docs.heap.io/docs/heap-connect-s3-specification.
+A dump is complete when its manifest arrives, `manifests/sync_<dump_id>.json`. Its tables contain new and changed rows
+or, with `"incremental": false`, all rows. Everything here is pure: documents and bookmarks in, steps out. The layout is
+documented at https://docs.heap.io/docs/heap-connect-s3-specification.
 
-Pydantic, which validates the documents that people write, gains nothing here: an unusable entry fails only its own
-table, so that each is validated by itself and each error is reworded for Heap. A manifest of 500 tables with 10 files
-each takes 18 ms of CPU time either way, 1.5 ms of it to validate (1.6 ms with pydantic), and most of the rest to order
-the files.
+Pydantic, which validates the project's own documents, has no advantage here: an invalid entry fails only its own table,
+so each entry would have to be validated separately, and each error reworded. It is no faster either: a manifest of 500
+tables with 10 files each takes 18 ms of CPU time, most of it to sort the files (validation: 1.5 ms, 1.6 with pydantic).
 """
 
 from __future__ import annotations
@@ -23,13 +22,14 @@ import orjson
 from heap_courier.errors import UnreadableFileError
 
 FOLDER: Final = "manifests/"
-UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists and that hold nothing of use
+UNUSED: Final = frozenset({"_event_metadata"})  # tables that Heap lists but that contain nothing useful
 
 _DUMPS_END: Final = 2**63
 _KEY: Final = re.compile(r"manifests/sync_(\d+)\.json")
 _BUCKET: Final = re.compile(r"^s3[an]?://[^/]*/")
 _SCHEMES: Final = ("s3://", "s3a://", "s3n://")
 _NUMBERS: Final = re.compile(r"(\d+)")
+_REMEDY: Final = "ask Heap to generate it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class ManifestTable:
     """A table in a manifest.
 
     Attributes:
-        name: as Heap calls it: `users`.
-        full: whether the rows are all that the table holds (`"incremental": false`).
-        columns: their names, or None if the manifest does not say.
+        name: Heap's name, such as `users`.
+        full: whether the files contain all rows of the table (`"incremental": false`).
+        columns: their names, or None if the manifest does not list them.
         files: their keys below the courier's prefix, in the order of the numbers in them.
-        fault: why this entry of the manifest cannot be used, or None.
+        fault: why this entry of the manifest is not valid, or None.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Manifest:
 
 
 class Bookmark(NamedTuple):
-    """Something that was loaded: a file of a table of a dump or, if `file` is empty, that table of the dump itself."""
+    """A record of what was loaded: a file of a table of a dump or, if `file` is empty, the table of the dump itself."""
 
     dump_id: int
     table: str
@@ -74,12 +74,12 @@ class Step:
 
     Attributes:
         files: those not loaded yet; empty if only columns change, or the table becomes empty.
-        late: whether a newer dump of the table was loaded before.
-        again: whether this dump of the table was loaded before, with fewer files.
-        revised: whether this dump of the table is full and was loaded before, with files that it no longer lists, or
-            with fewer if the table has a history: all of its files land again, in place of its earlier rows.
+        late: whether a newer dump of the table was loaded already.
+        again: whether this dump of the table was loaded already, with fewer files.
+        revised: whether this dump of the table is full and was loaded already with files that it no longer lists or,
+            for a table with a history, with fewer files: all its files are loaded again and replace its earlier rows.
         obsolete: whether a newer full dump replaces all of its rows, so that only the history needs them.
-        fault: why it cannot land, or None.
+        fault: why it cannot be loaded, or None.
     """
 
     dump_id: int
@@ -100,14 +100,14 @@ class Step:
 
     @property
     def outdated_below(self) -> int | None:
-        """Rows of dumps below this one go, while others that the table holds stay; None: no row goes for its dump."""
+        """Stored rows of dumps below this one are deleted, and others kept; None: no row is deleted for its dump."""
         if not self.full or self.replaces:
             return None
         return self.dump_id + 1 if self.revised else self.dump_id
 
     @property
     def bookmarks(self) -> tuple[Bookmark, ...]:
-        """The bookmarks to record once it is loaded."""
+        """The bookmarks to record once the step is loaded."""
         return tuple(Bookmark(self.dump_id, self.table, file, self.full) for file in ("", *self.files))
 
 
@@ -128,9 +128,9 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
 
     Args:
         content: the document.
-        key: what errors call it.
-        prefix: where in the bucket the courier's keys begin; addresses of files may lie below it. The bucket that they
-            name is ignored, so that a copy of Heap's bucket works too.
+        key: its key, for error messages.
+        prefix: the courier's prefix, which is removed from the addresses of files. The bucket in an address is ignored,
+            so that a copy of Heap's bucket works too.
 
     Raises:
         UnreadableFileError: it is not a valid manifest.
@@ -138,20 +138,18 @@ def parse_manifest(content: bytes, key: str, prefix: str = "") -> Manifest:
     try:
         document = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise UnreadableFileError(f"{_name(key)} is not JSON ({error}); ask Heap to write it again.") from None
+        raise UnreadableFileError(f"{_name(key)} is not valid JSON ({error}); {_REMEDY}.") from None
     tables = _value(document, key, "tables", list)
     parsed: dict[str, ManifestTable] = {}
     for number, entry in enumerate(tables):
         table = _table_or_fault(entry, number, key, prefix)
         if table.name in parsed:
-            fault = f"{_name(key)} lists the table `{table.name}` twice; ask Heap to write it again."
+            fault = f"{_name(key)} lists the table `{table.name}` twice; {_REMEDY}."
             table = replace(table, fault=fault)
         parsed[table.name] = table
     dump_id = _value(document, key, "dump_id", int)
     if not 0 <= dump_id < _DUMPS_END:
-        raise UnreadableFileError(
-            f"{_name(key)} has a `dump_id` that is not between 0 and 2^63; ask Heap to write it again."
-        )
+        raise UnreadableFileError(f"{_name(key)} has a `dump_id` that is not between 0 and 2^63; {_REMEDY}.")
     return Manifest(dump_id, tuple(parsed.values()))
 
 
@@ -169,9 +167,9 @@ def plan(
 ) -> tuple[Step, ...]:
     """The steps to load, dumps ascending.
 
-    Of each table the newest full dump is the floor: what lies below is obsolete. Each file of a dump is loaded once.
-    A dump that arrives after newer ones is still loaded, unless it is below the floor; its rows are distinguished by
-    their dump. For a table with a history, what is below a floor is obsolete once the floor itself is loaded.
+    The newest full dump of a table is its floor: dumps below it are obsolete. Each file of a dump is loaded once. A
+    dump that arrives after newer ones is still loaded, unless it is below the floor; each stored row has the number of
+    its dump. For a table with a history, dumps below the floor become obsolete only once the floor itself is loaded.
     """
     steps: dict[tuple[int, str], Step] = {}
     for manifest in sorted(manifests, key=lambda manifest: manifest.dump_id):
@@ -183,7 +181,7 @@ def plan(
     landed_floors = _newest(mark for mark in loaded if mark.full)
     floors = _newest([*(mark for mark in loaded if mark.full), *(step for step in steps.values() if step.full)])
     newest = _newest(loaded)
-    # A dump that was incremental at first may have been loaded once more as a full one.
+    # A dump that was incremental at first may have been loaded again as a full one.
     done = {(mark.dump_id, mark.table, mark.file): mark.full for mark in sorted(loaded)}
     files_of: defaultdict[tuple[int, str], set[str]] = defaultdict(set)
     for mark in loaded:
@@ -216,7 +214,7 @@ def _is_done(step: Step, done: Mapping[tuple[int, str, str], bool]) -> bool:
 
 
 def _together(one: Step, other: Step) -> Step:
-    """A table of a dump that two manifests list: a dump delivered twice."""
+    """Merges the steps of a table of a dump that two manifests list, because it was delivered twice."""
     files = in_order({*one.files, *other.files})
     columns = other.columns or one.columns
     return replace(
@@ -232,7 +230,7 @@ def _newest(marks: Iterable[Bookmark | Step]) -> dict[str, int]:
 
 
 def _table_or_fault(document: Any, number: int, key: str, prefix: str) -> ManifestTable:
-    """An entry of `tables`; an unusable one fails only its own table."""
+    """An entry of `tables`; an invalid one fails only its own table."""
     try:
         return _table(document, key, prefix)
     except UnreadableFileError as error:
@@ -247,39 +245,34 @@ def _table(document: Any, key: str, prefix: str) -> ManifestTable:
         raise UnreadableFileError(
             f"{_name(key)} lists a table with a NUL in its name; rename it in Heap, or exclude it."
         )
-    columns = _names(document, key, "columns") or None  # an empty list says nothing: a table has columns
+    columns = _names(document, key, "columns") or None  # every table has columns, so an empty list counts as none
     addresses = _names(document, key, "files") or ()
     incremental = document.get("incremental", True)
     if not isinstance(incremental, bool):
-        raise UnreadableFileError(
-            f"{_name(key)} has an `incremental` for `{name}` that is neither true nor false; ask Heap to write it "
-            "again."
-        )
+        raise UnreadableFileError(f"{_name(key)} must have true or false in `incremental` of `{name}`; {_REMEDY}.")
     files = in_order({_key(address, prefix) for address in addresses})
     if not all(files):
-        raise UnreadableFileError(
-            f"{_name(key)} lists a file of `{name}` with an address that has no key; ask Heap to write it again."
-        )
+        raise UnreadableFileError(f"{_name(key)} lists a file of `{name}` whose address has no key; {_REMEDY}.")
     return ManifestTable(name, not incremental, columns, tuple(files))
 
 
 def _key(address: str, prefix: str) -> str:
-    """The key that an address such as `s3://bucket/sync_1/users/part-0.avro` means, below the courier's prefix.
+    """The key in an address such as `s3://bucket/sync_1/users/part-0.avro`, below the courier's prefix.
 
-    Empty if the address names a bucket and nothing in it, or a folder.
+    Empty if the address is that of a bucket or a folder.
     """
     key = _BUCKET.sub("", address).removeprefix(prefix)
     return "" if key.endswith("/") or key.startswith(_SCHEMES) else key
 
 
 def _names(document: dict[str, Any], key: str, name: str) -> tuple[str, ...] | None:
-    """A list of names, each once, in its order; None if there is none."""
+    """A list of texts without duplicates, in its order; None if the entry has none."""
     values = document.get(name)
     if values is None:
         return None
     if not (isinstance(values, list) and all(isinstance(value, str) and value for value in values)):
         raise UnreadableFileError(
-            f"{_name(key)} has no list of names at `{name}` of `{document['name']}`; ask Heap to write it again."
+            f"{_name(key)} must have a list of texts in `{name}` of `{document['name']}`; {_REMEDY}."
         )
     return tuple(dict.fromkeys(values))
 
@@ -287,8 +280,9 @@ def _names(document: dict[str, Any], key: str, name: str) -> tuple[str, ...] | N
 def _value(document: Any, key: str, name: str, kind: type) -> Any:
     value = document.get(name) if isinstance(document, dict) else None
     if not isinstance(value, kind) or isinstance(value, bool) or value == "":
-        what = {list: "list", int: "whole number", str: "name"}[kind]
-        raise UnreadableFileError(f"{_name(key)} has no {what} at `{name}`; ask Heap to write it again.")
+        what = {list: "a list in", int: "an integer in", str: "a text in"}[kind]
+        where = f"`{name}` of each table" if kind is str else f"`{name}`"
+        raise UnreadableFileError(f"{_name(key)} must have {what} {where}; {_REMEDY}.")
     return value
 
 

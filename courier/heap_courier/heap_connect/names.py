@@ -1,4 +1,4 @@
-"""Names of tables, columns and views that the warehouse can hold."""
+"""Checks names of tables, columns and views against the limits of the warehouse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def refuse_names(warehouse: Warehouse, names: Iterable[str]) -> None:
     """Refuses names that a table or a column cannot have.
 
     Raises:
-        SchemaError: says which one, and why.
+        SchemaError: the first of them, and why.
     """
     for name in names:
         remedy = "rename it in Heap, or exclude the table"
@@ -33,7 +33,7 @@ def refuse_names(warehouse: Warehouse, names: Iterable[str]) -> None:
 
 
 def no_view(warehouse: Warehouse, lacking: str) -> str:
-    """The sentence for the user about a view whose name does not fit."""
+    """A sentence for the user about a view that does not exist because its name would be too long."""
     return (
         f"{lacking}: the view's name would be longer than the {warehouse.longest_name} bytes that the warehouse allows."
     )

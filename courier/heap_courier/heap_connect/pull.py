@@ -1,7 +1,7 @@
-"""Heap Connect for S3: the dumps of a bucket, in the order of their manifests, into domain tables.
+"""Heap Connect for S3: loads the dumps of a bucket into domain tables, in the order of their numbers.
 
-A table of a dump is loaded completely or not at all. If that fails, the table's later dumps wait, and other tables
-continue. Only a bucket or a warehouse that does not answer at all ends the run.
+A table of a dump is loaded completely or not at all. If that fails, later dumps of the table wait, and other tables
+continue. Only a bucket or a warehouse that does not respond at all stops the run.
 """
 
 from __future__ import annotations
@@ -77,24 +77,24 @@ def pull(
     advance: Callable[[int], None] = lambda _rows: None,
     note: Callable[[StepResult], None] = lambda _run: None,
 ) -> Generator[StepResult, None, None]:
-    """Loads what was not loaded yet, dump after dump; yields the result of each table of a dump.
+    """Loads what was not loaded yet, dump by dump; yields the result of each table of a dump.
 
     Args:
-        warehouse: an open connection, used in the thread of the caller alone.
-        bucket: the one that Heap writes to.
-        entity: which tables, and the source that the domain tables are named by.
-        folder: for fetched files while they are needed; its earlier content is deleted.
-        workers: threads that decode.
-        environment: with the secret of hashed columns.
+        warehouse: an open connection, used only in the caller's thread.
+        bucket: the bucket that Heap writes to.
+        entity: which tables to load, and the source in the names of the domain tables.
+        folder: for fetched files while they are needed; its existing content is deleted.
+        workers: the number of threads that decode.
+        environment: contains the secret for hashed columns.
         room: how much disk space the files may use.
-        begin: called with each stage that begins.
+        begin: called with each stage that starts.
         advance: called with the number of rows read.
         note: called with each loaded step, inside its transaction, and with each failed one.
 
     Raises:
-        MissingFilesError: there is no manifest at all.
-        SetupError, LaterError: the bucket or the warehouse failed, or a rule for columns matches nothing; what was
-            yielded is loaded.
+        MissingFilesError: there is no manifest.
+        SetupError, LaterError: the bucket or the warehouse failed, or a rule for columns matches nothing; the results
+            yielded before that stay loaded.
     """
     loader = Loader(
         warehouse,
@@ -110,12 +110,12 @@ def pull(
 
 
 def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
-    """One file of each table, of the newest dump that has any: what samples are made from.
+    """One file of each table, from its newest dump that has files, for samples.
 
     Raises:
-        MissingFilesError: there is no manifest at all.
-        UnreadableFileError: one of them is invalid.
-        SetupError, LaterError: of the bucket.
+        MissingFilesError: there is no manifest.
+        UnreadableFileError: a manifest is not valid.
+        SetupError, LaterError: the bucket failed.
     """
     prefix = bucket.courier.prefix
     manifests = [parse_manifest(bucket.read(key), key, prefix) for key in manifest_keys(bucket)]
@@ -129,7 +129,7 @@ def newest_files(bucket: Bucket, entity: HeapConnectEntity) -> Found:
 
 
 class _Pull:
-    """One pass over a bucket."""
+    """One run over a bucket."""
 
     def __init__(
         self,
@@ -178,7 +178,7 @@ class _Pull:
         finished: Mapping[int, Collection[str]],
         folder: Path,
     ) -> Iterator[StepResult]:
-        """Loads what the manifests bring; `written` says when each dump was complete, `folder` is of this run alone."""
+        """Loads the dumps of the manifests; `written` has the time when each was complete."""
         tables = {table.name for manifest in manifests for table in manifest.tables}
         loaded = self._loader.begin(tables, written)
         is_wanted = partial(_is_wanted, self._entity)
@@ -205,7 +205,7 @@ class _Pull:
         self._finish(manifests, steps, finished)
 
     def _is_finished(self, key: str, finished: Mapping[int, Collection[str]]) -> bool:
-        """Whether nothing needs a manifest any more, so that it may be in cold storage."""
+        """Whether a manifest is no longer needed, and may for example be in cold storage."""
         dump_id = dump_of(key)
         return (
             dump_id is not None
@@ -216,7 +216,7 @@ class _Pull:
     def _finish(
         self, manifests: Iterable[Manifest], steps: Iterable[Step], finished: Mapping[int, Collection[str]]
     ) -> None:
-        """Records the dumps of which everything is loaded."""
+        """Records the dumps that are completely loaded."""
         pending = {step.dump_id for step in steps if step.table in self._failed}
         excluded: dict[int, frozenset[str]] = {}
         for manifest in manifests:
@@ -235,9 +235,9 @@ class _Pull:
             return unexpected_failure(key, error)
 
     def _fetched(self, within: Path, numbered: tuple[int, Step]) -> _Fetched:
-        """Fetches the files of a step, one step ahead of the load, in a separate thread.
+        """Fetches the files of a step, one step ahead of loading, in a separate thread.
 
-        If the run was broken off, no one waits for this thread, and it removes its files itself.
+        If the run was stopped, nothing waits for this thread, so it removes its files itself.
         """
         number, step = numbered
         folder = within / f"{number}"
@@ -263,7 +263,7 @@ class _Pull:
             raise InterruptedRunError("The run was stopped while files were being fetched.")
 
     def _listed(self, keys: Iterable[str]) -> dict[str, Object]:
-        """The objects of keys as the bucket lists them, to compare with what is fetched."""
+        """The bucket's listing of these keys, to compare with what is fetched."""
         wanted = set(keys)
         folders = sorted({key.rpartition("/")[0] + "/" for key in keys if "/" in key})
         return {item.key: item for folder in folders for item in self._bucket.list(folder) if item.key in wanted}
@@ -278,7 +278,7 @@ class _Pull:
         return File(key, path, readers.schema(path, FORMAT, key))
 
     def _of_one_file(self, error: CourierError) -> FeedError:
-        """The same error as that of a file, if the bucket still answers; raised again otherwise."""
+        """Turns an error into one about a single file if the bucket still responds; otherwise raises."""
         if isinstance(error, FeedError):
             return error
         if isinstance(error, InterruptedRunError):
@@ -287,7 +287,7 @@ class _Pull:
         return UnreadableFileError(str(error))
 
     def _loaded(self, fetched: _Fetched, dumps: list[int]) -> StepResult:
-        """Loads a step, or says why not; `dumps` are all dumps with a step of the table."""
+        """Loads a step, or returns why that failed; `dumps` are all dumps with a step of the table."""
         step = fetched.step
         name = self._loader.tables.domain_table(step.table)
         self._begin(f"{name}, dump {step.dump_id}")
@@ -313,7 +313,7 @@ class _Pull:
         """A failed step; the later dumps of its table wait for it."""
         message = f"Dump {step.dump_id}: {failure}"
         if step.obsolete:  # its files may have expired in the bucket
-            message += " A newer full dump replaces it; the history lacks it."
+            message += " A newer full dump replaces it, but the history lacks its rows."
             return self._not_loaded(StepResult(step.dump_id, TableRun(name, len(step.files), 0, message=message)))
         self._failed.add(step.table)
         if waiting := [dump for dump in dumps if dump > step.dump_id]:
@@ -326,16 +326,16 @@ class _Pull:
 
 
 def manifest_keys(bucket: Bucket) -> list[str]:
-    """The manifests of a bucket, dumps ascending.
+    """The keys of a bucket's manifests, dumps ascending.
 
     Raises:
-        MissingFilesError: there is none at all.
+        MissingFilesError: there is none.
     """
     return list(_manifests(bucket))
 
 
 def _manifests(bucket: Bucket) -> dict[str, Object]:
-    """The manifests by their keys, as `manifest_keys`."""
+    """The manifests by their keys. Raises as `manifest_keys` does."""
     found = {item.key: item for item in bucket.list(FOLDER) if is_manifest(item.key)}
     if not found:
         raise MissingFilesError(
@@ -346,7 +346,7 @@ def _manifests(bucket: Bucket) -> dict[str, Object]:
 
 
 def _columns(manifests: Iterable[Manifest]) -> dict[str, set[str] | None]:
-    """The columns that each table has in any manifest; None: one does not list them."""
+    """The columns of each table in all manifests; None if a manifest does not list them."""
     columns: dict[str, set[str] | None] = {}
     for table in (table for manifest in manifests for table in manifest.tables):
         known = columns.setdefault(table.name, set())

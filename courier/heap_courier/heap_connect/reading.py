@@ -1,4 +1,4 @@
-"""Reads the files of a step as rows of its table: decoded in threads, cast, private columns hashed."""
+"""Reads the files of a step as rows of its table: decodes them in threads, casts them, hashes private columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT: Final = FileFormat(AVRO)
 
 
 class File(NamedTuple):
-    """A file of a step, fetched; `key` is what errors call it."""
+    """A fetched file of a step; `key` identifies it in error messages."""
 
     key: str
     path: Path
@@ -38,7 +38,7 @@ class _Decoded(NamedTuple):
 
 
 class Reading:
-    """Files on their way to rows of a table, and what could not be read of them."""
+    """Reads files as rows of a table, and counts the values that are unreadable."""
 
     def __init__(
         self,
@@ -82,6 +82,6 @@ class Reading:
         if not rows:
             return
         self.unreadable[column] += len(rows)
-        why = f"{reason(self._kinds[column])}; it is null in the table"
+        why = f"{reason(self._kinds[column])}, and was loaded as null"
         for row in rows[: MOST_REJECTED - len(self.examples)]:
             self.examples.append(Rejected(decoded.key, RejectedRow(decoded.first_row + row, column, why)))

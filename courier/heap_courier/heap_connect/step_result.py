@@ -1,4 +1,4 @@
-"""The result of a step: what was loaded into a domain table, or why nothing did."""
+"""The result of a step: what was loaded into a domain table, or why nothing was."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ class StepResult:
     """The result of a step, or of a manifest that cannot be read.
 
     Attributes:
-        dump_id: None where a manifest cannot be read.
-        run: of the domain table, or of none (an empty name) with a manifest; a message says why nothing was loaded.
-        unreadable: how many values of which column could not be read: they are null in the table.
-        examples: the first of them; row and column, never the value.
+        dump_id: None if a manifest cannot be read.
+        run: the result of the domain table, or of a manifest by its key; a message says why nothing was loaded.
+        unreadable: by column, the number of values that could not be read and were loaded as null.
+        examples: the first of these: row and column, never the value.
         notice: sentences for the user about a loaded step, or None.
-        files: whose rows were loaded.
+        files: the keys of the files that were loaded.
     """
 
     dump_id: int | None

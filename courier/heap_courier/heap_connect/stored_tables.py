@@ -1,4 +1,4 @@
-"""The domain tables of a source as the warehouse has them: their columns, their owners, and the views of them."""
+"""The stored domain tables of a source: their columns, their couriers, and their views."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _PLAIN: Final = (BOOLEAN, DATE, DATETIME, FLOAT, INTEGER, STRING)
 
 
 class StoredTables:
-    """The domain tables of a source, such as `Heap` in `Heap:users`, as they were read or loaded last.
+    """The domain tables of a source, such as `Heap` in `Heap:users`, as last read or loaded.
 
     Attributes:
-        columns: with SQL types, by Heap's names of the tables; none of a table that is not there.
-        dropped: the tables that were loaded once and are not there any more.
+        columns: columns with their SQL types, by Heap's table names; empty for a table that does not exist.
+        dropped: the tables that were loaded but no longer exist.
     """
 
     def __init__(self, warehouse: Warehouse, source: str) -> None:
@@ -45,9 +45,9 @@ class StoredTables:
         """Reads the tables of the warehouse.
 
         Args:
-            tables: those to read beside the ones that were loaded.
-            loaded: those that this courier has loaded.
-            others: those that other couriers have loaded, with the names of these.
+            tables: tables to read in addition to those that were loaded.
+            loaded: the tables that this courier has loaded.
+            others: the tables that other couriers have loaded, with the names of these couriers.
         """
         known = {*loaded, *others}
         for table in {MIGRATIONS, *tables, *known}:
@@ -57,12 +57,12 @@ class StoredTables:
         self._others = {table: courier for table, courier in others.items() if table not in self.dropped}
 
     def loaded(self, table: str, columns: Mapping[str, str]) -> None:
-        """Remembers the columns of a table that was loaded."""
+        """Updates the columns of a table that was loaded."""
         self.columns[table] = columns
         self.dropped.discard(table)
 
     def domain_table(self, table: str) -> str:
-        """The domain table of a table of Heap's."""
+        """The domain table of one of Heap's tables."""
         return domain_table(self._source, table)
 
     def is_there(self, table: str) -> bool:
@@ -72,20 +72,20 @@ class StoredTables:
         return bool(self.columns[table])
 
     def filled(self) -> dict[str, Mapping[str, str]]:
-        """The tables that there are, with their columns."""
+        """The tables that exist, with their columns."""
         return {name: columns for name, columns in self.columns.items() if columns and not _is_view(name)}
 
     def field_type(self, sql_type: str) -> FieldType:
-        """The type of a field that a column of this SQL type has."""
+        """The field type for a column's SQL type."""
         if decimal := _DECIMAL.fullmatch(sql_type):
             return FieldType(Kind.DECIMAL, int(decimal[1]), int(decimal[2]))
         return next((kind for kind in _PLAIN if self._warehouse.sql_type(kind) == sql_type), STRING)
 
     def refuse_foreign(self, table: str) -> None:
-        """Refuses a table that is not the courier's to fill.
+        """Refuses a table that this courier must not load.
 
         Raises:
-            SchemaError: says whose it is.
+            SchemaError: why not, and what to do.
         """
         name = self.domain_table(table)
         stored = self.columns[table]
@@ -107,14 +107,16 @@ class StoredTables:
         if stored and DUMP not in stored:
             owner = "was not created from dumps of Heap Connect"
         if owner:
-            raise SchemaError(f"The table `{name}` {owner}: give the entity another `heap-connect/source`, or drop it.")
+            raise SchemaError(
+                f"The table `{name}` {owner}: give the entity another `heap-connect/source`, or drop the table."
+            )
 
     def unite_events(self) -> None:
-        """Makes the view of all events one of the tables that there are: some may have been dropped since.
+        """Creates the view of all events again, because event tables may have been dropped.
 
         Raises:
             SchemaError, SetupError: something else has its name, or depends on it.
-            LaterError: of the warehouse.
+            LaterError: the warehouse failed.
         """
         view = self.domain_table(ALL_EVENTS)
         tables = self.filled()
@@ -125,7 +127,7 @@ class StoredTables:
                 DroppedViews(self._warehouse).create({view: query})
 
     def views(self, table: str, columns: Mapping[str, str], *, changed: bool) -> dict[str, str]:
-        """Queries of the views that a step of a table has to create or replace, by name: all if migrations change."""
+        """The queries, by name, of the views that loading a table has to create or replace; all if it is migrations."""
         stored = {**self.filled(), table: columns}
         types = Types.of(self._warehouse)
         queries = {
@@ -138,7 +140,7 @@ class StoredTables:
         return {name: query for name, query in queries.items() if fits(self._warehouse, name)}
 
     def _schemas_of(self, tables: Iterable[str]) -> dict[str, str]:
-        """Schemas of the tables that lie in another one than the current one, as after a change of the search path."""
+        """The schemas of tables that are not in the current schema, because the search path was changed."""
         found = {}
         for table in tables:
             rows = self._warehouse.query(_SCHEMA_OF, (self.domain_table(table),))
@@ -148,5 +150,5 @@ class StoredTables:
 
 
 def _is_view(table: str) -> bool:
-    """Whether a table of Heap's would have the name of something of the courier's own."""
+    """Whether one of Heap's tables has a name that the courier uses for a view or a table of its own."""
     return is_resolved(table) or table.endswith((HISTORY, VERSIONS)) or table.lower() == ALL_EVENTS

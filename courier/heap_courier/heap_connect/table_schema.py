@@ -1,9 +1,8 @@
-"""The schemas of Heap Connect's tables: columns and types from the files, instants, and the dump of each row.
+"""The schemas of Heap Connect's tables: columns, types, instants, and the dump of each row. Pure.
 
-The manifest's `columns` decide which columns there are, and the files what type they have. A column that changes its
-type is widened: integers and floats to Float, anything else to String. `time`, `joindate` and `last_modified` have been
-seen as text and in several units, so each is an instant here, and unless the file has instants itself the value as it
-came is in `<name>_raw` beside it. All of this is pure.
+The manifest's `columns` determine which columns a table has, and the files their types. A column whose type changes is
+widened: integers and floats to Float, anything else to String. `time`, `joindate` and `last_modified` occur as text and
+in several units, so each becomes a Datetime; unless the file has timestamps, `<name>_raw` contains the original value.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from heap_courier.heap_connect.identity_views import MIGRATIONS, USERS
 from heap_courier.heap_connect.manifests import Step
 from heap_courier.warehouse.upsert import MOST_EXACT, Table, TableColumn
 
-DUMP: Final = "_dump_id"  # a column of every table: the dump that contained the row
+DUMP: Final = "_dump_id"  # a column of every table: the dump that the row is from
 INSTANTS: Final = ("time", "joindate", "last_modified")
 
 _RAW: Final = {f"{name}_raw": name for name in INSTANTS}
@@ -54,15 +53,16 @@ def target_table(
 ) -> Table:
     """The target schema of the domain table of a step.
 
-    A column whose type neither the table nor a file has gets its usual one in an empty table, and waits in others.
+    A column without a type in the table or the files gets a default type if the table is empty, and is otherwise not
+    added yet.
 
     Args:
         step: the step to load.
-        name: of the domain table.
-        stored: its current columns; none: there is no such table yet.
-        files: the schemas of the step's files, which need not be equal.
-        fresh: whether none of the stored rows stays, so that the types are those of the files alone.
-        as_text: columns that must be String, since they hold integers that a Float cannot represent exactly.
+        name: the name of the domain table.
+        stored: its current columns; empty if it does not exist yet.
+        files: the schemas of the step's files, which may differ.
+        fresh: whether no stored row stays, so that only the files determine the types.
+        as_text: columns that must be String, because they have integers that a Float cannot represent exactly.
 
     Raises:
         SchemaError: two columns differ only in case.
@@ -89,7 +89,7 @@ def target_table(
 
 
 def table_with(table: str, name: str, columns: Types) -> Table:
-    """A domain table with these columns, `table` being its name in Heap, and `name` the one in the warehouse."""
+    """A domain table with these columns; `table` is its name in Heap, `name` the one in the warehouse."""
     key = _key(table)
     newest = _NEWEST.get(table, "last_modified")
     return Table(
@@ -101,14 +101,14 @@ def table_with(table: str, name: str, columns: Types) -> Table:
 
 
 class CastRows(NamedTuple):
-    """Rows as the table has them, and which values, by column, could not be read: null in the table."""
+    """Rows with the table's columns and types; by column, which values were unreadable and became null."""
 
     batch: pa.RecordBatch
     unreadable: Mapping[str, pa.BooleanArray]
 
 
 def cast_rows(batch: pa.RecordBatch, table: Table, dump_id: int) -> CastRows:
-    """Rows of a file as rows of the table."""
+    """Casts the rows of a file to the columns and types of the table."""
     arrays = []
     unreadable = {}
     for column in table.columns:
@@ -136,24 +136,24 @@ def _values(batch: pa.RecordBatch, column: TableColumn, dump_id: int) -> tuple[p
         raise InexactIntegersError(column.name)
     values, wrong = converted(incoming, column.type)
     if column.name in INSTANTS and column.type == DATETIME:
-        # Heap writes 0 for an unknown one.
+        # Heap writes 0 for an unknown time.
         values = pc.if_else(pc.equal(values, constant("1970-01-01", values.type)), null(values.type), values)
     return values, wrong
 
 
 def as_text(values: pa.Array) -> pa.StringArray:
-    """Values as a String column has them."""
+    """Values cast to a String column."""
     return converted(_digits(values) if pa.types.is_floating(values.type) else values, STRING)[0]
 
 
 def _is_exact(integers: pa.Array) -> bool:
-    """Whether each is one that a Float represents exactly, and no other integer rounds to."""
+    """Whether a Float represents each integer exactly, without any other integer rounding to it."""
     bounds = pc.min_max(integers).as_py()
     return bounds["min"] is None or (bounds["min"] >= -MOST_EXACT and bounds["max"] <= MOST_EXACT)
 
 
 def _digits(floats: pa.Array) -> pa.Array:
-    """Floats as text; whole numbers in digits, as an integer column has them: `7`, not `7.0` or `1e+16`."""
+    """Floats as text; whole numbers are written like integers: `7`, not `7.0` or `1e+16`."""
     floats = floats.cast(pa.float64())
     is_whole = pc.and_(pc.equal(floats, pc.trunc(floats)), pc.less(pc.abs(floats), _WHOLE_BELOW))
     whole = pc.if_else(is_whole, floats, pa.scalar(None, pa.float64())).cast(pa.int64())
@@ -161,7 +161,7 @@ def _digits(floats: pa.Array) -> pa.Array:
 
 
 def field_type(incoming: pa.DataType) -> FieldType | None:
-    """The type that a column of a file has by itself; None if it holds nothing."""
+    """The field type for the type of a file's column; None if the column has only nulls."""
     if pa.types.is_null(incoming):
         return None
     if pa.types.is_decimal(incoming):
@@ -184,8 +184,8 @@ _KINDS: Final = (
 def _names(step: Step, stored: Types, incoming: Types) -> list[str]:
     """The target columns, without those that this program adds.
 
-    A manifest that lists none says nothing about columns. A key stays whatever it lists: without it, rows could not be
-    told apart.
+    If the manifest lists no columns, the stored ones stay and those of the files are added. The key always stays, even
+    if the manifest does not list it, because it identifies rows.
     """
     names = step.columns
     if step.late or not names:
@@ -196,7 +196,7 @@ def _names(step: Step, stored: Types, incoming: Types) -> list[str]:
 
 
 def reserved(step: Step, files: Iterable[pa.Schema]) -> list[str]:
-    """Heap's columns with the name of one of this program's own, which are not loaded."""
+    """Heap's columns that are not loaded because this program uses their names."""
     names = dict.fromkeys([*(step.columns or ()), *(name for schema in files for name in schema.names)])
     return [name for name in names if name == DUMP or name in _RAW]
 
@@ -206,7 +206,7 @@ def _key(table: str) -> str:
 
 
 def _incoming(files: Iterable[pa.Schema]) -> dict[str, FieldType]:
-    """The columns of files taken together, by name."""
+    """The columns of all files, by name, with types wide enough for each."""
     incoming: dict[str, FieldType] = {}
     for schema in files:
         for field in schema:
@@ -216,7 +216,7 @@ def _incoming(files: Iterable[pa.Schema]) -> dict[str, FieldType]:
 
 
 def _wider(one: FieldType | None, other: FieldType | None) -> FieldType | None:
-    """The type that holds what either holds."""
+    """The narrowest type for the values of both types."""
     if one is None or other is None or one == other:
         return one or other
     return FLOAT if {one, other} == {INTEGER, FLOAT} else STRING

@@ -121,6 +121,6 @@ class Section(schema.Section):
     model_config = ConfigDict(str_min_length=1)
 
     elsewhere = {  # noqa: RUF012  (a constant of the class)
-        name: f"does not accept `{name}`: set `{name.replace('_', '-')}-env` to the name of the variable with its value"
+        name: f"does not accept `{name}`: set `{name.replace('_', '-')}-env` to the variable with its value"
         for name in _SECRETS
     }

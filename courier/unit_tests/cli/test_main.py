@@ -116,7 +116,9 @@ def denied(call: str, *words: str) -> None:
 @pytest.mark.parametrize(
     "words", [("init", "new"), ("check",), ("feed", "list"), ("tables",), ("run", "Heap", "--day", "today")]
 )
-def test_a_folder_without_permission_is_reported_in_a_sentence(project: Path, call: str, words: tuple[str, ...]) -> None:
+def test_a_folder_without_permission_is_reported_in_a_sentence(
+    project: Path, call: str, words: tuple[str, ...]
+) -> None:
     (project / "heap-courier.yaml").write_text(
         (project / "heap-courier.yaml")
         .read_text()
@@ -133,7 +135,7 @@ def test_a_missing_package_is_reported_with_what_to_install() -> None:
     program = f"import sys; sys.modules['click'] = None; {PROGRAM}"
     ended = started("--help", program=program)
     assert (ended.returncode, ended.stderr.count("\n")) == (1, 1)
-    assert "the Python package `click` is missing" in ended.stderr
+    assert "The Python package `click` is missing" in ended.stderr
     assert "pip install" in ended.stderr
 
 

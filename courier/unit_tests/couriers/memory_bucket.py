@@ -1,4 +1,4 @@
-"""A bucket in memory, in the place of S3; test_filesets.py holds the two against each other."""
+"""A bucket in memory instead of S3; test_filesets.py checks that both behave the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WRITTEN = datetime(2026, 11, 20, tzinfo=timezone.utc)
 
 
 class MemoryBucket:
-    """Objects by key, and when they were written. `on_fetch` is called before one is fetched or read."""
+    """Objects by key, and when they were written. `on_fetch` is called before each fetch or read."""
 
     def __init__(self, courier: Courier, objects: dict[str, bytes], written: dict[str, datetime] | None = None) -> None:
         self.courier = courier

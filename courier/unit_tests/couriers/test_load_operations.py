@@ -1,4 +1,4 @@
-"""Load operations: what they mean, and what is wrong with them."""
+"""Load operations are read, and refused with a sentence if they are not valid."""
 
 from __future__ import annotations
 
@@ -42,12 +42,12 @@ def test_the_documented_example_is_read(tmp_path: Path) -> None:
 
 
 def test_no_operations_are_valid(tmp_path: Path) -> None:
-    """Files are fetched then, as samples."""
+    """Files are then fetched as samples."""
     assert read_operations(written(tmp_path, {}), ["users"]) == ()
 
 
 def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
-    """And a truncate counts at any position."""
+    """A truncate counts at any position."""
     document = {"df-2": [load("b"), load("a"), load("b")], "df-1": [load("a"), {"type": "truncate"}]}
     assert read_operations(written(tmp_path, document), {"a", "b"}) == (
         Operations("df-2", False, ("b", "a")),
@@ -78,7 +78,7 @@ def test_feeds_and_loads_keep_their_order(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_operation_is_refused_with_its_feed_and_number(tmp_path: Path, document: Any, words: str) -> None:
-    """With the file, the feed, and which of its operations."""
+    """The message has the file, the feed, and the number of the operation."""
     path = written(tmp_path, document)
     with pytest.raises(SetupError) as failed:
         read_operations(path, ["users", "sessions"])

@@ -107,7 +107,7 @@ def trial(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trial:
     return Trial(tmp_path, monkeypatch)
 
 
-def test_rows_land_and_the_run_is_recorded(trial: Trial) -> None:
+def test_rows_are_loaded_and_the_run_is_recorded(trial: Trial) -> None:
     trial.arrives(20, "id,email\n1,a\nx,b\n")
 
     result = trial.runs(20, 20)
@@ -141,7 +141,7 @@ def wrong_key(trial: Trial) -> None:
         (lambda _trial: None, "2026-11-20"),  # its file is missing
     ],
 )
-def test_a_run_that_cannot_begin_is_in_the_run_log(trial: Trial, spoil: Callable[[Trial], None], why: str) -> None:
+def test_a_run_that_cannot_start_is_in_the_run_log(trial: Trial, spoil: Callable[[Trial], None], why: str) -> None:
     """And its notification names that run."""
     spoil(trial)
     notices: list[Notice] = []
@@ -156,7 +156,7 @@ def test_a_run_that_cannot_begin_is_in_the_run_log(trial: Trial, spoil: Callable
     assert [(each.event, each.run) for each in notices] == [("run-refused", run.id)]
 
 
-def test_a_run_that_failed_after_it_began_is_recorded_once(trial: Trial) -> None:
+def test_a_run_that_failed_after_its_start_is_recorded_once(trial: Trial) -> None:
     trial.loads({"df-unknown1": [{"type": "load", "file": "users"}]})
     trial.arrives(20, "id,email\n1,a\n")
     with pytest.raises(MissingFeedsError):
@@ -165,7 +165,7 @@ def test_a_run_that_failed_after_it_began_is_recorded_once(trial: Trial) -> None
     assert run.outcome == "failed"
 
 
-def test_a_run_beside_another_one_leaves_its_record_alone(trial: Trial) -> None:
+def test_a_run_during_another_one_does_not_change_its_record(trial: Trial) -> None:
     trial.arrives(20, "id,email\n1,a\n")
     refusals: list[CourierError] = []
 
@@ -194,7 +194,7 @@ def test_a_work_folder_that_cannot_be_used_is_reported(trial: Trial, odd: str) -
         trial.runs(20, 20)
 
 
-def test_a_caller_that_tries_again_records_what_it_gives_up_on(trial: Trial) -> None:
+def test_a_caller_that_retries_records_its_final_failure_itself(trial: Trial) -> None:
     """A group looks for files each minute, and waits for them."""
     heard: list[Notice] = []
     quiet = replace(trial.context, project=replace(trial.context.project, couriers={"Heap": trial.courier}))
@@ -212,7 +212,7 @@ def test_a_caller_that_tries_again_records_what_it_gives_up_on(trial: Trial) -> 
 WIDER = replace(USERS, fields=(*USERS.fields, Field("plan", STRING, "plan")))
 
 
-def test_a_run_lands_by_the_definition_that_is_active_when_it_lands(trial: Trial) -> None:
+def test_a_run_loads_by_the_definition_that_is_active_at_the_time_of_loading(trial: Trial) -> None:
     trial.arrives(20, "id,email,plan\n1,a,pro\n")
     trial.bucket.on_fetch = lambda _key: trial.activates(WIDER)
 
@@ -222,7 +222,7 @@ def test_a_run_lands_by_the_definition_that_is_active_when_it_lands(trial: Trial
     assert trial.stored("id, email, plan") == [(1, "a", "pro")]
 
 
-def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land(trial: Trial) -> None:
+def test_a_feed_that_was_activated_with_changes_and_then_reverted_only_in_its_file_is_not_loaded(trial: Trial) -> None:
     """The active definition is neither that of the run nor that of the file: it is unclear which is meant."""
 
     def change(_key: str) -> None:
@@ -238,7 +238,7 @@ def test_a_feed_that_is_changed_and_changed_back_in_the_file_alone_does_not_land
     assert trial.stored("id, plan") == []
 
 
-def test_a_feed_that_is_only_edited_lands_in_its_active_form(trial: Trial) -> None:
+def test_a_feed_that_was_only_edited_loads_in_its_active_form(trial: Trial) -> None:
     trial.arrives(20, "id,email,plan\n1,a,pro\n")
     trial.bucket.on_fetch = lambda _key: write_feed(WIDER, trial.folder / "feeds" / "users.yaml")
     assert not trial.runs(20, 20).failed
@@ -248,7 +248,7 @@ def test_a_feed_that_is_only_edited_lands_in_its_active_form(trial: Trial) -> No
 # Days that are checked again
 
 
-def test_files_of_earlier_days_are_welcome_and_not_required(trial: Trial) -> None:
+def test_files_of_earlier_days_are_loaded_but_not_required(trial: Trial) -> None:
     trial.arrives(20, "id,email\n1,new\n")
     required = Days.of(day(20))
     assert trial.runs(18, 20, required=required).missing_days == {day(18), day(19)}
@@ -266,7 +266,7 @@ def test_files_of_the_required_days_are_required(trial: Trial) -> None:
     assert result.missing_days == {day(18), day(20)}
 
 
-def test_a_table_is_emptied_also_if_a_file_of_an_earlier_day_never_came(trial: Trial) -> None:
+def test_a_table_is_truncated_even_if_a_file_of_an_earlier_day_never_arrived(trial: Trial) -> None:
     trial.loads({"df-users001": [{"type": "truncate"}, {"type": "load", "file": "users"}]})
     trial.arrives(19, "id,email\n1,a\n")
     trial.runs(19, 19)
@@ -282,14 +282,14 @@ def test_a_table_is_emptied_also_if_a_file_of_an_earlier_day_never_came(trial: T
 
 
 @pytest.mark.parametrize("name", ["df-users001", "Heap:Users", "heap:users"])
-def test_load_operations_name_a_feed_by_its_id_or_its_domain_table(trial: Trial, name: str) -> None:
+def test_load_operations_refer_to_a_feed_by_its_id_or_its_domain_table(trial: Trial, name: str) -> None:
     trial.loads({name: [{"type": "load", "file": "users"}]})
     trial.arrives(20, "id,email\n1,a\n")
     assert not trial.runs(20, 20).failed
     assert trial.stored() == [(1, "a")]
 
 
-def test_a_feed_named_twice_is_refused(trial: Trial) -> None:
+def test_load_operations_with_the_same_feed_twice_are_refused(trial: Trial) -> None:
     load = [{"type": "load", "file": "users"}]
     trial.loads({"df-users001": load, "Heap:Users": load})
     with pytest.raises(CourierError, match="`df-users001` and `Heap:Users` are the same feed"):
@@ -310,7 +310,7 @@ def avro() -> bytes:
     return content.getvalue()
 
 
-def test_check_opens_the_newest_file_of_each_entity(trial: Trial) -> None:
+def test_a_check_reads_the_newest_file_of_each_entity(trial: Trial) -> None:
     trial.asks_for(entity(), entity("'events/'yyyy-MM-dd'.csv'", "events"))
     trial.arrives(19, "id\n1\n")
     trial.arrives(20, "id,email\n1,a\n")
@@ -324,7 +324,7 @@ def test_check_opens_the_newest_file_of_each_entity(trial: Trial) -> None:
     assert not (trial.context.work(trial.courier) / "check").exists()
 
 
-def test_a_check_beside_another_one_leaves_its_files_alone(trial: Trial) -> None:
+def test_a_check_during_another_one_does_not_touch_its_files(trial: Trial) -> None:
     """Such as after a double click in the console."""
     trial.asks_for(entity(), entity("'events-'yyyy-MM-dd'.csv'", "events"))
     trial.arrives(20, "id,email\n1,a\n")
@@ -355,7 +355,7 @@ def broken() -> Iterator[tuple[str, list[dict[str, Any]], dict[str, bytes], str]
 @pytest.mark.parametrize(
     ("entities", "objects", "sentence"), [case[1:] for case in broken()], ids=[case[0] for case in broken()]
 )
-def test_check_says_what_would_fail_in_the_night(
+def test_a_check_reports_what_would_make_a_run_fail(
     trial: Trial, entities: list[dict[str, Any]], objects: dict[str, bytes], sentence: str
 ) -> None:
     trial.asks_for(*entities)
@@ -388,7 +388,7 @@ def test_an_unknown_feed_is_reported_before_any_file_is_fetched(trial: Trial) ->
         ("heap_courier.feeds.ingest.load", "heap-courier failed unexpectedly (KeyError)"),
     ],
 )
-def test_any_error_in_one_feed_leaves_the_others_landing(
+def test_any_error_in_one_feed_does_not_affect_the_others(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, place: str, words: str
 ) -> None:
     """In a sentence without the exception's text, which may hold what rows hold."""
@@ -420,7 +420,7 @@ def test_any_error_in_one_feed_leaves_the_others_landing(
     assert trial.stored() == [(1, "a")]
 
 
-def test_a_failed_run_leaves_the_objects_it_fetched_and_nothing_that_was_unpacked(trial: Trial) -> None:
+def test_a_failed_run_keeps_fetched_files_but_not_unpacked_ones(trial: Trial) -> None:
     """The next one need not fetch them again; an archive that fills the disk does not fill it permanently."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

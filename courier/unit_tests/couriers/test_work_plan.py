@@ -1,4 +1,4 @@
-"""What a courier is to do, all taken together."""
+"""The work plan of a courier: entities, load operations and feeds together."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def courier(folder: Path, entities: list[Any], operations: dict[str, Any] | None
     return Courier("Heap", DefaultCredential(), "bucket", "", None, None, folder / "entities.json", path)
 
 
-def test_operations_name_feeds_by_id(project: Project) -> None:
+def test_operations_refer_to_feeds_by_id(project: Project) -> None:
     write_feed(USERS, project.feeds / "users.yaml")
 
     work_plan = read_work_plan(project, courier(project.folder, [FILE], {"df-users001": LOAD}))
@@ -62,7 +62,7 @@ def test_unknown_feeds_are_reported_in_the_documented_words(project: Project) ->
         "Error running load-operations task",
         'Cannot find required feeds: "df-xxxxxx", "df-yyyyyy"',
         "Files are kept.",
-        "Feeds of this project: df-users001 is Heap:Users.",
+        "Feeds of this project: df-users001 (Heap:Users).",
     ]
 
 
@@ -75,24 +75,24 @@ def test_a_feed_must_be_active_in_its_current_form(project: Project, tmp_path: P
     with pytest.raises(SetupError, match=r"is not active yet: run `heap-courier feed activate Heap:Users`"):
         work_plan.expect_active_feeds(warehouse)
     activate(warehouse, replace(USERS, fields=(*USERS.fields, Field("more", INTEGER, "more"))), None, **from_now_on)
-    with pytest.raises(SetupError, match="was changed since it was activated"):
+    with pytest.raises(SetupError, match="has changed since it was activated"):
         work_plan.expect_active_feeds(warehouse)
     activate(warehouse, USERS, None, **from_now_on)
     work_plan.expect_active_feeds(warehouse)
     warehouse.close()
 
 
-def test_operations_name_tags_of_the_entities(project: Project) -> None:
+def test_operations_refer_to_tags_of_the_entities(project: Project) -> None:
     with pytest.raises(SetupError, match="usres"):
         read_work_plan(project, courier(project.folder, [FILE], {"df-users001": [{"type": "load", "file": "usres"}]}))
 
 
-def test_a_courier_of_files_has_operations(project: Project) -> None:
+def test_a_courier_for_files_needs_load_operations(project: Project) -> None:
     with pytest.raises(SetupError, match=r"has no `load-operations` in heap-courier\.yaml"):
         read_work_plan(project, courier(project.folder, [FILE], None))
 
 
-def test_heap_connect_has_none(project: Project) -> None:
+def test_a_courier_for_heap_connect_has_no_load_operations(project: Project) -> None:
     assert read_work_plan(project, courier(project.folder, [CONNECT], None)).heap_connect
     with pytest.raises(SetupError, match="remove its `load-operations`"):
         read_work_plan(project, courier(project.folder, [CONNECT], {}))

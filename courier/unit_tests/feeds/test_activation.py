@@ -1,4 +1,4 @@
-"""A feed becomes active."""
+"""Activating a feed creates its table and loads its sample."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_without_a_sample_the_table_is_empty(warehouse: Warehouse) -> None:
     assert ids(warehouse) == []
 
 
-def test_a_sample_that_does_not_fit_makes_nothing_active(warehouse: Warehouse, tmp_path: Path) -> None:
+def test_a_feed_whose_sample_does_not_fit_is_not_activated(warehouse: Warehouse, tmp_path: Path) -> None:
     with pytest.raises(TooManyRejectsError):
         activate(warehouse, USERS, file_of(tmp_path, "id,email,seen\nx,a,\n"), now=NOON, truncate=False, workers=1)
 
@@ -98,12 +98,12 @@ def test_a_changed_feed_is_not_active_until_it_is_activated_again(warehouse: War
     ],
     ids=["key", "last-updated", "type"],
 )
-def test_rows_of_another_meaning_are_emptied_only_when_that_is_asked_for(
+def test_rows_of_an_incompatible_definition_are_removed_only_with_truncate(
     warehouse: Warehouse, sample: FetchedFile, changed: Feed
 ) -> None:
     activated(warehouse, USERS, sample)
 
-    with pytest.raises(SetupError, match=r"holds 2 rows of an earlier definition of the feed.*--truncate"):
+    with pytest.raises(SetupError, match=r"contains 2 rows loaded by an earlier definition of the feed.*--truncate"):
         activate(warehouse, changed, None, now=NOON, truncate=False, workers=1)
     assert ids(warehouse) == [1, 2]
     assert ActiveFeeds(warehouse).has(USERS)
@@ -119,12 +119,12 @@ def test_truncate_empties_a_table_that_fits(warehouse: Warehouse, sample: Fetche
     assert ids(warehouse) == []
 
 
-def test_an_empty_table_takes_any_form(warehouse: Warehouse) -> None:
+def test_an_empty_table_can_be_changed_to_any_definition(warehouse: Warehouse) -> None:
     activated(warehouse, USERS)
     activated(warehouse, replace(USERS, primary_key=("email",)))
 
 
-def test_a_feed_is_active_in_the_form_last_activated(warehouse: Warehouse) -> None:
+def test_a_feed_is_active_in_its_last_activated_form(warehouse: Warehouse) -> None:
     active = ActiveFeeds(warehouse)
     active.make()
     other = replace(FEED, id="df-other123", name="Events")
@@ -150,7 +150,7 @@ def test_a_feed_is_active_in_the_form_last_activated(warehouse: Warehouse) -> No
         replace(FEED, fields=(FEED.fields[0], replace(FEED.fields[1], pattern=None))),
     ],
 )
-def test_what_changes_the_table_changes_the_definition(other: Feed) -> None:
+def test_every_change_to_the_table_changes_the_definition(other: Feed) -> None:
     assert definition(other) != definition(FEED)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a file as rows of a feed."""
+"""Rows of a file are cast to the fields of a feed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_batch_has_exactly_the_fields_of_the_feed_in_their_order() -> None:
     assert found.batch.schema == pa.schema([("a", pa.string()), ("b", pa.int64()), ("missing", pa.timestamp("us"))])
 
 
-def test_columns_that_the_feed_lacks_are_named() -> None:
+def test_columns_without_a_field_are_listed() -> None:
     incoming = pa.schema([("id", pa.int64()), ("more", pa.int64()), ("traits", pa.struct([("email", pa.string())]))])
     found = map_columns(incoming, [field("id"), field("email", source="traits.email")], key=("id",), name=NAME)
     assert found.ignored == ("more",)
@@ -49,7 +49,7 @@ def test_a_name_matches_in_any_case_and_exactly_if_there_are_several() -> None:
         conform(batch, field("id", INTEGER, source="Id"))
 
 
-def test_a_field_of_a_record_is_found_by_a_dot_also_in_a_record_that_is_null() -> None:
+def test_a_field_of_a_record_is_found_by_a_dot_even_if_the_record_is_null() -> None:
     rows = [{"a": {"b": {"c": 1}}}, {"a": None}, {"a": {"b": None}}]
     assert conform(rows, field("c", INTEGER, source="A.b.c")).batch.to_pylist() == [{"c": 1}, {"c": None}, {"c": None}]
 
@@ -58,7 +58,7 @@ def test_a_name_with_a_dot_is_the_column_itself_if_there_is_one() -> None:
     assert conform([{"a.b": 1, "a": {"b": 2}}], field("x", INTEGER, source="a.b")).batch.to_pylist() == [{"x": 1}]
 
 
-def test_a_row_is_rejected_once_with_its_number_and_the_first_column_to_blame() -> None:
+def test_a_row_is_rejected_once_with_its_number_and_the_first_offending_column() -> None:
     rows = [
         {"id": "1", "n": "x", "t": "y"},
         {"id": "2", "n": "5", "t": None},
@@ -77,7 +77,7 @@ def test_a_required_field_must_not_be_empty() -> None:
     assert found.rejected == (RejectedRow(1, "n", "is empty, and the feed requires a value"),)
 
 
-def test_rows_that_the_reader_left_out_are_counted() -> None:
+def test_rows_that_the_reader_rejected_count_for_row_numbers() -> None:
     batch = pa.RecordBatch.from_pylist([{"n": "1"}, {"n": "x"}, {"n": "y"}])
     missing = RejectedRow(12, None, "has 3 columns instead of 1")
     found = map_columns(batch.schema, [field("n", INTEGER)], key=(), name=NAME).conform(batch, 11, [missing])
@@ -85,7 +85,7 @@ def test_rows_that_the_reader_left_out_are_counted() -> None:
     assert [row.row for row in found.rejected] == [12, 13, 14]
 
 
-def test_a_file_without_a_required_column_does_not_land() -> None:
+def test_a_file_without_a_required_column_is_not_loaded() -> None:
     sentence = (
         r"`users\.csv` has no column `user_id`, which is a primary key in the feed \(did you mean `userid`\?\); fix"
     )
@@ -95,7 +95,7 @@ def test_a_file_without_a_required_column_does_not_land() -> None:
         conform([{"x": 1}], field("user_id", required=True))
 
 
-def test_a_column_that_can_never_be_of_the_fields_type_does_not_land() -> None:
+def test_a_file_with_a_column_that_cannot_be_cast_to_its_fields_type_is_not_loaded() -> None:
     sentence = (
         r"`users\.csv`: column `seen` is of type bool, which cannot be cast to Datetime, the type of field `at`; "
         r"make the field a String\."
@@ -120,12 +120,12 @@ def test_a_valid_row_passes_unchanged() -> None:
     assert found.batch.column("text").buffers()[2].address == batch.column("text").buffers()[2].address  # not copied
 
 
-def test_a_column_that_is_there_twice_is_chosen_by_its_number() -> None:
+def test_one_of_several_columns_with_the_same_name_is_chosen_by_its_number() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["x", "x"])
     fields = (Field("first", STRING, "x#1"), Field("second", STRING, "x#2"), Field("third", STRING, "x#3"))
 
     rows = map_columns(batch.schema, fields, key=(), name="f").conform(batch, 1).batch.to_pylist()
 
     assert rows == [{"first": "a", "second": "b", "third": None}]
-    with pytest.raises(SchemaError, match="write `x#1` as the source for the first of them"):
+    with pytest.raises(SchemaError, match="write `x#1` as the source for the first, `x#2` for the second"):
         map_columns(batch.schema, [Field("x", STRING, "x")], key=(), name="f")

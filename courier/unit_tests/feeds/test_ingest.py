@@ -1,4 +1,4 @@
-"""The files of a feed into its domain table."""
+"""The files of a feed are loaded into its domain table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def warehouse(tmp_path: Path) -> Iterator[Warehouse]:
 
 @pytest.fixture
 def load(warehouse: Warehouse, tmp_path: Path) -> Any:
-    """Ingests CSV files, given by their lines; an hour passes each time."""
+    """Loads CSV files, given by their lines; an hour passes with each call."""
     times = iter(range(1000))
 
     def ingested(*contents: str, feed: Feed = USERS, truncate: bool = False) -> FeedResult:
@@ -72,7 +72,7 @@ def rows(warehouse: Warehouse) -> list[tuple[Any, ...]]:
     return warehouse.query('SELECT * FROM "Heap:Users" ORDER BY 1, 2')
 
 
-def test_rows_of_several_files_land_by_the_feeds_fields(load: Any, warehouse: Warehouse) -> None:
+def test_rows_of_several_files_are_loaded_by_the_feeds_fields(load: Any, warehouse: Warehouse) -> None:
     done = load("id,email,seen\n1,a,2026-11-01\n", "id,email,seen\n2,b,2026-11-02T10:00:00Z\n")
 
     assert rows(warehouse) == [(1, "a", datetime(2026, 11, 1)), (2, "b", datetime(2026, 11, 2, 10))]  # noqa: DTZ001
@@ -108,20 +108,20 @@ def test_files_that_are_loaded_again_unchanged_add_and_change_nothing(
     assert load(f"{content}3,c,2026-11-01\n", feed=feed, truncate=truncate).table.merged == 1
 
 
-def test_a_key_of_several_fields_is_joined_for_those_who_need_one(load: Any, warehouse: Warehouse) -> None:
+def test_the_fields_of_a_composite_key_are_joined_in_one_column(load: Any, warehouse: Warehouse) -> None:
     load("id,email,seen\n1,a,2026-11-01\n1,b,2026-11-01\n", feed=replace(USERS, primary_key=("id", "email")))
 
     assert [row[3] for row in rows(warehouse)] == ["1|a", "1|b"]
 
 
-def test_truncate_leaves_nothing_of_what_was(load: Any, warehouse: Warehouse) -> None:
+def test_truncate_removes_all_earlier_rows(load: Any, warehouse: Warehouse) -> None:
     load("id,email,seen\n1,a,2026-11-30\n2,b,2026-11-30\n")
     load("id,email,seen\n2,c,2026-11-01\n", truncate=True)
 
     assert [row[:2] for row in rows(warehouse)] == [(2, "c")]
 
 
-def test_rejected_rows_up_to_the_threshold_are_left_out_and_named(load: Any, warehouse: Warehouse) -> None:
+def test_rejected_rows_up_to_the_threshold_are_skipped_and_listed(load: Any, warehouse: Warehouse) -> None:
     lines = "".join(f"{number},a,2026-11-01\n" for number in range(1, 100))
 
     done = load(f"id,email,seen\n{lines}x,secret,2026-11-01\n")
@@ -140,7 +140,7 @@ def test_one_rejected_row_more_and_nothing_is_loaded(load: Any, warehouse: Wareh
 
     assert [row[:2] for row in rows(warehouse)] == [(500, "old")]
     assert str(stopped.value).startswith(
-        "Heap:Users: 2 of 100 rows are rejected, more than the error threshold of 1 % allows, so none is loaded. "
+        "Heap:Users: 2 of 100 rows were rejected, more than the error threshold of 1% allows, so nothing was loaded. "
         "The first is row 99 of `1-0.csv`: column `id` is not a 64-bit integer."
     )
     assert "secret" not in str(stopped.value)
@@ -159,24 +159,24 @@ def test_the_threshold_is_the_feeds(load: Any, *, threshold: int, lands: bool) -
             load(content, feed=feed)
 
 
-def test_a_file_that_lacks_the_key_lands_nothing_of_the_others(load: Any, warehouse: Warehouse) -> None:
+def test_if_a_file_lacks_the_key_no_file_is_loaded(load: Any, warehouse: Warehouse) -> None:
     with pytest.raises(SchemaError, match=r"`0-1\.csv` has no column `ID`"):
         load("id,email,seen\n1,a,2026-11-01\n", "email,seen\na,2026-11-01\n")
 
     assert not warehouse.columns("Heap:Users")
 
 
-def test_a_file_that_cannot_be_read_lands_nothing_of_the_others(load: Any, warehouse: Warehouse) -> None:
+def test_if_a_file_cannot_be_read_no_file_is_loaded(load: Any, warehouse: Warehouse) -> None:
     with pytest.raises(UnreadableFileError):
         load("id,email,seen\n1,a,2026-11-01\n", "")
 
     assert not warehouse.columns("Heap:Users")
 
 
-def test_columns_that_the_feed_does_not_take_are_reported(load: Any) -> None:
+def test_columns_without_a_field_are_reported(load: Any) -> None:
     done = load("id,email,seen,plan\n1,a,2026-11-01,pro\nx,a,2026-11-01,pro\n", feed=replace(USERS, error_threshold=50))
 
     assert list(done.notices("RUN")) == [
         "Heap:Users: 1 row was rejected; `heap-courier runs RUN` lists them.",
-        "Heap:Users: the feed has no field for `plan`.",
+        "Heap:Users: ignored columns, for which the feed has no field: `plan`.",
     ]

@@ -113,11 +113,11 @@ def test_a_type_is_what_all_values_are(values: list[Any], expected: str) -> None
         ("paid", ["12345"], "Integer"),
     ],
 )
-def test_a_name_identifies_times_and_numbers_that_are_text(column: str, values: list[Any], expected: str) -> None:
+def test_a_name_distinguishes_times_and_text_from_numbers(column: str, values: list[Any], expected: str) -> None:
     assert type_of(values, column) == expected
 
 
-def test_a_name_that_is_illegal_reserved_or_there_twice_is_changed() -> None:
+def test_an_illegal_reserved_or_duplicate_name_is_changed() -> None:
     columns = ["User Id", "user_id", "e-mail", "E-MAIL", "_pk", "日本", "x" * 70, "x" * 71]
     batch = pa.RecordBatch.from_arrays([pa.array([1])] * len(columns), names=columns)
     names = [field.name for field in proposed(batch).fields]
@@ -147,7 +147,7 @@ def test_the_key_is_the_likeliest_that_identifies_rows(name: str, rows: list[dic
     assert proposed(rows, name).primary_key == (key,)
 
 
-def test_a_time_that_is_sometimes_empty_does_not_decide_which_row_is_newest() -> None:
+def test_a_time_that_is_sometimes_empty_is_not_the_last_updated_field() -> None:
     rows = [{"id": 1, "updated_at": "2022-10-04T00:00:00Z"}, {"id": 2, "updated_at": ""}]
     assert proposed(rows).last_updated is None
     assert proposed(rows[:1]).last_updated == "updated_at"
@@ -174,10 +174,10 @@ def test_bytes_that_are_not_text_are_left_out_with_a_note() -> None:
     feed, notes = propose(batch.schema, [batch], source="Heap", name="Users", feed_id="df-1")
 
     assert [(field.name, str(field.type)) for field in feed.fields] == [("id", "Integer"), ("name", "String")]
-    assert notes == ("Column `digest` is left out: it holds bytes that are not text.",)
+    assert notes == ("Column `digest` is left out: it contains bytes that are not text.",)
 
 
-def test_columns_of_one_name_are_told_apart_by_number() -> None:
+def test_columns_with_the_same_name_are_numbered() -> None:
     batch = pa.RecordBatch.from_arrays([pa.array([1]), pa.array(["a"]), pa.array(["b"])], names=["id", "mail", "mail"])
     assert [(field.name, field.source) for field in proposed(batch).fields][1:] == [
         ("mail_1", "mail#1"),

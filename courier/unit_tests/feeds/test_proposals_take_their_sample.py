@@ -1,4 +1,4 @@
-"""What `feed add` writes, `feed activate` takes: small files of every format."""
+"""`feed activate` accepts what `feed add` writes, for small random files of every format."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ plain_text = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_
 
 
 class Folder:
-    """A project in a folder, and a warehouse that is opened once."""
+    """A project in a folder, and a warehouse that is opened only once."""
 
     def __init__(self, path: Path, warehouse: Warehouse) -> None:
         self.path, self.warehouse = path, warehouse
@@ -81,7 +81,7 @@ class Folder:
         try:
             proposal = propose_feed(project, f"Heap:T{number}", sample_of(project, path, None))
         except SetupError as error:
-            assert "primary key" in str(error) or "no columns" in str(error)  # noqa: PT017  (the refusals that are right)
+            assert "primary key" in str(error) or "no columns" in str(error)  # noqa: PT017  (the only valid refusals)
             return
         written = path_of(project, proposal.feed)
         write_feed(proposal.feed, written)

@@ -1,4 +1,4 @@
-"""Feeds as YAML files."""
+"""Feed files are written and read."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_names_may_hold_any_character(
     assert read_feed(path) == feed
 
 
-def test_the_file_is_yaml_that_says_what_its_keys_mean(path: Path) -> None:
+def test_the_file_is_yaml_with_comments_that_explain_its_settings(path: Path) -> None:
     write_feed(USERS, path)
     text = path.read_text(encoding="utf-8")
     assert yaml.safe_load(text)["primary-key"] == ["user_id"]
@@ -129,7 +129,7 @@ fields:
         (
             "type: String",
             "type: String, tag: E-Mail",
-            "a tag consists of lowercase letters, digits and hyphens, unlike `E-Mail`",
+            "the tag `E-Mail` must consist of lowercase letters, digits and hyphens",
         ),
         ("type: String", "type: String, required: 'on'", r"field `email`, `required` must be `true` or `false`\."),
         ("type: String", "type: String, pattern: yyyy", "field `email` has a pattern, which only a Date or Datetime"),
@@ -137,9 +137,9 @@ fields:
         ("type: String", "type: String, source: ''", "field `email` has an empty `source`"),
         ("type: String", "type: [String]", "field `email`, `type` must be a single value"),
         ("name: email", "name: ''", "field 2, `name` must not be empty"),
-        (GOOD[GOOD.index("  -") :], "  a: b\n", "`fields` must be a list: start each field on a line with a hyphen"),
-        ("[user_id]", "{a: b}", r"`primary-key` must be a list of names of fields, such as `\[user_id\]`"),
-        ("[user_id]", "[[user_id]]", "`primary-key` must be a list of names of fields"),
+        (GOOD[GOOD.index("  -") :], "  a: b\n", "`fields` must be a list: write each field on a"),
+        ("[user_id]", "{a: b}", r"`primary-key` must be a list of field names, such as `\[user_id\]`"),
+        ("[user_id]", "[[user_id]]", "`primary-key` must be a list of field names"),
         ("last-updated: generated", "sample: x", "`sample` must contain settings"),
         ("last-updated: generated", "sample: {file: a}", "`sample` lacks `content-type`"),
         (
@@ -159,9 +159,9 @@ fields:
         ),
         ("source: Heap", 'source: Heap\n"\\ud83d": x', "contains half of a character"),
         ("[user_id]", "[]", "`primary-key` is empty"),
-        ("[user_id]", "[userid]", r"`primary-key` names `userid`, which is not a field \(did you mean `user_id`\?\)\."),
-        ("[user_id]", "[user_id, user_id]", "`primary-key` names a field twice"),
-        ("generated", "updated", r"`last-updated` names `updated`, which is not a field \(known: user_id, email\)"),
+        ("[user_id]", "[userid]", r"`primary-key` lists `userid`, which is not a field \(did you mean `user_id`\?\)\."),
+        ("[user_id]", "[user_id, user_id]", "`primary-key` lists a field twice"),
+        ("generated", "updated", r"`last-updated` is `updated`, which is not a field \(known: user_id, email\)"),
         ("generated", "email", "`last-updated` is `email`, a String; it must be a Datetime or an Integer"),
         ("last-updated: generated", "error-threshold: 101", "`error-threshold` is 101; it must be a whole percentage"),
         (
@@ -183,7 +183,7 @@ def test_an_error_is_reported_in_a_sentence_with_the_files_name(path: Path, old:
 
 
 def test_text_keeps_its_meaning_however_it_looks(path: Path) -> None:
-    """A field may be called `on`, a name `1`; a source may even be what no column can be called."""
+    """A field may be called `on`, a feed `1`; a source may even be a name that no column can have."""
     path.parent.mkdir()
     path.write_text(
         "id: df-1\nsource: 1\nname: null\nprimary-key: on\nlast-updated: GENERATED\nerror-threshold: 007\n"
@@ -232,7 +232,7 @@ def test_all_feeds_of_a_folder_are_read_and_a_missing_folder_has_none(path: Path
         ({"id": "df-2", "name": "USERS"}, "domain table"),
     ],
 )
-def test_two_feeds_of_one_name_or_id_are_refused(path: Path, change: dict[str, Any], what: str) -> None:
+def test_two_feeds_with_the_same_table_or_id_are_refused(path: Path, change: dict[str, Any], what: str) -> None:
     write_feed(USERS, path)
     write_feed(replace(USERS, **change), path.with_name("a.yaml"))
     with pytest.raises(SetupError, match=rf"a\.yaml and .*heap-users\.yaml have the same {what}"):
@@ -245,7 +245,7 @@ def test_a_misspelled_tag_is_reported_and_a_custom_one_is_not() -> None:
 
 
 def test_a_folder_that_cannot_be_read_is_not_an_empty_one(path: Path) -> None:
-    """Feeds that are there would be missing without a word."""
+    """Existing feeds would silently be missing."""
     path.parent.touch()
-    with pytest.raises(SetupError, match=r"The folder of feeds `.*feeds` cannot be read: Not a directory\."):
+    with pytest.raises(SetupError, match=r"The feeds folder `.*feeds` cannot be read: Not a directory\."):
         read_feeds(path.parent)

@@ -1,4 +1,4 @@
-"""Sample files: kept, recognised, made feeds of."""
+"""Sample files are kept, their formats recognised, and feeds proposed from them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_sample_is_kept_under_its_name_in_the_bucket_and_never_elsewhere(tmp_p
 
 
 @pytest.mark.parametrize("has_room", [True, False])
-def test_a_sample_that_is_kept_on_another_disk_is_there_only_when_it_is_whole(
+def test_a_sample_that_is_moved_to_another_disk_appears_only_once_it_is_complete(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_room: bool
 ) -> None:
     older = keep_sample(tmp_path / "samples", fetched(tmp_path, "users.txt"))
@@ -101,7 +101,7 @@ def test_a_sample_that_is_kept_on_another_disk_is_there_only_when_it_is_whole(
     assert file.path.exists() != has_room
 
 
-def test_a_sample_of_two_tags_is_kept_once(tmp_path: Path) -> None:
+def test_a_sample_with_two_tags_is_kept_once(tmp_path: Path) -> None:
     file = fetched(tmp_path, "users.txt")
 
     kept = [keep_sample(tmp_path / "samples", each) for each in (file, replace(file, tag="others"))]
@@ -114,7 +114,7 @@ def test_a_sample_of_two_tags_is_kept_once(tmp_path: Path) -> None:
     ("keys", "kept"),
     [(("x/a.csv", "x/a.csv/b.csv"), "x/~a.csv/b.csv"), (("x/a.csv/b.csv", "x/a.csv"), "x/~a.csv")],
 )
-def test_a_sample_whose_name_is_a_folder_of_another_is_kept_beside_it(
+def test_a_sample_whose_name_is_also_a_folder_gets_another_name(
     tmp_path: Path, keys: tuple[str, str], kept: str
 ) -> None:
     for _ in range(2):
@@ -127,7 +127,7 @@ def test_a_sample_whose_name_is_a_folder_of_another_is_kept_beside_it(
 
 
 @pytest.mark.parametrize("key", ["in/users-2026-11-21.txt", "in/all-2026-11-21.zip!users_1.txt"])
-def test_a_sample_that_a_courier_fetched_is_read_as_its_entities_say(project: Project, key: str) -> None:
+def test_a_fetched_sample_has_the_format_of_its_entity(project: Project, key: str) -> None:
     file = keep_sample(project.folder / "samples" / "Heap", fetched(project.folder, key))
 
     assert sample_of(project, file.path, None).format == PIPES
@@ -146,24 +146,26 @@ def test_a_sample_that_a_courier_fetched_is_read_as_its_entities_say(project: Pr
         ("u.json", "application/json", 1),
     ],
 )
-def test_another_file_is_what_its_name_says(project: Project, name: str, content_type: str, header_rows: int) -> None:
+def test_any_other_file_has_the_format_that_its_name_suggests(
+    project: Project, name: str, content_type: str, header_rows: int
+) -> None:
     path = project.folder / name
     path.touch()
 
     assert sample_of(project, path, None) == Sample(name, FileFormat(content_type, header_rows))
 
 
-def test_what_is_given_wins(project: Project) -> None:
+def test_a_given_format_wins(project: Project) -> None:
     path = project.folder / "u.csv"
     path.touch()
 
     assert sample_of(project, path, PIPES).format == PIPES
 
 
-def test_a_name_that_says_nothing_asks_for_a_content_type(project: Project) -> None:
+def test_a_name_that_suggests_no_format_needs_a_content_type(project: Project) -> None:
     (project.folder / "users").touch()
 
-    with pytest.raises(SetupError, match="is not clear from its name: give --content-type"):
+    with pytest.raises(SetupError, match="is not clear from its name: set --content-type"):
         sample_of(project, project.folder / "users", None)
     with pytest.raises(SetupError, match=r"There is no file .*heap-courier sample"):
         sample_of(project, project.folder / "none.avro", None)
@@ -186,7 +188,7 @@ def test_a_feed_is_proposed_from_the_rows(project: Project) -> None:
 
 @pytest.mark.parametrize("name", ["Users", ":Users", "Heap:", " : "])
 def test_a_domain_table_has_a_source_and_a_name(project: Project, name: str) -> None:
-    with pytest.raises(SetupError, match="is not a domain table name: write it as Heap:Users"):
+    with pytest.raises(SetupError, match="is not a domain table name: write SOURCE:NAME, such as Heap:Users"):
         propose_feed(project, name, Sample("u.csv", PIPES))
 
 
@@ -240,14 +242,14 @@ def test_the_separator_of_the_content_type_stays_unless_another_fits_better(proj
         ("u.tsv", FileFormat("text/tab-separated-values", 1, "#")),
     ],
 )
-def test_a_separator_counts_without_a_content_type(project: Project, name: str, expected: FileFormat) -> None:
+def test_a_separator_implies_delimited_text(project: Project, name: str, expected: FileFormat) -> None:
     path = project.folder / name
     path.write_text("id#name\n")
 
     assert sample_of(project, path, None, separator="#", header_rows=None).format == expected
 
 
-def test_a_separator_of_a_file_that_has_none_is_refused(project: Project) -> None:
+def test_a_separator_for_a_file_without_separators_is_refused(project: Project) -> None:
     path = project.folder / "u.avro"
     path.touch()
 
@@ -279,7 +281,7 @@ def test_a_sample_in_another_encoding_is_read(project: Project, encoding: str) -
 
 
 @pytest.mark.parametrize("key", [f"{'a' * 300}/{'b' * 700}.csv.gz", f"{'é' * 200}/u.csv", f"a/{'é' * 127}x.csv"])
-def test_a_sample_whose_key_no_file_system_takes_is_kept_under_a_shorter_name(tmp_path: Path, key: str) -> None:
+def test_a_sample_whose_key_is_too_long_for_a_file_name_is_kept_under_a_shorter_one(tmp_path: Path, key: str) -> None:
     other = key.replace("/", "x/", 1)
     first, second = (keep_sample(tmp_path / "samples", fetched(tmp_path, each)) for each in (key, other))
     assert first.path.is_file()

@@ -16,7 +16,7 @@ COLUMNS = "event_id, user_id, raw_user_id, session_id, event_table_name"
 
 
 def make(warehouse: Warehouse, **tables: tuple[str, Sequence[tuple[Any, ...]]]) -> None:
-    """Tables of Heap's, their views, and the view of all events; the columns of each as SQL declares them."""
+    """Creates tables of Heap's, their views, and the view of all events; the columns are SQL declarations."""
     for table, (columns, rows) in tables.items():
         name = quoted(domain_table("Heap", table))
         warehouse.execute(f"CREATE TABLE {name} ({columns})")
@@ -36,7 +36,7 @@ def look(warehouse: Warehouse, columns: str = COLUMNS) -> Sequence[tuple[Any, ..
 
 
 def test_it_has_the_events_of_every_event_table_with_the_table_they_are_from(warehouse: Warehouse) -> None:
-    """Users, migrations, sessions, metadata, and tables that are not from dumps hold no events."""
+    """Users, migrations, sessions, metadata, and tables that are not from dumps contain no events."""
     make(
         warehouse,
         user_migrations=("from_user_id bigint, to_user_id bigint, _dump_id bigint", [(1, 7, 1)]),
@@ -103,7 +103,7 @@ def test_without_event_tables_it_has_its_columns_and_no_rows(warehouse: Warehous
 
 @pytest.mark.thorough
 def test_a_thousand_event_tables_are_one_view(warehouse: Warehouse) -> None:
-    """As one union of them all, without nesting a thousand deep."""
+    """In a single union, not nested a thousand levels deep."""
     tables = {
         f"event_{number}": (EVENT, [(number, 1, 1, None, 1)] if number % 100 == 0 else []) for number in range(1000)
     }

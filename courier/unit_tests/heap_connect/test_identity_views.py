@@ -1,4 +1,4 @@
-"""Views in which the ids of users are those that migrations lead to, on both engines."""
+"""Views with resolved user ids, on both engines."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Rows = Sequence[tuple[Any, ...]]
 
 
 def make(warehouse: Warehouse, table: str, columns: str, rows: Rows = ()) -> None:
-    """A table of Heap's; the columns as SQL declares them."""
+    """Creates one of Heap's tables; the columns are SQL declarations."""
     name = quoted(domain_table("Heap", table))
     warehouse.execute(f"CREATE TABLE {name} ({columns})")
     for row in rows:
@@ -30,14 +30,14 @@ def migrate(warehouse: Warehouse, *pairs: tuple[Any, Any], kind: str = "bigint")
 
 
 def look(warehouse: Warehouse, table: str, *tables: str) -> Rows:
-    """The rows of a table's view, after the views of all tables were made."""
+    """The rows of a table's view, after creating the views of all tables."""
     stored = {name: warehouse.columns(domain_table("Heap", name)) for name in ("user_migrations", table, *tables)}
     for name, query in views("Heap", stored, Types.of(warehouse)).items():
         warehouse.execute(f"CREATE VIEW {quoted(view_name('Heap', name))} AS {query}")
     return warehouse.query(f"SELECT * FROM {quoted(view_name('Heap', table))} ORDER BY 1, 2")
 
 
-def test_an_events_user_is_the_migrated_one_and_the_raw_one_is_kept_beside_it(
+def test_the_user_of_an_event_is_resolved_and_the_raw_id_is_kept(
     warehouse: Warehouse,
 ) -> None:
     migrate(warehouse, (1, 7))
@@ -61,10 +61,8 @@ def test_a_long_chain_ends_too(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize(("last", "goal"), [(10_001, 10_001), (1, 1)])
-def test_ten_thousand_migrations_in_a_chain_or_a_ring_are_shown_in_little_memory(
-    tmp_path: Path, last: int, goal: int
-) -> None:
-    """One step after another would hold every pair of the chain, of which there are fifty million."""
+def test_ten_thousand_migrations_in_a_chain_or_a_cycle_need_little_memory(tmp_path: Path, last: int, goal: int) -> None:
+    """Resolving hop by hop would keep every pair of ids in the chain: fifty million."""
     with closing(DuckDBWarehouse(tmp_path / "heap.duckdb", memory="64MB", wait=lambda _seconds: None)) as warehouse:
         migrate(warehouse)
         make(warehouse, "sessions", "user_id bigint")
@@ -77,20 +75,20 @@ def test_ten_thousand_migrations_in_a_chain_or_a_ring_are_shown_in_little_memory
         assert {resolved for resolved, _ in look(warehouse, "sessions")} == {goal}
 
 
-def test_all_ids_of_a_ring_and_those_that_lead_into_it_are_one_user(warehouse: Warehouse) -> None:
+def test_all_ids_of_a_cycle_and_those_that_lead_into_it_are_one_user(warehouse: Warehouse) -> None:
     migrate(warehouse, (3, 1), (1, 2), (2, 3), (8, 9), (9, 2), (5, 5))
 
     assert look(warehouse, "user_migrations") == [(1, 1), (2, 1), (3, 1), (5, 5), (8, 1), (9, 1)]
 
 
-def test_a_migration_without_an_end_is_none(warehouse: Warehouse) -> None:
+def test_a_migration_with_a_null_id_is_ignored(warehouse: Warehouse) -> None:
     migrate(warehouse, (1, None), (None, 2))
     make(warehouse, "sessions", "user_id bigint", [(1,), (None,)])
 
     assert look(warehouse, "sessions") == [(1, 1), (None, None)]
 
 
-def test_a_table_that_is_missing_or_has_other_columns_migrates_no_users(warehouse: Warehouse) -> None:
+def test_a_migrations_table_that_is_missing_or_has_other_columns_is_ignored(warehouse: Warehouse) -> None:
     make(warehouse, "sessions", "user_id bigint", [(1,)])
     assert look(warehouse, "sessions") == [(1, 1)]
 
@@ -99,7 +97,7 @@ def test_a_table_that_is_missing_or_has_other_columns_migrates_no_users(warehous
     assert look(warehouse, "pageviews") == [(2, 2)]
 
 
-def test_an_empty_table_migrates_no_users(warehouse: Warehouse) -> None:
+def test_an_empty_migrations_table_changes_no_ids(warehouse: Warehouse) -> None:
     migrate(warehouse)
     make(warehouse, "sessions", "user_id bigint", [(1,)])
 
@@ -107,21 +105,21 @@ def test_an_empty_table_migrates_no_users(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize(("kind", "mine"), [("text", "bigint"), ("bigint", "text"), ("text", "text")])
-def test_ids_of_unlike_types_are_compared_as_text_of_digits(warehouse: Warehouse, kind: str, mine: str) -> None:
+def test_ids_of_different_types_are_compared_as_text(warehouse: Warehouse, kind: str, mine: str) -> None:
     migrate(warehouse, (1, 7), (9007199254740993, 8), kind=kind)
     make(warehouse, "sessions", f"user_id {mine}", [(1,), (2,), (9007199254740993,)])
 
     assert [row[0] for row in look(warehouse, "sessions")] == ["2", "7", "8"]
 
 
-def test_ids_of_one_type_keep_it(warehouse: Warehouse) -> None:
+def test_ids_of_the_same_type_keep_it(warehouse: Warehouse) -> None:
     migrate(warehouse, (1, 7))
     make(warehouse, "sessions", "user_id bigint", [(1,)])
 
     assert look(warehouse, "sessions") == [(7, 1)]
 
 
-def test_users_are_put_together_as_heap_says(warehouse: Warehouse) -> None:
+def test_users_are_merged_as_heap_documents(warehouse: Warehouse) -> None:
     migrate(warehouse, (1, 3), (2, 3))
     columns = (
         "user_id bigint, identity text, joindate timestamp, joindate_raw bigint, last_modified timestamp, vip boolean"
@@ -155,7 +153,7 @@ def test_users_without_an_id_do_not_become_one_person(warehouse: Warehouse) -> N
     assert look(warehouse, "users") == [(1, "c")]
 
 
-def test_names_may_hold_any_character(warehouse: Warehouse) -> None:
+def test_names_may_contain_any_character(warehouse: Warehouse) -> None:
     make(warehouse, 'od"d', 'user_id bigint, "a ""b"" c" text', [(1, "x")])
 
     assert look(warehouse, 'od"d') == [(1, 1, "x")]

@@ -1,4 +1,4 @@
-"""Steps of Heap Connect into a DuckDB file, without a bucket."""
+"""Steps of Heap Connect are loaded into a DuckDB file, without a bucket."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def trial(warehouse: DuckDBWarehouse, tmp_path: Path) -> Trial:
     return Trial(warehouse, tmp_path)
 
 
-def test_a_step_brings_rows_a_bookmark_and_a_view(trial: Trial) -> None:
+def test_a_step_adds_rows_a_bookmark_and_a_view(trial: Trial) -> None:
     trial.begins()
 
     result = trial.loads({"user_id": 1, "email": "a"}, {"user_id": 2, "email": "b"})
@@ -76,7 +76,9 @@ def test_a_step_brings_rows_a_bookmark_and_a_view(trial: Trial) -> None:
     assert trial.begins() == {Bookmark(1, "users", "", full=False), Bookmark(1, "users", "users-1.avro", full=False)}
 
 
-def test_of_rows_of_a_key_in_the_first_step_the_last_wins_on_postgresql(postgresql: str, tmp_path: Path) -> None:
+def test_the_last_of_several_rows_with_the_same_key_wins_on_postgresql_even_in_the_first_step(
+    postgresql: str, tmp_path: Path
+) -> None:
     with closing(PostgreSQLWarehouse(postgresql)) as warehouse:
         trial = Trial(warehouse, tmp_path)
         trial.begins()
@@ -106,7 +108,7 @@ def test_a_late_full_step_replaces_only_what_is_older(trial: Trial) -> None:
     assert trial.rows() == [(2, "late", 2), (3, "new", 3)]
 
 
-def test_integers_beyond_2_53_that_meet_a_float_make_the_column_text(trial: Trial) -> None:
+def test_integers_beyond_2_53_in_a_column_with_floats_make_it_text(trial: Trial) -> None:
     trial.begins("orders")
     trial.loads({"event_id": 1, "n": 2**53 + 1}, table="orders", types=nullable(event_id="long", n="long"))
 
@@ -115,7 +117,7 @@ def test_integers_beyond_2_53_that_meet_a_float_make_the_column_text(trial: Tria
     assert trial.rows("orders", "event_id, n") == [(1, "9007199254740993"), (2, "0.5")]
 
 
-def test_values_that_cannot_be_read_are_counted_and_named(trial: Trial) -> None:
+def test_unreadable_values_are_counted_and_listed(trial: Trial) -> None:
     trial.begins()
     types = nullable(user_id="long", joindate="string")
 
@@ -124,7 +126,7 @@ def test_values_that_cannot_be_read_are_counted_and_named(trial: Trial) -> None:
     assert result.unreadable == {"joindate": 1}
     (example,) = result.examples
     assert (example.file, example.row.row, example.row.column) == ("users-1.avro", 1, "joindate")
-    assert example.row.reason == "is not a date with a time; it is null in the table"
+    assert example.row.reason == "is not a date with a time, and was loaded as null"
 
 
 def test_a_dropped_table_starts_from_scratch(trial: Trial) -> None:
@@ -154,7 +156,7 @@ def test_names_that_cannot_be_used_are_refused(trial: Trial, table: str, types: 
     assert trial.warehouse.columns(f"Heap:{table}") == {}
 
 
-def test_a_table_of_someone_else_is_refused(trial: Trial) -> None:
+def test_a_table_that_was_not_created_from_dumps_is_refused(trial: Trial) -> None:
     trial.warehouse.execute('CREATE TABLE "Heap:users" (user_id bigint)')
     trial.begins()
 
@@ -173,7 +175,7 @@ def test_a_table_of_another_courier_is_refused(trial: Trial, warehouse: DuckDBWa
     assert trial.rows() == [(1, "a", 1)]
 
 
-def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(
+def test_a_plan_is_not_executed_if_another_run_has_loaded_the_table(
     trial: Trial, warehouse: DuckDBWarehouse, tmp_path: Path
 ) -> None:
     again = Trial(warehouse, tmp_path)
@@ -181,12 +183,12 @@ def test_a_plan_that_another_run_has_overtaken_is_not_carried_out(
     again.begins()
     again.loads({"user_id": 1, "email": "a"}, dump=2)
 
-    with pytest.raises(OvertakenError, match="Another run has loaded dumps of the table `Heap:users` meanwhile"):
+    with pytest.raises(OvertakenError, match="Another run loaded dumps of the table `Heap:users` in the meantime"):
         trial.loads({"user_id": 1, "email": "z"}, dump=1)
     assert trial.rows() == [(1, "a", 2)]
 
 
-def test_finished_dumps_are_known_until_a_table_of_theirs_is_dropped(trial: Trial) -> None:
+def test_finished_dumps_are_remembered_until_one_of_their_tables_is_dropped(trial: Trial) -> None:
     trial.begins()
     trial.loads({"user_id": 1, "email": "a"})
     trial.loader.finish([(1, frozenset({"_other"}))])

@@ -1,4 +1,4 @@
-"""What the manifests of Heap Connect say is to be landed, in which order."""
+"""Which steps the manifests of Heap Connect require, in which order."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def landed(*manifests: Manifest) -> set[Bookmark]:
 
 
 class TestReading:
-    def test_a_manifest_says_its_dump_and_of_each_table_whether_it_is_full_its_columns_and_its_files(self) -> None:
+    def test_a_manifest_has_its_dump_and_for_each_table_whether_it_is_full_its_columns_and_its_files(self) -> None:
         manifest = read(
             {
                 "dump_id": 852,
@@ -66,10 +66,10 @@ class TestReading:
             ),
         )
 
-    def test_what_is_left_out_is_incremental_has_no_files_and_says_nothing_of_columns(self) -> None:
+    def test_by_default_a_table_is_incremental_without_files_and_with_unknown_columns(self) -> None:
         assert read({"dump_id": 1, "tables": [{"name": "users"}]}).tables == (ManifestTable("users", False, None, ()),)
 
-    def test_files_come_in_the_order_of_their_numbers_each_once(self) -> None:
+    def test_files_are_in_the_order_of_their_numbers_without_duplicates(self) -> None:
         files = ["s3://b/sync_1/u/part-10-x.avro", "s3://b/sync_1/u/part-2-x.avro", "s3://b/sync_1/u/part-2-x.avro"]
 
         (table,) = read({"dump_id": 1, "tables": [{"name": "u", "files": files}]}).tables
@@ -86,7 +86,7 @@ class TestReading:
             ("sync_1/u/0.avro", "", "sync_1/u/0.avro"),
         ],
     )
-    def test_an_address_means_a_key_below_the_prefix_regardless_of_its_bucket(
+    def test_an_address_is_a_key_below_the_prefix_regardless_of_its_bucket(
         self, address: str, prefix: str, key: str
     ) -> None:
         (table,) = read({"dump_id": 1, "tables": [{"name": "u", "files": [address]}]}, prefix).tables
@@ -96,15 +96,15 @@ class TestReading:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b'{"dump_id": 1, "tables": [', "is not JSON"),
-            (b"[]", "has no list at `tables`"),
-            (b'{"dump_id": 1}', "has no list at `tables`"),
-            (b'{"tables": []}', "has no whole number at `dump_id`"),
-            (b'{"dump_id": true, "tables": []}', "has no whole number at `dump_id`"),
+            (b'{"dump_id": 1, "tables": [', "is not valid JSON"),
+            (b"[]", "must have a list in `tables`"),
+            (b'{"dump_id": 1}', "must have a list in `tables`"),
+            (b'{"tables": []}', "must have an integer in `dump_id`"),
+            (b'{"dump_id": true, "tables": []}', "must have an integer in `dump_id`"),
             (b'{"dump_id": 9223372036854775808, "tables": []}', "has a `dump_id` that is not between 0 and 2^63"),
         ],
     )
-    def test_what_is_not_a_manifest_is_reported_in_a_sentence_that_names_it(self, content: bytes, reason: str) -> None:
+    def test_an_invalid_manifest_is_reported_in_a_sentence_with_its_key(self, content: bytes, reason: str) -> None:
         with pytest.raises(UnreadableFileError) as error:
             parse_manifest(content, "manifests/sync_7.json")
 
@@ -114,20 +114,23 @@ class TestReading:
     @pytest.mark.parametrize(
         ("content", "reason"),
         [
-            (b'{"dump_id": 1, "tables": [{"files": []}]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": ["users"]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": [{"name": ""}]}', "has no name at `name`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": "s3://b/k"}]}', "has no list of names at `files`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [1]}]}', "has no list of names at `columns`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}', "neither true nor false"),
+            (b'{"dump_id": 1, "tables": [{"files": []}]}', "must have a text in `name` of each table"),
+            (b'{"dump_id": 1, "tables": ["users"]}', "must have a text in `name` of each table"),
+            (b'{"dump_id": 1, "tables": [{"name": ""}]}', "must have a text in `name` of each table"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": "s3://b/k"}]}', "must have a list of texts in `files`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [1]}]}', "must have a list of texts in `columns`"),
+            (
+                b'{"dump_id": 1, "tables": [{"name": "u", "incremental": "false"}]}',
+                "must have true or false in `incremental` of `u`",
+            ),
             (b'{"dump_id": 1, "tables": [{"name": "u"}, {"name": "u"}]}', "lists the table `u` twice"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [""]}]}', "has no list of names at `columns` of `u`"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket"]}]}', "an address that has no key"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/"]}]}', "an address that has no key"),
-            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/a/"]}]}', "an address that has no key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "columns": [""]}]}', "a list of texts in `columns` of `u`"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket"]}]}', "whose address has no key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/"]}]}', "whose address has no key"),
+            (b'{"dump_id": 1, "tables": [{"name": "u", "files": ["s3://bucket/a/"]}]}', "whose address has no key"),
         ],
     )
-    def test_an_entry_that_cannot_be_used_fails_its_table_alone(self, content: bytes, reason: str) -> None:
+    def test_an_invalid_entry_fails_only_its_table(self, content: bytes, reason: str) -> None:
         good = b'{"name": "good", "files": ["s3://b/sync_1/good/0.avro"]}'
         manifest = parse_manifest(content, "manifests/sync_7.json")
         with_good = parse_manifest(content[:-2] + b", " + good + b"]}", "manifests/sync_7.json")
@@ -135,34 +138,34 @@ class TestReading:
         assert [reason in (table.fault or "") for table in manifest.tables] == [True]
         assert [table.fault is None for table in with_good.tables] == [False, True]
 
-    def test_a_manifest_without_columns_says_nothing_about_them(self) -> None:
+    def test_columns_that_are_empty_null_or_missing_are_unknown(self) -> None:
         content = (
             b'{"dump_id": 1, "tables": [{"name": "a", "columns": []}, {"name": "b", "columns": null}, {"name": "c"}]}'
         )
         assert [table.columns for table in parse_manifest(content, "m").tables] == [None, None, None]
 
-    def test_only_heaps_own_manifests_are_any(self) -> None:
+    def test_only_heaps_own_manifests_are_manifests(self) -> None:
         keys = ["manifests/sync_7.json", "imported_manifests/sync_7.json", "manifests/sync_7.json.tmp", "manifests/"]
 
         assert [key for key in keys if is_manifest(key)] == ["manifests/sync_7.json"]
 
-    def test_keys_without_numbers_and_with_other_texts_have_an_order_too(self) -> None:
+    def test_keys_with_and_without_numbers_can_be_sorted_together(self) -> None:
         assert in_order(["b", "10", "a9", "a10", "", "9", "a"]) == ["", "9", "10", "a", "a9", "a10", "b"]
 
 
 class TestPlanning:
-    def test_all_dumps_are_landed_if_none_is_full(self) -> None:
+    def test_all_dumps_are_loaded_if_none_is_full(self) -> None:
         assert places(plan([dump(1, "users", "a"), dump(2, "users", "b")], set())) == [
             (1, "users", ("a",)),
             (2, "users", ("b",)),
         ]
 
-    def test_dumps_come_in_the_order_of_their_numbers_not_of_their_texts(self) -> None:
+    def test_dumps_are_sorted_as_numbers_not_as_text(self) -> None:
         manifests = [dump(10, "users", "b"), dump(9, "users", "a"), dump(100, "users", "c")]
 
         assert [step.dump_id for step in plan(manifests, set())] == [9, 10, 100]
 
-    def test_what_lies_below_the_newest_full_dump_of_a_table_is_obsolete_for_that_table_alone(self) -> None:
+    def test_dumps_below_the_newest_full_one_of_a_table_are_obsolete_only_for_that_table(self) -> None:
         manifests = [
             dump(1, "users", "a"),
             dump(1, "sessions", "s"),
@@ -185,12 +188,12 @@ class TestPlanning:
     def test_an_incremental_dump_without_files_is_a_step_for_its_columns(self) -> None:
         assert places(plan([dump(2)], set())) == [(2, "users", ())]
 
-    def test_what_has_landed_is_not_a_step_again(self) -> None:
+    def test_what_was_loaded_is_not_a_step_again(self) -> None:
         manifests = [dump(1, "users", "a", full=True), dump(2), dump(3, "users", "c")]
 
         assert plan(manifests, landed(*manifests)) == ()
 
-    def test_a_dump_delivered_again_with_more_files_lands_those_alone_and_loses_nothing(self) -> None:
+    def test_a_dump_delivered_again_with_more_files_loads_only_these_and_loses_nothing(self) -> None:
         manifest = dump(1, "users", "a", "b", full=True)
 
         (step,) = plan([manifest], landed(dump(1, "users", "a", full=True)))
@@ -198,7 +201,7 @@ class TestPlanning:
         assert step.files == ("b",)
         assert not step.replaces
 
-    def test_a_dump_delivered_twice_in_one_go_is_one_step(self) -> None:
+    def test_a_dump_delivered_twice_at_the_same_time_is_one_step(self) -> None:
         manifests = [dump(1, "users", "a", full=True), dump(1, "users", "b", "a", columns="user_id email")]
 
         assert plan(manifests, set()) == (Step(1, "users", True, ("user_id", "email"), ("a", "b")),)
@@ -206,22 +209,22 @@ class TestPlanning:
     def test_a_bookmark_whose_file_is_no_longer_listed_does_no_harm(self) -> None:
         assert places(plan([dump(2, "users", "b")], landed(dump(1, "users", "gone")))) == [(2, "users", ("b",))]
 
-    def test_the_floor_holds_though_its_manifest_is_no_longer_listed(self) -> None:
+    def test_the_floor_still_counts_if_its_manifest_is_no_longer_listed(self) -> None:
         assert plan([dump(1, "users", "a")], landed(dump(2, "users", "b", full=True))) == ()
 
-    def test_a_late_manifest_is_landed_and_known_as_late(self) -> None:
+    def test_a_late_manifest_is_loaded_and_marked_as_late(self) -> None:
         (step,) = plan([dump(1, "users", "a"), dump(2, "users", "b")], landed(dump(2, "users", "b")))
 
         assert (step.dump_id, step.late) == (1, True)
 
-    def test_a_late_full_dump_outdates_what_is_older_and_replaces_nothing(self) -> None:
+    def test_a_late_full_dump_removes_older_rows_but_does_not_replace_the_table(self) -> None:
         after = landed(dump(1, "users", "a"), dump(3, "users", "c"))
 
         (step,) = plan([dump(2, "users", "b", full=True)], after)
 
         assert (step.outdated_below, step.replaces) == (2, False)
 
-    def test_a_dump_known_as_full_only_afterwards_outdates_what_is_older(self) -> None:
+    def test_a_dump_that_turns_out_to_be_full_removes_older_rows(self) -> None:
         after = landed(dump(1, "users", "a"), dump(2, "users", "b"))
         again = dump(2, "users", "b", full=True)
 

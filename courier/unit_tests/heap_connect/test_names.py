@@ -1,4 +1,4 @@
-"""Names that a warehouse can hold, by its rules."""
+"""Names are checked against the limits of the warehouse."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def test_the_length_of_a_name_is_counted_in_bytes(name: str, is_short: bool) -> 
         ("a" * 9, "is longer than the 8 bytes that the warehouse allows"),
     ],
 )
-def test_a_name_that_the_warehouse_cannot_hold_is_refused(name: str, reason: str) -> None:
+def test_a_name_that_the_warehouse_does_not_allow_is_refused(name: str, reason: str) -> None:
     with pytest.raises(SchemaError, match=reason):
         refuse_names(SHORT, ["id", name])
 
 
-def test_names_that_the_warehouse_can_hold_are_not_refused() -> None:
+def test_names_that_the_warehouse_allows_are_not_refused() -> None:
     refuse_names(SHORT, ["id", "Heap:a b"])
     refuse_names(ENDLESS, ["xmin", "a" * 1000])
 
 
-def test_a_view_that_is_not_made_is_explained() -> None:
+def test_it_is_explained_why_a_view_does_not_exist() -> None:
     assert no_view(SHORT, "There is no view `v`").endswith("longer than the 8 bytes that the warehouse allows.")

@@ -1,4 +1,4 @@
-"""A pass over a bucket in memory, into a DuckDB file: one table's failure affects no other."""
+"""A run over a bucket in memory, into a DuckDB file: one table's failure affects no other."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
 
 
 def refuses(part: str, error: Exception, trial: Trial) -> None:
-    """The bucket raises an error for keys with this part."""
+    """Makes the bucket raise an error for keys that contain this text."""
 
     def on_fetch(key: str) -> None:
         if part in key:
@@ -76,7 +76,7 @@ def refuses(part: str, error: Exception, trial: Trial) -> None:
     trial.memory.on_fetch = on_fetch
 
 
-def test_dumps_are_loaded_in_the_order_of_their_numbers_and_once(trial: Trial) -> None:
+def test_dumps_are_loaded_once_in_the_order_of_their_numbers(trial: Trial) -> None:
     trial.arrives(10, table("users", 2))
     trial.arrives(9, table("users", 1), table("sign_up", 7))
 
@@ -94,7 +94,7 @@ def test_what_the_entity_excludes_is_not_loaded_until_it_is_included(trial: Tria
     assert trial.outcomes(tables=("sign_up",)) == [(1, "Heap:sign_up", None)]
 
 
-def test_a_file_that_cannot_be_fetched_stops_its_table_and_its_later_dumps(trial: Trial) -> None:
+def test_a_file_that_cannot_be_fetched_fails_its_table_whose_later_dumps_wait(trial: Trial) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     trial.arrives(2, table("users", 2), table("sign_up", 8))
     refuses("sync_1/users", UnreadableFileError("It is in cold storage."), trial)
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_fetched_stops_its_table_and_its_later_dumps(trial
     assert trial.outcomes() == [(1, "Heap:users", None), (2, "Heap:users", None)]
 
 
-def test_a_file_that_is_damaged_fails_its_table_alone(trial: Trial) -> None:
+def test_a_damaged_file_fails_only_its_table(trial: Trial) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     trial.memory.objects[trial.key("sync_1/users")] = b"Obj"
 
@@ -120,7 +120,7 @@ def test_a_file_that_is_damaged_fails_its_table_alone(trial: Trial) -> None:
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError("a@b.example"), SetupError("No room."), LaterError("Not now.")])
-def test_any_error_in_one_file_leaves_the_others_if_the_bucket_answers(trial: Trial, error: Exception) -> None:
+def test_any_error_in_one_file_does_not_affect_others_if_the_bucket_responds(trial: Trial, error: Exception) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     refuses("sync_1/users", error, trial)
 
@@ -131,7 +131,7 @@ def test_any_error_in_one_file_leaves_the_others_if_the_bucket_answers(trial: Tr
     assert other == (1, "Heap:sign_up", None)
 
 
-def test_a_bucket_that_stops_responding_ends_the_run_and_keeps_what_was_loaded(trial: Trial) -> None:
+def test_a_bucket_that_stops_responding_stops_the_run_but_what_was_loaded_stays(trial: Trial) -> None:
     trial.arrives(1, table("sign_up", 7))
     trial.arrives(2, table("users", 1))
     steps = trial.steps()
@@ -152,7 +152,7 @@ def test_a_bucket_that_stops_responding_ends_the_run_and_keeps_what_was_loaded(t
 
 
 def test_a_bucket_that_is_emptied_during_a_run_fails_the_tables_that_are_not_loaded_yet(trial: Trial) -> None:
-    """It is not a bucket without dumps, after which nothing would have been loaded."""
+    """It is not mistaken for a bucket without dumps."""
     trial.arrives(1, table("sign_up", 7))
     trial.arrives(2, table("users", 1))
 
@@ -169,7 +169,7 @@ def test_a_bucket_that_is_emptied_during_a_run_fails_the_tables_that_are_not_loa
     ]
 
 
-def test_a_run_that_is_stopped_while_it_fetches_stops(trial: Trial) -> None:
+def test_a_run_can_be_stopped_while_it_fetches(trial: Trial) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     refuses("sync_1/users", InterruptedRunError("It was stopped."), trial)
 
@@ -178,7 +178,7 @@ def test_a_run_that_is_stopped_while_it_fetches_stops(trial: Trial) -> None:
 
 
 class Straggler:
-    """The thread that fetches the first file with a part in its key: it stops before the file is there."""
+    """The thread that fetches the first file whose key contains a text: it pauses before the file arrives."""
 
     def __init__(self, trial: Trial, part: str) -> None:
         self._part = part
@@ -226,7 +226,7 @@ def is_closed(trial: Trial, straggler: Straggler) -> None:
 
 
 def is_forgotten(trial: Trial, straggler: Straggler) -> None:
-    """Its iterator stays, as in the traceback of an error that someone keeps, and ends with the test."""
+    """Its iterator stays alive until the test ends, as in the traceback of an error that is kept."""
     trial.kept = trial.steps()
     next(trial.kept), next(trial.kept)
     straggler.wait()
@@ -243,10 +243,10 @@ def is_forgotten(trial: Trial, straggler: Straggler) -> None:
     ],
     ids=["error", "stop", "Ctrl-C", "closed", "forgotten"],
 )
-def test_a_thread_left_by_a_run_that_was_broken_off_does_not_touch_the_files_of_the_next(
+def test_a_thread_left_over_from_a_stopped_run_does_not_touch_the_files_of_the_next_run(
     trial: Trial, break_off: Callable[[Trial, Straggler], None]
 ) -> None:
-    """The thread ends when the third step of the next run is fetched and not loaded: it would be of the same number."""
+    """The thread ends when the third step of the next run is fetched but not loaded; its own step has that number."""
     for number in range(1, 6):
         trial.arrives(number, table("users", number))
     straggler = Straggler(trial, "sync_3/users")
@@ -267,8 +267,8 @@ def test_a_thread_left_by_a_run_that_was_broken_off_does_not_touch_the_files_of_
 
 
 @pytest.mark.parametrize("left", ["0", "files/0"])
-def test_what_is_left_in_the_folder_of_fetched_files_does_not_matter(trial: Trial, left: str) -> None:
-    """Nor that the folder is a link to another disk."""
+def test_leftovers_in_the_folder_of_fetched_files_do_not_matter(trial: Trial, left: str) -> None:
+    """Nor does it matter if the folder is a link to another disk."""
     trial.arrives(1, table("users", 1))
     elsewhere = trial.folder / "elsewhere"
     (elsewhere / left).mkdir(parents=True)
@@ -317,7 +317,7 @@ def test_a_full_disk_while_stored_columns_are_hashed_is_reported_and_changes_not
     assert list(trial.place.iterdir()) == []
 
 
-def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_count(trial: Trial) -> None:
+def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_are_loaded(trial: Trial) -> None:
     trial.arrives(1, table("users", 1))
     trial.memory.objects[manifest_key(2)] = b"{"
 
@@ -328,7 +328,7 @@ def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_count(trial: 
     assert other == (1, "Heap:users", None)
 
 
-def test_the_manifest_of_a_finished_dump_is_not_needed_any_more(trial: Trial) -> None:
+def test_the_manifest_of_a_finished_dump_is_no_longer_needed(trial: Trial) -> None:
     trial.arrives(1, table("users", 1), table("sign_up", 7))
     list(trial.steps(exclude=("sign_up",)))
     refuses(manifest_key(1), UnreadableFileError("It is in cold storage."), trial)

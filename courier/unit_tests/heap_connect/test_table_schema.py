@@ -1,4 +1,4 @@
-"""The columns and types of a table after a step, and the rows of a file as rows of it."""
+"""The columns and types of a table after a step, and how rows of a file are cast to them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def types(table: Table) -> dict[str, FieldType]:
     return {column.name: column.type for column in table.columns}
 
 
-def test_the_manifest_says_which_columns_there_are_and_the_files_of_what_type() -> None:
+def test_the_manifest_determines_the_columns_and_the_files_their_types() -> None:
     table = made(step(), {}, {"user_id": pa.int64(), "plan": pa.string(), "other": pa.int64()}, fresh=True)
 
     assert types(table) == {"user_id": INTEGER, "plan": STRING, DUMP: INTEGER}
@@ -57,7 +57,7 @@ def test_a_late_dump_changes_no_columns() -> None:
     assert types(table) == {"user_id": INTEGER, "old": DATE, DUMP: INTEGER}
 
 
-def test_a_key_stays_regardless_of_what_the_manifest_lists() -> None:
+def test_a_key_stays_even_if_the_manifest_does_not_list_it() -> None:
     assert "user_id" in types(made(step(columns=("plan",)), {"user_id": INTEGER}, {"plan": pa.string()}))
 
 
@@ -78,13 +78,13 @@ def test_a_type_is_widened(stored: FieldType, brought: pa.DataType, expected: Fi
     assert types(made(step(), {"user_id": INTEGER, "plan": stored}, {"plan": brought}))["plan"] == expected
 
 
-def test_the_types_of_rows_that_all_go_do_not_count() -> None:
+def test_stored_types_do_not_count_if_all_stored_rows_are_replaced() -> None:
     assert (
         types(made(step(), {"user_id": INTEGER, "plan": STRING}, {"plan": pa.int64()}, fresh=True))["plan"] == INTEGER
     )
 
 
-def test_a_column_without_any_type_has_its_usual_one_in_an_empty_table_and_waits_in_others() -> None:
+def test_a_column_without_a_type_gets_a_default_in_an_empty_table_and_is_not_added_to_others() -> None:
     columns = ("user_id", "session_id", "plan")
 
     assert types(made(step(columns=columns), {}, fresh=True)) == {
@@ -97,7 +97,7 @@ def test_a_column_without_any_type_has_its_usual_one_in_an_empty_table_and_waits
 
 
 @pytest.mark.parametrize("brought", [pa.int64(), pa.string(), pa.float64()])
-def test_a_time_is_an_instant_beside_its_raw_value(brought: pa.DataType) -> None:
+def test_a_time_becomes_an_instant_and_its_raw_value_is_kept(brought: pa.DataType) -> None:
     table = made(step(columns=("user_id", "joindate")), {}, {"joindate": brought}, fresh=True)
 
     assert types(table)["joindate"] == DATETIME
@@ -166,14 +166,14 @@ def test_the_time_0_means_unknown() -> None:
     assert rows_of(table, joindate=pa.array([0]))[0]["joindate"] is None
 
 
-def test_a_time_that_is_text_for_its_hash_stays_as_it_is() -> None:
+def test_a_time_that_is_text_because_it_is_hashed_is_unchanged() -> None:
     table = made(step(columns=("time",)), {}, {"time": pa.string()}, fresh=True, as_text=("time",))
     texts = pa.array(["1970-01-01", "0", "", None, "2026-03-01"])
 
     assert cast_rows(pa.record_batch({"time": texts}), table, 7).batch.column("time").equals(texts)
 
 
-def test_rows_are_read_without_pandas_which_takes_long_to_import(tmp_path: Path) -> None:
+def test_rows_are_read_without_importing_pandas(tmp_path: Path) -> None:
     (tmp_path / "pandas.py").write_text("raise RuntimeError('pandas is imported')")
     done = subprocess.run(  # (this file's own program, in a process that has imported nothing)
         [sys.executable, "-c", READ_ROWS],
@@ -208,7 +208,7 @@ for chunk in reader.chunks(stream, "a.avro"):
 """
 
 
-def test_floats_become_text_as_integers_would() -> None:
+def test_whole_floats_become_text_like_integers() -> None:
     table = made(step(columns=("plan",)), {}, {"plan": pa.string()}, fresh=True)
 
     assert [row["plan"] for row in rows_of(table, plan=pa.array([7.0, 1e16, 0.5]))] == ["7", "10000000000000000", "0.5"]

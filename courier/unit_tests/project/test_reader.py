@@ -415,8 +415,7 @@ def test_a_secret_is_refused_anywhere_and_not_repeated(tmp_path: Path, content: 
         (f"credentials: {{c: {{{KEYS.format('$K', 'S')}}}}}", f"`credentials.c.access-key-env` {VARIABLE}"),
         (
             "credentials: {c: {type: iam-credential, secret-key: x}}",
-            "`credentials.c` does not accept `secret-key`: set `secret-key-env` to the name of the variable with its "
-            "value.",
+            "`credentials.c` does not accept `secret-key`: set `secret-key-env` to the variable with its value.",
         ),
         (
             "warehouse: {engine: postgresql, dsn: 'postgresql://u:x@h/d'}",
@@ -424,7 +423,9 @@ def test_a_secret_is_refused_anywhere_and_not_repeated(tmp_path: Path, content: 
         ),
     ],
 )
-def test_a_secret_in_the_file_is_refused_with_the_setting_to_use_instead(tmp_path: Path, content: str, sentence: str) -> None:
+def test_a_secret_in_the_file_is_refused_with_the_setting_to_use_instead(
+    tmp_path: Path, content: str, sentence: str
+) -> None:
     assert refusal(tmp_path, content) == f"`heap-courier.yaml`: {sentence}"
 
 

@@ -153,7 +153,7 @@ def again(visit: Visit) -> Response:
 def _start(visit: Visit, courier: Courier, form: Form) -> Response:
     context = visit.console.context()
     if courier.operations is None:
-        days, what = None, "what is new"
+        days, what = None, "new dumps"
     else:
         days = _days(form, context.now().date())
         what = in_words(days)

@@ -1,4 +1,4 @@
-"""Histories begun or completed from what tables have now: where loads took place without their versions being kept."""
+"""Adds the current rows of tables to their histories, if rows were loaded without recording their versions."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class CatchingUp:
     def tables(
         self, loaded: Collection[Bookmark], versions: Mapping[str, Version], before: Callable[[str], None]
     ) -> Iterator[tuple[str, StepResult]]:
-        """Each table whose history was behind, with what happened to it.
+        """Brings each history that is behind up to date; yields its table and the result.
 
         Args:
-            loaded: what was loaded.
-            versions: of the bookmarks of tables.
+            loaded: the bookmarks.
+            versions: the versions of the tables' bookmarks.
             before: called with a table inside the transaction that adds its rows; it locks the bookmarks.
         """
         floors = {mark.table: mark.dump_id for mark in sorted(loaded) if mark.full}
@@ -68,7 +68,7 @@ class CatchingUp:
             before(table)
             kept = self._histories.of(table, table_with(table, name, columns))
             rows = self._histories.catch_up(kept, name, floor) if kept else 0
-            notice = f"The history of the table `{name}` has its rows as they are now." if kept else None
+            notice = f"Added the current rows of the table `{name}` to its history." if kept else None
             result = StepResult(None, TableRun(name + HISTORY, 0, 0, merged=rows, stored=rows), notice=notice)
             self._hashed.record(versions_of(table), hashed)
             self._histories.record(table, version)

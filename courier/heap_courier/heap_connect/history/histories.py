@@ -1,4 +1,4 @@
-"""Which tables of a source keep a history, and up to which load: recorded in the transaction of their rows."""
+"""Which tables of a source have a history, and up to which load; recorded in the transaction that loads their rows."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _COLUMNS: Final = "source text, heap_table text, number bigint"
 
 
 def versions_of(table: str) -> str:
-    """The name, among Heap's, of the table with the versions of another: `users:versions`."""
+    """The name of the table with the versions of one of Heap's tables, without the source: `users:versions`."""
     return table + VERSIONS
 
 
 class Histories:
     """The histories of a source, such as `Heap` in `Heap:users`.
 
-    The number of a table's bookmarks shows whether its history has all that was loaded.
+    A history is complete if its recorded number equals the version number of the table's bookmarks.
     """
 
     def __init__(self, warehouse: Warehouse, source: str, patterns: Collection[str]) -> None:
-        """Does nothing yet; `patterns` are names of tables, and may contain `*`."""
+        """`patterns` are names of tables, and may contain `*`. Call `read` before using the histories."""
         self._warehouse = warehouse
         self._source = source
         self._patterns = patterns
@@ -42,13 +42,13 @@ class Histories:
         self._written: Mapping[int, datetime] = {}
 
     def read(self) -> None:
-        """Reads the records; creates their table if it is missing. Outside a transaction."""
+        """Reads the records; creates their table if it is missing. Call it outside a transaction."""
         make_tables(self._warehouse, {_NAME: _COLUMNS})
         rows = self._warehouse.query(f"SELECT heap_table, number FROM {_TABLE} WHERE source = $1", (self._source,))
         self._numbers = dict(rows)
 
     def date(self, written: Mapping[int, datetime]) -> None:
-        """Sets the dates of dumps: when the manifest of each was written."""
+        """Sets the times at which the manifests of dumps were written."""
         self._written = written
 
     @property
@@ -57,14 +57,14 @@ class Histories:
         return frozenset(self._numbers)
 
     def keeps(self, table: str) -> bool:
-        """Whether the history of a table is to be kept."""
+        """Whether the settings require a history of a table."""
         return any(fnmatchcase(table, pattern) for pattern in self._patterns)
 
     def expect_tables(self, tables: Iterable[str]) -> None:
-        """Refuses a name that no table has: what is not kept now cannot be had later.
+        """Refuses a name that no table has, because versions that are not recorded now are lost.
 
         Raises:
-            SetupError: the name, and the nearest one.
+            SetupError: there is no such table; suggests the nearest name.
         """
         names = list(tables)
         for pattern in self._patterns:
@@ -75,22 +75,22 @@ class Histories:
                 )
 
     def of(self, table: str, target: Table) -> Versions | None:
-        """The versions of a table to keep; None if there are none.
+        """The versions of a table; None if it has no history.
 
         Raises:
-            SchemaError: it has a column with the name of one that its history adds.
+            SchemaError: it has a column whose name the history needs.
         """
         if not self.keeps(table) or not target.key or not fits(self._warehouse, target.name + VERSIONS):
             return None
         return Versions(self._warehouse, target)
 
     def notice(self, table: str, target: Table) -> str | None:
-        """A sentence for the user about a history that is to be kept and is not, or the reverse."""
+        """A sentence for the user if a history is required but cannot be kept, or exists but is no longer kept."""
         if not self.keeps(table):
             if table not in self._numbers or not self._warehouse.columns(target.name + VERSIONS):
                 return None
             return (
-                f"The history `{target.name}{HISTORY}` is not kept any more, and lacks this dump: restore "
+                f"The history `{target.name}{HISTORY}` is no longer kept and lacks this dump: restore "
                 f"`heap-connect/history`, or drop the view and the table `{target.name}{VERSIONS}`."
             )
         if not target.key:
@@ -100,33 +100,33 @@ class Histories:
         return None
 
     def is_behind(self, table: str, name: str, version: Version | None) -> bool:
-        """Whether loads of a table, `name` in the warehouse, are missing in its history."""
+        """Whether the history of a table (`name` in the warehouse) lacks some of its loads."""
         number = version.number if version else None
         return self._numbers.get(table) != number or not self._warehouse.columns(name + VERSIONS)
 
     def catch_up(self, versions: Versions, name: str, floor: int | None) -> int:
-        """Adds what a table has now to its versions; the number of its rows. Inside a transaction.
+        """Adds the current rows of a table to its versions; returns their number. Call it inside a transaction.
 
         Args:
-            versions: of the table.
-            name: of the table in the warehouse.
-            floor: its newest full dump.
+            versions: the versions of the table.
+            name: the name of the table in the warehouse.
+            floor: the newest full dump of the table.
         """
         dumps = {row[0] for row in self._warehouse.query(f"SELECT DISTINCT {quoted(DUMP)} FROM {quoted(name)}")}
         dumps |= set() if floor is None else {floor}
         return versions.catch_up({number: self.written_at(number) for number in sorted(dumps)}, floor)
 
     def written_at(self, dump_id: int) -> datetime:
-        """When a dump was complete; of one whose manifest is gone, when the next one was, or else the last one."""
+        """When a dump was complete; if its manifest is gone, when the next dump was, or else the last one."""
         later = [dump for dump in self._written if dump >= dump_id]
         return self._written[min(later) if later else max(self._written)]
 
     def record(self, table: str, version: Version) -> None:
-        """Records, inside the transaction that adds the rows, that a history has all loads up to a version."""
+        """Records that a history has all loads up to a version. Call it inside the transaction that adds the rows."""
         where = (self._source, table)
         self._warehouse.execute(f"DELETE FROM {_TABLE} WHERE source = $1 AND heap_table = $2", where)
         self._warehouse.execute(f"INSERT INTO {_TABLE} VALUES ($1, $2, $3)", (*where, version.number))
 
     def remember(self, table: str, version: Version) -> None:
-        """Adopts what was recorded, once the transaction has committed."""
+        """Updates this object with what was recorded, once the transaction has committed."""
         self._numbers[table] = version.number

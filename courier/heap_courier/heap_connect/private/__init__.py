@@ -1,1 +1,1 @@
-"""Columns that are hashed or left out: the rules, and what is recorded of them. Never how a row is loaded."""
+"""Columns that are hashed or left out: the rules, and the record of hashed columns. Never how a row is loaded."""

@@ -1,4 +1,4 @@
-"""Which stored columns hold hashes, and of which secret: recorded in the transaction that stores the hashes."""
+"""Which stored columns contain hashes, and with which secret; recorded in the transaction that stores the hashes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _COLUMNS: Final = "source text, heap_table text, column_name text, secret text"
 
 
 def hashed_columns(warehouse: Warehouse, source: str, table: str) -> frozenset[str]:
-    """The columns of a table of Heap's that hold hashes instead of values."""
+    """The columns of one of Heap's tables that contain hashes instead of values."""
     if not warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = $1", (_NAME,)):
         return frozenset()
     rows = warehouse.query(f"SELECT column_name FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (source, table))
@@ -41,7 +41,7 @@ class HashedColumns:
         self._recorded: defaultdict[str, dict[str, str]] = defaultdict(dict)
 
     def read(self) -> None:
-        """Reads the records; creates their table if it is missing. Outside a transaction."""
+        """Reads the records; creates their table if it is missing. Call it outside a transaction."""
         make_tables(self._warehouse, {_NAME: _COLUMNS})
         self._recorded.clear()
         rows = self._warehouse.query(
@@ -51,61 +51,61 @@ class HashedColumns:
             self._recorded[table][column] = secret
 
     def of(self, table: str) -> frozenset[str]:
-        """The columns of a table that hold hashes."""
+        """The columns of a table that contain hashes."""
         return frozenset(self._recorded.get(table, ()))
 
     def expect_rules(self, table: str, stored: Collection[str], *, of: str | None = None) -> None:
-        """Refuses a table in which hashes and plain values, or hashes of two secrets, would mix.
+        """Refuses a table in which hashes and plain values, or hashes with different secrets, would mix.
 
         Args:
-            table: the name that its hashes are recorded by.
+            table: the name under which its hashes are recorded.
             stored: its columns.
-            of: the table whose rules hold for it; None: its own.
+            of: the table whose rules apply to it; None: its own.
 
         Raises:
-            SchemaError: how to keep the hashes, or to load the table again.
+            SchemaError: they would mix; the message says how to keep the hashes, or to reload the table.
         """
         recorded = {column: secret for column, secret in self._recorded.get(table, {}).items() if column in stored}
         ruled = of or table
         kept = self._private.hashed(ruled, stored) | self._private.left_out(ruled, stored)
         if plain := sorted(recorded.keys() - kept):
             raise SchemaError(
-                f"The columns {listed(plain)} of the table hold hashes, and `heap-connect/columns` no longer has them "
-                "hashed: restore the setting, or drop the table to load it again from its dumps."
+                f"The columns {listed(plain)} of the table contain hashes, but `heap-connect/columns` no longer hashes "
+                "them: restore the setting, or drop the table to load it again from its dumps."
             )
         hashed = self._private.hashed(ruled, stored)
         if plain := sorted(hashed - recorded.keys()):
-            raise SchemaError(f"The stored values of {listed(plain)} could not be hashed, so the table waits.")
+            raise SchemaError(f"The stored values of {listed(plain)} could not be hashed, so the table was not loaded.")
         if any(secret != self._private.fingerprint for column, secret in recorded.items() if column in hashed):
             raise SchemaError(
-                "The table holds hashes of another secret: restore the value of `heap-connect/hash-secret-env`, or "
-                "drop the table to load it again from its dumps."
+                "The table contains hashes made with another secret: restore the value of "
+                "`heap-connect/hash-secret-env`, or drop the table to load it again from its dumps."
             )
 
     def forget(self, table: str) -> None:
-        """Removes the records of a table that was dropped. Inside a transaction."""
+        """Removes the records of a dropped table. Call it inside a transaction."""
         self._warehouse.execute(f"DELETE FROM {_TABLE} WHERE source = $1 AND heap_table = $2", (self._source, table))
         self._recorded.pop(table, None)
 
     def record(self, table: str, columns: Collection[str]) -> None:
-        """Records that columns of a table hold hashes only. Inside the transaction that stores them."""
+        """Records that columns of a table contain only hashes. Call it inside the transaction that stores them."""
         for column in sorted(set(columns) - self.of(table)):
             parameters = (self._source, table, column, self._private.fingerprint)
             self._warehouse.execute(f"INSERT INTO {_TABLE} VALUES ($1, $2, $3, $4)", parameters)
 
     def remember(self, table: str, columns: Collection[str]) -> None:
-        """Adopts what was recorded, once the transaction has committed."""
+        """Updates this object with what was recorded, once the transaction has committed."""
         self._recorded[table] |= dict.fromkeys(columns, self._private.fingerprint)
 
     def write_hashed(self, table: Table, columns: Collection[str], path: Path) -> None:
-        """Writes the stored rows of a table to an Arrow file, some of the columns hashed. Outside a transaction.
+        """Writes the stored rows of a table to an Arrow file, with these columns hashed. Call it outside a transaction.
 
-        An UPDATE would need memory for each row that it changes.
+        An UPDATE instead would need memory for every row that it changes.
         """
         text = self._warehouse.sql_type(STRING)
         selected = [
             f"CAST({quoted(column.name)} AS {text}) AS {quoted(column.name)}"
-            if column.type.kind is Kind.DECIMAL  # (ADBC has its own type for PostgreSQL's)
+            if column.type.kind is Kind.DECIMAL  # (ADBC returns PostgreSQL's as a type of its own)
             else quoted(column.name)
             for column in table.columns
         ]

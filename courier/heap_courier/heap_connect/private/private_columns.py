@@ -19,26 +19,26 @@ SHORTEST_SECRET: Final = 16  # characters
 
 @dataclass(frozen=True, slots=True)
 class PrivateColumns:
-    """The rules of an entity, and the secret that hashes depend on; empty if nothing is hashed."""
+    """The rules of an entity, and the secret for hashes, which is empty if nothing is hashed."""
 
     rules: tuple[ColumnRule, ...] = ()
     secret: bytes = b""
 
     @property
     def fingerprint(self) -> str:
-        """Distinguishes two secrets without revealing them."""
+        """Identifies the secret without revealing it."""
         return hmac.digest(self.secret, b"heap-courier fingerprint", "sha256").hex()
 
     def hashed(self, table: str, columns: Iterable[str]) -> frozenset[str]:
-        """Which of the columns of a table are to be hashed."""
+        """The columns of a table to hash."""
         return frozenset(column for column in columns if self._treatments(table, column) == {HASH})
 
     def left_out(self, table: str, columns: Iterable[str]) -> frozenset[str]:
-        """Which of the columns of a table are to be left out: a column with both rules is."""
+        """The columns of a table to leave out, including those with both rules."""
         return frozenset(column for column in columns if LEAVE_OUT in self._treatments(table, column))
 
     def _treatments(self, table: str, column: str) -> set[str]:
-        """Names of columns match regardless of case, so that none escapes its rule."""
+        """The rules for a column, whose name matches in any case, so that no value escapes its rule."""
         return {
             rule.treatment
             for rule in self.rules
@@ -46,13 +46,13 @@ class PrivateColumns:
         }
 
     def expect_tables(self, tables: Mapping[str, Collection[str] | None]) -> None:
-        """Refuses rules that match nothing, since a misspelled one would let values through.
+        """Refuses rules that match nothing, because a misspelled rule would let values through.
 
         Args:
-            tables: all tables, with their columns; None: not known.
+            tables: all tables with their columns, or None if these are unknown.
 
         Raises:
-            SetupError: no table has the name in a rule, or none that it matches has the column.
+            SetupError: no table matches a rule, or no matching table has the column.
         """
         for rule in self.rules:
             matching = {name: columns for name, columns in tables.items() if fnmatchcase(name, rule.table)}
@@ -69,10 +69,10 @@ class PrivateColumns:
                     )
 
     def expect_columns(self, table: str, columns: Collection[str]) -> None:
-        """Refuses a table that lacks the column of a rule that names the table.
+        """Refuses a table without the column of a rule for this table.
 
         Raises:
-            SchemaError: the nearest name that the table has, or all of them.
+            SchemaError: there is no such column; suggests the nearest one, or lists all.
         """
         known = {column.lower() for column in columns}
         for rule in self.rules:
@@ -81,7 +81,7 @@ class PrivateColumns:
                 raise SchemaError(f"`heap-connect/columns`: the table `{table}` has no column `{rule.column}`{remedy}.")
 
     def with_hashes(self, columns: Collection[str], batch: pa.RecordBatch) -> pa.RecordBatch:
-        """A batch with the String columns of these names hashed."""
+        """The batch with these String columns hashed."""
         arrays = [
             self.hashes(values) if name in columns else values
             for name, values in zip(batch.schema.names, batch.columns, strict=True)
@@ -89,24 +89,24 @@ class PrivateColumns:
         return pa.RecordBatch.from_arrays(arrays, schema=batch.schema)
 
     def hashes(self, texts: pa.StringArray) -> pa.StringArray:
-        """HMAC-SHA256 of each text, in hexadecimal digits; null stays null."""
+        """The HMAC-SHA256 of each text in hexadecimal; null stays null."""
         encoded = texts.dictionary_encode()
         hashes = [hmac.digest(self.secret, text.encode(), "sha256").hex() for text in encoded.dictionary.to_pylist()]
         return pa.array(hashes, pa.string()).take(encoded.indices)
 
 
 def private_columns(entity: HeapConnectEntity, environment: Mapping[str, str]) -> PrivateColumns:
-    """The rules of an entity with their secret.
+    """The rules of an entity, with the secret from the environment.
 
     Raises:
-        SetupError: the secret is not set, or too short.
+        SetupError: the secret is missing or too short.
     """
     if entity.hash_secret_env is None:
         return PrivateColumns(entity.columns)
     secret = environment.get(entity.hash_secret_env, "")
     if len(secret) < SHORTEST_SECRET:
         raise SetupError(
-            f"The environment variable `{entity.hash_secret_env}` must hold the secret of hashed columns, at least "
-            f"{SHORTEST_SECRET} characters (`heap-connect/hash-secret-env`)."
+            f"The environment variable `{entity.hash_secret_env}` must contain the secret for hashed columns, at least "
+            f"{SHORTEST_SECRET} characters long (`heap-connect/hash-secret-env`)."
         )
     return PrivateColumns(entity.columns, secret.encode())

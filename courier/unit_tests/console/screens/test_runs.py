@@ -140,7 +140,7 @@ class TestRunning:
         assert "No file matches 'orders-'yyyy-MM-dd'.csv' on 2026-03-04" in runs(visits).text
         text = runs(visits, **{"skip-missing": "on"}).text
         assert "Completed" in text
-        assert "Missing files were skipped" in text
+        assert "Skipped missing files" in text
 
     def test_files_are_kept_as_samples(self, shop: MemoryBucket, visits: Visitor, project: Path) -> None:  # noqa: ARG002
         assert "users-2026-03-04.csv" in runs(visits, sample="on").text

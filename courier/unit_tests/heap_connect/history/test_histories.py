@@ -1,4 +1,4 @@
-"""Random dumps in random order against a simple model of their history, on both engines."""
+"""The history of random dumps in random order is compared to a simple model, on both engines."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ FIRST = WRITTEN.replace(tzinfo=None)
 
 
 class Arrival(NamedTuple):
-    """Dumps that arrive before a run, each with the hour at which its manifest was written."""
+    """Dumps that arrive before a run, each with the hour in which its manifest was written."""
 
     dumps: tuple[tuple[Dump, int], ...]
     is_kept: bool  # whether the run keeps the history
-    broken_off_at: int | None = None  # the point at which it breaks off before it is run again
+    broken_off_at: int | None = None  # the point at which the run is interrupted before it is repeated
 
 
 @st.composite
@@ -66,7 +66,7 @@ def arrivals(draw: st.DrawFn) -> list[Arrival]:
 
 @dataclass
 class Model:
-    """What the history must be: for each user the observations by dump; None: the user is gone."""
+    """The expected history: for each user the observations by dump; None: the user no longer exists."""
 
     dumps: dict[int, tuple[TableDump, int]] = field(default_factory=dict)
     loaded: set[int] = field(default_factory=set)
@@ -177,7 +177,7 @@ def check(warehouse: Warehouse, folder: Path, story: list[Arrival]) -> None:
 
 @settings(max_examples=8)
 @given(story=arrivals())
-def test_the_history_is_that_of_the_dumps_in_whatever_order_they_arrive(story: list[Arrival]) -> None:
+def test_the_history_does_not_depend_on_the_order_in_which_dumps_arrive(story: list[Arrival]) -> None:
     with (
         tempfile.TemporaryDirectory() as name,
         closing(DuckDBWarehouse(Path(name, "heap.duckdb"), wait=lambda _seconds: None)) as warehouse,
