@@ -163,7 +163,7 @@ def failure_of_feed() -> Iterator[None]:
 
 def defect(error: Exception) -> SchemaError:
     """The error for a feed or table whose load hit a bug, without the message of `error`, which may quote a row."""
-    return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}): please report it, with the file.")
+    return SchemaError(f"heap-courier failed unexpectedly ({type(error).__name__}). This is a bug: please report it.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -595,7 +595,7 @@ class TestFailures:
         place.pull()
         place.name = "another"
 
-        assert "is filled by the courier `daily`" in failure(place.pull())
+        assert "is loaded by the courier `daily`" in failure(place.pull())
 
     def test_a_name_that_the_warehouse_would_cut_is_refused(self, place: Place) -> None:
         fits, long = "e" * 50, "e" * 59

@@ -225,9 +225,9 @@ class TestManifests:
             ({"files": ["s3://heap-rs3-scripted"]}, "an address that has no key"),
             ({"files": 7}, "no list of names at `files`"),
             ({"columns": ["user_id", ""]}, "no list of names at `columns`"),
-            ({"columns": ["user_id", "a\0b"]}, "a NUL in its name"),
+            ({"columns": ["user_id", "a\0b"]}, "a NUL character in its name"),
             ({"name": "users:resolved"}, "has the name of one of the courier's views"),
-            ({"name": "a\0b"}, "a NUL in its name"),
+            ({"name": "a\0b"}, "a NUL character in its name"),
         ],
     )
     def test_an_odd_entry_fails_its_table_alone(self, place: Place, changed: dict[str, Any], words: str) -> None:

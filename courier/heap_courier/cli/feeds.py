@@ -143,7 +143,7 @@ def print_feed(feed: Feed) -> None:
         say("Last updated: generated (`_updated`, when the row was ingested).")
     _print_doubtful_tags(feed)
     stitch = "yes" if feed.stitch else "no"
-    say(f"Error threshold: {feed.error_threshold} %. Make available to Stitch: {stitch}.")
+    say(f"Error threshold: {feed.error_threshold}%. Make available to Stitch: {stitch}.")
 
 
 def print_feeds(feeds: Iterable[Feed], active: Iterable[str]) -> None:

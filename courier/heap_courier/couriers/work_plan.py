@@ -129,7 +129,7 @@ def _expect_no_rival(courier: Courier, entity: HeapConnectEntity, feeds: Iterabl
     for feed in feeds:
         if feed.source.lower() == entity.source.lower():
             raise SetupError(
-                f"The feed `{feed.domain_table}` and the courier `{courier.name}` both fill tables of the source "
+                f"The feed `{feed.domain_table}` and the courier `{courier.name}` both load tables of the source "
                 f"`{feed.source}`: set another `heap-connect/source` in `{courier.entities}`."
             )
 
@@ -141,7 +141,7 @@ def _expect_no_twin(project: Project, courier: Courier, entity: HeapConnectEntit
         for rival in read_entities(other.entities):
             if isinstance(rival, HeapConnectEntity) and rival.source.lower() == entity.source.lower():
                 raise SetupError(
-                    f"The couriers `{courier.name}` and `{other.name}` both fill tables of the source "
+                    f"The couriers `{courier.name}` and `{other.name}` both load tables of the source "
                     f"`{entity.source}`: set another `heap-connect/source` in `{courier.entities}`."
                 )
 

@@ -50,7 +50,7 @@ def serve(
         stop: the event that `context` reacts to.
         changed: called regularly, and with True after each SIGHUP; returns the groups if the project has changed or is
             to be reloaded. Runs in progress finish with the settings they started with.
-        health: told which threads must be alive.
+        health: receives the threads that must be alive.
         wait: whether to start without an enabled group, and wait for one.
 
     Raises:

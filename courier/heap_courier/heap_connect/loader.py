@@ -367,7 +367,7 @@ class Loader:
         name = self.tables.domain_table(table)
         if version and version.courier != self._courier:
             raise SchemaError(
-                f"The table `{name}` is filled by the courier `{version.courier}`: give the entity "
+                f"The table `{name}` is loaded by the courier `{version.courier}`: give the entity "
                 "another `heap-connect/source`, or exclude the table."
             )
         raise OvertakenError(f"Another run loaded dumps of the table `{name}` in the meantime: run the courier again.")

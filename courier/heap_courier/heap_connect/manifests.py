@@ -5,7 +5,7 @@ or, with `"incremental": false`, all rows. Everything here is pure: documents an
 documented at https://docs.heap.io/docs/heap-connect-s3-specification.
 
 Pydantic, which validates the project's own documents, has no advantage here: an invalid entry fails only its own table,
-so each entry would have to be validated separately, and each error reworded. It is no faster either: a manifest of 500
+so each entry would have to be validated separately, and each error reworded. It is not faster either: a manifest of 500
 tables with 10 files each takes 18 ms of CPU time, most of it to sort the files (validation: 1.5 ms, 1.6 with pydantic).
 """
 
@@ -243,7 +243,7 @@ def _table(document: Any, key: str, prefix: str) -> ManifestTable:
     name = _value(document, key, "name", str)
     if "\0" in name:
         raise UnreadableFileError(
-            f"{_name(key)} lists a table with a NUL in its name; rename it in Heap, or exclude it."
+            f"{_name(key)} lists a table with a NUL character in its name; rename it in Heap, or exclude it."
         )
     columns = _names(document, key, "columns") or None  # every table has columns, so an empty list counts as none
     addresses = _names(document, key, "files") or ()

@@ -22,7 +22,7 @@ def refuse_names(warehouse: Warehouse, names: Iterable[str]) -> None:
     for name in names:
         remedy = "rename it in Heap, or exclude the table"
         if not name or "\0" in name:
-            raise SchemaError(f"A column has {'a NUL in its name' if name else 'an empty name'}: {remedy}.")
+            raise SchemaError(f"A column has {'a NUL character in its name' if name else 'an empty name'}: {remedy}.")
         if name in warehouse.reserved_columns:
             raise SchemaError(f"The warehouse reserves the column name `{name}`: {remedy}.")
         if not fits(warehouse, name):

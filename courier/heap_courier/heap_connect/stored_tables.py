@@ -103,7 +103,7 @@ class StoredTables:
                 raise SchemaError(
                     f"The tables `{table}` and `{other}` differ only in case: rename one in Heap, or exclude it."
                 )
-        owner = f"is filled by the courier `{self._others[table]}`" if table in self._others else None
+        owner = f"is loaded by the courier `{self._others[table]}`" if table in self._others else None
         if stored and DUMP not in stored:
             owner = "was not created from dumps of Heap Connect"
         if owner:

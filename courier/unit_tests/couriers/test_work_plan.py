@@ -101,5 +101,5 @@ def test_a_courier_for_heap_connect_has_no_load_operations(project: Project) -> 
 def test_a_feed_and_heap_connect_do_not_share_a_source(project: Project) -> None:
     write_feed(replace(USERS, source="HEAP"), project.feeds / "users.yaml")
 
-    with pytest.raises(SetupError, match=r"The feed `HEAP:Users` and the courier `Heap` both fill tables of"):
+    with pytest.raises(SetupError, match=r"The feed `HEAP:Users` and the courier `Heap` both load tables of"):
         read_work_plan(project, courier(project.folder, [CONNECT], None))

@@ -145,7 +145,7 @@ def test_a_dropped_table_starts_from_scratch(trial: Trial) -> None:
     [
         ("users:resolved", PEOPLE, "has the name of one of the courier's views"),
         ("All_events:union", PEOPLE, "has the name of one of the courier's views"),
-        ("users", nullable(**{"user_id": "long", "a\0b": "string"}), "has a NUL in its name"),
+        ("users", nullable(**{"user_id": "long", "a\0b": "string"}), "has a NUL character in its name"),
     ],
 )
 def test_names_that_cannot_be_used_are_refused(trial: Trial, table: str, types: Any, reason: str) -> None:
@@ -170,7 +170,7 @@ def test_a_table_of_another_courier_is_refused(trial: Trial, warehouse: DuckDBWa
     other = Trial(warehouse, tmp_path, courier="weekly")
     other.begins()
 
-    with pytest.raises(SchemaError, match="is filled by the courier `daily`"):
+    with pytest.raises(SchemaError, match="is loaded by the courier `daily`"):
         other.loads({"user_id": 2, "email": "b"}, dump=2)
     assert trial.rows() == [(1, "a", 1)]
 

@@ -24,7 +24,7 @@ def test_the_length_of_a_name_is_counted_in_bytes(name: str, is_short: bool) -> 
     ("name", "reason"),
     [
         ("", "A column has an empty name"),
-        ("a\0b", "A column has a NUL in its name"),
+        ("a\0b", "A column has a NUL character in its name"),
         ("xmin", "The warehouse reserves the column name `xmin`"),
         ("a" * 9, "is longer than the 8 bytes that the warehouse allows"),
     ],
