@@ -130,7 +130,7 @@ def scheduled(outcome: str, *days: int) -> list[Ran]:
             set(),
         ),  # none succeeded: the first run determines how far back the next one looks
         ([*scheduled("succeeded", *range(1, 6)), *scheduled("failed", *range(6, 32))], {1, 2, 3, 4}),
-        ([(1, 0, None), *scheduled("succeeded", 2, 30)], {2}),  # under way
+        ([(1, 0, None), *scheduled("succeeded", 2, 30)], {2}),  # in progress
         ([*scheduled("succeeded", 1, 2, 3), (4, 1, "succeeded"), (30, 1, "succeeded")], {1, 2}),
     ],
 )
@@ -194,8 +194,8 @@ def test_old_samples_are_removed_except_the_newest_and_those_of_feeds(context: C
         pytest.param(("completed", 25, False), id="not old yet"),
         pytest.param(("failed", 1, False), id="a restart needs it"),
         pytest.param(("interrupted", 1, False), id="a restart needs it"),
-        pytest.param(("running", 1, False), id="a run is under way"),
-        pytest.param(("completed", 1, True), id="a run is under way"),
+        pytest.param(("running", 1, False), id="a run is in progress"),
+        pytest.param(("completed", 1, True), id="a run is in progress"),
     ],
 )
 def test_kept_files_are_removed_unless_a_restart_needs_them(

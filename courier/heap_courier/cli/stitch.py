@@ -77,7 +77,7 @@ def run_stitch(folder: Path, scores: Path | None) -> None:
 @click.argument("first")
 @click.argument("second", required=False)
 @click.option(
-    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also draw a diagram in this file."
+    "--html", "page", type=click.Path(dir_okay=False, path_type=Path), help="Also write a diagram to this HTML file."
 )
 @click.pass_obj
 def explain_records(folder: Path, first: str, second: str | None, page: Path | None) -> None:

@@ -34,7 +34,7 @@ def deadline_of(done_by: time, zone: ZoneInfo, slot: datetime) -> datetime:
     """The first time after a slot at which it is `done_by` in the zone, in UTC.
 
     A local time that occurs twice, because clocks are set back, counts both times; one that does not exist, because
-    they are set forward, is taken as if they had not been.
+    clocks are set forward, is when it would have been without the change.
     """
     day = slot.astimezone(zone).date()
     return min(at for days in range(-1, 3) for at in _times(done_by, zone, day + days * _DAY) if at > slot)

@@ -19,7 +19,7 @@ from heap_courier.project.model import Group
 class GroupMetrics(Collector):
     """The state of the enabled groups at the time of a request.
 
-    The lateness of a group is the time since its first slot that has no successful run.
+    The lateness of a group is the time since its first slot after the last success.
 
     Args:
         now: returns the current time.

@@ -108,7 +108,7 @@ def run_by_hand(
     claim = None
     with context.open_warehouse() as warehouse:
         slots.prepare(warehouse)
-        broken = break_off(warehouse, group, context)
+        broken = mark_aborted(warehouse, group, context)
         slots.release_early(warehouse, group.name, now)
         if slots.running(warehouse, group.name) is None:
             claim = slots.claim(warehouse, group.name, slot, now, by_hand=True)
@@ -119,11 +119,11 @@ def run_by_hand(
     return carry_out(group, claim, context)
 
 
-def break_off(warehouse: Warehouse, group: Group, context: GroupContext) -> list[Notice]:
+def mark_aborted(warehouse: Warehouse, group: Group, context: GroupContext) -> list[Notice]:
     """Records runs whose process is gone as interrupted; returns notices to report once the warehouse is closed."""
     now = context.now()
     message = "The run was aborted: its process is gone."
-    broken = slots.break_off(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
+    broken = slots.mark_aborted(warehouse, group.name, now - context.lease, message, no_later_than=now + context.lease)
     return [run_notices.aborted(group, slot, message) for slot in broken]
 
 

@@ -17,7 +17,7 @@ from heap_courier.groups import slots
 from heap_courier.groups.deadline import DeadlineWatch
 from heap_courier.groups.faults import Faults
 from heap_courier.groups.health import Health
-from heap_courier.groups.run import GroupContext, break_off, carry_out
+from heap_courier.groups.run import GroupContext, carry_out, mark_aborted
 from heap_courier.groups.run_notices import title
 from heap_courier.notices.notice import Notice, note, trouble
 from heap_courier.project.cron import instants, latest, warnings
@@ -102,7 +102,7 @@ def _keep(kept: list[Group], context: GroupContext, threads: list[threading.Thre
     """Starts the threads of each group; returns the event that stops them, without interrupting runs."""
     replaced = threading.Event()
     if not kept:
-        context.report(note("No group is enabled and has a `schedule`: nothing runs until one does."))
+        context.report(note("Nothing is scheduled: no group is enabled and has a `schedule`."))
     for group in kept:
         for sentence in warnings(str(group.schedule), group.time_zone, context.now()):
             context.report(about(group, "schedule-warning", f"Group `{group.name}`: {sentence}"))
@@ -192,7 +192,7 @@ class Keeper:
         now = self._context.now()
         claim = None
         with self._context.open_warehouse() as warehouse:
-            broken = break_off(warehouse, self._group, self._context)
+            broken = mark_aborted(warehouse, self._group, self._context)
             early = slots.release_early(warehouse, self._group.name, now)
             floor = slots.kept_since(warehouse, self._group, now)
             if slots.running(warehouse, self._group.name) is None:

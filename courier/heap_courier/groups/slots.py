@@ -197,7 +197,7 @@ def note_missing_days(warehouse: Warehouse, group: str, courier: str, days: Days
             )
 
 
-def break_off(
+def mark_aborted(
     warehouse: Warehouse, group: str, silent_since: datetime, message: str, *, no_later_than: datetime
 ) -> list[datetime]:
     """Marks runs whose last heartbeat is too old as interrupted; returns their slots.

@@ -101,7 +101,7 @@ class Loader:
             self.tables.read(tables, {mark.table for mark in loaded}, self._bookmarks.others())
             for table in self.histories.recorded:
                 self.tables.is_there(versions_of(table))
-        self.histories.date(written)
+        self.histories.set_dates(written)
         return {mark for mark in loaded if mark.table not in self.tables.dropped}
 
     def protect(

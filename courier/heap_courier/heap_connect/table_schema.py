@@ -184,8 +184,8 @@ _KINDS: Final = (
 def _names(step: Step, stored: Types, incoming: Types) -> list[str]:
     """The target columns, without those that this program adds.
 
-    If the manifest lists no columns, the stored ones stay and those of the files are added. The key always stays, even
-    if the manifest does not list it, because it identifies rows.
+    If the manifest lists no columns, the stored ones stay and those of the files are added. A late dump changes no
+    columns. The key always stays, even if the manifest does not list it, because it identifies rows.
     """
     names = step.columns
     if step.late or not names:

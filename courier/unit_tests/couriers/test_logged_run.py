@@ -1,4 +1,4 @@
-"""A run that fails shows why it failed, not what went wrong when that was noted."""
+"""A failed run raises its own error, not a later one from recording it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heap_courier.notices.notice import ignored
 
 
 class Warehouse:
-    """Answers until it is gone."""
+    """A warehouse that responds until it is gone."""
 
     gone = False
 

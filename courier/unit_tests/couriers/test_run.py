@@ -119,7 +119,7 @@ def test_rows_are_loaded_and_the_run_is_recorded(trial: Trial) -> None:
         assert RunLog(warehouse).run(result.run.id).outcome == "completed"
 
 
-# A run that cannot begin
+# A run that cannot start
 
 
 def broken_plan(trial: Trial) -> None:
@@ -142,7 +142,7 @@ def wrong_key(trial: Trial) -> None:
     ],
 )
 def test_a_run_that_cannot_start_is_in_the_run_log(trial: Trial, spoil: Callable[[Trial], None], why: str) -> None:
-    """And its notification names that run."""
+    """Its notification links to the entry."""
     spoil(trial)
     notices: list[Notice] = []
     trial.context = replace(trial.context, report=notices.append)
@@ -195,7 +195,7 @@ def test_a_work_folder_that_cannot_be_used_is_reported(trial: Trial, odd: str) -
 
 
 def test_a_caller_that_retries_records_its_final_failure_itself(trial: Trial) -> None:
-    """A group looks for files each minute, and waits for them."""
+    """A group that waits for files retries every minute."""
     heard: list[Notice] = []
     quiet = replace(trial.context, project=replace(trial.context.project, couriers={"Heap": trial.courier}))
     group = group_context(replace(quiet, report=heard.append), Audience(), lambda _seconds: None)
@@ -223,7 +223,7 @@ def test_a_run_loads_by_the_definition_that_is_active_at_the_time_of_loading(tri
 
 
 def test_a_feed_that_was_activated_with_changes_and_then_reverted_only_in_its_file_is_not_loaded(trial: Trial) -> None:
-    """The active definition is neither that of the run nor that of the file: it is unclear which is meant."""
+    """The active definition is neither that of the run nor that of the file, so it is unclear which to use."""
 
     def change(_key: str) -> None:
         trial.activates(WIDER)
@@ -245,7 +245,7 @@ def test_a_feed_that_was_only_edited_loads_in_its_active_form(trial: Trial) -> N
     assert trial.stored() == [(1, "a")]
 
 
-# Days that are checked again
+# Days that are retried
 
 
 def test_files_of_earlier_days_are_loaded_but_not_required(trial: Trial) -> None:
@@ -278,7 +278,7 @@ def test_a_table_is_truncated_even_if_a_file_of_an_earlier_day_never_arrived(tri
     assert trial.stored() == [(2, "b")]
 
 
-# Feeds by name
+# References to feeds
 
 
 @pytest.mark.parametrize("name", ["df-users001", "Heap:Users", "heap:users"])
@@ -325,7 +325,7 @@ def test_a_check_reads_the_newest_file_of_each_entity(trial: Trial) -> None:
 
 
 def test_a_check_during_another_one_does_not_touch_its_files(trial: Trial) -> None:
-    """Such as after a double click in the console."""
+    """For example after a double click in the console."""
     trial.asks_for(entity(), entity("'events-'yyyy-MM-dd'.csv'", "events"))
     trial.arrives(20, "id,email\n1,a\n")
     trial.bucket.objects["events-2026-11-20.csv"] = b"id\n1\n"
@@ -391,7 +391,7 @@ def test_an_unknown_feed_is_reported_before_any_file_is_fetched(trial: Trial) ->
 def test_any_error_in_one_feed_does_not_affect_the_others(
     trial: Trial, monkeypatch: pytest.MonkeyPatch, place: str, words: str
 ) -> None:
-    """In a sentence without the exception's text, which may hold what rows hold."""
+    """It is reported in a sentence without the exception's message, which may quote a row."""
     odd = Feed("df-odd00001", "Heap", "Odd", (Field("id", STRING, "id"),), ("id",))
     write_feed(odd, trial.folder / "feeds" / "odd.yaml")
     with trial.context.warehouse() as warehouse:
@@ -421,7 +421,7 @@ def test_any_error_in_one_feed_does_not_affect_the_others(
 
 
 def test_a_failed_run_keeps_fetched_files_but_not_unpacked_ones(trial: Trial) -> None:
-    """The next one need not fetch them again; an archive that fills the disk does not fill it permanently."""
+    """The next run need not fetch files again, and unpacked archives do not occupy the disk permanently."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr("users.csv", "id,email\nx,a\ny,b\n")

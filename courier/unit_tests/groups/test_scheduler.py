@@ -282,7 +282,7 @@ def test_it_can_wait_for_a_group_to_be_enabled(trial: Trial) -> None:
     idle = replace(DAILY, enabled=False)
     context = replace(trial.context, lease=timedelta(seconds=0.1))
     serve([idle], context, trial.stop, changed, wait=True)
-    assert trial.said[0] == "No group is enabled and has a `schedule`: nothing runs until one does."
+    assert trial.said[0] == "Nothing is scheduled: no group is enabled and has a `schedule`."
     assert trial.said[1].startswith("Group `daily` runs next on ")
 
 
@@ -359,9 +359,7 @@ def test_a_changed_project_takes_effect_without_a_restart(trial: Trial) -> None:
 
     serve([DAILY], context, trial.stop, changed)
     said = "\n".join(trial.said)
-    assert (
-        said.index("`daily` runs next") < said.index("`hourly` runs next") < said.index("nothing runs until one does")
-    )
+    assert said.index("`daily` runs next") < said.index("`hourly` runs next") < said.index("Nothing is scheduled")
 
 
 def test_a_run_in_progress_finishes_when_the_project_is_changed(trial: Trial) -> None:

@@ -85,19 +85,19 @@ def test_history_is_that_of_the_group_newest_first(warehouse: Warehouse) -> None
 
 def test_a_silent_run_is_stopped(warehouse: Warehouse) -> None:
     claimed(warehouse, at(20))
-    assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(22)) == []
-    assert slots.break_off(warehouse, "weekly", at(20, 18), "gone", no_later_than=at(22)) == []
+    assert slots.mark_aborted(warehouse, "daily", at(20), "gone", no_later_than=at(22)) == []
+    assert slots.mark_aborted(warehouse, "weekly", at(20, 18), "gone", no_later_than=at(22)) == []
 
-    assert slots.break_off(warehouse, "daily", at(20, 18), "gone", no_later_than=at(22)) == [at(20)]
+    assert slots.mark_aborted(warehouse, "daily", at(20, 18), "gone", no_later_than=at(22)) == [at(20)]
 
     (run,) = slots.history(warehouse, "daily", 5)
     assert (run.outcome, run.ended, run.message) == ("interrupted", at(20), "gone")
-    assert slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22)) == []
+    assert slots.mark_aborted(warehouse, "daily", at(21), "gone", no_later_than=at(22)) == []
 
 
 def test_a_run_that_was_mistaken_for_dead_keeps_its_own_result(warehouse: Warehouse) -> None:
     claim = claimed(warehouse, at(20))
-    slots.break_off(warehouse, "daily", at(21), "gone", no_later_than=at(22))
+    slots.mark_aborted(warehouse, "daily", at(21), "gone", no_later_than=at(22))
     slots.finish(warehouse, claim, at(21), "succeeded", "")
     assert [run.outcome for run in slots.history(warehouse, "daily", 5)] == ["succeeded"]
 
@@ -180,7 +180,7 @@ def test_only_one_of_many_simultaneous_claims_of_a_slot_succeeds(postgresql: str
 
 def test_a_heartbeat_from_a_clock_that_was_ahead_does_not_count(warehouse: Warehouse) -> None:
     claimed(warehouse, datetime(2036, 1, 1, tzinfo=timezone.utc))
-    assert slots.break_off(warehouse, "daily", at(20), "gone", no_later_than=at(21)) != []
+    assert slots.mark_aborted(warehouse, "daily", at(20), "gone", no_later_than=at(21)) != []
 
 
 @pytest.mark.parametrize("outcome", ["succeeded", "failed", "interrupted", None])

@@ -1,4 +1,4 @@
-"""Metrics of notices, as Prometheus reads them."""
+"""Metrics counted from notices, in the format of Prometheus."""
 
 from __future__ import annotations
 
@@ -50,4 +50,4 @@ def test_groups_failed_notifications_and_reloads_are_counted_and_sentences_are_n
     )
     assert found["group_runs_total", "g", "succeeded"] == found["group_runs_total", "g", "aborted"] == 1
     assert found["notifications_failed_total",] == found["reloads_failed_total",] == 1
-    assert sum(found.values()) == 5  # with the version
+    assert sum(found.values()) == 5  # including the version

@@ -47,7 +47,7 @@ class Histories:
         rows = self._warehouse.query(f"SELECT heap_table, number FROM {_TABLE} WHERE source = $1", (self._source,))
         self._numbers = dict(rows)
 
-    def date(self, written: Mapping[int, datetime]) -> None:
+    def set_dates(self, written: Mapping[int, datetime]) -> None:
         """Sets the times at which the manifests of dumps were written."""
         self._written = written
 
