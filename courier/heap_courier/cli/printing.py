@@ -59,7 +59,7 @@ def print_tables(tables: Iterable[TableRun]) -> None:
 
 
 def print_runs(runs: Sequence[Run]) -> None:
-    """Runs, one per line; the id of a run starts with the time it started."""
+    """Runs, one per line; the id of a run begins with its start time."""
     rows = [
         [run.id, run.courier, run.what, took(run.started, run.ended), ending(run.outcome, run.message)] for run in runs
     ]

@@ -46,7 +46,7 @@ def run_courier(
         required: the days whose files must exist; None: all of `days`.
         skip_missing: whether to continue without missing files of the required days.
         tables: the domain tables to load, such as those that failed before; None: all. Ignored for Heap Connect, which
-            never loads a file twice.
+            loads everything that is not loaded yet.
         is_retried: whether the caller retries a run that cannot start, and itself records when it gives up.
 
     Raises:
