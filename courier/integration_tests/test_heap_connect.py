@@ -572,7 +572,7 @@ class TestFailures:
 
         runs = place.pull()
 
-        assert "manifests/sync_2.json is not JSON" in failure(runs)
+        assert "manifests/sync_2.json is not valid JSON" in failure(runs)
         assert place.rows("users", "user_id") == [(1,)]
 
     def test_each_invalid_manifest_is_reported_by_its_name(self, place: Place) -> None:

@@ -222,9 +222,9 @@ class TestManifests:
     @pytest.mark.parametrize(
         ("changed", "words"),
         [
-            ({"files": ["s3://heap-rs3-scripted"]}, "an address that has no key"),
-            ({"files": 7}, "no list of names at `files`"),
-            ({"columns": ["user_id", ""]}, "no list of names at `columns`"),
+            ({"files": ["s3://heap-rs3-scripted"]}, "whose address has no key"),
+            ({"files": 7}, "must have a list of texts in `files`"),
+            ({"columns": ["user_id", ""]}, "must have a list of texts in `columns`"),
             ({"columns": ["user_id", "a\0b"]}, "a NUL character in its name"),
             ({"name": "users:resolved"}, "has the name of one of the courier's views"),
             ({"name": "a\0b"}, "a NUL character in its name"),

@@ -125,7 +125,7 @@ fields:
         ("name: email", "name: USER_ID", r"field `USER_ID`: " + NAME_CONFLICT.replace("(", r"\(")[:60]),
         ("name: email", "name: _pk", "field `_pk`: There is a name conflict in the resulting fields"),
         ("name: email", "name: _updated", "field `_updated`: There is a name conflict in the resulting fields"),
-        ("name: email", "name: " + "e" * 64, "longer than 63 letters; add a rename"),
+        ("name: email", "name: " + "e" * 64, "longer than 63 characters; add a rename"),
         (
             "type: String",
             "type: String, tag: E-Mail",
@@ -235,7 +235,7 @@ def test_all_feeds_of_a_folder_are_read_and_a_missing_folder_has_none(path: Path
 def test_two_feeds_with_the_same_table_or_id_are_refused(path: Path, change: dict[str, Any], what: str) -> None:
     write_feed(USERS, path)
     write_feed(replace(USERS, **change), path.with_name("a.yaml"))
-    with pytest.raises(SetupError, match=rf"a\.yaml and .*heap-users\.yaml have the same {what}"):
+    with pytest.raises(SetupError, match=rf"a\.yaml` and `.*heap-users\.yaml` have the same {what}"):
         read_feeds(path.parent)
 
 

@@ -376,7 +376,7 @@ def test_it_fails_after_the_wait_and_runs_no_courier(trial: Trial) -> None:
     assert end == GroupResult(
         "failed",
         "Group `daily`, which this one waits for, has no successful run for 2026-11-20 17:00 UTC: fix it, "
-        "then `heap-courier group run daily --slot 2026-11-20T17:00` "
+        "then run `heap-courier group run daily --slot 2026-11-20T17:00` "
         "and `heap-courier group run reports --slot 2026-11-20T17:00`.",
     )
     assert trial.time == at(20, 19)

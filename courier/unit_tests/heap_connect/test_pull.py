@@ -324,7 +324,7 @@ def test_a_manifest_that_cannot_be_read_is_reported_and_the_others_are_loaded(tr
     (dump, key, message), other = trial.outcomes()
 
     assert (dump, key) == (None, manifest_key(2))
-    assert "is not JSON" in (message or "")
+    assert "is not valid JSON" in (message or "")
     assert other == (1, "Heap:users", None)
 
 

@@ -312,7 +312,7 @@ def test_no_e_mail_is_sent_to_a_server_whose_certificate_is_not_trusted(
     inbox, port = mail_server(tls_context=encryption)
     monkeypatch.delenv("SSL_CERT_FILE")
     reason = "the server's certificate or encryption cannot be trusted"
-    assert mailed(server(port, "starttls")) == [f"The notification failed: e-mail by 127.0.0.1: {reason}."]
+    assert mailed(server(port, "starttls")) == [f"The notification failed: e-mail via 127.0.0.1: {reason}."]
     assert inbox.got == []
 
 
@@ -331,7 +331,7 @@ def test_a_busy_mail_server_is_retried(mail_server: Served) -> None:
 
 
 def test_a_mail_server_that_cannot_be_reached_is_reported() -> None:
-    assert mailed(server(9)) == ["The notification failed: e-mail by 127.0.0.1: the server cannot be reached."]
+    assert mailed(server(9)) == ["The notification failed: e-mail via 127.0.0.1: the server cannot be reached."]
 
 
 # A run never waits

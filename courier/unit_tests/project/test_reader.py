@@ -216,7 +216,7 @@ def test_other_durations_are_refused_with_examples(tmp_path: Path, text: str) ->
 
 LIKE_A_KEY = (
     "contains what looks like an access key, which does not belong in the file: put it into an environment variable, "
-    "and name the variable here (`access-key-env`, `secret-key-env`)."
+    "and set the variable's name here (`access-key-env`, `secret-key-env`)."
 )
 SETTINGS = "must contain settings, each as `name: value`."
 TEXT = "must be text; quote it if it looks like a number or a boolean."
@@ -477,7 +477,7 @@ def test_notifications_go_to_channels_by_kind(tmp_path: Path) -> None:
             "error: {webhook: {url: http://example.com/}}",
             "`notify.error.webhook.url` must be a URL such as https:",
         ),
-        ("error: {webhook: {url: 'https://a:b@example.com/'}}", "`notify.error.webhook.url` must be an address"),
+        ("error: {webhook: {url: 'https://a:b@example.com/'}}", "`notify.error.webhook.url` must be a URL"),
         ("error: {webhook: {url-env: 'https://x'}}", "`notify.error.webhook.url-env` must be the name of an environ"),
         ("error: {command: []}", "`notify.error.command` must not be empty"),
         ("smtp: {host: x, from: a@b, user: u}", "`notify.smtp` needs `user` and `password-env` together"),
@@ -535,7 +535,7 @@ def test_tables_are_published_in_a_bucket_or_a_folder(tmp_path: Path) -> None:
         ("bucket: lake, folder: lake", "delta needs either a `bucket` or a local `folder`."),
         ("prefix: heap", "delta needs either a `bucket` or a local `folder`."),
         ("folder: lake, region: eu-west-1", "delta.region is for a `bucket`: leave it out for a `folder`."),
-        ("bucket: 's3://lake'", "`delta.bucket` must be the name alone"),
+        ("bucket: 's3://lake'", "`delta.bucket` must be only the bucket's name"),
         ("bucket: lake, keep: 2 hours", "`delta.keep` must be at least `1 day`."),
         ("bucket: lake, credential: heap", "delta.credential: there is no credential `heap`."),
     ],

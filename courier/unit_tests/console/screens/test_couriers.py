@@ -111,7 +111,7 @@ class TestAdding:
             ({"name": "Heap"}, "There is a courier `Heap` already"),
             ({"name": "a/b"}, "The name of the courier must consist of letters"),
             ({"bucket": ""}, "bucket"),
-            ({"bucket": "s3://shop"}, "the name alone"),
+            ({"bucket": "s3://shop"}, "only the bucket's name"),
             ({"endpoint-url": "http://example.com"}, "http is only for this machine"),
             ({"file.0.pattern": ""}, "File 1: the file pattern must"),
             ({"file.0.pattern": "'orders"}, "File 1: The pattern 'orders has"),

@@ -207,7 +207,7 @@ class TestActivating:
         visits.post(url, filled_in(added, do="activate"))
         other = filled_in(visits.get(url), do="activate", field__0__key=None) | {"field.2.key": "on"}
         refused = visits.post(url, other)
-        assert (refused.status, "holds 3 rows" in refused.text) == (409, True)
+        assert (refused.status, "contains 3 rows" in refused.text) == (409, True)
         assert "The feed is active" in visits.post(url, filled_in(refused, do="activate", truncate="on")).text
 
 
