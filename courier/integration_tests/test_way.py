@@ -284,7 +284,7 @@ class TestFeeds:
             (("show", "Users"), "there is no feed"),
             (("add", "Users", "--sample", "users.csv"), "is not a domain table name"),
             (("add", "Heap:Views", "--sample", "no.avro"), "There is no file `no.avro`"),
-            (("add", "Heap:Views", "--sample", "heap-courier.yaml"), "give --content-type"),
+            (("add", "Heap:Views", "--sample", "heap-courier.yaml"), "set --content-type"),
         ],
     )
     def test_what_is_misspelled_is_reported(self, user: User, words: tuple[str, ...], said: str) -> None:
@@ -473,8 +473,8 @@ class TestRun:
             (("run", "Heep", "--day", "2026-03-01"), 1, "there is no courier `Heep`. Did you mean `Heap`?"),
             (("run", "Heap"), 2, "one of --day, --from with --to, or --all"),
             (("run", "Heap", "--day", "2026-03-01", "--all"), 2, "one of --day, --from with --to, or --all"),
-            (("run", "Heap", "--from", "2026-03-01"), 2, "give both"),
-            (("run", "Heap", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "the earlier first"),
+            (("run", "Heap", "--from", "2026-03-01"), 2, "set both"),
+            (("run", "Heap", "--from", "2026-03-02", "--to", "2026-03-02"), 2, "with --from before --to"),
             (("run", "Heap", "--day", "01.03.2026"), 2, "01.03.2026"),
             (("runn",), 2, "runn"),
             (("run", "Heap", "--day", "2026-03-01"), 1, "fix the pattern. To continue without them: --skip-missing."),
