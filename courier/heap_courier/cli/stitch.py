@@ -44,7 +44,7 @@ def check_stitch(folder: Path) -> None:
     with opened(folder) as context, context.warehouse() as warehouse:
         checked = check(warehouse, read_feeds(context.project.feeds))
     print_table(
-        ["takes part", "records", "keys", "profile"],
+        ["domain table", "records", "keys", "profile"],
         [[each.table, each.records, ", ".join(each.keys), ", ".join(each.profile)] for each in checked.inputs],
     )
     for advice in checked.advice:
@@ -112,7 +112,7 @@ def report_quality(folder: Path) -> None:
     if found.suspects:
         say("")
         print_table(
-            ["worth a look", "records", "given names", "surnames", "postal codes", ""],
+            ["customer", "records", "given names", "surnames", "postal codes", ""],
             [[*each[:5], "supersized" if each.supersized else ""] for each in found.suspects],
         )
         say(f"Next: heap-courier stitch explain {found.suspects[0].customer_id}")

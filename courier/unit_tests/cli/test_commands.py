@@ -89,7 +89,7 @@ def test_stitch_check_shows_what_is_missing_for_a_good_result(project: Path) -> 
     types(project, "feed", "add", "CRM:People", "--sample", str(project / "people.csv"))
     types(project, "feed", "activate", "CRM:People")
     out = types(project, "stitch", "check")
-    assert out.splitlines()[0].split() == ["takes", "part", "records", "keys", "profile"]
+    assert out.splitlines()[0].split() == ["domain", "table", "records", "keys", "profile"]
     assert len(out.splitlines()) > 1
 
 
