@@ -1,4 +1,4 @@
-"""The connector as a process, piped as the platform pipes it, and a Heap for it to talk to."""
+"""The connector as a process, piped as on the platform, and a local mock of Heap."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from integration_tests.forked import MAIN, SECONDS, Forked
 ROOT = Path(__file__).resolve().parents[1]
 SAMPLES = ROOT / "sample_files"
 SANDBOX_URL = "http://127.0.0.1:8470"
-"""Where the sample files look for a Heap; a test puts its own in its place."""
+"""The address in the sample files; tests replace it by their own."""
 
 
 Lines = Iterable[str | bytes | dict[str, Any]]
@@ -31,7 +31,7 @@ Lines = Iterable[str | bytes | dict[str, Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the connector left behind: its exit code, and its messages as the platform reads them."""
+    """The outcome of a run: its exit code, and its messages as the platform reads them."""
 
     code: int
     out: bytes
@@ -57,7 +57,7 @@ class Outcome:
 
     @property
     def states(self) -> list[tuple[Any, int, int]]:
-        """Id, delivered and rejected of each state that came back."""
+        """The ID and counts (delivered, rejected) of each returned state."""
         return [
             (
                 message["state"].get("id"),
@@ -70,20 +70,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Connector:
-    """The connector's command line, with its files in a folder of the test's own."""
+    """The connector's command line, with its files in a folder of the test."""
 
     folder: Path
     forked: Forked
 
     def start(self, config: Any, catalog: Any, **streams: Any) -> Fork:
-        """Begin a write; the caller pipes its input and output."""
+        """Start a write; the caller pipes its input and output."""
         return self.forked.start(self.words("write", config, catalog), **streams)
 
     def arguments(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
         return [sys.executable, MAIN, *self.words(command, config, catalog)]
 
     def words(self, command: str, config: Any = None, catalog: Any = None) -> list[str]:
-        """What follows main.py."""
+        """The arguments of main.py."""
         words = [command]
         for option, content in (("--config", config), ("--catalog", catalog)):
             if content is not None:
@@ -100,7 +100,7 @@ class Connector:
     def run(
         self, command: str, config: Any = None, catalog: Any = None, lines: Lines = (), *, speed: float = 1.0
     ) -> Outcome:
-        """A command to its end; with a speed, its pauses between requests are as much shorter."""
+        """Run a command to completion; `speed` shortens its pauses between requests by that factor."""
         run = self.forked.run(self.words(command, config, catalog), piped(lines), speed=speed)
         return outcome(run.returncode, run.stdout, run.stderr)
 
@@ -122,7 +122,7 @@ def outcome(code: int, out: bytes, err: bytes) -> Outcome:
 
 
 def until(condition: Callable[[], object]) -> None:
-    """Wait for something to come about."""
+    """Wait until a condition is true."""
     end = time.monotonic() + SECONDS
     while not condition():
         assert time.monotonic() < end, "it never came about"
@@ -142,7 +142,7 @@ def heap() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
-    """The sample configuration of an API, at this test's Heap."""
+    """The sample configuration of an API, with the address of this test's Heap."""
 
     def config(api: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((SAMPLES / f"config_{api}.json").read_text(encoding="utf-8"))
@@ -152,14 +152,14 @@ def sample(heap: Sandbox) -> Callable[[str], dict[str, Any]]:
 
 
 def base() -> list[str]:
-    """Options that build an image on the base that IMAGE_BASE names, for a machine that cannot reach the pinned one."""
+    """Options that build an image on the base in IMAGE_BASE, for a machine that cannot reach the pinned one."""
     name = os.environ.get("IMAGE_BASE")
     return ["--build-arg", f"BASE={name}"] if name else []
 
 
 @pytest.fixture(scope="session")
 def image(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The image of the checkout as it is: its ID, since another run may take its name meanwhile."""
+    """The ID of an image of this checkout: another run may reuse its name meanwhile."""
     if shutil.which("docker") is None:
         pytest.skip("There is no `docker` on this machine: THE IMAGE IS NOT TESTED. Install Docker or Podman.")
     number = tmp_path_factory.mktemp("image") / "id"

@@ -1,4 +1,4 @@
-"""A scripted HTTP server: a test says, byte by byte, what each connection gets to see.
+"""A scripted HTTP server: a test determines every byte that each connection receives.
 
     def handle(client: socket.socket, number: int) -> None:    # number: of the connection, from 0
         while body := take(client):                            # a request, to its last byte
@@ -31,12 +31,12 @@ FRAMINGS: Final = (
     "chunk too short",
     "chunked and length",
 )
-"""How the body of an answer is delimited. After `closing` and `length too long` the server has to close."""
+"""How the body of a response is delimited. After `closing` and `length too long`, the server has to close."""
 
 
 @contextmanager
 def serving(handle: Callable[[socket.socket, int], None]) -> Iterator[str]:
-    """A server that does with each connection what the test says, until the end of the block."""
+    """A server that handles each connection with the function of the test, until the end of the block."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         threads: list[threading.Thread] = []
         sockets: list[socket.socket] = []
@@ -68,7 +68,7 @@ def serving(handle: Callable[[socket.socket, int], None]) -> Iterator[str]:
 
 
 def take(client: socket.socket) -> bytes:
-    """The body of one request, read to its last byte; nothing if the client has left."""
+    """The body of one request, read to its last byte; empty if the client is gone."""
     received = b""
     while b"\r\n\r\n" not in received:
         block = client.recv(65536)
@@ -88,7 +88,7 @@ def take(client: socket.socket) -> bytes:
 
 
 def answer_bytes(status: int, body: bytes, framing: str, *, interim: tuple[int, ...] = ()) -> bytes:
-    """An answer, after interim ones; `framing` is one of `FRAMINGS`."""
+    """A response, after interim ones; `framing` is one of `FRAMINGS`."""
     before = b"".join(b"HTTP/1.1 %d Wait\r\nLink: </a.css>\r\n\r\n" % code for code in interim)
     length, chunk = b"Content-Length: %d\r\n", b"%x\r\n%b\r\n0\r\n\r\n"
     fields, content = {

@@ -1,4 +1,4 @@
-"""Starts the connector without the time of its imports: main.py from its first line, in a fork."""
+"""Starts the connector without waiting for its imports: main.py from its first line, in a fork."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMPORTED: Final = ("cli", "connector", "run.event_queue", "run.preview_report", 
 """Modules of the connector that its commands import."""
 
 SECONDS: Final = 120
-"""After so long a process counts as stuck; nothing here takes a tenth of it but on a very slow machine."""
+"""A process that runs longer is considered stuck; nothing takes a tenth of it, except on a very slow machine."""
 
 
 class Forked:
@@ -32,7 +32,7 @@ class Forked:
     @classmethod
     @contextmanager
     def started(cls) -> Iterator[Forked]:
-        """A process that has the connector's imports, and forks."""
+        """Start the process that has imported the connector, and forks."""
         modules = (f"destination_heap_analytics.{name}" for name in IMPORTED)
         with closing(ForkServer(__name__, *modules)) as server:
             yield cls(server)
@@ -50,13 +50,13 @@ class Forked:
     def run(
         self, words: Sequence[str], content: bytes = b"", *, speed: float = 1.0
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `main.py WORDS` with this on standard input to its end, as subprocess.run does."""
+        """Run `main.py WORDS` to completion with this standard input, like subprocess.run."""
         out, err = (process := self.start(words, speed=speed)).communicate(content, SECONDS)
         return subprocess.CompletedProcess([MAIN, *words], process.wait(), out, err)
 
 
 def main_py(speed: float, *words: str) -> None:
-    """What runs in a fork."""
+    """The function that runs in a fork."""
     connector = import_module("destination_heap_analytics.connector")
     deletion = import_module("destination_heap_analytics.delivery.http.deletion")
     connector.Clock = partial(connector.Clock, speed)

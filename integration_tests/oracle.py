@@ -1,4 +1,4 @@
-"""What must be true after a run, however badly Heap behaved: derived from the input rows, not from the connector.
+"""What must be true after a run, however badly Heap behaves: derived from the input rows, not from the connector.
 
 Complete payloads are compared, never counts alone: rows before a returned state are at Heap or among the
 rejected rows, and nothing is there that was not sent.
@@ -39,15 +39,15 @@ APIS: dict[str, dict[str, Any]] = {
 }
 
 Row = dict[str, Any]
-"""A row of the source; a state is identified by its number alone."""
+"""A row of the source; a state is just its number."""
 
 Answer = tuple[int, int, int]
-"""A state that came back: its number, and the rows that it counts as delivered and as rejected."""
+"""A returned state: its number, and its counts of delivered and rejected rows."""
 
 _KEYS = KeyMaker("11", parse_catalog(CATALOG), "")
 _ADDED = {"rejected_reason", "rejected_field", "rejected_message"}
 _CHECK = "airbyte-connection-check"
-"""Who does the one event that is not of the source: the question whether the setup is right."""
+"""The identity of the only event that is not from the source: the one of `check`."""
 
 
 def row(number: int, *, people: int = 300, **columns: Any) -> Row:
@@ -88,7 +88,7 @@ def config(heap: Sandbox, api: str, mode: str, **settings: Any) -> dict[str, Any
 
 
 def stored(folder: Path) -> list[Row]:
-    """The rejected rows that are kept there, as the source wrote them."""
+    """The rejected rows that are stored there, as the source wrote them."""
     kept = [json.loads(line) for file in sorted(folder.rglob("*.jsonl")) for line in file.read_bytes().splitlines()]
     assert all(set(line) >= _ADDED for line in kept)
     return [{name: value for name, value in line.items() if name not in _ADDED} for line in kept]
@@ -102,7 +102,7 @@ def verify(
     *,
     api: str,
 ) -> None:
-    """Hold what came back, what is at Heap and what was rejected against what went in."""
+    """Compare the returned states, Heap's data and the rejected rows with the input."""
     rows = [item for item in content if not isinstance(item, int)]
     refused = _numbers(rejected, rows)
     _verify_states(content, back, refused)
@@ -124,7 +124,7 @@ def _numbers(rejected: Sequence[Row], rows: Sequence[Row]) -> set[int]:
 
 
 def _verify_states(content: Sequence[Row | int], back: Sequence[Answer], refused: Collection[int]) -> None:
-    """In the order sent, none left out, and each counts the rows since the one before it."""
+    """In the order sent, without gaps, each with the counts of the rows since the previous one."""
     checkpoints: dict[int, list[int]] = {}
     checkpoint: list[int] = []
     for item in content:
@@ -144,7 +144,7 @@ def _verify_states(content: Sequence[Row | int], back: Sequence[Answer], refused
 
 
 def event(data: Row) -> dict[str, Any]:
-    """What Track is to send to Heap for a row, its idempotency key included."""
+    """The event that Heap must have for a row, including its idempotency key."""
     element = {"identity": data["who"], "event": data["event"], "timestamp": data["at"]}
     properties = {name: data[name] for name in ("n", "plan", "note") if data.get(name) is not None}
     key = _KEYS.key(data, element, 0, exact=True)
@@ -168,7 +168,7 @@ def _verify_events(heap: Sandbox, rows: Sequence[Row], due: Sequence[int], refus
 def _verify_properties(
     heap: Sandbox, rows: Sequence[Row], due: Sequence[int], refused: Collection[int], api: str
 ) -> None:
-    """Each property is what the last row of its user or account says; a row behind the last state may be in or not."""
+    """Each property has the value of the last row of its user or account; rows after the last state may be missing."""
     key = {"users": "identity", "accounts": "account_id"}[api]
     found = {one[key]: one["properties"] for one in (heap.users() if api == "users" else heap.accounts())}
     found.pop(_CHECK, None)

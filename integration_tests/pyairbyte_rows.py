@@ -1,4 +1,4 @@
-"""A stream, its rows, and what they are at Heap after PyAirbyte has passed them on."""
+"""A stream, its rows, and how they arrive at Heap through PyAirbyte."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def config(heap: Sandbox, api: str | Json) -> Json:
 
 
 def arrived(heap: Sandbox, api: str) -> list[Json]:
-    """All that Heap has got, without the event of `check`, keys and the sandbox's own numbers."""
+    """All data in Heap, without the event of `check`, idempotency keys and the sandbox's own numbers."""
     if api == "track":
         payloads = [event["payload"] for event in heap.events()]
         return [{key: value for key, value in one.items() if key != "idempotency_key"} for one in payloads]
@@ -82,7 +82,7 @@ def arrived(heap: Sandbox, api: str) -> list[Json]:
 
 
 def expected(row: Json, api: str, *, cached: bool) -> Json:
-    """What a row is at Heap; a cache makes text of numbers with a point, and takes the Z off a time."""
+    """How a row arrives at Heap; a cache turns decimals into text, and removes the Z of a timestamp."""
     amount = (f"{row['amount']:.9f}" if row["amount"] else "0E-9") if cached else row["amount"]
     time = row["updated_at"].removesuffix("Z") if cached else row["updated_at"]
     columns = {

@@ -27,11 +27,11 @@ REASONS = {
     "account_properties_wrong_base_url": "No server is listening at http://127.0.0.1:1",
     "account_properties_absent_account_id_column": "`api.account_id_column` is missing",
 }
-"""The message for each configuration that fails."""
+"""The message for each invalid configuration."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A test for each entry that is meant for it; the suite's own hook makes one for each entry, and skips the rest."""
+    """Create a test only for matching entries; the suite's own hook creates one for every entry, and skips the rest."""
     if "scenario" in metafunc.fixturenames:
         command: ScenarioCommand = "spec" if "spec" in metafunc.function.__name__ else "check"
         scenarios = [scenario for scenario in TestAcceptance.get_scenarios() if scenario.runs(command)]
@@ -40,13 +40,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def heap() -> Iterator[Sandbox]:
-    """A Heap that knows the app of the sample files, and no other."""
+    """A Heap that accepts only the app of the sample files."""
     with Sandbox.start(app_ids=["11"]) as sandbox:
         yield sandbox
 
 
 def at(scenario: ConnectorTestScenario, heap: Sandbox) -> ConnectorTestScenario:
-    """The same settings, for this Heap in place of the one on the port that the files name."""
+    """The same settings, with the address of this Heap."""
     config = scenario.get_config_dict(connector_root=ROOT, empty_if_missing=False)
     return scenario.model_copy(
         update={"config_dict": {**config, "base_url": config["base_url"].replace(SANDBOX_URL, heap.url)}}
@@ -55,7 +55,7 @@ def at(scenario: ConnectorTestScenario, heap: Sandbox) -> ConnectorTestScenario:
 
 @pytest.mark.xdist_group("image")  # which is built once
 class TestAcceptance(DestinationTestSuiteBase):
-    """The suite, and beside it what it cannot ask: whether a check fails for the reason that is meant."""
+    """The suite, and what it does not test: whether a check fails for the intended reason."""
 
     connector = DestinationHeapAnalytics
     connector_name = "destination-heap-analytics"
@@ -81,12 +81,12 @@ class TestAcceptance(DestinationTestSuiteBase):
 
     @pytest.fixture(autouse=True)
     def own_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the suite leaves its files there
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # the suite writes its files there
 
     def test_check(self, scenario: ConnectorTestScenario, heap: Sandbox) -> None:
         super().test_check(at(scenario, heap))
 
-    def test_a_check_fails_for_the_reason_that_is_meant(
+    def test_a_check_fails_for_the_intended_reason(
         self, scenario: ConnectorTestScenario, heap: Sandbox, connector: Any
     ) -> None:
         """And only then."""

@@ -31,13 +31,13 @@ def bench(temporary: Path) -> subprocess.Popen[str]:
 
 
 def table(text: str) -> list[list[str]]:
-    """The cells of the first table, without its head."""
+    """The cells of the first table, without its header."""
     lines = [line for line in text.split("\n\n")[1].splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
 def test_the_table_has_all_lines(tmp_path: Path) -> None:
-    """Each with the rows that went through it, and nothing stays behind in the temporary folder."""
+    """Each with its number of rows, and nothing is left in the temporary folder."""
     with bench(tmp_path) as process:
         out, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 0, err
@@ -72,7 +72,7 @@ def test_the_table_has_all_lines(tmp_path: Path) -> None:
     ],
     ids=["an error", "no state", "a row left out", "rows of nobody", "empty rows"],
 )
-def test_a_run_that_has_not_done_its_work_is_reported(tmp_path: Path, honest: str, dishonest: str, said: str) -> None:
+def test_a_run_that_did_not_do_its_work_is_reported(tmp_path: Path, honest: str, dishonest: str, said: str) -> None:
     """So that only completed work is measured."""
     program = tmp_path / "loop.py"
     program.write_text(LOOP.read_text(encoding="utf-8").replace(honest, dishonest), encoding="utf-8")
@@ -85,7 +85,7 @@ def test_a_run_that_has_not_done_its_work_is_reported(tmp_path: Path, honest: st
 
 
 def test_an_interrupted_run_leaves_nothing_behind(tmp_path: Path) -> None:
-    """Neither a file nor a process, which would keep the pipes open."""
+    """Neither files nor processes, which would keep the pipes open."""
     with bench(tmp_path) as process:
         assert process.stderr
         assert process.stderr.readline().startswith("writing 2,")

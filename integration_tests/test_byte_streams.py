@@ -1,4 +1,4 @@
-"""The client against a server that breaks HTTP: a row counts as delivered only if the server stored that very row."""
+"""The client and a server that breaks HTTP: a row counts as delivered only if the server stored exactly that row."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def steps(draw: st.DrawFn) -> Step:
 @settings(max_examples=300, deadline=None)
 @given(st.lists(steps(), min_size=1, max_size=8))
 def test_a_row_counts_as_delivered_only_if_the_server_stored_it(script: list[Step]) -> None:
-    """Whatever the bytes of this answer are, or of the one before; and a complete answer is never misread."""
+    """Whatever the bytes of this response, or of the one before; and a complete response is never misread."""
     stored: set[bytes] = set()
     remaining = iter(script)
 

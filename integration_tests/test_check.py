@@ -1,4 +1,4 @@
-"""`check` proves the setup, and says in a sentence what is wrong with it."""
+"""`check` verifies the setup, and explains what is wrong with it."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ CHECKS = ("track", "user_properties", "account_properties")
 
 
 @pytest.mark.parametrize("api", CHECKS)
-def test_a_right_set_up_succeeds_with_one_event_however_often(connector: Any, heap: Any, sample: Any, api: str) -> None:
-    """The same for all three APIs; Heap keeps one of them."""
+def test_a_correct_setup_succeeds_with_one_event_however_often(
+    connector: Any, heap: Any, sample: Any, api: str
+) -> None:
+    """For all three APIs; Heap keeps one copy of it."""
     for _ in range(2):
         run = connector.run("check", sample(api))
         assert (run.code, run.status) == (0, ("SUCCEEDED", ""))
@@ -31,7 +33,7 @@ def test_a_right_set_up_succeeds_with_one_event_however_often(connector: Any, he
 
 
 def failed(connector: Any, config: dict[str, Any]) -> str:
-    """What a failed check says, which is one message, with exit code 0."""
+    """The message of a failed check, which is the only output, with exit code 0."""
     run = connector.run("check", config)
     assert run.code == 0
     assert [message["type"] for message in run.messages if message["type"] != "LOG"] == ["CONNECTION_STATUS"]
@@ -63,7 +65,7 @@ TRACK = {"api_type": "track", "property_columns": "a", "event_column": "e", "ide
         ({"rejected_records": "perhaps"}, "`rejected_records` is not valid: use one of continue, fail"),
     ],
 )
-def test_a_wrong_setting_is_named_before_anything_is_sent(
+def test_a_wrong_setting_is_reported_before_anything_is_sent(
     connector: Any, heap: Any, sample: Any, changes: dict[str, Any], said: str
 ) -> None:
     """With the remedy."""
@@ -90,19 +92,19 @@ def test_a_wrong_setting_is_named_before_anything_is_sent(
 def test_a_response_that_is_not_heaps_success_is_explained(
     connector: Any, heap: Any, sample: Any, fault: dict[str, Any], said: str
 ) -> None:
-    """By what it means for the settings."""
+    """With what it means for the settings."""
     heap.fault(kind="status", **fault)
     assert said in failed(connector, sample("track"))
 
 
-def test_heaps_own_words_are_passed_on(connector: Any, heap: Any, sample: Any) -> None:
-    """The preflight event holds nothing personal that they could echo."""
+def test_the_text_of_heaps_response_is_shown(connector: Any, heap: Any, sample: Any) -> None:
+    """The event of `check` has no personal data that it could echo."""
     heap.fault(kind="status", status=400, body="no such environment")
     assert failed(connector, sample("track")).endswith("Response: no such environment")
 
 
 def test_an_unknown_app_id_is_reported(connector: Any, sample: Any) -> None:
-    """Heap says 400 and no more."""
+    """Heap returns 400 without a reason."""
     from heap_sandbox.server import Sandbox  # noqa: PLC0415  # a Heap that knows one app alone
 
     with Sandbox.start(app_ids=["12"]) as heap:
@@ -113,13 +115,13 @@ def test_an_unknown_app_id_is_reported(connector: Any, sample: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
 def test_a_broken_connection_is_reported(connector: Any, heap: Any, sample: Any, kind: str) -> None:
-    """Whether or not the event was kept."""
+    """Whether or not the event was stored."""
     heap.fault(kind=kind)
     assert "`base_url` cannot be reached: the connection failed" in failed(connector, sample("track"))
 
 
 def test_a_port_without_a_listener_is_reported(connector: Any, sample: Any) -> None:
-    """The most common slip with a sandbox."""
+    """The most common mistake with a sandbox."""
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         port = taken.getsockname()[1]
     said = failed(connector, {**sample("track"), "base_url": f"http://127.0.0.1:{port}"})
@@ -129,7 +131,7 @@ def test_a_port_without_a_listener_is_reported(connector: Any, sample: Any) -> N
 
 
 def test_a_host_that_does_not_exist_is_reported(connector: Any, sample: Any) -> None:
-    """The names under .invalid never resolve (RFC 2606)."""
+    """Names under .invalid never resolve (RFC 2606)."""
     said = failed(connector, {**sample("track"), "base_url": "https://heap.invalid"})
     assert "`base_url` cannot be reached" in said
 
@@ -162,13 +164,13 @@ def untrusted() -> Iterator[str]:
 
 
 def test_an_untrusted_certificate_is_reported(connector: Any, sample: Any, untrusted: str) -> None:
-    """Rows must not go to just any server that answers."""
+    """Rows must not be sent to just any server."""
     said = failed(connector, {**sample("track"), "base_url": untrusted})
     assert "the TLS certificate is not trusted" in said
 
 
-def test_a_server_that_never_answers_is_given_up(heap: Any, sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a time that the form still waits for; here a shorter one."""
+def test_a_server_that_never_responds_is_given_up(heap: Any, sample: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the form gives up; here after a shorter time."""
     assert preflight.PREFLIGHT_SECONDS < 30
     monkeypatch.setattr("destination_heap_analytics.connector.PREFLIGHT_SECONDS", 0.2)
     heap.fault(kind="hang")
@@ -177,7 +179,7 @@ def test_a_server_that_never_answers_is_given_up(heap: Any, sample: Any, monkeyp
 
 
 def test_unknown_settings_give_a_warning(connector: Any, sample: Any) -> None:
-    """They do no harm."""
+    """They are harmless."""
     run = connector.run("check", {**sample("track"), "rejected_record": "fail"})
     assert run.status[0] == "SUCCEEDED"
     assert "WARN Unknown settings are ignored: `rejected_record` (did you mean `rejected_records`?)." in run.log

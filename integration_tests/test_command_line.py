@@ -19,7 +19,7 @@ SCRIPT = Path(sys.executable).with_name("destination-heap-analytics")
 
 @pytest.mark.parametrize("program", [[sys.executable, str(ROOT / "main.py")], [str(SCRIPT)]], ids=["main.py", "script"])
 def test_spec_prints_the_committed_specification(program: list[str]) -> None:
-    """From main.py and from the console script alike."""
+    """Both main.py and the console script."""
     out = subprocess.run([*program, "spec"], capture_output=True, check=True, timeout=120).stdout
     (message,) = (json.loads(line) for line in out.splitlines())
     committed = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8"))
@@ -54,8 +54,8 @@ def test_a_wrong_command_line_is_reported_with_the_usage(forked: Forked, argumen
         ("[1]", "must be a JSON object"),
     ],
 )
-def test_an_unreadable_configuration_is_reported_in_a_sentence(connector: Any, config: Any, said: str) -> None:
-    """As a failed check, and as a config_error of a write."""
+def test_an_unreadable_configuration_is_reported_in_plain_words(connector: Any, config: Any, said: str) -> None:
+    """As a failed check, or as a config_error of a write."""
     check = connector.run("check", config)
     assert (check.code, check.status[0]) == (0, "FAILED")
     assert said in check.status[1]
@@ -83,7 +83,7 @@ def test_a_catalog_that_cannot_be_read_is_a_config_error(connector: Any, sample:
 def test_an_input_without_a_message_is_not_a_successful_sync(
     connector: Any, heap: Any, sample: Any, lines: list[str], said: str
 ) -> None:
-    """Neither for write nor for preview; an input without a line is one, since a source may have no rows."""
+    """For write and preview; an empty input is one, because a source may have no rows."""
     catalog = {"streams": [{"stream": {"name": "users", "json_schema": {}}, "sync_mode": "full_refresh"}]}
     write = connector.run("write", sample("user_properties"), catalog, lines)
     assert (write.code, write.error[0]) == (1, "config_error")
@@ -96,7 +96,7 @@ def test_an_input_without_a_message_is_not_a_successful_sync(
 
 
 def test_the_output_of_discover_is_not_a_catalog(connector: Any, sample: Any) -> None:
-    """Nothing is loaded without the mode and the key that the user chose."""
+    """Nothing is loaded without the sync mode and key that the user selected."""
     catalog = {"streams": [{"name": "users", "json_schema": {}, "supported_sync_modes": ["full_refresh"]}]}
     run = connector.run("write", sample("track"), catalog)
     assert (run.code, run.error[0]) == (1, "config_error")
@@ -105,10 +105,10 @@ def test_the_output_of_discover_is_not_a_catalog(connector: Any, sample: Any) ->
 
 @pytest.mark.parametrize("redirection", [">/dev/full", ">&-"])
 @pytest.mark.parametrize("command", ["spec", "check", "write", "preview", "preview --json"])
-def test_an_output_that_cannot_be_written_is_one_sentence(
+def test_an_output_that_cannot_be_written_is_one_message(
     connector: Any, sample: Any, command: str, redirection: str
 ) -> None:
-    """On standard error, since no message can go anywhere else."""
+    """On standard error, because there is nowhere else for it."""
     catalog = ROOT / "sample_files" / "configured_catalog.json"
     word, *options = command.split()
     arguments = [] if word == "spec" else connector.arguments(word, sample("track"))[3:]
@@ -139,8 +139,8 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
 
 
 @pytest.mark.parametrize("words", [["spec"], ["check", "--config", "/dev/null"], ["check"], ["resend", "/no/file"]])
-def test_a_fork_leaves_what_a_process_leaves(forked: Forked, words: list[str]) -> None:
-    """Most tests run the connector in a fork, without its imports: its output and exit code are the same."""
+def test_a_fork_gives_the_same_result_as_a_process(forked: Forked, words: list[str]) -> None:
+    """Most tests run the connector in a fork, to save its imports: output and exit code are the same."""
     started = subprocess.run([sys.executable, MAIN, *words], capture_output=True, check=False, timeout=SECONDS)
     run = forked.run(words)
     assert (run.returncode, run.stdout, run.stderr) == (started.returncode, started.stdout, started.stderr)

@@ -1,4 +1,4 @@
-"""`delete_users` deletes what it is given and nothing else; no state passes a user who is not deleted yet."""
+"""`delete_users` deletes exactly the given users; no state is returned before they are deleted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES = Path(__file__).resolve().parents[1] / "sample_files"
 CATALOG = SAMPLES / "configured_catalog.json"
 KEY = "k3y-0f-3v3ryth1ng"
 SPEED = 20.0
-"""Of the connector's clock, so that it soon asks whether a deletion is complete."""
+"""The speed of the connector's clock, so that it soon polls whether a deletion is complete."""
 
 
 def row(number: int) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def config(heap: Sandbox, **api: Any) -> dict[str, Any]:
 
 
 def set_up(heap: Sandbox, users: int, **limits: float) -> None:
-    """Users with an event each, under their identities or their IDs, and how long things take."""
+    """Create users with an event each, by identity or ID, and set how long tokens and deletions take."""
     by_id = [{"user_id": str(number), "event": "E"} for number in range(users)]
     by_identity = [{"identity": f"user{number}@example.com", "event": "E"} for number in range(users)]
     for events in (by_id, by_identity):
@@ -53,7 +53,7 @@ def who(heap: Sandbox) -> list[str]:
 
 @pytest.mark.parametrize("api", [{"identity_column": "email"}, {"user_id_column": "heap"}])
 def test_only_the_users_of_the_rows_are_deleted(connector: Any, heap: Sandbox, api: dict[str, str]) -> None:
-    """By identity or by Heap's own ID; a user who is there twice is asked for once."""
+    """By identity or by Heap's own ID; a repeated user is sent once."""
     set_up(heap, 4)
     before = who(heap)
     run = connector.run("write", config(heap, **api), CATALOG, [row(1), row(2), row(1), state(1)], speed=SPEED)
@@ -65,7 +65,7 @@ def test_only_the_users_of_the_rows_are_deleted(connector: Any, heap: Sandbox, a
 
 
 def test_a_state_waits_until_heap_has_completed_the_request(connector: Any, heap: Sandbox) -> None:
-    """Killed before, the run has returned none; run again, it deletes the same users again, which does no harm."""
+    """If the run is killed before, it returns none; the next run deletes the same users again, which is harmless."""
     set_up(heap, 2, deletion_seconds=3600)
     rows = [row(0), row(1), state(1)]
     with connector.start(config(heap), CATALOG, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
@@ -83,8 +83,8 @@ def test_a_state_waits_until_heap_has_completed_the_request(connector: Any, heap
 
 
 def test_ten_thousand_users_are_one_request(connector: Any, heap: Sandbox) -> None:
-    """One more makes another; a short-lived token is renewed."""
-    set_up(heap, 1, token_seconds=0.5)  # it expires before the first question whether the deletion is complete
+    """One more user needs another request; a short-lived token is renewed."""
+    set_up(heap, 1, token_seconds=0.5)  # it expires before the first poll
     rows = [*(row(number) for number in range(10_001)), state(1)]
     run = connector.run("write", config(heap), CATALOG, rows)
     assert (run.code, run.states) == (0, [(1, 10_001, 0)])
@@ -93,7 +93,7 @@ def test_ten_thousand_users_are_one_request(connector: Any, heap: Sandbox) -> No
 
 
 def test_the_api_key_is_never_printed(connector: Any) -> None:
-    """Whether it is right or wrong, and where Heap repeats it."""
+    """Whether it is right or wrong, and even if Heap repeats it."""
     with Sandbox.start(api_keys=["another"]) as heap:
         runs = [connector.run("check", config(heap)), connector.run("write", config(heap), CATALOG, [row(1)])]
         answer = {
@@ -115,7 +115,7 @@ def test_the_api_key_is_never_printed(connector: Any) -> None:
 
 
 def test_check_asks_for_a_token_and_writes_nothing(connector: Any, heap: Sandbox) -> None:
-    """There is no event in an account from which users are deleted."""
+    """No event is sent to an account from which users are deleted."""
     assert connector.run("check", config(heap)).status == ("SUCCEEDED", "")
     assert [request["path"] for request in heap.requests()] == ["/api/public/v0/auth_token"]
 

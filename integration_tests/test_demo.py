@@ -1,4 +1,4 @@
-"""The demo, watched in a browser."""
+"""The demo, observed in a browser."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from playwright.sync_api import Page, expect
 
 from integration_tests.conftest import ROOT
 
-pytestmark = pytest.mark.xdist_group("form")  # whose browser it shares
+pytestmark = pytest.mark.xdist_group("form")  # to share the browser
 
 
 def test_the_demo_can_be_watched(page: Page) -> None:
-    """It prints the address, what the connector writes shows up there, and Ctrl-C stops it."""
+    """It prints the address, the page shows what the connector writes, and Ctrl-C stops it."""
     demo = subprocess.Popen(
         [sys.executable, str(ROOT / "scripts" / "demo.py"), "--watch"], stdout=subprocess.PIPE, text=True
     )

@@ -1,4 +1,4 @@
-"""The documents are true: examples work, configurations are valid, links lead somewhere, the map is complete."""
+"""The documents are correct: examples work, configurations are valid, links resolve, all folders are described."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def blocks(text: str, language: str) -> list[str]:
 
 
 def timeless(text: str) -> str:
-    """The text without what differs between runs: the port, seconds and rates."""
+    """The text without parts that differ between runs: the port, seconds and rates."""
     text = re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", text)
     return re.sub(r"in [\d.]+ s \([\d,]+ rows/s\)", "in N s (N rows/s)", text)
 
@@ -128,14 +128,14 @@ SUB_PACKAGES = sorted(
 
 @pytest.mark.parametrize("folder", SUB_PACKAGES)
 def test_every_package_says_what_belongs_there_and_what_never_does(folder: str) -> None:
-    """In a line at its top, so that the place of new code is clear."""
+    """In one line, so that the place of new code is clear."""
     (line,) = (ROOT / folder / "__init__.py").read_text(encoding="utf-8").splitlines()
     assert re.fullmatch(r'"""\w.*\. Never .*\."""', line)
 
 
 @pytest.mark.parametrize("folder", SUB_PACKAGES)
 def test_no_package_holds_more_than_a_dozen_modules(folder: str) -> None:
-    """Beyond that, a part of them is a package of its own."""
+    """Beyond that, some of them should be a separate package."""
     modules = [file.name for file in (ROOT / folder).glob("*.py") if file.name != "__init__.py"]
     assert len(modules) <= 12
 
@@ -157,7 +157,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_link_leads_somewhere(document: Path) -> None:
+def test_every_link_resolves(document: Path) -> None:
     """To a file of the project, and to a heading in it."""
     broken = []
     for link in re.findall(r"\]\((?!https?://)([^)\s]+)\)", document.read_text(encoding="utf-8")):
@@ -178,6 +178,6 @@ EXAMPLES = [
 
 @pytest.mark.parametrize("example", EXAMPLES)
 def test_every_configuration_in_the_documents_is_valid(example: dict[str, Any]) -> None:
-    """Without a warning; what shows only `api` is completed."""
+    """Without a warning; examples of only `api` are completed."""
     config = example if "api" in example else {"app_id": "11", "api": example}
     assert parse_config(config).warning is None

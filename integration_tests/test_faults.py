@@ -1,4 +1,4 @@
-"""Heap, or a proxy before it, misbehaves: every row is at Heap once or among the rejected, in order.
+"""Heap, or a proxy in front of it, misbehaves: every row is in Heap once or among the rejected, in order.
 
 Most runs are in process, on a clock that goes a hundred times as fast: back-off is waited for, but not felt.
 """
@@ -38,12 +38,12 @@ MODES = ("bulk", "row")
 POISON = "POISON"
 
 Block = list[bytes] | Callable[[], object]
-"""Lines that the source writes at once, or something that happens before it continues."""
+"""Lines that the source writes at once, or a function to call before it continues."""
 
 
 @dataclass(frozen=True)
 class Ran:
-    """The outcome of a run: the states, the kind and the words of its error (both empty if it has none), the log."""
+    """The outcome of a run: its states, the type and message of its error (both empty if there is none), its log."""
 
     back: list[Answer]
     kind: str
@@ -93,7 +93,7 @@ def keeping(folder: Path) -> dict[str, Any]:
 
 
 def requests_of(heap: Sandbox) -> list[dict[str, Any]]:
-    """Without the question whether the setup is right."""
+    """The requests to Heap, without the event of `check`."""
     return [request for request in heap.requests() if request["form"] is not None]
 
 
@@ -116,8 +116,10 @@ PASSING: dict[str, list[dict[str, Any]]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("faults", PASSING.values(), ids=PASSING)
-def test_what_passes_costs_time_but_no_row(load: Load, heap: Sandbox, mode: str, faults: list[dict[str, Any]]) -> None:
-    """Every event is there once, and of every user the last value of each property."""
+def test_temporary_failures_cost_time_but_no_row(
+    load: Load, heap: Sandbox, mode: str, faults: list[dict[str, Any]]
+) -> None:
+    """Heap has every event once, and the last value of each user property."""
     content = source([row(n, people=40) for n in range(1100 if mode == "bulk" else 100)], every=70)
     for fault in faults:
         heap.fault(**fault)
@@ -147,9 +149,11 @@ def mixed(heap: Sandbox, seed: int, share: float) -> None:
 
 @pytest.mark.parametrize("api", ["track", "users", "accounts"])
 @pytest.mark.parametrize("mode", MODES)
-def test_all_of_it_mixed(load: Load, heap: Sandbox, tmp_path: Path, mode: str, api: str) -> None:
-    """With rows that Heap refuses, rows that a firewall refuses, a limit on bodies, and rows that no request holds."""
-    heap.fault(kind="status", status=400, match=POISON, body=f"{POISON} is not nice")  # first, so that it comes first
+def test_all_faults_mixed(load: Load, heap: Sandbox, tmp_path: Path, mode: str, api: str) -> None:
+    """With rows that Heap or a firewall refuses, a size limit of bodies, and rows that exceed it."""
+    heap.fault(
+        kind="status", status=400, match=POISON, body=f"{POISON} is not nice"
+    )  # first, so that it takes effect first
     heap.fault(kind="status", status=403, match="FIREWALL", body="<html>no", content_type="text/html")
     mixed(heap, 1, 0.1)
     heap.limits(body_bytes=30_000)
@@ -171,8 +175,8 @@ def test_all_of_it_mixed(load: Load, heap: Sandbox, tmp_path: Path, mode: str, a
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_command_itself_comes_through(connector: Any, heap: Sandbox, tmp_path: Path, mode: str) -> None:
-    """On a clock that goes as all clocks do, with rows that Heap refuses."""
+def test_the_command_itself_succeeds_despite_faults(connector: Any, heap: Sandbox, tmp_path: Path, mode: str) -> None:
+    """On a normal clock, with rows that Heap refuses."""
     heap.fault(kind="status", status=400, match=POISON)
     mixed(heap, 3, 0.03)
     count = 2000 if mode == "bulk" else 90
@@ -188,8 +192,8 @@ def test_the_command_itself_comes_through(connector: Any, heap: Sandbox, tmp_pat
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_beyond_the_budget_ends_the_run_at_once(load: Load, heap: Sandbox, mode: str, status: int) -> None:
-    """It says when Heap asked to come back; the states before hold, and no request is sent again."""
+def test_a_wait_beyond_the_budget_stops_the_run_immediately(load: Load, heap: Sandbox, mode: str, status: int) -> None:
+    """The error has the wait that Heap asks for; earlier states are valid, and no request is retried."""
     heap.fault(kind="status", status=status, headers={"Retry-After": "5400"}, match=POISON)
     content = source([row(n) for n in range(20)], every=10)
     late = source([row(20, plan=POISON)], every=1)
@@ -203,8 +207,8 @@ def test_a_wait_beyond_the_budget_ends_the_run_at_once(load: Load, heap: Sandbox
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_lasting_problems_end_the_run_as_transient(load: Load, heap: Sandbox, mode: str) -> None:
-    """After ten minutes, with the states before; it was tried many times, and with the same bytes."""
+def test_lasting_problems_stop_the_run_with_a_transient_error(load: Load, heap: Sandbox, mode: str) -> None:
+    """After ten minutes, with the states before them, and many retries with the same bytes."""
     heap.fault(kind="reset_before", match=POISON)
     content: list[Row | int] = [row(1), 1, row(2, plan=POISON), row(3), 3]
     ran = load(
@@ -223,7 +227,7 @@ def test_lasting_problems_end_the_run_as_transient(load: Load, heap: Sandbox, mo
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_throttled_request_has_its_own_ten_minutes(load: Load, heap: Sandbox, mode: str) -> None:
-    """However long the source was silent before it."""
+    """However long the source was silent before."""
     heap.fault(kind="status", status=429, times=2)
     content = source([row(1)], every=1)
     ran = load(config(heap, "track", mode), [lambda: time.sleep(2), lines(content)], speed=400.0)
@@ -239,8 +243,10 @@ NOT_HEAP: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("answer", NOT_HEAP.values(), ids=NOT_HEAP)
-def test_what_is_not_heap_takes_no_row(load: Load, heap: Sandbox, mode: str, answer: dict[str, Any]) -> None:
-    """A portal that wants a login takes the place of Heap in the middle of a run."""
+def test_no_row_is_lost_to_a_server_that_is_not_heap(
+    load: Load, heap: Sandbox, mode: str, answer: dict[str, Any]
+) -> None:
+    """A login portal replaces Heap in the middle of a run."""
     heap.fault(kind="status", match=POISON, **answer)
     content = source([row(n, plan=POISON if n >= 30 else "x") for n in range(60)], every=10)
     ran = load(
@@ -257,13 +263,13 @@ def test_what_is_not_heap_takes_no_row(load: Load, heap: Sandbox, mode: str, ans
 def test_a_poison_row_costs_a_few_requests(
     load: Load, heap: Sandbox, tmp_path: Path, *, mode: str, count: int, api: str
 ) -> None:
-    """Two for each halving of its batch; it alone is rejected, and counted at its position."""
+    """Two for each halving of its batch; only this row is rejected, with its number."""
     heap.fault(kind="status", status=400, match=POISON)
     poisoned = {7, 8, count // 3, count // 2, count - 1}
     people = 300 if api == "track" else 100_000
     rows = [row(n, people=people, **({"plan": POISON} if n in poisoned else {})) for n in range(count)]
     content = source(rows, every=50)
-    # Patient, since a request that is given up on a busy machine and sent again would count.
+    # A long time-out: a request that timed out on a busy machine and was retried would be counted.
     ran = load(config(heap, api, mode, **keeping(tmp_path)), [lines(content)], read_seconds=60.0)
     refused = stored(tmp_path)
     assert (ran.kind, {data["n"] for data in refused}) == ("", poisoned)
@@ -274,8 +280,10 @@ def test_a_poison_row_costs_a_few_requests(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_rows_merged_into_one_user_are_judged_one_by_one(load: Load, heap: Sandbox, tmp_path: Path, mode: str) -> None:
-    """The bad one takes none of its neighbours along, and its values stay away."""
+def test_rows_merged_into_one_user_are_rejected_one_by_one(
+    load: Load, heap: Sandbox, tmp_path: Path, mode: str
+) -> None:
+    """A bad one does not affect its neighbours, and its values are not stored."""
     heap.fault(kind="status", status=400, match=POISON)
     rows = [row(n, people=3, **{f"c{n % 5}": n}, **({"note": POISON} if n in {4, 7, 14} else {})) for n in range(24)]
     content = source(rows, every=5)
@@ -295,8 +303,8 @@ def test_thousands_of_rows_of_one_user_become_one(load: Load, heap: Sandbox) -> 
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_with_fail_the_first_bad_row_in_the_order_of_rows_ends_the_run(load: Load, heap: Sandbox, mode: str) -> None:
-    """Though a later one is refused first; every state before it goes back, none behind it."""
+def test_with_fail_the_first_bad_row_in_input_order_stops_the_run(load: Load, heap: Sandbox, mode: str) -> None:
+    """Although a later one is refused first; all states before it are returned, and none after it."""
     heap.fault(kind="latency", seconds=0.3, match=POISON + "1")
     heap.fault(kind="status", status=400, match=POISON)
     count = 2400 if mode == "bulk" else 120
@@ -311,12 +319,12 @@ def test_with_fail_the_first_bad_row_in_the_order_of_rows_ends_the_run(load: Loa
 
 
 @pytest.mark.parametrize(("api", "mode"), [("track", "bulk"), ("track", "row"), ("users", "bulk"), ("accounts", "row")])
-def test_a_wrong_app_id_is_found_after_a_handful_of_requests(load: Load, tmp_path: Path, mode: str, api: str) -> None:
-    """No row is rejected for it, and no state passes."""
+def test_a_wrong_app_id_is_recognised_after_a_few_requests(load: Load, tmp_path: Path, mode: str, api: str) -> None:
+    """No row is rejected because of it, and no state is returned."""
     content = source([row(n) for n in range(3000)], every=7)
     with Sandbox.start(app_ids=["12"]) as heap:
         ran = load(config(heap, api, mode, **keeping(tmp_path)), [lines(content)])
-        # This clock is fast, and so a second's worth of requests is in flight before the first answer.
+        # The clock is fast, so a second's worth of requests is in flight before the first response.
         assert heap.stats()["requests"] <= 200
     assert (ran.kind, ran.back, stored(tmp_path)) == ("config_error", [], [])
     assert "`app_id` was refused" in ran.error
@@ -324,10 +332,10 @@ def test_a_wrong_app_id_is_found_after_a_handful_of_requests(load: Load, tmp_pat
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_set_up_that_breaks_in_the_middle_rejects_no_row(
+def test_a_setup_that_breaks_in_the_middle_rejects_no_row(
     load: Load, heap: Sandbox, tmp_path: Path, mode: str, status: int
 ) -> None:
-    """The app is switched off while the source continues: the rows after it are refused, and stay with the source."""
+    """The app is disabled while the source continues: later rows are refused, and are not lost."""
     content = source([row(n) for n in range(900)], every=50)
     half = content.index(450) + 1
 
@@ -349,7 +357,7 @@ def test_a_set_up_that_breaks_in_the_middle_rejects_no_row(
 def test_rows_that_are_all_bad_are_rejected_if_the_setup_is_right(
     load: Load, heap: Sandbox, tmp_path: Path, mode: str, count: int
 ) -> None:
-    """The event of `check` shows that it is."""
+    """The event of `check` shows that it is right."""
     heap.fault(kind="status", status=400, match=POISON)
     content = source([row(n, plan=POISON) for n in range(count)], every=2)
     ran = load(config(heap, "track", mode, **keeping(tmp_path)), [lines(content)])
@@ -358,8 +366,8 @@ def test_rows_that_are_all_bad_are_rejected_if_the_setup_is_right(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_state_after_a_bad_row_comes_back_while_the_source_is_silent(load: Load, heap: Sandbox, mode: str) -> None:
-    """Only a request to Heap can show that the row is bad; it is sent, though no more rows come."""
+def test_a_state_after_a_bad_row_is_returned_while_the_source_is_silent(load: Load, heap: Sandbox, mode: str) -> None:
+    """Only a request to Heap can show that the row is bad; it is sent although no more rows arrive."""
     heap.fault(kind="status", status=400, match=POISON)
     content = source([row(0, plan=POISON)], every=1)
     asked = threading.Event()
@@ -374,7 +382,7 @@ def test_a_state_after_a_bad_row_comes_back_while_the_source_is_silent(load: Loa
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_documented_rates_are_kept(load: Load, mode: str) -> None:
-    """By waiting: a Heap that counts as documented, and as fast as this run's clock goes, never answers 429."""
+    """By waiting: a mock with the documented limits, on the same fast clock, never returns 429."""
     with Sandbox.start(rate_limits=True, scale=SPEED) as heap:
         hot = 2600 if mode == "bulk" else 80
         content = source([row(n, people=1) for n in range(hot)] + [row(n) for n in range(hot, hot + 100)], every=200)
@@ -384,7 +392,7 @@ def test_the_documented_rates_are_kept(load: Load, mode: str) -> None:
         assert [request for request in heap.requests() if request["status"] != 200] == []
 
 
-# What no fault of the sandbox does: servers that break HTTP itself.
+# Beyond the faults of the sandbox: servers that break HTTP itself.
 
 
 ODD_ANSWERS: dict[str, bytes] = {
@@ -402,7 +410,7 @@ ODD_ANSWERS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("answer", ODD_ANSWERS.values(), ids=ODD_ANSWERS)
 def test_a_row_is_accepted_regardless_of_the_response_body(load: Load, answer: bytes) -> None:
-    """The status counts, not the body; an endless one is not read to its end."""
+    """The status counts, not the body; an endless body is not read to its end."""
     bodies: list[bytes] = []
     given_up: list[int] = []
 
@@ -441,7 +449,7 @@ NO_ANSWERS: dict[str, bytes] = {
 
 @pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
 def test_an_invalid_response_is_retried_with_the_same_bytes(load: Load, answer: bytes) -> None:
-    """Until one comes."""
+    """Until a valid one arrives."""
     bodies: list[bytes] = []
 
     def handle(client: socket.socket, number: int) -> None:
@@ -458,7 +466,7 @@ def test_an_invalid_response_is_retried_with_the_same_bytes(load: Load, answer: 
 
 
 def test_a_batch_refused_as_too_large_before_it_was_read_is_halved(load: Load) -> None:
-    """The server answers 413 to the headers, and closes the connection on the rest."""
+    """The server returns 413 after the headers, and closes the connection."""
     taken: list[int] = []
 
     def handle(client: socket.socket, _: int) -> None:
@@ -481,8 +489,8 @@ def test_a_batch_refused_as_too_large_before_it_was_read_is_halved(load: Load) -
 
 
 @pytest.mark.parametrize("part", ["status", "body"])
-def test_a_response_that_drips_is_aborted(load: Load, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """A byte now and then keeps every time-out of a socket quiet."""
+def test_a_response_that_trickles_is_aborted(load: Load, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """A byte from time to time prevents every socket time-out."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 1.5)
     numbers: list[int] = []
     cut = threading.Event()
@@ -511,7 +519,7 @@ def test_a_response_that_drips_is_aborted(load: Load, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_response_to_an_earlier_request_proves_nothing(load: Load, tmp_path: Path, mode: str) -> None:
-    """The app is switched off: a request that left before is taken after rows behind it have been refused."""
+    """The app is disabled: a request sent before is accepted after later rows have been refused."""
     slow, refused = threading.Event(), threading.Event()
 
     def handle(client: socket.socket, _: int) -> None:
@@ -533,7 +541,7 @@ def test_a_response_to_an_earlier_request_proves_nothing(load: Load, tmp_path: P
 
 
 def test_with_fail_unsent_rows_after_the_bad_row_are_not_sent(load: Load) -> None:
-    """It waits for a request of its user, while the bad row is found."""
+    """They wait for another request of their user while the bad row is found."""
     refused, taken = threading.Event(), threading.Event()
     bodies: list[bytes] = []
 
@@ -546,14 +554,14 @@ def test_with_fail_unsent_rows_after_the_bad_row_are_not_sent(load: Load) -> Non
                 continue
             if b"SLOW" in body:
                 taken.wait(60)
-                time.sleep(0.5)  # the other answer is read first
+                time.sleep(0.5)  # the other response is read first
             client.sendall(OK)
-            if b"LAST" in body or b"connection-check" in body:  # whichever proves the refusal first
+            if b"LAST" in body or b"connection-check" in body:  # whichever confirms the refusal first
                 taken.set()
 
     def go_on() -> None:
         refused.wait(60)
-        time.sleep(0.5)  # only what is sent after the refusal was seen proves it right
+        time.sleep(0.5)  # only a request sent after the refusal confirms it
 
     slow, behind = row(1, people=10, note="SLOW"), row(11, people=10, note="BEHIND")
     content: list[Row | int] = [slow, 1, row(2, note=POISON), 2, behind, 11]
@@ -565,12 +573,12 @@ def test_with_fail_unsent_rows_after_the_bad_row_are_not_sent(load: Load) -> Non
     assert [body for body in bodies if b"BEHIND" in body] == []
 
 
-# What a source may do.
+# Unusual sources.
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_state_for_each_row_comes_back_for_each(load: Load, heap: Sandbox, mode: str) -> None:
-    """In order, with rows of different fates between them."""
+def test_with_a_state_for_each_row_all_states_are_returned(load: Load, heap: Sandbox, mode: str) -> None:
+    """In order, with delivered and rejected rows between them."""
     heap.fault(kind="status", status=400, match=POISON)
     heap.fault(kind="status", status=500, every=7)
     content = source([row(n, **({"plan": POISON} if n % 40 == 3 else {})) for n in range(120)], every=1)
@@ -579,8 +587,8 @@ def test_a_state_for_each_row_comes_back_for_each(load: Load, heap: Sandbox, mod
     assert [rejected for *_, rejected in ran.back] == [int(n % 40 == 3) for n in range(120)]
 
 
-def test_a_row_larger_than_a_batch_goes_by_itself(load: Load, heap: Sandbox) -> None:
-    """With its neighbours before and behind it."""
+def test_a_row_larger_than_a_batch_is_sent_by_itself(load: Load, heap: Sandbox) -> None:
+    """In order with its neighbours."""
     wide = {f"c{position}": "x" * 1000 for position in range(1500)}
     content = source([row(1), row(2, **wide), row(3), row(4, **wide), row(5)], every=1)
     ran = load(config(heap, "users", "bulk"), [lines(content)])
@@ -588,8 +596,8 @@ def test_a_row_larger_than_a_batch_goes_by_itself(load: Load, heap: Sandbox) -> 
     verify(heap, content, ran.back, api="users")
 
 
-def test_states_of_other_streams_keep_no_counts(connector: Any, heap: Sandbox) -> None:
-    """The rows of this stream are counted by its own state; without states nothing comes back, and rows arrive."""
+def test_states_of_other_streams_have_no_counts(connector: Any, heap: Sandbox) -> None:
+    """The rows of this stream are counted by its own state; without states none is returned, and rows are delivered."""
     other = {"stream_descriptor": {"name": "orders"}, "stream_state": {}}
     foreign = json.dumps({"type": "STATE", "state": {"type": "STREAM", "stream": other, "id": 99}}).encode()
     first, second = lines([row(1), 1]), lines([row(2), 2])
@@ -601,8 +609,10 @@ def test_states_of_other_streams_keep_no_counts(connector: Any, heap: Sandbox) -
     assert (run.code, run.states, len(heap.events())) == (0, [], 4)
 
 
-def test_a_reader_that_leaves_before_an_error_is_reported_ends_the_run_quietly(connector: Any, heap: Sandbox) -> None:
-    """There is no one to report it to, and no stack trace says so."""
+def test_a_reader_that_is_gone_before_an_error_is_reported_stops_the_run_silently(
+    connector: Any, heap: Sandbox
+) -> None:
+    """No one would read the error, and there is no stack trace."""
     heap.fault(kind="latency", seconds=1.0)
     heap.fault(kind="status", status=302)
     settings = config(heap, "track", "row")

@@ -1,4 +1,4 @@
-"""The form that a person fills in: the specification, drawn in a browser by form/form.jsx."""
+"""The form that users fill in: the specification, rendered in a browser by form/form.jsx."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from playwright.sync_api import Locator, Page
 
 from destination_heap_analytics.config.parse import ParsedConfig, parse_config
 
-pytestmark = pytest.mark.xdist_group("form")  # one browser shows all
+pytestmark = pytest.mark.xdist_group("form")  # all tests share one browser
 ROOT = Path(__file__).resolve().parents[1]
 FORM = Path(__file__).with_name("form")
 PICTURE = ROOT / "docs" / "form.png"
@@ -50,7 +50,7 @@ def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def form(page: Page, drawing: Path) -> Iterator[Page]:
-    """The form as it opens; an error in the page fails the test."""
+    """The form as it opens; any error in the page fails the test."""
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda line: errors.append(line.text) if line.type in {"error", "warning"} else None)
@@ -60,12 +60,12 @@ def form(page: Page, drawing: Path) -> Iterator[Page]:
 
 
 def field(form: Page, title: str) -> Locator:
-    """What is typed or chosen under a title."""
+    """The input field with a title."""
     return form.get_by_label(title, exact=True)
 
 
 def shown(form: Page) -> list[str]:
-    """The titles in sight, from top to bottom."""
+    """The visible titles, from top to bottom."""
     return [label.inner_text() for label in form.locator("label").all() if label.is_visible()]
 
 
@@ -74,7 +74,7 @@ def options(form: Page, title: str) -> list[str]:
 
 
 def unfold(form: Page) -> None:
-    for summary in form.locator("details:not([open]) > summary").all()[::-1]:  # the first ones keep their places
+    for summary in form.locator("details:not([open]) > summary").all()[::-1]:  # the first ones keep their positions
         summary.click()
 
 
@@ -84,20 +84,20 @@ def fill(form: Page, fields: dict[str, str]) -> None:
 
 
 def save(form: Page) -> Any:
-    """The resulting configuration, None if the form reports an error."""
+    """The resulting configuration; None if the form reports an error."""
     form.get_by_role("button", name="Save").click()
     saved = form.locator("output").inner_text()
     return json.loads(saved) if saved else None
 
 
 def stamped(png: bytes) -> bytes:
-    """The picture with the specification's digest in it, as a comment after the header."""
+    """The picture with the digest of the specification as a comment after the header."""
     comment = b"tEXt" + STAMP
     return png[:33] + len(STAMP).to_bytes(4, "big") + comment + zlib.crc32(comment).to_bytes(4, "big") + png[33:]
 
 
 def accepted(config: Any) -> ParsedConfig:
-    """As the platform does when it is saved, then the connector."""
+    """Validate a configuration as the platform does when saving it, then as the connector does."""
     jsonschema.validate(config, json.loads(SPECIFICATION)["connectionSpecification"])
     parsed = parse_config(config)
     assert parsed.warning is None
@@ -105,7 +105,7 @@ def accepted(config: Any) -> ParsedConfig:
 
 
 def test_required_settings_are_visible_and_in_order(form: Page) -> None:
-    """The app, where it is, what rows become, in the order of Heap's API, their way, and a place for the bad ones."""
+    """The app, its address, the API, its columns, the delivery, and the storage of rejected rows."""
     assert shown(form) == [
         "App ID",
         "Base URL",
@@ -119,8 +119,8 @@ def test_required_settings_are_visible_and_in_order(form: Page) -> None:
     ]
 
 
-def test_what_has_a_good_default_is_folded(form: Page) -> None:
-    """The rate and the rule for rejected rows show when they are asked for."""
+def test_settings_with_good_defaults_are_folded(form: Page) -> None:
+    """The rate and the rule for rejected rows are shown on request."""
     unfold(form)
     assert {"Events per Minute", "Rejected Records"} <= set(shown(form))
     assert field(form, "Events per Minute").input_value() == "15000"
@@ -138,7 +138,7 @@ def test_what_has_a_good_default_is_folded(form: Page) -> None:
     ],
 )
 def test_each_api_asks_for_its_own_columns(form: Page, api: str, titles: list[str]) -> None:
-    """The fields of the others are out of sight."""
+    """The fields of the others are hidden."""
     apis = ["Track Events", "Add User Properties", "Add Account Properties", "Identify Users", "Delete Users"]
     assert options(form, "API Type") == apis
     field(form, "API Type").select_option(api)
@@ -146,7 +146,7 @@ def test_each_api_asks_for_its_own_columns(form: Page, api: str, titles: list[st
 
 
 def test_a_new_connection_loads_events_in_bulk_into_heap_in_the_us(form: Page) -> None:
-    """What a person gets who leaves the choices alone."""
+    """The result if the user changes no choice."""
     fill(form, {"App ID": "11", **TRACK})
     config = save(form)
     assert config == {
@@ -203,8 +203,8 @@ def test_a_change_of_mind_leaves_nothing_behind(
     accepted(config)
 
 
-def test_the_other_settings_come_out_as_chosen(form: Page) -> None:
-    """The EU, a time, one request per row at a lower rate, and the end at the first bad row."""
+def test_the_other_settings_are_saved_as_chosen(form: Page) -> None:
+    """The EU, a timestamp, one request per row at a lower rate, and stopping at the first bad row."""
     field(form, "Delivery").select_option("One Request per Row")
     unfold(form)
     eu = "https://c.eu.heap-api.com"
@@ -218,7 +218,7 @@ def test_the_other_settings_come_out_as_chosen(form: Page) -> None:
     accepted(config)
 
 
-def test_a_deletion_is_confirmed_by_a_word_that_is_typed(form: Page) -> None:
+def test_a_deletion_is_confirmed_by_typing_a_word(form: Page) -> None:
     """Nothing is prefilled, the key is hidden, and its description is below."""
     field(form, "API Type").select_option("Delete Users")
     assert "permanently deletes a user, in ALL environments" in form.locator("main").inner_text()
@@ -231,7 +231,7 @@ def test_a_deletion_is_confirmed_by_a_word_that_is_typed(form: Page) -> None:
 
 
 def test_rejected_records_can_go_to_a_directory(form: Page) -> None:
-    """Which has to be named."""
+    """Its path is required."""
     fill(form, {"App ID": "11", **TRACK})
     assert options(form, "Storage of Rejected Records") == ["None", "Local Directory", "S3 Bucket"]
     field(form, "Storage of Rejected Records").select_option("Local Directory")
@@ -243,7 +243,7 @@ def test_rejected_records_can_go_to_a_directory(form: Page) -> None:
 
 
 def test_rejected_records_can_go_to_a_bucket(form: Page) -> None:
-    """Only its name has to be given; the format, of which there is one, is not asked for."""
+    """Only its name is required; the format, which has one value, is hidden."""
     fill(form, {"App ID": "11", **TRACK})
     field(form, "Storage of Rejected Records").select_option("S3 Bucket")
     assert shown(form)[9:] == [
@@ -266,7 +266,7 @@ def test_rejected_records_can_go_to_a_bucket(form: Page) -> None:
     accepted(config)
 
 
-def test_secrets_do_not_show_while_they_are_typed(form: Page) -> None:
+def test_secrets_are_hidden_while_typing(form: Page) -> None:
     """Both halves of the access key."""
     field(form, "Storage of Rejected Records").select_option("S3 Bucket")
     assert [field(form, key).get_attribute("type") for key in ("Access Key ID", "Secret Access Key")] == [
@@ -286,8 +286,8 @@ def test_secrets_do_not_show_while_they_are_typed(form: Page) -> None:
         ("Property Columns", " , ,", "a,b,c or *"),
     ],
 )
-def test_what_the_connector_would_refuse_is_marked(form: Page, title: str, wrong: str, hint: str) -> None:
-    """Nothing is saved, the field and no other says why, and a correct value fixes it."""
+def test_values_that_the_connector_would_refuse_are_marked(form: Page, title: str, wrong: str, hint: str) -> None:
+    """Nothing is saved, only that field shows the reason, and a correct value fixes it."""
     right = {"App ID": "11", "Base URL": "https://heapanalytics.com", **TRACK}
     fill(form, {**right, title: wrong})
     assert save(form) is None
@@ -304,8 +304,8 @@ def test_what_the_connector_would_refuse_is_marked(form: Page, title: str, wrong
     accepted(save(form))
 
 
-def test_what_is_missing_is_marked(form: Page) -> None:
-    """Each field that has to be filled in, and no optional one; the identity can be a user ID instead."""
+def test_missing_values_are_marked(form: Page) -> None:
+    """Each required field, and no optional one; a user ID can replace the identity."""
     assert save(form) is None
     alerts = form.get_by_role("alert").all_inner_texts()
     assert alerts == [
@@ -314,7 +314,7 @@ def test_what_is_missing_is_marked(form: Page) -> None:
 
 
 def test_the_texts_are_decoded_correctly(form: Page) -> None:
-    """Where the ID is found; code is set as code, and nothing is left of the markup."""
+    """Where to find the ID; code is shown as code, without any markup."""
     text = form.locator("main").inner_text()
     assert "Account > Manage > Projects" in text
     assert form.locator("code", has_text="heap.identify").is_visible()
@@ -323,13 +323,13 @@ def test_the_texts_are_decoded_correctly(form: Page) -> None:
 
 
 def test_each_choice_says_what_it_does(form: Page) -> None:
-    """Below the chosen branch."""
+    """Below the selected branch."""
     chosen = form.locator(".field", has_text="API Type").locator(".branch")
     field(form, "API Type").select_option("Add Account Properties")
     assert "Set up accounts in Heap first" in chosen.inner_text()
 
 
-def test_the_page_asks_for_nothing_outside(page: Page, drawing: Path) -> None:
+def test_the_page_loads_nothing_from_outside(page: Page, drawing: Path) -> None:
     """Two files, and no network."""
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))

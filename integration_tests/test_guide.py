@@ -1,4 +1,4 @@
-"""The guide: its examples work, its messages exist, and every setting is documented."""
+"""The connector's guide: its examples work, its messages exist, and every setting is documented."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def record(data: dict[str, Any], stream: str = "users") -> dict[str, Any]:
 
 
 def examples(heading: str) -> list[Any]:
-    """The JSON of a section."""
+    """The JSON examples of a section."""
     return [json.loads(block) for block in re.findall(r"```json\n(.*?)```", section(heading), flags=re.DOTALL)]
 
 
 def stored(heap: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
-    """What Heap holds, in order: events without their idempotency keys, anything else by the keys of the example."""
+    """Heap's data, in order: events without their idempotency keys, other data with the keys of the example."""
     if events := [event["payload"] for event in heap.events()]:
         assert all(event.pop("idempotency_key") for event in events)
         return events
@@ -67,12 +67,12 @@ def stored(heap: Any, made: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 TABLES = {"orders": ("Track Events", 4), "users": ("Add User Properties", 4), "accounts": ("Add Account Properties", 3)}
-"""The section that shows a sample file, and how many of its rows can be delivered."""
+"""The section with each sample file, and how many of its rows can be delivered."""
 
 
 @pytest.mark.parametrize("table", TABLES)
 def test_a_table_loads_as_the_guide_shows(connector: Any, heap: Any, sample: Any, table: str) -> None:
-    """The beginning of a sample file, the settings of its configuration, and what its first row becomes."""
+    """The beginning of a sample file, the settings of its configuration, and the result of its first row."""
     heading, delivered = TABLES[table]
     file = ROOT / "sample_files" / f"{table}.csv"
     (shown,) = re.findall(r"```csv\n(.*?)```", section(heading), flags=re.DOTALL)
@@ -95,7 +95,7 @@ ROW_EXAMPLES = [
 
 
 @pytest.mark.parametrize(("row", "api", "made"), ROW_EXAMPLES)
-def test_an_example_is_what_heap_gets(
+def test_an_example_is_what_heap_receives(
     connector: Any, heap: Any, row: dict[str, Any], api: dict[str, Any], made: dict[str, Any]
 ) -> None:
     """From the row and the settings of the example."""
@@ -111,7 +111,7 @@ def test_nested_columns_are_shown_for_events_users_and_accounts() -> None:
 
 
 def test_the_example_of_a_deletion_deletes_that_user(connector: Any, heap: Any) -> None:
-    """And says first what it does."""
+    """The preview says first what would happen."""
     text = section("Delete Users")
     assert re.match(r"\s*\*\*Every row permanently deletes a user, .* in ALL environments", text)
     row, api, made = map(json.loads, re.findall(r"```json\n(.*?)```", text, flags=re.DOTALL))
@@ -155,7 +155,7 @@ def sentence(provoke: Callable[[], object]) -> str:
 
 
 def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> Iterator[str]:
-    """The messages of the code, one for each problem."""
+    """The messages of the connector, one for each problem."""
     for verdict in (
         Verdict(Kind.REFUSED, 400),
         Verdict(Kind.NO_ACCESS, 404),
@@ -217,7 +217,7 @@ def sentences(connector: Any, heap: Any, caplog: pytest.LogCaptureFixture) -> It
 def test_the_troubleshooting_table_has_the_messages_of_the_connector(
     connector: Any, heap: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Word for word except for names and numbers, and neither more nor fewer."""
+    """Word for word except for names and numbers, without missing or obsolete ones."""
     documented = re.findall(r"^\| (?!message|---)(.*?) \| ", section("Troubleshooting"), flags=re.MULTILINE)
     patterns = {message: re.compile(re.escape(message).replace("…", ".*"), flags=re.DOTALL) for message in documented}
     messages = list(sentences(connector, heap, caplog))
@@ -271,7 +271,7 @@ def test_every_choice_is_in_the_guide() -> None:
 
 
 def test_every_setting_in_the_guide_exists() -> None:
-    """A renamed key would otherwise stay in the guide."""
+    """Otherwise a renamed key would stay in the guide."""
     named = re.findall(r"^ *\| [\w ]+ \| `(\w+)`", GUIDE, flags=re.MULTILINE)
     spec = (ROOT / "destination_heap_analytics" / "spec.json").read_text(encoding="utf-8")
     assert len(named) > 10
@@ -302,5 +302,5 @@ def test_a_preview_as_json_has_the_keys_of_the_guide(connector: Any) -> None:
 
 
 def test_this_version_is_in_the_changelog_of_the_guide() -> None:
-    """As the first row."""
+    """In the first row."""
     assert re.findall(r"^\| (\d+\.\d+\.\d+) \|", section("Changelog"), flags=re.MULTILINE)[0] == VERSION

@@ -1,4 +1,4 @@
-"""The image, used as the README says: its contents, its user, its memory, and how it stops."""
+"""The image, used as in the README: its contents, its user, its memory, and how it stops."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def docker(*arguments: str, **options: Any) -> subprocess.CompletedProcess[bytes
 
 
 def inside(image: str, program: str, *arguments: str, options: tuple[str, ...] = ()) -> str:
-    """What another program prints inside the image."""
+    """The output of another program inside the image."""
     run = docker("run", "--rm", *options, "--entrypoint", program, image, *arguments)
     assert run.returncode == 0, run.stderr.decode()
     return run.stdout.decode()
@@ -54,7 +54,7 @@ def inside(image: str, program: str, *arguments: str, options: tuple[str, ...] =
 
 @pytest.fixture
 def folder(heap: Any, tmp_path: Path) -> Path:
-    """Where the user types: it has the sample files, for this test's Heap in place of the one on port 8470."""
+    """The working directory of the user, with the sample files for this test's Heap instead of the one on port 8470."""
     shutil.copytree(SAMPLES, tmp_path / "sample_files")
     for config in (tmp_path / "sample_files").glob("config_*.json"):
         config.write_text(config.read_text("utf-8").replace(SANDBOX_URL, heap.url), "utf-8")
@@ -63,7 +63,7 @@ def folder(heap: Any, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def typed(image: str, folder: Path) -> Callable[[str], Outcome]:
-    """Runs a command of the README by the shell."""
+    """Run a command of the README in a shell."""
 
     def run(command: str) -> Outcome:
         assert NAME in command
@@ -75,7 +75,7 @@ def typed(image: str, folder: Path) -> Callable[[str], Outcome]:
 
 
 def writing(folder: Path, image: str, config: Any, *options: str) -> list[str]:
-    """The README's `write`, with a configuration of the test's own and more options."""
+    """The README's `write`, with another configuration and more options."""
     (folder / "sample_files" / "config.json").write_text(json.dumps(config), "utf-8")
     volume = f"{folder}/sample_files:/sample_files:ro"
     run = ["docker", "run", "--rm", "-i", "--network", "host", "-v", volume, *options, image]
@@ -92,7 +92,7 @@ def writing(folder: Path, image: str, config: Any, *options: str) -> list[str]:
 def test_the_commands_of_the_readme_load_the_sample_rows(typed: Callable[[str], Outcome], heap: Any) -> None:
     """Build, spec, check, write."""
     build, spec, check, write = COMMANDS
-    assert build == f"docker build -t {NAME} ."  # which the image of this test was built by, but for its name
+    assert build == f"docker build -t {NAME} ."  # with which the image of this test was built, except for its name
     (specification,) = typed(spec).of("SPEC")
     committed = json.loads((ROOT / "destination_heap_analytics" / "spec.json").read_text("utf-8"))
     assert specification["spec"]["connectionSpecification"] == committed["connectionSpecification"]
@@ -104,7 +104,7 @@ def test_the_commands_of_the_readme_load_the_sample_rows(typed: Callable[[str], 
 
 @pytest.mark.parametrize("api", ["user_properties", "account_properties"])
 def test_the_other_two_apis_work_as_well(typed: Callable[[str], Outcome], heap: Any, api: str) -> None:
-    """By the same commands, with the other sample configurations."""
+    """With the same commands and the other sample configurations."""
     *_, check, write = (command.replace("config_track", f"config_{api}") for command in COMMANDS)
     assert typed(check).status == ("SUCCEEDED", "")
     assert typed(write).states == [(1, 12, 0), (2, 12, 0), (3, 12, 0)]
@@ -113,13 +113,13 @@ def test_the_other_two_apis_work_as_well(typed: Callable[[str], Outcome], heap: 
 
 
 def test_the_256_mb_limit_is_enforced(image: str) -> None:
-    """Otherwise the next test would show nothing."""
+    """Otherwise the next test would prove nothing."""
     run = docker("run", "--rm", *MEMORY, "--entrypoint", PYTHON, image, "-c", "bytearray(300 << 20)")
     assert run.returncode == 137
 
 
 def test_200_000_rows_are_loaded_in_256_mb(image: str, folder: Path, heap: Any, sample: Any) -> None:
-    """Every state comes back, and every row arrives once."""
+    """Every state is returned, and every row arrives once."""
     rows = 200_000
     messages = folder / "messages.jsonl"
     with messages.open("w", encoding="utf-8") as file:
@@ -139,7 +139,7 @@ def test_200_000_rows_are_loaded_in_256_mb(image: str, folder: Path, heap: Any, 
 
 @contextmanager
 def started(command: list[str], number: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A container whose input stays open; however its test ends, it is gone then."""
+    """A container whose input stays open; it is removed however the test ends."""
     command = [*command[:2], "--cidfile", str(number), *command[2:]]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
         try:
@@ -151,8 +151,8 @@ def started(command: list[str], number: Path) -> Iterator[subprocess.Popen[bytes
 
 
 @pytest.mark.parametrize("by", ["docker kill", "the end of docker run"])
-def test_a_signal_ends_it_in_good_order(image: str, folder: Path, heap: Any, sample: Any, by: str) -> None:
-    """What is in flight ends and its state comes back; the exit code is that of SIGTERM."""
+def test_a_signal_stops_it_gracefully(image: str, folder: Path, heap: Any, sample: Any, by: str) -> None:
+    """Requests in flight complete, and their state is returned; the exit code is that of SIGTERM."""
     heap.fault(kind="latency", seconds=3, match="ada.abbate")
     (record, *_) = (SAMPLES / "messages.jsonl").read_text("utf-8").splitlines()
     number = folder / "container"
@@ -170,8 +170,8 @@ def test_a_signal_ends_it_in_good_order(image: str, folder: Path, heap: Any, sam
         assert outcome(143, run.stdout.read(), b"").states == [(7, 1, 0)]
 
 
-def test_a_signal_ends_a_check_at_once(image: str, folder: Path, heap: Any, sample: Any) -> None:
-    """As the first process of a container it would be deaf to a signal without a handler."""
+def test_a_signal_stops_a_check_immediately(image: str, folder: Path, heap: Any, sample: Any) -> None:
+    """As process 1 of a container, it would ignore a signal without a handler."""
     heap.fault(kind="hang", seconds=600)
     number = folder / "container"
     write = writing(folder, image, sample("track"))
@@ -183,7 +183,7 @@ def test_a_signal_ends_a_check_at_once(image: str, folder: Path, heap: Any, samp
 
 
 def test_its_name_and_version_are_those_of_the_connector(image: str) -> None:
-    """As labels, with the entrypoint where the platform looks for it, in a form without a shell."""
+    """As labels, with the entry point where the platform looks for it, without a shell."""
     config = json.loads(docker("image", "inspect", image).stdout)[0]["Config"]
     assert config["Labels"]["io.airbyte.name"] == NAME.partition(":")[0]
     assert config["Labels"]["io.airbyte.version"] == VERSION
@@ -192,13 +192,13 @@ def test_its_name_and_version_are_those_of_the_connector(image: str) -> None:
 
 
 def test_it_runs_as_a_user_who_is_not_root(image: str) -> None:
-    """And who owns nothing of the connector."""
+    """And does not own any files of the connector."""
     assert inside(image, "id", "-u").strip() == "1000"
     assert inside(image, "find", "/connector", "/airbyte", "!", "-user", "root") == ""
 
 
-def test_it_runs_as_any_user_on_a_file_system_that_takes_no_writes(image: str) -> None:
-    """As careful clusters run what they don't know."""
+def test_it_runs_as_any_user_on_a_read_only_file_system(image: str) -> None:
+    """As restrictive clusters run containers."""
     run = docker("run", "--rm", "--read-only", "--user", "12345:12345", "--cap-drop", "ALL", image, "spec")
     assert (run.returncode, run.stderr) == (0, b"")
 
@@ -206,8 +206,8 @@ def test_it_runs_as_any_user_on_a_file_system_that_takes_no_writes(image: str) -
 @pytest.mark.parametrize(
     ("command", "least"), [(("spec",), 50), (("check", "--config", "/sample_files/config_track.json"), 200)]
 )
-def test_nothing_is_compiled_at_a_start(image: str, command: tuple[str, ...], least: int) -> None:
-    """Compiling takes three times as long as the rest, and the user who runs it cannot keep what is compiled."""
+def test_nothing_is_compiled_on_start(image: str, command: tuple[str, ...], least: int) -> None:
+    """Compiling takes three times as long as everything else, and the user cannot store compiled files."""
     options = ("--network", "none", "-v", f"{SAMPLES}:/sample_files:ro")
     run = docker("run", "--rm", *options, "--entrypoint", PYTHON, image, "-v", "main.py", *command)
     loaded = re.findall(r"^# code object from '?(.*?)'?$", run.stderr.decode(), flags=re.MULTILINE)
@@ -216,7 +216,7 @@ def test_nothing_is_compiled_at_a_start(image: str, command: tuple[str, ...], le
 
 
 def test_preview_and_resend_work_in_it_as_well(image: str, folder: Path) -> None:
-    """Without the network; what is missing in the image would show here."""
+    """Without network access; they would fail if something were missing in the image."""
     volume = ("-v", f"{folder}/sample_files:/sample_files:ro", "--network", "none")
     files = ("--config", "/sample_files/config_track.json", "--catalog", "/sample_files/configured_catalog.json")
     messages = (SAMPLES / "messages.jsonl").read_bytes()
@@ -227,7 +227,7 @@ def test_preview_and_resend_work_in_it_as_well(image: str, folder: Path) -> None
     assert (again.returncode, json.loads(again.stdout)["record"]["data"]) == (0, {"email": "a"})
 
 
-def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
+def test_it_has_the_connector_and_nothing_that_it_was_built_or_tested_with(image: str) -> None:
     """No sandbox, no courier, no tests, no separate pip, no cache."""
     code = inside(image, "find", "/connector", "/airbyte", "-name", "*.py").splitlines()
     assert "/airbyte/integration_code/main.py" in code
@@ -239,8 +239,8 @@ def test_it_carries_the_connector_and_nothing_that_it_was_built_or_tested_with(i
     assert kept == ""
 
 
-def test_it_carries_what_requirements_txt_names_and_no_other_requirement_is_left_out(image: str) -> None:
-    """To the version; but for the packages that the file says are left out."""
+def test_it_has_what_requirements_txt_lists_and_no_other_requirement_is_left_out(image: str) -> None:
+    """With exact versions, except for the packages that the file lists as left out."""
     text = (ROOT / "requirements.txt").read_text("utf-8")
     named = dict(re.findall(r"^([\w.-]+)==(\S+)", text, flags=re.MULTILINE))
     left_out = {name for line in re.findall("^# - (.*)", text, flags=re.MULTILINE) for name in line.split()}
@@ -262,7 +262,7 @@ def test_it_carries_what_requirements_txt_names_and_no_other_requirement_is_left
 
 
 def test_rejected_rows_go_to_a_bucket_by_a_role(image: str, folder: Path, sample: Any) -> None:
-    """With no more of Amazon's services aboard than these two."""
+    """With the descriptions of only these two of Amazon's services."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     try:

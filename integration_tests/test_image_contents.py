@@ -1,4 +1,4 @@
-"""What the image carries, without an image: the files, the packages, and that they are enough.
+"""The contents of the image, without an image: its files, its packages, and that they are sufficient.
 
 The small form of test_image.py, which builds the image and runs it.
 """
@@ -34,7 +34,7 @@ sys.path[:0] = sys.argv.pop(1).split(":")
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
-"""Runs a program that sees Python's own modules and the given folders alone."""
+"""Runs a program that sees only Python's own modules and the given folders."""
 
 
 def needed(found: Distribution) -> list[Requirement]:
@@ -59,7 +59,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the packages that requirements.txt names, and no others."""
+    """A folder with exactly the packages in requirements.txt."""
     folder = tmp_path_factory.mktemp("packages")
     for name in NAMED:
         found = distribution(name)
@@ -80,7 +80,7 @@ def run(library: Path, packages: Path, *words: str, **options: Any) -> Outcome:
     return outcome(done.returncode, done.stdout, done.stderr)
 
 
-def test_it_carries_all_of_the_connector_and_nothing_else(library: Path) -> None:
+def test_it_has_all_of_the_connector_and_nothing_else(library: Path) -> None:
     """Each module of each folder and the specification; no sandbox, no courier, no tests."""
     package = ROOT / "destination_heap_analytics"
     ours = [*package.rglob("*.py"), package / "spec.json", package / "py.typed"]
@@ -102,15 +102,17 @@ def test_no_requirement_is_missing() -> None:
 
 
 def test_each_version_is_one_that_setup_py_allows() -> None:
-    """The connector's own requirements; test_image.py also holds the packages against each other."""
+    """The connector's own requirements; test_image.py also checks the packages against each other."""
     allowed = {canonicalize_name(one.name): one.specifier for one in needed(distribution("destination-heap-analytics"))}
     given = {canonicalize_name(name): version for name, version in NAMED.items()}
-    del allowed["airbyte-cdk"]  # no command needs it, and the image does without it
+    del allowed["airbyte-cdk"]  # no command needs it, and the image leaves it out
     assert len(allowed) > 5
     assert [name for name, versions in allowed.items() if not versions.contains(given[name])] == []
 
 
-def test_the_packages_are_enough_for_every_command(library: Path, packages: Path, sample: Any, tmp_path: Path) -> None:
+def test_the_packages_are_sufficient_for_every_command(
+    library: Path, packages: Path, sample: Any, tmp_path: Path
+) -> None:
     """Without any other package of the environment that the tests run in."""
     config = tmp_path / "config.json"
     config.write_text(json.dumps(sample("track")), "utf-8")
@@ -128,7 +130,7 @@ def test_the_packages_are_enough_for_every_command(library: Path, packages: Path
 
 
 def test_a_package_that_is_left_out_is_not_there(library: Path, packages: Path, tmp_path: Path) -> None:
-    """Otherwise the test above would show nothing."""
+    """Otherwise the test above would prove nothing."""
     program = tmp_path / "program.py"
     program.write_text("import pytest")
     command = [sys.executable, "-I", "-S", "-c", START, f"{library}:{packages}", str(program)]
@@ -139,7 +141,7 @@ def test_a_package_that_is_left_out_is_not_there(library: Path, packages: Path, 
 def test_rejected_rows_go_to_a_bucket(
     library: Path, packages: Path, sample: Any, tmp_path: Path, moto_server: str
 ) -> None:
-    """boto3 and all that it imports are among the packages."""
+    """boto3 and everything that it imports are among the packages."""
     place = {
         "storage_type": "S3",
         "s3_bucket_name": "no-such-bucket-of-the-image",

@@ -49,7 +49,7 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
-    """The address of a bucket as Heap Connect fills it."""
+    """The address of a bucket with data as Heap Connect writes it."""
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
     server.start()
     address = "http://{}:{}".format(*server.get_host_and_port())
@@ -61,7 +61,7 @@ def bucket() -> Iterator[str]:
     server.stop()
 
 
-def test_a_dump_is_pulled_by_a_user_without_rights_on_a_read_only_file_system(
+def test_a_dump_is_loaded_by_an_unprivileged_user_on_a_read_only_file_system(
     courier: str, bucket: str, tmp_path: Path
 ) -> None:
     """From an empty folder to a table; only the folder and /tmp are written to."""
@@ -83,7 +83,7 @@ def test_a_dump_is_pulled_by_a_user_without_rights_on_a_read_only_file_system(
 
 @pytest.mark.parametrize("command", ["group serve --wait", "console --port 0"])
 def test_a_service_of_the_courier_stops_cleanly(courier: str, tmp_path: Path, command: str) -> None:
-    """At SIGTERM, as the first process of its container, with exit code 0."""
+    """On SIGTERM, as process 1 of its container, with exit code 0."""
     folder = tmp_path / "heap"
     folder.mkdir()
     shutil.chown(folder, 1000, 1000)
@@ -103,7 +103,7 @@ def test_a_service_of_the_courier_stops_cleanly(courier: str, tmp_path: Path, co
 
 
 def test_the_sandbox_runs_as_any_user(sandbox: str) -> None:
-    """Its help, and a start that finds its port busy, need everything that it imports."""
+    """Showing the help, and starting on a port in use, need all of its imports."""
     options = ("--read-only", "--user", "12345:12345", "--cap-drop", "ALL")
     assert "--host" in docker("run", "--rm", *options, sandbox, "--help")
     docker("run", "--rm", *options, sandbox, "--port", "99999", code=1)
@@ -111,7 +111,7 @@ def test_the_sandbox_runs_as_any_user(sandbox: str) -> None:
 
 @pytest.mark.parametrize(("name", "folder"), [("courier", "/courier"), ("sandbox", "/sandbox")])
 def test_nothing_of_the_image_belongs_to_its_user(request: pytest.FixtureRequest, name: str, folder: str) -> None:
-    """And it carries neither the tests' packages, nor those that built it, nor the connector's."""
+    """And it has neither the packages of the tests, nor those that built it, nor the connector's."""
     image = request.getfixturevalue(name)
     options = ("run", "--rm", "--entrypoint")
     assert docker(*options, "id", image, "-u").strip() == "1000"

@@ -1,4 +1,4 @@
-"""The connector is stopped in every way, at every moment: what came back until then is true, and the rest comes again.
+"""The connector is stopped in every way, at any time: returned states are correct, and the next run loads the rest.
 
 The oracle is the one of test_faults.py. Nothing here measures time but for the end that a signal brings.
 """
@@ -28,14 +28,14 @@ from integration_tests.conftest import until
 from integration_tests.oracle import CATALOG, Answer, Row, config, lines, row, source, stored, verify
 
 GRACE_SECONDS = 30
-"""Twice what the platform gives between SIGTERM and SIGKILL, since a machine of tests may be slow."""
+"""Twice the time that the platform allows between SIGTERM and SIGKILL, because test machines may be slow."""
 
 POISON = "POISON"
 PIPE_BYTES = 4096
 
 
 def answers(out: bytes) -> list[Answer]:
-    """The states among what was written, as far as it is complete; no TRACE is among it."""
+    """The complete states in the output, which must not contain a TRACE."""
     messages = [json.loads(line) for line in out.split(b"\n")[:-1]]
     assert [message for message in messages if message["type"] == "TRACE"] == []
     states = [message["state"] for message in messages if message["type"] == "STATE"]
@@ -50,7 +50,7 @@ def answers(out: bytes) -> list[Answer]:
 
 
 def feed(process: subprocess.Popen[bytes], content: bytes) -> None:
-    """Write the input in a separate thread, and leave it open: the pipe is smaller than the input."""
+    """Write the input in a separate thread, because it is larger than the pipe, and leave the pipe open."""
 
     def write() -> None:
         assert process.stdin
@@ -62,7 +62,7 @@ def feed(process: subprocess.Popen[bytes], content: bytes) -> None:
 
 
 def ends(process: subprocess.Popen[bytes]) -> int:
-    """The exit code, within what the platform gives."""
+    """The exit code, within the time that the platform allows."""
     try:
         return process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
@@ -76,7 +76,7 @@ ENDINGS = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 @dataclass(frozen=True)
 class Ending:
-    """A signal, and when it is sent: after a number of requests of a run, and a moment more."""
+    """A signal, and when it is sent: after a number of requests, plus a short delay."""
 
     number: signal.Signals
     requests: int
@@ -99,7 +99,7 @@ def attempt(
     content: Sequence[Row | int],
     ending: Ending | None,
 ) -> tuple[bool, list[Answer]]:
-    """A run from here on, perhaps ended before its end: whether it came through, and the states that came back."""
+    """Run from this row on, possibly stopped early. Returns whether it completed, and the returned states."""
     out = connector.folder / "out"
     begin = heap.stats()["requests"]
     with (
@@ -128,7 +128,7 @@ KILL, TERM, INT = signal.SIGKILL, signal.SIGTERM, signal.SIGINT
 def test_a_run_that_is_killed_again_and_again_loses_no_row(
     connector: Any, heap: Sandbox, *, api: str, mode: str, count: int, kinds: list[signal.Signals]
 ) -> None:
-    """And, of events with a time, doubles none; though acknowledgements are lost and rows are refused meanwhile."""
+    """And duplicates no event with a timestamp, even if responses are lost and rows are refused meanwhile."""
     chance = random.Random(f"{api} {mode}")
     heap.fault(kind="status", status=400, match=POISON)
     heap.fault(kind="latency", seconds=0.02 if mode == "row" else 0.05)
@@ -147,7 +147,7 @@ def test_a_run_that_is_killed_again_and_again_loses_no_row(
         rest = content[content.index(back[-1][0]) + 1 :] if back else content
         is_done, states = attempt(connector, heap, settings, rest, ending)
         back += states
-        refused = {data["n"]: data for data in stored(kept)}  # those behind the last state come again
+        refused = {data["n"]: data for data in stored(kept)}  # those after the last state are loaded again
         verify(heap, content, back, list(refused.values()), api=api)
         if is_done:
             break
@@ -156,7 +156,7 @@ def test_a_run_that_is_killed_again_and_again_loses_no_row(
 
 
 def filled(process: subprocess.Popen[bytes]) -> int:
-    """Bytes that wait in the pipe of standard output."""
+    """The number of bytes in the pipe of standard output."""
     size = array.array("i", [0])
     assert process.stdout
     fcntl.ioctl(process.stdout, termios.FIONREAD, size)
@@ -164,7 +164,7 @@ def filled(process: subprocess.Popen[bytes]) -> int:
 
 
 def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
-    """Silent source; full standard output without a reader; Heap that hangs, with the input at its end or open."""
+    """With a silent source, a full output that no one reads, or a Heap that hangs, at the end of input or before."""
     content = source([row(n) for n in range(300)], every=1)
     with ExitStack() as stack:
         heaps = [stack.enter_context(Sandbox.start()) for _ in range(4)]
@@ -202,14 +202,14 @@ def test_a_run_that_cannot_continue_still_ends_in_time(connector: Any) -> None:
         for heap, process in zip(heaps[1:], processes[1:], strict=True):
             out = process.stdout.read()
             verify(heap, content, answers(out), api="track")
-            assert (b"Stopped: " in out) == (process is not blocked)  # an orderly end, unless no one reads
+            assert (b"Stopped: " in out) == (process is not blocked)  # a graceful exit, unless no one reads
         for process in processes:
             with suppress(OSError):
                 process.stdin.close()
 
 
-def test_what_is_in_flight_may_end_and_counts(connector: Any, heap: Sandbox) -> None:
-    """The answer comes after the signal, and the states behind it go back; what has not gone does not go."""
+def test_requests_in_flight_may_complete_and_count(connector: Any, heap: Sandbox) -> None:
+    """The response arrives after the signal, and its states are returned; nothing more is sent."""
     heap.fault(kind="latency", seconds=2.0, match="SLOW")
     content: list[Row | int] = [
         row(1, note="SLOW"),
@@ -218,7 +218,7 @@ def test_what_is_in_flight_may_end_and_counts(connector: Any, heap: Sandbox) -> 
         2,
         row(301),
         301,
-    ]  # the last is the first one's user
+    ]  # the last row has the same user as the first
     with connector.start(
         config(heap, "track", "row"), CATALOG, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -238,7 +238,7 @@ def _folder(connector: Any, number: int) -> Path:
 
 
 def read_states(process: subprocess.Popen[bytes], count: int) -> list[Answer]:
-    """The next states, as many as asked for, while the source is open and silent."""
+    """Read that many states while the source is open and silent."""
     found: list[Answer] = []
     while len(found) < count:
         assert process.stdout
@@ -247,10 +247,10 @@ def read_states(process: subprocess.Popen[bytes], count: int) -> list[Answer]:
 
 
 @pytest.mark.parametrize("mode", ["bulk", "row"])
-def test_states_come_back_while_the_source_is_silent_and_when_the_output_is_read_late(
+def test_states_are_returned_while_the_source_is_silent_and_if_the_output_is_read_late(
     connector: Any, heap: Sandbox, mode: str
 ) -> None:
-    """In portions: each is acknowledged before the source continues; the last fills the pipe, and waits to be read."""
+    """In portions: the source continues after each is returned; the last fills the pipe until it is read."""
     heap.fault(kind="status", status=400, match=POISON)
     rows = [row(n, **({"note": POISON} if n in {0, 13} else {})) for n in range(400)]
     content = source(rows, every=1)
@@ -275,8 +275,8 @@ def test_states_come_back_while_the_source_is_silent_and_when_the_output_is_read
     assert len(back) == 400
 
 
-def test_a_reader_that_leaves_ends_the_run_and_nothing_more_is_sent(connector: Any, heap: Sandbox) -> None:
-    """The source keeps writing, and Heap sees no more than what was on its way."""
+def test_if_the_reader_is_gone_the_run_stops_and_nothing_more_is_sent(connector: Any, heap: Sandbox) -> None:
+    """The source keeps writing, but Heap receives only what was already in flight."""
     content = source([row(n) for n in range(60)], every=1)
     reading, writing = os.pipe()
     with connector.start(

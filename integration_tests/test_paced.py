@@ -1,4 +1,4 @@
-"""A run of minutes in seconds: the connector's clock and the sandbox's windows go equally fast."""
+"""A run of minutes in seconds: the connector's clock and the sandbox's windows run equally fast."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ API = {
 
 
 def blocks(emails: list[str]) -> Iterator[tuple[list[bytes], int]]:
-    """Lines of standard input, a state after each block of rows."""
+    """Lines of standard input, with a state after each block of rows."""
     for first in range(0, len(emails), ROWS_PER_BLOCK):
         lines = []
         for number, email in enumerate(emails[first : first + ROWS_PER_BLOCK], first):
@@ -43,12 +43,12 @@ def blocks(emails: list[str]) -> Iterator[tuple[list[bytes], int]]:
 @pytest.mark.parametrize(
     ("speed", "events", "part"),
     [
-        (60, 10_000, 0.3),  # bound by the identity's rate
-        (10, 25_000, 0.06),  # by the app's: a computer that is slow still sends 15,000 events in six seconds
+        (60, 10_000, 0.3),  # limited by the identity's rate
+        (10, 25_000, 0.06),  # by the app's: even a slow machine sends 15,000 events in six seconds
     ],
 )
 def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, part: float) -> None:
-    """No 429, every event once, those of an identity that is skipped again and again in order, every state back."""
+    """No 429, every event once, in order even for an identity that is skipped repeatedly, and every state returned."""
     chance = random.Random(1)
     emails = ["hot" if chance.random() < part else f"user{chance.randrange(20_000)}" for _ in range(events)]
     queue: EventQueue[bytes] = EventQueue()

@@ -1,4 +1,4 @@
-"""`preview` as a user types it: what it shows is what `write` posts, and nothing goes anywhere."""
+"""`preview` as a user types it: it shows what `write` posts, and sends nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROWS = (SAMPLES / "messages.jsonl").read_bytes().splitlines()
 
 
 class Posted(ThreadingHTTPServer):
-    """A Heap that keeps what it is sent: path and body of each request."""
+    """A Heap that records path and body of each request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -78,7 +78,7 @@ def documented(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
 @pytest.mark.parametrize("api", ["track", "user_properties", "account_properties"])
 @pytest.mark.parametrize("mode", ["bulk", "row"])
 def test_what_is_shown_is_what_write_posts(connector: Any, posted: Posted, api: str, mode: str) -> None:
-    """Where to, and the whole body, to the order of its keys; nothing is posted by the preview itself."""
+    """The address and the whole body, including the order of keys; the preview itself posts nothing."""
     config = settings(api, posted, delivery={"mode": mode})
     rows = ROWS[:1] if mode == "bulk" else ROWS
     run = preview(connector, config, lines=rows, options=("--json", "--limit", "100"))
@@ -92,7 +92,7 @@ def test_what_is_shown_is_what_write_posts(connector: Any, posted: Posted, api: 
 
 
 def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None:
-    """Payloads, then counts; and standard error is silent without a terminal."""
+    """Payloads, then counts; standard error is empty without a terminal."""
     arguments = connector.arguments("preview", settings("track", posted), CATALOG)[2:]
     with (SAMPLES / "messages.jsonl").open("rb") as source:
         run = subprocess.run(
@@ -121,10 +121,10 @@ def test_the_console_script_shows_it_too(connector: Any, posted: Posted) -> None
         ),
     ],
 )
-def test_what_write_fails_with_is_reported_in_the_same_sentence(
+def test_errors_of_write_are_reported_with_the_same_message(
     connector: Any, posted: Posted, change: dict[str, Any], catalog: Any, rows: list[bytes]
 ) -> None:
-    """Of settings, catalog, streams and columns: on standard output, and with exit code 1, in both forms."""
+    """About settings, catalog, streams and columns: on standard output, with exit code 1, as text and JSON."""
     config = settings("track", posted, **change)
     failed, sentence = connector.run("write", config, catalog, rows).error
     run = preview(connector, config, catalog, rows)
@@ -144,7 +144,7 @@ def test_an_unreadable_configuration_is_reported(connector: Any, config: Any, sa
 
 
 def test_an_input_without_rows_is_reported(connector: Any, posted: Posted) -> None:
-    """Nothing arrived, which is not the success that an empty sync is."""
+    """Unlike for an empty sync, this is not a success."""
     run = preview(connector, settings("track", posted), lines=[])
     assert run.returncode == 1
     assert "Error: No rows received" in run.stdout
@@ -161,15 +161,15 @@ def test_a_closed_standard_input_is_reported(connector: Any, posted: Posted) -> 
 
 @pytest.mark.parametrize("limit", ["-1", "many", "1.5"])
 def test_an_invalid_limit_is_reported_with_the_usage(connector: Any, limit: str) -> None:
-    """On standard error, as any wrong command line."""
+    """On standard error, like any invalid command line."""
     run = preview(connector, "{}", options=("--limit", limit))
     assert (run.returncode, run.stdout) == (2, "")
     assert "argument --limit: must be 0 or more" in run.stderr
 
 
 @pytest.mark.parametrize("form", [(), ("--json",)])
-def test_a_reader_that_is_gone_ends_it_silently(connector: Any, posted: Posted, form: tuple[str, ...]) -> None:
-    """As after `| head -1`."""
+def test_it_exits_silently_if_the_reader_is_gone(connector: Any, posted: Posted, form: tuple[str, ...]) -> None:
+    """For example after `| head -1`."""
     arguments = [*connector.arguments("preview", settings("track", posted), CATALOG), *form]
     with (
         (SAMPLES / "messages.jsonl").open("rb") as source,
@@ -182,7 +182,7 @@ def test_a_reader_that_is_gone_ends_it_silently(connector: Any, posted: Posted, 
         assert process.stderr.read() == b""
 
 
-def test_ctrl_c_ends_it_with_the_counts_so_far(connector: Any, posted: Posted) -> None:
+def test_ctrl_c_stops_it_with_the_counts_so_far(connector: Any, posted: Posted) -> None:
     """With the exit code that a shell expects."""
     arguments = connector.arguments("preview", settings("track", posted), CATALOG)
     with subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

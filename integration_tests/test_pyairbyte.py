@@ -1,4 +1,4 @@
-"""PyAirbyte, in a separate environment, runs the installed command as its users do.
+"""PyAirbyte, in a separate environment, runs the installed command as for its users.
 
 What runs there lies in the folder `pyairbyte`; nothing of this project is importable there, only its console script is
 called. PyAirbyte is configured to stay offline, as docs/pyairbyte.md shows; any request to the outside fails the tests.
@@ -27,15 +27,15 @@ from integration_tests.pyairbyte_rows import APIS, ROWS, STREAM, Json, arrived, 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "integration_tests" / "pyairbyte"
 DESTINATION = Path(sys.executable).with_name("destination-heap-analytics")
-pytestmark = pytest.mark.thorough  # its environment takes 800 MB and some minutes
+pytestmark = pytest.mark.thorough  # its environment takes 800 MB and several minutes
 NO_PYTHON = 3
 SECONDS = 600
-"""After so long a job counts as stuck; on an idle machine it takes five."""
+"""A job that takes longer is considered stuck; on an idle machine, jobs take five seconds."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job of PyAirbyte's came to.
+    """The outcome of a job in PyAirbyte.
 
     Attributes:
         result: what PyAirbyte returned.
@@ -50,7 +50,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class PyAirbyte:
-    """PyAirbyte at work in a separate process."""
+    """PyAirbyte in a separate process."""
 
     python: str
     folder: Path
@@ -83,13 +83,13 @@ class PyAirbyte:
 
 
 def one_line(text: str) -> str:
-    """Rich breaks lines at the width of a terminal."""
+    """Text without the line breaks that Rich inserts at the width of a terminal."""
     return " ".join(text.split())
 
 
 @pytest.fixture(scope="module")
 def outside() -> Iterator[str]:
-    """A proxy that must not be used: a process that stays offline has no reason to."""
+    """A proxy that must not be used, because the process should stay offline."""
     asked: list[bytes] = []
 
     class Refusal(socketserver.StreamRequestHandler):
@@ -143,12 +143,12 @@ def pyairbyte(outside: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         stdout=subprocess.PIPE,
         text=True,
     )
-    with worker:  # which closes its input, and so ends it
+    with worker:  # closes its input, which makes it exit
         yield PyAirbyte(python, folder, environment, worker)
 
 
-def test_check_holds_the_settings_against_the_specification_and_passes(pyairbyte: PyAirbyte, heap: Sandbox) -> None:
-    """And its one event is at Heap."""
+def test_check_validates_the_settings_and_succeeds(pyairbyte: PyAirbyte, heap: Sandbox) -> None:
+    """And Heap has its event."""
     run = pyairbyte.do("check", config=config(heap, "track"))
     assert run.error == ""
     assert "Connection check succeeded for `destination-heap-analytics`" in run.said
@@ -164,10 +164,10 @@ def test_a_failed_check_shows_the_user_why(pyairbyte: PyAirbyte) -> None:
 
 
 @pytest.mark.parametrize("api", APIS)
-def test_rows_are_loaded_from_the_last_state_on_or_all_again(
+def test_rows_are_loaded_from_the_last_state_or_all_again(
     pyairbyte: PyAirbyte, heap: Sandbox, tmp_path: Path, api: str
 ) -> None:
-    """PyAirbyte keeps the states that come back, and the source resumes from them."""
+    """PyAirbyte keeps the returned states, and the source resumes from them."""
 
     def load(count: int, **given: Any) -> tuple[int, Any]:
         source = {"stream": STREAM, "rows": ROWS[:count]}
@@ -192,7 +192,7 @@ def test_rows_are_loaded_from_the_last_state_on_or_all_again(
 def test_what_a_cache_does_to_values_loses_no_row(
     pyairbyte: PyAirbyte, heap: Sandbox, tmp_path: Path, api: str
 ) -> None:
-    """Its own columns stay behind, and a time that has lost its zone is UTC."""
+    """Its own columns are left out, and a timestamp without its zone is UTC."""
     source = {"stream": STREAM, "rows": ROWS}
     run = pyairbyte.do("write", config=config(heap, api), rows=source, cache=str(tmp_path / "cache.duckdb"))
     assert (run.error, run.result["records"]) == ("", 7)
@@ -204,7 +204,7 @@ def test_what_a_cache_does_to_values_loses_no_row(
 def test_a_column_that_a_cache_renamed_is_reported_and_can_be_loaded(
     pyairbyte: PyAirbyte, heap: Sandbox, tmp_path: Path
 ) -> None:
-    """The catalog has the old name still; nothing is sent under it, and all rows under the new one."""
+    """The catalog still has the old name, with which nothing is sent; with the new one, all rows are."""
     properties = {"Email": {"type": "string"}, "plan": {"type": "string"}}
     stream = {**STREAM, "json_schema": {"type": "object", "properties": properties}, "default_cursor_field": None}
     stream |= {"supported_sync_modes": ["full_refresh"], "source_defined_primary_key": [["Email"]]}
@@ -257,19 +257,19 @@ SCENARIOS = dict.fromkeys(
 
 @pytest.fixture(scope="module")
 def records(pyairbyte: PyAirbyte) -> dict[str, list[Json]]:
-    """What PyAirbyte's smoke test sends, by scenario."""
+    """The records of PyAirbyte's smoke test, by scenario."""
     return pyairbyte.do("scenarios").result  # type: ignore[no-any-return]
 
 
 def joined(item: Any) -> str:
-    """Of a list that Heap joins: numbers in plain decimal form, without zeros behind the point."""
+    """The text of an item in a joined list: numbers in plain decimal form, without trailing zeros."""
     if isinstance(item, float):
         return f"{Decimal(repr(item)):f}".rstrip("0").rstrip(".") if item else "0"
     return item if isinstance(item, str) else json.dumps(item)
 
 
 def user_properties(row: Json) -> Json:
-    """Of a record under `*`: flat, without nulls and what is empty, and without `id`, which Heap forbids."""
+    """The properties of a record with `*`: flat, without nulls, empty values, and `id`, which Heap forbids."""
     found: Json = {}
 
     def put(name: str, value: Any) -> None:
@@ -291,15 +291,15 @@ def user_properties(row: Json) -> Json:
 
 
 def test_all_scenarios_are_tested(records: dict[str, list[Json]]) -> None:
-    """As many as PyAirbyte has."""
+    """All that PyAirbyte has."""
     assert SCENARIOS.keys() == records.keys()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_a_scenario_of_the_smoke_test_arrives_whole(
+def test_a_scenario_of_the_smoke_test_arrives_completely(
     pyairbyte: PyAirbyte, heap: Sandbox, records: dict[str, list[Json]], scenario: str
 ) -> None:
-    """A separate call, with the identity column that its records have; later records of an identity overwrite."""
+    """In a separate call, with the identity column of its records; later records overwrite earlier ones."""
     column = SCENARIOS[scenario]
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": column}
     result = pyairbyte.do("smoke_test", config=config(heap, api), scenarios=scenario).result
@@ -311,8 +311,8 @@ def test_a_scenario_of_the_smoke_test_arrives_whole(
     assert {user["identity"]: user["properties"] for user in heap.users()} == due
 
 
-def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: PyAirbyte, heap: Sandbox) -> None:
-    """PyAirbyte puts them into one catalog; the error says so, and nothing is sent."""
+def test_all_scenarios_in_one_call_fail_with_the_message_about_one_stream(pyairbyte: PyAirbyte, heap: Sandbox) -> None:
+    """PyAirbyte puts them into one catalog; the error explains this, and nothing is sent."""
     api = {"api_type": "add_user_properties", "property_columns": "*", "identity_column": "id"}
     run = pyairbyte.do("smoke_test", config=config(heap, api), scenarios="all")
     sentence = f"One connection loads one stream into Heap, but the configured catalog has {len(SCENARIOS)}: `"
@@ -331,7 +331,7 @@ def test_all_scenarios_in_one_call_end_in_the_sentence_of_one_stream(pyairbyte: 
     ],
 )
 def test_a_failed_write_shows_the_user_why(pyairbyte: PyAirbyte, heap: Sandbox, fault: Json, why: str) -> None:
-    """PyAirbyte prints the sentence above its traceback, which names the log that has it too."""
+    """PyAirbyte prints the message above its traceback, which refers to the log."""
     heap.fault(kind="status", **fault)
     run = pyairbyte.do("write", config=config(heap, "track"), rows={"stream": STREAM, "rows": ROWS})
     assert re.search(rf"ERROR: The sync stopped [^.]+[.] {re.escape(why)}", run.said)
@@ -342,7 +342,7 @@ def test_a_failed_write_shows_the_user_why(pyairbyte: PyAirbyte, heap: Sandbox, 
 
 @pytest.fixture
 def example() -> Callable[[str], str]:
-    """The example of the documents, at this test's Heap."""
+    """The example in the documents, with the address of this test's Heap."""
     (text,) = re.findall(
         r"^```python\n(.*?)^```", (ROOT / "docs" / "pyairbyte.md").read_text("utf-8"), re.DOTALL | re.MULTILINE
     )
@@ -367,7 +367,7 @@ def test_the_example_of_the_documents_runs(pyairbyte: PyAirbyte, heap: Sandbox, 
     ]
 
 
-def test_with_full_logs_the_traceback_itself_has_the_sentence(
+def test_with_full_logs_the_traceback_itself_has_the_message(
     pyairbyte: PyAirbyte, example: Callable[[str], str]
 ) -> None:
     """As the documents advise."""

@@ -1,4 +1,4 @@
-"""What PyAirbyte does with the connector, without PyAirbyte: its commands, its catalog, its states, a cache's values.
+"""PyAirbyte's use of the connector, without PyAirbyte: its commands, its catalog, its states, values from a cache.
 
 The small form of test_pyairbyte.py, which needs an environment of 800 MB.
 """
@@ -27,7 +27,7 @@ Command = Callable[..., Outcome]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Command:
-    """A command of the installed console script or of the source, its options written to files."""
+    """Run a command of the installed console script or of the source, with its options written to files."""
 
     def started(program: list[str], command: str, source: bytes = b"", **options: Json | list[Json] | None) -> Outcome:
         words = [*program, command]
@@ -47,7 +47,7 @@ def destination(run: Command, command: str, source: bytes = b"", **options: Json
 
 
 def catalog(sync_mode: str) -> Json:
-    """As PyAirbyte makes it of the stream that the source discovers."""
+    """The catalog as PyAirbyte creates it from the stream that the source discovers."""
     return {
         "streams": [
             {
@@ -75,7 +75,7 @@ def test_the_settings_fit_the_specification_and_the_check_passes(run: Command, h
 
 @pytest.mark.parametrize("api", APIS)
 def test_rows_are_loaded_from_the_last_state_or_all_again(run: Command, heap: Sandbox, api: str) -> None:
-    """The states that come back are the source's own, and the source resumes from them."""
+    """The returned states are the source's own, and the source resumes from them."""
 
     def load(count: int, states: list[Json], sync_mode: str = "incremental") -> list[Json]:
         chosen = catalog(sync_mode)
@@ -102,7 +102,7 @@ def test_rows_are_loaded_from_the_last_state_or_all_again(run: Command, heap: Sa
 
 @pytest.mark.parametrize("api", APIS)
 def test_what_a_cache_does_to_values_loses_no_row(run: Command, heap: Sandbox, api: str) -> None:
-    """Its own columns are left out, numbers with a point are text, and a time that lost its zone is UTC."""
+    """Its own columns are left out, decimals are text, and a timestamp without its zone is UTC."""
     own = {"_airbyte_raw_id": "01J", "_airbyte_extracted_at": "2022-10-26T09:00:00", "_airbyte_meta": {}}
     records = [
         {"type": "RECORD", "record": {"stream": "users", "data": {**cached(row), **own}, "emitted_at": 1}}

@@ -1,4 +1,4 @@
-"""Rejected rows are kept, and come through once the mapping is fixed."""
+"""Rejected rows are stored, and can be loaded once the mapping is fixed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def bucket(endpoint: str, name: str) -> dict[str, Any]:
     return {"object_storage_config": {**place, "s3_endpoint": endpoint, **KEYS}}
 
 
-def test_rejected_rows_come_through_once_the_mapping_is_fixed(
+def test_rejected_rows_can_be_loaded_once_the_mapping_is_fixed(
     connector: Any, heap: Any, users: dict[str, Any], tmp_path: Path
 ) -> None:
     """Stored with their reasons, printed again by `resend`, and piped into `write`."""
@@ -102,10 +102,10 @@ def test_rejected_rows_come_through_once_the_mapping_is_fixed(
     }
 
 
-def test_rows_that_heap_refuses_are_stored_with_its_words(
+def test_rows_that_heap_refuses_are_stored_with_its_response(
     connector: Any, heap: Any, users: dict[str, Any], tmp_path: Path
 ) -> None:
-    """They go where the row goes, and into no log."""
+    """The text is stored with the row, and not logged."""
     heap.fault(kind="status", status=400, match='"c"', body="c is not nice")
     run = connector.run("write", {**users, **local(tmp_path)}, CATALOG, [LINES[0], LINES[2], state(1)])
     assert (run.code, run.states) == (0, [(1, 1, 1)])
@@ -116,7 +116,7 @@ def test_rows_that_heap_refuses_are_stored_with_its_words(
 
 
 def test_each_attempt_of_a_sync_writes_separate_files(connector: Any, users: dict[str, Any], tmp_path: Path) -> None:
-    """The number of a sync is that of all its attempts."""
+    """All attempts of a sync have the same number."""
     for _ in range(2):
         assert connector.run("write", {**users, **local(tmp_path / "rejected")}, CATALOG, LINES).code == 0
     files = list((tmp_path / "rejected").rglob("*.jsonl"))
@@ -124,8 +124,8 @@ def test_each_attempt_of_a_sync_writes_separate_files(connector: Any, users: dic
     assert {file.parent for file in files} == {tmp_path / "rejected" / "77" / "public" / "users"}
 
 
-def test_rejected_rows_are_kept_in_a_bucket(connector: Any, moto_server: str, users: dict[str, Any]) -> None:
-    """Before the state that passes them goes back; keys never show."""
+def test_rejected_rows_are_stored_in_a_bucket(connector: Any, moto_server: str, users: dict[str, Any]) -> None:
+    """Before a later state is returned; keys are never printed."""
     client = boto3.client(
         "s3",
         endpoint_url=moto_server,
@@ -145,10 +145,10 @@ def test_rejected_rows_are_kept_in_a_bucket(connector: Any, moto_server: str, us
     assert KEYS["secret_access_key"].encode() not in run.out + run.err
 
 
-def test_an_unwritable_location_is_found_by_check_and_ends_a_write(
+def test_an_unwritable_location_is_found_by_check_and_stops_a_write(
     connector: Any, heap: Any, moto_server: str, users: dict[str, Any], tmp_path: Path
 ) -> None:
-    """In one sentence that names the setting; no state passes the rows."""
+    """With one message that has the setting; no later state is returned."""
     (tmp_path / "file").touch()
     for place, setting in (
         (local(tmp_path / "file" / "below"), "object_storage_config.path"),
@@ -165,7 +165,7 @@ def test_an_unwritable_location_is_found_by_check_and_ends_a_write(
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.jsonl"])
 def test_what_resend_cannot_read_is_reported_on_standard_error(forked: Forked, tmp_path: Path, name: str) -> None:
-    """Standard output belongs to the next command."""
+    """Standard output is the input of the next command."""
     (tmp_path / "broken.jsonl").write_text('{"secret": 1\n')
     run = forked.run(["resend", str(tmp_path / name)])
     assert (run.returncode, run.stdout) == (1, b"")

@@ -24,7 +24,7 @@ PROGRESS = re.compile(rb"\d rows?, ")
 
 
 class Session:
-    """A command in a terminal: what it wrote there, and what is then on the screen."""
+    """A command in a terminal: its output, and the resulting screen."""
 
     def __init__(self, arguments: list[str], term: str = "xterm", **streams: Any) -> None:
         keeper, terminal = os.openpty()
@@ -43,7 +43,7 @@ class Session:
         os.close(keeper)
         screen = pyte.Screen(COLUMNS, LINES)
         pyte.ByteStream(screen).feed(self.written)
-        written = (screen.buffer[number] for number in sorted(screen.buffer))  # `screen.display` draws all the blanks
+        written = (screen.buffer[number] for number in sorted(screen.buffer))  # `screen.display` pads lines with spaces
         texts = ("".join(line[column].data for column in range(max(line, default=-1) + 1)) for line in written)
         self.lines = [text.rstrip() for text in texts if text.strip()]
 
@@ -65,8 +65,8 @@ def preview(connector: Any, sample: Any) -> list[str]:
     return arguments
 
 
-def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -> None:
-    """The line of progress makes room for each, and is gone at the end."""
+def test_messages_on_the_same_terminal_stay_intact(connector: Any, sample: Any) -> None:
+    """The progress line is hidden for each, and is gone at the end."""
     with MESSAGES.open("rb") as source:
         session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
     assert session.code == 0
@@ -84,7 +84,7 @@ def test_messages_on_the_same_terminal_stay_whole(connector: Any, sample: Any) -
 def test_with_redirected_output_progress_goes_to_the_terminal(
     connector: Any, sample: Any, tmp_path: Path, command: Any, said: bytes
 ) -> None:
-    """Nothing of it is in the output, and nothing is left on the screen."""
+    """None of it is in the output, and nothing is left on the screen."""
     path = tmp_path / "output"
     with MESSAGES.open("rb") as source, path.open("wb") as output:
         session = Session(command(connector, sample), stdin=source, stdout=output, stderr="terminal")
@@ -95,15 +95,15 @@ def test_with_redirected_output_progress_goes_to_the_terminal(
 
 
 @pytest.mark.parametrize("command", [write, preview])
-def test_a_program_that_reads_the_output_has_the_terminal_to_itself(connector: Any, sample: Any, command: Any) -> None:
-    """It may draw there, as PyAirbyte and `less` do."""
+def test_no_progress_is_shown_if_a_program_reads_the_output(connector: Any, sample: Any, command: Any) -> None:
+    """It may draw on the terminal, as PyAirbyte and `less` do."""
     with MESSAGES.open("rb") as source:
         session = Session(command(connector, sample), stdin=source, stdout=subprocess.PIPE, stderr="terminal")
     assert (session.code, session.written) == (0, b"")
 
 
 def test_a_failed_run_leaves_no_progress_behind(connector: Any, heap: Any, sample: Any) -> None:
-    """Only its last message."""
+    """Only the last message."""
     heap.fault(kind="status", status=503, headers={"Retry-After": "3600"})
     with MESSAGES.open("rb") as source:
         session = Session(write(connector, sample), stdin=source, stdout="terminal", stderr="terminal")
@@ -124,8 +124,8 @@ def test_a_preview_on_a_terminal_reads_as_it_does_in_a_file(connector: Any, samp
 
 
 @pytest.mark.parametrize("command", [write, preview])
-def test_a_terminal_that_can_do_nothing_shows_no_progress(connector: Any, sample: Any, command: Any) -> None:
-    """Nor does standard error that is piped, as it is on the platform."""
+def test_a_dumb_terminal_shows_no_progress(connector: Any, sample: Any, command: Any) -> None:
+    """Neither does piped standard error, as on the platform."""
     with MESSAGES.open("rb") as source:
         arguments = command(connector, sample)
         session = Session(arguments, "dumb", stdin=source, stdout=subprocess.DEVNULL, stderr="terminal")
@@ -136,7 +136,7 @@ def test_a_terminal_that_can_do_nothing_shows_no_progress(connector: Any, sample
 
 
 def test_a_missing_pipe_is_reported_with_the_expected_input(connector: Any, sample: Any) -> None:
-    """And may type, or end it by Ctrl-D; no progress mixes with what is typed."""
+    """The user may type it, or stop with Ctrl-D; no progress line mixes with the input."""
     session = Session(preview(connector, sample), stdin="terminal", stdout=subprocess.PIPE, stderr="terminal")
     assert session.code == 1
     assert session.lines[0].startswith("Reading Airbyte messages from this terminal, one per line, until Ctrl-D")
@@ -145,7 +145,7 @@ def test_a_missing_pipe_is_reported_with_the_expected_input(connector: Any, samp
 
 
 def test_a_check_reads_as_a_sentence(connector: Any, heap: Any, sample: Any) -> None:
-    """Piped it is a message as ever."""
+    """Piped, it is an Airbyte message."""
     arguments = connector.arguments("check", sample("track"))
     session = Session(arguments, stdin=subprocess.DEVNULL, stdout="terminal", stderr="terminal")
     assert session.lines == ["The check succeeded: the settings are valid, and Heap accepts them."]
@@ -157,8 +157,8 @@ def test_a_check_reads_as_a_sentence(connector: Any, heap: Any, sample: Any) -> 
     assert json.loads(piped.stdout)["connectionStatus"]["status"] == "FAILED"
 
 
-def test_nothing_from_outside_commands_the_terminal(connector: Any, sample: Any, tmp_path: Path) -> None:
-    """A stream's name with an escape code is shown with escapes."""
+def test_nothing_from_outside_controls_the_terminal(connector: Any, sample: Any, tmp_path: Path) -> None:
+    """A stream's name with an escape code is printed with escapes."""
     row = {"type": "RECORD", "record": {"stream": "\x9b2J\u202e", "data": {}, "emitted_at": 1}}
     path = tmp_path / "messages"
     path.write_text(json.dumps(row) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Wheels, built and installed each on its own: the commands work, and none brings another product's packages."""
+"""Wheels, each built and installed separately: the commands work, and none requires another product's packages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(*command: str | Path) -> str:
 
 @pytest.mark.parametrize("name", PROJECTS)
 def test_a_wheel_is_installed_into_an_empty_environment(name: str, tmp_path: Path) -> None:
-    """It has every file of the package but no test, and its command starts. The CDK comes with the connector alone."""
+    """It has every file of the package but no tests, and its command starts. Only the connector requires the CDK."""
     folder, package, word = PROJECTS[name]
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", tmp_path, folder)
     (wheel,) = tmp_path.glob("*.whl")

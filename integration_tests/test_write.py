@@ -1,4 +1,4 @@
-"""`write` loads rows into Heap through its APIs, and gives back the states that the platform needs."""
+"""`write` loads rows into Heap through its APIs, and returns the states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MESSAGES = (SAMPLES / "messages.jsonl").read_bytes().splitlines()
 RECORDS = [message["record"]["data"] for message in map(json.loads, MESSAGES) if message["type"] == "RECORD"]
 SECRET = "wer.auch.immer@example.com"  # noqa: S105  # content of a row, which must never be seen in the output
 SPEED = 30.0
-"""Of the connector's clock, in tests where it waits."""
+"""The speed of the connector's clock, in tests with waits."""
 
 OPEN_CATALOG = {
     "streams": [
@@ -68,7 +68,7 @@ def events(heap: Any) -> list[dict[str, Any]]:
 
 
 def test_the_sample_rows_arrive_as_events(connector: Any, heap: Any, sample: Any) -> None:
-    """Each of them once, with the payload that the settings ask for."""
+    """Each of them once, with the payload according to the settings."""
     run = connector.run("write", sample("track"), CATALOG, MESSAGES)
     assert (run.code, run.err) == (0, b"")
     assert events(heap) == [
@@ -98,7 +98,7 @@ def test_the_sample_rows_arrive_as_user_properties(connector: Any, heap: Any, sa
 
 
 def test_the_sample_rows_arrive_as_account_properties(connector: Any, heap: Any, sample: Any) -> None:
-    """Under the account's ID, which is inside an object."""
+    """With the account's ID, which is inside an object."""
     assert connector.run("write", sample("account_properties"), CATALOG, MESSAGES).code == 0
     assert {account["account_id"]: account["properties"] for account in heap.accounts()} == {
         data["identities"]["user_id"]: {name: data[name] for name in ("family_name", "email_verified", "blocked")}
@@ -107,15 +107,15 @@ def test_the_sample_rows_arrive_as_account_properties(connector: Any, heap: Any,
     assert len(heap.accounts()) == 36
 
 
-def test_rows_go_together_in_bulk_mode(connector: Any, heap: Any, sample: Any) -> None:
-    """In one request if there are few."""
+def test_rows_are_sent_together_in_bulk_mode(connector: Any, heap: Any, sample: Any) -> None:
+    """In one request, if there are few."""
     connector.run("write", sample("track"), CATALOG, MESSAGES)
     assert [request["form"] for request in heap.requests()] == ["bulk"]
 
 
 @pytest.mark.parametrize("delivery", [None, {"mode": "row"}])
 def test_each_row_is_a_request_in_row_mode(connector: Any, heap: Any, sample: Any, delivery: Any) -> None:
-    """Also if no delivery is set; connections are kept alive, and few."""
+    """Also without a delivery setting; a few connections are kept alive."""
     run = connector.run("write", {**sample("track"), "delivery": delivery}, CATALOG, MESSAGES)
     assert run.states == [(1, 12, 0), (2, 12, 0), (3, 12, 0)]
     requests = heap.requests()
@@ -124,7 +124,7 @@ def test_each_row_is_a_request_in_row_mode(connector: Any, heap: Any, sample: An
 
 
 def test_loading_again_adds_no_event(connector: Any, heap: Any, sample: Any) -> None:
-    """A replay or a full refresh is harmless where rows have a time or a primary key."""
+    """A replay or a full refresh is harmless if rows have a timestamp or a primary key."""
     for _ in range(2):
         connector.run("write", sample("track"), CATALOG, MESSAGES)
     assert heap.stats()["events"] == 36
@@ -151,8 +151,8 @@ STATES = [
 ]
 
 
-def test_states_of_every_kind_come_back_unchanged_but_for_the_counts(connector: Any, track: Any) -> None:
-    """In order; ids, unknown keys, 20 digits, nulls and decimals as written."""
+def test_states_of_every_kind_are_returned_unchanged_except_for_the_counts(connector: Any, track: Any) -> None:
+    """In order; with IDs, unknown keys, 20 digits, nulls and decimals as written."""
     lines = [line for text in STATES for line in (row(), text)]
     out = connector.run("write", track, OPEN_CATALOG, lines).out.decode()
     stats = '"destinationStats":{"recordCount": 1.0, "rejectedRecordCount": 0.0},'
@@ -160,8 +160,8 @@ def test_states_of_every_kind_come_back_unchanged_but_for_the_counts(connector: 
     assert back == STATES
 
 
-def test_a_state_comes_back_while_the_source_is_silent(connector: Any, heap: Any, track: Any) -> None:
-    """The input stays open, and nothing follows the state."""
+def test_a_state_is_returned_while_the_source_is_silent(connector: Any, heap: Any, track: Any) -> None:
+    """The input stays open, and nothing arrives after the state."""
     with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
@@ -187,7 +187,7 @@ ODD_LINES: list[str | bytes] = [
 
 
 @pytest.mark.parametrize("odd", ODD_LINES, ids=range(len(ODD_LINES)))
-def test_a_line_that_is_not_a_row_loses_no_row_around_it(
+def test_a_line_that_is_not_a_row_does_not_affect_its_neighbours(
     connector: Any, heap: Any, track: Any, odd: str | bytes
 ) -> None:
     """And its content is not logged."""
@@ -216,10 +216,10 @@ ODD_ROWS: list[tuple[str | bytes, bool]] = [
 
 
 @pytest.mark.parametrize(("odd", "delivered"), ODD_ROWS, ids=range(len(ODD_ROWS)))
-def test_a_row_that_is_hard_to_read_is_delivered_or_counted_as_rejected(
+def test_a_row_that_is_hard_to_parse_is_delivered_or_counted_as_rejected(
     connector: Any, heap: Any, track: Any, odd: str | bytes, delivered: bool
 ) -> None:
-    """It never crashes the write, and never harms the rows around it."""
+    """The write never crashes, and its neighbours are not affected."""
     data = f'"email":"{SECRET}","event":"Paid","at":1666325394'.encode()
     line = (odd if isinstance(odd, bytes) else odd.encode()).replace(b"DATA", data)
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), line, row("b"), state(1)])
@@ -230,7 +230,7 @@ def test_a_row_that_is_hard_to_read_is_delivered_or_counted_as_rejected(
 
 
 def test_large_integers_keep_their_digits(connector: Any, heap: Any, track: Any) -> None:
-    """As identity, as property and as part of a key."""
+    """In an identity, in a property and in a primary key."""
     line = '{"type":"RECORD","record":{"stream":"users","data":{"email":%s,"event":"e","at":1666325394,"plan":%s}}}'
     digits = ("123456789012345678901", "123456789012345678902")
     connector.run("write", track, OPEN_CATALOG, [line % (n, n) for n in digits])
@@ -238,7 +238,7 @@ def test_large_integers_keep_their_digits(connector: Any, heap: Any, track: Any)
 
 
 def test_a_misspelled_identity_column_is_recognised(connector: Any, heap: Any, track: Any) -> None:
-    """With the nearest name; nothing is sent and no state passes."""
+    """With the nearest name; nothing is sent, and no state is returned."""
     run = connector.run(
         "write", with_column(track, identity_column="emial"), OPEN_CATALOG, [row(), state(1), row(), state(2)]
     )
@@ -249,7 +249,7 @@ def test_a_misspelled_identity_column_is_recognised(connector: Any, heap: Any, t
 
 
 def test_a_misspelled_timestamp_column_is_recognised(connector: Any, heap: Any, track: Any) -> None:
-    """Before an event is at Heap with the wrong time."""
+    """Before an event is sent with the wrong time."""
     config = with_column(track, timestamp_column="att")
     run = connector.run("write", config, OPEN_CATALOG, [*[row()] * 1200, state(1)])
     assert (run.code, run.error[0], run.states) == (1, "config_error", [])
@@ -259,7 +259,7 @@ def test_a_misspelled_timestamp_column_is_recognised(connector: Any, heap: Any, 
 
 
 def test_two_streams_in_a_catalog_are_refused(connector: Any, heap: Any, track: Any) -> None:
-    """In one sentence that names them."""
+    """With one message that lists them."""
     other = {**OPEN_CATALOG["streams"][0], "stream": {"name": "orders", "json_schema": {}}}
     run = connector.run("write", track, {"streams": [*OPEN_CATALOG["streams"], other]}, [row()])
     assert (run.code, run.error[0]) == (1, "config_error")
@@ -271,7 +271,7 @@ def test_two_streams_in_a_catalog_are_refused(connector: Any, heap: Any, track: 
 
 
 def test_a_record_of_another_stream_is_refused(connector: Any, heap: Any, track: Any) -> None:
-    """The states before it hold."""
+    """The states before it are valid."""
     other = {"type": "RECORD", "record": {"stream": "orders", "data": {"email": "x"}, "emitted_at": 1}}
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), state(1), other, row("b"), state(2)])
     assert (run.code, run.error[0], run.states) == (1, "config_error", [(1, 1, 0)])
@@ -280,8 +280,8 @@ def test_a_record_of_another_stream_is_refused(connector: Any, heap: Any, track:
 
 
 @pytest.mark.parametrize("mode", ["overwrite", "append", "append_dedup", "soft_delete", "upsert"])
-def test_a_stream_without_rows_gives_its_states_back(connector: Any, heap: Any, track: Any, mode: str) -> None:
-    """Also when a clear comes as an overwrite with null states, and in modes of protocols to come."""
+def test_the_states_of_a_stream_without_rows_are_returned(connector: Any, heap: Any, track: Any, mode: str) -> None:
+    """Also when a clear arrives as an overwrite with null states, and in sync modes of future protocols."""
     catalog = {"streams": [{**OPEN_CATALOG["streams"][0], "destination_sync_mode": mode}]}
     run = connector.run("write", track, catalog, STATES)
     assert (run.code, len(run.of("STATE"))) == (0, 4)
@@ -289,8 +289,8 @@ def test_a_stream_without_rows_gives_its_states_back(connector: Any, heap: Any, 
     assert "WARN" not in run.log
 
 
-def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, heap: Any, track: Any) -> None:
-    """Exit code 0, states back, counts right, and the reasons reported."""
+def test_a_run_in_which_the_mapping_rejects_every_row_succeeds(connector: Any, heap: Any, track: Any) -> None:
+    """With exit code 0, all states, correct counts, and the reasons in the log."""
     run = connector.run(
         "write", track, OPEN_CATALOG, [row(None), row(""), state(1), row("x" * 256), row(True), state(2)]
     )
@@ -305,7 +305,7 @@ def test_every_row_rejected_by_the_mapping_is_still_a_good_run(connector: Any, h
 def test_a_row_that_heap_refuses_is_rejected_and_the_others_continue(
     connector: Any, heap: Any, track: Any, status: int
 ) -> None:
-    """With its number and the status; Heap's words, which echo the row, stay out of the log."""
+    """With its number and the status; Heap's response, which echoes the row, is not logged."""
     heap.fault(kind="status", status=status, match=SECRET, body=f"{SECRET} is not nice")
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)], speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 2, 1)])
@@ -314,8 +314,8 @@ def test_a_row_that_heap_refuses_is_rejected_and_the_others_continue(
     assert SECRET.encode() not in run.out + run.err
 
 
-def test_a_wrong_app_id_ends_the_run(connector: Any, track: Any) -> None:
-    """It does not reject every row behind a green sync."""
+def test_a_wrong_app_id_stops_the_run(connector: Any, track: Any) -> None:
+    """It does not reject every row in a sync that succeeds."""
     with Sandbox.start(app_ids=["12"]) as heap:
         run = connector.run("write", {**track, "base_url": heap.url}, OPEN_CATALOG, [row("a"), row("b"), state(1)])
         assert heap.stats()["requests"] == 3
@@ -332,10 +332,10 @@ STOPS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind"), STOPS, ids=[str(fault["status"]) for fault, _ in STOPS])
-def test_what_waiting_cannot_fix_ends_the_run_with_no_state_beyond_what_arrived(
+def test_a_permanent_failure_stops_the_run_with_no_state_beyond_delivered_rows(
     connector: Any, heap: Any, track: Any, fault: dict[str, Any], kind: str
 ) -> None:
-    """One trace that says at which row and what to do, and no content in it."""
+    """With one TRACE that says at which row, and what to do, without its content."""
     heap.fault(kind="status", match=SECRET, **fault)
     lines = [row("a"), state(1), row(), state(2), row(), state(3)]
     run = connector.run("write", track, OPEN_CATALOG, lines)
@@ -347,7 +347,7 @@ def test_what_waiting_cannot_fix_ends_the_run_with_no_state_beyond_what_arrived(
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_set_up_that_heap_does_not_know_ends_the_run_at_once(
+def test_a_setup_that_heap_does_not_know_stops_the_run_immediately(
     connector: Any, heap: Any, track: Any, status: int
 ) -> None:
     """As long as nothing was delivered."""
@@ -361,7 +361,7 @@ def test_a_set_up_that_heap_does_not_know_ends_the_run_at_once(
     "fault", [{"kind": "status", "status": 503}, {"kind": "reset_before"}, {"kind": "reset_after"}]
 )
 def test_temporary_failures_are_waited_out(connector: Any, heap: Any, track: Any, fault: dict[str, Any]) -> None:
-    """The row is sent again, and is there once."""
+    """The row is retried, and Heap has it once."""
     heap.fault(match=SECRET, times=2, **fault)
     run = connector.run("write", track, OPEN_CATALOG, [row("a"), row(), row("b"), state(1)], speed=SPEED)
     assert (run.code, run.states) == (0, [(1, 3, 0)])
@@ -371,7 +371,7 @@ def test_temporary_failures_are_waited_out(connector: Any, heap: Any, track: Any
 
 
 def test_with_rejected_records_fail_the_first_one_stops_the_run(connector: Any, heap: Any, track: Any) -> None:
-    """With the states before it given back."""
+    """The states before it are returned."""
     lines = [row("a"), state(1), row(None), state(2), row("b"), state(3)]
     run = connector.run("write", {**track, "rejected_records": "fail"}, OPEN_CATALOG, lines)
     assert (run.code, run.error[0], run.states) == (1, "config_error", [(1, 1, 0)])
@@ -379,8 +379,8 @@ def test_with_rejected_records_fail_the_first_one_stops_the_run(connector: Any, 
     assert [event["identity"] for event in heap.events()] == ["a"]
 
 
-def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
-    """Nothing more is sent, and nothing is shown of it."""
+def test_a_closed_standard_output_stops_the_run(connector: Any, heap: Any, track: Any) -> None:
+    """Nothing more is sent, and nothing is printed."""
     reading, writing = os.pipe()
     os.close(reading)
     with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
@@ -390,7 +390,7 @@ def test_a_closed_standard_output_ends_the_run(connector: Any, heap: Any, track:
     assert heap.stats()["requests"] == 0
 
 
-def test_a_reader_that_leaves_in_the_middle_ends_the_run(connector: Any, heap: Any, track: Any) -> None:
+def test_a_reader_that_is_gone_in_the_middle_stops_the_run(connector: Any, heap: Any, track: Any) -> None:
     """The row after the state that was not read is not sent."""
     reading, writing = os.pipe()
     with connector.start(track, OPEN_CATALOG, stdin=subprocess.PIPE, stdout=writing, stderr=subprocess.PIPE) as process:
@@ -412,8 +412,8 @@ def test_a_closed_standard_input_is_reported(connector: Any, track: Any) -> None
     assert error["message"] == "Standard input is closed: pipe Airbyte messages into the command."
 
 
-def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, track: Any) -> None:
-    """By `write`, as the CDK declares it."""
+def test_messages_passed_in_process_are_loaded_the_same_way(heap: Any, track: Any) -> None:
+    """By `write`, as declared by the CDK."""
     messages = [
         AirbyteMessageSerializer.load(message) for message in (row("a"), state(1), row(None), row("b"), state(2))
     ]
@@ -425,7 +425,7 @@ def test_messages_handed_over_in_process_are_loaded_the_same_way(heap: Any, trac
 
 
 def test_identify_rejects_what_heap_would_ignore(connector: Any, heap: Any, tmp_path: Path) -> None:
-    """A second identity of a user ID, and the eleventh user ID of an identity: Heap answers 200 to these too."""
+    """A second identity of a user ID, and the eleventh user ID of an identity: Heap returns 200 for these too."""
     api = {"api_type": "identify", "identity_column": "email", "user_id_column": "id"}
     storage = {"storage_type": "Local", "path": str(tmp_path)}
     config = {"app_id": "11", "base_url": heap.url, "api": api, "object_storage_config": storage}

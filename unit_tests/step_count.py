@@ -1,4 +1,4 @@
-"""How many steps a regular expression takes: a backtracking matcher like Python's own, which counts.
+"""Counts the steps of a regular expression with a backtracking matcher like Python's own.
 
 `re` does not report its work, and time depends on the machine. This matcher reads the same parse tree and tries the
 same alternatives in the same order; it only lacks the shortcuts that make `re` faster, such as skipping to a literal.
@@ -44,7 +44,7 @@ class Expression:
         self._singles: dict[int, tuple[re.Pattern[Any], dict[Text, bool], Node]] = {}
 
     def takes(self, node: Node, char: Text) -> bool:
-        """Whether an element that takes one character takes this one."""
+        """Whether an element that matches one character matches this one."""
         key = id(node)
         if key not in self._singles:
             tree = parser.SubPattern(parser.State(), [node])
@@ -56,7 +56,7 @@ class Expression:
         return known[char]
 
     def kinds(self, text: Text) -> tuple[Hashable, ...]:
-        """What the expression can tell of each character; it takes as many steps for another text of these kinds."""
+        """The kind of each character to the expression; texts of the same kinds take the same steps."""
         if self._has_back_reference:
             return tuple(text)
         return tuple(self._kind(text[at : at + 1]) for at in range(len(text)))
@@ -68,22 +68,22 @@ class Expression:
         return self._kinds[char]
 
     def steps(self, text: Text, method: str, most: int) -> int:
-        """How many steps `method` takes for a text.
+        """The number of steps that `method` takes for a text.
 
         Raises:
             TooManyStepsError: more than `most`.
         """
         run = _Run(self, text, most)
         limit = sys.getrecursionlimit()
-        sys.setrecursionlimit(max(limit, len(text) * 50))  # a repeated group is matched by recursion
+        sys.setrecursionlimit(max(limit, len(text) * 50))  # a repeated group is matched recursively
         try:
             run.all(method)
         finally:
-            sys.setrecursionlimit(limit)  # other tests of this process count on it
+            sys.setrecursionlimit(limit)  # other tests in this process rely on it
         return run.count
 
     def end(self, text: Text, *, whole: bool = False) -> int | None:
-        """Where the match that begins at the start of a text ends; None if there is none."""
+        """The end of the match at the start of a text; None if there is none."""
         return _Run(self, text, sys.maxsize).at(0, whole=whole)
 
 
@@ -97,7 +97,7 @@ class _Run:
         self.count = 0
 
     def all(self, method: str) -> None:
-        """Do what a method of a pattern does."""
+        """Do the work of a method of a pattern."""
         if method in {"match", "fullmatch"}:
             self.at(0, whole=method == "fullmatch")
             return
@@ -109,7 +109,7 @@ class _Run:
             at = at + 1 if end is None or end == at else end
 
     def at(self, start: int, *, whole: bool = False) -> int | None:
-        """The end of the match that begins there, if there is one."""
+        """The end of the match that begins at `start`; None if there is none."""
         ends: list[int] = []
 
         def found(at: int) -> bool:
@@ -221,7 +221,7 @@ class _Run:
 
 
 def elements(tree: Sequence[Node]) -> Iterator[Node]:
-    """All elements that take one character."""
+    """All elements that match one character."""
     for op, value in tree:
         if op in SINGLE:
             yield (op, value)
@@ -237,7 +237,7 @@ def elements(tree: Sequence[Node]) -> Iterator[Node]:
 
 
 def witnesses(expression: Expression, tree: Sequence[Node], char: Callable[[Node], Text]) -> list[Text]:
-    """A text for each beginning of the pattern, each repetition as short as it may be, and once more."""
+    """A text for each prefix of the pattern, with each repetition as short as possible, and once more."""
     empty: Text = type(expression.pattern.pattern)()
     found = [empty]
     text = empty

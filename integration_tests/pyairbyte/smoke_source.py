@@ -1,4 +1,4 @@
-"""The source of PyAirbyte's smoke test, without the rest of PyAirbyte: three times as fast to start, forty times.
+"""The source of PyAirbyte's smoke test, without the rest of PyAirbyte: it starts three times as fast.
 
 Importing a module imports its packages first, and theirs bring databases and clouds that a source has no use for; so
 empty ones replace them.

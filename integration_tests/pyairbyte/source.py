@@ -1,4 +1,4 @@
-"""A source of one stream, as small as a source can be: its configuration holds the stream and the rows.
+"""A minimal source with one stream: its configuration contains the stream and the rows.
 
 It reads incrementally where the stream has a cursor, with a state behind every second row and one at the end. Python
 alone is enough to run it.
@@ -15,7 +15,7 @@ from typing import Any
 
 
 def read(config: dict[str, Any], selected: dict[str, Any], states: list[Any] | None) -> Iterator[dict[str, Any]]:
-    """The rows beyond the state, or all if there is none."""
+    """The rows after the state, or all rows without one."""
     name = selected["stream"]["name"]
     cursor = (selected.get("cursor_field") or [None])[0] if selected["sync_mode"] == "incremental" else None
     last = states[-1]["stream"]["stream_state"]["last"] if states and cursor else None
@@ -28,7 +28,7 @@ def read(config: dict[str, Any], selected: dict[str, Any], states: list[Any] | N
 
 
 def answers(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The messages that a command is answered with."""
+    """The messages that a command prints."""
     if arguments.command == "spec":
         yield {"type": "SPEC", "spec": {"connectionSpecification": {"type": "object"}}}
     elif arguments.command == "check":

@@ -1,4 +1,4 @@
-"""Does what a user of PyAirbyte does, one job after another; runs in PyAirbyte's own environment.
+"""Does what users of PyAirbyte do, one job after another; runs in PyAirbyte's own environment.
 
 A job is a line of JSON on standard input, and so is its answer on standard output: what PyAirbyte returned (`result`),
 or the traceback that it ended in (`error`), and what a person sees of it meanwhile (`said`). One process for all of
@@ -25,14 +25,14 @@ def _destination(job: dict[str, Any]) -> ab.Destination:
 
 
 def check(job: dict[str, Any]) -> None:
-    """Hold the configuration against the specification, then have it checked."""
+    """Validate the configuration against the specification, then check it."""
     destination = _destination(job)
     destination.validate_config()
     destination.check()
 
 
 def write(job: dict[str, Any]) -> dict[str, Any]:
-    """Load a source, straight or by way of a cache; its states are kept where the job says."""
+    """Load a source, directly or through a cache; its states are stored where the job specifies."""
     source = ab.get_source("source-sample", config=job["rows"], streams="*", local_executable=job["source"])
     cache = ab.DuckDBCache(db_path=job["cache"]) if "cache" in job else False
     states = ab.DuckDBCache(db_path=job["states"]) if "states" in job else False
@@ -48,14 +48,14 @@ def write(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def smoke_test(job: dict[str, Any]) -> dict[str, Any]:
-    """PyAirbyte's own test of a destination, as `pyab destination-smoke-test` runs it."""
+    """PyAirbyte's own test of a destination, as run by `pyab destination-smoke-test`."""
     destination = _destination(job)
     result = run_destination_smoke_test(destination=destination, scenarios=job["scenarios"], skip_preflight=True)
     return result.model_dump(mode="json")
 
 
 def scenarios(_: dict[str, Any]) -> dict[str, Any]:
-    """The rows of that test, by scenario."""
+    """The rows of the smoke test, by scenario."""
     return {scenario["name"]: get_scenario_records(scenario) for scenario in PREDEFINED_SCENARIOS}
 
 
