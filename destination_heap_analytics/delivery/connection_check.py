@@ -57,7 +57,7 @@ def preflight(client: Client, request: tuple[str, bytes], seconds: float) -> Ver
     try:
         return verdict.result(seconds)
     except TimeoutError:
-        return Verdict(Kind.RETRYABLE, trouble=f"no response within {seconds:.0f} s")
+        return Verdict(Kind.RETRYABLE, trouble=f"the request timed out after {seconds:.0f} s")
 
 
 def explain(verdict: Verdict, base_url: str, *, reached: bool = False) -> str:

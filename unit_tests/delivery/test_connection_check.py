@@ -54,7 +54,7 @@ def test_the_wait_is_bounded_as_a_whole() -> None:
     finally:
         client.release.set()
     assert (verdict.kind, verdict.status) == (Kind.RETRYABLE, None)
-    assert "no response within" in verdict.trouble
+    assert "the request timed out after" in verdict.trouble
 
 
 def test_a_defect_of_the_client_is_raised_where_it_is_waited_for() -> None:
