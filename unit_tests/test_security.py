@@ -50,12 +50,12 @@ HELD_BY: Final = {
     "**Configurations, catalogs, messages and files**": [
         "unit_tests/test_regular_expressions.py::test_the_work_of_an_expression_grows_in_proportion_to_its_input",
         "unit_tests/run/test_sync.py::test_a_record_nested_too_deeply_is_rejected",
-        "courier/unit_tests/cli/test_main.py::test_a_file_nested_beyond_reason_is_a_sentence",
+        "courier/unit_tests/cli/test_main.py::test_a_file_that_is_nested_too_deeply_is_reported_in_a_sentence",
     ],
     "**File and column names**": ["unit_tests/rejected/test_store.py::test_every_name_is_one_safe_part_of_a_path"],
     "**Control characters**": [
         "unit_tests/test_odd_names.py::test_no_command_prints_a_name_unescaped",
-        "courier/unit_tests/cli/test_output.py::test_a_name_from_outside_is_inert",
+        "courier/unit_tests/cli/test_output.py::test_a_name_from_outside_is_escaped",
         "sandbox/unit_tests/test_cli.py::test_control_characters_never_reach_the_terminal",
     ],
     "It listens on 127.0.0.1 unless": [
