@@ -14,7 +14,9 @@ from heap_courier.notices.notice import note, trouble
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8480, show_default=True, help="The port; 0: a free one.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8480, show_default=True, help="The port; 0 for a free one."
+)
 @click.option(
     "--host",
     default="127.0.0.1",
@@ -22,7 +24,11 @@ from heap_courier.notices.notice import note, trouble
     help="The address to listen on; any other than 127.0.0.1 needs a token.",
 )
 @click.option(
-    "--allow-host", "names", multiple=True, metavar="NAME", help="A host name under which browsers may reach it."
+    "--allow-host",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A host name under which browsers may reach it; can be repeated.",
 )
 @click.option(
     "--tls-cert", "certificate", type=click.Path(dir_okay=False, path_type=Path), help="The certificate for https."

@@ -85,8 +85,8 @@ def sample(folder: Path, courier: str, day: Callable[[date], date] | None) -> No
 @click.command()
 @click.argument("courier")
 @click.option("--day", type=DAY, metavar="DAY", help="A day: 2026-11-21, today or yesterday (UTC).")
-@click.option("--from", "start", type=DAY, metavar="DAY", help="The first day.")
-@click.option("--to", "end", type=DAY, metavar="DAY", help="The day after the last day.")
+@click.option("--from", "start", type=DAY, metavar="DAY", help="The first day to load.")
+@click.option("--to", "end", type=DAY, metavar="DAY", help="The day after the last day to load.")
 @click.option("--all", "everything", is_flag=True, help="All days that have files.")
 @click.option("--skip-missing", is_flag=True, help="Continue without required files that are missing.")
 @click.pass_obj

@@ -140,7 +140,7 @@ def _complain(*lines: str) -> None:
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path(),
-    help="The project's folder; by default the current one.",
+    help="The project folder; by default the current one.",
 )
 @click.option(
     "--log-format",
@@ -155,5 +155,5 @@ def _complain(*lines: str) -> None:
 @click.version_option(package_name="heap-courier", message="heap-courier %(version)s")
 @click.pass_context
 def cli(context: click.Context, folder: Path) -> None:
-    """Pulls Heap's exports (Heap Connect for S3) into tables."""
+    """Load Heap's exports (Heap Connect for S3) into tables."""
     context.obj = folder

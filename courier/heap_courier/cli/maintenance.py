@@ -51,7 +51,7 @@ def backup(folder: Path, file: Path, *, overwrite: bool, wait: int) -> None:
 def restore(folder: Path, file: Path, *, replace: bool, wait: int) -> None:
     """Restore the DuckDB warehouse from FILE, which `backup` wrote. Fails while a courier is running.
 
-    The next runs load what was loaded after the backup again, because bookmarks are restored with the rows.
+    Whatever was loaded after the backup is loaded again by the next runs, because bookmarks are restored with the rows.
     """
     from heap_courier.couriers.lock import locked  # noqa: PLC0415  (as above)
     from heap_courier.warehouse.backup import restore as restored  # noqa: PLC0415

@@ -34,7 +34,7 @@ def stitch() -> None:
     """Stitch: link each customer's records across all feeds."""
 
 
-@stitch.command(name="check")
+@stitch.command(name="check", short_help="Show which feeds take part, and what is missing.")
 @click.pass_obj
 def check_stitch(folder: Path) -> None:
     """Show which feeds take part, the semantic tags of each, and what is missing for a good result."""
@@ -51,7 +51,7 @@ def check_stitch(folder: Path) -> None:
         say(advice)
 
 
-@stitch.command(name="run")
+@stitch.command(name="run", short_help="Link the records of all feeds that take part.")
 @click.option(
     "--scores",
     type=click.Path(exists=True, path_type=Path),
@@ -73,7 +73,7 @@ def run_stitch(folder: Path, scores: Path | None) -> None:
         sys.exit(1)
 
 
-@stitch.command(name="explain")
+@stitch.command(name="explain", short_help="Explain why records are or are not one customer.")
 @click.argument("first")
 @click.argument("second", required=False)
 @click.option(
@@ -96,7 +96,7 @@ def explain_records(folder: Path, first: str, second: str | None, page: Path | N
         say(f"Wrote {page}")
 
 
-@stitch.command(name="report")
+@stitch.command(name="report", short_help="Show quality benchmarks, and customers to review.")
 @click.pass_obj
 def report_quality(folder: Path) -> None:
     """Show quality benchmarks, and the customers most worth reviewing."""
@@ -118,12 +118,12 @@ def report_quality(folder: Path) -> None:
         say(f"Next: heap-courier stitch explain {found.suspects[0].customer_id}")
 
 
-@stitch.command(name="train")
+@stitch.command(name="train", short_help="Train the model on this project's records.")
 @click.option(
     "--no-relatives",
     is_flag=True,
-    help="Only if no two customers are relatives in one household, which is measured first: records can then be one "
-    "customer although their given names or birthdates differ.",
+    help="Assume that no customers are relatives in one household (refused if the records show otherwise): records can "
+    "then be one customer although their given names or birthdates differ.",
 )
 @click.pass_obj
 def train_model(folder: Path, *, no_relatives: bool) -> None:
@@ -135,7 +135,7 @@ def train_model(folder: Path, *, no_relatives: bool) -> None:
     say(f"Wrote {path}: the next run uses it. To use the shipped model again, remove the file.")
 
 
-@stitch.command(name="export")
+@stitch.command(name="export", short_help="Export the records for scoring on Spark.")
 @click.argument("target", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path))
 @click.pass_obj
 def export_for_spark(folder: Path, target: Path) -> None:
@@ -190,7 +190,7 @@ def _row(explanation: Explanation, link: Link) -> list[str | int | None]:
     return [name_of(link.first), name_of(link.second), link.evidence, round(link.score), bits]
 
 
-@stitch.command(name="label")
+@stitch.command(name="label", short_help="Import decisions about which records are one customer.")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.pass_obj
 def label_records(folder: Path, file: Path) -> None:
