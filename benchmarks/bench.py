@@ -33,11 +33,11 @@ ROWS = 1_000_000
 QUICK_ROWS = 100_000
 ROUNDS = 3
 BULK_ROWS = 1000  # the most that Heap accepts in a request
-ROW_BYTES = 100  # the least that a row takes on the wire, with its identity and properties
+ROW_BYTES = 100  # the minimum size of a row on the wire, with its identity and properties
 
 
 class DishonestError(Exception):
-    """A run did not do the work that its line of the table claims."""
+    """A run did not do the work that its line in the table claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Bench:
     folder: Path
 
     def write_messages(self, rows: int) -> None:
-        """An input of the commands."""
+        """Write an input for the commands."""
         with self._messages(rows).open("w", encoding="utf-8") as file:
             file.writelines(messages.lines(rows))
 
@@ -56,7 +56,7 @@ class Bench:
         """Run one line of the table once.
 
         Raises:
-            DishonestError: the run has not done its work.
+            DishonestError: the run did not do its work.
         """
         config = self.folder / "config.json"
         config.write_text(json.dumps(self._config(case)), encoding="utf-8")
@@ -74,7 +74,7 @@ class Bench:
         return Measured(ended, counts)
 
     def start_up(self) -> StartUp:
-        """`spec`, and the import that every destination on the CDK makes."""
+        """Measure `spec`, and the import that every destination based on the CDK needs."""
         imports = "import airbyte_cdk.destinations, airbyte_cdk.models"
         pair = []
         for arguments in (["main.py", "spec"], ["-c", imports]):
@@ -122,7 +122,7 @@ def _faults(case: Case, ended: Run, counts: Counts, out: Path) -> list[str]:
         f"the server got {counts.requests:,} requests": fewest <= counts.requests <= posted,
         f"the server got {counts.size:,} bytes": counts.size >= posted * ROW_BYTES,
     }
-    if case.contender.delivery:  # the connector reports its own count, too
+    if case.contender.delivery:  # the connector also reports its own count
         delivered = sum(state["destinationStats"]["recordCount"] for state in states)
         checks[f"the states count {delivered:,.0f} rows as delivered"] = delivered == case.rows
     return [fault for fault, is_right in checks.items() if not is_right]
@@ -158,7 +158,7 @@ def tell(progress: str) -> None:
 
 
 def main() -> None:
-    """The command."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="bench", description="Measure the connector on this machine.")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one round with few rows, under a minute")
     parser.add_argument("--rows", type=int, help=f"rows of the longest lines, {ROWS:,}; the others get a share of it")
@@ -173,7 +173,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files are removed
     try:
         main()
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The programs that are measured, and with how many rows: the lines of the table."""
+"""The programs to measure, and the numbers of rows: the lines of the table."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 LATENCIES = (0, 50)
-"""Milliseconds before the server responds."""
+"""Milliseconds until the server responds."""
 
 LEAST_ROWS = 2000
-"""With fewer rows in the longest lines, the shortest would have none."""
+"""The fewest rows for the longest lines: with fewer, the shortest would have none."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,12 +18,12 @@ class Contender:
 
     Attributes:
         program: the command, below the project's folder.
-        api: whose sample configuration it gets.
+        api: the API whose sample configuration it gets.
         delivery: the connector's setting of that name; None for what is not the connector.
-        is_bulk: whether a request may hold many rows.
+        is_bulk: whether a request may contain many rows.
         posts: whether it sends anything.
-        command: of the program.
-        columns: what becomes a property; None for those of the sample configuration.
+        command: the command of the program.
+        columns: the property columns; None for those of the sample configuration.
         has_key: whether the stream has a primary key.
     """
 
@@ -56,11 +56,11 @@ FLOOR = Contender("floor", "benchmarks/floor.py", posts=False)
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A line of the table; with no rows, the start-up of its program.
+    """A line of the table; without rows, the start-up of its program.
 
     Attributes:
-        latency: milliseconds before an answer.
-        rounds: how often it is run.
+        latency: milliseconds until a response.
+        rounds: the number of runs.
     """
 
     contender: Contender
@@ -74,7 +74,7 @@ class Case:
 
 
 def plan(rows: int, rounds: int) -> list[Case]:
-    """The cases of a round, in order; slow ones run in the first two rounds at most."""
+    """The cases of each round, in order; slow ones run at most in the first two rounds."""
     fast, slow = LATENCIES
     small, few = rows // 20, min(2, rounds)
     return [

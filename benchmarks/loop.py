@@ -1,6 +1,6 @@
-"""The reference, as a simple script would do it: one connection, one POST per row, one after another.
+"""The reference, as in a simple script: one connection, one POST per row, one after another.
 
-It takes the arguments of the connector, and picks the columns of sample_files/config_user_properties.json.
+It accepts the arguments of the connector, and uses the columns of sample_files/config_user_properties.json.
 
     python benchmarks/loop.py write --config FILE --catalog FILE < messages.jsonl
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def user(row: dict[str, Any]) -> dict[str, Any]:
-    """One row as user properties."""
+    """The user properties of one row."""
     properties = {
         "identities_provider": row["identities"]["provider"],
         "created_at": row["created_at"],

@@ -10,14 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 TARGETS = (("", "target", "aim", "measured", ""), ("---", "---:", "---:", "---:", "---"))
-"""The head of a table of targets."""
+"""The header of a table of targets."""
 
 _TELLING = 0.1
-"""If rows take less than this share of the start-up, they are indistinguishable from its noise."""
+"""Rows that take less than this share of the start-up are indistinguishable from its noise."""
 
 
 def machine(load: float, packages: Iterable[str]) -> str:
-    """The machine, in a paragraph; `load` is its load average before the first run."""
+    """A description of the machine; `load` is its load average before the first run."""
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
     except OSError:  # not Linux
@@ -58,5 +58,5 @@ def number(value: float) -> str:
 
 
 def beyond(start_up: float, whole: float) -> float | None:
-    """The cost of the rows; None if it is indistinguishable from noise."""
+    """The cost without start-up; None if it is indistinguishable from noise."""
     return whole - start_up if whole - start_up > _TELLING * start_up else None

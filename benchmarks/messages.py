@@ -1,4 +1,4 @@
-"""Messages as a source prints them: rows like those of sample_files/messages.jsonl, of distinct users.
+"""Messages as from a source: rows like those in sample_files/messages.jsonl, of distinct users.
 
 The same number of rows gives the same bytes. A STATE comes after each 10,000 rows, and after the last one.
 
@@ -18,7 +18,7 @@ STATE_ROWS = 10_000
 """Rows between two STATE messages."""
 
 LINE_BYTES = 600
-"""A little more than the size of a line."""
+"""Slightly more than the size of a line."""
 
 _START = datetime(2022, 10, 1, tzinfo=timezone.utc)
 _GIVEN = ("Ada", "Bruno", "Chiara", "Dmitri", "Elif", "Farid", "Grete", "Hugo", "Ines", "Júlia")
@@ -36,7 +36,7 @@ def lines(rows: int) -> Iterator[str]:
 
 
 def cursors(rows: int) -> list[int]:
-    """The content of the states, in order: how many rows precede each."""
+    """The content of the states, in order: the number of rows before each."""
     return [*range(STATE_ROWS, rows, STATE_ROWS), rows] if rows else []
 
 

@@ -26,7 +26,7 @@ _COLUMNS = (
 )
 
 _OVER_FLOOR = ((BULK, 0.8, 1.0), (TRACK, 0.6, 0.8), (KEYLESS, 0.4, 0.6), (ALL_COLUMNS, 0.6, 0.8), (PREVIEW, 0.8, 1.0))
-"""How fast the longest lines ought to be, and might be, as shares of the floor."""
+"""Targets for the speed of the longest lines, as shares of the floor: required, and desirable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class StartUp:
-    """A pair of runs: the connector's `spec`, and Python importing the CDK alone."""
+    """A pair of runs: the connector's `spec`, and Python only importing the CDK."""
 
     spec: Run
     cdk: Run
@@ -61,15 +61,15 @@ class Results:
         return next(one for one in self.runs if not one.rows and one.contender.program == case.contender.program)
 
     def wall(self, case: Case) -> float:
-        """Seconds of the whole command."""
+        """The wall-clock time of the command, in seconds."""
         return median(each.run.wall for each in self.runs[case])
 
     def cpu(self, case: Case) -> float:
-        """Seconds of processor time."""
+        """The CPU time, in seconds."""
         return median(each.run.cpu for each in self.runs[case])
 
     def peak(self, case: Case) -> float:
-        """MB of memory."""
+        """The peak memory, in MB."""
         return median(each.run.peak for each in self.runs[case]) / 1e6
 
     def filling(self, case: Case) -> float:
@@ -77,8 +77,8 @@ class Results:
         return median(case.rows / each.counts.requests for each in self.runs[case])
 
     def ratio(self, case: Case, to: Case) -> float:
-        """The ratio of rows per second, including start-up; each round is a pair."""
-        pairs = zip(self.runs[case], self.runs[to], strict=False)  # one of them may have fewer rounds
+        """The ratio of rows per second, including start-up, from pairs of runs in the same round."""
+        pairs = zip(self.runs[case], self.runs[to], strict=False)  # one of the two may have fewer rounds
         return median((case.rows / one.run.wall) / (to.rows / other.run.wall) for one, other in pairs)
 
 

@@ -24,7 +24,7 @@ ENVIRONMENT = {
     for name, value in os.environ.items()
     if name not in _LEFT_OUT and not name.startswith(_LEFT_OUT_PREFIX) and not name.upper().endswith(_LEFT_OUT_SUFFIX)
 }
-"""A user's environment, without variables that would be measured along with the command."""
+"""The user's environment, without variables that would affect the measurement."""
 
 _PEAK_BYTES = 1 if sys.platform == "darwin" else 1024  # the unit of ru_maxrss
 
@@ -35,9 +35,9 @@ class Run:
 
     Attributes:
         code: its exit code.
-        wall: seconds from its start to its end.
-        cpu: seconds of processor time, the system's included.
-        peak: bytes of memory at the most. It cannot be below what this process itself takes, about 25 MB.
+        wall: seconds from start to exit.
+        cpu: seconds of CPU time, including the system's.
+        peak: the peak memory in bytes; at least that of this process, about 25 MB.
     """
 
     code: int
@@ -55,9 +55,9 @@ def run(
     cores: Collection[int] = (),
     python: str = sys.executable,
 ) -> Run:
-    """Run a Python with `arguments` in the project's folder; its log, if it is not on `stdout`, is ours.
+    """Run Python with `arguments` in the project's folder; standard error is inherited.
 
-    It runs on all cores, or on these alone, which needs Linux.
+    It runs on all cores, or only on `cores`, which requires Linux.
     """
     with stdin.open("rb") as source, stdout.open("wb") as sink, _pinned(cores):
         begun = time.perf_counter()
@@ -87,7 +87,7 @@ def run(
 
 @contextmanager
 def _pinned(cores: Collection[int]) -> Iterator[None]:
-    """The cores of this thread, which a process started by it inherits."""
+    """Restrict this thread to these cores, which processes that it starts inherit."""
     if not cores:
         yield
         return
@@ -100,5 +100,5 @@ def _pinned(cores: Collection[int]) -> Iterator[None]:
 
 
 def tail(path: Path, count: int = 5) -> Iterator[str]:
-    """The last lines of what a command printed."""
+    """The last lines of the output of a command."""
     yield from path.read_text(encoding="utf-8", errors="replace").splitlines()[-count:]

@@ -1,9 +1,9 @@
-"""A minimal HTTP server: accepts any POST, answers `{}`, and counts. All lines of the table post to it.
+"""A minimal HTTP server: accepts any POST, returns `{}`, and counts. All lines of the table post to it.
 
-It is to cost so little that it is not what is measured. What it counts per row is one search through the body, at
+It must cost so little that it does not affect the measurement. To count rows, it searches the body once, at
 about a nanosecond per byte, in a separate process and on a separate core.
 
-    python benchmarks/server.py 0 50    two ports on 127.0.0.1, one that answers at once and one after 50 ms
+    python benchmarks/server.py 0 50    two ports on 127.0.0.1, one that responds immediately and one after 50 ms
 
 It prints its ports as JSON, and ends with its standard input, so that it never outlives the process that started it.
 """
@@ -26,7 +26,7 @@ from pathlib import Path
 HOST = "127.0.0.1"
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
-_ROW = b'"identity":'  # once in every row; inside a JSON text its quotes would be escaped
+_ROW = b'"identity":'  # once in every row; inside a JSON text, its quotes would be escaped
 _HEAD = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{}"
 _TAKEN = _HEAD.format(2, "{}").encode()
 _SECONDS = 30.0
@@ -34,11 +34,11 @@ _SECONDS = 30.0
 
 @dataclass(slots=True)
 class Counts:
-    """What was posted so far.
+    """What has been posted so far.
 
     Attributes:
-        size: bytes of all bodies.
-        cpu: seconds of processor time that the server took.
+        size: the total size of all bodies in bytes.
+        cpu: the CPU time of the server in seconds.
     """
 
     requests: int = 0
@@ -81,7 +81,7 @@ class Server:
         return f"http://{HOST}:{self.ports[latency]}"
 
     def counts(self) -> Counts:
-        """What was posted so far, to all ports."""
+        """What has been posted so far, to all ports."""
         connection = HTTPConnection(HOST, next(iter(self.ports.values())), timeout=_SECONDS)
         try:
             connection.request("GET", "/")
@@ -91,14 +91,14 @@ class Server:
 
 
 class _Connection(asyncio.Protocol):
-    """One client, which waits for a response before it sends more, as clients without pipelining do."""
+    """A client connection without pipelining: the client waits for a response before it sends more."""
 
     def __init__(self, counts: Counts, delay: float) -> None:
         self._counts = counts
         self._delay = delay
         self._received = bytearray()
-        self._head = 0  # bytes of the request's head; 0 until it is complete
-        self._body = 0  # and those of its body
+        self._head = 0  # size of the request's head; 0 until it is complete
+        self._body = 0  # and of its body
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101  # it is TCP

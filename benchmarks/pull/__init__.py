@@ -1,1 +1,1 @@
-"""Benchmark of the courier against a script that does the same; `bash scripts/bench pull` runs it."""
+"""Benchmark of the courier and a script that does the same; `bash scripts/bench pull` runs it."""

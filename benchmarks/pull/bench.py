@@ -30,7 +30,7 @@ ROWS = 100_000
 QUICK_ROWS = 10_000
 FILES = 10
 ROUNDS = 3
-ROW_BYTES = 1500  # the most disk space of a row, in the bucket, in transit and in the table together
+ROW_BYTES = 1500  # the most disk space per row, in the bucket, in transit and in the table together
 
 _HERE = Path(__file__).parent
 _CONTENTS = _HERE / "contents.py"
@@ -49,9 +49,9 @@ class Bench:
     """The servers, and a folder for the outputs.
 
     Attributes:
-        programs: the folder of the programs beside the courier.
-        dlt: the Python that has dlt; None: it is left out.
-        contents: what tables held after the first run on each dump, and have to hold after each of the others.
+        programs: the folder of the programs other than the courier.
+        dlt: the Python with dlt; None to leave it out.
+        contents: the contents of tables after the first run on each dump, which all other runs must match.
     """
 
     server: Server
@@ -65,7 +65,7 @@ class Bench:
         """Run one line of the table once, into a new database.
 
         Raises:
-            DishonestError: the run has not done its work.
+            DishonestError: the run did not do its work.
         """
         with self._place(case.contender) as (place, database):
             program = case.contender.program
@@ -103,7 +103,7 @@ class Bench:
         return [str(self.programs / program), self.server.url, case.dump.bucket, *to]
 
     def _courier(self, case: Case, place: Path, database: str) -> list[str]:
-        """The command, once its project exists."""
+        """Create the project. Returns the command that loads it."""
         engine = case.contender.engine
         bucket = {"credential": "keys", "bucket": case.dump.bucket, "endpoint-url": self.server.url}
         project = {
@@ -116,7 +116,7 @@ class Bench:
         return [str(_COURIER), "--project", str(place), "run", "Heap"]
 
     def _fault(self, case: Case, place: Path, database: str) -> str | None:
-        """Evidence that a run did not do its work: a wrong number of rows, or rows that differ from other runs."""
+        """Evidence that a run did not do its work: a wrong number of rows, or different rows than in other runs."""
         if not case.dump.rows:
             return None
         if case.contender.engine is None:
@@ -136,7 +136,7 @@ class Bench:
 
 
 def bench(files: int, rows: int, rounds: int, dlt: Path | None) -> str:
-    """The report, in Markdown; without dlt if there is no Python that has it."""
+    """The report, in Markdown; without dlt if there is no Python with it."""
     load = os.getloadavg()[0]
     kept = dumps(files, rows)
     most = sum(dump.rows for dump in kept) * ROW_BYTES
@@ -160,7 +160,7 @@ def bench(files: int, rows: int, rounds: int, dlt: Path | None) -> str:
 
 
 def main() -> None:
-    """The command."""
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(prog="bench pull", description="Measure the courier on this machine.")
     parser.add_argument("--quick", action="store_true", help="a smoke test: one round with few rows, about a minute")
     parser.add_argument("--files", type=int, default=FILES, help=f"files of the longest lines, {FILES}")
@@ -177,7 +177,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that servers are stopped and files are removed
     try:
         main()
     except KeyboardInterrupt:

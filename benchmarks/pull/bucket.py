@@ -1,8 +1,8 @@
-"""A local S3 that holds dumps as Heap Connect writes them; all programs read from it.
+"""A local S3 with dumps as Heap Connect writes them; all programs read from it.
 
     python -m benchmarks.pull.bucket 0x0 1x100000 10x100000    one bucket each, as files x rows per file
 
-It prints its address when all is there, then for each line that comes in the seconds of processor time that it took so
+It prints its address when all data is there, then for each line of input the seconds of CPU time that it has used so
 far, and ends with its standard input, so that it never outlives the process that started it.
 """
 
@@ -61,7 +61,7 @@ class Server:
         """A server in another process, stopped at the end of the block.
 
         Raises:
-            RuntimeError: it does not come up; it has said why.
+            RuntimeError: it did not start; it has printed the reason.
         """
         process = subprocess.Popen(  # noqa: S603  # this very file
             [sys.executable, "-m", "benchmarks.pull.bucket", *map(str, dumps)],
@@ -82,7 +82,7 @@ class Server:
             process.communicate()
 
     def cpu(self) -> float:
-        """Seconds of processor time used so far."""
+        """The CPU time used so far, in seconds."""
         assert self._process.stdin  # noqa: S101
         assert self._process.stdout  # noqa: S101
         self._process.stdin.write("\n")
@@ -95,7 +95,7 @@ def _serve(dumps: Iterable[Dump]) -> None:
     from moto.server import ThreadedMotoServer  # noqa: PLC0415
 
     sys.path.append(str(ROOT / "courier" / "integration_tests"))
-    heap_bucket = import_module("heap_bucket")  # the tests' generator of buckets
+    heap_bucket = import_module("heap_bucket")  # the generator of buckets in the tests
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(HOST, 0, verbose=False)

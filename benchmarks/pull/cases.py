@@ -1,4 +1,4 @@
-"""The programs that are measured, and with how many rows: the lines of the table."""
+"""The programs to measure, and the numbers of rows: the lines of the table."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Contender:
     """A program that is measured.
 
     Attributes:
-        engine: of the database that it loads into; None: it only reads.
-        program: a file of this folder; None: the courier.
-        is_pinned: to one core; else it may have all.
-        rounds: in which it takes part; None: all.
+        engine: the engine of the database that it loads into; None if it only reads.
+        program: a file in this folder; None for the courier.
+        is_pinned: whether it may use only one core.
+        rounds: the number of rounds in which it takes part; None for all.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Case:
 
 
 def dumps(files: int, rows: int) -> tuple[Dump, Dump, Dump]:
-    """Three dumps: of no file, of one file, and of all files, each file with this many rows."""
+    """Three dumps: with no file, one file, and all files, each file with this many rows."""
     return Dump(0, rows), Dump(1, rows), Dump(files, rows)
 
 
@@ -63,5 +63,5 @@ def plan(files: int, rows: int, *, postgresql: bool, dlt: bool) -> list[Case]:
 
 
 def start_up(case: Case) -> Case:
-    """The same without rows."""
+    """The same case without rows."""
     return Case(case.contender, Dump(0, case.dump.rows_of_a_file))

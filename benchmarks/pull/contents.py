@@ -1,4 +1,4 @@
-"""The content of a table after a run, as a few sums that are the same in any database for the same rows.
+"""Summarises the content of a table after a run: a few sums that are the same in any database for the same rows.
 
 A separate program, so that the benchmark stays small: a child process inherits its parent's peak memory.
 

@@ -13,19 +13,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_SECONDS = 120.0  # a server that does not respond by then is considered broken
+_SECONDS = 120.0  # a server that does not respond within this time is considered broken
 _USER = "heap"
 
 
 def programs() -> Path | None:
-    """The programs of the newest PostgreSQL installed the Debian way."""
+    """The programs of the newest PostgreSQL that Debian packages have installed."""
     folders = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
     return folders[-1] if folders else None
 
 
 @dataclass(frozen=True, slots=True)
 class PostgreSQL:
-    """A server as seen by clients; `folder` holds its socket."""
+    """A server as seen by clients; `folder` contains its socket."""
 
     programs: Path
     folder: Path
@@ -48,11 +48,11 @@ class PostgreSQL:
         """A server, removed with its data at the end of the block.
 
         Args:
-            programs: the folder that the function of this name gives.
+            programs: the folder returned by the function `programs`.
             options: `name=value`, as in postgresql.conf.
 
         Raises:
-            RuntimeError: it does not come up.
+            RuntimeError: it did not start.
         """
         folder = Path(tempfile.mkdtemp(prefix="heap-pg-", dir="/tmp"))  # a socket's path is 107 bytes at most
         try:

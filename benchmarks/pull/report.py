@@ -11,7 +11,7 @@ from benchmarks.pull.cases import ALL_CORES, DLT, ONE_CORE, POLARS, SCRIPT, Case
 from benchmarks.run import Run
 
 MOST_GROWTH = 1.3
-"""How many times the memory of one file all files together may take."""
+"""The most memory for all files together, as a multiple of that for one file."""
 
 PACKAGES = ("boto3", "fastavro", "polars", "pyarrow", "duckdb", "moto")
 
@@ -32,7 +32,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run of a case, and the seconds of processor time that it cost the server."""
+    """One run of a case, and the CPU time of the server for it, in seconds."""
 
     run: Run
     server_cpu: float
@@ -50,25 +50,25 @@ class Results:
         return (max if longest else min)(cases, key=lambda case: case.dump.rows)
 
     def wall(self, case: Case) -> float:
-        """Seconds of the whole command."""
+        """The wall-clock time of the command, in seconds."""
         return median(each.run.wall for each in self.runs[case])
 
     def cpu(self, case: Case) -> float:
-        """Seconds of processor time."""
+        """The CPU time, in seconds."""
         return median(each.run.cpu for each in self.runs[case])
 
     def peak(self, case: Case) -> float:
-        """MB of memory."""
+        """The peak memory, in MB."""
         return median(each.run.peak for each in self.runs[case]) / 1e6
 
     def ratio(self, case: Case, to: Case) -> float:
-        """The ratio of rows per second, including start-up; each round that has both is a pair."""
+        """The ratio of rows per second, including start-up, from pairs of runs in the same round."""
         pairs = zip(self.runs[case], self.runs[to], strict=False)
         rows = case.dump.rows / to.dump.rows
         return median(rows * other.run.wall / one.run.wall for one, other in pairs)
 
     def ratio_running(self, case: Case, to: Case) -> float | None:
-        """The same without either start-up; None if it is indistinguishable from noise."""
+        """The same without start-up; None if it is indistinguishable from noise."""
         if not (one := self._running(case)) or not (other := self._running(to)):
             return None
         rows = case.dump.rows / to.dump.rows

@@ -1,6 +1,6 @@
-"""The reference, as a simple script would do it: download the files of a dump and insert their rows into SQLite.
+"""The reference, as in a simple script: download the files of a dump and insert their rows into SQLite.
 
-One process, one transaction, a row of an event id that is there already replaced; `fastavro` reads, `boto3` downloads.
+One process, one transaction; a row replaces an earlier one with the same event ID. `boto3` downloads, `fastavro` reads.
 
     python benchmarks/pull/script.py URL BUCKET DATABASE
 """
@@ -39,7 +39,7 @@ def load(connection: sqlite3.Connection, table: str, path: Path) -> None:
     with path.open("rb") as file:
         reader = fastavro.reader(file)
         schema: Any = reader.writer_schema
-        types = {field["name"]: field["type"][1] for field in schema["fields"]}  # each a union with null
+        types = {field["name"]: field["type"][1] for field in schema["fields"]}  # each type is a union with null
         columns = ", ".join(
             f'"{name}" {"INTEGER PRIMARY KEY" if name == "event_id" else TYPES[kind]}' for name, kind in types.items()
         )

@@ -1,6 +1,6 @@
 """The same with dlt, as its users write it: `fastavro` reads the files, and dlt merges the rows by key into DuckDB.
 
-It runs in a separate environment, since the product does not need dlt; `scripts/bench` creates it.
+It runs in a separate environment, because the product does not need dlt; `scripts/bench` creates it.
 
     python benchmarks/pull/with_dlt.py URL BUCKET DATABASE
 """
@@ -21,8 +21,8 @@ import dlt  # type: ignore[import-not-found]  # (in .venv-bench alone)
 import fastavro
 
 MANIFEST = "manifests/sync_1.json"
-PAGE = 10_000  # rows that are yielded at a time
-FILE = 100_000  # rows of a file between dlt's steps: several files are normalised side by side
+PAGE = 10_000  # rows yielded at a time
+FILE = 100_000  # rows per file between dlt's steps, so that several files are normalised in parallel
 
 
 def main(url: str, bucket: str, database: str) -> None:

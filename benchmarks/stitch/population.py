@@ -1,4 +1,4 @@
-"""People with the truth about who is who: households, namesakes, changed surnames, typing errors, transliterations."""
+"""Generates people with known identities: households, namesakes, changed surnames, typing errors, transliterations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 TAGS: Final = (
     "given-name", "surname", "generational-suffix", "birthdate", "email", "phone", "address", "city", "postal",
 )  # fmt: skip
-"""What a record can have."""
+"""The fields of records."""
 
 # ruff: noqa: SIM905  (words one after another read best)
 _GIVEN: Final = (
@@ -45,7 +45,7 @@ _TRANSLITERATED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person, with the values that they would give themselves."""
+    """A person, with their true values."""
 
     number: int
     given: str
@@ -60,7 +60,7 @@ class Person:
 
 
 class Record(NamedTuple):
-    """A record: whose it is, where it is, and its values by tag."""
+    """A record: its person, its source, and its values by tag."""
 
     person: int
     source: str

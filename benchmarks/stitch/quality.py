@@ -1,4 +1,4 @@
-"""Precision and recall: of all pairs that are together, how many should be; of all that should be, how many are."""
+"""Precision and recall: of all pairs in one cluster, how many should be; of all that should be, how many are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 
 class Quality(NamedTuple):
-    """How good clusters are, pair by pair; from 0 to 1."""
+    """The quality of clusters, pair by pair, from 0 to 1."""
 
     precision: float
     recall: float
@@ -20,7 +20,7 @@ class Quality(NamedTuple):
 
 
 def quality(records: Iterable[tuple[Hashable, Hashable]]) -> Quality:
-    """From the true and the found customer of each record."""
+    """The quality, from the true and the found customer of each record."""
     both: Counter[tuple[Hashable, Hashable]] = Counter(records)
     true: Counter[Hashable] = Counter()
     found: Counter[Hashable] = Counter()
