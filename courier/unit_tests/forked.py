@@ -1,6 +1,6 @@
-"""Starts the courier without the time of its imports: `heap-courier` from its first line, or a function, in a fork.
+"""Starts the courier without the time that its imports take: `heap-courier` or a function, in a fork.
 
-Arrow and Polars start threads when they are imported, which no fork has: they only return memory to the system.
+Arrow and Polars start threads on import, which a fork does not have: they only return memory to the system.
 """
 
 from __future__ import annotations
@@ -59,6 +59,6 @@ def forked(
     program: Callable[..., object] = command,
     merged: bool = False,
 ) -> Fork:
-    """Start it. `merged`: what it writes to standard error comes with its output, in order."""
+    """Starts it. `merged`: whether to merge standard error into standard output."""
     stderr = subprocess.STDOUT if merged else subprocess.PIPE
     return _server().start(program, *words, stderr=stderr, text=True, environment=environment, folder=folder)

@@ -342,7 +342,7 @@ class _Reader:
             except SetupError as fault:
                 raise SetupError(f"{where}: {fault}") from None
         elif section.sla:
-            raise SetupError(f"{where}.sla needs a `schedule`: it sets the deadline of scheduled runs.")
+            raise SetupError(f"{where}.sla needs a `schedule`, because it sets the deadline of scheduled runs.")
         return Group(
             name=name,
             schedule=section.schedule,

@@ -111,7 +111,7 @@ def test_what_looks_like_markup_is_shown_literally(capsys: pytest.CaptureFixture
 
 
 def test_a_row_cannot_control_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    """Names of columns and files come from outside as well."""
+    """Names of columns and files are from outside, too."""
     print_rows(["id", "na\x1bme"], [[1, "\x1b]0;title\x07a\r\nb\tü"], [2, None]])
     print_table(["file"], [["\x1b[2Ja\nb"]])
 
@@ -156,7 +156,7 @@ def test_a_table_folds_in_a_terminal() -> None:
     assert " ".join(line.removeprefix("r1").strip() for line in lines[1:]) == ("so it is " * 9).strip()
 
 
-def test_a_name_is_not_folded_while_there_is_something_else_to_fold() -> None:
+def test_a_name_is_not_folded_if_another_column_can_be() -> None:
     """So that it can be copied."""
     script = (
         "from heap_courier.cli.terminal import print_table; "
@@ -187,7 +187,7 @@ def test_a_bar_in_a_terminal_shows_bytes_and_then_rows() -> None:
     assert "12,345 rows" in lines[-1]
 
 
-def test_a_bar_is_gone_at_the_end() -> None:
+def test_a_bar_is_removed_at_the_end() -> None:
     assert terminal(BAR.format(end="")) == ["done"]
 
 

@@ -148,11 +148,11 @@ def test_one_rejected_row_more_and_nothing_is_loaded(load: Any, warehouse: Wareh
     assert [(file, row.row) for file, row in stopped.value.named] == [("1-0.csv", 99), ("1-0.csv", 100)]
 
 
-@pytest.mark.parametrize(("threshold", "lands"), [(0, False), (50, True), (100, True)])
-def test_the_threshold_is_the_feeds(load: Any, *, threshold: int, lands: bool) -> None:
+@pytest.mark.parametrize(("threshold", "is_loaded"), [(0, False), (50, True), (100, True)])
+def test_the_threshold_is_the_feeds(load: Any, *, threshold: int, is_loaded: bool) -> None:
     feed = replace(USERS, error_threshold=threshold)
     content = "id,email,seen\nx,a,2026-11-01\n1,a,2026-11-01\n"
-    if lands:
+    if is_loaded:
         assert load(content, feed=feed).table.rejected == 1
     else:
         with pytest.raises(TooManyRejectsError):

@@ -65,7 +65,7 @@ SIGNS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
     name=SIGNS.filter(str.strip).filter(str.isprintable),
     pattern=st.none() | st.just("y 'é\"'"),
 )
-def test_names_may_hold_any_character(
+def test_names_may_contain_any_character(
     tmp_path_factory: pytest.TempPathFactory, source: str, name: str, pattern: str | None
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "any.yaml"

@@ -33,7 +33,7 @@ def asked(address: str, path: str, method: str = "GET") -> tuple[int, str]:
     return answer.status, content
 
 
-def test_health_says_whether_the_schedules_are_kept() -> None:
+def test_health_reports_whether_the_schedules_are_kept() -> None:
     released = threading.Event()
     thread = threading.Thread(target=released.wait, name="group daily")
     thread.start()

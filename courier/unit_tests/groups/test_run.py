@@ -109,7 +109,7 @@ class Trial:
             return [(run.slot, run.attempt, run.outcome) for run in slots.history(warehouse, group.name, 10)]
 
     def misses_until(self, instant: datetime | None) -> Callable[[bool], None]:
-        """A courier whose files come at an instant, or never."""
+        """A courier whose files arrive at a given time, or never."""
 
         def answer(skip_missing: bool) -> None:
             if not skip_missing and (instant is None or self.time < instant):
@@ -227,7 +227,7 @@ def test_files_that_do_not_arrive_within_the_wait_stop_the_run(trial: Trial) -> 
     assert trial.given_up == [("heap", "There is no users.avro.")]
 
 
-def test_files_that_do_not_arrive_within_the_wait_are_skipped_with_a_notice_if_the_group_says_so(trial: Trial) -> None:
+def test_files_that_do_not_arrive_within_the_wait_can_be_skipped_with_a_notice(trial: Trial) -> None:
     trial.answers["heap"] = trial.misses_until(None)
 
     end = trial.run(group(courier(wait=timedelta(seconds=90), missing="notify")), at(20))

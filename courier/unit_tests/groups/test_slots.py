@@ -57,7 +57,7 @@ def test_another_group_and_another_slot_are_free(warehouse: Warehouse) -> None:
     claimed(warehouse, at(21))
 
 
-def test_manual_runs_take_nothing_from_the_schedule(warehouse: Warehouse) -> None:
+def test_manual_runs_do_not_claim_the_slot_of_the_schedule(warehouse: Warehouse) -> None:
     assert [claimed(warehouse, at(20), by_hand=True).attempt for _ in range(2)] == [1, 2]
     assert claimed(warehouse, at(20)).attempt == 0
 
