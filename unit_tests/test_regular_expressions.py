@@ -48,7 +48,7 @@ MADE_AT_RUN_TIME: Final = {
     "heap_courier.data_types.date_patterns: re.compile(''.join(parts), re.ASCII | re.IGNORECASE)": lambda: reader(
         "EEEE 'of' d MMMM y, hh:m:ss.SSS a ZZ"
     ),
-    "heap_courier.files.entities: expression": lambda: Member("a*b*b*c", "tag", FileFormat("avro")).takes("a"),
+    "heap_courier.files.entities: expression": lambda: Member("a*b*b*c", "tag", FileFormat("avro")).matches("a"),
     # A key of S3 has 1,024 bytes at most; each star after the first one multiplies the work by it.
     "heap_courier.files.file_pattern: self._expression(digits)": lambda: KEYS.matches("a", DAY),
     "heap_courier.files.file_pattern: self._expression(_ANY)": lambda: KEYS.matches_any("a"),

@@ -193,8 +193,8 @@ def test_a_role_is_assumed(s3: str, stored: Any) -> None:
 def test_a_role_that_may_not_be_assumed_is_reported(s3: str) -> None:
     place = bucket(s3, ROLE, allowed(s3, "s3:*"))
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `heap-role` may not be assumed: fix its `role-arn` and `external-id`, or allow "
-        "sts:AssumeRole with that external id in the role's trust policy."
+        "because the role of the credential `heap-role` cannot be assumed: fix its `role-arn` and `external-id`, or "
+        "allow sts:AssumeRole with that external id in the role's trust policy."
     )
 
 
@@ -208,7 +208,7 @@ def test_the_key_behind_a_role_is_reported(s3: str) -> None:
 def test_the_environment_is_the_default_credential(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = bucket(s3, DefaultCredential())
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `default` provides no access key: fix it, or give `access-key-env` and "
+        "because the credential `default` provides no access key: fix it, or set `access-key-env` and "
         "`secret-key-env`."
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
@@ -225,7 +225,8 @@ def test_a_profile_is_read(s3: str, stored: Any, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
     assert keys(bucket(s3, ProfileCredential("shop-profile", "shop"))) == ["a"]
     assert refused(SetupError, lambda: bucket(s3, ProfileCredential("shop-profile", "shpo"))).endswith(
-        "because AWS has no such profile here: fix the `profile` of the credential `shop-profile`, or AWS_PROFILE."
+        "because there is no such AWS profile on this machine: fix the `profile` of the credential "
+        "`shop-profile`, or AWS_PROFILE."
     )
 
 
@@ -238,7 +239,7 @@ def test_a_variable_that_is_not_set_is_reported(missing: str, value: str | None)
     credential = replace(KEYS, session_token_env="HEAP_TOKEN")  # noqa: S106  # its name
     assert refused(SetupError, lambda: bucket(None, credential, given)) == (
         f"The environment variable `{missing}` of the credential `heap-keys` is not set: set it where heap-courier is "
-        "started, and start a running console or daemon again."
+        "started, and restart a running console or daemon."
     )
 
 
@@ -395,7 +396,7 @@ def closed_port() -> str:
 def test_an_address_without_a_response_may_respond_later(tmp_path: Path) -> None:
     place = bucket(closed_port())
     for action in (lambda: keys(place), lambda: place.fetch("a", tmp_path / "a"), lambda: place.read("a")):
-        assert refused(LaterError, action).endswith("because nothing answers at its address: try again later.")
+        assert refused(LaterError, action).endswith("because its address cannot be reached: try again later.")
 
 
 def test_a_missing_response_is_not_awaited_forever() -> None:
@@ -472,8 +473,8 @@ def test_a_role_may_be_assumed_by_another_role_and_without_an_external_id() -> N
 @pytest.mark.parametrize(
     ("status", "code", "kind", "words"),
     [
-        (403, "AccessDenied", SetupError, "the credential `heap-role` may not be assumed"),
-        (400, "ValidationError", SetupError, "the credential `heap-role` may not be assumed"),
+        (403, "AccessDenied", SetupError, "the role of the credential `heap-role` cannot be assumed"),
+        (400, "ValidationError", SetupError, "the role of the credential `heap-role` cannot be assumed"),
         (503, "ServiceUnavailable", LaterError, "it is unavailable now"),
         (403, "SignatureDoesNotMatch", SetupError, "fix the variable `HEAP_SECRET`"),
     ],
@@ -540,7 +541,7 @@ GOOD = "<Key>exports/a</Key><Size>5</Size><LastModified>2026-01-01T00:00:00.000Z
         ),
         (f"<Contents>{GOOD.replace('5', 'five', 1)}</Contents>", "its response has a malformed date or number"),
         (f"<Contents>{GOOD.replace('2026-', 'soon')}</Contents>", "its response has a malformed date or number"),
-        (f"<IsTruncated>true</IsTruncated><Contents>{GOOD}</Contents>", "cut short, without saying how to continue"),
+        (f"<IsTruncated>true</IsTruncated><Contents>{GOOD}</Contents>", "is truncated, but has no continuation token"),
         (
             "<IsTruncated>true</IsTruncated><NextContinuationToken>same</NextContinuationToken>",
             "its listing repeats itself",
@@ -576,7 +577,7 @@ def test_a_role_that_is_refused_is_not_logged_by_the_library(caplog: pytest.LogC
     """It would log the role, with a traceback."""
     logging.getLogger("botocore.credentials").setLevel(logging.NOTSET)
     with service(answer(403, "<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>")) as (url, _):
-        assert "may not be assumed" in refused(SetupError, lambda: keys(bucket(url, ROLE)))
+        assert "cannot be assumed" in refused(SetupError, lambda: keys(bucket(url, ROLE)))
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 

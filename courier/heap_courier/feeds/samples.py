@@ -206,7 +206,7 @@ def _format_of(entities: Iterable[Entity], kept: Path) -> FileFormat | None:
             for archive in kept.parents:
                 member = kept.relative_to(archive).as_posix()
                 if entity.pattern.matches_any(archive.as_posix()):
-                    return next((each.format for each in entity.members if each.takes(member)), None)
+                    return next((each.format for each in entity.members if each.matches(member)), None)
     return None
 
 

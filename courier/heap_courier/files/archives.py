@@ -1,6 +1,7 @@
-"""Archives: their members, extracted into files.
+"""Extracts the members of archives into files.
 
-The extension decides the kind. A member's name never becomes a path, so none can lead out of a folder.
+The extension decides the kind of archive. A member's name is never used as a path, so no member can be written outside
+its folder.
 """
 
 from __future__ import annotations
@@ -33,29 +34,29 @@ _DAMAGE: Final = (
 _BLOCK: Final = 1 << 20
 _ABOUT_THE_NEXT: Final = frozenset(
     [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE]
-)  # headers whose content is the name, or other attributes, of the next member
+)  # headers that carry the name, or other attributes, of the next member
 _BAD_HEADERS: Final = (tarfile.EmptyHeaderError, tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError)  # type: ignore[attr-defined]
 
 Member = tuple[str, Callable[[], Any]]  # a name, and how to open it
 
 
 def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: Room) -> tuple[str, ...]:
-    """Extracts members of an archive into files, as a stream.
+    """Extracts members of an archive into files, block by block.
 
     Args:
-        archive: a zip, tar, tgz (or tar.gz), or a single file in gzip.
-        name: its extension decides the kind; errors use it.
-        place: the file for a member, or None if it is not wanted. A single file in gzip has the name of its archive
-            without `.gz`.
-        room: how much disk space it may use.
+        archive: a zip, tar, tgz (or tar.gz) archive, or a single gzipped file.
+        name: the name of the archive: its extension decides the kind, and errors quote it.
+        place: returns the file for a member, or None to skip it. The member of a gzipped file has the name of the
+            archive without `.gz`.
+        room: how much disk space may be used.
 
     Returns:
-        The names of the extracted ones, sorted. Folders, links, and what macOS adds are not members.
+        The sorted names of the extracted members. Folders, links and the files that macOS adds are skipped.
 
     Raises:
-        UnreadableFileError: it is damaged, encrypted, beyond a limit, or not an archive of the kind that its name says.
-            Nothing of it is left.
-        SetupError: there is no room for the files.
+        UnreadableFileError: the archive is damaged, encrypted, exceeds a limit, or does not match its extension. No
+            extracted file is left behind.
+        SetupError: the files cannot be written to disk.
     """
     unpacked: dict[str, Path] = {}
     try:
@@ -73,7 +74,7 @@ def unpack(archive: Path, name: str, place: Callable[[str], Path | None], room: 
 def _unpack(
     archive: Path, name: str, place: Callable[[str], Path | None], room: Room, unpacked: dict[str, Path]
 ) -> None:
-    if archive.stat().st_size == 0:  # which Python's gzip accepts as complete
+    if archive.stat().st_size == 0:  # Python's gzip accepts an empty file as complete
         raise EOFError
     meter = Meter(name, room)
     for member, opened in _members(archive, name, room.limits.unpacked):
@@ -100,12 +101,12 @@ def _explained(error: Exception, name: str, most: int) -> CourierError:
 
 
 class _StrictHeader(tarfile.TarInfo):
-    """A header whose damage is always an error: tarfile takes a damaged later one for the archive's end."""
+    """A header whose damage is always an error: tarfile mistakes a damaged later header for the end of the archive."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _StrictHeader:
         header = super().frombuf(buf, encoding, errors)
-        if header.type in _ABOUT_THE_NEXT and header.size > _BLOCK:  # tarfile takes all of it into memory
+        if header.type in _ABOUT_THE_NEXT and header.size > _BLOCK:  # tarfile reads it into memory as a whole
             raise tarfile.ReadError
         return header
 
@@ -125,10 +126,10 @@ def _members(archive: Path, name: str, most: int) -> Iterator[Member]:
         opened: Any = archive.open("rb") if ending.endswith(".tar") else Gzipped(archive, most)
         with opened as whole, tarfile.open(fileobj=whole, mode="r|", tarinfo=_StrictHeader) as tar:
             while entry := tar.next():
-                tar.members.clear()  # type: ignore[attr-defined]  # where tarfile keeps all that have been
+                tar.members.clear()  # type: ignore[attr-defined]  # tarfile keeps every member that it has read
                 if entry.isreg():
                     yield entry.name, partial(tar.extractfile, entry)
-            while whole.read(_BLOCK):  # to the end, since tarfile does not verify gzip's checksum there
+            while whole.read(_BLOCK):  # to the end, to verify gzip's checksum, which tarfile does not
                 pass
     elif ending.endswith(".gz"):
         yield PurePosixPath(name).name[: -len(".gz")], partial(Gzipped, archive, most)
@@ -144,9 +145,9 @@ def _in_zip(archive: Path, name: str) -> Iterator[Member]:
         for entry in zipped.infolist():
             if entry.flag_bits & 1:
                 raise UnreadableFileError(
-                    f"The archive `{name}` is encrypted, which is not supported: create it without encryption."
+                    f"The archive `{name}` is encrypted, which is not supported: create it again without encryption."
                 )
-            member = entry.filename.replace("\\", "/")  # as some programs on Windows write it
+            member = entry.filename.replace("\\", "/")  # some Windows programs write backslashes
             if names[member] > 1:
                 raise UnreadableFileError(
                     f"The archive `{name}` has {names[member]} members named `{member}`, of which only one could be "
@@ -157,6 +158,6 @@ def _in_zip(archive: Path, name: str) -> Iterator[Member]:
 
 
 def _hidden(member: str) -> bool:
-    """Whether an operating system added it."""
+    """Whether a member is a file that an operating system adds, such as `.DS_Store`."""
     parts = PurePosixPath(member).parts
     return not parts or parts[0] == "__MACOSX" or parts[-1].startswith(".")

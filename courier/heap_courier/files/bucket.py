@@ -36,13 +36,13 @@ from heap_courier.files.session import open_session
 from heap_courier.files.time_limit import Call, TimeLimit
 from heap_courier.project.model import Courier
 
-CONNECTIONS: Final = 8  # files that may be fetched at a time
+CONNECTIONS: Final = 8  # concurrent fetches
 
-_SECONDS: Final = 10.0  # of silence, after which an attempt has failed
+_SECONDS: Final = 10.0  # of silence after which an attempt fails
 _BLOCK: Final = 1 << 18
-_CALL_SECONDS: Final = 120.0  # for a call in all, with its retries; a byte now and then does not count as silence
-_BLOCK_SECONDS: Final = 60.0  # for a block of a file: some 4 KB a second
-_ATTEMPTS: Final = 5  # with pauses of 1, 2, 4 and 8 s at most between them: a minute of silence in all
+_CALL_SECONDS: Final = 120.0  # for a whole call with its retries, since one byte now and then resets _SECONDS
+_BLOCK_SECONDS: Final = 60.0  # for one block of a file: about 4 KB a second
+_ATTEMPTS: Final = 5  # with pauses of at most 1, 2, 4 and 8 s between them: about a minute of silence in total
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
 _IS_THERE: Final = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
@@ -59,7 +59,7 @@ class Object(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """By which requests are signed, for a library that has a client of its own; `token` is empty for lasting keys."""
+    """The keys that sign requests, for a library with a client of its own; `token` is empty for long-term keys."""
 
     access_key: str
     secret_key: str
@@ -68,7 +68,7 @@ class Identity(NamedTuple):
 
 
 def _difference(listed: Object, etag: str, size: int) -> str | None:
-    """How what came differs from what was listed, as the end of a sentence."""
+    """How a fetched object differs from its listing, as the end of a sentence; None if it does not."""
     if listed.etag and etag and etag != listed.etag:
         return "has changed since it was listed: run the courier again"
     if size != listed.size:
@@ -78,10 +78,10 @@ def _difference(listed: Object, etag: str, size: int) -> str | None:
 
 
 class Bucket:
-    """The objects below the prefix of a courier. May be shared between threads.
+    """The objects below a courier's prefix. Thread-safe.
 
-    Every method raises SetupError where the user must act, and LaterError where the same may pass later, after five
-    attempts.
+    Every method raises SetupError if the user must act, and LaterError if the call still fails after five attempts but
+    may succeed later.
     """
 
     def __init__(
@@ -95,19 +95,19 @@ class Bucket:
         call_seconds: float = _CALL_SECONDS,
         block_seconds: float = _BLOCK_SECONDS,
     ) -> None:
-        """Sends no request yet.
+        """Creates a client; sends no request.
 
         Args:
-            courier: which bucket, and by which credential.
-            environment: of the variables that the credential names.
-            use: in whose words errors are; None: the courier's.
-            attempts: how often to ask before it counts as failed.
-            seconds: how long to wait for an answer, and in the middle of one.
-            call_seconds: how long a call may take in all, with its retries.
+            courier: its settings specify the bucket and the credential.
+            environment: contains the environment variables that the credential refers to.
+            use: how errors describe what the bucket is used for; None: reading by the courier.
+            attempts: how often a request is sent before the call fails.
+            seconds: how long to wait for a response, and for each further part of it.
+            call_seconds: how long a call may take, including its retries.
             block_seconds: how long 256 KB of a file may take.
 
         Raises:
-            SetupError: a variable is missing, or a setting is malformed.
+            SetupError: an environment variable is not set, or a setting is malformed.
         """
         self.courier = courier
         self._errors = BucketErrors(courier, use)
@@ -117,7 +117,7 @@ class Bucket:
             "retries": {"mode": "standard", "total_max_attempts": attempts},
             "max_pool_connections": CONNECTIONS,
             "user_agent_extra": "heap-courier",
-            "response_checksum_validation": "when_required",  # news to many services that speak like S3
+            "response_checksum_validation": "when_required",  # many S3-compatible services do not support more
         }
         self._attempts = attempts
         self._call_seconds = call_seconds
@@ -133,14 +133,15 @@ class Bucket:
             except ValueError as failure:
                 raise failure if isinstance(failure, BotoCoreError) else self._errors.to_fix(NO_ADDRESS) from None
             self._limit.install(self._client)
-            # botocore alone asks this, for the region of a redirect without one: endlessly, if it is redirected too.
+            # Only botocore sends HeadBucket, to find the region after a redirect without one. If that request is
+            # redirected too, it loops forever.
             self._client.meta.events.register("before-call.s3.HeadBucket", self._refuse_redirect)
 
     def __str__(self) -> str:
         return self._errors.place
 
     def identity(self) -> Identity:
-        """The credential as it is now: that of a role is renewed before it expires."""
+        """The current keys of the credential; those of a role are renewed before they expire."""
         with self._errors.explained(), self._limited(self._call_seconds):
             credentials = self._session.get_credentials()
             if credentials is None:
@@ -150,12 +151,12 @@ class Bucket:
             return Identity(frozen.access_key, frozen.secret_key, frozen.token or "", region)
 
     def list(self, prefix: str = "") -> Iterator[Object]:
-        """The objects whose keys begin with a prefix, by key. Folder markers are left out."""
+        """The objects whose keys start with a prefix, sorted by key, without folder markers."""
         beginning = self.courier.prefix + prefix
         with self._errors.explained():
             pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self.courier.bucket, Prefix=beginning)
             for page in self._one_by_one(iter(pages)):
-                if "Name" not in page:  # a web server may say 200 to anything
+                if "Name" not in page:  # a web server may respond to any request with status 200
                     raise self._errors.to_fix(NOT_S3)
                 if page.get("IsTruncated") and not page.get("NextContinuationToken"):
                     raise self._errors.to_fix(CUT_LIST)
@@ -169,19 +170,19 @@ class Bucket:
                     yield Object(key, item["Size"], item.get("ETag", "").strip('"'), item["LastModified"])
 
     def fetch(self, item: Object | str, to: Path, progress: Callable[[int], None] | None = None) -> None:
-        """Fetches an object into a file, which is there only when it is whole.
+        """Fetches an object into a file, which appears only once it is complete.
 
         Args:
-            item: the object as it was listed, to be compared with what comes; or a key relative to the courier's
-                prefix, if it was not.
-            to: the file; an older one is replaced.
-            progress: called with how many more bytes have come; a negative number when a part is fetched again.
+            item: the object as listed, to compare the fetched one with it; or, without that check, a key relative to
+                the courier's prefix.
+            to: the file; an existing one is replaced.
+            progress: called with the number of bytes received since the last call; negative before a retry.
 
         Raises:
-            UnreadableFileError: there is no such object (any more), or it is not the one that was listed.
+            UnreadableFileError: the object does not exist (any more), or differs from its listing.
         """
         key, listed = (item, None) if isinstance(item, str) else (item.key, item)
-        temporary = to.with_name(f"{to.name}.{secrets.token_hex(8)}.part")  # no other fetch uses the same one
+        temporary = to.with_name(f"{to.name}.{secrets.token_hex(8)}.part")  # unique to this fetch
         with self._errors.explained(key):
             try:
                 with temporary.open("wb") as file:
@@ -192,7 +193,7 @@ class Bucket:
                     temporary.unlink(missing_ok=True)
 
     def put_new(self, key: str, content: bytes) -> bool:
-        """Writes a small object unless there is one of this key; whether it wrote it."""
+        """Writes a small object unless one with this key exists. Returns whether it was written."""
         with self._errors.explained(), self._limited(self._call_seconds):
             try:
                 self._client.put_object(
@@ -205,7 +206,7 @@ class Bucket:
             return True
 
     def probe(self, key: str) -> None:
-        """Asks whether an object can be fetched, without its content. Raises what `fetch` raises."""
+        """Checks that an object can be fetched, without fetching it. Raises what `fetch` raises."""
         with self._errors.explained(key), self._limited(self._call_seconds):
             self._client.head_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
 
@@ -217,7 +218,7 @@ class Bucket:
         return content.getvalue()
 
     def _copy(self, key: str, to: IO[bytes], progress: Callable[[int], None], listed: Object | None = None) -> None:
-        """Fetches an object again that came in part, or not as it was listed, which the library does not do."""
+        """Fetches an object. Retries if it is incomplete or differs from its listing, which boto3 does not do."""
         for attempts_left in reversed(range(self._attempts)):
             try:
                 etag = self._copy_once(key, to, progress, listed)
@@ -235,18 +236,18 @@ class Bucket:
             to.truncate()
 
     def _copy_once(self, key: str, to: IO[bytes], progress: Callable[[int], None], listed: Object | None) -> str:
-        """The entity tag of what was fetched, which ends early if it is larger than it was listed."""
+        """Fetches an object and returns its entity tag. Stops early if it is larger than its listing."""
         with self._limited(self._call_seconds) as call:
-            answer = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
+            response = self._client.get_object(Bucket=self.courier.bucket, Key=self.courier.prefix + key)
             call.extend(self._block_seconds)
-            with closing(answer["Body"]) as body:
+            with closing(response["Body"]) as body:
                 for block in body.iter_chunks(_BLOCK):
                     to.write(block)
                     progress(len(block))
                     call.extend(self._block_seconds)
                     if listed and to.tell() > listed.size:
                         break
-        return str(answer.get("ETag", "")).strip('"')
+        return str(response.get("ETag", "")).strip('"')
 
     def _one_by_one(self, pages: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         while True:
@@ -264,7 +265,7 @@ class Bucket:
             except (BotoCoreError, ClientError, ResponseParserError, ValueError, OSError):
                 if not call.is_late:
                     raise
-            if call.is_late:  # even if it looks whole: half a header is one to http.client
+            if call.is_late:  # even if the response looks complete: http.client accepts half a header as one
                 raise self._errors.for_later("its response takes too long")
 
     def _refuse_redirect(self, **_: object) -> None:

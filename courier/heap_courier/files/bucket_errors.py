@@ -1,6 +1,6 @@
-"""What goes wrong with a bucket, as errors in sentences: the reason, and what to do.
+"""Errors of a bucket as sentences: what failed, why, and what to do.
 
-Errors are reported by their codes, never in the words of a response.
+A message quotes the error code of a response, never its text.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ _EXPIRED: Final = ("the credential has expired", "renew {credential}")
 _ELSEWHERE: Final = ("the bucket is in another region", "fix {settings} `region`")
 _NO_CREDENTIALS: Final = (
     "{credential} provides no access key",
-    "fix it, or give `access-key-env` and `secret-key-env`",
+    "fix it, or set `access-key-env` and `secret-key-env`",
 )
 _UNASSUMED: Final = (
-    "{credential} may not be assumed",
+    "the role of {credential} cannot be assumed",
     "fix its `role-arn` and `external-id`, or allow sts:AssumeRole with that external id in the role's trust policy",
 )
 _FIX_ADDRESS: Final = "fix {settings} `endpoint-url`"
 NOT_S3: Final = ("the server at its address is not S3", _FIX_ADDRESS)
 NO_ADDRESS: Final = ("its address is not a valid URL", _FIX_ADDRESS)
 INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date, or outside the prefix", _FIX_ADDRESS)
-CUT_LIST: Final = ("its listing is cut short, without saying how to continue", _FIX_ADDRESS)
+CUT_LIST: Final = ("its listing is truncated, but has no continuation token", _FIX_ADDRESS)
 REDIRECTED: Final = (
     "it redirects every request without naming a region",
     "fix {settings} `region` or `endpoint-url`",
@@ -91,7 +91,7 @@ _BUSY: Final = frozenset({"SlowDown", "Throttling", "ThrottlingException", "Requ
 _UNREACHABLE: Final = (
     (ProxyConnectionError, "the proxy failed"),
     (ConnectTimeoutError, "the connection timed out"),
-    (EndpointConnectionError, "nothing answers at its address"),
+    (EndpointConnectionError, "its address cannot be reached"),
     (AnyConnectionError, "the connection failed"),
     (HTTPClientError, "its response was incomplete"),
     (IncompleteReadError, "its response was incomplete"),
@@ -99,7 +99,10 @@ _UNREACHABLE: Final = (
 _UNUSABLE: Final = (
     ((NoCredentialsError, PartialCredentialsError, CredentialRetrievalError), _NO_CREDENTIALS),
     ((SSOError, TokenRetrievalError), _EXPIRED),
-    (ProfileNotFound, ("AWS has no such profile here", "fix the `profile` of {credential}, or AWS_PROFILE")),
+    (
+        ProfileNotFound,
+        ("there is no such AWS profile on this machine", "fix the `profile` of {credential}, or AWS_PROFILE"),
+    ),
     (SSLError, ("the TLS handshake failed", "fix {settings} `endpoint-url`, or this machine's certificates")),
     (ResponseParserError, NOT_S3),
     (InvalidRegionError, ("there is no such region", "fix {settings} `region`")),
@@ -110,12 +113,12 @@ _UNUSABLE: Final = (
 
 
 class Use(NamedTuple):
-    """Who uses a bucket, in the words of its errors.
+    """What a bucket is used for, as its errors describe it.
 
     Attributes:
-        subject: begins the sentence: "The courier `Heap` cannot read".
-        settings: what its settings are called.
-        rights: on objects that it needs.
+        subject: the start of the sentence: "The courier `Heap` cannot read".
+        settings: whose settings they are: "the courier's".
+        rights: the permissions on objects that this use needs: "s3:GetObject".
     """
 
     subject: str
@@ -124,7 +127,7 @@ class Use(NamedTuple):
 
 
 class BucketErrors:
-    """The errors of the bucket of a courier, or of another use of it."""
+    """Creates the errors of a bucket, for a courier or for another use of it."""
 
     def __init__(self, courier: Courier, use: Use | None = None) -> None:
         self._courier = courier
@@ -132,14 +135,14 @@ class BucketErrors:
 
     @property
     def place(self) -> str:
-        """What sentences call the bucket."""
+        """The bucket as messages describe it."""
         at = f" at {self._courier.endpoint_url}" if self._courier.endpoint_url else ""
         below = f" below `{self._courier.prefix}`" if self._courier.prefix else ""
         return f"the bucket `{self._courier.bucket}`{at}{below}"
 
     @contextmanager
     def explained(self, key: str | None = None) -> Iterator[None]:
-        """Raises CourierError, with the reason, in place of what the library raises; `key` is of the object."""
+        """Replaces what boto3 raises by a CourierError with the reason; `key` is the key of the object, if any."""
         try:
             yield
         except CourierError:
@@ -148,17 +151,20 @@ class BucketErrors:
             raise self._refused(refusal, key) from None
         except (BotoCoreError, ResponseParserError, ValueError) as failure:
             raise self._failed(failure) from None
-        except KeyError as missing:  # in an answer
+        except KeyError as missing:  # in a response
             raise self.to_fix((f"its response lacks `{missing.args[0]}`", _FIX_ADDRESS)) from None
         except OSError as fault:
             raise SetupError(f"The file `{key}` cannot be written to disk: {fault.strerror}.") from None
-        except Exception as failure:  # noqa: BLE001  (an odd answer may make the library raise anything)
-            if isinstance(failure, RuntimeError) and "expired" in str(failure):  # credentials that come expired
+        except Exception as failure:  # noqa: BLE001  (an unexpected response may make boto3 raise anything)
+            if isinstance(failure, RuntimeError) and "expired" in str(failure):  # the new credentials have expired
                 raise self.to_fix(_EXPIRED) from None
             raise self._failed(failure) from None
 
     def to_fix(self, fault: tuple[str, str]) -> SetupError:
-        """The error in a sentence that names the credential, or the variables of the key pair that it rests on."""
+        """An error that the user must fix; `fault` is its reason and remedy.
+
+        The placeholders of `fault` become the credential, and the environment variables of the key pair behind it.
+        """
         credential = self._courier.credential
         root = credential
         while isinstance(root, RoleCredential):
@@ -172,7 +178,7 @@ class BucketErrors:
         return SetupError(f"{self._sentence(reason)}: {remedy}.")
 
     def for_later(self, reason: str) -> LaterError:
-        """The error that may pass by itself."""
+        """A temporary error."""
         return LaterError(f"{self._sentence(reason)}: try again later.")
 
     def _refused(self, refusal: ClientError, key: str | None) -> CourierError:

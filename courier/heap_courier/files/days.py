@@ -9,7 +9,7 @@ from datetime import date, timedelta
 
 @dataclass(frozen=True, slots=True)
 class Days:
-    """Days from `start`, included, to `end`, not included: https://docs.amperity.com/reference/couriers.html."""
+    """Days from `start` (inclusive) to `end` (exclusive): https://docs.amperity.com/reference/couriers.html."""
 
     start: date
     end: date
@@ -23,5 +23,5 @@ class Days:
 
     @classmethod
     def of(cls, day: date) -> Days:
-        """One day alone."""
+        """A range of one day."""
         return cls(day, day + timedelta(days=1))

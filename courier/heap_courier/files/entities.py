@@ -1,6 +1,6 @@
-"""The entities list of a courier: which files it fetches, how they are read, and the tag that operations use.
+"""The entities list of a courier: which files it fetches, how they are read, and the tags that operations refer to.
 
-The grammar: https://docs.amperity.com/legacy/couriers.html. `heap-connect` is this program's own addition to it.
+Its grammar is documented in https://docs.amperity.com/legacy/couriers.html; `heap-connect` is an extension of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ARCHIVES: Final = (".zip", ".tar", ".tgz", ".tar.gz")
 HASH: Final = "hash"
 LEAVE_OUT: Final = "leave-out"
 _TREATMENTS: Final = (HASH, LEAVE_OUT)
-# Rows are identified, joined and ordered by these.
+# Columns that identify, join and order rows.
 _NEEDED: Final = frozenset(
     {
         *("user_id", "event_id", "session_id", "from_user_id", "to_user_id", "_dump_id"),
@@ -36,7 +36,7 @@ _VARIABLE: Final = re.compile("[A-Za-z_][A-Za-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class FileEntity:
-    """Files that are read as they are."""
+    """Files that are not archives."""
 
     pattern: FilePattern
     optional: bool
@@ -46,18 +46,18 @@ class FileEntity:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Files in an archive: by a name that may hold `*` (up to a slash), or all of them if it is None."""
+    """Files in an archive, selected by name, in which `*` matches any characters except `/`; None selects all."""
 
     name: str | None
     tag: str
     format: FileFormat
 
-    def takes(self, name: str) -> bool:
-        """Whether a file of this name in the archive is one of them."""
+    def matches(self, name: str) -> bool:
+        """Whether this selects the file of this name in the archive."""
         if self.name is None:
             return True
         first, *parts = map(re.escape, self.name.split("*"))
-        # The nearest place of each part but the last will do: once found, it is not looked for again.
+        # For each part but the last, the first occurrence suffices. The look-ahead prevents backtracking to others.
         nearest = "".join(rf"(?=([^/]*?{part}))\{number}" for number, part in enumerate(parts[:-1], 1))
         expression = f"{first}{nearest}[^/]*{parts[-1]}" if parts else first
         return re.fullmatch(expression, name.removeprefix("./")) is not None
@@ -65,7 +65,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveEntity:
-    """Archives, and which members are read. A file belongs to the first member that it matches."""
+    """Archives, and which of their files are read. A file belongs to the first member that matches it."""
 
     pattern: FilePattern
     optional: bool
@@ -83,14 +83,15 @@ class ColumnRule(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeapConnectEntity:
-    """What Heap Connect writes, selected by its manifests; the only entity of its courier.
+    """The files of Heap Connect, found through its manifests; must be the only entity of its courier.
 
     Attributes:
-        source: of the domain tables, as `Heap` in `Heap:users`.
-        tables, exclude: names that may hold `*`; without `tables` it is all of them.
-        columns: those that are hashed or left out.
-        hash_secret_env: the environment variable with the secret of the hashes; set if a column is hashed.
-        history: names of tables whose history is kept; they may hold `*`.
+        source: the source of the domain tables, such as `Heap` in `Heap:users`.
+        tables: the names of the tables to load, which may contain `*`; empty: all tables.
+        exclude: the names of tables not to load, which may contain `*`.
+        columns: the columns that are hashed or left out.
+        hash_secret_env: the environment variable with the secret for the hashes; set if a column is hashed.
+        history: the names of tables whose history is kept, which may contain `*`.
     """
 
     source: str = "Heap"
@@ -118,7 +119,7 @@ def _pattern(value: object) -> FilePattern:
     except SetupError as fault:
         raise reason(fault) from None
     if pattern.ending.endswith((".pgp", ".gpg")):
-        raise ValueError(f"is {pattern.text}, which matches encrypted files; they are not supported: decrypt them")
+        raise ValueError(f"is {pattern.text}, but encrypted files are not supported: decrypt them before uploading")
     return pattern
 
 
@@ -186,7 +187,7 @@ class _Member(JsonSection):
 
 
 class _Contents(JsonSection):
-    """The members by name, and among them, since the documentation has an example of it, whether any may be missing."""
+    """The members by name. One example in the documentation puts `archive/skip-missing-contents` among them."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, _Member]
@@ -205,7 +206,7 @@ class _Contents(JsonSection):
     @model_validator(mode="after")
     def _has_one(self) -> _Contents:
         if not self.__pydantic_extra__:
-            raise ValueError("must name at least one member; for all of them, use `object/land-as` instead")
+            raise ValueError("must list at least one file; for all files of the archive, use `object/land-as` instead")
         return self
 
     def members(self) -> tuple[Member, ...]:
@@ -231,8 +232,8 @@ class _Archive(JsonSection):
             )
         if self.object_land_as and self.archive_contents:
             raise ValueError(
-                "has both `object/land-as`, for all files of an archive, and `archive/contents`, for named ones: "
-                "remove one"
+                "has both `object/land-as` (for all files of an archive) and `archive/contents` (for files by name): "
+                "remove one of them"
             )
         if not self.object_land_as and not self.archive_contents:
             raise ValueError("lacks `object/land-as`, or `archive/contents` for files that are read differently")
@@ -264,7 +265,7 @@ def _not_needed(columns: dict[str, str]) -> dict[str, str]:
     for column in columns:
         if column.lower() in _NEEDED:
             raise ValueError(
-                f"has `{column}`, which the courier needs to tell rows apart, join or order them: remove it"
+                f"has `{column}`, which the courier needs to identify, join or order rows: remove it"
             )
     return columns
 
@@ -300,8 +301,8 @@ class _HeapConnect(JsonSection):
         is_hashed = any(HASH in columns.values() for columns in self.columns.values())
         if is_hashed and not self.secret:
             raise ValueError(
-                "has hashed columns, which need `heap-connect/hash-secret-env`, the name of the environment variable "
-                "with a secret"
+                "has hashed columns, which need a secret: set `heap-connect/hash-secret-env` to the name of the "
+                "environment variable that contains it"
             )
         if self.secret and not is_hashed:
             raise ValueError("has `heap-connect/hash-secret-env`, but no hashed columns: remove it")
@@ -321,14 +322,14 @@ def _has_one(sections: list[Any]) -> list[Any]:
         raise ValueError("must contain at least one entity")
     if len(sections) > 1 and any(isinstance(section, _HeapConnect) for section in sections):
         raise ValueError(
-            "has `heap-connect` beside other entities, but `heap-connect` must be the only entity of its courier: move "
-            "the others to a courier of their own"
+            "has a `heap-connect` entity besides others, but it must be the only entity of its courier: move the "
+            "others to a separate courier"
         )
     return sections
 
 
 def _place(location: Location, document: object) -> str:  # noqa: ARG001  (a place of any `Schema`)
-    """A place in an entities list: "entity 2, `object/land-as`, `file/tag`"."""
+    """A location in an entities list, for messages: "entity 2, `object/land-as`, `file/tag`"."""
     number, *keys = location
     return ", ".join([f"entity {int(number) + 1}", *(f"`{key}`" for key in keys)])
 
@@ -351,7 +352,7 @@ def read_entities(path: Path) -> tuple[Entity, ...]:
 
 
 def entities_of(document: Any, path: Path) -> tuple[Entity, ...]:
-    """The entities of a list; `path` is the file that holds it, or will.
+    """Parses the content of an entities list; `path` is its file, for messages.
 
     Raises:
         SetupError: it does not follow the grammar.

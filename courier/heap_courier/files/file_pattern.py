@@ -1,6 +1,6 @@
-"""File patterns: Joda-Time letters for the date, quotes around everything else, and a wildcard.
+"""File patterns: Joda-Time letters for the date, quotes around literal text, and a wildcard.
 
-The grammar: https://docs.amperity.com/reference/couriers.html, file patterns.
+Their grammar is documented under "file patterns" in https://docs.amperity.com/reference/couriers.html.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _RUN: Final = re.compile(r"([A-Za-z])\1*")
 
 @dataclass(frozen=True, slots=True)
 class FilePattern:
-    """A pattern of keys, relative to the courier's prefix; case-sensitive.
+    """A case-sensitive pattern for keys, which are relative to the courier's prefix.
 
     Attributes:
-        text: the original text.
-        pieces: the parts of a key, in order: literal text, "*" for any characters except `/`, or "year", "month",
-            "day"; each with its kind.
+        text: the pattern as written.
+        pieces: the parts of a key, in order, as pairs of kind and value: ("text", literal text), ("star", "*") for any
+            characters except `/`, or ("date", part) with "year", "month" or "day".
     """
 
     text: str
@@ -40,24 +40,24 @@ class FilePattern:
 
     @property
     def ending(self) -> str:
-        """What all keys end with, in lower case, as far as the pattern says."""
+        """The literal text that all matching keys end with, in lower case; may be empty."""
         kind, value = self.pieces[-1]
         return value.lower() if kind == "text" else ""
 
     @property
     def dated(self) -> bool:
-        """Whether a day selects among its keys; if not, the same keys are those of every day."""
+        """Whether the pattern contains a date; otherwise the same keys match on every day."""
         return any(kind == "date" for kind, _ in self.pieces)
 
     def first_day(self, day: date) -> date | None:
-        """The first of the days that have the same files as this one; None if all days have."""
+        """The first of the days with the same files as this one; None if all days have the same files."""
         parts = {value for kind, value in self.pieces if kind == "date"}
         if "year" not in parts:
             return None
         return day.replace(month=day.month if "month" in parts else 1, day=day.day if "day" in parts else 1)
 
     def prefix(self, day: date | None) -> str:
-        """What all keys of that day begin with; of any day, if none is given."""
+        """The text that all keys of a day start with; without a day, that the keys of all days start with."""
         beginning = ""
         for kind, value in self.pieces:
             if kind == "star" or (kind == "date" and day is None):
@@ -66,21 +66,21 @@ class FilePattern:
         return beginning
 
     def matches(self, key: str, day: date) -> bool:
-        """Whether it is a key of that day."""
+        """Whether a key is one of that day."""
         digits = {part: _digits(part, day) for part in _DIGITS}
         return re.fullmatch(self._expression(digits), key) is not None
 
     def matches_any(self, key: str) -> bool:
-        """Whether it is a key of some day, or of one that no calendar has."""
+        """Whether a key is one of any day, even of an impossible date such as `2026-99-99`."""
         return re.fullmatch(self._expression(_ANY), key) is not None
 
     def day_of(self, key: str) -> date | None:
-        """The day of a key that matches: the first one of its month or year if the pattern is no more precise.
+        """The day of a matching key; None if the pattern has no date.
 
-        None if the pattern has no date.
+        If the pattern specifies only a month or a year, it is the first day of that.
 
         Raises:
-            SetupError: the digits at the places of the date are not a date.
+            SetupError: the digits in place of the date are not a date.
         """
         if not self.dated:
             return None
@@ -93,11 +93,11 @@ class FilePattern:
         except ValueError:
             raise SetupError(
                 f"The key `{key}` matches the pattern {self.text}, but `{year}-{month}-{day}` is not a date: rename or "
-                "remove that file, make the pattern narrower, or load by day."
+                "remove the file, make the pattern narrower, or load by day."
             ) from None
 
     def _expression(self, digits: dict[str, str]) -> str:
-        """A regular expression; a part of the date that comes again must be the same again."""
+        """A regular expression; if a part of the date occurs twice, both must have the same digits."""
         seen: set[str] = set()
         expression = ""
         for kind, value in self.pieces:
@@ -110,10 +110,11 @@ class FilePattern:
 
 
 def parse_pattern(text: str) -> FilePattern:
-    """Reads a pattern.
+    """Parses a pattern.
 
     Raises:
-        SetupError: a quote has no partner, or a letter outside the quotes is not part of a date.
+        SetupError: the pattern is empty, its date is incomplete, a quote is never closed, or a letter outside quotes is
+            not part of a date.
     """
     runs = groupby(_pieces(text), key=itemgetter(0))
     pieces = tuple(
@@ -125,13 +126,13 @@ def parse_pattern(text: str) -> FilePattern:
         raise SetupError(f"The file pattern is empty: write one such as {_EXAMPLE}.")
     if ("day" in parts and lacking) or ("month" in parts and "year" not in parts):
         raise SetupError(
-            f"The pattern {text} has a date without {lacking[0]}, so the day of a file is ambiguous: add it."
+            f"The pattern {text} has a date without {lacking[0]}, so the day of a file is ambiguous: add {lacking[0]}."
         )
     return FilePattern(text, pieces)
 
 
 def _pieces(text: str) -> Iterator[tuple[str, str]]:
-    """Reads quotes as Joda-Time does: one toggles, two are a quote, in and out of quotes."""
+    """Splits a pattern with Joda-Time's quoting: a quote starts or ends literal text; two are a quote, anywhere."""
     quoted = False
     for piece in _PIECE.findall(text):
         if piece == "'":
@@ -155,7 +156,7 @@ def _pieces(text: str) -> Iterator[tuple[str, str]]:
 def _stray(text: str, word: str, run: str) -> str:
     meant = {"y": "yyyy", "m": "MM", "d": "dd"}[run[0].lower()] if set(word.lower()) <= set("ymd") else None
     return (
-        f"The pattern {text} has `{word}` outside quotes, and only yyyy, MM and dd are allowed there"
+        f"The pattern {text} has `{word}` outside quotes, but only yyyy, MM and dd are allowed there"
         f"{f' (did you mean `{meant}`?)' if meant else ''}: put text in single quotes, such as {_EXAMPLE}."
     )
 

@@ -1,4 +1,4 @@
-"""The fileset of a run: the files of the bucket that the entities ask for, fetched to this machine."""
+"""The fileset of a run: the files in the bucket that match the entities, fetched to this machine."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from heap_courier.parallel import ordered_map, result_of
 
 FilesEntity = FileEntity | ArchiveEntity
 
-_SHOWN: Final = 3  # missing files that a sentence names
-_LOOKED_AT: Final = 10_000  # objects, to suggest the nearest to a missing one
+_SHOWN: Final = 3  # missing files listed in a message
+_LOOKED_AT: Final = 10_000  # objects to look at for a suggestion if a file is missing
 _LONGEST_NAME: Final = 150
 
 UNPACKED: Final = "unpacked"
-"""The folder for members of archives, in that of the fetched objects."""
+"""The subfolder for members of archives, in the folder of the fetched objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +42,14 @@ class FetchedFile:
     """A file of a fileset, on this machine.
 
     Attributes:
-        path: of the fetched file; the ends of its name (`.csv.gz`) are those of the key.
-        key: in the bucket, relative to the prefix; of a member of an archive, `archive.zip!users.csv`.
-        tag: by which load operations know it.
-        day: of its pattern's date; None if the pattern has none.
+        path: where it is; its name has the same extensions (`.csv.gz`) as the key.
+        key: its key in the bucket, relative to the prefix; `archive.zip!users.csv` for a member of an archive.
+        tag: how load operations refer to it.
+        day: the day in its name; None if its pattern has no date.
         format: how it is read.
-        size: in bytes, on disk.
-        modified: when the object was written into the bucket.
-        most: bytes that it may decompress to, if it is gzipped.
+        size: its bytes on disk.
+        modified: when the object was written to the bucket.
+        most: how many bytes it may decompress to, if it is gzipped.
     """
 
     path: Path
@@ -63,7 +63,7 @@ class FetchedFile:
 
 
 class Hit(NamedTuple):
-    """An object that an entity asks for."""
+    """An object that matches an entity."""
 
     entity: FilesEntity
     object: Object
@@ -71,7 +71,7 @@ class Hit(NamedTuple):
 
 
 class Missing(NamedTuple):
-    """A pattern without a file, on a day or (None) at all."""
+    """A pattern that no file matches: on a day, or on any day (None)."""
 
     pattern: FilePattern
     day: date | None
@@ -79,12 +79,12 @@ class Missing(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What a sentence calls it."""
+        """The pattern and day as messages show them."""
         return self.pattern.text + (f" on {self.day}" if self.day else "")
 
 
 class MissingMember(NamedTuple):
-    """A member missing from an archive; without a name, if the archive is empty."""
+    """A member missing from an archive; the name is None if any file would have matched."""
 
     archive: str
     name: str | None
@@ -92,31 +92,31 @@ class MissingMember(NamedTuple):
 
     @property
     def text(self) -> str:
-        """What a sentence calls it."""
+        """The member and archive as messages show them."""
         return f"`{self.name or '*'}` in the archive `{self.archive}`"
 
 
 class Damage(NamedTuple):
-    """An object that yields no usable file."""
+    """An object that could not be fetched or unpacked."""
 
     error: UnreadableFileError
-    tags: frozenset[str]  # of the files that it would have been
+    tags: frozenset[str]  # of the files that it should have provided
 
 
 class Found(NamedTuple):
-    """The objects of a fileset that the bucket has, by day and key, and those that it lacks."""
+    """The objects of a fileset that are in the bucket, sorted by day and key, and the patterns without a file."""
 
     hits: tuple[Hit, ...]
     missing: tuple[Missing, ...]
 
     @property
     def size(self) -> int:
-        """The bytes to fetch, archives as they are."""
+        """The bytes to fetch; archives count as stored."""
         return sum(item.size for item in {hit.object for hit in self.hits})
 
 
 class Fetched(NamedTuple):
-    """The files of a fileset, days ascending, then by key; and what could not be fetched."""
+    """The files of a fileset, sorted by day and key, and what is missing or damaged."""
 
     files: tuple[FetchedFile, ...]
     missing: tuple[MissingMember, ...]
@@ -126,7 +126,7 @@ class Fetched(NamedTuple):
         """The files with one of these tags.
 
         Raises:
-            UnreadableFileError: some of them are in an object that is damaged.
+            UnreadableFileError: an object that should have provided some of them is damaged.
         """
         for damage in self.damaged:
             if not damage.tags.isdisjoint(tags):
@@ -135,34 +135,34 @@ class Fetched(NamedTuple):
 
 
 def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> Found:
-    """Looks for the files of some days, or (None) of all.
+    """Looks for the files of certain days; without days, for the files of all days.
 
-    A required pattern without a file is missing, on each day. If all are optional, all are missing on a day that has
-    none of them. A pattern without a date is that of every day, and its files are found once.
+    A required pattern that no file matches is missing, on each day. If all patterns are optional, all are missing on a
+    day without any file. A pattern without a date matches on every day, and its files are found once.
 
     Raises:
-        SetupError: the bucket cannot be read, or a key has no date where its pattern says.
-        LaterError: the bucket does not answer now.
+        SetupError: the bucket cannot be read, or the digits in place of a key's date are not a date.
+        LaterError: the bucket does not respond now.
     """
 
-    def hits(asked: tuple[FilesEntity, date | None]) -> list[Hit]:
-        entity, day = asked
+    def hits(search: tuple[FilesEntity, date | None]) -> list[Hit]:
+        entity, day = search
         prefix = entity.pattern.prefix(day)
         return [hit for item in bucket.list(prefix) if (hit := _hit(entity, item, day))]
 
-    days_asked = tuple(days) if days is not None else (None,)
-    asked = {day: [(entity, day and entity.pattern.first_day(day)) for entity in entities] for day in days_asked}
-    questions = tuple(dict.fromkeys(question for questions in asked.values() for question in questions))
-    answers = dict(zip(questions, ordered_map(hits, questions, workers=CONNECTIONS), strict=True))
-    missing = [question for question in questions if not answers[question] and not question[0].optional]
+    days_wanted = tuple(days) if days is not None else (None,)
+    by_day = {day: [(entity, day and entity.pattern.first_day(day)) for entity in entities] for day in days_wanted}
+    searches = tuple(dict.fromkeys(search for searches_of_day in by_day.values() for search in searches_of_day))
+    results = dict(zip(searches, ordered_map(hits, searches, workers=CONNECTIONS), strict=True))
+    missing = [search for search in searches if not results[search] and not search[0].optional]
     if all(entity.optional for entity in entities):
-        for questions_of_day in asked.values():
-            if not any(answers[question] for question in questions_of_day):
-                missing.extend(questions_of_day)
+        for searches_of_day in by_day.values():
+            if not any(results[search] for search in searches_of_day):
+                missing.extend(searches_of_day)
     return Found(
         tuple(
             sorted(
-                (hit for found in answers.values() for hit in found), key=lambda hit: _order(hit.day, hit.object.key)
+                (hit for found in results.values() for hit in found), key=lambda hit: _order(hit.day, hit.object.key)
             )
         ),
         tuple(dict.fromkeys(Missing(entity.pattern, day, _tags(entity)) for entity, day in missing)),
@@ -170,7 +170,7 @@ def find(bucket: Bucket, entities: Sequence[FilesEntity], days: Days | None) -> 
 
 
 def listed(missing: Sequence[Missing | MissingMember]) -> str:
-    """The first of what is missing, and how much more is."""
+    """The first few missing files as text, and how many more there are."""
     shown = [item.text for item in missing[:_SHOWN]]
     if more := len(missing) - len(shown):
         shown.append(f"{more} more")
@@ -178,7 +178,7 @@ def listed(missing: Sequence[Missing | MissingMember]) -> str:
 
 
 def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
-    """What is missing, and the nearest names, in a sentence. Raises what `find` raises."""
+    """The error for missing files, with the newest similar file in the bucket. Raises what `find` raises."""
     nearest = _nearest(bucket, missing[0].pattern)
     found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
@@ -188,7 +188,7 @@ def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesErr
 
 
 def missing_member_error(bucket: Bucket, missing: MissingMember) -> MissingFilesError:
-    """What an archive lacks, in a sentence."""
+    """The error for a member missing from an archive."""
     lacking = f"file `{missing.name}`" if missing.name else "files"
     return MissingFilesError(
         f"The archive `{missing.archive}` in {bucket} has no {lacking}: export it again, fix "
@@ -205,18 +205,18 @@ def fetch(
 ) -> Fetched:
     """Fetches the files into a folder, several at a time, and unpacks archives.
 
-    An object that is already there is not fetched again; anything else left there by an earlier run is deleted.
+    An object that is already in the folder is not fetched again; anything else left there by an earlier run is deleted.
 
     Args:
         bucket: to fetch from.
         found: the objects to fetch.
         folder: created if it is missing.
-        progress: called with the number of new bytes, up to the size of `found`; by one thread at a time.
+        progress: called with the number of new bytes, in total the size of `found`; by one thread at a time.
         room: how much disk space they may use.
 
     Raises:
         SetupError: the bucket cannot be read, or the folder cannot be written.
-        LaterError: the bucket does not answer now.
+        LaterError: the bucket does not respond now.
     """
     stopped = threading.Event()
     lock = threading.Lock()
@@ -240,7 +240,7 @@ def fetch(
             return [Fetched((), (), (Damage(error, _tags(hit.entity)),)) for hit in hits]
         return [_files(bucket, hit, path, unpacked, room) for hit in hits]
 
-    # Its own, for one that was broken off may still be unpacking the same archive.
+    # A new folder, because a thread of an interrupted run may still be unpacking the same archive.
     unpacked = folder / UNPACKED / secrets.token_hex(8)
     hits_of: dict[Object, list[Hit]] = {}
     for hit in found.hits:
@@ -252,7 +252,7 @@ def fetch(
             parts = [part for future in futures for part in result_of(future)]
         except BaseException:
             stopped.set()
-            pool.shutdown(wait=False, cancel_futures=True)  # (the end of the block waits for those under way)
+            pool.shutdown(wait=False, cancel_futures=True)  # (the end of the block waits for those in progress)
             raise
     return Fetched(
         tuple(sorted((file for part in parts for file in part.files), key=lambda file: _order(file.day, file.key))),
@@ -270,7 +270,10 @@ def _order(day: date | None, key: str) -> tuple[date, str]:
 
 
 def _hit(entity: FilesEntity, item: Object, day: date | None) -> Hit | None:
-    """Parquet files may be the parts in a folder that has the name of one: a level below the pattern."""
+    """The match of an entity and an object, if any.
+
+    A Parquet file may be a folder of that name, as Spark writes it: its parts are one level below the pattern.
+    """
     names = [item.key]
     if isinstance(entity, FileEntity) and entity.format.content_type == PARQUET:
         folder, _, part = item.key.rpartition("/")
@@ -291,7 +294,7 @@ def _nearest(bucket: Bucket, pattern: FilePattern) -> str | None:
 
 
 def _files(bucket: Bucket, hit: Hit, path: Path, unpacked: Path, room: Room) -> Fetched:
-    """The files of an object fetched to a path; `unpacked` is the folder for members of archives."""
+    """The files of a fetched object; `unpacked` is the folder for members of archives."""
     entity, item, day = hit
     if isinstance(entity, FileEntity):
         file = FetchedFile(
@@ -302,7 +305,7 @@ def _files(bucket: Bucket, hit: Hit, path: Path, unpacked: Path, room: Room) -> 
 
     def place(name: str) -> Path | None:
         for member in entity.members:
-            if member.takes(name):
+            if member.matches(name):
                 unpacked.mkdir(parents=True, exist_ok=True)
                 members[name] = member, unpacked / _local_name(bucket, item, f"{item.key}!{name}")
                 return members[name][1]
@@ -320,16 +323,16 @@ def _files(bucket: Bucket, hit: Hit, path: Path, unpacked: Path, room: Room) -> 
             )
     except UnreadableFileError as error:
         return Fetched((), (), (Damage(error, _tags(entity)),))
-    taken = {member for member, _ in members.values()}
+    matched = {member for member, _ in members.values()}
     missing = [
         MissingMember(item.key, member.name, frozenset([member.tag]))
         for member in entity.members
-        if member not in taken and not entity.skip_missing
+        if member not in matched and not entity.skip_missing
     ]
     return Fetched(tuple(files), tuple(missing), ())
 
 
 def _local_name(bucket: Bucket, item: Object, key: str) -> str:
-    """A name that is unique to a version of an object, valid on any file system, and ends as the key does."""
+    """A file name that is unique to a version of an object, valid on any file system, and ends like the key."""
     digest = hashlib.sha256(f"{bucket}\n{key}\n{item.etag}\n{item.modified.isoformat()}".encode()).hexdigest()[:12]
     return f"{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', key.rpartition('/')[2])[-_LONGEST_NAME:]}"

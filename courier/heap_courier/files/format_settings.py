@@ -1,4 +1,4 @@
-"""The types of the settings of entities and of feeds' samples that say how a file is read."""
+"""Types of the settings that specify how a file is read, in entities and in samples of feeds."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def _encoding(value: Any) -> Any:
 
 ContentType = Annotated[str, AfterValidator(_content_type)]
 Character = Annotated[str | None, BeforeValidator(_character)]
-"""None only if it is left out: as the content type has it."""
+"""None if the setting is absent: the default of the content type applies."""
 
 Quote = Annotated[str | None, BeforeValidator(_quote)]
-"""As `Character`; empty: the file has no quotes."""
+"""Like `Character`, but may be empty: the file has no quotes."""
 
 Encoding = Annotated[str | None, BeforeValidator(_encoding)]
-"""None only if it is left out: UTF-8."""
+"""None if the setting is absent: the file is UTF-8."""

@@ -1,4 +1,4 @@
-"""A session with AWS, or with a service that speaks like S3, by the credential of a courier."""
+"""A session with AWS or an S3-compatible service, authenticated by a courier's credential."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from heap_courier.project.model import Courier, Credential, KeyCredential, Profi
 def open_session(
     credential: Credential, courier: Courier, environment: Mapping[str, str], config: Config, limit: TimeLimit
 ) -> Any:
-    """A session by a credential. Sends no request yet.
+    """Creates a session for a credential; sends no request.
 
     Args:
-        credential: that of the courier, or one that a role is assumed with.
-        courier: whose region and address count.
-        environment: of the variables that the credential names.
-        config: of the requests that assume a role.
-        limit: of the time that they may take.
+        credential: the courier's credential, or the base of a role.
+        courier: its region and endpoint are used.
+        environment: contains the environment variables that the credential refers to.
+        config: the configuration of the requests that assume a role.
+        limit: the time limit of those requests.
 
     Raises:
-        SetupError: a variable is missing.
+        SetupError: an environment variable is not set.
     """
     if isinstance(credential, KeyCredential):
         names = (credential.access_key_env, credential.secret_key_env, credential.session_token_env)
@@ -39,7 +39,7 @@ def open_session(
             if name and not environment.get(name):
                 raise SetupError(
                     f"The environment variable `{name}` of the credential `{credential.name}` is not set: set it where "
-                    "heap-courier is started, and start a running console or daemon again."
+                    "heap-courier is started, and restart a running console or daemon."
                 )
         key, secret, token = (environment[name] if name else None for name in names)
         return boto3.Session(key, secret, token, courier.region)
@@ -52,9 +52,9 @@ def open_session(
 
 
 def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Config, limit: TimeLimit) -> Any:
-    """A session whose credentials are those of the role, assumed again before they expire.
+    """Creates a session with the credentials of a role, which is assumed again before they expire.
 
-    A service other than Amazon's assumes roles at its own address; Amazon has another for it.
+    Amazon has a separate endpoint for assuming roles; other services use the one for S3.
     """
     is_amazon = courier.endpoint_url is None or ".amazonaws.com" in (urlsplit(courier.endpoint_url).hostname or "")
     region = session.region_name or "us-east-1"
@@ -65,12 +65,12 @@ def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Confi
     extra = {"RoleSessionName": "heap-courier"}
     if role.external_id is not None:
         extra["ExternalId"] = role.external_id
-    # It logs a refusal with its traceback and the role, in front of the error that says the same in a sentence.
+    # If the role cannot be assumed, botocore would log a traceback with the role, besides the error reported here.
     logging.getLogger("botocore.credentials").setLevel(logging.CRITICAL)
 
     def create(*arguments: Any, **options: Any) -> Any:
         client = session.client(*arguments, region_name=region, endpoint_url=address, config=config, **options)
-        limit.install(client)  # a role is assumed in the middle of the call that needs it
+        limit.install(client)  # a role is assumed during the call that needs it
         return client
 
     fetcher = AssumeRoleCredentialFetcher(create, base, role.role_arn, extra_args=extra)
@@ -81,7 +81,7 @@ def _in_role(role: RoleCredential, session: Any, courier: Courier, config: Confi
 
 
 class _Role:
-    """What botocore asks for credentials."""
+    """A botocore credential provider."""
 
     def __init__(self, credentials: DeferredRefreshableCredentials) -> None:
         self._credentials = credentials

@@ -1,7 +1,7 @@
-"""A limit on the whole of a request to S3, beyond botocore's time-outs, each of which a single byte resets.
+"""A limit on the total time of a call to S3: a single byte resets each of botocore's own timeouts.
 
-botocore has no such limit and no way to cancel a request, so the sockets of one that takes too long are shut down from
-their own thread. That needs two private names of botocore's (`_endpoint`, `_pool_classes_by_scheme`).
+botocore has no such limit and cannot cancel a request, so a separate thread shuts down the sockets of a call that takes
+too long. That needs two private names of botocore (`_endpoint`, `_pool_classes_by_scheme`).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-_AGAIN: Final = 0.1  # seconds; botocore retries on a new connection, which is shut down too
+_AGAIN: Final = 0.1  # seconds until the next shutdown, since botocore retries on a new connection
 
 
 class Call:
-    """A call under way: one request or, with retries, several."""
+    """A call in progress: one request, or several with its retries."""
 
     def __init__(self, seconds: float) -> None:
         self._deadline = time.monotonic() + seconds
@@ -27,25 +27,25 @@ class Call:
         self.is_late = False
 
     def extend(self, seconds: float) -> None:
-        """Sets a new limit, since data has arrived."""
+        """Gives the call this many seconds from now on, because data has arrived."""
         self._deadline = time.monotonic() + seconds
 
     def use(self, connection: socket.socket) -> None:
-        """Registers a socket, by its own duplicate: wrapping it in TLS takes the original away.
+        """Registers a duplicate of a socket, because wrapping the original in TLS detaches it.
 
-        The descriptor is duplicated, because a socket wrapped in TLS refuses `dup`.
+        The descriptor is duplicated, because a TLS socket does not support `dup`.
         """
         with self._lock:
             self._sockets.append(socket.socket(fileno=socket.dup(connection.fileno())))
 
     def watch(self) -> None:
-        """Shuts the sockets down when the time is over, until the call has given up."""
+        """Shuts down the sockets once the time limit is reached, until the call has failed."""
         while not self._done.wait(max(self._deadline - time.monotonic(), _AGAIN)):
             if time.monotonic() >= self._deadline:
                 self.is_late = True
                 with self._lock:
                     for connection in self._sockets:
-                        with suppress(OSError):  # the server closed this one, perhaps; the call may use another
+                        with suppress(OSError):  # the server may have closed this one; the call may use another
                             connection.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
@@ -58,20 +58,20 @@ class Call:
 
 
 class TimeLimit:
-    """The calls of one client, each in the thread that makes it."""
+    """The time limit of one client's calls. Each thread makes one call at a time."""
 
     def __init__(self) -> None:
         self._current = threading.local()
 
     def install(self, client: Any) -> None:
-        """Makes a botocore client report which sockets its calls use."""
+        """Makes a botocore client register the sockets that its calls use."""
         pools = client._endpoint.http_session._pool_classes_by_scheme  # noqa: SLF001  (see the module's docstring)
         for scheme, pool in pools.items():
             pools[scheme] = type(pool.__name__, (pool,), {"ConnectionCls": self._connection_class(pool.ConnectionCls)})
 
     @contextmanager
     def call(self, seconds: float) -> Iterator[Call]:
-        """A call that may take `seconds`, or longer if it is extended."""
+        """Limits the calls inside the block to `seconds`, unless the limit is extended."""
         call = self._current.call = Call(seconds)
         threading.Thread(target=call.watch, name="time-limit", daemon=True).start()
         try:

@@ -1,4 +1,4 @@
-"""The folder of a courier's files on their way from the bucket to the tables."""
+"""The folder for files that a courier has fetched and not yet loaded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heap_courier.errors import SetupError
 
 
 def create(folder: Path) -> None:
-    """Creates a folder, unless it is there already. Raises SetupError if it cannot be created."""
+    """Creates a folder if it does not exist. Raises SetupError if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as fault:
@@ -20,10 +20,10 @@ def create(folder: Path) -> None:
 
 
 def clear(folder: Path, kept: Collection[str] = ()) -> None:
-    """Creates a folder, or removes what earlier runs left in it, except files of these names.
+    """Creates a folder, or removes everything in it except the files in `kept`.
 
     Raises:
-        SetupError: it cannot be created or written.
+        SetupError: the folder cannot be created or written.
     """
     create(folder)
     try:
@@ -38,13 +38,13 @@ def clear(folder: Path, kept: Collection[str] = ()) -> None:
 
 @contextmanager
 def own_folder(folder: Path) -> Iterator[Path]:
-    """A new folder for the length of a block, within `folder`, whose earlier content is removed.
+    """Clears `folder`, and creates a temporary folder in it that exists until the end of the block.
 
-    A thread of an earlier run that was broken off, here or in another process, may still be fetching files: it has
-    another folder, so that no run reads or removes the files of another one.
+    A thread of an interrupted run, in this process or another one, may still be fetching files. With a folder for each
+    run, none reads or removes the files of another.
 
     Raises:
-        SetupError: it cannot be created.
+        SetupError: the folder cannot be created or written.
     """
     clear(folder)
     try:

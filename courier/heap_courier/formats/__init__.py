@@ -1,1 +1,1 @@
-"""Readers of Avro, Parquet, CSV and JSON: bytes to batches of columns. Never a feed or a table."""
+"""Readers for Avro, Parquet, CSV and JSON: bytes become batches of columns. Never a feed or a table."""

@@ -1,4 +1,4 @@
-"""A part of a file, framed but not decoded yet: what readers hand out."""
+"""The chunks that readers return: consecutive rows of a file, not decoded yet."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pyarrow as pa
 from heap_courier.errors import RejectedRow
 
 CHUNK_BYTES: Final = 4_000_000
-"""Approximate bytes of a chunk: large enough for fast decoding, small enough for several to fit in memory."""
+"""The approximate size of a chunk: large enough for fast decoding, small enough for several to fit in memory."""
 
 IS_TEXT: Final = b"heap-courier.text"
-"""The metadata of a column whose values are text even if they look like numbers."""
+"""The metadata key of a column whose values are text even if they look like numbers."""
 
 
 class Decoded(NamedTuple):
-    """The rows of a chunk, and those that the format itself rejects: they are counted, and not in the batch."""
+    """The rows of a chunk; rows that are invalid in their format are rejected, and not in the batch."""
 
     batch: pa.RecordBatch
     rejected: tuple[RejectedRow, ...] = ()
@@ -26,11 +26,11 @@ class Decoded(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A run of rows.
+    """Consecutive rows of a file.
 
     Attributes:
         first_row: the number of its first row in the file, from 1.
-        decode: does the work; may be called in another thread, once. Raises UnreadableFileError.
+        decode: decodes the rows; call it only once, in any thread. Raises UnreadableFileError.
     """
 
     first_row: int

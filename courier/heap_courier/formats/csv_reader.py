@@ -1,7 +1,7 @@
 """Delimited text: one row per line, one separator between columns (CSV, TSV, PSV and similar).
 
-It is UTF-8 unless the format says otherwise. Every column is text; an empty value without quotes is null. A line with
-another number of columns than the first one is a rejected row. Empty lines are skipped.
+It is UTF-8 unless its format specifies another encoding. Every column is text; an empty value without quotes is null.
+A line whose number of columns differs from that of the first line is a rejected row. Empty lines are skipped.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from heap_courier.formats.chunk import Chunk, Decoded
 from heap_courier.formats.csv_records import PIECE_BYTES, Dialect, LongRecordError, Readable, UnclosedQuoteError, pieces
 from heap_courier.formats.file_format import FileFormat
 
-_MARK: Final = b"\xef\xbb\xbf"  # a byte-order mark, which some programs put before UTF-8
-_LARGEST_CHARACTER: Final = 4  # bytes of UTF-8
-_MOST_COLUMNS: Final = 5_000  # that are declared to Arrow as text before it reads the file
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"  # some programs write it at the beginning of UTF-8
+_LARGEST_CHARACTER: Final = 4  # bytes in UTF-8
+_MOST_COLUMNS: Final = 5_000  # declared to Arrow as text before the names of the columns are known
 
 
 def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str) -> Iterator[Chunk]:
-    """The rows of a file, in order, in at least one part; `separator` is that of its content type.
+    """The rows of a file, in order, in at least one chunk; `separator` is the default of its content type.
 
     Raises:
-        UnreadableFileError: the file is not in its encoding, lacks its header, has a row of more than a megabyte, or
-            ends inside quotes.
+        UnreadableFileError: the file is not in its encoding, has no header, has a row of more than a megabyte, or ends
+            inside quotes.
     """
     dialect = _dialect(file_format, separator)
     text: Readable = _InUTF8(stream, file_format.encoding) if file_format.encoding else stream
@@ -38,10 +38,10 @@ def chunks(stream: BinaryIO, file_format: FileFormat, separator: str, name: str)
     first_row = 1
     with _explained(name, file_format.encoding):
         for piece in pieces(text, dialect):
-            piece = piece.removeprefix(_MARK) if names is None else piece  # noqa: PLW2901
+            piece = piece.removeprefix(_BYTE_ORDER_MARK) if names is None else piece  # noqa: PLW2901
             if not piece.strip(b"\r\n"):
                 continue
-            piece.decode()  # Arrow asks below about rows of another length as text, and cannot say if that fails
+            piece.decode()  # fails now, because Arrow cannot report invalid UTF-8 in a row of another length
             is_first = names is None
             batch, rejected = _parsed(piece, dialect, first_row - (is_first and file_format.header_rows), names)
             if names is None:
@@ -61,7 +61,7 @@ class _InUTF8:
         self._decoder = codecs.getincrementaldecoder(encoding)()
 
     def read(self, size: int, /) -> bytes:
-        """Approximately this many bytes; none at the end."""
+        """Approximately this many bytes; empty at the end."""
         while True:
             block = self._stream.read(max(1, size // _LARGEST_CHARACTER))
             text = self._decoder.decode(block, final=not block)
@@ -75,7 +75,7 @@ def _dialect(file_format: FileFormat, separator: str) -> Dialect:
 
 
 def _named(batch: pa.RecordBatch, header_rows: int) -> tuple[list[str], pa.RecordBatch]:
-    """The names of the columns, and the rows after the header."""
+    """The names of the columns, and the rows without the header."""
     names = [f"column_{position}" for position, _ in enumerate(batch.schema, 1)]
     if header_rows:
         header = batch.slice(0, 1).to_pylist()[0].values()
@@ -92,12 +92,12 @@ def _chunk(first_row: int, batch: pa.RecordBatch, rejected: Sequence[RejectedRow
 def _parsed(
     piece: bytes, dialect: Dialect, first_row: int, names: Sequence[str] | None
 ) -> tuple[pa.RecordBatch, list[RejectedRow]]:
-    """The rows of a piece, and those with another number of columns."""
+    """The rows of a piece, and the rejected rows: those with another number of columns."""
     rejected: list[RejectedRow] = []
 
     def skip(row: pa.csv.InvalidRow) -> str:
         columns = "1 column" if row.actual_columns == 1 else f"{row.actual_columns} columns"
-        reason = f"has {columns}, and the first line {row.expected_columns}"
+        reason = f"has {columns}, but the first line has {row.expected_columns}"
         rejected.append(RejectedRow(first_row + row.number - 1, None, reason))
         return "skip"
 
@@ -106,7 +106,7 @@ def _parsed(
         io.BytesIO(piece),
         read_options=pa.csv.ReadOptions(
             use_threads=False,
-            block_size=len(piece) + 1,  # one block: nothing is cut
+            block_size=len(piece) + 1,  # one block, so that Arrow never splits a record
             autogenerate_column_names=generated is None,
             column_names=generated,
         ),
@@ -130,7 +130,7 @@ def _parsed(
 
 @contextmanager
 def _explained(name: str, encoding: str | None) -> Iterator[None]:
-    """Errors of the parts in sentences; Arrow's own may hold the content of a row."""
+    """Raises UnreadableFileError in place of other errors; the text of Arrow's may contain the content of a row."""
     try:
         yield
     except UnclosedQuoteError:
@@ -141,9 +141,9 @@ def _explained(name: str, encoding: str | None) -> Iterator[None]:
     except LongRecordError:
         reason = f"has a row of more than {PIECE_BYTES:,} bytes, or an unclosed quote; fix it in the file"
     except UnicodeError:
-        reason = f"is not valid {encoding}, its declared encoding"
+        reason = f"is not valid {encoding}, its declared encoding; fix `file/encoding`, or re-export the file"
         if encoding is None:
-            reason = "is not valid UTF-8; re-export it as UTF-8, or name its encoding (`file/encoding`, `--encoding`)"
+            reason = "is not valid UTF-8; re-export it as UTF-8, or set its encoding (`file/encoding`, `--encoding`)"
     except pa.ArrowInvalid:
         reason = "does not match the format in the entities list; check its content type, separator and quotes"
     else:

@@ -1,7 +1,7 @@
-"""A delimited file cut between its records, so that each piece can be parsed by itself.
+"""Splits a delimited file between its records, so that each piece can be parsed separately.
 
-Arrow's reader cuts a file wherever a block ends, which loses a line feed inside quotes at that position
-(https://github.com/apache/arrow/issues/51368) and reads an unclosed quote to the end of the file.
+Arrow's reader splits a file wherever a block ends. It then loses a line feed inside quotes at that position
+(https://github.com/apache/arrow/issues/51368), and reads an unclosed quote to the end of the file.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 PIECE_BYTES: Final = 1_000_000
-"""How much is read at once, and how long one record may be."""
+"""How many bytes are read at a time, and how long a record may be."""
 
 _LINE_ENDS: Final = b"\r\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """The characters that give a delimited file its form, each one byte; empty if there is none."""
+    """The special characters of a delimited file, each one byte; empty if the file does not use it."""
 
     separator: bytes
     quote: bytes = b'"'
@@ -26,10 +26,10 @@ class Dialect:
 
 
 class Readable(Protocol):
-    """What bytes are read from."""
+    """A source of bytes."""
 
     def read(self, size: int, /) -> bytes:
-        """At most about this many bytes; none at the end."""
+        """Approximately this many bytes, or fewer; empty at the end."""
 
 
 class UnclosedQuoteError(Exception):
@@ -41,11 +41,11 @@ class LongRecordError(Exception):
 
 
 def pieces(stream: Readable, dialect: Dialect, size: int = PIECE_BYTES) -> Iterator[bytes]:
-    """Whole records of a file, in pieces of about this many bytes; the last one also ends with a line end.
+    """The records of a file, in pieces of about this many bytes. Every piece ends with a line end, even the last one.
 
     Raises:
-        UnclosedQuoteError: the last record is never closed.
-        LongRecordError: a record does not fit into a piece.
+        UnclosedQuoteError: the file ends inside quotes.
+        LongRecordError: a record is longer than a piece.
     """
     rest = b""
     while block := stream.read(size):
@@ -73,7 +73,7 @@ def _last_end(data: bytes, dialect: Dialect) -> int:
     while (opening := data.find(quote, at)) >= 0:
         at = opening + 1
         if opening and data[opening - 1] not in starts:
-            continue  # a quote inside a value that is not quoted is a character like any other
+            continue  # inside an unquoted value, a quote is an ordinary character
         last = _line_end(data, outside, opening, escape) or last
         closing = _closing(data, at, quote, escape)
         if closing < 0:
@@ -83,23 +83,23 @@ def _last_end(data: bytes, dialect: Dialect) -> int:
 
 
 def _closing(data: bytes, at: int, quote: bytes, escape: bytes) -> int:
-    """The end of a quoted value; -1 if it is not known yet."""
+    """The position of the quote that closes a value; -1 if it is not known yet."""
     while (closing := data.find(quote, at)) >= 0:
         if escape and _is_escaped(data, closing, escape):
             at = closing + 1
         elif data[closing + 1 : closing + 2] == quote:
             at = closing + 2
         elif closing + 1 == len(data):
-            return -1  # the next byte may double it
+            return -1  # the next byte may be a second quote, which would escape this one
         else:
             return closing
     return -1
 
 
 def _line_end(data: bytes, start: int, stop: int, escape: bytes) -> int:
-    """The position after the last line end in a stretch outside quotes; 0 if there is none."""
+    """The position after the last line end in a range outside quotes; 0 if there is none."""
     end = data.rfind(b"\n", start, stop)
-    if end < 0:  # a classic Mac file: a carriage return at the very end may still be followed by its line feed
+    if end < 0:  # perhaps a classic Mac file; a carriage return at the very end may still be followed by a line feed
         end = data.rfind(b"\r", start, min(stop, len(data) - 1))
     while end >= 0 and escape and _is_escaped(data, end, escape):
         end = data.rfind(b"\n", start, end)

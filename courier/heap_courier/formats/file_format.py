@@ -9,13 +9,14 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """How a file is read; `.gz` at the end of its name is not part of it.
+    """How a file is read; a gzipped file (`.gz`) has the format of its content.
 
     Attributes:
         content_type: one of CONTENT_TYPES.
         header_rows: 1, or 0 if the first line is data.
-        separator, quote, escape: one character each, None: as the content type has it; an empty quote: there is none.
-        encoding: of delimited text, None: UTF-8.
+        separator, quote, escape: one character each; None: the default of the content type. An empty quote: the file
+            has no quotes.
+        encoding: the encoding of delimited text; None: UTF-8.
     """
 
     content_type: str
@@ -44,19 +45,19 @@ SEPARATORS: Final[Mapping[str, str]] = {
     "text/tab-separated-values": "\t",
     "text/pipe-separated-values": "|",
 }
-"""The content types of delimited text, each with its separator."""
+"""The default separators of delimited text, by content type."""
 
 ENCODINGS: Final = ", such as utf-16, windows-1252 or iso-8859-1"
-"""The list that errors suggest."""
+"""Examples for error messages."""
 
 
 def is_character(text: object) -> bool:
-    """Whether it can be a separator, a quote or an escape: one ASCII character."""
+    """Whether a value can be a separator, a quote or an escape character: one ASCII character."""
     return isinstance(text, str) and len(text) == 1 and text.isascii()
 
 
 def is_encoding(name: object) -> bool:
-    """Whether it names an encoding of text."""
+    """Whether a value is the name of a text encoding."""
     try:
         return isinstance(name, str) and "a".encode(name).decode(name) == "a"
     except (LookupError, ValueError):

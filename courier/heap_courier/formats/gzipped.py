@@ -1,4 +1,4 @@
-"""Gzipped files, within a bound: gzip compresses a thousand zero bytes into one."""
+"""Reads gzipped files up to a size limit, because gzip compresses a thousand zero bytes into one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 from heap_courier.errors import UnreadableFileError
 
 MOST_UNPACKED: Final = 100 * 10**9
-"""Bytes that a file may decompress to, unless a project says otherwise."""
+"""How many bytes a file may decompress to by default."""
 
 _READ_AT_ONCE: Final = 1 << 20
 
@@ -21,7 +21,7 @@ class TooLargeError(Exception):
 def too_large(name: str, most: int) -> UnreadableFileError:
     """The error for a file or an archive that decompresses to more than its limit."""
     return UnreadableFileError(
-        f"`{name}` unpacks to more than {most:,} bytes: check what is in it, or raise `limits.unpacked` in the project."
+        f"`{name}` unpacks to more than {most:,} bytes: check its content, or raise `limits.unpacked` in the project."
     )
 
 
@@ -29,8 +29,8 @@ class Gzipped(gzip.GzipFile):
     """The content of a gzipped file, as a stream.
 
     Args:
-        path: of the file.
-        most: bytes that it may decompress to. Raises TooLargeError beyond.
+        path: the file.
+        most: how many bytes it may decompress to. Beyond that, `read` raises TooLargeError.
     """
 
     def __init__(self, path: Path, most: int) -> None:
@@ -39,14 +39,14 @@ class Gzipped(gzip.GzipFile):
         super().__init__(fileobj=self._file)
 
     def read(self, size: int | None = -1) -> bytes:
-        """As of any stream."""
+        """Reads at most `size` bytes; all if it is negative or None."""
         read = super().read(size)
         if self.tell() > self._most:
             raise TooLargeError
         return read
 
     def close(self) -> None:
-        """Closes the file too."""
+        """Closes the stream and its file."""
         try:
             super().close()
         finally:

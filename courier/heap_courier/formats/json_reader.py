@@ -1,8 +1,7 @@
-"""JSON: an array of objects, an object, or objects one after the other; each of them is a row.
+"""JSON: an array of objects, one object, or consecutive objects; each object is a row.
 
-The type of a column is that of its values in this part of the file: boolean, integer, text, or record for objects.
-If they are of several kinds, and for lists and numbers with a fraction, it is text: texts as they are, anything else
-as JSON, so that no digit is lost.
+The type of a column is that of its values in a chunk: boolean, integer, text, or struct for objects. A column of mixed
+types, lists or numbers with a fraction is text: strings unchanged, anything else as JSON, so that no digit is lost.
 """
 
 from __future__ import annotations
@@ -21,18 +20,22 @@ from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 from heap_courier.formats.json_values import DECODER, InvalidJSONError, JSONValues
 from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP, is_too_deep
 
-_MOST_KEYS: Final = 200  # of a record; an object with more uses data as keys
+_MOST_KEYS: Final = 200  # of a struct; objects with more keys probably use data as keys, and become text
 _MOST: Final = 2**63
 
 
 class _Unfit(NamedTuple):
-    """Replaces a value that cannot be a row, with the reason."""
+    """Takes the place of a line that cannot be a row; has the reason."""
 
     reason: str
 
 
 def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
-    """The rows of a file with one object per line; any other line is a rejected row."""
+    """The rows of a file with one object per line; any other line is a rejected row.
+
+    Raises:
+        UnreadableFileError: the file is empty.
+    """
     first_row = 1
     is_empty = True
     while read := stream.readlines(CHUNK_BYTES):
@@ -43,16 +46,16 @@ def lines(stream: BinaryIO, name: str) -> Iterator[Chunk]:
         first_row += len(rows)
     if is_empty:
         raise UnreadableFileError(
-            f"`{name}` is empty, like a failed export. Remove it or, if there are really no rows, write at least "
-            "a line break."
+            f"`{name}` is empty; perhaps its export failed. Export it again, or, if it has no rows, write a line break "
+            "to it."
         )
 
 
 def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
-    """The rows of a file that is one array, one object, or objects one after the other.
+    """The rows of a file that is an array of objects, one object, or consecutive objects.
 
     Raises:
-        UnreadableFileError: it is not JSON, is cut short, or exceeds a bound of json_values.py.
+        UnreadableFileError: the file is not valid JSON, is truncated, or exceeds a limit of json_values.py.
     """
     values = JSONValues(stream)
     rows: list[Any] = []
@@ -66,7 +69,7 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
                 start, rows = values.read, []
     except InvalidJSONError as error:
         before = first_row + len(rows) - 1
-        raise UnreadableFileError(f"`{name}` {error}, {before:,} rows in; fetch it again from its source.") from None
+        raise UnreadableFileError(f"`{name}` {error}, after {before:,} rows; export it again.") from None
     if rows:
         yield Chunk(first_row, partial(_decoded, rows, first_row))
 
@@ -76,7 +79,7 @@ def _from_lines(rows: list[bytes], first_row: int) -> Decoded:
 
 
 def _parsed(line: bytes) -> Any:
-    """A line's value, with fractions kept as written."""
+    """The value of a line, with fractions kept as written."""
     try:
         row = DECODER.decode(line.decode("utf-8-sig"))
     except RecursionError:
@@ -91,7 +94,7 @@ def _parsed(line: bytes) -> Any:
 
 
 def _is_unicode(row: Any) -> bool:
-    """Whether no text in a row holds half a surrogate pair, which no column can keep."""
+    """Whether the strings of a row are valid Unicode, without half a surrogate pair, which no column can store."""
     try:
         json.dumps(row, ensure_ascii=False, default=str).encode()
     except UnicodeEncodeError:
@@ -108,7 +111,7 @@ def _decoded(rows: list[Any], first_row: int) -> Decoded:
     rejected = (
         RejectedRow(number, None, _why_not(row))
         for number, row in enumerate(rows, first_row)
-        if not isinstance(row, dict) or not names  # (rows without a column cannot be counted)
+        if not isinstance(row, dict) or not names  # (a batch without columns has no rows)
     )
     return Decoded(batch, tuple(rejected))
 
@@ -143,7 +146,7 @@ def _text(value: Any) -> str:
 
 
 def _as_written(value: Any) -> Any:
-    """The value, with numbers that JSON libraries would round or refuse kept as written."""
+    """The value, in which numbers that orjson would round or refuse are kept as written."""
     if isinstance(value, dict):
         return {key: _as_written(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""The values of a JSON document of any size, one after the other, within bounds of depth, length and memory.
+"""Reads the values of a JSON document of any size one by one, with limits on depth, length and memory.
 
-The document is an array, whose elements are yielded, or consecutive values. Data after the end of an array is never
-skipped. Python's own decoder reads each value: it stops at a depth of about a thousand, where a parser that keeps
-the state of an endless nesting takes all memory, and a number of any length costs no more than its digits.
+The document is an array, whose elements are the values, or consecutive values. Data after the end of an array is an
+error. Each value is read by Python's own decoder: it stops at a depth of about a thousand, while an incremental parser
+would use up all memory for its stack, and a number of any length needs no more memory than its digits.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from heap_courier.formats.nesting import MOST_LEVELS, TOO_DEEP, is_too_deep
 
 BLOCK_BYTES: Final = 1_000_000
 LARGEST_VALUE: Final = 64_000_000
-"""Characters of one value: what a row may take."""
+"""The most characters of a value, and so of a row."""
 
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_CUT_NUMBER: Final = len("e+")  # after an integer, if a block ends in the middle of a longer one
-_LONGEST_INTEGER: Final = 4_000  # digits that Python reads as an integer, about
+_CUT_NUMBER: Final = len("e+")  # may follow a complete integer if a block ends in the middle of a number
+_LONGEST_INTEGER: Final = 4_000  # digits; about the most that Python parses as an integer
 
 
 class InvalidJSONError(ValueError):
-    """The document is not valid JSON, is cut short, or exceeds a bound; the text says which."""
+    """The document is not valid JSON, is truncated, or exceeds a limit; the text completes a sentence."""
 
 
 def whole_number(digits: str) -> int | Decimal:
-    """An integer of any length; one that Python refuses to read as such keeps its digits as a decimal."""
+    """An integer of any length; a decimal if it has more digits than Python parses as an integer."""
     return int(digits) if len(digits) <= _LONGEST_INTEGER else Decimal(digits)
 
 
@@ -52,11 +52,11 @@ DECODER: Final = json.JSONDecoder(parse_float=fraction, parse_int=whole_number, 
 
 
 class JSONValues:
-    """The values of one document; iterate over it once.
+    """The values of one document; iterate over it only once.
 
     Attributes:
-        read: bytes read so far.
-        has_surrogates: whether they hold escapes of surrogates, of which half a pair is not a character.
+        read: the number of bytes read so far.
+        has_surrogates: whether they contain escaped surrogates, which are only valid in pairs.
     """
 
     def __init__(self, stream: BinaryIO, block: int = BLOCK_BYTES) -> None:
@@ -73,7 +73,7 @@ class JSONValues:
         """The values.
 
         Raises:
-            InvalidJSONError: with the position of the error.
+            InvalidJSONError: the document is not valid, or exceeds a limit.
         """
         if not self._next():
             raise InvalidJSONError("is empty")
@@ -81,7 +81,7 @@ class JSONValues:
             while self._next():
                 yield self._value()
             return
-        while self._next() == "[":  # some writers append one array to another
+        while self._next() == "[":  # some writers append another array
             yield from self._elements()
         if self._next():
             raise InvalidJSONError("has content after its array")
@@ -98,7 +98,7 @@ class JSONValues:
             if mark == "]":
                 return
             if mark != ",":
-                raise InvalidJSONError("is cut short" if not mark else "is not valid JSON")
+                raise InvalidJSONError("is truncated" if not mark else "is not valid JSON")
 
     def _value(self) -> Any:
         while True:
@@ -107,7 +107,7 @@ class JSONValues:
                 value, end = DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError:
                 if self._has_ended:
-                    raise InvalidJSONError("is not valid JSON or is cut short") from None
+                    raise InvalidJSONError("is not valid JSON or is truncated") from None
             except RecursionError:
                 raise InvalidJSONError(TOO_DEEP) from None
             else:
@@ -121,7 +121,7 @@ class JSONValues:
             self._more()
 
     def _next(self) -> str:
-        """The next character that is not white space; empty at the end."""
+        """The next character that is not white space; empty at the end of the document."""
         while True:
             match = _SPACE.match(self._text, self._at)
             self._at = match.end() if match else self._at
@@ -132,7 +132,7 @@ class JSONValues:
             self._more()
 
     def _more(self) -> None:
-        """Reads as much as is buffered already, so that a large value is not parsed again and again."""
+        """Doubles the buffer, so that a large value is parsed only a few times."""
         block = self._stream.read(max(self._block, len(self._text) - self._at))
         self.read += len(block)
         self._has_ended = not block

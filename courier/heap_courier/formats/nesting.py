@@ -1,4 +1,4 @@
-"""How deep values may be nested: deeper ones are refused before they exhaust memory, or the stack of a library."""
+"""The limit on nested values: deeper ones are refused before they exhaust memory, or the stack of a library."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 MOST_LEVELS: Final = 250
-"""Lists and objects inside each other; orjson, which writes them as text, stops at 254."""
+"""The most lists and objects inside each other; orjson, which writes them as text, fails beyond 254."""
 
 TOO_DEEP: Final = f"has a value nested more than {MOST_LEVELS} levels deep"
-"""The error of a file or a row."""
+"""The reason why a file or a row is refused."""
 
 
 def is_too_deep(value: Any) -> bool:

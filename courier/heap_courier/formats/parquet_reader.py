@@ -1,4 +1,4 @@
-"""Parquet files, a part of a row group at a time."""
+"""Reads Parquet files, part of a row group at a time."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from heap_courier.errors import UnreadableFileError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 
 _MOST_ROWS: Final = 100_000
-_MOST_MILLISECONDS: Final = 2**63 // 1000  # that 64-bit microseconds can represent
+_MOST_MILLISECONDS: Final = 2**63 // 1000  # the most that 64-bit microseconds can represent
 
 
 def schema(stream: BinaryIO, name: str) -> pa.Schema:
-    """The columns of a file; errors as of `chunks`."""
+    """The columns of a file. Raises what `chunks` raises."""
     with _reported(name), _opened(stream, "us") as file:
         return file.schema_arrow.remove_metadata()
 
 
 def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
-    """The rows of a file, in order; Arrow decodes their columns side by side.
+    """The rows of a file, in order; Arrow decodes their columns in parallel.
 
     Raises:
-        UnreadableFileError: it is not a Parquet file, or it is damaged, cut short, or holds text that is not UTF-8.
+        UnreadableFileError: it is not a Parquet file, or it is damaged, truncated, or contains text that is not UTF-8.
     """
     first_row = 1
     with _reported(name), _opened(stream, "us") as file:
@@ -36,8 +36,8 @@ def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
             about = file.metadata.row_group(group)
             rows = max(1, min(_MOST_ROWS, CHUNK_BYTES * about.num_rows // max(1, about.total_byte_size)))
             for batch in _batches(stream, file, group, rows, int96):
-                for column in batch.columns:  # nothing later checks that texts are UTF-8
-                    column.validate(full=not pa.types.is_time(column.type))  # (casts.py sorts out times such as 24:00)
+                for column in batch.columns:  # no later step checks that text is UTF-8
+                    column.validate(full=not pa.types.is_time(column.type))  # (casts.py rejects times such as 24:00)
                 yield _chunk(first_row, batch)
                 first_row += batch.num_rows
 
@@ -47,7 +47,7 @@ def _opened(stream: BinaryIO, int96_unit: str) -> pa.parquet.ParquetFile:
 
 
 def _int96_columns(file: pa.parquet.ParquetFile) -> list[str]:
-    """The columns of Spark's and Impala's old kind of instant: a day and its nanoseconds, over millions of years."""
+    """The INT96 columns, the old timestamp of Spark and Impala: a day, of millions of years, and its nanoseconds."""
     columns = (file.schema.column(position) for position in range(len(file.schema)))
     return [column.path for column in columns if column.physical_type == "INT96" and "." not in column.path]
 
@@ -59,14 +59,14 @@ def _batches(
     if not int96:
         yield from batches
         return
-    # Microseconds of an INT96 wrap around beyond the year 294247; its milliseconds never do.
+    # The microseconds of an INT96 wrap around beyond the year 294247; its milliseconds never do.
     coarse = _opened(stream, "ms").iter_batches(rows, row_groups=[group], columns=list(int96))
     for batch, check in zip(batches, coarse, strict=True):
         yield _without_wrapped(batch, check)
 
 
 def _without_wrapped(batch: pa.RecordBatch, coarse: pa.RecordBatch) -> pa.RecordBatch:
-    """Replaces instants that wrapped around by one outside the calendar, which is reported like any such value."""
+    """Replaces instants that wrapped around by one beyond the year 9999, which later rejects the row."""
     for name in coarse.schema.names:
         milliseconds = coarse.column(name).view(pa.int64())
         wrapped = pc.or_(pc.greater(milliseconds, _MOST_MILLISECONDS), pc.less(milliseconds, -_MOST_MILLISECONDS))
@@ -87,10 +87,10 @@ def _chunk(first_row: int, batch: pa.RecordBatch) -> Chunk:
 def _reported(name: str) -> Iterator[None]:
     try:
         yield
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for the name of a column
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for a column's name
         if "too deeply nested" in str(error):
-            raise UnreadableFileError(f"`{name}` is nested too deeply; write it with flatter columns.") from None
+            raise UnreadableFileError(f"`{name}` is nested too deeply; export it with flatter columns.") from None
         raise UnreadableFileError(
-            f"`{name}` is not a Parquet file, or is damaged, cut short, or holds text that is not UTF-8; fetch it "
-            "again from its source."
+            f"`{name}` is not a Parquet file, or is damaged, truncated, or contains text that is not UTF-8; export it "
+            "again."
         ) from None

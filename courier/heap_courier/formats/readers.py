@@ -1,4 +1,4 @@
-"""Files to Arrow batches, whatever their format."""
+"""Reads files of all supported formats into Arrow batches."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _LINES: Final = "application/x-ndjson"
 
 
 def schema(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPACKED) -> pa.Schema:
-    """The columns of a file: its own (Avro, Parquet, the header of a CSV), or for JSON those of its first rows.
+    """The columns of a file: those that it declares (Avro, Parquet, the header of a CSV), or of its first rows (JSON).
 
     Args:
-        path: of the file; one that ends in `.gz` is decompressed while it is read.
-        file_format: from the entities list.
-        name: what errors call it.
-        most: bytes that a gzipped file may decompress to.
+        path: the file; if its name ends in `.gz`, it is decompressed while it is read.
+        file_format: its format.
+        name: its name in errors.
+        most: how many bytes a gzipped file may decompress to.
 
     Raises:
-        SetupError: files of this content type cannot be read.
-        UnreadableFileError: the file is not what its content type says, or is cut short.
+        SetupError: the content type is not supported.
+        UnreadableFileError: the file does not match its content type, or is damaged or truncated.
     """
     content_type = file_format.content_type
     with failure_of_file(name), _opened(path, name, most) as stream:
@@ -53,9 +53,9 @@ def schema(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPA
 
 
 def chunks(path: Path, file_format: FileFormat, name: str, most: int = MOST_UNPACKED) -> Iterator[Chunk]:
-    """The rows of a file, in order and in parts of a few MB; arguments and errors as of `schema`.
+    """The rows of a file, in order, in chunks of a few MB. Has the arguments of `schema`, and raises what it raises.
 
-    Any other error, here or in `decode`, becomes an UnreadableFileError too.
+    Any other error, here or in `decode`, also becomes an UnreadableFileError.
     """
     with failure_of_file(name), _opened(path, name, most) as stream:
         for chunk in _chunks(stream, file_format, name):
@@ -98,5 +98,5 @@ def _opened(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
         raise too_large(name, most) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):
         raise UnreadableFileError(
-            f"`{name}` is not a gzip file, or is damaged or cut short; fetch it again from its source."
+            f"`{name}` is not a gzip file, or is damaged or truncated; export it again."
         ) from None

@@ -138,7 +138,7 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
         ),
         ({**FILE, "object/file-pattern": " "}, ", `object/file-pattern` must not be empty."),
         ({**FILE, "object/file-pattern": 3}, ", `object/file-pattern` must be text in double quotes."),
-        ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "encrypted files; they are not supported: decrypt them."),
+        ({**FILE, "object/file-pattern": "'a.csv.pgp'"}, "but encrypted files are not supported: decrypt"),
         ({**FILE, "object/file-pattern": "'a.zip'"}, "set `object/type` to `archive`"),
         ({**FILE, "object/optional": "true"}, ", `object/optional` must be `true` or `false`, without quotes."),
         ({**FILE, "object/optionl": True}, " has no setting `object/optionl`; did you mean `object/optional`?"),
@@ -161,7 +161,7 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
             ", which does not match archives (.zip, .tar, .tgz, .tar.gz): set",
         ),
         ({**ARCHIVE, "object/land-as": AVRO, "archive/contents": {"a": {"subobject/land-as": AVRO}}}, "remove one"),
-        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "must name at least one member"),
+        ({**ARCHIVE, "archive/contents": {"archive/skip-missing-contents": True}}, "must list at least one file"),
         ({**ARCHIVE, "archive/contents": {"a_*.csv:": {"subobject/land-as": AVRO}}}, "remove the colon in the quotes"),
         (
             {**ARCHIVE, "archive/contents": {"a.csv": AVRO}},
@@ -179,9 +179,9 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
         ({**HEAP, COLUMNS: {"users": {"email": True}}}, "`users`, `email` must be `hash` or `leave-out`"),
         (
             {**HEAP, COLUMNS: {"*": {"User_ID": "leave-out"}}},
-            "`*` has `User_ID`, which the courier needs to tell rows apart",
+            "`*` has `User_ID`, which the courier needs to identify, join or order rows",
         ),
-        ({**HEAP, COLUMNS: {"users": {"email": "hash"}}}, "hashed columns, which need `heap-connect/hash-secret-env`"),
+        ({**HEAP, COLUMNS: {"users": {"email": "hash"}}}, "need a secret: set `heap-connect/hash-secret-env` to"),
         ({**HEAP, SECRET: "SALT"}, " has `heap-connect/hash-secret-env`, but no hashed columns: remove it."),
         ({**HEAP, SECRET: "s3cret!"}, "must be the name of an environment variable; the secret itself does not belong"),
         ({**HEAP, "object/file-pattern": "'a'"}, " has no setting `object/file-pattern`"),
@@ -227,4 +227,4 @@ def test_a_star_in_an_archive_matches_any_characters_except_a_slash(pattern: str
     """Whatever surrounds it, and however many there are."""
     plain = "[^/]*".join(re.escape(part) for part in pattern.split("*"))
     expected = re.fullmatch(plain, name.removeprefix("./")) is not None
-    assert Member(pattern, "users", FileFormat("text/csv")).takes(name) is expected
+    assert Member(pattern, "users", FileFormat("text/csv")).matches(name) is expected

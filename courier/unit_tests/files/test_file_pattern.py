@@ -147,9 +147,9 @@ def test_what_is_made_of_a_pattern_matches_it(day: date, before: str, middle: st
         ("ARCHIVED/FILENAME_'MM-dd-yyyy'.zip", "has `ARCHIVED` outside quotes"),
         (
             "path/users.avro",
-            "has `path` outside quotes, and only yyyy, MM and dd are allowed there: put text in single quotes",
+            "has `path` outside quotes, but only yyyy, MM and dd are allowed there: put text in single quotes",
         ),
-        ("yyyy-mm-dd", "has `mm` outside quotes, and only yyyy, MM and dd are allowed there (did you mean `MM`?)"),
+        ("yyyy-mm-dd", "has `mm` outside quotes, but only yyyy, MM and dd are allowed there (did you mean `MM`?)"),
         ("yyyyMMDD", "(did you mean `dd`?)"),
         ("yy-MM-dd", "(did you mean `yyyy`?)"),
         ("yyyy-MM-ddHH", "has `ddHH` outside quotes"),

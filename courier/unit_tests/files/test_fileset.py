@@ -474,6 +474,6 @@ def test_an_object_that_does_not_fit_fails_only_its_files(tmp_path: Path) -> Non
     assert [file.key for file in fetched.files] == ["calendar.csv"]
     (damage,) = fetched.damaged
     assert "`users-2020-04-10.avro` needs 1.0 kB of disk space, but" in str(damage.error)
-    assert "has 600 B, of which `limits.free-disk` keeps 500 B free: make room, or lower that limit." in str(
+    assert "has 600 B, of which `limits.free-disk` keeps 500 B free: free some space, or lower that limit." in str(
         damage.error
     )

@@ -51,9 +51,9 @@ def test_arrays_one_after_the_other_are_one() -> None:
     [
         ("", "is empty"),
         ("  ", "is empty"),
-        ("[1", "is cut short"),
-        ('[{"a": 1}', "is cut short"),
-        ('{"a": ', "is not valid JSON or is cut short"),
+        ("[1", "is truncated"),
+        ('[{"a": 1}', "is truncated"),
+        ('{"a": ', "is not valid JSON or is truncated"),
         ("[1 2]", "is not valid JSON"),
         ('[1] {"a": 2}', "has content after its array"),
         ("[1],", "has content after its array"),

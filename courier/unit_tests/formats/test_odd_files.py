@@ -100,7 +100,7 @@ ENDLESS = "has lists of more than 1,000,000 values that take no space in rows 1 
     [
         (avro(record(a=decimal(4)), number(10) + b"\x7f" + b"\xff" * 9), "a decimal with more digits than its schema"),
         (avro(record(a=decimal(4)), number(2) + (12345).to_bytes(2, "big")), "a decimal with more digits than its"),
-        (avro(record(a=decimal(50)), number(30) + b"\x81" * 30), "a decimal with more digits than its schema says"),
+        (avro(record(a=decimal(50)), number(30) + b"\x81" * 30), "a decimal with more digits than its schema allows"),
         (avro(record(a={"type": "array", "items": decimal(4)}), number(1) + number(2) + b"\x81\0\0"), "more digits"),
         (avro(record(a=decimal(10**9, 10**9 - 1)), number(1) + b"a"), "has decimals of more than 1,000 digits"),
         *((avro(lists(depth), number(1) * depth + number(0) * (depth + 1)), TOO_DEEP) for depth in (255, 300)),

@@ -109,7 +109,7 @@ def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) 
         numbers = range(chunk.first_row, chunk.first_row + decoded.batch.num_rows + len(left_out))
         assert [str(n) for n in numbers if n not in left_out] == decoded.batch.column("a").to_pylist()
     assert {row.row for row in rejected} == wrong
-    assert rejected[0] == RejectedRow(1, None, "has 1 column, and the first line 2")
+    assert rejected[0] == RejectedRow(1, None, "has 1 column, but the first line has 2")
 
 
 @pytest.mark.parametrize(
@@ -244,13 +244,13 @@ def test_what_is_not_parquet_is_reported(path: Path, data: bytes) -> None:
 
 def test_parquet_with_text_that_is_not_utf8_is_reported(path: Path) -> None:
     text = pa.Array.from_buffers(pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\4\0\0\0"), pa.py_buffer(b"M\xfcll")])
-    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or contains text that is not UTF-8"):
         read(path, PARQUET, parquet(pa.table({"n": text})))
 
 
 def test_parquet_with_a_column_name_that_is_not_utf8_is_reported(path: Path) -> None:
     data = parquet(pa.table({"caf\N{LATIN SMALL LETTER E WITH ACUTE}": [1]}), store_schema=False)
-    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or holds text that is not UTF-8"):
+    with pytest.raises(UnreadableFileError, match=f"`{NAME}` .* or contains text that is not UTF-8"):
         read(path, PARQUET, data.replace(b"caf\xc3\xa9", b"caf\xc3\xc3"))
 
 

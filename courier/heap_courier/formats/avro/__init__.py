@@ -1,1 +1,1 @@
-"""Avro object container files: bytes to batches of columns. Never another format."""
+"""Avro object container files: bytes become batches of columns. Never another format."""

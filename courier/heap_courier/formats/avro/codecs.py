@@ -1,4 +1,4 @@
-"""How blocks are compressed. None is unpacked to more than a writer makes of one."""
+"""Decompresses blocks, up to a limit that no writer exceeds."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ import cramjam
 import pyarrow as pa
 
 _CHECKSUM_BYTES: Final = 4
-LARGEST_BLOCK: Final = 256_000_000  # bytes of a block, unpacked; writers make them of 16 kB to some MB
-_PACKED: Final = 4  # how much smaller codecs make text, about
+LARGEST_BLOCK: Final = 256_000_000  # bytes, decompressed; writers use blocks of 16 kB to a few MB
+_TYPICAL_RATIO: Final = 4  # of compression, for text
 
 
 class TooLargeError(Exception):
-    """A block decompresses to more than any writer puts into one."""
+    """A block decompresses to more than the limit."""
 
     def __str__(self) -> str:
         return f"unpacks to more than {LARGEST_BLOCK:,} bytes"
 
 
-def _unsnapped(packed: bytes) -> Any:
+def _from_snappy(packed: bytes) -> Any:
     content = memoryview(packed)[:-_CHECKSUM_BYTES]
     if cramjam.snappy.decompress_raw_len(content) > LARGEST_BLOCK:
         raise TooLargeError
@@ -44,7 +44,7 @@ def _unpacked_by(make: Callable[[], Any], packed: bytes) -> Any:
     return plain
 
 
-def _unpacked_by_arrow(packed: bytes) -> Any:
+def _from_zstandard(packed: bytes) -> Any:
     with pa.CompressedInputStream(pa.BufferReader(packed), "zstd") as stream:
         plain = stream.read(LARGEST_BLOCK + 1)
     if len(plain) > LARGEST_BLOCK:
@@ -52,25 +52,25 @@ def _unpacked_by_arrow(packed: bytes) -> Any:
     return plain
 
 
-def _as_it_is(packed: bytes) -> Any:
+def _uncompressed(packed: bytes) -> Any:
     return packed
 
 
 CODECS: Final[Mapping[str, Callable[[bytes], Any]]] = {
-    "null": _as_it_is,
+    "null": _uncompressed,
     "deflate": partial(_unpacked_by, partial(zlib.decompressobj, -zlib.MAX_WBITS)),
-    "snappy": _unsnapped,
-    "zstandard": _unpacked_by_arrow,
+    "snappy": _from_snappy,
+    "zstandard": _from_zstandard,
     "bzip2": partial(_unpacked_by, bz2.BZ2Decompressor),
     "xz": partial(_unpacked_by, lzma.LZMADecompressor),
 }
 
 
 def plain_size(codec: str, packed: bytes) -> int:
-    """The approximate size in bytes; Snappy writes it at the beginning."""
+    """The approximate decompressed size in bytes. Snappy declares it; for other codecs it is estimated."""
     if codec == "snappy":
         try:
             return int(cramjam.snappy.decompress_raw_len(packed))
         except cramjam.DecompressionError:
             return len(packed)
-    return len(packed) if codec == "null" else _PACKED * len(packed)
+    return len(packed) if codec == "null" else _TYPICAL_RATIO * len(packed)

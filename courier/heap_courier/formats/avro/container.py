@@ -1,4 +1,4 @@
-"""The framing of a file: header, blocks, sync markers. What is in the blocks is not read here.
+"""The framing of a file: header, blocks, sync markers. The content of blocks is not decoded here.
 
 https://avro.apache.org/docs/1.12.0/specification/#object-container-files
 """
@@ -17,12 +17,12 @@ from heap_courier.formats.avro.schema import Records, read_schema
 MAGIC: Final = b"Obj\x01"
 SYNC_BYTES: Final = 16
 _MORE: Final = 0x80  # set if the number continues in the next byte
-_LONGEST_NUMBER: Final = 10
-_PIECE: Final = 1 << 24  # read at once: a declared length may be false
+_LONGEST_NUMBER: Final = 10  # bytes
+_PIECE: Final = 1 << 24  # the most that is allocated in one step, because a declared length may be wrong
 
 
 class Block(NamedTuple):
-    """Rows as encoded in the file."""
+    """A block of rows, still compressed."""
 
     number: int  # in the file, from 1
     first_row: int
@@ -32,7 +32,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """The contents of the header; errors call the file `name`."""
+    """A file's header; `name` is the name of the file in errors."""
 
     name: str
     records: Records
@@ -40,21 +40,21 @@ class File:
     sync: bytes
 
     def damaged(self, reason: str, block: int, rows_before: int) -> UnreadableFileError:
-        """The error that says where the file goes wrong."""
+        """The error for a damaged block, with its position."""
         return UnreadableFileError(
-            f"`{self.name}` {reason} in block {block}, after {rows_before:,} rows; fetch it again from its source."
+            f"`{self.name}` {reason} in block {block}, after {rows_before:,} rows; export it again."
         )
 
 
 def read_header(stream: BinaryIO, name: str) -> File:
-    """Reads the header; `name` is what errors call the file.
+    """Reads the header; `name` is the name of the file in errors.
 
     Raises:
         UnreadableFileError: this is not an Avro file of records.
     """
 
     def unreadable(reason: str) -> UnreadableFileError:
-        return UnreadableFileError(f"`{name}` {reason}; check that it is the right file, or fetch it again.")
+        return UnreadableFileError(f"`{name}` {reason}; check that it is the right file, or export it again.")
 
     magic = stream.read(len(MAGIC))
     if magic != MAGIC:
@@ -65,7 +65,7 @@ def read_header(stream: BinaryIO, name: str) -> File:
         metadata = _metadata(stream)
         sync = _exactly(stream, SYNC_BYTES)
     except (EOFError, OverflowError):
-        raise unreadable("is cut short or damaged in its header") from None
+        raise unreadable("is truncated or damaged in its header") from None
     codec = metadata.get(b"avro.codec", b"null").decode(errors="replace")
     if codec not in CODECS:
         raise unreadable(f"is compressed with `{codec}`; supported codecs are {', '.join(CODECS)}")
@@ -83,10 +83,10 @@ def read_header(stream: BinaryIO, name: str) -> File:
 
 
 def read_blocks(stream: BinaryIO, file: File) -> Iterator[Block]:
-    """Reads the blocks that have rows, as they are packed.
+    """Reads the blocks that have rows, without decompressing them.
 
     Raises:
-        UnreadableFileError: the file is damaged or cut short.
+        UnreadableFileError: the file is damaged or truncated.
     """
     rows_before = 0
     number = 1
@@ -96,7 +96,7 @@ def read_blocks(stream: BinaryIO, file: File) -> Iterator[Block]:
             packed = _exactly(stream, _number(stream))
             sync = _exactly(stream, SYNC_BYTES)
         except EOFError:
-            raise file.damaged("ends too early,", number, rows_before) from None
+            raise file.damaged("is truncated", number, rows_before) from None
         except OverflowError:
             raise file.damaged("is damaged", number, rows_before) from None
         if sync != file.sync or rows < 0:
@@ -110,7 +110,7 @@ def read_blocks(stream: BinaryIO, file: File) -> Iterator[Block]:
 
 
 def written_number(number: int) -> bytes:
-    """A long that is not negative, as Avro writes it."""
+    """A long that is not negative, in Avro's encoding."""
     written = bytearray()
     number <<= 1
     while number >= _MORE:
@@ -131,7 +131,7 @@ def _metadata(stream: BinaryIO) -> Mapping[bytes, bytes]:
 
 
 def _number(stream: BinaryIO, byte: bytes = b"") -> int:
-    """An int or long: seven bits a byte, the lowest first, the sign in the lowest bit; its first byte may be given."""
+    """An int or long: 7 bits a byte, lowest first, the sign in the lowest bit. `byte` is the first, if already read."""
     number = 0
     for position in range(_LONGEST_NUMBER):
         byte = byte or stream.read(1)
@@ -145,7 +145,7 @@ def _number(stream: BinaryIO, byte: bytes = b"") -> int:
 
 
 def _exactly(stream: BinaryIO, size: int) -> bytes:
-    """So many bytes; a size that the file does not have is not allocated."""
+    """Reads exactly this many bytes. Memory is allocated only for bytes that the file has."""
     pieces: list[bytes] = []
     left = size
     while left > 0 and (piece := stream.read(min(left, _PIECE))):

@@ -1,4 +1,4 @@
-"""Flat records, decoded by polars, in a fraction of the time. A probe shows whether it decoded them correctly."""
+"""Decodes flat records with polars, in a fraction of the time. A probe row shows whether the result is correct."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PROBE: Final[Mapping[str, Any]] = {
     "bytes": bytes(range(200, 213)),
     "string": "no row's value",
 }
-"""What no row has: a row of this, put after the last one, is read back right only if all before it was."""
+"""Values of the probe, a row after the last one: polars reads them correctly only if it read all rows before it so."""
 
 
 @cache
 def keep_ctrl_c() -> None:
-    """Restore Python's SIGINT handler: polars installs one at its first use, which wakes no waiting thread.
+    """Restores Python's SIGINT handler: polars installs its own at its first use, which does not wake waiting threads.
 
-    To be called before a file is read, in the thread that does so; later calls cost nothing.
+    Call it before reading a file, in the same thread; only the first call does anything.
     """
     handler = signal.getsignal(signal.SIGINT)
     pl.DataFrame({"": [0]}).write_avro(io.BytesIO())
@@ -41,7 +41,13 @@ def keep_ctrl_c() -> None:
 
 
 class Fast(NamedTuple):
-    """What polars is given beside the rows: a header with its schema, and one row more."""
+    """What polars needs besides the rows.
+
+    Attributes:
+        header: a file header with the schema for polars.
+        probe: the encoded probe row.
+        probed: the values of the probe row.
+    """
 
     header: bytes
     probe: bytes
@@ -49,7 +55,7 @@ class Fast(NamedTuple):
 
 
 def fast_reading(records: Records) -> Fast | None:
-    """How polars decodes these records: columns by position, so that no name of the file can interfere."""
+    """How polars can decode these records; None if they are not flat. Its columns are named by position."""
     plain = {f"{position}": column.type.plain for position, column in enumerate(records.columns)}
     fields = [{"name": name, "type": kind} for name, kind in plain.items() if kind != "null"]  # nulls take no bytes
     if not fields or None in plain.values():
@@ -70,10 +76,10 @@ def _branches(kind: str | list[str]) -> list[str]:
 
 
 def decode_fast(fast: Fast, records: Records, blocks: list[Block], plain: list[Any]) -> pa.RecordBatch | None:
-    """The rows by polars; None if it reports an error, or reads the probe as something else."""
+    """The rows, decoded by polars; None if it fails, or reads the probe incorrectly."""
     rows = sum(block.rows for block in blocks)
     size = sum(map(len, plain))
-    if rows > size:  # each row takes at least a byte, and polars allocates as many as declared
+    if rows > size:  # a row has at least one byte, and polars allocates memory for all rows that the file declares
         return None
     data = b"".join(
         [

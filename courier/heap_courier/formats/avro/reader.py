@@ -1,8 +1,8 @@
-"""Avro object container files: https://avro.apache.org/docs/1.12.0/specification/#object-container-files.
+"""Reads Avro object container files: https://avro.apache.org/docs/1.12.0/specification/#object-container-files.
 
-The courier frames the blocks itself (container.py), so that a file is never in memory as a whole and its blocks can be
-decoded side by side. What is in the blocks is decoded by polars (flat_records.py) where the records are flat, which is
-how Heap writes them, and by fastavro otherwise, or if polars reports an error; the columns are the same.
+The courier frames the blocks itself (container.py), so that a file is never in memory as a whole and blocks can be
+decoded in parallel. polars decodes flat records (flat_records.py), such as Heap's. fastavro decodes all others, and
+those that polars cannot decode. Both return the same columns.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from heap_courier.formats.avro.values import UnfitValueError
 from heap_courier.formats.chunk import CHUNK_BYTES, Chunk, Decoded
 from heap_courier.formats.nesting import TOO_DEEP
 
-_MOST_ROWS_OF_NOTHING: Final = 1_000_000  # of a block, more than it has bytes: records of only nulls take none
-_MOST_ROWS: Final = 100_000  # of a chunk: nulls take little room in the file, and more in memory
+_MOST_EMPTY_ROWS: Final = 1_000_000  # in a block, regardless of its size: rows with only nulls have no bytes
+_MOST_ROWS: Final = 100_000  # in a chunk: nulls are small in the file, but not in memory
 _read_recursive: Final = fastavro._read_py.schemaless_reader  # noqa: SLF001
-"""The same in Python, whose recursion has a limit: data nested 20,000 deep is a segmentation fault in C."""
+"""fastavro's reader in Python, where recursion is limited: in C, data nested 20,000 deep is a segmentation fault."""
 
 
 def schema(stream: BinaryIO, name: str) -> pa.Schema:
@@ -43,10 +43,10 @@ def schema(stream: BinaryIO, name: str) -> pa.Schema:
 
 
 def chunks(stream: BinaryIO, name: str) -> Iterator[Chunk]:
-    """The rows of a file, in order; `name` is what errors call it.
+    """The rows of a file, in order; `name` is the name of the file in errors.
 
     Raises:
-        UnreadableFileError: this is not an Avro file of records, or it is damaged or cut short; `decode` raises it too.
+        UnreadableFileError: this is not an Avro file of records, or it is damaged or truncated. `decode` raises it too.
     """
     keep_ctrl_c()
     file = read_header(stream, name)
@@ -88,13 +88,13 @@ def _unpacked(file: File, block: Block) -> Any:
         raise file.damaged(str(error), block.number, block.first_row - 1) from None
     except (cramjam.DecompressionError, EOFError, OSError, ValueError, lzma.LZMAError, zlib.error):
         raise file.damaged("is damaged", block.number, block.first_row - 1) from None
-    if block.rows > max(len(plain), _MOST_ROWS_OF_NOTHING):
-        raise file.damaged("declares more rows than it holds", block.number, block.first_row - 1)
+    if block.rows > max(len(plain), _MOST_EMPTY_ROWS):
+        raise file.damaged("declares more rows than it contains", block.number, block.first_row - 1)
     return plain
 
 
 def _decoded(file: File, blocks: list[Block], plain: list[Any]) -> pa.RecordBatch:
-    """The rows by fastavro: any schema, up to the first invalid row."""
+    """The rows, decoded by fastavro, with any schema."""
     records: list[Any] = []
     read = _read_recursive if file.records.is_recursive else fastavro.schemaless_reader
     for block, data in zip(blocks, plain, strict=True):
@@ -105,7 +105,7 @@ def _decoded(file: File, blocks: list[Block], plain: list[Any]) -> pa.RecordBatc
                 records.append(read(stream, file.records.schema, None))  # noqa: PERF401
         except (RecursionError, UnfitValueError):
             raise
-        except Exception:  # noqa: BLE001  (invalid bytes make it raise anything)
+        except Exception:  # noqa: BLE001  (invalid bytes may make fastavro raise anything)
             raise file.damaged("is damaged", block.number, block.first_row - 1 + len(records) - before) from None
         if stream.tell() != len(data):
             raise file.damaged("is damaged", block.number, block.first_row - 1)

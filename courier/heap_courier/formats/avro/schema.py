@@ -1,4 +1,4 @@
-"""Avro's types, and what they are in Arrow.
+"""Avro's types, and the Arrow types that they become.
 
 | Avro | Arrow |
 |---|---|
@@ -6,12 +6,12 @@
 | date, time-*, timestamp-*, local-timestamp-*, decimal | the same; `timestamp-*` in UTC |
 | a union of one of these with null | the same |
 | a union of numbers of one kind | the larger one |
-| enum | text |
-| fixed | text of hexadecimal digits |
+| enum | string |
+| fixed | string: hexadecimal digits |
 | record | struct |
-| array, map, other unions, a record inside itself | text: JSON, and in a union a scalar as it is |
+| array, map, other unions, a record inside itself | string: JSON; in a union, a scalar without quotes |
 
-In JSON a logical type is what it is stored as: an instant is a number.
+In JSON, a logical type is represented as its stored type: a timestamp is a number.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import fastavro.schema
 import orjson
 import pyarrow as pa
 
-from heap_courier.formats.avro.values import DECIMAL, NOTHING, Budget, UnfitValueError
+from heap_courier.formats.avro.values import DECIMAL, EMPTY, Budget, UnfitValueError
 from heap_courier.formats.chunk import IS_TEXT
 from heap_courier.formats.nesting import TOO_DEEP
 
@@ -51,8 +51,8 @@ _LOGICAL: Final[Mapping[tuple[str, str], pa.DataType]] = {
         for name, unit in (("millis", "ms"), ("micros", "us"), ("nanos", "ns"))
     },
 }
-_ARROW_DIGITS: Final = 38  # of a decimal128
-_MOST_DIGITS: Final = 1_000  # of a decimal that is text here
+_ARROW_DIGITS: Final = 38  # the most in a decimal128
+_MOST_DIGITS: Final = 1_000  # of decimals that become text
 _BITS_PER_BYTE: Final = 8
 _NUMBERS: Final = ({"int", "long"}, {"float", "double"})
 _NULL_OR_ELSE: Final = 2
@@ -60,13 +60,13 @@ _NULL_OR_ELSE: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class AvroType:
-    """How a type is decoded.
+    """How an Avro type is decoded.
 
     Attributes:
-        raw: what its decoded values are.
-        arrow: what the column is: `raw`, cast.
-        plain: the Avro type, without what tells only its meaning, if it is flat: a primitive, or one of them or null.
-        value: makes what `raw` holds from what fastavro gives; None if that is the same.
+        raw: the Arrow type of the stored values.
+        arrow: the type of the column, to which `raw` is cast.
+        plain: the Avro type without its logical type if it is flat (a primitive, or a union of it and null), or None.
+        value: converts a value of fastavro to one of `raw`; None if they are equal.
         is_text: whether values are text even if they look like numbers: hexadecimal digits, or scalars of a union.
     """
 
@@ -83,7 +83,7 @@ class AvroType:
 
 @dataclass(frozen=True, slots=True)
 class AvroColumn:
-    """A field of the records of a file."""
+    """A field of a file's records."""
 
     name: str
     type: AvroType
@@ -91,12 +91,12 @@ class AvroColumn:
 
 @dataclass(frozen=True, slots=True)
 class Records:
-    """The content of a file's schema.
+    """A file's parsed schema.
 
     Attributes:
-        columns: of its records.
-        schema: for fastavro.
-        is_recursive: whether a record can hold itself, so that only the data says how deep values are nested.
+        columns: the fields of its records.
+        schema: the schema for fastavro.
+        is_recursive: whether a record can contain itself, so that the schema does not limit the nesting of values.
     """
 
     columns: tuple[AvroColumn, ...]
@@ -105,56 +105,56 @@ class Records:
 
 
 def read_schema(schema: Any) -> Records:
-    """Understands a schema, parsed from JSON.
+    """Reads a schema, parsed from JSON.
 
     Raises:
-        ValueError: it is not a schema of records; the message ends a sentence that begins with the file's name.
+        ValueError: the schema is not supported; the message completes a sentence that starts with the file's name.
     """
     if not (isinstance(schema, dict) and schema.get("type") == "record"):
-        raise ValueError("does not hold records")
+        raise ValueError("does not contain records")
     names: dict[str, Any] = {}
     try:
         parsed: Any = fastavro.parse_schema(_Rewriting().record(schema), names)
         columns = tuple(AvroColumn(field["name"], _type_of(field["type"], names, ())) for field in parsed["fields"])
-        is_recursive = any(_holds(name, definition, names, set()) for name, definition in names.items())
-    except _RefusedSchemaError as error:
+        is_recursive = any(_contains(name, definition, names, set()) for name, definition in names.items())
+    except _UnsupportedSchemaError as error:
         raise ValueError(str(error)) from None
     except RecursionError as error:
         raise ValueError("has a schema that is nested too deeply") from error
     except (fastavro.schema.SchemaParseException, AttributeError, LookupError, TypeError, ValueError) as error:
         raise ValueError("has an invalid schema") from error
     if len({column.name for column in columns}) < len(columns):
-        raise ValueError("has a schema that names a column twice")
+        raise ValueError("has a schema with two columns of the same name")
     return Records(columns, parsed, is_recursive)
 
 
-class _RefusedSchemaError(Exception):
-    """A schema is valid, but not supported here."""
+class _UnsupportedSchemaError(Exception):
+    """A schema is valid, but not supported."""
 
 
-def _holds(name: str, schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
-    """Whether a value of a type can hold one of the type of this name."""
+def _contains(name: str, schema: Any, names: Mapping[str, Any], seen: set[str]) -> bool:
+    """Whether a value of a type can contain one of the type with this name."""
     if isinstance(schema, str):
         if schema == name:
             return True
         if schema in seen or schema not in names:
             return False
         seen.add(schema)
-        return _holds(name, names[schema], names, seen)
+        return _contains(name, names[schema], names, seen)
     if isinstance(schema, list):
-        return any(_holds(name, branch, names, seen) for branch in schema)
+        return any(_contains(name, branch, names, seen) for branch in schema)
     inner = [field["type"] for field in schema.get("fields", ())]
     inner += [schema[part] for part in ("items", "values") if part in schema]
-    return any(_holds(name, part, names, seen) for part in inner)
+    return any(_contains(name, part, names, seen) for part in inner)
 
 
 def json_text(value: Any) -> str:
-    """A value of any type as a column of text has it: a scalar as its own text, anything else as JSON.
+    """The text of a value of any type: a scalar without quotes, anything else as JSON.
 
-    Bytes are hexadecimal digits, as a `fixed` is.
+    Bytes become hexadecimal digits, like a `fixed`.
 
     Raises:
-        UnfitValueError: it is nested too deeply.
+        UnfitValueError: the value is nested too deeply.
     """
     if isinstance(value, str):
         return value
@@ -177,7 +177,7 @@ def _scalar_text(value: Any) -> str:
 
 
 def _as_json(value: Any) -> Any:
-    """The value without what JSON cannot carry: bytes, decimals and numbers that are not finite become texts."""
+    """The value as JSON can represent it: bytes, decimals and numbers that are not finite become text."""
     if isinstance(value, dict):
         return {key: _as_json(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -188,18 +188,18 @@ def _as_json(value: Any) -> Any:
 
 
 class _Rewriting:
-    """A schema for fastavro: logical types under `meaning`, so that it leaves values as they are stored.
+    """Rewrites a schema for fastavro, so that it returns values as they are stored: logical types are under `meaning`.
 
-    Numbers become instants by a cast of the whole column, beyond the year 9999 too. Decimals, and what takes no bytes
-    in the file, are read by values.py, within bounds. Default values and comments are left out: nothing here needs
-    them, and an invalid one then does no harm. So are invalid decimals, as the specification requires.
+    A cast of the whole column turns numbers into timestamps, even beyond the year 9999. Decimals, and values that have
+    no bytes in the file, are read by values.py, which limits them. Default values and comments are left out: they are
+    not needed, and invalid ones are then ignored. So are invalid decimals, as the specification requires.
     """
 
     def __init__(self) -> None:
         self._budget = Budget()
 
     def record(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """A record, the outermost one for instance: rows of nothing are bounded elsewhere."""
+        """A record, even the outermost one without bytes: reader.py limits empty rows."""
         kept = {key: schema[key] for key in ("type", "name", "namespace") if key in schema}
         kept["fields"] = [{"name": _text(field["name"]), "type": self.any(field["type"])} for field in schema["fields"]]
         return kept
@@ -214,21 +214,21 @@ class _Rewriting:
             return self.any(kind)
         if kind in ("record", "error"):
             record = self.record(schema)
-            return record if any(field["type"] != "null" for field in record["fields"]) else self._of_nothing(record)
+            return record if any(field["type"] != "null" for field in record["fields"]) else self._empty(record)
         kept = {key: schema[key] for key in ("type", "name", "namespace", "symbols", "size") if key in schema}
         if "items" in schema:
             items = self.any(schema["items"])
-            kept["items"] = self._of_nothing({"type": "null"}) if items in ("null", {"type": "null"}) else items
+            kept["items"] = self._empty({"type": "null"}) if items in ("null", {"type": "null"}) else items
         if "values" in schema:
             kept["values"] = self.any(schema["values"])
         if kind == "fixed" and schema.get("size") == 0:
-            return self._of_nothing(kept)
+            return self._empty(kept)
         if schema.get("logicalType") == "decimal":
             return kept | _decimal(schema)
         return kept | {"meaning": schema["logicalType"]} if "logicalType" in schema else kept
 
-    def _of_nothing(self, schema: dict[str, Any]) -> dict[str, Any]:
-        return schema | {"logicalType": NOTHING, "budget": self._budget}
+    def _empty(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return schema | {"logicalType": EMPTY, "budget": self._budget}
 
 
 def _text(name: Any) -> str:
@@ -238,7 +238,7 @@ def _text(name: Any) -> str:
 
 
 def _decimal(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The decimal of a schema; None if that is invalid, so that its stored type is used."""
+    """The keys that make a schema a decimal; none if the decimal is invalid, so that its stored type is used."""
     precision, scale, size = schema.get("precision"), schema.get("scale", 0), schema.get("size")
     if schema["type"] not in ("bytes", "fixed") or not (type(precision) is type(scale) is int):
         return {}
@@ -247,12 +247,12 @@ def _decimal(schema: Mapping[str, Any]) -> dict[str, Any]:
     if schema["type"] == "fixed" and type(size) is int and precision > math.log10(2) * (_BITS_PER_BYTE * size - 1):
         return {}
     if precision > _MOST_DIGITS:
-        raise _RefusedSchemaError(f"has decimals of more than {_MOST_DIGITS:,} digits")
+        raise _UnsupportedSchemaError(f"has decimals of more than {_MOST_DIGITS:,} digits")
     return {"logicalType": DECIMAL, "precision": precision, "scale": scale}
 
 
 def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> AvroType:
-    """The Arrow type of a type; `above` are the records that contain it."""
+    """How a type is decoded; `above` are the names of the records that contain it."""
     if isinstance(schema, list):
         return _union(schema, names, above)
     if isinstance(schema, str):
@@ -275,7 +275,7 @@ def _type_of(schema: Any, names: Mapping[str, Any], above: tuple[str, ...]) -> A
 
 def _primitive(name: str, meaning: str | None) -> AvroType:
     raw = _PRIMITIVES[name]
-    # An int is written as a long is; polars would cut one of more than 32 bits, which some writers let through.
+    # An int is encoded like a long. Some writers allow more than 32 bits in an int, which polars would truncate.
     return AvroType(raw, _LOGICAL.get((name, meaning or ""), raw), plain="long" if name == "int" else name)
 
 

@@ -215,7 +215,7 @@ def test_a_file_that_ends_anywhere_but_between_blocks_is_refused() -> None:
 def test_a_truncated_file_is_reported_with_its_block_and_rows() -> None:
     data = written(HEAP, heap_rows(300), "snappy", block=1000)
     with pytest.raises(
-        UnreadableFileError, match=r"`sync_1/users/part-0.avro` ends too early, in block \d+, after 2\d\d rows; "
+        UnreadableFileError, match=r"`sync_1/users/part-0.avro` is truncated in block \d+, after 2\d\d rows; "
     ):
         read(data[:-5])
 
@@ -230,7 +230,7 @@ def test_a_truncated_file_is_reported_with_its_block_and_rows() -> None:
         (written(HEAP, heap_rows(1)).replace(b'"long"', b'"lnog"'), "has an invalid schema"),
         (
             written([{"name": "a", "type": "int"}, {"name": "b", "type": "int"}], []).replace(b'"b"', b'"a"'),
-            "has a schema that names a column twice",
+            "has a schema with two columns of the same name",
         ),
     ],
 )
