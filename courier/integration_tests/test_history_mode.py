@@ -161,4 +161,4 @@ def test_a_table_that_cannot_have_a_history_says_so(place: Place) -> None:
     with_notes, refused = place.pull(HeapConnectEntity(history=("*",)))
 
     assert with_notes.notice == "The table `Heap:notes` has no history, because it has no key."
-    assert "has a column `_valid_to`, which its history adds" in (refused.run.message or "")
+    assert "has a column `_valid_to`, but its history adds a column of that name" in (refused.run.message or "")

@@ -1,7 +1,7 @@
-"""Backups of a DuckDB warehouse: one file, as it was at one instant, while other processes keep using the warehouse.
+"""Backups of a DuckDB warehouse: one consistent file each, made while other processes use the warehouse.
 
-A backup is a copy of the file, made while this process has it open for writing, so that no other one can. The file is
-then complete by itself: a checkpoint has emptied the write-ahead log beside it.
+A backup is a copy of the warehouse's file, made while this process has it open for writing, so that no other process
+can write to it. A checkpoint empties the write-ahead log first, so the file alone is complete.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _CHUNK: Final = 8 << 20
 
 
 class Backup(NamedTuple):
-    """What a backup holds.
+    """A backup, or a restored warehouse.
 
     Attributes:
-        path: of its file.
-        size: in bytes.
-        tables: their number.
-        rows: of all of them.
+        path: its file.
+        size: the size of the file in bytes.
+        tables: the number of tables in it.
+        rows: the number of rows in all tables.
     """
 
     path: Path
@@ -45,26 +45,26 @@ class Backup(NamedTuple):
 def back_up(
     settings: WarehouseSettings, target: Path, *, overwrite: bool = False, patience: float = PATIENCE
 ) -> Backup:
-    """Writes a backup of the warehouse. Nothing is left of one that fails.
+    """Writes a backup of the warehouse. If it fails, no file is left behind.
 
     Args:
-        settings: of the warehouse.
+        settings: the settings of the warehouse.
         target: the file to write.
-        overwrite: whether it may exist.
+        overwrite: whether to replace an existing target.
         patience: seconds to wait until no other process has the warehouse open.
 
     Raises:
-        SetupError: it is not DuckDB, there is no warehouse, or the target exists.
-        LaterError: another process has it open for too long.
+        SetupError: the warehouse is not DuckDB or does not exist, or the target exists.
+        LaterError: another process has the warehouse open for too long.
         OSError: the target cannot be written.
     """
     path = _path(settings)
     if not path.exists():
         raise SetupError(f"There is no warehouse `{path}` to back up.")
     if target.exists() and not overwrite:
-        raise SetupError(f"`{target}` exists already: choose another name, or give --overwrite.")
+        raise SetupError(f"`{target}` already exists: choose another name, or use --overwrite.")
     with ExitStack() as stack:
-        # The file is closed after the database: a lock goes with the first closed descriptor of its file.
+        # The file is closed after the database: closing any descriptor of a file releases the process's lock on it.
         source = stack.enter_context(path.open("rb"))
         partial = stack.enter_context(_partial(target))
         with closing(_opened(path, settings, patience=patience)) as warehouse:
@@ -85,20 +85,20 @@ def restore(
     replace: bool = False,
     patience: float = PATIENCE,
 ) -> tuple[Backup, Path | None]:
-    """Makes a backup the warehouse; the earlier warehouse is kept beside it. Call it while no run is under way.
+    """Restores the warehouse from a backup, and keeps the previous warehouse beside it. Call it while no run is active.
 
     Args:
-        settings: of the warehouse.
-        backup: the file.
-        now: the time, for the name of the kept warehouse.
-        replace: whether there may be a warehouse already.
+        settings: the settings of the warehouse.
+        backup: the file of the backup.
+        now: the current time, which becomes part of the kept warehouse's name.
+        replace: whether to replace an existing warehouse.
         patience: seconds to wait until no other process has the warehouse open.
 
     Returns:
-        What was restored, and where the earlier warehouse is; None: there was none.
+        What was restored, and the path of the previous warehouse; None: there was none.
 
     Raises:
-        SetupError: it is not DuckDB, the backup is not one, or there is a warehouse and it may not be replaced.
+        SetupError: the warehouse is not DuckDB, it exists and must not be replaced, or the file is not a backup.
         LaterError: another process has the warehouse open for too long.
         OSError: a file cannot be written.
     """
@@ -106,11 +106,15 @@ def restore(
     if not backup.is_file():
         raise SetupError(f"There is no backup `{backup}`.")
     if path.exists() and not replace:
-        raise SetupError(f"There is a warehouse `{path}`: give --replace to keep it under another name.")
+        raise SetupError(
+            f"The warehouse `{path}` already exists: use --replace to restore anyway and keep it under another name."
+        )
     with closing(_opened(backup, settings, read_only=True)) as saved:
         counts = _counts(saved)
     if not any(schema == SCHEMA for schema, _ in counts):
-        raise SetupError(f"`{backup}` is a DuckDB file, but not of a warehouse of heap-courier: it was left alone.")
+        raise SetupError(
+            f"`{backup}` is a DuckDB file, but not a backup of a heap-courier warehouse: nothing was restored."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     earlier = path.with_name(f"{path.name}.before-{now:%Y%m%d-%H%M%S}")
     kept = earlier if path.exists() else None
@@ -118,9 +122,9 @@ def restore(
         with backup.open("rb") as source:
             _copy(source, partial)
         _expect_same(counts, partial, settings)
-        _belong(partial, path)
+        _copy_owner_and_mode(partial, path)
         if kept is None:
-            with suppress(FileNotFoundError):  # left by a warehouse that was removed: DuckDB would apply it
+            with suppress(FileNotFoundError):  # the log of a deleted warehouse, which DuckDB would apply to this one
                 _log_of(path).replace(_log_of(earlier))
             partial.replace(path)
         else:
@@ -144,7 +148,10 @@ def _opened(
 
 @contextmanager
 def _partial(target: Path) -> Iterator[Path]:
-    """A new file beside the target, for this user alone: it holds rows of people. Removed unless it is renamed."""
+    """A new file beside the target that only this user can read, because rows are personal data.
+
+    It is removed at the end of the block unless it was renamed.
+    """
     descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(descriptor)
     partial = Path(name)
@@ -161,8 +168,11 @@ def _copy(source: IO[bytes], to: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _belong(partial: Path, path: Path) -> None:
-    """Gives a file the owner and the mode of the one that it replaces: root may restore what a daemon writes to."""
+def _copy_owner_and_mode(partial: Path, path: Path) -> None:
+    """Gives a file the owner and mode of the one that it replaces: root may restore a file that a daemon writes to.
+
+    If it replaces none, it gets the owner of its folder.
+    """
     like = (path if path.exists() else path.parent).stat()
     if path.exists():
         partial.chmod(like.st_mode & 0o777)
@@ -182,7 +192,7 @@ def _counts(warehouse: DuckDBWarehouse) -> Mapping[tuple[str, str], int]:
 def _expect_same(counts: Mapping[tuple[str, str], int], copy: Path, settings: WarehouseSettings) -> None:
     with closing(_opened(copy, settings, read_only=True)) as copied:
         if _counts(copied) != counts:
-            raise SetupError("The copy differs from what was copied: check the disk, then try again.")
+            raise SetupError("The copy differs from the original: check the disk, then try again.")
 
 
 def _log_of(path: Path) -> Path:
@@ -197,11 +207,14 @@ def _expect_no_log(path: Path) -> None:
 
 @contextmanager
 def _held(path: Path, settings: WarehouseSettings, patience: float) -> Iterator[bool]:
-    """The warehouse complete in its file, and no writers, for a block; False: it cannot be read, so there are none."""
+    """Until the end of the block, the warehouse's file is complete, and no process writes to it.
+
+    Yields False if the file is not a readable warehouse, to which no process writes either.
+    """
     try:
         with closing(_opened(path, settings, patience=patience)) as warehouse:
             warehouse.execute("CHECKPOINT")
-        # Open for reading, it is not written at the end, when another file has its name.
+        # Closing a connection for reading writes nothing, when another file already has the name.
         reading = _opened(path, settings, read_only=True, patience=patience)
     except LaterError:
         raise
@@ -214,15 +227,15 @@ def _held(path: Path, settings: WarehouseSettings, patience: float) -> Iterator[
 
 
 def _keep(path: Path, kept: Path, *, is_readable: bool) -> None:
-    """Gives a warehouse another name; it keeps its own until another file takes that."""
+    """Gives a warehouse a second name. It keeps the first until another file replaces it."""
     if not is_readable:
         with suppress(FileNotFoundError):
             _log_of(path).replace(_log_of(kept))
     try:
         kept.hardlink_to(path)
     except FileExistsError:
-        raise SetupError(f"`{kept}` exists already: try again in a second.") from None
-    except OSError:  # a file system without links
+        raise SetupError(f"`{kept}` already exists: try again in a second.") from None
+    except OSError:  # a file system without hard links
         shutil.copyfile(path, kept)
 
 

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 class View(NamedTuple):
-    """A view of the database, with everything needed to recreate it.
+    """A view in the database, with everything needed to recreate it.
 
     Attributes:
         relation: its name if it is in the schema of the domain tables, else None.
-        name: qualified and quoted, for messages and statements.
+        name: its qualified and quoted name, for messages and statements.
         kind: VIEW or MATERIALIZED VIEW.
         create: the statement that creates it.
         restore: statements that restore its owner, privileges, comments and indexes.
@@ -31,20 +31,20 @@ class View(NamedTuple):
 
 
 class Warehouse(Protocol):
-    """One connection to the database that holds the domain tables; not to be shared between threads.
+    """One connection to the database with the domain tables. Not thread-safe.
 
     SQL is what DuckDB and PostgreSQL have in common: `$1` for parameters, DISTINCT ON, DELETE ... USING. Domain tables
-    are in the schema where new tables go; the courier's own records are in the schema `heap_courier`. Database
-    errors are raised as SetupError or LaterError, in a sentence.
+    are in the current schema; the courier's own tables are in the schema `heap_courier`. Database errors are raised as
+    SetupError, SchemaError or LaterError, in a sentence.
 
     Attributes:
-        indexes_keys: whether a unique index on a table's key helps to find stored rows.
-        keeps_order: whether what `fill` returns ascends in the order of the rows.
-        longest_name: of a table or a column, in bytes of UTF-8; None: any length is allowed.
+        indexes_keys: whether a unique index on a table's key speeds up finding stored rows.
+        keeps_order: whether the column that `fill` returns ascends in the order of the rows.
+        longest_name: the most bytes of UTF-8 in the name of a table or column; None: unlimited.
         reserved_columns: names that no column can have.
         follows_columns: whether `*` in a view means the columns that its table has when the view is queried.
-        row_number: a column of each table that no one declared, ascending in the order in which rows were added, as
-            long as the engine does not rewrite the table; None: there is none.
+        row_number: an implicit column of each table that ascends in the order in which rows were added, as long as the
+            engine does not rewrite the table; None: there is none.
     """
 
     indexes_keys: bool
@@ -55,25 +55,25 @@ class Warehouse(Protocol):
     row_number: str | None
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
-        """Runs a statement; the number of rows that it added, changed or deleted."""
+        """Runs a statement. Returns the number of rows that it added, changed or deleted."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+        """Runs a query. Returns its rows."""
 
     def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing: commits at the end of the block, rolls back on any exception. Not nested."""
+        """A transaction: commits at the end of the block, rolls back on any exception. Cannot be nested."""
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """The queries of the block see the database as it is now, whatever others commit; no writer waits for it."""
+        """The queries in the block all see the current state, whatever others commit; it does not block writers."""
 
     def fingerprint(self, columns: Sequence[str]) -> str:
-        """An SQL aggregate of rows: a text that is equal for the same rows in any order, and differs for others.
+        """An SQL aggregate whose text is equal for the same rows in any order, and differs for other rows.
 
-        It has 64 bits for each row. Another version of the engine may give another text.
+        It is based on a hash of at least 64 bits per row. Another version of the engine may return another text.
         """
 
     def stage(self, table: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """Creates a temporary table and streams the batches into it, one after another, inside the transaction."""
+        """Creates a temporary table and streams the batches into it, inside the transaction."""
 
     def fill(
         self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
@@ -81,50 +81,52 @@ class Warehouse(Protocol):
         """Streams batches straight into a domain table, inside the transaction, instead of staging them.
 
         Args:
-            table: created with the columns if it is missing.
+            table: the table; created if it does not exist.
             columns: its target columns with their SQL types.
-            schema: of the batches: the same columns, in the same order.
-            batches: may have rows of the same key.
+            schema: the schema of the batches: the same columns, in the same order.
+            batches: the rows; several may have the same key.
 
         Returns:
-            A column that no one declared, different in each row, and ascending in their order if the engine
-            `keeps_order`. None: nothing was read, since the table has rows, other columns or constraints.
+            An implicit column that is unique per row, and ascends in the order of the rows if the engine `keeps_order`.
+            None: nothing was read, because the table has rows, other columns or constraints.
         """
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
-        """The rows of a query, streamed; no other statement until the last of them was read."""
+        """Streams the rows of a query. Run no other statement until the last row has been read."""
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """Columns of a domain table or view, in order, and their SQL types as the engine names them.
+        """The columns of a domain table or view, in order, with the engine's names of their SQL types.
 
-        Empty if there is no such table; includes tables that the user has no privilege to read.
+        Empty if there is no such table. Includes tables that the user has no privilege to read.
         """
 
     def sql_type(self, field_type: FieldType) -> str:
         """The engine's name of a type, as `columns` returns it."""
 
     def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
-        """Views that must be dropped before a column of a table or view changes its type or goes.
+        """Views that must be dropped before a column of a table or view can be altered or dropped.
 
-        In an order in which they can be created; including the view itself if requested. SchemaError: one of them
-        could not be recreated as it is.
+        They are in an order in which they can be created, with the view `itself` if requested.
+
+        Raises:
+            SchemaError: one of them could not be recreated.
         """
 
     def can_replace(self, view: str, query: str) -> bool:
         """Whether CREATE OR REPLACE VIEW accepts a query for an existing view."""
 
     def has_view(self, view: str, query: str) -> bool:
-        """Whether a view already is this query; False if replacing it disturbs no one."""
+        """Whether an existing view already has this query. May be False if replacing the view blocks no one."""
 
     def lock(self, table: str) -> None:
-        """Locks a table (its quoted name) against other writers until the transaction ends."""
+        """Locks a table, given by its quoted name, against other writers until the transaction ends."""
 
     def close(self) -> None:
-        """Ends the connection; an open transaction is rolled back."""
+        """Closes the connection; an open transaction is rolled back."""
 
 
 def domain_tables(warehouse: Warehouse, *, views: bool = True) -> list[str]:
-    """Names of the domain tables, and if requested of views on them, in their order: with a source before a colon."""
+    """The sorted names of the domain tables, such as `Heap:users`, and, if requested, of the views with such names."""
     kind = "" if views else "AND table_type = 'BASE TABLE' "
     rows = warehouse.query(
         "SELECT table_name FROM information_schema.tables "

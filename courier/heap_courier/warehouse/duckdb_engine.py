@@ -1,4 +1,4 @@
-"""The embedded warehouse: a DuckDB file, without extensions, which would be downloaded at run time."""
+"""The embedded warehouse: a DuckDB file. Extensions are not used, because DuckDB would download them at run time."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PATIENCE: Final = 30.0  # seconds to wait for another process that has the file open
-PAUSE: Final = 0.2  # seconds between two looks
+PAUSE: Final = 0.2  # seconds between two attempts
 _TYPES: Final = {
     Kind.BOOLEAN: "BOOLEAN",
     Kind.DATE: "DATE",
@@ -31,18 +31,18 @@ _TYPES: Final = {
     Kind.INTEGER: "BIGINT",
     Kind.STRING: "VARCHAR",
 }
-_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # the message instead
+_QUOTES_VALUES: Final[Mapping[type[duckdb.Error], str]] = {  # errors that may quote values, with our own messages
     duckdb.ConstraintException: "a row violates a constraint of its table",
     duckdb.ConversionException: "a value does not have its column's type",
     duckdb.InvalidInputException: "its input is not valid",
     duckdb.OutOfRangeException: "a number is too large for its column",
 }
 _OF_A_ROW: Final = (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)
-# Raised instead of a KeyboardInterrupt from a signal handler while DuckDB calls Python.
+# The texts of the errors that DuckDB raises in place of a KeyboardInterrupt while it calls Python.
 _INTERRUPTED: Final = re.compile(r"^Query interrupted$|(?:^|failed: )KeyboardInterrupt\b", re.MULTILINE)
-# The first is the name of newer versions, in which the second one is deprecated.
+# Newer versions deprecate the second name.
 _READER: Final = "to_arrow_reader" if hasattr(duckdb.DuckDBPyRelation, "to_arrow_reader") else "fetch_arrow_reader"
-_BATCH: Final = 50_000  # rows that are read at a time
+_BATCH: Final = 50_000  # rows
 _ROW_ID: Final = "rowid"  # https://duckdb.org/docs/stable/sql/statements/select#row-ids
 _LOCKED: Final = ("Could not set lock", "used by another process")
 
@@ -54,10 +54,10 @@ _RESTRICTED: Final = """
     WHERE database_name = current_database() AND schema_name = current_schema() AND table_name = $1
 """
 
-# DuckDB has one writer: couriers of a group are threads of one process, and take turns to avoid conflicts.
-_turns: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
-# It fails if one thread opens a file while the last other connection to it is being closed.
-_door: Final = threading.Lock()
+# The couriers of a group are threads of one process. They write one after another, to avoid conflicts in DuckDB.
+_write_locks: defaultdict[str, threading.RLock] = defaultdict(threading.RLock)
+# DuckDB fails to open a file while another thread is closing the last connection to it.
+_open_close_lock: Final = threading.Lock()
 
 
 class DuckDBWarehouse:
@@ -70,9 +70,9 @@ class DuckDBWarehouse:
 
     memory_of = "The warehouse"
     memory_under = "warehouse"
-    """What needed the memory, and the section of the project file that limits it."""
+    """For messages: what needs the memory, and the section of the project file that limits it."""
 
-    indexes_keys = False  # it joins by hash, and keeps an index in memory
+    indexes_keys = False  # DuckDB uses hash joins, and would keep the index in memory
     keeps_order = True
     longest_name: int | None = None
     reserved_columns: frozenset[str] = frozenset()
@@ -119,7 +119,7 @@ class DuckDBWarehouse:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        with _turns[str(self._path)], self._sentences():
+        with _write_locks[str(self._path)], self._sentences():
             self._connection.execute("BEGIN")
             try:
                 yield
@@ -150,7 +150,7 @@ class DuckDBWarehouse:
     def fill(
         self, table: str, columns: Mapping[str, str], schema: pa.Schema, batches: Iterable[pa.RecordBatch]
     ) -> str | None:
-        """DuckDB compresses the rows and writes them to its file as they arrive, once, so that none waits in memory."""
+        """DuckDB compresses the rows and writes them to its file only once, as they arrive, without buffering them."""
         if _ROW_ID in map(str.lower, columns):
             return None
         name = quoted(table)
@@ -164,15 +164,15 @@ class DuckDBWarehouse:
             names = ", ".join(map(quoted, schema.names))
             self._stream(f"INSERT INTO {name} ({names}) FROM incoming", schema, batches)
         finally:
-            with self._connection.cursor() as another:  # since a failed transaction takes no statement
+            with self._connection.cursor() as another:  # because a failed transaction accepts no statement
                 another.execute("SET preserve_insertion_order = false")
         return _ROW_ID
 
     def _stream(self, statement: str, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> None:
-        """All in one statement, which reads the batches as `incoming`: one statement per batch takes 50% longer.
+        """Runs one statement that reads the batches as `incoming`: one statement per batch takes 50% longer.
 
-        It runs in this thread only. If DuckDB's threads produced the batches, a signal would deadlock:
-        DuckDB joins them while it holds Python's lock, and they wait for it.
+        It runs in this thread only. If DuckDB's threads produced the batches, a signal would cause a deadlock: DuckDB
+        joins these threads while it holds Python's global lock, for which they wait.
         """
         import pyarrow as pa  # noqa: PLC0415  (commands that only list do not need it)
 
@@ -183,9 +183,9 @@ class DuckDBWarehouse:
                 self._connection.execute(statement)
             finally:
                 stream.close()
-                with suppress(duckdb.Error):  # the transaction failed, and the name with it
+                with suppress(duckdb.Error):  # if the transaction failed, the name no longer exists
                     self._connection.unregister("incoming")
-                with self._connection.cursor() as another:  # since a failed transaction takes no statement
+                with self._connection.cursor() as another:  # because a failed transaction accepts no statement
                     another.execute("RESET threads")
 
     def batches(self, sql: str) -> Iterator[pa.RecordBatch]:
@@ -209,7 +209,7 @@ class DuckDBWarehouse:
         return _TYPES[field_type.kind]
 
     def dependents(self, relation: str, *, itself: bool = False) -> list[View]:  # noqa: ARG002
-        """None: DuckDB reads the definition of a view each time that it is queried."""
+        """None: DuckDB resolves a view each time it is queried."""
         return []
 
     def can_replace(self, view: str, query: str) -> bool:  # noqa: ARG002
@@ -219,10 +219,10 @@ class DuckDBWarehouse:
         return False
 
     def lock(self, table: str) -> None:
-        """Nothing to do: transactions take turns."""
+        """Does nothing: transactions run one after another."""
 
     def close(self) -> None:
-        with _door:
+        with _open_close_lock:
             self._connection.close()
 
     def _connected(self, *, read_only: bool) -> duckdb.DuckDBPyConnection:
@@ -233,7 +233,7 @@ class DuckDBWarehouse:
             "preserve_insertion_order": False,
         }
         try:
-            with _door:
+            with _open_close_lock:
                 return duckdb.connect(str(self._path), read_only=read_only, config=settings)
         except duckdb.Error as error:
             said = _first_line(error)
@@ -243,7 +243,7 @@ class DuckDBWarehouse:
                     f"The warehouse `{self._path}` is open in another process{holder[0] if holder else ''}: stop that "
                     "process, or try again later."
                 ) from error
-            if "not a valid DuckDB" in said or "Extension" in said:  # (it would open a SQLite file by an extension)
+            if "not a valid DuckDB" in said or "Extension" in said:  # (DuckDB needs an extension for a SQLite file)
                 said = "it is not a DuckDB file"
             raise SetupError(
                 f"The warehouse `{self._path}` cannot be opened: {said}. Set another `file` in heap-courier.yaml, or "
@@ -262,7 +262,7 @@ class DuckDBWarehouse:
             raise self._sentence(error) from error
 
     def _sentence(self, error: duckdb.Error) -> CourierError:
-        if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is the disk)
+        if isinstance(error, duckdb.OutOfMemoryException) and "offload" not in str(error):  # (that is a full disk)
             return SetupError(
                 f"{self.memory_of} `{self._path}` needs more memory than its limit of {self._memory} for rows "
                 f"this wide: raise `memory` under `{self.memory_under}` in heap-courier.yaml, for example to 2GB."

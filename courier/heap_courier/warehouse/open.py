@@ -1,4 +1,4 @@
-"""Opens the warehouse that a project names."""
+"""Opens the warehouse of a project."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def open_warehouse(
     read_only: bool = False,
     patience: float | None = None,
 ) -> Iterator[Warehouse]:
-    """A connection for the length of a block. An engine's library is imported when it is needed.
+    """A connection that is closed at the end of the block. Imports only the library of the engine that is used.
 
-    `patience` is how many seconds to wait for another process that has a DuckDB file open; None: half a minute.
+    `patience` is how many seconds to wait while another process has a DuckDB file open; None: half a minute.
 
     Raises:
-        SetupError: the variable with the address is not set, or the engine refuses.
-        LaterError: the engine does not answer, or another process holds the file.
+        SetupError: the environment variable with the address is not set, or the engine refuses the connection.
+        LaterError: the engine does not respond, or another process has the file open.
     """
     with closing(_opened(settings, environment, read_only=read_only, patience=patience)) as warehouse:
         yield warehouse
@@ -49,7 +49,7 @@ def _opened(
     dsn = settings.dsn or environment.get(settings.dsn_env or "")
     if not dsn:
         raise SetupError(
-            f"The environment variable `{settings.dsn_env}` is not set: it holds the warehouse's address, such as "
-            "postgresql://user:password@host/database (`dsn-env` in heap-courier.yaml)."
+            f"The environment variable `{settings.dsn_env}` (`dsn-env` in heap-courier.yaml) is not set: set it to the "
+            "warehouse's address, such as postgresql://user:password@host/database."
         )
     return PostgreSQLWarehouse(dsn)

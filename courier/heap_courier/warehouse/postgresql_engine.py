@@ -1,4 +1,4 @@
-"""A warehouse on PostgreSQL. Arrow batches go in by COPY, through ADBC."""
+"""The warehouse on PostgreSQL. Arrow batches are loaded by COPY, through ADBC."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _TYPES: Final = {
     Kind.INTEGER: "bigint",
     Kind.STRING: "text",
 }
-# Classes of https://www.postgresql.org/docs/15/errcodes-appendix.html that pass by themselves, and those whose messages
+# Error classes (https://www.postgresql.org/docs/15/errcodes-appendix.html) that are temporary, and those whose messages
 # quote values.
 _LATER: Final = ("08", "40", "53", "55", "57", "58")
 _QUOTES_VALUES: Final = {
@@ -51,8 +51,8 @@ _QUOTES_VALUES: Final = {
 _OF_A_ROW: Final = ("22", "23", "44", "54")
 _NOT_ALLOWED: Final = "42501"
 _DEPENDED_ON: Final = frozenset({"2BP01", "0A000"})  # other objects depend on the object to drop or alter
-_NAMES: Final = frozenset({"42701", "42P16", "42809"})  # a name that is taken, reserved or of something else
-# The client's own messages, without an error code.
+_NAMES: Final = frozenset({"42701", "42P16", "42809"})  # a name that is taken, reserved or of another kind of object
+# Temporary errors of the client, which have no error code.
 _LATER_TEXTS: Final = (
     "closed the connection",
     "connection slots",
@@ -60,7 +60,7 @@ _LATER_TEXTS: Final = (
     "Connection reset",
     "No route to host",
     "no connection to the server",
-    "No such file or directory",  # the socket of a server that does not run
+    "No such file or directory",  # the socket of a server that is not running
     "starting up",
     "shutting down",
     "Temporary failure",
@@ -71,19 +71,19 @@ _LATER_TEXTS: Final = (
 )
 
 _NO_JIT: Final = "SET jit = off"
-"""The cost of a `:resolved` view is estimated far too high, for its recursion: compiling it takes seconds per query."""
+"""PostgreSQL overestimates the cost of the recursive `:resolved` views, and would compile each query for seconds."""
 
 
 class PostgreSQLWarehouse:
     """A connection to PostgreSQL.
 
     Raises:
-        SetupError: no such database, a wrong password.
-        LaterError: the server does not answer.
+        SetupError: the connection was refused, for example because of a wrong password.
+        LaterError: the server does not respond.
     """
 
-    indexes_keys = True  # a small load finds its rows without reading the table
-    keeps_order = False  # a short row may go to an earlier page that a long one has left
+    indexes_keys = True  # a small load finds its rows without reading the whole table
+    keeps_order = False  # a short row may fit into an earlier page than a long row before it
     longest_name: int | None = LONGEST_NAME
     reserved_columns: frozenset[str] = _SYSTEM_COLUMNS
     follows_columns = False
@@ -92,12 +92,12 @@ class PostgreSQLWarehouse:
     def __init__(self, dsn: str) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgresql")
         try:
-            # The driver's own transactions begin once more after each COPY, with a warning in the server's log.
+            # With autocommit off, the driver would repeat BEGIN after each COPY: a warning in the server's log.
             self._connection = dbapi.connect(dsn, autocommit=True)
             with self._connection.cursor() as cursor:
                 cursor.execute(_NO_JIT)
         except Error as error:
-            raise _refused(error) from None  # (the address can hold a password, and the error can hold the address)
+            raise _refused(error) from None  # (the error may quote the address, which may contain a password)
 
     def execute(self, sql: str, parameters: Sequence[object] = ()) -> int:
         with self._statement() as cursor:
@@ -149,9 +149,9 @@ class PostgreSQLWarehouse:
         schema: pa.Schema,  # noqa: ARG002
         batches: Iterable[pa.RecordBatch],
     ) -> str | None:
-        """Only into a table that is new: others can have indexes, triggers and views, and readers.
+        """Fills new tables only: an existing one may have indexes, triggers, views and readers.
 
-        Of two connections that create it, one waits here until the other has committed.
+        If two connections create the same table, one waits here until the other has committed.
         """
         self.query("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext($1))", (table,))
         if self.columns(table):
@@ -171,7 +171,7 @@ class PostgreSQLWarehouse:
                 yield batch
 
     def columns(self, table: str) -> Mapping[str, str]:
-        """From the catalog: the information schema hides columns without privileges."""
+        """Reads the catalog, because the information schema hides columns that the user has no privilege for."""
         return dict(self.query(f"{_COLUMNS} AND n.nspname = current_schema() AND c.relname = $1 {_IN_ORDER}", (table,)))
 
     def dependents(self, relation: str, *, itself: bool = False) -> list[View]:
@@ -186,7 +186,7 @@ class PostgreSQLWarehouse:
         return [tuple(column) for column in new[: len(old)]] == old and self._is_view(view)
 
     def has_view(self, view: str, query: str) -> bool:
-        """Replacing it would wait for all who read it, and those who come later for that."""
+        """Worth checking, because replacing a view waits for all its readers, and blocks new ones meanwhile."""
         if not self._is_view(view):
             return False
         self.execute(f"CREATE TEMPORARY VIEW {_PROBE} AS {query}")
@@ -211,7 +211,7 @@ class PostgreSQLWarehouse:
         return _TYPES[field_type.kind]
 
     def lock(self, table: str) -> None:
-        """Keeps others from writing to the table until the transaction ends; they may read."""
+        """Blocks other writers until the transaction ends, but not readers."""
         self.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
 
     def close(self) -> None:
@@ -219,13 +219,13 @@ class PostgreSQLWarehouse:
         self._thread.shutdown()
 
     def _call(self, cursor: dbapi.Cursor, function: Callable[..., Any], *arguments: object, **options: object) -> Any:
-        """Calls the library in a thread: in the main thread Ctrl-C can get lost and SIGTERM is delayed."""
-        answer = self._thread.submit(function, *arguments, **options)
+        """Calls ADBC in another thread: in the main thread, it could swallow Ctrl-C, and would delay SIGTERM."""
+        result = self._thread.submit(function, *arguments, **options)
         try:
-            return result_of(answer)
+            return result_of(result)
         except KeyboardInterrupt:
             cursor.adbc_cancel()
-            wait([answer])
+            wait([result])
             raise
 
     @contextmanager
@@ -242,7 +242,7 @@ class PostgreSQLWarehouse:
 
 
 def _refused(error: Error) -> CourierError:
-    """Why there is no connection, without the client's own words about the address, which quote parts of it."""
+    """The error for a refused connection. It never quotes what the client says about the address, which may leak it."""
     said = str(error)
     if "connection to server" not in said and "Temporary failure" not in said:
         return SetupError(
@@ -253,13 +253,13 @@ def _refused(error: Error) -> CourierError:
     reason = said.partition("failed: ")[2].partition("\n")[0].removeprefix("FATAL:").strip()
     if any(text in said for text in _LATER_TEXTS):
         return LaterError(
-            f"The warehouse does not answer now: {reason or 'its host name does not resolve'}. Try again later."
+            f"The warehouse is unavailable: {reason or 'its host name does not resolve'}. Try again later."
         )
     return SetupError(f"Cannot connect to the warehouse: {reason}. Check its address (`dsn`, `dsn-env`).")
 
 
 def _without_nul(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Texts with U+FFFD, the replacement character, instead of U+0000, which PostgreSQL cannot store."""
+    """Replaces U+0000 in text, which PostgreSQL cannot store, by U+FFFD, the replacement character."""
     columns = [
         pc.replace_substring(column, "\0", "\ufffd") if pa.types.is_string(column.type) else column
         for column in batch.columns
@@ -272,7 +272,7 @@ def _sentence(error: Error) -> CourierError:
     said = str(error).partition("ERROR:")[2].strip() or str(error).partition("FATAL:")[2].strip() or str(error)
     said = said.partition("\n")[0]
     if state.startswith(_LATER) or (not state and any(text in said for text in _LATER_TEXTS)):
-        return LaterError(f"The warehouse does not answer now: {said}. Try again later.")
+        return LaterError(f"The warehouse is unavailable: {said}. Try again later.")
     if state == _NOT_ALLOWED:
         return SetupError(f"The warehouse refused a statement: {said}. Grant the privilege to the user in the address.")
     if state in _DEPENDED_ON:

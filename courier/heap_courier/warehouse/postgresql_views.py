@@ -60,17 +60,19 @@ _KINDS: Final = {"v": "VIEW", "m": "MATERIALIZED VIEW"}
 
 
 class Catalog(Protocol):
-    """A connection that answers queries of the catalog."""
+    """A connection that can query the catalog."""
 
     def query(self, sql: str, parameters: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query."""
+        """Runs a query. Returns its rows."""
 
 
 def dependents(catalog: Catalog, relation: str, *, itself: bool) -> list[View]:
-    """All views that depend on a table or view of the current schema, however indirectly; the least dependent first.
+    """All views that depend, directly or indirectly, on a table or view of the current schema.
+
+    They are in an order in which they can be created.
 
     Raises:
-        SchemaError: one of them belongs to another user, or could not be recreated as it is.
+        SchemaError: one of them belongs to another user, or could not be recreated unchanged.
     """
     return [_view(catalog, row) for row in catalog.query(_DEPENDENTS, (relation, 0 if itself else 1))]
 
@@ -80,7 +82,7 @@ def _view(catalog: Catalog, row: tuple[Any, ...]) -> View:
     if letter not in _KINDS or has_more:
         raise SchemaError(
             f"{name} depends on a table whose columns change, and has rules or triggers that would be lost: drop it, "
-            "run the courier, and create it again."
+            "run the courier, then create it again."
         )
     if not is_owner:
         raise SchemaError(

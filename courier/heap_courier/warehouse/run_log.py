@@ -1,4 +1,4 @@
-"""The run log: which runs there were, and what they loaded; in the courier's own tables."""
+"""The run log: records the runs of couriers, and what they loaded, in the courier's own tables."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from heap_courier.errors import RejectedRow, SetupError
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.system_tables import make_tables
 
-MOST_REJECTED: Final = 1_000  # rejected rows of a table and run that are stored; all are counted
-MOST_FILES: Final = 1_000  # names of files of a table and run that are stored; all are counted
-_AT_ONCE: Final = 250  # rows of an INSERT
+MOST_REJECTED: Final = 1_000  # rejected rows that are stored per run and table; all are counted
+MOST_FILES: Final = 1_000  # names of files that are stored per run and table; all are counted
+_AT_ONCE: Final = 250  # rows per INSERT
 _TABLES: Final = {
     "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
     "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
@@ -30,7 +30,7 @@ INTERRUPTED: Final = "interrupted"
 
 
 class Run(NamedTuple):
-    """A run of a courier. Instants are in UTC; `ended` is None while it runs."""
+    """A run of a courier. Times are in UTC; `ended` is None while it is running."""
 
     id: str
     courier: str
@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 class TableRun(NamedTuple):
-    """What a run did to a domain table; `message` says why nothing was loaded, or is None."""
+    """What a run loaded into a domain table; `message` is the reason if nothing was loaded, else None."""
 
     domain_table: str
     files: int
@@ -61,17 +61,17 @@ class Rejected(NamedTuple):
 
 
 class RunLog:
-    """The run log. Each method is a few statements; call it inside a transaction to record with the rows."""
+    """The run log. Call its methods inside the transaction that loads the rows, to record both or neither."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
 
     def make(self) -> None:
-        """Creates missing tables. Call it outside a transaction."""
+        """Creates the tables that do not exist. Call it outside a transaction."""
         make_tables(self._warehouse, _TABLES)
 
     def begin(self, run: Run) -> None:
-        """Records the start of a run. A courier has one run at a time: an earlier unfinished one was interrupted."""
+        """Records the start of a run, and marks an unfinished earlier run of the courier as interrupted."""
         self._warehouse.execute(
             "UPDATE heap_courier.runs SET outcome = $1, ended = $2, message = $3 WHERE courier = $4 AND outcome = $5",
             (INTERRUPTED, run.started, "The process was killed; what it had loaded is kept.", run.courier, RUNNING),
@@ -92,7 +92,7 @@ class RunLog:
     def record_table(
         self, run: Run, table: TableRun, rejected: Iterable[Rejected] = (), files: Iterable[str] = ()
     ) -> None:
-        """Records what a run did to a domain table, and the files whose rows it has loaded."""
+        """Records what a run loaded into a domain table, from which files, and its rejected rows."""
         self._warehouse.execute(
             "INSERT INTO heap_courier.run_tables VALUES ($1, $2, $3, $4, $5, $6, $7, $8)", (run.id, *table)
         )
@@ -110,7 +110,7 @@ class RunLog:
             )
 
     def runs(self, limit: int) -> list[Run]:
-        """The newest runs, newest first; none if there is no run log yet."""
+        """The newest runs, newest first; empty if there is no run log yet."""
         if not self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_tables'"):
             return []
         rows = self._warehouse.query(f"SELECT * FROM heap_courier.runs ORDER BY started DESC, id DESC LIMIT {limit:d}")
@@ -127,7 +127,7 @@ class RunLog:
         return {run.courier: run for run in map(Run._make, rows)}
 
     def runs_of(self, domain_table: str, limit: int) -> list[tuple[Run, TableRun]]:
-        """The newest runs that loaded a domain table, or tried to, newest first, with what each did to it."""
+        """The newest runs that loaded a domain table, or tried to, newest first, with the result of each."""
         if not self.runs(limit=1):
             return []
         rows = self._warehouse.query(
@@ -140,9 +140,12 @@ class RunLog:
         return [(Run._make(row[:width]), TableRun._make(row[width:])) for row in rows]
 
     def files_of(self, run_ids: Collection[str], most: int) -> dict[tuple[str, str], list[str]]:
-        """The files that runs loaded, by run and domain table; the first ones by name, and none of older versions."""
-        there = self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_files'")
-        if not there or not run_ids:
+        """The files that runs loaded, by run and domain table, the first ones by name.
+
+        Empty for runs of earlier versions, which did not record files.
+        """
+        exists = self._warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = 'run_files'")
+        if not exists or not run_ids:
             return {}
         chosen = ", ".join(f"${number}" for number, _ in enumerate(run_ids, 1))
         rows = self._warehouse.query(
@@ -157,7 +160,7 @@ class RunLog:
         return files
 
     def rejected_counts(self, limit: int) -> dict[str, int]:
-        """How many rows each of the newest runs rejected; runs without such rows are left out."""
+        """How many rows each of the newest runs rejected, without the runs that rejected none."""
         newest = [run.id for run in self.runs(limit)]
         if not newest:
             return {}
@@ -178,7 +181,7 @@ class RunLog:
         return Run._make(rows[0])
 
     def run_tables(self, run_id: str) -> list[TableRun]:
-        """What a run did to each domain table."""
+        """What a run loaded into each domain table."""
         rows = self._warehouse.query(
             "SELECT domain_table, files, rows_read, rejected, merged, stored, message "
             "FROM heap_courier.run_tables WHERE run = $1 ORDER BY domain_table",
@@ -187,7 +190,7 @@ class RunLog:
         return [TableRun._make(row) for row in rows]
 
     def rejected(self, run_id: str) -> list[tuple[str, Rejected]]:
-        """The recorded rejected rows of a run, with their domain tables."""
+        """The rejected rows of a run that are stored, with their domain tables."""
         rows = self._warehouse.query(
             "SELECT domain_table, file, row_number, column_name, reason FROM heap_courier.rejected_rows "
             "WHERE run = $1 ORDER BY domain_table, file, row_number",
@@ -196,9 +199,9 @@ class RunLog:
         return [(row[0], Rejected(row[1], RejectedRow(row[2], row[3], row[4]))) for row in rows]
 
     def expire(self, before: datetime, *, dry_run: bool = False) -> int:
-        """Removes runs that began earlier, with all that is recorded of them; their number.
+        """Deletes the records of runs that started before a time. Returns the number of runs.
 
-        Those under way stay, and of each courier the newest run and the newest one that completed. Call it inside a
+        Keeps runs in progress and, for each courier, the newest run and the newest completed run. Call it inside a
         transaction.
         """
         parameters = (in_utc(before),)

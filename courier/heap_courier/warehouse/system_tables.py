@@ -1,4 +1,4 @@
-"""Creates the courier's own tables, which are beside the domain tables."""
+"""Creates the courier's own tables, in a schema of their own."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ SCHEMA: Final = "heap_courier"
 
 
 def make_tables(warehouse: Warehouse, tables: Mapping[str, str]) -> None:
-    """Creates missing tables, given by name and columns, in the courier's schema. Call it outside a transaction."""
+    """Creates the tables that do not exist, given as columns by name. Call it outside a transaction."""
     try:
         _make(warehouse, tables)
-    except CourierError:  # IF NOT EXISTS fails on PostgreSQL if another connection creates the same table now
+    except CourierError:  # on PostgreSQL, IF NOT EXISTS fails while another connection creates the same table
         _make(warehouse, tables)
 
 

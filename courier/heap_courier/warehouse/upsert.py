@@ -1,4 +1,4 @@
-"""Loads rows into a domain table: staged, then upserted so that the newest row of a key wins, in one transaction."""
+"""Loads rows into a domain table in one transaction: stages them, then upserts the newest row of each key."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from heap_courier.errors import SchemaError
 from heap_courier.warehouse.base import Warehouse, quoted
 from heap_courier.warehouse.views import DroppedViews
 
-_SEQUENCE: Final = "_seq:"  # staged beside each row: its place in the order of loading
-MOST_EXACT: Final = 2**53 - 1  # a larger integer may not be exact as a Float
+_SEQUENCE: Final = "_seq:"  # the column of staged rows with their position in the order of loading
+MOST_EXACT: Final = 2**53 - 1  # larger integers may not be exact as a Float
 _STAGING: Final = "heap_courier_staging"
 _WINNERS: Final = "heap_courier_winners"
 
@@ -32,14 +32,13 @@ class Table:
     """The target schema of a domain table.
 
     Attributes:
-        name: `Heap:Users`.
-        columns: all of them. Columns that the stored table has beyond these are dropped, those that it lacks are added,
-            and those of another type are cast.
-        key: columns that identify a row; empty: rows are only appended. So are rows whose key is null.
-        newest: columns by which the newest of several rows of a key is found, most telling first, null being the
-            oldest; after them the row that was loaded last wins. A stored row stays if it is newer by them.
-            Empty: new rows win over stored ones.
-        generated: columns whose values say when a row was loaded: another value of theirs alone is not a change.
+        name: its name, such as `Heap:Users`.
+        columns: all its columns. Other columns of the stored table are dropped, missing ones are added, and those with
+            another type are cast.
+        key: the columns that identify a row; empty: rows are only appended. Rows whose key is null are always appended.
+        newest: the columns that decide which row of a key is the newest, most significant first; null is the oldest. A
+            stored row is kept if it is newer by them. If they are equal, or empty, the row that was loaded last wins.
+        generated: the columns with the time of loading: a row that differs only in them does not count as changed.
     """
 
     name: str
@@ -55,15 +54,15 @@ class Table:
 
 
 class OrderNeededError(Exception):
-    """Several rows of a key came, and the engine that took them straight into a table does not keep their order."""
+    """A table was filled with several rows of a key, on an engine that does not keep the order of rows."""
 
 
 class LoadResult(NamedTuple):
     """The result of a load."""
 
     staged: int  # rows read
-    merged: int  # rows that were added or changed: those that were stored already, equal in every value, do not count
-    stored: int  # rows that the table holds now
+    merged: int  # rows added or changed, without those that were already stored with the same values
+    stored: int  # rows in the table after the load
 
 
 def load(
@@ -82,20 +81,22 @@ def load(
 
     Args:
         warehouse: an open connection without a transaction.
-        table: created, or altered, as needed.
-        batches: of exactly the table's columns, in the order of loading. An exception in it rolls everything back.
-        replace: whether the rows replace all that is stored.
-        repeatable: whether the caller can bring the same rows again, without this, after an OrderNeededError.
-        before: called inside the transaction when all rows are there, and before the table is touched.
-        winners: called inside the transaction, if the table has a key, with a query of the newest of the loaded rows of
-            each key, whether or not a stored one is newer still, and of the loaded rows whose key is null.
-        views: called when the table has its columns: our own views that are to be created or replaced, as queries by
-            name, each after those that it reads.
-        after: called inside the transaction, after the rows: what it writes (a bookmark) holds if and only if they do.
+        table: the table; created or altered as needed.
+        batches: the rows, in the order of loading, with exactly the table's columns. An exception rolls everything
+            back.
+        replace: whether the rows replace all stored rows.
+        repeatable: whether the caller can handle an OrderNeededError, by loading the same rows again without this.
+        before: called inside the transaction after all rows have been read, before stored rows are changed.
+        winners: called inside the transaction, if the table has a key, with a query that returns the newest loaded row
+            of each key, even if a stored one is newer, and the loaded rows whose key is null.
+        views: called when the table has its final columns. Returns our views to create or replace, as queries by name,
+            each after those that it reads.
+        after: called inside the transaction after the load. What it writes, such as a bookmark, is committed with the
+            rows or not at all.
 
     Raises:
-        SchemaError: the table cannot be altered, or a view of someone else's on it could not be kept.
-        OrderNeededError: the rows were `repeatable`, and have to be brought again.
+        SchemaError: the table cannot be altered, or a user's view on it could not be kept.
+        OrderNeededError: the load was `repeatable`, and must be repeated without it.
     """
     with warehouse.transaction():
         count = _Count(table)
@@ -128,7 +129,7 @@ def _put(
     *,
     replace: bool,
 ) -> tuple[DroppedViews, int]:
-    """Puts the staged rows into their table; the views that had to be dropped for it, and how many rows it changed."""
+    """Puts the staged rows into their table. Returns the views dropped for it, and the number of changed rows."""
     emptied = replace and not (table.key and warehouse.columns(table.name) == columns)
     if emptied and warehouse.columns(table.name):
         warehouse.lock(quoted(table.name))
@@ -145,13 +146,13 @@ def _put(
 
 
 def _delete_older(warehouse: Warehouse, table: Table, order: str) -> int:
-    """Leaves the newest row of each key, and all rows whose key is null, of a table that had none before.
+    """Keeps the newest row of each key, and all rows whose key is null, in a table that was empty before the load.
 
     Returns:
-        How many rows it deleted.
+        How many rows were deleted.
 
     Raises:
-        OrderNeededError: there are several of a key, and `order` does not say which came last.
+        OrderNeededError: a key has several rows, and the order of `order` is not that of loading.
     """
     if not table.key:
         return 0
@@ -174,13 +175,13 @@ def create_or_alter(warehouse: Warehouse, table: Table) -> None:
     """Creates a table, or alters it to have exactly its target columns. Call it inside a transaction.
 
     Raises:
-        SchemaError: a stored value does not fit, or a view on the table could not be kept.
+        SchemaError: a stored value does not fit its new type, or a view on the table could not be kept.
     """
     alter(warehouse, table.name, _sql_types(warehouse, table), table.key).create({})
 
 
 def _index_key(warehouse: Warehouse, table: str, key: Sequence[str]) -> None:
-    """Indexes the key of a new table; if it gets rows at once, after them, since one by one they would take longer."""
+    """Creates the index on the key of a new table. Call it after the first rows were added, which is faster."""
     if warehouse.indexes_keys and key:
         warehouse.execute(f"CREATE UNIQUE INDEX ON {quoted(table)} ({_list(map(quoted, key))})")
 
@@ -188,17 +189,20 @@ def _index_key(warehouse: Warehouse, table: str, key: Sequence[str]) -> None:
 def alter(
     warehouse: Warehouse, table: str, wanted: Mapping[str, str], key: Sequence[str], *, emptied: bool = False
 ) -> DroppedViews:
-    """Creates a table, or gives it its columns; the views that had to be dropped for it. Inside a transaction.
+    """Creates a table, or alters it to have exactly certain columns. Call it inside a transaction.
 
     Args:
-        warehouse: where the table is, or will be.
+        warehouse: the warehouse of the table.
         table: its name.
-        wanted: its columns with their SQL types.
-        key: columns that are unique together, if any, to index in a table that is created.
-        emptied: whether it has no rows, so that they fit any type.
+        wanted: its target columns with their SQL types.
+        key: its key, to index if the table is created; may be empty.
+        emptied: whether the table has no rows, so that no value needs to be cast.
+
+    Returns:
+        The views that were dropped for it.
 
     Raises:
-        SchemaError: a stored value does not fit.
+        SchemaError: a stored value does not fit its new type.
     """
     dropped = DroppedViews(warehouse)
     name = quoted(table)
@@ -212,7 +216,7 @@ def alter(
     if any(wanted.get(column) != kind for column, kind in stored.items()):
         dropped.drop(table)
     for column in stored:
-        if column not in wanted:  # before others are added: DuckDB treats `Email` as `email`
+        if column not in wanted:  # before others are added, because names in DuckDB are case-insensitive
             warehouse.execute(f"ALTER TABLE {name} DROP COLUMN {quoted(column)}")
     for column, kind in wanted.items():
         if column not in stored:
@@ -230,7 +234,7 @@ def _sql_types(warehouse: Warehouse, table: Table) -> dict[str, str]:
 
 
 def inexact(warehouse: Warehouse, table: str, column: str) -> bool:
-    """Whether an integer column of a stored table holds numbers that a Float cannot represent exactly."""
+    """Whether an integer column of a stored table contains numbers that may not be exact as a Float."""
     far = f"{quoted(column)} NOT BETWEEN {-MOST_EXACT:d} AND {MOST_EXACT:d}"
     return bool(warehouse.query(f"SELECT 1 FROM {quoted(table)} WHERE {far} LIMIT 1"))
 
@@ -239,13 +243,13 @@ def _refuse_inexact(warehouse: Warehouse, table: str, column: str, stored: str, 
     is_at_risk = (stored, kind) == (warehouse.sql_type(INTEGER), warehouse.sql_type(FLOAT))
     if is_at_risk and inexact(warehouse, table, column):
         raise SchemaError(
-            f"The column `{column}` of `{table}` holds integers beyond 2^53, which would be indistinguishable as "
-            "Float: make it a String."
+            f"The column `{column}` of `{table}` contains integers beyond 2^53, which a Float cannot represent "
+            "exactly: make it a String."
         )
 
 
 def cast_of(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
-    """A stored value in another type. An integral float becomes text in digits: `7`, not `7.0` or `1e+16`."""
+    """An SQL expression that casts a stored value. A whole float becomes text in digits: `7`, not `7.0` or `1e+16`."""
     value = quoted(column)
     cast = f"CAST({value} AS {kind})"
     if (stored, kind) == (warehouse.sql_type(FLOAT), warehouse.sql_type(STRING)):
@@ -257,10 +261,10 @@ def cast_of(warehouse: Warehouse, column: str, stored: str, kind: str) -> str:
 
 
 class _Count:
-    """Numbers rows as they pass.
+    """Counts and numbers rows as they are read.
 
-    Ensures that the types are those of the table: ADBC copies what it is given bit by bit, and a float that meets an
-    integer column would silently become another number.
+    Also casts them to the table's types: ADBC copies values bit by bit, and a float in an integer column would silently
+    become another number.
     """
 
     def __init__(self, table: Table) -> None:
@@ -284,7 +288,7 @@ class _Count:
 
 
 class _Upsert:
-    """The staged rows into their table."""
+    """Puts the staged rows into their table."""
 
     def __init__(self, warehouse: Warehouse, table: Table, sequence: str) -> None:
         self._warehouse = warehouse
@@ -292,14 +296,14 @@ class _Upsert:
         self._sequence = quoted(sequence)
 
     def by_key(self, winners: Callable[[str], None], *, replace: bool) -> int:
-        """Puts the newest of the staged rows of each key, and all rows whose key is null, in place of what is stored.
+        """Upserts the newest staged row of each key, and adds all staged rows whose key is null.
 
-        The winners are found in the narrow columns alone, and wide rows are written once: on DuckDB that takes half as
-        long as a MERGE.
+        The winners are found in narrow columns only, and wide rows are written once: on DuckDB, that takes half the
+        time of a MERGE.
 
         Args:
-            winners: called with a query of the newest of the staged rows.
-            replace: whether they take the place of all that is stored, newer or not.
+            winners: called with a query that returns the newest staged rows.
+            replace: whether they replace all stored rows, even newer ones.
 
         Returns:
             How many rows were added or changed.
@@ -329,9 +333,9 @@ class _Upsert:
         return written - unchanged
 
     def _unchanged(self, same_key: str, newest: Sequence[str]) -> int:
-        """How many winners are stored already, equal in every value that is not generated.
+        """How many winners are already stored, with equal values in all columns that are not generated.
 
-        Wide rows are only read if the narrow columns leave it open.
+        Wide rows are only read if the narrow columns are equal.
         """
         table, query, name = self._table, self._warehouse.query, quoted(self._table.name)
         alike = " AND ".join([same_key, *(f"t.{column} IS NOT DISTINCT FROM w.{column}" for column in newest)])
@@ -347,7 +351,7 @@ class _Upsert:
         return int(found[0][0])
 
     def insert(self, where: str = "") -> int:
-        """Adds staged rows unchanged."""
+        """Adds staged rows to the table, without regard to stored ones. Returns their number."""
         names = _list(quoted(column.name) for column in self._table.columns)
         return self._warehouse.execute(
             f"INSERT INTO {quoted(self._table.name)} ({names}) SELECT {names} FROM {_STAGING} {where}"
@@ -355,7 +359,7 @@ class _Upsert:
 
 
 def is_newer(columns: Sequence[str]) -> str:
-    """Whether a stored row `t` is newer than the new one `w`, by the first of these columns in which they differ."""
+    """An SQL condition: whether a stored row `t` is newer than a new row `w`, by the first column that differs."""
     first, *others = columns
     newer = f"t.{first} > w.{first} OR t.{first} IS NOT NULL AND w.{first} IS NULL"
     return f"{newer} OR t.{first} IS NOT DISTINCT FROM w.{first} AND ({is_newer(others)})" if others else newer

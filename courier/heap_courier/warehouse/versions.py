@@ -1,12 +1,12 @@
-"""The versions of the rows of a domain table, and the view in which each has the time from and to which it was valid.
+"""The history of a domain table: its rows as each load found them, and a view of their versions with validity periods.
 
-    Heap:users:versions   each row as each load found it; `_is_deleted` where a load that has all rows lacks one
-    Heap:users:history    a row per version: `_valid_from`, `_valid_to` (null: it is current), `_is_current`
+    Heap:users:versions   observations: a row as a load found it; `_is_deleted` if it is missing in a complete load
+    Heap:users:history    versions: `_valid_from`, `_valid_to` (null for the current one), `_is_current`
 
-What is stored are observations, and the view derives the versions from them, so that the history is the same in
-whatever order they arrive: one that is late changes no other. An observation equal to the previous one adds no version.
-The shape is that of a slowly changing dimension of type 2, as in snapshots of dbt
-(https://docs.getdbt.com/docs/build/snapshots). All of it is SQL that DuckDB and PostgreSQL share.
+Only observations are stored, and the view derives the versions from them. So the history does not depend on the order
+in which observations arrive, and a late one changes no other. An observation equal to the previous one adds no version.
+The view is a slowly changing dimension of type 2, as in dbt's snapshots
+(https://docs.getdbt.com/docs/build/snapshots). All SQL works on both DuckDB and PostgreSQL.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from heap_courier.warehouse.views import DroppedViews
 
 VERSIONS: Final = ":versions"
 HISTORY: Final = ":history"
-"""The suffixes of the table of observations and of the view."""
+"""The suffixes of the names of the table with observations, and of the view with versions."""
 
 _SEEN_AT: Final = "_seen_at"
 _IS_DELETED: Final = "_is_deleted"
@@ -32,7 +32,7 @@ _BEFORE: Final = "heap_courier_before"
 
 
 def history(versions: str, columns: Iterable[str], key: Sequence[str], order: str) -> str:
-    """The view of a table of versions, as a query; the columns are those of that table."""
+    """The query of the history view; `versions` is the table of observations, with these columns."""
     names = [quoted(name) for name in columns if name not in (_SEEN_AT, _IS_DELETED)]
     keys = list(map(quoted, key))
     place = f"PARTITION BY {', '.join(keys)} ORDER BY {quoted(order)}"
@@ -52,17 +52,17 @@ def history(versions: str, columns: Iterable[str], key: Sequence[str], order: st
 
 
 class Versions:
-    """The versions of the rows of a domain table that has a key.
+    """The history of a domain table that has a key.
 
-    Observations of a row are ordered by the first of the columns in `newest`; of two that are equal in it, the others
-    tell the one that counts. Each method is called inside a transaction.
+    The first column in `newest` orders the observations of a row; of two that are equal in it, the other columns decide
+    which one is kept. Call each method inside a transaction.
     """
 
     def __init__(self, warehouse: Warehouse, table: Table) -> None:
-        """Does nothing yet.
+        """Sends no statement.
 
         Raises:
-            SchemaError: the table has a column with the name of one that versions have besides.
+            SchemaError: the table has a column with the name of one that the history adds.
         """
         self._warehouse = warehouse
         self._table = table
@@ -79,19 +79,19 @@ class Versions:
         self._latest = " AND ".join(f"t.{column} = b.{column}" for column in columns)
         if taken := [column.name for column in table.columns if column.name.lower() in _OWN]:
             raise SchemaError(
-                f"The table `{table.name}` has a column `{taken[0]}`, which its history adds: rename the column, or "
-                "keep no history of the table."
+                f"The table `{table.name}` has a column `{taken[0]}`, but its history adds a column of that name: "
+                "rename the column, or do not keep the table's history."
             )
 
     def add(self, rows: str, seen_at: datetime, *, complete: int | None = None) -> None:
-        """Adds what a load has found.
+        """Adds the rows of a load as observations.
 
         Args:
-            rows: a query of the rows, one per key; those whose key is null have no history.
+            rows: a query that returns the rows, one per key; those whose key is null have no history.
             seen_at: the time in UTC from which they are valid, unless a later observation has an earlier one.
-            complete: set if these are all rows that there are, so that others end: the value that all of them have in
-                the column that orders them. They replace earlier ones with it, and no observation that precedes them
-                is added later.
+            complete: set if the load contains all rows of the table, so that missing rows are deleted: the value that
+                all of them have in the column that orders observations. They replace observations with the same value,
+                and no observation that precedes them is added later.
         """
         dropped = self._widen(rows)
         incoming = self._converted(rows)
@@ -106,11 +106,13 @@ class Versions:
         dropped.create(self._view())
 
     def catch_up(self, seen_at: Mapping[int, datetime], complete: int | None) -> int:
-        """Adds the stored rows of the table itself, after loads whose versions were not kept.
+        """Adds the stored rows of the table as observations, after loads whose history was not kept.
 
         Args:
-            seen_at: for each value of the column that orders the rows, the time in UTC from which its rows are valid.
-            complete: the newest of these values whose load brought all rows; those that the table lacks ended with it.
+            seen_at: for each value of the column that orders observations, the time in UTC from which its rows are
+                valid.
+            complete: the newest of these values whose load contained all rows: rows that the table lacks were deleted
+                then.
 
         Returns:
             How many rows the table has.
@@ -132,13 +134,13 @@ class Versions:
         return int(self._warehouse.query(f"SELECT count(*) FROM {table}")[0][0])
 
     def _add_all(self, incoming: str, value: int, seen: str) -> None:
-        """A row that is stored before as it is now needs no observation: none will come between the two."""
+        """Adds a complete load. A row equal to its previous observation needs none: no other can come between them."""
         self._execute(f"DELETE FROM {self._stored} WHERE {self._order} = {value:d}")
         self._note_before(value)
-        brought = set(self._table.schema.names)
+        loaded = set(self._table.schema.names)
         alike = [
             f"t.{quoted(name)} IS NOT DISTINCT FROM w.{quoted(name)}"
-            if name in brought
+            if name in loaded
             else f"t.{quoted(name)} IS NULL"
             for name in self._kinds
             if name not in (*self._table.key, self._table.newest[0], *_OWN)
@@ -151,14 +153,14 @@ class Versions:
         self._end(incoming, value, seen)
 
     def _note_before(self, value: int) -> None:
-        """The latest observation of each row before a value."""
+        """Creates a temporary table of the latest observation of each row before a value."""
         self._execute(
             f"CREATE TEMPORARY TABLE {_BEFORE} AS SELECT {self._key}, max({self._order}) AS {self._order} "
             f"FROM {self._stored} WHERE {self._order} < {value:d} GROUP BY {self._key}"
         )
 
     def _end(self, present: str, value: int, seen: str) -> None:
-        """Notes that the rows that were there before a value, and are not among the present ones, are deleted."""
+        """Adds observations of deletion for rows that existed before a value and are not among the present ones."""
         key = ", ".join(f"t.{quoted(column)}" for column in self._table.key)
         self._execute(
             f"INSERT INTO {self._stored} ({self._key}, {self._order}, {_SEEN_AT}, {_IS_DELETED}) "
@@ -168,7 +170,7 @@ class Versions:
         self._execute(f"DROP TABLE {_BEFORE}")
 
     def _insert(self, incoming: str, seen: str, unless: str | None) -> None:
-        """Adds rows `w`; `unless` is a query that finds something for those to leave out."""
+        """Adds rows `w` as observations, except those for which the query `unless` returns a row."""
         where = f" WHERE NOT EXISTS ({unless})" if unless else ""
         self._execute(
             f"INSERT INTO {self._stored} ({self._names}, {_SEEN_AT}, {_IS_DELETED}) "
@@ -176,12 +178,12 @@ class Versions:
         )
 
     def _widen(self, rows: str) -> DroppedViews:
-        """Gives the versions the columns of the table beside those that they have, of types that hold both."""
+        """Adds the table's columns to those of the observations, and widens types to fit the values of both."""
         stored = self._warehouse.columns(self.name)
         lower = {name.lower(): name for name in stored}
         for column in self._table.columns:
             other = lower.get(column.name.lower(), column.name)
-            if column.name not in stored and other != column.name:  # DuckDB treats `Email` as `email`
+            if column.name not in stored and other != column.name:  # names in DuckDB are case-insensitive
                 for old, new in ((other, _BEFORE), (_BEFORE, column.name)):
                     self._execute(f"ALTER TABLE {self._stored} RENAME COLUMN {quoted(old)} TO {quoted(new)}")
         stored = self._warehouse.columns(self.name)
@@ -208,7 +210,7 @@ class Versions:
         return bool(self._warehouse.query(f"SELECT 1 FROM {relation} AS r WHERE {condition} LIMIT 1"))
 
     def _converted(self, rows: str) -> str:
-        """A query of rows that have a key, in the types of the versions."""
+        """A query that returns the rows with a key, cast to the types of the observations."""
         values = []
         for column in self._table.columns:
             kind, stored = self._warehouse.sql_type(column.type), self._kinds[column.name]

@@ -9,34 +9,34 @@ from heap_courier.errors import SchemaError, SetupError
 from heap_courier.warehouse.base import View, Warehouse, quoted
 
 STITCHED: Final = ":stitched"
-"""The suffixes of the views that Stitch creates in each run."""
+"""The suffix of the views that Stitch creates in each run."""
 
 
 class DroppedViews:
-    """The views that a transaction has dropped to change what they depend on. All of it inside that transaction."""
+    """The views that a transaction drops to change what they depend on, and recreates before it commits."""
 
     def __init__(self, warehouse: Warehouse) -> None:
         self._warehouse = warehouse
         self._views: list[View] = []  # in an order in which they can be created
 
     def drop(self, relation: str, *, itself: bool = False) -> None:
-        """Drops all views that depend on a table or a view, and that view itself if asked to.
+        """Drops all views that depend on a table or a view, and the view `itself` if requested.
 
         Raises:
-            SchemaError: one of them could not be created again.
+            SchemaError: one of them could not be recreated.
         """
         views = self._warehouse.dependents(relation, itself=itself)
         for view in reversed(views):
             self._warehouse.execute(f"DROP {view.kind} {view.name}")
-        self._views = [*views, *self._views]  # (none of these depends on an earlier one: it would be gone)
+        self._views = [*views, *self._views]  # (no new one depends on an earlier one, or it would be dropped already)
 
     def create(self, ours: Mapping[str, str]) -> None:
-        """Creates our own views, given as queries by their names, and then all that were dropped.
+        """Creates our views, given as queries by name, then all dropped views.
 
-        A view that can be replaced in place is: its privileges and the views that depend on it stay untouched.
+        An existing view is replaced in place if possible, which keeps its privileges and the views that depend on it.
 
         Raises:
-            SchemaError: a dropped view of someone else's does not fit the changed table.
+            SchemaError: a user's view does not fit the changed table.
         """
         for name, query in ours.items():
             if self._taken(name) is None and self._warehouse.columns(name):
@@ -60,9 +60,9 @@ class DroppedViews:
         self._views = []
 
     def _create_if_it_fits(self, view: View) -> None:
-        """Leaves out a view that reads a column that is gone, rather than stop the load: Stitch creates it again.
+        """Creates a view, or leaves it out if it reads a dropped column: Stitch recreates it, so the load continues.
 
-        In a block that PostgreSQL rolls back by itself: ADBC takes no statement after an error. On DuckDB, views are
+        PostgreSQL itself rolls the block back, because ADBC accepts no statement after an error. On DuckDB, views are
         never dropped.
         """
         body = " ".join(f"EXECUTE $statement${statement}$statement$;" for statement in (view.create, *view.restore))
@@ -76,8 +76,8 @@ class DroppedViews:
                 self._warehouse.execute(statement)
         except (SetupError, SchemaError) as error:
             raise SchemaError(
-                f"The view {view.name} depends on columns that change, and cannot be created again ({error}) Drop or "
-                "change that view, then run the courier again."
+                f"The view {view.name} depends on columns that change, and cannot be recreated ({error}) Drop or "
+                "change the view, then run the courier again."
             ) from error
 
     def _taken(self, name: str) -> View | None:

@@ -31,7 +31,7 @@ class Warehouse:
         return []
 
 
-@pytest.mark.parametrize("second", [LaterError("The warehouse does not answer now."), OSError(5), RuntimeError("x")])
+@pytest.mark.parametrize("second", [LaterError("The warehouse is unavailable."), OSError(5), RuntimeError("x")])
 def test_the_first_error_is_the_one_that_is_raised(second: Exception) -> None:
     warehouse = Warehouse()
 

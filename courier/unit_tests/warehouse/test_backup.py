@@ -218,12 +218,12 @@ def test_what_cannot_be_done_is_reported_and_changes_nothing(settings: Warehouse
 
     postgresql = WarehouseSettings("postgresql", dsn="postgresql://host/database")
     missing = WarehouseSettings("duckdb", tmp_path / "missing.duckdb")
-    assert "exists already" in refusal(lambda: back_up(settings, target))
+    assert "already exists" in refusal(lambda: back_up(settings, target))
     assert "`pg_dump`" in refusal(lambda: back_up(postgresql, tmp_path / "x"))
     assert "no warehouse" in refusal(lambda: back_up(missing, tmp_path / "x"))
-    assert "give --replace" in refusal(lambda: restore(settings, target, NOW))
+    assert "use --replace" in refusal(lambda: restore(settings, target, NOW))
     assert "no backup" in refusal(lambda: restore(settings, tmp_path / "x", NOW, replace=True))
-    assert "not of a warehouse" in refusal(lambda: restore(settings, other, NOW, replace=True))
+    assert "not a backup" in refusal(lambda: restore(settings, other, NOW, replace=True))
     assert "not a DuckDB file" in refusal(lambda: restore(settings, text, NOW, replace=True))
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert back_up(settings, target, overwrite=True).rows == 2

@@ -39,6 +39,6 @@ def test_a_variable_without_an_address_is_named(environment: dict[str, str]) -> 
     with pytest.raises(SetupError) as refused, open_warehouse(settings, environment):
         pass
     assert str(refused.value) == (
-        "The environment variable `HEAP_WAREHOUSE` is not set: it holds the warehouse's address, such as "
-        "postgresql://user:password@host/database (`dsn-env` in heap-courier.yaml)."
+        "The environment variable `HEAP_WAREHOUSE` (`dsn-env` in heap-courier.yaml) is not set: set it to the "
+        "warehouse's address, such as postgresql://user:password@host/database."
     )

@@ -62,7 +62,7 @@ def test_a_server_that_does_not_run_may_do_so_later() -> None:
         free.bind(("127.0.0.1", 0))
         refused = refusal(f"postgresql://heap:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/heap")
     assert isinstance(refused, LaterError)
-    assert str(refused) == "The warehouse does not answer now: Connection refused. Try again later."
+    assert str(refused) == "The warehouse is unavailable: Connection refused. Try again later."
     assert isinstance(refusal("postgresql:///heap?host=/nowhere"), LaterError)
 
 
@@ -161,7 +161,7 @@ def test_a_server_that_stops_amid_a_transaction_may_come_back(table: PostgreSQLW
         end_connection(table, postgresql)
         table.execute("DELETE FROM t")
     assert str(ended.value) == (
-        "The warehouse does not answer now: terminating connection due to administrator command. Try again later."
+        "The warehouse is unavailable: terminating connection due to administrator command. Try again later."
     )
     with pytest.raises(LaterError):
         table.query("SELECT 1")
