@@ -1,20 +1,20 @@
-"""Casts: columns of any Arrow type to the types of a feed.
+"""Casts columns of any Arrow type to the types of a feed.
 
-A column is cast as a whole if Arrow can; otherwise value by value, each distinct value once. The result is the same:
+Arrow casts a column as a whole if it can; otherwise each distinct value is cast once. The result is the same:
 
 | to | from |
 |---|---|
 | Boolean | booleans; 0 and 1; true, false, t, f, yes, no, y, n, 1, 0 in any case |
-| Date | dates; instants (their day in UTC); ISO 8601 texts, also 20221021; with a pattern: text in that form |
-| Datetime | instants; dates (midnight); ISO 8601 texts; numbers since 1970; with a pattern: text in that form |
-| Decimal | numbers, also as text, that fit without rounding; floats are rounded |
-| Float | numbers, also as text |
-| Integer | whole numbers, also as text and with zeros after the decimal point |
-| String | anything: numbers and texts as they are, instants in ISO 8601, records, lists and maps as JSON |
+| Date | dates; timestamps (their day in UTC); text in ISO 8601, such as 20221021, or in the field's pattern |
+| Datetime | timestamps; dates (midnight); numbers since 1970; text in ISO 8601, or in the field's pattern |
+| Decimal | numbers, including text, that fit without rounding; floats are rounded |
+| Float | numbers, including text |
+| Integer | whole numbers, including text, and with zeros after the decimal point |
+| String | anything: numbers and text unchanged, timestamps in ISO 8601, structs, lists and maps as JSON |
 
-A time without an offset is UTC. A number since 1970, also as text, is seconds below 100,000,000,000, milliseconds below
-a thousand times that, microseconds below a thousand times that. Dates and instants are of the years 1 to 9999. Empty
-and blank texts become null, except as String.
+A time without an offset is UTC. A number since 1970, including text, is in seconds below 10^11, in milliseconds below
+10^14, and in microseconds below 10^17. Dates and timestamps must be in the years 1 to 9999. Empty and blank text
+becomes null, except in a String.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from heap_courier.data_types.field_types import FieldType, Kind, in_utc
 
 
 class Converted(NamedTuple):
-    """A column cast to a field's type; `wrong` marks values that could not be read and became null (None: none)."""
+    """A column cast to a field's type; `wrong` marks values that could not be cast and became null (None: none)."""
 
     values: pa.Array
     wrong: pa.BooleanArray | None = None
 
 
 def convertible(incoming: pa.DataType, field_type: FieldType, pattern: str | None = None) -> bool:
-    """Whether values of a type can become values of a field's type at all."""
+    """Whether values of an Arrow type can be cast to a field's type at all."""
     if _is_text(incoming) or pa.types.is_null(incoming) or field_type.kind is Kind.STRING:
         return True
     if pa.types.is_dictionary(incoming):
@@ -68,7 +68,7 @@ def convertible(incoming: pa.DataType, field_type: FieldType, pattern: str | Non
 def reason(field_type: FieldType, pattern: str | None = None) -> str:
     """Why a value cannot be cast to a type, as the end of a sentence."""
     if pattern is not None and field_type.kind in (Kind.DATE, Kind.DATETIME):
-        return f"is not a date of the pattern {pattern}"
+        return f"is not a date in the pattern {pattern}"
     if field_type.kind is Kind.DECIMAL:
         whole = field_type.precision - field_type.scale
         return f"is not a number with at most {whole} digits before and {field_type.scale} after the decimal point"
@@ -96,7 +96,7 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
         trimmed = pc.utf8_trim_whitespace(values)
         values = pc.if_else(pc.equal(trimmed, constant("", pa.string())), null(pa.string()), trimmed)
     if _is_moment(values.type) and (field_type.kind in _DATED or field_type.kind is Kind.STRING):
-        known = _of_known_years(values)  # for other years Arrow would return an error message as the text
+        known = _of_known_years(values)  # for other years, Arrow would return an error message as text
         return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
     is_written = _is_text(values.type) or pa.types.is_integer(values.type)
     if field_type.kind in _DATED and pattern is not None and is_written:
@@ -130,7 +130,7 @@ def _is_moment(incoming: pa.DataType) -> bool:
 
 
 def _of_the_day(values: pa.Array) -> Converted:
-    """Times from 0:00 up to 24:00; others become null, because Arrow would return an error message as their text."""
+    """Times from 0:00 to before 24:00; others become null, because Arrow would return an error message as text."""
     is_narrow = pa.types.is_time32(values.type)
     numbers = values.view(pa.int32() if is_narrow else pa.int64()).cast(pa.int64())
     day = 86_400 * _PER_SECOND[values.type.unit]
@@ -141,7 +141,7 @@ def _of_the_day(values: pa.Array) -> Converted:
 
 
 def _of_known_years(values: pa.Array) -> Converted:
-    """Dates or instants of the years 1 to 9999; others become null."""
+    """Dates or timestamps in the years 1 to 9999; others become null."""
     first, last = _YEARS
     if not pa.types.is_date32(values.type):
         unit = "ms" if pa.types.is_date64(values.type) else values.type.unit
@@ -156,7 +156,7 @@ def _of_known_years(values: pa.Array) -> Converted:
 
 
 def _one_by_one(values: pa.Array, field_type: FieldType, read: Callable[[Any], Any]) -> Converted:
-    """Reads each distinct value; `read` raises ValueError, OverflowError or ArithmeticError if it cannot."""
+    """Casts each distinct value by `read`, which raises ValueError, OverflowError or ArithmeticError if it cannot."""
     nested = pa.types.is_nested(values.type)
     encoded = values if nested else values.dictionary_encode()
     found = [_read(value, read) for value in (values if nested else encoded.dictionary)]
@@ -175,7 +175,7 @@ def _read(value: pa.Scalar, read: Callable[[Any], Any]) -> Any:
         return _WRONG
 
 
-# A column at once; raises ArrowInvalid if that is not possible
+# A whole column; these raise ArrowInvalid if that is not possible
 
 
 def _never(_values: pa.Array, _: FieldType) -> pa.Array:
@@ -199,7 +199,7 @@ def _instants(values: pa.Array, _: FieldType) -> pa.Array:
         raise pa.ArrowInvalid
     if _all_match(values, r"^-?\d{1,18}$"):
         return _since_epoch(values.cast(pa.int64()))
-    # Arrow takes either texts with an offset or texts without one, and needs long to refuse a column of the others.
+    # Arrow reads either text with offsets or text without them, and is slow to refuse a column of the other kind.
     try:
         values.drop_null().slice(0, 1).cast(_INSTANT)
     except pa.ArrowInvalid:
@@ -221,7 +221,7 @@ def _decimals(values: pa.Array, field_type: FieldType) -> pa.Array:
     if pa.types.is_integer(values.type):
         values = values.cast(pa.decimal128(38, min(field_type.scale, 18)))
     elif pa.types.is_floating(values.type) or (_is_text(values.type) and not _all_match(values, _PLAIN)):
-        raise pa.ArrowInvalid  # a float is rounded by its decimal digits, which Arrow does not do
+        raise pa.ArrowInvalid  # a float must be rounded by its decimal digits, which Arrow does not do
     return values.cast(field_type.arrow)
 
 
@@ -236,7 +236,7 @@ def _floats(values: pa.Array, _: FieldType) -> pa.Array:
 
 def _integers(values: pa.Array, _: FieldType) -> pa.Array:
     if _is_text(values.type) and not _all_match(values, r"^-?\d{1,18}$"):
-        raise pa.ArrowInvalid  # Arrow reads 0x1F
+        raise pa.ArrowInvalid  # Arrow would read 0x1F
     return values.cast(pa.int64())
 
 
@@ -305,7 +305,7 @@ def _float(_: FieldType, value: Any) -> float:
 
 def _integer(_: FieldType, value: Any) -> int:
     number = Decimal(_numeral(value))
-    if number.adjusted() > _LONGEST_INTEGER or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+    if number.adjusted() > _LARGEST_EXPONENT or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
         raise ValueError
     return int(number)
 
@@ -340,8 +340,8 @@ _MICROSECONDS: Final = (
     (10**11, 10**6),
     (10**14, 10**3),
     (10**17, 1),
-)  # a number below this is in this unit; seconds reach the year 5138
-_LONGEST_INTEGER: Final = 18  # largest exponent of its first digit
+)  # numbers below the first are in a unit of the second; seconds reach the year 5138
+_LARGEST_EXPONENT: Final = 18  # of the first digit of a 64-bit integer
 _NOT_FINITE: Final = ("nan", "inf", "infinity")
 _PLAIN: Final = r"^[+-]?(\d+(\.\d*)?|\.\d+)$"
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -357,7 +357,7 @@ _TRUE_OR_FALSE: Final = {
 _REASONS: Final = {
     Kind.BOOLEAN: "is neither true nor false",
     Kind.DATE: "is not a date",
-    Kind.DATETIME: "is not a date with a time",
+    Kind.DATETIME: "is not a date and time",
     Kind.FLOAT: "is not a number",
     Kind.INTEGER: "is not a 64-bit integer",
     Kind.STRING: "is not valid UTF-8, is a date or time out of range, or is nested too deeply",

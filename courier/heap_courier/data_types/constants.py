@@ -1,7 +1,7 @@
-"""Arrow scalars made without a Python value.
+"""Creates Arrow scalars without a Python value.
 
-`pa.scalar`, `pa.array` and literals in `pyarrow.compute` import pandas if it is installed, as the extra `stitch` does:
-0.3 s and 56 MB of memory, for nothing. https://github.com/apache/arrow/blob/main/python/pyarrow/pandas-shim.pxi
+`pa.scalar`, `pa.array` and literals in `pyarrow.compute` import pandas if it is installed, as with the extra `stitch`.
+That would cost 0.3 s and 56 MB: https://github.com/apache/arrow/blob/main/python/pyarrow/pandas-shim.pxi
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import pyarrow as pa
 
 @cache
 def constant(text: str, kind: pa.DataType) -> pa.Scalar:
-    """The scalar that Arrow reads from a text, such as `1` for an integer.
+    """The scalar that Arrow casts a text to, such as `1` to an integer.
 
     Raises:
-        pa.ArrowInvalid: the text is not of the type.
+        pa.ArrowInvalid: the text is not a value of the type.
     """
     data = text.encode()
     offsets = pa.py_buffer(struct.pack("=2i", 0, len(data)))

@@ -2,9 +2,9 @@
 
 | letters | meaning |
 |---|---|
-| `yyyy`, `yy`, `y` (or `Y`) | year of 4 digits, of 2 (69 and above are of the last century), of 1 to 4 |
-| `M`, `d`, `H`, `h`, `m`, `s` | month, day, hour (0-23), hour (1-12), minute, second: 1 or 2 digits, doubled 2 |
-| `MMM`, `MMMM`, `E` | English name of the month, of the day |
+| `yyyy`, `yy`, `y` (or `Y`) | year: 4 digits; 2 digits (from 69, in the last century); 1 to 4 digits |
+| `M`, `d`, `H`, `h`, `m`, `s` | month, day, hour (0-23), hour (1-12), minute, second: 1 or 2 digits; if doubled, 2 |
+| `MMM`, `MMMM`; `E` | English name of a month; of a weekday |
 | `S` | a digit of the fraction of a second |
 | `a` | AM or PM |
 | `Z`, `ZZ` | offset from UTC: `+0200`, `+02:00`, `Z` |
@@ -28,17 +28,17 @@ _DAY: Final = r"(?:mon|tues?|wed(?:nes)?|thu(?:rs)?|fri|sat(?:ur)?|sun)(?:day)?"
 _NUMBERS: Final = {"M": "month", "d": "day", "H": "hour", "h": "half_day_hour", "m": "minute", "s": "second"}
 _TOKEN: Final = re.compile(r"'(?P<literal>(?:[^']|'')*)'|(?P<letters>(?P<letter>[A-Za-z])(?P=letter)*)|(?P<other>[^'])")
 _PIVOT: Final = 69  # POSIX: 69 is 1969, 68 is 2068
-_NAME: Final = 3  # this many letters or more: the month's name
+_NAME: Final = 3  # from this many letters on, the name of a month
 _NOON: Final = 12
 
 Reader = Callable[[str], datetime]
 
 
 def reader(pattern: str) -> Reader:
-    """A parser of texts in this pattern: to an instant in UTC, without a zone; it raises ValueError if it cannot.
+    """A parser for text in this pattern, which returns a time in UTC, without a zone, or raises ValueError.
 
     Raises:
-        ValueError: the pattern has unsupported letters, or no year; the message completes a sentence.
+        ValueError: the pattern is not valid or not supported; the message completes a sentence.
     """
     position = 0
     parts: list[str] = []
@@ -83,7 +83,7 @@ def _part(letter: str, count: int) -> str:
     if letter == "Z" and count < _NAME:
         return r"(?P<offset>z|[+-]\d\d:?\d\d)"
     if letter in "zZ":
-        raise ValueError("contains the name of a time zone, which is not supported; `Z` reads an offset")
+        raise ValueError("contains the name of a time zone, which is not supported; use `Z` for an offset")
     raise ValueError(f"has the letter `{letter}`, which is not supported; put literal text in single quotes")
 
 

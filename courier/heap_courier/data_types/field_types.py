@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MOST_DIGITS: Final = 38  # of a Decimal: https://docs.amperity.com/reference/feeds.html
+MOST_DIGITS: Final = 38  # in a Decimal: https://docs.amperity.com/reference/feeds.html
 
 
 class Kind(Enum):
@@ -31,8 +31,8 @@ class Kind(Enum):
 class FieldType:
     """A type; `precision` and `scale` count digits and apply to Decimal only.
 
-    A Datetime is an instant in UTC with microseconds, stored without a zone. A String also holds lists, maps and
-    records, as JSON.
+    A Datetime is a time in UTC with microseconds, stored without a zone. A String may also contain lists, maps and
+    structs, as JSON.
     """
 
     kind: Kind
@@ -78,7 +78,7 @@ _DECIMAL: Final = re.compile(r"Decimal(?:\s*\(\s*([0-9]+)\s*(?:,\s*([0-9]+)\s*)?
 
 
 def in_utc(instant: datetime) -> datetime:
-    """An instant as a Datetime stores it: in UTC, without a zone, because engines convert instants with a zone."""
+    """A time as a Datetime stores it: in UTC, without a zone, because engines convert times with a zone."""
     return instant.astimezone(timezone.utc).replace(tzinfo=None) if instant.tzinfo else instant
 
 
@@ -92,7 +92,7 @@ def parse_type(text: str) -> FieldType:
         precision = int(match[1] or MOST_DIGITS)
         scale = int(match[2] or 0)
         if not (1 <= precision <= MOST_DIGITS and scale <= precision and scale < MOST_DIGITS):
-            raise ValueError("a Decimal has 1 to 38 digits, of which 0 to 37 after the decimal point")
+            raise ValueError("a Decimal has 1 to 38 digits, of which 0 to 37 are after the decimal point")
         return FieldType(Kind.DECIMAL, precision, scale)
     for kind in Kind:
         if kind.value.lower() == text.strip().lower():

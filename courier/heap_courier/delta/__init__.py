@@ -1,1 +1,1 @@
-"""Domain tables as Delta tables that other engines read. Never decides what a domain table holds: it only copies."""
+"""Publishes domain tables as Delta tables for other engines. Only copies: never decides what a table contains."""

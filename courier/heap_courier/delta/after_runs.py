@@ -1,4 +1,4 @@
-"""Publishes after runs, if the project says so. A run whose rows could not be published has succeeded nevertheless."""
+"""Publishes after runs, if the project is set up to. A failed publication does not make the run fail."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LATER: Final = "The rows are in the warehouse; the next run, or `heap-courier pu
 
 
 class Afterwards(NamedTuple):
-    """What was published after a run; `failure` says what was not, and is empty if nothing failed."""
+    """What was published after a run; `failure` is the error message, or empty."""
 
     tables: tuple[Published, ...] = ()
     failure: str = ""
 
 
 def is_due(project: Project) -> bool:
-    """Whether runs of a project publish."""
+    """Whether the project's runs publish."""
     return project.delta is not None and project.delta.after_runs
 
 
@@ -43,7 +43,7 @@ def publish_after_group(context: Context) -> tuple[Published, ...]:
 
 
 def publish_after_run(context: Context, who: str) -> Afterwards:
-    """Publishes after a run by hand of `who`, and reports what failed as an error, instead of raising it."""
+    """Publishes after a manual run of the courier `who`. Reports failures as a notice instead of raising them."""
     if not is_due(context.project):
         return Afterwards()
     tables: tuple[Published, ...] = ()

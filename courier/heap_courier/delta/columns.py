@@ -1,7 +1,7 @@
-"""Columns of the warehouse as columns of a Delta table: the same values, in types that every reader has.
+"""Converts columns of the warehouse to columns of a Delta table: the same values, in types that every reader supports.
 
-A Datetime is an instant, so it becomes Delta's `timestamp`, an instant in UTC. Its `timestamp_ntz`, which looks
-nearer to a SQL `timestamp`, is a feature that a reader must support to open the table at all.
+A Datetime becomes Delta's `timestamp`, which is in UTC. `timestamp_ntz` looks closer to a SQL `timestamp`, but readers
+without support for it cannot open the table at all:
 https://github.com/delta-io/delta/blob/master/PROTOCOL.md#primitive-types
 """
 
@@ -21,7 +21,7 @@ from heap_courier.warehouse.base import quoted
 
 INSTANT: Final = pa.timestamp("us", "UTC")
 
-_SAME: Final[Mapping[str, pa.DataType]] = {  # by the lower-case names that both engines give
+_SAME: Final[Mapping[str, pa.DataType]] = {  # by the engines' names of the types, in lower case
     "boolean": pa.bool_(),
     "date": pa.date32(),
     "timestamp": INSTANT,
@@ -51,7 +51,7 @@ _LISTS: Final[Mapping[str, pa.DataType]] = {
 }
 _DECIMAL: Final = re.compile(r"(?:decimal|numeric)\((\d+), ?(\d+)\)")
 
-# The years that Spark, Trino, Snowflake and BigQuery have: 1 to 9999. Days and microseconds from 1970 on.
+# The years that Spark, Trino, Snowflake and BigQuery support, 1 to 9999, in days and microseconds since 1970.
 _DAYS: Final = (-719_162, 2_932_896)
 _MICROSECONDS: Final = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 
@@ -60,8 +60,8 @@ class PublishedColumn(NamedTuple):
     """A column of a published table.
 
     Attributes:
-        name: its name there.
-        source: the name in the domain table.
+        name: its name in the published table.
+        source: its name in the domain table.
         select: the SQL expression that reads it.
         type: its Arrow type.
     """
@@ -73,13 +73,13 @@ class PublishedColumn(NamedTuple):
 
 
 def published_columns(columns: Mapping[str, str]) -> list[PublishedColumn]:
-    """The columns of a published table. Types that Delta does not have become text, as the engine writes them.
+    """The columns of a published table. Values of types that Delta does not have become the engine's text for them.
 
     Args:
-        columns: SQL types by name, as the warehouse gives them.
+        columns: the columns of the domain table, with the engine's names of their SQL types.
 
     Raises:
-        SchemaError: two names differ in case alone.
+        SchemaError: two names differ only in case.
     """
     return [
         PublishedColumn(name, source, *_read(quoted(source), columns[source].lower()))
@@ -93,7 +93,7 @@ def _read(name: str, kind: str) -> tuple[str, pa.DataType]:
     if wider := _WIDER.get(kind):
         return f"CAST({name} AS {wider[0]})", wider[1]
     if (match := _DECIMAL.fullmatch(kind)) and int(match[2]) <= int(match[1]) <= MOST_DIGITS:
-        # as text, since ADBC gives PostgreSQL's numbers as text anyway
+        # as text, because ADBC returns PostgreSQL's numeric values as text anyway
         read = f"CAST({name} AS text)" if kind.startswith("numeric") else name
         return read, pa.decimal128(int(match[1]), int(match[2]))
     return f"CAST({name} AS text)", pa.string()
@@ -105,10 +105,10 @@ def schema_of(columns: list[PublishedColumn]) -> pa.Schema:
 
 
 def converted(batch: pa.RecordBatch, columns: list[PublishedColumn], schema: pa.Schema) -> pa.RecordBatch:
-    """Rows as they are published.
+    """Casts rows to the types of the published table.
 
     Raises:
-        SchemaError: a value cannot be published without becoming another one.
+        SchemaError: a value cannot be published unchanged.
     """
     arrays = []
     for array, column in zip(batch.columns, columns, strict=True):
@@ -116,8 +116,8 @@ def converted(batch: pa.RecordBatch, columns: list[PublishedColumn], schema: pa.
             arrays.append(array.cast(column.type))
         except pa.ArrowInvalid:
             raise SchemaError(
-                f"The column `{column.source}` holds a value that is not a finite `{column.type}`, and cannot be "
-                "published: correct it, or change the column's type."
+                f"The column `{column.source}` contains a value that is not a finite `{column.type}`, so it cannot be "
+                "published: correct the value, or change the column's type."
             ) from None
         _refuse_unreadable(arrays[-1], column)
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -133,6 +133,6 @@ def _refuse_unreadable(array: pa.Array, column: PublishedColumn) -> None:
     found = pc.min_max(plain).as_py()
     if found["min"] is not None and not (limits[0] <= found["min"] and found["max"] <= limits[1]):
         raise SchemaError(
-            f"The column `{column.source}` holds a time outside the years 1 to 9999, or infinity, which readers of "
-            "Delta tables do not have: correct it, or make the column a String."
+            f"The column `{column.source}` contains a time outside the years 1 to 9999, or infinity, which readers of "
+            "Delta tables do not support: correct the value, or make the column a String."
         )

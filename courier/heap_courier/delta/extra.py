@@ -1,4 +1,4 @@
-"""The package of the extra `delta`, which only publishing needs."""
+"""Checks that the extra `delta` is installed, which only publishing needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The place of published tables: a folder of this machine, or a prefix of a bucket."""
+"""The place of published tables: a folder on this machine, or a prefix in a bucket."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USE: Final = Use(
 )
 _TOKEN: Final = "AWS_SESSION_TOKEN"  # noqa: S105  (a name)
 _MARK: Final = "_heap-courier"
-"""An empty object that shows, before a table is written, that objects can be written, and not twice."""
+"""The key of an empty object that tests, before a table is written, whether the bucket has conditional writes."""
 _DENIED: Final = re.compile(r"AccessDenied|AllAccessDisabled|status:? 403|403 Forbidden|Permission denied")
 _FULL: Final = re.compile(r"No space left|Disk quota|StorageFull|QuotaExceeded")
 _NOT_IN_A_PATH: Final = re.compile(r"[^\w ./,+=@-]")
@@ -31,7 +31,8 @@ class Place:
     """The place of a project's published tables.
 
     Raises:
-        SetupError, LaterError: it cannot be used as the settings are, or not now.
+        SetupError: it cannot be used with these settings.
+        LaterError: it is unavailable.
     """
 
     def __init__(self, settings: DeltaSettings, environment: Mapping[str, str]) -> None:
@@ -41,9 +42,9 @@ class Place:
             self._folder = self._folder.absolute()
             if odd := _NOT_IN_A_PATH.search(str(self._folder)):
                 raise SetupError(
-                    f"The path of the folder `{self._folder}` contains `{odd[0]}`, which the library that writes Delta "
-                    "tables does not take: set a `folder` under `delta` in heap-courier.yaml whose path has letters, "
-                    "digits, spaces and `-_.,+=@` alone."
+                    f"The path of the folder `{self._folder}` contains `{odd[0]}`, which the library for Delta tables "
+                    "does not support: set a `folder` under `delta` in heap-courier.yaml whose path has only letters, "
+                    "digits, spaces and `-_.,+=@`."
                 )
             try:
                 self._folder.mkdir(parents=True, exist_ok=True)
@@ -57,22 +58,22 @@ class Place:
         next(self._bucket.list(), None)
         if self._bucket.put_new(_MARK, b"") and self._bucket.put_new(_MARK, b""):
             raise SetupError(
-                f"Nothing can be published in {self}, because its server does not heed If-None-Match, so that two "
-                "writers could overwrite each other's versions: use Amazon S3, or a server with conditional writes."
+                f"Nothing can be published in {self}, because its server ignores If-None-Match, so two writers could "
+                "overwrite each other's versions: use Amazon S3, or a server with conditional writes."
             )
 
     def __str__(self) -> str:
         return f"`{self._folder}`" if self._folder else str(self._bucket)
 
     def address(self, folder: str) -> str:
-        """The address of a table, for readers: its folder, or `s3://bucket/prefix/folder`."""
+        """The address of a table for readers: a path, or `s3://bucket/prefix/folder`."""
         if self._bucket is None:
             return str((self._folder or Path()) / folder)
         courier = self._bucket.courier
         return f"s3://{courier.bucket}/{courier.prefix}{folder}"
 
     def options(self) -> dict[str, str] | None:
-        """What deltalake needs for a bucket. Asked for each table, since credentials of a role expire."""
+        """deltalake's storage options for a bucket. Call it for each table, because a role's credentials expire."""
         if self._bucket is None:
             return None
         identity, courier = self._bucket.identity(), self._bucket.courier
@@ -80,16 +81,16 @@ class Place:
             "AWS_ACCESS_KEY_ID": identity.access_key,
             "AWS_SECRET_ACCESS_KEY": identity.secret_key,
             "AWS_REGION": identity.region,
-            "AWS_CONDITIONAL_PUT": "etag",  # of two writers of one version, the second one fails
-            "AWS_S3_ALLOW_UNSAFE_RENAME": "false",  # whatever the environment says
+            "AWS_CONDITIONAL_PUT": "etag",  # of two writers of the same version, the second one fails
+            "AWS_S3_ALLOW_UNSAFE_RENAME": "false",  # overrides the environment variable
             "max_retries": "4",
-            "retry_timeout": "60s",  # instead of three minutes, in which deltalake lets no other thread run at times
+            "retry_timeout": "60s",  # instead of three minutes, during which deltalake may block all other threads
         }
         if not identity.token and os.environ.get(_TOKEN):
             raise SetupError(
-                f"Nothing can be published in {self}, because the environment variable `{_TOKEN}` belongs to another "
-                f"key pair than the credential `{courier.credential.name}`, and the library for Delta tables would "
-                "use both together: unset it, or name the token's variable in the credential as `session-token-env`."
+                f"Nothing can be published in {self}, because the library for Delta tables would combine the "
+                f"environment variable `{_TOKEN}` with the keys of the credential `{courier.credential.name}`, which "
+                "has no token: unset the variable, or set `session-token-env` of the credential to its name."
             )
         if identity.token:
             options[_TOKEN] = identity.token
@@ -102,7 +103,7 @@ class Place:
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Raises CourierError in place of what deltalake raises."""
+        """Replaces what deltalake raises by a CourierError."""
         try:
             yield
         except CourierError:
@@ -111,9 +112,9 @@ class Place:
             raise self._sentence(str(failure)) from None
 
     def _sentence(self, said: str) -> CourierError:
-        begin = f"It cannot be published in {self}"
+        begin = f"The table cannot be published in {self}"
         if _DENIED.search(said):
-            what = f"{_USE.rights} on it" if self._bucket else "writing to it"
+            what = f"{_USE.rights} on it" if self._bucket else "this user to write to it"
             return SetupError(f"{begin}: access is denied. Allow {what}.")
         if _FULL.search(said):
             return SetupError(f"{begin}: it is full. Free some space, then run `heap-courier publish`.")

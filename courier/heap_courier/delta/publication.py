@@ -1,8 +1,7 @@
-"""Publishes domain tables: what has changed since the version that readers see, as one new version per table.
+"""Publishes domain tables: writes what has changed since the last published version, as one new version per table.
 
-The warehouse decides. A published table is opened before the state of the warehouse is read, and a version is written
-only if no one else has written one since: so a newer state is never replaced by an older one, and rows are never added
-twice.
+A published table is opened before the warehouse is read, and a version is written only if no one else has written one
+since then. So an older state never replaces a newer one, and rows are never added twice.
 """
 
 from __future__ import annotations
@@ -32,19 +31,19 @@ How = Literal["unchanged", "created", "added rows", "rewritten", "failed"]
 
 _ATTEMPTS: Final = 3  # if others write the same tables
 _PATIENCE: Final = 600.0  # seconds to wait for another publication of this project
-_CONTENDED: Final = "Others write this table all the time: let one project alone publish there."
+_CONTENDED: Final = "Other writers keep changing this published table: let only one project publish there."
 
 
 class Published(NamedTuple):
-    """What happened to a domain table.
+    """The outcome for a domain table.
 
     Attributes:
         table: its name.
         how: what was done.
-        rows: that were written.
-        version: that readers see now; None: there is none.
-        address: of the published table.
-        message: why it failed, or what went wrong after it was published; empty if nothing did.
+        rows: the number of rows written.
+        version: the version that readers see now; None: there is none.
+        address: the address of the published table.
+        message: why it failed, or what failed after it was published; empty if nothing did.
     """
 
     table: str
@@ -56,19 +55,19 @@ class Published(NamedTuple):
 
 
 def publish(context: Context) -> tuple[Published, ...]:
-    """Publishes all domain tables that have changed, each by itself. One that fails does not stop the others.
+    """Publishes all domain tables that have changed, independently of each other: one that fails stops no other.
 
     Returns:
-        What happened to each domain table.
+        The outcome for each domain table.
 
     Raises:
-        SetupError: nothing can be published as the project is.
-        LaterError: the warehouse or the place does not answer now, or another publication takes too long.
+        SetupError: the project is not set up to publish, or the place cannot be used.
+        LaterError: the warehouse or the place is unavailable, or another publication takes too long.
     """
     settings = context.project.delta
     if settings is None:
         raise SetupError(
-            "The project does not say where to publish: add `delta` with a `bucket` or a `folder` to heap-courier.yaml."
+            "The project has no place to publish to: add `delta` with a `bucket` or a `folder` to heap-courier.yaml."
         )
     with _locked(context):
         place = Place(settings, context.environment)
@@ -81,7 +80,7 @@ def publish(context: Context) -> tuple[Published, ...]:
 def _locked(context: Context) -> Iterator[None]:
     folder = context.project.folder / ".heap-courier"
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "_delta.lock", timeout=_PATIENCE)  # no courier has a name that begins with `_`
+    lock = FileLock(folder / "_delta.lock", timeout=_PATIENCE)  # no courier's name starts with `_`
     try:
         lock.acquire()
     except Timeout:
@@ -106,7 +105,7 @@ def _tidied(result: Published, opened: PublishedTable | None, settings: DeltaSet
 
 def _continue_unless(stopped: threading.Event) -> None:
     if stopped.is_set():
-        raise InterruptedRunError("It was asked to stop.")
+        raise InterruptedRunError("The publication was stopped.")
 
 
 class _Publication:
@@ -119,7 +118,7 @@ class _Publication:
         self._warehouse = warehouse
 
     def run(self) -> list[tuple[Published, PublishedTable | None]]:
-        """Publishes; tables that others were writing as well are tried again, with what the warehouse holds then."""
+        """Publishes all tables. Retries a table that someone else was writing, with the then current rows."""
         names: Sequence[str] = self._names()
         results: dict[str, tuple[Published, PublishedTable | None]] = {}
         for _ in range(_ATTEMPTS):
@@ -150,7 +149,7 @@ class _Publication:
             return error
 
     def _one(self, name: str, opened: PublishedTable | CourierError) -> tuple[Published, PublishedTable | None] | None:
-        """What happened to a table; None: someone else was writing it."""
+        """Publishes a table. Returns None if someone else was writing it."""
         if isinstance(opened, CourierError):
             return Published(name, "failed", 0, None, "", str(opened)), None
         try:
@@ -199,7 +198,7 @@ class _Publication:
         *,
         append: bool,
     ) -> int:
-        """Writes in a thread, so that a signal reaches this one; the rows that were written."""
+        """Writes in another thread, so that this one receives signals. Returns the number of rows written."""
         schema, count, stopped = schema_of(columns), 0, threading.Event()
         selected = ", ".join(f"{column.select} AS {quoted(column.name)}" for column in columns)
         self._context.bar.stage(f"Publishing {name}")

@@ -1,6 +1,6 @@
-"""A published table: the version that readers see, and which state of the domain table it holds.
+"""A published table: the version that readers see, and the state of the domain table that it represents.
 
-Each version says so itself, in the same commit as its rows, so that both are there or neither, whatever is killed when.
+A version records that state in the same commit as its rows, so a killed process never leaves one without the other.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from heap_courier.delta.place import Place
 from heap_courier.errors import SetupError
 
 OURS: Final = "heap-courier"
-"""The key of our record in a commit, and our name among the writers that a table remembers."""
+"""The key of our record in a commit, and our application id in the table's transactions."""
 
-_LOOKED_THROUGH: Final = 100  # of the newest commits, for the newest of ours
-# Of other writers, who change no row: https://docs.delta.io/latest/delta-utility.html
+_LOOKED_THROUGH: Final = 100  # commits, to find our newest one
+# Operations of other writers that change no row: https://docs.delta.io/latest/delta-utility.html
 _HARMLESS: Final = frozenset(
     {"OPTIMIZE", "VACUUM START", "VACUUM END", "SET TBLPROPERTIES", "UNSET TBLPROPERTIES", "COMPUTE STATS", "FSCK"}
 )
@@ -34,13 +34,13 @@ class ConflictError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Which state of a domain table a version holds.
+    """The state of a domain table that a version represents.
 
     Attributes:
         table: the name of the domain table.
         columns: its columns with their SQL types.
-        fingerprint: of its rows.
-        next_row: all its rows have a smaller row number; None: the warehouse does not number them.
+        fingerprint: a fingerprint of its rows.
+        next_row: a number greater than the row numbers of all rows; None: the warehouse does not number rows.
     """
 
     table: str
@@ -50,19 +50,19 @@ class Record:
 
 
 class PublishedTable:
-    """The Delta table of a domain table, as it is when it is opened; it may not be there yet.
+    """The Delta table of a domain table, in the version that was current when it was opened. It may not exist yet.
 
     Attributes:
         address: its address.
-        record: which state it holds; None: it is not known, or there is no table.
+        record: the state that it represents; None: unknown, or there is no table.
     """
 
     def __init__(self, place: Place, table: str, folder: str) -> None:
-        """Opens it.
+        """Opens the table.
 
         Raises:
-            SetupError: the folder holds a table of someone else's.
-            LaterError: the place does not answer.
+            SetupError: the folder contains a table that was not written by heap-courier.
+            LaterError: the place is unavailable.
         """
         self.address = place.address(folder)
         self.record: Record | None = None
@@ -87,19 +87,20 @@ class PublishedTable:
         """Writes a version, which readers see once it is complete.
 
         Args:
-            mode: whether the rows are added, or are all that there are.
-            record: the state of the domain table that the version holds.
-            schema: of the rows.
+            mode: whether the rows are added to the stored ones, or replace them.
+            record: the state of the domain table that the version represents.
+            schema: the schema of the rows.
             batches: the rows.
 
         Raises:
             ConflictError: another writer was faster; nothing has changed.
-            SetupError, LaterError: of the place; nothing has changed.
+            SetupError: the place does not accept the rows; nothing has changed.
+            LaterError: the place is unavailable; nothing has changed.
         """
         number = 1 if self._opened is None else (self._opened.transaction_version(OURS) or 0) + 1
         properties = CommitProperties(
             custom_metadata={OURS: json.dumps(asdict(record))},
-            max_commit_retries=0,  # deltalake would add the rows to a version that it has not compared with
+            max_commit_retries=0,  # a retry would add the rows to a version that they were not compared with
             app_transactions=[Transaction(OURS, number)],
         )
         with self._place.explained():
@@ -122,7 +123,7 @@ class PublishedTable:
         self.record = record
 
     def remove_old_files(self, keep: timedelta) -> None:
-        """Removes files that only versions use which were replaced so long ago."""
+        """Removes files used only by versions that were replaced longer ago than `keep`."""
         if self._opened is None:
             return
         hours = round(keep.total_seconds() / 3_600)
@@ -131,7 +132,7 @@ class PublishedTable:
                 self._opened.vacuum(hours, dry_run=False, enforce_retention_duration=False)
 
     def _read_record(self, table: DeltaTable) -> Record | None:
-        for limit in (1, _LOOKED_THROUGH):  # one is a request for each, and the newest is nearly always ours
+        for limit in (1, _LOOKED_THROUGH):  # each commit is a request, and the newest is nearly always ours
             newer = 0
             for commit in table.history(limit):
                 if OURS in commit:
@@ -141,8 +142,8 @@ class PublishedTable:
                 break
         if table.transaction_version(OURS) is None:
             raise SetupError(
-                f"`{self.address}` holds a Delta table that heap-courier did not write: set another place under "
-                f"`delta` in heap-courier.yaml, or move that table away."
+                f"`{self.address}` contains a Delta table that heap-courier did not write: set another place under "
+                "`delta` in heap-courier.yaml, or move that table away."
             )
         return None
 
@@ -150,11 +151,11 @@ class PublishedTable:
         try:
             content = json.loads(text)
             record = Record(**content)
-        except (TypeError, ValueError):  # of another version of heap-courier
+        except (TypeError, ValueError):  # written by another version of heap-courier
             return None
         if record.table != self._name:
             raise SetupError(
-                f"`{self.address}` holds the table `{record.table}`, which differs from `{self._name}` in case alone: "
-                "rename one of them."
+                f"`{self.address}` contains the table `{record.table}`, whose name differs from `{self._name}` only in "
+                "case: rename one of them."
             )
         return record

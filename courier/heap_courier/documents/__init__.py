@@ -1,1 +1,1 @@
-"""YAML and JSON documents read strictly, and the wording that messages share. Never what a document means."""
+"""Reads YAML and JSON strictly, and has the wording that messages share. Never what a document means."""

@@ -1,8 +1,8 @@
-"""What documents that people write must contain: pydantic models, and their errors as sentences.
+"""Validates documents that people write with pydantic models, and reports errors as sentences.
 
 Every kind of document (the project, entities, load operations, feeds) is read the same way: a strict reader parses the
-text, a model derived from `Section` validates it once, and the rest of the program uses frozen value objects. A
-sentence has one form: "`file`: place reason.", as in "`heap.json`: entity 2 lacks `object/type`.".
+text, a model derived from `Section` validates it once, and the rest of the program uses frozen value objects. Messages
+have one form, "`file`: place reason.", for example "`heap.json`: entity 2 lacks `object/type`."
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from heap_courier.documents.wording import listed, nearest
 from heap_courier.errors import CourierError, SetupError
 
 Location = tuple[int | str, ...]
-"""Where a value is in a document: keys of mappings, positions in lists from 0."""
+"""The location of a value in a document: keys of mappings, and positions in lists from 0."""
 
 Parsed = TypeVar("Parsed")
 
@@ -37,7 +37,7 @@ _REASONS: Final[Mapping[str, str]] = {
     "too_short": "must not be empty",
 }
 LAZY: Final = ConfigDict(defer_build=True)
-"""The configuration of an adapter whose type is not a section by itself."""
+"""The configuration of a TypeAdapter whose type is not itself a section."""
 
 IN_JSON: Final[Mapping[str, str]] = {
     "bool_type": "must be `true` or `false`, without quotes",
@@ -45,11 +45,11 @@ IN_JSON: Final[Mapping[str, str]] = {
     "list_type": 'must be a list, such as `["a", "b"]`',
     "string_type": "must be text in double quotes",
 }
-"""Reasons in words of JSON."""
+"""Reasons in the terms of JSON."""
 
 
 class Section(BaseModel):
-    """A mapping of settings. Unknown ones are refused; types are never converted."""
+    """A mapping of settings. Unknown settings are refused; types are never converted."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -57,11 +57,11 @@ class Section(BaseModel):
         strict=True,
         arbitrary_types_allowed=True,
         alias_generator=lambda name: name.replace("_", "-"),
-        defer_build=True,  # until the first document, since most commands read few kinds
+        defer_build=True,  # until its first document, because most commands read only a few kinds
     )
 
     elsewhere: ClassVar[Mapping[str, str]] = {}
-    """Settings that people write here and that do not belong here: each with the reason to show."""
+    """Settings that people put here by mistake, each with the reason to show."""
 
     @model_validator(mode="before")
     @classmethod
@@ -80,12 +80,12 @@ class Section(BaseModel):
 
     @classmethod
     def setting_names(cls) -> list[str]:
-        """Their names, as people write them."""
+        """The names of the settings as they are written in documents."""
         return [info.alias or name for name, info in cls.model_fields.items()]
 
     @classmethod
     def without_nulls(cls, section: dict[Any, Any]) -> dict[Any, Any]:
-        """In YAML, a setting without a value counts as absent: its value is commented out."""
+        """In YAML, a setting without a value counts as absent; its value may be commented out."""
         return {name: value for name, value in section.items() if value is not None}
 
 
@@ -104,24 +104,24 @@ class JsonSection(Section):
 
 
 def dotted(location: Location, document: object = None) -> str:  # noqa: ARG001  (a place of any `Schema`)
-    """A place in a document of nested settings: "`groups.n.couriers[0].wait`"."""
+    """A location in a document of nested settings, for messages: "`groups.n.couriers[0].wait`"."""
     return f"`{reduce(below, location, '')}`"
 
 
 def below(place: str, part: int | str) -> str:
-    """The dotted place of a setting, or of an item, of the one at a place."""
+    """The dotted place of a setting or an item in the one at `place`."""
     return f"{place}[{part}]" if isinstance(part, int) else f"{place}.{part}".lstrip(".")
 
 
 @dataclass(frozen=True, slots=True)
 class Schema(Generic[Parsed]):
-    """One kind of document.
+    """A kind of document.
 
     Attributes:
-        model: what validates it.
-        place: how messages call a location in it; the root is called by the file's name alone.
-        kind: the setting that decides which of several sections a mapping is, and the values it may have.
-        reasons: by pydantic's type of error, if not those of YAML.
+        model: the model that validates it.
+        place: formats a location in it for messages; for its root, they show only the name of the file.
+        kind: the setting that decides between several kinds of sections, and its possible values.
+        reasons: messages by pydantic's error type, where they differ from those for YAML.
     """
 
     model: TypeAdapter[Parsed]
@@ -130,15 +130,16 @@ class Schema(Generic[Parsed]):
     reasons: Mapping[str, str] = field(default_factory=dict)
 
     def parse(self, document: object, file: object, context: Any = None) -> Parsed:
-        """The valid document.
+        """Validates a document.
 
         Args:
-            document: as the strict reader of its syntax returns it.
-            file: its name, for the message.
-            context: what validators need to know of other documents.
+            document: the document, as returned by the strict reader.
+            file: the name of its file, for the message.
+            context: what validators need to know about other documents.
 
         Raises:
-            SetupError: the first fault: file, place, reason, remedy.
+            SetupError: the document is not valid; the message has the file, and the place, reason and remedy of the
+                first error.
         """
         try:
             return self.model.validate_python(document, context=context)
@@ -153,12 +154,12 @@ class Schema(Generic[Parsed]):
         if error["type"] == "missing":
             location, reason = location[:-1], f"lacks `{location[-1]}`"
         place = f": {self.place(location, document)}" if location else ""
-        # A reason is what follows the name of the place, or a separate sentence.
+        # A reason continues the sentence after the place, or is a sentence of its own.
         joint = ": " if reason[0].isupper() else " "
         return f"{place}{joint}{reason}" + ("" if reason.endswith(("?", ".")) else ".")
 
     def _location(self, location: Location, document: object) -> Location:
-        """A location without the parts that pydantic adds: the kind of a section, and "[key]" for a key itself."""
+        """The location without the parts that pydantic adds: the kind of a section, and "[key]" for an invalid key."""
         parts: list[int | str] = []
         value: Any = document
         for part in location[:-1] if location[-1:] == ("[key]",) else location:
@@ -170,7 +171,7 @@ class Schema(Generic[Parsed]):
         return tuple(parts)
 
     def reason(self, error: ErrorDetails) -> str:
-        """What is wrong with the value at a place, never with the value itself: it can be a secret."""
+        """What is wrong with a value. Never quotes the value, which may be a secret."""
         kind, context = error["type"], error.get("ctx", {})
         if kind == "value_error":
             return str(context["error"])
@@ -200,5 +201,5 @@ def _inside(value: Any, part: int | str) -> Any:
 
 
 def reason(fault: CourierError) -> ValueError:
-    """What another parser says of a value, as a validator has to raise it."""
+    """Another parser's error as the ValueError that a pydantic validator must raise."""
     return ValueError(str(fault))

@@ -1,4 +1,4 @@
-"""Strict JSON for files that people write: errors name line and column; anything ambiguous is an error."""
+"""Strict JSON for files that people write: errors have line and column; anything ambiguous is an error."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _REASONS: Final = (
 def read_json(path: Path) -> Any:
     """Reads a JSON file.
 
-    A key that an object has twice is an error: a common reader would silently keep the last one.
+    A duplicate key in an object is an error; most parsers would silently keep the last value.
 
     Raises:
-        SetupError: the file is missing or not strict JSON, with line, column and reason.
+        SetupError: the file is missing or not strict JSON; the message has line, column and reason.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -41,7 +41,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str, path: Path) -> Any:
-    """The document of a JSON file, or of one that is about to be written. Raises what `read_json` raises."""
+    """Parses the text of a JSON file, which need not exist yet. Raises what `read_json` raises."""
     if not text.strip():
         raise SetupError(f"`{path}` is empty: write at least `[]` or `{{}}`.")
     try:
@@ -59,7 +59,7 @@ def _refuse_constant(name: str) -> Any:
 
 
 def _explained(text: str, fault: json.JSONDecodeError) -> tuple[int, str]:
-    """Position and reason of a syntax error, in our words: Python's differ between versions."""
+    """The position and reason of a syntax error, in our own words, because Python's differ between versions."""
     comma = len(text[: fault.pos].rstrip()) - 1
     for start in (comma, fault.pos):
         if start >= 0 and (trailing := _TRAILING_COMMA.match(text, start)):
@@ -68,7 +68,7 @@ def _explained(text: str, fault: json.JSONDecodeError) -> tuple[int, str]:
 
 
 def _refuse_duplicates(path: Path, text: str) -> None:
-    """Scans the tokens of valid JSON."""
+    """Scans the tokens of a text that is valid JSON."""
     objects: list[set[str]] = []
     for token in _TOKEN.finditer(text):
         if token[0] == "{":

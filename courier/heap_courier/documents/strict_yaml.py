@@ -1,4 +1,4 @@
-"""Strict YAML for files that people write: one loader for the project and the feeds."""
+"""Strict YAML for files that people write, such as the project and feeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _RESERVED: Final = "*&!%@`"
 
 
 class _NoRepeatedKeys(yaml.composer.Composer):
-    """Refuses a key that occurs twice, of which YAML would silently take the last."""
+    """Refuses duplicate keys; PyYAML would silently keep the last value."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -27,13 +27,13 @@ class _NoRepeatedKeys(yaml.composer.Composer):
 
 
 class _TextLoader(_NoRepeatedKeys, yaml.BaseLoader):
-    """Keeps each scalar as text, because a field may be called `on`."""
+    """Keeps each scalar as text, because a field may be named `on`."""
 
 
 class _Loader(_NoRepeatedKeys, yaml.SafeLoader):
     """Parses numbers and booleans.
 
-    A date stays text: `2026-02-30` would raise in Python, and no setting is a date.
+    Dates stay text: no setting is a date, and `2026-02-30` would raise an error in Python.
     """
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (PyYAML's own)
@@ -50,7 +50,7 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
         texts: whether to keep each scalar as text, even one that looks like a number or a boolean.
 
     Raises:
-        SetupError: the file is missing or not valid YAML, with line and column.
+        SetupError: the file is missing or not valid YAML; the message has line and column.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -64,7 +64,7 @@ def read_yaml(path: Path, *, texts: bool = False) -> Any:
 
 
 def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
-    """The content of a YAML file, or of one that is about to be written; else as `read_yaml`."""
+    """Parses the text of a YAML file, which need not exist yet. Otherwise like `read_yaml`."""
     try:
         return yaml.load(text, _TextLoader if texts else _Loader)  # noqa: S506  (both build plain values only)
     except yaml.MarkedYAMLError as error:
@@ -79,7 +79,7 @@ def parse_yaml(text: str, path: Path, *, texts: bool = False) -> Any:
 
 
 def _problem(text: str, error: yaml.MarkedYAMLError) -> str:
-    """The reason, without the value, which can be a password."""
+    """The reason for an error, without the value, which may be a password."""
     characters = {text[mark.index : mark.index + 1] for mark in (error.context_mark, error.problem_mark) if mark}
     if "\t" in characters:
         return "a tab, which YAML does not allow here: use spaces"

@@ -16,12 +16,12 @@ _VERY_SIMILAR: Final = 0.75
 
 
 def nearest(word: str, known: Iterable[str], *, sure: bool = False) -> str | None:
-    """The known word that was probably meant, preferring one that differs only in case; None if none is near.
+    """The known word that was probably meant, preferring one that differs only in case; None if none is similar.
 
     Args:
-        word: as written.
-        known: in order of preference.
-        sure: whether it must be very similar: for guesses about words that may be right, or among many similar ones.
+        word: the word as written.
+        known: the known words, in order of preference.
+        sure: whether the result must be very similar: for words that may be correct, or many similar known words.
     """
     spelt: dict[str, str] = {}
     for other in known:
@@ -31,7 +31,7 @@ def nearest(word: str, known: Iterable[str], *, sure: bool = False) -> str | Non
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The nearest known word as a suffix: " (did you mean `users`?)"; empty if none is near."""
+    """The nearest known word as a suffix: " (did you mean `users`?)"; empty if none is similar."""
     near = nearest(word, known)
     return f" (did you mean `{near}`?)" if near else ""
 
@@ -48,7 +48,7 @@ def duration(seconds: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes as people read them."""
+    """A number of bytes in a readable unit: `1.5 MB`."""
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
         if round(value, 1) < 1000:  # noqa: PLR2004  (the units are of thousands)
@@ -61,7 +61,7 @@ def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
     """Looks up a name.
 
     Raises:
-        SetupError: unknown name; the message has the nearest one, or lists the known ones.
+        SetupError: the name is unknown; the message suggests the nearest one, or lists the known ones.
     """
     if name in things:
         return things[name]
@@ -70,7 +70,7 @@ def named(things: Mapping[str, Any], name: str, where: str, noun: str) -> Any:
     elif things:
         remedy = f"Known names: {listed(things)}."
     else:
-        remedy = "None is defined."
+        remedy = f"No {noun} is defined."
     raise SetupError(f"{where}: there is no {noun} `{name}`. {remedy}")
 
 

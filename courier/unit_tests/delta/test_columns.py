@@ -111,7 +111,7 @@ def test_a_time_that_readers_do_not_have_is_refused_by_its_column(publisher: Pub
     publisher.execute(f'CREATE TABLE "Heap:odd" (c {kind})', f"INSERT INTO \"Heap:odd\" VALUES ('{value}')")
     result = publisher.publish()["Heap:odd"]
     assert result.how == "failed"
-    assert result.message.startswith("The column `c` holds a time outside the years 1 to 9999")
+    assert result.message.startswith("The column `c` contains a time outside the years 1 to 9999")
     assert not (publisher.place / "Heap.odd").exists() or result.version is None
 
 
@@ -119,11 +119,11 @@ def test_a_number_that_is_not_finite_is_refused_by_its_column(postgresql: str, t
     publisher = Publisher(tmp_path, WarehouseSettings("postgresql", dsn=postgresql))
     publisher.execute('CREATE TABLE "Heap:odd" (c numeric(9,2))', "INSERT INTO \"Heap:odd\" VALUES ('NaN')")
     assert (
-        "The column `c` holds a value that is not a finite `decimal128(9, 2)`"
+        "The column `c` contains a value that is not a finite `decimal128(9, 2)`"
         in publisher.publish()["Heap:odd"].message
     )
 
 
 def test_columns_that_readers_cannot_distinguish_are_refused() -> None:
-    with pytest.raises(SchemaError, match="`Email` and `email` differ in case alone"):
+    with pytest.raises(SchemaError, match="`Email` and `email` differ only in case"):
         published_columns({"Email": "text", "email": "text"})

@@ -38,7 +38,7 @@ def test_no_two_tables_share_a_folder(one: str, other: str) -> None:
 @given(NAMES, NAMES)
 def test_no_two_columns_share_a_name(one: str, other: str) -> None:
     if one.lower() == other.lower() and one != other:
-        with pytest.raises(SchemaError, match="differ in case alone"):
+        with pytest.raises(SchemaError, match="differ only in case"):
             column_names([one, other])
     elif one != other:
         names = column_names([one, other])

@@ -241,6 +241,6 @@ def test_a_path_that_the_library_misreads_is_refused(tmp_path: Path, name: str) 
     publisher.execute(USERS)
     delta = replace(project.delta, folder=tmp_path / name)
     publisher.context = replace(publisher.context, project=replace(project, delta=delta))
-    with pytest.raises(SetupError, match="which the library that writes Delta tables does not take"):
+    with pytest.raises(SetupError, match="which the library for Delta tables does not support"):
         publisher.publish()
     assert not (tmp_path / name).exists()

@@ -126,7 +126,7 @@ def test_unreadable_values_are_counted_and_listed(trial: Trial) -> None:
     assert result.unreadable == {"joindate": 1}
     (example,) = result.examples
     assert (example.file, example.row.row, example.row.column) == ("users-1.avro", 1, "joindate")
-    assert example.row.reason == "is not a date with a time, and was loaded as null"
+    assert example.row.reason == "is not a date and time, and was loaded as null"
 
 
 def test_a_dropped_table_starts_from_scratch(trial: Trial) -> None:

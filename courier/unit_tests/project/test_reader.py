@@ -268,7 +268,7 @@ POSTGRESQL = (
         ("couriers: {1: {bucket: heap, entities: e}}", f"`couriers[1]` {TEXT}"),
         (
             "couriers: {Heap: {bucket: heap, entities: e, credential: x}}",
-            "couriers.Heap.credential: there is no credential `x`. None is defined.",
+            "couriers.Heap.credential: there is no credential `x`. No credential is defined.",
         ),
         (
             "credentials: {c: {profile: p}}",
