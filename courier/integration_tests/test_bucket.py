@@ -208,8 +208,7 @@ def test_the_key_behind_a_role_is_reported(s3: str) -> None:
 def test_the_environment_is_the_default_credential(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
     place = bucket(s3, DefaultCredential())
     assert refused(SetupError, lambda: keys(place)).endswith(
-        "because the credential `default` provides no access key: fix it, or set `access-key-env` and "
-        "`secret-key-env`."
+        "because the credential `default` provides no access key: fix it, or set `access-key-env` and `secret-key-env`."
     )
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", KEY)
     assert "provides no access key" in refused(SetupError, lambda: keys(bucket(s3, DefaultCredential())))

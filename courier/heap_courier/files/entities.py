@@ -264,9 +264,7 @@ def _treatment(value: object) -> str:
 def _not_needed(columns: dict[str, str]) -> dict[str, str]:
     for column in columns:
         if column.lower() in _NEEDED:
-            raise ValueError(
-                f"has `{column}`, which the courier needs to identify, join or order rows: remove it"
-            )
+            raise ValueError(f"has `{column}`, which the courier needs to identify, join or order rows: remove it")
     return columns
 
 

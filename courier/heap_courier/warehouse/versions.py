@@ -139,9 +139,7 @@ class Versions:
         self._note_before(value)
         loaded = set(self._table.schema.names)
         alike = [
-            f"t.{quoted(name)} IS NOT DISTINCT FROM w.{quoted(name)}"
-            if name in loaded
-            else f"t.{quoted(name)} IS NULL"
+            f"t.{quoted(name)} IS NOT DISTINCT FROM w.{quoted(name)}" if name in loaded else f"t.{quoted(name)} IS NULL"
             for name in self._kinds
             if name not in (*self._table.key, self._table.newest[0], *_OWN)
         ]

@@ -1,4 +1,4 @@
-"""Values of any type as values of a feed's types."""
+"""Values of any type are cast to the types of a feed."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def convert(given_values: list[Any] | pa.Array, field_type: FieldType, pattern: 
         (STRING, " x ", " x "),
     ],
 )
-def test_a_text_is_read_alone_and_among_others(field_type: FieldType, text: str, value: Any) -> None:
+def test_a_text_is_cast_the_same_alone_and_among_others(field_type: FieldType, text: str, value: Any) -> None:
     assert convert([text], field_type) == [value]
     others = {BOOLEAN: "true", DATE: "2020-01-01", DATETIME: "2020-01-01T00:00:00Z"}
     assert convert([others.get(field_type, "1"), None, text], field_type)[1:] == [None, value]
@@ -140,11 +140,11 @@ def test_a_text_is_read_alone_and_among_others(field_type: FieldType, text: str,
         (INTEGER, pa.array(["5"], pa.large_string()), [5]),
     ],
 )
-def test_a_column_of_a_type_is_read(field_type: FieldType, given_values: Any, expected: list[Any]) -> None:
+def test_a_column_of_a_type_is_cast(field_type: FieldType, given_values: Any, expected: list[Any]) -> None:
     assert convert(given_values, field_type) == expected
 
 
-def test_a_pattern_reads_texts_and_whole_numbers_of_its_form_alone() -> None:
+def test_a_pattern_reads_only_text_and_whole_numbers_that_match_it() -> None:
     assert convert(["04.10.2022", "2022-10-04", None, " "], DATE, "dd.MM.yyyy") == [
         date(2022, 10, 4),
         WRONG,
@@ -170,7 +170,7 @@ def test_a_pattern_reads_texts_and_whole_numbers_of_its_form_alone() -> None:
         (pa.null(), DATE, None, True),
     ],
 )
-def test_some_types_can_never_become_others(
+def test_some_types_cannot_be_cast_to_others(
     incoming: pa.DataType, field_type: FieldType, pattern: str | None, possible: bool
 ) -> None:
     assert values.convertible(incoming, field_type, pattern) is possible
@@ -199,7 +199,7 @@ def test_converting_a_whole_column_equals_converting_each_value(texts: list[str]
 
 
 @pytest.mark.parametrize(("unit", "narrow"), [("s", True), ("ms", True), ("us", False), ("ns", False)])
-def test_a_time_that_no_clock_shows_is_wrong_and_not_a_text(unit: str, narrow: bool) -> None:
+def test_a_time_out_of_range_is_wrong_and_does_not_become_text(unit: str, narrow: bool) -> None:
     """Arrow would write `<value out of range: 86400>` for 24:00:00."""
     day = 86_400 * {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[unit]
     numbers = pa.array([0, day - 1, day, -1, None], pa.int32() if narrow else pa.int64())
@@ -212,7 +212,7 @@ def test_a_time_that_no_clock_shows_is_wrong_and_not_a_text(unit: str, narrow: b
 
 
 @pytest.mark.parametrize("kind", [pa.timestamp("s"), pa.timestamp("us"), pa.date64()])
-def test_a_time_that_no_calendar_has_is_not_text_either(kind: pa.DataType) -> None:
+def test_a_date_out_of_range_does_not_become_text_either(kind: pa.DataType) -> None:
     instants = pa.array([0, 2**62 // 86_400_000 * 86_400_000], pa.int64()).view(kind)
     found = values.converted(instants, STRING)
     assert found.values.is_valid().to_pylist() == [True, False]

@@ -1,4 +1,4 @@
-"""Scalars that are made without pandas are those that pyarrow makes."""
+"""Scalars created without pandas equal those that pyarrow creates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from heap_courier.data_types.constants import constant, null
         ("1970-01-01", pa.timestamp("us"), datetime(1970, 1, 1)),  # noqa: DTZ001  (without a zone, like the columns)
     ],
 )
-def test_a_constant_has_the_value_that_its_text_says(text: str, kind: pa.DataType, value: Any) -> None:
+def test_a_constant_has_the_value_of_its_text(text: str, kind: pa.DataType, value: Any) -> None:
     assert constant(text, kind).equals(pa.scalar(value, kind))
 
 
 @pytest.mark.parametrize("kind", [pa.string(), pa.int64(), pa.timestamp("us"), pa.date32(), pa.bool_()])
-def test_a_null_has_the_type_asked_for(kind: pa.DataType) -> None:
+def test_a_null_has_the_requested_type(kind: pa.DataType) -> None:
     assert null(kind).equals(pa.scalar(None, kind))

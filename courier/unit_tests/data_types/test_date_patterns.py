@@ -1,4 +1,4 @@
-"""Texts read by Joda's letters."""
+"""Text parsed by Joda-Time patterns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from heap_courier.data_types import date_patterns
         ("yyyy''MM", "2022'07", "2022-07-01T00:00:00"),
     ],
 )
-def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, instant: str) -> None:
+def test_text_in_the_pattern_becomes_a_time_in_utc(pattern: str, text: str, instant: str) -> None:
     assert date_patterns.reader(pattern)(text) == datetime.fromisoformat(instant)
 
 
@@ -41,7 +41,7 @@ def test_a_text_of_the_pattern_is_an_instant_in_utc(pattern: str, text: str, ins
         ("yyyy HH", "2022 24"),
     ],
 )
-def test_any_other_text_is_not_one(pattern: str, text: str) -> None:
+def test_any_other_text_is_refused(pattern: str, text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  (no message: the caller knows what the text should be)
         date_patterns.reader(pattern)(text)
 
@@ -58,6 +58,6 @@ def test_any_other_text_is_not_one(pattern: str, text: str) -> None:
         ("", "has no year"),
     ],
 )
-def test_a_pattern_that_means_nothing_is_refused(pattern: str, reason: str) -> None:
+def test_an_invalid_pattern_is_refused(pattern: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         date_patterns.reader(pattern)

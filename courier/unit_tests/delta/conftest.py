@@ -1,4 +1,4 @@
-"""A project that publishes to a folder, and what a reader finds there."""
+"""A project that publishes to a folder, and what readers see there."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Publisher:
 
 
 def same(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether these are the same rows, in any order; not-a-number is itself."""
+    """Whether these are the same rows, in any order; NaN equals NaN."""
     return Counter(map(repr, one)) == Counter(map(repr, other))
 
 

@@ -107,7 +107,7 @@ def test_a_type_that_no_feed_has_is_exact_or_text(publisher: Publisher, kind: st
         ("TIMESTAMP", "0001-01-01 (BC) 00:00:00"),
     ],
 )
-def test_a_time_that_readers_do_not_have_is_refused_by_its_column(publisher: Publisher, kind: str, value: str) -> None:
+def test_a_time_that_readers_do_not_read_is_refused(publisher: Publisher, kind: str, value: str) -> None:
     publisher.execute(f'CREATE TABLE "Heap:odd" (c {kind})', f"INSERT INTO \"Heap:odd\" VALUES ('{value}')")
     result = publisher.publish()["Heap:odd"]
     assert result.how == "failed"
@@ -115,7 +115,7 @@ def test_a_time_that_readers_do_not_have_is_refused_by_its_column(publisher: Pub
     assert not (publisher.place / "Heap.odd").exists() or result.version is None
 
 
-def test_a_number_that_is_not_finite_is_refused_by_its_column(postgresql: str, tmp_path: Path) -> None:
+def test_a_number_that_is_not_finite_is_refused_with_its_column(postgresql: str, tmp_path: Path) -> None:
     publisher = Publisher(tmp_path, WarehouseSettings("postgresql", dsn=postgresql))
     publisher.execute('CREATE TABLE "Heap:odd" (c numeric(9,2))', "INSERT INTO \"Heap:odd\" VALUES ('NaN')")
     assert (

@@ -1,4 +1,4 @@
-"""Names of published folders and columns: accepted by every reader, and never two names in one."""
+"""Names of published folders and columns are accepted by every reader, and distinct names stay distinct."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What readers see is a state that the warehouse has committed, whatever happens on the way."""
+"""Readers see a state that the warehouse has committed, whatever happens during publication."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MORE = "INSERT INTO \"Heap:users\" (id, name) VALUES (2, 'Ben'), (3, 'Ben')"
 
 
 class BrokenOffError(BaseException):
-    """As if the process had been killed."""
+    """Stands in for killing the process."""
 
 
 def domain_rows(publisher: Publisher, name: str = "Heap:users") -> list[dict[str, Any]]:
@@ -43,7 +43,7 @@ def test_a_table_is_created_then_left_alone_until_it_changes(publisher: Publishe
     assert publisher.table("Heap:users").version() == 0
 
 
-def test_rows_that_were_added_are_added_and_no_others_written(publisher: Publisher) -> None:
+def test_after_rows_were_added_only_those_are_written(publisher: Publisher) -> None:
     publisher.execute(USERS, ADA)
     publisher.publish()
     publisher.execute(MORE)
@@ -82,7 +82,7 @@ def test_an_empty_table_has_its_columns(publisher: Publisher) -> None:
     assert same(publisher.rows("Heap:users"), domain_rows(publisher))
 
 
-def test_a_view_is_published_if_the_project_names_it(tmp_path: Path) -> None:
+def test_a_view_is_published_if_the_project_lists_it(tmp_path: Path) -> None:
     publisher = Publisher(
         tmp_path, WarehouseSettings("duckdb", path=tmp_path / "heap.duckdb"), ("Heap:users:resolved",)
     )
@@ -93,7 +93,7 @@ def test_a_view_is_published_if_the_project_names_it(tmp_path: Path) -> None:
     assert publisher.how() == {"Heap:users": "rewritten", "Heap:users:resolved": "unchanged"}
 
 
-def test_a_view_that_does_not_exist_is_named(tmp_path: Path) -> None:
+def test_a_view_that_does_not_exist_is_reported(tmp_path: Path) -> None:
     publisher = Publisher(tmp_path, WarehouseSettings("duckdb", path=tmp_path / "heap.duckdb"), ("Heap:user",))
     publisher.execute(USERS)
     with pytest.raises(SetupError, match=r"delta\.views: there is no view `Heap:user` \(did you mean `Heap:users`\?\)"):
@@ -121,7 +121,7 @@ STEPS = st.lists(
 
 @given(STEPS)
 @settings(max_examples=8)
-def test_a_publication_gives_the_committed_state_whatever_was_killed_before(
+def test_readers_see_the_committed_state_whatever_was_killed_before(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("history")
@@ -144,7 +144,7 @@ def test_a_publication_gives_the_committed_state_whatever_was_killed_before(
 
 
 def kill(patch: pytest.MonkeyPatch, when: str) -> None:
-    """Stops the process at the first version that is written."""
+    """Simulates a kill at the first version that is written."""
 
     def killed(*arguments: Any, **options: Any) -> None:
         if "after" in when:
@@ -167,7 +167,7 @@ def test_a_publication_that_was_killed_between_tables_is_completed_by_the_next(
     assert publisher.how() == {"Heap:t0": "unchanged", "Heap:t1": "created", "Heap:t2": "created"}
 
 
-def test_of_two_publishers_the_slower_one_looks_again_and_adds_no_row_twice(
+def test_of_two_publishers_the_slower_one_retries_and_adds_no_row_twice(
     publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher.execute(USERS, ADA)
@@ -189,7 +189,7 @@ def test_of_two_publishers_the_slower_one_looks_again_and_adds_no_row_twice(
     assert same(publisher.rows("Heap:users"), domain_rows(publisher))
 
 
-def test_a_table_that_someone_else_changed_is_written_again(publisher: Publisher) -> None:
+def test_a_table_changed_by_someone_else_is_rewritten(publisher: Publisher) -> None:
     publisher.execute(USERS, ADA)
     publisher.publish()
     publisher.table("Heap:users").delete("id = 1")
@@ -207,7 +207,7 @@ def test_maintenance_by_someone_else_does_not_count_as_a_change(publisher: Publi
     assert publisher.how() == {"Heap:users": "unchanged"}
 
 
-def test_a_table_of_someone_else_is_left_alone_and_the_others_are_published(publisher: Publisher) -> None:
+def test_a_foreign_table_is_not_changed_and_the_others_are_published(publisher: Publisher) -> None:
     publisher.execute(USERS, ADA, 'CREATE TABLE "Heap:visits" AS SELECT 1 AS id')
     write_deltalake(str(publisher.place / "Heap.users"), pa.table({"id": [7]}))
     results = publisher.publish()
@@ -216,7 +216,7 @@ def test_a_table_of_someone_else_is_left_alone_and_the_others_are_published(publ
     assert publisher.table("Heap:users").version() == 0
 
 
-def test_old_files_are_removed_after_their_time_even_if_nothing_has_changed_since(publisher: Publisher) -> None:
+def test_old_files_are_removed_even_if_nothing_has_changed_since(publisher: Publisher) -> None:
     publisher.execute(USERS, ADA)
     publisher.publish()
     first = set(publisher.place.glob("*/*.parquet"))

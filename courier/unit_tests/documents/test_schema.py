@@ -1,4 +1,4 @@
-"""Documents are validated by models, and each error is a sentence with file, place, reason and remedy."""
+"""Documents are validated by models, and each error has the file, place, reason and remedy."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ def refusal(document: Any, schema: Schema[Any] = DRAWING) -> str:
         ({"title": "", "named": {"a": {"kind": "square"}}}, "`d.yaml`: `named.a.kind` must be `circle`."),
     ],
 )
-def test_a_fault_is_reported_with_its_place_and_a_remedy(document: Any, sentence: str) -> None:
+def test_an_error_is_reported_with_its_place_and_a_remedy(document: Any, sentence: str) -> None:
     assert refusal(document) == sentence
 
 
 def test_the_kind_of_a_section_is_not_part_of_a_place() -> None:
-    """Pydantic puts it there."""
+    """pydantic includes it."""
     wrong = {"kind": "square", "label": 1}
     assert refusal({"title": "", "shapes": [wrong]}).startswith("`d.yaml`: `shapes[0].label` must be text")
 

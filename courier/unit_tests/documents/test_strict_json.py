@@ -35,7 +35,7 @@ def fault(folder: Path, text: str | bytes) -> str:
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     )
 )
-def test_what_is_json_is_read(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
+def test_valid_json_is_read(tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
     path = tmp_path_factory.mktemp("json") / "any.json"
     path.write_text(json.dumps(value), encoding="utf-8")
     assert read_json(path) == value
@@ -63,20 +63,20 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
         ('[{"a": "a", "b": {"x": 1, "\\u0078": 2}}]', "line 1, column 27", "the key `x` occurs twice"),
     ],
 )
-def test_a_fault_is_reported_with_its_location(tmp_path: Path, text: str, where: str, words: str) -> None:
-    """The faults are those of samples that people have printed."""
+def test_an_error_is_reported_with_its_location(tmp_path: Path, text: str, where: str, words: str) -> None:
+    """The errors are taken from published samples."""
     sentence = fault(tmp_path, text)
     assert sentence.startswith(f", {where}")
     assert words in sentence
 
 
 def test_a_feed_defined_three_times_is_reported(tmp_path: Path) -> None:
-    """A common reader keeps the last one only."""
+    """Most parsers keep only the last one."""
     once = '"df-1": [{"type": "truncate"}]'
     assert "the key `df-1` occurs twice" in fault(tmp_path, f"{{{once}, {once}, {once}}}")
 
 
-def test_equal_keys_of_different_objects_are_valid(tmp_path: Path) -> None:
+def test_equal_keys_in_different_objects_are_valid(tmp_path: Path) -> None:
     assert read_json(written(tmp_path, '[{"a": {"a": ["a"]}}, {"a": "{\\"a\\": 1, \\"a\\": 2}"}]'))
 
 
@@ -89,7 +89,7 @@ def test_equal_keys_of_different_objects_are_valid(tmp_path: Path) -> None:
         ("[" * 100_000, "is not valid JSON"),
     ],
 )
-def test_what_is_not_a_document_is_reported(tmp_path: Path, text: str | bytes, words: str) -> None:
+def test_an_invalid_document_is_reported(tmp_path: Path, text: str | bytes, words: str) -> None:
     assert words in fault(tmp_path, text)
 
 

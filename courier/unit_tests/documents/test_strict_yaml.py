@@ -18,16 +18,16 @@ def read(tmp_path: Path, content: str | bytes) -> Any:
 
 
 @pytest.mark.parametrize("content", ["", "# nothing yet\n", "---\n"])
-def test_an_empty_file_holds_nothing(tmp_path: Path, content: str) -> None:
+def test_an_empty_file_is_none(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) is None
 
 
 @pytest.mark.parametrize("content", ["a: 1\r\nb: [x]\r\n", "\ufeffa: 1\nb: [x]\n"])
-def test_files_of_windows_editors_are_read(tmp_path: Path, content: str) -> None:
+def test_files_from_windows_editors_are_read(tmp_path: Path, content: str) -> None:
     assert read(tmp_path, content) == {"a": 1, "b": ["x"]}
 
 
-def test_a_date_is_a_text_whether_there_is_such_a_day_or_not(tmp_path: Path) -> None:
+def test_a_date_is_text_even_if_it_does_not_exist(tmp_path: Path) -> None:
     assert read(tmp_path, "[2026-11-01, 2026-02-30]") == ["2026-11-01", "2026-02-30"]
 
 
@@ -66,7 +66,7 @@ def test_an_error_is_reported_with_its_location_and_without_the_value(
     assert str(refused.value) == f"`{tmp_path / 'x.yaml'}`{sentence}"
 
 
-def test_a_file_that_is_not_there_or_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_unreadable_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SetupError) as refused:
         read_yaml(tmp_path / "x.yaml")
     assert str(refused.value) == f"There is no file `{tmp_path / 'x.yaml'}`."

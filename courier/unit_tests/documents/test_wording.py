@@ -11,12 +11,12 @@ KNOWN = ["Emial", "EMAIL", "users"]
 
 
 @pytest.mark.parametrize(("word", "meant"), [("email", "EMAIL"), ("emial", "Emial"), ("user", "users"), ("zzz", None)])
-def test_a_name_that_differs_in_letter_case_alone_comes_first(word: str, meant: str | None) -> None:
+def test_a_name_that_differs_only_in_case_comes_first(word: str, meant: str | None) -> None:
     assert nearest(word, KNOWN) == meant
     assert did_you_mean(word, KNOWN) == (f" (did you mean `{meant}`?)" if meant else "")
 
 
-def test_an_item_by_its_name() -> None:
+def test_an_item_is_looked_up_by_name() -> None:
     assert named({"Heap": 1}, "Heap", "Here", "courier") == 1
     with pytest.raises(SetupError, match=r"there is no courier `HEAP`\. Did you mean `Heap`\?"):
         named({"Heap": 1}, "HEAP", "Here", "courier")

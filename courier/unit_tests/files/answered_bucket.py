@@ -1,4 +1,4 @@
-"""The bucket without a network: each request of the library is answered by a function of the test."""
+"""A bucket without a network: a function of the test responds to each request."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ Answer = Callable[[AWSPreparedRequest], tuple[int, dict[str, str], bytes]]
 
 
 class Raw(BytesIO):
-    """A body as urllib3 hands it out."""
+    """A body as urllib3 returns it."""
 
     def stream(self, *_: object, **__: object) -> list[bytes]:
         return [self.read()]
 
 
 def bucket(answer: Answer, credential: Credential = KEYS, **more: Any) -> Bucket:
-    """A bucket below `exports/` whose requests are answered so."""
+    """A bucket below `exports/` that gets its responses from a function."""
     courier = Courier("Heap", credential, "heap", "exports/", "http://127.0.0.1:1", "us-east-1", Path("e"), None)
     made = Bucket(courier, {"KEY": "k", "SECRET": "s"}, attempts=more.pop("attempts", 1), **more)
 

@@ -1,4 +1,4 @@
-"""Archives: their members come into files, and nothing else does."""
+"""The wanted members of archives become files, and nothing else does."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def packed(folder: Path, name: str, files: dict[str, bytes]) -> Path:
 
 
 def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = USUAL) -> dict[str, bytes]:
-    """The extracted files of an archive, by name, when everything is wanted."""
+    """All extracted files of an archive, by name."""
     folder.mkdir(exist_ok=True)
     places: dict[str, Path] = {}
 
@@ -54,21 +54,21 @@ def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = 
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
-def test_the_files_of_an_archive_are_fetched(tmp_path: Path, name: str) -> None:
-    """Not its folders, and not what a system added by itself."""
+def test_the_files_of_an_archive_are_extracted(tmp_path: Path, name: str) -> None:
+    """Without its folders, and without the files that operating systems add."""
     archive = packed(tmp_path, name, {**FILES, **NOISE})
     assert unpacked(archive, tmp_path / "out") == FILES
     assert unpacked(archive, tmp_path / "out", name.upper()) == FILES
 
 
-def test_a_single_file_in_gzip_has_the_name_of_its_archive(tmp_path: Path) -> None:
+def test_a_gzipped_file_has_the_name_of_its_archive(tmp_path: Path) -> None:
     archive = tmp_path / "local"
     archive.write_bytes(gzip.compress(b"id\n1\n"))
     assert unpacked(archive, tmp_path / "out", "exports/users.csv.gz") == {"users.csv": b"id\n1\n"}
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tgz"])
-def test_what_is_not_wanted_is_skipped(tmp_path: Path, name: str) -> None:
+def test_unwanted_members_are_skipped(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path, name, FILES)
     brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None, USUAL)
     assert brought == ("users.csv",)
@@ -76,8 +76,8 @@ def test_what_is_not_wanted_is_skipped(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar"])
-def test_a_name_that_leads_outside_is_refused(tmp_path: Path, name: str) -> None:
-    """It is a name, and no path."""
+def test_a_name_that_points_outside_the_folder_is_not_used_as_a_path(tmp_path: Path, name: str) -> None:
+    """It is only a name."""
     evil = {"../../evil.csv": b"1", "/etc/evil.csv": b"2"}
     assert unpacked(packed(tmp_path, name, evil), tmp_path / "out") == evil
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "out"]
@@ -93,13 +93,13 @@ def test_links_are_not_files(tmp_path: Path) -> None:
     assert unpacked(tmp_path / "all.tar", tmp_path / "out") == {}
 
 
-def test_a_name_of_windows_has_slashes_too(tmp_path: Path) -> None:
+def test_backslashes_in_names_become_slashes(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", {"data\\users.csv": b"1", "logs\\": b""})
     assert unpacked(archive, tmp_path / "out") == {"data/users.csv": b"1"}
 
 
-def test_a_name_that_comes_twice_counts_once(tmp_path: Path) -> None:
-    """The later one holds, as for other programs."""
+def test_a_name_that_occurs_twice_counts_once(tmp_path: Path) -> None:
+    """The later one wins, as in other programs."""
     with tarfile.open(tmp_path / "all.tar", "w") as tar:
         for content in (b"1", b"2"):
             entry = tarfile.TarInfo("a.csv")
@@ -117,7 +117,7 @@ def test_a_damaged_archive_is_reported(tmp_path: Path, name: str, damage: str) -
     whole = gzip.compress(NOISY["a.csv"]) if name == "a.csv.gz" else packed(tmp_path, name, NOISY).read_bytes()
     middle = len(whole) // 2
     if name == "all.tar" and damage == "flipped":
-        middle = 3  # in a header: a tar keeps no sum of the contents
+        middle = 3  # in a header: a tar has no checksum of the contents
     damaged = {
         "cut": whole[:-20_000],
         "flipped": whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :],
@@ -136,7 +136,7 @@ def test_a_damaged_archive_is_reported(tmp_path: Path, name: str, damage: str) -
 def test_an_encrypted_archive_is_reported(tmp_path: Path) -> None:
     archive = packed(tmp_path, "all.zip", {"a.csv": b"1"})
     content = bytearray(archive.read_bytes())
-    content[content.index(b"PK\x01\x02") + 8] |= 1  # the mark of an encrypted member
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag of an encrypted member
     archive.write_bytes(content)
     with pytest.raises(UnreadableFileError, match=r"The archive `all\.zip` is encrypted, which is not supported"):
         unpacked(archive, tmp_path / "out")
@@ -157,8 +157,8 @@ def test_an_unwritable_location_is_reported(tmp_path: Path) -> None:
         unpack(archive, "all.zip", lambda _: tmp_path / "none" / "file", USUAL)
 
 
-def test_two_members_of_one_name_in_a_zip_are_an_error(tmp_path: Path) -> None:
-    """Only one of them could be read; the rows of the other would be missing without a word."""
+def test_two_members_with_the_same_name_in_a_zip_are_an_error(tmp_path: Path) -> None:
+    """Only one of them could be read; the rows of the other would be silently dropped."""
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as zipped:
         zipped.writestr("a.csv", "1")
         with pytest.warns(UserWarning, match="Duplicate name"):
@@ -169,7 +169,7 @@ def test_two_members_of_one_name_in_a_zip_are_an_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["header", "cut", "no end"])
 def test_a_tar_with_a_damaged_later_member_is_an_error(tmp_path: Path, damage: str) -> None:
-    """Python's tarfile takes a header that it cannot read for the end of the archive."""
+    """Python's tarfile mistakes a damaged header for the end of the archive."""
     archive = packed(tmp_path, "all.tar", {"a.csv": b"1" * 600, "b.csv": b"2" * 600})
     content = bytearray(archive.read_bytes())
     second = content.index(b"b.csv")
@@ -204,8 +204,8 @@ def test_a_gzipped_file_beyond_its_limit_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])
-def test_what_is_not_wanted_of_a_tar_counts_too(tmp_path: Path, is_wanted: bool) -> None:
-    """It has to be unpacked to be skipped."""
+def test_unwanted_members_of_a_tar_count_towards_the_limit(tmp_path: Path, is_wanted: bool) -> None:
+    """They must be decompressed to be skipped."""
     archive = packed(tmp_path, "all.tgz", {"b.csv": bytes(3_000_000)})
     with pytest.raises(UnreadableFileError, match="unpacks to more than 2,000,000 bytes"):
         unpack(archive, archive.name, lambda _: tmp_path / "b" if is_wanted else None, Room(Limits(unpacked=2_000_000)))
@@ -225,7 +225,7 @@ def test_an_archive_that_would_fill_the_disk_leaves_nothing(tmp_path: Path, name
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_name_of_megabytes_in_a_tar_is_refused(tmp_path: Path, kind: bytes) -> None:
-    """Tarfile would take all of it into memory."""
+    """tarfile would read all of it into memory."""
     entry = tarfile.TarInfo("x")
     entry.type = kind
     entry.size = 5_000_000
@@ -235,7 +235,7 @@ def test_a_name_of_megabytes_in_a_tar_is_refused(tmp_path: Path, kind: bytes) ->
         unpacked(archive, tmp_path / "out")
 
 
-def test_a_tar_of_many_members_takes_no_memory_for_them(tmp_path: Path) -> None:
+def test_memory_does_not_grow_with_the_members_of_a_tar(tmp_path: Path) -> None:
     archive = tmp_path / "all.tar"
     archive.write_bytes(b"".join(tarfile.TarInfo(f"{number}.csv").tobuf() for number in range(20_000)) + bytes(1024))
     tracemalloc.start()
@@ -246,7 +246,7 @@ def test_a_tar_of_many_members_takes_no_memory_for_them(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
-def test_any_other_error_of_an_archive_is_its_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_error_is_a_failure_of_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise KeyError("secret")
 

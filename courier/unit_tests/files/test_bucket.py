@@ -31,7 +31,7 @@ def test_pages_are_listed_one_after_another() -> None:
 
 
 @pytest.mark.parametrize("etag", ["e", ""])
-def test_an_object_is_compared_with_its_listing_and_there_only_when_it_is_whole(tmp_path: Path, etag: str) -> None:
+def test_an_object_is_compared_with_its_listing_and_appears_only_once_complete(tmp_path: Path, etag: str) -> None:
     listed = Object("a", 3, etag, WRITTEN)
     headers = {"content-length": "3", "etag": '"e"'}
     progress: list[int] = []
@@ -51,7 +51,7 @@ def test_an_object_is_compared_with_its_listing_and_there_only_when_it_is_whole(
         (Object("a", 2, "", WRITTEN), "does not match its listing (more than 2 bytes)"),
     ],
 )
-def test_an_object_that_is_not_the_listed_one_is_refused(tmp_path: Path, listed: Object, words: str) -> None:
+def test_an_object_that_differs_from_its_listing_is_refused(tmp_path: Path, listed: Object, words: str) -> None:
     place = bucket(lambda _: (200, {"content-length": "3", "etag": '"e"'}, b"abc"))
 
     with pytest.raises(UnreadableFileError) as refused:
@@ -61,7 +61,7 @@ def test_an_object_that_is_not_the_listed_one_is_refused(tmp_path: Path, listed:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_object_that_comes_otherwise_at_first_is_fetched_again(tmp_path: Path) -> None:
+def test_an_object_that_at_first_differs_from_its_listing_is_fetched_again(tmp_path: Path) -> None:
     answers = [(200, {"content-length": "1"}, b"x"), (200, {"content-length": "3"}, b"abc")]
     progress: list[int] = []
 
@@ -71,8 +71,8 @@ def test_an_object_that_comes_otherwise_at_first_is_fetched_again(tmp_path: Path
     assert progress == [1, -1, 3]
 
 
-def test_a_fetch_that_is_broken_off_does_not_touch_another_of_the_same_object(tmp_path: Path) -> None:
-    """Such as one of a run that was stopped, while the next one fetches the same object already."""
+def test_an_interrupted_fetch_does_not_affect_another_of_the_same_object(tmp_path: Path) -> None:
+    """For example of a stopped run, while the next run already fetches the same object."""
     place = bucket(lambda _: (200, {"content-length": "3"}, b"abc"))
 
     def stop(_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket is a sentence that says what to do."""
+"""Each error of a bucket is a sentence with a remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from heap_courier.project.model import Courier, RoleCredential
         (429, "TooMany", LaterError, "it is unavailable now (TooMany, status 429): try again later."),
     ],
 )
-def test_a_refusal_says_who_must_do_what(status: int, code: str, kind: type[CourierError], words: str) -> None:
+def test_a_refusal_is_reported_with_its_remedy(status: int, code: str, kind: type[CourierError], words: str) -> None:
     with pytest.raises(kind) as refused:
         list(bucket(lambda _: refusal(status, code)).list())
 
@@ -56,8 +56,8 @@ def exceptions() -> list[type[BotoCoreError]]:
 
 
 @pytest.mark.parametrize("failure", exceptions(), ids=lambda failure: failure.__name__)
-def test_every_failure_of_the_library_is_a_sentence_that_says_what_to_do(failure: type[BotoCoreError]) -> None:
-    """With a role, too, which rests on a key pair."""
+def test_every_error_of_botocore_is_reported_with_a_remedy(failure: type[BotoCoreError]) -> None:
+    """Including errors of a role, which is based on a key pair."""
     role = RoleCredential("role", "arn:aws:iam::123456789012:role/reader", None, KEYS)
     for credential in (KEYS, role):
         raised = failure.__new__(failure)
@@ -75,8 +75,8 @@ def test_every_failure_of_the_library_is_a_sentence_that_says_what_to_do(failure
         assert "Words of the library" not in sentence
 
 
-def test_a_refusal_of_any_status_is_a_fault_of_the_settings_or_passes() -> None:
-    """Also that of a role: a service that is busy is not one that forbids it."""
+def test_a_refusal_with_any_status_is_either_a_setup_error_or_temporary() -> None:
+    """Including a refused role: a busy service is not a denied one."""
     errors = BucketErrors(Courier("Heap", KEYS, "heap", "", None, None, Path("e"), None))
     for status in range(400, 600):
         for operation in ("ListObjectsV2", "GetObject", "AssumeRole"):

@@ -1,4 +1,4 @@
-"""The entities list: what it means, and what is wrong with it."""
+"""The entities list: what it means, and how errors in it are reported."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def fault(folder: Path, *entities: Any) -> str:
 
 
 def file(**changed: Any) -> dict[str, Any]:
-    """A file entity whose `land-as` is changed."""
+    """A file entity with changes to its `land-as`."""
     return {**FILE, "object/land-as": {**AVRO, **{f"file/{name.replace('_', '-')}": changed[name] for name in changed}}}
 
 
@@ -61,7 +61,7 @@ def test_the_documented_example_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content_type", CONTENT_TYPES)
-def test_a_file_says_how_it_is_read(tmp_path: Path, content_type: str) -> None:
+def test_an_entity_has_the_format_of_its_files(tmp_path: Path, content_type: str) -> None:
     written_so = file(content_type=content_type, header_rows=0, separator="|", quote="'", escape="\\")
     (entity,) = read_entities(written(tmp_path, {**written_so, "object/optional": True}))
     assert isinstance(entity, FileEntity)
@@ -69,7 +69,7 @@ def test_a_file_says_how_it_is_read(tmp_path: Path, content_type: str) -> None:
     assert entity.format == FileFormat(content_type, 0, "|", "'", "\\")
 
 
-def test_an_archive_names_its_members(tmp_path: Path) -> None:
+def test_an_archive_lists_its_members(tmp_path: Path) -> None:
     entity = {
         **ARCHIVE,
         "archive/contents": {"data/*.avro": {"subobject/land-as": AVRO}, "b.avro": {"subobject/land-as": AVRO}},
@@ -81,7 +81,7 @@ def test_an_archive_names_its_members(tmp_path: Path) -> None:
     )
 
 
-def test_an_archive_may_be_landed_as_a_whole(tmp_path: Path) -> None:
+def test_all_files_of_an_archive_can_be_selected(tmp_path: Path) -> None:
     (entity,) = read_entities(written(tmp_path, {**ARCHIVE, "object/land-as": AVRO}))
     assert isinstance(entity, ArchiveEntity)
     assert entity.members == (Member(None, "users", FileFormat("application/avro")),)
@@ -89,7 +89,7 @@ def test_an_archive_may_be_landed_as_a_whole(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("inside", [True, False])
 def test_missing_members_may_be_skipped(tmp_path: Path, inside: bool) -> None:
-    """The key is accepted among the members, where the documentation prints it, and beside them."""
+    """The key is accepted among the members, as in one documented example, and beside them."""
     contents: dict[str, Any] = {"a.avro": {"subobject/land-as": AVRO}}
     beside: dict[str, Any] = {}
     (contents if inside else beside)["archive/skip-missing-contents"] = True
@@ -99,8 +99,8 @@ def test_missing_members_may_be_skipped(tmp_path: Path, inside: bool) -> None:
     assert [member.name for member in entity.members] == ["a.avro"]
 
 
-def test_heap_connect_takes_all_tables(tmp_path: Path) -> None:
-    """Unless it says which."""
+def test_heap_connect_loads_all_tables(tmp_path: Path) -> None:
+    """Unless it lists some."""
     assert read_entities(written(tmp_path, HEAP)) == (HeapConnectEntity("Heap", (), ()),)
     for setting, history in ((True, ("*",)), (False, ()), (["users", "plan_*"], ("users", "plan_*"))):
         assert read_entities(written(tmp_path, {**HEAP, HISTORY: setting})) == (HeapConnectEntity(history=history),)
@@ -188,7 +188,7 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
     ],
 )
 def test_an_invalid_entity_is_refused_with_its_number_and_setting(tmp_path: Path, entity: Any, words: str) -> None:
-    """With the file, which of its entities, and the key."""
+    """With the file, the number of the entity, and the key."""
     sentence = fault(tmp_path, FILE, entity)
     assert sentence.startswith(f"`{tmp_path / 'heap.json'}`: entity 2")
     assert words in sentence
@@ -198,7 +198,7 @@ def test_heap_connect_must_be_the_only_entity(tmp_path: Path) -> None:
     assert "`heap-connect` must be the only entity" in fault(tmp_path, FILE, HEAP)
 
 
-def test_a_list_has_one_entity_at_least(tmp_path: Path) -> None:
+def test_a_list_has_at_least_one_entity(tmp_path: Path) -> None:
     assert "must contain at least one entity" in fault(tmp_path)
 
 
@@ -224,7 +224,7 @@ def test_an_encoding_must_exist_and_is_for_delimited_text(tmp_path: Path) -> Non
 
 @given(st.text("ab/*.", max_size=8), st.text("ab/.", max_size=12))
 def test_a_star_in_an_archive_matches_any_characters_except_a_slash(pattern: str, name: str) -> None:
-    """Whatever surrounds it, and however many there are."""
+    """Whatever surrounds it, and however many stars there are."""
     plain = "[^/]*".join(re.escape(part) for part in pattern.split("*"))
     expected = re.fullmatch(plain, name.removeprefix("./")) is not None
     assert Member(pattern, "users", FileFormat("text/csv")).matches(name) is expected

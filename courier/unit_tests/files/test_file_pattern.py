@@ -1,4 +1,4 @@
-"""File patterns: which keys they match, of which day, and what is wrong with others."""
+"""File patterns: which keys they match, on which day, and how invalid ones are reported."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_key_that_matches(pattern: str, key: str) -> None:
         ("'a.csv'", "a.csv\n"),
     ],
 )
-def test_a_key_that_does_not(pattern: str, key: str) -> None:
+def test_a_key_that_does_not_match(pattern: str, key: str) -> None:
     assert not parse_pattern(pattern).matches(key, DAY)
     assert not parse_pattern(pattern).matches_any(key)
 
@@ -71,7 +71,7 @@ def test_a_day_selects_its_own_keys() -> None:
     assert pattern.matches_any("users-2020-04-11.avro")
 
 
-def test_without_a_date_the_keys_are_those_of_every_day() -> None:
+def test_without_a_date_the_keys_are_the_same_on_every_day() -> None:
     pattern = parse_pattern("'NRF_Calendar.csv'")
     assert not pattern.dated
     assert pattern.matches("NRF_Calendar.csv", date(1999, 1, 1))
@@ -103,13 +103,13 @@ def test_a_prefix_is_what_all_keys_begin_with(pattern: str, of_the_day: str, of_
     ],
 )
 def test_the_day_of_a_key(pattern: str, key: str, day: date) -> None:
-    """If `*` leaves a choice, it is digits that may be a date."""
+    """If `*` leaves a choice, the digits that can be a date are chosen."""
     assert parse_pattern(pattern).day_of(key) == day
 
 
 @pytest.mark.parametrize("digits", ["2020-13-01", "2020-00-10", "2021-02-29", "0000-01-01", "9999-99-99"])
 def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
-    """With the key and the pattern; such a file matches no entity, and is not silently left out."""
+    """With the key and the pattern, so that the file is not silently skipped."""
     pattern = parse_pattern("'users-'yyyy-MM-dd'.avro'")
     assert pattern.matches_any(f"users-{digits}.avro")
     with pytest.raises(SetupError) as failed:
@@ -121,15 +121,15 @@ def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
 
 
 def in_quotes(text: str) -> str:
-    """As a pattern writes it; quotes around quotes alone would be more of them, as Joda-Time reads them."""
+    """A text as a pattern has it. One of only quotes gets no more, which Joda-Time would read as further quotes."""
     doubled = text.replace("'", "''")
     return f"'{doubled}'" if text.strip("'") else doubled
 
 
 @given(st.dates(), st.text(), st.text(st.characters(exclude_characters="/")), st.text())
 @example(DAY, "'", "", "''")
-def test_what_is_made_of_a_pattern_matches_it(day: date, before: str, middle: str, after: str) -> None:
-    """Whatever the texts in quotes are."""
+def test_a_key_made_from_a_pattern_matches_it(day: date, before: str, middle: str, after: str) -> None:
+    """Whatever the quoted text is."""
     assume("*" not in before + after)
     pattern = parse_pattern(f"{in_quotes(before)}yyyyMMdd*'/'yyyy-MM-dd{in_quotes(after)}")
     key = f"{before}{day.year:04}{day:%m%d}{middle}/{day.isoformat()}{after}"

@@ -1,4 +1,4 @@
-"""The fileset of a run: which files it has, what it lacks, and that they are fetched completely."""
+"""The fileset of a run: which files are found or missing, and that they are fetched completely."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WRITTEN = datetime(2020, 4, 13, tzinfo=timezone.utc)
 
 
 class Bucket:
-    """A bucket in memory; the later an object is named the newer it is."""
+    """A bucket in memory; its objects are given from the oldest to the newest."""
 
     def __init__(self, objects: dict[str, bytes]) -> None:
         self.objects = objects
@@ -84,7 +84,7 @@ def keys(found: Found) -> list[tuple[str, str]]:
 
 
 def test_the_files_of_the_days_are_found() -> None:
-    """Days ascending, then by key; the end of the days is not one of them."""
+    """Sorted by day, then by key; the end of the range is excluded."""
     bucket = holding(
         "users-2020-04-12.avro",
         "users-2020-04-13.avro",
@@ -120,8 +120,8 @@ def test_all_files_are_found_if_no_days_are_given() -> None:
     ]
 
 
-def test_an_invalid_date_ends_a_run_over_all_files() -> None:
-    """With a sentence, before anything is fetched; a run by day never looks at that file."""
+def test_an_invalid_date_stops_a_run_over_all_files() -> None:
+    """With an error, before anything is fetched; a run by day never finds that file."""
     bucket = holding("users-2020-04-10.avro", "users-2020-13-10.avro")
     with pytest.raises(SetupError, match=r"`users-2020-13-10.avro` matches .* but `2020-13-10` is not a date"):
         find(bucket, [USERS], None)
@@ -133,14 +133,14 @@ def test_a_file_of_every_day_is_found_once() -> None:
 
 
 def test_a_file_of_a_month_is_found_once() -> None:
-    """It counts as one of the month's first day, whether by day or in a run over all files."""
+    """It counts for the first day of the month, whether by day or in a run over all files."""
     monthly = file("'users-'yyyy-MM'.avro'")
     for days in (THREE_DAYS, None):
         assert keys(find(holding("users-2020-04.avro"), [monthly], days)) == [("2020-04-01", "users-2020-04.avro")]
 
 
 def test_the_parts_of_a_parquet_file_are_found() -> None:
-    """A level below the pattern; what else its writer left there is none of them."""
+    """One level below the pattern; other files that their writer left there are not parts."""
     bucket = holding(
         *(f"users-2020-04-10.parquet/{name}" for name in ("_SUCCESS", "part-0.snappy.parquet", "a/part-1.parquet")),
         "users-2020-04-11.parquet",
@@ -155,8 +155,8 @@ def test_the_parts_of_a_parquet_file_are_found() -> None:
     assert keys(find(bucket, [file("'users-'yyyy-MM-dd'.parquet'")], Days.of(FIRST))) == []
 
 
-def test_a_required_file_is_missed_on_each_day() -> None:
-    """An optional one is not."""
+def test_a_required_file_is_missing_on_each_day() -> None:
+    """An optional one never is."""
     optional = file("'events-'yyyy-MM-dd", optional=True)
     found = find(holding("users-2020-04-11.avro"), [USERS, optional, CALENDAR], THREE_DAYS)
     assert keys(found) == [("2020-04-11", "users-2020-04-11.avro")]
@@ -167,11 +167,11 @@ def test_a_required_file_is_missed_on_each_day() -> None:
     )
 
 
-def test_a_required_file_is_missed_in_a_run_over_all() -> None:
+def test_a_required_file_is_missing_in_a_run_over_all_files() -> None:
     assert find(holding("a"), [USERS], None).missing == (Missing(USERS.pattern, None, frozenset({USERS.tag})),)
 
 
-def test_of_optional_files_one_must_be_there() -> None:
+def test_one_of_several_optional_files_must_exist() -> None:
     """On each day."""
     either = [file("'a-'yyyy-MM-dd", optional=True), file("'b-'yyyy-MM-dd", optional=True)]
     second = FIRST + timedelta(days=1)
@@ -181,7 +181,7 @@ def test_of_optional_files_one_must_be_there() -> None:
     assert len(find(holding(), either, None).missing) == 2
 
 
-def test_what_is_missing_is_reported_with_the_nearest_name() -> None:
+def test_a_missing_file_is_reported_with_the_newest_similar_one() -> None:
     bucket = holding("users-2020-04-08.avro", "users-2020-04-09.avro", "calendar.csv")
     missing = find(bucket, [USERS], Days.of(FIRST)).missing
     assert str(missing_error(bucket, missing)) == (
@@ -199,7 +199,7 @@ def test_what_is_missing_is_reported_with_the_nearest_name() -> None:
         ([], "there is no file at all"),
     ],
 )
-def test_the_nearest_file_may_be_far(there: list[str], words: str) -> None:
+def test_the_suggested_file_may_be_in_another_folder(there: list[str], words: str) -> None:
     bucket = holding(*there)
     days = Days(FIRST, FIRST + timedelta(days=30))
     sentence = str(missing_error(bucket, find(bucket, [EVENTS, CALENDAR], days).missing))
@@ -208,7 +208,7 @@ def test_the_nearest_file_may_be_far(there: list[str], words: str) -> None:
 
 
 def test_files_are_fetched(tmp_path: Path) -> None:
-    """Into the folder, which is created; and progress is reported, up to their size."""
+    """Into the folder, which is created; reported progress adds up to their size."""
     bucket = holding("users-2020-04-11.avro", "users-2020-04-10.avro", "calendar.csv")
     found = find(bucket, [USERS, CALENDAR], THREE_DAYS)
     told: list[int] = []
@@ -224,8 +224,8 @@ def test_files_are_fetched(tmp_path: Path) -> None:
     assert sum(told) == found.size == sum(file.size for file in files)
 
 
-def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
-    """Unless the object has changed, or the file here is not whole."""
+def test_an_object_that_is_already_here_is_not_fetched_again(tmp_path: Path) -> None:
+    """Unless the object has changed, or the file here is incomplete."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
     before = fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path).files
     before[1].path.write_bytes(b"torn")
@@ -239,8 +239,8 @@ def test_what_is_there_is_not_fetched_again(tmp_path: Path) -> None:
     assert sum(told) == found.size
 
 
-def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> None:
-    """It is in the fileset twice, each time at its place."""
+def test_a_file_that_two_entities_match_is_fetched_once(tmp_path: Path) -> None:
+    """It is in the fileset twice, each time in order."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro")
     found = find(bucket, [USERS, file("'users-*-11.avro'", "all")], THREE_DAYS)
     assert [(file.tag, file.key) for file in fetch(bucket, found, tmp_path).files] == [
@@ -252,8 +252,8 @@ def test_a_file_that_two_entities_ask_for_is_fetched_once(tmp_path: Path) -> Non
     assert found.size == 2 * len("users-2020-04-10.avro")
 
 
-def test_keys_become_names_that_any_file_system_takes(tmp_path: Path) -> None:
-    """Unique names, which end as the keys do."""
+def test_keys_become_names_that_any_file_system_accepts(tmp_path: Path) -> None:
+    """Unique names, which end like the keys."""
     odd = ["a/..", "a/users.csv.gz", "b/users.csv.gz", "a/Users.csv.gz", "é\n?", "x" * 900 + ".csv.gz", "a/b", "a"]
     bucket = holding(*odd)
     entities = [file(f"'{key}'") for key in odd]
@@ -280,7 +280,7 @@ TWO = (Member("data/users_*.csv", "users", CSV), Member("data/*.csv", "rest", CS
 
 
 def test_the_members_of_an_archive_are_files(tmp_path: Path) -> None:
-    """Each by the first name in the list that it matches."""
+    """Each belongs to the first matching name in the list."""
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1", events="22", users_2="3")})
     found = find(bucket, [archive(*TWO)], Days.of(FIRST))
     files = fetch(bucket, found, tmp_path).files
@@ -295,7 +295,7 @@ def test_the_members_of_an_archive_are_files(tmp_path: Path) -> None:
     assert len(bucket.fetched) == 1
 
 
-def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
+def test_all_files_of_an_archive_may_have_one_tag(tmp_path: Path) -> None:
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(a="1", b="2")})
     files = fetch(bucket, find(bucket, [archive(Member(None, "all", CSV))], None), tmp_path).files
     assert [(file.tag, file.path.read_text()) for file in files] == [("all", "1"), ("all", "2")]
@@ -312,7 +312,7 @@ def test_an_archive_may_land_as_a_whole(tmp_path: Path) -> None:
 def test_a_missing_member_is_reported(
     tmp_path: Path, members: tuple[Member, ...], content: bytes, text: str, words: str
 ) -> None:
-    """Or is not, if the entity says so; the other members are there."""
+    """Or ignored, if the entity allows that; the other members are fetched."""
     bucket: Any = Bucket({"all-2020-04-10.zip": content})
     fetched = fetch(bucket, find(bucket, [archive(*members)], None), tmp_path)
     (missing,) = fetched.missing
@@ -330,7 +330,7 @@ def test_a_missing_member_is_reported(
 
 
 def test_a_damaged_archive_is_reported_to_its_feeds(tmp_path: Path) -> None:
-    """What is needed of other objects is there."""
+    """Files from other objects are fetched."""
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")[:-9], "users-2020-04-10.avro": b"1"})
     fetched = fetch(bucket, find(bucket, [archive(*TWO), file("'users-'yyyy-MM-dd'.avro'", "others")], None), tmp_path)
     assert [item.key for item in fetched.tagged({"others"})] == ["users-2020-04-10.avro"]
@@ -348,8 +348,8 @@ def test_a_missing_object_is_reported_to_its_feeds(tmp_path: Path) -> None:
         fetched.tagged({"users"})
 
 
-def test_a_bucket_that_does_not_answer_ends_the_fetching(tmp_path: Path) -> None:
-    """What has come stays, and is not fetched again."""
+def test_a_bucket_that_does_not_respond_stops_the_fetching(tmp_path: Path) -> None:
+    """What was fetched is kept, and is not fetched again."""
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
     found = find(bucket, [USERS], THREE_DAYS)
     bucket.failures["users-2020-04-12.avro"] = LaterError("later")
@@ -365,8 +365,8 @@ def test_a_bucket_that_does_not_answer_ends_the_fetching(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     "error", [KeyboardInterrupt(), InterruptedRunError("It was stopped."), LaterError("later"), ZeroDivisionError()]
 )
-def test_whatever_ends_the_fetching_no_thread_is_left_that_fetches(tmp_path: Path, error: BaseException) -> None:
-    """What is under way stops in the middle of a file."""
+def test_no_thread_keeps_fetching_after_an_error(tmp_path: Path, error: BaseException) -> None:
+    """Fetches in progress stop in the middle of a file."""
     bucket = holding("calendar.csv", "users-2020-04-10.avro")
     begun, raised = threading.Event(), threading.Event()
     ended: list[str] = []
@@ -399,7 +399,7 @@ def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
         fetch(holding(), Found((), ()), tmp_path / "samples")
 
 
-def test_what_earlier_runs_left_is_removed_and_wanted_objects_are_not(tmp_path: Path) -> None:
+def test_files_left_by_earlier_runs_are_removed_except_wanted_objects(tmp_path: Path) -> None:
     bucket = holding("users-2020-04-10.avro", "users-2020-04-11.avro", "users-2020-04-12.avro")
     fetch(bucket, find(bucket, [USERS], THREE_DAYS), tmp_path)
     (tmp_path / "abc-users.csv.part").write_bytes(b"torn")
@@ -415,7 +415,7 @@ def test_what_earlier_runs_left_is_removed_and_wanted_objects_are_not(tmp_path: 
 
 
 @pytest.mark.parametrize("odd", ["folder", "link", "broken link"])
-def test_whatever_has_the_name_of_a_wanted_object_is_replaced_unless_it_is_a_file(tmp_path: Path, odd: str) -> None:
+def test_a_folder_or_link_with_the_name_of_a_wanted_object_is_replaced(tmp_path: Path, odd: str) -> None:
     bucket = holding("calendar.csv")
     found = find(bucket, [CALENDAR], None)
     (file,) = fetch(bucket, found, tmp_path).files
@@ -436,7 +436,7 @@ def test_whatever_has_the_name_of_a_wanted_object_is_replaced_unless_it_is_a_fil
 
 
 def test_an_object_that_was_replaced_is_fetched_again_even_if_the_bucket_has_no_etags(tmp_path: Path) -> None:
-    """And it has the same size."""
+    """Even if it has the same size."""
     bucket = holding("calendar.csv")
     before, after = (Object("calendar.csv", 12, "", WRITTEN + timedelta(hours=hour)) for hour in (0, 1))
     fetch(bucket, Found((Hit(CALENDAR, before, None),), ()), tmp_path)
@@ -447,13 +447,13 @@ def test_an_object_that_was_replaced_is_fetched_again_even_if_the_bucket_has_no_
     assert file.path.read_bytes() == b"CALENDAR.CSV"
 
 
-def test_an_archive_that_a_run_broken_off_is_still_unpacking_does_not_touch_that_of_the_next(tmp_path: Path) -> None:
+def test_unpacking_by_an_interrupted_run_does_not_affect_the_next_run(tmp_path: Path) -> None:
     bucket: Any = Bucket({"all-2020-04-10.zip": zipped(users_1="1")})
     found = find(bucket, [archive(Member("data/users_*.csv", "users", CSV))], Days.of(FIRST))
     files: list[FetchedFile] = []
 
     def free(folder: Path) -> int:
-        """Asked when a member is about to be written: the next run fetches the archive, then this one fails."""
+        """Called before a member is written: the next run fetches the archive, then this one fails."""
         if UNPACKED not in folder.parts:
             return 1 << 40
         files.extend(fetch(bucket, found, tmp_path).files)

@@ -1,4 +1,4 @@
-"""A session by the credential of a courier."""
+"""Sessions for the credentials of couriers."""
 
 from __future__ import annotations
 

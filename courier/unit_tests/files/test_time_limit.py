@@ -1,4 +1,4 @@
-"""The time that a call to S3 may take."""
+"""The limit on the time of a call to S3."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import socket
 from heap_courier.files.time_limit import TimeLimit
 
 
-def test_all_connections_of_a_late_call_are_shut_down_also_after_one_that_its_server_closed() -> None:
+def test_all_connections_of_a_late_call_are_shut_down_even_if_one_is_closed_already() -> None:
     used, server = socket.socketpair()
     unconnected = socket.socket()  # shutting it down fails, as it does after a reset
     with used, server, unconnected, TimeLimit().call(0.05) as call:

@@ -1,4 +1,4 @@
-"""Values of a JSON document, within bounds."""
+"""Values of a JSON document, within limits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read(data: bytes | str, block: int = 1_000) -> list[Any]:
 def test_the_elements_of_an_array_are_unchanged(
     rows: list[Any], block: int, indent: int | None, ascii_only: bool
 ) -> None:
-    """However few bytes are read at once."""
+    """However few bytes are read at a time."""
     assert read(json.dumps(rows, indent=indent, ensure_ascii=ascii_only), block) == rows
 
 
@@ -41,8 +41,8 @@ def test_consecutive_values_are_unchanged(rows: list[Any], block: int) -> None:
     assert read("\n".join(map(json.dumps, rows)), block) == rows
 
 
-def test_arrays_one_after_the_other_are_one() -> None:
-    """As some writers append."""
+def test_consecutive_arrays_are_read_as_one() -> None:
+    """Some writers append them."""
     assert read("\ufeff [1, 2]\n[]\n[3] ") == [1, 2, 3]
 
 
@@ -66,14 +66,14 @@ def test_arrays_one_after_the_other_are_one() -> None:
     ],
 )
 @pytest.mark.parametrize("block", [1, 1000])
-def test_what_is_wrong_is_an_error(data: bytes | str, reason: str, block: int) -> None:
-    """Nothing is dropped without a word."""
+def test_an_invalid_document_is_an_error(data: bytes | str, reason: str, block: int) -> None:
+    """Nothing is silently dropped."""
     with pytest.raises(InvalidJSONError, match=reason):
         read(data, max(block, len(data) // 100))
 
 
 @pytest.mark.parametrize("number", ["1.5", "-1e5", "1.25E+3", "0.5e-7", "12345"])
-def test_a_number_is_whole_wherever_a_block_ends(number: str) -> None:
+def test_a_number_is_complete_wherever_a_block_ends(number: str) -> None:
     for block in range(1, len(number) + 3):
         assert read(f"[{number},{number}] ", block) == [json.loads(number, parse_float=Decimal)] * 2
         assert read(f"{number}\n{number}", block) == [json.loads(number, parse_float=Decimal)] * 2
@@ -81,13 +81,13 @@ def test_a_number_is_whole_wherever_a_block_ends(number: str) -> None:
 
 @pytest.mark.parametrize("digits", [4_300, 4_301, 100_000])
 def test_a_number_of_any_length_keeps_its_digits(digits: int) -> None:
-    """A parser in C ended the process there."""
+    """A parser in C could crash the process."""
     (row,) = read('[{"a": ' + "7" * digits + "}]")
     assert str(Decimal(row["a"])) == "7" * digits
 
 
-def test_a_value_without_end_is_an_error_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its size is bounded."""
+def test_an_endless_value_is_an_error_before_it_fills_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size of a value is limited."""
     monkeypatch.setattr(json_values, "LARGEST_VALUE", 10_000)
     stream = io.BytesIO(b'["' + b"x" * 1_000_000)
     with pytest.raises(InvalidJSONError, match="has a value of more than 10,000 characters"):

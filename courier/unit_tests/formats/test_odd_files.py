@@ -1,4 +1,4 @@
-"""Files that are odd or damaged: right rows or a sentence with the file's name, never a traceback or a dead process."""
+"""Unusual or damaged files give correct rows, or an error with the file's name: never a traceback or a crash."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ TYPES = (STRING, INTEGER, FLOAT, DATETIME, FieldType(Kind.DECIMAL, 10, 2))
 
 
 def rows_of(path: Path, file_format: FileFormat) -> list[dict[str, Any]]:
-    """All that the program does with a file: rows as a feed of texts and of other types has them, and a proposal."""
+    """Reads a file in every way: as rows for feeds of text and of other types, and for a proposed feed."""
     incoming = readers.schema(path, file_format, KEY)
     chunks = list(readers.chunks(path, file_format, KEY))
     rows = []
@@ -49,7 +49,7 @@ def rows_of(path: Path, file_format: FileFormat) -> list[dict[str, Any]]:
         fields = [Field(f"f{at}", kind, f"{name}#1") for at, name in enumerate(dict.fromkeys(incoming.names))]
         try:
             shaped = map_columns(incoming, fields, key=(), name=KEY)
-        except CourierError:  # some types cannot be others
+        except CourierError:  # not every type can be cast to every other
             continue
         for chunk in chunks:
             decoded = chunk.decode()
@@ -60,7 +60,7 @@ def rows_of(path: Path, file_format: FileFormat) -> list[dict[str, Any]]:
 
 
 def avro(schema: Any, block: bytes, rows: int = 1) -> bytes:
-    """A file with these bytes for rows."""
+    """A file with these bytes as its rows."""
     text = schema if isinstance(schema, bytes) else json.dumps(schema).encode()
     header = b"Obj\x01" + number(1) + number(11) + b"avro.schema" + number(len(text)) + text + number(0) + bytes(16)
     return header + number(rows) + number(len(block)) + block + bytes(16)
@@ -84,7 +84,7 @@ def decimal(precision: Any, scale: Any = 2, kind: str = "bytes", **more: Any) ->
 
 
 def lists(depth: int) -> bytes:
-    """A schema of lists inside each other."""
+    """A schema of nested lists."""
     kind = b'{"type":"array","items":' * depth + b'"string"' + b"}" * depth
     return b'{"type":"record","name":"row","fields":[{"name":"a","type":' + kind + b"}]}"
 
@@ -124,7 +124,7 @@ ENDLESS = "has lists of more than 1,000,000 values that take no space in rows 1 
         (avro(record(a={"type": "int", "logicalType": "date"}), number(2**40)), "a value that its schema does not"),
     ],
 )
-def test_an_odd_avro_file_is_refused_in_a_sentence(tmp_path: Path, data: bytes, reason: str) -> None:
+def test_an_invalid_avro_file_is_refused_with_its_reason(tmp_path: Path, data: bytes, reason: str) -> None:
     path = tmp_path / "file"
     path.write_bytes(data)
     with pytest.raises(UnreadableFileError, match=f"^`{KEY}` .*{reason}"):
@@ -151,10 +151,10 @@ def test_an_odd_avro_file_is_refused_in_a_sentence(tmp_path: Path, data: bytes, 
         ({"type": "array", "items": EMPTY_RECORD}, number(2) + b"\0", "[{},{}]"),
     ],
 )
-def test_an_odd_type_of_avro_is_read_as_the_specification_says(
+def test_an_unusual_avro_type_is_read_as_the_specification_requires(
     tmp_path: Path, schema: Any, block: bytes, text: str | None
 ) -> None:
-    """A logical type that is invalid is ignored; a decimal is exact or refused."""
+    """An invalid logical type is ignored; a decimal is exact or refused."""
     path = tmp_path / "file"
     path.write_bytes(avro(record(a=schema), block))
     if text is None:
@@ -165,13 +165,13 @@ def test_an_odd_type_of_avro_is_read_as_the_specification_says(
 
 
 def parquet_schema(depth: int) -> bytes:
-    """A Parquet file whose schema, in Thrift's compact protocol, has groups so deep inside each other."""
+    """A Parquet file whose schema, in Thrift's compact protocol, has groups nested this deep."""
 
     def element(name: bytes, *, children: bool) -> bytes:
         return b"\x35\x02\x18" + bytes([len(name)]) + name + (b"\x15\x02\x00" if children else b"\x00")
 
     elements = element(b"schema", children=True) + element(b"x", children=True) * depth
-    elements += b"\x15\x02\x25\x02\x18\x01y\x00"  # a leaf, of the type INT32
+    elements += b"\x15\x02\x25\x02\x18\x01y\x00"  # a leaf of type INT32
     size = bytearray()
     left = depth + 2
     while left >= 0x80:
@@ -193,7 +193,7 @@ def test_a_parquet_file_that_is_nested_too_deeply_is_refused(tmp_path: Path, dep
 
 @pytest.mark.parametrize("kind", [pa.time32("ms"), pa.time64("us")])
 @pytest.mark.parametrize("days", [-1, 1])
-def test_a_time_that_no_clock_shows_rejects_its_row_and_not_its_parquet_file(
+def test_an_impossible_time_rejects_its_row_and_not_its_parquet_file(
     tmp_path: Path, kind: pa.DataType, days: int
 ) -> None:
     stored = pa.int32() if kind == pa.time32("ms") else pa.int64()
@@ -221,10 +221,10 @@ def test_an_empty_sample_is_refused(tmp_path: Path, file_format: FileFormat) -> 
 
 @pytest.mark.parametrize("error", [RuntimeError("secret"), MemoryError("secret"), RecursionError("secret"), OSError()])
 @pytest.mark.parametrize("begins", [True, False])
-def test_an_unexpected_error_of_a_reader_is_the_failure_of_the_file(
+def test_an_unexpected_error_of_a_reader_is_reported_as_a_failure_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, *, begins: bool
 ) -> None:
-    """By its class; its text may hold what rows hold."""
+    """By its class, because its text may contain the content of a row."""
 
     def fails(*_: Any) -> Any:
         raise error
@@ -261,7 +261,7 @@ def test_a_gzipped_file_beyond_its_limit_is_refused(tmp_path: Path, file_format:
         list(readers.chunks(path, file_format, KEY, most=2_000_000))
 
 
-# Any byte may be another
+# Files with changed bytes
 
 
 ROWS = [{"id": n, "email": f"é{n}@example.com", "at": f"2026-01-0{n}T00:00:00Z", "tags": ["a", n]} for n in range(1, 9)]
@@ -319,7 +319,7 @@ Mutation = Callable[[bytes], bytes]
 
 @st.composite
 def mutations(draw: st.DrawFn) -> Mutation:
-    """Some bytes become others, or are put in, left out, doubled or cut."""
+    """Some bytes are changed, inserted, removed or duplicated, or the file is truncated."""
     where = draw(
         st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255), st.sampled_from("sssiidxc")), min_size=1, max_size=4)
     )

@@ -1,4 +1,4 @@
-"""Files of every format, as batches."""
+"""Files of every format become batches."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
     return stream.getvalue()
 
 
-# Delimited texts
+# Delimited text
 
 
 @pytest.mark.parametrize(
@@ -71,11 +71,11 @@ def parquet(table: pa.Table, **options: Any) -> bytes:
         ("text/pipe-separated-values", 'a|b\n1|"x, ""y""\nz"'),
     ],
 )
-def test_delimited_texts_are_read_with_their_quotes(path: Path, content_type: str, data: str) -> None:
+def test_delimited_text_is_read_with_its_quotes(path: Path, content_type: str, data: str) -> None:
     assert read(path, FileFormat(content_type), data) == ([{"a": "1", "b": 'x, "y"\nz'}], [])
 
 
-def test_separator_quote_and_escape_may_be_others(path: Path) -> None:
+def test_separator_quote_and_escape_can_be_changed(path: Path) -> None:
     file_format = FileFormat("text/csv", separator=";", quote="'", escape="\\")
     assert read(path, file_format, "a;b\n'1;\\'2';x\n")[0] == [{"a": "1;'2", "b": "x"}]
 
@@ -120,7 +120,7 @@ def test_a_line_of_another_length_is_a_rejected_row_with_its_number(path: Path) 
         (b'a,b\n1,"' + b"x\n" * 5_000_000, "has a row of more than 1,000,000 bytes, or an unclosed quote"),
     ],
 )
-def test_an_unreadable_delimited_text_is_reported(path: Path, data: bytes, reason: str) -> None:
+def test_unreadable_delimited_text_is_reported(path: Path, data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` {reason}"):
         read(path, CSV, data)
 
@@ -158,7 +158,7 @@ def test_values_of_json_keep_all_their_digits(path: Path, file_format: FileForma
     ]
 
 
-def test_an_object_with_data_for_keys_is_text(path: Path) -> None:
+def test_an_object_with_data_as_keys_is_text(path: Path) -> None:
     rows, _ = read(path, LINES, json.dumps({"o": {str(n): n for n in range(300)}}))
     assert rows[0]["o"].startswith('{"0":0,"1":1,')
 
@@ -181,7 +181,7 @@ def test_a_line_that_is_not_an_object_is_a_rejected_row(path: Path, line: str) -
         ("[" * 9_999, TOO_DEEP),
     ],
 )
-def test_a_line_whose_value_is_beyond_a_bound_is_a_rejected_row(path: Path, line: str, reason: str) -> None:
+def test_a_line_whose_value_exceeds_a_limit_is_a_rejected_row(path: Path, line: str, reason: str) -> None:
     rows, rejected = read(path, LINES, f'{{"a": 1}}\n{line}\n{{"a": 3}}\n')
     assert rows == [{"a": 1}, {"a": 3}]
     assert rejected == [RejectedRow(2, None, reason)]
@@ -189,7 +189,7 @@ def test_a_line_whose_value_is_beyond_a_bound_is_a_rejected_row(path: Path, line
 
 @pytest.mark.parametrize("file_format", [JSON, LINES])
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"x":', "}")])
-def test_values_that_are_nested_as_deep_as_may_be_are_read(
+def test_values_nested_up_to_the_limit_are_read(
     path: Path, file_format: FileFormat, opening: str, closing: str
 ) -> None:
     depth = MOST_LEVELS - 1  # the row is a level
@@ -200,7 +200,7 @@ def test_values_that_are_nested_as_deep_as_may_be_are_read(
 
 
 @pytest.mark.parametrize(("file_format", "data"), [(LINES, "{}\n5\n{}\n"), (JSON, "[{}, 5, {}]")])
-def test_rows_of_empty_objects_alone_are_rejected_not_lost(path: Path, file_format: FileFormat, data: str) -> None:
+def test_rows_of_only_empty_objects_are_rejected_not_lost(path: Path, file_format: FileFormat, data: str) -> None:
     empty, none = "is an empty object", "is not a JSON object"
 
     assert read(path, file_format, data) == (
@@ -224,7 +224,7 @@ def test_json_without_rows_has_no_columns(path: Path) -> None:
 # Parquet
 
 
-def test_parquet_comes_in_parts_with_its_types(path: Path) -> None:
+def test_parquet_is_read_in_chunks_with_its_types(path: Path) -> None:
     table = pa.table(
         {"n": range(50_000), "text": ["x" * 500] * 50_000, "at": pa.array([0] * 50_000, pa.timestamp("ms"))}
     )
@@ -237,7 +237,7 @@ def test_parquet_comes_in_parts_with_its_types(path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"a,b\n1,2\n", parquet(pa.table({"n": range(1000)}))[:-20]])
-def test_what_is_not_parquet_is_reported(path: Path, data: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_reported(path: Path, data: bytes) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` is not a Parquet file, or is damaged"):
         read(path, PARQUET, data)
 
@@ -254,7 +254,7 @@ def test_parquet_with_a_column_name_that_is_not_utf8_is_reported(path: Path) -> 
         read(path, PARQUET, data.replace(b"caf\xc3\xa9", b"caf\xc3\xc3"))
 
 
-# All of them
+# All formats
 
 
 FILES = [
@@ -267,7 +267,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("file_format", "data"), FILES)
-def test_a_gzip_file_is_unpacked_on_the_way(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
+def test_a_gzip_file_is_decompressed_while_it_is_read(tmp_path: Path, file_format: FileFormat, data: bytes) -> None:
     assert read(tmp_path / "users.gz", file_format, gzip.compress(data)) == ([{"a": "x"}], [])
     assert readers.schema(tmp_path / "users.gz", file_format, NAME) == pa.schema([("a", pa.string())])
 
@@ -296,14 +296,14 @@ LARGE = [
     (PARQUET, lambda: parquet(pa.Table.from_pylist([ROW] * 20_000), use_dictionary=False), 10_000_000),
     (AVRO, lambda: avro([ROW] * 20_000), 25_000_000),
 ]
-"""Formats, their files (240 MB together, so made by their tests), and the memory they may take."""
+"""Formats, their files (240 MB together, so created by the tests), and the memory that they may need."""
 
 
 @pytest.mark.parametrize(("file_format", "make", "most"), LARGE)
-def test_no_part_of_a_large_file_is_large(
+def test_no_chunk_of_a_large_file_is_large(
     path: Path, file_format: FileFormat, make: Callable[[], bytes], most: int
 ) -> None:
-    """Rows of 2,000 bytes; Python's own memory is watched too."""
+    """Rows of 2,000 bytes; Python's own memory is measured too."""
     path.write_bytes(make())
     rows = 0
     tracemalloc.start()
@@ -317,7 +317,7 @@ def test_no_part_of_a_large_file_is_large(
     assert peak < most
 
 
-# Files that once gave wrong values
+# Files that were once read incorrectly
 
 
 @pytest.mark.parametrize("filler", [999_990, 999_995, 999_999, 1_000_000])
@@ -330,13 +330,13 @@ def test_a_line_end_inside_quotes_is_kept_anywhere(path: Path, filler: int) -> N
 
 
 def test_a_quote_that_is_never_closed_refuses_the_file(path: Path) -> None:
-    """It would take the rest of the file for one value."""
+    """The rest of the file would become one value."""
     with pytest.raises(UnreadableFileError, match="`2022/users` ends inside a quoted value"):
         read(path, CSV, 'id,note\n1,fine\n2,"i am an unclosed comment\n3,x\n4,y\n')
 
 
 def test_quotes_can_be_switched_off(path: Path) -> None:
-    """For files that have none."""
+    """For files without quotes."""
     rows, _ = read(path, FileFormat("text/tab-separated-values", quote=""), 'id\tnote\n1\t"open\n2\tx\n')
     assert rows == [{"id": "1", "note": '"open'}, {"id": "2", "note": "x"}]
 
@@ -348,16 +348,16 @@ def test_a_header_alone_is_a_file_without_rows(path: Path, data: str) -> None:
     assert readers.schema(path, CSV, NAME).names == ["a", "b"]
 
 
-def test_instants_of_spark_keep_their_year(path: Path) -> None:
-    """INT96 reaches beyond what nanoseconds of 64 bits can say, the years 1677 to 2262."""
+def test_timestamps_of_spark_keep_their_year(path: Path) -> None:
+    """INT96 reaches beyond the years 1677 to 2262, the range of 64-bit nanoseconds."""
     instants = [datetime(1, 1, 1, tzinfo=timezone.utc), datetime(9999, 12, 31, 3, tzinfo=timezone.utc), None]
     table = pa.table({"at": pa.array(instants, pa.timestamp("us")), "n": [1, 2, 3]})
     rows, _ = read(path, PARQUET, parquet(table, use_deprecated_int96_timestamps=True))
     assert [row["at"] and row["at"].replace(tzinfo=timezone.utc) for row in rows] == instants
 
 
-def test_an_instant_beyond_all_calendars_does_not_become_one_of_another_year(path: Path) -> None:
-    """A day of INT96 may be millions of years away; its microseconds would wrap around."""
+def test_a_timestamp_out_of_range_does_not_get_another_year(path: Path) -> None:
+    """A day in INT96 may be millions of years away; its microseconds would wrap around."""
     table = pa.table({"at": pa.array([0], pa.timestamp("us"))})
     data = parquet(table, use_deprecated_int96_timestamps=True, compression="none", use_dictionary=False)
     epoch = (2_440_588).to_bytes(4, "little")
@@ -368,14 +368,14 @@ def test_an_instant_beyond_all_calendars_does_not_become_one_of_another_year(pat
 
 
 def test_a_changed_byte_of_a_parquet_page_with_a_checksum_is_noticed(path: Path) -> None:
-    """Otherwise another value lands."""
+    """Otherwise a wrong value would be loaded."""
     table = pa.table({"text": ["aaaa", "bbbb"]})
     data = parquet(table, write_page_checksum=True, write_statistics=False, compression="none", use_dictionary=False)
     with pytest.raises(UnreadableFileError, match="is damaged"):
         read(path, PARQUET, data.replace(b"bbbb", b"bbbc", 1))
 
 
-def test_what_follows_an_array_is_not_dropped(path: Path) -> None:
+def test_content_after_an_array_is_not_dropped(path: Path) -> None:
     """The file is refused."""
     with pytest.raises(UnreadableFileError, match="has content after its array"):
         read(path, JSON, '[{"a": 1}] {"a": 2}')
@@ -409,8 +409,8 @@ def test_a_scalar_of_avro_becomes_its_own_text(path: Path, kind: Any, value: Any
 
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize("kind", ["int", ["null", "int"], {"type": "int", "logicalType": "date"}])
-def test_an_int_of_more_than_32_bits_is_never_cut(path: Path, kind: Any, flat: bool) -> None:
-    """Fastavro writes it; in either reader the file is refused."""
+def test_an_int_of_more_than_32_bits_is_never_truncated(path: Path, kind: Any, flat: bool) -> None:
+    """fastavro writes it; both readers refuse the file."""
     stream = io.BytesIO()
     fields = [
         {"name": "v", "type": kind},
@@ -424,7 +424,7 @@ def test_an_int_of_more_than_32_bits_is_never_cut(path: Path, kind: Any, flat: b
 
 
 def rewritten(data: bytes, fields: list[Any]) -> bytes:
-    """An Avro file with another schema in its header, its blocks as they are."""
+    """An Avro file with another schema in its header, and the same blocks."""
     reader = fastavro.block_reader(io.BytesIO(data))
     (block,) = reader
     header = io.BytesIO()
@@ -443,14 +443,14 @@ def rewritten(data: bytes, fields: list[Any]) -> bytes:
 
 @pytest.mark.parametrize("file_format", [JSON, LINES])
 def test_half_a_surrogate_pair_rejects_its_row_in_json_and_in_ndjson(path: Path, file_format: FileFormat) -> None:
-    """No column can keep it; a replacement would be another value."""
+    """No column can store it; a replacement would be another value."""
     rows, rejected = read(path, file_format, '{"a": "\\ud800"}\n{"a": "\\ud83d\\ude00"}\n{"a": "ok"}\n')
     assert rows == [{"a": "\U0001f600"}, {"a": "ok"}]
     assert [row.row for row in rejected] == [1]
 
 
 @pytest.mark.parametrize("name", ["users", "users.gz"])
-def test_empty_lines_are_not_a_file(tmp_path: Path, name: str) -> None:
+def test_a_file_of_only_empty_lines_is_refused(tmp_path: Path, name: str) -> None:
     """With `truncate`, a failed export would empty the table."""
     empty = tmp_path / name
     for content in (b"", gzip.compress(b""))[: 2 if name.endswith("gz") else 1]:
@@ -465,7 +465,7 @@ NULLS = {"type": "record", "name": "row", "fields": [{"name": "v", "type": "null
 
 
 def avro_block(schema: Any, codec: str, rows: int, packed: bytes) -> bytes:
-    """A file of one block that may lie."""
+    """A file of one block, which may declare a wrong number of rows."""
     header = io.BytesIO()
     fastavro.writer(header, schema, [], codec=codec)
 
@@ -478,8 +478,8 @@ def avro_block(schema: Any, codec: str, rows: int, packed: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("rows", [2**40, 2**28, 1_000_001])
-def test_more_rows_than_a_block_holds_are_an_error_at_once(path: Path, rows: int) -> None:
-    """150 bytes would keep the reader busy forever."""
+def test_more_rows_than_a_block_contains_are_an_error_immediately(path: Path, rows: int) -> None:
+    """Otherwise 150 bytes could keep the reader busy forever."""
     path.write_bytes(avro_block(NULLS, "null", rows, b""))
     with pytest.raises(UnreadableFileError, match="declares more rows than"):
         [chunk.decode() for chunk in readers.chunks(path, AVRO, NAME)]
@@ -495,10 +495,10 @@ def test_more_rows_than_a_block_holds_are_an_error_at_once(path: Path, rows: int
         ("snappy", lambda data: bytes(cramjam.snappy.compress_raw(data)) + zlib.crc32(data).to_bytes(4, "big")),
     ],
 )
-def test_a_block_that_unpacks_to_more_than_any_writer_makes_is_an_error(
+def test_a_block_that_decompresses_to_more_than_the_limit_is_an_error(
     path: Path, codec: str, pack: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before it takes the memory."""
+    """Before it fills the memory."""
     monkeypatch.setattr("heap_courier.formats.avro.codecs.LARGEST_BLOCK", 100_000)
     longs = {"type": "record", "name": "row", "fields": [{"name": "v", "type": "long"}]}
     for size, fits in ((100_000, True), (100_001, False)):

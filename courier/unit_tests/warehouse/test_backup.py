@@ -1,4 +1,4 @@
-"""Backups of a DuckDB warehouse, also beside other processes."""
+"""Backups of a DuckDB warehouse, even while other processes use it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOW = datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc)
 
 @pytest.fixture
 def settings(tmp_path: Path) -> WarehouseSettings:
-    """Of a warehouse with one table of two rows, a view and a run log."""
+    """The settings of a warehouse with one table of two rows, a view and a run log."""
     settings = WarehouseSettings("duckdb", tmp_path / "heap.duckdb")
     run(
         settings.path,
@@ -50,16 +50,16 @@ def ids(path: Path | None, table: str = "Heap:All") -> list[int]:
 
 
 def exit_code(code: str, path: object) -> int:
-    """Of another process."""
+    """The exit code of another process."""
     return subprocess.run([sys.executable, "-c", code, str(path)], check=False, timeout=60).returncode
 
 
-def test_a_backup_is_restored_and_the_earlier_warehouse_is_kept(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_a_backup_is_restored_and_the_previous_warehouse_is_kept(settings: WarehouseSettings, tmp_path: Path) -> None:
     assert settings.path
     target = tmp_path / "backup.duckdb"
     written = back_up(settings, target)
     assert written == Backup(target, target.stat().st_size, written.tables, 2)
-    assert written.tables > 1  # with those of the run log
+    assert written.tables > 1  # including those of the run log
     assert target.stat().st_mode & 0o777 == 0o600
     run(settings.path, 'INSERT INTO "Heap:Users" VALUES (3)')
     settings.path.chmod(0o640)
@@ -75,8 +75,8 @@ def test_a_backup_is_restored_and_the_earlier_warehouse_is_kept(settings: Wareho
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([target.name, kept.name, "heap.duckdb"])
 
 
-def test_what_a_killed_backup_left_does_not_stop_the_next(settings: WarehouseSettings, tmp_path: Path) -> None:
-    """In a container each process can have the same id."""
+def test_files_left_by_a_killed_backup_do_not_stop_the_next(settings: WarehouseSettings, tmp_path: Path) -> None:
+    """In a container, each process may have the same id."""
     (tmp_path / f".backup.duckdb.{os.getpid()}").write_bytes(b"left")
 
     assert back_up(settings, tmp_path / "backup.duckdb").rows == 2
@@ -90,7 +90,7 @@ def test_a_backup_is_restored_without_an_existing_warehouse(settings: WarehouseS
     assert ids(elsewhere.path) == [1, 2]
 
 
-def test_the_log_of_a_warehouse_that_was_removed_is_not_applied_to_the_restored_one(
+def test_the_log_of_a_deleted_warehouse_is_not_applied_to_the_restored_one(
     settings: WarehouseSettings, tmp_path: Path
 ) -> None:
     assert settings.path
@@ -122,7 +122,7 @@ def test_a_damaged_warehouse_is_replaced_along_with_its_write_ahead_log(
     assert ids(settings.path) == [1, 2]
 
 
-def test_what_a_killed_process_had_committed_is_in_the_backup(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_the_backup_has_what_a_killed_process_had_committed(settings: WarehouseSettings, tmp_path: Path) -> None:
     assert settings.path
     code = (
         "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
@@ -149,7 +149,7 @@ for number in range(100_000):
 """
 
 
-def test_backups_beside_a_process_that_writes_are_whole(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_backups_made_while_another_process_writes_are_consistent(settings: WarehouseSettings, tmp_path: Path) -> None:
     run(settings.path, "CREATE TABLE a (id bigint)", "CREATE TABLE b (id bigint)")
     process = subprocess.Popen([sys.executable, "-c", WRITER, str(settings.path)], stdout=subprocess.PIPE)
     assert process.stdout
@@ -167,9 +167,7 @@ def test_backups_beside_a_process_that_writes_are_whole(settings: WarehouseSetti
         process.communicate()
 
 
-def test_while_another_process_has_it_open_it_waits_and_then_says_so(
-    settings: WarehouseSettings, tmp_path: Path
-) -> None:
+def test_it_waits_for_another_process_and_then_reports_it(settings: WarehouseSettings, tmp_path: Path) -> None:
     back_up(settings, tmp_path / "backup.duckdb")
     code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
     process = subprocess.Popen(
@@ -186,10 +184,10 @@ def test_while_another_process_has_it_open_it_waits_and_then_says_so(
     back_up(settings, tmp_path / "other.duckdb")
 
 
-def test_there_are_no_writers_while_the_file_is_copied(
+def test_no_process_can_write_while_the_file_is_copied(
     settings: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even at the end of the copy: on POSIX a lock goes with the first descriptor that is closed."""
+    """Not even at the end of the copy: on POSIX, closing any descriptor of the file releases the lock."""
     copy = the_module._copy
     code = "import duckdb, sys\ntry:\n    duckdb.connect(sys.argv[1])\nexcept duckdb.IOException:\n    sys.exit(7)"
     tried: list[int] = []
@@ -203,7 +201,7 @@ def test_there_are_no_writers_while_the_file_is_copied(
     assert tried == [7]
 
 
-def test_what_cannot_be_done_is_reported_and_changes_nothing(settings: WarehouseSettings, tmp_path: Path) -> None:
+def test_a_refused_backup_or_restore_changes_nothing(settings: WarehouseSettings, tmp_path: Path) -> None:
     target, other, text = (tmp_path / name for name in ("backup.duckdb", "other.duckdb", "text"))
     back_up(settings, target)
     with closing(DuckDBWarehouse(other, wait=time.sleep)) as warehouse:
@@ -229,7 +227,7 @@ def test_what_cannot_be_done_is_reported_and_changes_nothing(settings: Warehouse
     assert back_up(settings, target, overwrite=True).rows == 2
 
 
-def test_nothing_is_left_of_a_backup_that_fails(
+def test_a_backup_that_fails_leaves_no_file(
     settings: WarehouseSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_number: int) -> None:

@@ -1,4 +1,4 @@
-"""What DuckDB says, in sentences; what both engines do is in test_load."""
+"""DuckDB: its errors as sentences, and what only it does. test_upsert.py tests both engines."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-def test_the_file_and_its_folder_are_made(tmp_path: Path) -> None:
+def test_the_file_and_its_folder_are_created(tmp_path: Path) -> None:
     with opened(tmp_path / "new/folder/heap.duckdb") as warehouse:
         assert warehouse.query("SELECT 1") == [(1,)]
     assert (tmp_path / "new/folder/heap.duckdb").exists()
 
 
-def test_inspecting_a_warehouse_creates_none(tmp_path: Path) -> None:
+def test_reading_a_warehouse_does_not_create_it(tmp_path: Path) -> None:
     path = tmp_path / "new/heap.duckdb"
     with pytest.raises(SetupError) as refused:
         DuckDBWarehouse(path, read_only=True, wait=never)
@@ -78,7 +78,7 @@ def test_a_read_only_connection_cannot_write(tmp_path: Path) -> None:
         assert dict(warehouse.columns("t")) == {}
 
 
-def test_a_file_open_in_another_process_is_awaited_and_then_reported(tmp_path: Path) -> None:
+def test_it_waits_for_a_file_open_in_another_process_and_then_reports_it(tmp_path: Path) -> None:
     waits: list[float] = []
     path = tmp_path / "heap.duckdb"
     with another_process(path) as holder, pytest.raises(LaterError) as refused:
@@ -99,8 +99,8 @@ def test_a_file_that_becomes_free_is_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"rows, rows, rows\n" * 1000, None])
-def test_a_file_of_something_else_is_left_alone(tmp_path: Path, content: bytes | None) -> None:
-    path = tmp_path / "clock.lock"  # (no lock, for all its name)
+def test_a_file_of_another_kind_is_not_changed(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "clock.lock"  # (not a lock, despite its name)
     if content is None:
         with closing(sqlite3.connect(path)) as sqlite:
             sqlite.execute("CREATE TABLE t (a)")
@@ -124,7 +124,7 @@ def test_a_damaged_file_is_reported(tmp_path: Path) -> None:
     assert refusal(path).startswith(f"The warehouse `{path}` cannot be opened: ")
 
 
-def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     path = tmp_path / "file/heap.duckdb"
     assert refusal(path) == (
@@ -143,7 +143,7 @@ def test_a_folder_that_cannot_be_created_is_named(tmp_path: Path) -> None:
         ("SELECT * FROM nothing", "Catalog Error: Table with name nothing does not exist"),
     ],
 )
-def test_what_the_database_refuses_is_reported_without_values(tmp_path: Path, sql: str, reason: str) -> None:
+def test_a_refused_statement_is_reported_without_values(tmp_path: Path, sql: str, reason: str) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse:
         warehouse.execute("CREATE TABLE t (k text PRIMARY KEY, n bigint)")
         warehouse.execute("INSERT INTO t VALUES ('secret', 1)")
@@ -152,13 +152,13 @@ def test_what_the_database_refuses_is_reported_without_values(tmp_path: Path, sq
     assert str(refused.value) == f"The warehouse `{tmp_path / 'heap.duckdb'}` refused a statement: {reason}."
 
 
-def test_a_transaction_reports_its_first_error_though_it_cannot_be_rolled_back(tmp_path: Path) -> None:
+def test_a_transaction_reports_its_first_error_even_if_it_cannot_be_rolled_back(tmp_path: Path) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse, pytest.raises(ZeroDivisionError), warehouse.transaction():  # noqa: PT012
         warehouse.execute("ROLLBACK")
         raise ZeroDivisionError
 
 
-def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_success(tmp_path: Path) -> None:
+def test_an_error_swallowed_inside_a_transaction_does_not_count_as_success(tmp_path: Path) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse:
         with pytest.raises(SetupError), warehouse.transaction():  # noqa: PT012
             warehouse.execute("CREATE TABLE t (k integer PRIMARY KEY)")
@@ -168,7 +168,7 @@ def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_succe
         assert dict(warehouse.columns("t")) == {}
 
 
-def test_transactions_of_one_process_take_turns(tmp_path: Path) -> None:
+def test_transactions_of_one_process_run_one_after_another(tmp_path: Path) -> None:
     """DuckDB would refuse the second of two that change the same row."""
     path = tmp_path / "heap.duckdb"
 
@@ -188,21 +188,21 @@ def test_transactions_of_one_process_take_turns(tmp_path: Path) -> None:
         assert warehouse.query("SELECT n FROM t") == [(60,)]
 
 
-def test_no_extension_is_fetched(tmp_path: Path) -> None:
+def test_no_extension_is_downloaded(tmp_path: Path) -> None:
     with opened(tmp_path / "heap.duckdb") as warehouse:
         settings = "SELECT value FROM duckdb_settings() WHERE name LIKE 'auto%_known_extensions'"
         assert warehouse.query(settings) == [("false",), ("false",)]
 
 
-def test_the_file_is_read_by_duckdb_alone(tmp_path: Path) -> None:
-    """It is the user's, and opens with any tool; `Heap:Users` is a table like any other."""
+def test_the_file_can_be_read_by_plain_duckdb(tmp_path: Path) -> None:
+    """The file opens with any tool; `Heap:Users` is an ordinary table."""
     with opened(tmp_path / "heap.duckdb") as warehouse:
         warehouse.execute('CREATE TABLE "Heap:Users" AS SELECT 1 AS user_id')
     with duckdb.connect(str(tmp_path / "heap.duckdb"), read_only=True) as plain:
         assert plain.execute('SELECT user_id FROM "Heap:Users"').fetchall() == [(1,)]
 
 
-def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
+def test_threads_can_open_and_close_the_file_at_any_time(tmp_path: Path) -> None:
     path = tmp_path / "heap.duckdb"
     with opened(path) as warehouse:
         warehouse.execute("CREATE TABLE held (id BIGINT)")
@@ -210,7 +210,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
     def look(_number: int) -> int:
         with opened(path) as warehouse:
             count = int(warehouse.query("SELECT count(*) FROM held")[0][0])
-        time.sleep(0.002)  # so that there are moments when no process has it open
+        time.sleep(0.002)  # so that at times no thread has it open
         return count
 
     with ThreadPoolExecutor(3) as threads:
@@ -218,7 +218,7 @@ def test_threads_open_and_close_the_file_as_they_come(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("where", ["a statement", "a stream"])
-def test_a_signal_during_a_query_interrupts_as_anywhere_else(tmp_path: Path, where: str) -> None:
+def test_a_signal_interrupts_a_query(tmp_path: Path, where: str) -> None:
     """Ctrl-C, or any exception of another signal's handler: DuckDB turns it into its own error."""
     begun = threading.Event()
 
@@ -232,13 +232,13 @@ def test_a_signal_during_a_query_interrupts_as_anywhere_else(tmp_path: Path, whe
         if where == "a stream":
             warehouse.stage("numbers", pa.schema({"n": pa.int64()}), numbers())
         else:
-            warehouse.execute("SET threads = 1")  # else another one may have it all, and signals wait for its end
+            warehouse.execute("SET threads = 1")  # with more, another one may run the query, and signals wait
             begun.set()
             warehouse.query("SELECT sum(n) FROM range(1000000000000) AS t(n)")
 
     def interrupt() -> None:
         begun.wait()
-        time.sleep(0.5)  # so that it is running; otherwise this would pass anyway
+        time.sleep(0.5)  # so that the query is running; otherwise this would pass anyway
         os.kill(os.getpid(), signal.SIGINT)
 
     with opened(tmp_path / "heap.duckdb") as warehouse:
@@ -249,7 +249,7 @@ def test_a_signal_during_a_query_interrupts_as_anywhere_else(tmp_path: Path, whe
 
 
 class Signalled:
-    """Something that DuckDB reads, in whose code a signal comes."""
+    """An object that receives a signal while DuckDB reads it."""
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         raise KeyboardInterrupt
@@ -260,10 +260,10 @@ class Signalled:
 
 
 @pytest.mark.parametrize("where", ["the schema", "the stream"])
-def test_a_signal_while_duckdb_begins_to_read_interrupts_as_anywhere_else(
+def test_a_signal_interrupts_duckdb_while_it_begins_to_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
-    """It made an error of the warehouse's of it, in a window of a few milliseconds."""
+    """In a window of a few milliseconds, DuckDB turns it into an error of its own."""
 
     class Reader(pa.RecordBatchReader):
         @staticmethod
@@ -297,7 +297,7 @@ def test_rows_too_wide_for_its_memory_are_reported_with_the_setting(tmp_path: Pa
         assert warehouse.query("SELECT 1") == [(1,)]
 
 
-def test_a_stream_that_fails_leaves_all_cores_to_what_comes(tmp_path: Path) -> None:
+def test_a_stream_that_fails_leaves_all_cores_to_later_statements(tmp_path: Path) -> None:
     def failing() -> Iterator[pa.RecordBatch]:
         raise LookupError
         yield

@@ -1,4 +1,4 @@
-"""The warehouse that a project names."""
+"""The warehouse of a project."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heap_courier.warehouse.open import open_warehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 
 
-def test_a_file_is_duckdbs_and_free_again_after_the_block(tmp_path: Path) -> None:
+def test_a_file_is_opened_by_duckdb_and_closed_after_the_block(tmp_path: Path) -> None:
     settings = WarehouseSettings("duckdb", tmp_path / "heap.duckdb")
     with open_warehouse(settings, {}) as warehouse:
         assert isinstance(warehouse, DuckDBWarehouse)
@@ -23,7 +23,7 @@ def test_a_file_is_duckdbs_and_free_again_after_the_block(tmp_path: Path) -> Non
         warehouse.execute("CREATE TABLE t (a int)")
 
 
-def test_an_address_is_postgresqls_written_out_or_in_a_variable(postgresql: str) -> None:
+def test_an_address_is_opened_by_postgresql_whether_literal_or_in_a_variable(postgresql: str) -> None:
     for settings in [
         WarehouseSettings("postgresql", dsn=postgresql),
         WarehouseSettings("postgresql", dsn_env="HEAP_WAREHOUSE"),
@@ -34,7 +34,7 @@ def test_an_address_is_postgresqls_written_out_or_in_a_variable(postgresql: str)
 
 
 @pytest.mark.parametrize("environment", [{}, {"HEAP_WAREHOUSE": ""}])
-def test_a_variable_without_an_address_is_named(environment: dict[str, str]) -> None:
+def test_a_variable_without_an_address_is_reported(environment: dict[str, str]) -> None:
     settings = WarehouseSettings("postgresql", dsn_env="HEAP_WAREHOUSE")
     with pytest.raises(SetupError) as refused, open_warehouse(settings, environment):
         pass

@@ -1,4 +1,4 @@
-"""What PostgreSQL says, in sentences; what both engines do is in test_load."""
+"""PostgreSQL: its errors as sentences, and what only it does. test_upsert.py tests both engines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def lets_in(dsn: str) -> bool:
 
 
 def end_connection(warehouse: PostgreSQLWarehouse, dsn: str) -> None:
-    """As the server does to all of them when it stops."""
+    """As the server does with all connections when it stops."""
     process = warehouse.query("SELECT pg_backend_pid()")[0][0]
     with closing(PostgreSQLWarehouse(dsn)) as other:
         other.query(f"SELECT pg_terminate_backend({process})")
@@ -57,7 +57,7 @@ def end_connection(warehouse: PostgreSQLWarehouse, dsn: str) -> None:
             time.sleep(0.05)
 
 
-def test_a_server_that_does_not_run_may_do_so_later() -> None:
+def test_a_stopped_server_is_a_temporary_error() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         refused = refusal(f"postgresql://heap:{PASSWORD}@127.0.0.1:{free.getsockname()[1]}/heap")
@@ -66,14 +66,14 @@ def test_a_server_that_does_not_run_may_do_so_later() -> None:
     assert isinstance(refusal("postgresql:///heap?host=/nowhere"), LaterError)
 
 
-def test_a_server_that_says_nothing_may_do_so_later() -> None:
+def test_a_server_that_does_not_respond_is_a_temporary_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         refused = refusal(f"postgresql://heap:{PASSWORD}@127.0.0.1:{port}/heap?connect_timeout=2")
     assert isinstance(refused, LaterError)
 
 
-def test_an_unknown_database_or_user_is_named(postgresql_server: str) -> None:
+def test_an_unknown_database_or_user_is_reported(postgresql_server: str) -> None:
     assert str(refusal(postgresql_server.format("nothing"))) == (
         'Cannot connect to the warehouse: database "nothing" does not exist. Check its address (`dsn`, `dsn-env`).'
     )
@@ -82,14 +82,14 @@ def test_an_unknown_database_or_user_is_named(postgresql_server: str) -> None:
     )
 
 
-def test_a_wrong_password_is_reported_and_not_repeated(postgresql: str, warehouse: PostgreSQLWarehouse) -> None:
+def test_a_wrong_password_is_reported_without_the_password(postgresql: str, warehouse: PostgreSQLWarehouse) -> None:
     rules = Path(parse_qs(urlsplit(postgresql).query)["host"][0]) / "data/pg_hba.conf"
     rules.write_text(f"local all careful scram-sha-256\n{rules.read_text()}")
     warehouse.execute("CREATE ROLE careful LOGIN PASSWORD 'right'")
     warehouse.query("SELECT pg_reload_conf()")
     address = postgresql.replace("user=heap", "user=careful") + "&password="
     deadline = time.monotonic() + 60
-    while lets_in(address + PASSWORD):  # until the server has read the rules
+    while lets_in(address + PASSWORD):  # until the server has read its access rules
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -111,14 +111,14 @@ def test_a_wrong_password_is_reported_and_not_repeated(postgresql: str, warehous
         PASSWORD,
     ],
 )
-def test_an_invalid_address_is_not_repeated(dsn: str) -> None:
+def test_an_invalid_address_is_reported_without_the_address(dsn: str) -> None:
     refused = refusal(dsn)
     assert isinstance(refused, SetupError)
     assert str(refused).startswith("The warehouse's address (`dsn`, `dsn-env`) is not valid: it must look like ")
 
 
 def test_an_unknown_host_is_reported_without_any_part_of_the_password() -> None:
-    """A host of `hunter2@host.invalid`, for want of `%40`; whether that may change depends on who answers for names."""
+    """Without `%40`, the host is `hunter2@host.invalid`; whether the error is temporary depends on the name server."""
     refusal(f"postgresql://heap:my@{PASSWORD}@host.invalid/heap")
 
 
@@ -133,16 +133,14 @@ def test_an_unknown_host_is_reported_without_any_part_of_the_password() -> None:
         ('SELECT * FROM "Connection refused"', 'relation "Connection refused" does not exist.'),
     ],
 )
-def test_what_the_database_refuses_is_reported_without_values(
-    table: PostgreSQLWarehouse, sql: str, sentence: str
-) -> None:
+def test_a_refused_statement_is_reported_without_values(table: PostgreSQLWarehouse, sql: str, sentence: str) -> None:
     with pytest.raises(CourierError) as refused:
         table.execute(sql)
     assert str(refused.value) == f"The warehouse refused a statement: {sentence}"
     assert table.query("SELECT k FROM t") == [("secret",)]
 
 
-def test_what_is_not_allowed_is_reported_with_the_remedy(table: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_a_missing_privilege_is_reported_with_the_remedy(table: PostgreSQLWarehouse, postgresql: str) -> None:
     table.execute("DROP ROLE IF EXISTS guest")
     table.execute("CREATE ROLE guest LOGIN")
     with closing(PostgreSQLWarehouse(postgresql.replace("user=heap", "user=guest"))) as guest:
@@ -155,7 +153,7 @@ def test_what_is_not_allowed_is_reported_with_the_remedy(table: PostgreSQLWareho
             )
 
 
-def test_a_server_that_stops_amid_a_transaction_may_come_back(table: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_a_server_stopped_mid_transaction_is_a_temporary_error(table: PostgreSQLWarehouse, postgresql: str) -> None:
     with pytest.raises(LaterError) as ended, table.transaction():  # noqa: PT012
         table.execute("DELETE FROM t")
         end_connection(table, postgresql)
@@ -169,7 +167,7 @@ def test_a_server_that_stops_amid_a_transaction_may_come_back(table: PostgreSQLW
         assert again.query("SELECT k FROM t") == [("secret",)]
 
 
-def test_a_server_that_stops_amid_a_batch_may_come_back(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_a_server_stopped_mid_batch_is_a_temporary_error(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
     batch = pa.record_batch({"n": pa.array([1])})
 
     def batches() -> Iterator[pa.RecordBatch]:
@@ -181,7 +179,7 @@ def test_a_server_that_stops_amid_a_batch_may_come_back(warehouse: PostgreSQLWar
         warehouse.stage("s", batch.schema, batches())
 
 
-def test_waiting_too_long_for_another_connection_may_be_retried(table: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_a_lock_timeout_is_a_temporary_error(table: PostgreSQLWarehouse, postgresql: str) -> None:
     with closing(PostgreSQLWarehouse(postgresql)) as other, other.transaction():
         other.lock("t")
         table.execute("SET lock_timeout = 10")
@@ -189,7 +187,7 @@ def test_waiting_too_long_for_another_connection_may_be_retried(table: PostgreSQ
             table.execute("DELETE FROM t")
 
 
-def test_an_error_that_is_swallowed_inside_a_transaction_does_not_pass_for_success(
+def test_an_error_swallowed_inside_a_transaction_does_not_count_as_success(
     warehouse: PostgreSQLWarehouse,
 ) -> None:
     with pytest.raises(SetupError), warehouse.transaction():  # noqa: PT012
@@ -206,7 +204,7 @@ def test_a_failed_statement_leaves_the_connection_usable(table: PostgreSQLWareho
     assert table.query("SELECT * FROM t") == []
 
 
-def test_a_load_leaves_no_warning_in_the_log_of_the_server(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
+def test_a_load_causes_no_warning_in_the_servers_log(warehouse: PostgreSQLWarehouse, postgresql: str) -> None:
     log = Path(parse_qs(urlsplit(postgresql).query)["host"][0]) / "log"
     before = log.stat().st_size
     rows = pa.RecordBatch.from_pydict({"n": [1]})
@@ -218,7 +216,7 @@ def test_a_load_leaves_no_warning_in_the_log_of_the_server(warehouse: PostgreSQL
 
 
 def test_queries_are_not_compiled(warehouse: PostgreSQLWarehouse) -> None:
-    """It would take seconds for a view of resolved ids of any size; also after a transaction that failed."""
+    """Compiling takes seconds for a view of resolved ids of any size. Still off after a failed transaction."""
     with pytest.raises(ZeroDivisionError), warehouse.transaction():
         raise ZeroDivisionError
     assert warehouse.query("SELECT current_setting('jit')") == [("off",)]

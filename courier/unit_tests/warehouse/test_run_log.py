@@ -1,4 +1,4 @@
-"""What ran, what landed, which feeds are active: on both engines."""
+"""The run log, on both engines."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def run_log(connect: Callable[[], Warehouse]) -> Iterator[RunLog]:
         yield made
 
 
-def test_a_run_runs_until_it_ends(run_log: RunLog) -> None:
+def test_a_run_is_running_until_its_end_is_recorded(run_log: RunLog) -> None:
     run_log.begin(RUN)
     assert run_log.runs(10) == [RUN]
     assert run_log.runs(10)[0].outcome == RUNNING
@@ -68,7 +68,7 @@ def test_a_run_runs_until_it_ends(run_log: RunLog) -> None:
     ]
 
 
-def test_the_newest_runs_come_first_and_no_more_than_asked_for(run_log: RunLog) -> None:
+def test_the_newest_runs_come_first_up_to_the_limit(run_log: RunLog) -> None:
     for number in (1, 3, 2):
         run = Run(f"r{number}", "Heap", "all", NOON + timedelta(hours=number))
         run_log.begin(run)
@@ -87,7 +87,7 @@ def test_an_unfinished_run_counts_as_interrupted_when_its_courier_runs_again(run
     assert (runs["r2"].outcome, runs["r3"].outcome) == (RUNNING, RUNNING)
 
 
-def test_what_a_run_did_to_its_tables_is_kept_by_table(run_log: RunLog) -> None:
+def test_the_result_of_a_run_is_recorded_by_table(run_log: RunLog) -> None:
     tables = [
         TableRun("Heap:Events", files=3, rows=10**10, rejected=2, merged=7, stored=9),
         TableRun("Heap:Users", files=1, rows=0, message="too many rows are rejected"),
@@ -99,7 +99,7 @@ def test_what_a_run_did_to_its_tables_is_kept_by_table(run_log: RunLog) -> None:
     assert run_log.run_tables("r1") == tables
 
 
-def test_rejected_rows_are_named_with_file_row_column_and_reason(run_log: RunLog) -> None:
+def test_rejected_rows_are_recorded_with_file_row_column_and_reason(run_log: RunLog) -> None:
     rejected = [
         Rejected("a.csv", RejectedRow(2, "joined", "is no date")),
         Rejected("a.csv", RejectedRow(10, None, "has too many columns")),
@@ -110,8 +110,8 @@ def test_rejected_rows_are_named_with_file_row_column_and_reason(run_log: RunLog
     assert run_log.rejected("r1") == [("Heap:Users", row) for row in rejected]
 
 
-def test_files_are_kept_by_run_and_table(run_log: RunLog) -> None:
-    """Many of them, each once; the first ones by name are read."""
+def test_files_are_recorded_by_run_and_table(run_log: RunLog) -> None:
+    """Many files, each once; the first ones by name are returned."""
     many = [f"it's {number:04}.avro" for number in range(MOST_FILES + 10)]
     run_log.record_table(RUN, TableRun("Heap:Users", len(many), 1), files=[*many[::-1], many[0]])
     run_log.record_table(RUN, TableRun("Heap:Events", 2, 1), files=["b", "a"])
@@ -126,13 +126,13 @@ def test_files_are_kept_by_run_and_table(run_log: RunLog) -> None:
     assert run_log.files_of([], 9) == {}
 
 
-def test_a_run_log_without_files_has_none(connect: Callable[[], Warehouse]) -> None:
-    """As versions before left it."""
+def test_a_run_log_without_the_table_of_files_has_none(connect: Callable[[], Warehouse]) -> None:
+    """As earlier versions left it."""
     with closing(connect()) as warehouse:
         assert RunLog(warehouse).files_of(["r1"], 9) == {}
 
 
-def test_notes_of_a_transaction_that_fails_are_gone(connect: Callable[[], Warehouse]) -> None:
+def test_records_of_a_failed_transaction_are_rolled_back(connect: Callable[[], Warehouse]) -> None:
     with closing(connect()) as warehouse:
         run_log = RunLog(warehouse)
         run_log.make()
@@ -142,7 +142,7 @@ def test_notes_of_a_transaction_that_fails_are_gone(connect: Callable[[], Wareho
         assert (run_log.run_tables("r1"), run_log.rejected("r1")) == ([], [])
 
 
-def test_notes_outlive_the_connection_and_making_the_tables_again(connect: Callable[[], Warehouse]) -> None:
+def test_records_survive_the_connection_and_repeated_creation_of_the_tables(connect: Callable[[], Warehouse]) -> None:
     for _ in range(2):
         with closing(connect()) as warehouse:
             run_log = RunLog(warehouse)
@@ -152,7 +152,7 @@ def test_notes_outlive_the_connection_and_making_the_tables_again(connect: Calla
             assert run_log.runs(10) == [RUN]
 
 
-def test_several_connections_may_make_the_tables_at_the_same_moment(connect: Callable[[], Warehouse]) -> None:
+def test_several_connections_can_create_the_tables_at_the_same_time(connect: Callable[[], Warehouse]) -> None:
     begin = threading.Barrier(4)
     wrong: list[CourierError] = []
 
@@ -172,7 +172,7 @@ def test_several_connections_may_make_the_tables_at_the_same_moment(connect: Cal
     assert wrong == []
 
 
-def test_a_user_who_may_not_create_schemas_can_use_an_existing_one(postgresql: str) -> None:
+def test_a_user_without_the_privilege_to_create_schemas_can_use_an_existing_one(postgresql: str) -> None:
     guest_address = postgresql.replace("user=heap", "user=ledger_guest")
     with closing(PostgreSQLWarehouse(postgresql)) as owner:
         owner.execute("DROP ROLE IF EXISTS ledger_guest")
@@ -188,7 +188,7 @@ def test_a_user_who_may_not_create_schemas_can_use_an_existing_one(postgresql: s
         owner.execute("DROP ROLE ledger_guest")
 
 
-def test_an_instant_of_any_zone_is_kept_in_utc(run_log: RunLog) -> None:
+def test_a_time_in_any_zone_is_stored_in_utc(run_log: RunLog) -> None:
     run = Run("r1", "Heap", "all days", NOON)
     run_log.begin(run)
     run_log.end(run, datetime(2026, 11, 21, 4, 30, tzinfo=timezone(timedelta(hours=-8))), COMPLETED, None)
@@ -196,7 +196,7 @@ def test_an_instant_of_any_zone_is_kept_in_utc(run_log: RunLog) -> None:
     assert run_log.runs(1)[0].ended == datetime(2026, 11, 21, 12, 30)  # noqa: DTZ001  (as the column has it)
 
 
-def test_what_is_too_old_expires(connect: Callable[[], Warehouse]) -> None:
+def test_old_runs_expire(connect: Callable[[], Warehouse]) -> None:
     """More cases are in test_retention.py, on one engine."""
     with closing(connect()) as warehouse:
         log = RunLog(warehouse)

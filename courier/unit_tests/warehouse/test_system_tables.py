@@ -10,7 +10,7 @@ from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
 from heap_courier.warehouse.system_tables import make_tables
 
 
-def test_what_is_there_stays(tmp_path: Path) -> None:
+def test_existing_tables_keep_their_rows(tmp_path: Path) -> None:
     warehouse = DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)
     make_tables(warehouse, {"notes": "n bigint"})
     warehouse.execute("INSERT INTO heap_courier.notes VALUES (1)")
@@ -22,7 +22,7 @@ def test_what_is_there_stays(tmp_path: Path) -> None:
     warehouse.close()
 
 
-def test_several_can_make_them_at_once(postgresql: str) -> None:
+def test_several_connections_can_create_them_at_the_same_time(postgresql: str) -> None:
     connections = [PostgreSQLWarehouse(postgresql) for _ in range(4)]
     together = threading.Barrier(len(connections))
     made: list[int] = []
@@ -45,7 +45,7 @@ def test_several_can_make_them_at_once(postgresql: str) -> None:
 
 
 def test_a_schema_that_someone_else_created_is_enough(postgresql: str) -> None:
-    """Who may use a schema may not be allowed to make one."""
+    """A user of the schema may not have the privilege to create one."""
     owner = PostgreSQLWarehouse(postgresql)
     for statement in (
         "DROP ROLE IF EXISTS clerk",

@@ -1,4 +1,4 @@
-"""Rows into a domain table, on both engines."""
+"""Loading rows into a domain table, on both engines."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows_of(warehouse: Warehouse, name: str = "Heap:Users") -> list[tuple[Any, .
     return warehouse.query(f'SELECT * FROM "{name}" ORDER BY 1, 2')
 
 
-def test_the_first_rows_make_the_table(warehouse: Warehouse) -> None:
+def test_the_first_rows_create_the_table(warehouse: Warehouse) -> None:
     result = load(warehouse, USERS, [users((1, "a", 1)), users((2, "b", 2))])
 
     assert rows_of(warehouse) == [(1, "a", at(1)), (2, "b", at(2))]
@@ -59,7 +59,7 @@ def test_a_row_of_a_known_key_replaces_the_stored_one(warehouse: Warehouse) -> N
     assert result == LoadResult(staged=2, merged=2, stored=3)
 
 
-def test_a_stored_row_that_is_newer_stays(warehouse: Warehouse) -> None:
+def test_a_newer_stored_row_is_kept(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "newer", 9))])
 
     assert load(warehouse, USERS, [users((1, "older", 2))]).merged == 0
@@ -69,7 +69,7 @@ def test_a_stored_row_that_is_newer_stays(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("stored", "comes", "stays"), [(None, None, "new"), (1, None, "old"), (None, 1, "new"), (1, 1, "new")]
 )
-def test_an_unknown_time_is_the_oldest_and_equal_times_let_the_new_row_win(
+def test_a_null_time_is_the_oldest_and_with_equal_times_the_new_row_wins(
     warehouse: Warehouse, stored: int | None, comes: int | None, stays: str
 ) -> None:
     load(warehouse, USERS, [users((1, "old", stored))])
@@ -78,7 +78,7 @@ def test_an_unknown_time_is_the_oldest_and_equal_times_let_the_new_row_win(
     assert [row[1] for row in rows_of(warehouse)] == [stays]
 
 
-def test_of_several_rows_that_come_the_newest_wins_and_then_the_last(warehouse: Warehouse) -> None:
+def test_of_several_loaded_rows_the_newest_wins_and_then_the_last(warehouse: Warehouse) -> None:
     first = users((1, "a", 1), (1, "b", 5), (2, "c", None), (3, "e", 2))
     load(warehouse, USERS, [first, users((1, "f", 3), (2, "d", None), (3, "g", 2), (3, "h", None))])
 
@@ -98,7 +98,7 @@ def test_without_a_last_updated_column_later_rows_win(warehouse: Warehouse) -> N
 def test_a_first_load_leaves_the_newest_row_of_each_key(
     warehouse: Warehouse, key: tuple[str, ...], special: str
 ) -> None:
-    """Random rows, held against the rule in Python, however the engine puts them there."""
+    """Random rows, compared with the rule in Python, however the engine loads them."""
     names = ("a", "b", "dump", "time", "rowid" if special == "rowid" else "v")
     table = Table("t", tuple(TableColumn(name, INTEGER) for name in names), key, newest=("dump", "time"))
     chance = Random(" ".join([special, *key]))
@@ -120,7 +120,7 @@ def test_a_first_load_leaves_the_newest_row_of_each_key(
 
 
 @pytest.mark.parametrize("last", [(3, "c", 1), (None, "c", 1), (1, "c", 1), (1, "a", 9)], ids=str)
-def test_rows_that_can_be_brought_again_make_the_same_table_with_its_index(
+def test_rows_that_can_be_loaded_again_make_the_same_table_with_its_index(
     warehouse: Warehouse, last: tuple[int | None, str, int | None]
 ) -> None:
     rows = [users((1, "a", 9), (2, "b", 2)), users((None, "n", None), last)]
@@ -166,7 +166,7 @@ def test_a_table_without_a_key_keeps_all_rows(warehouse: Warehouse) -> None:
     assert len(rows_of(warehouse, "t")) == 2
 
 
-def test_a_replacement_leaves_nothing_of_what_was(warehouse: Warehouse) -> None:
+def test_a_replacement_removes_all_stored_rows(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 9), (2, "b", 9))])
 
     load(warehouse, USERS, [users((2, "c", 1), (2, "d", 1))], replace=True)
@@ -181,7 +181,7 @@ def test_a_replacement_may_be_empty(warehouse: Warehouse) -> None:
     assert rows_of(warehouse) == []
 
 
-def test_columns_come_and_go_with_the_table(warehouse: Warehouse) -> None:
+def test_columns_are_added_and_dropped_with_the_table(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 1))])
     table = Table("Heap:Users", (USERS.columns[0], USERS.columns[2], TableColumn("plan", STRING)), ("user_id",))
 
@@ -198,7 +198,7 @@ def test_a_column_can_change_the_case_of_its_name(warehouse: Warehouse) -> None:
     assert list(warehouse.columns("t")) == ["k", "Email"]
 
 
-def test_a_stored_row_is_compared_with_new_ones_by_all_columns_of_its_age(warehouse: Warehouse) -> None:
+def test_all_columns_in_newest_decide_whether_a_stored_row_is_newer(warehouse: Warehouse) -> None:
     table = Table("t", (*USERS.columns, TableColumn("dump", INTEGER)), ("user_id",), ("dump", "updated"))
     load(warehouse, table, [batch(table, (1, "newer", at(9), 1), (2, "old", at(1), 1), (3, "same", None, 1))])
 
@@ -225,7 +225,7 @@ def test_a_column_can_become_wider(warehouse: Warehouse) -> None:
 
 
 @pytest.mark.parametrize("repeatable", [False, True], ids=["staged", "repeatable"])
-def test_every_type_arrives_unchanged(warehouse: Warehouse, *, repeatable: bool) -> None:
+def test_values_of_every_type_are_stored_unchanged(warehouse: Warehouse, *, repeatable: bool) -> None:
     types = [BOOLEAN, DATE, DATETIME, FieldType(Kind.DECIMAL, 38, 2), FLOAT, INTEGER, STRING]
     table = Table("t", tuple(TableColumn(kind.kind.value, kind) for kind in types), ("Integer",))
     row = (True, at(3).date(), at(3), Decimal("123456789012345678901234567890123456.78"), 0.1, -(2**63), "Ü\n'\"")
@@ -240,18 +240,18 @@ def test_every_type_arrives_unchanged(warehouse: Warehouse, *, repeatable: bool)
 
 
 @pytest.mark.parametrize("repeatable", [False, True], ids=["staged", "repeatable"])
-def test_a_nul_in_a_text_stops_nothing(warehouse: Warehouse, *, repeatable: bool) -> None:
-    """PostgreSQL cannot hold one, and gets a replacement character."""
+def test_a_nul_in_a_text_does_not_stop_the_load(warehouse: Warehouse, *, repeatable: bool) -> None:
+    """PostgreSQL cannot store one, and gets a replacement character."""
     load(warehouse, USERS, [users((1, "a\0b", 1))], repeatable=repeatable)
 
     assert rows_of(warehouse)[0][1] in {"a\0b", "a\ufffdb"}
 
 
 class WrongError(Exception):
-    """Something between the rows."""
+    """An error between the rows."""
 
 
-def test_a_failure_on_the_way_leaves_everything_unchanged(warehouse: Warehouse) -> None:
+def test_a_failure_during_a_load_leaves_everything_unchanged(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 1))])
 
     def rows() -> Iterator[pa.RecordBatch]:
@@ -265,7 +265,7 @@ def test_a_failure_on_the_way_leaves_everything_unchanged(warehouse: Warehouse) 
     assert len(rows_of(warehouse)) == 2
 
 
-def test_a_bookmark_holds_if_and_only_if_the_rows_do(warehouse: Warehouse) -> None:
+def test_a_bookmark_is_committed_with_the_rows_or_not_at_all(warehouse: Warehouse) -> None:
     warehouse.execute("CREATE TABLE bookmark (dump bigint, rows bigint)")
 
     def after(result: LoadResult) -> None:
@@ -300,10 +300,10 @@ def test_a_view_can_be_dropped_before_and_recreated_after(warehouse: Warehouse) 
 
 
 def void(_value: object) -> None:
-    """A hook gives nothing back."""
+    """A hook that does nothing."""
 
 
-def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(warehouse: Warehouse) -> None:
+def test_a_refused_row_is_reported_without_its_content(warehouse: Warehouse) -> None:
     load(warehouse, Table("t", (TableColumn("k", STRING),), ()), [])
     warehouse.execute("INSERT INTO t VALUES ('secret')")
 
@@ -315,7 +315,7 @@ def test_what_the_database_refuses_is_a_sentence_without_the_rows_content(wareho
 # Rows that change nothing
 
 
-def test_rows_that_are_stored_already_do_not_count_as_changed(warehouse: Warehouse) -> None:
+def test_rows_that_are_already_stored_do_not_count_as_changed(warehouse: Warehouse) -> None:
     load(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "c", 3))])
 
     result = load(warehouse, USERS, [users((1, "a", 1), (2, "b", None), (3, "new", 3), (4, "d", 4))])
@@ -368,7 +368,7 @@ def test_a_value_of_any_type_is_compared_exactly(
     assert load(warehouse, table, [batch(table, (1, other), (2, None))]).merged == 1
 
 
-def test_a_generated_time_does_not_make_a_change_and_is_still_stored(warehouse: Warehouse) -> None:
+def test_a_generated_time_does_not_count_as_a_change_but_is_stored(warehouse: Warehouse) -> None:
     table = Table("t", USERS.columns, ("user_id",), generated=("updated",))
     load(warehouse, table, [users((1, "a", 1), (2, "b", 1))])
 

@@ -1,4 +1,4 @@
-"""Avro files: every schema, every codec, in parts, and never wrong without a word."""
+"""Avro files of every schema and codec are read in chunks, and never silently wrong."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def test_zstandard_is_read() -> None:
     data = written(HEAP, heap_rows(10))
     header, sync = data[: data.index(data[-16:]) + 16], data[-16:]
     rows, packed = data[len(header) : -16], bytes(cramjam.zstd.compress(data[len(header) + 3 : -16]))
-    assert rows[0] == 20  # ten, as Avro writes it
+    assert rows[0] == 20  # ten, in Avro's encoding
     header = header.replace(b"\x14avro.codec\x08null", b"\x14avro.codec\x12zstandard")
     zigzag = 2 * len(packed)
     size = bytes([zigzag & 127 | 128, zigzag >> 7])
     assert read(header + b"\x14" + size + packed + sync).to_pylist() == heap_rows(10)
 
 
-def test_a_large_file_comes_in_parts_with_their_first_rows() -> None:
+def test_a_large_file_is_read_in_chunks_with_their_first_rows() -> None:
     rows = [{"user_id": number, "email": "x" * 1000, "joindate": None} for number in range(20_000)]
     parts = list(reader.chunks(io.BytesIO(written(HEAP, rows, "snappy")), NAME))
     decoded = [part.decode().batch for part in parts]
@@ -81,7 +81,7 @@ def test_a_file_without_rows_still_has_columns() -> None:
     assert table.schema == pa.schema([("user_id", pa.int64()), ("email", pa.string()), ("joindate", pa.string())])
 
 
-def test_types_are_arrows() -> None:
+def test_avro_types_become_arrow_types() -> None:
     fields = [
         {"name": "date", "type": {"type": "int", "logicalType": "date"}},
         nullable("millis", {"type": "long", "logicalType": "timestamp-millis"}),
@@ -114,7 +114,7 @@ def test_types_are_arrows() -> None:
     ]
 
 
-def test_what_is_not_flat_is_read_too() -> None:
+def test_nested_records_are_read() -> None:
     fields = [
         {"name": "kind", "type": {"type": "enum", "name": "Kind", "symbols": ["web", "ios"]}},
         nullable("again", "Kind"),
@@ -155,7 +155,7 @@ def test_what_is_not_flat_is_read_too() -> None:
     assert read(written(fields, [row, other])).to_pylist() == [row | as_read, other | as_read | {"either": "five"}]
 
 
-# polars decodes what is flat, fastavro the rest: the result must not depend on which of them it was
+# polars decodes flat records, fastavro all others: the result must not depend on the reader
 
 PRIMITIVES: dict[str, st.SearchStrategy[Any]] = {
     "null": st.none(),
@@ -181,7 +181,7 @@ def flat_files(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, An
 
 @given(flat_files(), st.sampled_from(["null", "snappy"]), st.sampled_from([1, 100, 16_000]))
 @settings(max_examples=300)
-def test_the_fast_way_reads_what_fastavro_reads(
+def test_polars_reads_what_fastavro_reads(
     file: tuple[list[dict[str, Any]], list[dict[str, Any]]], codec: str, block: int
 ) -> None:
     fields, rows = file
@@ -198,10 +198,10 @@ def test_the_fast_way_reads_what_fastavro_reads(
     assert batch.to_pylist() == list(fastavro.reader(io.BytesIO(data)))
 
 
-# Files that are none
+# Files that are not valid
 
 
-def test_a_file_that_ends_anywhere_but_between_blocks_is_refused() -> None:
+def test_a_file_truncated_anywhere_but_between_blocks_is_refused() -> None:
     data = written(HEAP, heap_rows(300), "snappy", block=1000)
     blocks = list(fastavro.block_reader(io.BytesIO(data)))
     ends = {len(data) - sum(block.size for block in blocks[number:]) for number in range(len(blocks) + 1)}
@@ -234,15 +234,15 @@ def test_a_truncated_file_is_reported_with_its_block_and_rows() -> None:
         ),
     ],
 )
-def test_what_is_not_an_avro_file_is_reported_in_a_sentence(data: bytes, reason: str) -> None:
+def test_a_file_that_is_not_avro_is_reported_with_its_reason(data: bytes, reason: str) -> None:
     with pytest.raises(UnreadableFileError, match=f"`{NAME}` {reason}"):
         read(data)
 
 
 def flipped(codec: str) -> Iterator[pa.Table | None]:
-    """The same 200 rows, each time with another bit changed; None if that was noticed."""
+    """The same 200 rows, each time with another bit changed; None if the reader noticed."""
     data = written(HEAP, heap_rows(200), codec, block=1000)
-    begin = data.index(data[-16:])  # before it are the names of columns: changed, they are other names
+    begin = data.index(data[-16:])  # before it are the names of columns, where a changed bit only gives another name
     chance = random.Random(5)
     for position in range(begin, len(data)):
         damaged = bytearray(data)
@@ -256,12 +256,12 @@ def flipped(codec: str) -> Iterator[pa.Table | None]:
 def test_a_changed_bit_of_a_file_with_checksums_is_noticed_or_changes_nothing() -> None:
     tables = list(flipped("snappy"))
     unnoticed = [table.to_pylist() for table in tables if table is not None]
-    assert all(rows == heap_rows(200) for rows in unnoticed)  # packed in another way, but the same
+    assert all(rows == heap_rows(200) for rows in unnoticed)  # compressed differently, but the same
     assert len(unnoticed) < len(tables) / 100
 
 
-def test_a_changed_bit_of_a_file_without_checksums_is_noticed_or_stays_in_its_rows() -> None:
-    """A letter may become another letter there; no row is lost, added or shifted."""
+def test_a_changed_bit_of_a_file_without_checksums_is_noticed_or_affects_only_a_value() -> None:
+    """A letter may become another letter, but no row is lost, added or shifted."""
     tables = list(flipped("null"))
     unnoticed = [table.to_pylist() for table in tables if table is not None]
     for rows in unnoticed:
@@ -269,6 +269,6 @@ def test_a_changed_bit_of_a_file_without_checksums_is_noticed_or_stays_in_its_ro
     assert len(unnoticed) < len(tables)
 
 
-def test_flat_records_never_take_the_slow_way(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flat_records_are_never_decoded_by_fastavro(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_decoded", None)
     assert read(written(HEAP, heap_rows(10), "snappy")).num_rows == 10
