@@ -1,4 +1,4 @@
-"""Publishes after runs, if the project is set up to. A failed publication does not make the run fail."""
+"""Publishes after runs, if the project is set up to. A run counts as completed even if publishing its rows fails."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Place:
         return f"s3://{courier.bucket}/{courier.prefix}{folder}"
 
     def options(self) -> dict[str, str] | None:
-        """deltalake's storage options for a bucket. Call it for each table, because a role's credentials expire."""
+        """Deltalake's storage options for a bucket. Call it for each table, because a role's credentials expire."""
         if self._bucket is None:
             return None
         identity, courier = self._bucket.identity(), self._bucket.courier

@@ -16,7 +16,7 @@ def _content_type(value: str) -> str:
     if value in CONTENT_TYPES:
         return value
     if value in _UNSUPPORTED:
-        raise ValueError(f"is `{value}`, which is not supported; supported are {', '.join(CONTENT_TYPES)}")
+        raise ValueError(f"is `{value}`, which is not supported; use one of {', '.join(CONTENT_TYPES)}")
     near = nearest(value, CONTENT_TYPES)
     raise ValueError(f"must be one of {', '.join(CONTENT_TYPES)}" + (f"; did you mean `{near}`?" if near else ""))
 

@@ -78,7 +78,7 @@ def test_an_error_is_reported_with_its_place_and_a_remedy(document: Any, sentenc
 
 
 def test_the_kind_of_a_section_is_not_part_of_a_place() -> None:
-    """pydantic includes it."""
+    """Pydantic includes it."""
     wrong = {"kind": "square", "label": 1}
     assert refusal({"title": "", "shapes": [wrong]}).startswith("`d.yaml`: `shapes[0].label` must be text")
 

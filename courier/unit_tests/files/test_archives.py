@@ -225,7 +225,7 @@ def test_an_archive_that_would_fill_the_disk_leaves_nothing(tmp_path: Path, name
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
 def test_a_name_of_megabytes_in_a_tar_is_refused(tmp_path: Path, kind: bytes) -> None:
-    """tarfile would read all of it into memory."""
+    """Tarfile would read all of it into memory."""
     entry = tarfile.TarInfo("x")
     entry.type = kind
     entry.size = 5_000_000

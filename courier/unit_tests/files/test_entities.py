@@ -147,7 +147,7 @@ def test_private_columns_are_read(tmp_path: Path) -> None:
         (file(content_type="text/cvs"), "`file/content-type` must be one of text/csv, "),
         (
             file(content_type="application/xml"),
-            " is `application/xml`, which is not supported; supported are text/csv, ",
+            " is `application/xml`, which is not supported; use one of text/csv, ",
         ),
         (file(header_rows="p"), "`file/header-rows` must be 0 or 1"),
         (file(header_rows=2), "`file/header-rows` must be 0 or 1"),

@@ -410,7 +410,7 @@ def test_a_scalar_of_avro_becomes_its_own_text(path: Path, kind: Any, value: Any
 @pytest.mark.parametrize("flat", [True, False])
 @pytest.mark.parametrize("kind", ["int", ["null", "int"], {"type": "int", "logicalType": "date"}])
 def test_an_int_of_more_than_32_bits_is_never_truncated(path: Path, kind: Any, flat: bool) -> None:
-    """fastavro writes it; both readers refuse the file."""
+    """Fastavro writes it; both readers refuse the file."""
     stream = io.BytesIO()
     fields = [
         {"name": "v", "type": kind},
