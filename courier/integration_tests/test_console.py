@@ -206,7 +206,7 @@ def walk(user: Mouse, bucket: str, look: Callable[[str], None]) -> None:  # noqa
     user.press(link("Run Heap"))
     user.pick(labelled("Day"), "2020-01-01")
     user.press(button("Run", exact=True))
-    expect(page.get_by_text("the newest file like it is")).to_be_visible()
+    expect(page.get_by_text("the newest similar file is")).to_be_visible()
     look("failed")
     user.press(link("Sources"))
     user.press(link("Run Heap"))

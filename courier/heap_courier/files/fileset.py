@@ -180,9 +180,9 @@ def listed(missing: Sequence[Missing | MissingMember]) -> str:
 def missing_error(bucket: Bucket, missing: Sequence[Missing]) -> MissingFilesError:
     """The error for missing files, with the newest similar file in the bucket. Raises what `find` raises."""
     nearest = _nearest(bucket, missing[0].pattern)
-    found = f"the newest file like it is `{nearest}`" if nearest else "there is no file at all"
+    found = f"the newest similar file is `{nearest}`" if nearest else "there is no file at all"
     return MissingFilesError(
-        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for it, load another day, or fix "
+        f"No file matches {listed(missing)} in {bucket}, and {found}: wait for the file, load another day, or fix "
         "the pattern."
     )
 

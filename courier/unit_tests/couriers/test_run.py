@@ -342,7 +342,7 @@ def test_a_check_during_another_one_does_not_touch_its_files(trial: Trial) -> No
 
 def broken() -> Iterator[tuple[str, list[dict[str, Any]], dict[str, bytes], str]]:
     users = {"users-2026-11-20.csv": b"id,email\n1,a\n"}
-    yield "a pattern without a match", [entity("'user-'yyyy-MM-dd'.csv'")], users, "the newest file like it is `users-"
+    yield "a pattern without a match", [entity("'user-'yyyy-MM-dd'.csv'")], users, "the newest similar file is `users-"
     yield "a wrong prefix", [entity()], {}, "there is no file at all"
     both = [entity(), entity("'events-'yyyy-MM-dd'.csv'", "events")]
     yield "one of two patterns", both, users, "No file matches 'events-'yyyy-MM-dd'.csv'"

@@ -185,17 +185,17 @@ def test_a_missing_file_is_reported_with_the_newest_similar_one() -> None:
     bucket = holding("users-2020-04-08.avro", "users-2020-04-09.avro", "calendar.csv")
     missing = find(bucket, [USERS], Days.of(FIRST)).missing
     assert str(missing_error(bucket, missing)) == (
-        "No file matches 'users-'yyyy-MM-dd'.avro' on 2020-04-10 in the bucket `heap`, and the newest file like it is "
-        "`users-2020-04-09.avro`: wait for it, load another day, or fix the pattern."
+        "No file matches 'users-'yyyy-MM-dd'.avro' on 2020-04-10 in the bucket `heap`, and the newest similar file is "
+        "`users-2020-04-09.avro`: wait for the file, load another day, or fix the pattern."
     )
 
 
 @pytest.mark.parametrize(
     ("there", "words"),
     [
-        (["events/2020-04-01/a.avro"], "the newest file like it is `events/2020-04-01/a.avro`"),
-        (["events/x.csv", "other"], "the newest file like it is `events/x.csv`"),
-        (["other"], "the newest file like it is `other`"),
+        (["events/2020-04-01/a.avro"], "the newest similar file is `events/2020-04-01/a.avro`"),
+        (["events/x.csv", "other"], "the newest similar file is `events/x.csv`"),
+        (["other"], "the newest similar file is `other`"),
         ([], "there is no file at all"),
     ],
 )

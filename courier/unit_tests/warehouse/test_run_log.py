@@ -101,7 +101,7 @@ def test_the_result_of_a_run_is_recorded_by_table(run_log: RunLog) -> None:
 
 def test_rejected_rows_are_recorded_with_file_row_column_and_reason(run_log: RunLog) -> None:
     rejected = [
-        Rejected("a.csv", RejectedRow(2, "joined", "is no date")),
+        Rejected("a.csv", RejectedRow(2, "joined", "is not a date")),
         Rejected("a.csv", RejectedRow(10, None, "has too many columns")),
     ]
     run_log.record_table(RUN, TableRun("Heap:Users", 1, 10, rejected=2), reversed(rejected))
