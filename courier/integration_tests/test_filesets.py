@@ -82,8 +82,8 @@ def test_what_is_missing_is_reported(bucket: Bucket, stored: Any, entities: Any)
     stored.put_object(Key="exports/users-2026-04-09.avro", Body=b"")
     assert str(missing_error(bucket, find(bucket, entities, Days.of(DAY)).missing)) == (
         f"No file matches 'users'-YYYY-MM-dd'.avro' on 2026-04-10 and 'all/'yyyy'/'MM'/'dd'/*.zip' on 2026-04-10 in "
-        f"{bucket}, and the newest similar file is `users-2026-04-09.avro`: wait for the file, load another day, or fix "
-        "the pattern."
+        f"{bucket}, and the newest similar file is `users-2026-04-09.avro`: wait for the file, load another day, or "
+        "fix the pattern."
     )
 
 

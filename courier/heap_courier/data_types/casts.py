@@ -97,14 +97,14 @@ def _converted(values: pa.Array, field_type: FieldType, pattern: str | None) -> 
         values = pc.if_else(pc.equal(trimmed, constant("", pa.string())), null(pa.string()), trimmed)
     if _is_moment(values.type) and (field_type.kind in _DATED or field_type.kind is Kind.STRING):
         known = _of_known_years(values)  # for other years, Arrow would return an error message as text
-        return Converted(_AT_ONCE[field_type.kind](known.values, field_type), known.wrong)
+        return Converted(_WHOLE_COLUMN[field_type.kind](known.values, field_type), known.wrong)
     is_written = _is_text(values.type) or pa.types.is_integer(values.type)
     if field_type.kind in _DATED and pattern is not None and is_written:
         return _one_by_one(values.cast(pa.string()), field_type, date_patterns.reader(pattern))
     try:
-        whole = _AT_ONCE[field_type.kind](values, field_type)
+        whole = _WHOLE_COLUMN[field_type.kind](values, field_type)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        return _one_by_one(values, field_type, partial(_ONE[field_type.kind], field_type))
+        return _one_by_one(values, field_type, partial(_SINGLE_VALUE[field_type.kind], field_type))
     return _of_known_years(whole) if field_type.kind in _DATED else Converted(whole)
 
 
@@ -362,7 +362,7 @@ _REASONS: Final = {
     Kind.INTEGER: "is not a 64-bit integer",
     Kind.STRING: "is not valid UTF-8, is a date or time out of range, or is nested too deeply",
 }
-_AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
+_WHOLE_COLUMN: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
     Kind.BOOLEAN: _never,
     Kind.DATE: _dates,
     Kind.DATETIME: _instants,
@@ -371,7 +371,7 @@ _AT_ONCE: Final[Mapping[Kind, Callable[[pa.Array, FieldType], pa.Array]]] = {
     Kind.INTEGER: _integers,
     Kind.STRING: _texts,
 }
-_ONE: Final[Mapping[Kind, Callable[[FieldType, Any], Any]]] = {
+_SINGLE_VALUE: Final[Mapping[Kind, Callable[[FieldType, Any], Any]]] = {
     Kind.BOOLEAN: _boolean,
     Kind.DATE: _date,
     Kind.DATETIME: _instant,

@@ -73,7 +73,7 @@ class Place:
         return f"s3://{courier.bucket}/{courier.prefix}{folder}"
 
     def options(self) -> dict[str, str] | None:
-        """The storage options of a bucket for deltalake. Call it for each table, because a role's credentials expire."""
+        """The storage options for deltalake. Call it for each table, because a role's credentials expire."""
         if self._bucket is None:
             return None
         identity, courier = self._bucket.identity(), self._bucket.courier

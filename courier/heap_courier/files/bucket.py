@@ -24,11 +24,11 @@ from botocore.parsers import ResponseParserError
 
 from heap_courier.errors import UnreadableFileError
 from heap_courier.files.bucket_errors import (
-    CUT_LIST,
     INCOMPLETE_LIST,
     NO_ADDRESS,
     NOT_S3,
     REDIRECTED,
+    TRUNCATED_LIST,
     BucketErrors,
     Use,
 )
@@ -45,8 +45,8 @@ _BLOCK_SECONDS: Final = 60.0  # for one block of a file: about 4 KB a second
 _ATTEMPTS: Final = 5  # with pauses of at most 1, 2, 4 and 8 s between them: about a minute of silence in total
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
-_IS_THERE: Final = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
-_CUT_SHORT: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
+_EXISTS: Final = (HTTPStatus.PRECONDITION_FAILED, HTTPStatus.CONFLICT)
+_INCOMPLETE: Final = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError)
 
 
 class Object(NamedTuple):
@@ -159,7 +159,7 @@ class Bucket:
                 if "Name" not in page:  # a web server may respond to any request with status 200
                     raise self._errors.to_fix(NOT_S3)
                 if page.get("IsTruncated") and not page.get("NextContinuationToken"):
-                    raise self._errors.to_fix(CUT_LIST)
+                    raise self._errors.to_fix(TRUNCATED_LIST)
                 for item in page.get("Contents", ()):
                     key = item.get("Key", "")
                     if key.endswith("/") and key.startswith(beginning):
@@ -200,7 +200,7 @@ class Bucket:
                     Bucket=self.courier.bucket, Key=self.courier.prefix + key, Body=content, IfNoneMatch="*"
                 )
             except ClientError as refusal:
-                if refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in _IS_THERE:
+                if refusal.response.get("ResponseMetadata", {}).get("HTTPStatusCode") not in _EXISTS:
                     raise
                 return False
             return True
@@ -222,7 +222,7 @@ class Bucket:
         for attempts_left in reversed(range(self._attempts)):
             try:
                 etag = self._copy_once(key, to, progress, listed)
-            except _CUT_SHORT:
+            except _INCOMPLETE:
                 if not attempts_left:
                     raise
             else:

@@ -55,7 +55,7 @@ _FIX_ADDRESS: Final = "fix {settings} `endpoint-url`"
 NOT_S3: Final = ("the server at its address is not S3", _FIX_ADDRESS)
 NO_ADDRESS: Final = ("its address is not a valid URL", _FIX_ADDRESS)
 INCOMPLETE_LIST: Final = ("its listing has an entry without key, size or date, or outside the prefix", _FIX_ADDRESS)
-CUT_LIST: Final = ("its listing is truncated, but has no continuation token", _FIX_ADDRESS)
+TRUNCATED_LIST: Final = ("its listing is truncated, but has no continuation token", _FIX_ADDRESS)
 REDIRECTED: Final = (
     "it redirects every request without naming a region",
     "fix {settings} `region` or `endpoint-url`",

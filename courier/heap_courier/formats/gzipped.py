@@ -11,7 +11,7 @@ from heap_courier.errors import UnreadableFileError
 MOST_UNPACKED: Final = 100 * 10**9
 """How many bytes a file may decompress to by default."""
 
-_READ_AT_ONCE: Final = 1 << 20
+_BUFFER_BYTES: Final = 1 << 20
 
 
 class TooLargeError(Exception):
@@ -34,7 +34,7 @@ class Gzipped(gzip.GzipFile):
     """
 
     def __init__(self, path: Path, most: int) -> None:
-        self._file = path.open("rb", _READ_AT_ONCE)
+        self._file = path.open("rb", _BUFFER_BYTES)
         self._most = most
         super().__init__(fileobj=self._file)
 

@@ -24,7 +24,7 @@ from heap_courier.formats.gzipped import MOST_UNPACKED, Gzipped, TooLargeError, 
 
 __all__ = ["Chunk", "Decoded", "chunks", "schema"]
 
-_READ_AT_ONCE: Final = 1 << 20
+_BUFFER_BYTES: Final = 1 << 20
 _JSON: Final = ("application/json", "application/x-json-stream")
 _LINES: Final = "application/x-ndjson"
 
@@ -88,12 +88,12 @@ def _chunks(stream: BinaryIO, file_format: FileFormat, name: str) -> Iterator[Ch
 @contextmanager
 def _opened(path: Path, name: str, most: int) -> Iterator[BinaryIO]:
     if path.suffix.lower() != ".gz":
-        with path.open("rb", _READ_AT_ONCE) as stream:
+        with path.open("rb", _BUFFER_BYTES) as stream:
             yield stream
         return
     try:
         with Gzipped(path, most) as unpacked:
-            yield cast("BinaryIO", io.BufferedReader(unpacked, _READ_AT_ONCE))
+            yield cast("BinaryIO", io.BufferedReader(unpacked, _BUFFER_BYTES))
     except TooLargeError:
         raise too_large(name, most) from None
     except (EOFError, gzip.BadGzipFile, zlib.error):

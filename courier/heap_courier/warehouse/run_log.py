@@ -14,7 +14,7 @@ from heap_courier.warehouse.system_tables import make_tables
 
 MOST_REJECTED: Final = 1_000  # rejected rows that are stored per run and table; all are counted
 MOST_FILES: Final = 1_000  # names of files that are stored per run and table; all are counted
-_AT_ONCE: Final = 250  # rows per INSERT
+_ROWS_PER_INSERT: Final = 250
 _TABLES: Final = {
     "runs": "id text, courier text, what text, started timestamp, ended timestamp, outcome text, message text",
     "run_tables": "run text, domain_table text, files bigint, rows_read bigint, rejected bigint, merged bigint, "
@@ -103,7 +103,7 @@ class RunLog:
             )
 
         names = iter(list(dict.fromkeys(files))[:MOST_FILES])
-        while some := list(islice(names, _AT_ONCE)):
+        while some := list(islice(names, _ROWS_PER_INSERT)):
             places = ", ".join(f"($1, $2, ${number})" for number, _ in enumerate(some, 3))
             self._warehouse.execute(
                 f"INSERT INTO heap_courier.run_files VALUES {places}", (run.id, table.domain_table, *some)

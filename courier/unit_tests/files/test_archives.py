@@ -48,9 +48,9 @@ def unpacked(archive: Path, folder: Path, name: str | None = None, room: Room = 
     def place(member: str) -> Path:
         return places.setdefault(member, folder / str(len(places)))
 
-    brought = unpack(archive, name or archive.name, place, room)
-    assert list(brought) == sorted(places)
-    return {member: places[member].read_bytes() for member in brought}
+    extracted = unpack(archive, name or archive.name, place, room)
+    assert list(extracted) == sorted(places)
+    return {member: places[member].read_bytes() for member in extracted}
 
 
 @pytest.mark.parametrize("name", ["all.zip", "all.tar", "all.tgz", "all.csv.tar.gz"])
@@ -70,8 +70,8 @@ def test_a_gzipped_file_has_the_name_of_its_archive(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["all.zip", "all.tgz"])
 def test_unwanted_members_are_skipped(tmp_path: Path, name: str) -> None:
     archive = packed(tmp_path, name, FILES)
-    brought = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None, USUAL)
-    assert brought == ("users.csv",)
+    extracted = unpack(archive, name, lambda member: tmp_path / "users" if member == "users.csv" else None, USUAL)
+    assert extracted == ("users.csv",)
     assert sorted(path.name for path in tmp_path.iterdir()) == [name, "users"]
 
 
