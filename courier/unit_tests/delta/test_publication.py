@@ -24,7 +24,7 @@ ADA = "INSERT INTO \"Heap:users\" (id, name) VALUES (1, 'Ada')"
 MORE = "INSERT INTO \"Heap:users\" (id, name) VALUES (2, 'Ben'), (3, 'Ben')"
 
 
-class BrokenOffError(BaseException):
+class KilledError(BaseException):
     """Stands in for killing the process."""
 
 
@@ -134,7 +134,7 @@ def test_readers_see_the_committed_state_whatever_was_killed_before(
                 kill(patch, step.removeprefix("publish"))
                 try:
                     publisher.publish()
-                except BrokenOffError:
+                except KilledError:
                     continue
             assert same(publisher.rows("Heap:users"), before)
         else:
@@ -149,7 +149,7 @@ def kill(patch: pytest.MonkeyPatch, when: str) -> None:
     def killed(*arguments: Any, **options: Any) -> None:
         if "after" in when:
             write_deltalake(*arguments, **options)
-        raise BrokenOffError
+        raise KilledError
 
     if when:
         patch.setattr(published, "write_deltalake", killed)
@@ -162,7 +162,7 @@ def test_a_publication_that_was_killed_between_tables_is_completed_by_the_next(
     publisher.execute(*(f'CREATE TABLE "{name}" AS SELECT 1 AS id' for name in tables))
     with monkeypatch.context() as patch:
         kill(patch, "after")
-        with pytest.raises(BrokenOffError):
+        with pytest.raises(KilledError):
             publisher.publish()
     assert publisher.how() == {"Heap:t0": "unchanged", "Heap:t1": "created", "Heap:t2": "created"}
 

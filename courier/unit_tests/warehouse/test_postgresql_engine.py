@@ -40,7 +40,7 @@ def refusal(dsn: str) -> CourierError:
     return refused.value
 
 
-def lets_in(dsn: str) -> bool:
+def accepts(dsn: str) -> bool:
     try:
         PostgreSQLWarehouse(dsn).close()
     except SetupError:
@@ -89,7 +89,7 @@ def test_a_wrong_password_is_reported_without_the_password(postgresql: str, ware
     warehouse.query("SELECT pg_reload_conf()")
     address = postgresql.replace("user=heap", "user=careful") + "&password="
     deadline = time.monotonic() + 60
-    while lets_in(address + PASSWORD):  # until the server has read its access rules
+    while accepts(address + PASSWORD):  # until the server has read its access rules
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
