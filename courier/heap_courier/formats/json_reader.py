@@ -68,8 +68,9 @@ def documents(stream: BinaryIO, name: str) -> Iterator[Chunk]:
                 first_row += len(rows)
                 start, rows = values.read, []
     except InvalidJSONError as error:
-        before = first_row + len(rows) - 1
-        raise UnreadableFileError(f"`{name}` {error}, after {before:,} rows; export it again.") from None
+        last = first_row + len(rows) - 1
+        where = f", after row {last:,}" if last else ""
+        raise UnreadableFileError(f"`{name}` {error}{where}; export it again.") from None
     if rows:
         yield Chunk(first_row, partial(_decoded, rows, first_row))
 

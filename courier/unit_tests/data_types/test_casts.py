@@ -191,7 +191,7 @@ TIMES = st.datetimes().flatmap(
 @settings(max_examples=1000)
 def test_converting_a_whole_column_equals_converting_each_value(texts: list[str], field_type: FieldType) -> None:
     column = pa.array([text.strip() or None for text in texts], pa.string())
-    one = values._one_by_one(column, field_type, partial(values._ONE[field_type.kind], field_type))
+    one = values._one_by_one(column, field_type, partial(values._SINGLE_VALUE[field_type.kind], field_type))
     whole = values.converted(pa.array(texts), field_type)
     assert whole.values.equals(one.values)
     assert (whole.wrong is None) == (one.wrong is None)

@@ -47,5 +47,5 @@ def test_no_two_columns_share_a_name(one: str, other: str) -> None:
 
 
 def test_a_table_whose_folder_would_be_too_long_is_refused() -> None:
-    with pytest.raises(SchemaError, match="of 405 characters, 200 at most"):
+    with pytest.raises(SchemaError, match="would have 405 characters, but at most 200"):
         folder_name("Heap:" + "é" * 80)

@@ -195,7 +195,7 @@ def test_an_invalid_entity_is_refused_with_its_number_and_setting(tmp_path: Path
 
 
 def test_heap_connect_must_be_the_only_entity(tmp_path: Path) -> None:
-    assert "`heap-connect` must be the only entity" in fault(tmp_path, FILE, HEAP)
+    assert "but it must be the only entity of its courier" in fault(tmp_path, FILE, HEAP)
 
 
 def test_a_list_has_at_least_one_entity(tmp_path: Path) -> None:

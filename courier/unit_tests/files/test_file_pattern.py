@@ -116,7 +116,7 @@ def test_digits_that_are_not_a_date_are_reported(digits: str) -> None:
         pattern.day_of(f"users-{digits}.avro")
     assert str(failed.value) == (
         f"The key `users-{digits}.avro` matches the pattern 'users-'yyyy-MM-dd'.avro', but `{digits}` is not a date: "
-        "rename or remove that file, make the pattern narrower, or load by day."
+        "rename or remove the file, make the pattern narrower, or load by day."
     )
 
 

@@ -209,9 +209,18 @@ def test_rows_of_only_empty_objects_are_rejected_not_lost(path: Path, file_forma
     )
 
 
-@pytest.mark.parametrize("data", ["", "[1", '{"a": ', '[{"a": 1}', "nonsense"])
-def test_truncated_json_is_reported(path: Path, data: str) -> None:
-    with pytest.raises(UnreadableFileError, match=f"`{NAME}` is .*, [01] rows in"):
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("", "is empty"),
+        ("[1", "is truncated, after row 1"),
+        ('{"a": ', "is not valid JSON or is truncated"),
+        ('[{"a": 1}', "is truncated, after row 1"),
+        ("nonsense", "is not valid JSON or is truncated"),
+    ],
+)
+def test_truncated_json_is_reported_with_its_position(path: Path, data: str, reason: str) -> None:
+    with pytest.raises(UnreadableFileError, match=f"^`{NAME}` {reason}; export it again"):
         read(path, JSON, data)
 
 
