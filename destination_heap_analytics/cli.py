@@ -90,7 +90,7 @@ def parse_args(args: list[str]) -> argparse.Namespace:
         command.add_argument(
             "--primary-key", metavar="COLUMNS", help="with --rows: the columns that together identify a row"
         )
-    show.add_argument("--json", action="store_true", help="print one JSON document, for programs")
+    show.add_argument("--json", action="store_true", help="print one JSON document instead of text")
     show.add_argument(
         "--limit", type=_count, default=PAYLOADS, metavar="N", help="how many payloads to show (default: %(default)s)"
     )

@@ -41,7 +41,7 @@ HELD_BY: Final = {
     "**Configuration.** Secrets": [
         "unit_tests/config/test_spec.py::test_secrets_are_marked",
         "unit_tests/config/test_parse.py::test_an_address_with_a_secret_is_refused_and_not_repeated",
-        "unit_tests/test_faces.py::test_a_secret_is_masked_in_process_too",
+        "unit_tests/test_entry_points.py::test_a_secret_is_masked_in_process_too",
         "integration_tests/test_delete_users.py::test_the_api_key_is_never_printed",
     ],
     "**The courier's project holds no secrets**": [

@@ -75,6 +75,13 @@ def test_a_value_that_cannot_be_cast_rejects_its_row_with_the_reason(cast: Cast,
     assert (rejected.value.reason, rejected.value.column) == (reason, "a")
 
 
+@pytest.mark.parametrize("value", [{"a": 1}, [[1]], [{"a": 1}]])
+def test_the_reason_covers_nested_lists_as_well_as_objects(value: Any) -> None:
+    """A list of lists or objects cannot be cast to text either."""
+    with pytest.raises(RowRejectedError, match="because it is an object or a nested list"):
+        converted(value, Cast.TEXT, "a", exact=True)
+
+
 @pytest.mark.parametrize(
     ("cast", "value"), [(Cast.NUMBER, 2.0**60), (Cast.TEXT, 1.5), (Cast.JSON, {"a": [1.5]}), (Cast.NUMBER, [1e300])]
 )
