@@ -45,7 +45,10 @@ class Reason(Enum):
         "silently ignore this row"
     )
     NOT_A_NUMBER = "cannot be cast to a number"
-    NOT_A_TEXT = "cannot be cast to text, because it is an object or a nested list: select a column inside it, or cast it to json"
+    NOT_A_TEXT = (
+        "cannot be cast to text, because it is an object or a nested list: select a column inside it, or cast it to "
+        "json"
+    )
     NOT_A_BOOLEAN = "cannot be cast to a boolean: use true or false"
     NOT_FINITE = "contains NaN or infinity, which JSON cannot represent"
     EXPONENT = "is a number whose exponent is out of range"
