@@ -1,4 +1,4 @@
-"""The demo of `bash scripts/demo pull`: a local bucket as Heap Connect writes it, loaded into tables.
+"""The demo of `bash scripts/demo pull`: loads a local bucket with data as Heap Connect writes it into tables.
 
 It shows both ways: by Heap's manifests, night after night, and by files with a date in their names.
 """
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 class Demo:
-    """The commands that a user would type."""
+    """Runs the commands that a user would type."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = url
@@ -59,7 +59,7 @@ class Demo:
         self._bucket.create_bucket(Bucket=heap_bucket.BUCKET)
 
     def run(self) -> None:
-        """All of it."""
+        """Run the whole demo."""
         nights = heap_bucket.story(Random(2026))  # noqa: S311  (the same story each time)
         self._say(f"A local bucket `{heap_bucket.BUCKET}` with three nightly dumps, as Heap Connect writes them.")
         for night in nights[:-1]:

@@ -103,14 +103,14 @@ def main() -> int:
 
 
 class Demo:
-    """The commands that a user would type."""
+    """Runs the commands that a user would type."""
 
     def __init__(self, url: str, folder: Path) -> None:
         self._url = url
         self._folder = folder
 
     def load(self) -> None:
-        """Heap's users and sessions from a bucket; a CRM and orders from files."""
+        """Load Heap's users and sessions from a bucket, and a CRM and orders from files."""
         bucket: Any = boto3.Session("demo", "demo", region_name="us-east-1").client("s3", endpoint_url=self._url)
         bucket.create_bucket(Bucket=heap_bucket.BUCKET)
         dump = heap_bucket.Dump(
@@ -146,7 +146,7 @@ class Demo:
         self._command("feed", "activate", "Shop:Orders")
 
     def stitch(self) -> None:
-        """The records of each customer."""
+        """Link the records of each customer."""
         self._command("stitch", "check")
         self._command("stitch", "run")
         self._command("show", "Stitch:Merged_Customers", "--json")
@@ -163,7 +163,7 @@ class Demo:
         self._command("stitch", "run")
 
     def send(self, url: str) -> None:
-        """The customers' properties back to Heap."""
+        """Send the customers' properties back to Heap."""
         rows = self._folder / "customers.ndjson"
         program = Path(sys.executable).with_name("heap-courier")
         self._say("$ heap-courier show Stitch:Merged_Customers --limit 1000 --json > customers.ndjson")

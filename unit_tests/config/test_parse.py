@@ -426,7 +426,7 @@ def test_some_apis_ignore_the_delivery_mode(delivery: Any) -> None:
     ],
 )
 def test_deletions_go_to_the_us_for_both_data_centres(base_url: str | None, url: str) -> None:
-    """As Heap documents; everything else goes to the chosen API."""
+    """As Heap documents; everything else is sent to the selected API."""
     assert parse_config(config(api=DELETE, base_url=base_url)).settings.url == url
     events = parse_config(config(base_url=base_url)).settings
     assert events.url == events.base_url

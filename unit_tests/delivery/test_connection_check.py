@@ -38,7 +38,7 @@ class Stub:
 
 
 def test_the_event_is_always_the_same() -> None:
-    """Name, identity, time and key are fixed, so that Heap keeps one however often it comes."""
+    """Name, identity, time and key are fixed, so that Heap keeps one copy however often it is sent."""
     client = Stub(Verdict(Kind.ACCEPTED, 200))
     assert preflight(client, EVENT, seconds=60).kind is Kind.ACCEPTED
     assert preflight(client, EVENT, seconds=60).kind is Kind.ACCEPTED

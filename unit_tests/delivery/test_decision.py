@@ -149,7 +149,7 @@ HISTORIES = st.builds(
     VERDICTS, st.builds(Attempt, st.integers(0, 3), HISTORIES), st.builds(RunSoFar, st.booleans(), st.floats(0, NOW))
 )
 def test_every_response_has_a_decision_that_fits_its_request(verdict: Verdict, attempt: Attempt, run: RunSoFar) -> None:
-    """Only several rows are split, only a lone row is rejected, and nothing is delivered that Heap has not accepted."""
+    """Only several rows are split, only a single row is rejected, and only rows that Heap accepted are delivered."""
     decision = decide(verdict, attempt, run, NOW, random.Random(1))
     assert isinstance(decision, Deliver) is (verdict.kind is Kind.ACCEPTED)
     if isinstance(decision, Split):

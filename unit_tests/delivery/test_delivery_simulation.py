@@ -65,7 +65,7 @@ class Window:
 
 
 class Heap:
-    """Takes events, each once by its idempotency key, and says 429 if one of its rates is exceeded.
+    """Accepts events, each once by its idempotency key, and returns 429 if one of its rates is exceeded.
 
     Of the requests that are within the rates, every `failing`th gets a 503; none if that is 0.
     """
@@ -228,7 +228,7 @@ def state(number: int) -> State:
 
 
 def identities(events: int, hot: Mapping[str, float], others: int = 100_000) -> Iterator[str]:
-    """Identities of events: each hot one holds its part of them, the others have the rest in equal parts."""
+    """Identities of events: each hot one has its share of them, and the others have equal shares of the rest."""
     chance = random.Random(3)
     names = [f"user{number}" for number in range(others)]
     border = 0.0

@@ -85,7 +85,7 @@ def drip(beginning: bytes) -> Callable[[socket.socket], None]:
 def test_a_server_that_trickles_bytes_cannot_hold_up_a_request(
     monkeypatch: pytest.MonkeyPatch, beginning: bytes, kind: Kind
 ) -> None:
-    """Each byte restarts the socket's time-out; if the status has arrived, it says what became of the rows."""
+    """Each byte restarts the socket's time-out; if the status has arrived, it decides the outcome."""
     monkeypatch.setattr("destination_heap_analytics.delivery.http.client.REQUEST_SECONDS", 0.2)
     verdicts: list[Verdict] = []
     with server(drip(beginning)) as url:

@@ -47,7 +47,7 @@ def rest(row: dict[str, Any], *excepted: str, listed: tuple[str, ...] = ()) -> d
     ],
 )
 def test_what_is_excepted_is_left_out_wherever_it_is(excepted: list[str], changes: dict[str, Any]) -> None:
-    """Inside an object, a list, or a text that holds JSON; the row itself is not changed."""
+    """Inside an object, a list, or JSON in a text; the row itself is not changed."""
     before = repr(ROW)
     expected = {key: value for key, value in {**ROW, **changes}.items() if value is not ...}
     assert rest(ROW, *excepted) == expected
