@@ -18,6 +18,7 @@ from integration_tests.test_terminal import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "heap-analytics.md").read_text(encoding="utf-8")
 BOOTSTRAP = (ROOT / "bootstrap.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
@@ -35,12 +36,12 @@ def timeless(text: str) -> str:
     return re.sub(r"in [\d.]+ s \([\d,]+ rows/s\)", "in N s (N rows/s)", text)
 
 
-def test_the_readme_shows_what_the_demo_prints() -> None:
+def test_the_guide_shows_what_the_demo_prints() -> None:
     """Word for word."""
     run = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "demo.py")], capture_output=True, text=True, check=True, timeout=300
     )
-    (shown,) = blocks(README.partition("<!-- demo -->")[2].partition("## Install")[0], "console")
+    shown, *_ = blocks(GUIDE.partition("<!-- demo -->")[2], "console")
     assert timeless(run.stdout).strip() == timeless(shown).strip()
     assert run.stderr == ""
 
@@ -73,11 +74,12 @@ def test_the_readme_shows_what_loading_orders_prints(heap: Any, sample: Any, tmp
 
 
 def test_the_readme_configures_the_tables_of_the_sample_files(sample: Any) -> None:
-    """As the guide does, whose examples are loaded."""
+    """Showing the first; the guide shows all, and its examples are loaded."""
     push = README.partition("## Push")[2].partition("## Pull")[0]
     tables = re.findall(r"\]\(sample_files/(\w+)\.csv\)", push)
     assert tables == ["orders", "users", "accounts"]
-    assert [json.loads(block)["api"] for block in blocks(push, "json")] == [sample(table)["api"] for table in tables]
+    assert re.findall(r"\]\(sample_files/config_(\w+)\.json\)", push) == tables
+    assert [json.loads(block)["api"] for block in blocks(push, "json")] == [sample("orders")["api"]]
 
 
 def test_the_example_of_a_rows_path_is_what_heap_receives(connector: Any, heap: Any, sample: Any) -> None:
