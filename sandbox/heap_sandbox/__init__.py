@@ -1,1 +1,1 @@
-"""A local Heap: the documented addresses, rules and rates, and faults on demand."""
+"""A local mock of Heap's API: its documented endpoints, rules and rate limits, and simulated faults."""

@@ -1,4 +1,4 @@
-"""Heap's addresses: a request is judged by the rules, the faults and the rates, stored, logged and answered."""
+"""Heap's endpoints: each request is checked against rules, faults and rate limits, then stored, logged and answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from heap_sandbox.mock import answers, deletions, rules
 from heap_sandbox.mock.answers import Answer
-from heap_sandbox.mock.faults import Strike
+from heap_sandbox.mock.faults import Applied
 from heap_sandbox.mock.heap import Heap
 from heap_sandbox.mock.store import Entry
 from heap_sandbox.mock.values import Refused
@@ -27,7 +27,7 @@ from heap_sandbox.page import control, live
 from heap_sandbox.page.gate import Gate
 
 _UNKNOWN = rules.Outline()
-_UNHARMED = Strike()
+_NO_FAULT = Applied()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +55,18 @@ class Arrival:
 
 
 class Intake:
-    """The application behind every address other than the sandbox's own."""
+    """The application behind every endpoint except the sandbox's own."""
 
     def __init__(self, heap: Heap) -> None:
         self._heap = heap
         self._connections = count(heap.store.last_connection() + 1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Read, judge and answer one request."""
+        """Read, check and answer one request."""
         try:
             arrival = await self._arrival(Request(scope, receive))
         except ClientDisconnect:
-            return  # half a request; no client waits for a response
+            return  # an incomplete request: no client is waiting for a response
         answer = await self._answer(arrival)
         await answer(scope, receive, send)
 
@@ -92,8 +92,8 @@ class Intake:
             return await self._deletion(arrival, path)
         api = rules.APIS.get(path)
         if api is None:
-            self._log(arrival, Verdict(reason="no such address"), _UNHARMED, 404)
-            return answers.Json({"error": f"Heap has no address {path}."}, 404)
+            self._log(arrival, Verdict(reason="no such endpoint"), _NO_FAULT, 404)
+            return answers.Json({"error": f"Heap has no endpoint {path}."}, 404)
         if arrival.request.method != "POST":
             return self._judged(arrival, api, Verdict(status=405, reason=f"{arrival.request.method} is not allowed"))
         if body is None:
@@ -102,34 +102,34 @@ class Intake:
 
     async def _handled(self, arrival: Arrival, api: rules.Api, body: bytes) -> Answer:
         verdict = judge(api, arrival.request.headers, body, self._heap.app_ids)
-        strike = self._heap.faults.strike(api.path, body)
-        if strike.fault and not strike.fault.stores:
+        applied = self._heap.faults.apply(api.path, body)
+        if applied.fault and not applied.fault.stores:
             verdict = Verdict(verdict.outline)
         elif isinstance(verdict.batch, rules.Batch):
             verdict = self._within_rates(verdict, verdict.batch)
-        if strike.seconds and await self._heap.stopped_within(strike.seconds):
+        if applied.seconds and await self._heap.stopped_within(applied.seconds):
             return answers.Reset()
-        if strike.fault is None:
-            return self._judged(arrival, api, verdict, strike)
-        answer = answers.struck(strike.fault, self._heap.stopping)
-        self._log(arrival, verdict, strike, answer.status_code)
+        if applied.fault is None:
+            return self._judged(arrival, api, verdict, applied)
+        answer = answers.simulated(applied.fault, self._heap.stopping)
+        self._log(arrival, verdict, applied, answer.status_code)
         return answer
 
     async def _deletion(self, arrival: Arrival, path: str) -> Answer:
         """A request to the deletion API."""
         address = deletions.address(path) or ""
-        strike = self._heap.faults.strike(address, arrival.body or b"")
-        if strike.seconds and await self._heap.stopped_within(strike.seconds):
+        applied = self._heap.faults.apply(address, arrival.body or b"")
+        if applied.seconds and await self._heap.stopped_within(applied.seconds):
             return answers.Reset()
-        if strike.fault and not strike.fault.stores:
+        if applied.fault and not applied.fault.stores:
             reply = deletions.Reply(200, {}, _UNKNOWN)
         else:
             reply = self._deletion_reply(arrival, address, path)
         answer: Answer = answers.Json(reply.content, reply.status)
-        if strike.fault:
-            answer = answers.struck(strike.fault, self._heap.stopping)
+        if applied.fault:
+            answer = answers.simulated(applied.fault, self._heap.stopping)
         verdict = Verdict(reply.outline, reply.erasure, reply.status, reply.reason)
-        self._log(arrival, verdict, strike, answer.status_code)
+        self._log(arrival, verdict, applied, answer.status_code)
         return answer
 
     def _deletion_reply(self, arrival: Arrival, address: str, path: str) -> deletions.Reply:
@@ -154,9 +154,9 @@ class Intake:
         reason = f"more than {excess.rate.count} {excess.rate.what} in {excess.rate.seconds:g} s"
         return replace(verdict, batch=None, status=429, reason=reason, wait=excess.seconds)
 
-    def _judged(self, arrival: Arrival, api: rules.Api, verdict: Verdict, strike: Strike = _UNHARMED) -> Answer:
-        """Log the request and give the answer that Heap would give."""
-        self._log(arrival, verdict, strike, verdict.status)
+    def _judged(self, arrival: Arrival, api: rules.Api, verdict: Verdict, applied: Applied = _NO_FAULT) -> Answer:
+        """Log the request and return the response that Heap would send."""
+        self._log(arrival, verdict, applied, verdict.status)
         if verdict.reason is None:
             return answers.accepted(api)
         headers = {}
@@ -166,7 +166,7 @@ class Intake:
             headers = {"Allow": "POST"}
         return answers.refused(api, verdict.status, verdict.reason, headers)
 
-    def _log(self, arrival: Arrival, verdict: Verdict, strike: Strike, status: int | None) -> None:
+    def _log(self, arrival: Arrival, verdict: Verdict, applied: Applied, status: int | None) -> None:
         request = arrival.request
         entry = Entry(
             received=arrival.received,
@@ -177,7 +177,7 @@ class Intake:
             bytes=arrival.size,
             sha256=arrival.sha256,
             status=status,
-            fault=strike.kind,
+            fault=applied.kind,
             reason=verdict.reason,
             connection=arrival.connection,
             client_port=request.client.port if request.client else None,
@@ -187,10 +187,10 @@ class Intake:
 
 
 def judge(api: rules.Api, headers: Headers, body: bytes, app_ids: AbstractSet[str]) -> Verdict:
-    """What the rules make of a body, whatever the faults and the rates."""
+    """The outcome by the documented rules alone, without faults and rate limits."""
     outline = _UNKNOWN
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
-        return Verdict(outline, status=415, reason="Content-Encoding: only plain bodies are read")
+        return Verdict(outline, status=415, reason="Content-Encoding: compressed bodies are not accepted")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         return Verdict(outline, status=415, reason="Content-Type: must be application/json")
     try:
@@ -202,7 +202,7 @@ def judge(api: rules.Api, headers: Headers, body: bytes, app_ids: AbstractSet[st
 
 
 def application(heap: Heap) -> ASGIApp:
-    """The whole sandbox, behind its gate: its own addresses, and Heap's for everything else."""
+    """The whole sandbox, behind its gate: its own endpoints, and Heap's for everything else."""
     addresses = Starlette(
         routes=[
             Route("/", live.home),

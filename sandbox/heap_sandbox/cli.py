@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Busy(Exception):  # noqa: N818  # a reason, not a defect
-    """A port that cannot be listened on."""
+    """The port cannot be used."""
 
 
 def _listen(port: int, host: str) -> socket:
@@ -63,7 +63,7 @@ async def _run(heap: Heap, listener: socket) -> None:
 
 @contextmanager
 def _signals(stopping: asyncio.Event) -> Iterator[None]:
-    """Shut down cleanly on Ctrl-C and SIGTERM; plain handlers, since a loop's own do not exist on Windows."""
+    """Shut down cleanly on Ctrl-C and SIGTERM. Plain handlers, because Windows has no event loop handlers."""
     loop = asyncio.get_running_loop()
 
     def stop(_number: int, _frame: Any) -> None:
@@ -78,14 +78,14 @@ def _signals(stopping: asyncio.Event) -> Iterator[None]:
 
 
 def printable(text: str) -> str:
-    """A text with its control characters escaped, so that a name cannot steer the terminal that shows it."""
+    """The text with control characters escaped, so that it cannot control the terminal."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors quote arguments safely."""
+    """A parser that escapes control characters in its error messages."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
@@ -102,7 +102,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--host",
         default=HOST,
         metavar="ADDRESS",
-        help="address to listen on, in a container whose port only this computer can reach (default: 127.0.0.1)",
+        help="address to listen on; change it only in a container whose port only this computer can reach "
+        "(default: 127.0.0.1)",
     )
     parser.add_argument("--database", type=Path, help="file to keep the data in (default: discard it on exit)")
     parser.add_argument(

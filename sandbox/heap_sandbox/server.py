@@ -1,4 +1,4 @@
-"""The sandbox as a server: on 127.0.0.1, in this thread or, as `Sandbox`, in its own thread."""
+"""The sandbox as a server on 127.0.0.1: in this thread, or with `Sandbox` in a separate one."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from heap_sandbox.mock.pulse import Pulse
 from heap_sandbox.mock.store import Store
 
 HOST = "127.0.0.1"
-"""The address that it listens on, unless it runs in a container."""
+"""The address to listen on, except in a container."""
 
-_KEEP_ALIVE = 60  # seconds; longer than any client's pause between two batches
+_KEEP_ALIVE = 60  # seconds; longer than a client pauses between two batches
 _BACKLOG = 2048
 _SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _PAGE = 5000  # rows that a Sandbox reads at a time
 
 
 def listen(port: int, host: str = HOST) -> socket.socket:
-    """A listening socket; port 0 takes a free one. OSError when the port is busy, or the host is not this computer."""
-    # With TCP named, asyncio sees it on accepted sockets too and sets TCP_NODELAY; without, each answer takes 40 ms.
+    """A listening socket; port 0 means any free one. OSError if the port is in use or the host is not local."""
+    # With the protocol given, asyncio sets TCP_NODELAY on accepted sockets; without it, responses take 40 ms more.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere the option would let two programs share the port
+        if os.name == "posix":  # on Windows the option would let two programs share the port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
         listener.listen(_BACKLOG)
@@ -57,18 +57,18 @@ def listen(port: int, host: str = HOST) -> socket.socket:
 
 
 def url(listener: socket.socket) -> str:
-    """Where clients find the sandbox."""
+    """The URL of the sandbox."""
     return f"http://{HOST}:{listener.getsockname()[1]}"
 
 
 def assemble(
     store: Store, app_ids: Iterable[str], api_keys: Iterable[str] = (), *, rate_limits: bool, scale: float
 ) -> Heap:
-    """A Heap with the clocks of this computer. ValueError says in a sentence which setting is wrong."""
+    """A Heap with this computer's clocks; ValueError with a sentence if a setting is invalid."""
     app_ids = frozenset(app_ids)
     for app_id in app_ids:
         if not (app_id.isascii() and app_id.isdigit()):
-            raise ValueError(f"An app ID consists of digits only; {app_id!r} does not.")
+            raise ValueError(f"An app ID must consist of digits; {app_id!r} does not.")
     return Heap(
         store=store,
         pulse=Pulse(store),
@@ -83,12 +83,12 @@ def assemble(
 
 
 async def serve(heap: Heap, listener: socket.socket) -> None:
-    """Answer requests until `heap.stopping` is set, then end every connection at once.
+    """Answer requests until `heap.stopping` is set, then close every connection immediately.
 
-    The listener accepts connections already, so clients need not wait for this to begin.
+    The listener already accepts connections, so clients need not wait for this to start.
 
-    uvicorn's protocol without uvicorn's Server: that one polls ten times a second, takes over the signals and waits
-    for clients to leave, and a sandbox should start and stop many times in a test run.
+    Uses uvicorn's protocol without its Server, which polls ten times a second, handles signals and waits for clients to
+    disconnect: too slow for tests that start and stop many sandboxes.
     """
     config = Config(
         application(heap),
@@ -111,7 +111,7 @@ async def serve(heap: Heap, listener: socket.socket) -> None:
     )
     await heap.stopping.wait()
     server.close()
-    await asyncio.sleep(0)  # what was accepted becomes a connection
+    await asyncio.sleep(0)  # accepted sockets become connections
     while state.connections or state.tasks:
         for protocol in list(state.connections):
             protocol.transport.abort()
@@ -121,8 +121,8 @@ async def serve(heap: Heap, listener: socket.socket) -> None:
 class _Shortage:
     """Reports once that file descriptors ran out.
 
-    asyncio would report each connection that it cannot accept, by a traceback and thousands of times a second. It tries
-    again every second, so connections wait until others are closed.
+    asyncio would print a traceback for each connection that it cannot accept, thousands of times a second. It retries
+    every second, so connections wait until others are closed.
     """
 
     def __init__(self, stream: TextIO, stopping: asyncio.Event) -> None:
@@ -133,13 +133,13 @@ class _Shortage:
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if self._is_reported and self._stopping.is_set() and isinstance(error, ValueError):
-            return  # one of those retries, after the listener was closed
+            return  # a retry after the listener was closed
         if not (isinstance(error, OSError) and error.errno in _SHORTAGES):
             loop.default_exception_handler(context)
         elif not self._is_reported:
             self._is_reported = True
             self._stream.write(
-                f"New connections have to wait: {error.strerror}. Close other connections, or raise `ulimit -n`.\n"
+                f"New connections must wait: {error.strerror}. Close other connections, or raise `ulimit -n`.\n"
             )
             self._stream.flush()
 
@@ -169,10 +169,10 @@ class Sandbox:
         """Run a sandbox on a free port in a separate thread.
 
         Args:
-            database: File to keep the data in; without it the data is gone at the end.
-            app_ids: The only apps that exist; none means that any digits are accepted.
-            api_keys: The only API keys that exist; none means that any are accepted.
-            rate_limits: Whether the documented rates are enforced.
+            database: File to keep the data in; by default the data is discarded at the end.
+            app_ids: The only apps that exist; if empty, any digits are accepted.
+            api_keys: The only API keys that exist; if empty, any key is accepted.
+            rate_limits: Whether the documented rate limits are enforced.
             scale: Divides the length of the rates' windows.
         """
         with closing(Store(Path(database) if database else None)) as store:
@@ -181,15 +181,15 @@ class Sandbox:
                 yield cls(url(listener))
 
     def events(self, identity: str | None = None) -> list[dict[str, Any]]:
-        """Every stored event, oldest first; only one identity's if asked."""
+        """Every stored event, oldest first; of one identity if given."""
         return list(self.rows("events", identity=identity))
 
     def users(self, identity: str | None = None) -> list[dict[str, Any]]:
-        """Every user, oldest first; only one identity's if asked."""
+        """Every user, oldest first; of one identity if given."""
         return list(self.rows("users", identity=identity))
 
     def accounts(self, account_id: str | None = None) -> list[dict[str, Any]]:
-        """Every account, oldest first; only one account_id's if asked."""
+        """Every account, oldest first; of one account_id if given."""
         return list(self.rows("accounts", account_id=account_id))
 
     def identities(self, identity: str | None = None) -> list[dict[str, Any]]:
@@ -210,15 +210,15 @@ class Sandbox:
         return stats
 
     def fault(self, **definition: Any) -> None:
-        """Put a fault in force, such as `fault(kind="status", status=503, times=2)`."""
+        """Add a fault, such as `fault(kind="status", status=503, times=2)`."""
         self._call("POST", "/sandbox/faults", definition)
 
     def faults(self) -> list[dict[str, Any]]:
-        """The faults and how often each has fired."""
+        """The faults and how many requests each has affected."""
         return list(self.rows("faults"))
 
     def clear_faults(self) -> None:
-        """Clear all faults."""
+        """Remove all faults."""
         self._call("DELETE", "/sandbox/faults")
 
     def limits(self, **settings: Any) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Sandbox:
         return limits
 
     def reset(self) -> None:
-        """Clear stored data, faults and windows; the settings stay."""
+        """Delete stored data, faults and rate limit windows; keep the settings."""
         self._call("POST", "/sandbox/reset")
 
     def rows(self, table: str, **only: str | None) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The sandbox's page, in a browser: what a person who watches a sync sees and can do."""
+"""The sandbox's page in a browser: what a user sees and can do during a sync."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def tab(page: Page, name: str, count: str = "") -> Locator:
 
 @pytest.fixture
 def watched(page: Page, heap: Sandbox) -> Iterator[Page]:
-    """The page, open and live; a fault of its script, or a sign of a policy violation, fails the test."""
+    """The page, open and live; a script error or a policy violation fails the test."""
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
@@ -64,7 +64,7 @@ def watched(page: Page, heap: Sandbox) -> Iterator[Page]:
 
 class TestRows:
     def test_rows_show_up_as_they_arrive(self, watched: Page, heap: Sandbox) -> None:
-        """Without a reload, newest first, counted; also with the motion that other tests go without."""
+        """Without a reload, newest first and counted; with the animation that other tests turn off."""
         watched.emulate_media(reduced_motion="no-preference")
         for start in (0, 10, 20):
             post(heap, "events", *(event(f"u{number}") for number in range(start, start + 12)))
@@ -73,14 +73,16 @@ class TestRows:
         expect(watched.get_by_label("Rows per second")).to_have_attribute("aria-label", re.compile("peak [1-9]"))
 
     def test_a_new_user_sees_how_to_begin(self, watched: Page) -> None:
-        """By a command that works unchanged."""
+        """With a command that works unchanged."""
         curl, url, h, header, d, body = shlex.split(watched.locator("#empty pre").inner_text().replace("\\\n", ""))
         assert (curl, h, d) == ("curl", "-H", "-d")
         assert requests.post(url, body, headers=dict([header.split(": ")]), timeout=60).status_code == 200
         expect(names(watched)).to_have_text(["ada@example.com"])
 
     @pytest.mark.parametrize("kind", ["users", "accounts", "identities", "deletions"])
-    def test_the_command_of_an_empty_list_is_copied_and_works(self, watched: Page, heap: Sandbox, kind: str) -> None:
+    def test_the_command_of_an_empty_list_can_be_copied_and_works(
+        self, watched: Page, heap: Sandbox, kind: str
+    ) -> None:
         """Unchanged, in a shell."""
         watched.context.grant_permissions(["clipboard-read", "clipboard-write"])
         tab(watched, kind.title()).click()
@@ -95,7 +97,7 @@ class TestRows:
         ]
 
     def test_the_command_of_one_list_is_not_shown_while_another_loads(self, watched: Page) -> None:
-        """Copied then, it would add a row to the list that was left."""
+        """It would add rows to the list that the user has left."""
         watched.route("**/newest/identities*", lambda _: None)  # no answer
         expect(watched.locator("#empty")).to_contain_text("No events yet.")
         tab(watched, "Identities").click()
@@ -107,7 +109,7 @@ class TestRows:
         expect(watched.locator("#empty")).to_contain_text("No identities yet.")
 
     def test_identities_are_listed_with_their_result(self, watched: Page, heap: Sandbox) -> None:
-        """Also what Heap would ignore without a word."""
+        """Including those that Heap would silently ignore."""
         for identity in ("a", "b"):
             body = {"app_id": "11", "identity": identity, "user_id": "7"}
             assert requests.post(f"{heap.url}/api/v1/identify", json=body, timeout=60).status_code == 200
@@ -122,7 +124,7 @@ class TestRows:
         expect(watched.get_by_role("link", name="Its user")).to_be_visible()
 
     def test_deleted_users_leave_the_lists(self, watched: Page, heap: Sandbox) -> None:
-        """While they are open; the request says how many there were."""
+        """While the lists are open; the deletion request shows how many there were."""
         post(heap, "events", event("a"), event("b"), event("a"))
         expect(names(watched)).to_have_text(["a", "b", "a"])
         login = requests.post(f"{heap.url}/api/public/v0/auth_token", auth=("11", "key"), timeout=60)
@@ -138,7 +140,7 @@ class TestRows:
         expect(names(watched)).to_have_text(["d", "b"])
 
     def test_a_wide_screen_shows_more(self, watched: Page, heap: Sandbox) -> None:
-        """The event's own time beside its arrival, and two lines of properties; a narrow one keeps to the arrival."""
+        """The event's own time beside its arrival, and two lines of properties; a narrow one shows the arrival only."""
         post(heap, "events", {**event("a", note="x " * 290), "timestamp": "2020-02-03T10:11:12Z"})
         at, lines = watched.locator("tbody .at"), watched.locator("tbody .preview div")
         heights = {}
@@ -151,14 +153,14 @@ class TestRows:
         assert heights[1900] == pytest.approx(2 * heights[1300], rel=0.2)
 
     def test_each_counter_is_explained(self, watched: Page) -> None:
-        """Below its number."""
+        """Below it."""
         for counter in ("Rows per second", "Requests", "Rejected or failed", "Duplicates"):
             shown = watched.locator("dl div").filter(has=watched.get_by_text(counter, exact=True))
             assert len(shown.locator("dd.hint").inner_text().split()) > 3, counter
 
     @pytest.mark.parametrize("kind", ["users", "accounts"])
     def test_a_subject_is_shown_in_its_current_state(self, watched: Page, heap: Sandbox, kind: str) -> None:
-        """Once, its properties merged, the last that changed on top."""
+        """Once, with merged properties, the last changed on top."""
         key = {"users": "identity", "accounts": "account_id"}[kind]
         post(heap, kind, {key: "a", "properties": {"plan": "free", "seats": 1}}, {key: "b", "properties": {}})
         tab(watched, kind.title()).click()
@@ -167,8 +169,8 @@ class TestRows:
         expect(names(watched)).to_have_text(["a", "b"])
         expect(rows(watched).first.locator("td")).to_contain_text(["", "a", "2", '{"plan":"pro","seats":1}'])
 
-    def test_a_row_is_shown_whole(self, watched: Page, heap: Sandbox) -> None:
-        """Each number as it was sent, also one that JavaScript would write another way."""
+    def test_a_row_is_shown_completely(self, watched: Page, heap: Sandbox) -> None:
+        """With each number as it was sent, even if JavaScript would format it differently."""
         post(heap, "events", event("a", total=12.0, note="x" * 500))
         rows(watched).first.click()
         shown = watched.get_by_label("The whole row as JSON")
@@ -178,8 +180,8 @@ class TestRows:
         expect(shown).to_be_hidden()
         expect(rows(watched).get_by_role("link")).to_be_focused()
 
-    def test_other_rows_continue_during_the_open_request(self, watched: Page, heap: Sandbox) -> None:
-        """Which a click has opened, and which is announced to a screen reader."""
+    def test_rows_continue_to_arrive_while_one_is_open(self, watched: Page, heap: Sandbox) -> None:
+        """Opened by a click, and announced to a screen reader."""
         post(heap, "events", event("a"))
         rows(watched).first.click()
         expect(watched.locator("tr[aria-current=true]")).to_have_count(1)
@@ -229,15 +231,15 @@ class TestRows:
         expect(waiting).to_be_hidden()
 
     def test_older_rows_are_found_after_the_first_batch(self, watched: Page, heap: Sandbox) -> None:
-        """With more rows than fit on a page, while the page is open and empty."""
+        """A batch larger than a page arrives while the list is empty."""
         post(heap, "events", *(event(f"u{number}") for number in range(250)))
         expect(names(watched).first).to_have_text("u249")
         watched.get_by_role("link", name="Older").click()
         expect(names(watched).first).to_have_text("u149")
 
     @pytest.mark.parametrize("kind", ["users", "accounts"])
-    def test_a_subject_that_matches_no_more_leaves(self, watched: Page, heap: Sandbox, kind: str) -> None:
-        """A search shows what is, not what was."""
+    def test_a_subject_that_no_longer_matches_disappears(self, watched: Page, heap: Sandbox, kind: str) -> None:
+        """A search shows the current state."""
         key = {"users": "identity", "accounts": "account_id"}[kind]
         post(heap, kind, *({key: who, "properties": {"plan": "free"}} for who in "ab"))
         post(heap, kind, {key: "c", "properties": {"plan": "pro"}})
@@ -248,7 +250,7 @@ class TestRows:
         expect(names(watched)).to_have_text(["a"])
 
     def test_the_search_looks_into_properties(self, watched: Page, heap: Sandbox) -> None:
-        """All words, in any casing; what arrives later is searched too."""
+        """For all words, in any letter case; later rows are searched too."""
         post(heap, "events", event("ada", plan="Größe XL"), event("bob", plan="größe m"))
         watched.get_by_label("Search").fill("GRÖSSE xl")
         expect(names(watched)).to_have_text(["ada"])
@@ -258,7 +260,7 @@ class TestRows:
         expect(watched.get_by_text("No events match “nobody”.")).to_be_visible()
 
     def test_a_row_that_is_opened_while_a_search_is_typed_keeps_the_search(self, watched: Page, heap: Sandbox) -> None:
-        """The row opens, and the list beside it is what was searched for."""
+        """The row opens beside the search results."""
         post(heap, "events", event("ada"), event("bob"))
         expect(names(watched)).to_have_text(["bob", "ada"])
         watched.evaluate("window.setTimeout = () => 1")  # the click comes before the pause that begins a search
@@ -268,12 +270,12 @@ class TestRows:
         expect(watched.get_by_role("dialog")).to_contain_text('"identity": "bob"')
         expect(watched.get_by_label("Search")).to_have_value("ada")
 
-    def test_text_is_never_taken_for_html(self, watched: Page, heap: Sandbox) -> None:
-        """Wherever it may come from."""
+    def test_text_is_never_parsed_as_html(self, watched: Page, heap: Sandbox) -> None:
+        """In any field."""
         post(heap, "events", {"identity": EVIL, "event": EVIL, "properties": {EVIL: EVIL}})
         post(heap, "events", {"identity": EVIL, "event": EVIL, "properties": {EVIL: None}})
         watched.get_by_label("Search").fill("<img")
-        expect(watched.get_by_text("1 that match")).to_be_visible()  # only then are the rows those of the search
+        expect(watched.get_by_text("1 match", exact=True)).to_be_visible()  # only then are the rows those of the search
         expect(rows(watched).first.locator("td")).to_contain_text(["", EVIL, EVIL, EVIL])
         expect(watched.locator("#failures")).to_contain_text(EVIL)
         rows(watched).first.click()
@@ -281,7 +283,7 @@ class TestRows:
         assert watched.locator("main img").count() == 0
 
     def test_a_hundred_thousand_rows_are_handled(self, watched: Page, heap: Sandbox) -> None:
-        """So many elements are in the document however many rows are in the sandbox, and all are found.
+        """The document never contains more than a page, and a search finds all rows.
 
         The page sees most of them when it is opened, and the last tenth as they arrive.
         """
@@ -305,8 +307,8 @@ class TestRows:
 
 
 class TestConnection:
-    def test_nothing_is_lost_or_doubled_by_a_reload_or_a_restart(self, page: Page, tmp_path: Path) -> None:
-        """The page finds its way back alone."""
+    def test_a_reload_or_restart_neither_loses_nor_duplicates_rows(self, page: Page, tmp_path: Path) -> None:
+        """The page reconnects by itself."""
         everyone = [f"u{number}" for number in range(9, -1, -1)]
         database = tmp_path / "heap.db"
         with process("--port", "0", "--database", str(database)) as heap:
@@ -324,15 +326,15 @@ class TestConnection:
             expect(names(page)).to_have_text(everyone)
 
     def test_a_restarted_sandbox_is_shown_in_its_new_state(self, watched: Page, heap: Sandbox) -> None:
-        """Also when it holds as many rows as before."""
+        """Even if it has as many rows as before."""
         post(heap, "events", event("before"))
         expect(names(watched)).to_have_text(["before"])
         heap.reset()
         post(heap, "events", event("after"))
         expect(names(watched)).to_have_text(["after"])
 
-    def test_an_open_row_goes_with_the_sandbox_that_had_it(self, watched: Page, heap: Sandbox) -> None:
-        """Its id may be another row's now; and so may the place among older ones."""
+    def test_an_open_row_closes_when_the_data_is_cleared(self, watched: Page, heap: Sandbox) -> None:
+        """Its id may belong to another row now, and so may the page of older rows."""
         post(heap, "events", *(event(f"u{number}") for number in range(101)))
         expect(names(watched).first).to_have_text("u100")
         watched.get_by_role("link", name="Older").click()
@@ -344,8 +346,8 @@ class TestConnection:
         post(heap, "events", event("after"))
         expect(names(watched)).to_have_text(["after"])
 
-    def test_what_is_refused_is_not_asked_for_again(self, page: Page, heap: Sandbox) -> None:
-        """It would always be refused; the reason is shown instead."""
+    def test_a_refused_request_is_not_repeated(self, page: Page, heap: Sandbox) -> None:
+        """It would be refused again; the reason is shown instead."""
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
         page.clock.install()
@@ -356,8 +358,8 @@ class TestConnection:
         expect(page.get_by_text("No users yet")).to_be_visible()
         assert len([url for url in asked if "newest/events" in url]) == 1
 
-    def test_a_hidden_page_takes_no_connection(self, watched: Page, heap: Sandbox) -> None:
-        """A browser has six for a host, so that a seventh page would wait; seen again, it is live again."""
+    def test_a_hidden_page_uses_no_connection(self, watched: Page, heap: Sandbox) -> None:
+        """A browser has six per host, so a seventh page would wait. Once visible, it is live again."""
         hide = "(hidden) => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
         hide += " document.dispatchEvent(new Event('visibilitychange')); }"
         watched.evaluate(hide, arg=True)
@@ -368,8 +370,8 @@ class TestConnection:
         expect(watched.get_by_text("Live", exact=True)).to_be_visible()
         expect(names(watched)).to_have_text(["a"])
 
-    def test_it_contacts_no_one_else(self, watched: Page, heap: Sandbox) -> None:
-        """And could not: its policy forbids it."""
+    def test_it_contacts_no_other_host(self, watched: Page, heap: Sandbox) -> None:
+        """Its policy forbids it."""
         asked: list[str] = []
         watched.on("request", lambda request: asked.append(request.url))
         watched.reload()
@@ -380,7 +382,7 @@ class TestConnection:
 
 class TestFaults:
     def test_a_fault_is_switched_on_and_off(self, watched: Page, heap: Sandbox) -> None:
-        """What it applies to is shown, with its status."""
+        """The page shows the requests that it affects, with their status."""
         busy = watched.get_by_role("switch", name="Unavailable")
         busy.check()
         expect(busy).to_be_checked()
@@ -393,7 +395,7 @@ class TestFaults:
         assert post(heap, "events", event("a")) == 200
 
     def test_a_switch_keeps_its_position_until_the_response(self, watched: Page, heap: Sandbox) -> None:
-        """Whatever comes in meanwhile, that knows nothing of it yet."""
+        """An update that arrives meanwhile does not reset it."""
         held: list[Route] = []
         watched.route("**/sandbox/faults", lambda route: held.append(route))  # noqa: PLW0108  (it is marked by Playwright)
         busy = watched.get_by_role("switch", name="Unavailable")
@@ -406,8 +408,8 @@ class TestFaults:
         wait(watched, heap.faults)
         expect(busy).to_be_checked()
 
-    def test_it_applies_as_often_as_chosen(self, watched: Page, heap: Sandbox) -> None:
-        """Here once; then its switch is off again."""
+    def test_a_fault_applies_as_often_as_selected(self, watched: Page, heap: Sandbox) -> None:
+        """Here once; then its switch turns off."""
         watched.get_by_label("Apply to").select_option("the next request only")
         refused = watched.get_by_role("switch", name="Bad request")
         with watched.expect_response("**/sandbox/faults"):
@@ -416,7 +418,7 @@ class TestFaults:
         expect(refused).not_to_be_checked()
 
     def test_how_often_it_applied_is_shown_after_a_reload(self, watched: Page, heap: Sandbox) -> None:
-        """As it is in force, regardless of the choices for the next one."""
+        """For the active fault, regardless of the selection for the next one."""
         heap.fault(kind="status", status=503, every=3)
         heap.fault(kind="status", status=400, probability=0.1)
         heap.fault(kind="reset_before", times=2, skip=5)
@@ -424,8 +426,8 @@ class TestFaults:
         for told in ("every 3: applied to 0", "probability 0.1: applied to 0", "skip 5, times 2: applied to 0"):
             expect(watched.get_by_text(f"{told} of 0 requests")).to_be_visible()
 
-    def test_faults_from_elsewhere_are_there_too(self, watched: Page, heap: Sandbox) -> None:
-        """Named by what they are, and one can be stopped without the other."""
+    def test_faults_added_by_other_clients_are_shown(self, watched: Page, heap: Sandbox) -> None:
+        """With their definition, and one can be removed without the other."""
         heap.fault(kind="status", status=418, match="tea")
         heap.fault(kind="hang", path="/api/track", skip=2)
         expect(watched.get_by_role("switch", name="hang, path /api/track, skip 2")).to_be_checked()
@@ -439,14 +441,14 @@ class TestFaults:
         wait(watched, lambda: heap.limits()["enabled"])
 
     def test_a_refusal_gives_its_reason(self, watched: Page, heap: Sandbox) -> None:
-        """Which Heap itself keeps to itself."""
+        """Which Heap does not tell."""
         assert post(heap, "events", event("a", plan=None)) == 400
-        expect(watched.locator("#failures")).to_contain_text("events[0].properties.plan: null is not a value")
+        expect(watched.locator("#failures")).to_contain_text("events[0].properties.plan: must not be null")
         watched.locator("#failures a").click()
         expect(watched.locator("#json")).to_contain_text('"status": 400')
 
     def test_everything_can_be_cleared(self, watched: Page, heap: Sandbox) -> None:
-        """After a question."""
+        """After a confirmation."""
         post(heap, "events", event("a"))
         expect(rows(watched)).to_have_count(1)
         watched.once("dialog", lambda dialog: dialog.accept())
@@ -454,7 +456,7 @@ class TestFaults:
         expect(watched.get_by_text("No events yet")).to_be_visible()
         assert heap.events() == []
 
-    def test_what_could_not_be_cleared_is_reported(self, page: Page, heap: Sandbox) -> None:
+    def test_a_failed_clearing_is_reported(self, page: Page, heap: Sandbox) -> None:
         """With the reason."""
         page.route("**/sandbox/reset", lambda route: route.fulfill(status=500, json={"error": "The disk is full."}))
         page.goto(heap.url)
@@ -464,8 +466,8 @@ class TestFaults:
 
 
 class TestReaders:
-    def test_the_keyboard_is_enough(self, watched: Page, heap: Sandbox) -> None:
-        """Tabs by arrows, rows by arrows, Enter opens, Escape closes, a slash searches; the focus never gets lost."""
+    def test_the_keyboard_suffices(self, watched: Page, heap: Sandbox) -> None:
+        """Arrows move between tabs and rows, Enter opens, Escape closes, a slash searches; the focus is never lost."""
         post(heap, "users", {"identity": "a"}, {"identity": "b"})
         press = watched.keyboard.press
         tab(watched, "Events").focus()
@@ -497,8 +499,8 @@ class TestReaders:
         watched.get_by_role("button", name="Close").click()
         expect(watched.get_by_role("link", name="a", exact=True)).to_be_focused()
 
-    def test_the_address_names_what_is_seen(self, watched: Page, heap: Sandbox) -> None:
-        """Tab, search and row; and Back goes back."""
+    def test_the_address_reflects_what_is_shown(self, watched: Page, heap: Sandbox) -> None:
+        """Tab, search and row; and Back works."""
         post(heap, "users", {"identity": "ada"}, {"identity": "bob"})
         watched.goto("about:blank")
         watched.goto(f"{heap.url}/#users?q=ad&show=users/2")
@@ -511,7 +513,7 @@ class TestReaders:
         expect(tab(watched, "Users")).to_have_attribute("aria-selected", "true")
 
     def test_it_fits_a_phone(self, watched: Page, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing reaches beyond the screen's edge, also with large counts; a row covers it all and can be closed."""
+        """Nothing overflows, even with large counts; a row covers the screen and can be closed."""
         watched.set_viewport_size({"width": 375, "height": 700})
         counts = Store.counts
         monkeypatch.setattr(Store, "counts", lambda store: {name: 888_000 + n for name, n in counts(store).items()})
@@ -528,12 +530,12 @@ class TestReaders:
         expect(watched.get_by_role("dialog")).to_be_hidden()
         assert all(box["height"] >= 24 for box in map(Locator.bounding_box, watched.get_by_role("tab").all()) if box)
 
-    def test_only_the_status_is_read_out(self, watched: Page) -> None:
-        """Not what changes with every row."""
+    def test_a_screen_reader_announces_only_the_status(self, watched: Page) -> None:
+        """Not the parts that change with every row."""
         expect(watched.get_by_role("status")).to_have_text(["Live"])
 
-    def test_a_switch_that_is_off_can_be_seen(self, watched: Page) -> None:
-        """Its border contrasts with the card (3:1, as WCAG has it), in the light and in the dark."""
+    def test_a_switch_that_is_off_is_visible(self, watched: Page) -> None:
+        """Its border has the contrast that WCAG requires (3:1), in light and dark mode."""
         for scheme in ("light", "dark"):
             watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
             card = luminance(watched, ".side .card:last-child", "backgroundColor")
@@ -541,7 +543,7 @@ class TestReaders:
             assert (max(card, border) + 0.05) / (min(card, border) + 0.05) >= 3
 
     def test_it_is_dark_if_the_reader_prefers_dark(self, watched: Page) -> None:
-        """By the browser's own setting."""
+        """As set in the browser."""
         colours = []
         for scheme in ("light", "dark"):
             watched.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
@@ -565,7 +567,7 @@ def process(*options: str) -> Iterator[Sandbox]:
 
 
 def wait(page: Page, condition: Any) -> None:
-    """Until it holds; the page continues meanwhile."""
+    """Wait until a condition is true, while the page runs."""
     for _ in range(600):
         if condition():
             return

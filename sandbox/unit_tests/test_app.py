@@ -1,4 +1,4 @@
-"""The addresses: Heap's with their documented answers, and the sandbox's own."""
+"""The endpoints: Heap's with their documented responses, and the sandbox's own."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def log(heap: Sandbox) -> dict[str, Any]:
 class TestDocumentedAnswers:
     @pytest.mark.parametrize(("path", "text"), [(TRACK, "{}"), (USERS, "{}"), (ACCOUNTS, "OK"), (IDENTIFY, "{}")])
     def test_success(self, heap: Sandbox, path: str, text: str) -> None:
-        """200 `{}`, but `OK` for accounts, all labelled JSON."""
+        """200 with `{}`, or `OK` for accounts; the content type is always JSON."""
         answer = post(heap, path)
         assert (answer.status_code, answer.text) == (200, text)
         assert answer.headers["Content-Type"] == "application/json"
@@ -59,14 +59,14 @@ class TestDocumentedAnswers:
         assert answer.headers["Content-Type"].startswith("text/plain")
 
     def test_one_wrong_element_fails_the_whole_request(self, heap: Sandbox) -> None:
-        """Nothing is stored, and the log knows why."""
+        """Nothing is stored, and the log has the reason."""
         events = [{"identity": "a", "event": "E"}, {"identity": "b", "event": "E", "properties": {"plan": None}}]
         assert post(heap, TRACK, {"app_id": "11", "events": events}).status_code == 400
         assert heap.events() == heap.users() == []
-        assert log(heap)["reason"] == "events[1].properties.plan: null is not a value"
+        assert log(heap)["reason"] == "events[1].properties.plan: must not be null"
         assert log(heap)["stored"] is False
 
-    def test_a_known_key_is_answered_like_any_other(self, heap: Sandbox) -> None:
+    def test_a_known_idempotency_key_gets_the_usual_response(self, heap: Sandbox) -> None:
         """The client cannot recognize a duplicate."""
         for event in ("first", "second"):
             assert post(heap, TRACK, EVENT | {"event": event, "idempotency_key": "k"}).text == "{}"
@@ -76,8 +76,8 @@ class TestDocumentedAnswers:
 
 class TestRequests:
     @pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=utf-8"])
-    def test_json_is_taken(self, heap: Sandbox, content_type: str) -> None:
-        """With parameters and in any casing."""
+    def test_json_is_accepted(self, heap: Sandbox, content_type: str) -> None:
+        """With parameters and in any letter case."""
         assert post(heap, headers={"Content-Type": content_type}).status_code == 200
 
     @pytest.mark.parametrize(
@@ -88,28 +88,28 @@ class TestRequests:
         assert post(heap, headers={"Content-Type": content_type}).status_code == 415
         assert log(heap)["reason"] == "Content-Type: must be application/json"
 
-    def test_plain_is_the_only_encoding(self, heap: Sandbox) -> None:
+    def test_only_uncompressed_bodies_are_accepted(self, heap: Sandbox) -> None:
         """Compression is not documented."""
         assert post(heap, headers={"Content-Encoding": "identity"}).status_code == 200
         assert post(heap, headers={"Content-Encoding": "gzip"}).status_code == 415
-        assert log(heap)["reason"] == "Content-Encoding: only plain bodies are read"
+        assert log(heap)["reason"] == "Content-Encoding: compressed bodies are not accepted"
 
     @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS"])
     def test_other_methods_are_refused(self, heap: Sandbox, method: str) -> None:
-        """Heap is written to by POST."""
+        """Heap's endpoints accept POST only."""
         answer = requests.request(method, heap.url + TRACK, timeout=30)
         assert (answer.status_code, answer.headers["Allow"]) == (405, "POST")
         assert log(heap)["reason"] == f"{method} is not allowed"
 
     @pytest.mark.parametrize("path", ["/api", "/api/track/", "/api/Track", "/api/v1/Identify", "/track"])
     def test_an_unknown_path_is_not_found(self, heap: Sandbox, path: str) -> None:
-        """As JSON, and no redirect guesses what was meant."""
+        """404 with JSON, without a redirect to a similar path."""
         answer = requests.post(heap.url + path, json=EVENT, timeout=30, allow_redirects=False)
-        assert (answer.status_code, answer.json()) == (404, {"error": f"Heap has no address {path}."})
-        assert (log(heap)["path"], log(heap)["status"], log(heap)["reason"]) == (path, 404, "no such address")
+        assert (answer.status_code, answer.json()) == (404, {"error": f"Heap has no endpoint {path}."})
+        assert (log(heap)["path"], log(heap)["status"], log(heap)["reason"]) == (path, 404, "no such endpoint")
 
     def test_a_large_body_is_refused(self, heap: Sandbox) -> None:
-        """Heap names no limit; this one can be set."""
+        """Heap documents no limit; the sandbox's can be set."""
         body = orjson.dumps(EVENT)
         heap.limits(body_bytes=len(body))
         headers = {"Content-Type": "application/json"}
@@ -119,7 +119,7 @@ class TestRequests:
         assert log(heap)["reason"] == "the body is larger than allowed"
 
     def test_a_very_large_body_is_read_to_its_end_and_refused(self, heap: Sandbox) -> None:
-        """The client gets its answer instead of a broken pipe, also when it names no length."""
+        """The client gets a response instead of a broken pipe, even if it sends no Content-Length."""
         chunk = b" " * 1_000_000
         headers = {"Content-Type": "application/json"}
         answer = requests.post(heap.url + TRACK, data=iter([chunk] * 11), headers=headers, timeout=30)
@@ -127,7 +127,7 @@ class TestRequests:
         assert (log(heap)["bytes"], log(heap)["sha256"]) == (11_000_000, hashlib.sha256(chunk * 11).hexdigest())
 
     def test_an_unknown_app_is_refused(self) -> None:
-        """When apps are named, there are no others."""
+        """If apps are configured, no others exist."""
         with Sandbox.start(app_ids=["12", "13"]) as heap:
             assert [post(heap, TRACK, EVENT | {"app_id": app}).status_code for app in ("11", "12", "13")] == [
                 400,
@@ -137,7 +137,7 @@ class TestRequests:
             assert heap.requests()[0]["reason"] == "app_id: no such app"
 
     def test_the_log_describes_a_request(self, heap: Sandbox) -> None:
-        """Everything about it but its content."""
+        """Everything except its content."""
         document = {"app_id": "11", "events": [{"identity": "a", "event": "E", "idempotency_key": "k"}] * 3}
         body = orjson.dumps(document)
         assert post(heap, data=body, headers={"Content-Type": "application/json"}).status_code == 200
@@ -162,8 +162,8 @@ class TestRequests:
             "content_type": "application/json",
         }
 
-    def test_connections_are_told_apart(self, heap: Sandbox) -> None:
-        """Whether a client keeps its connection can be seen."""
+    def test_connections_are_numbered(self, heap: Sandbox) -> None:
+        """So the log shows whether a client reuses its connection."""
         with requests.Session() as session:
             for _ in range(3):
                 session.post(heap.url + TRACK, json=EVENT, timeout=30)
@@ -187,20 +187,20 @@ class TestRates:
         assert len(limited.events()) == 30
         assert log(limited)["reason"] == "more than 30 single track requests of one identity in 30 s"
 
-    def test_the_time_to_wait_can_be_kept_secret(self, limited: Sandbox) -> None:
+    def test_retry_after_can_be_turned_off(self, limited: Sandbox) -> None:
         """Heap does not document the header."""
         limited.limits(retry_after=False)
         answers = [post(limited) for _ in range(31)]
         assert answers[-1].status_code == 429
         assert "Retry-After" not in answers[-1].headers
 
-    def test_a_request_that_a_fault_kept_away_takes_no_share(self, limited: Sandbox) -> None:
+    def test_a_request_stopped_by_a_fault_does_not_count(self, limited: Sandbox) -> None:
         """It never reached Heap."""
         limited.fault(kind="status", times=30)
         assert [post(limited).status_code for _ in range(60)] == [503] * 30 + [200] * 30
 
     def test_reset_empties_the_windows(self, limited: Sandbox) -> None:
-        """And leaves the rates in force."""
+        """And keeps the rate limits enabled."""
         for _ in range(2):
             assert [post(limited).status_code for _ in range(31)] == [200] * 30 + [429]
             limited.reset()
@@ -208,8 +208,8 @@ class TestRates:
 
 
 class TestFaults:
-    def test_a_status_is_answered_without_storing(self, heap: Sandbox) -> None:
-        """With its headers, its body and its content type."""
+    def test_a_status_fault_stores_nothing(self, heap: Sandbox) -> None:
+        """Its response has the given headers, body and content type."""
         heap.fault(
             kind="status",
             status=503,
@@ -227,15 +227,15 @@ class TestFaults:
         assert (row["app_id"], row["form"], row["elements"]) == ("11", "single", 1)
         assert post(heap).text == "{}"
 
-    def test_a_status_can_be_answered_after_storing(self, heap: Sandbox) -> None:
-        """An error that is none."""
+    def test_a_status_fault_can_store_first(self, heap: Sandbox) -> None:
+        """The client sees an error although the rows are stored."""
         heap.fault(kind="status", status=500, store=True)
         assert post(heap).status_code == 500
         assert len(heap.events()) == 1
         assert log(heap)["stored"] is True
 
     def test_an_empty_success(self, heap: Sandbox) -> None:
-        """204 as heap-ruby's tests expect it."""
+        """204 without a body, as heap-ruby's tests expect."""
         heap.fault(kind="status", status=204, store=True)
         answer = post(heap)
         assert (answer.status_code, answer.content) == (204, b"")
@@ -247,8 +247,8 @@ class TestFaults:
         answer = post(heap)
         assert (answer.status_code, answer.headers["Location"]) == (302, "http://127.0.0.1:9/login")
 
-    def test_a_match_poisons_one_element(self, heap: Sandbox) -> None:
-        """Requests without it go through."""
+    def test_match_limits_a_fault_to_some_requests(self, heap: Sandbox) -> None:
+        """Those whose body contains the text."""
         heap.fault(kind="status", status=400, match="mallory")
         assert [post(heap, TRACK, EVENT | {"identity": who}).status_code for who in ("mallory", "alice")] == [400, 200]
 
@@ -269,16 +269,16 @@ class TestFaults:
         assert len(heap.events()) == 1
         assert (log(heap)["status"], log(heap)["stored"], log(heap)["fault"]) == (None, True, "reset_after")
 
-    def test_a_reset_hides_a_refusal(self, heap: Sandbox) -> None:
-        """A wrong body is not stored by it, and the log says why."""
+    def test_a_reset_after_storing_does_not_store_an_invalid_body(self, heap: Sandbox) -> None:
+        """The log has the reason."""
         heap.fault(kind="reset_after")
         with pytest.raises(requests.ConnectionError):
             post(heap, TRACK, EVENT | {"event": ""})
         assert heap.events() == []
         assert (log(heap)["stored"], log(heap)["reason"]) == (False, "event: is empty")
 
-    def test_a_hang_ends_without_an_answer(self, heap: Sandbox) -> None:
-        """After its seconds the connection is closed; nothing was stored."""
+    def test_a_hang_ends_without_a_response(self, heap: Sandbox) -> None:
+        """The connection is closed after the given seconds, and nothing is stored."""
         heap.fault(kind="hang", seconds=0)
         with pytest.raises(requests.ConnectionError) as error:
             post(heap)
@@ -286,14 +286,14 @@ class TestFaults:
         assert heap.events() == []
         assert (log(heap)["status"], log(heap)["stored"], log(heap)["fault"]) == (None, False, "hang")
 
-    def test_a_latency_is_followed_by_the_usual_answer(self, heap: Sandbox) -> None:
-        """Late, but as documented."""
+    def test_a_latency_is_followed_by_the_usual_response(self, heap: Sandbox) -> None:
+        """Only later."""
         heap.fault(kind="latency", seconds=0.001)
         assert post(heap).text == "{}"
         assert (log(heap)["stored"], log(heap)["fault"]) == (True, "latency")
 
-    def test_a_latency_goes_with_another_fault(self, heap: Sandbox) -> None:
-        """First late, then wrong."""
+    def test_a_latency_combines_with_another_fault(self, heap: Sandbox) -> None:
+        """The delay comes first."""
         heap.fault(kind="latency", seconds=0.001)
         heap.fault(kind="status", status=500)
         assert post(heap).status_code == 500
@@ -301,7 +301,7 @@ class TestFaults:
         assert log(heap)["fault"] == "status"
 
     def test_a_request_that_never_reaches_heap_does_not_use_up_a_fault(self, heap: Sandbox) -> None:
-        """Wrong addresses and methods do not use faults up."""
+        """Because its endpoint or method is wrong."""
         heap.fault(kind="status", times=1)
         assert requests.get(heap.url + TRACK, timeout=30).status_code == 405
         assert requests.post(heap.url + "/api", timeout=30).status_code == 404
@@ -319,21 +319,23 @@ class TestControl:
         assert requests.delete(url, timeout=30).json() == {"total": 0, "rows": [], "next": None}
 
     def test_one_wrong_fault_in_a_list_adds_none(self, heap: Sandbox) -> None:
-        """All or nothing, with a sentence."""
+        """All or none, with an error message."""
         answer = requests.post(heap.url + "/sandbox/faults", json=[{"kind": "hang"}, {"kind": "bang"}], timeout=30)
         assert answer.status_code == 422
-        assert answer.json() == {"error": "A fault's kind is one of status, reset_before, reset_after, hang, latency."}
+        assert answer.json() == {
+            "error": "A fault's kind must be one of status, reset_before, reset_after, hang, latency."
+        }
         assert heap.faults() == []
 
     @pytest.mark.parametrize("path", ["/sandbox/faults", "/sandbox/limits"])
     def test_a_body_that_is_not_json_is_explained(self, heap: Sandbox, path: str) -> None:
-        """422 and a sentence."""
+        """422 with an error message."""
         answer = requests.post(heap.url + path, data=b"{", timeout=30)
         assert answer.status_code == 422
         assert answer.json()["error"].startswith("The body is not JSON: ")
 
     def test_limits_are_shown_and_changed(self, heap: Sandbox) -> None:
-        """Wrong ones are explained and change nothing."""
+        """Invalid ones are explained and change nothing."""
         url = heap.url + "/sandbox/limits"
         changed = requests.post(url, json={"enabled": True, "scale": 60}, timeout=30).json()
         assert (changed["enabled"], changed["scale"], changed["body_bytes"]) == (True, 60, 10_000_000)
@@ -352,7 +354,7 @@ class TestControl:
         assert post(heap).status_code == 200
 
     def test_rows_come_in_pages(self, heap: Sandbox) -> None:
-        """By id and limit, with the cursor to continue."""
+        """With `after`, `limit`, and the cursor to continue."""
         post(heap, TRACK, {"app_id": "11", "events": [{"identity": f"{i}", "event": "E"} for i in range(5)]})
         url = heap.url + "/sandbox/events"
         pages = [requests.get(url, {"after": after, "limit": 2}, timeout=30).json() for after in (0, 2, 4)]
@@ -373,13 +375,13 @@ class TestControl:
     @pytest.mark.parametrize("name", ["after", "limit"])
     @pytest.mark.parametrize("value", ["", "x", "-1", "1.5", "१", "9" * 30])
     def test_a_wrong_page_is_explained(self, heap: Sandbox, name: str, value: str) -> None:
-        """422 and a sentence."""
+        """422 with an error message."""
         answer = requests.get(heap.url + "/sandbox/events", {name: value}, timeout=30)
         assert answer.status_code == 422
         assert answer.json()["error"] == f"{name} must be an integer from {int(name == 'limit')} to {2**63 - 1}."
 
     def test_rows_of_one_subject(self, heap: Sandbox) -> None:
-        """Events and users by identity, accounts by account_id; any text is a subject."""
+        """Events and users by identity, accounts by account_id, which can be any text."""
         for who in ("alice", "b'o\"b & ü"):
             post(heap, TRACK, EVENT | {"identity": who})
             post(heap, ACCOUNTS, {"app_id": "11", "account_id": who, "properties": {}})
@@ -389,8 +391,8 @@ class TestControl:
         assert heap.events(identity="nobody") == []
 
     @pytest.mark.parametrize("path", ["/", "/sandbox"])
-    def test_the_welcome_lists_the_addresses(self, heap: Sandbox, path: str) -> None:
-        """Plain text for a newcomer."""
+    def test_the_welcome_lists_the_endpoints(self, heap: Sandbox, path: str) -> None:
+        """As plain text."""
         answer = requests.get(heap.url + path, timeout=30)
         assert answer.status_code == 200
         for address in (
@@ -403,8 +405,8 @@ class TestControl:
         ):
             assert address in answer.text
 
-    def test_own_addresses_are_not_logged(self, heap: Sandbox) -> None:
-        """Looking does not change the picture."""
+    def test_requests_to_the_sandboxs_own_endpoints_are_not_logged(self, heap: Sandbox) -> None:
+        """So viewing the data does not change it."""
         for path in (
             "/",
             "/favicon.ico",
@@ -421,15 +423,17 @@ class TestControl:
     @pytest.mark.parametrize(
         ("method", "path", "status"), [("GET", "/sandbox/no", 404), ("PUT", "/sandbox/limits", 405)]
     )
-    def test_a_wrong_own_address_is_explained(self, heap: Sandbox, method: str, path: str, status: int) -> None:
-        """As JSON, with a way out."""
+    def test_an_unknown_endpoint_of_the_sandbox_is_explained(
+        self, heap: Sandbox, method: str, path: str, status: int
+    ) -> None:
+        """With JSON that says where the endpoints are listed."""
         answer = requests.request(method, heap.url + path, timeout=30)
         assert answer.status_code == status
-        assert answer.json()["error"].endswith("GET /sandbox lists the addresses.")
+        assert answer.json()["error"].endswith("GET /sandbox lists the endpoints.")
 
 
-def test_half_a_request_leaves_no_trace(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that leaves while sending has sent nothing, and that is not an error."""
+def test_an_incomplete_request_leaves_no_trace(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that disconnects while sending has sent nothing, and that is not an error."""
     connection = HTTPConnection(heap.url.removeprefix("http://"))
     connection.putrequest("POST", TRACK)
     connection.putheader("Content-Length", "100")

@@ -56,7 +56,7 @@ def command(*options: str) -> Iterator[Running]:
 
 
 def failure(*options: str) -> str:
-    """The one line on stderr of a command that ends at once with exit code 1."""
+    """The only line on stderr of a command that exits with code 1."""
     done = subprocess.run((*COMMAND, *options), capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.endswith(".\n")
@@ -66,7 +66,7 @@ def failure(*options: str) -> str:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_listens_and_stops_cleanly(number: signal.Signals) -> None:
-    """A line for programs when it is ready and one for people, exit code 0 at the end, nothing else."""
+    """It prints two lines when it is ready, nothing else, and exits with code 0."""
     with command("--port", "0") as running:
         assert running.line == f"{READY}{running.heap.url}\n"
         assert running.heap.url.startswith("http://127.0.0.1:")
@@ -75,7 +75,7 @@ def test_it_says_where_it_listens_and_stops_cleanly(number: signal.Signals) -> N
 
 
 def test_it_stops_while_a_request_hangs_and_a_client_stays_connected() -> None:
-    """A signal is enough."""
+    """With one signal."""
     body = b'{"app_id": "11"}'
     head = f"POST /api/track HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with command("--port", "0") as running:
@@ -89,7 +89,7 @@ def test_it_stops_while_a_request_hangs_and_a_client_stays_connected() -> None:
 
 
 def test_it_listens_on_the_port_that_it_is_given() -> None:
-    """The port of the options is the port of the line."""
+    """And prints it."""
     with closing(listen(0)) as listener:
         port = listener.getsockname()[1]
     with command("--port", str(port)) as running:
@@ -113,7 +113,7 @@ def test_by_default_nothing_is_limited() -> None:
 
 
 def test_a_database_outlives_the_process(tmp_path: Path) -> None:
-    """Also one that was killed."""
+    """Even if the process was killed."""
     options = ("--port", "0", "--database", str(tmp_path / "heap.db"))
     with command(*options) as running:
         requests.post(running.heap.url + "/api/track", json=EVENT, timeout=30)
@@ -135,7 +135,7 @@ def test_a_busy_port_is_explained() -> None:
         )
 
 
-def test_a_port_that_cannot_be_is_explained() -> None:
+def test_an_impossible_port_is_explained() -> None:
     """Ports end at 65535."""
     assert failure("--port", "65536").startswith("Cannot listen on 127.0.0.1:65536: ")
 
@@ -152,13 +152,13 @@ def test_a_bad_database_is_explained(tmp_path: Path) -> None:
     [
         ("--scale", "0", "scale must be a number from 0.001 to 1,000,000.\n"),
         ("--scale", "nan", "scale must be a number from 0.001 to 1,000,000.\n"),
-        ("--app-id", "abc", "An app ID consists of digits only; 'abc' does not.\n"),
+        ("--app-id", "abc", "An app ID must consist of digits; 'abc' does not.\n"),
     ],
 )
-def test_a_wrong_setting_is_explained(
+def test_an_invalid_setting_is_explained(
     option: str, value: str, sentence: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The same sentence as from the control addresses."""
+    """With the same message as from the control endpoints."""
     assert main(["--port", "0", option, value]) == 1
     assert capsys.readouterr() == ("", sentence)
 
@@ -178,7 +178,7 @@ def test_a_missing_dependency_is_named() -> None:
 def test_control_characters_never_reach_the_terminal(
     name: str, options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """They are escaped in any argument."""
+    """In any argument, they are escaped."""
     with suppress(SystemExit):
         main(["--port", "0", *(option.format(name) for option in options)])
     output, errors = capsys.readouterr()
@@ -188,7 +188,7 @@ def test_control_characters_never_reach_the_terminal(
 
 
 def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """On standard output, as other commands do."""
+    """On standard output."""
     with pytest.raises(SystemExit) as ended:
         main(["--version"])
     assert (ended.value.code, capsys.readouterr().out) == (0, f"heap-sandbox {VERSION}\n")

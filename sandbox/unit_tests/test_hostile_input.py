@@ -1,4 +1,4 @@
-"""Input that no honest client sends: each is answered, with a sentence and within bounds."""
+"""Hostile input gets an error message, within bounds of time and memory."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ NUMBERS = [2**63 - 1, 2**63, 2**64, 10**19 - 1, 10**30, 10**5000]
 def test_a_number_of_any_size_is_answered(
     heap: Sandbox, method: str, path: str, number: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As unknown or wrong, also where neither SQLite nor `int` takes it."""
+    """With 404 or 422, even if it is too large for SQLite or `int`."""
     digits = f"1{'0' * 5000}" if number > 10**30 else str(number)
     answer = requests.request(method, heap.url + path.format(digits), timeout=30)
     assert answer.status_code in ({200} if "?" in path and number <= HIGHEST_ID else {404, 422})
@@ -56,7 +56,7 @@ def test_a_number_of_any_size_is_answered(
 
 @given(st.text("0123456789", min_size=1, max_size=25), st.integers(0, 1))
 def test_a_parameter_is_a_number_that_the_database_can_hold(digits: str, minimum: int) -> None:
-    """Or a ValueError."""
+    """Otherwise ValueError."""
     if minimum <= int(digits) <= HIGHEST_ID and len(digits) <= 19:
         assert whole(digits, "limit", minimum) == int(digits)
     else:
@@ -65,8 +65,8 @@ def test_a_parameter_is_a_number_that_the_database_can_hold(digits: str, minimum
 
 
 @pytest.mark.parametrize("path", ["/sandbox/faults", "/sandbox/limits"])
-def test_a_large_body_is_refused_before_it_is_kept(heap: Sandbox, path: str) -> None:
-    """With 413, whether or not its length was announced."""
+def test_a_large_body_is_refused_before_it_is_stored(heap: Sandbox, path: str) -> None:
+    """With 413, with or without a Content-Length."""
     for data in (b"[" * (BODY_MAXIMUM + 1), iter([b"[" * BODY_MAXIMUM, b"["])):
         with closing(requests.Session()) as session:
             try:
@@ -79,7 +79,7 @@ def test_a_large_body_is_refused_before_it_is_kept(heap: Sandbox, path: str) -> 
 
 
 def test_a_body_of_the_maximum_size_is_read(heap: Sandbox) -> None:
-    """The limit itself is within it."""
+    """The limit is inclusive."""
     body = b'{"kind": "hang"}'.ljust(BODY_MAXIMUM)
     assert requests.post(heap.url + "/sandbox/faults", data=body, timeout=30).status_code == 200
 
@@ -88,7 +88,7 @@ def test_a_body_of_the_maximum_size_is_read(heap: Sandbox) -> None:
 @pytest.mark.parametrize("number", [b"1", b"1" * 25, b"1" * 5000], ids=["short", "long", "vast"])
 @pytest.mark.parametrize("path", ["/api/track", "/sandbox/faults"])
 def test_deep_nesting_is_answered(heap: Sandbox, path: str, number: bytes, depth: int) -> None:
-    """With 400 by Heap's addresses and 422 by the sandbox's own."""
+    """With 400 by Heap's endpoints and 422 by the sandbox's own."""
     body = b'{"app_id": "11", "event": "E", "identity": "a", "properties": {"a": %b}}'
     body %= b"[" * depth + number + b"]" * depth
     headers = {"Content-Type": "application/json"}
@@ -96,8 +96,8 @@ def test_deep_nesting_is_answered(heap: Sandbox, path: str, number: bytes, depth
     assert answer.status_code == {"/api/track": 400, "/sandbox/faults": 422}[path]
 
 
-def test_faults_have_a_greatest_number(heap: Sandbox) -> None:
-    """All of a list are refused if some would be too many."""
+def test_the_number_of_faults_is_limited(heap: Sandbox) -> None:
+    """A list that exceeds the limit is refused completely."""
     url = heap.url + "/sandbox/faults"
     many = [{"kind": "hang", "skip": 9}] * (MAXIMUM - 1)
     assert requests.post(url, json=many, timeout=30).status_code == 200
@@ -109,7 +109,7 @@ def test_faults_have_a_greatest_number(heap: Sandbox) -> None:
 
 @pytest.mark.parametrize("scale", [0.001, 1_000_000])
 def test_a_window_has_a_finite_length_at_any_scale(scale: float) -> None:
-    """So that an answer can say how long to wait."""
+    """So that a response can say how long to wait."""
     limits = Limits(lambda: 0.0, Settings().changed({"enabled": True, "scale": scale}))
     batch = read(APIS["/api/track"], EVENT)
     waits = [limits.admit(batch) for _ in range(31)]
@@ -119,13 +119,13 @@ def test_a_window_has_a_finite_length_at_any_scale(scale: float) -> None:
 
 @pytest.mark.parametrize("scale", [0, -1, 1e-300, 5e-324, 1e300, float("inf"), float("nan")])
 def test_a_scale_without_bounds_is_refused(scale: float) -> None:
-    """A window would last forever, or no time."""
+    """A window would be infinite or empty."""
     with pytest.raises(ValueError, match="scale must be a number from"):
         Settings().changed({"scale": scale})
 
 
 def test_a_database_that_fails_is_reported(heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With 503 by every address, no traceback, and as before once it works again."""
+    """With 503 by every endpoint and no traceback; afterwards it works again."""
 
     def fail(*_arguments: Any) -> None:
         raise sqlite3.OperationalError("database or disk is full")
@@ -144,7 +144,7 @@ def test_a_database_that_fails_is_reported(heap: Sandbox, monkeypatch: pytest.Mo
 
 
 def test_a_shortage_of_descriptors_is_reported_once() -> None:
-    """Asyncio would print a traceback for each connection that it cannot accept."""
+    """Instead of a traceback for each connection that asyncio cannot accept."""
     stream, others = io.StringIO(), []
     loop = asyncio.new_event_loop()
     with closing(loop):
@@ -157,7 +157,7 @@ def test_a_shortage_of_descriptors_is_reported_once() -> None:
         other = {"message": "a defect", "exception": ZeroDivisionError()}
         report(loop, other)
     assert stream.getvalue() == (
-        "New connections have to wait: Too many. Close other connections, or raise `ulimit -n`.\n"
+        "New connections must wait: Too many. Close other connections, or raise `ulimit -n`.\n"
     )
     assert others == [other]
 
@@ -180,7 +180,7 @@ def test_a_sandbox_without_descriptors_recovers() -> None:
         with ExitStack() as stack:
             for _ in range(60):
                 stack.enter_context(closing(socket.create_connection(("127.0.0.1", port))))
-            assert process.stderr.readline().startswith("New connections have to wait: Too many open files.")
+            assert process.stderr.readline().startswith("New connections must wait: Too many open files.")
         assert heap.stats()["requests"] == 0
         process.terminate()
         assert process.communicate(timeout=60)[1] == ""

@@ -1,4 +1,4 @@
-"""Starting, stopping and what happens on the wire."""
+"""Starting, stopping, and connections."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_it_listens_on_this_computer_only() -> None:
 
 
 def test_answers_are_not_delayed() -> None:
-    """The event loop sets TCP_NODELAY only where TCP is named; without it each answer takes 40 ms more."""
+    """Without TCP_NODELAY, which asyncio sets only if the protocol is given, each would take 40 ms more."""
     with closing(listen(0)) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
@@ -82,8 +82,8 @@ def test_it_leaves_nothing_behind() -> None:
         requests.post(heap.url + TRACK, json=EVENT, timeout=30)
 
 
-def test_it_stops_when_a_test_fails() -> None:
-    """The error passes through."""
+def test_it_stops_if_the_block_raises() -> None:
+    """The error propagates."""
     threads = threading.active_count()
     with pytest.raises(ZeroDivisionError), Sandbox.start():
         raise ZeroDivisionError
@@ -91,7 +91,7 @@ def test_it_stops_when_a_test_fails() -> None:
 
 
 def test_it_is_silent(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> None:
-    """Not a word on stdout or stderr, not even about nonsense."""
+    """Nothing on stdout or stderr, even for invalid requests."""
     with Sandbox.start() as heap:
         requests.post(heap.url + TRACK, json=EVENT, timeout=30)
         with client(heap, b"nonsense\r\n\r\n") as connection:
@@ -120,7 +120,7 @@ def test_wrong_settings_are_explained(wrong: dict[str, Any]) -> None:
 
 
 def test_many_rows_are_read_in_pages(heap: Sandbox) -> None:
-    """The caller does not notice."""
+    """The caller gets one list."""
     events = [{"identity": f"{i}", "event": "E"} for i in range(1000)]
     for _ in range(6):
         requests.post(heap.url + TRACK, json={"app_id": "11", "events": events}, timeout=30)
@@ -128,8 +128,8 @@ def test_many_rows_are_read_in_pages(heap: Sandbox) -> None:
 
 
 def test_a_wrong_fault_is_an_error_with_a_sentence(heap: Sandbox) -> None:
-    """A mistake in a test shows in that test."""
-    with pytest.raises(ValueError, match="A fault's kind is one of"):
+    """So that the test that caused it fails."""
+    with pytest.raises(ValueError, match="A fault's kind must be one of"):
         heap.fault(kind="bang")
 
 
@@ -141,7 +141,7 @@ def test_clear_faults_ends_them(heap: Sandbox) -> None:
 
 
 def test_it_stops_while_clients_stay_connected() -> None:
-    """An idle connection, half a request, a hang and a latency all end with it."""
+    """Idle, with an incomplete request, or during a hang or latency."""
     with ExitStack() as stop:
         heap = stop.enter_context(Sandbox.start())
         heap.fault(kind="hang", match="hang")
@@ -165,16 +165,16 @@ def test_it_stops_while_clients_stay_connected() -> None:
 def test_a_reset_is_not_an_orderly_close(heap: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """The application reaches the connection of its request (guards connection.py against a new uvicorn)."""
     heap.fault(kind="reset_before", times=1)
-    with client(heap, request()) as struck, client(heap) as bystander:
+    with client(heap, request()) as victim, client(heap) as bystander:
         with pytest.raises(ConnectionResetError):
-            struck.recv(1)
+            victim.recv(1)
         bystander.sendall(request())
         assert bystander.recv(1000).startswith(b"HTTP/1.1 200 OK")
     assert caplog.records == []
 
 
 class Gone(asyncio.Transport):
-    """The transport of a client that has left."""
+    """The transport of a client that has disconnected."""
 
     def is_closing(self) -> bool:
         return True
@@ -183,8 +183,8 @@ class Gone(asyncio.Transport):
         pass
 
 
-def test_a_hang_ends_when_its_client_leaves() -> None:
-    """Not an hour later."""
+def test_a_hang_ends_when_its_client_disconnects() -> None:
+    """Instead of an hour later."""
 
     async def leave() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -199,7 +199,7 @@ def test_a_hang_ends_when_its_client_leaves() -> None:
 
 
 def test_others_are_served_while_one_hangs(heap: Sandbox) -> None:
-    """One request waits, the sandbox does not."""
+    """Only that request waits."""
     heap.fault(kind="hang", times=1)
     with client(heap, request()):
         wait_for_fault(heap)
@@ -208,8 +208,8 @@ def test_others_are_served_while_one_hangs(heap: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("then", ["status", "reset_after", "hang"])
-def test_a_client_may_leave_during_a_latency(heap: Sandbox, then: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What it sent is still handled, without an error."""
+def test_a_client_may_disconnect_during_a_latency(heap: Sandbox, then: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its request is still handled, without an error."""
     heap.fault(kind="latency", seconds=0.2, times=1)
     heap.fault(kind=then, times=1)
     with client(heap, request()):
@@ -222,7 +222,7 @@ def test_a_client_may_leave_during_a_latency(heap: Sandbox, then: str, caplog: p
 
 
 def test_resetting_a_closed_connection_does_nothing() -> None:
-    """Its socket is no longer there."""
+    """Its socket no longer exists."""
     Connection(Gone()).reset()
 
 

@@ -1,1 +1,1 @@
-"""What Heap does: its rules, limits and answers, what it stores, and faults on demand. Never the page or a server."""
+"""What Heap does: rules, limits, responses and storage; and simulated faults. Never the page or a server."""

@@ -1,4 +1,4 @@
-"""What a client gets: Heap's documented answers, answers by fault, and no answer at all."""
+"""What a client gets: Heap's documented response, a simulated fault's response, or none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heap_sandbox.mock.rules import ACCOUNTS, Api
 
 
 class Answer(Protocol):
-    """Anything that ends a request; the status is None when the client gets none."""
+    """Anything that ends a request; the status is None if the client gets no response."""
 
     @property
     def status_code(self) -> int | None:
@@ -39,14 +39,14 @@ class Json(Response):
 
 
 def accepted(api: Api) -> Response:
-    """Success: `{}`, but `OK` for accounts, still labelled JSON (add-account-properties)."""
+    """Success: `{}`, or `OK` for accounts; both with the content type of JSON (add-account-properties)."""
     return Response(b"OK" if api is ACCOUNTS else b"{}", media_type="application/json")
 
 
 def refused(api: Api, status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
-    """Refusal: `{}` without a reason, but a message as plain text for accounts (add-account-properties).
+    """Refusal: `{}` without a reason, or a plain-text message for accounts (add-account-properties).
 
-    Heap documents this for 400; other statuses follow it.
+    Heap documents this for 400 only; the sandbox does the same for other statuses.
     """
     if api is ACCOUNTS:
         return Response(reason, status, headers, media_type="text/plain")
@@ -54,23 +54,23 @@ def refused(api: Api, status: int, reason: str, headers: dict[str, str] | None =
 
 
 def retry_after(seconds: float) -> dict[str, str]:
-    """The header that says so, in whole seconds and never too few."""
+    """The Retry-After header, in whole seconds, rounded up."""
     return {"Retry-After": str(max(1, math.ceil(seconds)))}
 
 
 class Reset:
-    """No answer: the connection is reset."""
+    """No response: the connection is reset."""
 
     status_code = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002  # nothing is sent
-        """Reset the connection and wait until it is gone, since the server takes silence for a mistake."""
+        """Reset the connection and wait until it is closed; without a response, uvicorn would report an error."""
         connection_of(scope).reset()
         await _gone(receive)
 
 
 class Hang:
-    """No answer: the connection stays open for a while, then it is closed."""
+    """No response: the connection stays open for a while and is then closed."""
 
     status_code = None
 
@@ -89,21 +89,21 @@ class Hang:
         await _gone(receive)
 
 
-def struck(fault: Fault, stopping: asyncio.Event) -> Answer:
-    """What a fault gives to the client."""
+def simulated(fault: Fault, stopping: asyncio.Event) -> Answer:
+    """What the client gets because of a fault."""
     if fault.kind == "hang":
         return Hang(fault.seconds, stopping)
     if fault.kind == "status":
         # No Content-Type if there is no content: a bare 204 as other servers send it.
         media_type = fault.content_type if fault.body else None
-        # In a browser that is sent here, the body has an opaque origin and no scripts: it is not a page of this one.
+        # A browser that is sent here gives the body an opaque origin and no scripts: it is not a page of the sandbox.
         headers = dict(fault.headers) | ({"Content-Security-Policy": "sandbox"} if fault.body else {})
         return Response(fault.body, fault.status, headers, media_type=media_type)
     return Reset()
 
 
 def connection_of(scope: Scope) -> Connection:
-    """The connection that a request came by."""
+    """The connection that a request arrived on."""
     connection: Connection = scope["state"]["connection"]
     return connection
 

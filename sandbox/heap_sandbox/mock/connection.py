@@ -20,14 +20,14 @@ class Connection:
         self._transport = transport
 
     def reset(self) -> None:
-        """End it with RST instead of FIN: without lingering, what was not sent yet is thrown away."""
+        """End it with RST instead of FIN, discarding what was not sent yet."""
         if self._transport.is_closing():
-            return  # the client was faster, and its socket is no longer there
+            return  # the client has closed it already
         self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._transport.abort()
 
     def close(self) -> None:
-        """End it in an orderly way."""
+        """Close it normally."""
         self._transport.close()
 
 

@@ -91,7 +91,7 @@ CREATE TABLE requests (
 """
 
 
-class Unusable(Exception):  # noqa: N818  # says what is the matter with the file, not with the program
+class Unusable(Exception):  # noqa: N818  # describes the file, not a defect of the program
     """A database file that cannot hold the sandbox's data."""
 
 
@@ -115,7 +115,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         if own == len(_OLDEST):
             raise Unusable("it was created by another version of the sandbox; delete it or choose another file")
         raise Unusable("it is not a database of this sandbox")
-    # A crash of the sandbox loses nothing; only a crash of the computer might, and no one rehearses that here.
+    # A crash of the sandbox loses nothing; a crash of the computer might, which is acceptable for a test tool.
     connection.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;")
     if version != _VERSION:
         connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_VERSION}; COMMIT;")

@@ -1,7 +1,7 @@
 """Heap's User Deletion API: tokens, requests and their status (https://developers.heap.io/reference/user-deletion).
 
 A token is good for five minutes (https://help.heap.io/data-privacy/data-deletion/user-deletion-with-postman). How long
-Heap takes to delete is not documented: here the users are gone at once, and the status says so a little later.
+Heap takes to delete is not documented: here the users are deleted immediately, and the status shows it a little later.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What Heap would answer; `reason` says why it refuses, `erasure` is to be carried out."""
+    """Heap's response: `reason` is why it refuses; `erasure` is what to delete if it does not."""
 
     status: int
     content: Mapping[str, Any]
@@ -47,14 +47,14 @@ class Reply:
 
 
 def address(path: str) -> str | None:
-    """The address of this API that a path belongs to; the ID of a request follows that of the status."""
+    """The endpoint of this API that a path belongs to, without the request ID that follows the status endpoint."""
     if path.startswith(f"{STATUS}/"):
         return STATUS
     return path if path in (TOKEN, SUBMIT) else None
 
 
 class Deletions:
-    """The tokens that were given out, and the answers.
+    """Issues tokens and answers requests.
 
     Attributes:
         api_keys: The only keys that are valid; if empty, any key is.
@@ -65,8 +65,8 @@ class Deletions:
         self._timer = timer
         self._tokens: dict[str, tuple[str, float]] = {}
 
-    def forget(self) -> None:
-        """Invalidates all tokens."""
+    def clear(self) -> None:
+        """Invalidate all tokens."""
         self._tokens.clear()
 
     def token(self, authorization: str, app_ids: AbstractSet[str], seconds: float) -> Reply:
@@ -112,14 +112,14 @@ class Deletions:
         return Reply(200, {"deletion_request_id": number, "status": status}, Outline(app_id))
 
     def _owner(self, authorization: str) -> str | None:
-        """The app ID that a token was given out for; None if it is not known, or too old."""
+        """The app ID that a token was issued for; None if the token is unknown or has expired."""
         scheme, _, token = authorization.partition(" ")
         app_id, end = self._tokens.get(token.strip(), ("", float("-inf")))
         return app_id if scheme.lower() == "bearer" and self._timer() < end else None
 
 
 def refusal(status: int, message: str, outline: Outline) -> Reply:
-    """An answer that names an error."""
+    """A response with an error message."""
     return Reply(status, {"err": {"message": message}}, outline, message)
 
 
@@ -145,7 +145,7 @@ def _erasure(app_id: str, users: Any) -> Erasure:
 
 
 def _number(user: dict[str, Any], where: str) -> str:
-    """A number in Heap's sample of a deletion, a string everywhere else: both are taken."""
+    """Accepts a number, as in Heap's sample of a deletion, and a string, as everywhere else."""
     value = user["user_id"]
     if type(value) is int:
         if not 0 <= value <= NUMBER_MAXIMUM:

@@ -1,4 +1,4 @@
-"""Faults on demand: which request fails, how, and how often."""
+"""Simulated faults: which requests fail, how, and how often."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from heap_sandbox.mock import deletions
 from heap_sandbox.mock.rules import APIS
 
 PATHS = (*APIS, *deletions.METHODS)
-"""The addresses that can be struck; the ID of a deletion request after its address does not count."""
+"""The endpoints that a fault can apply to; the ID of a deletion request is not part of its endpoint."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _HEADER_TEXT = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 _STATUSES = range(200, 600)
 MAXIMUM = 1_000
-"""Faults in force at most."""
+"""The most faults that can be active."""
 _FRAMING = ("content-length", "transfer-encoding")
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault as it was asked for.
+    """One fault as it was defined.
 
     Attributes:
-        kind: status (another answer), reset_before or reset_after storing, hang (no answer), latency (a late answer).
-        path: The only address that is struck.
-        match: Text that must occur in the body, byte for byte in UTF-8.
-        skip: How many matching requests are left alone first.
-        every: Only each n-th matching request after those is struck.
-        times: How often it strikes at most.
-        probability: How likely it strikes when it is due.
+        kind: status (another response), reset_before or reset_after storing, hang (no response), latency (a delay).
+        path: The only endpoint that it applies to.
+        match: Text that the body must contain, byte for byte in UTF-8.
+        skip: How many matching requests are unaffected at first.
+        every: Affects only every n-th matching request after those.
+        times: How many requests it affects at most.
+        probability: How likely it affects a request whose turn it is.
         seed: Makes the probability repeatable.
-        status: The status of the answer.
-        headers: Headers of the answer.
-        body: Body of the answer.
-        content_type: Content-Type of the answer.
-        store: Whether the request is handled before that answer is given.
+        status: The status of the response.
+        headers: Headers of the response.
+        body: Body of the response.
+        content_type: Content-Type of the response.
+        store: Whether the request is handled before that response is sent.
         seconds: How long a hang or a latency lasts.
     """
 
@@ -61,21 +61,21 @@ class Fault:
 
     @property
     def stores(self) -> bool:
-        """Whether the request is handled as usual, and only its answer differs."""
+        """Whether the request is handled as usual, and only its response differs."""
         return self.store or self.kind == "reset_after"
 
     def row(self) -> dict[str, Any]:
-        """The fault with the fields that its kind has; asking for this row gives the same fault."""
+        """The fields that its kind has; they define the same fault again."""
         return {"kind": self.kind} | {name: getattr(self, name) for name in _FIELDS[self.kind]}
 
 
 def define(wanted: Any) -> Fault:
-    """A fault from its JSON; ValueError says in a sentence what is wrong."""
+    """The fault that a JSON document defines; ValueError with a sentence if it is invalid."""
     if not isinstance(wanted, dict):
-        raise ValueError("A fault is a JSON object.")  # noqa: TRY004  # the answer is 422, whatever the mistake
+        raise ValueError("A fault must be a JSON object.")  # noqa: TRY004  # any mistake is answered with 422
     kind = wanted.get("kind")
     if not isinstance(kind, str) or kind not in _FIELDS:
-        raise ValueError(f"A fault's kind is one of {', '.join(_FIELDS)}.")
+        raise ValueError(f"A fault's kind must be one of {', '.join(_FIELDS)}.")
     fields = {name: value for name, value in wanted.items() if name != "kind" and value is not None}
     for name, value in fields.items():
         if name not in _FIELDS[kind]:
@@ -85,43 +85,43 @@ def define(wanted: Any) -> Fault:
             raise ValueError(f"{name} must be {rule}.")
     fault = Fault(kind, **(_DEFAULT_SECONDS.get(kind, {}) | fields))
     if fault.status in (204, 304) and fault.body:
-        raise ValueError(f"An answer with status {fault.status} has no body.")
+        raise ValueError(f"A response with status {fault.status} cannot have a body.")
     return fault
 
 
 @dataclass(frozen=True, slots=True)
-class Strike:
-    """What befalls one request: seconds of latency in all, then perhaps one other fault."""
+class Applied:
+    """What faults do to one request: the total latency in seconds, and at most one other fault."""
 
     seconds: float = 0.0
     fault: Fault | None = None
 
     @property
     def kind(self) -> str | None:
-        """The kind that the request log names."""
+        """The kind for the request log."""
         if self.fault:
             return self.fault.kind
         return "latency" if self.seconds else None
 
 
-class Armed:
-    """A fault at work: how many requests it matched, and how many it struck."""
+class ActiveFault:
+    """A fault, and how many requests it matched and affected."""
 
     def __init__(self, number: int, fault: Fault) -> None:
         self.number = number
         self.fault = fault
         self.matched = 0
         self.fired = 0
-        self._random = random.Random(fault.seed)  # noqa: S311  # decides about a rehearsal, not about a secret
+        self._random = random.Random(fault.seed)  # noqa: S311  # not for secrets
         self._match = (fault.match or "").encode()
 
     @property
     def spent(self) -> bool:
-        """Whether it has struck as often as it may."""
+        """Whether it has affected as many requests as it may."""
         return self.fault.times is not None and self.fired >= self.fault.times
 
     def due(self, path: str, body: bytes) -> bool:
-        """Count the request if it matches; whether it is this one's turn to be struck."""
+        """Count the request if it matches; return whether the fault applies to it."""
         if self.fault.path not in (None, path) or self._match not in body:
             return False
         self.matched += 1
@@ -137,48 +137,48 @@ class Armed:
 
 
 class Faults:
-    """All faults in force, in the order in which they were asked for."""
+    """All active faults, in the order in which they were added."""
 
     def __init__(self) -> None:
-        self._armed: list[Armed] = []
+        self._active: list[ActiveFault] = []
         self._numbers = count(1)
 
     def add(self, faults: list[Fault]) -> None:
-        """Put more faults in force; ValueError if they are too many, since each request is compared with each."""
-        if len(self._armed) + len(faults) > MAXIMUM:
-            raise ValueError(f"At most {MAXIMUM:,} faults can be in force; remove some with DELETE /sandbox/faults.")
-        self._armed += [Armed(next(self._numbers), fault) for fault in faults]
+        """Add faults; ValueError if there would be too many, because each request is compared with all of them."""
+        if len(self._active) + len(faults) > MAXIMUM:
+            raise ValueError(f"At most {MAXIMUM:,} faults can be active; remove some with DELETE /sandbox/faults.")
+        self._active += [ActiveFault(next(self._numbers), fault) for fault in faults]
 
     def remove(self, number: int) -> bool:
-        """Clear one fault; returns whether there was one of this number."""
-        left = [armed for armed in self._armed if armed.number != number]
-        found = len(left) < len(self._armed)
-        self._armed = left
+        """Remove one fault; return whether it existed."""
+        left = [active for active in self._active if active.number != number]
+        found = len(left) < len(self._active)
+        self._active = left
         return found
 
     def clear(self) -> None:
-        """Clear all faults."""
-        self._armed = []
+        """Remove all faults."""
+        self._active = []
 
     def rows(self) -> list[dict[str, Any]]:
-        """The faults and how often each has fired; a spent one stays listed until all are cleared."""
-        return [armed.row() for armed in self._armed]
+        """The faults and how many requests each has affected; a spent one stays listed until it is removed."""
+        return [active.row() for active in self._active]
 
-    def strike(self, path: str, body: bytes) -> Strike:
-        """The faults of this request: every latency that is due, and the first other fault that is due."""
+    def apply(self, path: str, body: bytes) -> Applied:
+        """The faults that apply to a request: every latency, and the first other fault."""
         seconds = 0.0
         other: Fault | None = None
-        for armed in self._armed:
-            if not armed.due(path, body):
+        for active in self._active:
+            if not active.due(path, body):
                 continue
-            if armed.fault.kind == "latency":
-                seconds += armed.fault.seconds
+            if active.fault.kind == "latency":
+                seconds += active.fault.seconds
             elif other is None:
-                other = armed.fault
+                other = active.fault
             else:
                 continue
-            armed.fired += 1
-        return Strike(seconds, other)
+            active.fired += 1
+        return Applied(seconds, other)
 
 
 def _is_header(item: tuple[Any, Any]) -> bool:
@@ -195,9 +195,9 @@ def _is_number(value: Any) -> bool:
 _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     "path": (lambda value: isinstance(value, str) and value in PATHS, f"one of {', '.join(PATHS)}"),
     "match": (lambda value: isinstance(value, str), "a string"),
-    "skip": (lambda value: type(value) is int and value >= 0, "an integer from 0"),
-    "every": (lambda value: type(value) is int and value >= 1, "an integer from 1"),
-    "times": (lambda value: type(value) is int and value >= 1, "an integer from 1, or null"),
+    "skip": (lambda value: type(value) is int and value >= 0, "an integer of at least 0"),
+    "every": (lambda value: type(value) is int and value >= 1, "an integer of at least 1"),
+    "times": (lambda value: type(value) is int and value >= 1, "an integer of at least 1, or null"),
     "probability": (lambda value: _is_number(value) and 0 <= value <= 1, "a number from 0 to 1"),
     "seed": (lambda value: type(value) is int, "an integer"),
     "status": (lambda value: type(value) is int and value in _STATUSES, "an integer from 200 to 599"),
@@ -211,7 +211,7 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
         "a printable string",
     ),
     "store": (lambda value: type(value) is bool, "true or false"),
-    "seconds": (lambda value: _is_number(value) and value >= 0, "a number from 0"),
+    "seconds": (lambda value: _is_number(value) and value >= 0, "a number of at least 0"),
 }
 _COMMON = ("path", "match", "skip", "every", "times", "probability", "seed")
 _FIELDS: Mapping[str, tuple[str, ...]] = {

@@ -1,4 +1,4 @@
-"""The local Heap: what its addresses work on."""
+"""The state of the mock, which its endpoints share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from heap_sandbox.mock.store import Store
 
 @dataclass(frozen=True, slots=True)
 class Heap:
-    """Everything that the addresses work on.
+    """Everything that the endpoints share.
 
     Attributes:
         store: What arrived.
         pulse: How much arrived, and when.
         limits: The rates and the other settings.
-        app_ids: The only apps that exist; none means that any digits are accepted.
+        app_ids: The only apps that exist; if empty, any digits are accepted.
         now: The time of day.
         timer: Seconds, for durations.
-        faults: The faults in force.
-        deletions: The tokens of the deletion API, and its answers.
+        faults: The active faults.
+        deletions: The tokens and responses of the deletion API.
         stopping: Set when the sandbox stops; all waits then end.
     """
 
@@ -42,7 +42,7 @@ class Heap:
     stopping: asyncio.Event
 
     async def stopped_within(self, seconds: float) -> bool:
-        """Wait, but not beyond the end of the sandbox; returns whether it stops."""
+        """Wait, or until the sandbox stops; return whether it does."""
         try:
             return await asyncio.wait_for(self.stopping.wait(), seconds)
         except asyncio.TimeoutError:

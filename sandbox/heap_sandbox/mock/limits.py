@@ -1,7 +1,7 @@
-"""The rates that Heap documents, as sliding windows counted at arrival; and the other settings of the sandbox.
+"""Heap's documented rate limits, as sliding windows counted at arrival; and the sandbox's other settings.
 
 https://developers.heap.io/reference/bulk-track, https://developers.heap.io/reference/track-1 and
-https://developers.heap.io/reference/add-user-properties name the rates, none names the kind of window.
+https://developers.heap.io/reference/add-user-properties document the rates; none says what kind of window applies.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from heap_sandbox.mock.rules import TRACK, USERS, Batch
 
 Key = tuple[str, str]
-"""The owner of a window: an app and an identity; the identity is empty if the whole app counts."""
+"""What a window counts for: an app and an identity, which is empty for the whole app."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,8 @@ class Rate:
     seconds: float
 
 
-BULK_APP = Rate("events in bulk of one app", 15_000, 60.0)
-BULK_IDENTITY = Rate("events in bulk of one identity", 1_000, 60.0)
+BULK_APP = Rate("bulk events of one app", 15_000, 60.0)
+BULK_IDENTITY = Rate("bulk events of one identity", 1_000, 60.0)
 SINGLE_TRACK = Rate("single track requests of one identity", 30, 30.0)
 SINGLE_USER = Rate("single user property requests of one identity", 30, 30.0)
 RATES = (BULK_APP, BULK_IDENTITY, SINGLE_TRACK, SINGLE_USER)
@@ -40,10 +40,10 @@ class Settings:
     Attributes:
         enabled: Whether the rates are enforced.
         scale: Divides the length of every window: 60 turns a minute into a second.
-        body_bytes: The largest body; Heap names no limit.
-        retry_after: Whether a 429 says how long to wait; Heap does not say that it does.
+        body_bytes: The largest body; Heap documents no limit.
+        retry_after: Whether a 429 has Retry-After; Heap does not document it.
         token_seconds: How long a token of the deletion API is valid.
-        deletion_seconds: How long a deletion request is pending; Heap does not say how long it takes.
+        deletion_seconds: How long a deletion request is pending; Heap does not document it.
     """
 
     enabled: bool = False
@@ -54,12 +54,12 @@ class Settings:
     deletion_seconds: float = 1.0
 
     def changed(self, wanted: Any) -> Settings:
-        """These settings with some replaced; ValueError says in a sentence what is wrong."""
+        """These settings with some replaced; ValueError with a sentence if one is invalid."""
         if not isinstance(wanted, dict):
-            raise ValueError("Limits are one JSON object.")  # noqa: TRY004  # the answer is 422, whatever the mistake
+            raise ValueError("Limits must be a JSON object.")  # noqa: TRY004  # any mistake is answered with 422
         for name, value in wanted.items():
             if name not in _CHECKS:
-                raise ValueError(f"There is no setting {name!r}; there are {', '.join(_CHECKS)}.")
+                raise ValueError(f"There is no setting {name!r}; the settings are {', '.join(_CHECKS)}.")
             valid, rule = _CHECKS[name]
             if not valid(value):
                 raise ValueError(f"{name} must be {rule}.")
@@ -79,8 +79,8 @@ _CHECKS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "body_bytes": (lambda value: type(value) is int and value > 0, "an integer above 0"),
     "retry_after": (lambda value: type(value) is bool, "true or false"),
-    "token_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number from 0"),
-    "deletion_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number from 0"),
+    "token_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number of at least 0"),
+    "deletion_seconds": (lambda value: type(value) in (int, float) and value >= 0, "a number of at least 0"),
 }
 
 
@@ -93,9 +93,9 @@ class Excess:
 
 
 class Window:
-    """Everything that counts towards one rate, in order of arrival, for all keys at once.
+    """Everything that counts towards one rate, in order of arrival, for all keys together.
 
-    One queue for all keys lets every expired entry go as time passes, also those of keys that never return.
+    With one queue, entries expire as time passes even if their key never returns.
     """
 
     def __init__(self, rate: Rate) -> None:
@@ -107,7 +107,7 @@ class Window:
         return len(self._totals)
 
     def expire(self, horizon: float) -> None:
-        """Drop what arrived at the horizon or before."""
+        """Drop what arrived at or before the horizon."""
         while self._entries and self._entries[0][0] <= horizon:
             _, key, count = self._entries.popleft()
             self._totals[key] -= count
@@ -115,7 +115,7 @@ class Window:
                 del self._totals[key]
 
     def full_until(self, key: Key, count: int) -> float | None:
-        """The arrival that must expire before `count` more fit in; None when they fit in now."""
+        """The arrival that must expire before `count` more fit; None if they fit now."""
         surplus = self._totals[key] + count - self._rate.count if key in self._totals else 0
         for arrival, owner, taken in self._entries if surplus > 0 else ():
             if owner == key:
@@ -125,24 +125,24 @@ class Window:
         return None
 
     def take(self, key: Key, count: int, now: float) -> None:
-        """Count something that arrived."""
+        """Count what arrived."""
         self._entries.append((now, key, count))
         self._totals[key] += count
 
 
 class Limits:
-    """Admits or refuses requests by the rates; a refused request does not count."""
+    """Accepts or refuses requests by the rate limits; a refused request does not count."""
 
     def __init__(self, clock: Callable[[], float], settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self._clock = clock
         self._windows: dict[Rate, Window] = {}
-        self.forget()
+        self.clear()
 
     def __len__(self) -> int:
         return sum(map(len, self._windows.values()))
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Start with empty windows."""
         self._windows = {rate: Window(rate) for rate in RATES}
 

@@ -1,4 +1,4 @@
-"""How much arrived, in total and in each second of the last minutes: counted from the log of requests, on demand."""
+"""How much arrived, in total and in each second of the last minutes; counted on demand from the request log."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from heap_sandbox.mock.store import Store
 SECONDS = 300
 """How far back the rates go, counted from the newest request."""
 
-STRETCH = 5_000
-"""Requests that are counted at a time; a few milliseconds."""
+CHUNK = 5_000
+"""Requests that are counted at a time; takes a few milliseconds."""
 
 _SERIES = ("events", "users", "accounts", "failed")
 
 
 @dataclass(slots=True)
 class _Count:
-    """What was counted so far, up to a request."""
+    """The counts up to a request."""
 
     epoch: str
     request: int = 0
@@ -36,12 +36,12 @@ class Pulse:
         self._count = _Count(store.epoch)
 
     def advance(self) -> bool:
-        """Count some more of the log; returns whether it was a full stretch, so that more may be left."""
+        """Count the next chunk of the log; return whether it was full, so that more may follow."""
         if self._store.epoch != self._count.epoch:
             self._count = _Count(self._store.epoch)
         count = self._count
-        end = count.request + STRETCH
-        for tally in self._store.tallies(count.request, STRETCH):
+        end = count.request + CHUNK
+        for tally in self._store.tallies(count.request, CHUNK):
             count.request = max(count.request, tally["request"])
             second = int(datetime.fromisoformat(tally["second"]).timestamp())
             before = count.rates.get(second, [0] * len(_SERIES))
@@ -52,10 +52,10 @@ class Pulse:
         return count.request == end
 
     def row(self) -> dict[str, Any]:
-        """All of it in absolute numbers: a reader of the newest needs no earlier one.
+        """All counters as totals, so that a client needs only the newest message.
 
-        `counts` are rows; `changes` grow with each change of a list; `rates` are lists of a second since 1970 and the
-        events, users and accounts that were stored and the requests that failed in it.
+        `counts` are rows. `changes` grow with each change of a list. `rates` are lists of a second since 1970 and what
+        happened in it: events, users and accounts stored, and requests that failed.
         """
         count, totals = self._count, self._count.totals
         rows = self._store.counts()

@@ -1,4 +1,4 @@
-"""What Heap documents about its server-side calls, as pure functions: a body goes in, elements or a refusal come out.
+"""Heap's documented rules for its server-side API, as pure functions from a body to its elements or a refusal.
 
 The pages, as of June 2026:
 https://developers.heap.io/reference/track-1, https://developers.heap.io/reference/bulk-track,
@@ -6,8 +6,8 @@ https://developers.heap.io/reference/add-user-properties, https://developers.hea
 https://developers.heap.io/reference/add-account-properties,
 https://developers.heap.io/reference/bulk-add-account-properties and https://developers.heap.io/reference/identify-1.
 
-If they are silent, the sandbox is strict: a client that passes here sends nothing doubtful to Heap. Only fields that
-no page names are let through, and shown in an event's payload.
+What they leave open, the sandbox refuses, so a client that passes here sends nothing doubtful to Heap. Only
+undocumented fields are accepted, and shown in an event's payload.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from heap_sandbox.mock.values import Refused, optional_text, properties, require
 BULK_MAXIMUM = 1000
 """Elements of one bulk request (the three bulk pages)."""
 IDENTITY_MAXIMUM = 255
-"""Characters of an identity (track-1); of an account_id too, for which no page names a limit."""
+"""Characters of an identity (track-1), and of an account_id, whose limit is not documented."""
 EVENT_MAXIMUM = 1024
 """Characters of an event's name (track-1)."""
 
@@ -35,7 +35,7 @@ _LONG_NUMBER = re.compile(rb"[\s:\[,-][0-9]{19}")
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """One address of Heap: its path, the name of its bulk list (None without one), the fields of its single form."""
+    """One endpoint of Heap: its path, the name of its bulk list if it has one, and the fields of its single form."""
 
     path: str
     plural: str | None
@@ -58,15 +58,15 @@ class Event:
     """An event as Heap would store it.
 
     Attributes:
-        identity: Who did it; None when user_id says so.
-        user_id: Heap's own number of who did it.
-        event: What was done.
-        timestamp: When, as it was sent.
-        time: When, in UTC; None for "now".
+        identity: The user's identity; None if there is a user_id.
+        user_id: Heap's own number of the user.
+        event: The name of the event.
+        timestamp: Its time as it was sent.
+        time: Its time in UTC; None for "now".
         idempotency_key: Makes a repeat harmless.
         session_id: The session that it belongs to.
-        properties: A JSON object, arrays joined to texts.
-        payload: The element as it was received.
+        properties: A JSON object; arrays are joined to text.
+        payload: The element as it arrived.
     """
 
     identity: str | None
@@ -99,7 +99,7 @@ class Identification:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The elements of one request that keeps every rule: events, writes, or an identification."""
+    """The elements of one valid request: events, writes, or an identification."""
 
     api: Api
     app_id: str
@@ -111,7 +111,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """What is known of any body, valid or not."""
+    """What is known about a body, valid or not."""
 
     app_id: str | None = None
     form: str | None = None
@@ -121,8 +121,8 @@ class Outline:
 def parse(body: bytes) -> Any:
     """The JSON document of a body.
 
-    orjson refuses what is not JSON: NaN, infinities, lone surrogates, invalid UTF-8. It reads whole numbers beyond
-    64 bits as floats, though, so a body that may hold such a number is checked again.
+    orjson refuses what is not JSON: NaN, infinities, lone surrogates, invalid UTF-8. But it reads integers beyond 64
+    bits as floats, so a body that may contain one is checked again.
     """
     try:
         document = orjson.loads(body)
@@ -131,7 +131,7 @@ def parse(body: bytes) -> Any:
     if _LONG_NUMBER.search(body):
         try:
             json.loads(body, parse_int=_within_64_bits)
-        except RecursionError as error:  # json gives up a little earlier than orjson
+        except RecursionError as error:  # json allows less nesting than orjson
             raise Refused("body", "nested too deeply") from error
     return document
 
@@ -149,12 +149,12 @@ def outline(api: Api, document: Any) -> Outline:
 
 
 def read(api: Api, document: Any, app_ids: AbstractSet[str] = frozenset()) -> Batch:
-    """Every element of the document, or Refused: one wrong element fails the whole request.
+    """Every element of the document, or Refused: one invalid element fails the whole request.
 
     Args:
-        api: The address that received the document.
+        api: The endpoint that received the document.
         document: The parsed body.
-        app_ids: The only apps that exist; none means that any digits are accepted.
+        app_ids: The only apps that exist; if empty, any digits are accepted.
     """
     if not isinstance(document, dict):
         raise Refused("body", "must be an object")
@@ -182,18 +182,18 @@ def _app_id(api: Api, document: dict[str, Any], app_ids: AbstractSet[str]) -> st
 
 
 def _bulk(api: Api, plural: str, document: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The elements of the list, each under the place that a refusal would name."""
+    """The elements of the list, each by its place for error messages."""
     if beside := [field for field in api.fields if field in document]:
-        raise Refused(plural, f"stands beside {beside[0]}: a body is either single or bulk")
+        raise Refused(plural, f"cannot be combined with {beside[0]}: a body is either single or bulk")
     return elements_of(plural, document[plural], BULK_MAXIMUM)
 
 
 def elements_of(plural: str, elements: Any, maximum: int) -> dict[str, dict[str, Any]]:
-    """The objects of a list, each under the place that a refusal would name."""
+    """The objects of a list, each by its place for error messages."""
     if not isinstance(elements, list):
         raise Refused(plural, "must be a list")
     if not 0 < len(elements) <= maximum:
-        raise Refused(plural, f"{len(elements)} elements, 1 to {maximum} are allowed")
+        raise Refused(plural, f"has {len(elements)} elements; 1 to {maximum} are allowed")
     for position, element in enumerate(elements):
         if not isinstance(element, dict):
             raise Refused(f"{plural}[{position}]", "must be an object")
@@ -221,12 +221,12 @@ def _event(element: dict[str, Any], where: str) -> Event:
 
 def _user(element: dict[str, Any], where: str) -> Write:
     if "user_id" in element:
-        raise Refused(where + "user_id", "is not accepted here, only identity is")
+        raise Refused(where + "user_id", "is not accepted; use identity")
     identity = required_text(element, where, "identity", IDENTITY_MAXIMUM)
     wanted = properties(element, where, arrays=False)
     for key in wanted:
         if key.lower() == "id":
-            raise Refused(f"{where}properties.{key}", "may not be the name of a user property")
+            raise Refused(f"{where}properties.{key}", "is not allowed as the name of a user property")
     return Write(identity, orjson.dumps(wanted))
 
 
@@ -249,10 +249,10 @@ def _identification(document: dict[str, Any]) -> Identification:
 def _payload(element: dict[str, Any], where: str) -> bytes:
     try:
         return orjson.dumps(element)
-    except orjson.JSONEncodeError as error:  # only a field unknown to Heap can nest this deeply
+    except orjson.JSONEncodeError as error:  # only an undocumented field can be nested this deeply
         raise Refused(where.removesuffix(".") or "body", "nested too deeply") from error
 
 
 def _within_64_bits(digits: str) -> None:
     if len(digits) > len(str(-(2**64))) or not -(2**63) <= int(digits) < 2**64:
-        raise Refused("body", "an integer beyond 64 bits")
+        raise Refused("body", "contains an integer beyond 64 bits")

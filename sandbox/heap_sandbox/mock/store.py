@@ -21,14 +21,14 @@ from heap_sandbox.mock.views import VIEWS, Listed, View, search
 
 PAGE_MAXIMUM = 100_000
 """The most rows of a page."""
-STRETCH = 1_000
-"""Rows that are searched at a time; a millisecond or two."""
+CHUNK = 1_000
+"""Rows that are searched at a time; takes a millisecond or two."""
 
 USER_IDS_PER_IDENTITY = 10
-"""User IDs that one identity is given within any 30 days (identify-1, which says "a rolling one-month window")."""
+"""User IDs that one identity can get within 30 days (identify-1: "a rolling one-month window")."""
 
 _TABLES = ("events", "users", "accounts", "identities", "deletions", "requests")
-HIGHEST_ID = 2**63 - 1  # of SQLite, which accepts no greater integer
+HIGHEST_ID = 2**63 - 1  # the largest integer of SQLite
 _TRUTHS = ("timestamp_given", "stored")
 _DOCUMENTS = ("properties", "payload")
 
@@ -126,7 +126,7 @@ FROM requests WHERE id > :after AND id <= :after + :limit GROUP BY second
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One request for the log; `status` is None when it got no answer."""
+    """One request for the log; `status` is None if it got no response."""
 
     received: datetime
     path: str
@@ -153,13 +153,13 @@ class Page:
 
 
 class Store:
-    """One SQLite database: a file, or without one a private temporary database that SQLite removes at the end.
+    """One SQLite database: a file, or a temporary database that SQLite removes at the end.
 
-    Made in one thread and used in another, but never in two at the same time.
+    It may be created in one thread and used in another, but not in two at the same time.
     """
 
     epoch: str
-    """Changes whenever ids start again from 1, or might."""
+    """Changes whenever ids may be reused."""
 
     def __init__(self, database: Path | None = None) -> None:
         self.epoch = secrets.token_hex(4)
@@ -170,7 +170,7 @@ class Store:
             raise Unusable(f"The database {database} cannot be used: {error}.") from error
 
     def close(self) -> None:
-        """Close the database; a temporary one is gone then."""
+        """Close the database, which removes a temporary one."""
         self._connection.close()
 
     def record(self, entry: Entry, batch: Batch | Erasure | None, elapsed: Callable[[], float]) -> None:
@@ -178,8 +178,8 @@ class Store:
 
         Args:
             entry: The request.
-            batch: What is to be stored, or whom to delete; None when nothing is.
-            elapsed: Milliseconds since the request arrived, asked when everything else is done.
+            batch: What to store, or whom to delete; None if nothing.
+            elapsed: Milliseconds since the request arrived; called last.
         """
         with self._transaction():
             request = self._last_id("requests") + 1
@@ -192,11 +192,11 @@ class Store:
             self._connection.execute(_LOG, asdict(entry) | outcome | {"received": instant(entry.received)})
 
     def page(self, table: str, after: int = 0, limit: int = 1000, only: tuple[str, str] | None = None) -> Page:
-        """The rows of a table after an id; `only` names a column and the one value that it must have."""
+        """The rows of a table after an id; `only` is a column and the value that it must have."""
         if table not in _TABLES:
             raise ValueError(f"There is no table {table!r}.")
         condition, value = (f"{only[0]} = ?", only[1:]) if only else ("TRUE", ())
-        # Table and column are names of this package, never a client's; values are bound.
+        # Table and column names are this package's own, never a client's; values are bound.
         (total,) = self._connection.execute(
             f"SELECT COUNT(*) FROM {table} WHERE {condition}",  # noqa: S608  # see above
             value,
@@ -209,7 +209,7 @@ class Store:
         return Page(total, rows, rows[-1]["id"] if len(found) > limit else None)
 
     def row(self, table: str, number: int) -> dict[str, Any] | None:
-        """One row by its id, whole, with the time of arrival of what made or last changed it."""
+        """One complete row by its id, with the time at which it was created or last changed."""
         if table not in _TABLES:
             raise ValueError(f"There is no table {table!r}.")
         arrival = (
@@ -220,22 +220,22 @@ class Store:
         return _row(found) if found else None
 
     def newest(self, name: str, words: str = "", before: int | None = None, since: int = 0, limit: int = 100) -> Listed:
-        """A stretch of a view, newest first; possibly fewer rows than match, since each call searches a limited number.
+        """Some rows of a view, newest first; fewer than match if the call reaches the end of its chunk.
 
         Args:
             name: The view.
-            before: The cursor to continue before; None begins at the newest.
+            before: The cursor to continue before; None starts at the newest.
             since: The cursor to stop at.
             limit: Rows at most.
-            words: What each row must hold.
+            words: What each row must contain.
         """
         view = VIEWS[name]
-        if view.cursor == "revision":  # only on demand: it would slow down lists that no one opens
+        if view.cursor == "revision":  # on demand, because it would slow down writes even if no one opens the list
             self._connection.execute(f"CREATE INDEX IF NOT EXISTS {view.table}_revision ON {view.table} (revision)")
         self._connection.create_function("holds", 1, search(words), deterministic=True)
         newest = self._highest(view)
         before = newest + 1 if before is None else before
-        end = self._connection.execute(_END.format_map(asdict(view)), (before, STRETCH)).fetchone()
+        end = self._connection.execute(_END.format_map(asdict(view)), (before, CHUNK)).fetchone()
         floor = max(since, end[0] if end else 0)
         asked = {"before": before, "floor": floor, "limit": limit}
         rows = [dict(row) for row in self._connection.execute(_NEWEST.format_map(asdict(view)), asked)]
@@ -244,16 +244,16 @@ class Store:
         return Listed(rows, floor + 1 if floor > since else None, newest)
 
     def tallies(self, after: int, limit: int) -> list[dict[str, Any]]:
-        """What the requests after a number contained, second by second; `limit` bounds them."""
+        """What the requests after a number contained, by second; at most `limit` requests."""
         sql = _TALLY.format(failed=VIEWS["failed"].condition)
         return [dict(row) for row in self._connection.execute(sql, {"after": after, "limit": limit})]
 
     def counts(self) -> dict[str, int]:
-        """How many rows each table has, at no cost: the last id, but for those that were deleted before it."""
+        """How many rows each table has, without counting them: the last id minus the number of deleted rows."""
         return {table: self._last_id(table) - self._gaps[table] for table in _TABLES}
 
     def deletion(self, number: str) -> datetime | None:
-        """When a deletion request arrived; None if it did not."""
+        """When a deletion request arrived; None if it is unknown."""
         found = self._connection.execute("SELECT received FROM deletions WHERE deletion_request_id = ?", (number,))
         row = found.fetchone()
         return datetime.fromisoformat(row[0]) if row else None
@@ -268,7 +268,7 @@ class Store:
         (number,) = self._connection.execute("SELECT COALESCE(MAX(connection), 0) FROM requests").fetchone()
         return number
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Delete everything that is stored."""
         with self._transaction():
             for table in _TABLES:
@@ -297,9 +297,9 @@ class Store:
         return len(batch.events) - added
 
     def _erase(self, erasure: Erasure, request: int, received: str) -> None:
-        """Delete users and their events, of every app: Heap looks in all environments of an account.
+        """Delete users and their events from every app, as Heap does in all environments of an account.
 
-        A row that comes later may get the id of one that is gone, so a new epoch begins.
+        A later row may get the id of a deleted one, so a new epoch begins.
         """
         asked = len(erasure.identities) + len(erasure.user_ids)
         by = {"identity": [(who,) for who in erasure.identities], "user_id": [(who,) for who in erasure.user_ids]}
@@ -317,7 +317,7 @@ class Store:
         self.epoch = secrets.token_hex(4)
 
     def _count_gaps(self) -> dict[str, int]:
-        """How many ids of each table up to its last have no row."""
+        """How many ids of each table, up to its last, have no row."""
         counts = {
             table: self._connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608  # own
             for table in _TABLES
@@ -325,7 +325,7 @@ class Store:
         return {table: self._last_id(table) - count for table, count in counts.items()}
 
     def _identify(self, app_id: str, wanted: Identification, request: int, received: str) -> None:
-        """Give the events of a user ID to an identity, or ignore the call: Heap's response does not show it."""
+        """Assign the events of a user ID to an identity, or ignore the call, which Heap's response does not show."""
         values = asdict(wanted) | {"app_id": app_id, "request": request, "received": received}
         known = self._connection.execute(_KNOWN_USER_ID, values).fetchone()
         (recent,) = self._connection.execute(_RECENT_USER_IDS, values).fetchone()
@@ -380,7 +380,7 @@ def _event_rows(batch: Batch, request: int, received: str) -> Iterator[tuple[Any
 
 
 def _row(row: sqlite3.Row) -> dict[str, Any]:
-    """A row as it is shown: booleans as such, stored JSON verbatim, without parsing it."""
+    """A row for a response: integers as booleans where they are, and stored JSON verbatim."""
     shown = dict(row)
     for name in _TRUTHS:
         if name in shown:

@@ -1,4 +1,4 @@
-"""What the page lists: for each view its table, its columns, its order and the text that is searched."""
+"""What the page lists: the table, columns, order and searched text of each view."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class View:
 
     Attributes:
         table: The table of its rows.
-        cursor: A number, unique in the table, that is higher the newer a row is.
+        cursor: A number, unique in the table, that is greater for newer rows.
         request: The number of the request that contained the row.
-        columns: What is shown of a row.
+        columns: What a row shows.
         text: The text that is searched; never null.
         condition: Which of the table's rows belong to it.
     """
@@ -38,7 +38,7 @@ VIEWS: Mapping[str, View] = {
         "id",
         "request",
         f"event, COALESCE(identity, user_id) AS who, time AS at, {_PREVIEW}",
-        # Not the payload, which holds the names of all its fields: everyone would be found who looks for "event".
+        # Not the payload, which contains the names of its fields: a search for "event" would match every row.
         "COALESCE(identity, user_id) || ' ' || event || ' ' || properties || ' ' || COALESCE(idempotency_key, '')",
     ),
     "users": View(
@@ -70,7 +70,7 @@ VIEWS: Mapping[str, View] = {
         "(reason IS NOT NULL OR fault <> 'latency')",
     ),
 }
-"""The lists by name; `failed` are the requests that were refused, or hit by a fault other than a delay."""
+"""The lists by name; `failed` are requests that were refused, or hit by a fault other than a delay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,8 @@ class Listed:
 
     Attributes:
         rows: The rows.
-        next: The cursor to continue before; None when all rows were seen.
-        newest: The highest cursor that there was, whether its row is among these or not.
+        next: The cursor to continue before; None after the last row.
+        newest: The highest cursor in the table, even if its row is not among these.
     """
 
     rows: list[dict[str, Any]]
@@ -89,7 +89,7 @@ class Listed:
 
 
 def search(words: str) -> Callable[[str], bool]:
-    """Whether a text holds every one of the words, in any casing, also if JSON escapes their characters."""
+    """Whether a text contains all of the words, in any letter case, even if JSON escapes their characters."""
     wanted = [(word, orjson.dumps(word)[1:-1].decode()) for word in words.casefold().split()]
 
     def holds(text: str) -> bool:

@@ -1,1 +1,1 @@
-"""The live page and the addresses behind it: lists, counters, fault controls, access. Never Heap's own API."""
+"""The live page and the endpoints behind it: lists, counters, fault controls, access. Never Heap's own API."""

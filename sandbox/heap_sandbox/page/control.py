@@ -1,4 +1,4 @@
-"""The sandbox's own addresses: stored data, faults, limits and reset."""
+"""The sandbox's own endpoints: stored data, faults, limits and reset."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from heap_sandbox.mock.heap import Heap
 from heap_sandbox.mock.store import HIGHEST_ID, PAGE_MAXIMUM
 
 PAGE_DEFAULT = 1000
-"""Rows of a page when no limit is given."""
+"""Rows of a page if no limit is given."""
 BODY_MAXIMUM = 1_000_000
-"""Bytes of a request to one of these addresses."""
+"""The most bytes of a request body to these endpoints."""
 
 _FILTERS = {
     "events": "identity",
@@ -48,7 +48,7 @@ View stored data
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
   GET  /sandbox/identities            ?after=ID&limit=N&identity=WHO    each with the reason if Heap would ignore it
   GET  /sandbox/deletions             ?after=ID&limit=N
-  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if rejected, the reason
+  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if refused, the reason
   GET  /sandbox/events/ID             one row; users, identities, requests and so on likewise
   GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
   GET  /sandbox/live                  counters and rates as server-sent events
@@ -63,22 +63,22 @@ Simulate faults
 
 
 async def welcome(_request: Request) -> Response:
-    """The list of addresses."""
+    """The list of endpoints."""
     return PlainTextResponse(_WELCOME)
 
 
 async def no_icon(_request: Request) -> Response:
-    """Empty, so that a browser's request is not mistaken for a request to Heap."""
+    """Answer a browser's request for an icon, so that it is not logged as a request to Heap."""
     return Response(status_code=204)
 
 
 async def explain(_request: Request, error: HTTPException) -> Response:
-    """An address or method that does not exist, or a body that is too large, as JSON."""
-    return Json({"error": f"{error.detail}. GET /sandbox lists the addresses."}, error.status_code, error.headers)
+    """An unknown endpoint or method, or a body that is too large, explained as JSON."""
+    return Json({"error": f"{error.detail}. GET /sandbox lists the endpoints."}, error.status_code, error.headers)
 
 
 async def database_failed(_request: Request, error: sqlite3.Error) -> Response:
-    """A request that the database could not store or answer: the disk is full, or no file can be opened."""
+    """The database failed, for example because the disk is full or no file can be opened."""
     return Json({"error": f"The sandbox's database failed: {error}. Free disk space or file descriptors."}, 503)
 
 
@@ -100,13 +100,13 @@ def routes(heap: Heap) -> list[Route]:
 
 
 class Control:
-    """The answers of the sandbox's own addresses."""
+    """The sandbox's own endpoints."""
 
     def __init__(self, heap: Heap) -> None:
         self._heap = heap
 
     def pages(self, table: str, column: str | None) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint that shows a table page by page, perhaps only the rows with one value in a column."""
+        """The endpoint that shows a table page by page, optionally only the rows with a value in a column."""
 
         async def page(request: Request) -> Response:
             asked = request.query_params
@@ -122,7 +122,7 @@ class Control:
         return page
 
     def row(self, table: str) -> Callable[[Request], Awaitable[Response]]:
-        """The endpoint that shows one row of a table, whole and for a reader: indented, each number as it was sent."""
+        """The endpoint that shows one complete row for a reader: indented, with each number as it was sent."""
 
         async def row(request: Request) -> Response:
             number = request.path_params["number"]
@@ -139,12 +139,12 @@ class Control:
         return Json(self._heap.store.stats())
 
     async def faults(self, _request: Request) -> Response:
-        """The faults and how often each has fired."""
+        """The faults and how many requests each has affected."""
         rows = self._heap.faults.rows()
         return Json({"total": len(rows), "rows": rows, "next": None})
 
     async def add_faults(self, request: Request) -> Response:
-        """Put one fault or a list of faults in force; all of them or, if one is wrong, none."""
+        """Add one fault or a list of faults: all, or none if one is invalid."""
         try:
             given = await _json(request)
             self._heap.faults.add([define(one) for one in (given if isinstance(given, list) else [given])])
@@ -153,12 +153,12 @@ class Control:
         return await self.faults(request)
 
     async def clear_faults(self, request: Request) -> Response:
-        """Clear all faults."""
+        """Remove all faults."""
         self._heap.faults.clear()
         return await self.faults(request)
 
     async def end_fault(self, request: Request) -> Response:
-        """Clear one fault."""
+        """Remove one fault."""
         number = request.path_params["number"]
         if not (_is_id(number) and self._heap.faults.remove(int(number))):
             return _unknown(f"There is no fault {number}.")
@@ -177,11 +177,11 @@ class Control:
         return await self.limits(request)
 
     async def reset(self, _request: Request) -> Response:
-        """Clear stored data, faults and windows; the settings stay."""
-        self._heap.store.forget()
+        """Delete stored data, faults and rate limit windows; keep the settings."""
+        self._heap.store.clear()
         self._heap.faults.clear()
-        self._heap.limits.forget()
-        self._heap.deletions.forget()
+        self._heap.limits.clear()
+        self._heap.deletions.clear()
         return Json({})
 
 
@@ -198,14 +198,14 @@ async def _json(request: Request) -> Any:
 
 
 def whole(text: str, name: str, minimum: int) -> int:
-    """A parameter that is an integer which SQLite can hold; otherwise ValueError with a sentence."""
+    """A parameter as an integer that fits into SQLite; ValueError with a sentence if it is not."""
     if not _is_id(text) or int(text) < minimum:
         raise ValueError(f"{name} must be an integer from {minimum} to {HIGHEST_ID}.")
     return int(text)
 
 
 def _is_id(text: str) -> bool:
-    """Whether a text is a number that an id may be. The length is checked first: Python limits what `int` converts."""
+    """Whether a text can be an id. Its length is checked first, because Python limits what `int` converts."""
     return text.isascii() and text.isdigit() and len(text) <= len(str(HIGHEST_ID)) and int(text) <= HIGHEST_ID
 
 
@@ -214,5 +214,5 @@ def _unknown(sentence: str) -> Response:
 
 
 def wrong(error: ValueError) -> Response:
-    """The answer to a wrong parameter or body."""
+    """The response to an invalid parameter or body."""
     return Json({"error": str(error)}, 422)

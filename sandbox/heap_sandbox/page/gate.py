@@ -1,4 +1,4 @@
-"""Who may connect: the programs of this computer and the sandbox's own page, not a website in a browser on it."""
+"""Access control: for programs on this computer and the sandbox's own page, not for websites in a browser."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _HOST = re.compile(
 
 
 class Gate:
-    """The application, for allowed clients.
+    """The application, for clients that are allowed.
 
-    A browser lets any website send to 127.0.0.1, and lets it read the answers too where its own name leads there; it
-    can change neither the Host nor the Origin of what it sends.
+    A browser lets any website send requests to 127.0.0.1, and read the responses if the website's own name resolves to
+    it (DNS rebinding). But a website cannot change the Host and Origin headers.
     """
 
     def __init__(self, application: ASGIApp) -> None:
         self._application = application
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it with a sentence."""
+        """Pass a request on, or refuse it with an error message."""
         await (_refusal(scope) or self._application)(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""The page that shows the sandbox while it works: its files, the lists it shows, and a stream of counters and rates."""
+"""The live page: its files, the lists that it shows, and the stream of counters and rates."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from heap_sandbox.mock.views import VIEWS
 from heap_sandbox.page import control
 
 LIST_DEFAULT, LIST_MAXIMUM = 100, 1000
-"""Rows of a list when no limit is asked for, and at most."""
+"""Rows of a list by default, and at most."""
 
-_PAUSE = 0.25  # seconds between two polls; what arrives within them is sent together
+_PAUSE = 0.25  # seconds between two updates
 _TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {path.name: path.read_bytes() for path in (Path(__file__).parent / "files").iterdir() if path.suffix in _TYPES}
 _HEADERS = {
-    # Nothing from elsewhere, nothing inline, and (trusted types) no way to turn a text into HTML.
+    # Nothing from elsewhere, nothing inline, and (trusted types) no way to turn text into HTML.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'",
@@ -36,7 +36,7 @@ _HEADERS = {
 
 
 async def home(request: Request) -> Response:
-    """The page for a browser, the list of addresses for a program."""
+    """The page for a browser, the list of endpoints for a program."""
     if "text/html" in request.headers.get("accept", ""):
         return _file("index.html")
     return await control.welcome(request)
@@ -49,7 +49,7 @@ async def file(request: Request) -> Response:
 
 
 def routes(heap: Heap) -> list[Route]:
-    """The requests of the page."""
+    """The endpoints of the page."""
     live = Live(heap)
     return [
         Route("/page/{name}", file),
@@ -59,16 +59,16 @@ def routes(heap: Heap) -> list[Route]:
 
 
 class Live:
-    """What the page shows of a Heap."""
+    """What the page shows."""
 
     def __init__(self, heap: Heap) -> None:
         self._heap = heap
 
     async def newest(self, request: Request) -> Response:
-        """Some rows of a view, newest first; others are served between two stretches of a long search."""
+        """Some rows of a view, newest first; other requests are served between the chunks of a long search."""
         name, asked = request.path_params["name"], request.query_params
         if name not in VIEWS:
-            return Json({"error": f"There is no list {name!r}; there are {', '.join(VIEWS)}."}, 404)
+            return Json({"error": f"There is no list {name!r}; the lists are {', '.join(VIEWS)}."}, 404)
         try:
             since = control.whole(asked.get("since", "0"), "since", 0)
             before = control.whole(asked["before"], "before", 0) if "before" in asked else None
@@ -88,10 +88,10 @@ class Live:
         return Json({"epoch": epoch, "newest": first.newest, "rows": rows[:limit], "next": after})
 
     async def stream(self, request: Request) -> Response:
-        """Server-sent events: all counters, rates and faults in force, as often as they change.
+        """Server-sent events: all counters, rates and active faults, whenever they change.
 
-        A message needs none before it, and its id is a digest of it: a client that comes back with the id of the newest
-        has missed nothing, and gets the next change; any other gets the newest at once.
+        Each message is complete, and its id is its digest. A client that reconnects with the id of the newest message
+        has missed nothing and gets the next change; any other client gets the newest message immediately.
         """
         messages = self._messages(request.headers.get("last-event-id"))
         return StreamingResponse(messages, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
@@ -99,8 +99,8 @@ class Live:
     async def _messages(self, known: str | None) -> AsyncIterator[bytes]:
         yield b"retry: 1000\n\n"
         while True:
-            while self._heap.pulse.advance():  # noqa: ASYNC110  # there is work, not an event to wait for
-                await asyncio.sleep(0)  # others come first
+            while self._heap.pulse.advance():  # noqa: ASYNC110  # it has work to do, not an event to wait for
+                await asyncio.sleep(0)  # serve others first
             faults = [fault for fault in self._heap.faults.rows() if not fault["spent"]]
             enabled = self._heap.limits.settings.enabled
             data = orjson.dumps(self._heap.pulse.row() | {"faults": faults, "rate_limits": enabled})

@@ -1,4 +1,4 @@
-"""Deletions: Heap's documented answers, and what is gone afterwards."""
+"""Deletions: Heap's documented responses, and what is deleted."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def track(heap: Sandbox, app_id: str, **who: str) -> None:
 
 
 def test_a_token_is_for_an_app_id_and_its_key(heap: Sandbox) -> None:
-    """By HTTP Basic."""
+    """Sent with HTTP Basic."""
     answer = login(heap)
     assert (answer.status_code, list(answer.json())) == (200, ["access_token"])
 
@@ -60,19 +60,19 @@ def test_a_token_is_for_an_app_id_and_its_key(heap: Sandbox) -> None:
     ],
 )
 def test_other_credentials_are_unauthorized(heap: Sandbox, authorization: str) -> None:
-    """As `err`."""
+    """With a message in `err`."""
     answer = requests.post(heap.url + TOKEN, headers={"Authorization": authorization}, timeout=30)
     assert (answer.status_code, answer.json()) == (401, {"err": {"message": "Unauthorized"}})
 
 
 @pytest.mark.parametrize(("app_id", "key"), [("11", "wrong"), ("11", ""), ("13", "key"), ("", "key"), ("x", "key")])
 def test_a_wrong_app_or_key_is_unauthorized(heap: Sandbox, app_id: str, key: str) -> None:
-    """Also of an app that exists."""
+    """Even if the app exists."""
     assert login(heap, app_id, key).status_code == 401
 
 
 def test_a_request_is_pending_then_complete(heap: Sandbox) -> None:
-    """How long that takes is a setting."""
+    """After a time that can be set."""
     limit(heap, deletion_seconds=3600)
     submitted = submit(heap, [{"identity": "alice"}])
     number = submitted.json()["deletion_request_id"]
@@ -93,7 +93,7 @@ def test_a_request_is_pending_then_complete(heap: Sandbox) -> None:
 
 
 def test_a_token_is_valid_for_five_minutes(heap: Sandbox) -> None:
-    """Or as long as the setting says; a reset ends all of them."""
+    """By default; a reset invalidates all tokens."""
     assert requests.get(f"{heap.url}/sandbox/limits", timeout=30).json()["token_seconds"] == 300
     headers = bearer(heap)
     assert submit(heap, [{"identity": "alice"}], headers).status_code == 201
@@ -106,7 +106,7 @@ def test_a_token_is_valid_for_five_minutes(heap: Sandbox) -> None:
 
 
 def test_the_users_and_their_events_are_gone_from_all_environments(heap: Sandbox) -> None:
-    """Others stay; what comes later is counted and listed as ever."""
+    """Others stay; later rows are counted and listed as usual."""
     for app_id in ("11", "12"):
         track(heap, app_id, identity="alice")
         track(heap, app_id, identity="bob")
@@ -135,8 +135,8 @@ def test_the_users_and_their_events_are_gone_from_all_environments(heap: Sandbox
     ("users", "reason"),
     [
         (None, "users: must be a list"),
-        ([], "users: 0 elements, 1 to 10000 are allowed"),
-        ([{"identity": "a"}] * 10_001, "users: 10001 elements, 1 to 10000 are allowed"),
+        ([], "users: has 0 elements; 1 to 10000 are allowed"),
+        ([{"identity": "a"}] * 10_001, "users: has 10001 elements; 1 to 10000 are allowed"),
         (["a"], "users[0]: must be an object"),
         ([{}], "users[0].identity: exactly one of identity and user_id is required"),
         ([{"identity": "a", "user_id": 1}], "users[0].identity: exactly one of identity and user_id is required"),
@@ -156,12 +156,12 @@ def test_a_request_that_breaks_a_rule_deletes_no_one(heap: Sandbox, users: Any, 
     ("method", "path"), [("GET", TOKEN), ("GET", SUBMIT), ("POST", f"{STATUS}/x"), ("PUT", SUBMIT)]
 )
 def test_other_methods_are_not_allowed(heap: Sandbox, method: str, path: str) -> None:
-    """Each address has its own."""
+    """Each endpoint has its own."""
     assert requests.request(method, heap.url + path, timeout=30).status_code == 405
 
 
 def test_faults_apply_to_deletions_too(heap: Sandbox) -> None:
-    """By their address; without storing, no one is deleted."""
+    """By endpoint; if nothing is stored, no one is deleted."""
     track(heap, "11", identity="a")
     for path in (TOKEN, SUBMIT, STATUS):
         fault = {"kind": "status", "status": 503, "path": path, "times": 1}

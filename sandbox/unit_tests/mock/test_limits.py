@@ -1,4 +1,4 @@
-"""The documented rates, on a clock that only the test moves."""
+"""The documented rate limits, with a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -50,36 +50,36 @@ def times(limits: Limits, batch: Batch, count: int) -> list[Excess | None]:
 
 
 def test_nothing_is_counted_until_enabled(clock: Clock) -> None:
-    """The rates are off by default."""
+    """The rate limits are off by default."""
     limits = Limits(clock)
     assert times(limits, track(), 100) == [None] * 100
     assert len(limits) == 0
 
 
-def test_an_app_has_15_000_events_in_bulk_a_minute(limits: Limits) -> None:
-    """Fifteen full requests fit, one event more does not (bulk-track)."""
+def test_an_app_can_have_15_000_bulk_events_per_minute(limits: Limits) -> None:
+    """Fifteen full requests fit, and not one event more (bulk-track)."""
     assert [limits.admit(crowd(i)) for i in range(15)] == [None] * 15
     assert limits.admit(bulk("one more")) == Excess(BULK_APP, 60.0)
     assert limits.admit(bulk("another app", app_id="12")) is None
 
 
-def test_an_identity_has_1000_events_in_bulk_a_minute(limits: Limits) -> None:
-    """Counted over requests, by identity and app (bulk-track)."""
+def test_an_identity_can_have_1000_bulk_events_per_minute(limits: Limits) -> None:
+    """Counted across requests, by identity and app (bulk-track)."""
     assert limits.admit(bulk(*["alice"] * 999)) is None
     assert limits.admit(bulk("alice", "alice")) == Excess(BULK_IDENTITY, 60.0)
     assert limits.admit(bulk("alice", "Alice")) is None
     assert limits.admit(bulk("alice", app_id="12")) is None
 
 
-def test_an_identity_has_30_single_events_in_30_seconds(limits: Limits) -> None:
-    """Single requests have a separate rate (track-1)."""
+def test_an_identity_can_have_30_single_events_in_30_seconds(limits: Limits) -> None:
+    """Single requests have their own limit (track-1)."""
     assert times(limits, track(), 31) == [None] * 30 + [Excess(SINGLE_TRACK, 30.0)]
     assert limits.admit(track("bob")) is None
     assert limits.admit(track(app_id="12")) is None
     assert limits.admit(bulk("alice")) is None
 
 
-def test_an_identity_has_30_single_user_writes_in_30_seconds(limits: Limits) -> None:
+def test_an_identity_can_have_30_single_user_writes_in_30_seconds(limits: Limits) -> None:
     """As add-user-properties says."""
     assert times(limits, user(), 31) == [None] * 30 + [Excess(SINGLE_USER, 30.0)]
     assert limits.admit(user("bob")) is None
@@ -93,20 +93,20 @@ def test_an_identity_has_30_single_user_writes_in_30_seconds(limits: Limits) -> 
     ],
 )
 def test_other_calls_have_no_rate(limits: Limits, document: dict[str, Any]) -> None:
-    """No page names one for users in bulk or for accounts."""
+    """None is documented for users in bulk or for accounts."""
     batch = read(USERS if "users" in document else ACCOUNTS, document)
     assert times(limits, batch, 50) == [None] * 50
 
 
 def test_a_user_id_counts_for_the_app_only(limits: Limits) -> None:
-    """The rates of one user name the identity."""
+    """The limits per user are documented for identities."""
     assert times(limits, read(TRACK, {"app_id": "11", "user_id": "5", "event": "E"}), 31) == [None] * 31
     batch = read(TRACK, {"app_id": "11", "events": [{"user_id": "5", "event": "E"}] * 1000})
     assert times(limits, batch, 16) == [None] * 15 + [Excess(BULK_APP, 60.0)]
 
 
 def test_a_window_slides(limits: Limits, clock: Clock) -> None:
-    """What arrived a full window ago makes room, one by one."""
+    """Each arrival expires one window later."""
     for _ in range(30):
         assert limits.admit(track()) is None
         clock.now += 1
@@ -119,7 +119,7 @@ def test_a_window_slides(limits: Limits, clock: Clock) -> None:
 
 
 def test_the_wait_reaches_until_the_whole_request_fits(limits: Limits, clock: Clock) -> None:
-    """One that needs more room waits for more to expire."""
+    """A larger request waits for more to expire."""
     for size in (400, 300, 300):
         assert limits.admit(bulk("bob", *["alice"] * size)) is None
         clock.now += 10
@@ -127,8 +127,8 @@ def test_the_wait_reaches_until_the_whole_request_fits(limits: Limits, clock: Cl
     assert limits.admit(bulk(*["alice"] * 401)) == Excess(BULK_IDENTITY, 40.0)
 
 
-def test_a_refused_request_takes_no_share(limits: Limits) -> None:
-    """Neither of the rate that refused it nor of any other."""
+def test_a_refused_request_does_not_count(limits: Limits) -> None:
+    """Neither towards the limit that refused it nor towards any other."""
     assert limits.admit(bulk(*["alice"] * 1000)) is None
     for _ in range(20):
         assert limits.admit(bulk("alice", *(f"{i}" for i in range(999)))) == Excess(BULK_IDENTITY, 60.0)
@@ -144,8 +144,8 @@ def test_scale_shortens_the_windows(clock: Clock) -> None:
     assert limits.admit(bulk("alice")) is None
 
 
-def test_empty_windows_are_forgotten(limits: Limits, clock: Clock) -> None:
-    """Identities that never return leave nothing behind."""
+def test_empty_windows_are_removed(limits: Limits, clock: Clock) -> None:
+    """So identities that never return take no memory."""
     for i in range(15):
         limits.admit(crowd(i))
     assert len(limits) == 15_001
@@ -155,14 +155,14 @@ def test_empty_windows_are_forgotten(limits: Limits, clock: Clock) -> None:
 
 
 def test_clearing_empties_the_windows(limits: Limits) -> None:
-    """A fresh start for the next test."""
+    """The next request is accepted."""
     assert times(limits, track(), 31)[-1] is not None
-    limits.forget()
+    limits.clear()
     assert limits.admit(track()) is None
 
 
 def test_settings_can_be_changed_one_by_one() -> None:
-    """What is not named stays."""
+    """The others keep their values."""
     changed = Settings().changed({"enabled": True, "scale": 60}).changed({"body_bytes": 10, "retry_after": False})
     assert changed == Settings(enabled=True, scale=60, body_bytes=10, retry_after=False)
 
@@ -170,11 +170,11 @@ def test_settings_can_be_changed_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("wanted", "sentence"),
     [
-        ([], "Limits are one JSON object."),
+        ([], "Limits must be a JSON object."),
         (
             {"speed": 1},
             (
-                "There is no setting 'speed'; there are enabled, scale, body_bytes, retry_after, "
+                "There is no setting 'speed'; the settings are enabled, scale, body_bytes, retry_after, "
                 "token_seconds, deletion_seconds."
             ),
         ),
@@ -187,12 +187,12 @@ def test_settings_can_be_changed_one_by_one() -> None:
     ],
 )
 def test_wrong_settings_are_explained(wanted: Any, sentence: str) -> None:
-    """Each mistake has its sentence."""
+    """With a message for each mistake."""
     with pytest.raises(ValueError, match=re.escape(sentence)):
         Settings().changed(wanted)
 
 
 def test_the_settings_show_the_documented_rates() -> None:
-    """What is enforced can be read."""
+    """With count and window."""
     rates = [Rate(**rate) for rate in Settings().row()["rates"]]
     assert [(rate.count, rate.seconds) for rate in rates] == [(15_000, 60), (1_000, 60), (30, 30), (30, 30)]

@@ -1,4 +1,4 @@
-"""Counters and rates, from the log of requests."""
+"""Counters and rates, computed from the request log."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def look(pulse: Pulse) -> dict[str, Any]:
     return pulse.row()
 
 
-def test_it_counts_by_second_and_in_all(store: Store) -> None:
+def test_it_counts_per_second_and_in_total(store: Store) -> None:
     """Rows of each kind, and what failed; a duplicate was sent, but is not a row."""
     arrive(store, TRACK, 0.2, **events("a", "b"))
     arrive(store, TRACK, 0.9, **events("b", "c"))
@@ -63,7 +63,7 @@ def test_it_counts_by_second_and_in_all(store: Store) -> None:
     assert seen["rates"] == [[START, 4, 0, 0, 0], [START + 2, 0, 1, 1, 1]]
 
 
-def test_looking_twice_counts_once(store: Store) -> None:
+def test_polling_twice_counts_once(store: Store) -> None:
     """Only what is new is read, and an unfinished second grows."""
     pulse = Pulse(store)
     arrive(store, **events("a"))
@@ -99,9 +99,9 @@ def test_only_the_last_minutes_have_rates(store: Store) -> None:
     assert seen["counts"]["failed"] == 3
 
 
-def test_a_long_log_is_read_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_log_is_read_in_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that others are served between them."""
-    monkeypatch.setattr("heap_sandbox.mock.pulse.STRETCH", 2)
+    monkeypatch.setattr("heap_sandbox.mock.pulse.CHUNK", 2)
     for _ in range(5):
         arrive(store, reason="wrong")
     pulse = Pulse(store)
@@ -119,12 +119,12 @@ def test_a_poll_ends_while_more_arrives(store: Store) -> None:
     assert pulse.row()["counts"]["failed"] == 1
 
 
-def test_what_is_forgotten_is_no_longer_counted(store: Store) -> None:
+def test_cleared_data_is_no_longer_counted(store: Store) -> None:
     """Another epoch begins, also where as many requests have come since."""
     pulse = Pulse(store)
     arrive(store, reason="wrong")
     before = look(pulse)
-    store.forget()
+    store.clear()
     arrive(store, **events("a"))
     after = look(pulse)
     assert after["epoch"] != before["epoch"]

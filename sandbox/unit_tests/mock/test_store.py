@@ -1,4 +1,4 @@
-"""What is kept, and how it is read again."""
+"""What is stored, and how it is read."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rows(store: Store, table: str) -> list[dict[str, Any]]:
     return shown
 
 
-def test_an_event_is_kept_whole(store: Store) -> None:
+def test_an_event_is_stored_completely(store: Store) -> None:
     """Every column of an event."""
     element = event(
         timestamp="2017-03-10T22:21:56+01:00", idempotency_key="k", session_id="s", properties={"a": [1, 2]}
@@ -83,21 +83,21 @@ def test_an_event_is_kept_whole(store: Store) -> None:
 
 
 def test_an_event_without_a_timestamp_has_the_time_of_arrival(store: Store) -> None:
-    """And it can be seen that none was given."""
+    """And shows that it had none."""
     record(store, TRACK, **event())
     (row,) = rows(store, "events")
     assert (row["timestamp"], row["timestamp_given"], row["time"]) == (None, False, "2026-06-01T10:00:00.000000+00:00")
 
 
 def test_a_single_event_has_no_position(store: Store) -> None:
-    """Positions belong to batches."""
+    """Positions are for batches."""
     record(store, TRACK, **event())
     record(store, TRACK, events=[event(), event()])
     assert [(row["request"], row["position"]) for row in rows(store, "events")] == [(1, None), (2, 0), (2, 1)]
 
 
 def test_a_repeated_key_never_changes_the_stored_event(store: Store) -> None:
-    """Not in a later request and not within one."""
+    """Neither in a later request nor within one."""
     record(store, TRACK, events=[event("alice", idempotency_key="k"), event("bob", idempotency_key="k")])
     record(store, TRACK, **event("carol", idempotency_key="k", properties={"a": 1}))
     assert [(row["identity"], row["properties"]) for row in rows(store, "events")] == [("alice", {})]
@@ -122,7 +122,7 @@ def test_an_event_creates_its_user(store: Store) -> None:
 
 @pytest.mark.parametrize(("api", "subject"), [(USERS, "identity"), (ACCOUNTS, "account_id")])
 def test_properties_are_merged_and_the_last_write_wins(store: Store, api: Api, subject: str) -> None:
-    """Created when missing, overwritten when there, across requests and within one."""
+    """Added if missing, overwritten if present, across requests and within one."""
     record(store, api, **{subject: "a", "properties": {"plan": "free", "seats": 1}})
     writes = [{subject: "a", "properties": {"plan": plan, plan: True}} for plan in ("pro", "max")]
     record(store, api, **{api.plural: writes})
@@ -139,7 +139,7 @@ def test_properties_are_merged_and_the_last_write_wins(store: Store, api: Api, s
 
 
 def test_users_of_two_apps_are_two(store: Store) -> None:
-    """An identity belongs to its app, and its case matters."""
+    """An identity belongs to its app, and is case-sensitive."""
     record(store, USERS, identity="alice", properties={"a": 1})
     record(store, USERS, identity="alice", properties={"a": 2}, app_id="12")
     record(store, USERS, identity="Alice")
@@ -151,7 +151,7 @@ def test_users_of_two_apps_are_two(store: Store) -> None:
 
 
 def test_an_event_leaves_the_properties_of_its_user_alone(store: Store) -> None:
-    """A user that exists stays what it is."""
+    """If the user exists."""
     record(store, USERS, identity="alice", properties={"a": 1})
     record(store, TRACK, **event("alice"))
     assert [(user["properties"], user["writes"]) for user in rows(store, "users")] == [({"a": 1}, 1)]
@@ -159,7 +159,7 @@ def test_an_event_leaves_the_properties_of_its_user_alone(store: Store) -> None:
 
 @given(st.lists(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=3), SCALARS)))
 def test_merging_is_what_a_dictionary_does(writes: list[dict[str, Any]]) -> None:
-    """Whatever the keys and values."""
+    """For all keys and values."""
     expected: dict[str, Any] = {}
     with closing(Store()) as store:
         for properties in writes:
@@ -170,7 +170,7 @@ def test_merging_is_what_a_dictionary_does(writes: list[dict[str, Any]]) -> None
 
 
 def test_a_request_is_logged_with_its_outcome(store: Store) -> None:
-    """Also one that stored nothing and got no answer."""
+    """Even one that stored nothing and got no response."""
     store.record(entry(status=None, fault="hang", reason="because", elements=None), None, lambda: 2.5)
     assert rows(store, "requests") == [
         {
@@ -196,7 +196,7 @@ def test_a_request_is_logged_with_its_outcome(store: Store) -> None:
 
 
 def test_a_request_and_its_elements_are_one_transaction(store: Store) -> None:
-    """When the log fails, nothing is stored."""
+    """If logging fails, nothing is stored."""
 
     def fail() -> float:
         raise ZeroDivisionError
@@ -209,7 +209,7 @@ def test_a_request_and_its_elements_are_one_transaction(store: Store) -> None:
 
 
 def test_pages_follow_each_other(store: Store) -> None:
-    """Oldest first, and the last page says that it is the last."""
+    """Oldest first; the last has no next cursor."""
     record(store, TRACK, events=[event(f"{i}") for i in range(5)])
     pages = [store.page("events", after, 2) for after in (0, 2, 4)]
     assert [[row["id"] for row in page.rows] for page in pages] == [[1, 2], [3, 4], [5]]
@@ -218,20 +218,20 @@ def test_pages_follow_each_other(store: Store) -> None:
 
 
 def test_a_full_last_page_is_the_last(store: Store) -> None:
-    """No empty page at the end."""
+    """No empty page follows."""
     record(store, TRACK, events=[event(f"{i}") for i in range(4)])
     assert store.page("events", 2, 2).next is None
 
 
 def test_a_page_can_be_of_one_subject_only(store: Store) -> None:
-    """Total, rows and next are those of the subject."""
+    """Total, rows and next then cover only that subject."""
     record(store, TRACK, events=[event(who) for who in ("a", "b", "a", "a")])
     page = store.page("events", 0, 2, ("identity", "a"))
     assert (page.total, [row["id"] for row in page.rows], page.next) == (3, [1, 3], 3)
 
 
 def test_a_row_can_be_read_alone(store: Store) -> None:
-    """With the time of what made or last changed it."""
+    """With the time at which it was created or last changed."""
     record(store, USERS, identity="alice", properties={"a": 1})
     record(store, TRACK, **event())
     shown = orjson.loads(orjson.dumps(store.row("users", 1)))
@@ -251,7 +251,7 @@ def listed(store: Store, view: str, **asked: Any) -> list[Any]:
 
 
 def test_the_newest_come_first(store: Store) -> None:
-    """Of subjects, those that were changed last; an event makes a user and changes none."""
+    """Users and accounts by their last change; an event creates a user but changes none."""
     record(store, USERS, users=[{"identity": who} for who in "abc"])
     record(store, USERS, users=[{"identity": "b"}, {"identity": "a"}])
     record(store, TRACK, events=[event("c"), event("d")])
@@ -262,7 +262,7 @@ def test_the_newest_come_first(store: Store) -> None:
 
 
 def test_a_list_continues_from_its_last_page(store: Store) -> None:
-    """Before the last that was seen, or up to the newest that is known."""
+    """Before its last row, or after its newest."""
     record(store, TRACK, events=[event(who) for who in "abcde"])
     found = store.newest("events", limit=2)
     assert ([row["who"] for row in found.rows], found.next, found.newest) == (["e", "d"], 4, 5)
@@ -271,9 +271,9 @@ def test_a_list_continues_from_its_last_page(store: Store) -> None:
     assert store.newest("events", since=5).next is None
 
 
-def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each says where the next begins, until all rows were seen."""
-    monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 2)
+def test_a_long_search_runs_in_chunks(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has the cursor of the next, until all rows are searched."""
+    monkeypatch.setattr("heap_sandbox.mock.store.CHUNK", 2)
     record(store, USERS, users=[{"identity": f"{number}"} for number in range(5)])
     found, seen = store.newest("users", "0"), 1
     while found.next is not None:
@@ -282,7 +282,7 @@ def test_a_long_search_goes_by_stretches(store: Store, monkeypatch: pytest.Monke
     assert ([row["who"] for row in found.rows], seen) == (["0"], 3)
 
 
-def test_failed_requests_are_the_refused_and_the_faulty(store: Store) -> None:
+def test_failed_requests_are_those_refused_or_hit_by_a_fault(store: Store) -> None:
     """A delay alone is not a failure."""
     for fate in ({"reason": "wrong"}, {"fault": "latency"}, {"fault": "hang"}, {}, {"fault": "status", "reason": "x"}):
         store.record(entry(**fate), None, lambda: 0.0)
@@ -291,14 +291,14 @@ def test_failed_requests_are_the_refused_and_the_faulty(store: Store) -> None:
 
 
 def test_ids_that_restart_belong_to_another_epoch(store: Store) -> None:
-    """So that a new row cannot be taken for an old one."""
+    """So that a new row is not mistaken for an old one."""
     before = store.epoch
-    store.forget()
+    store.clear()
     assert store.epoch != before
 
 
 def test_there_are_four_tables(store: Store) -> None:
-    """A name from elsewhere never reaches SQL."""
+    """No other name reaches SQL."""
     with pytest.raises(ValueError, match="There is no table 'sqlite_master'"):
         store.page("sqlite_master")
     with pytest.raises(ValueError, match="There is no table 'sqlite_master'"):
@@ -306,7 +306,7 @@ def test_there_are_four_tables(store: Store) -> None:
 
 
 def test_stats_count_everything(store: Store) -> None:
-    """One line about everything that arrived."""
+    """Everything that arrived."""
     record(store, TRACK, events=[event("a", idempotency_key="k"), event("b", idempotency_key="k")])
     record(store, USERS, users=[{"identity": "a"}, {"identity": "c"}], connection=2)
     record(store, ACCOUNTS, account_id="acme", properties={}, connection=2)
@@ -335,14 +335,14 @@ def test_stats_count_everything(store: Store) -> None:
 def test_clearing_deletes_everything(store: Store) -> None:
     """As if nothing had arrived."""
     record(store, TRACK, **event(idempotency_key="k"))
-    store.forget()
+    store.clear()
     assert set(store.stats().values()) == {0}
     record(store, TRACK, **event(idempotency_key="k"))
     assert [row["id"] for row in rows(store, "events")] == [1]
 
 
 def test_a_file_keeps_the_data(tmp_path: Path) -> None:
-    """What is stored is there again, and keys are still known."""
+    """Stored rows are still there, and idempotency keys still known."""
     file = tmp_path / "heap.db"
     for _ in range(2):
         with closing(Store(file)) as store:
@@ -353,7 +353,7 @@ def test_a_file_keeps_the_data(tmp_path: Path) -> None:
 
 
 def test_a_path_that_cannot_be_a_database_is_explained(tmp_path: Path) -> None:
-    """A folder that does not exist, a folder, a file of another kind."""
+    """A missing folder, a folder, and a file of another kind."""
     text = tmp_path / "text.db"
     text.write_text("This is a text of more than a hundred characters, and certainly no database. " * 3)
     for path in (tmp_path / "no" / "heap.db", tmp_path, text):
@@ -363,7 +363,7 @@ def test_a_path_that_cannot_be_a_database_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_database_of_another_version_is_distinguished_from_that_of_another_program(tmp_path: Path) -> None:
-    """With the remedy; its rows stay."""
+    """With what to do; its rows stay."""
     file = tmp_path / "heap.db"
     with closing(Store(file)) as store:
         record(store, TRACK, **event())
@@ -378,7 +378,7 @@ def test_a_database_of_another_version_is_distinguished_from_that_of_another_pro
 
 
 def test_a_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
-    """Not one table is added to it."""
+    """No table is added to it."""
     file = tmp_path / "other.db"
     with closing(sqlite3.connect(file)) as other:
         other.execute("CREATE TABLE precious (x)")
@@ -398,7 +398,7 @@ def identify(store: Store, identity: str, user_id: str, days: int = 0) -> str | 
 
 
 def test_identify_moves_the_events_of_a_user_id(store: Store) -> None:
-    """To a user that appears with it; other events stay where they are."""
+    """To a user that is created if missing; other events stay unchanged."""
     record(store, TRACK, events=[{"user_id": "7", "event": "E"}, {"user_id": "8", "event": "E"}, event("alice")])
     assert identify(store, "bob", "7") is None
     assert [(row["identity"], row["user_id"]) for row in rows(store, "events")] == [
@@ -410,7 +410,7 @@ def test_identify_moves_the_events_of_a_user_id(store: Store) -> None:
 
 
 def test_a_user_id_keeps_its_first_identity(store: Store) -> None:
-    """Later calls change nothing; they are kept with the reason, which Heap does not give."""
+    """Later calls change nothing; they are logged with the reason, which Heap does not give."""
     record(store, TRACK, user_id="7", event="E")
     assert identify(store, "bob", "7") is None
     assert identify(store, "bob", "7") == "it repeats an earlier call"
@@ -421,7 +421,7 @@ def test_a_user_id_keeps_its_first_identity(store: Store) -> None:
 
 
 def test_an_identity_is_given_ten_user_ids_within_thirty_days(store: Store) -> None:
-    """Then it has to wait for the first of them to be older."""
+    """And another only once the first of them is older."""
     assert {identify(store, "bob", str(number), days=number) for number in range(10)} == {None}
     assert identify(store, "bob", "10", days=29) == "the identity has been given 10 user_ids within 30 days"
     assert identify(store, "eve", "10", days=29) is None

@@ -1,4 +1,4 @@
-"""What a search finds."""
+"""What a search matches."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from heap_sandbox.mock.views import search
         ("%", "100%"),
     ],
 )
-def test_a_text_that_holds_all_words_is_found(words: str, text: str) -> None:
-    """In any casing and order, and also where JSON escapes them."""
+def test_a_text_that_contains_all_words_matches(words: str, text: str) -> None:
+    """In any letter case and order, even if JSON escapes them."""
     assert search(words)(text)
 
 
 @pytest.mark.parametrize(("words", "text"), [("ada bob", "ada"), ("%", "ada"), ("_", "ada"), (r"\"", "ada")])
-def test_any_other_is_not(words: str, text: str) -> None:
+def test_other_texts_do_not_match(words: str, text: str) -> None:
     """No character is a wildcard."""
     assert not search(words)(text)

@@ -1,4 +1,4 @@
-"""The page's addresses: its files, its lists, its stream."""
+"""The page's endpoints: files, lists and the stream."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def newest(heap: Sandbox, name: str = "events", **asked: Any) -> Any:
 
 
 class Looked(Store):
-    """A store that counts the stretches that are searched."""
+    """A store that counts the chunks that are searched."""
 
     looks = 0
 
@@ -66,14 +66,14 @@ class TestFiles:
         assert "unsafe" not in policy
 
     @pytest.mark.parametrize("accept", ["*/*", "text/plain", "application/json"])
-    def test_a_program_gets_the_list_of_addresses(self, heap: Sandbox, accept: str) -> None:
-        """As before there was a page."""
+    def test_a_program_gets_the_list_of_endpoints(self, heap: Sandbox, accept: str) -> None:
+        """As plain text."""
         answer = requests.get(heap.url, headers={"Accept": accept}, timeout=30)
         assert answer.headers["Content-Type"].startswith("text/plain")
         assert "POST /api/track" in answer.text
 
-    def test_every_file_that_the_page_names_is_there(self, heap: Sandbox) -> None:
-        """As what it is."""
+    def test_every_file_that_the_page_uses_is_served(self, heap: Sandbox) -> None:
+        """With its content type."""
         text = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
         names = set(re.findall(r"(?:/sandbox/page/|\./)([a-z]+\.[a-z]+)", text))
         assert names | {"index.html"} == {path.name for path in PAGE.iterdir()}
@@ -82,20 +82,20 @@ class TestFiles:
             answer = requests.get(f"{heap.url}/sandbox/page/{name}", timeout=30)
             assert answer.headers["Content-Type"].startswith(types[Path(name).suffix])
 
-    def test_no_other_file_is(self, heap: Sandbox) -> None:
-        """Nor anything above the folder."""
+    def test_no_other_file_is_served(self, heap: Sandbox) -> None:
+        """In particular none outside the folder."""
         for name in ("no.js", "..%2flive.py", "%2e%2e/live.py"):
             assert requests.get(f"{heap.url}/sandbox/page/{name}", timeout=30).status_code == 404
 
-    def test_it_names_no_other_host(self) -> None:
-        """But for the name of a namespace."""
+    def test_it_refers_to_no_other_host(self) -> None:
+        """Except in the name of a namespace."""
         text = "".join(path.read_text(encoding="utf-8") for path in PAGE.iterdir())
         assert set(re.findall(r"https?://[\w.]+", text)) <= {"http://www.w3.org"}
 
 
 class TestNewest:
     def test_pages_follow_each_other(self, heap: Sandbox) -> None:
-        """Newest first; the last says that it is the last."""
+        """Newest first; the last has no next cursor."""
         post(heap, *"abcde")
         pages = [newest(heap, limit=2)]
         while pages[-1]["next"]:
@@ -104,8 +104,8 @@ class TestNewest:
         assert pages[0]["newest"] == 5
 
     def test_a_search_skips_any_number_of_rows(self, heap: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-        """And continues after what it found."""
-        monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 3)
+        """And continues after the last match."""
+        monkeypatch.setattr("heap_sandbox.mock.store.CHUNK", 3)
         post(heap, "a", plan="pro")
         post(heap, *"bcdefgh")
         post(heap, "i", plan="pro")
@@ -117,8 +117,8 @@ class TestNewest:
 
     @pytest.mark.parametrize("end", ["the client leaves", "the sandbox stops"])
     def test_an_abandoned_search_ends(self, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
-        """After the stretch that it is at."""
-        monkeypatch.setattr("heap_sandbox.mock.store.STRETCH", 1)
+        """After the current chunk."""
+        monkeypatch.setattr("heap_sandbox.mock.store.CHUNK", 1)
         with closing(Looked(None)) as store:
             heap = assemble(store, (), rate_limits=False, scale=1)
             events = [{"identity": who, "event": "E"} for who in "abcdefgh"]
@@ -139,7 +139,7 @@ class TestNewest:
             assert (store.looks, answer.status_code) == (1, 503)
 
     def test_a_row_is_shown_in_one_line(self, heap: Sandbox) -> None:
-        """Long properties are cut; the whole row has its own address."""
+        """Long properties are truncated; the complete row has its own endpoint."""
         post(heap, "a", text="x" * 1000)
         (row,) = newest(heap)["rows"]
         assert len(row["preview"]) == 600
@@ -160,8 +160,8 @@ class TestNewest:
             ("no/1", 404),
         ],
     )
-    def test_a_wrong_question_is_explained(self, heap: Sandbox, path: str, status: int) -> None:
-        """In a sentence."""
+    def test_an_invalid_request_is_explained(self, heap: Sandbox, path: str, status: int) -> None:
+        """With an error message."""
         answer = requests.get(f"{heap.url}/sandbox/{path}", timeout=30)
         assert answer.status_code == status
         assert answer.json()["error"].endswith(".")
@@ -169,7 +169,7 @@ class TestNewest:
 
 class TestStream:
     def test_it_sends_the_state_and_then_its_changes(self, heap: Sandbox) -> None:
-        """All of it, each time."""
+        """The complete state each time."""
         post(heap, "a")
         with stream(heap) as messages:
             assert next(messages)[1]["counts"]["events"] == 1
@@ -181,7 +181,7 @@ class TestStream:
             assert next(messages)[1]["rate_limits"] is True
 
     def test_an_exhausted_fault_is_not_shown(self, heap: Sandbox) -> None:
-        """It is in force no more, and however many there were, a message stays small."""
+        """It no longer applies, and messages must stay small however many there were."""
         heap.fault(kind="status", times=1)
         heap.fault(kind="latency", seconds=0)
         requests.post(f"{heap.url}/api/track", timeout=30)
@@ -190,7 +190,7 @@ class TestStream:
             assert [fault["kind"] for fault in next(messages)[1]["faults"]] == ["latency"]
 
     def test_a_returning_client_gets_only_changes(self, heap: Sandbox) -> None:
-        """The newest id is known again; a client that missed something gets the newest at once."""
+        """If it knows the newest message; otherwise it gets that immediately."""
         post(heap, "a")
         with stream(heap) as messages:
             (old, _) = next(messages)
@@ -200,8 +200,8 @@ class TestStream:
         with stream(heap, **{"Last-Event-ID": old}) as messages:
             assert next(messages)[1]["counts"]["events"] == 2
 
-    def test_a_sandbox_ends_while_someone_listens(self) -> None:
-        """A process that did not would be stopped by the limit, which fails the test."""
+    def test_the_sandbox_stops_while_a_client_listens(self) -> None:
+        """Otherwise the timeout fails the test."""
         command = [sys.executable, "-m", "heap_sandbox.cli", "--port", "0"]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as running:
             try:
@@ -214,7 +214,7 @@ class TestStream:
                 running.kill()
 
 
-def test_a_single_fault_can_be_stopped(heap: Sandbox) -> None:
+def test_a_single_fault_can_be_removed(heap: Sandbox) -> None:
     """By its id."""
     heap.fault(kind="hang")
     heap.fault(kind="reset_before")

@@ -1,4 +1,4 @@
-// One row, whole.
+// One complete row.
 
 import { element, one } from "./element.js";
 import { address, move, narrow, place } from "./place.js";
@@ -6,16 +6,16 @@ import { ask } from "./sandbox.js";
 
 const NAMES = { events: "Event", users: "User", accounts: "Account", identities: "Identity", deletions: "Deletion", requests: "Request" };
 const TOKEN = /("(?:[^"\\]|\\.)*")(\s*:)?|\b(?:true|false|null)\b|-?\d[\d.eE+-]*/g;
-const COLOURED = 50_000; // characters; a longer text stays plain, since each colour is an element
+const COLOURED = 50_000; // characters; a longer text stays plain, because each coloured part is an element
 
 const dialog = one("#detail");
 
 let shown = "";
 
-// Show the row that the address names, or none. `anyhow` reads it again.
-export async function refresh(anyhow = false) {
+// Show the row in the address, or none. `force` reads it again.
+export async function refresh(force = false) {
   const { show } = place();
-  if (show === shown && !anyhow) return;
+  if (show === shown && !force) return;
   shown = show;
   if (!show) {
     dialog.close();
@@ -35,7 +35,7 @@ export async function refresh(anyhow = false) {
   if (!dialog.open) open();
 }
 
-// Beside the rows where there is room, and the focus stays with them; else over them.
+// Beside the rows if there is room, keeping their focus; otherwise over them.
 function open() {
   if (narrow.matches) dialog.showModal();
   else dialog.open = true; // show() would take the focus

@@ -1,4 +1,4 @@
-// Elements from plain values. What is text stays text: nothing here or elsewhere on this page reads HTML.
+// Elements from plain values. Text stays text: nothing on this page parses HTML.
 
 export const one = (selector) => document.querySelector(selector);
 
@@ -12,7 +12,7 @@ export function element(name, attributes = {}, ...children) {
 const numbers = new Intl.NumberFormat("en");
 export const number = (value) => numbers.format(value);
 
-// The time of day; with the day when it is not today.
+// The time of day, and the date if it is not today.
 export function clock(text) {
   const moment = new Date(text);
   const day = moment.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };

@@ -23,7 +23,7 @@ export async function beat(pulse) {
   }
 }
 
-// A link keeps the tab that is open.
+// Links keep the open tab.
 export function mark() {
   for (const link of list.querySelectorAll("a")) link.href = address({ show: link.dataset.show });
 }

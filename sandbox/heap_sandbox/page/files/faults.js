@@ -1,4 +1,4 @@
-// Faults and the documented rates, to be switched on and off.
+// Switches for simulated faults and the documented rate limits.
 
 import { element, number, one } from "./element.js";
 import { send } from "./sandbox.js";
@@ -17,7 +17,7 @@ const TURN = ["skip", "every", "times", "probability"];
 const DEFAULTS = { skip: 0, every: 1, probability: 1, body: "", content_type: "text/plain", store: false };
 
 const list = one("#faults");
-const others = new Map(); // faults that came from elsewhere, by id
+const others = new Map(); // faults that the page does not offer, by id
 
 let faults = [];
 
@@ -25,7 +25,7 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other);
 const simple = (fault) => !fault.spent && !fault.path && !fault.match;
 const is = (fault, preset) => simple(fault) && Object.entries(preset).every(([name, value]) => same(fault[name], value));
 
-// A switch stays as it was put until it is answered; a beat of before says nothing about it.
+// A switch keeps its position until its request is answered; an earlier update must not reset it.
 function toggle(name, change) {
   const box = element("input", { type: "checkbox", role: "switch" });
   const hint = element("span", { class: "hint" });
@@ -57,7 +57,7 @@ rates.hint.textContent = "15,000 events per minute, 1,000 per identity; then 429
 const presets = PRESETS.map(([name, hint, fault]) => ({
   ...toggle(name, async (on) => {
     if (on) update((await send("POST", "faults", { ...fault, ...JSON.parse(one("#turn").value) })).rows);
-    else for (const armed of faults.filter((found) => is(found, fault))) await end(armed);
+    else for (const active of faults.filter((found) => is(found, fault))) await end(active);
   }),
   said: hint,
   fault,
@@ -73,9 +73,9 @@ export function beat(pulse) {
 function update(rows) {
   faults = rows;
   for (const preset of presets) {
-    const armed = faults.filter((fault) => is(fault, preset.fault));
-    preset.show(armed.length > 0);
-    preset.hint.textContent = armed.length ? armed.map(turns).join("; ") : preset.said;
+    const active = faults.filter((fault) => is(fault, preset.fault));
+    preset.show(active.length > 0);
+    preset.hint.textContent = active.length ? active.map(turns).join("; ") : preset.said;
   }
   const strange = faults.filter((fault) => !fault.spent && !PRESETS.some(([, , preset]) => is(fault, preset)));
   for (const [id, made] of others) {
@@ -97,7 +97,7 @@ const end = async ({ id }) => update((await send("DELETE", `faults/${id}`)).rows
 
 const counts = (fault) => `applied to ${number(fault.fired)} of ${number(fault.matched)} requests`;
 
-// How often it strikes, when that is not always, and has struck.
+// How often it applies, if not always, and how often it has.
 function turns(fault) {
   const often = unusual(fault, TURN).join(", ");
   return `${often}${often && ": "}${counts(fault)}`;

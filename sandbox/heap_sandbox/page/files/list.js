@@ -1,4 +1,4 @@
-// The rows of the tab, newest first, a page at a time: so many are in the document, however many the sandbox holds.
+// The rows of the tab, newest first, a page at a time: the document never contains more than a page.
 
 import { clock, element, number, one } from "./element.js";
 import { address, narrow, place } from "./place.js";
@@ -15,7 +15,7 @@ const COLUMNS = {
 const SHOWN = {
   time: (row) => clock(row.received),
   at: (row) => clock(row.at),
-  preview: (row) => element("div", {}, row.preview), // whose lines are counted
+  preview: (row) => element("div", {}, row.preview), // the styles limit its lines
 };
 for (const kind of ["writes", "asked", "gone", "lost"]) SHOWN[kind] = (row) => number(row[kind]);
 const EXAMPLES = {
@@ -32,12 +32,12 @@ const body = one("#panel tbody");
 const scroller = one("#panel .scroll");
 const more = one("#more");
 
-let pulse = null; // the newest that is known of the sandbox
+let pulse = null; // the newest update from the sandbox
 let shown = { key: "", epoch: "", newest: 0, changes: 0, next: null }; // what the table shows
-let asking = null; // the question under way
-let keyboard = false; // rather than the mouse; :focus-visible also matches what a script focuses after a click
+let asking = null; // the request in flight
+let keyboard = false; // was used last, rather than the mouse; :focus-visible also matches what a script focuses after a click
 
-// Someone reads, so the rows stay where they are: by the keyboard, further down, or a row that covers them.
+// Whether someone is reading, so that rows must not move: scrolled down, using the keyboard, or with an open row over them.
 const held = () =>
   scroller.scrollTop > 0 || (keyboard && body.contains(document.activeElement)) || (place().show && narrow.matches);
 
@@ -46,39 +46,39 @@ export function beat(newest) {
   refresh();
 }
 
-// Bring the table up to date, whatever has changed: the place, the rows, or the sandbox itself.
-export async function refresh(anyhow = false) {
+// Bring the table up to date, whether the place, the rows or the sandbox has changed.
+export async function refresh(force = false) {
   mark();
   if (!pulse || document.hidden) return;
   const { tab, q, before } = place();
   const key = JSON.stringify([tab, q, before]);
-  one("#empty").hidden = key !== shown.key || body.rows.length > 0; // its command is for one list
-  const anew = key !== shown.key || pulse.epoch !== shown.epoch;
+  one("#empty").hidden = key !== shown.key || body.rows.length > 0; // its command belongs to one list
+  const renewed = key !== shown.key || pulse.epoch !== shown.epoch;
   if (asking) {
-    if (asking.key === key) return; // it looks again when it is done
+    if (asking.key === key) return; // it refreshes again when it is done
     asking.abort();
   }
   const changes = pulse.changes[tab];
-  if (!anew && (changes === shown.changes || before)) return;
-  if (!anew && !anyhow && held()) {
+  if (!renewed && (changes === shown.changes || before)) return;
+  if (!renewed && !force && held()) {
     more.hidden = false;
     return;
   }
-  const whole = anew || (q && tab !== "events"); // a subject may match no more, which only a new search tells
+  const whole = renewed || (q && tab !== "events"); // a user or account may no longer match, which only a new search shows
   const since = whole ? "" : shown.newest;
   const question = Object.assign(new AbortController(), { key });
   asking = question;
   try {
     const asked = new URLSearchParams({ q, limit: LIMIT, ...(before && { before }), ...(since && { since }) });
     const answer = await read(`newest/${tab}?${asked}`, { signal: question.signal });
-    if (anew || answer.epoch === shown.epoch) {
+    if (renewed || answer.epoch === shown.epoch) {
       if (whole) begin(tab);
       fill(tab, answer.rows, !whole);
-      if (whole || answer.next !== null) shown.next = answer.next; // with one, the newer ones alone fill the page
-      const known = answer.epoch === pulse.epoch; // else the next beat tells what has changed
+      if (whole || answer.next !== null) shown.next = answer.next; // if set, the newer rows alone fill the page
+      const known = answer.epoch === pulse.epoch; // otherwise the next update says what has changed
       Object.assign(shown, { key, epoch: answer.epoch, newest: answer.newest, changes: known ? changes : -1 });
     } else {
-      shown.key = ""; // the sandbox was emptied in between
+      shown.key = ""; // the data was cleared in between
     }
   } catch (error) {
     if (question.signal.aborted) return;
@@ -92,7 +92,7 @@ export async function refresh(anyhow = false) {
   if (shown.epoch === pulse.epoch) refresh();
 }
 
-// The same question would get the same answer, so it is not asked again.
+// The same request would be refused again, so it is not repeated.
 function refused(key, error) {
   body.replaceChildren();
   shown = { key, epoch: pulse.epoch, newest: 0, changes: pulse.changes[place().tab], next: null };
@@ -108,7 +108,7 @@ function begin(tab) {
   one("#panel thead tr").replaceChildren(...names);
 }
 
-// Put rows on top. One that is there already has changed, and moves up; what gets too far down leaves.
+// Put rows on top. A row that is already shown has changed and moves up; rows beyond the page are removed.
 function fill(tab, rows, fresh) {
   for (const row of rows.toReversed()) {
     document.getElementById(`row-${row.id}`)?.remove();
@@ -143,7 +143,7 @@ function describe() {
   one("#panel table").hidden = count === 0;
   if (!count) one("#empty").replaceChildren(...empty(tab, q, before));
   const all = number(pulse.counts[tab]);
-  one("#range").textContent = !count ? "" : q ? `${more ? "the newest " : ""}${number(count)} that match` : `${number(count)} of ${all}`;
+  one("#range").textContent = !count ? "" : q ? `${more ? "newest " : ""}${number(count)} ${count === 1 ? "match" : "matches"}` : `${number(count)} of ${all}`;
   one("#first").hidden = !before;
   one("#older").hidden = !more;
   mark();
@@ -163,7 +163,7 @@ function empty(tab, q, before) {
   ];
 }
 
-// A command that works as it stands.
+// A command that works unchanged.
 function example(tab) {
   const { origin } = location;
   const json = "-H 'Content-Type: application/json'";
@@ -176,7 +176,7 @@ function example(tab) {
   return `curl ${origin}${path} ${json} \\\n  -d '${JSON.stringify({ app_id: "11", ...content })}'`;
 }
 
-// What depends on the place alone: the links, the open row, and the one row that the Tab key reaches.
+// What depends only on the place: links, the open row, and the row that the Tab key reaches.
 function mark() {
   const { show } = place();
   for (const link of body.querySelectorAll("a")) {

@@ -13,7 +13,7 @@ const tabs = TABS.map((name) => one(`#tab-${name}`));
 const search = one("#search");
 const TYPING = 200; // ms without a key before a search begins
 
-let typing = 0; // the timer of a search that is not complete
+let typing = 0; // the timer of a search that is still being typed
 let source; // of updates from the sandbox
 let changes = {};
 let epoch = ""; // of the sandbox that the page shows
@@ -34,7 +34,7 @@ function settle() {
 }
 
 function beat(pulse) {
-  if (epoch && pulse.epoch !== epoch) move({ before: "", show: "" }); // what has these numbers now is something else
+  if (epoch && pulse.epoch !== epoch) move({ before: "", show: "" }); // ids now belong to other rows
   epoch = pulse.epoch;
   for (const link of tabs) link.querySelector("b").textContent = number(pulse.counts[link.id.slice("tab-".length)]);
   for (const name of ["requests", "failed", "duplicates"]) one(`#${name}`).textContent = number(pulse.counts[name]);
@@ -88,7 +88,7 @@ search.addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(find, TYPING);
 });
-search.addEventListener("change", find); // by Enter, or on leaving the box for a row, which then opens in what is found
+search.addEventListener("change", find); // by Enter, or by leaving the box for a row, which then opens in the results
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.matches("input, select")) return;
@@ -97,7 +97,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 one("#reset").addEventListener("click", async () => {
-  if (!confirm("Delete all received data, the log of requests, and the simulated faults?")) return;
+  if (!confirm("Delete all received data, the request log and the simulated faults?")) return;
   one("#kept").textContent = "";
   try {
     await send("POST", "reset");

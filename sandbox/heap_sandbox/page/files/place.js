@@ -1,7 +1,7 @@
-// Where the page is, kept in the address: #users?q=ada&before=900&show=users/7
+// What the page shows, stored in its address: #users?q=ada&before=900&show=users/7
 
 export const TABS = ["events", "users", "accounts", "identities", "deletions"];
-export const narrow = matchMedia("(max-width: 960px)"); // an open row covers the others
+export const narrow = matchMedia("(max-width: 960px)"); // narrower: an open row covers the others
 
 export function place() {
   const [name, query] = location.hash.slice(1).split("?");
@@ -15,14 +15,14 @@ export function place() {
   };
 }
 
-// The address of here, but for some changes.
+// The current address with some changes.
 export function address(changes) {
   const { tab, ...asked } = { ...place(), ...changes };
   const query = new URLSearchParams(Object.entries(asked).filter(([, value]) => value)).toString();
   return `#${tab}${query && "?"}${query.replaceAll("%2F", "/")}`;
 }
 
-// Go there without a step for the Back button.
+// Go there without adding a step to the Back button.
 export function move(changes) {
   history.replaceState(null, "", address(changes));
   dispatchEvent(new HashChangeEvent("hashchange"));

@@ -4,7 +4,7 @@ import { number, one } from "./element.js";
 
 const [WIDTH, HEIGHT] = [300, 60]; // a unit is a second
 const SERIES = ["events", "users", "accounts"];
-const SPEED = 5; // seconds that the speed is taken over
+const SPEED = 5; // seconds that the speed is averaged over
 
 let rates = [];
 

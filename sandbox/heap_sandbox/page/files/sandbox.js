@@ -1,4 +1,4 @@
-// What this page asks of the sandbox.
+// Requests to the sandbox's own endpoints.
 
 export async function ask(path, options = {}) {
   const answer = await fetch(`/sandbox/${path}`, options);
