@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes what the services share, unless it is there already: a project, the warehouse's password, and the console's token
-# and certificate. Runs in the courier's image.
+# Creates what the services share, unless it exists: a project, the warehouse's password, and the console's token and
+# certificate. Runs in the courier's image.
 set -eu
 umask 077
 project=${PROJECT:-/project}
@@ -19,7 +19,7 @@ if [ ! -s "$secrets/console.crt" ]; then
 fi
 cat /etc/ssl/certs/ca-certificates.crt "$secrets/console.crt" >"$secrets/trusted.crt"
 
-echo "Console: https://localhost:8480/ (your browser will ask about its certificate, which was made here)"
+echo "Console: https://localhost:8480/ (your browser will warn about its certificate, which was created here)"
 if [ -n "${HEAP_COURIER_CONSOLE_TOKEN:-}" ]; then
   echo "Token: as set in HEAP_COURIER_CONSOLE_TOKEN"
 else

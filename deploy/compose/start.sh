@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts heap-courier with the secrets that setup.sh made.
+# Starts heap-courier with the secrets that setup.sh created.
 set -eu
 secrets=${SECRETS:-/secrets}
 : "${HEAP_COURIER_CONSOLE_TOKEN:=$(cat "$secrets/console-token")}"

@@ -1,9 +1,8 @@
-"""A bucket to try the courier with: `heap-rs3-acme`, as Heap Connect fills it, and one file of users a day.
+"""A demo bucket for the courier, `heap-rs3-acme`: dumps in Heap Connect's format, and one file of users per day.
 
     python serve.py FOLDER [PORT]
 
-FOLDER has the certificate and its key, console.crt and console.key. The content is invented; it is the same at every
-start.
+FOLDER has the certificate and its key, console.crt and console.key. The data is synthetic, and the same at every start.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from werkzeug.serving import make_server
 
 DAYS: Final = 7
-PAUSE: Final = 600  # seconds between two looks at the date
+PAUSE: Final = 600  # seconds between checks of the date
 
 
 def main() -> None:
@@ -60,5 +59,5 @@ def put_day(bucket: Any, day: date, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which the first process of a container would ignore
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as the first process of a container it would ignore SIGTERM
     main()
