@@ -48,7 +48,7 @@ View stored data
   GET  /sandbox/accounts              ?after=ID&limit=N&account_id=WHICH
   GET  /sandbox/identities            ?after=ID&limit=N&identity=WHO    each with the reason if Heap would ignore it
   GET  /sandbox/deletions             ?after=ID&limit=N
-  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if refused, the reason
+  GET  /sandbox/requests              ?after=ID&limit=N    each with its status and, if rejected, the reason
   GET  /sandbox/events/ID             one row; users, identities, requests and so on likewise
   GET  /sandbox/newest/events         ?q=WORDS&before=CURSOR&since=CURSOR&limit=N    users, accounts, failed likewise
   GET  /sandbox/live                  counters and rates as server-sent events
