@@ -59,5 +59,7 @@ def put_day(bucket: Any, day: date, content: bytes) -> None:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # as the first process of a container it would ignore SIGTERM
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # as the first process of a container it would ignore SIGTERM
     main()

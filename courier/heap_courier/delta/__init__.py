@@ -1,1 +1,1 @@
-"""Publishes domain tables as Delta tables for other engines. Only copies: never decides what a table contains."""
+"""Publishes domain tables as Delta tables for other engines. Never decides what a table contains."""
