@@ -162,7 +162,7 @@ def sync(
         parse=parse,
         logger=logger,
         clock=Clock(),
-        chance=SystemRandom(),
+        rng=SystemRandom(),
         random_text=token_hex(16),
         progress=progress,
         expected_rows=expected_rows,

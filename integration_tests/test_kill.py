@@ -129,18 +129,18 @@ def test_a_run_that_is_killed_again_and_again_loses_no_row(
     connector: Any, heap: Sandbox, *, api: str, mode: str, count: int, kinds: list[signal.Signals]
 ) -> None:
     """And duplicates no event with a timestamp, even if responses are lost and rows are refused meanwhile."""
-    chance = random.Random(f"{api} {mode}")
+    rng = random.Random(f"{api} {mode}")
     heap.fault(kind="status", status=400, match=POISON)
     heap.fault(kind="latency", seconds=0.02 if mode == "row" else 0.05)
     heap.fault(kind="reset_after", probability=0.1, seed=1)
     heap.fault(kind="status", status=500, probability=0.03, seed=2)
-    poisoned = set(chance.sample(range(count), 2))
+    poisoned = set(rng.sample(range(count), 2))
     rows = [row(n, people=count // 5, **({"note": POISON} if n in poisoned else {})) for n in range(count)]
     content = source(rows, every=count // 60)
     kept = connector.folder / "kept"
     settings = config(heap, api, mode, object_storage_config={"storage_type": "Local", "path": str(kept)})
     most = 3 if mode == "bulk" else 70
-    endings = [Ending(kind, chance.randint(1, most), chance.uniform(0.0, 0.3)) for kind in kinds]
+    endings = [Ending(kind, rng.randint(1, most), rng.uniform(0.0, 0.3)) for kind in kinds]
 
     back: list[Answer] = []
     for ending in [*endings, None]:

@@ -49,8 +49,8 @@ def blocks(emails: list[str]) -> Iterator[tuple[list[bytes], int]]:
 )
 def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, part: float) -> None:
     """No 429, every event once, in order even for an identity that is skipped repeatedly, and every state returned."""
-    chance = random.Random(1)
-    emails = ["hot" if chance.random() < part else f"user{chance.randrange(20_000)}" for _ in range(events)]
+    rng = random.Random(1)
+    emails = ["hot" if rng.random() < part else f"user{rng.randrange(20_000)}" for _ in range(events)]
     queue: EventQueue[bytes] = EventQueue()
     with Sandbox.start(rate_limits=True, scale=speed) as heap:
         config = {"app_id": "11", "base_url": heap.url, "api": API, "delivery": {"mode": "bulk"}}
@@ -63,7 +63,7 @@ def test_heaps_rates_are_kept_by_a_run_of_many_threads(speed: int, events: int, 
             parse=parse_line,
             logger=logging.getLogger("test"),
             clock=Clock(speed),
-            chance=chance,
+            rng=rng,
             random_text="r",
         )
         queue.read(blocks(emails))

@@ -149,7 +149,7 @@ class Stop:
 Decision = Deliver | Retry | Split | Reject | Stop
 
 
-def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
+def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, rng: random.Random) -> Decision:
     """Decide what happens to the rows.
 
     Args:
@@ -157,26 +157,26 @@ def decide(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance
         attempt: the request.
         run: what the run has learned about Heap.
         now: seconds.
-        chance: adds jitter to the pauses.
+        rng: adds jitter to the pauses.
     """
     match verdict.kind:
         case Kind.ACCEPTED:
             return Deliver()
         case Kind.RETRYABLE:
-            return _later(verdict, attempt, run, now, chance)
+            return _later(verdict, attempt, run, now, rng)
         case Kind.NOT_HEAP | Kind.LOCKED_OUT:
             return Stop()
         case Kind.NO_ACCESS if not run.is_reached:
             return Stop()
-    return _refused(verdict, attempt, now, chance)
+    return _refused(verdict, attempt, now, rng)
 
 
-def _refused(verdict: Verdict, attempt: Attempt, now: float, chance: random.Random) -> Decision:
+def _refused(verdict: Verdict, attempt: Attempt, now: float, rng: random.Random) -> Decision:
     if attempt.rows > 1:
         return Split()
     history = attempt.history
     if not verdict.breaks_a_rule and history.failures < REFUSED_TRIES - 1:
-        pause = chance.uniform(0.0, min(_REFUSED_PAUSE, _FIRST_PAUSE * 2**history.failures))
+        pause = rng.uniform(0.0, min(_REFUSED_PAUSE, _FIRST_PAUSE * 2**history.failures))
         return Retry(now + pause, replace(history, failures=history.failures + 1))
     if not attempt.rows:
         return Stop()
@@ -186,7 +186,7 @@ def _refused(verdict: Verdict, attempt: Attempt, now: float, chance: random.Rand
     return Reject(RowRejectedError(reason, status=verdict.status, words=verdict.words))
 
 
-def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance: random.Random) -> Decision:
+def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, rng: random.Random) -> Decision:
     history = attempt.history.failed(verdict.status, now)
     if history.only_500 and run.delivered_at >= history.since and (decision := _suspected(attempt, history, now)):
         return decision
@@ -201,7 +201,7 @@ def _later(verdict: Verdict, attempt: Attempt, run: RunSoFar, now: float, chance
     if asked > left:
         return Stop(asked)
     ceiling = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** min(history.failures - 1, 10))
-    pause = max(asked, min(left, chance.uniform(0.0, ceiling)))
+    pause = max(asked, min(left, rng.uniform(0.0, ceiling)))
     return Retry(now + pause, history, now + asked if is_throttled and asked else None)
 
 

@@ -53,7 +53,7 @@ class Delivery:
         base_url: str,
         send: Send,
         settled: Settled,
-        chance: random.Random,
+        rng: random.Random,
         logger: logging.Logger,
         now: float,
     ) -> None:
@@ -66,7 +66,7 @@ class Delivery:
         self._base_url = base_url
         self._send = send
         self._settled = settled
-        self._chance = chance
+        self._rng = rng
         self._logger = logger
         self._run = RunSoFar(is_reached=False, delivered_at=now)
         self._refusals = Refusals(now)
@@ -161,7 +161,7 @@ class Delivery:
         rows = len(job.items)
         if verdict.is_refusal and not (verdict.kind is Kind.TOO_LARGE and rows > 1):
             self._refusals.count(job.items[0].number)
-        match decide(verdict, Attempt(rows, job.history), self._run, now, self._chance):
+        match decide(verdict, Attempt(rows, job.history), self._run, now, self._rng):
             case Deliver():
                 self._accepted(job.serial)
                 self._run = RunSoFar(is_reached=True, delivered_at=now)
@@ -180,7 +180,7 @@ class Delivery:
 
     def _probed(self, probe: Probe, verdict: Verdict, now: float) -> None:
         probe.is_in_flight = False
-        match decide(verdict, Attempt(0, probe.history), self._run, now, self._chance):
+        match decide(verdict, Attempt(0, probe.history), self._run, now, self._rng):
             case Deliver():
                 self._refusals.probe = None
                 self._accepted(probe.serial)

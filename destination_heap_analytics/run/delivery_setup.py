@@ -28,7 +28,7 @@ def delivery_for(
     send: Callable[[Any, str, bytes, int], None],
     settled: Settled,
     *,
-    chance: random.Random,
+    rng: random.Random,
     logger: logging.Logger,
     now: float,
 ) -> Delivery | UsersFirst:
@@ -38,13 +38,13 @@ def delivery_for(
         settings: the user's settings.
         send: posts a request; its first argument is returned with the response.
         settled: called with rows that are delivered or rejected.
-        chance: adds jitter to the pauses before retries.
+        rng: adds jitter to the pauses before retries.
         logger: for messages to the user.
         now: seconds.
     """
 
     def delivery(api: Api) -> Callable[[Send, Settled], Delivery]:
-        return lambda send, settled: _delivery(settings, api, send, settled, chance=chance, logger=logger, now=now)
+        return lambda send, settled: _delivery(settings, api, send, settled, rng=rng, logger=logger, now=now)
 
     events = delivery(settings.selected_api)
     if settings.user_columns is None:
@@ -58,7 +58,7 @@ def _delivery(
     send: Send,
     settled: Settled,
     *,
-    chance: random.Random,
+    rng: random.Random,
     logger: logging.Logger,
     now: float,
 ) -> Delivery:
@@ -75,7 +75,7 @@ def _delivery(
         base_url=settings.url,
         send=send,
         settled=settled,
-        chance=chance,
+        rng=rng,
         logger=logger,
         now=now,
     )

@@ -69,7 +69,7 @@ class Sync(Generic[Line]):
         parse: Callable[[Line, int], Message],
         logger: logging.Logger,
         clock: Clock,
-        chance: random.Random,
+        rng: random.Random,
         random_text: str,
         progress: Progress | None = None,
         expected_rows: Callable[[], float | None] = lambda: None,
@@ -85,7 +85,7 @@ class Sync(Generic[Line]):
             parse: parses an item of the input and its position (from 1) into a message.
             logger: for messages to the user.
             clock: the clock of all rates and waits.
-            chance: adds jitter to the pauses before retries.
+            rng: adds jitter to the pauses before retries.
             random_text: a text unique to this run, to distinguish rows that are otherwise equal.
             progress: the progress line.
             expected_rows: estimates the number of rows in the input; returns None if it is unknown.
@@ -117,7 +117,7 @@ class Sync(Generic[Line]):
         self._client = client
         self._senders: Senders[Any] = Senders(client, events.post)
         self._delivery = delivery_for(
-            settings, self._senders.send, self._settled, chance=chance, logger=logger, now=self._now
+            settings, self._senders.send, self._settled, rng=rng, logger=logger, now=self._now
         )
         self._retrieval: str | None = storage.retrieval if storage else NOT_STORED
         if settings.rejected_records == "fail":

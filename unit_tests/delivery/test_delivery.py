@@ -56,7 +56,7 @@ class Run:
             base_url="https://heapanalytics.com",
             send=self._send,
             settled=self._settled,
-            chance=random.Random(1),
+            rng=random.Random(1),
             logger=logging.getLogger("test"),
             now=0.0,
         )
@@ -171,9 +171,9 @@ def test_a_batch_is_halved_until_the_bad_row_is_alone(verdict: Verdict, reason: 
 )
 def test_a_load_balancer_that_fails_three_requests_in_ten_causes_no_rejection(verdict: Verdict, bulk: bool) -> None:
     """Heap does not refuse rows with these statuses, so a row sent alone is retried."""
-    chance = random.Random(7)
+    rng = random.Random(7)
     run = Run(taken, bulk=bulk).offer(0).until(60.0)  # the setup is known to be right
-    run.answer = lambda *_: verdict if chance.random() < 0.3 else ACCEPTED
+    run.answer = lambda *_: verdict if rng.random() < 0.3 else ACCEPTED
     run.offer(*range(1, 301)).finish()
     assert run.ends == dict.fromkeys(range(301))
 

@@ -83,7 +83,7 @@ class Run:
             base_url="https://heapanalytics.com",
             send=self._send,
             settled=self._settled,
-            chance=random.Random(1),
+            rng=random.Random(1),
             logger=logging.getLogger("test"),
             now=0.0,
         )

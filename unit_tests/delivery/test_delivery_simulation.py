@@ -70,7 +70,7 @@ class Heap:
     Of the requests that are within the rates, every `failing`th gets a 503; none if that is 0.
     """
 
-    def __init__(self, identity: Window, chance: random.Random, *, failing: int) -> None:
+    def __init__(self, identity: Window, rng: random.Random, *, failing: int) -> None:
         self.app = Window(15_000, 60)
         self.identity = identity
         self.statuses: Counter[int | None] = Counter()
@@ -78,7 +78,7 @@ class Heap:
         self.taken = bytearray()
         self.arrived: Counter[int] = Counter()
         self._last: dict[str, int] = {}
-        self._chance = chance
+        self._rng = rng
         self._failing = failing
         self._within_rates = 0
 
@@ -103,7 +103,7 @@ class Heap:
 
     def _stored(self, events: Sequence[Mapping[str, Any]], verdict: Verdict, now: float) -> Verdict:
         """Half of the failures occur after the events were stored, as if the response had been lost."""
-        if verdict is OVERLOADED and self._chance.random() < 0.5:
+        if verdict is OVERLOADED and self._rng.random() < 0.5:
             return verdict
         if len(self.taken) <= (most := max(event["n"] for event in events)):
             self.taken.extend(bytes(most + 1000))
@@ -126,14 +126,14 @@ class Simulation:
         self.most_inside = 0
         self.states: list[float] = []
         self._keys = keys
-        self._chance = random.Random(2)
+        self._rng = random.Random(2)
         self._coming: list[tuple[float, int, Callable[[], None]]] = []
         self._sent = 0
         self._settled_rows = 0
         endpoint = Api.TRACK.endpoint
         rate = endpoint.bulk_rate if bulk else endpoint.single_rate
         assert rate
-        self.heap = Heap(Window(rate.count, rate.seconds), self._chance, failing=failing)
+        self.heap = Heap(Window(rate.count, rate.seconds), self._rng, failing=failing)
         self.pacer = Pacer(Rate(15_000, 60), rate)
         self._checkpoints = Checkpoints(lambda *_: True)
         self._delivery = Delivery(
@@ -144,7 +144,7 @@ class Simulation:
             base_url="https://heapanalytics.com",
             send=self._send,
             settled=self._settled,
-            chance=self._chance,
+            rng=self._rng,
             logger=logging.getLogger("simulation"),
             now=0.0,
         )
@@ -205,14 +205,14 @@ class Simulation:
         return has_more
 
     def _send(self, job: Job, _: str, body: bytes, __: int) -> None:
-        latency = self._chance.uniform(0.05, 0.5)
+        latency = self._rng.uniform(0.05, 0.5)
         answered_at = self.now + latency
 
         def arrives() -> None:
             verdict = self.heap.arrive(body, self.now)
             self.at(answered_at, lambda: self._delivery.handle_response(job, verdict, self.now))
 
-        self.at(self.now + self._chance.uniform(0.0, latency), arrives)
+        self.at(self.now + self._rng.uniform(0.0, latency), arrives)
 
     def _settled(self, items: Sequence[Payload], rejection: RowRejectedError | None) -> None:
         assert rejection is None
@@ -229,7 +229,7 @@ def state(number: int) -> State:
 
 def identities(events: int, hot: Mapping[str, float], others: int = 100_000) -> Iterator[str]:
     """Identities of events: each hot one has its share of them, and the others have equal shares of the rest."""
-    chance = random.Random(3)
+    rng = random.Random(3)
     names = [f"user{number}" for number in range(others)]
     border = 0.0
     borders = []
@@ -237,7 +237,7 @@ def identities(events: int, hot: Mapping[str, float], others: int = 100_000) -> 
         border += part
         borders.append((border, name))
     for number in range(events):
-        drawn = chance.random()
+        drawn = rng.random()
         if drawn >= border:
             yield names[number % others]
         else:

@@ -247,7 +247,7 @@ class Input:
             parse=parse_line,
             logger=logger,
             clock=Clock(),
-            chance=random.Random(1),
+            rng=random.Random(1),
             random_text="r",
         )
         states, error = [], None

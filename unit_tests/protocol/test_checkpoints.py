@@ -87,15 +87,15 @@ def test_a_state_of_another_stream_covers_no_row_of_this_one(stream: str | None,
 @pytest.mark.parametrize("seed", range(20))
 def test_counts_add_up_in_any_order_of_completion(seed: int) -> None:
     """And no state is returned before its last row is settled."""
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     run, open_rows, back, total = checkpoints(), list[tuple[int, Checkpoint]](), list[tuple[int, int, int]](), 0
     for number in range(1, 30):
-        for _ in range(chance.randrange(5)):
+        for _ in range(rng.randrange(5)):
             open_rows.append((number, run.row_read()))
             total += 1
         run.state_read(state(number))
-        while open_rows and chance.random() < 0.7:
-            open_rows.pop(chance.randrange(len(open_rows)))[1].settle(delivered=chance.random() < 0.8)
+        while open_rows and rng.random() < 0.7:
+            open_rows.pop(rng.randrange(len(open_rows)))[1].settle(delivered=rng.random() < 0.8)
         back += due(run)
         assert not open_rows or (back[-1][0] if back else 0) < min(checkpoint for checkpoint, _ in open_rows)
     for _, checkpoint in open_rows:

@@ -58,7 +58,7 @@ def preview(
     config = parse_config({"app_id": "11", "api": api, **settings})
     shown = Shown()
     batches_read = source or ((batch, 1) for batch in batches)
-    Preview(config, USERS, "chance").show(batches_read, shown, limit=limit, progress=Progress())
+    Preview(config, USERS, "r").show(batches_read, shown, limit=limit, progress=Progress())
     assert shown.begun == 1
     assert shown.findings is not None
     return shown.findings, shown.payloads

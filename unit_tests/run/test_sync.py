@@ -108,7 +108,7 @@ class Run:
             parse=parse_line,
             logger=logging.getLogger("test"),
             clock=clock,
-            chance=random.Random(1),
+            rng=random.Random(1),
             random_text="r",
             expected_rows=lambda: self.expected_rows,
         )

@@ -75,7 +75,7 @@ def load(heap: Heap, rows: list[dict[str, Any]], *, mode: str = "bulk", **config
         parse=parse_line,
         logger=logging.getLogger("test"),
         clock=Clock(1000.0),
-        chance=random.Random(1),
+        rng=random.Random(1),
         random_text="r",
     )
     (message,) = sync.run()
