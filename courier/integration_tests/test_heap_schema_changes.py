@@ -196,7 +196,7 @@ class TestPrivilegesAndViews:
         runs = shared.pull()
 
         assert "The view reports.people depends on columns that change" in failure(runs)
-        assert "Drop or change that view, then run the courier again." in failure(runs)
+        assert "Drop or change the view, then run the courier again." in failure(runs)
         assert shared.everything()["Heap:users"] == before
         assert shared.rows("sign_up", "event_id") == [(7,), (8,)]
 
