@@ -1,1 +1,1 @@
-"""The console: the courier's commands as pages in a browser. Never what a command does."""
+"""The console: the courier's commands as pages in a browser. What a command does is implemented elsewhere."""

@@ -1,4 +1,4 @@
-"""The application: which address leads to which screen, and the pages for errors."""
+"""The web application: routes to the screens, and error pages."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from heap_courier.console.screens import (
 from heap_courier.console.visit import BUSY, Console, Form, Visit, query_of, render
 from heap_courier.errors import BusyWarehouseError, CourierError, internal_error
 
-BODY_MAXIMUM: Final = 4 << 20  # bytes of a form
+BODY_MAXIMUM: Final = 4 << 20  # bytes in a form
 
 _STATIC: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES: Final = {
@@ -42,7 +42,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def application(console: Console, access: Access) -> ASGIApp:
-    """The console for those who may use it."""
+    """The console behind its access check."""
 
     def get(path: str, screen: Screen) -> Route:
         return Route(path, _endpoint(console, screen), methods=["GET"])
@@ -136,7 +136,7 @@ def _metrics(console: Console) -> Endpoint:
 async def _form(request: Request) -> Form:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("", "application/x-www-form-urlencoded"):
-        raise HTTPException(415, "A form is expected.")
+        raise HTTPException(415, "Send a form as `application/x-www-form-urlencoded`.")
     body = bytearray()
     try:
         async for chunk in request.stream():
@@ -144,11 +144,11 @@ async def _form(request: Request) -> Form:
             if len(body) > BODY_MAXIMUM:
                 raise HTTPException(413, f"The form is larger than {BODY_MAXIMUM:,} bytes.")
     except ClientDisconnect:
-        raise HTTPException(400, "The form did not arrive completely.") from None
+        raise HTTPException(400, "The form was not received completely.") from None
     try:
         return query_of(body.decode("utf-8"))
     except ValueError:
-        raise HTTPException(400, "The form cannot be read: it is not UTF-8, or has too many fields.") from None
+        raise HTTPException(400, "The form cannot be read: it is not valid UTF-8, or has too many fields.") from None
 
 
 async def _explain(request: Request, error: Exception) -> Response:

@@ -1,6 +1,6 @@
-"""The two engines as a query of the console reaches them: read-only, without files, without functions that do more.
+"""Read-only queries on the two engines, without access to files or to functions with side effects.
 
-Values that are shown become text in the engine, which knows all of its types, and cuts what is too long.
+The engine converts the values of a page to text, because it knows all of its types, and truncates long ones.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _PATIENCE: Final = 5.0  # seconds to wait for a writer
 _PAUSE: Final = 0.2
 _ROWS_AT_ONCE: Final = 10_000
-_SPILLED: Final = "4GB"  # that DuckDB may write to its scratch folder
-# Types that CSV and Parquet take as they are; all others become text.
+_SPILLED: Final = "4GB"  # limit of DuckDB's scratch folder
+# Types that are written to CSV and Parquet unchanged; all others become text.
 _PLAIN_OF_DUCKDB: Final = re.compile(
     r"BOOLEAN|U?(TINY|SMALL|BIG)INT|U?INTEGER|FLOAT|DOUBLE|VARCHAR|DATE|TIMESTAMP(_S|_MS|_NS| WITH TIME ZONE)?|"
     r"DECIMAL\(.*"
@@ -28,38 +28,39 @@ _PLAIN_OF_DUCKDB: Final = re.compile(
 _PLAIN_OF_POSTGRESQL: Final = frozenset(
     ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "date", "timestamp", "timestamptz")
 )
-_STATEMENTS: Final = ("SELECT", "EXPLAIN", "MULTI")  # the last one is how DuckDB calls a PIVOT
+_STATEMENTS: Final = ("SELECT", "EXPLAIN", "MULTI")  # the last one is DuckDB's name for a PIVOT
 
 _FUNCTIONS: Final = re.compile(r":\w*(?:funcid|fnoid) (\d+)")
 _RELATIONS: Final = re.compile(r":relid (\d+)")
-_HARMLESS: Final = (  # volatile, but they only return something
+_HARMLESS: Final = (  # volatile, but without side effects
     *("random", "random_normal", "gen_random_uuid", "uuidv4", "uuidv7", "clock_timestamp", "timeofday"),
     *("pg_relation_size", "pg_table_size", "pg_indexes_size", "pg_total_relation_size", "pg_database_size"),
 )
-_RUNS_TEXT: Final = "query_to_xml%"  # runs a query that is a text, though it is not volatile
+_RUNS_TEXT: Final = "query_to_xml%"  # runs a query given as text, although it is not volatile
 _HIDDEN: Final = "heap_courier_question"
 
 
 class BusyError(Exception):
-    """Something writes to the DuckDB file now."""
+    """Another process is writing to the DuckDB file."""
 
 
 @contextmanager
-def asked_of_duckdb(
+def query_duckdb(
     sql: str, path: str, *, memory: str, scratch: str, shown: tuple[int, int] | None
 ) -> Iterator[pa.RecordBatchReader]:
-    """What a query finds in a DuckDB file.
+    """Runs a query on a DuckDB file.
 
     Args:
-        sql: one query.
-        path: of the file.
-        memory: that DuckDB may take.
-        scratch: a folder for what does not fit in it.
-        shown: how many rows to return at most, as texts of how many characters; None: all, with their types.
+        sql: a single query.
+        path: the DuckDB file.
+        memory: DuckDB's memory limit.
+        scratch: the folder for data that exceeds the memory limit.
+        shown: the maximum number of rows, and of characters per value, which are returned as text; None returns all
+            rows with their types.
 
     Raises:
-        BusyError: another process writes to the file.
-        Exception: the query is wrong.
+        BusyError: another process is writing to the file.
+        Exception: the query is invalid.
     """
     with closing(_duckdb(path, memory, scratch)) as connection:
         statements = connection.extract_statements(sql)
@@ -67,7 +68,7 @@ def asked_of_duckdb(
             raise ValueError("Write one query.")
         found = connection.sql(sql) if _is_query(statements[0]) else None
         if found is None:
-            raise ValueError("Enter a query, such as a SELECT: nothing can be changed here.")
+            raise ValueError("Enter a read-only query, such as a SELECT: nothing can be changed here.")
         texts = [shown is not None or not _PLAIN_OF_DUCKDB.fullmatch(str(kind)) for kind in found.types]
         parts = [f"#{number}::VARCHAR" if text else f"#{number}" for number, text in enumerate(texts, 1)]
         names = list(found.columns)
@@ -76,14 +77,14 @@ def asked_of_duckdb(
             parts = [f"left({part}, {characters})" for part in parts]
             found = found.limit(rows)
         found = found.project(", ".join(f"{part} AS {quoted(name)}" for part, name in zip(parts, names, strict=True)))
-        # (older versions of DuckDB have another name for it)
+        # (older versions of DuckDB have another name for the method)
         yield (getattr(found, "to_arrow_reader", None) or found.fetch_arrow_reader)(_ROWS_AT_ONCE)
 
 
 def _is_query(statement: Any) -> bool:
     try:
         return statement.type.name in _STATEMENTS
-    except ValueError:  # a kind that DuckDB's own Python does not know
+    except ValueError:  # a statement type that DuckDB's Python package does not know
         return False
 
 
@@ -110,23 +111,23 @@ def _duckdb(path: str, memory: str, scratch: str) -> Any:
 
 
 @contextmanager
-def asked_of_postgresql(
+def query_postgresql(
     sql: str, dsn: str, *, seconds: float, shown: tuple[int, int] | None
 ) -> Iterator[pa.RecordBatchReader]:
-    """What a query finds in a PostgreSQL; as `asked_of_duckdb`, with a limit of time.
+    """Runs a query on PostgreSQL, like `query_duckdb`, with a time limit.
 
-    The account may be one that can read the server's files and change its settings, by functions. So which functions
-    a query calls is taken from the server's own analysis of it, before it runs.
+    The account may have permission to read the server's files and to change its settings through functions. Therefore
+    the functions that a query calls are checked before it runs, as listed by the server's own analysis.
     """
     from adbc_driver_postgresql import dbapi  # noqa: PLC0415
 
-    # Read as a part of another query, it can only be one.
+    # As a subquery, it can only be a single query.
     inner = f"({sql.strip().rstrip(';')}\n) AS question"
     if not sql.strip():
         raise ValueError("Write one query.")
     with dbapi.connect(dsn) as connection, connection.cursor() as cursor:
         _begin(cursor, seconds)
-        schema = cursor.adbc_execute_schema(f"SELECT * FROM {inner}")  # only prepares it
+        schema = cursor.adbc_execute_schema(f"SELECT * FROM {inner}")  # only prepares the query
         connection.rollback()
         _expect_harmless(cursor, inner)
         connection.rollback()
@@ -141,7 +142,7 @@ def asked_of_postgresql(
 
 
 def _begin(cursor: Any, seconds: float) -> None:
-    """A read-only transaction whose texts are the same whatever the server's settings are."""
+    """Begins a read-only transaction in which values have the same text regardless of the server's settings."""
     cursor.execute("SET TRANSACTION READ ONLY")
     cursor.execute(f"SET LOCAL statement_timeout = {int(seconds * 1000)}")
     cursor.execute("SET LOCAL DateStyle = 'ISO'")
@@ -156,10 +157,10 @@ def _read(column: str, field: pa.Field, shown: tuple[int, int] | None) -> str:
 
 
 def _expect_harmless(cursor: Any, inner: str) -> None:
-    """Raises ValueError if a query calls a function that does more than read, or reads what is not public.
+    """Raises ValueError if a query calls a function that may do more than read, or reads a non-public system table.
 
-    PostgreSQL analyses a view when it is created, runs nothing of it, and stores what it has found: the functions with
-    their numbers, however they are written.
+    PostgreSQL analyses a view when it is created, without running it, and stores the result: functions appear with
+    their numbers, regardless of how the query spells them.
     """
     cursor.execute(f"CREATE TEMP VIEW {_HIDDEN} AS SELECT count(*) FROM {inner}")
     cursor.execute(

@@ -1,4 +1,4 @@
-"""Who may use the console: this computer's user, or anyone with the token; never a website that a browser shows."""
+"""Access control: this computer's user or anyone with the token may use the console, but no other website."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ COOKIE: Final = "heap-courier-console"
 LEAST_TOKEN: Final = 20  # characters
 
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "[::1]"})
-_OPEN: Final = (SIGN_IN, "/static/")  # without a token
+_OPEN: Final = (SIGN_IN, "/static/")  # available without a token
 _HEADERS: Final = {
-    # Nothing from elsewhere and nothing inline, and no other site may frame the console.
+    # No external or inline content, and no framing by other sites.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -37,10 +37,10 @@ class Access:
     """Who may use the console.
 
     Attributes:
-        token: that a browser signs in with, or a program sends as a bearer token; None: none is asked for.
-        hosts: names, in lower case, that the console is reached by besides those of this computer.
-        secure: whether browsers reach it by https, so that the cookie travels by https alone.
-        sessions: of browsers that have signed in.
+        token: the token that browsers sign in with and programs send as a bearer token; None if none is required.
+        hosts: allowed host names, in lower case, besides those of this computer.
+        secure: whether browsers use HTTPS, so that the cookie is restricted to it.
+        sessions: the sessions of browsers that have signed in.
     """
 
     token: str | None = None
@@ -49,7 +49,7 @@ class Access:
     sessions: set[str] = field(default_factory=set)
 
     def sign_in(self, token: str) -> str | None:
-        """A new session for a holder of the token; None for a wrong one."""
+        """Starts a session if the token is right; otherwise returns None."""
         if self.token is None or not hmac.compare_digest(token.encode(), self.token.encode()):
             return None
         session = secrets.token_urlsafe(32)
@@ -57,7 +57,7 @@ class Access:
         return session
 
     def admits(self, headers: Headers) -> bool:
-        """Whether a request comes from a session, or has the token itself."""
+        """Whether a request belongs to a session or contains the token."""
         if self.token is None:
             return True
         if cookie_parser(headers.get("cookie", "")).get(COOKIE) in self.sessions:
@@ -67,10 +67,10 @@ class Access:
 
 
 class Gate:
-    """The application, for those who may use it.
+    """Passes allowed requests to the application.
 
-    A browser lets any website send requests to 127.0.0.1, and also read the answers if the website's own name leads
-    there; but a website can change neither the Host nor the Origin of what it sends.
+    A browser lets any website send requests to 127.0.0.1, and also read the responses if the website's own name
+    resolves to that address (DNS rebinding). But a website can change neither the Host nor the Origin header.
     """
 
     def __init__(self, application: ASGIApp, access: Access) -> None:
@@ -78,7 +78,7 @@ class Gate:
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it with a sentence."""
+        """Passes a request on, or refuses it with a message."""
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -87,7 +87,7 @@ class Gate:
                     headers.setdefault(name, value)
             await send(message)
 
-        if scope["type"] == "http" and scope["path"] == HEALTH:  # requested by supervisors, under any name
+        if scope["type"] == "http" and scope["path"] == HEALTH:  # requested by supervisors, under any host name
             await PlainTextResponse("The console is running.")(scope, receive, guarded)
         elif scope["type"] == "http":
             await (self._refusal(scope) or self._application)(scope, receive, guarded)
@@ -98,8 +98,8 @@ class Gate:
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if name not in _LOOPBACK | self._access.hosts:
             return PlainTextResponse(
-                "The console does not answer to this host name. Open it at http://127.0.0.1, or start it with "
-                "`--allow-host` and the name that it is reached by.",
+                "This host name is not allowed. Open the console at http://127.0.0.1, or start it with `--allow-host` "
+                "and this host name.",
                 421,
             )
         changes = scope["method"] not in ("GET", "HEAD")
@@ -117,7 +117,7 @@ class Gate:
 
 
 def destination(query: str) -> str:
-    """Where to go after signing in: a page of the console, regardless of the query."""
+    """Where to go after signing in; always a page of the console."""
     wanted = parse_qs(query).get("next", ["/"])[0]
     parts = urlsplit(wanted)
     plain = not parts.scheme and not parts.netloc and wanted.startswith("/") and not wanted.startswith(("//", "/\\"))

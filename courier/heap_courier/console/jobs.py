@@ -1,4 +1,4 @@
-"""Runs that the console started: in threads of this process, with their progress."""
+"""Runs started from the console: threads of this process, with their progress."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Progress:
     """The progress of a job.
 
     Attributes:
-        state: whether it runs, or how it ended.
-        stage: what it does now; empty before it has begun.
-        done: bytes or rows of the stage.
-        total: bytes of the stage; None: it counts rows, whose number is not known.
+        state: whether it is running, succeeded or failed.
+        stage: the current stage; empty before the first one.
+        done: bytes or rows processed in this stage.
+        total: bytes to process in this stage; None if it counts rows, whose total is unknown.
         error: why it failed.
-        seconds: how long it has run.
+        seconds: how long it has been running, or ran.
     """
 
     state: State = "running"
@@ -39,15 +39,15 @@ class Progress:
 
 @dataclass(slots=True)
 class Job:
-    """One job.
+    """A run in a thread.
 
     Attributes:
-        id: in its address.
-        kind: `run`, `sample` or `group`.
-        name: of the courier or group.
-        what: what it does, in words.
-        result: what the work returned, if it did.
-        error: what the work raised.
+        id: the id in the address of its page.
+        kind: `run`, `sample`, `group` or `stitch`.
+        name: the name of the courier or group.
+        what: a description of its task.
+        result: the return value of the work, once it has succeeded.
+        error: the exception that the work raised, if any.
     """
 
     id: str
@@ -82,13 +82,13 @@ class Job:
             self._progress = replace(self._progress, done=self._progress.done + amount)
 
     def end(self, state: State, error: str = "") -> None:
-        """Records the end."""
+        """Records the outcome."""
         with self._lock:
             seconds = time.monotonic() - self._began
             self._progress = replace(self._progress, state=state, error=error, seconds=seconds)
 
     def heed(self) -> None:
-        """Raises InterruptedRunError if the job is asked to stop."""
+        """Raises InterruptedRunError if the job was asked to stop."""
         if self.stop.is_set():
             raise InterruptedRunError("The run was stopped from the console; what was loaded stays loaded.")
 
@@ -116,7 +116,7 @@ class Jobs:
             return self._jobs.get(job_id)
 
     def start(self, kind: str, name: str, what: str, work: Work) -> Job:
-        """Starts work in a thread; if the same is under way, such as after a double click, it is that job instead."""
+        """Starts work in a thread; returns the running job instead if it is the same, such as after a double click."""
         job = Job(secrets.token_hex(6), kind, name, what)
         thread = threading.Thread(target=self._run, args=(job, work), name=f"{kind} {name}", daemon=True)
         with self._lock:

@@ -1,6 +1,6 @@
-"""A query on a read-only connection, in a separate process: it cannot write, read files, or outlast its limit.
+"""Runs SQL on a read-only connection, in a separate process: it cannot write, read files, or exceed its time limit.
 
-The console starts `python -m heap_courier.console.query`, which reads a `Question` and writes what was `Found`.
+The console starts `python -m heap_courier.console.query`, which reads a `Question` and writes a `Found`, both as JSON.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from heap_courier.console.engines import BusyError, asked_of_duckdb, asked_of_postgresql
+from heap_courier.console.engines import BusyError, query_duckdb, query_postgresql
 from heap_courier.errors import LaterError, SetupError
 from heap_courier.printable import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SECONDS: Final = 15.0  # for a query
-FILE_SECONDS: Final = 300.0  # for one whose result is written to a file
-ROWS: Final = 1_000  # that are shown
-LONGEST: Final = 5_000  # characters of a value that is shown
-CHARACTERS: Final = 5_000_000  # of all of them
+SECONDS: Final = 15.0  # time limit of a query
+FILE_SECONDS: Final = 300.0  # time limit of a query whose result is written to a file
+ROWS: Final = 1_000  # shown at most
+LONGEST: Final = 5_000  # characters shown of a value
+CHARACTERS: Final = 5_000_000  # shown of all values together
 _BUSY: Final = "busy"
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A query.
+    """A query, and where to run it.
 
     Attributes:
-        sql: one query.
-        path: of a DuckDB file.
-        memory: that DuckDB may take.
-        dsn: of a PostgreSQL; either this or the path.
-        file: to write all rows to; None: the first ones are shown.
-        format: of the file, `csv` or `parquet`.
-        scratch: a folder for what DuckDB cannot keep in memory.
+        sql: a single query.
+        path: the DuckDB file; either this or `dsn`.
+        memory: DuckDB's memory limit.
+        dsn: the PostgreSQL connection string.
+        file: the file to write all rows to; None returns the first rows instead.
+        format: the format of the file, `csv` or `parquet`.
+        scratch: the folder for data that exceeds DuckDB's memory limit.
     """
 
     sql: str
@@ -55,12 +55,12 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a query found.
+    """The result of a query.
 
     Attributes:
-        columns: their names.
-        rows: the first ones; values as texts, None for null.
-        more: whether there are more.
+        columns: the names of the columns.
+        rows: the first rows; values as text, None for null.
+        more: whether there are more rows.
     """
 
     columns: list[str]
@@ -72,18 +72,18 @@ def ask(question: Question, seconds: float | None = None) -> Found:
     """Runs the query in a separate process.
 
     Raises:
-        SetupError: the query is wrong, or takes too long; or the warehouse cannot be opened.
-        LaterError: something writes to the warehouse now.
+        SetupError: the query is invalid or takes too long, or the warehouse cannot be opened.
+        LaterError: another process is writing to the warehouse.
     """
     limit = seconds or (FILE_SECONDS if question.file else SECONDS)
     try:
-        with tempfile.TemporaryDirectory(prefix="heap-courier-") as scratch:  # a process that is stopped leaves it full
+        with tempfile.TemporaryDirectory(prefix="heap-courier-") as scratch:  # a killed process leaves it full
             ran = subprocess.run(  # this program itself
                 [sys.executable, "-m", "heap_courier.console.query"],
                 input=json.dumps(asdict(replace(question, scratch=scratch))),
                 capture_output=True,
                 encoding="utf-8",
-                cwd=Path(sys.executable).parent,  # not a folder whose modules Python would prefer
+                cwd=Path(sys.executable).parent,  # not a folder whose modules could shadow others
                 timeout=limit,
                 check=False,
             )
@@ -103,17 +103,17 @@ def ask(question: Question, seconds: float | None = None) -> Found:
 
 
 def main() -> None:
-    """Reads a question on standard input and writes the answer to standard output."""
+    """Reads a question from standard input and writes the answer to standard output."""
     json.dump(answer(Question(**json.load(sys.stdin))), sys.stdout)
 
 
 def answer(question: Question) -> dict[str, Any]:
-    """What was found, or `error` with the engine's message."""
+    """The result as plain values, or `error` with the engine's message."""
     try:
         return asdict(_found(question))
     except BusyError:
-        return {"kind": _BUSY, "error": "The warehouse is being written."}
-    except Exception as error:  # noqa: BLE001  (the author of the query sees it)
+        return {"kind": _BUSY, "error": "Another process is writing to the warehouse."}
+    except Exception as error:  # noqa: BLE001  (reported to the author of the query)
         return {"error": printable(_reason(error)) or type(error).__name__}
 
 
@@ -137,11 +137,9 @@ def _found(question: Question) -> Found:
 def _asked(question: Question) -> AbstractContextManager[pa.RecordBatchReader]:
     shown = None if question.file else (ROWS + 1, LONGEST + 1)
     if question.path:
-        return asked_of_duckdb(
-            question.sql, question.path, memory=question.memory, scratch=question.scratch, shown=shown
-        )
+        return query_duckdb(question.sql, question.path, memory=question.memory, scratch=question.scratch, shown=shown)
     seconds = FILE_SECONDS if question.file else SECONDS
-    return asked_of_postgresql(question.sql, str(question.dsn), seconds=seconds, shown=shown)
+    return query_postgresql(question.sql, str(question.dsn), seconds=seconds, shown=shown)
 
 
 def _write(reader: pa.RecordBatchReader, path: Path, file_format: str) -> None:
@@ -159,7 +157,7 @@ def _shown(text: str | None) -> str | None:
 
 
 def _reason(error: Exception) -> str:
-    """The engine's message, without what is about its driver or quotes the query."""
+    """The engine's message, without details of its driver and quotes from the query."""
     said = str(error).strip()
     if found := _OF_POSTGRESQL.search(said):
         said = found[1]

@@ -1,4 +1,4 @@
-"""The console as a server: on this computer only, unless it is configured otherwise."""
+"""The console's web server: reachable from this computer only, unless configured otherwise."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Place:
     """Where the console listens, and how it is reached.
 
     Attributes:
-        host: an address of this computer.
-        port: 0 picks a free one.
-        names: by which it is reached besides `localhost`.
-        certificate, key: of TLS.
-        behind_proxy: whether a proxy in front of it speaks TLS.
-        token: that it requires.
+        host: the address to listen on.
+        port: the port; 0 picks a free one.
+        names: host names that it can be reached by, besides `localhost`.
+        certificate, key: the files for TLS.
+        behind_proxy: whether a proxy in front of it terminates TLS.
+        token: the token that it requires, if any.
     """
 
     host: str = "127.0.0.1"
@@ -55,30 +55,30 @@ class Place:
             return self.host == "localhost" and not self.names
 
     def access(self) -> Access:
-        """Who may use it.
+        """The access rules.
 
         Raises:
-            SetupError: others could, without a token or without TLS.
+            SetupError: other computers could reach it without a token or without TLS.
         """
         if self.token is not None and len(self.token) < LEAST_TOKEN:
             raise SetupError(
-                f"The token in {TOKEN_VARIABLE} is too short: take one of {LEAST_TOKEN} characters or more, such as "
-                "what `openssl rand -hex 20` prints."
+                f"The token in {TOKEN_VARIABLE} is too short: use at least {LEAST_TOKEN} characters, such as the "
+                "output of `openssl rand -hex 20`."
             )
         if self.token is not None and not self.token.isascii():
-            raise SetupError(f"The token in {TOKEN_VARIABLE} has characters other than ASCII: take another one.")
+            raise SetupError(f"The token in {TOKEN_VARIABLE} must contain only ASCII characters: choose another one.")
         if (self.certificate is None) != (self.key is None):
-            raise SetupError("TLS takes both --tls-cert and --tls-key.")
+            raise SetupError("TLS requires both --tls-cert and --tls-key.")
         secure = self.certificate is not None or self.behind_proxy
         if not self.is_local and self.token is None:
             raise SetupError(
-                f"The console would be reachable by others: set a token in the environment variable {TOKEN_VARIABLE}, "
-                "or leave out --host and --allow-host."
+                "Other computers could reach the console: set a token in the environment variable "
+                f"{TOKEN_VARIABLE}, or omit --host and --allow-host."
             )
         if not self.is_local and not secure:
             raise SetupError(
-                "The console would be reachable by others without encryption: give --tls-cert and --tls-key, or "
-                "--behind-proxy if a proxy in front of it speaks TLS."
+                "Other computers could reach the console without encryption: set --tls-cert and --tls-key, or "
+                "--behind-proxy if a proxy in front of it terminates TLS."
             )
         hosts = {name.lower() for name in self.names}
         if self.host not in ("0.0.0.0", "::"):  # noqa: S104  (compared, not listened on)
@@ -87,7 +87,7 @@ class Place:
 
 
 def listen(place: Place) -> socket.socket:
-    """A listening socket. Raises SetupError if there can be none."""
+    """A listening socket. Raises SetupError if the address or port cannot be used."""
     try:
         family, _, _, _, address = socket.getaddrinfo(place.host, place.port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, socket.SOCK_STREAM)
@@ -106,12 +106,12 @@ def listen(place: Place) -> socket.socket:
 
 
 def serve(console: Console, place: Place, say: Callable[[str], None]) -> None:
-    """Serves the console until the first SIGTERM or Ctrl-C; a second one ends the process at once.
+    """Serves the console until SIGTERM or Ctrl-C; a second one exits immediately.
 
-    Runs that are under way are asked to stop then, and awaited. Called in the main thread.
+    On the first one, running jobs are asked to stop and awaited. Call this from the main thread.
 
     Raises:
-        SetupError: it cannot listen there, or others could reach it unprotected.
+        SetupError: the address cannot be used, or other computers could reach the console unprotected.
     """
     stop = threading.Event()
     with stopped_by_signals(stop, say), serving(console, place) as (address, thread):
@@ -122,7 +122,7 @@ def serve(console: Console, place: Place, say: Callable[[str], None]) -> None:
 
 @contextmanager
 def serving(console: Console, place: Place) -> Iterator[tuple[str, threading.Thread]]:
-    """The console in a thread for the length of a block: its address, and the thread. Raises what `serve` raises."""
+    """Runs the console in a thread within a `with` block; yields its address and the thread. Raises as `serve`."""
     access = place.access()
     with closing(listen(place)) as listener:
         server = uvicorn.Server(_config(console, access, place))

@@ -1,4 +1,4 @@
-"""One request to the console, and the page that answers it."""
+"""One request to the console, and the page that is its response."""
 
 from __future__ import annotations
 
@@ -36,22 +36,22 @@ NAVIGATION: Final = (
     ("/runs", "Runs"),
     ("/notifications", "Notifications"),
 )
-_NOTES: Final = 200  # that are kept
+_NOTES: Final = 200  # stored at most
 BUSY: Final = (
-    "Another process, such as a run of `heap-courier group serve`, is writing to the warehouse now; a DuckDB file has "
-    "one writer at a time."
+    "Another process, such as a run of `heap-courier group serve`, is writing to the warehouse now; a DuckDB file "
+    "allows only one writer at a time."
 )
-PATIENCE: Final = 3.0  # seconds that a page waits for a warehouse that another process has open
+PATIENCE: Final = 3.0  # seconds to wait for a warehouse that another process has open
 
 
 class Notes:
-    """Messages for the page that a form leads to: in an address, any link could forge them."""
+    """Messages for the page after a form. They are not part of its address, because any link could forge them there."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}
 
     def put(self, text: str) -> str:
-        """Stores a text; returns its key."""
+        """Stores a message; returns its key."""
         name = secrets.token_hex(6)
         self._notes[name] = text
         for old in list(self._notes)[:-_NOTES]:
@@ -59,23 +59,23 @@ class Notes:
         return name
 
     def get(self, name: str) -> str:
-        """A text by its key; empty if there is none."""
+        """A message by its key; empty if there is none."""
         return self._notes.get(name, "")
 
 
 @dataclass(frozen=True, slots=True)
 class Console:
-    """What all screens work with.
+    """What all screens have in common.
 
     Attributes:
-        folder: of the project, which may not exist yet.
-        environment: where credentials and the warehouse's address are found.
-        now: the time, with UTC for its zone.
+        folder: the project folder, which may not exist yet.
+        environment: environment variables with credentials and the warehouse's address.
+        now: returns the current time in UTC.
         jobs: runs that this process started.
-        log: takes notices of what runs do.
-        metrics: content type and text of /metrics.
-        notes: sentences for the next page.
-        notifiers: of jobs, which may still have notifications to send.
+        log: logs the notices of runs.
+        metrics: returns the content type and the body of /metrics.
+        notes: messages for the next page.
+        notifiers: the notifiers of jobs, which may still have notifications to send.
     """
 
     folder: Path
@@ -98,7 +98,7 @@ class Console:
 
     @contextmanager
     def reporting(self, context: Context) -> Iterator[Context]:
-        """A project whose runs are logged and notified, for the length of a job, which does not wait for the latter."""
+        """A project whose runs are logged and cause notifications. A job does not wait until notifications are sent."""
         notifier = Notifier(context.project.notify, self.environment, self.log, self.now)
         self.notifiers[:] = [*(each for each in self.notifiers if each.is_sending), notifier]
         try:
@@ -107,14 +107,14 @@ class Console:
             notifier.finish()
 
     def close(self) -> None:
-        """Ends: jobs are asked to stop and awaited, and what they reported is sent."""
+        """Stops all jobs, waits for them, and sends their pending notifications."""
         self.jobs.stop()
         for notifier in self.notifiers:
             notifier.close()
 
 
 class Form:
-    """The fields of a form, in the order sent; each may come several times."""
+    """The fields of a form, in the order sent; a field may occur several times."""
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
         self._fields = fields
@@ -132,7 +132,7 @@ class Form:
         return any(key == name for key, _value in self._fields)
 
     def rows(self, prefix: str) -> list[Form]:
-        """The rows of a repeated part, whose fields are called `prefix.0.name`, by their numbers."""
+        """The rows of a repeated part, whose fields are named `prefix.0.name`, ordered by number."""
         rows: dict[int, list[tuple[str, str]]] = {}
         for key, value in self._fields:
             beginning, _, rest = key.partition(".")
@@ -144,12 +144,12 @@ class Form:
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A request, and the means to answer it.
+    """A request, and ways to respond to it.
 
     Attributes:
-        console: what all screens work with.
-        request: of the browser.
-        form: what was sent with it; empty unless it is a POST.
+        console: what all screens have in common.
+        request: the browser's request.
+        form: the form that was sent; empty unless the request is a POST.
     """
 
     console: Console
@@ -162,15 +162,15 @@ class Visit:
         return self.request.method == "POST"
 
     def part(self, name: str) -> str:
-        """A part of the address."""
+        """A path parameter of the address."""
         return str(self.request.path_params[name])
 
     def asked(self, name: str, default: str = "") -> str:
-        """A parameter of the address."""
+        """A query parameter of the address."""
         return str(self.request.query_params.get(name, default))
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page, or a part of one."""
+        """Renders a page, or a part of one."""
         at = self.request.url.path
         return HTMLResponse(render(template, at=at, now=self.console.now(), posted=self.posted, **values), status)
 
@@ -180,9 +180,9 @@ class Visit:
         return self.console.notes.get(self.asked("said"))
 
     def to(self, *parts: str, said: str = "", **query: str) -> Response:
-        """Sends the browser to another page, after a form, so that reloading does not send the form again.
+        """Redirects to another page after a form, so that reloading does not resend the form.
 
-        That page shows `said`.
+        That page shows the message `said`.
         """
         if said:
             query["said"] = self.console.notes.put(said)
@@ -191,9 +191,9 @@ class Visit:
 
 @contextmanager
 def looking(context: Context) -> Iterator[Warehouse | None]:
-    """The warehouse for a page; None: there is none yet.
+    """Opens the warehouse for a page; None if it does not exist yet.
 
-    Opened as runs open it: DuckDB refuses connections of two kinds in one process.
+    It is opened in the same mode as for runs, because DuckDB refuses different modes in one process.
     """
     file = context.project.warehouse.path
     if file and not file.exists():
@@ -204,7 +204,7 @@ def looking(context: Context) -> Iterator[Warehouse | None]:
 
 
 def changing(context: Context) -> AbstractContextManager[Warehouse]:
-    """The warehouse for a form that changes something in it, created if there is none. Raises as `looking`."""
+    """Opens the warehouse for a form that changes it, and creates it if necessary. Raises as `looking`."""
     return context.warehouse(patience=PATIENCE)
 
 
@@ -214,13 +214,13 @@ def query_of(text: str) -> Form:
 
 
 def path(*parts: str, **query: str) -> str:
-    """The address of a page: each part may hold any character."""
+    """The address of a page; parts and values may contain any character."""
     tail = "&".join(f"{key}={quote(value, safe='')}" for key, value in query.items())
     return "/" + "/".join(quote(part, safe="") for part in parts) + (f"?{tail}" if tail else "")
 
 
 def render(template: str, **values: Any) -> str:
-    """A template as text."""
+    """Renders a template."""
     return _templates().get_template(template).render(**values)
 
 
@@ -239,14 +239,14 @@ def _templates() -> Environment:
 
 
 def sentence(text: str) -> Markup:
-    """A message of this program, of one line or several, with names in backticks, as markup."""
+    """Converts a message of one or more lines, with names in backticks, to HTML."""
     plain = "\n".join(map(printable, text.split("\n")))
     marked = re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(plain)))
     return Markup(marked.replace("\n", "<br>"))  # noqa: S704  (escaped before)
 
 
 def instant(when: datetime | None) -> str:
-    """An instant, in UTC."""
+    """An instant as text, in UTC; empty for None."""
     if when is None:
         return ""
     when = when.astimezone(timezone.utc) if when.tzinfo else when
@@ -259,5 +259,5 @@ def took(seconds: float | timedelta) -> str:
 
 
 def count(number: int | None) -> str:
-    """A number with separators; empty if there is none."""
+    """A number with thousands separators; empty for None."""
     return "" if number is None else f"{number:,}"

@@ -1,4 +1,4 @@
-"""A console for a folder of the test's own, and someone who uses it."""
+"""A console for a temporary folder, and a client that uses it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def project(folder: Path) -> Path:
-    """A project as `init` makes it."""
+    """A project as `init` creates it."""
     make_project(folder)
     return folder
 

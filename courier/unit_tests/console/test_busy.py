@@ -34,8 +34,8 @@ def busy(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         holder.stdin.close()
 
 
-def test_every_screen_says_so_and_what_needs_no_warehouse_works(busy: Path, visits: Visitor) -> None:
-    """A page that cannot be shown reloads later; others say what is not available now. None reports a failure."""
+def test_every_screen_reports_a_busy_warehouse_and_forms_that_do_not_need_it_work(busy: Path, visits: Visitor) -> None:
+    """A page that needs the warehouse reloads later; others show what is not available. None reports a failure."""
     for address in ("/tables", "/customers", "/runs", "/notifications", "/tables/show?name=x", "/runs/x"):
         answer = visits.get(address)
         assert (answer.status, answer.headers["retry-after"]) == (503, "5"), address

@@ -22,8 +22,8 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     assert "`pip install './courier[console]'`" in str(error)
 
 
-def test_other_commands_do_without_it() -> None:
-    """It would double the time that they take to start."""
+def test_other_commands_do_not_import_it() -> None:
+    """It would double their startup time."""
     program = (
         "import sys, heap_courier.cli.main as m; [m.cli.get_command(m.click.Context(m.cli), n) for n in m._COMMANDS]; "
         "print(*(n for n in sys.modules if n.split('.')[0] in ('starlette', 'uvicorn', 'jinja2', 'ruamel')))"

@@ -1,4 +1,4 @@
-"""Who may use the console."""
+"""Access to the console."""
 
 # ruff: noqa: S104, S105, S106  (addresses and tokens of tests)
 
@@ -18,8 +18,8 @@ TOKEN = "0123456789abcdef0123"
 
 class TestOtherWebsites:
     @pytest.mark.parametrize("host", ["evil.example", "evil.example:8480", "127.0.0.1.evil.example", "", "localhost."])
-    def test_a_name_that_leads_here_gets_nothing(self, visits: Visitor, host: str) -> None:
-        """A website could otherwise have its own name lead to 127.0.0.1, and read the answers."""
+    def test_an_unknown_host_name_is_refused(self, visits: Visitor, host: str) -> None:
+        """Otherwise a website could make its own name resolve to 127.0.0.1, and read the responses (DNS rebinding)."""
         assert visits.get("/", host=host).status == 421
 
     @pytest.mark.parametrize("host", ["127.0.0.1:8480", "localhost:8480", "LOCALHOST", "[::1]:8480", "[::1]"])
@@ -37,21 +37,21 @@ class TestOtherWebsites:
             {"sec_fetch_site": "same-site"},
         ],
     )
-    def test_another_site_changes_nothing(self, visits: Visitor, folder: Path, headers: dict[str, str]) -> None:
+    def test_another_site_cannot_change_anything(self, visits: Visitor, folder: Path, headers: dict[str, str]) -> None:
         assert visits.ask("POST", "/project", b"", headers).status == 403
         assert not folder.exists()
 
-    def test_the_own_page_changes_something(self, visits: Visitor, folder: Path) -> None:
+    def test_the_consoles_own_pages_can_change_things(self, visits: Visitor, folder: Path) -> None:
         answer = visits.post("/project", origin="http://127.0.0.1:8480", sec_fetch_site="same-origin")
         assert answer.status == 200
         assert (folder / "heap-courier.yaml").exists()
 
-    def test_another_site_includes_nothing(self, visits: Visitor) -> None:
-        """Such as a picture whose loading time reveals something; it may link here."""
+    def test_another_site_cannot_include_parts_of_it(self, visits: Visitor) -> None:
+        """Such as an image whose loading time reveals something; but it may link here."""
         assert visits.get("/", sec_fetch_site="cross-site", sec_fetch_dest="image").status == 403
         assert visits.get("/", sec_fetch_site="cross-site", sec_fetch_dest="document").status == 200
 
-    def test_no_site_frames_it_and_nothing_runs_inline(self, visits: Visitor) -> None:
+    def test_the_policy_forbids_framing_and_inline_scripts(self, visits: Visitor) -> None:
         policy = visits.get("/").headers["content-security-policy"]
         assert "frame-ancestors 'none'" in policy
         assert "default-src 'none'" in policy
@@ -66,7 +66,7 @@ class TestToken:
     def guarded(self, folder: Path) -> Visitor:
         return visitor(folder, Access(TOKEN, frozenset({"console.example"}), secure=True))
 
-    def test_without_it_there_is_only_the_form(self, guarded: Visitor) -> None:
+    def test_without_it_only_the_sign_in_form_is_available(self, guarded: Visitor) -> None:
         answer = guarded.get("/tables?x=1")
         assert (answer.status, answer.headers["location"]) == (303, "/sign-in?next=/tables")
         assert guarded.ask("POST", "/project").status == 401
@@ -88,16 +88,16 @@ class TestToken:
         assert guarded.get("/", cookie=cookie.partition(";")[0]).status == 200
         assert guarded.get("/", cookie=f"{COOKIE}=other").status == 303
 
-    def test_whether_it_runs_is_not_secret(self, guarded: Visitor) -> None:
-        """For what keeps it running, which may know it by its address alone."""
+    def test_the_health_check_needs_no_token(self, guarded: Visitor) -> None:
+        """For supervisors, which may know only the console's address."""
         answer = guarded.get("/health", host="10.0.0.7:8480")
         assert (answer.status, answer.html) == (200, "The console is running.")
 
-    def test_a_program_sends_it_along(self, guarded: Visitor) -> None:
+    def test_a_program_sends_it_as_a_bearer_token(self, guarded: Visitor) -> None:
         assert guarded.get("/", authorization=f"Bearer {TOKEN}").status == 200
         assert guarded.get("/", authorization="Bearer wrong").status == 303
 
-    def test_the_allowed_name_is_answered(self, guarded: Visitor) -> None:
+    def test_an_allowed_host_name_is_accepted(self, guarded: Visitor) -> None:
         assert guarded.get("/sign-in", host="console.example").status == 200
         assert guarded.get("/sign-in", host="other.example").status == 421
 
@@ -119,7 +119,7 @@ class TestPlaces:
             (Place(token="ü" * 20), "ASCII"),
         ],
     )
-    def test_no_one_else_reaches_it_unprotected(self, place: Place, words: str) -> None:
+    def test_other_computers_cannot_reach_it_unprotected(self, place: Place, words: str) -> None:
         with pytest.raises(SetupError, match=words):
             place.access()
 

@@ -1,4 +1,4 @@
-"""A browser without a network: asks the console in this process, and follows where it is sent."""
+"""A browser without a network: sends requests to the console in this process, and follows redirects."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """What a person reads, words separated by one space; names between backticks, as the command prints them."""
+        """The visible text with single spaces; names in backticks, as the command prints them."""
         plain = re.sub(r"<[^>]*>", " ", re.sub("</?code>", "`", self.html))
         return " ".join(unescape(plain).split())
 
     def value(self, name: str) -> str:
-        """What a field of a form is filled in with."""
+        """The value of a form field."""
         found = re.search(rf'name="{re.escape(name)}"[^>]*value="([^"]*)"', self.html)
         assert found, f"no field {name}"
         return unescape(found[1])
@@ -43,7 +43,7 @@ class Answer:
 
 @dataclass
 class Visitor:
-    """Asks for pages and sends forms."""
+    """Requests pages and sends forms."""
 
     app: ASGIApp
     console: Console
@@ -53,7 +53,7 @@ class Visitor:
         return self.ask("GET", path, b"", headers)
 
     def post(self, path: str, fields: Mapping[str, str] | None = None, **headers: str) -> Answer:
-        """Sends a form and follows the answer to the page that it leads to."""
+        """Sends a form and follows a redirect."""
         answer = self.ask("POST", path, urlencode(fields or {}).encode(), headers)
         return self.get(answer.headers["location"]) if answer.status == 303 else answer
 

@@ -1,1 +1,1 @@
-"""Forms, and the files that they change: read, validated and replaced with their comments. Never a page."""
+"""Forms and the files that they edit: validated, and written without losing comments. Pages are not part of it."""

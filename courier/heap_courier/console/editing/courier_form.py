@@ -1,4 +1,4 @@
-"""The form of a courier: its settings and its list of files, read from a browser or from the project."""
+"""The form of a courier: its settings and its list of files, from the browser or from the project."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heap_courier.formats.file_format import AVRO
 Kind = Literal["files", "heap-connect", "json"]
 
 NEW_CREDENTIAL: Final = "+"
-"""The entry in the list of credentials for one that is created with the courier."""
+"""The option in the list of credentials that creates a new one."""
 
 _TEXTS: Final = ("separator", "quote", "escape", "encoding")
 _ROW_KEYS: Final = {"object/type", "object/file-pattern", "object/land-as", "object/optional"}
@@ -31,7 +31,7 @@ CREDENTIAL_TYPES: Final = tuple(_CREDENTIAL_KEYS)
 NO_CREDENTIAL: Final[dict[str, str]] = dict.fromkeys(
     ("name", "type", *(key for keys in _CREDENTIAL_KEYS.values() for key in keys)), ""
 )
-"""The form of a credential before anything is filled in."""
+"""The empty form of a credential."""
 
 USUAL_CREDENTIAL: Final[Mapping[str, str]] = NO_CREDENTIAL | {
     "name": "heap-bucket",
@@ -44,7 +44,7 @@ USUAL_CREDENTIAL: Final[Mapping[str, str]] = NO_CREDENTIAL | {
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """A file of the list, as entered in the form."""
+    """A file in the list, as entered in the form."""
 
     pattern: str = ""
     tag: str = ""
@@ -57,7 +57,7 @@ class FileRow:
     encoding: str = ""
 
     def entity(self) -> dict[str, Any]:
-        """The same as an entity."""
+        """The row as an entity."""
         lands: dict[str, Any] = {"file/tag": self.tag, "file/content-type": self.content_type}
         if not self.header:
             lands["file/header-rows"] = 0
@@ -68,13 +68,16 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class CourierForm:
-    """What the form holds.
+    """The content of the form.
 
     Attributes:
-        kind: how the files are given: as rows, by Heap's manifests, or as the list in JSON.
-        settings: of the courier, as in heap-courier.yaml, without its two lists.
-        credential: one that is created with it; its `name` and settings.
-        rows, source, tables, exclude, history, text: the fields of these; a history of `*` is that of all tables.
+        name: the name of the courier.
+        kind: how the files are specified: as rows, by Heap's manifests, or as a JSON list.
+        settings: the courier's settings as in heap-courier.yaml, without its two lists.
+        credential: the `name` and the settings of a credential to create with the courier.
+        rows: the files, for the kind `files`.
+        source, tables, exclude, history: the settings for the kind `heap-connect`; a history of `*` means all tables.
+        text: the JSON list, for the kind `json`.
     """
 
     name: str = ""
@@ -94,7 +97,7 @@ class CourierForm:
         return self.settings.get("credential") == NEW_CREDENTIAL
 
     def document(self, path: Path) -> Any:
-        """The list of files. Raises SetupError if it is not JSON."""
+        """The list of entities. Raises SetupError if it is not valid JSON."""
         if self.kind == "json":
             return parse_json(self.text, path)
         if self.kind == "heap-connect":
@@ -106,7 +109,7 @@ class CourierForm:
         return [row.entity() for row in self.rows]
 
     def section(self, old: Mapping[str, Any], entities: str, operations: str | None) -> dict[str, Any]:
-        """The courier's section of heap-courier.yaml; settings that the form does not have stay."""
+        """The courier's section of heap-courier.yaml; settings that are not in the form stay unchanged."""
         known = {key: value for key, value in self.settings.items() if value}
         if self.makes_credential:
             known["credential"] = self.credential["name"]
@@ -123,12 +126,12 @@ class CourierForm:
 
 _LISTS: Final = ("tables", "exclude", "history")
 _HEAP_KEYS: Final = frozenset({"object/type", "heap-connect/source", *(f"heap-connect/{key}" for key in _LISTS)})
-"""What the form of Heap Connect can hold; an entity with more is shown as JSON."""
+"""The keys that the form for Heap Connect supports; an entity with other keys is shown as JSON."""
 SETTINGS: Final = ("credential", "bucket", "prefix", "endpoint-url", "region")
 
 
 def form_of_fields(form: Form) -> CourierForm:
-    """What a browser sent."""
+    """The form as sent by the browser."""
     kind = form.get("kind", "files")
     rows = tuple(
         FileRow(
@@ -156,7 +159,7 @@ def form_of_fields(form: Form) -> CourierForm:
 
 
 def form_of_project(name: str, section: Mapping[str, Any], document: Any) -> CourierForm:
-    """What the project says; a list that rows cannot show is shown as JSON."""
+    """The form of an existing courier; a list that rows cannot represent is shown as JSON."""
     settings = {key: str(section.get(key) or "") for key in SETTINGS}
     text = json.dumps(document, indent=2, ensure_ascii=False)
     entities = document if isinstance(document, list) else []
@@ -186,7 +189,7 @@ def form_of_project(name: str, section: Mapping[str, Any], document: Any) -> Cou
 
 
 def _row(entity: Any) -> FileRow | None:
-    """An entity as a row; None if a row cannot hold all of it."""
+    """An entity as a row; None if a row cannot represent all of it."""
     if not isinstance(entity, dict) or entity.get("object/type") != "file" or not _ROW_KEYS.issuperset(entity):
         return None
     lands = entity.get("object/land-as")
@@ -204,7 +207,7 @@ def _row(entity: Any) -> FileRow | None:
 
 
 def _without_defaults(entity: Mapping[str, Any]) -> dict[str, Any]:
-    """An entity without keys that only repeat a default."""
+    """An entity without keys that are set to their default."""
     lands = {key: value for key, value in entity["object/land-as"].items() if (key, value) != ("file/header-rows", 1)}
     plain = {key: value for key, value in entity.items() if (key, value) != ("object/optional", False)}
     return plain | {"object/land-as": lands}

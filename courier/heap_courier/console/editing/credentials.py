@@ -1,4 +1,4 @@
-"""The credentials of a project: where each finds its keys, and what uses it."""
+"""The credentials of a project: where their keys come from, and what uses them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class CredentialRow:
     """A credential.
 
     Attributes:
-        name, type: as in the project file.
-        source: where its keys are found, in words.
-        missing: variables that are not set in the console's environment.
-        couriers: those that use it.
-        roles: other credentials that assume their role with it.
+        name, type: the name and type in the project file.
+        source: where its keys come from, in words.
+        missing: its variables that are not set in the console's environment.
+        couriers: the couriers that use it.
+        roles: the other credentials that use it to assume their role.
     """
 
     name: str
@@ -31,7 +31,7 @@ class CredentialRow:
 
 
 def credentials_of(edit: ProjectEdit, environment: Mapping[str, str]) -> list[CredentialRow]:
-    """The credentials of a valid project, in its order."""
+    """The credentials of a valid project, in the order of its file."""
     names = edit.names("credentials")
     sections = {name: edit.section("credentials", name) for name in names}
     used = {name: edit.section("couriers", name).get("credential") for name in edit.names("couriers")}

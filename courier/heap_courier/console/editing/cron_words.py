@@ -15,14 +15,14 @@ _DAYS: Final = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday"
 _ORDINALS: Final = {1: "first", 2: "second", 3: "third", 4: "fourth", 5: "fifth"}
 _LAST: Final = -1000  # cronsim's internal value for `L`
 _LAST_WEEKDAY: Final = -1001  # and for `LW`
-_MOST_TIMES: Final = 6  # that are listed one by one
+_MOST_TIMES: Final = 6  # listed one by one
 
 
 def in_words(schedule: str) -> str:
-    """`at 08:30 every day`, for a schedule of five fields.
+    """Describes a cron schedule of five fields, such as `at 08:30 every day`.
 
     Raises:
-        SetupError: as `check_schedule`.
+        SetupError: the schedule is invalid.
     """
     check_schedule(schedule)
     cron = CronSim(schedule, datetime(2000, 1, 1))  # noqa: DTZ001  (local time)
@@ -88,13 +88,13 @@ def _weekdays(weekdays: Collection[int | tuple[int, int]]) -> str:
 
 
 def _step(numbers: Sequence[int], whole: int) -> int | None:
-    """The step of numbers that run from 0 in equal steps over the whole range; None if they do not."""
+    """The step of numbers that cover the whole range from 0 in equal steps; None if they do not."""
     step = whole // len(numbers)
     return step if list(numbers) == list(range(0, whole, step)) and whole % step == 0 else None
 
 
 def _ranges(numbers: Sequence[int], name: Callable[[int], str]) -> list[str]:
-    """Numbers with runs of three or more as ranges."""
+    """The names of numbers; three or more in a row become a range."""
     runs: list[list[int]] = []
     for number in numbers:
         if runs and number == runs[-1][-1] + 1:

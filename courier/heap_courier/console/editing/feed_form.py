@@ -1,4 +1,4 @@
-"""The form of a feed, and its file: changed in place, which keeps comments."""
+"""The form of a feed, and its file, which is edited in place to keep comments."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ MEANINGS: Final[Mapping[str, str]] = {
     "surname": "last name",
     "title": "Mr., Ms., Dr.",
     "update-dt": "when the profile was last updated",
-    "pk": "primary key: tells rows apart",
+    "pk": "primary key: identifies a row",
     "ck": "customer key: identifies a customer in this source",
     "fk-user": "foreign key: the same customer in several sources",
 }
-"""Semantic tags with what they mean: https://docs.amperity.com/reference/semantics.html."""
+"""Semantic tags and their meaning: https://docs.amperity.com/reference/semantics.html."""
 
 TYPES: Final = (
     "Boolean",
@@ -53,12 +53,12 @@ TYPES: Final = (
     "Integer",
     "String",
 )
-_MOST_DIGITS: Final = 4  # of an error threshold
+_MOST_DIGITS: Final = 4  # of the error threshold
 
 
 @dataclass(frozen=True, slots=True)
 class FieldRow:
-    """A field as it was typed into the form, even if it is wrong."""
+    """A field as entered in the form, valid or not."""
 
     name: str
     type: str
@@ -71,7 +71,7 @@ class FieldRow:
 
 @dataclass(frozen=True, slots=True)
 class FeedForm:
-    """What the form holds."""
+    """The content of the form."""
 
     rows: tuple[FieldRow, ...]
     last_updated: str
@@ -79,10 +79,10 @@ class FeedForm:
     stitch: bool
 
     def feed(self, old: Feed) -> Feed:
-        """The feed in the form.
+        """The feed as edited in the form.
 
         Raises:
-            SetupError: the first rule of feeds that it breaks, in a sentence.
+            SetupError: the form is invalid; the message states the first error.
         """
         try:
             feed = replace(
@@ -118,7 +118,7 @@ def form_of_feed(feed: Feed) -> FeedForm:
 
 
 def form_of_fields(form: Form) -> FeedForm:
-    """What a browser sent."""
+    """The form as sent by the browser."""
     rows = tuple(
         FieldRow(
             row.get("name"),
@@ -135,21 +135,21 @@ def form_of_fields(form: Form) -> FeedForm:
 
 
 def find_feed(folder: Path, feed_id: str) -> tuple[Path, Feed]:
-    """The file of a feed, and the feed.
+    """A feed by its id, and its file.
 
     Raises:
-        SetupError: there is no such feed, or a file of a feed is wrong.
+        SetupError: there is no such feed, or the file of a feed is invalid.
     """
     by_id = {feed.id: feed for feed in read_feeds(folder)}
     wanted: Feed = named(by_id, feed_id, "The project", "feed")
     for path in sorted(folder.glob("*.y*ml")):
         if read_feed(path).id == wanted.id:
             return path, wanted
-    raise SetupError(f"The file of the feed `{feed_id}` is gone.")
+    raise SetupError(f"The file of the feed `{feed_id}` no longer exists.")
 
 
 def write_changes(path: Path, version: str, old: Feed, new: Feed) -> None:
-    """Writes what differs between two forms of a feed into its file.
+    """Writes the differences between two versions of a feed to its file.
 
     Raises:
         ChangedFileError: the file was changed since it had this version.
@@ -176,7 +176,7 @@ def _content(feed: Feed) -> dict[str, Any]:
 
 def _per_cent(text: str) -> int:
     if not re.fullmatch(rf"[0-9]{{1,{_MOST_DIGITS}}}", text):
-        raise ValueError(f"the error threshold is `{text}`; it is per cent, a whole number from 0 to 100.")
+        raise ValueError(f"the error threshold is `{text}`; it must be a percentage, as a whole number from 0 to 100.")
     return int(text)
 
 
@@ -189,14 +189,14 @@ def _field(row: FieldRow) -> Field:
 
 
 def _key(rows: tuple[FieldRow, ...], old: Feed) -> tuple[str, ...]:
-    """The checked fields: those of the old key in its order, which `_pk` depends on, then the others."""
+    """The checked fields: first those of the old key in their order, because `_pk` depends on it, then the others."""
     ticked = [row.name for row in rows if row.key]
     kept = [name for name in old.primary_key if name in ticked]
     return (*kept, *(name for name in ticked if name not in kept))
 
 
 def can_be_updated(row: FieldRow) -> bool:
-    """Whether a field can say when a row was last updated."""
+    """Whether a field can be the last updated field."""
     try:
         kind: FieldType = parse_type(row.type)
     except ValueError:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from heap_courier.console.visit import Form
 
-_NOTHING: Final = ("", "0")  # the duration of no wait
+_NOTHING: Final = ("", "0")  # no duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class GroupForm:
-    """What the form holds."""
+    """The content of the form."""
 
     name: str = ""
     schedule: str = "30 8 * * *"
@@ -40,7 +40,7 @@ class GroupForm:
     def section(self, old: Mapping[str, Any]) -> dict[str, Any]:
         """The group's section of heap-courier.yaml.
 
-        What is in the old one and means the same stays, and so does what the form does not show.
+        Settings of the old section stay unchanged if they have the same meaning, or are not in the form.
         """
         couriers = {each.get("courier"): each for each in old.get("couriers") or ()}
         groups = {each.get("group"): each for each in old.get("constraints") or ()}
@@ -63,7 +63,7 @@ class GroupForm:
 
 
 def form_of_fields(form: Form) -> GroupForm:
-    """What a browser sent."""
+    """The form as sent by the browser."""
     return GroupForm(
         form.get("name"),
         " ".join(form.get("schedule").split()),
@@ -80,7 +80,7 @@ def form_of_fields(form: Form) -> GroupForm:
 
 
 def form_of_section(name: str, section: Mapping[str, Any]) -> GroupForm:
-    """What the project says."""
+    """The form of an existing group."""
     return GroupForm(
         name,
         str(section.get("schedule") or ""),
@@ -129,5 +129,5 @@ def _duration(text: str) -> str | None:
 
 
 def _changed(old: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The old section with other settings, in its order; None removes one."""
+    """The old section with changed settings, in the old order; None removes a setting."""
     return {key: value for key, value in {**old, **settings}.items() if value is not None}

@@ -22,10 +22,10 @@ class Matches:
     """What a pattern matches.
 
     Attributes:
-        pattern: as written.
-        count: of the matching files among those checked.
-        newest: the one written last.
-        near: keys that begin as the pattern does, if none matches.
+        pattern: the pattern as entered.
+        count: the number of matching files among those checked.
+        newest: the last modified one.
+        near: if none matches, some keys that begin like the pattern, or any keys.
         complete: whether all files were checked.
     """
 

@@ -1,4 +1,4 @@
-"""heap-courier.yaml and the lists that it names, changed together and validated before anything is written."""
+"""Edits heap-courier.yaml and the lists that it refers to, and validates them before anything is written."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from heap_courier.project.model import Project
 from heap_courier.project.reader import FILE_NAME, project_of
 
 Section = tuple[str, str]
-"""The kind of a section, and its name: `("couriers", "Heap")`."""
+"""The kind and the name of a section: `("couriers", "Heap")`."""
 
 
 class ProjectEdit:
     """The current project file, and changes to its sections.
 
-    A section is a courier, a credential or a group. Each has its own version, so that two people can edit two
-    couriers at a time, but not the same one.
+    A section is a courier, a credential or a group. Each has its own version, so that two people can edit different
+    couriers at the same time, but not overwrite each other's changes of one.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,20 +43,20 @@ class ProjectEdit:
         return dict(self._document.get([kind, name]) or {})
 
     def version(self, kind: str, name: str, *files: Path) -> str:
-        """The version of a section and of files that it names; a form carries it, to overwrite nothing unseen."""
+        """The version of a section and its files. A form contains it, so as not to overwrite someone else's change."""
         parts = [json.dumps(self._document.get([kind, name]), sort_keys=True, default=str), *map(version_of, files)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def validated(self, sections: Mapping[Section, Mapping[str, Any]]) -> Project:
-        """The project as it would be with other sections, without writing it.
+        """The project with changed sections, without writing it.
 
         Raises:
-            SetupError: it would not be valid.
+            SetupError: the project would not be valid.
         """
         return project_of(self._folder, parse_yaml(self._changed(sections), self._document.path))
 
     def write(self, sections: Mapping[Section, Mapping[str, Any]]) -> Project:
-        """Writes sections; the resulting project.
+        """Writes changed sections; returns the resulting project.
 
         Raises:
             SetupError: as `validated`; or the file was changed since it was read, and nothing was written.
@@ -76,7 +76,7 @@ class ProjectEdit:
         self._document.write(text)
 
     def expect_new(self, kind: str, name: str) -> None:
-        """Raises SetupError if there is such a section already."""
+        """Raises SetupError if the section already exists."""
         if name in self.names(kind):
             raise SetupError(f"There is a {kind[:-1]} `{name}` already: choose another name.")
 
@@ -88,12 +88,12 @@ _NAME: Final = re.compile(r"^`(courier|group|credential)s\..*?` must be a name o
 
 
 def about_the_form(sentence: str) -> str:
-    """A sentence about the project file as one about a form, in which that file and its keys do not occur."""
+    """Rephrases a message about the project file for a form, which shows neither the file nor its keys."""
     return _NAME.sub(r"The name of the \1 must consist of", sentence.removeprefix("`heap-courier.yaml`: "))
 
 
 def expect_unchanged(version: str, now: str, what: str, *, removing: bool = False) -> None:
-    """Raises ChangedFileError if something is not what it was when a form was opened."""
+    """Raises ChangedFileError if something has changed since a form was opened."""
     if version != now and removing:
         raise ChangedFileError(
             f"{what} was changed by someone else since this page was opened, and nothing was removed. Press Remove "
@@ -107,7 +107,7 @@ def expect_unchanged(version: str, now: str, what: str, *, removing: bool = Fals
 
 
 def free_path(folder: Path, name: str, suffix: str) -> Path:
-    """The path of a new file, relative to the project's folder, named after something."""
+    """An unused file name in a folder, derived from a name."""
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "courier"
     for number in count(1):
         path = Path(f"{slug}{'' if number == 1 else f'-{number}'}{suffix}")
@@ -117,7 +117,7 @@ def free_path(folder: Path, name: str, suffix: str) -> Path:
 
 
 def write_json(path: Path, document: Any, version: str) -> None:
-    """Writes a list that people may edit too. Raises what `replace_file` raises."""
+    """Writes a list as JSON, formatted for people. Raises what `replace_file` raises."""
     text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
     replace_file(path, text.encode(), version)
 

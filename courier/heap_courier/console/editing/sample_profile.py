@@ -1,4 +1,4 @@
-"""What a sample holds, for the editor of its feed: first values, completeness, and rows that would be rejected."""
+"""Profiles a sample for the Feed Editor: first values, completeness, and rows that would be rejected."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from heap_courier.feeds.column_mapping import column_path, map_columns
 from heap_courier.feeds.model import Feed
 from heap_courier.formats.readers import chunks, schema
 
-_CHUNKS: Final = 2  # of the file that are read: some ten thousand rows
+_CHUNKS: Final = 2  # read from the file: some ten thousand rows
 _FIRST: Final = 3  # values of a column
 _LONGEST: Final = 40  # characters of a value
 
 
 @dataclass(slots=True)
 class ColumnProfile:
-    """What a column of the sample holds.
+    """The profile of a column of the sample.
 
     Attributes:
-        first: its first values, each once, cut to some characters.
+        first: its first distinct values, truncated.
         rows: the number of rows read.
         filled: how many of them have a value.
     """
@@ -38,7 +38,7 @@ class ColumnProfile:
 
     @property
     def percent(self) -> str:
-        """The share of rows with a value; 100 % only if it is all of them."""
+        """The share of rows with a value; 0 % and 100 % only if they are exact."""
         if not self.rows:
             return ""
         share = 100 * self.filled / self.rows
@@ -50,11 +50,11 @@ class ColumnProfile:
 
 @dataclass(frozen=True, slots=True)
 class SampleProfile:
-    """What a sample holds, seen through a feed.
+    """The profile of a sample, read with a feed.
 
     Attributes:
-        columns: of the fields, by their incoming names.
-        ignored: columns that the feed does not take.
+        columns: the profiles of the feed's columns, by their incoming names.
+        ignored: columns that have no field in the feed.
         rows: the number of rows read.
         rejected: how many of them the feed would reject.
         reasons: why, with the field and how often.
@@ -70,7 +70,7 @@ class SampleProfile:
 
 
 def profile(folder: Path, feed: Feed) -> SampleProfile | None:
-    """Looks at the first rows of a feed's sample; None if it has none, or its file is gone."""
+    """Profiles the first rows of a feed's sample; None if it has no sample, or its file no longer exists."""
     if feed.sample is None or not (folder / feed.sample.path).is_file():
         return None
     path, name, how = folder / feed.sample.path, feed.sample.path, feed.sample.format

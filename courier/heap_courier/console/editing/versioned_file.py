@@ -1,4 +1,4 @@
-"""A file that several people may edit: replaced as a whole, and only if it is still what it was when it was read."""
+"""A file that several people may edit: replaced as a whole, and only if it has not changed since it was read."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 
 from heap_courier.errors import SetupError
 
-_writing: Final = threading.Lock()  # of this process's requests
+_writing: Final = threading.Lock()  # across the requests of this process
 
 
 class ChangedFileError(SetupError):
@@ -33,7 +33,7 @@ def replace_file(path: Path, content: bytes, version: str) -> None:
     """Replaces a file, or creates it if the version is empty. A crash leaves the old file or the new one.
 
     Raises:
-        ChangedFileError: the file has another version by now.
+        ChangedFileError: the file no longer has this version.
         SetupError: it cannot be written.
     """
     target = path.resolve()  # a link stays a link
@@ -41,7 +41,7 @@ def replace_file(path: Path, content: bytes, version: str) -> None:
         if version_of(target) != version:
             raise ChangedFileError(
                 f"`{path}` was changed by someone else in the meantime, and nothing was written: compare your entries "
-                "with the file as it is now, then save again."
+                "with the current file, then save again."
             )
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,15 +59,15 @@ def replace_file(path: Path, content: bytes, version: str) -> None:
                     os.unlink(temporary)  # noqa: PTH108
         except OSError as error:
             raise SetupError(
-                f"`{path}` cannot be written: {error.strerror}. Check its permissions, and the space on its disk."
+                f"`{path}` cannot be written: {error.strerror}. Check its permissions and the free disk space."
             ) from error
 
 
 def remove_file(path: Path, version: str) -> None:
-    """Removes a file; of a link only the link, not its target.
+    """Removes a file; if it is a link, only the link and not its target.
 
     Raises:
-        ChangedFileError: the file has another version by now, or is gone.
+        ChangedFileError: the file no longer has this version, or no longer exists.
         SetupError: it cannot be removed.
     """
     with _writing:
@@ -80,7 +80,7 @@ def remove_file(path: Path, version: str) -> None:
 
 
 def _umask() -> int:
-    """That of the process, which can only be read by setting it; only `replace_file` does, one call at a time."""
+    """The umask of the process. It can only be read by setting it; only `replace_file` does so, one call at a time."""
     umask = os.umask(0)
     os.umask(umask)
     return umask

@@ -24,23 +24,23 @@ _STEP: Final = re.compile(r"^( +)\S", re.MULTILINE)
 _ITEM: Final = re.compile(r"( *)-( +)\S")
 
 Keys = Sequence[str]
-"""The way to a value, from the top of the document."""
+"""The path to a value, from the top of the document."""
 
 
 class YamlDocument:
-    """The content of a YAML file, and the text that it has after a change.
+    """The content of a YAML file, and its text after a change.
 
     Attributes:
-        path: of the file.
-        version: of the file when it was read.
-        content: as plain values, None if it is empty.
+        path: the path of the file.
+        version: the version of the file when it was read.
+        content: the content as plain values; None if the file is empty.
     """
 
     def __init__(self, path: Path, *, texts: bool = False) -> None:
         """Reads the file.
 
         Args:
-            path: of the file.
+            path: the path of the file.
             texts: whether each scalar is read as text, as in a feed.
 
         Raises:
@@ -53,18 +53,17 @@ class YamlDocument:
         self._text = path.read_bytes().decode("utf-8")
 
     def get(self, keys: Keys) -> Any:
-        """A copy of the value at a place; None if there is none."""
+        """A copy of the value at a path; None if there is none."""
         value = self.content
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
         return copy.deepcopy(value)
 
     def changed(self, changes: Mapping[tuple[str, ...], Any]) -> str:
-        """The text with other values at some places; None removes what is there.
+        """The text with changed values at some paths; None removes a value.
 
         Raises:
-            SetupError: the text is written in a way that cannot be edited, such as with anchors that a change would
-                carry to other places.
+            SetupError: the text cannot be edited without changing other values, for example because of anchors.
         """
         expected = copy.deepcopy(self.content) or {}
         editor = self._editor()
@@ -79,7 +78,7 @@ class YamlDocument:
         except (YAMLError, AttributeError, TypeError, ValueError) as error:
             raise self._uneditable() from error
         text = stream.getvalue()
-        if self.content is None:  # separate comments belong to no node
+        if self.content is None:  # comments alone have no node that keeps them
             text = self._text.rstrip() + ("\n" if self._text.strip() else "") + (text if tree else "")
         if "\r\n" in self._text:
             text = text.replace("\r\n", "\n").replace("\n", "\r\n")
@@ -88,7 +87,7 @@ class YamlDocument:
         return text
 
     def without(self, keys: Keys) -> str:
-        """The text without the section at a place, and without what it leaves empty; all other lines stay.
+        """The text without the section at a path, and without parents that would be empty; all other lines stay.
 
         Raises:
             SetupError: as `changed`.
@@ -100,18 +99,18 @@ class YamlDocument:
         first, last = _lines_of(self._text, keys)
         lines = self._text.splitlines(keepends=True)
         text = "".join([*lines[:first], *lines[last + 1 :]])
-        if (parse_yaml(text, self.path, texts=self._texts) or {}) != expected:  # such as {a: 1, b: 2} in one line
+        if (parse_yaml(text, self.path, texts=self._texts) or {}) != expected:  # such as {a: 1, b: 2} on one line
             return self.changed({tuple(keys): None})
         return text
 
     def write(self, text: str) -> None:
-        """Replaces the file by a text. Raises what `replace_file` raises."""
+        """Writes a text to the file. Raises what `replace_file` raises."""
         replace_file(self.path, text.encode(), self.version)
 
     def _uneditable(self) -> SetupError:
         return SetupError(
-            f"`{self.path}` is written in a way that the console cannot edit without changing other places (such as "
-            "anchors and merge keys): change it in an editor. Nothing was written."
+            f"The console cannot edit `{self.path}` without changing other places in it, for example because of "
+            "anchors or merge keys: change it in a text editor. Nothing was written."
         )
 
     def _editor(self) -> YAML:
@@ -137,9 +136,9 @@ class YamlDocument:
             tree[keys[-1]] = self._merged(tree.get(keys[-1]), value, self.get(keys))
 
     def _merged(self, old: Any, new: Any, known: Any) -> Any:
-        """The new value, in the old one's nodes if there are any: they carry comments, order and quotes.
+        """The new value, in the nodes of the old one where possible, to keep comments, order and quotes.
 
-        `known` is the old value as it was read: by YAML 1.1, or as texts, unlike the nodes.
+        `known` is the old value as read by this program: as YAML 1.1 or as text, unlike the nodes.
         """
         if isinstance(new, Mapping):
             merged = old if isinstance(old, CommentedMap) else CommentedMap()
@@ -177,7 +176,7 @@ class YamlDocument:
 
 
 def _lines_of(text: str, keys: Keys) -> tuple[int, int]:
-    """The first and the last line of a section, from 0, with its key; comments in front of it are not part of it."""
+    """The first and the last line of a section including its key, counted from 0, without comments before it."""
     node: Any = yaml.compose(text, yaml.BaseLoader)
     first = 0
     for wanted in keys:
@@ -187,7 +186,7 @@ def _lines_of(text: str, keys: Keys) -> tuple[int, int]:
     while waiting:
         each = waiting.pop()
         if isinstance(each, yaml.ScalarNode):
-            is_block = each.style in ("|", ">")  # it ends where the next line begins
+            is_block = each.style in ("|", ">")  # ends at the beginning of the next line
             ends.append(each.end_mark.line - (1 if is_block and each.end_mark.column == 0 else 0))
         elif each.flow_style:
             ends.append(each.end_mark.line)
@@ -197,7 +196,7 @@ def _lines_of(text: str, keys: Keys) -> tuple[int, int]:
 
 
 def _list_indent(text: str) -> tuple[int, int] | None:
-    """How the first list below a key is written: the indent of its dashes from the key, and the spaces after a dash."""
+    """The format of the first list below a key: the indent of its dashes from the key, and the spaces after a dash."""
     key: int | None = None
     for line in text.splitlines():
         content = line.partition(" #")[0].strip()

@@ -1,4 +1,4 @@
-"""Couriers: adding and editing one, what its patterns match now, and checking it."""
+"""Couriers: add, edit and check one, and preview what its patterns match."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _LABELS: Final = {"object/file-pattern": "the file pattern", "file/tag": "the ta
 
 
 def new_courier(visit: Visit) -> Response:
-    """Add Courier: the form, and what it does."""
+    """Add Courier: shows the form, or saves it."""
     if not visit.posted:
         edit = ProjectEdit(visit.console.folder)
         names = edit.names("credentials")
@@ -54,7 +54,7 @@ def new_courier(visit: Visit) -> Response:
 
 
 def edit_courier(visit: Visit) -> Response:
-    """Edit Courier: the form, filled in from the project."""
+    """Edit Courier: shows the form, filled in from the project, or saves it."""
     courier = visit.console.context().courier(visit.part("name"))
     if visit.posted:
         return _posted(visit, courier)
@@ -70,7 +70,7 @@ def edit_courier(visit: Visit) -> Response:
 
 
 def matches(visit: Visit) -> Response:
-    """What the patterns of the form match now: a part of the page, requested while the user types."""
+    """What the patterns in the form match in the bucket: a part of the page, requested while the user types."""
     form = form_of_fields(visit.form)
     name = form.name or _UNNAMED
     try:
@@ -88,7 +88,7 @@ def matches(visit: Visit) -> Response:
 
 
 def check(visit: Visit) -> Response:
-    """Checks a courier, as the command does."""
+    """Checks a courier, like `heap-courier check`."""
     context = visit.console.context()
     courier = context.courier(visit.part("name"))
     try:
@@ -151,7 +151,7 @@ def _save(console: Console, form: CourierForm, courier: Courier | None, version:
 
 
 def _write_lists(project: Project, name: str, document: Any, version: str) -> list[Path]:
-    """Writes the list of files and, if there is none, that of load operations; the files that are new."""
+    """Writes the list of files and, if missing, the list of load operations. Returns the files that it created."""
     courier = project.couriers[name]
     made = []
     if not version:
@@ -173,7 +173,7 @@ def read_json_or_none(path: Path) -> Any:
 
 
 def _operations(console: Console, edit: ProjectEdit, form: CourierForm, *, follows_heap: bool) -> Path | None:
-    """Where the load operations are, relative to the project's folder; a courier that follows Heap has none."""
+    """The path of the load operations, relative to the project folder; None for a courier that follows Heap Connect."""
     if follows_heap:
         return None
     written = edit.section("couriers", form.name).get("load-operations")
@@ -222,7 +222,7 @@ def _settings(credential: str) -> dict[str, str]:
 
 
 def _plainly(sentence: str, form: CourierForm) -> str:
-    """A sentence about the project's files as one about the form."""
+    """Rephrases a message about the project's files in terms of the form."""
     sentence = about_the_form(sentence).replace(f"`couriers.{form.name}.", "`")
     if form.kind != "files":
         return sentence

@@ -1,4 +1,4 @@
-"""Customers: searched by what identifies them, their records and links, the evidence, and a person's decisions."""
+"""Customers: search, records and links, the evidence, and a person's decisions."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from heap_courier.stitch.records.inputs import Pair, inputs
 from heap_courier.warehouse.base import Warehouse
 
 DRAWN: Final = 40  # records
-_LINKS: Final = 200  # that are listed
-_FOUND: Final = 100  # customers
-_COLUMNS: Final = ("email", "phone", "city")  # of the list, besides the name
+_LINKS: Final = 200  # listed at most
+_FOUND: Final = 100  # customers listed at most
+_COLUMNS: Final = ("email", "phone", "city")  # in the list, besides the name
 
 
 def customers(visit: Visit) -> Response:
-    """The customers with a text that identifies them; what Stitch still needs if there are none."""
+    """The customers that match a search; before the first run of Stitch, what it still needs."""
     context = visit.console.context()
     search = visit.asked("q").strip()
     found: tuple[Customer, ...] = ()
@@ -61,12 +61,12 @@ def customers(visit: Visit) -> Response:
 
 
 def customer(visit: Visit) -> Response:
-    """A customer: the values that were chosen for it, its records, the links between them, and its history."""
+    """A customer: its values, its records, the links between them, and its history. Its forms store decisions."""
     return _decided(visit) if visit.posted else _customer_page(visit)
 
 
 def explain(visit: Visit) -> Response:
-    """Why two records are one customer, or why they are not."""
+    """Why two records are one customer, or are not."""
     context = visit.console.context()
     first, second = visit.asked("first").strip(), visit.asked("second").strip()
     problem, status = "", 200
@@ -106,7 +106,7 @@ def run_now(visit: Visit) -> Response:
         steps.publish()
         return watcher.result
 
-    return visit.to("jobs", visit.console.jobs.start("stitch", "Stitch", "all that takes part", work).id)
+    return visit.to("jobs", visit.console.jobs.start("stitch", "Stitch", "all tables that take part", work).id)
 
 
 _SOON: Final = "It takes effect with the next run of Stitch."
@@ -124,7 +124,7 @@ class _Watcher(Audience):
 
 
 def _decided(visit: Visit) -> Response:
-    """Stores what a person decided about the records of a customer: a label, for the next run of Stitch."""
+    """Stores a person's decision about the records of a customer as a label for the next run of Stitch."""
     context = visit.console.context()
     customer_id = visit.part("id")
     chosen = set(visit.form.all("record"))
@@ -151,7 +151,7 @@ def _customer_page(visit: Visit, problem: str = "", chosen: Collection[str] = ()
         assert warehouse is not None  # noqa: S101  (expected)
         found = customers_of_run.customer_of(warehouse, customer_id)
         if found is None:
-            raise SetupError(f"There is no customer `{customer_id}` now: a run may have merged it with another one.")
+            raise SetupError(f"There is no customer `{customer_id}` now: a run may have merged it into another one.")
         records = customers_of_run.records_of(warehouse, customer_id)
         links = customers_of_run.links_of(warehouse, customer_id, limit=_LINKS)
         changes = customers_of_run.changes_of(warehouse, customer_id)
@@ -175,7 +175,7 @@ def _customer_page(visit: Visit, problem: str = "", chosen: Collection[str] = ()
 
 def _expect_customers(warehouse: Warehouse | None) -> None:
     if warehouse is None or not customers_of_run.has_customers(warehouse):
-        raise SetupError("There are no customers yet: run Stitch from the screen Customers first.")
+        raise SetupError("There are no customers yet: run Stitch on the screen Customers first.")
 
 
 def _filled(records: tuple[CustomerRecord, ...]) -> list[str]:
@@ -184,7 +184,7 @@ def _filled(records: tuple[CustomerRecord, ...]) -> list[str]:
 
 
 def _drawing(own: list[Pair], links: tuple[Link, ...]) -> Markup:
-    """The first records with the links between them, and the records of others that links lead to."""
+    """The first records with the links between them, and the records of other customers that links lead to."""
     first = set(own[:DRAWN])
     rest = set(own[DRAWN:])
     shown = [link for link in links if {link.first, link.second} & first and not {link.first, link.second} & rest][
@@ -218,7 +218,7 @@ def _explained(context: Context, first: str, second: str) -> dict[str, Any]:
 def _all_records(warehouse: Warehouse, customer_id: str) -> list[Pair]:
     found = customers_of_run.customer_of(warehouse, customer_id)
     if found is None:
-        raise SetupError("There is no such customer now: a run has changed it. Search again.")
+        raise SetupError("This customer no longer exists, because a run has changed it: search again.")
     return [(each.datasource, each.pk) for each in customers_of_run.records_of(warehouse, customer_id, found.records)]
 
 
@@ -227,21 +227,21 @@ def _parted(records: list[Pair], chosen: set[str]) -> tuple[list[Pair], list[Pai
     parted = [each for each in records if name_of(each) in chosen]
     rest = [each for each in records if name_of(each) not in chosen]
     if len(parted) < len(chosen):
-        raise SetupError("A run of Stitch has changed this customer in the meantime: look at its records again.")
+        raise SetupError("A run of Stitch has changed this customer in the meantime: review its records.")
     if not parted:
-        raise SetupError("Choose the records that are another customer.")
+        raise SetupError("Select the records that are another customer.")
     if not rest:
-        raise SetupError("All records are chosen: leave those that stay unchosen.")
+        raise SetupError("All records are selected: clear the ones that stay with this customer.")
     return rest, parted
 
 
 def _other(warehouse: Warehouse, text: str, customer_id: str) -> list[Pair]:
-    """The records of another customer, named by its id or by one of its records."""
+    """The records of another customer, given by its id or by one of its records."""
     if not text:
-        raise SetupError("Write the id of the other customer, or one of its records such as CRM:Customers/1001.")
+        raise SetupError("Enter the ID of the other customer, or one of its records, such as CRM:Customers/1001.")
     other, _ = find(warehouse, text)
     if other == customer_id:
-        raise SetupError(f"`{text}` belongs to this customer already.")
+        raise SetupError(f"`{text}` already belongs to this customer.")
     return _all_records(warehouse, other)
 
 
@@ -252,7 +252,7 @@ def _store(warehouse: Warehouse, partitions: tuple[list[Pair], ...]) -> None:
 
 
 def _decisions(warehouse: Warehouse) -> list[tuple[str, list[list[str]]]]:
-    """The labels, each with the records of its partitions in words."""
+    """The labels, each with the records of its partitions as text."""
     decisions = []
     for label_id, lines in stored_labels(warehouse).items():
         partitions: dict[str, list[str]] = {}
@@ -268,7 +268,7 @@ def _decisions(warehouse: Warehouse) -> list[tuple[str, list[list[str]]]]:
 
 
 def _lacks() -> str:
-    """What is missing for running Stitch, in a sentence; empty if nothing is."""
+    """Why Stitch cannot run, in a sentence; empty if it can."""
     try:
         require_extra()
     except SetupError as error:

@@ -1,4 +1,4 @@
-"""Feeds: adding one from a sample, the Feed Editor, activation."""
+"""Feeds: add one from a sample, edit it in the Feed Editor, activate it."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ from heap_courier.formats.file_format import CONTENT_TYPES, FileFormat, is_encod
 from heap_courier.parallel import WORKERS
 from heap_courier.warehouse.base import quoted
 
-_LISTED: Final = 500  # samples to choose from
-_ROWS: Final = 10  # of the table after activation
+_LISTED: Final = 500  # samples listed at most
+_ROWS: Final = 10  # of the table, shown after activation
 _SIGNS: Final = ("separator", "quote", "escape", "encoding")
 
 
 class SampleFile(NamedTuple):
-    """A file to choose from: its path in the project, when it was changed, its size."""
+    """A sample to choose from: its path in the project, when it was last modified, and its size."""
 
     path: str
     modified: datetime
@@ -51,7 +51,7 @@ class SampleFile(NamedTuple):
 
 
 def new_feed(visit: Visit) -> Response:
-    """Add Feed: a source, a name and a sample; then the Feed Editor."""
+    """Add Feed: asks for a source, a name and a sample, then leads to the Feed Editor."""
     context = visit.console.context()
     problem, status = "", 200
     if visit.posted:
@@ -78,7 +78,7 @@ def new_feed(visit: Visit) -> Response:
 
 
 def editor(visit: Visit) -> Response:
-    """The Feed Editor: saves, activates, or shows the feed."""
+    """The Feed Editor: shows, saves or activates a feed."""
     context = visit.console.context()
     path, feed = find_feed(context.project.feeds, visit.part("id"))
     if not visit.posted:
@@ -106,7 +106,7 @@ def editor(visit: Visit) -> Response:
 
 
 def validate(visit: Visit) -> Response:
-    """Errors of the form by the rules of feeds and the sample: a part of the page, requested while the user types."""
+    """Validates the form by the rules of feeds and the sample: a part of the page, requested while the user types."""
     context = visit.console.context()
     _path, feed = find_feed(context.project.feeds, visit.part("id"))
     try:
@@ -151,16 +151,16 @@ def _sign(form: Form, name: str) -> str:
     text = form.get(name)
     if name == "encoding":
         if not is_encoding(text):
-            raise SetupError(f"There is no encoding `{text}`: write one such as utf-16 or windows-1252.")
+            raise SetupError(f"There is no encoding `{text}`: enter one such as utf-16 or windows-1252.")
         return text
     text = "\t" if text == "\\t" else text
     if len(text) != 1 or not text.isascii():
-        raise SetupError(f"The {name} has to be one ASCII character, such as | or \\t for a tab.")
+        raise SetupError(f"The {name} must be one ASCII character, such as | or \\t for a tab.")
     return text
 
 
 def _proposed(context: Context, feed: Feed, column: str) -> tuple[FieldRow, ...]:
-    """Fields for a column of the sample that the feed does not take."""
+    """Fields for a column of the sample that has no field in the feed yet."""
     if feed.sample is None:
         return ()
     proposal = samples.propose_feed(context.project, feed.domain_table, feed.sample)
@@ -235,11 +235,11 @@ def _state(context: Context, feed: Feed) -> str:
                 return "active"
             return "changed since it was activated" if active.definition(feed) else "not active"
     except CourierError:
-        return "not known, because the warehouse does not answer"
+        return "not available, because the warehouse does not respond"
 
 
 def _as_far_as_valid(feed: Feed, form: FeedForm) -> Feed:
-    """The feed in the form; the one on disk while the form breaks a rule."""
+    """The feed as edited in the form; the one on disk while the form is invalid."""
     try:
         return form.feed(feed)
     except CourierError:
@@ -247,7 +247,7 @@ def _as_far_as_valid(feed: Feed, form: FeedForm) -> Feed:
 
 
 def _samples(context: Context) -> list[SampleFile]:
-    """The files in the folder of samples, newest first."""
+    """The files in the samples folder, newest first."""
     folder = context.project.folder / samples.FOLDER
     found = []
     for path in folder.rglob("*"):

@@ -1,4 +1,4 @@
-"""Courier groups: schedules, couriers with their waits and offsets, constraints, pause, manual runs, history."""
+"""Courier groups: schedules, couriers with waits and offsets, constraints, pausing, manual runs, and history."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from heap_courier.progress import NoBar
 from heap_courier.project.cron import instants, warnings
 from heap_courier.project.model import Group
 
-_NEXT: Final = 5  # future runs that are shown
+_NEXT: Final = 5  # scheduled runs shown
 _HISTORY: Final = 50
 _UNNAMED: Final = "New group"
 
@@ -77,14 +77,14 @@ def groups(visit: Visit) -> Response:
 
 
 def new_group(visit: Visit) -> Response:
-    """Create Courier Group: the form, and what it does."""
+    """Create Courier Group: shows the form, or saves it."""
     if visit.posted:
         return _posted(visit, None)
     return _form_page(visit, GroupForm(), None, "")
 
 
 def edit_group(visit: Visit) -> Response:
-    """The form of a group, filled in, and its runs."""
+    """Edit a group: shows the form and the runs of the group, or saves the form."""
     group = visit.console.context().group(visit.part("name"))
     if visit.posted:
         return _posted(visit, group)
@@ -94,10 +94,9 @@ def edit_group(visit: Visit) -> Response:
 
 
 def preview(visit: Visit) -> Response:
-    """The schedule of the form in words, its next runs and warnings: requested while the user types.
+    """The schedule of the form in words, its next runs, and warnings: requested while the user types.
 
-    What else the form still lacks, such as a courier, comes below: it does not hide what there is to say of the
-    schedule.
+    Other errors of the form, such as a missing courier, are shown below the schedule, and do not replace it.
     """
     form = form_of_fields(visit.form)
     name = form.name or _UNNAMED
@@ -119,16 +118,16 @@ def preview(visit: Visit) -> Response:
 
 
 def _by_schedule(edit: ProjectEdit, section: Mapping[str, Any]) -> Group:
-    """A group with the schedule of a section alone. Raises SetupError if that is wrong."""
+    """A group with only the schedule of a section. Raises SetupError if the schedule is invalid."""
     kept = {key: value for key, value in section.items() if key in ("schedule", "time-zone", "status")}
     couriers = edit.names("couriers")
     if not couriers:
-        raise SetupError("A group runs couriers, and there is none yet: add one on the screen Sources first.")
+        raise SetupError("A group runs couriers, and there are none yet: add one on the screen Sources first.")
     return edit.validated({("groups", _UNNAMED): kept | {"couriers": [{"courier": couriers[0]}]}}).groups[_UNNAMED]
 
 
 def _foreseen(group: Group, now: datetime) -> tuple[str, list[tuple[datetime, datetime]], Iterable[str]]:
-    """The schedule of a group in words, its next runs in its zone and in UTC, and warnings."""
+    """The schedule of a group in words, its next runs in its time zone and in UTC, and warnings."""
     zone = group.time_zone
     if not group.schedule:
         return "It runs by hand only.", [], ()
@@ -138,7 +137,7 @@ def _foreseen(group: Group, now: datetime) -> tuple[str, list[tuple[datetime, da
 
 
 def switch(visit: Visit) -> Response:
-    """Pauses a group or resumes it."""
+    """Pauses or resumes a group."""
     group = visit.console.context().group(visit.part("name"))
     edit = ProjectEdit(visit.console.folder)
     enabled = visit.form.get("status") == "enabled"
@@ -163,12 +162,15 @@ def run_now(visit: Visit) -> Response:
 
 def _soon(visit: Visit) -> str:
     if daemon_of(visit.console.folder):
-        return "`heap-courier group serve` follows within a minute."
-    return "Schedules do not run yet, because `heap-courier group serve` is not running."
+        return "`heap-courier group serve` picks up the change within a minute."
+    return "Scheduled runs do not start yet, because `heap-courier group serve` is not running."
 
 
 class _Watcher(Audience):
-    """Shows in a job which courier began last, and stops them with it: they run side by side, and a job has one bar."""
+    """Shows in a job which courier started last, and stops all couriers with the job.
+
+    Couriers run in parallel, but a job has only one progress bar.
+    """
 
     def __init__(self, job: Job, log: Report) -> None:
         self._job = job
@@ -185,13 +187,13 @@ class _Watcher(Audience):
 def _group_context(context: Context, job: Job, log: Report) -> GroupContext:
     def pause(seconds: float) -> None:
         if job.stop.wait(seconds):
-            raise InterruptedRunError("It was stopped from the console.")
+            raise InterruptedRunError("The run was stopped from the console.")
 
     return group_context(context, _Watcher(job, log), pause)
 
 
 class _Stoppable(NoBar):
-    """Shows nothing, but stops the courier when the job is stopped."""
+    """Shows no progress, but stops the courier when the job is stopped."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -264,7 +266,7 @@ def _form_page(
                 if warehouse:
                     slots.prepare(warehouse)
                     history = slots.history(warehouse, group.name, _HISTORY)
-        except BusyWarehouseError:  # editing needs no warehouse
+        except BusyWarehouseError:  # editing does not need the warehouse
             history = None
     return visit.page(
         "group.html",
@@ -283,7 +285,7 @@ def _form_page(
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The groups and which waits for which, to be drawn: boxes by name with their places, and lines between them."""
+    """A drawing of which group waits for which: boxes by name with their positions, and lines between them."""
 
     boxes: Mapping[str, tuple[int, int]]
     lines: tuple[tuple[int, int, int, int], ...]
@@ -297,7 +299,7 @@ _GAP: Final = (70, 16)
 
 
 def _drawing(groups: Mapping[str, Group]) -> Drawing | None:
-    """Columns from left to right: a group is to the right of everything it waits for. None without constraints."""
+    """Places each group to the right of all groups that it waits for. None without constraints."""
     if not any(group.constraints for group in groups.values()):
         return None
     columns: dict[str, int] = {}
@@ -338,7 +340,7 @@ _LABELS: Final = {"courier": "the name", "group": "the name", "wait": "the wait 
 
 
 def _plainly(sentence: str, name: str) -> str:
-    """A sentence about the project file as one about the form."""
+    """Rephrases a message about the project file in terms of the form."""
     sentence = about_the_form(sentence).replace(f"groups.{name}.", "").replace(f"groups.{name}: ", "")
 
     def label(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Notifications: outcomes of runs of couriers and groups, newest first."""
+"""Notifications: the outcomes of runs of couriers and groups, newest first."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LISTED: Final = 200
 
 
 class Notice(NamedTuple):
-    """What someone should know.
+    """A notification.
 
     Attributes:
         kind: one of KINDS.
         when: the time, in UTC.
-        title: who it is about.
+        title: the courier or group, and what it ran for.
         lines: the details.
-        address: of the page that has more.
+        address: the address of the page with more details.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Notice(NamedTuple):
 
 
 def notifications(visit: Visit) -> Response:
-    """The list, of all kinds or of one."""
+    """The list of notifications, of all kinds or of one."""
     context = visit.console.context()
     kind = visit.asked("kind")
     found: list[Notice] = []
@@ -58,7 +58,7 @@ def notifications(visit: Visit) -> Response:
 
 
 def _sent(notify: Notify) -> list[str]:
-    """Where notifications of each kind go, one sentence each, without secrets."""
+    """Where notifications of each kind are sent, one line per kind, without secrets."""
     return [
         f"{kind}: "
         + ", ".join(
@@ -88,7 +88,7 @@ def _of_run(run: Run, rejected: int) -> Notice:
     if rejected:
         rows = "1 row was" if rejected == 1 else f"{rejected:,} rows were"
         return Notice("warning", run.ended, title, (f"Completed in {took}; {rows} rejected.",), address)
-    return Notice("completed", run.ended, title, (f"Completed in {took}",), address)
+    return Notice("completed", run.ended, title, (f"Completed in {took}.",), address)
 
 
 def _of_groups(warehouse: Warehouse, names: list[str]) -> list[Notice]:
@@ -106,4 +106,4 @@ def _of_slot(run: SlotRun) -> Notice:
     took = duration((ended - started).total_seconds())
     if run.outcome != "succeeded":
         return Notice("error", ended, title, (f"{run.outcome.capitalize()} after {took}.", *lines), address)
-    return Notice("warning" if lines else "completed", ended, title, (f"Completed in {took}", *lines), address)
+    return Notice("warning" if lines else "completed", ended, title, (f"Completed in {took}.", *lines), address)

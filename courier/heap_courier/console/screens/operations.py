@@ -1,4 +1,4 @@
-"""Load operations of a courier: as a form and as JSON."""
+"""The load operations of a courier, as a form or as JSON."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class FeedRow(NamedTuple):
     """A feed in the form.
 
     Attributes:
-        id: its id in the operations.
+        id: its id in the load operations.
         table: its domain table; empty if there is no such feed.
         truncate: whether its table is emptied first.
-        tags: of the files that are loaded into it.
+        tags: the tags of the files that are loaded into it.
     """
 
     id: str
@@ -38,7 +38,7 @@ class FeedRow(NamedTuple):
 
 
 def operations(visit: Visit) -> Response:
-    """The screen: the form, the JSON, and what saving does."""
+    """The screen: shows the load operations, or saves them."""
     context = visit.console.context()
     courier = context.courier(visit.part("name"))
     if courier.operations is None:
@@ -101,7 +101,7 @@ def _page(
 
 
 def _rows(document: Any, feeds: Iterable[Feed]) -> list[FeedRow]:
-    """The feeds of the operations in their order, then the others of the project."""
+    """The feeds of the load operations in their order, then the project's other feeds."""
     feeds = list(feeds)
     by_name = {feed.id: feed for feed in feeds} | {feed.domain_table.lower(): feed for feed in feeds}
     rows = []

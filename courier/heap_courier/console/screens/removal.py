@@ -1,4 +1,4 @@
-"""Removing couriers, credentials, feeds and groups: what goes and what stays, confirmed on a separate page."""
+"""Removal of couriers, credentials, feeds and groups: a page lists what is removed and what stays, to be confirmed."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from heap_courier.project.reader import FILE_NAME
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """What can be removed.
+    """A removal to be confirmed.
 
     Attributes:
-        what: its kind and name, such as `courier Heap`.
+        what: the kind and the name of what is removed, such as `courier Heap`.
         goes: what is removed, in sentences.
-        stays: what is not, in sentences.
-        needs: what prevents its removal, in sentences; empty: it can be removed.
-        version: of what goes, when the page was opened.
+        stays: what is not removed, in sentences.
+        needs: what prevents the removal, in sentences; empty if nothing does.
+        version: the current version of what is removed.
         back: the address to return to.
     """
 
@@ -43,7 +43,7 @@ class Removal:
 
 
 def courier(visit: Visit) -> Response:
-    """A courier, with the lists that it alone uses."""
+    """Removes a courier, with its lists unless another courier uses them."""
     context = visit.console.context()
     chosen = context.courier(visit.part("name"))
     edit = ProjectEdit(visit.console.folder)
@@ -51,7 +51,7 @@ def courier(visit: Visit) -> Response:
     stays = [
         "Its domain tables with all rows, its samples, and its runs in the list of runs.",
         f"The credential `{chosen.credential.name}`, which other couriers may use." if chosen.credential.name else "",
-        "How far it has read the dumps of Heap Connect: a new courier with the same name continues there."
+        "Its position in the dumps of Heap Connect: a new courier with the same name resumes from there."
         if _follows_heap(chosen)
         else "",
     ]
@@ -81,8 +81,8 @@ def courier(visit: Visit) -> Response:
 
 
 def credential(visit: Visit) -> Response:
-    """A credential."""
-    visit.console.context()  # a project that is not valid has other problems
+    """Removes a credential."""
+    visit.console.context()  # fails if the project is not valid
     name = visit.part("name")
     edit = ProjectEdit(visit.console.folder)
     known = {each.name: each for each in credentials_of(edit, visit.console.environment)}
@@ -101,7 +101,7 @@ def credential(visit: Visit) -> Response:
 
 
 def feed(visit: Visit) -> Response:
-    """A feed."""
+    """Removes a feed."""
     context = visit.console.context()
     path, chosen = find_feed(context.project.feeds, visit.part("id"))
     removal = Removal(
@@ -109,10 +109,10 @@ def feed(visit: Visit) -> Response:
         (f"`{path.relative_to(context.project.folder)}`.",),
         (
             f"The domain table `{chosen.domain_table}` with all rows, if the feed was active.",
-            "The sample that the feed was made from.",
+            "The sample that the feed was created from.",
         ),
         tuple(
-            f"The load operations of the courier `{name}` name it: remove it there first."
+            f"The load operations of the courier `{name}` refer to it: remove it there first."
             for name in couriers_that_load(context.project, chosen.id)
         ),
         version_of(path),
@@ -122,7 +122,7 @@ def feed(visit: Visit) -> Response:
 
 
 def group(visit: Visit) -> Response:
-    """A courier group."""
+    """Removes a courier group."""
     context = visit.console.context()
     chosen = context.group(visit.part("name"))
     edit = ProjectEdit(visit.console.folder)
@@ -136,7 +136,7 @@ def group(visit: Visit) -> Response:
         (f"The group `{chosen.name}` in `heap-courier.yaml`, with its schedule.",),
         (
             "Its couriers and their domain tables.",
-            "Its runs, in the warehouse: a new group with the same name continues after the last of them.",
+            "Its runs, in the warehouse: a new group with the same name continues after the last one.",
         ),
         tuple(f"The group `{name}` waits for it: remove that constraint first." for name in waiting),
         edit.version("groups", chosen.name),
@@ -161,7 +161,7 @@ def _page(visit: Visit, removal: Removal, remove: Callable[[], None]) -> Respons
 
 
 def _lists(project: Project, chosen: Courier) -> list[Path]:
-    """The files with its entities and load operations that no other courier names."""
+    """Its lists of entities and load operations that no other courier uses."""
     others = {
         path
         for each in project.couriers.values()

@@ -1,4 +1,4 @@
-"""Runs: starting one, watching it, its outcome, and retrying what failed."""
+"""Runs: start one, follow its progress, see its outcome, and retry what failed."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from heap_courier.project.model import Courier
 from heap_courier.warehouse.run_log import Rejected, RunLog, TableRun
 
 LISTED: Final = 100  # runs
-_SHOWN: Final = 20  # rows of a reason
-_FILES: Final = 200  # of a table that are named
+_SHOWN: Final = 20  # rows shown per reason
+_FILES: Final = 200  # listed per table
 _PAUSE: Final = 0.25  # seconds between two polls of a job
 
 
 class Reason(NamedTuple):
-    """Rejected rows with one reason.
+    """Rejected rows with the same reason.
 
     Attributes:
-        table, column, reason: that they share.
-        number: of those that are named in the run log.
-        rows: the first of them, each with its file.
+        table, column, reason: what they have in common.
+        number: how many of them are in the run log.
+        rows: the first ones, each with its file.
     """
 
     table: str
@@ -47,7 +47,7 @@ class Reason(NamedTuple):
 
 
 def run(visit: Visit) -> Response:
-    """Run Courier: selects the files and starts the run."""
+    """Run Courier: shows the form, or starts a run."""
     context = visit.console.context()
     courier = context.courier(visit.part("name"))
     form, problem, status = visit.form, "", 200
@@ -73,8 +73,8 @@ def job(visit: Visit) -> Response:
         return visit.page(
             "problem.html",
             404,
-            title="This run is not known",
-            lines=["The console was restarted since it began, or it is long ago: see Runs."],
+            title="Run not found",
+            lines=["The console was restarted after the run began, or the run is too old: see Runs."],
         )
     return visit.page("job.html", job=found, progress=found.progress, **_outcome(found))
 
@@ -83,7 +83,7 @@ def events(visit: Visit) -> Response:
     """The progress of a run as server-sent events, until it finishes."""
     found = visit.console.jobs.get(visit.part("id"))
     if found is None:
-        return Response(status_code=204)  # which tells the browser not to ask again
+        return Response(status_code=204)  # the browser stops reconnecting
     return StreamingResponse(_messages(found), media_type="text/event-stream")
 
 
@@ -110,7 +110,7 @@ def one(visit: Visit) -> Response:
     run_id = visit.part("id")
     with looking(context) as warehouse:
         if warehouse is None:
-            raise SetupError(f"There is no run `{run_id}`: there is none yet.")
+            raise SetupError(f"There is no run `{run_id}`: no courier has run yet.")
         log = RunLog(warehouse)
         found, tables, rejected = log.run(run_id), log.run_tables(run_id), log.rejected(run_id)
         files = log.files_of([run_id], _FILES)
@@ -129,11 +129,11 @@ def one(visit: Visit) -> Response:
 
 
 def again(visit: Visit) -> Response:
-    """Runs the same days again, or only the tables that did not land."""
+    """Repeats a run for the same days, or only for the tables that were not loaded."""
     context = visit.console.context()
     with looking(context) as warehouse:
         if warehouse is None:
-            raise SetupError("There is no run yet.")
+            raise SetupError("No courier has run yet.")
         log = RunLog(warehouse)
         found, tables = log.run(visit.part("id")), log.run_tables(visit.part("id"))
     courier = context.courier(found.courier)
@@ -194,21 +194,21 @@ def _days(form: Form, today: date) -> Days | None:
         case "all":
             return None
         case "period":
-            start, end = _day(form, "from", "first"), _day(form, "to", "last")
+            start, end = _day(form, "from", "first day"), _day(form, "to", "last day")
             if end < start:
                 raise SetupError(f"The first day, {start}, is later than the last one, {end}: swap them.")
             return Days(start, end + timedelta(days=1))
         case _:
-            return Days.of(_day(form, "day", "") if form.get("day") else today)
+            return Days.of(_day(form, "day", "day") if form.get("day") else today)
 
 
-def _day(form: Form, name: str, which: str) -> date:
+def _day(form: Form, name: str, what: str) -> date:
     text = form.get(name)
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise SetupError(
-            f"The {which} day `{text}` is not a day: write it as 2026-11-21." if text else f"Choose the {which} day."
+            f"The {what} `{text}` is not a date: enter it as YYYY-MM-DD." if text else f"Choose the {what}."
         ) from None
 
 
@@ -241,7 +241,7 @@ async def _messages(job: Job) -> AsyncIterator[bytes]:
 
 
 def _counts(tables: list[TableRun]) -> dict[str, int]:
-    """The files of each domain table; several steps may have loaded one."""
+    """The number of files loaded into each domain table, over all steps."""
     counts: Counter[str] = Counter()
     for table in tables:
         counts[table.domain_table] += table.files

@@ -1,4 +1,4 @@
-"""Sources: the couriers with their health, the feeds, and what the project still needs."""
+"""Sources: couriers with their health, feeds, and credentials."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class CourierRow:
 
     Attributes:
         courier: the courier.
-        last: its newest run.
+        last: its latest run.
         next: when a group runs it next, in UTC.
-        state: of its health: `good`, `busy`, `new`, `unknown` or `bad`.
-        health: the same in words.
-        loads: whether it takes days and has load operations.
+        state: its health: `good`, `busy`, `new`, `unknown` or `bad`.
+        health: its health in words.
+        loads: whether it has load operations, and is run for days.
     """
 
     courier: Courier
@@ -46,7 +46,7 @@ class CourierRow:
 
 
 def sources(visit: Visit) -> Response:
-    """The screen; an offer to create a project if there is none."""
+    """The screen; offers to create a project if there is none."""
     console = visit.console
     if not console.has_project:
         return visit.page("start.html", folder=console.folder.resolve())
@@ -122,9 +122,9 @@ def _row(context: Context, courier: Courier, last: Run | None, *, known: bool) -
         return CourierRow(courier, last, min(due, default=None), "bad", str(error), courier.operations is not None)
     if plan.unknown_feeds and state != "busy":
         state = "new"
-        health = f"The load operations name feeds that do not exist: {', '.join(plan.unknown_feeds)}."
+        health = f"The load operations refer to feeds that do not exist: {', '.join(plan.unknown_feeds)}."
     elif not plan.heap_connect and not plan.operations and state in ("new", "good", "unknown"):
-        state, health = "new", "It has no load operations yet: a run keeps its files as samples."
+        state, health = "new", "It has no load operations yet: a run only keeps its files as samples."
     return CourierRow(courier, last, min(due, default=None), state, health, courier.operations is not None)
 
 

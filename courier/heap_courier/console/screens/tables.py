@@ -1,4 +1,4 @@
-"""The Data Explorer: tables, their columns, rows, completeness and runs; SQL; downloads."""
+"""The Data Explorer: tables with columns, rows, completeness and runs; SQL; downloads."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from heap_courier.feeds.reader import read_feeds
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 from heap_courier.warehouse.run_log import RunLog
 
-SAMPLE: Final = 100  # rows
+SAMPLE: Final = 100  # rows shown
 SEARCHED: Final = 1_000_000  # rows that a search and, on DuckDB, the statistics read
 EXACT: Final = 200_000  # rows up to which distinct values are counted exactly; PostgreSQL reads no more
-_RUNS: Final = 20  # that filled the table
-_FILES: Final = 100  # of each that are named
-_AT_ONCE: Final = 100  # tables that one query counts
+_RUNS: Final = 20  # listed per table
+_FILES: Final = 100  # listed per run
+_AT_ONCE: Final = 100  # tables counted by one query
 _FORMATS: Final[Mapping[str, str]] = {"csv": "text/csv", "parquet": "application/vnd.apache.parquet"}
 
 
 class Table(NamedTuple):
-    """A table of the list; `rows` is None for a view, whose rows are counted on its own page."""
+    """A table in the list. `rows` is None for a view, whose rows are only counted on its own page."""
 
     name: str
     columns: int
@@ -39,7 +39,7 @@ class Table(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """What a column holds: values that are not null, in per cent of the rows, and distinct ones."""
+    """How many values of a column are not null, their share of all rows, and the number of distinct values."""
 
     column: str
     filled: int
@@ -48,7 +48,7 @@ class Statistics(NamedTuple):
 
 
 def tables(visit: Visit) -> Response:
-    """The domain tables, and views on them."""
+    """The list of domain tables and their views."""
     context = visit.console.context()
     search = visit.asked("q").strip()
     found: list[Table] = []
@@ -59,12 +59,12 @@ def tables(visit: Visit) -> Response:
 
 
 def table(visit: Visit) -> Response:
-    """A table: its columns, rows, and the runs that filled it."""
+    """A table: its columns, its rows, and the runs that loaded it."""
     context = visit.console.context()
     search = visit.asked("q").strip()
     with looking(context) as warehouse:
         name = _name(warehouse, visit.asked("name"))
-        if warehouse is None:  # (there is no such name then)
+        if warehouse is None:  # (not reached: without a warehouse there is no such table)
             raise SetupError("There is no warehouse yet.")
         columns = warehouse.columns(name)
         count = warehouse.query(f"SELECT count(*) FROM {quoted(name)}")[0][0]
@@ -89,7 +89,7 @@ def table(visit: Visit) -> Response:
 
 
 def statistics(visit: Visit) -> Response:
-    """How complete the columns of a table are, and how many distinct values they have: a part of its page."""
+    """The completeness and the distinct values of the columns of a table: a part of its page."""
     context = visit.console.context()
     with looking(context) as warehouse:
         name = _name(warehouse, visit.asked("name"))
@@ -118,11 +118,11 @@ def sql(visit: Visit) -> Response:
 
 
 def download(visit: Visit) -> Response:
-    """All rows of a table, or of a query, as a file."""
+    """Downloads all rows of a table or a query as a file."""
     context = visit.console.context()
     kind = visit.form.get("format", "csv")
     if kind not in _FORMATS:
-        raise SetupError(f"There is no format `{kind}`: there are {' and '.join(_FORMATS)}.")
+        raise SetupError(f"There is no format `{kind}`: choose {' or '.join(_FORMATS)}.")
     text, title = visit.form.get("sql"), "query"
     if not text:
         with looking(context) as warehouse:
@@ -205,7 +205,7 @@ def _statistics(
 
 
 def _share(filled: int, total: int) -> str:
-    """In per cent; 100 % only if it is all of them."""
+    """The share in per cent; 0 % and 100 % only if they are exact."""
     if not total:
         return ""
     if filled in (0, total):

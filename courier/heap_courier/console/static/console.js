@@ -1,29 +1,29 @@
-// What pages do beyond links and forms. Every screen works without it, except what it shows while something changes.
+// Everything beyond links and forms. All screens work without it, except for live updates.
 
-const TYPING = 400; // ms without a key before a question goes out
+const TYPING = 400; // ms without typing before a request is sent
 
-// A part of the page, as the console rendered it.
+// Replaces a part of the page with HTML that the console rendered.
 function show(place, html) {
   const parsed = new DOMParser().parseFromString(html, "text/html");
   place.replaceChildren(...parsed.body.childNodes);
 }
 
-// Forms that say, while one types, what would come of them.
+// Forms with a live preview while the user types.
 for (const form of document.querySelectorAll("form[data-live]")) {
   const place = form.querySelector("#live");
-  let typing, question;
+  let typing, pending;
   const ask = async () => {
-    question?.abort();
-    question = new AbortController();
+    pending?.abort();
+    pending = new AbortController();
     try {
       const answer = await fetch(form.dataset.live, {
         method: "POST",
         body: new URLSearchParams(new FormData(form)),
-        signal: question.signal,
+        signal: pending.signal,
       });
       show(place, await answer.text());
     } catch (error) {
-      if (error.name !== "AbortError") place.textContent = "The console does not answer.";
+      if (error.name !== "AbortError") place.textContent = "The console does not respond.";
     }
   };
   form.addEventListener("input", () => {
@@ -33,7 +33,7 @@ for (const form of document.querySelectorAll("form[data-live]")) {
   if (form.dataset.liveAtOnce !== undefined || [...form.elements].some((each) => each.name === "version" && each.value)) ask();
 }
 
-// What cannot be undone is asked for twice.
+// Actions that cannot be undone need a confirmation.
 document.addEventListener("submit", (event) => {
   const sentence = event.submitter?.dataset.confirm;
   if (sentence && !confirm(sentence)) event.preventDefault();
@@ -50,17 +50,17 @@ document.addEventListener("submit", (event) => {
 });
 addEventListener("pageshow", () => sent.clear());
 
-// What a form was answered with: reloading it, or coming back to it, asks for the page and does not send the form again.
+// After a page that answers a form: reloading it or returning to it requests the page, and does not resend the form.
 if (document.documentElement.dataset.posted !== undefined && !document.querySelector("[data-post-only]")) {
   history.replaceState(null, "", location.href);
 }
 
-// The page of a warehouse that is busy tries again.
+// A page that reports a busy warehouse reloads itself.
 for (const place of document.querySelectorAll("[data-again]")) {
   setTimeout(() => location.reload(), 1000 * Number(place.dataset.again));
 }
 
-// What is under way: the console sends it as it changes, and the page is loaded anew when it has ended.
+// A running job: the console streams its progress, and the page reloads when the job finishes.
 for (const place of document.querySelectorAll("[data-events]")) {
   const source = new EventSource(place.dataset.events);
   source.onmessage = (message) => show(place, JSON.parse(message.data));
@@ -70,10 +70,10 @@ for (const place of document.querySelectorAll("[data-events]")) {
   });
 }
 
-// Parts that take a moment: they come after the page.
+// Slow parts of a page are loaded after it.
 for (const place of document.querySelectorAll("[data-load]")) {
   fetch(place.dataset.load)
     .then((answer) => answer.text())
     .then((html) => show(place, html))
-    .catch(() => (place.textContent = "The console does not answer."));
+    .catch(() => (place.textContent = "The console does not respond."));
 }

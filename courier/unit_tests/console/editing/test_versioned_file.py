@@ -34,7 +34,7 @@ def test_a_file_that_was_changed_is_not_overwritten(tmp_path: Path, now: bytes |
     assert (path.read_bytes() if path.exists() else None) == now
 
 
-def test_a_file_that_is_there_is_not_made(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_created(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"one")
     with pytest.raises(ChangedFileError):
         replace_file(tmp_path / "file", b"two", "")

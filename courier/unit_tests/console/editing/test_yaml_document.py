@@ -57,12 +57,12 @@ class TestComments:
             "+       - courier: Heap",
         ]
 
-    def test_new_sections_come_after_the_others(self, template: Path) -> None:
+    def test_new_sections_are_added_after_the_others(self, template: Path) -> None:
         new = YamlDocument(template).changed({("couriers", "New"): {"bucket": "b", "entities": "e.json"}})
         assert lines(template.read_text(), new) == ["+   New:", "+     bucket: b", "+     entities: e.json"]
 
     @pytest.mark.parametrize("text", ["", "# only a comment\n", "a:\n", "a: {}\n"])
-    def test_an_empty_file_takes_a_section(self, tmp_path: Path, text: str) -> None:
+    def test_a_section_is_added_to_an_empty_file(self, tmp_path: Path, text: str) -> None:
         new = document(tmp_path, text).changed({("a", "b"): {"c": "d"}})
         assert yaml.safe_load(new) == {"a": {"b": {"c": "d"}}}
         assert text.startswith("#") == new.startswith("#")
@@ -82,7 +82,7 @@ class TestValues:
     @pytest.mark.parametrize("text", ["on", "yes", "1", "0x1F", "12:30", "1_000", "", " a", "a: b", "#x", "null", "~"])
     @pytest.mark.parametrize("texts", [True, False])
     def test_a_text_stays_a_text(self, tmp_path: Path, text: str, texts: bool) -> None:
-        """This program reads YAML 1.1, in which `on` is a yes and 12:30 a number."""
+        """This program reads YAML 1.1, in which `on` means true and 12:30 is a number."""
         edit = document(tmp_path, "a: x\n", texts=texts)
         assert parse_yaml(edit.changed({("a",): text}), edit.path, texts=texts) == {"a": text}
 
@@ -93,7 +93,7 @@ class TestValues:
         )
     )
     def test_what_is_written_is_what_is_read(self, tmp_path_factory: pytest.TempPathFactory, value: Any) -> None:
-        """Or nothing is written, and a sentence says why."""
+        """Or nothing is written, and a message explains why."""
         edit = document(tmp_path_factory.mktemp("yaml"), "a: 1 # one\nb: [x, y]\n")
         try:
             text = edit.changed({("b",): value})
@@ -108,7 +108,7 @@ class TestValues:
 
     @pytest.mark.parametrize("name", ["Heap", "CRM", "Shop"])
     def test_a_section_is_removed_and_all_other_lines_stay(self, tmp_path: Path, name: str) -> None:
-        """Comments in front of a section may be about its neighbours, so they stay as well."""
+        """Comments before a section may be about other sections, so they stay as well."""
         parts = {
             "Heap": "  Heap:\n    bucket: a   # ours\n    note: |\n      two\n\n      lines\n",
             "CRM": "  'CRM': {bucket: b,\n    prefix: c}\n",
@@ -118,7 +118,7 @@ class TestValues:
         text = "# top\ncouriers:\n" + between.join(parts.values()) + "# groups\ngroups: {g: {couriers: []}}\n"
         assert document(tmp_path, text).without(["couriers", name]) == text.replace(parts[name], "")
 
-    def test_the_last_section_takes_its_heading_along(self, tmp_path: Path) -> None:
+    def test_the_heading_is_removed_with_its_last_section(self, tmp_path: Path) -> None:
         text = "couriers:\n  Heap:\n    bucket: a\n# the end\n"
         assert document(tmp_path, text).without(["couriers", "Heap"]) == "# the end\n"
 
@@ -129,7 +129,7 @@ class TestValues:
     def test_what_would_change_elsewhere_is_refused(self, tmp_path: Path) -> None:
         """An anchor carries the change to another section."""
         edit = document(tmp_path, "a: &x {k: 1, l: 2}\nb: *x\n")
-        with pytest.raises(SetupError, match="change it in an editor"):
+        with pytest.raises(SetupError, match="change it in a text editor"):
             edit.changed({("b",): {"k": 3, "l": 2}})
 
     def test_a_file_that_is_not_yaml_is_explained(self, tmp_path: Path) -> None:

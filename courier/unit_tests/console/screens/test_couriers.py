@@ -37,7 +37,7 @@ class TestProject:
         assert "There is no courier yet" in visits.post("/project").text
         assert dict(read_project(folder).couriers) == {}
 
-    def test_a_project_that_is_wrong_is_explained(self, project: Path, visits: Visitor) -> None:
+    def test_an_invalid_project_is_explained(self, project: Path, visits: Visitor) -> None:
         (project / "heap-courier.yaml").write_text("couriers: 7\n")
         answer = visits.get("/")
         assert answer.status == 409
@@ -49,7 +49,7 @@ class TestProject:
         (project / "entities" / "heap.json").write_text("[]")
         assert "Needs attention" in visits.get("/").text
 
-    def test_a_name_is_text_and_no_markup(self, project: Path, visits: Visitor) -> None:
+    def test_names_are_escaped(self, project: Path, visits: Visitor) -> None:
         file = project / "heap-courier.yaml"
         file.write_text(file.read_text().replace("bucket: heap-rs3-example", "bucket: heap\n    prefix: <b>&amp;", 1))
         assert "<b>" not in visits.get("/").html
@@ -58,7 +58,7 @@ class TestProject:
     def test_a_link_cannot_forge_a_message(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "evil" not in visits.get("/?said=evil").text
 
-    def test_a_page_that_does_not_exist_says_so(self, visits: Visitor) -> None:
+    def test_an_unknown_page_is_not_found(self, visits: Visitor) -> None:
         answer = visits.get("/nothing")
         assert (answer.status, "Page not found." in answer.text) == (404, True)
 
@@ -85,21 +85,21 @@ class TestAdding:
         assert visits.post("/couriers/new", fields).status == 200
         assert "  other:\n    type: profile\n    profile: shop\n" in (project / "heap-courier.yaml").read_text()
 
-    def test_one_that_follows_heap_needs_no_operations(self, project: Path, visits: Visitor) -> None:
+    def test_one_that_follows_heap_connect_needs_no_operations(self, project: Path, visits: Visitor) -> None:
         fields = {"name": "H", "bucket": "shop", "kind": "heap-connect", "source": "H", "tables": "users, ses*"}
         visits.post("/couriers/new", fields)
         assert read_project(project).couriers["H"].operations is None
         assert entities(project, "h")[0]["heap-connect/tables"] == ["users", "ses*"]
 
-    def test_an_entity_with_more_than_the_form_of_heap_holds_is_shown_as_json(self) -> None:
-        """Or saving the form would drop the rules of private columns."""
+    def test_an_entity_that_the_heap_connect_form_cannot_represent_is_shown_as_json(self) -> None:
+        """Otherwise saving the form would drop the rules for private columns."""
         entity = {"object/type": "heap-connect", "heap-connect/columns": {"users": {"phone": "leave-out"}}}
         assert form_of_project("H", {}, [entity]).kind == "json"
         assert form_of_project("H", {}, [entity | {"heap-connect/columns": {}}]).kind == "json"
         assert form_of_project("H", {}, [{"object/type": "heap-connect"}]).kind == "heap-connect"
 
     @pytest.mark.parametrize(("history", "shown"), [(True, "*"), (["users", "plan_*"], "users, plan_*")])
-    def test_the_form_keeps_which_histories_are_kept(self, history: Any, shown: str) -> None:
+    def test_the_form_keeps_the_tables_with_history(self, history: Any, shown: str) -> None:
         entity = {"object/type": "heap-connect", "heap-connect/source": "H", "heap-connect/history": history}
         form = form_of_project("H", {}, [entity])
         assert (form.kind, form.history, form.document(Path("h.json"))) == ("heap-connect", shown, [entity])
@@ -178,7 +178,7 @@ class TestEditing:
 
     @pytest.mark.parametrize("name", ["heap-courier.yaml", "entities/heap.json"])
     def test_a_change_by_someone_else_is_not_overwritten(self, project: Path, visits: Visitor, name: str) -> None:
-        """Nor lost: the second try, after the sentence, replaces it."""
+        """Nor are one's own entries lost: saving again, after the message, replaces the change."""
         fields = self.edited(visits, bucket="mine")
         file = project / name
         theirs = file.read_text().replace("heap-rs3-example", "theirs", 1).replace("path/to", "elsewhere")
@@ -190,10 +190,10 @@ class TestEditing:
         visits.post("/couriers/Heap/edit", fields | {"version": answer.value("version")})
         assert read_project(project).couriers["Heap"].bucket == "mine"
 
-    def test_nothing_is_written_if_the_project_file_cannot_be(
+    def test_nothing_is_written_if_the_project_file_cannot_be_written(
         self, project: Path, visits: Visitor, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Nor a list of files alone, which would be half of a change."""
+        """Not even the list of files, which would be half of the change."""
         fields = self.edited(visits, **{"file.0.tag": "other"})
 
         def fail(*_how: object) -> None:
@@ -211,7 +211,7 @@ class TestEditing:
         couriers = read_project(project).couriers
         assert (couriers["Heap"].bucket, couriers["Orders"].bucket) == ("mine", "shop")
 
-    def test_a_list_that_is_broken_can_be_replaced(self, project: Path, visits: Visitor) -> None:
+    def test_an_invalid_list_can_be_replaced(self, project: Path, visits: Visitor) -> None:
         (project / "entities" / "heap.json").write_text("[")
         answer = visits.get("/couriers/Heap/edit")
         assert "line 1" in answer.text
@@ -227,12 +227,12 @@ class TestEditing:
             7,
         ],
     )
-    def test_what_rows_cannot_show_is_shown_as_json(self, entity: Any) -> None:
+    def test_a_list_that_rows_cannot_represent_is_shown_as_json(self, entity: Any) -> None:
         form = form_of_project("Heap", {}, [entity])
         assert form.kind == "json"
         assert form.document(Path("e.json")) == [entity]
 
-    def test_a_row_shows_all_that_it_can_hold(self) -> None:
+    def test_a_row_represents_all_settings_of_a_file(self) -> None:
         lands = {"file/tag": "t", "file/content-type": "text/csv", "file/header-rows": 0, "file/separator": "\t"}
         entity = {"object/type": "file", "object/file-pattern": "'a'", "object/land-as": lands, "object/optional": True}
         form = form_of_project("Heap", {}, [entity])
@@ -246,9 +246,9 @@ class TestChecking:
         assert "Check failed" in text
         assert "`AWS_ACCESS_KEY_ID`" in text
 
-    def test_a_preview_says_what_is_wrong(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_a_preview_reports_errors(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "`AWS_ACCESS_KEY_ID`" in visits.post("/couriers/matches", FIELDS).text
         assert "The pattern 'x has" in visits.post("/couriers/matches", FIELDS | {"file.0.pattern": "'x"}).text
 
-    def test_there_is_no_such_courier(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_an_unknown_courier_is_reported(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "there is no courier `Hep`. Did you mean `Heap`?" in visits.get("/couriers/Hep/edit").text

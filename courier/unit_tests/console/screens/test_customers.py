@@ -22,14 +22,14 @@ CRM = [{"pk": "1", **ANN, "fk-a": "k1"}, {"pk": "2", "given-name": "Bob", "surna
 
 @contextmanager
 def people(visits: Visitor) -> Iterator[People]:
-    """The records of the project, for a block: a DuckDB file is held no longer."""
+    """The records of the project, within a `with` block, after which the DuckDB file is closed."""
     with visits.console.context().warehouse() as warehouse:
         yield People(warehouse, visits.console.folder)
 
 
 @pytest.fixture(scope="module")
 def stitched(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """A project, and its customers: of CRM 1, Shop a and Shop b; of CRM 2."""
+    """A project with two customers: one with the records CRM 1, Shop a and Shop b, and one with CRM 2."""
     folder = tmp_path_factory.mktemp("stitched") / "project"
     make_project(folder)
     with people(visitor(folder)) as them:
@@ -58,23 +58,25 @@ class TestSearch:
         html = visits.get(path("customers", q=text)).html
         assert (of(ids["CRM 1"]) in html, of(ids["CRM 2"]) in html) == (True, text == "b")
 
-    def test_no_one_is_found(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_a_search_without_results(self, ids: dict[str, str], visits: Visitor) -> None:
         assert ids
         assert "No customer has `<i>`" in visits.get("/customers?q=%3Ci%3E").text
 
-    def test_it_says_what_to_do_first(self, project: Path, visits: Visitor) -> None:
-        """Before a feed takes part, and before the first run."""
+    def test_the_first_steps_are_explained(self, project: Path, visits: Visitor) -> None:
+        """Before any feed takes part, and before the first run."""
         assert "Tick Make available to Stitch in the Feed Editor" in visits.get("/customers").text
         assert project.exists()
         with people(visits) as them:
             them.feed("CRM", CRM)
         text = visits.get("/customers").text
         assert "run Stitch, and this screen shows the customers" in text
-        assert "These take part: CRM:People." in text
-        assert "run Stitch from the screen Customers first" in visits.get("/customers/show/x").text
+        assert "These tables take part: CRM:People." in text
+        assert "run Stitch on the screen Customers first" in visits.get("/customers/show/x").text
 
-    def test_the_extra_is_missing(self, ids: dict[str, str], visits: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-        """What was found before is shown."""
+    def test_a_missing_extra_is_reported(
+        self, ids: dict[str, str], visits: Visitor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Customers of earlier runs are still shown."""
         monkeypatch.setattr(extra, "_PACKAGES", ("splinx",))
         page = visits.get("/customers")
         assert "Stitch needs the Python package `splinx`" in page.text
@@ -93,7 +95,7 @@ class TestCustomer:
         assert "foreign key fk-a" in page.text
         assert "(555) 123-4567" in page.text
 
-    def test_what_records_contain_is_not_markup(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_values_of_records_are_escaped(self, ids: dict[str, str], visits: Visitor) -> None:
         html = visits.get(of(ids["CRM 2"])).html
         assert ("<b>Ray" in html, "&lt;b&gt;Ray" in html) == (False, True)
 
@@ -110,7 +112,7 @@ class TestCustomer:
 
 
 class TestDecisions:
-    def test_records_are_taken_apart_and_put_together_again(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_a_customer_is_split_and_merged_again(self, ids: dict[str, str], visits: Visitor) -> None:
         customer = of(ids["CRM 1"])
         text = visits.post(customer, {"do": "part", "record": "Shop:People/b"}).text
         assert "The decision was stored. It takes effect with the next run of Stitch." in text
@@ -132,9 +134,9 @@ class TestDecisions:
     @pytest.mark.parametrize(
         ("fields", "words"),
         [
-            ({"do": "part"}, "Choose the records that are another customer."),
-            ({"do": "part", "record": "Shop:People/zz"}, "look at its records again"),
-            ({"do": "join"}, "Write the id of the other customer"),
+            ({"do": "part"}, "Select the records that are another customer."),
+            ({"do": "part", "record": "Shop:People/zz"}, "review its records"),
+            ({"do": "join"}, "Enter the ID of the other customer"),
             ({"do": "join", "other": "nobody"}, "neither a customer's id nor a record"),
             ({"do": "join", "other": "shop:people/a"}, "belongs to this customer already"),
         ],
@@ -147,9 +149,9 @@ class TestDecisions:
         with people(visits) as them:
             assert stored_labels(them.warehouse) == {}
 
-    def test_all_records_are_chosen(self, ids: dict[str, str], visits: Visitor) -> None:
+    def test_selecting_all_records_is_refused(self, ids: dict[str, str], visits: Visitor) -> None:
         answer = visits.post(of(ids["CRM 2"]), {"do": "part", "record": "CRM:People/2"})
-        assert "All records are chosen" in answer.text
+        assert "All records are selected" in answer.text
 
 
 def test_stitch_runs(ids: dict[str, str], visits: Visitor) -> None:

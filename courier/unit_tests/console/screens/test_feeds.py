@@ -44,7 +44,7 @@ def file_of(project: Path) -> Path:
 
 
 def filled_in(page: Answer, **change: str | None) -> dict[str, str]:
-    """What a browser sends for the form as it is; None leaves a field out."""
+    """The fields that a browser would send for the form on a page, with changes; None omits a field."""
     fields = {}
     for tag in re.findall(r"<input[^>]*>", page.html):
         parts = dict(re.findall(r'(\w+)="([^"]*)"', tag))
@@ -77,7 +77,7 @@ class TestAdding:
             ({"name": "a:b" * 40}, "longer than"),
             ({"sample": "../heap-courier.yaml"}, "Choose a sample file"),
             ({"sample": "heap-courier.yaml"}, "Choose a sample file"),
-            ({"separator": "ab"}, "has to be one ASCII character"),
+            ({"separator": "ab"}, "must be one ASCII character"),
             ({"encoding": "klingon"}, "There is no encoding"),
             ({"content-type": "text/xls"}, "There is no content type"),
             ({"content-type": "application/avro"}, "It was read as application/avro."),
@@ -93,7 +93,7 @@ class TestAdding:
         assert (answer.status, words in answer.text) == (409, True)
         assert not (project / "feeds").exists()
 
-    def test_without_a_sample_it_says_where_to_get_one(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_without_a_sample_the_page_explains_how_to_get_one(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "there is none yet" in visits.get("/feeds/new").text
 
     def test_every_profile_tag_has_a_meaning(self) -> None:
@@ -124,7 +124,7 @@ class TestEditing:
         assert (feed.error_threshold, feed.stitch, feed.fields[1].tag) == (50, False, "phone")
 
     def test_a_key_of_several_fields_keeps_its_order(self, project: Path, visits: Visitor, added: Answer) -> None:
-        """`_pk` joins them in it."""
+        """`_pk` joins the values in this order."""
         file = file_of(project)
         file.write_text(file.read_text().replace("primary-key: [id]", "primary-key: [joined, id]"))
         page = visits.get(f"/feeds/{feed_of(project).id}")
@@ -145,7 +145,7 @@ class TestEditing:
             ({"last-updated": "email"}, "`last-updated` is `email`"),
         ],
     )
-    def test_a_broken_rule_is_explained_while_typing_and_not_saved(
+    def test_an_invalid_feed_is_explained_while_typing_and_not_saved(
         self, project: Path, visits: Visitor, added: Answer, change: dict[str, str], words: str
     ) -> None:
         before = file_of(project).read_bytes()
@@ -167,7 +167,7 @@ class TestEditing:
         url = f"/feeds/{feed_of(project).id}/validation"
         assert "did you mean `email`?" in visits.post(url, filled_in(added) | {"field.1.tag": "emial"}).text
 
-    def test_a_field_is_removed_and_comes_back(self, project: Path, visits: Visitor, added: Answer) -> None:
+    def test_a_field_is_removed_and_added_again(self, project: Path, visits: Visitor, added: Answer) -> None:
         url = f"/feeds/{feed_of(project).id}"
         less = visits.post(url, filled_in(added, do="remove:3"))
         assert "Columns without a field: + amount" in less.text
@@ -185,7 +185,7 @@ class TestEditing:
         assert file.read_text() == theirs
         assert answer.value("error-threshold") == "50"
 
-    def test_there_is_no_such_feed(self, project: Path, visits: Visitor, added: Answer) -> None:
+    def test_an_unknown_feed_is_reported(self, project: Path, visits: Visitor, added: Answer) -> None:
         assert added.status == 200
         assert f"`{feed_of(project).id}`" in visits.get("/feeds/zzzzzz").text
 
@@ -193,7 +193,7 @@ class TestEditing:
 class TestActivating:
     def test_the_sample_is_loaded_and_shown(self, project: Path, visits: Visitor, added: Answer) -> None:
         text = visits.post(f"/feeds/{feed_of(project).id}", filled_in(added, do="activate")).text
-        assert f"The feed is active. Load operations call it `{feed_of(project).id}`" in text
+        assert f"The feed is active. Its ID in load operations is `{feed_of(project).id}`" in text
         assert "3 rows of the sample were read, 3 added or changed, 0 rejected" in text
         assert "2 null 2026-03-02" in text
         assert "active id" in visits.get("/").text
@@ -215,7 +215,7 @@ class TestActivating:
     ("filled", "rows", "percent"),
     [(0, 0, ""), (0, 9, "0 %"), (9, 9, "100 %"), (1, 3, "33 %"), (999, 1000, "99.9 %"), (99_999, 100_000, "< 100 %")],
 )
-def test_only_all_is_a_hundred_per_cent(filled: int, rows: int, percent: str) -> None:
+def test_only_complete_columns_are_100_percent(filled: int, rows: int, percent: str) -> None:
     assert ColumnProfile([], rows, filled).percent == percent
 
 
@@ -231,7 +231,7 @@ class TestOperations:
         }
 
     def test_an_unknown_feed_stays_until_it_is_unticked(self, project: Path, visits: Visitor, added: Answer) -> None:
-        """As the document has it: an obviously wrong id, until the feed exists."""
+        """As in the documentation: a placeholder id until the feed exists."""
         assert added.status == 200
         file = project / "load-operations" / "heap.json"
         file.write_text('{"df-xxxxxx": [{"type": "load", "file": "users"}]}')
@@ -248,7 +248,7 @@ class TestOperations:
             ("[]", "an object of feeds"),
         ],
     )
-    def test_json_is_checked_and_kept(self, project: Path, visits: Visitor, text: str, words: str) -> None:
+    def test_json_is_validated_and_saved(self, project: Path, visits: Visitor, text: str, words: str) -> None:
         page = visits.get("/couriers/Heap/operations")
         fields = {"mode": "json", "text": text, "version": page.value("version")}
         answer = visits.post("/couriers/Heap/operations", fields)
@@ -264,5 +264,5 @@ class TestOperations:
         assert (answer.status, "changed by someone else" in answer.text) == (409, True)
         assert (project / "load-operations" / "heap.json").read_text() == theirs
 
-    def test_a_courier_of_heap_connect_has_none(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_a_courier_that_follows_heap_connect_has_none(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "has no load operations" in visits.get("/couriers/Heap-Connect/operations").text

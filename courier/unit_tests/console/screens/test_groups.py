@@ -76,7 +76,7 @@ class TestWords:
             st.sampled_from(["*", "0", "7", "1-5", "5#1", "5L", "SAT,SUN"]),
         )
     )
-    def test_every_schedule_has_words(self, schedule: str) -> None:
+    def test_every_schedule_can_be_described(self, schedule: str) -> None:
         try:
             assert in_words(schedule)
         except SetupError:
@@ -93,14 +93,14 @@ class TestPreview:
         return visits.post("/groups/schedule", FIELDS | fields).text
 
     def test_the_next_five_runs_are_in_the_groups_zone(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
-        """From 4 March on; clocks are set forward on the 8th."""
+        """From 4 March on; the clocks go forward on the 8th."""
         text = self.words(visits, schedule="30 8 * * *", time_zone="America/New_York")
         assert "It runs at 08:30 every day, in the time zone America/New_York." in text
         assert "Wednesday 2026-03-04 08:30 EST (13:30 UTC)" in text
         assert "Sunday 2026-03-08 08:30 EDT (12:30 UTC)" in text
         assert text.count("UTC)") == 5
 
-    def test_without_a_courier_it_says_where_to_add_one(self, visits: Visitor) -> None:
+    def test_without_a_courier_the_page_explains_where_to_add_one(self, visits: Visitor) -> None:
         visits.post("/project")
         assert "add one on the screen Sources first" in self.words(visits)
 
@@ -131,25 +131,25 @@ class TestPreview:
         ],
     )
     @pytest.mark.usefixtures("project")
-    def test_what_is_typed_is_answered(self, visits: Visitor, change: dict[str, str], words: str) -> None:
+    def test_errors_are_shown_while_typing(self, visits: Visitor, change: dict[str, str], words: str) -> None:
         assert words in self.words(visits, **change)
 
 
 class TestDaemon:
     def test_whether_schedules_run_is_shown(self, project: Path, visits: Visitor) -> None:
-        """And how to start what runs them, in this folder, also on Sources."""
+        """And how to start the daemon in this folder; Sources shows it too."""
         visits.post("/groups/new", FIELDS)
         text = visits.get("/groups").text
-        assert "Not running Nothing starts at its time" in text
+        assert "Not running Scheduled runs do not start" in text
         assert f"heap-courier --project {quote(str(project))} group serve --wait" in text
-        assert "Runs do not start at these times yet" in visits.get("/").text
+        assert "Scheduled runs do not start yet" in visits.get("/").text
         with present(project, NOW):
             text = visits.get("/groups").text
             assert "`heap-courier group serve` has been running since 2026-03-04 08:30:00 UTC." in text
             assert "Not running" not in text
-            assert "Runs do not start" not in visits.get("/").text
+            assert "Scheduled runs do not start" not in visits.get("/").text
             saved = visits.post("/groups/Weekly/status", {"status": "disabled"}).text
-            assert "`heap-courier group serve` follows within a minute." in saved
+            assert "`heap-courier group serve` picks up the change within a minute." in saved
 
 
 class TestEditing:
@@ -186,7 +186,7 @@ class TestEditing:
             },
         )
     )
-    def test_what_the_form_does_not_show_stays(self, section: dict[str, Any]) -> None:
+    def test_settings_that_are_not_in_the_form_stay(self, section: dict[str, Any]) -> None:
         """Settings of any version of heap-courier.yaml, in their order."""
         saved = form_of_section("Weekly", section).section(section)
         assert (saved, list(saved)) == (section, list(section))
@@ -268,7 +268,7 @@ class TestRunning:
     def test_a_group_runs_now_and_shows_in_its_history(
         self, project: Path, visits: Visitor, bucket: MemoryBucket
     ) -> None:
-        """Its courier keeps files as samples, since it has no load operations."""
+        """Its courier keeps files as samples, because it has no load operations."""
         bucket.objects["path/to/users-2026-03-04.avro"] = b"?"
         visits.post("/groups/new", FIELDS)
         started = visits.ask("POST", "/groups/Weekly/run")
@@ -281,7 +281,7 @@ class TestRunning:
     def test_a_group_with_stitch_links_records(
         self, project: Path, visits: Visitor, bucket: MemoryBucket, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """As `heap-courier group run` does; what it lacks for it fails the run."""
+        """Like `heap-courier group run`; a missing extra fails the run."""
         assert project.exists()
         bucket.objects["path/to/users-2026-03-04.avro"] = b"?"
         ran = []
@@ -295,7 +295,7 @@ class TestRunning:
         visits.console.jobs.join()
         assert "Stitch needs the Python package `splinx`" in visits.get("/groups/Weekly/edit").text
 
-    def test_a_failure_says_why(self, project: Path, visits: Visitor, bucket: MemoryBucket) -> None:
+    def test_the_reason_of_a_failure_is_shown(self, project: Path, visits: Visitor, bucket: MemoryBucket) -> None:
         assert (project.exists(), bucket.objects) == (True, {})
         visits.post("/groups/new", FIELDS)
         started = visits.ask("POST", "/groups/Weekly/run")
@@ -334,11 +334,11 @@ class TestNotifications:
             chosen = visits.get(f"/notifications?kind={kind}").text
             assert [f"C{other}," in chosen for other in range(4)] == [other == number for other in range(4)]
 
-    def test_there_is_none_yet(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_without_notifications_the_page_says_so(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "There are no notifications yet" in visits.get("/notifications").text
 
 
-def test_a_slot_that_runs_is_shown(project: Path, visits: Visitor) -> None:  # noqa: ARG001
+def test_a_running_slot_is_shown(project: Path, visits: Visitor) -> None:  # noqa: ARG001
     with visits.console.context().warehouse() as warehouse:
         slots.prepare(warehouse)
         slots.claim(warehouse, "nightly", datetime(2026, 3, 4, 8, 30, tzinfo=timezone.utc), NOW, by_hand=False)

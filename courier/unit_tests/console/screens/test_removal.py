@@ -42,11 +42,11 @@ def tree(folder: Path) -> dict[str, bytes]:
     ("address", "words"),
     [
         ("/couriers/Heap-Connect/remove", "The group `nightly` runs it"),
-        ("/feeds/df-users01/remove", "The load operations of the courier `Heap` name it"),
+        ("/feeds/df-users01/remove", "The load operations of the courier `Heap` refer to it"),
         ("/credentials/heap-bucket/remove", "The courier `Heap` uses it: choose another credential for it first."),
     ],
 )
-def test_what_is_needed_is_not_removed(shop: Path, visits: Visitor, address: str, words: str) -> None:
+def test_nothing_is_removed_that_is_still_used(shop: Path, visits: Visitor, address: str, words: str) -> None:
     before = tree(shop)
     page = visits.get(address)
     assert words in page.text
@@ -55,7 +55,7 @@ def test_what_is_needed_is_not_removed(shop: Path, visits: Visitor, address: str
     assert tree(shop) == before
 
 
-def test_all_is_removed_one_after_another_and_comments_stay(shop: Path, visits: Visitor) -> None:
+def test_everything_can_be_removed_step_by_step_and_comments_stay(shop: Path, visits: Visitor) -> None:
     """A group, the courier that it ran, and the feed that the courier loaded."""
     file = shop / "heap-courier.yaml"
     comments = [line for line in file.read_text().splitlines() if line.startswith("#")]
@@ -70,7 +70,7 @@ def test_all_is_removed_one_after_another_and_comments_stay(shop: Path, visits: 
     assert "The domain table `Heap:Users` with all rows" in page.text
     assert "The feed Heap:Users was removed." in visits.post("/feeds/df-users01/remove", filled_in(page)).text
     page = visits.get("/couriers/Heap-Connect/remove")
-    assert "How far it has read the dumps of Heap Connect" in page.text
+    assert "Its position in the dumps of Heap Connect" in page.text
     visits.post("/couriers/Heap-Connect/remove", filled_in(page))
     project = read_project(shop)
     assert (project.couriers, project.groups, read_feeds(project.feeds)) == ({}, {}, ())
@@ -93,7 +93,7 @@ def test_a_list_that_another_courier_uses_stays(shop: Path, visits: Visitor) -> 
     assert (shop / "entities" / "heap.json").exists()
 
 
-def test_what_changed_since_the_page_was_opened_is_asked_for_again(shop: Path, visits: Visitor) -> None:
+def test_a_change_since_the_page_was_opened_needs_another_confirmation(shop: Path, visits: Visitor) -> None:
     page = visits.get("/groups/nightly/remove")
     visits.post("/groups/nightly/status", {"status": "enabled"})
     answer = visits.post("/groups/nightly/remove", filled_in(page))
@@ -118,14 +118,14 @@ class TestCredentials:
         file.write_text(file.read_text() + "\n" + self.ROLE)
         return file
 
-    def test_where_keys_are_found_and_what_uses_them(self, file: Path) -> None:
+    def test_sources_shows_where_keys_come_from_and_what_uses_them(self, file: Path) -> None:
         text = visitor(file.parent, environment={"KEY": "k"}).get("/").text
         assert "keys iam-credential The variables `KEY` and `SECRET` SECRET not set role Remove" in text
         assert "The role `arn:aws:iam::123456789012:role/heap`, assumed with `keys` SECRET not set nothing" in text
         assert "spare profile The profile `heap` of the AWS configuration nothing Remove" in text
 
-    def test_one_that_nothing_uses_is_removed(self, file: Path, visits: Visitor) -> None:
-        """And what it refers to is named, because it stays."""
+    def test_an_unused_credential_is_removed(self, file: Path, visits: Visitor) -> None:
+        """And the page lists what it refers to, because that stays."""
         for name, stays in (("spare", "the profile `heap`"), ("role", "assumed with `keys`"), ("keys", "`SECRET`")):
             page = visits.get(f"/credentials/{name}/remove")
             assert stays in page.text
@@ -136,12 +136,12 @@ class TestCredentials:
         assert "keys" not in file.read_text()
         assert "Credentials" not in visits.get("/").text
 
-    def test_one_that_a_role_is_assumed_with_stays(self, file: Path, visits: Visitor) -> None:
+    def test_a_credential_that_a_role_needs_is_not_removed(self, file: Path, visits: Visitor) -> None:
         page = visits.get("/credentials/keys/remove")
         assert "The credential `role` assumes its role with it: remove that one first." in page.text
         before = file.read_text()
         assert visits.post("/credentials/keys/remove", filled_in(page)).status == 409
         assert file.read_text() == before
 
-    def test_one_that_is_not_there_is_not_found(self, file: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_an_unknown_credential_is_not_found(self, file: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "there is no credential `key`. Did you mean `keys`?" in visits.get("/credentials/key/remove").text

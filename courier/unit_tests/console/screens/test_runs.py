@@ -71,7 +71,7 @@ def runs(visits: Visitor, **fields: str) -> Answer:
     return visits.get(started.headers["location"])
 
 
-class TestARunThatCannotBegin:
+class TestARunThatCannotStart:
     def test_it_is_shown_on_sources_and_among_the_runs(self, shop: MemoryBucket, visits: Visitor) -> None:
         shop.objects.clear()
         assert "there is no file at all" in runs(visits, day="2026-03-04").text
@@ -81,7 +81,7 @@ class TestARunThatCannotBegin:
         assert "there is no file at all" in visits.get("/runs").text
 
 
-def test_a_message_of_several_lines_is_shown_as_such(shop: MemoryBucket, visits: Visitor, project: Path) -> None:  # noqa: ARG001
+def test_a_message_of_several_lines_keeps_its_lines(shop: MemoryBucket, visits: Visitor, project: Path) -> None:  # noqa: ARG001
     operations = {"df-unknown1": [{"type": "load", "file": "users"}]}
     (project / "load-operations" / "heap.json").write_text(json.dumps(operations))
     runs(visits, day="2026-03-04")
@@ -102,14 +102,14 @@ class TestRunning:
         ],
     )
     def test_a_run_completes(self, shop: MemoryBucket, visits: Visitor, fields: dict[str, str]) -> None:  # noqa: ARG002
-        """Today's files without a choice; both days of a period are included."""
+        """By default with today's files; a period includes both its days."""
         text = runs(visits, **fields).text
         assert "Completed in 1 second" in text
         assert "Heap:Users 1 2 0 2 2 Loaded" in text
         assert (stored(visits, "Users"), stored(visits, "Orders")) == (2, 3)
 
     def test_rows_are_traced_to_their_files_and_runs(self, shop: MemoryBucket, visits: Visitor) -> None:
-        """On the pages of the table and of the run; a file that was not loaded is not named."""
+        """On the pages of the table and of the run; files that were not loaded are not listed."""
         runs(visits)
         shop.objects["users-2026-03-04.csv"] = b"no\n1\n"
         runs(visits)
@@ -124,7 +124,7 @@ class TestRunning:
     @pytest.mark.parametrize(
         ("fields", "words"),
         [
-            ({"days": "day", "day": "soon"}, "The day `soon` is not a day"),
+            ({"days": "day", "day": "soon"}, "The day `soon` is not a date"),
             ({"days": "period", "from": "2026-03-04"}, "Choose the last day."),
             ({"days": "period", "from": "2026-03-05", "to": "2026-03-04"}, "swap them"),
             ({"days": "all", "sample": "on"}, "choose one"),
@@ -133,9 +133,9 @@ class TestRunning:
     @pytest.mark.usefixtures("project")
     def test_a_wrong_choice_is_explained(self, visits: Visitor, fields: dict[str, str], words: str) -> None:
         answer = runs(visits, **fields)
-        assert (answer.status, words in answer.text.replace("  ", " ")) == (409, True)
+        assert (answer.status, words in answer.text) == (409, True)
 
-    def test_missing_files_are_named_or_skipped(self, shop: MemoryBucket, visits: Visitor) -> None:
+    def test_missing_files_are_reported_or_skipped(self, shop: MemoryBucket, visits: Visitor) -> None:
         del shop.objects["orders-2026-03-04.csv"]
         assert "No file matches 'orders-'yyyy-MM-dd'.csv' on 2026-03-04" in runs(visits).text
         text = runs(visits, **{"skip-missing": "on"}).text
@@ -148,13 +148,13 @@ class TestRunning:
         assert stored(visits, "Users") == 0
 
     @pytest.mark.usefixtures("shop")
-    def test_an_unknown_feed_is_reported_in_the_documented_words(self, visits: Visitor, project: Path) -> None:
+    def test_an_unknown_feed_is_reported_with_the_documented_message(self, visits: Visitor, project: Path) -> None:
         operations = {"df-xxxxxx": [{"type": "load", "file": "users"}]}
         (project / "load-operations" / "heap.json").write_text(json.dumps(operations))
         assert 'Error running load-operations task Cannot find required feeds: "df-xxxxxx"' in runs(visits).text
 
-    def test_a_fault_is_reported_without_its_words(self, visits: Visitor) -> None:
-        """They may quote a row."""
+    def test_an_internal_error_is_reported_without_its_message(self, visits: Visitor) -> None:
+        """It may quote a row."""
 
         def fail(_job: Job) -> None:
             raise RuntimeError("secret")
@@ -169,8 +169,8 @@ class TestRunning:
         assert "test_runs.py" in said[0]
         assert "not known" in visits.get(f"/jobs/{job.id}").text
 
-    def test_what_is_under_way_is_not_started_twice(self) -> None:
-        """By a double click or from two tabs; another day, or the same after it was stopped, is a separate run."""
+    def test_a_running_job_is_not_started_twice(self) -> None:
+        """By a double click or from two tabs. Another day, or the same day after a stop, is a separate run."""
         jobs, end = Jobs(), threading.Event()
 
         def wait(_job: Job) -> None:
@@ -187,7 +187,7 @@ class TestRunning:
         jobs.join()
 
     def test_a_run_is_stopped(self, shop: MemoryBucket, visits: Visitor) -> None:
-        """And the run log says so; nothing of a table that had not landed is stored."""
+        """And the run log records it; a table that was not loaded completely has no rows of the run."""
         shop.on_fetch = lambda _key: next(iter(visits.console.jobs)).stop.set()
         assert "stopped from the console" in runs(visits).text
         assert stored(visits, "Users") == 0
@@ -195,7 +195,7 @@ class TestRunning:
             assert [run.outcome for run in RunLog(opened).runs(9)] == ["interrupted"]
 
     def test_progress_reaches_the_browser(self, shop: MemoryBucket, visits: Visitor) -> None:  # noqa: ARG002
-        """And its end, so that the page shows the outcome of the run."""
+        """And so does its end, so that the page shows the outcome of the run."""
         started = visits.ask("POST", "/couriers/Heap/run", b"days=all")
         visits.console.jobs.join()
         stream = visits.get(started.headers["location"] + "/events")
@@ -206,9 +206,9 @@ class TestRunning:
 
 class TestRetrying:
     def failed(self, shop: MemoryBucket, visits: Visitor) -> str:
-        """A run of which one table did not land; its id."""
+        """The id of a run in which one table was not loaded."""
         shop.objects["orders-2026-03-04.csv"] = b"id\nx\ny\n3\n"
-        assert "Failed in" in runs(visits).text
+        assert "Failed after" in runs(visits).text
         with warehouse(visits) as opened:
             return RunLog(opened).runs(1)[0].id
 
@@ -235,7 +235,7 @@ class TestRetrying:
         (result, _earlier) = (job.result for job in visits.console.jobs)
         assert [table.domain_table for table in result.tables] == ["Heap:Orders"]
 
-    def test_there_is_no_such_run(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
+    def test_an_unknown_run_is_reported(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
         assert "There is no run `7`" in visits.get("/runs/7").text
         assert "No courier has run yet" in visits.get("/runs").text
 
@@ -243,11 +243,11 @@ class TestRetrying:
 @pytest.mark.parametrize(
     "days", [None, Days.of(date(2026, 3, 4)), Days(date(2026, 2, 27), date(2026, 3, 2)), Days.of(date(1, 1, 1))]
 )
-def test_the_days_of_a_run_are_read_back(days: Days | None) -> None:
+def test_the_days_of_a_run_can_be_read_back(days: Days | None) -> None:
     assert days_of(Run("1", "Heap", in_words(days), NOW)) == days
 
 
-def test_a_stopped_job_goes_no_further() -> None:
+def test_a_stopped_job_does_not_continue() -> None:
     job = Job("1", "run", "Heap", "all days")
     job.advance(1)
     job.stop.set()

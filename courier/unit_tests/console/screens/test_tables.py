@@ -27,7 +27,7 @@ ODD = 'Heap:we"ird <b>%'
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose warehouse, a DuckDB, holds two tables and a view."""
+    """A project whose DuckDB warehouse contains two tables and a view."""
     folder = tmp_path_factory.mktemp("tables") / "project"
     filled(folder, None)
     return folder
@@ -93,8 +93,8 @@ class TestTables:
         assert "Heap:we" not in explorer.get("/tables?q=USERS").text
         assert "No domain table has" in explorer.get("/tables?q=none").text
 
-    def test_without_a_warehouse_there_are_none(self, project: Path, visits: Visitor) -> None:
-        """And none is made by looking."""
+    def test_without_a_warehouse_the_list_is_empty(self, project: Path, visits: Visitor) -> None:
+        """And viewing it does not create a warehouse."""
         assert "There is no domain table yet" in visits.get("/tables").text
         assert "there is no domain table" in show(visits, "Heap:Users").text
         assert not (project / "heap.duckdb").exists()
@@ -104,7 +104,7 @@ class TestTable:
     def test_it_shows_rows_columns_and_runs(self, explorer: Visitor) -> None:
         page = show(explorer, "Heap:Users")
         assert "120 rows, 4 columns" in page.text
-        assert "The first 100 rows by the first column." in page.text
+        assert "The first 100 rows, ordered by the first column." in page.text
         assert rows(page) == [str(number) for number in range(1, 101)]
         assert "2026-03-04 08:30:00 Heap 2026-03-04 2 130 120 Loaded" in page.text
 
@@ -112,7 +112,7 @@ class TestTable:
         ("search", "found"),
         [("p7@", ["7"]), ("EXAMPLE.COM", [str(number) for number in range(1, 101)]), ("nothing", []), ("'", [])],
     )
-    def test_a_search_looks_at_all_columns(self, explorer: Visitor, search: str, found: list[str]) -> None:
+    def test_a_search_covers_all_columns(self, explorer: Visitor, search: str, found: list[str]) -> None:
         assert sorted(rows(show(explorer, "Heap:Users", q=search)), key=int) == found
 
     @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ class TestTable:
     def test_pattern_characters_are_literal(self, explorer: Visitor, search: str, found: list[str]) -> None:
         assert rows(show(explorer, ODD, q=search)) == found
 
-    def test_what_is_stored_is_text_and_no_markup(self, explorer: Visitor) -> None:
+    def test_values_are_escaped(self, explorer: Visitor) -> None:
         page = show(explorer, ODD)
         assert "<script>alert" not in page.html
         assert "&lt;script&gt;alert(1)" in page.html
@@ -151,7 +151,7 @@ class TestDownloads:
         assert answer.status == 409
         assert "Something went wrong" in answer.text
 
-    def test_what_csv_cannot_hold_becomes_text(self, project: Path, tmp_path: Path) -> None:
+    def test_types_that_csv_does_not_support_become_text(self, project: Path, tmp_path: Path) -> None:
         duckdb.connect(str(project / "heap.duckdb")).close()
         sql = (
             "SELECT 9007199254740993 AS n, '' AS empty, NULL AS nothing, [1, NULL] AS list, CAST('\\xFF' AS blob) AS b"
@@ -197,7 +197,7 @@ MORE_THAN_READING = {
     "SELECT 1 ORDER BY length(pg_advisory_lock(1)::text)": "the function `pg_advisory_lock`",
     "SELECT rolpassword FROM pg_authid": "the table `pg_authid`",
 }
-"""Queries of PostgreSQL that a read-only transaction lets an administrator run, and what they use."""
+"""Queries that an administrator could run in a read-only transaction of PostgreSQL, and what they use."""
 
 
 class TestSql:
@@ -236,8 +236,8 @@ class TestSql:
             " ; ",
         ],
     )
-    def test_nothing_is_changed_and_no_file_is_read(self, explorer: Visitor, sql: str) -> None:
-        """As the process of a query answers, in this process."""
+    def test_queries_cannot_change_data_or_read_files(self, explorer: Visitor, sql: str) -> None:
+        """Runs a query in this process instead of a separate one."""
         found = answer(question(explorer, sql))
         assert "rows" not in found
         assert "root:" not in str(found)
@@ -245,14 +245,14 @@ class TestSql:
         with explorer.console.context().warehouse() as warehouse:
             assert warehouse.query('SELECT count(*) FROM "Heap:Users"') == [(120,)]
 
-    def test_values_of_all_types_are_exact_texts(self, project: Path) -> None:
+    def test_values_of_all_types_are_shown_exactly(self, project: Path) -> None:
         duckdb.connect(str(project / "heap.duckdb")).close()
         sql = _ODD_VALUES + ", CAST('\\xFF\\x00' AS blob), [1, NULL], 123456789012345678901234567890::hugeint"
         found = answer(Question(sql, path=str(project / "heap.duckdb")))["rows"]
         assert found == [[*ODD_TEXTS, "1 month", "\\xFF\\x00", "[1, NULL]", "123456789012345678901234567890"]]
 
     @pytest.mark.parametrize("sql", ["SELECT repeat('é', 9000) FROM range(3000)", "SELECT repeat('x', 10000000)"])
-    def test_what_is_shown_is_limited_whatever_is_found(self, project: Path, sql: str) -> None:
+    def test_the_size_of_a_result_is_limited(self, project: Path, sql: str) -> None:
         duckdb.connect(str(project / "heap.duckdb")).close()
         found = answer(Question(sql, path=str(project / "heap.duckdb")))
         assert {len(row[0]) for row in found["rows"]} == {LONGEST + 1}
@@ -261,7 +261,7 @@ class TestSql:
     def test_a_query_that_is_stopped_leaves_nothing_behind(
         self, project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Not even what did not fit in memory."""
+        """Not even data that exceeded the memory limit."""
         duckdb.connect(str(project / "heap.duckdb")).close()
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
         before = set(tmp_path.rglob("*"))
@@ -279,8 +279,8 @@ class TestSql:
         with pytest.raises(SetupError, match="was stopped after 2 seconds"):
             ask(question(explorer, f"SELECT count(*) FROM {users} WHERE random() < 0"), seconds=2)
 
-    def test_a_writer_comes_first(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """DuckDB has one process at a time that writes."""
+    def test_a_query_waits_for_a_writer(self, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """DuckDB allows only one writing process at a time."""
         visits = visitor(project)
         with visits.console.context().warehouse() as warehouse:
             warehouse.execute("CREATE TABLE x (y bigint)")
@@ -290,7 +290,7 @@ class TestSql:
 
 
 def test_postgresql_shows_the_same(folder: Path, postgresql: str) -> None:
-    """All of the above in small; `--thorough` runs each case on it."""
+    """A small version of the tests above; `--thorough` runs each case on PostgreSQL."""
     visits = filled(folder, postgresql)
     assert "Heap:Users 120 4" in visits.get("/tables").text
     assert rows(show(visits, "Heap:Users", q="P7@")) == ["7"]
