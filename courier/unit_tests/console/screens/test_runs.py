@@ -208,7 +208,7 @@ class TestRetrying:
     def failed(self, shop: MemoryBucket, visits: Visitor) -> str:
         """The id of a run in which one table was not loaded."""
         shop.objects["orders-2026-03-04.csv"] = b"id\nx\ny\n3\n"
-        assert "Failed after" in runs(visits).text
+        assert "Failed in" in runs(visits).text
         with warehouse(visits) as opened:
             return RunLog(opened).runs(1)[0].id
 
