@@ -317,7 +317,9 @@ class TestSources:
         screen.get_by_label("Endpoint URL").fill(bucket)
         screen.get_by_label("Tag").fill("users")
         screen.get_by_label("File pattern").fill("'path/to/user'-YYYY-MM-dd'.avro'")
-        expect(screen.locator("#live")).to_contain_text("matches no file. The bucket contains, for example, path/to/users-2026-03-01.avro")
+        expect(screen.locator("#live")).to_contain_text(
+            "matches no file. The bucket contains, for example, path/to/users-2026-03-01.avro"
+        )
         screen.get_by_label("File pattern").fill(PATTERN)
         expect(screen.locator("#live")).to_contain_text("matches 3 files.")
         expect(screen.get_by_label("Environment variable with the access key")).to_be_visible()

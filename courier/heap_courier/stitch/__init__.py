@@ -1,1 +1,1 @@
-"""One customer across all feeds: which records belong together, and the tables of customers. Never how rows came."""
+"""Stitch: finds the records of each customer across all feeds, and writes tables of customers."""

@@ -1,4 +1,4 @@
-"""Whether a project is ready for Stitch, in words: what takes part, and what a good result still needs."""
+"""Checks whether a project is ready for Stitch: which tables take part, and what would improve the result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heap_courier.warehouse.base import Warehouse, quoted
 
 @dataclass(frozen=True, slots=True)
 class CheckedInput:
-    """A table that takes part, with its tags."""
+    """A table that takes part, with its number of records and its tags."""
 
     table: str
     records: int
@@ -24,14 +24,14 @@ class CheckedInput:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What takes part, and advice in sentences."""
+    """The tables that take part, and advice in sentences."""
 
     inputs: tuple[CheckedInput, ...]
     advice: tuple[str, ...]
 
 
 def check(warehouse: Warehouse, feeds: Sequence[Feed]) -> Check:
-    """Looks at what would take part in a run.
+    """Checks the tables that would take part in a run.
 
     Raises:
         SetupError: a feed has the source `Stitch`.
@@ -48,14 +48,14 @@ def _advice(feeds: Sequence[Feed], chosen: Sequence[Input]) -> Iterator[str]:
     taking_part = {each.table for each in chosen}
     if not chosen:
         yield (
-            "Nothing takes part: write `stitch: true` into a feed whose fields have semantic tags and activate it, or "
-            "run a courier that follows Heap Connect."
+            "No table takes part: set `stitch: true` in a feed whose fields have semantic tags and activate it, or run "
+            "a courier that follows Heap Connect."
         )
     for feed in feeds:
         if feed.stitch and feed.domain_table not in taking_part:
             yield f"{feed.domain_table}: not active yet; run `heap-courier feed activate {feed.domain_table}`."
         if not feed.stitch and any(field.tag and column(field.tag) in COLUMNS for field in feed.fields):
-            yield f"{feed.domain_table}: has tags of a profile but no `stitch: true`, so it does not take part."
+            yield f"{feed.domain_table}: has profile tags but no `stitch: true`, so it does not take part."
     for each in chosen:
         yield from _of_input(each)
     yield from _together(chosen)
@@ -75,17 +75,17 @@ def _of_input(each: Input) -> Iterator[str]:
         )
     if named and not reachable and not each.keys:
         yield (
-            f"{each.table}: names alone link nobody; tag one of `email`, `phone`, `birthdate`, or `address` with "
-            "`postal`."
+            f"{each.table}: names alone do not link records; tag one of `email`, `phone` or `birthdate`, or `address` "
+            "and `postal`."
         )
     if named and "birthdate" not in tags and not any(tag.startswith("sk-") for tag in tags):
         yield (
-            f"{each.table}: without `birthdate` or a separation key, parent and child of the same name at one address "
-            "are one customer."
+            f"{each.table}: without `birthdate` or a separation key, a parent and child with the same name at the same "
+            "address become one customer."
         )
     for tag, names in each.fields.items():
         if len(names) > 1 and tag != "update-dt":
-            yield f"{each.table}: {listed(names)} all have the tag `{tag}`; the first that has a value counts."
+            yield f"{each.table}: {listed(names)} have the same tag `{tag}`; the first one with a value is used."
 
 
 def _together(chosen: Sequence[Input]) -> Iterator[str]:

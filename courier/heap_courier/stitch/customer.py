@@ -1,6 +1,6 @@
-"""The customers of the last run: searched by text, each with its records, links and history.
+"""Searches the customers of the last run, and reads their records, links and history.
 
-It reads only the tables of customers, and needs neither the extra nor a scratch database.
+This only reads the tables of customers, and needs neither the extra nor a scratch database.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from heap_courier.stitch.tables.definitions import CHANGES, COALESCED, GRAPH, ME
 from heap_courier.warehouse.base import Warehouse, quoted
 
 LIMIT: Final = 100
-"""How many customers, records or links are returned unless the caller wants others."""
+"""The default for the maximum number of customers, records or changes to return."""
 
 _SHORTEST_PHONE: Final = 4
 _ESCAPE: Final = "!"
@@ -28,9 +28,9 @@ class Customer(NamedTuple):
     """A row of `Stitch:Merged_Customers`.
 
     Attributes:
-        customer_id: the id.
-        values: by semantic column (`given_name` ...), all of `COLUMNS`; None if there is none.
-        records: how many records the customer has.
+        customer_id: the id of the customer.
+        values: the value of each semantic column (`given_name` ...) in `COLUMNS`; None if there is none.
+        records: the number of its records.
     """
 
     customer_id: str
@@ -39,7 +39,7 @@ class Customer(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The customer's name in one line, or the empty text."""
+        """The customer's name on one line; empty if there is none."""
         parts = [self.values["given_name"], self.values["surname"], self.values["generational_suffix"]]
         return " ".join(part for part in parts if part) or self.values["full_name"] or ""
 
@@ -48,11 +48,11 @@ class CustomerRecord(NamedTuple):
     """A record of a customer: a row of `Stitch:Unified_Coalesced`.
 
     Attributes:
-        datasource: the table it comes from.
-        pk: its primary key there.
-        values: by semantic column, unchanged; None if there is none.
-        keys: by tag (`fk-...`, `ck`, `sk-...`).
-        has_bad_value: whether one of its values is not used for links.
+        datasource: the table that it comes from.
+        pk: its primary key in that table.
+        values: the original value of each semantic column; None if there is none.
+        keys: its keys by tag (`fk-...`, `ck`, `sk-...`).
+        has_bad_value: whether one of its values is not used for linking.
         supersized: whether its customer is too large, or would have become too large.
     """
 
@@ -69,9 +69,9 @@ class Link(NamedTuple):
 
     Attributes:
         first, second: the records.
-        evidence: its kind: `label`, `migration ...`, `foreign key ...`, `rule ...`, `scoring`.
-        score: 0 to 5.
-        apart: why they are different customers nevertheless, or None.
+        evidence: the kind of evidence: `label`, `migration ...`, `foreign key ...`, `rule ...` or `scoring`.
+        score: the score, from 0 to 5.
+        apart: why the records are different customers nevertheless; None if they are not.
     """
 
     first: Pair
@@ -85,11 +85,12 @@ class Change(NamedTuple):
     """What a run changed about a customer: a row of `Stitch:Changes`.
 
     Attributes:
-        run: its number.
-        finished: when it finished, in UTC without a time zone.
+        run: the number of the run.
+        finished: when the run finished, in UTC without a time zone.
         change: new, updated, merged, split or deleted.
-        customer_id, other_customer_id: whose, and the customer that it was merged into or split from.
-        records: how many were affected.
+        customer_id: the changed customer.
+        other_customer_id: the customer that it was merged into or split from.
+        records: the number of records affected.
     """
 
     run: int
@@ -101,12 +102,12 @@ class Change(NamedTuple):
 
 
 def name_of(record: Pair) -> str:
-    """A record as a person types it: `CRM:Customers/1001`."""
+    """A record in the form TABLE/KEY: `CRM:Customers/1001`."""
     return f"{record[0]}/{record[1]}"
 
 
 def find(warehouse: Warehouse, text: str) -> tuple[str, Pair | None]:
-    """The customer that a text means, and the record if it is one: an id, or a record such as `CRM:Customers/1001`.
+    """Finds a customer by its id or by one of its records, such as `CRM:Customers/1001`; returns the record too.
 
     Raises:
         SetupError: there is no such customer or record.
@@ -132,11 +133,10 @@ def has_customers(warehouse: Warehouse) -> bool:
 
 
 def search_customers(warehouse: Warehouse, text: str, limit: int = LIMIT) -> tuple[Customer, ...]:
-    """Customers who have a record with this name, e-mail address, phone, key or id, in the order of ids.
+    """Finds customers by a name, e-mail address, phone number, key or id of any of their records, ordered by id.
 
-    Names and addresses may be parts of the real ones, and letter case does not matter; ids and keys (primary, foreign,
-    customer and separation keys) are whole.
-    No text finds all customers.
+    Names and addresses also match in part, in any letter case; ids and keys (primary, foreign, customer and separation
+    keys) must match as a whole. An empty text finds all customers.
     """
     text = " ".join(text.split())
     if not text:
@@ -158,13 +158,13 @@ def search_customers(warehouse: Warehouse, text: str, limit: int = LIMIT) -> tup
 
 
 def customer_of(warehouse: Warehouse, customer_id: str) -> Customer | None:
-    """A customer by its id, or None."""
+    """A customer by its id; None if there is none."""
     found = _customers(warehouse, "WHERE customer_id = $1", (customer_id,), 1)
     return found[0] if found else None
 
 
 def records_of(warehouse: Warehouse, customer_id: str, limit: int = LIMIT) -> tuple[CustomerRecord, ...]:
-    """The records of a customer, by table and primary key."""
+    """The records of a customer, ordered by table and primary key."""
     columns = ", ".join(map(quoted, COLUMNS))
     rows = warehouse.query(
         f"SELECT datasource, pk, keys, has_bad_value, supersized, {columns} FROM {quoted(COALESCED)} "
@@ -178,7 +178,7 @@ def records_of(warehouse: Warehouse, customer_id: str, limit: int = LIMIT) -> tu
 
 
 def links_of(warehouse: Warehouse, *customer_ids: str, limit: int | None = None) -> tuple[Link, ...]:
-    """The links of customers' records to each other, and to those that they were kept apart from; one id at least."""
+    """The links of one or more customers: between their records, and to records that were kept apart from them."""
     graph = quoted(GRAPH)
     ids = ", ".join(f"${number}" for number, _ in enumerate(customer_ids, 1))
     rows = warehouse.query(

@@ -1,4 +1,4 @@
-"""Why records are one customer, or why they are not: the links between them, each with its evidence."""
+"""Explains why records are one customer, or are not: the links between them, with their evidence."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SCORING: Final = "scoring"
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What is known of a customer, or of two records.
+    """The evidence about a customer, or about two records.
 
     Attributes:
-        customers: ids: of one customer, or of the customers of two records.
-        records: all records of these customers.
-        path: the links that lead from the first record to the second one; all links of a requested customer.
+        customers: the id of the customer, or the ids of the customers of the two records.
+        records: all records of these customers, with the id of their customer.
+        path: the links that connect the two records, or all links of the customer.
         refused: links to other customers, which were not followed.
-        weights: of the pairs that were scored, and of the two records themselves.
+        weights: the weights of scored pairs, and of the two records.
         prior: the prior weight of two records, in bits.
     """
 
@@ -46,14 +46,14 @@ def explain(
     """Explains a customer, or how two records relate.
 
     Args:
-        warehouse: with the tables of a run.
-        scratch: an empty one.
-        model: that the run used.
+        warehouse: a warehouse with the tables of a run.
+        scratch: an empty scratch database.
+        model: the model that the run used.
         first: a customer's id, or a record such as `CRM:Customers/1001`.
-        second: another record, or None for all of one customer.
+        second: another customer's id or record, or None to explain one customer.
 
     Raises:
-        SetupError: there was no run yet, or no such customer or record.
+        SetupError: Stitch has not run yet, or there is no such customer or record.
     """
     if not warehouse.columns(GRAPH):
         raise SetupError("There are no customers yet: run `heap-courier stitch run` first.")
@@ -82,7 +82,7 @@ def explain(
 
 
 def bits_in_words(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
-    """How well two scored records fit: what each field says in bits, what is known beforehand, and the sum."""
+    """How well two scored records match: the bits of each field, the prior, and their sum."""
     weights = explanation.weights.get(pair, ())
     total = explanation.prior + sum(weight.bits for weight in weights)
     fields = [f"{weight.field.replace('_', ' ')} {weight.level} {weight.bits:+.1f}" for weight in weights]
@@ -90,7 +90,7 @@ def bits_in_words(explanation: Explanation, pair: tuple[Pair, Pair]) -> str:
 
 
 def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
-    """The shortest path of links from one record to another, the strongest of equals; empty if there is none."""
+    """The shortest path of links between two records, preferring higher scores; empty if there is none."""
     near: dict[Pair, list[tuple[Pair, Link]]] = {}
     for link in sorted(links, key=lambda each: (-each.score, each)):
         near.setdefault(link.first, []).append((link.second, link))
@@ -113,7 +113,7 @@ def shortest(links: Iterable[Link], start: Pair, end: Pair) -> tuple[Link, ...]:
 
 
 def _record(found: tuple[str, Pair | None], records: Mapping[Pair, str]) -> Pair:
-    """The requested record, or the first one of a customer."""
+    """The requested record, or the first record of the requested customer."""
     customer, record = found
     return record or min(each for each, owner in records.items() if owner == customer)
 

@@ -1,6 +1,6 @@
-"""The files to score records on Spark, if one machine is not enough: model, SQL of the inputs, records, script.
+"""Exports the files to score records on Spark: the model, the SQL of the inputs, the records, and a script.
 
-Spark scores the pairs. `stitch run --scores` reads them, and makes customers and their ids of them.
+Spark scores the pairs of records, and `stitch run --scores` builds customers from these scores.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ INPUTS: Final = "inputs.sql"
 RECORDS: Final = "records.parquet"
 SCRIPT: Final = "score_on_spark.py"
 
-_FUNCTIONS: Final = {  # as Spark has them, and splink registers them there
+_FUNCTIONS: Final = {  # names in Spark, and of the functions that splink registers there
     "jaro_winkler_similarity": "jaro_winkler",
     "list_contains": "array_contains",
     "starts_with": "startswith",
@@ -44,20 +44,20 @@ scores.write.parquet("scored.parquet")
 
 
 def export(scratch: Scratch, model: Mapping[str, Any], inputs: Mapping[str, str], folder: Path) -> list[Path]:
-    """Writes everything into a folder; the paths.
+    """Writes all files of an export into a folder; returns their paths.
 
     Args:
-        scratch: with the records that can be compared (`linking.scoring`).
-        model: of splink, for DuckDB.
-        inputs: the query of each input, in the SQL of the warehouse.
-        folder: created if it is missing.
+        scratch: the scratch database, with the tables of `linking.scoring.prepare`.
+        model: the splink model for DuckDB.
+        inputs: the query of each input, in the warehouse's SQL.
+        folder: the folder; created if it does not exist.
 
     Raises:
-        SetupError: the folder has files of an earlier export.
+        SetupError: the folder contains files of an earlier export.
     """
     paths = [folder / name for name in (MODEL, INPUTS, RECORDS, SCRIPT)]
     if there := [path for path in paths if path.exists()]:
-        raise SetupError(f"`{there[0]}` exists already: choose another folder, nothing was written.")
+        raise SetupError(f"`{there[0]}` already exists: choose another folder. Nothing was written.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MODEL).write_text(json.dumps(for_spark(model), indent=1) + "\n", encoding="utf-8")
     (folder / INPUTS).write_text(_statements(inputs), encoding="utf-8")
@@ -72,7 +72,7 @@ def export(scratch: Scratch, model: Mapping[str, Any], inputs: Mapping[str, str]
 
 
 def for_spark(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model with the functions that splink has on Spark."""
+    """The model with the names of functions in Spark."""
     comparisons = [
         {
             **each,

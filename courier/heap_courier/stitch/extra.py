@@ -1,4 +1,4 @@
-"""The packages of the extra `stitch`, which only linking records needs."""
+"""The packages of the extra `stitch`, needed only to link records."""
 
 from __future__ import annotations
 

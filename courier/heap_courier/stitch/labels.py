@@ -1,8 +1,8 @@
-"""A person's decisions: which records are one customer, and which are not. They always win over all other evidence.
+"""Labels: a person's decisions about which records are one customer. They override all other evidence.
 
-The file is that of https://docs.amperity.com/operator/stitch_labels.html: lines with the same `label_id` and
-`partition_id` are one customer, other partitions of the label are others. A line names its records by a semantic: `pk`,
-a key such as `fk-customer`, or a field of the profile such as `email`.
+The file format is that of https://docs.amperity.com/operator/stitch_labels.html: lines with the same `label_id` and
+`partition_id` are one customer, and different partitions of a label are different customers. A line selects records by
+a semantic: `pk`, a key such as `fk-customer`, or a profile field such as `email`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SCHEMA: Final = pa.schema([(name, pa.string()) for name in HEADER])
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A line of a file of labels."""
+    """A line of a label file."""
 
     row_id: str
     label_id: str
@@ -43,10 +43,10 @@ class Label:
 
 
 def read_labels(path: Path) -> tuple[Label, ...]:
-    """Reads a file of labels.
+    """Reads a label file.
 
     Raises:
-        SetupError: the line, what is wrong with it, and what to do; never what it contains.
+        SetupError: the file is invalid. The message has the line number, but no content.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -56,18 +56,18 @@ def read_labels(path: Path) -> tuple[Label, ...]:
     except csv.Error as error:
         raise SetupError(f"`{path}` is not a CSV file: {error}.") from None
     if not rows or tuple(name.strip().lower() for name in rows[0]) != HEADER:
-        raise SetupError(f"`{path}`: the first line has to be `{','.join(HEADER)}`.")
-    labels = tuple(_label(path, number, row) for number, row in enumerate(rows[1:], 2) if row)
+        raise SetupError(f"`{path}`: the first line must be `{','.join(HEADER)}`.")
+    labels = {number: _label(path, number, row) for number, row in enumerate(rows[1:], 2) if row}
     if not labels:
-        raise SetupError(f"`{path}` has no labels: write a line for each record below the header.")
+        raise SetupError(f"`{path}` has no labels: add a line for each record below the header.")
     _refuse_contradictions(path, labels)
-    return labels
+    return tuple(labels.values())
 
 
 def store_labels(warehouse: Warehouse, labels: Iterable[Label]) -> tuple[int, int]:
-    """Adds labels to the stored ones; the number of new ones, and of all.
+    """Stores labels; returns the number of new lines and of all lines.
 
-    Labels with the `label_id` of earlier ones replace these.
+    A label replaces all stored lines with its `label_id`.
     """
     given = list(dict.fromkeys(map(astuple, labels)))
     make_state(warehouse)
@@ -84,7 +84,7 @@ def store_labels(warehouse: Warehouse, labels: Iterable[Label]) -> tuple[int, in
 
 
 def stored_labels(warehouse: Warehouse) -> dict[str, tuple[Label, ...]]:
-    """The lines of each label by its `label_id`; nothing before the first run or label."""
+    """The stored lines of each label by `label_id`; empty before the first run or label."""
     if not warehouse.query("SELECT 1 FROM information_schema.tables WHERE table_name = $1", (LABELS,)):
         return {}
     rows = [
@@ -98,13 +98,13 @@ def stored_labels(warehouse: Warehouse) -> dict[str, tuple[Label, ...]]:
 
 
 def remove_label(warehouse: Warehouse, label_id: str) -> None:
-    """Removes a label, with all of its lines; the next run links without it."""
+    """Removes all lines of a label; the next run links records without it."""
     make_state(warehouse)
     warehouse.execute(f"DELETE FROM heap_courier.{LABELS} WHERE label_id = $1", (label_id,))
 
 
 def label_of(label_id: str, *partitions: Iterable[Pair]) -> tuple[Label, ...]:
-    """A label: the records of a partition are one customer, and those of different partitions are different ones."""
+    """The lines of a label: the records of each partition are one customer, and different partitions are different."""
     return tuple(
         Label(f"{label_id}-{number}-{row}", label_id, str(number), datasource, "pk", pk)
         for number, records in enumerate(partitions, 1)
@@ -113,10 +113,10 @@ def label_of(label_id: str, *partitions: Iterable[Pair]) -> tuple[Label, ...]:
 
 
 def refuse_contradiction(stored: Mapping[str, Sequence[Label]], label: Sequence[Label]) -> None:
-    """Refuses a new label that says the opposite of stored ones, as far as both name records by the same semantic.
+    """Checks that a new label does not contradict stored ones, as far as they select records by the same semantic.
 
     Raises:
-        SetupError: which label it contradicts.
+        SetupError: it contradicts the label in the message.
     """
     lines = [*chain.from_iterable(stored.values()), *label]
     numbers: dict[tuple[str, str, str], int] = {}
@@ -133,13 +133,13 @@ def refuse_contradiction(stored: Mapping[str, Sequence[Label]], label: Sequence[
         if seen.setdefault((together.find(records[0]), label_id), partition_id) != partition_id:
             other = "an earlier decision" if label_id == label[0].label_id else f"the decision `{label_id}`"
             raise SetupError(
-                f"This contradicts {other}: by all decisions together, the same records would be one customer and "
+                f"This contradicts {other}: together, the decisions would make the same records both one customer and "
                 "different customers. Remove the earlier decision first. Nothing was stored."
             )
 
 
 def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
-    """Creates `label` (rid, label_id, partition_id) in the scratch; warnings about labels, in sentences."""
+    """Creates the table `label` (rid, label_id, partition_id); returns warnings, in sentences."""
     rows = warehouse.query(f"SELECT {', '.join(HEADER)} FROM heap_courier.{LABELS}")
     columns = list(zip(*rows, strict=True)) or [()] * len(HEADER)
     batch = pa.record_batch([pa.array(each, pa.string()) for each in columns], schema=_SCHEMA)
@@ -172,7 +172,7 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
 
 
 def _refuse_torn(scratch: Scratch) -> None:
-    """Refuses labels by which two records both are one customer and are not, however indirectly."""
+    """Refuses labels that make two records both one customer and different customers, even indirectly."""
     rows = scratch.query("SELECT rid, label_id, partition_id FROM label ORDER BY label_id, partition_id, rid")
     together = Clusters(max((rid for rid, _, _ in rows), default=0))
     for _, group in groupby(rows, key=lambda row: row[1:]):
@@ -181,8 +181,8 @@ def _refuse_torn(scratch: Scratch) -> None:
     for rid, label_id, partition_id in rows:
         if partitions.setdefault((together.find(rid), label_id), partition_id) != partition_id:
             raise SetupError(
-                f"Labels contradict each other: the partitions of the label `{label_id}` are different customers, and "
-                "this or other labels make them one. Correct the file, and load it again with `heap-courier stitch "
+                f"Labels contradict each other: the partitions of the label `{label_id}` are different customers, but "
+                "this or other labels make them one. Correct the file, then load it again with `heap-courier stitch "
                 "label`."
             )
 
@@ -190,7 +190,7 @@ def _refuse_torn(scratch: Scratch) -> None:
 def _label(path: Path, number: int, row: Sequence[str]) -> Label:
     where = f"`{path}`, line {number}"
     if len(row) != len(HEADER):
-        raise SetupError(f"{where} has {len(row)} values; it has to have {len(HEADER)}: {listed(HEADER)}.")
+        raise SetupError(f"{where} has {len(row)} values; it must have {len(HEADER)}: {listed(HEADER)}.")
     label = Label(*(value.strip() for value in row))
     if missing := [name for name, value in zip(HEADER, astuple(label), strict=True) if not value]:
         raise SetupError(f"{where}: {listed(missing)} is empty; each line needs all six values.")
@@ -200,14 +200,14 @@ def _label(path: Path, number: int, row: Sequence[str]) -> Label:
     return label
 
 
-def _refuse_contradictions(path: Path, labels: Sequence[Label]) -> None:
-    """The same record in two partitions of one label, or two records together in one label and apart in another."""
+def _refuse_contradictions(path: Path, labels: Mapping[int, Label]) -> None:
+    """Refuses a record that is in two partitions of the same label."""
     partitions: defaultdict[tuple[str, str, str, str], dict[str, str]] = defaultdict(dict)
-    for number, each in enumerate(labels, 2):
+    for number, each in labels.items():
         record = (each.datasource, each.semantic, each.value, each.label_id)
         other = partitions[record].setdefault("partition", each.partition_id)
         if other != each.partition_id:
             raise SetupError(
-                f"`{path}`, line {number}: the same record is in another partition of its label as well; remove one of "
+                f"`{path}`, line {number}: the same record is also in another partition of the label; remove one of "
                 "the two lines."
             )

@@ -1,4 +1,4 @@
-"""A customer as a picture: one file for a browser, without a network and without a script."""
+"""Draws a customer: a single HTML file that needs no network and no script."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ th { border-bottom: 1px solid #9aa5b1 } svg { max-width: 100% } text { font-size
 .own { fill: #163d2a } .other { fill: #45201d } .number { fill: #b8c2cc } }
 """
 
-_ROOM: Final = 230  # for a name beside the circle
+_ROOM: Final = 230  # pixels for a name beside the circle
 _TO_THE_LEFT: Final = ' text-anchor="end"'
 
 
 def picture(explanation: Explanation) -> str:
-    """The page: records as circles, links as lines, and below both as a table."""
+    """The page: records as circles, links as lines, and a table of the links."""
     links = [*explanation.path, *explanation.refused]
     title = "Customer " + " and ".join(explanation.customers)
     rows = "".join(map(_row, links))
@@ -37,14 +37,14 @@ def picture(explanation: Explanation) -> str:
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>"
         f"{drawing(explanation.records, links)}"
-        "<p>Green: records of the customer and the links that hold them together. Red, dashed: links that were not "
+        "<p>Green: records of the customer and the links that connect them. Red, dashed: links that were not "
         "followed.</p><table><thead><tr><th>from</th><th>to</th><th>evidence</th><th>score</th><th>kept apart</th></tr>"
         f"</thead><tbody>{rows}</tbody></table></body></html>\n"
     )
 
 
 def _places(names: list[Pair]) -> dict[Pair, tuple[float, float]]:
-    """On a circle, beginning at the top, with room for names on both sides."""
+    """Positions on a circle, starting at the top, with space for names on both sides."""
     radius = max(70, 14 * len(names)) if len(names) > 1 else 0
     turn = 2 * math.pi / max(len(names), 1)
     return {
@@ -54,7 +54,7 @@ def _places(names: list[Pair]) -> dict[Pair, tuple[float, float]]:
 
 
 def drawing(own: Collection[Pair], links: Sequence[Link]) -> str:
-    """The drawing as SVG, with classes for its colours: the records of a customer, and those that links lead to."""
+    """The records of a customer, the links, and the other records that these lead to, as SVG with CSS classes."""
     places = _places(sorted({*own, *(record for link in links for record in (link.first, link.second))}))
     middle = sum(x for x, _ in places.values()) / max(len(places), 1)
     width = max((x for x, _ in places.values()), default=0) + _ROOM

@@ -1,4 +1,4 @@
-"""How good the customers of the last run are: https://docs.amperity.com/reference/stitch_benchmarks.html."""
+"""Benchmarks of the last run: https://docs.amperity.com/reference/stitch_benchmarks.html."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from heap_courier.stitch.tables.definitions import COALESCED
 from heap_courier.warehouse.base import Warehouse, quoted
 
 CLUSTERS: Final = 10
-"""How many customers are listed."""
+"""The number of customers listed."""
 
 
 class Benchmark(NamedTuple):
     """A share that should be small.
 
     Attributes:
-        name: of what.
-        share: of customers, or of combinations of values; 0 to 1.
-        best: up to which share it is in the best range; None if none is published. Only that of given names is.
+        name: what is measured.
+        share: the share of customers, or of combinations of values; 0 to 1.
+        best: the upper end of the best range; None if none is published. One is published for given names only.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Benchmark(NamedTuple):
 
 
 class Suspect(NamedTuple):
-    """A customer that should be reviewed."""
+    """A customer to review."""
 
     customer_id: str
     records: int
@@ -38,7 +38,7 @@ class Suspect(NamedTuple):
 
 
 class QualityReport(NamedTuple):
-    """Benchmarks, and the customers to review first."""
+    """The benchmarks, and the customers to review first."""
 
     benchmarks: tuple[Benchmark, ...]
     suspects: tuple[Suspect, ...]
@@ -58,7 +58,7 @@ def report(warehouse: Warehouse) -> QualityReport:
     """The benchmarks of the last run.
 
     Raises:
-        SetupError: there was none.
+        SetupError: Stitch has not run yet.
     """
     if not warehouse.columns(COALESCED):
         raise SetupError("There are no customers yet: run `heap-courier stitch run` first.")

@@ -1,4 +1,4 @@
-"""One run of Stitch: reads records, links them in a scratch database, and writes customers in one transaction."""
+"""Runs Stitch: reads records, links them in a scratch database, and writes customers in one transaction."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ from heap_courier.warehouse.base import Warehouse
 
 
 class StitchContext(NamedTuple):
-    """What a run works with.
+    """The environment of a run.
 
     Attributes:
-        project: whose feeds, warehouse and model are used.
-        open_warehouse: the project's warehouse for a block; it is not held while linking runs.
-        now: the time, in UTC.
+        project: the project, with its feeds, warehouse and model.
+        open_warehouse: opens the project's warehouse within a `with` block; it is closed while records are linked.
+        now: returns the current time in UTC.
         bar: shows the run's progress.
     """
 
@@ -53,7 +53,7 @@ class StitchContext(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StitchResult:
-    """The result of a run: numbers, and warnings in sentences."""
+    """The result of a run: its numbers, and warnings in sentences."""
 
     summary: Summary
     notices: tuple[str, ...]
@@ -63,12 +63,12 @@ def stitch(context: StitchContext, scores: Path | None = None) -> StitchResult:
     """Runs Stitch.
 
     Args:
-        context: of the project.
-        scores: of all pairs, as Spark computed them from an export; None computes them here.
+        context: the environment of the run.
+        scores: the scores that Spark computed from an export; None computes them here.
 
     Raises:
-        SetupError: nothing takes part, a feed is not valid, or the scores are not those of the records.
-        LaterError: another run is under way, or the warehouse does not answer.
+        SetupError: no table takes part, a feed is invalid, or the scores do not belong to the current records.
+        LaterError: another run is in progress, or the warehouse does not respond.
     """
     with _alone(context) as opened:
         return _stitch(context, opened, scores)
@@ -76,7 +76,7 @@ def stitch(context: StitchContext, scores: Path | None = None) -> StitchResult:
 
 @contextmanager
 def _alone(context: StitchContext) -> Iterator[Scratch]:
-    """A scratch that no other command of this project uses at the same time."""
+    """Opens the scratch database of the project, which only one command can use at a time."""
     folder = context.project.folder / ".heap-courier" / "stitch"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
@@ -86,7 +86,7 @@ def _alone(context: StitchContext) -> Iterator[Scratch]:
         ):
             yield opened
     except Timeout:
-        raise LaterError("Another run of Stitch is under way in this project: wait until it has finished.") from None
+        raise LaterError("Another run of Stitch is in progress in this project: wait until it has finished.") from None
 
 
 def explained(context: StitchContext, first: str, second: str | None) -> Explanation:
@@ -97,10 +97,10 @@ def explained(context: StitchContext, first: str, second: str | None) -> Explana
 
 
 def trained(context: StitchContext, *, relatives: bool = True) -> Path:
-    """Trains a model on the records of a project; the path of the model. Raises SetupError as `train` does.
+    """Trains a model on the records of a project; returns its path. Raises SetupError as `train` does.
 
     Args:
-        context: of the project.
+        context: the environment of the run.
         relatives: whether customers can be relatives in one household.
     """
     context.bar.stage("reading records")
@@ -112,7 +112,7 @@ def trained(context: StitchContext, *, relatives: bool = True) -> Path:
 
 
 def exported(context: StitchContext, folder: Path) -> list[Path]:
-    """Writes what Spark needs to score a project's records; the paths. Raises SetupError as `export` does."""
+    """Exports a project's records for Spark; returns the paths of the files. Raises SetupError as `export` does."""
     model = read_model(context.project.folder)
     context.bar.stage("reading records")
     with _alone(context) as scratch:
@@ -164,12 +164,12 @@ def taking_part(warehouse: Warehouse, feeds: tuple[Feed, ...]) -> tuple[Input, .
     """The inputs of a run.
 
     Raises:
-        SetupError: there is none.
+        SetupError: there are none.
     """
     chosen = inputs(warehouse, feeds)
     if not chosen:
         raise SetupError(
-            "No table takes part in Stitch: write `stitch: true` into a feed whose fields have semantic tags, activate "
+            "No table takes part in Stitch: set `stitch: true` in a feed whose fields have semantic tags and activate "
             "it, or run a courier that follows Heap Connect."
         )
     return chosen

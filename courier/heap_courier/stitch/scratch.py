@@ -1,4 +1,4 @@
-"""The DuckDB in which linking runs, beside the warehouse: a file that is removed when the run is over."""
+"""The temporary DuckDB database in which records are linked; it is removed at the end of the run."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _FILE: Final = "scratch.duckdb"
 
 
 class Scratch(DuckDBWarehouse):
-    """A DuckDB database of a single run, within the memory limit of the warehouse.
+    """A DuckDB database for a single run, with its own memory limit.
 
-    It has the warehouse's own SQL and errors. It holds rows of people, so that its folder is readable by its
-    owner alone, and it is removed at the end of the run.
+    It has the same methods and errors as a DuckDB warehouse. It contains personal data, so only the owner can read its
+    folder, and it is removed at the end of the run.
     """
 
     memory_of = "Stitch's temporary database"
@@ -28,13 +28,13 @@ class Scratch(DuckDBWarehouse):
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The connection itself, for splink."""
+        """The DuckDB connection, for splink."""
         return self._connection
 
 
 @contextmanager
 def scratch(folder: Path, memory: str) -> Iterator[Scratch]:
-    """An empty scratch for the length of a block. Leftovers of a killed run are removed first."""
+    """Opens an empty scratch database within a `with` block, after removing leftovers of a killed run."""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove(folder)
     try:

@@ -1,4 +1,4 @@
-"""A model of a project's own: the weights of all levels, estimated on its records, without labels."""
+"""Trains a model for a project: estimates the weights of all levels on its records, without labels."""
 
 from __future__ import annotations
 
@@ -16,41 +16,42 @@ from heap_courier.stitch.linking.relatives import refuse_relatives
 from heap_courier.stitch.scratch import Scratch
 
 LEAST: Final = 1000
-"""Records that training needs."""
+"""The number of records that training needs."""
 
 UP: Final = 2.0
 DOWN: Final = 4.0
-"""Bits by which a trained weight can be above and below the shipped one. Fields that members of a household share look
-independent to the estimate, which makes them too strong."""
+"""The most bits that a trained weight can be above or below the shipped one. The estimate assumes that fields are
+independent, and so overrates fields that members of a household share."""
 
 RELATED: Final = ("given_name", "birthdate")
-"""Fields in which relatives of one household differ: twins in the first, parent and child of one name in the second."""
+"""Fields in which relatives in one household differ: twins in the first, a parent and child with the same name in the
+second."""
 
 _WEAKEST: Final = -6.0
-"""The most bits that a field of `RELATED` subtracts, among people without relatives."""
+"""The most bits that a field of `RELATED` subtracts if no relatives are expected."""
 
 _PAIRS: Final = 1_000_000
 _TOGETHER: Final = ("l.given_name = r.given_name AND l.surname = r.surname", "l.birthdate = r.birthdate")
 
 
 def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
-    """A model from the records that were loaded.
+    """Trains a model on the loaded records.
 
     Args:
-        scratch: with the tables of `records.loading`.
-        relatives: whether two customers can be twins, or parent and child of one name. If so, records that differ in
-            given name or birthdate never match, as in the shipped model.
+        scratch: the scratch database, with the tables of `records.loading`.
+        relatives: whether two customers can be twins, or a parent and child with the same name. If so, records that
+            differ in given name or birthdate never match, as in the shipped model.
 
     Raises:
-        SetupError: there are too few, they have too little in common, or there are relatives among them although none
-            are expected.
+        SetupError: there are too few records, they have too little in common, or there are relatives among them
+            although none are expected.
     """
     from splink import DuckDBAPI, Linker  # noqa: PLC0415  (as in `scoring`)
     from splink.internals.exceptions import EMTrainingException, SplinkException  # noqa: PLC0415
 
     ((count,),) = scratch.query("SELECT count(*) FROM clean")
     if count < LEAST:
-        raise SetupError(f"Training needs {LEAST:,} records, and there are {count:,}: use the shipped model.")
+        raise SetupError(f"Training needs at least {LEAST:,} records, but there are {count:,}: use the shipped model.")
     if not relatives:
         refuse_relatives(scratch, "Train without `--no-relatives`; no model was written.")
     logging.getLogger("splink").setLevel(logging.CRITICAL)
@@ -74,7 +75,7 @@ def train(scratch: Scratch, *, relatives: bool = True) -> dict[str, Any]:
 
 
 def _estimated(begun: Mapping[str, Any]) -> dict[str, Any]:
-    """The model whose weights are estimated: in it, a missing field always says nothing."""
+    """The model for the estimate, in which a missing field has no weight."""
     comparisons = []
     for each in begun["comparisons"]:
         missing = [level for level in each["comparison_levels"] if level["label_for_charts"].startswith(MISSING)]
@@ -85,10 +86,10 @@ def _estimated(begun: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def among_strangers(shipped: Mapping[str, Any], records: int) -> dict[str, Any]:
-    """The model from which training begins if no two customers are relatives.
+    """The initial model for training if no two customers are relatives.
 
-    No field of `RELATED` rules a match out, and two records are taken for one customer's beforehand as often as if each
-    had one other record.
+    No field of `RELATED` rules out a match, and the prior assumes that each record has one other record of the same
+    customer.
     """
     comparisons = []
     for each in shipped["comparisons"]:
@@ -106,7 +107,7 @@ def _loosened(level: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def bounded(begun: Mapping[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
-    """The model from which training began with trained weights, as far as these can be trusted."""
+    """The initial model with trained weights, limited to the range that can be trusted."""
     found = {
         (each["output_column_name"], level["label_for_charts"]): level
         for each in trained["comparisons"]
@@ -135,7 +136,7 @@ def _one(level: Mapping[str, Any], estimate: Mapping[str, Any]) -> dict[str, Any
 
 
 def write_model(folder: Path, model: Mapping[str, Any]) -> Path:
-    """Writes the model of a project, in place of an earlier one."""
+    """Writes the model of a project, replacing an earlier one."""
     path = folder / FILE
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.with_suffix(".new")

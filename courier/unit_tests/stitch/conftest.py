@@ -1,4 +1,4 @@
-"""A project of people on either engine."""
+"""Projects of people on either engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 
 @pytest.fixture(scope="session", autouse=True)
 def conditions_parsed_once() -> Iterator[None]:
-    """Splink parses the conditions of a model for each run: a quarter of the time of one on few records."""
+    """Splink parses the conditions of a model in each run, which takes a quarter of the time of a small run."""
     parsed = cache(lambda sql, dialect: sqlglot.parse_one(sql, read=dialect))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(

@@ -1,4 +1,4 @@
-"""A project whose warehouse holds records of people, as feeds and Heap Connect leave them."""
+"""A project whose warehouse contains records of people, as loaded by feeds and Heap Connect."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class People:
         self.table(made.domain_table, [each.name for each in fields], given)
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], kind: str = "text") -> None:
-        """A table of texts, in place of one that is there."""
+        """Creates a table of text columns, or replaces the rows of an existing one."""
         text = ", ".join(f"{quoted(column)} {kind}" for column in columns)
         with self.warehouse.transaction():
             if not self.warehouse.columns(name):
@@ -72,7 +72,7 @@ class People:
         return StitchContext(project, lambda: nullcontext(self.warehouse), lambda: NOW, NoBar())
 
     def label(self, *rows: tuple[str, str, str, str, str]) -> None:
-        """Labels as `label partition datasource semantic value`."""
+        """Stores labels, each given as `label partition datasource semantic value`."""
         store_labels(self.warehouse, [Label(str(number), *row) for number, row in enumerate(rows)])
 
     def customers(self) -> set[frozenset[str]]:
@@ -92,7 +92,7 @@ class People:
         return sorted(self.warehouse.query(f"SELECT {chosen} FROM {quoted(table)}"), key=repr)
 
     def everything(self) -> dict[str, list[tuple[Any, ...]]]:
-        """All rows of all tables of Stitch and of all views with customers."""
+        """All rows of all tables of Stitch and of all `:stitched` views."""
         return {
             name: self.rows(name)
             for name in domain_tables(self.warehouse)
@@ -105,5 +105,5 @@ def _literal(value: object) -> str:
 
 
 def groups(*texts: str) -> set[frozenset[str]]:
-    """Customers as a test writes them: `groups("CRM 1, Shop a", "CRM 2")`."""
+    """Shorthand for the expected customers of a test: `groups("CRM 1, Shop a", "CRM 2")`."""
     return {frozenset(text.split(", ")) for text in texts}

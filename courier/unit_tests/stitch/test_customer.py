@@ -1,4 +1,4 @@
-"""Customers as the last run left them."""
+"""Customers of the last run."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_customer_has_its_values_records_links_and_history(people_on_either: P
 
 @pytest.fixture
 def searched(people_on_either: People) -> People:
-    """Three customers: records CRM 1 and Shop a, CRM 2, CRM x_y."""
+    """Three customers: one with the records CRM 1 and Shop a, one with CRM 2, and one with CRM x_y."""
     people_on_either.feed(
         "CRM", [{"pk": "1", **ANN}, {"pk": "2", "full-name": "Bob 100%"}, {"pk": "x_y", "surname": "Quin!"}]
     )
@@ -60,7 +60,7 @@ def searched(people_on_either: People) -> People:
     return people_on_either
 
 
-def test_customers_are_found_by_what_any_of_their_records_has(searched: People) -> None:
+def test_customers_are_found_by_values_of_any_of_their_records(searched: People) -> None:
     ids = searched.ids()
     expected = {
         "ann o'lee": "CRM 1", "  ANN   O'LEE ": "CRM 1", "home.org": "CRM 1", "5551234": "CRM 1",
@@ -76,7 +76,7 @@ def test_customers_are_found_by_what_any_of_their_records_has(searched: People) 
         assert [each.customer_id for each in search_customers(searched.warehouse, customer)] == [customer], record
 
 
-def test_without_a_text_all_customers_are_found_as_far_as_the_limit(searched: People) -> None:
+def test_an_empty_search_finds_all_customers_up_to_the_limit(searched: People) -> None:
     everyone = sorted(set(searched.ids().values()))
 
     assert [each.customer_id for each in search_customers(searched.warehouse, " ")] == everyone

@@ -1,4 +1,4 @@
-"""Why records are one customer, and why not."""
+"""Explanations why records are one customer, or are not."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_two_customers_are_compared_and_their_refused_links_are_shown(people_on_
     assert (("CRM:People", "1"), ("CRM:People", "2")) in found.weights
 
 
-def test_a_shared_mailbox_weighs_nothing(people: People) -> None:
+def test_a_shared_mailbox_has_no_weight(people: People) -> None:
     names = [f"{first}{second}" for first in "BCDFGHK" for second in ("anna", "orin", "elu")]
     people.feed("CRM", [{"pk": name, "given-name": name, "email": "us@acme.com"} for name in [*names, "Zoe"]])
     people.stitch()
@@ -65,7 +65,7 @@ def test_a_shared_mailbox_weighs_nothing(people: People) -> None:
     assert [weight.field for weights in found.weights.values() for weight in weights] == ["given_name"]
 
 
-def test_the_picture_needs_no_network_and_escapes_what_records_are_called(people: People) -> None:
+def test_the_picture_needs_no_network_and_escapes_names_of_records(people: People) -> None:
     people.feed("CRM", [{"pk": "<script>1</script>", "fk-a": "k1"}, {"pk": "2", "fk-a": "k1"}])
     people.stitch()
 
@@ -84,7 +84,7 @@ def test_the_picture_needs_no_network_and_escapes_what_records_are_called(people
         ("nobody", "`nobody` is neither a customer's id nor a record: write a record as TABLE/KEY"),
     ],
 )
-def test_what_is_missing_is_named(people: People, asked: str, message: str) -> None:
+def test_unknown_customers_and_records_are_reported(people: People, asked: str, message: str) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     people.stitch()
 
@@ -92,7 +92,7 @@ def test_what_is_missing_is_named(people: People, asked: str, message: str) -> N
         explained(people.context(), asked, None)
 
 
-def test_before_the_first_run_there_is_nothing_to_explain(people: People) -> None:
+def test_before_the_first_run_an_explanation_is_refused(people: People) -> None:
     with pytest.raises(SetupError, match="There are no customers yet: run `heap-courier stitch run` first"):
         explained(people.context(), "x", None)
     with pytest.raises(SetupError, match="There are no customers yet: run `heap-courier stitch run` first"):
@@ -133,7 +133,7 @@ def test_the_report_lists_customers_with_many_names_and_the_share_of_them(people
     ]
 
 
-def test_one_address_is_that_of_its_city_too(people: People) -> None:
+def test_equal_addresses_in_different_cities_are_different(people: People) -> None:
     row = {"full-name": "Ada Abbate", "address": "1 Main Street"}
     people.feed("CRM", [{"pk": city, **row, "city": city, "sk-t": city} for city in ("Bern", "Basel", "bern ")])
     people.stitch()

@@ -1,4 +1,4 @@
-"""What Spark gets."""
+"""Exports for Spark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from courier.unit_tests.stitch.project_of_people import People
 from heap_courier.errors import SetupError
 from heap_courier.stitch.run import exported, stitch
 
-KNOWN_TO_SPLINK = {"jaro_winkler", "damerau_levenshtein"}  # of its jar, beside Spark's own
+KNOWN_TO_SPLINK = {"jaro_winkler", "damerau_levenshtein"}  # functions in its jar, in addition to Spark's own
 
 
 def test_an_export_has_records_and_conditions_that_spark_can_read(people: People) -> None:
@@ -48,7 +48,7 @@ def test_an_export_has_records_and_conditions_that_spark_can_read(people: People
 
 @pytest.mark.thorough
 @pytest.mark.skipif(which("java") is None, reason="Spark needs Java")
-def test_a_run_with_the_scores_of_spark_has_the_result_of_one_that_computes_them(people: People) -> None:
+def test_a_run_with_the_scores_of_spark_has_the_same_result(people: People) -> None:
     pytest.importorskip("pyspark", reason="not among the packages of the tests, since it takes 400 MB")
     people.feed("CRM", [{"pk": each.pk, **each.values} for each in population(Random(5), 600)])
     people.stitch()
@@ -68,7 +68,7 @@ def test_an_export_overwrites_nothing(people: People) -> None:
     (people.folder / "spark").mkdir()
     (people.folder / "spark" / "model.json").write_text("mine")
 
-    with pytest.raises(SetupError, match="exists already: choose another folder, nothing was written"):
+    with pytest.raises(SetupError, match=r"already exists: choose another folder\. Nothing was written"):
         exported(people.context(), people.folder / "spark")
 
     assert [path.name for path in (people.folder / "spark").iterdir()] == ["model.json"]

@@ -1,4 +1,4 @@
-"""Files of labels."""
+"""Labels and label files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ HEADER = "row_id,label_id,partition_id,datasource,semantic,value\n"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("row,label\n", "the first line has to be `row_id,label_id,partition_id,datasource,semantic,value`"),
+        ("row,label\n", "the first line must be `row_id,label_id,partition_id,datasource,semantic,value`"),
         (HEADER, "has no labels"),
-        (HEADER + "1,l,p,CRM:People,pk\n", "line 2 has 5 values; it has to have 6"),
+        (HEADER + "1,l,p,CRM:People,pk\n", "line 2 has 5 values; it must have 6"),
         (HEADER + "1,l,,CRM:People,pk,7\n", "line 2: `partition_id` is empty"),
         (HEADER + "1,l,p,CRM:People,emial,x\n", r"line 2: there is no semantic `emial` \(did you mean `email`\?\)"),
-        (HEADER + "1,l,p,CRM:People,pk,secret\n2,l,q,CRM:People,pk,secret\n", "line 3: the same record is in another"),
+        (HEADER + "1,l,p,CRM:People,pk,secret\n2,l,q,CRM:People,pk,secret\n", "line 3: the same record is also in"),
+        (HEADER + "1,l,p,CRM:People,pk,secret\n\n2,l,q,CRM:People,pk,secret\n", "line 4: the same record is also in"),
         (HEADER + '1,l,p,CRM:People,pk,"secret\n', "is not a CSV file"),
     ],
 )
-def test_a_wrong_file_is_refused_without_what_it_contains(text: str, message: str, tmp_path: Path) -> None:
+def test_an_invalid_file_is_refused_without_quoting_its_content(text: str, message: str, tmp_path: Path) -> None:
     path = tmp_path / "labels.csv"
     path.write_text(text, encoding="utf-8")
 
@@ -35,7 +36,7 @@ def test_a_wrong_file_is_refused_without_what_it_contains(text: str, message: st
     assert "secret" not in str(refused.value)
 
 
-def test_labels_are_kept_and_a_label_with_the_same_id_replaces_them(people_on_either: People, tmp_path: Path) -> None:
+def test_labels_are_stored_and_replaced_by_a_label_with_the_same_id(people_on_either: People, tmp_path: Path) -> None:
     people = people_on_either
     people.feed("CRM", [{"pk": str(number)} for number in (1, 2, 3)])
     path = tmp_path / "labels.csv"
@@ -66,7 +67,7 @@ def test_lines_of_labels_that_match_no_record_are_reported(people: People, keys:
 @pytest.mark.parametrize(
     "labels",
     [
-        [("l", "p", "pk", "1"), ("l", "q", "email", "A@b.co")],  # the same record, named in two ways
+        [("l", "p", "pk", "1"), ("l", "q", "email", "A@b.co")],  # the same record, selected in two ways
         [("l", "p", "pk", "1"), ("l", "p", "pk", "2"), ("m", "p", "pk", "1"), ("m", "q", "pk", "2")],
         [
             ("l", "p", "pk", "1"),

@@ -1,4 +1,4 @@
-"""Customers against the truth, and what must not change them."""
+"""Customers compared with the true matches, and independence of irrelevant changes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_febrl_with_its_key(number: int, least: float, tmp_path: Path) -> None:
     [(1, 0.88), *(pytest.param(n, f1, marks=THOROUGH) for n, f1 in ((2, 0.85), (3, 0.83), (4, 0.89)))],
 )
 def test_febrl_by_profile_alone(number: int, least: float, tmp_path: Path) -> None:
-    """Of its pairs many have another given name or birthdate altogether, and stay apart."""
+    """Many of its pairs have a completely different given name or birthdate, and stay apart."""
     found = febrl_quality(number, key=False, folder=tmp_path, model=read_model(tmp_path))
 
     assert found.precision >= 0.999
@@ -62,7 +62,7 @@ def test_households(records: int, tmp_path: Path) -> None:
 
 
 def clusters(rows: list[tuple[str, dict[str, str | None]]], folder: Path) -> set[frozenset[str]]:
-    """Which of the records, each a key and its values, are one customer."""
+    """The customers that a run finds in records, each given as a key and its values."""
     columns = {"pk": [pk for pk, _ in rows], **{tag: [values[tag] for _, values in rows] for tag in TAGS}}
     with scratch(folder, "512MB") as opened:
         stage(opened, {"all": columns})
@@ -99,7 +99,7 @@ def test_a_trained_model_is_as_precise(tmp_path: Path) -> None:
     with scratch(tmp_path, "512MB") as opened:
         stage(opened, {"all": columns})
         model = train(opened)
-        with pytest.raises(SetupError, match=r"Customers are relatives .* Train without `--no-relatives`"):
+        with pytest.raises(SetupError, match=r"Some customers are relatives .* Train without `--no-relatives`"):
             train(opened, relatives=False)
     write_model(tmp_path, model)
 

@@ -1,4 +1,4 @@
-"""Runs of Stitch, on small projects."""
+"""Runs of Stitch on small projects."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ PLACEHOLDERS: dict[str, dict[str, str | None]] = {
 }
 
 
-def test_what_is_shared_by_a_household_or_a_form_links_no_one(people: People) -> None:
-    """Two equal records of each kind."""
+def test_values_shared_by_a_household_or_a_form_link_no_records(people: People) -> None:
+    """Two equal records of each kind stay apart."""
     rows = [
         {
             "pk": f"{kind} {number}",
@@ -162,7 +162,7 @@ def test_spellings_of_one_value_are_one_customer(people: People) -> None:
 
 
 def test_a_key_is_the_same_number_in_a_column_of_any_type(people_on_either: People) -> None:
-    """In primary and foreign keys, of records and of views with customers."""
+    """In primary and foreign keys, of records and of `:stitched` views."""
     people = people_on_either
     people.feed("CRM", [{"pk": "7", "fk-a": "8"}, {"pk": "5.5", "fk-a": "9.25"}, {"pk": "100", "fk-a": "200"}])
     people.feed("Shop", [{"pk": "a", "fk-a": "8"}, {"pk": "b", "fk-a": "9.25"}, {"pk": "c", "fk-a": "200"}])
@@ -198,7 +198,7 @@ def test_a_key_is_the_same_number_in_a_column_of_any_type(people_on_either: Peop
         ("Mary Ann", "Mary Anne", True),
     ],
 )
-def test_a_nickname_is_the_same_person_and_a_sibling_is_not(
+def test_a_nickname_is_the_same_person_but_a_sibling_is_not(
     people: People, first: str, second: str, together: bool
 ) -> None:
     people.feed("CRM", [{"pk": "1", **BOB, "given-name": first}, {"pk": "2", **BOB, "given-name": second}])
@@ -208,7 +208,7 @@ def test_a_nickname_is_the_same_person_and_a_sibling_is_not(
     assert len(people.customers()) == (1 if together else 2)
 
 
-def test_a_record_that_fits_parent_and_child_equally_well_stays_with_neither(people: People) -> None:
+def test_a_record_that_matches_parent_and_child_equally_well_joins_neither(people: People) -> None:
     nobody = {**BOB, "birthdate": None, "phone": None}
     people.feed("CRM", [{"pk": "1", **BOB}, {"pk": "2", **SON}, {"pk": "3", **nobody}])
 
@@ -219,7 +219,7 @@ def test_a_record_that_fits_parent_and_child_equally_well_stays_with_neither(peo
     assert kept_apart == [(first, "3", "it fits several customers equally well") for first in "12"]
 
 
-def test_a_shared_value_is_reported_and_links_no_one(people: People) -> None:
+def test_a_shared_value_is_reported_and_not_used_for_linking(people: People) -> None:
     names = [
         "Ann",
         "Bea",
@@ -290,7 +290,7 @@ def test_ids_follow_the_larger_part_through_merges_and_splits(people_on_either: 
     ]
 
 
-def test_records_that_were_gone_for_a_while_come_back_to_their_customer(people: People) -> None:
+def test_records_that_disappeared_come_back_to_their_customer(people: People) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     people.feed("Shop", [{"pk": "a", "fk-a": "1"}])
     people.stitch()
@@ -304,7 +304,7 @@ def test_records_that_were_gone_for_a_while_come_back_to_their_customer(people: 
     assert people.ids() == before
 
 
-def test_a_table_of_orders_may_have_a_column_of_the_same_name(people: People) -> None:
+def test_a_table_of_orders_may_have_its_own_customer_id_column(people: People) -> None:
     people.feed("CRM", [{"pk": "1", "fk-customer": "7"}])
     people.feed("Orders", [{"pk": "9", "fk-customer": "7"}], stitch=False)
     orders = people.folder / "feeds" / "Orders.yaml"
@@ -317,14 +317,14 @@ def test_a_table_of_orders_may_have_a_column_of_the_same_name(people: People) ->
     assert people.rows("Orders:People:stitched") == [(people.ids()["CRM 1"], "9", "7")]
 
 
-def test_nothing_is_left_of_the_scratch(people: People) -> None:
+def test_the_scratch_is_removed_completely(people: People) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     people.stitch()
 
     assert [path.name for path in (people.folder / ".heap-courier" / "stitch").iterdir()] in ([], ["lock"])
 
 
-def test_too_little_memory_names_the_setting_of_stitch(people: People) -> None:
+def test_an_error_for_too_little_memory_names_the_setting(people: People) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     people.memory = "1MB"
 
@@ -332,24 +332,24 @@ def test_too_little_memory_names_the_setting_of_stitch(people: People) -> None:
         people.stitch()
 
 
-def test_a_project_without_inputs_says_what_to_do(people: People) -> None:
-    with pytest.raises(SetupError, match=r"No table takes part in Stitch: write `stitch: true` into a feed"):
+def test_a_project_without_inputs_is_explained(people: People) -> None:
+    with pytest.raises(SetupError, match=r"No table takes part in Stitch: set `stitch: true` in a feed"):
         people.stitch()
 
 
-def test_the_source_of_the_tables_of_customers_is_taken(people: People) -> None:
+def test_the_source_of_the_tables_of_customers_is_reserved(people: People) -> None:
     people.feed("Stitch", [{"pk": "1", **BOB}])
 
     with pytest.raises(SetupError, match=r"The feed `Stitch:People` has the source `Stitch`"):
         people.stitch()
 
 
-def test_a_broken_model_says_what_to_do(people: People, tmp_path: Path) -> None:
+def test_an_invalid_model_is_explained(people: People, tmp_path: Path) -> None:
     people.feed("CRM", [{"pk": "1", **BOB}])
     (tmp_path / "stitch").mkdir()
     (tmp_path / "stitch" / "model.json").write_text("{}")
 
-    with pytest.raises(SetupError, match=r"is not a model: remove it, and the shipped one serves"):
+    with pytest.raises(SetupError, match=r"is not a valid model: remove it to use the shipped model"):
         people.stitch()
 
 
@@ -363,8 +363,8 @@ def test_records_are_counted_across_batches(people: People, monkeypatch: pytest.
     assert people.customers() == groups(*(f"CRM {number}, CRM {number + 1}" for number in range(0, 10, 2)))
 
 
-def test_a_table_may_lose_a_column_that_its_view_with_customers_shows(people_on_either: People) -> None:
-    """It still loads, and the next run shows the columns that there are."""
+def test_a_table_may_lose_a_column_of_its_stitched_view(people_on_either: People) -> None:
+    """It can still be loaded, and the next run recreates the view with the remaining columns."""
     warehouse = people_on_either.warehouse
     people_on_either.feed("CRM", [{"pk": "1", **BOB}])
     people_on_either.stitch()
@@ -394,7 +394,7 @@ def test_a_feed_can_be_activated_in_another_form_after_a_run(people_on_either: P
 
 
 def test_fields_that_belong_together_come_from_one_record_of_the_preferred_table(people: People) -> None:
-    """Else from the most complete one, and of equally complete ones from the newest."""
+    """Otherwise from the most complete record, and of equally complete ones from the newest."""
     home = {"address": "1 Elm St", "city": "Cambridge", "postal": "02139"}
     people.feed("CRM", [{"pk": "1", "fk-a": "k1", **home, "update-dt": "2020-01-01"}])
     people.feed("Shop", [{"pk": "a", "fk-a": "k1", "address": "9 Oak St", "update-dt": "2021-01-01"}])

@@ -1,1 +1,1 @@
-"""Which records belong together, and the id of each customer. Never how a table stores them."""
+"""Links the records of each customer, and assigns ids to customers. Writing tables is not part of it."""

@@ -1,8 +1,8 @@
-"""Groups records into clusters, one per customer. Pure: the result depends on the evidence alone, not on its order.
+"""Groups records into clusters, one per customer. The result depends only on the evidence, not on its order.
 
-Evidence counts in this order: a person's labels, equal keys, scores from high to low. Two clusters are not joined if
-they hold different separation keys or labels that keep them apart; nor by a score if two of their records contradict
-each other. When in doubt, records stay apart: a wrong merge shows one customer another's data.
+Evidence is applied in this order: labels, equal keys, scores from high to low. Two clusters are never joined if they
+have different separation keys, or labels that keep them apart; scores do not join them either if two of their records
+contradict each other. When in doubt, records stay apart: a wrong merge shows one customer another's data.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from enum import Enum
 from typing import Final
 
 LARGEST: Final = 500
-"""The most records that scores join into a cluster: https://docs.amperity.com/reference/stitch.html."""
+"""The largest cluster that scores can form: https://docs.amperity.com/reference/stitch.html."""
 
 SHARED: Final = 20
-"""If more records without a name share an e-mail address, it is a mailbox of several people."""
+"""An e-mail address of more records without a name is a shared mailbox."""
 
 MOST_PARTS: Final = 20
-"""Parts of a group with one key between which each record is compared; of more, it joins only one with equal marks."""
+"""The most parts of a group that a record is compared with; if there are more, only with one that has equal marks."""
 
 LABEL: Final = "label"
-"""The prefix of marks made by labels."""
+"""The prefix of marks that come from labels."""
 
 
 class Apart(Enum):
@@ -39,12 +39,14 @@ class Apart(Enum):
 
 @dataclass(slots=True)
 class Clusters:
-    """Records 1 to `count` in clusters, which only grow.
+    """The records 1 to `count` in clusters, which only grow.
 
     Attributes:
-        marks: of records: `sk-...` or `label...` to the value. Clusters with different values of one mark stay apart.
-        opposed: for each record those that contradict it, which no score brings together. Symmetric.
-        refused: pairs of records that some evidence links, and why they were not joined.
+        count: the number of records.
+        marks: the marks of each record, `sk-...` or `label...`, with their values. Clusters with different values of
+            the same mark stay apart.
+        opposed: for each record, the records that contradict it; scores never join them. Symmetric.
+        refused: pairs of linked records that were not joined, with the reason.
     """
 
     count: int
@@ -65,7 +67,7 @@ class Clusters:
         self._opposed = {record: [record] for record in self.opposed}
 
     def find(self, record: int) -> int:
-        """The least record of a record's cluster."""
+        """The lowest record in the cluster of a record."""
         parent = self._parent
         while parent[record] != record:
             parent[record] = parent[parent[record]]
@@ -73,25 +75,25 @@ class Clusters:
         return record
 
     def roots(self) -> Iterator[int]:
-        """The least record of each record's cluster, records in order."""
+        """The lowest record in the cluster of each record, ordered by record."""
         return map(self.find, range(1, self.count + 1))
 
     def supersized(self) -> set[int]:
-        """The least records of clusters that are too large, or would have become too large."""
+        """The lowest record of each cluster that is too large, or would have become too large."""
         cut = {self.find(record) for pair, why in self.refused.items() if why is Apart.TOO_LARGE for record in pair}
         return cut | {
             root for root in range(1, self.count + 1) if self._size[root] > LARGEST and self.find(root) == root
         }
 
     def join_labelled(self, records: Sequence[int]) -> None:
-        """Joins what a label says is one customer, against all other evidence."""
+        """Joins the records of a partition of a label, overriding all other evidence."""
         for record in records[1:]:
             self._join(self.find(records[0]), self.find(record))
 
     def join_group(self, records: Sequence[int]) -> None:
-        """Joins records that have a key in common, as far as their marks allow.
+        """Joins records that share a key, as far as their marks allow.
 
-        A record without marks that would fit several of the parts stays in a part of the same kind.
+        Records without marks are joined with each other, and with the only part that has marks if there is just one.
         """
         parts: list[int] = []
         by_marks: dict[frozenset[tuple[str, frozenset[str]]], int] = {}
@@ -114,7 +116,7 @@ class Clusters:
                 self.refused[_pair(part, first)] = Apart.AMBIGUOUS
 
     def join_scored(self, first: int, second: int) -> None:
-        """Joins the clusters of two records that a score links, if neither marks nor contradictions forbid it."""
+        """Joins the clusters of two records linked by a score, unless marks or contradictions forbid it."""
         one, other = self.find(first), self.find(second)
         if one == other:
             return
@@ -130,9 +132,9 @@ class Clusters:
         """Joins records without a name with the customer who has their e-mail address, if there is exactly one.
 
         Args:
-            nameless: records with nothing but the address to go by.
-            named: records with a name and the same address.
-            is_named: whether the customer with this least record has a name.
+            nameless: records with the address but no name.
+            named: records with the same address and a name.
+            is_named: returns whether the customer with this lowest record has a name.
         """
         customers = sorted({self.find(record) for record in named})
         first = named[0] if named else nameless[0]
@@ -150,9 +152,9 @@ class Clusters:
     def _join_part(
         self, parts: list[int], by_marks: dict[frozenset[tuple[str, frozenset[str]]], int], root: int, record: int
     ) -> None:
-        """Joins a marked record with the one part that it fits; if there are several or none, it is a part itself.
+        """Joins a marked record with the only part that its marks allow; otherwise it becomes a part of its own.
 
-        Of a key that very many different customers share, each record is compared with the part that has equal marks.
+        If very many customers share a key, each record is only compared with the part that has equal marks.
         """
         marks = frozenset(self._marks[root].items())
         compared = parts if len(parts) <= MOST_PARTS else [by_marks.get(marks, parts[0])]
@@ -207,7 +209,7 @@ def cluster(
     groups: Iterable[Sequence[int]] = (),
     scored: Iterable[tuple[int, int]] = (),
 ) -> Clusters:
-    """Joins everything that the evidence links, most reliable first; each iterable in its own order."""
+    """Applies all evidence, the most reliable first, each iterable in its own order."""
     for records in labelled:
         clusters.join_labelled(records)
     for records in groups:

@@ -1,9 +1,10 @@
-"""The id of each customer: inherited from the last run if it can be, derived if it is new.
+"""Assigns an id to each customer: inherited from the last run if possible, otherwise derived.
 
-Inheritance follows https://docs.amperity.com/reference/stitch.html: each pair of an earlier customer and a cluster is
-weighted by the records that they share; the heaviest pair comes first, of equal ones that with the lesser id, and
-takes both sides. So after a merge the id of the larger part stays, and after a split it stays with the larger part.
-A new id is derived from the least record of the cluster and was never given to another customer.
+Inheritance follows https://docs.amperity.com/reference/stitch.html. Each pair of an earlier customer and a cluster is
+ranked by the number of records that they share, then by id; the cluster of the first pair inherits the id, and further
+pairs with either of them are ignored. So after a merge, the id of the larger part is kept; after a split, the larger
+part keeps the id. A new id is derived from the lowest record of the cluster, and never reuses the id of another
+customer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from heap_courier.stitch.scratch import Scratch
 
 
 class Overlap(NamedTuple):
-    """Records that an earlier customer and a cluster share."""
+    """The number of records that an earlier customer and a cluster share."""
 
     customer: str
     cluster: int
@@ -23,7 +24,7 @@ class Overlap(NamedTuple):
 
 
 def inherit(overlaps: Iterable[Overlap]) -> dict[int, str]:
-    """The inherited id of each cluster that inherits one."""
+    """The ids of the clusters that inherit one."""
     heaviest = sorted(overlaps, key=lambda each: (-each.records, each.customer, each.cluster))
     ids: dict[int, str] = {}
     taken: set[str] = set()
@@ -35,7 +36,7 @@ def inherit(overlaps: Iterable[Overlap]) -> dict[int, str]:
 
 
 def fingerprint(datasource: str, pk: str) -> str:
-    """SQL for what the last run's customers are remembered by: a digest of a record's key."""
+    """SQL for the digest of a record's key, by which later runs recognise it."""
     return f"left(sha256(length({datasource}) || ':' || {datasource} || {pk}), 32)"
 
 
@@ -43,10 +44,10 @@ _DERIVED: Final = "sha256(length(r.datasource) || ':' || r.datasource || r.pk ||
 
 
 def name_customers(scratch: Scratch) -> None:
-    """Makes `customer` (cluster, customer_id) from `membership` (rid, cluster), `remembered` and `given_id`.
+    """Creates `customer` (cluster, customer_id) from `membership` (rid, cluster), `remembered` and `given_id`.
 
-    `remembered` has the fingerprint of every record that was ever seen and the customer it last belonged to; `given_id`
-    every id that was ever given.
+    `remembered` contains the fingerprint of every record ever seen, with the customer that it last belonged to;
+    `given_id` contains every id ever assigned.
     """
     execute = scratch.execute
     execute(
@@ -70,7 +71,7 @@ def name_customers(scratch: Scratch) -> None:
 
 
 def _derive(scratch: Scratch, attempt: int) -> bool:
-    """Derives ids for clusters without one; whether some of them were given before, and another attempt is needed."""
+    """Derives ids for clusters without one; returns whether some were taken, so that another attempt is needed."""
     digest = _DERIVED.format(attempt=attempt)
     scratch.execute(
         f"""

@@ -1,9 +1,9 @@
-"""Combines all evidence of a run: keys, labels and scores into clusters, and clusters into customers.
+"""Combines all evidence of a run: keys, labels and scores form clusters, and each cluster is a customer.
 
-membership   rid, cluster (the least rid of it)
+membership   rid, cluster (its lowest rid)
 customer     cluster, customer_id
 supersized   cluster
-link         first, second (rids), score, match_type, apart (why they are still not one customer, or NULL)
+link         first, second (rids), score, match_type, apart (why they are different customers; NULL if they are not)
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from heap_courier.stitch.linking.customers import name_customers
 from heap_courier.stitch.scratch import Scratch
 
 _KINDS: Final = ("migration", "foreign key", "customer key")
-_ROWS = 100_000  # of a batch
+_ROWS = 100_000  # per batch
 
 
 def link(scratch: Scratch) -> None:
     """Creates the tables of this module.
 
-    Needs those of `records.loading` and `scoring`, and `label` (rid, label_id, partition_id), `remembered` and
+    Requires the tables of `records.loading` and `scoring`, `label` (rid, label_id, partition_id), `remembered` and
     `given_id`.
     """
     marks = _marks(scratch)
@@ -51,7 +51,7 @@ def link(scratch: Scratch) -> None:
 
 
 def _count(scratch: Scratch, count: int) -> None:
-    """Fails unless each record has exactly one customer: a safeguard before anything is written."""
+    """Raises RuntimeError unless each record has exactly one customer, as a safeguard before anything is written."""
     found = scratch.query(
         "SELECT count(*), count(DISTINCT rid) FROM record JOIN membership USING (rid) JOIN customer USING (cluster)"
     )
@@ -60,7 +60,7 @@ def _count(scratch: Scratch, count: int) -> None:
 
 
 def _apply_rule(scratch: Scratch, clusters: Clusters) -> None:
-    """Records with an e-mail address and no name, such as most of Heap's users, by that address."""
+    """Links records without a name, such as most of Heap's users, by their e-mail address."""
     rows = list(
         _lists(
             scratch,
@@ -142,7 +142,7 @@ def _stage(scratch: Scratch, name: str, schema: pa.Schema, batches: Iterable[pa.
 
 
 def _links(scratch: Scratch) -> None:
-    """Evidence between the first records of customers rather than between all pairs, so that it stays linear."""
+    """Creates `link`, with links to the first record of a group instead of between all pairs, to keep it linear."""
     scratch.execute(
         f"""
         CREATE TABLE link AS

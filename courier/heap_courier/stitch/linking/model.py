@@ -1,8 +1,8 @@
-"""The model of scoring: which fields are compared, at which levels, and what each level weighs.
+"""The scoring model: which fields are compared, at which levels, and the weight of each level.
 
-A model is a settings file of splink (https://moj-analytical-services.github.io/splink), `model.json`: each level has
-the probability that two records of one customer are at it (m), and two records of different ones (u). Its weight is
-log2(m / u). The shipped model is meant for up to some millions of people.
+A model is a settings file of splink (https://moj-analytical-services.github.io/splink), `model.json`. Each level has
+the probability that two records of the same customer are at it (m), and that two records of different customers are
+(u). Its weight is log2(m / u). The shipped model is designed for up to a few million people.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from heap_courier.errors import SetupError
 
 SHIPPED: Final = Path(__file__).with_name("model.json")
 FILE: Final = Path("stitch") / "model.json"
-"""Where a project's own model is, in its folder."""
+"""The path of a project's own model in its folder."""
 
 BLOCKS: Final = (
     "left(given_name, 3) || '|' || left(surname, 1) || '|' || birthdate",
@@ -37,33 +37,32 @@ BLOCKS: Final = (
     "LEAST(given_name, surname) || '|' || GREATEST(given_name, surname) || '|' || city",
     "LEAST(given_name, surname) || '|' || GREATEST(given_name, surname) || '|' || birthdate",
 )
-"""Only records that have one of these in common are compared: the documented blocking keys, and seven that find typing
-errors at the beginning of names and in postal codes, and given names in place of surnames. Foreign keys link by
-themselves."""
+"""Only records that share one of these keys are compared: the documented blocking keys, and seven more for typos at the
+beginning of names and in postal codes, and for given names swapped with surnames. Foreign keys need no comparison."""
 
 LARGEST_BLOCK: Final = 100
-"""Records that share a blocking key; if there are more, the key is not distinctive, and is skipped."""
+"""The most records that may share a value of a blocking key; more common values are skipped."""
 
 PRIOR: Final = 2**-20
-"""The prior probability that two records are of one customer."""
+"""The prior probability that two records belong to the same customer."""
 
 
 MISSING: Final = "missing"
-"""The beginning of the label of levels at which one of two records lacks the field."""
+"""The prefix of the labels of levels for pairs in which a record lacks the field."""
 
 
 class Level(NamedTuple):
-    """A level of a comparison: a condition on columns that end in `_l` and `_r`; the first that holds counts."""
+    """A level of a comparison: a condition on columns with the suffixes `_l` and `_r`. The first true one applies."""
 
     label: str
     condition: str
     m: float
     u: float
-    fixed: bool = False  # whether training leaves its weight
+    fixed: bool = False  # whether training keeps its weight
 
 
 class Comparison(NamedTuple):
-    """A field that is compared, or several that belong together."""
+    """The comparison of a field, or of several fields that belong together."""
 
     name: str
     levels: tuple[Level, ...]
@@ -79,7 +78,7 @@ def _missing(*names: str) -> str:
 
 _EQUAL: Final = "{l} = {r}"
 _SIMILAR: Final = "jaro_winkler_similarity({l}, {r}) >= %s"
-# The condition before a distance holds for all texts that are so similar, and takes a tenth of its time.
+# The conditions before a distance are true for all texts within it, and take a tenth of its time.
 _ONE_TYPO: Final = (
     "(abs(length({l}) - length({r})) <= 1 AND (left({l}, 1) = left({r}, 1) OR right({l}, 1) = right({r}, 1) OR "
     "LEAST(length({l}), length({r})) < 4) AND damerau_levenshtein({l}, {r}) <= 1)"
@@ -232,7 +231,7 @@ COMPARISONS: Final = (
 
 
 def _neither(name: str, condition: str) -> str:
-    """Whether both records have a value, and the condition does not hold for them."""
+    """Whether both records have a value, and the condition is false."""
     return f"NOT ({_missing(name)}) AND NOT ({_both(name, condition)})"
 
 
@@ -250,20 +249,20 @@ _CONTRADICTIONS: Final = {
     ),
 }
 _CONTRADICTS: Final = -30.0
-"""Bits; a field whose level `different` weighs less contradicts a match."""
+"""Bits. A field whose level `different` has a lower weight contradicts a match."""
 
 
 def contradiction(model: Mapping[str, Any]) -> str:
-    """Whether two records cannot be of one customer by a score, whatever links them both to a third one.
+    """The condition, on tables `l` and `r`, by which two records contradict each other.
 
-    A condition on tables `l` and `r`. It has the fields that contradict a match by their weight: a model for records of
-    people without relatives has fewer of them.
+    Scores never link such records, not even through a third one. The fields depend on the weights of the model: a model
+    that expects no relatives has fewer of them.
     """
     return " OR ".join(f"({contradicts(field)})" for field in contradicting_fields(model)) or "false"
 
 
 def contradicting_fields(model: Mapping[str, Any]) -> list[str]:
-    """The fields in which two records of one customer cannot differ altogether."""
+    """The fields in which two records of the same customer cannot be completely different."""
     return [
         each["output_column_name"]
         for each in model["comparisons"]
@@ -272,7 +271,7 @@ def contradicting_fields(model: Mapping[str, Any]) -> list[str]:
 
 
 def contradicts(field: str) -> str:
-    """Whether two records, `l` and `r`, differ altogether in a field; false if one of them lacks it."""
+    """The condition by which two records, `l` and `r`, are completely different in a field; false if one lacks it."""
     return of_tables(_CONTRADICTIONS[field])
 
 
@@ -282,12 +281,12 @@ def weight(level: Mapping[str, Any]) -> float:
 
 
 def of_tables(condition: str) -> str:
-    """A condition on splink's columns, rewritten for two tables, `l` and `r`."""
+    """A condition on splink's columns, rewritten for the tables `l` and `r`."""
     return re.sub(r"\b(\w+)_([lr])\b", r"\2.\1", condition)
 
 
 def settings() -> dict[str, Any]:
-    """The settings of splink for the shipped model."""
+    """The splink settings of the shipped model."""
     return {
         "link_type": "dedupe_only",
         "unique_id_column_name": "rid",
@@ -318,7 +317,7 @@ def read_model(folder: Path) -> dict[str, Any]:
     """The project's own model, or the shipped one.
 
     Raises:
-        SetupError: the file is not a model, or is from another version of this package.
+        SetupError: the file is not a model, or belongs to another version of this package.
     """
     path = folder / FILE
     if not path.exists():
@@ -327,9 +326,9 @@ def read_model(folder: Path) -> dict[str, Any]:
         model = json.loads(path.read_text(encoding="utf-8"))
         conditions = [[level["sql_condition"] for level in each["comparison_levels"]] for each in model["comparisons"]]
     except (ValueError, KeyError, TypeError):
-        raise SetupError(f"`{path}` is not a model: remove it, and the shipped one serves.") from None
+        raise SetupError(f"`{path}` is not a valid model: remove it to use the shipped model.") from None
     if conditions != [[level.condition for level in each.levels] for each in COMPARISONS]:
         raise SetupError(
-            f"`{path}` compares other fields than this version does: remove it, and the shipped one serves."
+            f"`{path}` is for another version of Stitch: train it again, or remove it to use the shipped model."
         )
     return dict(model)

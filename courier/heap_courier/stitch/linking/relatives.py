@@ -1,7 +1,8 @@
-"""Whether customers are relatives in one household, measured on the records: then names and birthdates must agree.
+"""Measures whether there are relatives in one household among the customers: then names and birthdates must agree.
 
-Relatives share a surname and a home, and differ in given name and birthdate altogether. Two records of one customer
-rarely differ in both: of the pairs at one home 0 to 0.9 % in the febrl sets, 38 % among generated households.
+Relatives share a surname and a home, but their given names and birthdates are completely different. Two records of the
+same customer rarely differ in both: 0 to 0.9 % of the pairs at one home in the febrl sets, against 38 % in the
+generated households.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ from heap_courier.stitch.linking.model import LARGEST_BLOCK, contradicting_field
 from heap_courier.stitch.scratch import Scratch
 
 MOST: Final = 0.02
-"""The share of pairs at one home that errors alone explain."""
+"""The largest share of pairs at one home that errors alone can explain."""
 
 LEAST_PAIRS: Final = 50
-"""Pairs at one home with two birthdates, from which these are taken into account; if there are fewer, names alone."""
+"""The number of pairs with birthdates from which these are used; with fewer, only names are compared."""
 
 
 class Homes(NamedTuple):
-    """Pairs of records with one surname at one address or phone.
+    """Pairs of records with the same surname at the same address or phone.
 
     Attributes:
-        pairs: that can be judged.
-        different: of these, the ones that differ altogether in given name, and in birthdate if birthdates count.
-        birthdates: whether enough records have one.
+        pairs: the number of pairs that can be compared.
+        different: how many of them are completely different in given name, and in birthdate if these are used.
+        birthdates: whether enough records have a birthdate.
     """
 
     pairs: int
@@ -35,12 +36,12 @@ class Homes(NamedTuple):
 
     @property
     def share(self) -> float:
-        """Of the pairs that look like relatives; 0 to 1."""
+        """The share of pairs that look like relatives; 0 to 1."""
         return self.different / self.pairs if self.pairs else 0.0
 
 
 def look_at_homes(scratch: Scratch) -> Homes:
-    """Compares the records (`clean`) of each home; homes with very many records are left out."""
+    """Compares the records (`clean`) of each home, except homes with very many records."""
     given, birthdate = contradicts("given_name"), contradicts("birthdate")
     both = "l.birthdate IS NOT NULL AND r.birthdate IS NOT NULL"
     homes = " UNION ALL ".join(
@@ -65,21 +66,21 @@ def look_at_homes(scratch: Scratch) -> Homes:
 
 
 def expects_relatives(model: Mapping[str, Any]) -> bool:
-    """Whether different given names and different birthdates both keep two records apart."""
+    """Whether a model keeps records apart both by given name and by birthdate."""
     return {"given_name", "birthdate"} <= set(contradicting_fields(model))
 
 
 def refuse_relatives(scratch: Scratch, remedy: str) -> None:
-    """Fails if relatives are among the records, because a model that does not expect them would make them one customer.
+    """Checks that there are no relatives among the records, because a model that does not expect them would merge them.
 
     Raises:
-        SetupError: how many pairs look like relatives, and the remedy.
+        SetupError: there are relatives. The message states their share, and the remedy.
     """
     homes = look_at_homes(scratch)
     if homes.pairs >= LEAST_PAIRS and homes.share > MOST:
         differ = "given name and birthdate" if homes.birthdates else "given name"
         raise SetupError(
-            f"Customers are relatives in one household: of {homes.pairs:,} pairs of records with one surname at one "
-            f"address or phone, {homes.share:.0%} differ altogether in {differ} (errors explain {MOST:.0%} at most). "
-            f"Without relatives in mind, the model would make them one customer. {remedy}"
+            f"Some customers are relatives in one household: of {homes.pairs:,} pairs of records with the same surname "
+            f"at the same address or phone, {homes.share:.0%} are completely different in {differ} (errors explain at "
+            f"most {MOST:.0%}). A model that does not expect relatives would merge them. {remedy}"
         )

@@ -1,8 +1,8 @@
-"""Pairs of records and how well they fit, by splink: https://moj-analytical-services.github.io/splink.
+"""Scores pairs of records with splink: https://moj-analytical-services.github.io/splink.
 
 twin      rid, representative: records that are equal once normalised; only representatives are compared
-scored    first, second (rids), weight (bits, prior included), score (5..0), apart
-opposed   first, second: records that contradict each other although scores lead from one to the other
+scored    first, second (rids), weight (bits, including the prior), score (0 to 5), apart
+opposed   first, second: records that contradict each other although a chain of scores connects them
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from heap_courier.stitch.records.loading import COMPARED
 from heap_courier.stitch.scratch import Scratch
 
 THRESHOLDS: Final = {5: 25.0, 4: 15.0, 3: 5.0, 2: 1.0, 1: -5.0}
-"""The least weight of each score, in bits; below all of them it is 0. Records with a score of 3 or more are linked."""
+"""The minimum weight of each score, in bits; lower weights score 0. Records with a score of 3 or more are linked."""
 
 KEPT: Final = 2
 """The lowest score that is stored, for review."""
 
 MARGIN: Final = 3.0
-"""Bits by which a record has to fit one of two contradicting customers better than the other."""
+"""The bits by which a record must match one of two contradicting records better than the other."""
 
 
 def score(scratch: Scratch, model: Mapping[str, Any], scores: Path | None = None) -> None:
     """Creates the tables of this module from those of `records.loading`.
 
     Args:
-        scratch: that has them.
-        model: of splink.
-        scores: those that Spark computed from an export of the same records; None computes them here.
+        scratch: the scratch database.
+        model: the splink model.
+        scores: the scores that Spark computed from an export of the same records; None computes them here.
 
     Raises:
-        SetupError: the scores are not those of these records.
+        SetupError: the scores do not belong to these records.
     """
     prepare(scratch)
     predicted = read_scores(scratch, model, scores) if scores else _predict(scratch, model)
@@ -61,7 +61,7 @@ def score(scratch: Scratch, model: Mapping[str, Any], scores: Path | None = None
 
 
 def prepare(scratch: Scratch) -> None:
-    """Makes `twin` and `comparable` (rid, the fields, their blocking keys)."""
+    """Creates `twin` and `comparable` (rid, the fields, their blocking keys)."""
     _find_twins(scratch)
     _block(scratch)
 
@@ -84,7 +84,7 @@ def _find_twins(scratch: Scratch) -> None:
 
 
 def _block(scratch: Scratch) -> None:
-    """Makes `comparable`: representatives, and of each group of twins the next one, with their blocking keys."""
+    """Creates `comparable`: representatives and one more record of each group of twins, with their blocking keys."""
     null = " ".join(
         f", CASE WHEN t.rid IS NULL AND ({key}) IS NOT NULL THEN hash({key}) END AS block_{number}"
         for number, key in enumerate(BLOCKS, 1)
@@ -109,8 +109,8 @@ def _block(scratch: Scratch) -> None:
 
 
 def _predict(scratch: Scratch, model: Mapping[str, Any]) -> str:
-    """The table of splink's predictions: `rid_l`, `rid_r`, `match_weight`."""
-    from splink import DuckDBAPI, Linker  # noqa: PLC0415  (half a second, only needed by runs)
+    """Scores all pairs; returns the name of splink's table with `rid_l`, `rid_r` and `match_weight`."""
+    from splink import DuckDBAPI, Linker  # noqa: PLC0415  (takes half a second, and only runs need it)
     from splink.internals.exceptions import SplinkException  # noqa: PLC0415
 
     logging.getLogger("splink").setLevel(logging.ERROR)
@@ -124,7 +124,7 @@ def _predict(scratch: Scratch, model: Mapping[str, Any]) -> str:
 
 
 def _score_twins(scratch: Scratch) -> None:
-    """All twins of a record match as well as the one that was compared."""
+    """Gives all twins of a record the score of the one that was compared."""
     scratch.execute(
         "INSERT INTO scored SELECT t.representative, t.rid, s.weight, s.score, NULL FROM twin AS t JOIN "
         "(SELECT min(rid) AS rid, representative FROM twin GROUP BY representative) AS n USING (representative) "
@@ -133,7 +133,7 @@ def _score_twins(scratch: Scratch) -> None:
 
 
 def _oppose(scratch: Scratch, condition: str) -> None:
-    """Finds contradictions in groups that scores hold together, and records that fit two sides of one equally well."""
+    """Finds contradictions in groups connected by scores, and records that match both sides of one equally well."""
     _stage_groups(scratch)
     too_large = f"SELECT part FROM part GROUP BY part HAVING count(*) > {LARGEST}"
     for least in (4, 5, 6):
@@ -164,7 +164,7 @@ def _oppose(scratch: Scratch, condition: str) -> None:
 
 
 def _stage_groups(scratch: Scratch) -> None:
-    """Makes `part` (rid, part): representatives that scores hold together."""
+    """Creates `part` (rid, part): groups of representatives that scores connect."""
     scratch.execute("DROP TABLE IF EXISTS part")
     count = int(scratch.query("SELECT count(*) FROM clean")[0][0])
     clusters = Clusters(count)

@@ -1,4 +1,4 @@
-"""Scores of pairs that Spark computed from an export: read back, and refused unless they are those of these records."""
+"""Reads the scores that Spark computed from an export, and refuses them unless they belong to the current records."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from heap_courier.stitch.scratch import Scratch
 
 TABLE: Final = "spark_scores"
 COLUMNS: Final = ("rid_l", "rid_r", "match_weight", "export_id", "pairs")
-"""Columns that the script writes: two records, their weight, the export, and how many pairs there are."""
+"""The columns that the script writes: two records, their weight, the export, and the total number of pairs."""
 
 _FINISHED: Final = "_SUCCESS"  # an empty file that Spark writes last
-_AGAIN: Final = "Export again with `heap-courier stitch export`, and score that export."
+_AGAIN: Final = "Export again with `heap-courier stitch export`, and score the new export."
 
 
 def export_id(scratch: Scratch, model: Mapping[str, Any]) -> str:
-    """Identifies a model and the records that are compared with it (table `comparable`), whatever their order."""
+    """Identifies a model and the records to compare (the table `comparable`), regardless of their order."""
     text = json.dumps([model, BLOCKS, LARGEST_BLOCK], sort_keys=True)
     row = ", ".join(("rid", "datasource", "pk", *COMPARED))
     ((count, records),) = scratch.query(
@@ -34,21 +34,21 @@ def export_id(scratch: Scratch, model: Mapping[str, Any]) -> str:
 
 
 def read_scores(scratch: Scratch, model: Mapping[str, Any], path: Path) -> str:
-    """Reads the scores of all pairs; the table with `rid_l`, `rid_r` and `match_weight`.
+    """Reads the scores of all pairs into a table with `rid_l`, `rid_r` and `match_weight`; returns its name.
 
     Args:
-        scratch: with `comparable`.
-        model: of the run.
+        scratch: the scratch database, with the table `comparable`.
+        model: the model of the run.
         path: a Parquet file, or the folder of Parquet files that Spark writes.
 
     Raises:
-        SetupError: the file is not readable, not complete, or of another model or other records.
+        SetupError: the file is unreadable or incomplete, or belongs to another model or other records.
     """
     files = _files(path)
     there = [name for name, *_ in _read(scratch, path, f"DESCRIBE SELECT * FROM {files}")]
     if missing := [name for name in COLUMNS if name not in there]:
         raise SetupError(
-            f"`{path}` lacks {listed(missing)}: `score_on_spark.py` of an export did not write it. {_AGAIN}"
+            f"`{path}` lacks {listed(missing)}: it was not written by the `score_on_spark.py` of an export. {_AGAIN}"
         )
     _check_export(scratch, model, path, files)
     _read(
@@ -68,8 +68,8 @@ def _files(path: Path) -> str:
     names = sorted(path.glob("*.parquet"))
     if not (path / _FINISHED).exists() or not names:
         raise SetupError(
-            f"`{path}` has no file `{_FINISHED}`, which Spark writes last: wait until Spark has finished, and copy the "
-            "whole folder."
+            f"`{path}` has no file `{_FINISHED}`, which Spark writes last: wait until Spark has finished, then copy "
+            "the whole folder."
         )
     return f"read_parquet([{', '.join(map(_literal, names))}])"
 
@@ -84,38 +84,38 @@ def _read(scratch: Scratch, path: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def _check_export(scratch: Scratch, model: Mapping[str, Any], path: Path, files: str) -> None:
-    """Refuses scores of another model or other records, and incomplete ones."""
+    """Refuses incomplete scores, and scores of another model or other records."""
     found = _read(scratch, path, f"SELECT export_id, pairs, count(*) FROM {files} GROUP BY ALL ORDER BY ALL")
     if not found:
         raise SetupError(f"`{path}` has no scores. {_AGAIN}")
     if len(found) > 1:
-        raise SetupError(f"`{path}` has scores of {len(found)} exports: keep the files of one.")
+        raise SetupError(f"`{path}` has scores of {len(found)} exports: keep only the files of one export.")
     ((identity, pairs, rows),) = found
     wanted = export_id(scratch, model)
     theirs, ours = str(identity).split(" "), wanted.split(" ")
     if theirs[:1] != ours[:1]:
-        raise SetupError(f"The scores in `{path}` are those of another model than the project has now. {_AGAIN}")
+        raise SetupError(f"The scores in `{path}` were computed with another model than the current one. {_AGAIN}")
     if theirs != ours:
         counts = f"{int(ours[1]):,} now, {theirs[1]} then"
         raise SetupError(
-            f"The records have changed since the export whose scores are in `{path}` ({counts}), so that some have no "
-            f"score or an outdated one. {_AGAIN} Run no courier until `stitch run` has finished."
+            f"The records have changed since the export whose scores are in `{path}` ({counts}), so some scores are "
+            f"missing or outdated. {_AGAIN} Do not run any courier until `stitch run` has finished."
         )
     if rows != pairs:
         raise SetupError(f"`{path}` has {rows:,} of the {pairs:,} scores that Spark computed: copy the whole folder.")
 
 
 def _check_pairs(scratch: Scratch, path: Path) -> None:
-    """Refuses pairs of unknown records, the same pair twice, and scores that are not numbers."""
+    """Refuses pairs of unknown records, duplicate pairs, and scores that are not numbers."""
     known = "(SELECT rid FROM comparable)"
     twice = f"(SELECT (rid_l, rid_r) FROM {_ORDERED} GROUP BY ALL HAVING count(*) > 1)"
     for condition, what in (
         ("match_weight IS NULL OR NOT isfinite(match_weight)", "missing or infinite"),
-        ("rid_l IS NULL OR rid_r IS NULL OR rid_l = rid_r", "not those of two records"),
-        (f"rid_l NOT IN {known} OR rid_r NOT IN {known}", "those of records that were not exported"),
+        ("rid_l IS NULL OR rid_r IS NULL OR rid_l = rid_r", "not for two different records"),
+        (f"rid_l NOT IN {known} OR rid_r NOT IN {known}", "for records that were not exported"),
         (
             f"(rid_l, rid_r) IN {twice}",
-            "those of a pair with several",
+            "for a pair that has more than one score",
         ),
     ):
         ((wrong,),) = scratch.query(f"SELECT count(*) FROM {_ORDERED} WHERE {condition}")

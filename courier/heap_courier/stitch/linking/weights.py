@@ -1,4 +1,4 @@
-"""What each field of two records says about them, in bits."""
+"""The weight of each field in a comparison of two records, in bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heap_courier.stitch.scratch import Scratch
 
 
 class Weight(NamedTuple):
-    """What one field says: the level that the two records are at, and its weight in bits."""
+    """The level of two records in a field, and its weight in bits."""
 
     field: str
     level: str
@@ -34,14 +34,14 @@ def weigh(
     bad: Iterable[tuple[str, str]],
     pairs: Iterable[tuple[Pair, Pair]],
 ) -> dict[tuple[Pair, Pair], tuple[Weight, ...]]:
-    """The weights of pairs of records; fields that one of them lacks are left out.
+    """The weights of pairs of records, without fields that one of the records lacks.
 
     Args:
-        scratch: an empty one.
-        model: of splink.
-        records: their original values, in the order of `COLUMNS`.
-        bad: bad values, each with its semantic: they have no weight.
-        pairs: of the records.
+        scratch: an empty scratch database.
+        model: the splink model.
+        records: the original values of each record, in the order of `COLUMNS`.
+        bad: bad values with their semantics; they have no weight.
+        pairs: the pairs of records to compare.
     """
     tables = sorted({table for table, _ in records})
     tags = [name.replace("_", "-") for name in COLUMNS]
@@ -86,7 +86,7 @@ def _predicted(scratch: Scratch, model: Mapping[str, Any]) -> dict[tuple[Any, ..
 
 
 def _level(model: Mapping[str, Any], field: str, bits: float) -> str:
-    """The name of the level that has this weight."""
+    """The label of the level that has this weight."""
     (levels,) = (each["comparison_levels"] for each in model["comparisons"] if each["output_column_name"] == field)
     for level in levels:
         if not level.get("is_null_level") and abs(weight(level) - bits) < _CLOSE:

@@ -1,1 +1,1 @@
-"""Records of customers, as feeds hold them: read, normalised, cleared of bad values. Never which belong together."""
+"""Reads the records of customers, normalises them, and removes bad values. Linking them is not part of it."""

@@ -1,7 +1,7 @@
-"""Values that distinguish no one: placeholders, shared mailboxes, switchboards. They never link anyone.
+"""Bad values, which identify no person: placeholders, shared mailboxes, switchboards. They are not used for linking.
 
-The lists and the thresholds are those of https://docs.amperity.com/operator/blocklist_bad_values.html, as far as they
-are public, with placeholders that exports are known to hold.
+The lists and thresholds are those of https://docs.amperity.com/operator/blocklist_bad_values.html, as far as they are
+public, with more placeholders that are common in exports.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ANY: Final = frozenset({
     "NOT GIVEN", "NOT PROVIDED", "NULL", "REFUSED", "TBD", "TEST", "TRUE", "UNDEFINED", "UNKNOWN", "X", "XX", "XXX",
     "-", "--", "?", ".", "0", "-1",
 })  # fmt: skip
-"""Bad in any field, once normalised."""
+"""Normalised values that are bad in any field."""
 
 NAMES: Final = frozenset({
     "CUSTOMER", "FIRST NAME", "FIRSTNAME", "FULL NAME", "GUEST", "LAST NAME", "LASTNAME", "MR", "MRS", "MS", "NO NAME",
@@ -30,25 +30,25 @@ MAILBOXES: Final = (
     "OFFICE", "ORDERS", "POSTMASTER", "RECEPTION", "ROOT", "SALES", "SERVICE", "SUPPORT",
     "TESTING", "USER", "WEBMASTER",
 )  # fmt: skip
-"""Local parts of e-mail addresses that belong to no person, without punctuation; beside those of `ANY`."""
+"""Local parts of e-mail addresses that belong to no person, without punctuation, in addition to `ANY`."""
 
 NUMBERED: Final = ("DUMMY", "FAKE", "NOEMAIL", "NOMAIL", "NONE", "NOREPLY", "NULL", "TEST", "UNKNOWN")
-"""Local parts that belong to no person with a number behind them either."""
+"""Local parts that also belong to no person when followed by a number."""
 
 MAIL_DOMAINS: Final = (
     "EXAMPLE.COM", "EXAMPLE.NET", "EXAMPLE.ORG", "FAKE.COM", "INVALID.COM", "NA.COM", "NOEMAIL.COM", "NOMAIL.COM",
     "NONE.COM", "NOTPROVIDED.COM", "NULL.COM", "TEST.COM", "UNKNOWN.COM",
 )  # fmt: skip
-"""Domains of e-mail addresses that do not exist."""
+"""Placeholder domains of e-mail addresses."""
 
 KEYS: Final = frozenset({"NAN", "\\N"})
-"""Bad as a key, beside `ANY`."""
+"""Values that are bad as a key, in addition to `ANY`."""
 
 PHONES: Final = frozenset({"1234567", "1234567890", "0123456789", "5551212", "9876543210"})
 BIRTHDATES: Final = frozenset({"18991231", "19000101", "19010101", "19200101", "19700101"})
 FIRST_YEAR: Final = 1890
 LAST_YEAR: Final = 2040
-"""A birthdate in another year is a placeholder such as 0001-01-01 or 9999-12-31."""
+"""A birthdate outside these years is a placeholder such as 0001-01-01 or 9999-12-31."""
 
 ADDRESSES: Final = frozenset({"GENERAL DELIVERY", "PO BOX", "P O BOX", "NO ADDRESS", "ADDRESS"})
 POSTAL_CODES: Final = frozenset({"00000", "12345", "99999"})
@@ -66,7 +66,7 @@ _WORDS: Final = ("given_name", "surname")
 
 
 def is_bad(semantic: str) -> str:
-    """SQL for whether `value`, normalised, is on a fixed list of bad values of a semantic."""
+    """SQL for whether the normalised `value` is listed as a bad value of a semantic."""
     listed = ANY | _FIXED.get(semantic, frozenset())
     conditions = [f"value IN {_list(listed)}"]
     if semantic in _WORDS:
@@ -92,12 +92,12 @@ def is_bad(semantic: str) -> str:
 
 
 def is_placeholder(name: str) -> str:
-    """SQL for whether a normalised full name is a placeholder as a whole."""
+    """SQL for whether a whole normalised full name is a placeholder."""
     return f"({name} IN {_list(ANY | NAMES)})"
 
 
 def is_bad_key(value: str) -> str:
-    """SQL for whether a key is a placeholder: listed, nothing but punctuation, or nothing but zeros and punctuation."""
+    """SQL for whether a key is a placeholder: listed, or consisting only of zeros and punctuation."""
     upper = f"UPPER(TRIM({value}))"
     bare = rf"regexp_replace({upper}, '[^\p{{L}}\p{{N}}]+', ' ', 'g')"
     return (
@@ -114,10 +114,10 @@ def _list(values: Iterable[str]) -> str:
 
 
 class Threshold(NamedTuple):
-    """The number of different names from which a value counts as shared: it is bad if there are more than `most`."""
+    """A value is shared, and so bad, if it occurs with more than `most` different names."""
 
     semantic: str
-    names: str  # the column of normalised names whose different values are counted
+    names: str  # the column of normalised names that are counted
     most: int
 
 
@@ -129,7 +129,7 @@ THRESHOLDS: Final = (
 )
 BIRTHDATE_NAMES: Final = 40
 BIRTHDATE_SHARE: Final = 0.01
-"""More given names than these, and a larger share of all birthdates: it is the default of a form, not a birthday."""
+"""A birthdate with more given names, and a larger share of all birthdates, is the default of a form."""
 
 KEY_THRESHOLD: Final = 20
-"""More given names than these under one foreign or customer key: it is a placeholder, not a person."""
+"""A foreign or customer key with more given names is a placeholder."""

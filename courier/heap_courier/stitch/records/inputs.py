@@ -1,4 +1,4 @@
-"""Where records of customers come from: feeds that are made available to Stitch, and Heap's users."""
+"""The sources of records: feeds that are available to Stitch, and Heap's users."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heap_courier.stitch.records.semantics import COLUMNS, HEAP_IDENTITY, HEAP_U
 from heap_courier.warehouse.base import Warehouse, domain_tables, quoted
 
 SOURCE: Final = "Stitch"
-"""The source of the tables that Stitch writes; a feed must not have it."""
+"""The source of the tables that Stitch writes; reserved, so no feed can have it."""
 
 Pair = tuple[str, str]
 """A record: its datasource and its primary key."""
@@ -34,7 +34,7 @@ _HEAP: Final = {
     "joindate": "create-dt",
     "last_modified": "update-dt",
 }
-"""Columns of Heap's users with a semantic tag: https://help.heap.io/heap-connect/heap-connect-guide/heap-connect-data-schema."""
+"""The semantic tags of columns of Heap's users: https://help.heap.io/heap-connect/heap-connect-guide/heap-connect-data-schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,9 @@ class Input:
     """A table whose rows are records of customers.
 
     Attributes:
-        table: the domain table or view; also the record's datasource.
-        key: columns of its primary key.
-        fields: columns by semantic tag, most telling first; a tag that several columns have takes the first that has a
-            value.
+        table: the domain table or view; also the datasource of its records.
+        key: the columns of its primary key.
+        fields: the columns of each semantic tag; the first one with a value is used.
     """
 
     table: str
@@ -54,17 +53,17 @@ class Input:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The tags of keys that it has: `ck`, `fk-...`, `sk-...`."""
+        """Its key tags: `ck`, `fk-...`, `sk-...`."""
         return tuple(tag for tag in self.fields if is_key(tag))
 
     @property
     def profile(self) -> tuple[str, ...]:
-        """The tags of a profile that it has."""
+        """Its profile tags."""
         return tuple(tag for tag in self.fields if not is_key(tag))
 
 
 def inputs(warehouse: Warehouse, feeds: Iterable[Feed]) -> tuple[Input, ...]:
-    """All inputs of a project, by name: feeds with `stitch: true` whose table exists, and Heap's users.
+    """All inputs of a project, sorted by name: feeds with `stitch: true` whose table exists, and Heap's users.
 
     Raises:
         SetupError: a feed has the source `Stitch`.
@@ -84,9 +83,9 @@ def of_feed(feed: Feed) -> Input:
 
 
 def heap_users(warehouse: Warehouse) -> list[Input]:
-    """Heap's users, one person each, of each source that Heap Connect filled. They need no feed.
+    """The users of each source that Heap Connect loaded, with one row per person. They need no feed.
 
-    Hashed columns take no part: a hash equals nothing in other feeds, and a hashed phone would count against a match.
+    Hashed columns are not used: a hash matches nothing in other feeds, and a hashed phone would count against a match.
     """
     found = []
     for table in domain_tables(warehouse):
@@ -102,12 +101,12 @@ def heap_users(warehouse: Warehouse) -> list[Input]:
 
 
 def migrations(warehouse: Warehouse) -> list[str]:
-    """The views that say which id of Heap's each migrated id became."""
+    """The views with the user ids that Heap migrated, and their new ids."""
     return [table for table in domain_tables(warehouse) if table.endswith(view_name("", MIGRATIONS))]
 
 
 def select(warehouse: Warehouse, each: Input) -> str:
-    """The query of an input: `pk`, and a text for each of its tags, under the tag's name."""
+    """The query of an input: `pk`, and a text column for each of its tags, named after the tag."""
     there = warehouse.columns(each.table)
     if missing := [name for names in (each.key, *each.fields.values()) for name in names if name not in there]:
         raise SetupError(
@@ -121,16 +120,17 @@ def select(warehouse: Warehouse, each: Input) -> str:
 
 
 def field(warehouse: Warehouse, each: Input, tag: str) -> str:
-    """SQL for the text of a tag in a row `t` of an input: the first of its columns that has a value."""
+    """SQL for the text of a tag in a row `t` of an input: the value of the first of its columns that has one."""
     there = warehouse.columns(each.table)
     values = [f"NULLIF(TRIM({as_text(warehouse, name, there[name])}), '')" for name in each.fields[tag]]
     return values[0] if len(values) == 1 else f"COALESCE({', '.join(values)})"
 
 
 def as_text(warehouse: Warehouse, name: str, kind: str) -> str:
-    """SQL for the text of a column of a row `t`.
+    """SQL for the text of a column in a row `t`.
 
-    A whole number has no decimal places, whatever the column's type: it may be an integer in another table.
+    A whole number is written without decimal places regardless of the column's type, because it may be an integer in
+    another table.
     """
     text, value = warehouse.sql_type(STRING), f"t.{quoted(name)}"
     if kind == warehouse.sql_type(FLOAT):
@@ -145,9 +145,9 @@ def primary_key(warehouse: Warehouse, each: Input, columns: Mapping[str, str] | 
     r"""SQL for the text of the primary key of a row `t`: its parts joined by `|`, with `\` before a `|` or `\` in one.
 
     Args:
-        warehouse: has the input.
-        each: whose key it is.
-        columns: of another relation that has the columns of the key, with their SQL types; the input's own if None.
+        warehouse: the warehouse with the input.
+        each: the input.
+        columns: the columns of another relation that contains the key, with their SQL types; None for the input's own.
     """
     there = columns if columns is not None else warehouse.columns(each.table)
     parts = [as_text(warehouse, name, there[name]) for name in each.key]
@@ -162,8 +162,8 @@ def _of_feeds(warehouse: Warehouse, feeds: Iterable[Feed]) -> list[Input]:
     for feed in feeds:
         if feed.source.lower() == SOURCE.lower():
             raise SetupError(
-                f"The feed `{feed.domain_table}` has the source `{SOURCE}`, which is that of the tables of customers: "
-                "give it another `source`."
+                f"The feed `{feed.domain_table}` has the source `{SOURCE}`, which is reserved for the tables that "
+                "Stitch writes: choose another `source`."
             )
         if feed.stitch and warehouse.columns(feed.domain_table):
             found.append(of_feed(feed))

@@ -1,13 +1,13 @@
-"""Records from their tables into the scratch: unchanged, normalised, and without bad values.
+"""Loads records from the warehouse into the scratch: unchanged, normalised, and without bad values.
 
-    record   rid, datasource, pk, a column for each semantic, unchanged, all texts
-    clean    rid, and what is compared, normalised; NULL if it is bad or missing; `formal_names`: a list of those
-             that the given name is a nickname of, or NULL
+    record   rid, datasource, pk, and the original value of each semantic as text
+    clean    rid, and the normalised values that are compared; NULL if bad or missing. `formal_names` lists the
+             names that the given name is a nickname of; NULL if there are none
     key      rid, tag (`fk-...`, `sk-...`; `ck` with the datasource), value, via ('foreign key', 'migration' ...)
     bad      semantic, value, reason, records, given_names, surnames
     spoilt   rid of the records that had a bad value
 
-`rid` counts records by datasource and primary key, so that the order of rows does not matter.
+`rid` numbers the records by datasource and primary key, so the order of rows does not matter.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMPARED: Final = (
     "given_name", "surname", "generational_suffix", "birthdate", "email", "phone", "address", "address2", "city",
     "state", "postal", "company", "gender",
 )  # fmt: skip
-"""Columns of `clean`, beside `rid`."""
+"""The compared columns of `clean`."""
 
 _TRANSLITERATED: Final = (
     "full_name", "given_name", "surname", "address", "address2", "city", "state", "company", "phone", "postal",
@@ -51,17 +51,17 @@ def load(
     migrations: Iterable[str] = (),
     advance: Callable[[int], None] = lambda _rows: None,
 ) -> int:
-    """Reads all records; how many there are.
+    """Loads all records; returns their number.
 
     Args:
-        scratch: an empty one.
-        warehouse: has the inputs; not needed afterwards.
-        inputs: one at least.
-        migrations: views of Heap's with `from_user_id` and `to_user_id`.
-        advance: called with the number of rows read.
+        scratch: an empty scratch database.
+        warehouse: the warehouse with the inputs; not needed afterwards.
+        inputs: at least one input.
+        migrations: Heap's views with `from_user_id` and `to_user_id`.
+        advance: called with the number of rows of each batch.
 
     Raises:
-        SetupError: an input is not as its feed says, or has the same primary key twice.
+        SetupError: an input does not match its feed, or has duplicate primary keys.
     """
     for number, each in enumerate(inputs):
         schema = pa.schema([(name, pa.string()) for name in ("pk", *each.fields)])
@@ -77,7 +77,7 @@ def load(
 
 
 def collate(scratch: Scratch, inputs: Sequence[Input]) -> int:
-    """Creates the tables of this module from staged inputs (`input_0` ... and `migration`)."""
+    """Creates the tables of this module from staged inputs (`input_0` ... and `migration`); returns their count."""
     execute = scratch.execute
     parts = []
     for number, each in enumerate(inputs):
@@ -129,8 +129,8 @@ def _refuse_twins(scratch: Scratch) -> None:
     )
     if twins:
         raise SetupError(
-            f"The domain table `{twins[0][0]}` has rows with the same primary key: name all fields of the key in the "
-            "feed's `primary-key`, and activate it with --truncate."
+            f"The domain table `{twins[0][0]}` has rows with the same primary key: list all fields of the key in the "
+            "feed's `primary-key`, and activate the feed with --truncate."
         )
 
 
@@ -191,7 +191,7 @@ def _normalise(scratch: Scratch) -> None:
 
 
 def _transliterated(scratch: Scratch) -> str:
-    """A query of records in which texts are ASCII; the table itself if they are already."""
+    """A query for the records in ASCII; the table itself if they are ASCII already."""
     found = scratch.query(
         " UNION ".join(
             f"SELECT DISTINCT {name} FROM record WHERE NOT regexp_full_match({name}, '[\\x00-\\x7f]*')"
@@ -210,7 +210,7 @@ def _transliterated(scratch: Scratch) -> str:
 
 
 def _stage_nicknames(scratch: Scratch) -> None:
-    """Makes `nickname` (nickname, formal_names)."""
+    """Creates `nickname` (nickname, formal_names)."""
     formal: defaultdict[str, set[str]] = defaultdict(set)
     for name, _, nickname in name_triplets():
         formal[nickname.upper()].add(name.upper())

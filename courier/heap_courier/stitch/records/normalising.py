@@ -1,11 +1,11 @@
-"""Texts as they are compared: SQL of DuckDB for each semantic, by the documented rules.
+"""Normalises values before they are compared: DuckDB SQL for each semantic, by the documented rules.
 
-All upper case. Addresses lose `.`, `,` and `#`, and abbreviations become words: `1 W. Elm St.` is `1 WEST ELM STREET`.
-Phones are digits, the last ten of them. E-mail addresses lose a `+tag`. Letters that are not ASCII have been
-transliterated before (`anyascii`).
+All text becomes upper case. In addresses, `.`, `,` and `#` are removed and abbreviations are expanded: `1 W. Elm St.`
+becomes `1 WEST ELM STREET`. Phone numbers are reduced to their last ten digits, and e-mail addresses lose a `+tag`.
+Non-ASCII letters must be transliterated before (`anyascii`).
 
-What was tried: phonenumbers takes 60 microseconds a number and needs the country of each, which feeds rarely have;
-email-validator takes 70 microseconds an address. The documented rules in SQL take 4 and 1.4.
+Alternatives: phonenumbers takes 60 microseconds per number and needs its country, which feeds rarely have;
+email-validator takes 70 microseconds per address. The SQL takes 4 and 1.4.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WORDS: Final = {
     "1ST": "FIRST", "2ND": "SECOND", "3RD": "THIRD", "4TH": "FOURTH", "5TH": "FIFTH", "6TH": "SIXTH",
     "7TH": "SEVENTH", "8TH": "EIGHTH", "9TH": "NINTH", "10TH": "TENTH",
 }  # fmt: skip
-"""Abbreviations of addresses, https://pe.usps.com/text/pub28/28apc_002.htm, and ordinals."""
+"""Abbreviations in addresses (https://pe.usps.com/text/pub28/28apc_002.htm), and ordinals."""
 
 _DATES: Final = ("%Y-%m-%d", "%Y%m%d", "%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y")
 
@@ -34,12 +34,12 @@ _TITLES: Final = ("MR", "MRS", "MS", "MISS", "DR", "PROF")
 
 
 def text(value: str) -> str:
-    """Upper case, single spaces, nothing around it; NULL if nothing is left."""
+    """Upper case with single spaces, trimmed; NULL if nothing is left."""
     return rf"NULLIF(TRIM(regexp_replace(UPPER({value}), '\s+', ' ', 'g')), '')"
 
 
 def name(value: str) -> str:
-    """Letters, digits, single spaces alone: `O'Neil` is `ONEIL`, `Anne-Marie` `ANNE MARIE`. NULL without letters."""
+    """Letters, digits and single spaces: `O'Neil` becomes `ONEIL`, `Anne-Marie` `ANNE MARIE`. NULL without letters."""
     letters = f"regexp_replace(replace(UPPER({value}), '-', ' '), '[^A-Z0-9 ]', '', 'g')"
     return f"CASE WHEN regexp_matches(UPPER({value}), '[A-Z]') THEN {text(letters)} END"
 
@@ -60,7 +60,7 @@ def suffix(value: str) -> str:
 
 
 def email(value: str) -> str:
-    """An address without spaces and `+tag`, accents as single letters; NULL if it is not one."""
+    """An e-mail address without surrounding spaces and `+tag`, in composed Unicode; NULL if it is not valid."""
     bare = rf"regexp_replace(UPPER(nfc_normalize(TRIM({value}))), '\+[^@]*@', '@')"
     return rf"NULLIF(regexp_extract({bare}, '^[^@\s,;]+@[^@\s,;]+\.[^@\s,;.]{{2,}}$'), '')"
 
@@ -72,7 +72,7 @@ def phone(value: str) -> str:
 
 
 def address(value: str) -> str:
-    """An address in whole words."""
+    """An address without punctuation and abbreviations."""
     pairs = ", ".join(f"'{short}': '{whole}'" for short, whole in WORDS.items())
     bare = text(rf"regexp_replace({value}, '[.,#]', ' ', 'g')")
     split = f"string_split({bare}, ' ')"
@@ -80,18 +80,18 @@ def address(value: str) -> str:
 
 
 def postal(value: str) -> str:
-    """Letters and digits; of a ZIP+4 the first five."""
+    """Letters and digits; the first five digits of a ZIP+4 code."""
     bare = f"regexp_replace(UPPER({value}), '[^A-Z0-9]', '', 'g')"
     return f"NULLIF(CASE WHEN regexp_full_match({bare}, '[0-9]{{9}}') THEN left({bare}, 5) ELSE {bare} END, '')"
 
 
 def birthdate(value: str) -> str:
-    """`YYYYMMDD`; NULL if it is not a date. Of two readings of a day with slashes the American one counts."""
+    """A date as `YYYYMMDD`; NULL if it is not a date. Ambiguous dates with slashes are read as month/day/year."""
     parsed = ", ".join(f"try_strptime(left(TRIM({value}), 10), '{pattern}')" for pattern in _DATES)
     return f"strftime(COALESCE({parsed}), '%Y%m%d')"
 
 
 def gender(value: str) -> str:
-    """`F` or `M`; NULL for any other value, since it distinguishes no one reliably."""
+    """`F` or `M`; NULL for any other value, which is not reliable evidence."""
     first = f"left(UPPER(TRIM({value})), 1)"
     return f"CASE WHEN {first} IN ('F', 'W') THEN 'F' WHEN {first} = 'M' THEN 'M' END"

@@ -8,7 +8,7 @@ from typing import Final
 from heap_courier.feeds import tags
 
 COLUMNS: Final = tuple(tag.replace("-", "_") for tag in tags.PROFILE)
-"""A column of the tables of customers for each semantic of a profile, in alphabetical order."""
+"""The column of each profile semantic in the tables of customers, in alphabetical order."""
 
 GROUPS: Final = {
     "name": ("full_name", "given_name", "surname", "generational_suffix", "title"),
@@ -19,13 +19,13 @@ GROUPS: Final = {
     "gender": ("gender",),
     "company": ("company",),
 }
-"""Fields that are taken from one record together, so that a customer's street and city are of one home."""
+"""Groups of fields that are taken from the same record, so that a customer's street and city belong together."""
 
 HEAP_USER: Final = "fk-heap-user"
-"""The key that Heap's users share with any record that has their `user_id`."""
+"""The foreign key for the `user_id` of Heap's users."""
 
 HEAP_IDENTITY: Final = "fk-heap-identity"
-"""The key that Heap's users share with any record that has their `identity`."""
+"""The foreign key for the `identity` of Heap's users."""
 
 _KEY: Final = re.compile(r"ck|[fs]k-[a-z0-9]+(-[a-z0-9]+)*")
 

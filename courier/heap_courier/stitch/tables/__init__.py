@@ -1,1 +1,1 @@
-"""The tables and views that a run of Stitch writes into the warehouse. Never which records belong together."""
+"""The tables and views that a run of Stitch writes. Linking records is not part of it."""

@@ -1,4 +1,4 @@
-"""What a run changed about customers: new, merged, split, updated, deleted."""
+"""The changes of customers in a run: new, merged, split, updated and deleted."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from heap_courier.stitch.scratch import Scratch
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A run in numbers.
+    """The numbers of a run.
 
     Attributes:
-        records: that were read.
-        customers: that they make.
-        merged: earlier customers that are part of another one now.
+        records: records read.
+        customers: customers that these records form.
+        merged: earlier customers that are now part of another one.
         split: customers that were part of another one.
-        new: customers of records that were never seen before.
+        new: customers whose records were never seen before.
         updated: customers that kept their id, and gained or lost records.
         deleted: customers that no longer have a record.
         unchanged: customers with the same records as before.
@@ -41,11 +41,11 @@ SUSPICIOUS: Final = """
     HAVING count(DISTINCT given_name) > 3 OR count(DISTINCT surname) > 3 OR count(DISTINCT postal) > 5
     UNION SELECT cluster FROM supersized
 """
-"""Clusters beyond the documented benchmarks: https://docs.amperity.com/reference/stitch_benchmarks.html."""
+"""Clusters that exceed the documented benchmarks: https://docs.amperity.com/reference/stitch_benchmarks.html."""
 
 
 def find_changes(scratch: Scratch) -> Summary:
-    """Creates `change` (change, customer_id, other_customer_id, records) from the tables of the last run."""
+    """Creates `change` (change, customer_id, other_customer_id, records) by comparison with the last run."""
     scratch.execute(
         f"""
         CREATE TABLE change AS

@@ -1,4 +1,4 @@
-"""The customer 360 tables: their columns, and the queries of the scratch that fill them."""
+"""The customer 360 tables: their columns, and the scratch queries that fill them."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Output:
     """A table that a run writes.
 
     Attributes:
-        name: as SQL has it, after `quoted` if it is a domain table.
-        columns: in their order.
-        query: what fills it, of the scratch; the same columns.
-        is_domain_table: whether it is beside the domain tables, rather than in the courier's own schema.
-        before: statements of the scratch that prepare the query; a single statement takes more memory.
+        name: the unquoted name.
+        columns: the columns, in order.
+        query: the scratch query that fills it, with the same columns.
+        is_domain_table: whether it is a domain table, rather than a table in the courier's own schema.
+        before: scratch statements that prepare the query; a single statement would use more memory.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Output:
 
 
 def texts(*names: str) -> Columns:
-    """Columns of texts."""
+    """Text columns."""
     return tuple((name, STRING) for name in names)
 
 
@@ -67,10 +67,10 @@ _NEWEST: Final = "COALESCE({update}, {create})"
 
 
 def outputs(priority: Sequence[str]) -> tuple[Output, ...]:
-    """All tables but `Stitch:Changes`, which only grows.
+    """All tables except `Stitch:Changes`, to which rows are only appended.
 
     Args:
-        priority: datasources whose values are preferred, the most reliable first.
+        priority: the datasources whose values are preferred, the most reliable first.
     """
     return (
         Output(
@@ -162,7 +162,7 @@ _KEYS_OF_CUSTOMERS: Final = f"""
 
 
 def _instant(name: str) -> str:
-    """A text of a feed as an instant: ISO 8601, or seconds, milliseconds, microseconds since 1970 by magnitude."""
+    """SQL that parses a timestamp: ISO 8601, or seconds, milliseconds or microseconds since 1970, by magnitude."""
     number = f"TRY_CAST(r.{name} AS BIGINT)"
     return (
         f"COALESCE(TRY_CAST(r.{name} AS TIMESTAMP), CASE WHEN {number} IS NULL THEN NULL WHEN {number} > 1e14 THEN "
@@ -172,9 +172,9 @@ def _instant(name: str) -> str:
 
 
 def _chosen(priority: Sequence[str]) -> str:
-    """Makes `chosen`: for each customer the record (rid) that each group of fields is taken from.
+    """SQL that creates `chosen`: for each customer, the record (rid) that each group of fields is taken from.
 
-    It is of the most reliable datasource, has most of the group's fields, and was updated last.
+    It is the record from the most reliable datasource, then with the most fields of the group, then updated last.
     """
     literals = [name.replace("'", "''") for name in priority]
     ranks = " ".join(f"WHEN r.datasource = '{literal}' THEN {rank}" for rank, literal in enumerate(literals))
@@ -200,7 +200,7 @@ def _chosen(priority: Sequence[str]) -> str:
 
 
 def _merged() -> str:
-    """A row for each customer, whose groups of fields are those of the records in `chosen`."""
+    """The query for one row per customer, with each group of fields from its record in `chosen`."""
     shown = {name: f"{group}_.{name}" for group, names in GROUPS.items() for name in names}
     shown |= {"create_dt": "chosen.create_dt", "update_dt": "chosen.update_dt"}
     joins = " ".join(f"LEFT JOIN record AS {group}_ ON {group}_.rid = of_{group}" for group in GROUPS)
@@ -210,7 +210,7 @@ def _merged() -> str:
     )
 
 
-_MOST_FIELDS: Final = 10  # of a group
+_MOST_FIELDS: Final = 10  # more than any group has
 _MOST_RECORDS: Final = 10**12
 _TELLING: Final = {"name": ("given_name", "surname"), "address": ("address", "city", "postal")}
-"""Compared fields of which one at least is good in the record that a group is taken from."""
+"""Fields of which at least one must have a good value in the record that a group is taken from."""

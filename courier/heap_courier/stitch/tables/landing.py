@@ -38,7 +38,7 @@ class State:
 
     Attributes:
         run: the number of the last run that changed a customer.
-        digests: of the tables, by name; another run may have changed other columns than those of customers.
+        digests: the names of tables with digests of their rows; these also change if a run changes no customer.
     """
 
     run: int
@@ -46,14 +46,14 @@ class State:
 
 
 def make_state(warehouse: Warehouse) -> None:
-    """Creates the tables of Stitch's own state. Outside a transaction."""
+    """Creates the tables of Stitch's state. Must be called outside a transaction."""
     make_tables(warehouse, _SYSTEM_TABLES)
 
 
 def read_state(warehouse: Warehouse, scratch: Scratch) -> State:
-    """Reads the state of the last run into `remembered` and `given_id` of the scratch.
+    """Reads the state of the last run into the scratch tables `remembered` and `given_id`.
 
-    Before the records: what another run writes after it is found when this one is to be written.
+    Must be called before records are read, so that `land` notices a run that has finished since then.
     """
     state = _state(warehouse)
     for name, table, columns in (
@@ -76,17 +76,19 @@ def land(
     views: Callable[[], Views],
     now: datetime,
 ) -> tuple[str, ...]:
-    """Writes a run completely or not at all; warnings, in sentences.
+    """Writes the result of a run completely or not at all; returns warnings, in sentences.
 
-    A table whose rows have not changed since the last run is not touched.
+    Tables whose rows have not changed since the last run are not written.
 
     Raises:
-        LaterError: another run has finished meanwhile.
+        LaterError: another run has finished in the meantime.
     """
     with warehouse.transaction():
         warehouse.lock(f"heap_courier.{_RUNS}")
         if _state(warehouse) != state:
-            raise LaterError("Another run of Stitch has finished while this one was under way: run it again.")
+            raise LaterError(
+                "Another run of Stitch has finished in the meantime; this one wrote nothing. Run it again."
+            )
         dropped = DroppedViews(warehouse)
         for each in prepared:
             each.write(warehouse, dropped)
@@ -97,7 +99,7 @@ def land(
 
 
 class Prepared:
-    """The rows of a table in the scratch, with a digest of them; it does not need the warehouse yet."""
+    """The rows of an output table, prepared in the scratch with their digest, without the warehouse."""
 
     def __init__(self, scratch: Scratch, number: int, output: Output) -> None:
         self._scratch = scratch
@@ -110,7 +112,7 @@ class Prepared:
         self._digest = f"{count} {total} {' '.join(name for name, _ in output.columns)}"
 
     def write(self, warehouse: Warehouse, dropped: DroppedViews) -> None:
-        """Replaces the table's rows unless they are the same; inside a transaction."""
+        """Replaces the table's rows unless they are unchanged. Must be called in a transaction."""
         output = self._output
         stored = warehouse.query(f"SELECT digest FROM heap_courier.{_DIGESTS} WHERE name = $1", (output.name,))
         if stored == [(self._digest,)] and _fits(warehouse, output):
@@ -139,7 +141,7 @@ def _fits(warehouse: Warehouse, output: Output) -> bool:
 
 
 def _make(warehouse: Warehouse, dropped: DroppedViews, name: str, columns: Columns) -> None:
-    """Creates a domain table; one with other columns is replaced, and views on it are recreated."""
+    """Creates a domain table, or replaces it if its columns have changed; its views are recreated."""
     wanted = {column: warehouse.sql_type(kind) for column, kind in columns}
     there = dict(warehouse.columns(name))
     if there and there != wanted:
@@ -151,7 +153,7 @@ def _make(warehouse: Warehouse, dropped: DroppedViews, name: str, columns: Colum
 
 
 def _append_changes(warehouse: Warehouse, scratch: Scratch, run: int, now: datetime) -> None:
-    """Adds the changes of this run; a run without changes is not recorded."""
+    """Appends the changes of this run; a run without changes is not recorded."""
     columns = (*CHANGE_COLUMNS, ("finished", DATETIME))
     if not warehouse.columns(CHANGES):
         made = ", ".join(f"{quoted(name)} {warehouse.sql_type(kind)}" for name, kind in columns)

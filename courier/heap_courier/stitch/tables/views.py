@@ -1,4 +1,4 @@
-"""Views with `customer_id` beside every row that belongs to a customer: `Heap:sessions:stitched`."""
+"""Views that add `customer_id` to the rows of domain tables, such as `Heap:sessions:stitched`."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ID: Final = "customer_id"
 
 
 class Views(NamedTuple):
-    """The views of a project, as queries by their names, and warnings about missing ones."""
+    """The queries of a project's views by name, and warnings about views that cannot be created."""
 
     queries: Mapping[str, str]
     notices: tuple[str, ...]
 
 
 def views(warehouse: Warehouse, feeds: Iterable[Feed], inputs: Iterable[Input]) -> Views:
-    """The view of each domain table that has records, or a foreign key to records."""
+    """The views of all domain tables that contain records, or a foreign key to records."""
     queries: dict[str, str] = {}
     notices: list[str] = []
     for name, query in _all(warehouse, feeds, inputs):
@@ -76,7 +76,7 @@ def _of_records(warehouse: Warehouse, table: str, datasource: str, key: str) -> 
 
 
 def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str]) -> str:
-    """By foreign keys; if two of them lead to different customers, the row has none."""
+    """The query of a view by foreign keys; a row whose keys lead to different customers has no `customer_id`."""
     joins, ids = [], []
     for number, tag in enumerate(tags):
         joins.append(
@@ -92,9 +92,10 @@ def _of_keys(warehouse: Warehouse, each: Input, tags: Sequence[str]) -> str:
 
 
 def _columns(warehouse: Warehouse, table: str) -> str:
-    """Its columns; its own `customer_id`, if it has one, becomes `raw_customer_id`.
+    """The columns of a table for its view; an existing `customer_id` becomes `raw_customer_id`.
 
-    DuckDB looks them up whenever the view is queried, so that it follows changes of the table; PostgreSQL keeps a list.
+    DuckDB resolves `*` whenever the view is queried, so the view follows changes of the table. PostgreSQL resolves it
+    once, so the columns are listed.
     """
     there = warehouse.columns(table)
     own = [name for name in there if name.lower() == _ID]

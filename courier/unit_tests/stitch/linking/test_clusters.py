@@ -1,4 +1,4 @@
-"""Evidence into clusters."""
+"""Clusters from evidence."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_no_cluster_has_two_values_of_a_separation_key(
 
 
 @given(MARKS, GROUPS, PAIRS, st.lists(st.sampled_from("pq"), min_size=3, max_size=3))
-def test_labels_are_obeyed_alongside_anything_else(
+def test_labels_override_all_other_evidence(
     marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]], partitions: list[str]
 ) -> None:
     for record, partition in zip((1, 2, 3), partitions, strict=True):
@@ -57,10 +57,10 @@ def test_labels_are_obeyed_alongside_anything_else(
 
 @given(MARKS, GROUPS, PAIRS, GROUPS)
 @example({n: {"sk-a": "xy"[n % 2]} for n in (1, 2, 3, 4)}, [[2, 3]], [], [[1, 2], [3, 4]])
-def test_only_labels_bring_different_separation_keys_together(
+def test_only_labels_join_different_separation_keys(
     marks: dict[int, dict[str, str]], groups: list[list[int]], scored: list[tuple[int, int]], labelled: list[list[int]]
 ) -> None:
-    """However indirectly: two records of a customer have the same key unless labels alone join them."""
+    """Even indirectly: two records of a customer have the same separation key unless labels alone join them."""
     by_labels = cluster(Clusters(8, marks), labelled=labelled)
 
     found = cluster(Clusters(8, marks), labelled=labelled, groups=groups, scored=scored)
@@ -71,8 +71,8 @@ def test_only_labels_bring_different_separation_keys_together(
             assert all(theirs.get(name, value) == value for name, value in ours.items())
 
 
-def test_a_key_of_very_many_different_customers_takes_time_in_proportion_to_its_records() -> None:
-    """Each record is compared with few others, and still finds the one with its separation key."""
+def test_a_key_of_very_many_customers_takes_linear_time() -> None:
+    """Each record is only compared with a few others, but still finds the one with its separation key."""
     people = 500
     marks = {record: {"sk-a": str(record % people)} for record in range(1, 2 * people + 1)}
 
@@ -83,7 +83,7 @@ def test_a_key_of_very_many_different_customers_takes_time_in_proportion_to_its_
     assert len(found.refused) < 2 * people + MOST_PARTS**2
 
 
-def test_a_label_for_two_separation_keys_makes_one_part_of_a_group() -> None:
+def test_a_label_joins_two_separation_keys_into_one_part_of_a_group() -> None:
     found = cluster(Clusters(3, {1: {"sk-a": "x"}, 2: {"sk-a": "y"}}), labelled=[[1, 2]], groups=[[1, 2, 3]])
 
     assert parts(found) == {frozenset({1, 2, 3})}
@@ -91,7 +91,7 @@ def test_a_label_for_two_separation_keys_makes_one_part_of_a_group() -> None:
 
 
 @given(PAIRS, PAIRS)
-def test_no_score_brings_records_together_that_contradict_each_other(
+def test_scores_never_join_records_that_contradict_each_other(
     scored: list[tuple[int, int]], contradicting: list[tuple[int, int]]
 ) -> None:
     found = cluster(Clusters(8, {}, opposed(contradicting)), scored=scored)
@@ -100,7 +100,7 @@ def test_no_score_brings_records_together_that_contradict_each_other(
 
 
 @given(GROUPS, PAIRS)
-def test_without_conflicts_all_that_is_linked_is_together(
+def test_without_conflicts_all_linked_records_are_joined(
     groups: list[list[int]], scored: list[tuple[int, int]]
 ) -> None:
     found = cluster(Clusters(8), groups=groups, scored=scored)
@@ -117,13 +117,13 @@ def test_a_record_without_a_separation_key_that_fits_two_customers_stays_apart()
     assert found.refused == {(1, 2): Apart.SEPARATION_KEY, (1, 3): Apart.AMBIGUOUS, (2, 3): Apart.AMBIGUOUS}
 
 
-def test_a_key_brings_together_what_contradicts_each_other_elsewhere() -> None:
+def test_a_key_joins_records_that_contradict_each_other() -> None:
     found = cluster(Clusters(2, {}, opposed([(1, 2)])), groups=[[1, 2]])
 
     assert parts(found) == {frozenset({1, 2})}
 
 
-def test_scores_make_no_customer_larger_than_the_limit_and_mark_what_they_cut() -> None:
+def test_scores_make_no_customer_larger_than_the_limit_and_mark_supersized_ones() -> None:
     found = cluster(Clusters(LARGEST + 2), scored=[(1, other) for other in range(2, LARGEST + 3)])
 
     assert sorted(map(len, parts(found))) == [1, 1, LARGEST]
@@ -134,12 +134,12 @@ def test_scores_make_no_customer_larger_than_the_limit_and_mark_what_they_cut() 
     ("named", "people", "joined"),
     [
         ([2], {2}, True),  # one customer has the address
-        ([2, 3], {2, 3}, False),  # two have: it is unknown which of them it is
-        ([], set(), True),  # no one with a name has it
+        ([2, 3], {2, 3}, False),  # two customers have it: ambiguous
+        ([], set(), True),  # no record with a name has it
         ([2], {1, 2}, False),  # the record already belongs to someone with a name
     ],
 )
-def test_a_record_without_a_name_follows_its_email_to_the_only_customer(
+def test_a_record_without_a_name_joins_the_only_customer_with_its_email(
     named: list[int], people: set[int], joined: bool
 ) -> None:
     found = Clusters(4)
@@ -150,7 +150,7 @@ def test_a_record_without_a_name_follows_its_email_to_the_only_customer(
     assert (found.find(1) in {found.find(each) for each in [*named, 4] if each != 1}) is joined
 
 
-def test_a_shared_mailbox_without_names_links_no_one() -> None:
+def test_a_shared_mailbox_links_no_records_without_a_name() -> None:
     found = Clusters(25)
 
     found.join_nameless(list(range(1, 22)), [], lambda _root: False)

@@ -1,4 +1,4 @@
-"""Ids that stay."""
+"""Stable ids of customers."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ OVERLAPS = st.lists(
 )
 
 
-def test_after_a_merge_the_id_of_the_larger_part_stays() -> None:
+def test_a_merge_keeps_the_id_of_the_larger_part() -> None:
     assert inherit([Overlap("a", 1, 2), Overlap("b", 1, 3)]) == {1: "b"}
 
 
-def test_after_a_split_the_id_stays_with_the_larger_part() -> None:
+def test_after_a_split_the_larger_part_keeps_the_id() -> None:
     assert inherit([Overlap("a", 1, 2), Overlap("a", 3, 3)]) == {3: "a"}
 
 
-def test_of_equal_parts_the_lesser_id_comes_first() -> None:
+def test_the_lower_id_wins_between_parts_of_equal_size() -> None:
     assert inherit([Overlap("b", 1, 1), Overlap("a", 1, 1), Overlap("b", 2, 1)]) == {1: "a", 2: "b"}
 
 
@@ -42,11 +42,11 @@ def test_no_id_is_inherited_twice_and_the_order_does_not_matter(overlaps: list[O
 
 
 Step = dict[str, str]
-"""The records of a run, each with what its customer has in common."""
+"""The records of a run; those with the same value are one customer."""
 
 
 def history(chance: Random) -> list[Step]:
-    """Runs in which records come, go, and come back, and customers merge and split."""
+    """Runs in which records appear, disappear and come back, and customers merge and split."""
     steps: list[Step] = []
     step: Step = {}
     for _ in range(6):
@@ -56,7 +56,7 @@ def history(chance: Random) -> list[Step]:
 
 
 def fill(opened: Scratch, table: str, columns: str, rows: Iterable[tuple[object, ...]]) -> None:
-    """A table with these rows, in place of one that is there."""
+    """Creates a table with these rows, replacing an existing one."""
     opened.execute(f"CREATE OR REPLACE TABLE {table} ({columns})")
     if values := ", ".join(f"({', '.join(repr(value) for value in row)})" for row in rows):
         opened.execute(f"INSERT INTO {table} VALUES {values}")
@@ -94,8 +94,8 @@ def ids_after(opened: Scratch, steps: list[Step]) -> list[dict[str, str]]:
 @pytest.mark.parametrize(
     "seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.thorough) for seed in range(4, 60))]
 )
-def test_ids_stay_with_their_records_and_are_given_to_no_other_customer(seed: int, tmp_path: Path) -> None:
-    """However records come, go, merge and split; nor do records of others change them."""
+def test_ids_stay_with_their_records_and_are_never_reused(seed: int, tmp_path: Path) -> None:
+    """However records change; nor do the records of other customers change an id."""
     steps = history(Random(seed))
     others = [{**step, "a": "other", "z": "another"} for step in steps]
     with scratch(tmp_path, "64MB") as opened:

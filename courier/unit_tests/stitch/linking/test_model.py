@@ -14,7 +14,7 @@ EDITS = 3
 
 
 def edited(chance: Random, word: str) -> str:
-    """A word with a letter less, more, changed or exchanged with its neighbour."""
+    """The word with a random letter removed, doubled, replaced or swapped with the next one."""
     place = chance.randrange(len(word))
     before, letter, after = word[:place], word[place], word[place + 1 :]
     letters = ("", letter * 2, "7", after[:1] + letter)
@@ -27,7 +27,7 @@ def edited(chance: Random, word: str) -> str:
     [(model._ONE_TYPO, 1), (model._TYPO_IN_EMAIL, 1), (model._TWO_TYPOS, 2), (model._TYPOS_AT_MOST % (3, 3), 3)],
     ids=["one", "e-mail", "two", "three"],
 )
-def test_text_before_a_distance_changes_no_result(condition: str, most: int) -> None:
+def test_the_conditions_before_a_distance_do_not_change_its_result(condition: str, most: int) -> None:
     chance = Random(4)
     pairs = []
     for word in WORDS:

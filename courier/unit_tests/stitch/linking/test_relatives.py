@@ -1,4 +1,4 @@
-"""Models that do not expect relatives, among relatives."""
+"""Models that do not expect relatives, on data with relatives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOMES = 2 * LEAST_PAIRS
 
 
 def homes(couples: int, *, birthdates: bool = True) -> list[dict[str, str | None]]:
-    """Two records in each home: of a couple, or of one customer."""
+    """Two records in each home, either of a couple or of one customer."""
     return [
         {
             "pk": f"{home}-{place}",
@@ -34,7 +34,7 @@ def homes(couples: int, *, birthdates: bool = True) -> list[dict[str, str | None
 
 @pytest.mark.parametrize("birthdates", [True, False])
 @pytest.mark.parametrize("couples", [0, 2, 5])
-def test_relatives_are_measured_at_their_homes(couples: int, birthdates: bool, tmp_path: Path) -> None:
+def test_the_share_of_relatives_is_measured_per_home(couples: int, birthdates: bool, tmp_path: Path) -> None:
     rows = homes(couples, birthdates=birthdates)
     with scratch(tmp_path, "64MB") as opened:
         stage(opened, {"CRM": {tag: [row[tag] for row in rows] for tag in rows[0]}})
@@ -44,19 +44,19 @@ def test_relatives_are_measured_at_their_homes(couples: int, birthdates: bool, t
         if couples <= MOST * HOMES:
             refuse_relatives(opened, "")
         else:
-            with pytest.raises(SetupError, match=rf"of {HOMES} pairs .* 5% differ .* in given name.* Do this"):
+            with pytest.raises(SetupError, match=rf"of {HOMES} pairs .* 5% are .* different in given name.* Do this"):
                 refuse_relatives(opened, "Do this")
 
 
-def test_errors_in_records_of_one_customer_are_not_taken_for_relatives(tmp_path: Path) -> None:
+def test_errors_in_the_records_of_one_customer_do_not_count_as_relatives(tmp_path: Path) -> None:
     with scratch(tmp_path, "64MB") as opened:
         stage(opened, {"febrl": febrl(3, key=False)[1]})
 
         refuse_relatives(opened, "")
 
 
-def test_a_run_refuses_a_model_without_relatives_once_there_are_some(people: People) -> None:
-    """Rather than make them one customer; what the last run wrote stays."""
+def test_a_run_refuses_a_model_without_relatives_if_there_are_some(people: People) -> None:
+    """Instead of merging them; the result of the last run stays."""
     write_model(people.folder, among_strangers(settings(), 1000))
     people.feed("CRM", homes(0))
     people.stitch()

@@ -29,7 +29,7 @@ def records(*names: str) -> dict[str, list[str | None]]:
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> Iterator[Scratch]:
-    """Three records that were exported."""
+    """Three exported records."""
     with scratch(tmp_path / "scratch", "512MB") as opened:
         stage(opened, {"CRM": records("Ann", "Bea", "Cy")})
         prepare(opened)
@@ -37,10 +37,10 @@ def loaded(tmp_path: Path) -> Iterator[Scratch]:
 
 
 def written(folder: Path, rows: Rows, *, finished: bool = True) -> Path:
-    """The folder that Spark writes."""
+    """A folder of scores as Spark writes it."""
     path = folder / "scored.parquet"
     path.mkdir()
-    for number, row in enumerate(rows):  # (a file for each, as Spark has several)
+    for number, row in enumerate(rows):  # (one file per row, because Spark writes several files)
         pq.write_table(pa.Table.from_pylist([row]), path / f"part-{number}.parquet")
     if finished:
         (path / "_SUCCESS").touch()
@@ -73,14 +73,14 @@ def with_row(number: int, **changed: object) -> Callable[[Rows], Rows]:
         (lambda _rows: [], r"has no file `_SUCCESS`, which Spark writes last: wait until Spark has finished"),
         (lambda rows: [{"rid_l": row["rid_l"]} for row in rows], "lacks `rid_r`, `match_weight`, `export_id`, `pairs`"),
         (lambda rows: rows[:1], r"has 1 of the 2 scores that Spark computed: copy the whole folder"),
-        (with_row(1, export_id="a 3 4"), r"has scores of 2 exports: keep the files of one"),
-        (with_row(1, rid_l=9), r"1 of its scores are those of records that were not exported\. Export again"),
-        (with_row(1, rid_l=1), r"1 of its scores are not those of two records"),
-        (with_row(1, rid_l=2), r"2 of its scores are those of a pair with several"),
+        (with_row(1, export_id="a 3 4"), r"has scores of 2 exports: keep only the files of one"),
+        (with_row(1, rid_l=9), r"1 of its scores are for records that were not exported\. Export again"),
+        (with_row(1, rid_l=1), r"1 of its scores are not for two different records"),
+        (with_row(1, rid_l=2), r"2 of its scores are for a pair that has more than one score"),
         (with_row(1, match_weight=float("nan")), r"1 of its scores are missing or infinite"),
     ],
 )  # fmt: skip
-def test_what_is_not_the_scores_of_the_export_is_refused(
+def test_invalid_scores_are_refused(
     change: Callable[[Rows], Rows], message: str, loaded: Scratch, tmp_path: Path
 ) -> None:
     path = written(tmp_path, change(scores(export_id(loaded, settings()))))
@@ -93,7 +93,7 @@ def test_scores_of_another_model_are_refused(loaded: Scratch, tmp_path: Path) ->
     other = {**settings(), "probability_two_random_records_match": 0.1}
     path = written(tmp_path, scores(export_id(loaded, other)))
 
-    with pytest.raises(SetupError, match="are those of another model than the project has now"):
+    with pytest.raises(SetupError, match="were computed with another model than the current one"):
         read_scores(loaded, settings(), path)
 
 
@@ -116,8 +116,8 @@ def test_a_file_in_another_format_is_refused(loaded: Scratch, tmp_path: Path) ->
         read_scores(loaded, settings(), path)
 
 
-def test_a_run_links_by_the_scores_that_it_is_given(people: People) -> None:
-    """Two namesakes, whom it would keep apart."""
+def test_a_run_uses_the_scores_of_spark(people: People) -> None:
+    """They link two records with the same name, which its own scores would keep apart."""
     name = {"given-name": "Ann", "surname": "Lee"}
     people.feed("CRM", [{"pk": "1", **name}, {"pk": "2", **name, "city": "Bonn"}])
     *_, script = exported(people.context(), people.folder / "spark")

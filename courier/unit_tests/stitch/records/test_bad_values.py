@@ -1,4 +1,4 @@
-"""Values that link no one."""
+"""Values that are not used for linking."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def found(condition: str, values: list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("semantic", BAD)
-def test_placeholders_are_bad_and_what_only_looks_like_them_is_not(semantic: str) -> None:
+def test_placeholders_are_bad_but_similar_values_are_not(semantic: str) -> None:
     assert found(bad_values.is_bad(semantic), BAD[semantic] + GOOD[semantic]) == sorted(BAD[semantic])
 
 
-def test_keys_are_bad_in_any_spelling_of_a_placeholder() -> None:
+def test_placeholders_are_bad_keys_in_any_spelling() -> None:
     assert found(bad_values.is_bad_key("value"), BAD_KEYS + GOOD_KEYS) == sorted(BAD_KEYS)

@@ -1,4 +1,4 @@
-"""Values as they are compared."""
+"""Normalisation of values before they are compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two runs of Stitch on one warehouse: the one that has read older records writes nothing."""
+"""Two concurrent runs of Stitch on one warehouse: the one that read older records writes nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NO_CHANGE = "CREATE TABLE change (change text, customer_id text, other_customer_
 
 
 class Run:
-    """A run that has read `value` of the only customer; if it is `new`, so is the customer."""
+    """A run that has read `value` of the only customer, who may be `new`."""
 
     def __init__(self, warehouse: Warehouse, folder: Path, value: str, stack: ExitStack, *, new: bool = False) -> None:
         self._warehouse = warehouse
@@ -39,8 +39,8 @@ class Run:
 
 
 @pytest.mark.parametrize("new", [False, True], ids=["a value of a customer", "a customer"])
-def test_a_run_that_another_one_has_overtaken_writes_nothing(tmp_path: Path, *, new: bool) -> None:
-    """Whatever the other one has changed. They are of two projects, since in one they cannot run side by side."""
+def test_a_run_writes_nothing_if_another_one_has_finished_first(tmp_path: Path, *, new: bool) -> None:
+    """Whether or not the other one added a customer. They belong to two projects, which can run at the same time."""
     with ExitStack() as stack:
         warehouse = stack.enter_context(closing(DuckDBWarehouse(tmp_path / "heap.duckdb", wait=lambda _seconds: None)))
         make_state(warehouse)
@@ -48,7 +48,7 @@ def test_a_run_that_another_one_has_overtaken_writes_nothing(tmp_path: Path, *, 
         older = Run(warehouse, tmp_path / "2", "older@a.example", stack)
         Run(warehouse, tmp_path / "3", "newer@a.example", stack, new=new).land()
 
-        with pytest.raises(LaterError, match="Another run of Stitch has finished while this one was under way"):
+        with pytest.raises(LaterError, match="Another run of Stitch has finished in the meantime"):
             older.land()
 
         assert warehouse.query('SELECT email FROM "Stitch:Merged_Customers"') == [("newer@a.example",)]
