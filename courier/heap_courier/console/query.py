@@ -118,7 +118,7 @@ def answer(question: Question) -> dict[str, Any]:
 
 
 def _found(question: Question) -> Found:
-    with _asked(question) as reader:
+    with _run(question) as reader:
         if question.file:
             _write(reader, Path(question.file), question.format)
             return Found([], [], more=False)
@@ -134,7 +134,7 @@ def _found(question: Question) -> Found:
         return Found(list(reader.schema.names), rows, more=False)
 
 
-def _asked(question: Question) -> AbstractContextManager[pa.RecordBatchReader]:
+def _run(question: Question) -> AbstractContextManager[pa.RecordBatchReader]:
     shown = None if question.file else (ROWS + 1, LONGEST + 1)
     if question.path:
         return query_duckdb(question.sql, question.path, memory=question.memory, scratch=question.scratch, shown=shown)

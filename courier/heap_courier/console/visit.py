@@ -165,7 +165,7 @@ class Visit:
         """A path parameter of the address."""
         return str(self.request.path_params[name])
 
-    def asked(self, name: str, default: str = "") -> str:
+    def parameter(self, name: str, default: str = "") -> str:
         """A query parameter of the address."""
         return str(self.request.query_params.get(name, default))
 
@@ -177,7 +177,7 @@ class Visit:
     @property
     def said(self) -> str:
         """The message of the form that led to this page."""
-        return self.console.notes.get(self.asked("said"))
+        return self.console.notes.get(self.parameter("said"))
 
     def to(self, *parts: str, said: str = "", **query: str) -> Response:
         """Redirects to another page after a form, so that reloading does not resend the form.

@@ -160,7 +160,7 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
         """
     )
     scratch.execute("CREATE TABLE label AS SELECT DISTINCT rid, label_id, partition_id FROM matched")
-    _refuse_torn(scratch)
+    _refuse_contradictory_labels(scratch)
     ((missing,),) = scratch.query(
         "SELECT count(*) FROM label_given ANTI JOIN matched USING (label_id, partition_id, datasource, semantic, value)"
     )
@@ -171,7 +171,7 @@ def load_labels(warehouse: Warehouse, scratch: Scratch) -> tuple[str, ...]:
     return ()
 
 
-def _refuse_torn(scratch: Scratch) -> None:
+def _refuse_contradictory_labels(scratch: Scratch) -> None:
     """Refuses labels that make two records both one customer and different customers, even indirectly."""
     rows = scratch.query("SELECT rid, label_id, partition_id FROM label ORDER BY label_id, partition_id, rid")
     together = Clusters(max((rid for rid, _, _ in rows), default=0))

@@ -32,7 +32,7 @@ _COLUMNS: Final = ("email", "phone", "city")  # in the list, besides the name
 def customers(visit: Visit) -> Response:
     """The customers that match a search; before the first run of Stitch, what it still needs."""
     context = visit.console.context()
-    search = visit.asked("q").strip()
+    search = visit.parameter("q").strip()
     found: tuple[Customer, ...] = ()
     taking_part: list[str] = []
     ready, decisions = False, []
@@ -54,7 +54,7 @@ def customers(visit: Visit) -> Response:
         waiting=[
             feed for feed in read_feeds(context.project.feeds) if feed.stitch and feed.domain_table not in taking_part
         ],
-        lacks=_lacks(),
+        unavailable=_unavailable(),
         decisions=decisions,
         said=visit.said,
     )
@@ -68,7 +68,7 @@ def customer(visit: Visit) -> Response:
 def explain(visit: Visit) -> Response:
     """Why two records are one customer, or are not."""
     context = visit.console.context()
-    first, second = visit.asked("first").strip(), visit.asked("second").strip()
+    first, second = visit.parameter("first").strip(), visit.parameter("second").strip()
     problem, status = "", 200
     values: dict[str, Any] = {"customers": (), "path_of_links": [], "refused": [], "compared": [], "drawing": ""}
     if first and second:
@@ -136,7 +136,7 @@ def _decided(visit: Visit) -> Response:
                 other = _other(warehouse, visit.form.get("other"), customer_id)
                 partitions: tuple[list[Pair], ...] = ([*records, *other],)
             else:
-                partitions = _parted(records, chosen)
+                partitions = _split(records, chosen)
             _store(warehouse, partitions)
     except CourierError as error:
         return _customer_page(visit, str(error), chosen=chosen)
@@ -169,7 +169,7 @@ def _customer_page(visit: Visit, problem: str = "", chosen: Collection[str] = ()
         changes=changes,
         chosen=chosen,
         problem=problem,
-        lacks=_lacks(),
+        unavailable=_unavailable(),
     )
 
 
@@ -222,7 +222,7 @@ def _all_records(warehouse: Warehouse, customer_id: str) -> list[Pair]:
     return [(each.datasource, each.pk) for each in customers_of_run.records_of(warehouse, customer_id, found.records)]
 
 
-def _parted(records: list[Pair], chosen: set[str]) -> tuple[list[Pair], list[Pair]]:
+def _split(records: list[Pair], chosen: set[str]) -> tuple[list[Pair], list[Pair]]:
     """The records that were not chosen, and the chosen ones."""
     parted = [each for each in records if name_of(each) in chosen]
     rest = [each for each in records if name_of(each) not in chosen]
@@ -267,7 +267,7 @@ def _decisions(warehouse: Warehouse) -> list[tuple[str, list[list[str]]]]:
     return decisions
 
 
-def _lacks() -> str:
+def _unavailable() -> str:
     """Why Stitch cannot run, in a sentence; empty if it can."""
     try:
         require_extra()

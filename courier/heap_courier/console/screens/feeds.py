@@ -39,7 +39,7 @@ from heap_courier.warehouse.base import quoted
 
 _LISTED: Final = 500  # samples listed at most
 _ROWS: Final = 10  # of the table, shown after activation
-_SIGNS: Final = ("separator", "quote", "escape", "encoding")
+_FORMAT_FIELDS: Final = ("separator", "quote", "escape", "encoding")
 
 
 class SampleFile(NamedTuple):
@@ -83,7 +83,7 @@ def editor(visit: Visit) -> Response:
     path, feed = find_feed(context.project.feeds, visit.part("id"))
     if not visit.posted:
         notes = [line for line in visit.said.split("\n") if line]
-        load = visit.asked("empty") != "yes"
+        load = visit.parameter("empty") != "yes"
         return _editor_page(visit, context, feed, form_of_feed(feed), version_of(path), notes=notes, load=load)
     form, version = form_of_fields(visit.form), visit.form.get("version")
     do, _, rest = visit.form.get("do", "save").partition(":")
@@ -130,11 +130,11 @@ def _propose(context: Context, form: Form) -> tuple[Feed, tuple[str, ...]]:
     content_type = form.get("content-type")
     if content_type and content_type not in CONTENT_TYPES:
         raise SetupError(f"There is no content type `{content_type}`.")
-    signs: dict[str, Any] = {sign: _sign(form, sign) for sign in _SIGNS if form.get(sign)}
+    settings: dict[str, Any] = {name: _format_value(form, name) for name in _FORMAT_FIELDS if form.get(name)}
     if form.has("headless"):
-        signs["header_rows"] = 0
+        settings["header_rows"] = 0
     given = FileFormat(content_type) if content_type else None
-    sample = samples.sample_of(context.project, context.project.folder / chosen, given, **signs)
+    sample = samples.sample_of(context.project, context.project.folder / chosen, given, **settings)
     try:
         proposal = samples.propose_feed(context.project, name, sample)
     except UnreadableFileError as error:
@@ -147,7 +147,7 @@ def _propose(context: Context, form: Form) -> tuple[Feed, tuple[str, ...]]:
     return proposal.feed, proposal.notes
 
 
-def _sign(form: Form, name: str) -> str:
+def _format_value(form: Form, name: str) -> str:
     text = form.get(name)
     if name == "encoding":
         if not is_encoding(text):

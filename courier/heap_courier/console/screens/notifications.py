@@ -41,7 +41,7 @@ class Notice(NamedTuple):
 def notifications(visit: Visit) -> Response:
     """The list of notifications, of all kinds or of one."""
     context = visit.console.context()
-    kind = visit.asked("kind")
+    kind = visit.parameter("kind")
     found: list[Notice] = []
     with looking(context) as warehouse:
         if warehouse:

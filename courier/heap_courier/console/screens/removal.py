@@ -27,17 +27,17 @@ class Removal:
 
     Attributes:
         what: the kind and the name of what is removed, such as `courier Heap`.
-        goes: what is removed, in sentences.
+        removed: what is removed, in sentences.
         stays: what is not removed, in sentences.
-        needs: what prevents the removal, in sentences; empty if nothing does.
+        blockers: what prevents the removal, in sentences; empty if nothing does.
         version: the current version of what is removed.
         back: the address to return to.
     """
 
     what: str
-    goes: tuple[str, ...]
+    removed: tuple[str, ...]
     stays: tuple[str, ...]
-    needs: tuple[str, ...]
+    blockers: tuple[str, ...]
     version: str
     back: tuple[str, ...]
 
@@ -87,13 +87,13 @@ def credential(visit: Visit) -> Response:
     edit = ProjectEdit(visit.console.folder)
     known = {each.name: each for each in credentials_of(edit, visit.console.environment)}
     chosen: CredentialRow = named(known, name, f"`{FILE_NAME}`", "credential")
-    needs = [f"The courier `{each}` uses it: choose another credential for it first." for each in chosen.couriers]
-    needs += [f"The credential `{each}` assumes its role with it: remove that one first." for each in chosen.roles]
+    blockers = [f"The courier `{each}` uses it: choose another credential for it first." for each in chosen.couriers]
+    blockers += [f"The credential `{each}` assumes its role with it: remove that one first." for each in chosen.roles]
     removal = Removal(
         f"credential {name}",
         (f"The credential `{name}` in `{FILE_NAME}`.",),
         (f"What it refers to, which is not part of the project: {chosen.source[0].lower()}{chosen.source[1:]}.",),
-        tuple(needs),
+        tuple(blockers),
         edit.version("credentials", name),
         (),
     )
@@ -147,7 +147,7 @@ def group(visit: Visit) -> Response:
 
 def _page(visit: Visit, removal: Removal, remove: Callable[[], None]) -> Response:
     problem = ""
-    if visit.posted and not removal.needs:
+    if visit.posted and not removal.blockers:
         try:
             expect_unchanged(visit.form.get("version"), removal.version, f"The {removal.what}", removing=True)
             remove()

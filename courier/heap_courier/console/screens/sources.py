@@ -81,7 +81,7 @@ def sources(visit: Visit) -> Response:
         busy=busy,
         known=known,
         said=visit.said,
-        stands_still=any(row.next for row in rows) and not daemon_of(console.folder),
+        daemon_missing=any(row.next for row in rows) and not daemon_of(console.folder),
         credentials=credentials_of(ProjectEdit(console.folder), console.environment),
     )
 

@@ -50,7 +50,7 @@ class Statistics(NamedTuple):
 def tables(visit: Visit) -> Response:
     """The list of domain tables and their views."""
     context = visit.console.context()
-    search = visit.asked("q").strip()
+    search = visit.parameter("q").strip()
     found: list[Table] = []
     with looking(context) as warehouse:
         if warehouse:
@@ -61,9 +61,9 @@ def tables(visit: Visit) -> Response:
 def table(visit: Visit) -> Response:
     """A table: its columns, its rows, and the runs that loaded it."""
     context = visit.console.context()
-    search = visit.asked("q").strip()
+    search = visit.parameter("q").strip()
     with looking(context) as warehouse:
-        name = _name(warehouse, visit.asked("name"))
+        name = _name(warehouse, visit.parameter("name"))
         if warehouse is None:  # (not reached: without a warehouse there is no such table)
             raise SetupError("There is no warehouse yet.")
         columns = warehouse.columns(name)
@@ -92,7 +92,7 @@ def statistics(visit: Visit) -> Response:
     """The completeness and the distinct values of the columns of a table: a part of its page."""
     context = visit.console.context()
     with looking(context) as warehouse:
-        name = _name(warehouse, visit.asked("name"))
+        name = _name(warehouse, visit.parameter("name"))
         if warehouse is None:
             raise SetupError("There is no warehouse yet.")
         columns = list(warehouse.columns(name))
@@ -107,7 +107,7 @@ def statistics(visit: Visit) -> Response:
 def sql(visit: Visit) -> Response:
     """The SQL box."""
     context = visit.console.context()
-    text = visit.form.get("sql") or visit.asked("sql")
+    text = visit.form.get("sql") or visit.parameter("sql")
     found, problem, status = None, "", 200
     if visit.posted and text:
         try:

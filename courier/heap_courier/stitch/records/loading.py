@@ -91,7 +91,7 @@ def collate(scratch: Scratch, inputs: Sequence[Input]) -> int:
         "CREATE TABLE record AS SELECT CAST(row_number() OVER (ORDER BY datasource, pk) AS BIGINT) AS rid, "
         f"datasource, pk, {named} FROM ({' UNION ALL '.join(parts)})"
     )
-    _refuse_twins(scratch)
+    _refuse_duplicate_keys(scratch)
     _keys(scratch, inputs)
     for number in range(len(inputs)):
         execute(f"DROP TABLE input_{number}")
@@ -122,15 +122,15 @@ def _stage(scratch: Scratch, name: str, schema: pa.Schema, batches: Iterable[pa.
         scratch.stage(name, schema, batches)
 
 
-def _refuse_twins(scratch: Scratch) -> None:
-    twins = scratch.query(
+def _refuse_duplicate_keys(scratch: Scratch) -> None:
+    duplicates = scratch.query(
         "SELECT datasource FROM (SELECT datasource, pk, lag(pk) OVER (PARTITION BY datasource ORDER BY pk) AS before "
         "FROM record) WHERE pk = before ORDER BY 1 LIMIT 1"
     )
-    if twins:
+    if duplicates:
         raise SetupError(
-            f"The domain table `{twins[0][0]}` has rows with the same primary key: list all fields of the key in the "
-            "feed's `primary-key`, and activate the feed with --truncate."
+            f"The domain table `{duplicates[0][0]}` has rows with the same primary key: list all fields of the key in "
+            "the feed's `primary-key`, and activate the feed with --truncate."
         )
 
 

@@ -199,7 +199,7 @@ class TestEditing:
         visits.post("/groups/Weekly/edit", FIELDS | {"version": page.value("version")})
         assert not read_project(project).groups["Weekly"].stitch
 
-    @pytest.mark.parametrize("at", ["07:00", "17:30"])  # what YAML takes for text, and for a number to the base of 60
+    @pytest.mark.parametrize("at", ["07:00", "17:30"])  # read by YAML as text and as a base-60 number
     def test_a_group_must_finish_by_a_time(self, project: Path, visits: Visitor, at: str) -> None:
         answer = visits.post("/groups/new", FIELDS | {"done-by": at})
         assert f"SLA: done by {at}" in answer.text
