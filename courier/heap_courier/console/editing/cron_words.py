@@ -40,7 +40,8 @@ def _times(minutes: Sequence[int], hours: Sequence[int]) -> str:
     elif step and step < 60:  # noqa: PLR2004  (minutes of an hour)
         within = f"every {step} minutes"
     else:
-        within = f"at {_list([f'{minute} minutes' if minute != 1 else '1 minute' for minute in minutes])} past the hour"
+        unit = "minute" if minutes == [1] else "minutes"
+        within = f"at {_list(list(map(str, minutes)))} {unit} past the hour"
     if len(hours) == 24:  # noqa: PLR2004
         return within
     if _step(hours, 24) and len(hours) > 1:
@@ -62,7 +63,7 @@ def _days(days: Collection[int]) -> str:
     plain = [str(day) for day in sorted(days) if day > 0]
     said = []
     if plain:
-        said.append(f"on {'the days' if len(plain) > 1 else 'day'} {_list(plain)} of the month")
+        said.append(f"on {'days' if len(plain) > 1 else 'day'} {_list(plain)} of the month")
     if _LAST in days:
         said.append("on the last day of the month")
     if _LAST_WEEKDAY in days:
