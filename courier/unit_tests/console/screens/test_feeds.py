@@ -158,7 +158,7 @@ class TestEditing:
 
     def test_rows_that_would_be_rejected_are_counted(self, project: Path, visits: Visitor, added: Answer) -> None:
         url = f"/feeds/{feed_of(project).id}/validation"
-        assert "takes all of the first 3 rows" in visits.post(url, filled_in(added)).text
+        assert "accepts all of the first 3 rows" in visits.post(url, filled_in(added)).text
         text = visits.post(url, filled_in(added) | {"field.3.type": "Float"}).text
         assert "1 of the first 3 rows of the sample would be rejected, more than the error threshold allows" in text
         assert "1 `amount`" in text
