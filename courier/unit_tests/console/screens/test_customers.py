@@ -69,7 +69,7 @@ class TestSearch:
         with people(visits) as them:
             them.feed("CRM", CRM)
         text = visits.get("/customers").text
-        assert "run Stitch, and this screen shows the customers" in text
+        assert "run Stitch to see the customers that it finds" in text
         assert "These tables take part: CRM:People." in text
         assert "run Stitch on the screen Customers first" in visits.get("/customers/show/x").text
 
@@ -138,7 +138,7 @@ class TestDecisions:
             ({"do": "part", "record": "Shop:People/zz"}, "review its records"),
             ({"do": "join"}, "Enter the ID of the other customer"),
             ({"do": "join", "other": "nobody"}, "neither a customer's id nor a record"),
-            ({"do": "join", "other": "shop:people/a"}, "belongs to this customer already"),
+            ({"do": "join", "other": "shop:people/a"}, "already belongs to this customer"),
         ],
     )
     def test_an_error_is_reported_and_nothing_is_stored(

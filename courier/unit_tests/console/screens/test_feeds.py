@@ -94,7 +94,7 @@ class TestAdding:
         assert not (project / "feeds").exists()
 
     def test_without_a_sample_the_page_explains_how_to_get_one(self, project: Path, visits: Visitor) -> None:  # noqa: ARG002
-        assert "there is none yet" in visits.get("/feeds/new").text
+        assert "there are none yet" in visits.get("/feeds/new").text
 
     def test_every_profile_tag_has_a_meaning(self) -> None:
         from heap_courier.console.editing.feed_form import MEANINGS  # noqa: PLC0415

@@ -276,7 +276,7 @@ class TestRunning:
         visits.console.jobs.join()
         assert "Completed in" in visits.get(started.headers["location"]).text
         assert (project / "samples" / "Heap" / "path" / "to" / "users-2026-03-04.avro").exists()
-        assert "hand 2026-03-04 08:30:00 1 second Succeeded" in visits.get("/groups/Weekly/edit").text
+        assert "manual 2026-03-04 08:30:00 1 second Succeeded" in visits.get("/groups/Weekly/edit").text
         assert "Courier group Weekly, 2026-03-04 08:30 UTC" in visits.get("/notifications").text
 
     def test_a_group_with_stitch_links_records(

@@ -167,7 +167,7 @@ class TestRunning:
         assert job.progress.error in said[0]
         assert "secret" not in said[0]
         assert "test_runs.py" in said[0]
-        assert "not known" in visits.get(f"/jobs/{job.id}").text
+        assert "Run not found" in visits.get(f"/jobs/{job.id}").text
 
     def test_a_running_job_is_not_started_twice(self) -> None:
         """By a double click or from two tabs. Another day, or the same day after a stop, is a separate run."""
