@@ -196,7 +196,7 @@ class TestEditing:
         visits.post("/groups/new", FIELDS | {"stitch": "on"})
         assert read_project(project).groups["Weekly"].stitch
         page = visits.get("/groups/Weekly/edit")
-        assert "checked> Stitch links" in page.html
+        assert "checked> Run Stitch" in page.html
         visits.post("/groups/Weekly/edit", FIELDS | {"version": page.value("version")})
         assert not read_project(project).groups["Weekly"].stitch
 
