@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import zlib
 from collections.abc import Sequence
 from dataclasses import replace
@@ -36,7 +37,8 @@ def _first_lines(path: Path, encoding: str) -> Sequence[str]:
             head = stream.read(_EXAMINED)
     except (OSError, EOFError, zlib.error):
         return ()  # reading the sample reports the error
-    lines = head.decode(encoding, errors="replace").splitlines(keepends=True)
+    # Only line feeds and carriage returns end a line of a file; str.splitlines() also breaks at a form feed or U+2028.
+    lines = list(io.StringIO(head.decode(encoding, errors="replace"), newline=""))
     return lines[:-1] if len(head) == _EXAMINED else lines
 
 

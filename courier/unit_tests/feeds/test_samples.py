@@ -225,6 +225,14 @@ def test_another_separator_is_recognised(project: Project, ending: str, separato
     assert sample_of(project, path, None).format.separator == separator
 
 
+@pytest.mark.parametrize("character", ["\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029"])
+def test_a_character_that_ends_no_line_does_not_hide_the_separator(project: Project, character: str) -> None:
+    """Python's text methods break a line there; a delimited file does not."""
+    path = project.folder / "u.csv"
+    path.write_text(f'id;"Revenue, ""USD"""\n{character};2\n', encoding="utf-8")
+    assert sample_of(project, path, None).format.separator == ";"
+
+
 @pytest.mark.parametrize("content", ["id,a;b\n1,c;d\n", "id\n1;2\n", "id,a\n1,b,c;d\n", ""])
 def test_the_separator_of_the_content_type_stays_unless_another_fits_better(project: Project, content: str) -> None:
     path = project.folder / "u.csv"

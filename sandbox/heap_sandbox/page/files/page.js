@@ -88,7 +88,9 @@ search.addEventListener("input", () => {
   clearTimeout(typing);
   typing = setTimeout(find, TYPING);
 });
-search.addEventListener("change", find); // by Enter, or by leaving the box for a row, which then opens in the results
+// A row that is pressed during a search must not be replaced before its release: that would lose the click.
+document.addEventListener("pointerdown", () => clearTimeout(typing), true);
+for (const name of ["pointerup", "pointercancel"]) document.addEventListener(name, () => typing && find(), true);
 
 document.addEventListener("keydown", (event) => {
   if (event.key !== "/" || event.target.matches("input, select")) return;
