@@ -27,6 +27,7 @@ TESTS = [
     'airbyte-connector-models>=0.1.12,<0.2; python_version < "3.13"',  # the schema of metadata.yaml, as it is published
     "check-jsonschema>=0.37,<0.40",  # the published schemas of compose files, workflows and issue forms
     "coverage>=7.10,<8",  # branch coverage
+    "filelock>=3.16,<3.30",  # later ones audit each event, during which CPython 3.11 lets no other thread start its trace
     "hypothesis>=6.100,<7",  # property-based tests of look-up and flattening
     "import-linter>=2.5,<3",  # which folder may import which: .importlinter
     "moto[server]>=5,<6",  # an S3 on this machine

@@ -1,1 +1,1 @@
-"""The console: the courier's commands as pages in a browser. What a command does is implemented elsewhere."""
+"""The console: the courier's commands as pages in a browser. Never contains what a command does."""

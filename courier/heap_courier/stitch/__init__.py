@@ -1,1 +1,1 @@
-"""Stitch: finds the records of each customer across all feeds, and writes tables of customers."""
+"""Stitch: finds the records of each customer across all feeds, and writes tables. Never reads files or buckets."""

@@ -1,1 +1,1 @@
-"""The screens of the console: what each shows, and what its forms do. How pages are served is not part of it."""
+"""The screens of the console: what each shows, and what its forms do. Never contains how pages are served."""

@@ -1,1 +1,1 @@
-"""Links the records of each customer, and assigns ids to customers. Writing tables is not part of it."""
+"""Links the records of each customer, and assigns ids to customers. Never writes tables."""

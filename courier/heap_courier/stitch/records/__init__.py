@@ -1,1 +1,1 @@
-"""Reads the records of customers, normalises them, and removes bad values. Linking them is not part of it."""
+"""Reads the records of customers, normalises them, and removes bad values. Never links them."""

@@ -1,1 +1,1 @@
-"""The tables and views that a run of Stitch writes. Linking records is not part of it."""
+"""The tables and views that a run of Stitch writes. Never links records."""
