@@ -75,7 +75,7 @@ def test_a_dump_is_loaded_by_an_unprivileged_user_on_a_read_only_file_system(
     document = yaml.safe_load(path.read_text())
     document["couriers"]["Heap-Connect"] |= {"bucket": heap_bucket.BUCKET, "endpoint-url": bucket}
     path.write_text(yaml.safe_dump(document))
-    assert "good" in docker(*run, "check", "Heap-Connect")
+    assert "OK" in docker(*run, "check", "Heap-Connect")
     assert "loaded" in docker(*run, "run", "Heap-Connect")
     assert json.loads(docker(*run, "show", "Heap-Connect:users:resolved", "--json").splitlines()[0])["user_id"]
     assert {path.stat().st_uid for path in project.rglob("*")} == {1000}
@@ -91,7 +91,7 @@ def test_a_service_of_the_courier_stops_cleanly(courier: str, tmp_path: Path, co
     docker("run", "--rm", *HARDENED, *mount, courier, "init", "--empty")
     number = docker("run", "-d", *HARDENED, *mount, courier, *command.split()).strip()
     try:
-        sentence = "No group is enabled" if "serve" in command else "Console of"
+        sentence = "Nothing is scheduled" if "serve" in command else "Console of"
         follow = ["docker", "logs", "-f", number]
         with subprocess.Popen(follow, stdout=-1, stderr=subprocess.STDOUT, text=True) as log:
             assert log.stdout
