@@ -13,16 +13,16 @@ import threading
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
+from courier.unit_tests.groups.examples import DAILY
 from heap_courier.errors import InterruptedRunError
 from heap_courier.files.days import Days
 from heap_courier.groups.run import GroupContext
 from heap_courier.groups.scheduler import serve
 from heap_courier.notices.notice import Notice
-from heap_courier.project.model import Group, GroupCourier
 from heap_courier.warehouse.base import Warehouse
 from heap_courier.warehouse.duckdb_engine import DuckDBWarehouse
 from heap_courier.warehouse.postgresql_engine import PostgreSQLWarehouse
@@ -70,19 +70,8 @@ def serve_days(place: str, warehouse: str, begin: str, schedule: str, lease: str
             with (folder / f"closed-{os.getpid()}").open("a") as closed:
                 closed.write("x")
 
-    group = Group(
-        name="daily",
-        schedule=schedule,
-        time_zone=ZoneInfo("UTC"),
-        enabled=True,
-        couriers=(GroupCourier("heap", timedelta(), timedelta(), "stop"),),
-        constraints=(),
-        warn_after=None,
-        dates_in_time_zone=False,
-        past_day_only=False,
-    )
     serve(
-        [group],
+        [replace(DAILY, schedule=schedule)],
         GroupContext(run_courier, open_warehouse, report, now, pause, lease=timedelta(seconds=float(lease))),
         stop,
     )

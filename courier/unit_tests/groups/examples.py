@@ -1,4 +1,4 @@
-"""A group for the tests of this folder, and times in its month."""
+"""A daily group for tests, and times in its month."""
 
 from __future__ import annotations
 
